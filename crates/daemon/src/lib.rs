@@ -1,0 +1,99 @@
+//! What both programs do alike, before and around their own work: flags, logs, signals.
+//!
+//! In: the command line, the environment, SIGTERM and SIGINT. Out: parsed flags, a logger on
+//! stderr, a future that ends when the program should. Knows nothing of requests.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use clap::{Args, Parser, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Longest wait, once told to stop, for what is in flight.
+pub const GRACE_PERIOD: Duration = Duration::from_secs(5);
+
+/// The flags of logging, the same for both programs.
+#[derive(Args, Clone, Debug)]
+pub struct LogArgs {
+    /// What to log: a level, or a filter such as `info,forever200_responder=debug`
+    #[arg(long, value_name = "FILTER", env = "FOREVER200_LOG", default_value = "info", value_parser = filter)]
+    log: String,
+    /// How to log to stderr
+    #[arg(long, value_name = "FORMAT", env = "FOREVER200_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A switch that is written `on` or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Do it.
+    On,
+    /// Do not.
+    Off,
+}
+
+/// Parses the command line: flag over environment over default.
+///
+/// Ends the process where there is nothing to run: with status 0 after `--help` and `--version`,
+/// with status 2 and one line on stderr after a bad flag or variable.
+#[must_use]
+pub fn parse<A: Parser>() -> A {
+    A::try_parse().unwrap_or_else(|error| {
+        if error.use_stderr() {
+            let text = error.render().to_string();
+            let reason = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+            eprintln!("{}", reason.collect::<Vec<_>>().join(" "));
+            std::process::exit(2);
+        }
+        error.exit()
+    })
+}
+
+/// Checks that a value is `host:port`, as memcached's address is written.
+///
+/// # Errors
+/// There is no host, or the port is no number from 1 to 65535.
+pub fn host_port(value: &str) -> Result<String, String> {
+    match value.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse().is_ok_and(|port: u16| port > 0) => Ok(value.to_owned()),
+        _ => Err("expected host:port".to_owned()),
+    }
+}
+
+fn filter(value: &str) -> Result<String, String> {
+    EnvFilter::try_new(value).map(|_| value.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Starts the logger on stderr.
+pub fn start_logging(args: &LogArgs) {
+    let filter = EnvFilter::try_new(&args.log).expect("the filter was parsed with the flags");
+    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => logger.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => logger.json().flatten_event(true).init(),
+    }
+}
+
+/// Returns a future that ends with the first SIGTERM or SIGINT.
+///
+/// Takes the signals over when called, not when first polled, so that none is missed at the start.
+///
+/// # Errors
+/// The operating system refuses to hand the signals over.
+pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM, stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT, stopping"),
+        }
+    })
+}

@@ -1,0 +1,70 @@
+//! `forever200-responder`: answers `HTTP/1.1 200 Ok` to everything.
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use forever200_daemon::{LogArgs, Switch, host_port, parse, shutdown_signal, start_logging};
+use forever200_responder::{Config, Listeners, run};
+use forever200_ring::Store;
+use tokio::net::{TcpListener, UnixListener};
+
+/// Answers `HTTP/1.1 200 Ok` to every request and keeps the last 101 of them in memcached.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", env = "FOREVER200_RESPONDER_LISTEN", default_value = "127.0.0.1:9999")]
+    listen: SocketAddr,
+    /// Unix socket to listen on as well
+    #[arg(long, value_name = "PATH", env = "FOREVER200_RESPONDER_SOCKET")]
+    socket: Option<PathBuf>,
+    /// Whether every connection begins with a PROXY protocol header, as haproxy sends it
+    #[arg(long, value_name = "SWITCH", env = "FOREVER200_PROXY_PROTOCOL", default_value = "off")]
+    proxy_protocol: Switch,
+    /// Address of memcached, host:port
+    #[arg(long, value_name = "ADDRESS", env = "FOREVER200_MEMCACHED", default_value = "127.0.0.1:11211", value_parser = host_port)]
+    memcached: String,
+    /// Bytes of a request that are kept; what is longer is marked as truncated
+    #[arg(long, value_name = "BYTES", env = "FOREVER200_MAX_REQUEST_BYTES", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_request_bytes: u32,
+    /// Most connections at a time; further ones wait
+    #[arg(long, value_name = "NUMBER", env = "FOREVER200_MAX_CONNECTIONS", default_value_t = 8000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args: Args = parse();
+    start_logging(&args.log);
+    let shutdown = shutdown_signal()?;
+    let listeners = Listeners {
+        tcp: TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?,
+        unix: args.socket.as_deref().map(bind_unix).transpose()?,
+    };
+    let config = Config {
+        proxy_protocol: args.proxy_protocol == Switch::On,
+        max_request_bytes: args.max_request_bytes as usize,
+        max_connections: args.max_connections as usize,
+    };
+    run(listeners, config, Store::new(args.memcached), shutdown).await;
+    Ok(())
+}
+
+/// Listens on a path; replaces a socket that nobody listens on any more.
+fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
+    if UnixStream::connect(path).is_ok() {
+        bail!("cannot listen on {}: somebody does already", path.display());
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => {
+            std::fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
+        }
+        _ => {}
+    }
+    UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))
+}

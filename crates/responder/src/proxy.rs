@@ -1,0 +1,145 @@
+//! Where a connection comes from: the PROXY protocol header, read from in front of the request.
+//!
+//! In: the first bytes of a connection that haproxy opened. Out: the client's address, and the first
+//! bytes of the request. Believes whoever is connected, so it is off unless haproxy stands before.
+//!
+//! Protocol: haproxy `doc/proxy-protocol.txt`, versions 1 and 2.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, bail};
+use forever200_ring::Via;
+use proxy_header::{Error, ParseConfig, ProxyHeader};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Longest header that is read. haproxy's are 28 to about 80 bytes; TLVs may make them longer.
+const MAX_HEADER_BYTES: usize = 4096;
+/// Bytes of a version 2 header up to and including its command.
+const COMMAND: usize = 12;
+/// The command of a header that haproxy sends for itself: version 2, LOCAL.
+const LOCAL: u8 = 0x20;
+/// The unique id by which haproxy.cfg marks the requests that it had in `mode http`.
+const HTTP_MARK: &[u8] = b"http";
+
+/// Both ends of a connection, as far as they are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The client.
+    pub source: SocketAddr,
+    /// What the client connected to.
+    pub destination: SocketAddr,
+    /// How these were learned.
+    pub via: Via,
+}
+
+impl Origin {
+    /// What is known when nobody says anything: nothing.
+    pub const UNKNOWN: Self = {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        Self { source: nowhere, destination: nowhere, via: Via::Peer }
+    };
+}
+
+/// Reads the header and takes it off the front of `buffer`, which may hold the first bytes of the
+/// request afterwards. Returns `None` for a LOCAL header: a health check, nobody's request.
+///
+/// `peer` is what stands for the addresses when the header does not name any (version 1 `UNKNOWN`,
+/// version 2 `UNSPEC`).
+///
+/// # Errors
+/// The header is missing, broken or longer than 4,096 bytes, or the connection ended before it.
+pub async fn read_header<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut Vec<u8>,
+    peer: Origin,
+) -> anyhow::Result<Option<Origin>> {
+    loop {
+        match ProxyHeader::parse(buffer, ParseConfig::default()) {
+            Ok((header, length)) => {
+                let origin = origin(&header, buffer, peer);
+                buffer.drain(..length);
+                return Ok(origin);
+            }
+            Err(Error::BufferTooShort) if buffer.len() < MAX_HEADER_BYTES => {}
+            Err(Error::BufferTooShort) => bail!("PROXY header longer than {MAX_HEADER_BYTES} bytes"),
+            Err(error) => return Err(error).context("bad PROXY header"),
+        }
+        if stream.read_buf(buffer).await.context("reading the PROXY header")? == 0 {
+            bail!("connection ended after {} bytes of a PROXY header", buffer.len());
+        }
+    }
+}
+
+fn origin(header: &ProxyHeader<'_>, bytes: &[u8], peer: Origin) -> Option<Origin> {
+    let is_v2 = bytes.first() == Some(&b'\r');
+    if is_v2 && bytes.get(COMMAND) == Some(&LOCAL) {
+        return None;
+    }
+    let Some(addresses) = header.proxied_address() else { return Some(peer) };
+    let via = match header.unique_id() {
+        Some(HTTP_MARK) => Via::Http,
+        _ if is_v2 => Via::ProxyV2,
+        _ => Via::ProxyV1,
+    };
+    Some(Origin { source: addresses.source, destination: addresses.destination, via })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\xc0\0\x02\x01\xa0\x28\0\x50";
+    const V2_HTTP: &[u8] =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\xcb\0\x71\x07\xc0\0\x02\x01\xa0\x28\0\x50\x05\0\x04http";
+    const V2_UNSPEC: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
+    const V2_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    const V1: &[u8] = b"PROXY TCP6 2001:db8::1 2001:db8::2 41000 80\r\n";
+    const V1_UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
+
+    async fn read(mut bytes: &[u8]) -> anyhow::Result<(Option<Origin>, Vec<u8>)> {
+        let mut buffer = Vec::new();
+        let origin = read_header(&mut bytes, &mut buffer, Origin::UNKNOWN).await?;
+        buffer.extend_from_slice(bytes);
+        Ok((origin, buffer))
+    }
+
+    #[tokio::test]
+    async fn the_header_gives_the_addresses_and_the_request_stays_whole() {
+        let v4 = ("203.0.113.7:41000", "192.0.2.1:80");
+        for (header, addresses, via) in [
+            (V2, v4, Via::ProxyV2),
+            (V2_HTTP, v4, Via::Http),
+            (V1, ("[2001:db8::1]:41000", "[2001:db8::2]:80"), Via::ProxyV1),
+            (V2_UNSPEC, ("0.0.0.0:0", "0.0.0.0:0"), Via::Peer),
+            (V1_UNKNOWN, ("0.0.0.0:0", "0.0.0.0:0"), Via::Peer),
+        ] {
+            // The header that a client forges comes behind the real one: bytes of its request.
+            for request in [&b""[..], b"GET / HTTP/1.1\r\n\r\n", V2_LOCAL] {
+                let (origin, rest) = read(&[header, request].concat()).await.unwrap();
+                let (source, destination) = (addresses.0.parse().unwrap(), addresses.1.parse().unwrap());
+                assert_eq!(origin, Some(Origin { source, destination, via }));
+                assert_eq!(rest, request);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_local_header_is_nobodys_request() {
+        assert_eq!(read(V2_LOCAL).await.unwrap().0, None);
+    }
+
+    #[tokio::test]
+    async fn a_missing_broken_or_endless_header_is_an_error() {
+        let endless = [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff", &[0; 9000][..]].concat();
+        for bytes in [
+            &b""[..],
+            &V2[..20],
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c\xcb\0\x71\x07\xc0\0\x02\x01\xa0\x28\0\x50",
+            b"PROXY TCP4 203.0.113.7\r\n",
+            &endless,
+        ] {
+            assert!(read(bytes).await.is_err(), "{}", bytes[..bytes.len().min(40)].escape_ascii());
+        }
+    }
+}

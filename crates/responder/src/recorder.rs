@@ -1,0 +1,245 @@
+//! Moves records to the store, and makes memcached whole again when it has lost them.
+//!
+//! In: records and counts from connections, through a bounded inbox that never makes them wait.
+//! Out: the ring in memcached. A record that falls out of the full inbox is still counted: memcached
+//! would have rolled over it anyway.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use forever200_ring::{Counts, Record, Ring, SLOTS, Store, StoreError};
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+/// How often a quiet recorder looks whether memcached still has what it should.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Shortest and longest wait before memcached is tried again.
+const RETRY_DELAY: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
+/// How often numbers are drawn again when memcached turns out to have been emptied meanwhile.
+const MAX_RENUMBERINGS: usize = 3;
+
+/// The connections' end: takes records without waiting.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder(Arc<Inbox>);
+
+#[derive(Debug, Default)]
+struct Inbox {
+    pending: Mutex<Pending>,
+    wake: Notify,
+}
+
+/// What waits for memcached.
+#[derive(Debug, Default)]
+struct Pending {
+    /// The newest records, at most [`SLOTS`], the oldest first.
+    records: VecDeque<Record>,
+    /// Number of requests, including those whose record fell out.
+    requests: u64,
+    counts: Counts,
+}
+
+impl Pending {
+    fn push(&mut self, record: Record) {
+        self.requests += 1;
+        self.counts.request(record.timestamp);
+        self.records.push_back(record);
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        while self.records.len() as u64 > SLOTS {
+            self.records.pop_front();
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.requests == 0 && self.counts == Counts::default()
+    }
+}
+
+impl Recorder {
+    /// Takes a record. Returns at once, whatever memcached does.
+    pub fn record(&self, record: Record) {
+        self.pending().push(record);
+        self.0.wake.notify_one();
+    }
+
+    /// Counts a connection that never sent a byte.
+    pub fn silent(&self) {
+        self.pending().counts.silent += 1;
+        self.0.wake.notify_one();
+    }
+
+    /// Writes to the store until `stop` turns true, then once more, and returns.
+    ///
+    /// Trouble with memcached is logged once when it begins and once when it ends.
+    pub async fn run(self, store: Store, mut stop: watch::Receiver<bool>) {
+        let mut writer = Writer::new(store);
+        let mut retry_delay = None;
+        loop {
+            let stopping = *stop.borrow_and_update();
+            match writer.turn(&self).await {
+                Ok(()) if retry_delay.take().is_some() => info!(cursor = writer.cursor, "memcached is back"),
+                Ok(()) => {}
+                Err(error) => {
+                    if retry_delay.is_none() {
+                        warn!(%error, "memcached is away, the last {SLOTS} requests are kept in memory");
+                    }
+                    let doubled = retry_delay.map_or(*RETRY_DELAY.start(), |delay: Duration| delay * 2);
+                    retry_delay = Some(doubled.min(*RETRY_DELAY.end()));
+                }
+            }
+            if stopping {
+                break;
+            }
+            tokio::select! {
+                _ = stop.changed() => {}
+                () = tokio::time::sleep(retry_delay.unwrap_or_default()), if retry_delay.is_some() => {}
+                _ = timeout(CHECK_INTERVAL, self.0.wake.notified()), if retry_delay.is_none() => {}
+            }
+        }
+        let lost = self.pending().requests;
+        if lost > 0 {
+            warn!(lost, "stopped while memcached was away");
+        }
+    }
+
+    fn take(&self) -> Pending {
+        std::mem::take(&mut *self.pending())
+    }
+
+    /// Puts back what could not be numbered, in front of what came meanwhile.
+    fn untake(&self, mut older: Pending) {
+        let mut pending = self.pending();
+        older.records.append(&mut pending.records);
+        older.trim();
+        older.requests += pending.requests;
+        older.counts.add(&pending.counts);
+        older.counts.expire(Timestamp::now());
+        *pending = older;
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The store's end: what memcached should hold, as far as this responder knows.
+struct Writer {
+    store: Store,
+    /// The last 101 records, to put back should memcached lose them.
+    ring: Ring,
+    cursor: u64,
+    counts: Counts,
+    since: Timestamp,
+    sync: Sync,
+}
+
+#[derive(PartialEq, Eq)]
+enum Sync {
+    /// memcached may lack anything: at the start, after an error, after it was emptied.
+    Unknown,
+    /// Records were written since memcached was last compared with memory.
+    Written,
+    /// memcached held all of it when last compared.
+    Compared,
+}
+
+impl Writer {
+    fn new(store: Store) -> Self {
+        Self {
+            store,
+            ring: Ring::default(),
+            cursor: 0,
+            counts: Counts::default(),
+            since: Timestamp::now(),
+            sync: Sync::Unknown,
+        }
+    }
+
+    /// Writes what is pending; where nothing is, looks whether memcached still has the rest.
+    async fn turn(&mut self, recorder: &Recorder) -> Result<(), StoreError> {
+        if self.sync == Sync::Unknown {
+            self.reconcile().await?;
+        }
+        let pending = recorder.take();
+        if pending.is_empty() {
+            return self.check().await;
+        }
+        let first_to_last = match self.draw_numbers(pending.requests).await {
+            Ok(last) => last + 1 - pending.records.len() as u64..=last,
+            Err(error) => {
+                self.sync = Sync::Unknown;
+                recorder.untake(pending);
+                return Err(error);
+            }
+        };
+        let number = |(seq, record)| Record { seq, ..record };
+        let records: Vec<_> = first_to_last.zip(pending.records).map(number).collect();
+        records.iter().for_each(|record| self.ring.insert(record.clone()));
+        self.counts.add(&pending.counts);
+        let written = self.store.write(&records, &pending.counts).await;
+        self.sync = if written.is_ok() { Sync::Written } else { Sync::Unknown };
+        written
+    }
+
+    /// Moves the cursor on by `count` and returns it.
+    ///
+    /// memcached never answers with less than before, unless it was restarted: then what it had is
+    /// put back first, and the numbers are drawn again.
+    async fn draw_numbers(&mut self, count: u64) -> Result<u64, StoreError> {
+        if count == 0 {
+            return Ok(self.cursor);
+        }
+        let mut last = self.store.advance(count).await?;
+        for _ in 0..MAX_RENUMBERINGS {
+            if last >= self.cursor + count {
+                break;
+            }
+            self.reconcile().await?;
+            last = self.store.advance(count).await?;
+        }
+        self.cursor = last;
+        Ok(last)
+    }
+
+    async fn check(&mut self) -> Result<(), StoreError> {
+        let checked = match self.sync {
+            Sync::Compared => self.store.cursor().await.map(|cursor| cursor >= self.cursor),
+            _ => Ok(false),
+        };
+        match checked {
+            Ok(true) => Ok(()),
+            Ok(false) => self.reconcile().await,
+            Err(error) => {
+                self.sync = Sync::Unknown;
+                Err(error)
+            }
+        }
+    }
+
+    /// Compares memcached with memory and gives each what only the other has.
+    async fn reconcile(&mut self) -> Result<(), StoreError> {
+        let lost_track = std::mem::replace(&mut self.sync, Sync::Unknown) == Sync::Unknown;
+        let snapshot = self.store.snapshot().await?;
+        let restarted = snapshot.cursor < self.cursor;
+        if restarted {
+            info!(cursor = self.cursor, found = snapshot.cursor, "memcached was restarted, putting the ring back");
+        }
+        self.cursor = self.cursor.max(snapshot.cursor);
+        self.since = snapshot.since.unwrap_or(self.since);
+        self.counts.expire(Timestamp::now());
+        // Up to 1,500 minutes, so only when some may be missing.
+        let counts = (lost_track || restarted || snapshot.silent < self.counts.silent).then_some(&self.counts);
+        self.store.put_back(&snapshot, self.cursor, &self.ring, counts, self.since).await?;
+        for record in snapshot.ring.newest_first() {
+            self.ring.insert(record.clone());
+        }
+        self.counts.silent = self.counts.silent.max(snapshot.silent);
+        self.sync = Sync::Compared;
+        Ok(())
+    }
+}

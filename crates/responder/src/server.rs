@@ -1,0 +1,160 @@
+//! The accept loops: from listening sockets to connections, and to an orderly end.
+//!
+//! In: bound listeners and a future that says when to stop. Out: one task a connection, at most
+//! [`Config::max_connections`] at a time; further clients wait in the kernel's queue.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forever200_daemon::GRACE_PERIOD;
+use forever200_ring::{Store, Via};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::connection::{self, Shared};
+use crate::proxy::Origin;
+use crate::rate_limit::RateLimit;
+use crate::recorder::Recorder;
+
+/// Shortest and longest wait after an error of `accept`, most likely EMFILE: only time helps.
+const ACCEPT_DELAY: std::ops::RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_secs(1);
+
+/// How a responder works.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whether every connection begins with a PROXY header.
+    pub proxy_protocol: bool,
+    /// Bytes of a request that are kept.
+    pub max_request_bytes: usize,
+    /// Most connections at a time.
+    pub max_connections: usize,
+}
+
+/// The sockets to accept from.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For anybody.
+    pub tcp: TcpListener,
+    /// For haproxy on the same machine; cheaper than TCP.
+    pub unix: Option<UnixListener>,
+}
+
+/// Serves until `shutdown` ends, then finishes what is in flight, and returns when all that was
+/// received is in the store, after six seconds at most.
+pub async fn run(listeners: Listeners, config: Config, store: Store, shutdown: impl Future<Output = ()>) {
+    let (stop, stopping) = watch::channel(false);
+    let (stop_recorder, recorder_stopping) = watch::channel(false);
+    let recorder = Recorder::default();
+    let recording = tokio::spawn(recorder.clone().run(store, recorder_stopping));
+    let server = Server {
+        permits: Arc::new(Semaphore::new(config.max_connections)),
+        stopping,
+        bad_headers: Arc::default(),
+        shared: Arc::new(Shared {
+            proxy_protocol: config.proxy_protocol,
+            max_request_bytes: config.max_request_bytes,
+            recorder,
+            name: random_name(),
+        }),
+    };
+    info!(responder = server.shared.name, "started");
+
+    let tcp = &listeners.tcp;
+    let unix = listeners.unix.as_ref();
+    tokio::select! {
+        () = shutdown => {}
+        () = server.accept(|| async { tcp.accept().await.map(|(stream, _)| (origin(&stream), stream)) }) => {}
+        () = async {
+            match unix {
+                Some(unix) => {
+                    let accept = || async { unix.accept().await.map(|(stream, _)| (Origin::UNKNOWN, stream)) };
+                    server.accept(accept).await;
+                }
+                None => std::future::pending().await,
+            }
+        } => {}
+    }
+    // Connections that wait in the kernel's queue are refused from here on.
+    drop(listeners);
+    let _ = stop.send(true);
+    // Every connection holds a permit: when all are back, none is in flight.
+    let all = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
+    if timeout(GRACE_PERIOD, server.permits.acquire_many(all)).await.is_err() {
+        warn!(connections = config.max_connections - server.permits.available_permits(), "cut off at the end");
+    }
+    let _ = stop_recorder.send(true);
+    let _ = recording.await;
+    info!("stopped");
+}
+
+struct Server {
+    permits: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+    bad_headers: Arc<RateLimit>,
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Accepts for ever, whatever happens; waits, a connection in hand, when all permits are taken.
+    async fn accept<S, F>(&self, accept: impl Fn() -> F)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = io::Result<(Origin, S)>>,
+    {
+        let errors = RateLimit::default();
+        let mut delay = *ACCEPT_DELAY.start();
+        loop {
+            match accept().await {
+                Ok((peer, stream)) => {
+                    delay = *ACCEPT_DELAY.start();
+                    let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
+                    self.spawn(stream, peer, permit);
+                }
+                Err(error) => {
+                    if let Some(suppressed) = errors.check() {
+                        warn!(%error, suppressed, "cannot accept");
+                    }
+                    tokio::time::sleep(delay).await;
+                    delay = (delay * 2).min(*ACCEPT_DELAY.end());
+                }
+            }
+        }
+    }
+
+    fn spawn<S>(&self, stream: S, peer: Origin, permit: OwnedSemaphorePermit)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (shared, stopping) = (Arc::clone(&self.shared), self.stopping.clone());
+        let bad_headers = Arc::clone(&self.bad_headers);
+        tokio::spawn(async move {
+            if let Err(error) = connection::serve(stream, peer, &shared, stopping).await
+                && let Some(suppressed) = bad_headers.check()
+            {
+                warn!(error = format!("{error:#}"), suppressed, "connection dropped");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// What the socket says about a connection.
+fn origin(stream: &TcpStream) -> Origin {
+    match (stream.peer_addr(), stream.local_addr()) {
+        (Ok(source), Ok(destination)) => Origin { source, destination, via: Via::Peer },
+        // Reset before it was accepted.
+        _ => Origin::UNKNOWN,
+    }
+}
+
+/// Eight hexadecimal digits, different at every start. The standard library's hasher is seeded by
+/// the operating system.
+fn random_name() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("{:08x}", RandomState::new().hash_one(()) as u32)
+}

@@ -1,0 +1,56 @@
+//! What is counted beside the ring: requests by the minute, and connections that said nothing.
+//!
+//! In: one event at a time. Out: numbers by key. Does no I/O.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::ring::{SILENT_KEY, minute_key};
+
+/// How long a minute's count is kept: a day and an hour, for a chart of 24 hours.
+pub const MINUTE_TTL: Duration = Duration::from_secs(25 * 60 * 60);
+
+/// Counts beside the ring.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Number of connections that never sent a byte.
+    pub silent: u64,
+    /// Number of requests by Unix minute.
+    pub minutes: BTreeMap<i64, u64>,
+}
+
+impl Counts {
+    /// Counts one request.
+    pub fn request(&mut self, time: Timestamp) {
+        *self.minutes.entry(minute_of(time)).or_default() += 1;
+    }
+
+    /// Adds `more` to these counts.
+    pub fn add(&mut self, more: &Self) {
+        self.silent += more.silent;
+        for (&minute, &count) in &more.minutes {
+            *self.minutes.entry(minute).or_default() += count;
+        }
+    }
+
+    /// Forgets the minutes that memcached has forgotten by `now`.
+    pub fn expire(&mut self, now: Timestamp) {
+        let oldest = minute_of(now) - MINUTE_TTL.as_secs() as i64 / 60;
+        self.minutes = self.minutes.split_off(&oldest);
+    }
+
+    /// Returns the counts as key, value and seconds to live (0 for ever).
+    pub(crate) fn by_key(&self) -> impl Iterator<Item = (String, u64, u32)> {
+        let silent = (SILENT_KEY.to_owned(), self.silent, 0);
+        let ttl = MINUTE_TTL.as_secs() as u32;
+        let minutes = self.minutes.iter().map(move |(&minute, &count)| (minute_key(minute), count, ttl));
+        std::iter::once(silent).chain(minutes)
+    }
+}
+
+/// Returns the Unix minute of a time: Unix seconds / 60.
+fn minute_of(time: Timestamp) -> i64 {
+    time.as_second().div_euclid(60)
+}

@@ -1,0 +1,204 @@
+//! One stored request: a line of JSON, a newline, then the bytes as they came.
+//!
+//! In: what the responder knows of a request. Out: the value of a slot, and back. Nothing is escaped
+//! and nothing is base64, so that `echo "get forever200:slot:7" | nc 127.0.0.1 11211` shows a request
+//! that a person can read. Does not look into the request.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Longest line of JSON that is read. Ours are about 300 bytes; a longer one is not ours.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// One request, as received and with what is known of how it came.
+///
+/// Serializes to the line of JSON, without [`raw`](Self::raw). The field names are those of Suricata,
+/// Cowrie and T-Pot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Sequence number, from 1; 0 until the recorder gives it one.
+    pub seq: u64,
+    /// When the first byte came, UTC, microseconds.
+    #[serde(with = "rfc3339_micros")]
+    pub timestamp: Timestamp,
+    /// The client's address; unspecified (`0.0.0.0`) where nobody knows it.
+    pub src_ip: IpAddr,
+    /// The client's port; 0 where nobody knows it.
+    pub src_port: u16,
+    /// The address that the client connected to.
+    pub dest_ip: IpAddr,
+    /// The port that the client connected to.
+    pub dest_port: u16,
+    /// How the addresses were learned.
+    pub via: Via,
+    /// Length of the request in bytes, as received; more than `raw` holds when truncated.
+    pub bytes: u64,
+    /// `raw` is a prefix of what was received.
+    pub truncated: bool,
+    /// Why reading stopped.
+    pub ended: Ended,
+    /// Which responder wrote it: eight hexadecimal digits drawn at its start.
+    pub responder: String,
+    /// The bytes as they came.
+    #[serde(skip)]
+    pub raw: Bytes,
+}
+
+/// How the source and destination of a record were learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// From a PROXY protocol header, version 2; the bytes are untouched.
+    ProxyV2,
+    /// From a PROXY protocol header, version 1; the bytes are untouched.
+    ProxyV1,
+    /// From the socket: nobody stood between.
+    Peer,
+    /// From a PROXY header, but haproxy had the request in `mode http` and rewrote its head.
+    Http,
+}
+
+/// Why the responder stopped reading and answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// HTTP framing says that the request is whole.
+    Complete,
+    /// No more bytes came for the quiet time.
+    Quiet,
+    /// The client closed its side, or reset the connection.
+    Eof,
+    /// The byte limit was reached.
+    Limit,
+    /// The connection's time was over.
+    Deadline,
+}
+
+/// Why a value in memcached is not a record.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// There is no newline within the first [`MAX_LINE_BYTES`].
+    #[error("no line of JSON at the start")]
+    NoLine,
+    /// The line is not a record's.
+    #[error("the line of JSON is not a record's: {0}")]
+    Line(#[from] serde_json::Error),
+    /// The line says another length than the bytes behind it have.
+    #[error("the line says {said} bytes, {held} are there")]
+    Length {
+        /// Length by the line, in bytes.
+        said: u64,
+        /// Length of what follows the line, in bytes.
+        held: usize,
+    },
+}
+
+impl Record {
+    /// Returns the value of the record's slot.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(384 + self.raw.len());
+        serde_json::to_writer(&mut value, self)
+            .expect("a record has string keys only, and a Vec takes every write");
+        value.push(b'\n');
+        value.extend_from_slice(&self.raw);
+        value
+    }
+
+    /// Reads the value of a slot.
+    ///
+    /// # Errors
+    /// The value is not a record: see [`DecodeError`].
+    pub fn decode(value: impl Into<Bytes>) -> Result<Self, DecodeError> {
+        let mut line = value.into();
+        let end = line.iter().take(MAX_LINE_BYTES).position(|&byte| byte == b'\n');
+        let raw = line.split_off(end.ok_or(DecodeError::NoLine)?).slice(1..);
+        let record = Self { raw, ..serde_json::from_slice(&line)? };
+        let (said, held) = (record.bytes, record.raw.len());
+        if record.truncated && held as u64 <= said || held as u64 == said {
+            Ok(record)
+        } else {
+            Err(DecodeError::Length { said, held })
+        }
+    }
+}
+
+/// RFC 3339 in UTC with six digits for the fraction, as Suricata writes it.
+mod rfc3339_micros {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(timestamp: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{timestamp:.6}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(raw: &'static [u8]) -> Record {
+        Record {
+            seq: 7,
+            timestamp: "2026-01-02T03:04:05.000006Z".parse().unwrap(),
+            src_ip: "2001:db8::1".parse().unwrap(),
+            src_port: 41000,
+            dest_ip: "192.0.2.1".parse().unwrap(),
+            dest_port: 80,
+            via: Via::ProxyV2,
+            bytes: raw.len() as u64,
+            truncated: false,
+            ended: Ended::Complete,
+            responder: "0123abcd".into(),
+            raw: Bytes::from_static(raw),
+        }
+    }
+
+    #[test]
+    fn a_value_is_a_line_of_json_and_the_bytes_as_they_came() {
+        let value = record(b"GET / HTTP/1.1\r\n\r\n\0\xff").encode();
+        assert_eq!(
+            value.escape_ascii().to_string(),
+            concat!(
+                r#"{\"seq\":7,\"timestamp\":\"2026-01-02T03:04:05.000006Z\",\"src_ip\":\"2001:db8::1\","#,
+                r#"\"src_port\":41000,\"dest_ip\":\"192.0.2.1\",\"dest_port\":80,\"via\":\"proxy_v2\","#,
+                r#"\"bytes\":20,\"truncated\":false,\"ended\":\"complete\",\"responder\":\"0123abcd\"}"#,
+                r"\nGET / HTTP/1.1\r\n\r\n\x00\xff"
+            )
+        );
+    }
+
+    #[test]
+    fn every_record_reads_back_as_it_was() {
+        for raw in [&b""[..], b"\n", b"\n\n{}", b"\xff\0\r\n", b"GET / HTTP/1.1\r\n\r\n"] {
+            let written = record(raw);
+            assert_eq!(Record::decode(written.encode()).unwrap(), written);
+        }
+        let truncated = Record { bytes: 90_000, truncated: true, ..record(b"prefix") };
+        assert_eq!(Record::decode(truncated.encode()).unwrap(), truncated);
+    }
+
+    #[test]
+    fn a_foreign_value_is_refused_with_its_reason() {
+        let short = [&record(b"abc").encode()[..], b"d"].concat();
+        let long_line = [&b" ".repeat(MAX_LINE_BYTES)[..], &record(b"").encode()].concat();
+        for (value, reason) in [
+            (&b""[..], "no line of JSON at the start"),
+            (b"hello", "no line of JSON at the start"),
+            (b"hello\nworld", "the line of JSON is not a record's"),
+            (b"{}\n", "the line of JSON is not a record's: missing field"),
+            (&short, "the line says 3 bytes, 4 are there"),
+            (&long_line, "no line of JSON at the start"),
+        ] {
+            let error = Record::decode(value.to_vec()).unwrap_err().to_string();
+            assert!(error.starts_with(reason), "{error}");
+        }
+    }
+}

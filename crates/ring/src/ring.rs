@@ -1,0 +1,81 @@
+//! The 101 positions that records roll over, and the names of everything in memcached.
+//!
+//! In: numbered records. Out: the newest 101 of them. Does no I/O.
+
+use crate::record::Record;
+
+/// Number of slots. 101 as in the program of 2019: the newest request and the hundred before it.
+pub const SLOTS: u64 = 101;
+
+/// Key of the newest sequence number, which is also the number of requests recorded so far.
+pub const CURSOR_KEY: &str = "forever200:cursor";
+/// Key of the number of connections that never sent a byte.
+pub const SILENT_KEY: &str = "forever200:silent";
+/// Key of the time of the first start, RFC 3339.
+pub const SINCE_KEY: &str = "forever200:since";
+
+/// Returns the key of a slot, 0 to 100.
+#[must_use]
+pub fn slot_key(slot: u64) -> String {
+    format!("forever200:slot:{slot}")
+}
+
+/// Returns the key that counts the requests of one minute; `minute` is Unix time / 60 s.
+#[must_use]
+pub fn minute_key(minute: i64) -> String {
+    format!("forever200:minute:{minute}")
+}
+
+/// Returns the slot that a record with this sequence number belongs to.
+#[must_use]
+pub fn slot_of(seq: u64) -> u64 {
+    seq % SLOTS
+}
+
+/// The newest record of each slot.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    slots: Vec<Option<Record>>,
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self { slots: vec![None; SLOTS as usize] }
+    }
+}
+
+impl Ring {
+    /// Puts a numbered record into its slot, unless the slot holds a newer one.
+    pub fn insert(&mut self, record: Record) {
+        let slot = &mut self.slots[slot_of(record.seq) as usize];
+        if slot.as_ref().is_none_or(|held| held.seq < record.seq) {
+            *slot = Some(record);
+        }
+    }
+
+    /// Returns the record with this sequence number, if it has not rolled over.
+    #[must_use]
+    pub fn get(&self, seq: u64) -> Option<&Record> {
+        self.slots[slot_of(seq) as usize].as_ref().filter(|record| record.seq == seq)
+    }
+
+    /// Returns the sequence number in a slot; 0 when it is empty.
+    #[must_use]
+    pub fn seq_in(&self, slot: u64) -> u64 {
+        self.slots[slot as usize].as_ref().map_or(0, |record| record.seq)
+    }
+
+    /// Returns the newest sequence number; 0 when the ring is empty.
+    #[must_use]
+    pub fn newest_seq(&self) -> u64 {
+        (0..SLOTS).map(|slot| self.seq_in(slot)).max().unwrap_or(0)
+    }
+
+    /// Returns all records, the newest first; at most [`SLOTS`].
+    #[must_use]
+    pub fn newest_first(&self) -> Vec<&Record> {
+        let mut records: Vec<_> = self.slots.iter().flatten().collect();
+        records.sort_unstable_by_key(|record| std::cmp::Reverse(record.seq));
+        records
+    }
+}

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Process 1 of the container: runs supervisord, and ends with a non-zero status when one of its programs
+# could not be started any more, so that Docker's restart policy can act. supervisord ends with 0.
+set -eu
+
+mkdir -p -m 700 "$FOREVER200_RUN"
+rm -f "$FOREVER200_RUN/fatal"
+
+supervisord --configuration "${0%/*}/supervisord.conf" &
+supervisord=$!
+trap 'kill "$supervisord"' TERM INT
+
+# A trapped signal ends `wait` early, with a status above 128.
+status=0
+while kill -0 "$supervisord" 2>/dev/null; do
+    status=0
+    wait "$supervisord" || status=$?
+done
+[ ! -e "$FOREVER200_RUN/fatal" ] || status=1
+exit "$status"
