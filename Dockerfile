@@ -1,1 +1,47 @@
 FROM rust:1.95.0-slim-trixie AS build
+WORKDIR /src
+
+# The dependencies first, with empty crates in place of ours: a layer that only Cargo.lock changes.
+COPY Cargo.toml Cargo.lock ./
+COPY crates/daemon/Cargo.toml crates/daemon/
+COPY crates/responder/Cargo.toml crates/responder/
+COPY crates/ring/Cargo.toml crates/ring/
+COPY crates/testkit/Cargo.toml crates/testkit/
+COPY crates/viewer/Cargo.toml crates/viewer/
+RUN for crate in crates/*; do mkdir "$crate/src" && touch "$crate/src/lib.rs"; done \
+    && cargo build --release --locked -p forever200-responder -p forever200-viewer
+
+# `touch`: Cargo goes by the time of a file, and ours may be older than the empty ones.
+COPY crates crates
+RUN find crates -name '*.rs' -exec touch {} + \
+    && cargo build --release --locked -p forever200-responder -p forever200-viewer
+
+FROM debian:trixie-slim
+
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends haproxy memcached supervisor \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
+    && groupadd --gid 10001 forever200 \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin forever200 \
+    && install -d -m 700 -o 10001 -g 10001 /run/forever200
+
+COPY --from=build /src/target/release/forever200-responder /src/target/release/forever200-viewer /usr/local/bin/
+COPY docker-entrypoint.sh /usr/local/bin/
+COPY supervisord.conf /etc/forever200/
+COPY haproxy /etc/forever200/haproxy
+
+ENV FOREVER200_BIND=:80 \
+    FOREVER200_LOG_FORMAT=json \
+    FOREVER200_RESPONDER_SOCKET=/run/forever200/responder.sock \
+    FOREVER200_RUN=/run/forever200
+
+LABEL org.opencontainers.image.title="forever200" \
+      org.opencontainers.image.description="A peek into the unsolicited traffic that is always going round the internet" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
+
+# Docker lets an unprivileged user listen on port 80 of a container.
+USER 10001:10001
+EXPOSE 80
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["forever200-viewer", "health"]
+ENTRYPOINT ["docker-entrypoint.sh"]

@@ -6,7 +6,7 @@ set -eu
 mkdir -p -m 700 "$FOREVER200_RUN"
 rm -f "$FOREVER200_RUN/fatal"
 
-supervisord --configuration "${0%/*}/supervisord.conf" &
+supervisord --configuration "/etc/forever200/supervisord.conf" &
 supervisord=$!
 trap 'kill "$supervisord"' TERM INT
 

@@ -83,7 +83,7 @@ impl Framing {
     pub fn patience(&self) -> Duration {
         match self.state {
             State::Foreign => QUIET_TIME,
-            State::StartLine if self.line.is_empty() => QUIET_TIME,
+            State::StartLine if self.line.is_empty() || self.line == b"\r" => QUIET_TIME,
             _ => UNFINISHED_TIME,
         }
     }

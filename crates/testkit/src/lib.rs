@@ -1,1 +1,19 @@
-//! x
+//! Real programs for tests: started, owned, and gone when the test ends.
+//!
+//! Every [`Memcached`] and every [`Stack`] has a loopback address of its own, so that each listens on
+//! the usual ports, tests run side by side, and a program that was killed comes back where it was.
+//!
+//! Read in this order: [`process`], [`client`], [`memcached`], [`stack`].
+
+pub mod client;
+pub mod memcached;
+pub mod process;
+pub mod stack;
+
+pub use client::{Response, exchange, get, get_json, request};
+pub use memcached::Memcached;
+pub use process::{loopback, until};
+pub use stack::Stack;
+
+/// What the responder answers, always.
+pub const RESPONSE: &[u8] = b"HTTP/1.1 200 Ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

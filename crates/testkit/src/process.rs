@@ -1,0 +1,102 @@
+//! Processes that belong to a test, and waiting for what they do.
+
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::Instant;
+
+/// Longest wait for anything. Long, because the machine may be busy; nothing waits it out that works.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Time between two looks.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Waits until `check` gives something, and returns it.
+///
+/// # Errors
+/// It gave nothing for 30 seconds.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut check: impl FnMut() -> F) -> anyhow::Result<T> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = check().await {
+            return Ok(found);
+        }
+        if Instant::now() > deadline {
+            bail!("waited {DEADLINE:?} in vain until {what}");
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Returns a loopback address that no other test uses: of the 2²⁴ there are, this process has 64.
+#[must_use]
+pub fn loopback() -> Ipv4Addr {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let taken = TAKEN.fetch_add(1, Ordering::Relaxed) % 64;
+    let [_, a, b, c] = (std::process::id().wrapping_mul(64) + taken).to_be_bytes();
+    // 127.0.0.x is everybody's.
+    Ipv4Addr::new(127, a.max(1), b, c)
+}
+
+/// Returns the folder of the project's programs, after building them as the test was built.
+///
+/// # Errors
+/// They do not build.
+pub fn programs() -> anyhow::Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
+}
+
+fn build() -> anyhow::Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let folder = test.ancestors().nth(2).context("a test lies in target/PROFILE/deps")?.to_owned();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "-p", "forever200-responder", "-p", "forever200-viewer"]);
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    if !cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status()?.success() {
+        bail!("the programs do not build");
+    }
+    Ok(folder)
+}
+
+/// Says how to install a program that could not be started.
+#[must_use]
+pub fn missing(package: &str) -> String {
+    format!("cannot start it: apt-get install {package}")
+}
+
+/// Returns the project's folder.
+#[must_use]
+pub fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Sends a signal.
+///
+/// # Errors
+/// There is no such process.
+pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("not a process id")?;
+    kill_process(pid, signal).with_context(|| format!("signalling {pid:?}"))
+}
+
+/// Kills every process of a session: supervisord and all that it started.
+pub fn kill_session(session: u32) {
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // proc(5): after the name in parentheses come state, parent, group and session.
+        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        if fields.split_whitespace().nth(3) == Some(&session.to_string()) {
+            let _ = signal(pid, Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The whole composition as shipped: supervisord with the project's two configuration files.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, bail};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::client::{Response, exchange, get, get_json};
+use crate::process::{kill_session, loopback, missing, programs, project, signal, until};
+
+const HAPROXY_CFG: &str = "haproxy/haproxy.cfg";
+
+/// A running forever200; all its processes are killed when it is dropped.
+pub struct Stack {
+    ip: Ipv4Addr,
+    folder: TempDir,
+    environment: Vec<(OsString, OsString)>,
+    supervisord: Child,
+}
+
+impl Stack {
+    /// Starts everything at a loopback address of its own and waits until it answers.
+    ///
+    /// # Errors
+    /// A program is missing, or does not come up.
+    pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts everything with further variables.
+    ///
+    /// # Errors
+    /// A program is missing, or does not come up.
+    pub async fn start_with(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let stack = Self::spawn(variables)?;
+        stack.until_up().await.with_context(|| stack.log())?;
+        Ok(stack)
+    }
+
+    /// Starts supervisord and does not wait.
+    ///
+    /// # Errors
+    /// supervisord or one of the project's programs is missing.
+    pub fn spawn(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let (ip, folder) = (loopback(), tempfile::tempdir()?);
+        let run = folder.path().to_str().context("the temporary folder has an odd name")?;
+        let path = format!("{}:/usr/sbin:{}", programs()?.display(), std::env::var("PATH")?);
+        let own = [
+            ("PATH", path),
+            ("FOREVER200_RUN", run.to_owned()),
+            ("FOREVER200_BIND", format!("{ip}:8000")),
+            ("FOREVER200_RESPONDER_LISTEN", format!("{ip}:9999")),
+            ("FOREVER200_RESPONDER_SOCKET", format!("{run}/responder.sock")),
+            ("FOREVER200_VIEWER_LISTEN", format!("{ip}:8080")),
+            ("FOREVER200_MEMCACHED", format!("{ip}:11211")),
+        ];
+        let own = own.map(|(name, value)| (name.into(), value.into()));
+        let environment: Vec<_> =
+            own.into_iter().chain(variables.iter().map(|(name, value)| (name.into(), value.into()))).collect();
+        // Copies of the files as shipped, for a test to edit.
+        std::fs::create_dir(folder.path().join("haproxy"))?;
+        for file in ["supervisord.conf", HAPROXY_CFG] {
+            std::fs::copy(project().join(file), folder.path().join(file))?;
+        }
+        let log = append(&folder.path().join("log"))?;
+        // A session of its own: that is how all of its processes are found again.
+        let supervisord = Command::new("setsid")
+            .args(["supervisord", "-c", "supervisord.conf"])
+            .current_dir(&folder)
+            .envs(environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context(missing("supervisor haproxy memcached"))?;
+        Ok(Self { ip, folder, environment, supervisord })
+    }
+
+    /// Waits until haproxy answers for the viewer, and the responder listens.
+    ///
+    /// # Errors
+    /// They do not within 30 seconds.
+    pub async fn until_up(&self) -> anyhow::Result<()> {
+        until("the viewer is healthy", || async {
+            get(self.front(), "/home/health").await.ok().filter(|response| response.status == 200)
+        })
+        .await?;
+        until("the responder listens", || async { TcpStream::connect(self.at(9999)).await.ok() }).await?;
+        // The recorder's first look at memcached; until then an ordinary request is only in memory.
+        until("the recorder has begun", || async {
+            get_json(self.front(), "/home/api/requests").await.ok().filter(|list| !list["since"].is_null())
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Address of haproxy.
+    #[must_use]
+    pub fn front(&self) -> SocketAddr {
+        self.at(8000)
+    }
+
+    /// Any port of this stack's address.
+    #[must_use]
+    pub fn at(&self, port: u16) -> SocketAddr {
+        (self.ip, port).into()
+    }
+
+    /// A path in the folder for sockets.
+    #[must_use]
+    pub fn run_path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Sends bytes through haproxy and returns the reply.
+    ///
+    /// # Errors
+    /// The connection fails.
+    pub async fn send(&self, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+        Ok(exchange(self.front(), bytes).await?.0)
+    }
+
+    /// Gets a page through haproxy.
+    ///
+    /// # Errors
+    /// The connection fails.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Response> {
+        get(self.front(), path).await
+    }
+
+    /// Waits until `count` requests were recorded, and returns the list of the API.
+    ///
+    /// # Errors
+    /// They were not within 30 seconds.
+    pub async fn until_recorded(&self, count: u64) -> anyhow::Result<Value> {
+        until(&format!("{count} requests are recorded"), || async {
+            let list = get_json(self.front(), "/home/api/requests").await.ok()?;
+            (list["total"].as_u64()? >= count).then_some(list)
+        })
+        .await
+        .with_context(|| self.log())
+    }
+
+    /// Edits this stack's haproxy.cfg: replaces `old`, which must be there, by `new`.
+    ///
+    /// # Errors
+    /// There is no `old` in the file.
+    pub fn edit_haproxy_cfg(&self, old: &str, new: &str) -> anyhow::Result<()> {
+        let path = self.run_path(HAPROXY_CFG);
+        let text = std::fs::read_to_string(&path)?;
+        anyhow::ensure!(text.contains(old), "no {old:?} in {}", path.display());
+        Ok(std::fs::write(path, text.replace(old, new))?)
+    }
+
+    /// Runs supervisorctl and returns what it prints.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn supervisorctl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = Command::new("supervisorctl")
+            .args(["-c", "supervisord.conf"])
+            .args(arguments)
+            .current_dir(&self.folder)
+            .envs(self.environment.iter().cloned())
+            .output()
+            .context(missing("supervisor"))?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Sends a command to haproxy's runtime socket and returns what it answers.
+    ///
+    /// # Errors
+    /// haproxy does not run.
+    pub async fn haproxy(&self, command: &str) -> anyhow::Result<String> {
+        let mut socket = UnixStream::connect(self.run_path("haproxy.sock")).await?;
+        socket.write_all(format!("{command}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// Returns a program's process id; `None` while it does not run.
+    ///
+    /// # Errors
+    /// supervisorctl cannot be started.
+    pub fn pid(&self, program: &str) -> anyhow::Result<Option<u32>> {
+        Ok(self.supervisorctl(&["pid", program])?.parse().ok().filter(|&pid| pid > 0))
+    }
+
+    /// Kills a program with SIGKILL and waits until supervisord has started another.
+    ///
+    /// # Errors
+    /// It does not run, or does not come back.
+    pub async fn kill(&self, program: &str) -> anyhow::Result<()> {
+        let Some(old) = self.pid(program)? else { bail!("{program} does not run") };
+        signal(old, Signal::KILL)?;
+        until(&format!("{program} is back"), || async { self.pid(program).ok()?.filter(|&new| new != old) }).await?;
+        Ok(())
+    }
+
+    /// Tells supervisord to stop, waits, and returns its exit status.
+    ///
+    /// # Errors
+    /// It does not end within 30 seconds.
+    pub async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+        signal(self.supervisord.id(), Signal::TERM)?;
+        self.until_ended().await
+    }
+
+    /// Waits until supervisord has ended, and returns its exit status.
+    ///
+    /// # Errors
+    /// It does not end within 30 seconds.
+    pub async fn until_ended(&mut self) -> anyhow::Result<ExitStatus> {
+        let log = self.log();
+        let supervisord = std::cell::RefCell::new(&mut self.supervisord);
+        until("supervisord has ended", || async { supervisord.borrow_mut().try_wait().ok().flatten() })
+            .await
+            .with_context(|| log)
+    }
+
+    /// Returns what all programs have logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.run_path("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // First supervisord, which would start the others again.
+        let _ = self.supervisord.kill();
+        kill_session(self.supervisord.id());
+        let _ = self.supervisord.wait();
+    }
+}
+
+fn append(path: &std::path::Path) -> anyhow::Result<File> {
+    Ok(OpenOptions::new().create(true).append(true).open(path)?)
+}

@@ -1,0 +1,532 @@
+//! The composition as shipped: supervisord, haproxy, memcached and both programs, from a byte on the
+//! front port to the page.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, get, get_json, request, until};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+mod probes;
+
+fn requests(list: &Value) -> &Vec<Value> {
+    list["requests"].as_array().expect("the list has requests")
+}
+
+fn seqs(list: &Value) -> Vec<u64> {
+    requests(list).iter().map(|request| request["seq"].as_u64().expect("a number")).collect()
+}
+
+fn http_get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Odd:  Two\r\n\r\n").into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_probe_is_answered_and_arrives_byte_for_byte() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let probes = probes::probes();
+    let front = stack.front();
+    let exchanges: Vec<_> = probes
+        .into_iter()
+        .map(|(name, bytes)| tokio::spawn(async move { (name, exchange(front, &bytes).await, bytes) }))
+        .collect();
+    let mut sent = Vec::new();
+    for exchange in exchanges {
+        let (name, reply, bytes) = exchange.await?;
+        let (reply, client) = reply.context(name)?;
+        assert_eq!(reply.escape_ascii().to_string(), RESPONSE.escape_ascii().to_string(), "{name}");
+        sent.push((name, bytes, client));
+    }
+    assert!(sent.len() >= 41, "{} probes", sent.len());
+    let list = stack.until_recorded(sent.len() as u64).await?;
+    for (name, bytes, client) in sent {
+        let record = requests(&list).iter().find(|record| record["src_port"] == client.port()).context(name)?;
+        assert_eq!(record["src_ip"], client.ip().to_string(), "{name}");
+        assert_eq!(record["dest_ip"], front.ip().to_string(), "{name}");
+        assert_eq!(record["dest_port"], front.port(), "{name}");
+        assert_eq!(record["via"], "proxy_v2", "{name}");
+        assert_eq!(record["bytes"], bytes.len(), "{name}");
+        let raw = stack.get(&format!("/home/requests/{}/raw", record["seq"])).await?;
+        assert_eq!(raw.header("content-type"), Some("application/octet-stream"));
+        assert_eq!(raw.body.escape_ascii().to_string(), bytes.escape_ascii().to_string(), "{name}");
+        // Whatever it is, its page can be made.
+        let page = stack.get(&format!("/home/requests/{}", record["seq"])).await?;
+        assert_eq!(page.status, 200, "{name}");
+    }
+    assert_eq!(stack.get("/home").await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_is_the_client_and_not_haproxy() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind("127.99.88.77:0".parse()?)?;
+    let mut stream = socket.connect(stack.front()).await?;
+    let client = stream.local_addr()?;
+    stream.write_all(&http_get("/from")).await?;
+    assert_eq!(client::read_to_end(&mut stream).await?, RESPONSE);
+    let list = stack.until_recorded(1).await?;
+    assert_eq!(list["requests"][0]["src_ip"], "127.99.88.77");
+    assert_eq!(list["requests"][0]["src_port"], client.port());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn home_is_the_viewers_and_all_else_is_the_responders() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for (method, path, status) in [
+        ("GET", "/home", 200),
+        ("GET", "/home/", 200),
+        ("GET", "/home?x", 200),
+        ("HEAD", "/home", 200),
+        ("POST", "/home", 405),
+        ("DELETE", "/home/api/requests", 405),
+        ("GET", "/home/nothing", 404),
+        ("GET", "/home/requests/1", 404),
+        ("GET", "/home/requests/abc", 404),
+        ("GET", "/home/api/requests/1", 404),
+        ("GET", "/home/api/requests?limit=many", 400),
+        ("GET", "/home/static/../../../etc/passwd", 404),
+    ] {
+        let response = request(stack.front(), method, path).await?;
+        assert_eq!(response.status, status, "{method} {path}");
+        let policy = response.header("content-security-policy").context("no policy")?;
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+        for (name, value) in
+            [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"), ("x-robots-tag", "noindex")]
+        {
+            assert_eq!(response.header(name), Some(value), "{method} {path}");
+        }
+        assert!(response.header("cache-control").is_some(), "{method} {path}");
+        let is_json = response.header("content-type").is_some_and(|found| found == "application/json");
+        assert_eq!(is_json, path.starts_with("/home/api"), "{method} {path}");
+        if status == 405 {
+            assert_eq!(response.header("allow"), Some("GET,HEAD"), "{method} {path}");
+        }
+    }
+    for path in ["/", "/homework", "/home.php", "//home", "/%68ome", "/HOME", "/x/home"] {
+        assert_eq!(stack.send(&http_get(path)).await?, RESPONSE, "{path}");
+    }
+    let list = stack.until_recorded(7).await?;
+    assert_eq!(list["total"], 7);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_kept_alive_connection_gets_the_page_and_the_200_in_turn() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let mut stream = TcpStream::connect(stack.front()).await?;
+    let mut received = Vec::new();
+    for path in ["/home", "/x", "/home"] {
+        stream.write_all(&http_get(path)).await?;
+        let response = loop {
+            if let Some(response) = Response::split_off(&mut received, "GET") {
+                break response;
+            }
+            anyhow::ensure!(stream.read_buf(&mut received).await? > 0, "{path}: the connection was closed");
+        };
+        assert_eq!(response.status, 200, "{path}");
+        assert_eq!(response.text().contains("<!doctype html>"), path == "/home", "{path}");
+    }
+    let list = stack.until_recorded(1).await?;
+    let record = &list["requests"][0];
+    assert_eq!((&record["via"], &record["summary"]), (&"http".into(), &"GET /x".into()));
+    assert_eq!(record["src_port"], stream.local_addr()?.port());
+    // The page says that these bytes are haproxy's.
+    assert!(stack.get("/home/requests/1").await?.text().contains("rewritten by haproxy"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_for_home_split_anywhere_is_a_request_for_home() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let request = b"GET /home/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for cut in 1..request.len() {
+        let mut stream = TcpStream::connect(stack.front()).await?;
+        stream.set_nodelay(true)?;
+        stream.write_all(&request[..cut]).await?;
+        tokio::task::yield_now().await;
+        stream.write_all(&request[cut..]).await?;
+        let reply = client::read_to_end(&mut stream).await?;
+        assert!(reply.ends_with(br#"{"status":"ok","total":0}"#), "{cut}: {}", reply.escape_ascii());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_half_closes_and_bodies_pass_through_haproxy() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let mut sent = Vec::new();
+    let chunked = b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for cut in 1..chunked.len() {
+        let mut stream = TcpStream::connect(stack.front()).await?;
+        stream.set_nodelay(true)?;
+        stream.write_all(&chunked[..cut]).await?;
+        tokio::task::yield_now().await;
+        stream.write_all(&chunked[cut..]).await?;
+        assert_eq!(client::read_to_end(&mut stream).await?, RESPONSE, "{cut}");
+        sent.push(chunked.to_vec());
+    }
+    let mut stream = TcpStream::connect(stack.front()).await?;
+    stream.write_all(b"GET /half-close HT").await?;
+    stream.shutdown().await?;
+    assert_eq!(client::read_to_end(&mut stream).await?, RESPONSE);
+    sent.push(b"GET /half-close HT".to_vec());
+
+    let big = [b"POST /big HTTP/1.1\r\nContent-Length: 2097152\r\n\r\n", &vec![b'x'; 2_097_152][..]].concat();
+    assert_eq!(stack.send(&big).await?, RESPONSE);
+    sent.push(big[..65_536].to_vec());
+
+    let list = stack.until_recorded(sent.len() as u64).await?;
+    assert_eq!(list["total"], sent.len());
+    for (seq, bytes) in (1..).zip(sent) {
+        assert_eq!(stack.get(&format!("/home/requests/{seq}/raw")).await?.body, bytes, "{seq}");
+    }
+    assert_eq!((&list["requests"][0]["truncated"], &list["requests"][0]["ended"]), (&true.into(), &"limit".into()));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_byte_and_a_health_check_are_not_requests() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(stack.front()).await?;
+        stream.shutdown().await?;
+        assert_eq!(client::read_to_end(&mut stream).await?, b"");
+    }
+    // By now haproxy has checked the responder, too: it does so every second.
+    let list = until("five are counted", || async {
+        get_json(stack.front(), "/home/api/requests").await.ok().filter(|list| list["silent"].as_u64() >= Some(5))
+    })
+    .await?;
+    assert_eq!((&list["silent"], &list["total"]), (&5.into(), &0.into()));
+    let checks = stack.haproxy("show stat responder 4 -1 json").await?;
+    assert!(checks.contains("check_status"), "{checks}");
+    assert!(!stack.log().contains("connection dropped"), "{}", stack.log());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_page_shows_is_what_was_sent() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let empty = stack.get("/home").await?.text();
+    assert!(empty.contains("curl -i http://localhost/hello"), "{empty}");
+    stack.send(&http_get("/<script>alert(1)</script>")).await?;
+    stack.until_recorded(1).await?;
+    for path in ["/home", "/home/requests/1"] {
+        let page = stack.get(path).await?.text();
+        assert!(page.contains("&lt;script&gt;alert(1)&lt;&#x2f;script&gt;"), "{page}");
+        assert!(!page.contains("<script>"), "{page}");
+    }
+    let page = stack.get("/home/requests/1").await?.text();
+    assert!(page.contains(r"X-Odd:  Two<i>\r\n</i>"), "{page}");
+    assert!(page.contains("47 45 54 20 2f 3c 73 63  72 69 70 74 3e"), "{page}");
+    let text = stack.get("/home/text").await?;
+    assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert!(text.text().contains("GET /<script>alert(1)</script>"));
+    let one = get_json(stack.front(), "/home/api/requests/1").await?;
+    assert_eq!(one["http"]["headers"], serde_json::json!([["Host", "x"], ["X-Odd", "Two"]]));
+    assert_eq!(one["raw_base64"].as_str().map(str::len), Some(88));
+    let list = get_json(stack.front(), "/home/api/requests?raw=true&limit=1").await?;
+    assert_eq!(list["requests"][0], one);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_102nd_request_replaces_the_first() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for number in 1..=101 {
+        stack.send(&http_get(&format!("/{number}"))).await?;
+    }
+    let list = stack.until_recorded(101).await?;
+    assert_eq!(seqs(&list), (1..=101).rev().collect::<Vec<_>>());
+    assert_eq!(stack.get("/home/requests/1").await?.status, 200);
+    stack.send(&http_get("/102")).await?;
+    let list = stack.until_recorded(102).await?;
+    assert_eq!(seqs(&list), (2..=102).rev().collect::<Vec<_>>());
+    let gone = stack.get("/home/requests/1").await?;
+    assert_eq!(gone.status, 404);
+    assert!(gone.text().contains("rolled over"), "{}", gone.text());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_1000_requests_by_50_clients_the_ring_holds_the_last_101() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let front = stack.front();
+    let clients: Vec<_> = (0..50)
+        .map(|client| {
+            tokio::spawn(async move {
+                for number in 0..20 {
+                    let (reply, _) = exchange(front, &http_get(&format!("/{client}/{number}"))).await?;
+                    anyhow::ensure!(reply == RESPONSE, "{}", reply.escape_ascii());
+                }
+                anyhow::Ok(())
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await??;
+    }
+    stack.until_recorded(1000).await?;
+    let list = until("the last slots are written", || async {
+        get_json(front, "/home/api/requests?raw=true").await.ok().filter(|list| seqs(list).last() == Some(&900))
+    })
+    .await?;
+    assert_eq!(list["total"], 1000);
+    assert_eq!(seqs(&list), (900..=1000).rev().collect::<Vec<_>>());
+    let different: HashSet<_> = requests(&list).iter().map(|request| request["raw_base64"].as_str()).collect();
+    assert_eq!(different.len(), 101);
+    Ok(())
+}
+
+/// Sends requests without pause until told to stop.
+struct Load {
+    stop: tokio::sync::watch::Sender<bool>,
+    clients: Vec<tokio::task::JoinHandle<(u64, u64)>>,
+}
+
+impl Load {
+    fn start(stack: &Stack) -> Self {
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let front = stack.front();
+        let client = || {
+            let stopped = stopped.clone();
+            tokio::spawn(async move {
+                let (mut answered, mut failed) = (0, 0);
+                while !*stopped.borrow() {
+                    match exchange(front, &http_get("/load")).await {
+                        Ok((reply, _)) if reply == RESPONSE => answered += 1,
+                        Ok((reply, _)) => {
+                            assert_eq!(reply, b"", "neither the 200 nor a closed connection");
+                            failed += 1;
+                        }
+                        Err(_) => failed += 1,
+                    }
+                }
+                (answered, failed)
+            })
+        };
+        Self { stop, clients: (0..4).map(|_| client()).collect() }
+    }
+
+    /// Number of answered requests, and of those whose connection was closed instead.
+    async fn stop(self) -> anyhow::Result<(u64, u64)> {
+        let _ = self.stop.send(true);
+        let (mut answered, mut failed) = (0, 0);
+        for client in self.clients {
+            let (a, f) = client.await?;
+            answered += a;
+            failed += f;
+        }
+        Ok((answered, failed))
+    }
+}
+
+/// Waits until the ring holds what the load left, whole: 101 successive numbers.
+async fn whole_ring(stack: &Stack) -> anyhow::Result<Value> {
+    until("the ring is whole", || async {
+        let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
+        let newest = list["total"].as_u64()?;
+        (seqs(&list) == (newest.checked_sub(100)?..=newest).rev().collect::<Vec<_>>()).then_some(list)
+    })
+    .await
+    .with_context(|| stack.log())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_memcached_or_the_viewer_fails_no_request_and_loses_nothing() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for program in ["memcached", "viewer"] {
+        let load = Load::start(&stack);
+        until("there is some load", || async {
+            get_json(stack.front(), "/home/api/requests").await.ok().filter(|list| list["total"].as_u64() > Some(200))
+        })
+        .await?;
+        stack.kill(program).await?;
+        stack.until_up().await?;
+        let (answered, failed) = load.stop().await?;
+        assert_eq!(failed, 0, "{program}: {answered} answered");
+        assert!(answered > 200, "{program}: {answered} answered");
+        whole_ring(&stack).await?;
+    }
+    // With nothing coming in: the page shows afterwards what it showed before.
+    let before = whole_ring(&stack).await?;
+    for program in ["memcached", "viewer"] {
+        stack.kill(program).await?;
+        stack.until_up().await?;
+        assert_eq!(whole_ring(&stack).await?, before, "{program}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_the_responder_closes_connections_until_the_next_one_and_loses_nothing() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for number in 0..120 {
+        stack.send(&http_get(&format!("/{number}"))).await?;
+    }
+    stack.until_recorded(120).await?;
+    let before = whole_ring(&stack).await?;
+    stack.kill("responder").await?;
+    assert_eq!(whole_ring(&stack).await?, before);
+
+    let load = Load::start(&stack);
+    stack.until_recorded(200).await?;
+    stack.kill("responder").await?;
+    until("it answers again", || async { stack.send(&http_get("/again")).await.ok().filter(|reply| reply == RESPONSE) })
+        .await?;
+    // While there is none, haproxy closes; `Load` has seen no other reply.
+    let (answered, _) = load.stop().await?;
+    assert!(answered > 80, "{answered} answered");
+    let (_, failed) = {
+        let load = Load::start(&stack);
+        let recorded = whole_ring(&stack).await?["total"].as_u64().context("a number")?;
+        stack.until_recorded(recorded + 200).await?;
+        load.stop().await?
+    };
+    assert_eq!(failed, 0);
+    whole_ring(&stack).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_memcached_the_page_says_so_and_recovers() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    stack.send(&http_get("/x")).await?;
+    stack.until_recorded(1).await?;
+    stack.supervisorctl(&["stop", "memcached"])?;
+    for (path, says) in [
+        ("/home", "<h1>memcached is away</h1>"),
+        ("/home/requests/1", "<h1>memcached is away</h1>"),
+        ("/home/api/requests", r#"{"error":"The requests cannot be read"#),
+        ("/home/health", r#""status":"memcached away""#),
+    ] {
+        let response = stack.get(path).await?;
+        assert_eq!(response.status, 503, "{path}");
+        assert!(response.text().contains(says), "{path}: {}", response.text());
+    }
+    assert_eq!(stack.send(&http_get("/y")).await?, RESPONSE);
+    stack.supervisorctl(&["start", "memcached"])?;
+    assert_eq!(seqs(&stack.until_recorded(2).await?), [2, 1]);
+    assert_eq!(stack.get("/home").await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_drains_and_leaves_nothing_behind() -> anyhow::Result<()> {
+    let mut stack = Stack::start().await?;
+    let front = stack.front();
+    // In hand when the stop comes; it is whole after two seconds of quiet.
+    let in_hand = tokio::spawn(exchange(front, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhalf"));
+    until("haproxy has passed it on", || async {
+        let connections = stack.supervisorctl(&["status"]).ok().map(|_| {
+            std::fs::read_to_string("/proc/net/unix").unwrap_or_default().matches(&*stack.run_path("responder.sock").to_string_lossy()).count()
+        })?;
+        // The listening socket, and the accepted one.
+        (connections >= 2).then_some(())
+    })
+    .await?;
+    let start = Instant::now();
+    assert!(stack.stop().await?.success());
+    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+    assert_eq!(in_hand.await??.0, RESPONSE);
+    for port in [8000, 8080, 9999, 11211] {
+        assert!(TcpStream::connect(stack.at(port)).await.is_err(), "{port} is still open");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_cannot_be_started_ends_everything() -> anyhow::Result<()> {
+    let mut stack = Stack::spawn(&[("FOREVER200_MAX_REQUEST_BYTES", "many")])?;
+    stack.until_ended().await?;
+    let log = stack.log();
+    assert!(log.contains("responder entered FATAL state"), "{log}");
+    assert!(log.contains("invalid value 'many' for '--max-request-bytes"), "{log}");
+    let mark = std::fs::read_to_string(stack.run_path("fatal"))?;
+    assert!(mark.contains("PROCESS_STATE_FATAL"), "{mark}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_haproxy_cfg_is_loaded_without_losing_a_connection() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let load = Load::start(&stack);
+    let idle = TcpStream::connect(stack.front()).await?;
+    stack.until_recorded(50).await?;
+    let bind = r#"    bind "${FOREVER200_BIND-:8000}""#;
+    stack.edit_haproxy_cfg(bind, &format!("{bind}\n    bind {}", stack.at(8001)))?;
+    stack.supervisorctl(&["signal", "USR2", "haproxy"])?;
+    until("the new address answers", || async { get(stack.at(8001), "/home/health").await.ok() }).await?;
+    assert_eq!(exchange(stack.at(8001), &http_get("/new")).await?.0, RESPONSE);
+    assert_eq!(stack.send(&http_get("/old")).await?, RESPONSE);
+    // A connection that was open before the reload is served.
+    let mut idle = idle;
+    idle.write_all(&http_get("/idle")).await?;
+    assert_eq!(client::read_to_end(&mut idle).await?, RESPONSE);
+    let (answered, failed) = load.stop().await?;
+    assert_eq!(failed, 0, "{answered} answered");
+    Ok(())
+}
+
+/// Runs a program with variables until it ends, and returns its exit status and stderr.
+fn run(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<(Option<i32>, String)> {
+    let path = forever200_testkit::process::programs()?.join(program);
+    let output =
+        std::process::Command::new(path).args(arguments).envs(variables.iter().copied()).env("NO_COLOR", "1").output()?;
+    Ok((output.status.code(), String::from_utf8(output.stderr)?))
+}
+
+#[test]
+fn a_bad_flag_or_variable_is_one_clear_line_and_status_2() -> anyhow::Result<()> {
+    for program in ["forever200-responder", "forever200-viewer"] {
+        for (arguments, variables, says) in [
+            (&["--listen", "nowhere"][..], &[][..], "invalid value 'nowhere' for '--listen <ADDRESS>'"),
+            (&["--wrong"], &[], "unexpected argument '--wrong'"),
+            (&[], &[("FOREVER200_MEMCACHED", "11211")], "'--memcached <ADDRESS>': expected host:port"),
+            (&[], &[("FOREVER200_LOG_FORMAT", "xml")], "invalid value 'xml' for '--log-format <FORMAT>'"),
+            (&[], &[("FOREVER200_LOG", "a=b=c")], "invalid value 'a=b=c' for '--log <FILTER>'"),
+        ] {
+            let (status, stderr) = run(program, arguments, variables)?;
+            assert_eq!(status, Some(2), "{program}: {stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{program}: {stderr}");
+            assert!(stderr.contains(says), "{program}: {stderr}");
+        }
+    }
+    for (name, value) in [("FOREVER200_MAX_REQUEST_BYTES", "0"), ("FOREVER200_PROXY_PROTOCOL", "maybe")] {
+        let (status, stderr) = run("forever200-responder", &[], &[(name, value)])?;
+        assert_eq!((status, stderr.lines().count()), (Some(2), 1), "{stderr}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_taken_address_is_named() -> anyhow::Result<()> {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    for program in ["forever200-responder", "forever200-viewer"] {
+        let (status, stderr) = run(program, &["--listen", &address], &[])?;
+        assert_eq!(status, Some(1), "{stderr}");
+        assert!(stderr.contains(&format!("cannot listen on {address}")), "{stderr}");
+        assert!(stderr.contains("Address already in use"), "{stderr}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_asks_through_haproxy() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let bind = stack.front().to_string();
+    let health = |bind: &str| run("forever200-viewer", &["health"], &[("FOREVER200_BIND", bind)]);
+    assert_eq!(health(&bind)?, (Some(0), String::new()));
+    stack.supervisorctl(&["stop", "memcached"])?;
+    let (status, stderr) = health(&bind)?;
+    assert_eq!((status, stderr.trim()), (Some(1), "unhealthy: HTTP/1.1 503 Service Unavailable"));
+    assert_eq!(health(&stack.at(1).to_string())?.0, Some(1));
+    Ok(())
+}
