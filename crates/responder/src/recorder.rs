@@ -18,6 +18,8 @@ use tracing::{info, warn};
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest and longest wait before memcached is tried again.
 const RETRY_DELAY: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
+/// A delay that is reached only when memcached is away for longer than it takes to start beside us.
+const WORTH_REPORTING: Duration = Duration::from_millis(150);
 /// How often numbers are drawn again when memcached turns out to have been emptied meanwhile.
 const MAX_RENUMBERINGS: usize = 3;
 
@@ -79,16 +81,21 @@ impl Recorder {
     pub async fn run(self, store: Store, mut stop: watch::Receiver<bool>) {
         let mut writer = Writer::new(store);
         let mut retry_delay = None;
+        let mut reported = false;
         loop {
             let stopping = *stop.borrow_and_update();
             match writer.turn(&self).await {
-                Ok(()) if retry_delay.take().is_some() => info!(cursor = writer.cursor, "memcached is back"),
-                Ok(()) => {}
+                Ok(()) => {
+                    retry_delay = None;
+                    if std::mem::take(&mut reported) {
+                        info!(cursor = writer.cursor, "memcached is back");
+                    }
+                }
                 Err(error) => {
-                    if retry_delay.is_none() {
+                    let doubled = retry_delay.map_or(*RETRY_DELAY.start(), |delay: Duration| delay * 2);
+                    if doubled > WORTH_REPORTING && !std::mem::replace(&mut reported, true) {
                         warn!(%error, "memcached is away, the last {SLOTS} requests are kept in memory");
                     }
-                    let doubled = retry_delay.map_or(*RETRY_DELAY.start(), |delay: Duration| delay * 2);
                     retry_delay = Some(doubled.min(*RETRY_DELAY.end()));
                 }
             }

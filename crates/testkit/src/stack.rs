@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
 use crate::client::{Response, exchange, get, get_json};
 use crate::process::{kill_session, loopback, missing, programs, project, signal, until};
@@ -84,7 +84,7 @@ impl Stack {
         Ok(Self { ip, folder, environment, supervisord })
     }
 
-    /// Waits until haproxy answers for the viewer, and the responder listens.
+    /// Waits until haproxy answers for the viewer, and the responder has begun.
     ///
     /// # Errors
     /// They do not within 30 seconds.
@@ -93,9 +93,8 @@ impl Stack {
             get(self.front(), "/home/health").await.ok().filter(|response| response.status == 200)
         })
         .await?;
-        until("the responder listens", || async { TcpStream::connect(self.at(9999)).await.ok() }).await?;
-        // The recorder's first look at memcached; until then an ordinary request is only in memory.
-        until("the recorder has begun", || async {
+        // The responder listens before its recorder writes this.
+        until("the responder has begun", || async {
             get_json(self.front(), "/home/api/requests").await.ok().filter(|list| !list["since"].is_null())
         })
         .await?;
@@ -143,7 +142,8 @@ impl Stack {
     pub async fn until_recorded(&self, count: u64) -> anyhow::Result<Value> {
         until(&format!("{count} requests are recorded"), || async {
             let list = get_json(self.front(), "/home/api/requests").await.ok()?;
-            (list["total"].as_u64()? >= count).then_some(list)
+            // The cursor moves first, the slots follow, the newest last.
+            (list["total"].as_u64()? >= count && list["requests"][0]["seq"] == list["total"]).then_some(list)
         })
         .await
         .with_context(|| self.log())

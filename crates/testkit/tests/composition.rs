@@ -526,7 +526,8 @@ async fn health_asks_through_haproxy() -> anyhow::Result<()> {
     assert_eq!(health(&bind)?, (Some(0), String::new()));
     stack.supervisorctl(&["stop", "memcached"])?;
     let (status, stderr) = health(&bind)?;
-    assert_eq!((status, stderr.trim()), (Some(1), "unhealthy: HTTP/1.1 503 Service Unavailable"));
+    assert_eq!(status, Some(1));
+    assert!(stderr.contains("503 Service Unavailable"), "{stderr}");
     assert_eq!(health(&stack.at(1).to_string())?.0, Some(1));
     Ok(())
 }
