@@ -396,10 +396,8 @@ async fn a_restarted_responder_goes_on_where_the_last_one_stopped() -> anyhow::R
 #[tokio::test]
 async fn two_responders_share_one_ring() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;
-    let responders = [
-        Responder::start(&memcached.address(), CONFIG).await?,
-        Responder::start(&memcached.address(), CONFIG).await?,
-    ];
+    let responders =
+        [Responder::start(&memcached.address(), CONFIG).await?, Responder::start(&memcached.address(), CONFIG).await?];
     let clients: Vec<_> = (0..50)
         .map(|number: usize| {
             let address = responders[number % 2].address;

@@ -101,8 +101,7 @@ impl Record {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut value = Vec::with_capacity(384 + self.raw.len());
-        serde_json::to_writer(&mut value, self)
-            .expect("a record has string keys only, and a Vec takes every write");
+        serde_json::to_writer(&mut value, self).expect("a record has string keys only, and a Vec takes every write");
         value.push(b'\n');
         value.extend_from_slice(&self.raw);
         value

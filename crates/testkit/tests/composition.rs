@@ -378,8 +378,10 @@ async fn killing_the_responder_closes_connections_until_the_next_one_and_loses_n
     let load = Load::start(&stack);
     stack.until_recorded(200).await?;
     stack.kill("responder").await?;
-    until("it answers again", || async { stack.send(&http_get("/again")).await.ok().filter(|reply| reply == RESPONSE) })
-        .await?;
+    until("it answers again", || async {
+        stack.send(&http_get("/again")).await.ok().filter(|reply| reply == RESPONSE)
+    })
+    .await?;
     // While there is none, haproxy closes; `Load` has seen no other reply.
     let (answered, _) = load.stop().await?;
     assert!(answered > 80, "{answered} answered");
@@ -425,7 +427,10 @@ async fn a_stop_drains_and_leaves_nothing_behind() -> anyhow::Result<()> {
     let in_hand = tokio::spawn(exchange(front, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhalf"));
     until("haproxy has passed it on", || async {
         let connections = stack.supervisorctl(&["status"]).ok().map(|_| {
-            std::fs::read_to_string("/proc/net/unix").unwrap_or_default().matches(&*stack.run_path("responder.sock").to_string_lossy()).count()
+            std::fs::read_to_string("/proc/net/unix")
+                .unwrap_or_default()
+                .matches(&*stack.run_path("responder.sock").to_string_lossy())
+                .count()
         })?;
         // The listening socket, and the accepted one.
         (connections >= 2).then_some(())
@@ -477,8 +482,11 @@ async fn an_edited_haproxy_cfg_is_loaded_without_losing_a_connection() -> anyhow
 /// Runs a program with variables until it ends, and returns its exit status and stderr.
 fn run(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<(Option<i32>, String)> {
     let path = forever200_testkit::process::programs()?.join(program);
-    let output =
-        std::process::Command::new(path).args(arguments).envs(variables.iter().copied()).env("NO_COLOR", "1").output()?;
+    let output = std::process::Command::new(path)
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .env("NO_COLOR", "1")
+        .output()?;
     Ok((output.status.code(), String::from_utf8(output.stderr)?))
 }
 

@@ -22,7 +22,8 @@ const MAX_ANSWER_BYTES: u64 = 4096;
 /// There is no answer, or its status is not 200.
 pub fn check(bind: &str) -> anyhow::Result<()> {
     let address = address(bind)?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("connecting to {address}"))?;
+    let mut stream =
+        TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("connecting to {address}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /home/health HTTP/1.0\r\n\r\n")?;

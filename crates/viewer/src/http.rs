@@ -96,7 +96,9 @@ mod tests {
 
     #[test]
     fn other_bytes_are_none() {
-        for raw in [&b""[..], b"\r\n\r\n", b"GET", b"SSH-2.0-Go\r\n", b"\x16\x03\x01", b"EHLO x\r\n", b"* HTTP/1.1", b"/ /"] {
+        for raw in
+            [&b""[..], b"\r\n\r\n", b"GET", b"SSH-2.0-Go\r\n", b"\x16\x03\x01", b"EHLO x\r\n", b"* HTTP/1.1", b"/ /"]
+        {
             assert_eq!(parse(raw), None, "{}", raw.escape_ascii());
         }
     }

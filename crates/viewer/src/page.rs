@@ -202,8 +202,18 @@ mod tests {
     #[test]
     fn an_age_has_one_unit() {
         let ages = [-5, 0, 1, 59, 60, 3599, 3600, 86_399, 86_400, 864_000].map(age);
-        let expected =
-            ["now", "now", "1 s ago", "59 s ago", "1 min ago", "59 min ago", "1 h ago", "23 h ago", "1 d ago", "10 d ago"];
+        let expected = [
+            "now",
+            "now",
+            "1 s ago",
+            "59 s ago",
+            "1 min ago",
+            "59 min ago",
+            "1 h ago",
+            "23 h ago",
+            "1 d ago",
+            "10 d ago",
+        ];
         assert_eq!(ages, expected);
     }
 }

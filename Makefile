@@ -1,0 +1,65 @@
+# forever200: `make run` to look at it, `make test` to check it, on a Debian machine with Rust.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PROGRAMS := haproxy memcached supervisor
+RELEASE := $(CURDIR)/target/release
+# Debian keeps haproxy where only root's PATH looks.
+export PATH := $(PATH):/usr/sbin
+
+# Of a native run: everything can be moved, so that two copies run side by side.
+export FOREVER200_RUN ?= $(CURDIR)/target/run
+export FOREVER200_BIND ?= :8000
+export FOREVER200_RESPONDER_SOCKET ?= $(FOREVER200_RUN)/responder.sock
+
+.PHONY: help
+help: ## Say what there is to make
+	@grep -E '^[a-z-]+:.* ##' $(MAKEFILE_LIST) | sed 's/:.* ## /\t/' | expand -t 18
+
+.PHONY: install
+install: ## Install haproxy, memcached and supervisor where they are missing
+	@missing=(); for program in haproxy memcached supervisord; do command -v $$program >/dev/null || missing+=($$program); done; \
+	if [ $${#missing[@]} -gt 0 ]; then \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		echo "Not found: $${missing[*]}. Installing $(PROGRAMS) with apt-get$${sudo:+, by sudo}."; \
+		$$sudo apt-get update -qq; \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PROGRAMS) >/dev/null; \
+		for service in $(PROGRAMS); do $$sudo systemctl disable --now $$service 2>/dev/null || true; done; \
+	fi
+
+.PHONY: run
+run: install ## Build and run it on port 8000 until Ctrl-C
+	cargo build --release --locked -p forever200-responder -p forever200-viewer
+	@mkdir -p "$(FOREVER200_RUN)"; chmod 700 "$(FOREVER200_RUN)"; trap 'rm -rf "$(FOREVER200_RUN)"' EXIT; \
+	address=$(FOREVER200_BIND); host=$${address%:*}; \
+	case "$$host" in ''|'*'|0.0.0.0|::|'[::]') host=localhost;; esac; \
+	echo; echo "The page: http://$$host:$${address##*:}/home    The end: Ctrl-C"; echo; \
+	PATH="$(RELEASE):$$PATH" supervisord --configuration supervisord.conf
+
+.PHONY: test
+test: lint test-native test-container ## Check everything
+
+.PHONY: lint
+lint: install ## Check formatting, lints, documents and haproxy.cfg
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
+	@for file in .ci/*; do bash -n "$$file"; done; sh -n docker-entrypoint.sh
+	haproxy -c -f haproxy/haproxy.cfg 2>&1 | tee target/haproxy-check
+	@! grep -E 'WARNING|ALERT' target/haproxy-check
+
+.PHONY: test-native
+test-native: install ## Run all tests but those of the image
+	cargo test --workspace --locked
+
+.PHONY: test-container
+test-container: ## Run the tests of the image, where a Docker engine answers
+	@if docker info >/dev/null 2>&1; then \
+		cargo test --locked -p forever200-testkit --test container -- --ignored --test-threads=1; \
+	elif [ "$${REQUIRE_DOCKER:-0}" = 1 ]; then \
+		echo "The tests of the image need a Docker engine, and none answers."; exit 1; \
+	else \
+		echo "The tests of the image were left out: no Docker engine answers. REQUIRE_DOCKER=1 makes that a failure."; \
+	fi

@@ -1,0 +1,180 @@
+//! The image, built and run as README.md says. Needs a Docker engine, hence `ignored`: see `make test`.
+//!
+//! Run with one thread: the first test takes port 80.
+
+use std::net::SocketAddr;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use forever200_testkit::process::project;
+use forever200_testkit::{RESPONSE, exchange, get, get_json, until};
+
+/// Runs a shell command in the project's folder and returns its stdout.
+fn shell(command: &str) -> anyhow::Result<String> {
+    let output = shell_output(command)?;
+    ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+fn shell_output(command: &str) -> anyhow::Result<Output> {
+    Command::new("sh").args(["-c", command]).current_dir(project()).output().context(command.to_owned())
+}
+
+/// A container, removed when dropped.
+struct Container(String);
+
+impl Container {
+    /// Starts the image with further options and publishes its port on loopback.
+    fn run(options: &str) -> anyhow::Result<Self> {
+        shell("docker build -q -t forever200 .")?;
+        Ok(Self(shell(&format!("docker run -d -p 127.0.0.1::80 {options} forever200"))?))
+    }
+
+    fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(shell(&format!("docker port {} 80/tcp", self.0))?.parse()?)
+    }
+
+    fn inspect(&self, field: &str) -> anyhow::Result<String> {
+        shell(&format!("docker inspect --format '{{{{{field}}}}}' {}", self.0))
+    }
+
+    fn sh(&self, command: &str) -> anyhow::Result<String> {
+        shell(&format!("docker exec {} sh -c '{command}'", self.0))
+    }
+
+    fn logs(&self) -> String {
+        shell(&format!("docker logs {} 2>&1", self.0)).unwrap_or_default()
+    }
+
+    async fn until_healthy(&self) -> anyhow::Result<()> {
+        until("it is healthy", || async { (self.inspect(".State.Health.Status").ok()? == "healthy").then_some(()) })
+            .await
+            .with_context(|| self.logs())
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = shell(&format!("docker rm -f -v {}", self.0));
+    }
+}
+
+/// Sends a request until it is answered, and waits until it is on the page.
+async fn works(address: SocketAddr) -> anyhow::Result<()> {
+    let request = b"GET /container HTTP/1.1\r\nX-Odd:  Two\r\n\r\n";
+    until("it answers", || async { exchange(address, request).await.ok().filter(|(reply, _)| reply == RESPONSE) })
+        .await?;
+    until("the request is on the page", || async {
+        let page = get(address, "/home/requests/1").await.ok()?.text();
+        page.contains(r"X-Odd:  Two<i>\r\n</i>").then_some(())
+    })
+    .await
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn the_two_commands_of_the_readme_give_a_page_on_port_80() -> anyhow::Result<()> {
+    let command = "docker build -t forever200 . && docker run -d -p 80:80 forever200";
+    let readme = std::fs::read_to_string(project().join("README.md"))?;
+    ensure!(readme.contains(&format!("\n{command}\n")), "README.md names another command");
+    let printed = shell(command)?;
+    let container = Container(printed.lines().last().context("no container")?.to_owned());
+    works(([127, 0, 0, 1], 80).into()).await.with_context(|| container.logs())?;
+    container.until_healthy().await
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn hardened_it_works_unprivileged_with_port_80_alone_open() -> anyhow::Result<()> {
+    let container =
+        Container::run("--read-only --tmpfs /run --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges")?;
+    works(container.address()?).await.with_context(|| container.logs())?;
+    container.until_healthy().await?;
+    let users = container.sh("cat /proc/[0-9]*/status | grep ^Uid: | sort -u")?;
+    assert_eq!(users.split_whitespace().collect::<Vec<_>>(), ["Uid:", "10001", "10001", "10001", "10001"]);
+    let capabilities = container.sh("grep -E \"^Cap(Prm|Eff|Bnd)\" /proc/1/status")?;
+    assert!(capabilities.lines().all(|line| line.ends_with("\t0000000000000000")), "{capabilities}");
+    // proc_net_tcp(5): local address, remote address, state; 0A is LISTEN. All but loopback's.
+    let sockets = container.sh("cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6")?;
+    let open: Vec<_> = sockets
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|fields| fields.len() > 3 && (fields[3] == "0A" || fields[3] == "07"))
+        .map(|fields| fields[1])
+        .filter(|local| !local.starts_with("0100007F:"))
+        .collect();
+    assert_eq!(open, ["00000000:0050"]);
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn a_request_from_another_container_shows_its_address() -> anyhow::Result<()> {
+    let container = Container::run("")?;
+    works(container.address()?).await.with_context(|| container.logs())?;
+    let ip = container.inspect(".NetworkSettings.IPAddress")?;
+    let script = format!(
+        "exec 3<>/dev/tcp/{ip}/80; printf \"GET /neighbour HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3 >/dev/null; hostname -i"
+    );
+    let neighbour = shell(&format!("docker run --rm --entrypoint bash forever200 -c '{script}'"))?;
+    let address = container.address()?;
+    let list = until("it is recorded", || async {
+        get_json(address, "/home/api/requests")
+            .await
+            .ok()
+            .filter(|list| list["requests"][0]["summary"] == "GET /neighbour")
+    })
+    .await?;
+    assert_eq!(list["requests"][0]["src_ip"], neighbour);
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn a_stop_is_quick_and_in_order() -> anyhow::Result<()> {
+    let container = Container::run("")?;
+    works(container.address()?).await.with_context(|| container.logs())?;
+    let start = Instant::now();
+    shell(&format!("docker stop {}", container.0))?;
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert_eq!(container.inspect(".State.ExitCode")?, "0");
+    let log = container.logs();
+    let order =
+        ["stopped: haproxy", "stopped: responder", "stopped: viewer", "stopped: memcached"].map(|line| log.find(line));
+    assert!(order.is_sorted() && order[0].is_some(), "{log}");
+    // Both programs' own last word: they were not killed.
+    assert_eq!(log.matches(r#""message":"stopped""#).count(), 2, "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn a_program_that_cannot_be_started_ends_the_container_with_a_failure() -> anyhow::Result<()> {
+    let container = Container::run("-e FOREVER200_MAX_REQUEST_BYTES=many")?;
+    until("it has ended", || async { (container.inspect(".State.Status").ok()? == "exited").then_some(()) }).await?;
+    assert_eq!(container.inspect(".State.ExitCode")?, "1");
+    assert!(container.logs().contains("invalid value 'many'"), "{}", container.logs());
+    Ok(())
+}
+
+/// The service of docker-compose.yml, taken down when dropped.
+struct Compose;
+
+impl Drop for Compose {
+    fn drop(&mut self) {
+        let _ = shell("docker compose -p forever200-test down");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn docker_compose_up_works() -> anyhow::Result<()> {
+    let _compose = Compose;
+    shell("FOREVER200_PORT=127.0.0.1:0 docker compose -p forever200-test up --build -d")?;
+    let address: SocketAddr = shell("docker compose -p forever200-test port forever200 80")?.parse()?;
+    works(address).await?;
+    let user = shell("docker compose -p forever200-test exec -T forever200 id -u")?;
+    assert_eq!(user, "10001");
+    Ok(())
+}
