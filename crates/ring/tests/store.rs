@@ -1,0 +1,146 @@
+//! The store with a real memcached.
+
+use bytes::Bytes;
+use forever200_ring::{Counts, Ended, Record, Ring, SLOTS, Store, Via};
+use forever200_testkit::Memcached;
+use jiff::Timestamp;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+fn record(seq: u64, raw: &str) -> Record {
+    Record {
+        seq,
+        timestamp: "2026-01-02T03:04:05.000006Z".parse().expect("a time"),
+        src_ip: [203, 0, 113, 7].into(),
+        src_port: 41000,
+        dest_ip: [192, 0, 2, 1].into(),
+        dest_port: 80,
+        via: Via::ProxyV2,
+        bytes: raw.len() as u64,
+        truncated: false,
+        ended: Ended::Complete,
+        responder: "0123abcd".into(),
+        raw: Bytes::copy_from_slice(raw.as_bytes()),
+    }
+}
+
+/// What a responder that starts with an empty memcached does first.
+async fn begin(store: &Store) -> anyhow::Result<()> {
+    let (ring, counts) = (Ring::default(), Counts::default());
+    Ok(store.put_back(&store.snapshot().await?, 0, &ring, Some(&counts), Timestamp::UNIX_EPOCH).await?)
+}
+
+/// Stores a value as a stranger would, by the classic text protocol.
+async fn set(memcached: &Memcached, key: &str, value: &[u8]) -> anyhow::Result<()> {
+    let mut stream = BufReader::new(TcpStream::connect(memcached.address()).await?);
+    stream.write_all(format!("set {key} 0 0 {}\r\n", value.len()).as_bytes()).await?;
+    stream.write_all(value).await?;
+    stream.write_all(b"\r\n").await?;
+    let mut answer = String::new();
+    stream.read_line(&mut answer).await?;
+    assert_eq!(answer, "STORED\r\n");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_written_is_read() -> anyhow::Result<()> {
+    let memcached = Memcached::start().await?;
+    let store = Store::new(memcached.address());
+    begin(&store).await?;
+    assert_eq!(store.advance(2).await?, 2);
+    let records = [record(1, "one"), record(2, "two\r\n\0")];
+    let counts = Counts { silent: 3, minutes: [(29_000_000, 2)].into() };
+    store.write(&records, &counts).await?;
+    store.write(&[], &counts).await?;
+    let snapshot = store.snapshot().await?;
+    assert_eq!((snapshot.cursor, snapshot.silent, snapshot.unreadable), (2, 6, 0));
+    assert_eq!(snapshot.since, Some(Timestamp::UNIX_EPOCH));
+    assert_eq!(snapshot.ring.newest_first(), [&records[1], &records[0]]);
+    assert_eq!(store.record(2).await?, Some(records[1].clone()));
+    assert_eq!(store.record(2 + SLOTS).await?, None);
+    assert_eq!(store.record(3).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_record_of_ours_is_counted_and_skipped() -> anyhow::Result<()> {
+    let memcached = Memcached::start().await?;
+    let store = Store::new(memcached.address());
+    begin(&store).await?;
+    store.advance(5).await?;
+    store.write(&[record(5, "ours")], &Counts::default()).await?;
+    set(&memcached, "forever200:slot:1", b"hello").await?;
+    set(&memcached, "forever200:slot:2", &record(3, "another slot's").encode()).await?;
+    set(&memcached, "forever200:slot:6", &record(6, "from the future").encode()).await?;
+    set(&memcached, "forever200:slot:7", &vec![b'x'; 1_000_000]).await?;
+    set(&memcached, "forever200:since", b"yesterday").await?;
+    let snapshot = store.snapshot().await?;
+    assert_eq!((snapshot.unreadable, snapshot.since), (4, None));
+    assert_eq!(snapshot.ring.newest_first(), [&record(5, "ours")]);
+    assert_eq!(store.record(1).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn putting_back_lowers_nothing_and_overwrites_nothing_newer() -> anyhow::Result<()> {
+    let memcached = Memcached::start().await?;
+    let store = Store::new(memcached.address());
+    begin(&store).await?;
+    store.advance(300).await?;
+    store.write(&[record(300, "newest")], &Counts { silent: 9, ..Counts::default() }).await?;
+    let mut ring = Ring::default();
+    for seq in [150, 199, 200, 250] {
+        ring.insert(record(seq, "old"));
+    }
+    let snapshot = store.snapshot().await?;
+    let counts = Counts { silent: 4, minutes: [(29_000_000, 7)].into() };
+    store.put_back(&snapshot, 280, &ring, Some(&counts), Timestamp::now()).await?;
+    let after = store.snapshot().await?;
+    assert_eq!((after.cursor, after.silent, after.since), (300, 9, Some(Timestamp::UNIX_EPOCH)));
+    // 150 has rolled over by any count; 199 shares its slot with 300.
+    let seqs: Vec<_> = after.ring.newest_first().iter().map(|record| record.seq).collect();
+    assert_eq!(seqs, [300, 250, 200]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn putting_back_yields_to_whoever_wrote_since_the_snapshot() -> anyhow::Result<()> {
+    let memcached = Memcached::start().await?;
+    let store = Store::new(memcached.address());
+    begin(&store).await?;
+    store.advance(10).await?;
+    store.write(&[record(5, "old")], &Counts::default()).await?;
+    let snapshot = store.snapshot().await?;
+    let (mut ring, mut newer) = (Ring::default(), Vec::new());
+    // One slot that the snapshot shows empty, one that it shows older.
+    for (mine, theirs) in [(106, 207), (107, 208)] {
+        ring.insert(record(mine, "mine"));
+        newer.push(record(theirs, "theirs"));
+    }
+    store.advance(198).await?;
+    store.write(&newer, &Counts::default()).await?;
+    store.put_back(&snapshot, 208, &ring, None, Timestamp::now()).await?;
+    let seqs: Vec<_> = store.snapshot().await?.ring.newest_first().iter().map(|record| record.seq).collect();
+    assert_eq!(seqs, [208, 207]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_no_number_is_mended() -> anyhow::Result<()> {
+    let memcached = Memcached::start().await?;
+    let store = Store::new(memcached.address());
+    set(&memcached, "forever200:cursor", b"many").await?;
+    assert!(store.advance(1).await.is_err());
+    store.put_back(&store.snapshot().await?, 7, &Ring::default(), None, Timestamp::now()).await?;
+    assert_eq!(store.advance(1).await?, 8);
+    Ok(())
+}
+
+#[tokio::test]
+async fn trouble_names_the_address() -> anyhow::Result<()> {
+    let mut memcached = Memcached::start().await?;
+    memcached.kill();
+    let error = Store::new(memcached.address()).snapshot().await.expect_err("it was killed").to_string();
+    assert!(error.starts_with(&format!("memcached at {}: ", memcached.address())), "{error}");
+    Ok(())
+}
