@@ -38,6 +38,9 @@ ENV FOREVER200_BIND=:80 \
     FOREVER200_RESPONDER_SOCKET=/run/forever200/responder.sock \
     FOREVER200_RUN=/run/forever200
 
+# So that `docker exec CONTAINER supervisorctl …` finds its configuration.
+WORKDIR /etc/forever200
+
 LABEL org.opencontainers.image.title="forever200" \
       org.opencontainers.image.description="A peek into the unsolicited traffic that is always going round the internet" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \

@@ -4,7 +4,6 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PROGRAMS := haproxy memcached supervisor
 RELEASE := $(CURDIR)/target/release
 # Debian keeps haproxy where only root's PATH looks.
 export PATH := $(PATH):/usr/sbin
@@ -18,15 +17,18 @@ export FOREVER200_RESPONDER_SOCKET ?= $(FOREVER200_RUN)/responder.sock
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.* ##' $(MAKEFILE_LIST) | sed 's/:.* ## /\t/' | expand -t 18
 
+# Debian starts what it installs; the ports of those services are wanted here.
 .PHONY: install
 install: ## Install haproxy, memcached and supervisor where they are missing
-	@missing=(); for program in haproxy memcached supervisord; do command -v $$program >/dev/null || missing+=($$program); done; \
+	@missing=(); for package in haproxy memcached supervisor; do \
+		command -v $${package/supervisor/supervisord} >/dev/null || missing+=($$package); \
+	done; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-		echo "Not found: $${missing[*]}. Installing $(PROGRAMS) with apt-get$${sudo:+, by sudo}."; \
+		echo "Installing $${missing[*]} with $${sudo:+sudo }apt-get, and turning off the services of that name."; \
 		$$sudo apt-get update -qq; \
-		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PROGRAMS) >/dev/null; \
-		for service in $(PROGRAMS); do $$sudo systemctl disable --now $$service 2>/dev/null || true; done; \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $${missing[@]} >/dev/null; \
+		for service in $${missing[@]}; do $$sudo systemctl disable --quiet --now $$service 2>/dev/null || true; done; \
 	fi
 
 .PHONY: run

@@ -158,6 +158,24 @@ async fn a_program_that_cannot_be_started_ends_the_container_with_a_failure() ->
     Ok(())
 }
 
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn an_edited_haproxy_cfg_is_loaded_as_the_readme_says() -> anyhow::Result<()> {
+    let edited = tempfile::tempdir()?;
+    let file = edited.path().join("haproxy.cfg");
+    std::fs::copy(project().join("haproxy/haproxy.cfg"), &file)?;
+    // The container's user is another than the one who runs this test.
+    shell(&format!("chmod 755 {}", edited.path().display()))?;
+    let container = Container::run(&format!("-v {}:/etc/forever200/haproxy:ro", edited.path().display()))?;
+    container.until_healthy().await?;
+    let text = std::fs::read_to_string(&file)?;
+    std::fs::write(&file, text.replace("frontend front\n", "frontend front\n    bind :81\n"))?;
+    container.sh("haproxy -c -f haproxy/haproxy.cfg")?;
+    container.sh("supervisorctl signal USR2 haproxy")?;
+    until("the new address answers", || async { container.sh("forever200-viewer health --bind :81").ok() }).await?;
+    works(container.address()?).await
+}
+
 /// The service of docker-compose.yml, taken down when dropped.
 struct Compose;
 
