@@ -34,7 +34,8 @@ install: ## Install haproxy, memcached and supervisor where they are missing
 .PHONY: run
 run: install ## Build and run it on port 8000 until Ctrl-C
 	cargo build --release --locked -p forever200-responder -p forever200-viewer
-	@mkdir -p "$(FOREVER200_RUN)"; chmod 700 "$(FOREVER200_RUN)"; trap 'rm -rf "$(FOREVER200_RUN)"' EXIT; \
+	@run="$(FOREVER200_RUN)"; mkdir -p -m 700 "$$run"; \
+	trap 'rm -f "$$run"/{responder,haproxy,supervisor}.sock "$$run"/fatal; rmdir --ignore-fail-on-non-empty "$$run"' EXIT; \
 	address=$(FOREVER200_BIND); host=$${address%:*}; \
 	case "$$host" in ''|'*'|0.0.0.0|::|'[::]') host=localhost;; esac; \
 	echo; echo "The page: http://$$host:$${address##*:}/home    The end: Ctrl-C"; echo; \
