@@ -48,7 +48,7 @@ test: lint test-native test-container ## Check everything
 lint: install ## Check formatting, lints, documents and haproxy.cfg
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	@for file in .ci/*; do bash -n "$$file"; done; sh -n docker-entrypoint.sh
 	haproxy -c -f haproxy/haproxy.cfg 2>&1 | tee target/haproxy-check
 	@! grep -E 'WARNING|ALERT' target/haproxy-check

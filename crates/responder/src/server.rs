@@ -24,6 +24,9 @@ use crate::recorder::Recorder;
 /// Shortest and longest wait after an error of `accept`, most likely EMFILE: only time helps.
 const ACCEPT_DELAY: std::ops::RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_secs(1);
 
+/// Longest wait for the recorder's last words, after the grace period.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
+
 /// How a responder works.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -88,7 +91,9 @@ pub async fn run(listeners: Listeners, config: Config, store: Store, shutdown: i
         warn!(connections = config.max_connections - server.permits.available_permits(), "cut off at the end");
     }
     let _ = stop_recorder.send(true);
-    let _ = recording.await;
+    if timeout(FLUSH_TIME, recording).await.is_err() {
+        warn!("stopped while memcached was not answering");
+    }
     info!("stopped");
 }
 

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use forever200_responder::connection::{CONTINUE, DEADLINE, MAX_DISCARDED_BYTES, RESPONSE};
 use forever200_responder::framing::{QUIET_TIME, UNFINISHED_TIME};
 use forever200_responder::{Config, Listeners, run};
+use forever200_ring::ring::minute_key;
 use forever200_ring::{Ended, Record, SLOTS, Snapshot, Store, Via};
 use forever200_testkit::{Memcached, client, exchange, loopback, until};
+use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::oneshot;
@@ -52,6 +54,17 @@ async fn recorded(store: &Store, count: u64) -> anyhow::Result<Snapshot> {
         (snapshot.cursor >= count && newest).then_some(snapshot)
     })
     .await
+}
+
+/// Returns the number of requests of this minute and the last nine, by memcached's classic protocol.
+async fn minutes(memcached: &Memcached) -> anyhow::Result<u64> {
+    let now = Timestamp::now().as_second() / 60;
+    let keys: Vec<_> = (now - 9..=now).map(minute_key).collect();
+    let mut stream = TcpStream::connect(memcached.address()).await?;
+    stream.write_all(format!("get {}\r\nquit\r\n", keys.join(" ")).as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.lines().filter_map(|line| line.trim().parse::<u64>().ok()).sum())
 }
 
 /// Starts a responder, sends `bytes` as they are, and returns how long the answer took and the record.
@@ -338,10 +351,12 @@ async fn a_memcached_that_comes_back_empty_gets_everything_back_without_a_furthe
         store.snapshot().await.ok().filter(|found| found.cursor == 150 && found.silent == 1)
     })
     .await?;
+    assert_eq!(minutes(&memcached).await?, 150);
     memcached.restart().await?;
     let after = until("all is back", || async {
         let found = store.snapshot().await.ok()?;
-        (found.ring.newest_first().len() as u64 == SLOTS && found.silent == 1).then_some(found)
+        (minutes(&memcached).await.ok()? == 150 && found.ring.newest_first().len() as u64 == SLOTS && found.silent == 1)
+            .then_some(found)
     })
     .await?;
     assert_eq!((after.cursor, after.since), (before.cursor, before.since));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, get, get_json, request, until};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 mod probes;
@@ -560,5 +560,33 @@ async fn health_asks_through_haproxy() -> anyhow::Result<()> {
     assert_eq!(status, Some(1));
     assert!(stderr.contains("503 Service Unavailable"), "{stderr}");
     assert_eq!(health(&stack.at(1).to_string())?.0, Some(1));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn out_of_file_descriptors_it_waits_and_goes_on() -> anyhow::Result<()> {
+    let program = forever200_testkit::process::programs()?.join("forever200-responder");
+    let address = std::net::SocketAddr::from((forever200_testkit::loopback(), 9999));
+    let mut responder = tokio::process::Command::new("sh")
+        .args(["-c", "ulimit -n 24; exec \"$0\" --listen \"$1\" --memcached 127.0.0.1:1", &program.to_string_lossy()])
+        .arg(address.to_string())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    until("it listens", || async { TcpStream::connect(address).await.ok() }).await?;
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        clients.push(TcpStream::connect(address).await?);
+    }
+    let log = responder.stderr.take().context("stderr is piped")?;
+    let mut lines = tokio::io::BufReader::new(log).lines();
+    while let Some(line) = lines.next_line().await? {
+        if line.contains("cannot accept") && line.contains("Too many open files") {
+            break;
+        }
+    }
+    drop(clients);
+    until("it answers", || async { exchange(address, &http_get("/")).await.ok().filter(|found| found.0 == RESPONSE) })
+        .await?;
     Ok(())
 }

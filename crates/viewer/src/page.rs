@@ -1,6 +1,6 @@
 //! Records to pages: what the templates are given.
 //!
-//! In: records as [`api::Request`]. Out: HTML and plain text. The template escapes; what is made here
+//! In: records as [`Request`]. Out: HTML and plain text. The template escapes; what is made here
 //! is visible text only.
 
 use std::fmt::Write;
