@@ -8,11 +8,6 @@ RELEASE := $(CURDIR)/target/release
 # Debian keeps haproxy where only root's PATH looks.
 export PATH := $(PATH):/usr/sbin
 
-# Of a native run: everything can be moved, so that two copies run side by side.
-export FOREVER200_RUN ?= $(CURDIR)/target/run
-export FOREVER200_BIND ?= :8000
-export FOREVER200_RESPONDER_SOCKET ?= $(FOREVER200_RUN)/responder.sock
-
 .PHONY: help
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.* ##' $(MAKEFILE_LIST) | sed 's/:.* ## /\t/' | expand -t 18
@@ -31,7 +26,11 @@ install: ## Install haproxy, memcached and supervisor where they are missing
 		for service in $${missing[@]}; do $$sudo systemctl disable --quiet --now $$service 2>/dev/null || true; done; \
 	fi
 
+# Everything can be moved, so that two copies run side by side.
 .PHONY: run
+run: export FOREVER200_RUN ?= $(CURDIR)/target/run
+run: export FOREVER200_BIND ?= :8000
+run: export FOREVER200_RESPONDER_SOCKET ?= $(FOREVER200_RUN)/responder.sock
 run: install ## Build and run it on port 8000 until Ctrl-C
 	cargo build --release --locked -p forever200-responder -p forever200-viewer
 	@run="$(FOREVER200_RUN)"; mkdir -p -m 700 "$$run"; \

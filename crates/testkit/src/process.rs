@@ -67,6 +67,16 @@ fn build() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// Returns a command that sees none of the project's variables, whatever the caller has set.
+#[must_use]
+pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FOREVER200_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Says how to install a program that could not be started.
 #[must_use]
 pub fn missing(package: &str) -> String {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 
 use anyhow::{Context, bail};
 use rustix::process::Signal;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::client::{Response, exchange, get, get_json};
-use crate::process::{kill_session, loopback, missing, programs, project, signal, until};
+use crate::process::{command, kill_session, loopback, missing, programs, project, signal, until};
 
 const HAPROXY_CFG: &str = "haproxy/haproxy.cfg";
 
@@ -72,7 +72,7 @@ impl Stack {
         }
         let log = append(&folder.path().join("log"))?;
         // A session of its own: that is how all of its processes are found again.
-        let supervisord = Command::new("setsid")
+        let supervisord = command("setsid")
             .args(["supervisord", "-c", "supervisord.conf"])
             .current_dir(&folder)
             .envs(environment.iter().cloned())
@@ -165,7 +165,7 @@ impl Stack {
     /// # Errors
     /// It cannot be started.
     pub fn supervisorctl(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = Command::new("supervisorctl")
+        let output = command("supervisorctl")
             .args(["-c", "supervisord.conf"])
             .args(arguments)
             .current_dir(&self.folder)

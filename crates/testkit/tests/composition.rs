@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use forever200_testkit::process::{command, programs};
 use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, get, get_json, request, until};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -504,12 +505,8 @@ async fn the_page_can_be_kept_from_strangers_who_then_see_the_200() -> anyhow::R
 
 /// Runs a program with variables until it ends, and returns its exit status and stderr.
 fn run(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<(Option<i32>, String)> {
-    let path = forever200_testkit::process::programs()?.join(program);
-    let output = std::process::Command::new(path)
-        .args(arguments)
-        .envs(variables.iter().copied())
-        .env("NO_COLOR", "1")
-        .output()?;
+    let path = programs()?.join(program);
+    let output = command(path).args(arguments).envs(variables.iter().copied()).env("NO_COLOR", "1").output()?;
     Ok((output.status.code(), String::from_utf8(output.stderr)?))
 }
 
@@ -565,15 +562,18 @@ async fn health_asks_through_haproxy() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn out_of_file_descriptors_it_waits_and_goes_on() -> anyhow::Result<()> {
-    let program = forever200_testkit::process::programs()?.join("forever200-responder");
+    let program = programs()?.join("forever200-responder");
     let address = std::net::SocketAddr::from((forever200_testkit::loopback(), 9999));
-    let mut responder = tokio::process::Command::new("sh")
+    let mut responder = tokio::process::Command::from(command("sh"))
         .args(["-c", "ulimit -n 24; exec \"$0\" --listen \"$1\" --memcached 127.0.0.1:1", &program.to_string_lossy()])
         .arg(address.to_string())
         .stderr(std::process::Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    until("it listens", || async { TcpStream::connect(address).await.ok() }).await?;
+    if let Err(error) = until("it listens", || async { TcpStream::connect(address).await.ok() }).await {
+        responder.kill().await?;
+        anyhow::bail!("{error}: {}", String::from_utf8(responder.wait_with_output().await?.stderr)?);
+    }
     let mut clients = Vec::new();
     for _ in 0..40 {
         clients.push(TcpStream::connect(address).await?);
