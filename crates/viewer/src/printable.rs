@@ -45,18 +45,14 @@ pub fn pieces(bytes: &[u8]) -> Vec<Piece> {
 pub fn line(bytes: &[u8], max_chars: usize) -> String {
     // No character takes more than four bytes.
     let looked_at = bytes.len().min(max_chars.saturating_mul(4));
-    let text: String = pieces(&bytes[..looked_at])
-        .into_iter()
-        .filter(|piece| piece.escaped || piece.text != "\n")
-        .flat_map(|piece| piece.text.chars().filter(|&char| char != '\n').collect::<Vec<_>>())
-        .take(max_chars + 1)
-        .collect();
-    match text.char_indices().nth(max_chars.saturating_sub(1)) {
-        Some((end, last)) if looked_at < bytes.len() || end + last.len_utf8() < text.len() => {
-            format!("{}…", &text[..end])
-        }
-        _ => text,
+    let text: String = pieces(&bytes[..looked_at]).into_iter().map(|piece| piece.text).collect();
+    let mut chars = text.chars().filter(|&char| char != '\n');
+    let mut line: String = chars.by_ref().take(max_chars).collect();
+    if looked_at < bytes.len() || chars.next().is_some() {
+        line.pop();
+        line.push('…');
     }
+    line
 }
 
 /// Returns how to show a character that cannot be shown as itself.
