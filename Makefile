@@ -49,7 +49,7 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	@for file in .ci/*; do bash -n "$$file"; done; sh -n docker-entrypoint.sh
-	haproxy -c -f haproxy/haproxy.cfg 2>&1 | tee target/haproxy-check
+	haproxy -c -V -f haproxy/haproxy.cfg 2>&1 | tee target/haproxy-check
 	@! grep -E 'WARNING|ALERT' target/haproxy-check
 
 .PHONY: test-native

@@ -170,7 +170,7 @@ async fn an_edited_haproxy_cfg_is_loaded_as_the_readme_says() -> anyhow::Result<
     container.until_healthy().await?;
     let text = std::fs::read_to_string(&file)?;
     std::fs::write(&file, text.replace("frontend front\n", "frontend front\n    bind :81\n"))?;
-    assert_eq!(container.sh("haproxy -c -f haproxy/haproxy.cfg 2>&1")?, "Configuration file is valid");
+    assert_eq!(container.sh("haproxy -c -V -f haproxy/haproxy.cfg 2>&1")?, "Configuration file is valid");
     container.sh("supervisorctl signal USR2 haproxy")?;
     until("the new address answers", || async { container.sh("forever200-viewer health --bind :81").ok() }).await?;
     works(container.address()?).await
