@@ -216,6 +216,16 @@ async fn of_two_mebibytes_the_prefix_is_kept_and_the_rest_is_counted_up_to_a_lim
 }
 
 #[tokio::test]
+async fn who_is_still_sending_when_the_answer_comes_is_not_reset() -> anyhow::Result<()> {
+    // More than the sockets' buffers hold: the client is in the midst of it.
+    let mut request = b"POST /huge HTTP/1.1\r\nContent-Length: 33554432\r\n\r\n".to_vec();
+    request.resize(request.len() + 33_554_432, b'x');
+    let (_, record) = record_of(&request).await?;
+    assert_eq!((record.truncated, record.ended), (true, Ended::Limit));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_body_just_over_the_limit_is_complete_and_truncated() -> anyhow::Result<()> {
     let mut request = b"POST /big HTTP/1.1\r\nContent-Length: 100000\r\n\r\n".to_vec();
     request.resize(request.len() + 100_000, b'x');
