@@ -4,7 +4,8 @@
 set -eu
 
 mkdir -p -m 700 "$FOREVER200_RUN"
-rm -f "$FOREVER200_RUN/fatal"
+# Of the last run, when this is a `docker restart`: haproxy would not wait for the responder.
+rm -f "$FOREVER200_RUN/fatal" "$FOREVER200_RUN/responder.sock"
 
 supervisord --configuration "/etc/forever200/supervisord.conf" &
 supervisord=$!

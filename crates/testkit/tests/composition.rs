@@ -421,6 +421,20 @@ async fn without_memcached_the_page_says_so_and_recovers() -> anyhow::Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_the_viewer_haproxy_says_so_and_requests_are_still_kept() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    stack.supervisorctl(&["stop", "viewer"])?;
+    let mut reply = stack.send(b"GET /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+    let response = Response::split_off(&mut reply, "GET").context("no response")?;
+    assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+    assert_eq!(response.text(), "The viewer is being restarted. Try again in a second.\n");
+    assert_eq!(stack.send(&http_get("/x")).await?, RESPONSE);
+    stack.supervisorctl(&["start", "viewer"])?;
+    assert_eq!(seqs(&stack.until_recorded(1).await?), [1]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_drains_and_leaves_nothing_behind() -> anyhow::Result<()> {
     let mut stack = Stack::start().await?;
     let front = stack.front();

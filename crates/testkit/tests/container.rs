@@ -139,12 +139,16 @@ async fn a_stop_is_quick_and_in_order() -> anyhow::Result<()> {
     shell(&format!("docker stop {}", container.0))?;
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!(container.inspect(".State.ExitCode")?, "0");
+    shell(&format!("docker restart {}", container.0))?;
+    works(container.address()?).await?;
+    shell(&format!("docker stop {}", container.0))?;
     let log = container.logs();
     let order =
         ["stopped: haproxy", "stopped: responder", "stopped: viewer", "stopped: memcached"].map(|line| log.find(line));
     assert!(order.is_sorted() && order[0].is_some(), "{log}");
     // Both programs' own last word: they were not killed.
-    assert_eq!(log.matches(r#""message":"stopped""#).count(), 2, "{log}");
+    assert_eq!(log.matches(r#""message":"stopped""#).count(), 4, "{log}");
+    assert!(!log.contains("is DOWN"), "{log}");
     Ok(())
 }
 
