@@ -1,4 +1,4 @@
-//! What both programs do alike, before and around their own work: flags, logs, signals.
+//! What both programs do alike, before and around their own work: flags, logs, limits, signals.
 //!
 //! In: the command line, the environment, SIGTERM and SIGINT. Out: parsed flags, a logger on
 //! stderr, a future that ends when the program should. Knows nothing of requests.
@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -78,6 +79,17 @@ pub fn start_logging(args: &LogArgs) {
     match args.log_format {
         LogFormat::Text => logger.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => logger.json().flatten_event(true).init(),
+    }
+}
+
+/// Raises the soft limit of open files to the hard one, as haproxy does for itself.
+///
+/// The usual soft limit, 1,024, is for programs that use `select`; here every connection is a file.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, soft = limit.current, "cannot raise the limit of open files");
     }
 }
 

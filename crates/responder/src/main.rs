@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use forever200_daemon::{LogArgs, Switch, host_port, parse, shutdown_signal, start_logging};
+use forever200_daemon::{LogArgs, Switch, host_port, parse, raise_file_limit, shutdown_signal, start_logging};
 use forever200_responder::{Config, Listeners, run};
 use forever200_ring::Store;
 use tokio::net::{TcpListener, UnixListener};
@@ -41,6 +41,7 @@ struct Args {
 async fn main() -> anyhow::Result<()> {
     let args: Args = parse();
     start_logging(&args.log);
+    raise_file_limit();
     let shutdown = shutdown_signal()?;
     let listeners = Listeners {
         tcp: TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?,

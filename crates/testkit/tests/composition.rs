@@ -575,6 +575,32 @@ async fn health_asks_through_haproxy() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_connections_than_the_soft_limit_of_files_are_served() -> anyhow::Result<()> {
+    let program = programs()?.join("forever200-responder");
+    let address = std::net::SocketAddr::from((forever200_testkit::loopback(), 9999));
+    let _responder = tokio::process::Command::from(command("sh"))
+        .args([
+            "-c",
+            "ulimit -S -n 64; exec \"$0\" --listen \"$1\" --memcached 127.0.0.1:1",
+            &program.to_string_lossy(),
+        ])
+        .arg(address.to_string())
+        .kill_on_drop(true)
+        .spawn()?;
+    until("it listens", || async { TcpStream::connect(address).await.ok() }).await?;
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(TcpStream::connect(address).await?);
+    }
+    // The idle ones came first, and are accepted first. At their deadline of 10 s they would make room.
+    let start = Instant::now();
+    assert_eq!(exchange(address, &http_get("/")).await?.0, RESPONSE);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    drop(idle);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn out_of_file_descriptors_it_waits_and_goes_on() -> anyhow::Result<()> {
     let program = programs()?.join("forever200-responder");
     let address = std::net::SocketAddr::from((forever200_testkit::loopback(), 9999));

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use forever200_daemon::{LogArgs, host_port, parse, shutdown_signal, start_logging};
+use forever200_daemon::{LogArgs, host_port, parse, raise_file_limit, shutdown_signal, start_logging};
 use forever200_ring::Store;
 use forever200_viewer::{health, run};
 use tokio::net::TcpListener;
@@ -53,6 +53,7 @@ fn main() -> anyhow::Result<ExitCode> {
 #[tokio::main]
 async fn serve(args: Args) -> anyhow::Result<()> {
     start_logging(&args.log);
+    raise_file_limit();
     let shutdown = shutdown_signal()?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     run(listener, Store::new(args.memcached), shutdown).await
