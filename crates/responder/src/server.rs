@@ -67,20 +67,9 @@ pub async fn run(listeners: Listeners, config: Config, store: Store, shutdown: i
     };
     info!(responder = server.shared.name, "started");
 
-    let tcp = &listeners.tcp;
-    let unix = listeners.unix.as_ref();
     tokio::select! {
         () = shutdown => {}
-        () = server.accept(|| async { tcp.accept().await.map(|(stream, _)| (origin(&stream), stream)) }) => {}
-        () = async {
-            match unix {
-                Some(unix) => {
-                    let accept = || async { unix.accept().await.map(|(stream, _)| (Origin::UNKNOWN, stream)) };
-                    server.accept(accept).await;
-                }
-                None => std::future::pending().await,
-            }
-        } => {}
+        () = server.accept_all(&listeners) => {}
     }
     // Connections that wait in the kernel's queue are refused from here on.
     drop(listeners);
@@ -105,6 +94,17 @@ struct Server {
 }
 
 impl Server {
+    async fn accept_all(&self, listeners: &Listeners) {
+        let tcp = async || listeners.tcp.accept().await.map(|(stream, _)| (origin(&stream), stream));
+        let accept_unix = async {
+            if let Some(unix) = &listeners.unix {
+                let unix = async || unix.accept().await.map(|(stream, _)| (Origin::UNKNOWN, stream));
+                self.accept(unix).await;
+            }
+        };
+        tokio::join!(self.accept(tcp), accept_unix);
+    }
+
     /// Accepts for ever, whatever happens; waits, a connection in hand, when all permits are taken.
     async fn accept<S, F>(&self, accept: impl Fn() -> F)
     where
