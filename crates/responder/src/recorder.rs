@@ -20,8 +20,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_DELAY: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
 /// A delay that is reached only when memcached is away for longer than it takes to start beside us.
 const WORTH_REPORTING: Duration = Duration::from_millis(150);
-/// How often numbers are drawn again when memcached turns out to have been emptied meanwhile.
-const MAX_RENUMBERINGS: usize = 3;
+/// How often numbers are drawn in one turn while memcached turns out to have been emptied meanwhile.
+const MAX_DRAWS: usize = 4;
 
 /// The connections' end: takes records without waiting.
 #[derive(Clone, Debug, Default)]
@@ -176,14 +176,15 @@ impl Writer {
         if pending.is_empty() {
             return self.check().await;
         }
-        let first_to_last = match self.draw_numbers(pending.requests).await {
-            Ok(last) => last + 1 - pending.records.len() as u64..=last,
-            Err(error) => {
+        let last = match self.draw_numbers(pending.requests).await {
+            Ok(Some(last)) => last,
+            not_drawn => {
                 self.sync = Sync::Unknown;
                 recorder.untake(pending);
-                return Err(error);
+                return not_drawn.map(drop);
             }
         };
+        let first_to_last = last + 1 - pending.records.len() as u64..=last;
         let number = |(seq, record)| Record { seq, ..record };
         let records: Vec<_> = first_to_last.zip(pending.records).map(number).collect();
         records.iter().for_each(|record| self.ring.insert(record.clone()));
@@ -193,24 +194,24 @@ impl Writer {
         written
     }
 
-    /// Moves the cursor on by `count` and returns it.
+    /// Moves the cursor on by `count` and returns it; `None` when memcached keeps answering with less
+    /// than it should, for a later turn.
     ///
     /// memcached never answers with less than before, unless it was restarted: then what it had is
     /// put back first, and the numbers are drawn again.
-    async fn draw_numbers(&mut self, count: u64) -> Result<u64, StoreError> {
+    async fn draw_numbers(&mut self, count: u64) -> Result<Option<u64>, StoreError> {
         if count == 0 {
-            return Ok(self.cursor);
+            return Ok(Some(self.cursor));
         }
-        let mut last = self.store.advance(count).await?;
-        for _ in 0..MAX_RENUMBERINGS {
+        for _ in 0..MAX_DRAWS {
+            let last = self.store.advance(count).await?;
             if last >= self.cursor + count {
-                break;
+                self.cursor = last;
+                return Ok(Some(last));
             }
             self.reconcile().await?;
-            last = self.store.advance(count).await?;
         }
-        self.cursor = last;
-        Ok(last)
+        Ok(None)
     }
 
     async fn check(&mut self) -> Result<(), StoreError> {
