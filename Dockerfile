@@ -4,6 +4,7 @@ WORKDIR /src
 # The dependencies first, with empty crates in place of ours: a layer that only Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 COPY crates/daemon/Cargo.toml crates/daemon/
+COPY crates/identify/Cargo.toml crates/identify/
 COPY crates/responder/Cargo.toml crates/responder/
 COPY crates/ring/Cargo.toml crates/ring/
 COPY crates/testkit/Cargo.toml crates/testkit/

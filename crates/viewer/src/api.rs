@@ -5,10 +5,10 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use forever200_identify::{Protocol, http};
 use forever200_ring::{Record, SLOTS, Snapshot};
 use serde::Serialize;
 
-use crate::http;
 use crate::printable;
 
 /// Longest summary, in characters.
@@ -36,7 +36,7 @@ pub struct Request<'a> {
     #[serde(flatten)]
     pub record: &'a Record,
     /// `http`, `tls`, `ssh` or `unknown`.
-    pub protocol: &'static str,
+    pub protocol: Protocol,
     /// The parts of an HTTP request; null for other protocols.
     pub http: Option<Http>,
     /// One printable line.
@@ -89,7 +89,7 @@ impl<'a> Request<'a> {
         };
         Self {
             record,
-            protocol: protocol(&record.raw, http.is_some()),
+            protocol: Protocol::of(&record.raw),
             http: http.map(|http| Http::new(&http)),
             summary,
             labels: [],
@@ -115,15 +115,5 @@ fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => bytes.iter().copied().map(char::from).collect(),
-    }
-}
-
-fn protocol(raw: &[u8], is_http: bool) -> &'static str {
-    match raw {
-        _ if is_http => "http",
-        // RFC 8446, 5.1: a handshake record, of a version from SSL 3.0 to TLS 1.3.
-        [0x16, 0x03, 0..=4, ..] => "tls",
-        [b'S', b'S', b'H', b'-', ..] => "ssh",
-        _ => "unknown",
     }
 }

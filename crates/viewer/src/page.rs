@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use forever200_identify::http;
 use forever200_ring::{Record, SLOTS, Snapshot};
 use jiff::Timestamp;
 use minijinja::value::Serde;
@@ -12,7 +13,6 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 
 use crate::api::{List, Request};
-use crate::http;
 use crate::printable::{self, Piece};
 
 /// The style sheet, served under an address that changes with it.

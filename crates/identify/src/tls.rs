@@ -1,0 +1,1 @@
+//! The ClientHello of TLS.
