@@ -142,6 +142,8 @@ struct Writer {
     cursor: u64,
     counts: Counts,
     since: Timestamp,
+    /// Time of the first request ever.
+    first: Option<Timestamp>,
     sync: Sync,
 }
 
@@ -163,6 +165,7 @@ impl Writer {
             cursor: 0,
             counts: Counts::default(),
             since: Timestamp::now(),
+            first: None,
             sync: Sync::Unknown,
         }
     }
@@ -188,6 +191,7 @@ impl Writer {
         let number = |(seq, record)| Record { seq, ..record };
         let records: Vec<_> = first_to_last.zip(pending.records).map(number).collect();
         records.iter().for_each(|record| self.ring.insert(record.clone()));
+        self.first = self.first.or(self.ring.get(1).map(|record| record.timestamp));
         self.counts.add(&pending.counts);
         let written = self.store.write(&records, &pending.counts).await;
         self.sync = if written.is_ok() { Sync::Written } else { Sync::Unknown };
@@ -239,10 +243,11 @@ impl Writer {
         }
         self.cursor = self.cursor.max(snapshot.cursor);
         self.since = snapshot.since.unwrap_or(self.since);
+        self.first = snapshot.first.or(self.first);
         self.counts.expire(Timestamp::now());
         // Up to 1,500 minutes, so only when some may be missing.
         let counts = (lost_track || restarted || snapshot.silent < self.counts.silent).then_some(&self.counts);
-        self.store.put_back(&snapshot, self.cursor, &self.ring, counts, self.since).await?;
+        self.store.put_back(&snapshot, self.cursor, &self.ring, counts, self.since, self.first).await?;
         for record in snapshot.ring.newest_first() {
             self.ring.insert(record.clone());
         }

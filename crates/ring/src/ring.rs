@@ -13,6 +13,8 @@ pub const CURSOR_KEY: &str = "forever200:cursor";
 pub const SILENT_KEY: &str = "forever200:silent";
 /// Key of the time of the first start, RFC 3339.
 pub const SINCE_KEY: &str = "forever200:since";
+/// Key of the time of the first request, RFC 3339.
+pub const FIRST_KEY: &str = "forever200:first";
 
 /// Returns the key of a slot, 0 to 100.
 #[must_use]
@@ -30,6 +32,12 @@ pub fn minute_key(minute: i64) -> String {
 #[must_use]
 pub fn slot_of(seq: u64) -> u64 {
     seq % SLOTS
+}
+
+/// Returns the sequence number that a slot should hold when the cursor is at `cursor`; 0 for none.
+#[must_use]
+pub fn due_in(slot: u64, cursor: u64) -> u64 {
+    cursor.saturating_sub((cursor % SLOTS + SLOTS - slot % SLOTS) % SLOTS)
 }
 
 /// The newest record of each slot.
@@ -77,5 +85,21 @@ impl Ring {
         let mut records: Vec<_> = self.slots.iter().flatten().collect();
         records.sort_unstable_by_key(|record| std::cmp::Reverse(record.seq));
         records
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_due_the_newest_number_that_belongs_to_it() {
+        for cursor in (0..=500).chain([u64::MAX - 3, u64::MAX]) {
+            for slot in 0..SLOTS {
+                let due =
+                    (cursor.saturating_sub(SLOTS - 1)..=cursor).rev().find(|&seq| seq > 0 && slot_of(seq) == slot);
+                assert_eq!(due_in(slot, cursor), due.unwrap_or(0), "{slot} {cursor}");
+            }
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! The handle to memcached: keys, encoding and timeouts live here and nowhere else.
 //!
 //! In: records and counts. Out: the ring as memcached holds it. Retries nothing and logs nothing:
-//! what to do about a memcached that is away is the caller's matter.
+//! what to do about a memcached that is away is the caller's matter. Longer than other files, for no
+//! other may know memcached.
 //!
 //! Protocol: memcached `doc/protocol.txt`, "Meta Commands" (memcached 1.6 or later).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::counts::Counts;
 use crate::record::Record;
-use crate::ring::{CURSOR_KEY, Ring, SILENT_KEY, SINCE_KEY, SLOTS, slot_key, slot_of};
+use crate::ring::{CURSOR_KEY, FIRST_KEY, Ring, SILENT_KEY, SINCE_KEY, SLOTS, due_in, minute_key, slot_key, slot_of};
 
 /// Longest wait for a connection to memcached, and then for one batch of answers. memcached on
 /// loopback answers in under a millisecond; one that is stopped or overloaded is found out by this.
@@ -36,12 +38,14 @@ pub struct Store {
 }
 
 /// The ring as memcached held it during one round trip.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Newest sequence number; 0 when nothing was ever recorded.
     pub cursor: u64,
     /// Time of the first start.
     pub since: Option<Timestamp>,
+    /// Time of the first request.
+    pub first: Option<Timestamp>,
     /// Number of connections that never sent a byte.
     pub silent: u64,
     /// The records; empty or evicted slots are misses, which is normal.
@@ -64,13 +68,54 @@ impl Store {
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let client = self.client().await?;
+        let mut snapshot = Snapshot { cas: vec![None; SLOTS as usize], ..Snapshot::default() };
+        self.read_slots(&mut snapshot, (0..SLOTS).collect()).await?;
+        Ok(snapshot)
+    }
+
+    /// Brings a snapshot up to date: reads the counters, then those slots that lack what the cursor
+    /// says they hold. A record never changes once it has its number, so the others need no reading.
+    ///
+    /// # Errors
+    /// memcached is unreachable, or does not answer within a second.
+    pub async fn refresh(&self, held: &Snapshot) -> Result<Snapshot, StoreError> {
+        let mut now = Snapshot { cas: held.cas.clone(), ring: held.ring.clone(), ..Snapshot::default() };
+        self.read_slots(&mut now, Vec::new()).await?;
+        // Counting began anew, or memcached was emptied: a number may stand for another request now.
+        if now.cursor < held.cursor || now.since != held.since {
+            return self.snapshot().await;
+        }
+        let lacks = |&slot: &u64| now.ring.seq_in(slot) == 0 || now.ring.seq_in(slot) < due_in(slot, now.cursor);
+        let lacking: Vec<_> = (0..SLOTS).filter(lacks).collect();
+        if !lacking.is_empty() {
+            self.read_slots(&mut now, lacking).await?;
+        }
+        Ok(now)
+    }
+
+    /// Reads the number of requests of each minute (Unix time / 60 s) in a range; those with none are
+    /// left out.
+    ///
+    /// # Errors
+    /// memcached is unreachable, or does not answer within a second.
+    pub async fn minutes(&self, minutes: std::ops::RangeInclusive<i64>) -> Result<BTreeMap<i64, u64>, StoreError> {
+        let answers = self.get(minutes.clone().map(minute_key)).await?;
+        Ok(minutes.zip(&answers).filter_map(|(minute, answer)| Some((minute, number(answer)?))).collect())
+    }
+
+    /// Reads slots and all counters into a snapshot.
+    async fn read_slots(&self, snapshot: &mut Snapshot, slots: Vec<u64>) -> Result<(), StoreError> {
         // memcached answers a connection's commands in their order. The cursor comes last, so that
         // no slot can hold a newer record than the cursor says.
-        let keys = (0..SLOTS).map(slot_key).chain([SINCE_KEY, SILENT_KEY, CURSOR_KEY].map(str::to_owned));
-        let answers = client.run_many(keys.map(|key| Get::new(key).meta(Meta::NONE.cas()))).await;
-        let answers: Result<Vec<_>, _> = answers.map_err(|e| self.error(e))?.into_iter().collect();
-        Ok(Snapshot::of(&answers.map_err(|e| self.error(e))?))
+        let counters = [SINCE_KEY, FIRST_KEY, SILENT_KEY, CURSOR_KEY].map(str::to_owned);
+        let answers = self.get(slots.iter().copied().map(slot_key).chain(counters)).await?;
+        snapshot.take(&slots, &answers);
+        Ok(())
+    }
+
+    async fn get(&self, keys: impl Iterator<Item = String>) -> Result<Vec<GetResult>, StoreError> {
+        let answers = self.client().await?.run_many(keys.map(|key| Get::new(key).meta(Meta::NONE.cas()))).await;
+        answers.map_err(|e| self.error(e))?.into_iter().map(|answer| answer.map_err(|e| self.error(e))).collect()
     }
 
     /// Reads one record; `None` when it has rolled over, was evicted or never was.
@@ -112,12 +157,14 @@ impl Store {
     /// writes may have been done.
     pub async fn write(&self, records: &[Record], more: &Counts) -> Result<(), StoreError> {
         let slots = records.iter().map(|record| Op::Set(slot(record)));
+        let first = records.iter().find(|record| record.seq == 1);
+        let first = first.map(|record| Op::Set(time(FIRST_KEY, record.timestamp)));
         let counts = more.by_key().filter(|(_, count, _)| *count > 0);
         let counts = counts.map(|(key, count, ttl)| Op::Arithmetic(increment(&key, count, ttl)));
-        self.run(slots.chain(counts)).await
+        self.run(slots.chain(first).chain(counts)).await
     }
 
-    /// Makes memcached hold what `ring`, `cursor`, `counts` and `since` say, where `snapshot` shows
+    /// Makes memcached hold what `ring`, `cursor`, `counts`, `since` and `first` say, where `snapshot` shows
     /// less: the cursor first, then slots that are empty or older. Lowers nothing and overwrites
     /// nothing that has changed since the snapshot.
     ///
@@ -131,6 +178,7 @@ impl Store {
         ring: &Ring,
         counts: Option<&Counts>,
         since: Timestamp,
+        first: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         self.raise([(CURSOR_KEY.to_owned(), cursor, 0)]).await?;
         let newer = ring.newest_first().into_iter().filter(|record| {
@@ -143,8 +191,8 @@ impl Store {
                 None => slot(record).add(),
             })
         });
-        let since = Set::new(SINCE_KEY, format!("{since:.6}")).ttl(Ttl::NEVER).add();
-        self.run(slots.chain([Op::Set(since)])).await?;
+        let times = std::iter::once(time(SINCE_KEY, since)).chain(first.map(|first| time(FIRST_KEY, first)));
+        self.run(slots.chain(times.map(Op::Set))).await?;
         match counts {
             Some(counts) => self.raise(counts.by_key()).await,
             None => Ok(()),
@@ -193,29 +241,25 @@ impl Store {
 }
 
 impl Snapshot {
-    /// Reads the answers to: every slot, since, silent, cursor.
-    fn of(answers: &[GetResult]) -> Self {
-        let (slots, rest) = answers.split_at(SLOTS as usize);
-        let [since, silent, cursor] = rest else { return Self::default() };
-        let mut snapshot = Self {
-            since: since.value.as_ref().and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()),
-            silent: number(silent).unwrap_or_default(),
-            cas: slots.iter().map(|slot| slot.item.cas).collect(),
-            ..Self::default()
-        };
+    /// Takes over the answers to: these slots, since, first, silent, cursor.
+    fn take(&mut self, slots: &[u64], answers: &[GetResult]) {
+        let Some((values, [since, first, silent, cursor])) = answers.split_last_chunk() else { return };
+        (self.since, self.first) = (timestamp(since), timestamp(first));
+        self.silent = number(silent).unwrap_or_default();
         // Without a cursor (memcached may evict it like any other item) every record counts.
         let newest = number(cursor).unwrap_or(u64::MAX);
-        for (slot, answer) in (0..).zip(slots) {
+        self.unreadable = 0;
+        for (&slot, answer) in slots.iter().zip(values) {
+            self.cas[slot as usize] = answer.item.cas;
             let Some(value) = &answer.value else { continue };
             match Record::decode(value.clone()) {
                 Ok(record) if slot_of(record.seq) == slot && (1..=newest).contains(&record.seq) => {
-                    snapshot.ring.insert(record);
+                    self.ring.insert(record);
                 }
-                _ => snapshot.unreadable += 1,
+                _ => self.unreadable += 1,
             }
         }
-        snapshot.cursor = number(cursor).unwrap_or_else(|| snapshot.ring.newest_seq());
-        snapshot
+        self.cursor = number(cursor).unwrap_or_else(|| self.ring.newest_seq());
     }
 }
 
@@ -228,6 +272,15 @@ fn slot(record: &Record) -> Set {
 fn increment(key: &str, count: u64, ttl: u32) -> Arithmetic {
     let increment = Arithmetic::new(key).delta(count);
     if ttl > 0 { increment.initial(count, ttl) } else { increment }
+}
+
+/// A time that is written once.
+fn time(key: &str, time: Timestamp) -> Set {
+    Set::new(key, format!("{time:.6}")).ttl(Ttl::NEVER).add()
+}
+
+fn timestamp(answer: &GetResult) -> Option<Timestamp> {
+    std::str::from_utf8(answer.value.as_deref()?).ok()?.parse().ok()
 }
 
 /// A decimal number, `None` for a miss or anything else. memcached pads a number with spaces when

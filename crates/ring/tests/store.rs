@@ -1,5 +1,7 @@
 //! The store with a real memcached.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use forever200_ring::{Counts, Ended, Record, Ring, SLOTS, Store, Via};
 use forever200_testkit::Memcached;
@@ -27,7 +29,7 @@ fn record(seq: u64, raw: &str) -> Record {
 /// What a responder that starts with an empty memcached does first.
 async fn begin(store: &Store) -> anyhow::Result<()> {
     let (ring, counts) = (Ring::default(), Counts::default());
-    Ok(store.put_back(&store.snapshot().await?, 0, &ring, Some(&counts), Timestamp::UNIX_EPOCH).await?)
+    Ok(store.put_back(&store.snapshot().await?, 0, &ring, Some(&counts), Timestamp::UNIX_EPOCH, None).await?)
 }
 
 /// Stores a value as a stranger would, by the classic text protocol.
@@ -63,6 +65,68 @@ async fn what_is_written_is_read() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn the_first_request_and_the_minutes_are_read_back() -> anyhow::Result<()> {
+    let memcached = Memcached::start().await?;
+    let store = Store::new(memcached.address());
+    begin(&store).await?;
+    store.advance(1).await?;
+    let counts = Counts { silent: 0, minutes: [(29_000_000, 2), (29_000_002, 5)].into() };
+    store.write(&[record(1, "first")], &counts).await?;
+    store.advance(1).await?;
+    store.write(&[record(2, "second")], &Counts::default()).await?;
+    assert_eq!(store.snapshot().await?.first, Some(record(1, "").timestamp));
+    assert_eq!(store.minutes(28_999_999..=29_000_002).await?, counts.minutes);
+    assert_eq!(store.minutes(29_000_001..=29_000_001).await?, BTreeMap::new());
+    Ok(())
+}
+
+/// Whatever happens between two looks, a snapshot that is kept up to date shows what a new one shows.
+#[tokio::test]
+async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
+    let mut memcached = Memcached::start().await?;
+    let store = Store::new(memcached.address());
+    begin(&store).await?;
+    let mut held = store.snapshot().await?;
+    let mut random = 7_u64;
+    for step in 0..300_i64 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let count = 1 + (random >> 40) % 30;
+        match (random >> 33) % 12 {
+            // Counting begins anew.
+            0 => {
+                memcached.restart().await?;
+                let began = Timestamp::from_second(step)?;
+                store.put_back(&store.snapshot().await?, 0, &Ring::default(), None, began, None).await?;
+            }
+            // memcached lost all, and got it back.
+            1 => {
+                let (cursor, ring, since) = (held.cursor, held.ring.clone(), held.since.unwrap_or_default());
+                memcached.restart().await?;
+                store.put_back(&store.snapshot().await?, cursor, &ring, None, since, None).await?;
+            }
+            // Numbers that nobody uses.
+            2 => drop(store.advance(count).await?),
+            3 => set(&memcached, &format!("forever200:slot:{}", random % SLOTS), b"foreign").await?,
+            _ => {
+                let last = store.advance(count).await?;
+                let records: Vec<_> = (last + 1 - count..=last).map(|seq| record(seq, &format!("{step}"))).collect();
+                store.write(&records, &Counts::default()).await?;
+            }
+        }
+        if random & 1 == 0 {
+            held = store.refresh(&held).await?;
+            let new = store.snapshot().await?;
+            assert_eq!((held.cursor, held.since, held.silent), (new.cursor, new.since, new.silent), "step {step}");
+            // What was read stays, even where memcached has lost it since.
+            let kept: Vec<_> =
+                held.ring.newest_first().into_iter().filter(|it| new.ring.get(it.seq).is_some()).collect();
+            assert_eq!(kept, new.ring.newest_first(), "step {step}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_no_record_of_ours_is_counted_and_skipped() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;
     let store = Store::new(memcached.address());
@@ -94,7 +158,7 @@ async fn putting_back_lowers_nothing_and_overwrites_nothing_newer() -> anyhow::R
     }
     let snapshot = store.snapshot().await?;
     let counts = Counts { silent: 4, minutes: [(29_000_000, 7)].into() };
-    store.put_back(&snapshot, 280, &ring, Some(&counts), Timestamp::now()).await?;
+    store.put_back(&snapshot, 280, &ring, Some(&counts), Timestamp::now(), None).await?;
     let after = store.snapshot().await?;
     assert_eq!((after.cursor, after.silent, after.since), (300, 9, Some(Timestamp::UNIX_EPOCH)));
     // 150 has rolled over by any count; 199 shares its slot with 300.
@@ -119,7 +183,7 @@ async fn putting_back_yields_to_whoever_wrote_since_the_snapshot() -> anyhow::Re
     }
     store.advance(198).await?;
     store.write(&newer, &Counts::default()).await?;
-    store.put_back(&snapshot, 208, &ring, None, Timestamp::now()).await?;
+    store.put_back(&snapshot, 208, &ring, None, Timestamp::now(), None).await?;
     let seqs: Vec<_> = store.snapshot().await?.ring.newest_first().iter().map(|record| record.seq).collect();
     assert_eq!(seqs, [208, 207]);
     Ok(())
@@ -131,7 +195,7 @@ async fn a_cursor_that_is_no_number_is_mended() -> anyhow::Result<()> {
     let store = Store::new(memcached.address());
     set(&memcached, "forever200:cursor", b"many").await?;
     assert!(store.advance(1).await.is_err());
-    store.put_back(&store.snapshot().await?, 7, &Ring::default(), None, Timestamp::now()).await?;
+    store.put_back(&store.snapshot().await?, 7, &Ring::default(), None, Timestamp::now(), None).await?;
     assert_eq!(store.advance(1).await?, 8);
     Ok(())
 }
