@@ -1,22 +1,21 @@
 //! Requests as JSON, for programs.
 //!
-//! In: records. Out: serializable values, as README.md documents them. Exact bytes travel as base64
-//! only; text in JSON is for reading.
+//! In: entries. Out: serializable values, as README.md and docs/api.schema.json document them. Exact
+//! bytes travel as base64 only; text in JSON is for reading.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use forever200_identify::{Protocol, http};
-use forever200_ring::{Record, SLOTS, Snapshot};
+use forever200_ring::{Record, SLOTS};
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::printable;
-
-/// Longest summary, in characters.
-const MAX_SUMMARY_CHARS: usize = 200;
+use crate::entry::{Entry, text};
+use crate::feed::View;
 
 /// The list of requests.
 #[derive(Debug, Serialize)]
-pub struct List<'a> {
+pub struct List {
     /// Number of requests recorded since the beginning.
     pub total: u64,
     /// Number of slots, 101.
@@ -25,8 +24,8 @@ pub struct List<'a> {
     pub since: Option<String>,
     /// Number of connections that never sent a byte.
     pub silent: u64,
-    /// The newest first.
-    pub requests: Vec<Request<'a>>,
+    /// [`Request`]s, the newest first.
+    pub requests: Vec<Box<RawValue>>,
 }
 
 /// One request: the record's fields, and what can be read from its bytes.
@@ -35,12 +34,12 @@ pub struct Request<'a> {
     /// The record.
     #[serde(flatten)]
     pub record: &'a Record,
-    /// `http`, `tls`, `ssh` or `unknown`.
+    /// What it speaks.
     pub protocol: Protocol,
     /// The parts of an HTTP request; null for other protocols.
     pub http: Option<Http>,
     /// One printable line.
-    pub summary: String,
+    pub summary: &'a str,
     /// What the request is, in words.
     pub labels: [(); 0],
     /// The bytes as they came, as far as they were kept.
@@ -63,37 +62,29 @@ pub struct Http {
     pub body_bytes: usize,
 }
 
-impl<'a> List<'a> {
-    /// Lays out the newest `limit` requests.
+impl List {
+    /// Lays out entries; `raw` adds their bytes as base64.
     #[must_use]
-    pub fn new(snapshot: &'a Snapshot, limit: usize, raw: bool) -> Self {
-        let records = snapshot.ring.newest_first().into_iter().take(limit);
+    pub fn new<'a>(view: &View, entries: impl Iterator<Item = &'a Entry>, raw: bool) -> Self {
         Self {
-            total: snapshot.cursor,
+            total: view.snapshot.cursor,
             capacity: SLOTS,
-            since: snapshot.since.map(|since| format!("{since:.6}")),
-            silent: snapshot.silent,
-            requests: records.map(|record| Request::new(record, raw)).collect(),
+            since: view.snapshot.since.map(|since| format!("{since:.6}")),
+            silent: view.snapshot.silent,
+            requests: entries.map(|entry| json(entry, raw)).collect(),
         }
     }
 }
 
 impl<'a> Request<'a> {
-    /// Reads what the bytes of a record say; `raw` adds them as base64.
-    #[must_use]
-    pub fn new(record: &'a Record, raw: bool) -> Self {
-        let http = http::parse(&record.raw);
-        let summary = match &http {
-            Some(http) => printable::line(&[http.method, b" ", http.target].concat(), MAX_SUMMARY_CHARS),
-            None => printable::line(&record.raw, MAX_SUMMARY_CHARS),
-        };
+    fn new(entry: &'a Entry, raw: bool) -> Self {
         Self {
-            record,
-            protocol: Protocol::of(&record.raw),
-            http: http.map(|http| Http::new(&http)),
-            summary,
+            record: &entry.record,
+            protocol: entry.protocol,
+            http: entry.http().map(|http| Http::new(&http)),
+            summary: &entry.summary,
             labels: [],
-            raw_base64: raw.then(|| BASE64_STANDARD.encode(&record.raw)),
+            raw_base64: raw.then(|| BASE64_STANDARD.encode(&entry.record.raw)),
         }
     }
 }
@@ -110,10 +101,12 @@ impl Http {
     }
 }
 
-/// UTF-8, or else ISO 8859-1, in which every byte is a character: RFC 9110, 5.5.
-fn text(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().copied().map(char::from).collect(),
-    }
+/// Returns a [`Request`] as JSON on one line; `raw` adds the bytes as base64.
+///
+/// # Panics
+/// Never: a request has string keys only.
+#[must_use]
+pub fn json(entry: &Entry, raw: bool) -> Box<RawValue> {
+    let json = || to_raw_value(&Request::new(entry, raw)).expect("a request has string keys only");
+    if raw { json() } else { entry.json.get_or_init(json).clone() }
 }

@@ -1,16 +1,31 @@
 //! The page: what memcached holds, shown to people and programs.
 //!
-//! Reads the ring for every page and writes nothing. The bytes were written by attackers: they stay
-//! bytes until [`printable`] makes them visible, once, and the template escapes them, once.
+//! Reads the ring for everybody who looks and writes nothing. The bytes were written by attackers: they
+//! stay bytes until [`printable`] makes them visible, once, and the template escapes them, once.
 //!
-//! Read in the order of a page: [`web`] routes, [`printable`] makes what the bytes say safe
-//! to look at, [`api`] and [`page`] lay them out. [`health`] is the other end: the
-//! question that Docker asks.
+//! Read in the order of a page: [`web`] routes, [`feed`] reads the ring, [`entry`] describes a record,
+//! [`filter`] chooses, [`printable`] makes bytes safe to look at, [`page`] lays them out with [`stats`]
+//! at the top; [`detail`] with [`decode`], [`indent`] and [`replay`] is the page of one request.
+//! [`api`] and [`events`] are for programs, [`export`], [`har`] and [`pcap`] to take along. [`failure`]
+//! is what there is instead of a page. [`health`] is the other end: the question that Docker asks.
 
 pub mod api;
+pub mod decode;
+pub mod detail;
+pub mod entry;
+pub mod events;
+pub mod export;
+pub mod failure;
+pub mod feed;
+pub mod filter;
+pub mod har;
 pub mod health;
+pub mod indent;
 pub mod page;
+pub mod pcap;
 pub mod printable;
+pub mod replay;
+pub mod stats;
 pub mod web;
 
 pub use web::run;

@@ -18,6 +18,16 @@ pub struct Piece {
 /// Returns bytes as pieces of text. A line feed is shown as `\n` and then ends the line.
 #[must_use]
 pub fn pieces(bytes: &[u8]) -> Vec<Piece> {
+    cut(bytes, true)
+}
+
+/// Returns text whose line feeds are ours: they end the line and are not shown.
+#[must_use]
+pub fn text(bytes: &[u8]) -> Vec<Piece> {
+    cut(bytes, false)
+}
+
+fn cut(bytes: &[u8], show_line_feeds: bool) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut push = |text: &str, escaped: bool| match pieces.last_mut() {
         Some(last) if last.escaped == escaped => last.text.push_str(text),
@@ -26,6 +36,7 @@ pub fn pieces(bytes: &[u8]) -> Vec<Piece> {
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
             match escape(char) {
+                Some(_) if char == '\n' && !show_line_feeds => {}
                 Some(escaped) => push(&escaped, true),
                 None => push(char.encode_utf8(&mut [0; 4]), false),
             }

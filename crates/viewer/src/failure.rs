@@ -1,0 +1,110 @@
+//! Why there is no page, and how to say so.
+//!
+//! In: what went wrong. Out: JSON under `/home/api`, a page elsewhere, with its status.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use forever200_ring::{SLOTS, StoreError};
+use serde_json::json;
+use tracing::error;
+
+use crate::page::Pages;
+
+/// Why there is no page. Travels in the extensions of a response until it is laid out at the end,
+/// in one place.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// There is no such address.
+    NotFound,
+    /// The request with this number is not in the ring.
+    RolledOver(u64),
+    /// The request with this number is not HTTP, and what was asked for is for HTTP only.
+    NotHttp(u64),
+    /// The query does not say what it should.
+    BadQuery(String),
+    /// The address can be read only.
+    MethodNotAllowed,
+    /// memcached cannot be read.
+    StoreAway(Arc<StoreError>),
+    /// A template failed.
+    Bug(Arc<anyhow::Error>),
+}
+
+impl Failure {
+    /// Makes the response.
+    #[must_use]
+    pub fn lay_out(&self, is_api: bool, pages: &Pages) -> Response {
+        let (status, title, text) = self.say();
+        if let Self::Bug(error) = self {
+            error!(error = format!("{error:#}"), "cannot make a page");
+        }
+        let away = matches!(self, Self::StoreAway(_));
+        let mut response = if is_api {
+            (status, Json(json!({ "error": text }))).into_response()
+        } else {
+            // The page about a broken template may not need a template.
+            let page = pages.message(title, &text, away).unwrap_or_else(|_| title.to_owned());
+            (status, Html(page)).into_response()
+        };
+        if away {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+
+    fn say(&self) -> (StatusCode, &'static str, String) {
+        match self {
+            Self::NotFound => (StatusCode::NOT_FOUND, "Not found", "There is nothing at this address.".into()),
+            Self::RolledOver(seq) => (
+                StatusCode::NOT_FOUND,
+                "Gone",
+                format!("Request {seq} is not here: it has rolled over, or never was. Only the last {SLOTS} are kept."),
+            ),
+            Self::NotHttp(seq) => {
+                (StatusCode::NOT_FOUND, "Not HTTP", format!("Request {seq} is not HTTP: there is no HAR of it."))
+            }
+            Self::BadQuery(reason) => (StatusCode::BAD_REQUEST, "Bad query", reason.clone()),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "This address can only be read.".into())
+            }
+            Self::StoreAway(error) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "memcached is away",
+                format!("The requests cannot be read just now ({error}). They are still answered and kept."),
+            ),
+            Self::Bug(_) => (StatusCode::INTERNAL_SERVER_ERROR, "A bug", "This page could not be made.".into()),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Arc<StoreError>> for Failure {
+    fn from(error: Arc<StoreError>) -> Self {
+        Self::StoreAway(error)
+    }
+}
+
+impl From<QueryRejection> for Failure {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::BadQuery(rejection.body_text())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Bug(Arc::new(error))
+    }
+}

@@ -1,0 +1,185 @@
+//! The one reader of memcached: whoever looks at the ring looks at what this has read.
+//!
+//! In: the store. Out: [`View`]s, each the ring at one moment, shared by all who look. A page asks for
+//! one that is no older than its request; a watcher is told of each new one. However many they are,
+//! memcached is asked by one task at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use forever200_ring::{Record, Snapshot, Store, StoreError};
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+use tracing::debug;
+
+use crate::entry::Entry;
+
+/// Time between two looks while somebody watches: half of what a person takes for "at once".
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// What the charts go back to.
+pub const MINUTES: i64 = 24 * 60;
+/// The minutes that may still grow: a request is counted when it is over, in the minute it began.
+const OPEN_MINUTES: i64 = 2;
+
+/// The ring at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Another number for another content, also after a restart of the viewer.
+    pub version: u64,
+    /// The counters; [`entries`](Self::entries) has the records described.
+    pub snapshot: Snapshot,
+    /// The newest first.
+    pub entries: Vec<Arc<Entry>>,
+    /// The Unix minute (seconds / 60) of this view.
+    pub minute: i64,
+    /// Number of requests by Unix minute, for the last day; a minute without one is left out.
+    pub minutes: BTreeMap<i64, u64>,
+    /// memcached cannot be read just now; the rest is what was last read.
+    pub away: bool,
+}
+
+/// Reads the ring for all who look.
+pub struct Feed {
+    store: Store,
+    /// Held while reading.
+    reading: tokio::sync::Mutex<Reading>,
+    views: watch::Sender<Arc<View>>,
+    watched: Notify,
+}
+
+/// How the last reading went, for those who waited for it.
+struct Reading {
+    began: Option<Instant>,
+    failed: Option<Arc<StoreError>>,
+}
+
+impl Feed {
+    /// Reads from `store`, when first asked.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        let version = Timestamp::now().as_microsecond().unsigned_abs();
+        let (snapshot, entries, minutes) = (Snapshot::default(), Vec::new(), BTreeMap::new());
+        let nothing = View { version, snapshot, entries, minute: 0, minutes, away: false };
+        Self {
+            store,
+            reading: tokio::sync::Mutex::new(Reading { began: None, failed: None }),
+            views: watch::Sender::new(Arc::new(nothing)),
+            watched: Notify::new(),
+        }
+    }
+
+    /// Returns the ring as it is now: as it was read after this was called.
+    ///
+    /// # Errors
+    /// memcached is unreachable, or does not answer within a second.
+    pub async fn now(&self) -> Result<Arc<View>, Arc<StoreError>> {
+        let called = Instant::now();
+        let mut reading = self.reading.lock().await;
+        // Somebody else may have read while this waited for the lock.
+        if reading.began.is_none_or(|began| began < called) {
+            reading.began = Some(Instant::now());
+            reading.failed = self.read().await.err().map(Arc::new);
+        }
+        match &reading.failed {
+            Some(error) => Err(Arc::clone(error)),
+            None => Ok(Arc::clone(&self.views.borrow())),
+        }
+    }
+
+    /// Returns what tells of each new view. Ends when [`run`](Self::run) does.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<View>> {
+        let receiver = self.views.subscribe();
+        self.watched.notify_one();
+        receiver
+    }
+
+    /// Returns the newest sequence number, read from memcached.
+    ///
+    /// # Errors
+    /// memcached is unreachable, or does not answer within a second.
+    pub async fn cursor(&self) -> Result<u64, StoreError> {
+        self.store.cursor().await
+    }
+
+    /// Reads again and again while somebody watches.
+    pub async fn run(&self) {
+        loop {
+            if self.views.receiver_count() == 0 {
+                self.watched.notified().await;
+            }
+            if let Err(error) = self.now().await {
+                debug!(%error, "memcached is away");
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    async fn read(&self) -> Result<(), StoreError> {
+        let held = Arc::clone(&self.views.borrow());
+        let read = self.read_after(&held).await;
+        let view = match read {
+            Ok(view) => view,
+            Err(error) => {
+                if !held.away {
+                    self.publish(View { away: true, ..View::clone(&held) });
+                }
+                return Err(error);
+            }
+        };
+        if view.differs_from(&held) {
+            self.publish(view);
+        }
+        Ok(())
+    }
+
+    async fn read_after(&self, held: &View) -> Result<View, StoreError> {
+        let snapshot = self.store.refresh(&held.snapshot).await?;
+        let minute = Timestamp::now().as_second().div_euclid(60);
+        let (known, from) = match held.snapshot.since {
+            since if since == snapshot.since => (held.minutes.clone(), held.minute - OPEN_MINUTES),
+            _ => (BTreeMap::new(), 0),
+        };
+        let mut minutes = known;
+        minutes.extend(self.store.minutes(from.max(minute - MINUTES)..=minute).await?);
+        let minutes = minutes.split_off(&(minute - MINUTES));
+        let entries = described(&snapshot, held);
+        Ok(View { version: held.version, snapshot, entries, minute, minutes, away: false })
+    }
+
+    fn publish(&self, view: View) {
+        self.views.send_replace(Arc::new(View { version: view.version + 1, ..view }));
+    }
+}
+
+impl View {
+    /// Returns the entry with this sequence number.
+    #[must_use]
+    pub fn find(&self, seq: u64) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.record.seq == seq).map(AsRef::as_ref)
+    }
+
+    fn differs_from(&self, other: &Self) -> bool {
+        let counters = |view: &Self| {
+            let Snapshot { cursor, since, first, silent, unreadable, .. } = view.snapshot;
+            (cursor, since, first, silent, unreadable, view.minute, view.away)
+        };
+        let same_entries = self.entries.len() == other.entries.len()
+            && self.entries.iter().zip(&other.entries).all(|(a, b)| Arc::ptr_eq(a, b));
+        !same_entries || counters(self) != counters(other) || self.minutes != other.minutes
+    }
+}
+
+/// Describes the records of a snapshot, and takes over what is described already.
+fn described(snapshot: &Snapshot, held: &View) -> Vec<Arc<Entry>> {
+    let known: HashMap<_, _> = held.entries.iter().map(|entry| (entry.record.seq, entry)).collect();
+    let describe = |record: &Record| match known.get(&record.seq) {
+        // In one allocation it is the very same record; a number alone may stand for another request
+        // after counting began anew.
+        Some(entry) if entry.record.raw.as_ptr() == record.raw.as_ptr() || entry.record == *record => Arc::clone(entry),
+        _ => Arc::new(Entry::new(record.clone(), held.version + 1)),
+    };
+    snapshot.ring.newest_first().into_iter().map(describe).collect()
+}

@@ -1,0 +1,108 @@
+//! Requests as an HTTP Archive, which browsers' developer tools and proxies open.
+//!
+//! In: entries. Out: HAR 1.2. What is not HTTP has no place in it and is left out.
+//!
+//! Format: <http://www.softwareishard.com/blog/har-12-spec/>.
+
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use forever200_identify::http;
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use serde_json::{Value, json};
+
+use crate::decode::parameters;
+use crate::entry::{Entry, text};
+
+/// What a parser of addresses would stumble over.
+const NOT_IN_AN_ADDRESS: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+
+/// Returns an archive of the HTTP requests among `entries`, the oldest first.
+#[must_use]
+pub fn archive(entries: &[&Entry]) -> Value {
+    let requests = entries.iter().rev().filter_map(|entry| Some(exchange(entry, &entry.http()?)));
+    json!({ "log": {
+        "version": "1.2",
+        "creator": { "name": "forever200", "version": env!("CARGO_PKG_VERSION") },
+        "entries": requests.collect::<Vec<_>>(),
+    }})
+}
+
+/// A name that begins with `_` is ours: HAR 1.2, "Custom fields".
+fn exchange(entry: &Entry, http: &http::Request<'_>) -> Value {
+    let record = &entry.record;
+    json!({
+        "startedDateTime": format!("{:.6}", record.timestamp),
+        "time": 0,
+        "serverIPAddress": record.dest_ip,
+        "connection": record.src_port.to_string(),
+        "request": request(entry, http),
+        "response": {
+            "status": 200,
+            "statusText": "Ok",
+            "httpVersion": "HTTP/1.1",
+            "cookies": [],
+            "headers": [{ "name": "Content-Length", "value": "0" }, { "name": "Connection", "value": "close" }],
+            "content": { "size": 0, "mimeType": "" },
+            "redirectURL": "",
+            "headersSize": -1,
+            "bodySize": 0,
+        },
+        "cache": {},
+        "timings": { "send": 0, "wait": 0, "receive": 0 },
+        "_seq": record.seq,
+        "_src_ip": record.src_ip,
+        "_raw_base64": BASE64_STANDARD.encode(&record.raw),
+    })
+}
+
+fn request(entry: &Entry, http: &http::Request<'_>) -> Value {
+    let pair = |name: &[u8], value: &[u8]| json!({ "name": text(name), "value": text(value) });
+    let query = http.target.iter().position(|&byte| byte == b'?').map_or(&[][..], |mark| &http.target[mark + 1..]);
+    let mut request = json!({
+        "method": text(http.method),
+        "url": address(entry, http.target),
+        "httpVersion": text(http.version),
+        "cookies": [],
+        "headers": http.headers.iter().map(|(name, value)| pair(name, value)).collect::<Vec<_>>(),
+        "queryString": parameters(query).iter().map(|(name, value)| pair(name, value)).collect::<Vec<_>>(),
+        "headersSize": entry.record.raw.len() - http.body.len(),
+        "bodySize": http.body.len(),
+    });
+    if !http.body.is_empty() {
+        let is_type = |(name, _): &&(&[u8], &[u8])| name.eq_ignore_ascii_case(b"content-type");
+        let mime_type = http.headers.iter().find(is_type).map(|(_, value)| text(value)).unwrap_or_default();
+        request["postData"] = json!({ "mimeType": mime_type, "text": text(http.body) });
+    }
+    request
+}
+
+/// An address that any parser takes: at the address that the client connected to, whatever it called it.
+fn address(entry: &Entry, target: &[u8]) -> String {
+    let server = SocketAddr::new(entry.record.dest_ip, entry.record.dest_port);
+    let slash = if target.starts_with(b"/") { "" } else { "/" };
+    format!("http://{server}{slash}{}", percent_encode(target, NOT_IN_AN_ADDRESS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::tests::record;
+
+    #[test]
+    fn an_archive_has_the_http_requests_in_the_order_they_came() {
+        let newer = Entry::new(record(b"POST /b?x=%20y HTTP/1.0\r\nContent-Type: a/b\r\n\r\nhi\xff"), 1);
+        let other = Entry::new(record(b"\x16\x03\x01"), 1);
+        let older = Entry::new(record(b"GET \"<a> b HTTP/1.1\r\n\r\n"), 1);
+        let archive = archive(&[&newer, &other, &older]);
+        let entries = archive["log"]["entries"].as_array().unwrap();
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[0]["request"]["url"], "http://192.0.2.1:80/%22%3Ca%3E%20b");
+        let request = &entries[1]["request"];
+        assert_eq!(request["queryString"], json!([{ "name": "x", "value": " y" }]));
+        assert_eq!(request["postData"], json!({ "mimeType": "a/b", "text": "hiÿ" }));
+        assert_eq!((&request["headersSize"], &request["bodySize"]), (&json!(46), &json!(3)));
+    }
+}

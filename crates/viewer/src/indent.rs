@@ -1,0 +1,136 @@
+//! JSON and XML, indented for reading.
+//!
+//! In: a body. Out: the same with line breaks between its parts, or `None` when it is neither. Adds and
+//! drops white space only, so that what was sent is what is read.
+
+use quick_xml::events::Event;
+use quick_xml::{Reader, Writer};
+use serde::de::IgnoredAny;
+
+/// Deepest level. What goes deeper is meant to break something: 64 KiB of `<a>` would be 400 MB of white space.
+const MAX_LEVELS: usize = 40;
+const INDENT: &str = "  ";
+
+/// Returns a body that is JSON or XML, of at most 40 levels, with its parts on lines of their own.
+#[must_use]
+pub fn indent(body: &[u8]) -> Option<Vec<u8>> {
+    match body.trim_ascii() {
+        trimmed @ [b'{' | b'[', ..] => json(trimmed),
+        trimmed @ [b'<', ..] => xml(trimmed),
+        _ => None,
+    }
+}
+
+fn json(body: &[u8]) -> Option<Vec<u8>> {
+    serde_json::from_slice::<IgnoredAny>(body).ok()?;
+    let mut out = Vec::with_capacity(body.len() * 2);
+    let (mut level, mut in_string, mut escaped) = (0_usize, false, false);
+    let mut previous = 0;
+    for &byte in body {
+        if in_string {
+            out.push(byte);
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            continue;
+        }
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => continue,
+            b'}' | b']' => {
+                level -= 1;
+                if !matches!(previous, b'{' | b'[') {
+                    line(&mut out, level);
+                }
+            }
+            _ if matches!(previous, b'{' | b'[' | b',') => line(&mut out, level),
+            _ if previous == b':' => out.push(b' '),
+            _ => {}
+        }
+        if matches!(byte, b'{' | b'[') {
+            level += 1;
+            if level > MAX_LEVELS {
+                return None;
+            }
+        }
+        in_string = byte == b'"';
+        out.push(byte);
+        previous = byte;
+    }
+    Some(out)
+}
+
+fn line(out: &mut Vec<u8>, level: usize) {
+    out.push(b'\n');
+    out.extend_from_slice(INDENT.repeat(level).as_bytes());
+}
+
+/// Entities stay as they are: nothing is resolved, nothing fetched.
+fn xml(body: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = Reader::from_reader(body);
+    reader.config_mut().trim_text(true);
+    let mut writer = Writer::new_with_indent(Vec::new(), b' ', INDENT.len());
+    let mut level = 0_usize;
+    loop {
+        let event = reader.read_event().ok()?;
+        match event {
+            Event::Eof => return Some(writer.into_inner()),
+            Event::Start(_) if level == MAX_LEVELS => return None,
+            Event::Start(_) => level += 1,
+            Event::End(_) => level -= 1,
+            _ => {}
+        }
+        writer.write_event(event).ok()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn indented(body: &str) -> Option<String> {
+        indent(body.as_bytes()).map(|text| String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn json_keeps_everything_but_white_space() {
+        let body = r#" {"a":[1.50, -0e1 ,{"b\"}":null}],"a" : {},"c":[ ],"d":"x\\"} "#;
+        let expected = r#"{
+  "a": [
+    1.50,
+    -0e1,
+    {
+      "b\"}": null
+    }
+  ],
+  "a": {},
+  "c": [],
+  "d": "x\\"
+}"#;
+        assert_eq!(indented(body).unwrap(), expected);
+    }
+
+    #[test]
+    fn xml_keeps_its_entities() {
+        let body =
+            r#"<?xml version="1.0"?><!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r a='1'><b>&x;</b><c/></r>"#;
+        let text = indented(body).unwrap();
+        assert!(
+            text.contains("\n<r a='1'>\n  <b>") && text.contains("&x;") && text.contains("\n  <c/>\n</r>"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn other_bodies_are_none() {
+        for body in ["", "a=b", "{", "[1,]", "{'a':1}", "<a></b>", "<a", "true"] {
+            assert_eq!(indented(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_goes_too_deep_is_none() {
+        for (open, close) in [("[", "]"), ("<a>", "</a>")] {
+            let levels = |count| indented(&(open.repeat(count) + &close.repeat(count))).is_some();
+            assert_eq!((levels(40), levels(41), levels(20_000)), (true, false, false), "{open}");
+        }
+    }
+}

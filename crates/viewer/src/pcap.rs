@@ -1,0 +1,216 @@
+//! Records to a capture file: each request as the TCP connection that could have carried it.
+//!
+//! In: records. Out: a classic pcap file, for Wireshark, Suricata and the like. Of the packets, the
+//! addresses, the ports, the request's bytes and the time of the first are what was seen; handshake,
+//! segments, acknowledgements, response and end are made up, the same for every record. Does not
+//! interpret the bytes, and says nothing of how reading ended: a client that reset the connection is
+//! shown to close it politely.
+//!
+//! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html> and
+//! <https://www.tcpdump.org/linktypes.html>. Headers in the packets: RFC 791, RFC 8200, RFC 9293.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use etherparse::{PacketBuilder, TcpHeader, TcpOptions};
+use forever200_ring::Record;
+
+/// What the responder answers, always. A copy: the viewer does not depend on the responder.
+const RESPONSE: &[u8] = b"HTTP/1.1 200 Ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Magic number of times in microseconds, version 2.4, two fields that are zero, the longest packet
+/// there may be, `LINKTYPE_RAW`: packets begin with the IP header.
+const FILE_HEADER: [u32; 6] = [0xa1b2_c3d4, 2 | 4 << 16, 0, 0, 65_535, 101];
+/// Length of the header that the file has before every packet.
+const PACKET_HEADER_BYTES: usize = 16;
+
+/// Longest IP packet: Ethernet's, so that the file can be replayed.
+const MTU_BYTES: u16 = 1500;
+/// IP and TCP header without options, by the family.
+const IPV4_HEADERS_BYTES: u16 = 40;
+const IPV6_HEADERS_BYTES: u16 = 60;
+/// No more than one segment is ever unacknowledged, so that the largest window without scaling does.
+const WINDOW_BYTES: u16 = u16::MAX;
+const HOPS: u8 = 64;
+/// Different initial sequence numbers: so few that none comes near the end of 32 bits. Wireshark sees
+/// a duplicate acknowledgement where a connection passes it.
+const INITIAL_SEQUENCES: u64 = 1 << 30;
+
+const SECOND_MICROS: u64 = 1_000_000;
+/// The last time that the file can hold, in 2106.
+const LAST_MICROS: u64 = u32::MAX as u64 * SECOND_MICROS + (SECOND_MICROS - 1);
+/// Packets of the handshake, each a microsecond: they come before the first byte.
+const HANDSHAKE_MICROS: i64 = 3;
+
+/// A packet that is yet to be encoded.
+struct Packet<'a> {
+    micros: i64,
+    from: IpAddr,
+    to: IpAddr,
+    tcp: TcpHeader,
+    payload: &'a [u8],
+}
+
+/// A connection as far as it has come.
+struct Connection<'a> {
+    client: End,
+    server: End,
+    /// When the next packet is sent.
+    micros: i64,
+    packets: Vec<Packet<'a>>,
+}
+
+struct End {
+    address: SocketAddr,
+    /// Number of the next byte that it sends.
+    sequence: u32,
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Client,
+    Server,
+}
+
+/// Returns a capture file (classic pcap, `LINKTYPE_RAW`, microseconds, little endian) in which each
+/// record is one TCP connection: handshake, the request, the 200, the end.
+///
+/// Packets are in the order of time, those of one connection a microsecond apart. The first with
+/// bytes of the request carries the record's timestamp, and the handshake comes just before; if there
+/// are no bytes, the response carries it. A connection that would begin before another one between
+/// the same ends is over waits for that: on a wire too, they could not be told apart. Times that the
+/// file cannot hold (before 1970, after 2106) become the nearest that it can.
+///
+/// Of a truncated record, the missing bytes are not there, and the sequence numbers leave no gap for
+/// them: to a reader, the request ends where `raw` does. Initial sequence numbers come from `seq`, so
+/// that a record has the same packets in every file, and that a reader does not take the SYN of a
+/// second connection between the same ends for the first one's, sent again.
+///
+/// If one address is IPv4 and the other IPv6, the IPv4 one is mapped (`::ffff:192.0.2.1`). If both
+/// ends are the same (`0.0.0.0` and port 0 where nobody knows either), the last bit of the client's
+/// port is turned: otherwise nobody could say who sent what.
+#[must_use]
+pub fn capture<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<u8> {
+    let mut records: Vec<_> = records.into_iter().collect();
+    records.sort_by_key(|record| (record.timestamp, record.seq));
+    let mut over = HashMap::new();
+    let mut packets = Vec::new();
+    for record in records {
+        let mut connection = Connection::new(record);
+        let (client, server) = (connection.client.address, connection.server.address);
+        let over = over.entry((client.min(server), client.max(server))).or_insert(i64::MIN);
+        connection.micros = connection.micros.max(*over);
+        connection.talk(&record.raw);
+        *over = connection.micros;
+        packets.append(&mut connection.packets);
+    }
+    packets.sort_by_key(|packet| packet.micros);
+    file(&packets)
+}
+
+impl<'a> Connection<'a> {
+    fn new(record: &Record) -> Self {
+        let mut client = SocketAddr::new(record.src_ip, record.src_port);
+        let mut server = SocketAddr::new(record.dest_ip, record.dest_port);
+        if client.is_ipv4() != server.is_ipv4() {
+            client.set_ip(mapped(client.ip()).into());
+            server.set_ip(mapped(server.ip()).into());
+        }
+        if client == server {
+            client.set_port(client.port() ^ 1);
+        }
+        let sequence = (record.seq % INITIAL_SEQUENCES) as u32 * 2;
+        Self {
+            client: End { address: client, sequence },
+            server: End { address: server, sequence: sequence + 1 },
+            micros: record.timestamp.as_microsecond() - HANDSHAKE_MICROS,
+            packets: Vec::new(),
+        }
+    }
+
+    /// Has the client send `request`, and the server acknowledge every segment and answer.
+    fn talk(&mut self, request: &'a [u8]) {
+        use Side::{Client, Server};
+        let headers = if self.client.address.is_ipv4() { IPV4_HEADERS_BYTES } else { IPV6_HEADERS_BYTES };
+        let segment_bytes = MTU_BYTES - headers;
+        let [high, low] = segment_bytes.to_be_bytes();
+        // RFC 9293, 3.7.1: option 2, of four bytes, is the maximum segment size.
+        let syn = TcpHeader { syn: true, options: TcpOptions::from([2, 4, high, low]), ..TcpHeader::default() };
+        let syn_ack = TcpHeader { ack: true, ..syn.clone() };
+        let ack = TcpHeader { ack: true, ..TcpHeader::default() };
+        let push = TcpHeader { psh: true, ..ack.clone() };
+        let fin = TcpHeader { fin: true, ..ack.clone() };
+
+        self.send(Client, &syn, b"");
+        self.send(Server, &syn_ack, b"");
+        self.send(Client, &ack, b"");
+        let mut segments = request.chunks(segment_bytes.into()).peekable();
+        while let Some(segment) = segments.next() {
+            self.send(Client, if segments.peek().is_some() { &ack } else { &push }, segment);
+            self.send(Server, &ack, b"");
+        }
+        self.send(Server, &push, RESPONSE);
+        self.send(Client, &ack, b"");
+        self.send(Server, &fin, b"");
+        self.send(Client, &ack, b"");
+        self.send(Client, &fin, b"");
+        self.send(Server, &ack, b"");
+    }
+
+    /// Adds a packet; `kind` has its flags and options.
+    fn send(&mut self, side: Side, kind: &TcpHeader, payload: &'a [u8]) {
+        let (from, to) = match side {
+            Side::Client => (&mut self.client, &self.server),
+            Side::Server => (&mut self.server, &self.client),
+        };
+        let tcp = TcpHeader {
+            source_port: from.address.port(),
+            destination_port: to.address.port(),
+            sequence_number: from.sequence,
+            acknowledgment_number: if kind.ack { to.sequence } else { 0 },
+            window_size: WINDOW_BYTES,
+            ..kind.clone()
+        };
+        self.packets.push(Packet { micros: self.micros, from: from.address.ip(), to: to.address.ip(), tcp, payload });
+        // SYN and FIN take a number each, as if they were bytes.
+        let length = payload.len() as u32 + u32::from(kind.syn) + u32::from(kind.fin);
+        from.sequence = from.sequence.wrapping_add(length);
+        self.micros += 1;
+    }
+}
+
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
+fn file(packets: &[Packet<'_>]) -> Vec<u8> {
+    let headers_bytes = PACKET_HEADER_BYTES + usize::from(IPV6_HEADERS_BYTES);
+    let mut file = Vec::with_capacity(packets.iter().map(|packet| headers_bytes + packet.payload.len()).sum());
+    file.extend(FILE_HEADER.into_iter().flat_map(u32::to_le_bytes));
+    for packet in packets {
+        packet.encode(&mut file);
+    }
+    file
+}
+
+impl Packet<'_> {
+    fn encode(&self, file: &mut Vec<u8>) {
+        let ip = match (self.from, self.to) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => PacketBuilder::ipv4(from.octets(), to.octets(), HOPS),
+            (from, to) => PacketBuilder::ipv6(mapped(from).octets(), mapped(to).octets(), HOPS),
+        };
+        let packet = ip.tcp_header(self.tcp.clone());
+        let length = packet.size(self.payload.len()) as u32;
+        let micros = u64::try_from(self.micros).unwrap_or(0).min(LAST_MICROS);
+        let (seconds, micros) = ((micros / SECOND_MICROS) as u32, (micros % SECOND_MICROS) as u32);
+        // The length twice: what the file holds, and what was on the wire.
+        file.extend([seconds, micros, length, length].into_iter().flat_map(u32::to_le_bytes));
+        packet.write_to_vec(file, self.payload).expect("a segment is shorter than IP's length fields can say");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! The numbers behind the strip at the top of the page.
+//!
+//! In: a view. Out: [`Stats`], as JSON has them. What they say of sources and protocols, they say of
+//! the requests in the ring.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use forever200_identify::Protocol;
+use forever200_ring::SLOTS;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::feed::{MINUTES, View};
+
+/// Minutes that one bar of the day's chart stands for.
+pub const MINUTES_PER_BAR: i64 = 15;
+/// Bars of the hour's chart, one a minute.
+const HOUR: i64 = 60;
+
+/// How much comes, and of what kind.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stats {
+    /// Number of requests recorded since the beginning.
+    pub total: u64,
+    /// Number of slots, 101.
+    pub capacity: u64,
+    /// Time of the first start, RFC 3339.
+    pub since: Option<String>,
+    /// Seconds from the first start to the first request.
+    pub first_request_seconds: Option<f64>,
+    /// Number of connections that never sent a byte.
+    pub silent: u64,
+    /// Number of requests within the last 60 seconds.
+    pub last_minute: u64,
+    /// Number of requests by minute, the last 60, the oldest first; the last one is not over.
+    pub minutes: Vec<u64>,
+    /// Number of requests by quarter of an hour, the last 96, the oldest first; the last one is not over.
+    pub quarters: Vec<u64>,
+    /// Number of requests in the ring.
+    pub held: usize,
+    /// Number of different client addresses in the ring.
+    pub sources: usize,
+    /// Number of requests in the ring that are not HTTP.
+    pub not_http: usize,
+    /// There are requests in the ring, and none is from an address of the internet.
+    pub private_only: bool,
+    /// Number of slots that hold something else than a request of forever200.
+    pub unreadable: usize,
+}
+
+impl Stats {
+    /// Counts what a view shows at `now`.
+    #[must_use]
+    pub fn new(view: &View, now: Timestamp) -> Self {
+        let snapshot = &view.snapshot;
+        let sources: HashSet<_> = view.entries.iter().filter_map(|entry| entry.source_ip()).collect();
+        let first = snapshot.since.zip(snapshot.first).map(|(since, first)| (first - since).total(jiff::Unit::Second));
+        Self {
+            total: snapshot.cursor,
+            capacity: SLOTS,
+            since: snapshot.since.map(|since| format!("{since:.6}")),
+            first_request_seconds: first.and_then(Result::ok),
+            silent: snapshot.silent,
+            last_minute: last_minute(view, now),
+            minutes: bars(view, HOUR, 1),
+            quarters: bars(view, MINUTES, MINUTES_PER_BAR),
+            held: view.entries.len(),
+            sources: sources.len(),
+            not_http: view.entries.iter().filter(|entry| entry.protocol != Protocol::Http).count(),
+            private_only: !view.entries.is_empty() && sources.iter().all(|&ip| is_private(ip)),
+            unreadable: snapshot.unreadable,
+        }
+    }
+}
+
+/// Exact where the ring goes back a minute; else by the counts of this minute and the one before, as
+/// if that had been even.
+fn last_minute(view: &View, now: Timestamp) -> u64 {
+    let age = |timestamp: Timestamp| now.as_second() - timestamp.as_second();
+    let recent = view.entries.iter().filter(|entry| age(entry.record.timestamp) < 60).count();
+    if recent < view.entries.len() || (view.entries.len() as u64) < SLOTS {
+        return recent as u64;
+    }
+    let count = |minute| view.minutes.get(&minute).copied().unwrap_or_default();
+    let (minute, second) = (now.as_second().div_euclid(60), now.as_second().rem_euclid(60));
+    count(minute) + count(minute - 1) * (60 - second).unsigned_abs() / 60
+}
+
+/// Sums the last `minutes` minutes by bars of `width`, the oldest first.
+fn bars(view: &View, minutes: i64, width: i64) -> Vec<u64> {
+    let start = view.minute + 1 - minutes;
+    let bar = |bar: i64| start + bar * width..start + (bar + 1) * width;
+    (0..minutes / width).map(|it| view.minutes.range(bar(it)).map(|(_, count)| count).sum()).collect()
+}
+
+/// Tells whether an address cannot be that of a client on the internet.
+fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        // RFC 6598: shared by a carrier's customers.
+        IpAddr::V4(ip) if ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64 => true,
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip == Ipv4Addr::UNSPECIFIED,
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use forever200_ring::{Record, Snapshot};
+
+    use super::*;
+    use crate::entry::Entry;
+    use crate::entry::tests::record;
+
+    const NOW: i64 = 1_800_000_030;
+
+    fn view(ips: &[[u8; 4]], minutes: &[(i64, u64)]) -> View {
+        let entry = |&ip: &[u8; 4]| Arc::new(Entry::new(Record { src_ip: ip.into(), ..record(b"x") }, 1));
+        View {
+            version: 1,
+            snapshot: Snapshot::default(),
+            entries: ips.iter().map(entry).collect(),
+            minute: NOW / 60,
+            minutes: minutes.iter().map(|&(ago, count)| (NOW / 60 - ago, count)).collect::<BTreeMap<_, _>>(),
+            away: false,
+        }
+    }
+
+    fn stats(view: &View) -> Stats {
+        Stats::new(view, Timestamp::from_second(NOW).unwrap())
+    }
+
+    #[test]
+    fn minutes_become_bars() {
+        let stats = stats(&view(&[], &[(0, 1), (1, 2), (59, 3), (60, 4), (1439, 5), (1440, 6)]));
+        assert_eq!((stats.minutes.len(), stats.quarters.len()), (60, 96));
+        assert_eq!((stats.minutes[59], stats.minutes[58], stats.minutes[0]), (1, 2, 3));
+        assert_eq!((stats.quarters[95], stats.quarters[92], stats.quarters[91], stats.quarters[0]), (3, 3, 4, 5));
+        assert_eq!(stats.minutes.iter().sum::<u64>(), 6);
+    }
+
+    #[test]
+    fn a_full_ring_of_one_minute_is_counted_by_the_minutes() {
+        let now = Timestamp::from_second(NOW).unwrap();
+        let mut busy = view(&[], &[(0, 100), (1, 300)]);
+        let entry = |_| Arc::new(Entry::new(Record { timestamp: now, ..record(b"x") }, 1));
+        busy.entries = (0..SLOTS).map(entry).collect();
+        assert_eq!(stats(&busy).last_minute, 100 + 300 / 2);
+        busy.entries.pop();
+        assert_eq!(stats(&busy).last_minute, 100);
+    }
+
+    #[test]
+    fn sources_that_are_all_private_are_noticed() {
+        let only = |ips: &[[u8; 4]]| stats(&view(ips, &[])).private_only;
+        assert!(only(&[[10, 0, 0, 1], [172, 17, 0, 1], [127, 0, 0, 1], [100, 64, 0, 1], [0, 0, 0, 0]]));
+        assert!(!only(&[[10, 0, 0, 1], [203, 0, 113, 1]]));
+        assert!(!only(&[[100, 128, 0, 1]]));
+        assert!(!only(&[]));
+        assert_eq!(stats(&view(&[[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]], &[])).sources, 1);
+    }
+}
