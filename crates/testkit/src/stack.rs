@@ -16,6 +16,8 @@ use tokio::net::UnixStream;
 use crate::client::{Response, exchange, get, get_json};
 use crate::process::{command, kill_session, loopback, missing, programs, project, signal, until};
 
+/// Not the 8000 of `make run`, which may be running beside the tests on every address.
+pub const FRONT_PORT: u16 = 8200;
 const HAPROXY_CFG: &str = "haproxy/haproxy.cfg";
 
 /// A running forever200; all its processes are killed when it is dropped.
@@ -56,7 +58,7 @@ impl Stack {
         let own = [
             ("PATH", path),
             ("FOREVER200_RUN", run.to_owned()),
-            ("FOREVER200_BIND", format!("{ip}:8000")),
+            ("FOREVER200_BIND", format!("{ip}:{FRONT_PORT}")),
             ("FOREVER200_RESPONDER_LISTEN", format!("{ip}:9999")),
             ("FOREVER200_RESPONDER_SOCKET", format!("{run}/responder.sock")),
             ("FOREVER200_VIEWER_LISTEN", format!("{ip}:8080")),
@@ -104,7 +106,7 @@ impl Stack {
     /// Address of haproxy.
     #[must_use]
     pub fn front(&self) -> SocketAddr {
-        self.at(8000)
+        self.at(FRONT_PORT)
     }
 
     /// Any port of this stack's address.

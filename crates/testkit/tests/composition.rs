@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use forever200_testkit::process::{command, programs};
-use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, get, get_json, request, until};
+use forever200_testkit::{RESPONSE, Response, Stack, client, stack, exchange, get, get_json, request, until};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -455,7 +455,7 @@ async fn a_stop_drains_and_leaves_nothing_behind() -> anyhow::Result<()> {
     assert!(stack.stop().await?.success());
     assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
     assert_eq!(in_hand.await??.0, RESPONSE);
-    for port in [8000, 8080, 9999, 11211] {
+    for port in [stack::FRONT_PORT, 8080, 9999, 11211] {
         assert!(TcpStream::connect(stack.at(port)).await.is_err(), "{port} is still open");
     }
     Ok(())

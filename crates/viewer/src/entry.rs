@@ -26,7 +26,7 @@ pub struct Entry {
     pub appeared: u64,
     /// What it speaks.
     pub protocol: Protocol,
-    /// One printable line: method and target, or a start of the bytes.
+    /// One printable line: method and target, what a TLS hello says, or a start of the bytes.
     pub summary: String,
     /// The client's address and port, or that nobody knows them.
     pub source: String,
@@ -46,9 +46,11 @@ impl Entry {
     pub fn new(record: Record, appeared: u64) -> Self {
         let protocol = Protocol::of(&record.raw);
         let http = http::parse(&record.raw);
-        let summary = match &http {
-            Some(http) => printable::line(&[http.method, b" ", http.target].concat(), MAX_SUMMARY_CHARS),
-            None => printable::line(&record.raw, MAX_SUMMARY_CHARS),
+        let hello = tls::parse(&record.raw);
+        let summary = match (&http, &hello) {
+            (Some(http), _) => printable::line(&[http.method, b" ", http.target].concat(), MAX_SUMMARY_CHARS),
+            (None, Some(hello)) => greeting(hello),
+            (None, None) => printable::line(&record.raw, MAX_SUMMARY_CHARS),
         };
         Self {
             appeared,
@@ -56,7 +58,7 @@ impl Entry {
             summary,
             source: source(&record),
             incomplete: is_incomplete(&record, protocol),
-            likeness: likeness(&record.raw, http.as_ref()),
+            likeness: likeness(&record.raw, http.as_ref(), hello.as_ref()),
             record,
             json: OnceLock::new(),
             row: OnceLock::new(),
@@ -113,14 +115,22 @@ fn is_incomplete(record: &Record, protocol: Protocol) -> bool {
         }
 }
 
-fn likeness(raw: &[u8], http: Option<&http::Request<'_>>) -> u64 {
+fn greeting(hello: &tls::ClientHello) -> String {
+    let version = tls::version_name(hello.version());
+    match &hello.server_name {
+        Some(name) => format!("ClientHello, {version}, for {}", printable::line(name, MAX_SUMMARY_CHARS)),
+        None => format!("ClientHello, {version}"),
+    }
+}
+
+fn likeness(raw: &[u8], http: Option<&http::Request<'_>>, hello: Option<&tls::ClientHello>) -> u64 {
     let mut hasher = DefaultHasher::new();
     if let Some(http) = http {
         http.method.hash(&mut hasher);
         for word in http.target.split(u8::is_ascii_digit).filter(|word| !word.is_empty()) {
             word.hash(&mut hasher);
         }
-    } else if let Some(hello) = tls::parse(raw) {
+    } else if let Some(hello) = hello {
         hello.ja4().hash(&mut hasher);
         hello.server_name.hash(&mut hasher);
     } else {

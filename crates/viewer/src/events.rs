@@ -136,7 +136,7 @@ impl Watcher {
         let event = Event::default().id(entry.record.seq.to_string());
         match &self.format {
             Format::Json => Some(event.event("request").data(api::json(entry, false).get())),
-            Format::Html(pages) => Some(event.event("row").data(pages.row(entry).ok()?)),
+            Format::Html(pages) => Some(event.event("row").data(pages.row(entry).ok()?.trim())),
         }
     }
 
@@ -148,7 +148,7 @@ impl Watcher {
             && let Ok(strip) = pages.strip(view)
         {
             (self.next_strip, self.stale) = (now + STRIP_INTERVAL, false);
-            self.ready.push_back(Event::default().event("strip").data(strip));
+            self.ready.push_back(Event::default().event("strip").data(strip.trim()));
         }
     }
 }

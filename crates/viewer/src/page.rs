@@ -53,7 +53,7 @@ pub struct Row {
     via: &'static str,
     protocol: Protocol,
     method: Option<String>,
-    /// The target, or a start of the bytes.
+    /// The target, or the summary of what is not HTTP.
     what: String,
     bytes: u64,
     incomplete: bool,
@@ -200,6 +200,7 @@ impl Row {
     pub fn new(entry: &Entry, now: Timestamp) -> Self {
         let record = &entry.record;
         let http = entry.http();
+        let what = http.as_ref().map(|http| printable::line(http.target, MAX_TARGET_CHARS));
         let ip = entry.source_ip().map(|ip| ip.to_string()).unwrap_or_default();
         Self {
             seq: record.seq,
@@ -211,7 +212,7 @@ impl Row {
             via: entry.via(),
             protocol: entry.protocol,
             method: http.as_ref().map(|http| printable::line(http.method, MAX_METHOD_CHARS)),
-            what: printable::line(http.map_or(&record.raw, |http| http.target), MAX_TARGET_CHARS),
+            what: what.unwrap_or_else(|| entry.summary.clone()),
             bytes: record.bytes,
             incomplete: entry.incomplete,
             truncated: record.truncated,
