@@ -1,11 +1,11 @@
 //! A client that sends exactly the bytes it is given.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Longest wait for a reply; longer than the responder's own deadline and haproxy's.
@@ -20,6 +20,18 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<(Vec<
     let client = stream.local_addr()?;
     stream.write_all(bytes).await?;
     Ok((read_to_end(&mut stream).await?, client))
+}
+
+/// Sends `bytes` from an address of this machine and reads until the other side closes. Returns the reply.
+///
+/// # Errors
+/// The connection fails, or is not closed within 20 seconds.
+pub async fn exchange_from(client: Ipv4Addr, address: SocketAddr, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((client, 0).into())?;
+    let mut stream = socket.connect(address).await.with_context(|| format!("connecting to {address}"))?;
+    stream.write_all(bytes).await?;
+    read_to_end(&mut stream).await
 }
 
 /// Reads until the other side closes.

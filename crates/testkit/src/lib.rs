@@ -3,14 +3,17 @@
 //! Every [`Memcached`] and every [`Stack`] has a loopback address of its own, so that each listens on
 //! the usual ports, tests run side by side, and a program that was killed comes back where it was.
 //!
-//! Read in this order: [`process`], [`client`], [`memcached`], [`stack`].
+//! Read in this order: [`process`], [`client`], [`memcached`], [`stack`], [`browser`], [`tshark`].
 
+pub mod browser;
 pub mod client;
 pub mod memcached;
 pub mod process;
 pub mod stack;
+pub mod tshark;
 
-pub use client::{Response, exchange, get, get_json, request};
+pub use browser::Browser;
+pub use client::{Response, exchange, exchange_from, get, get_json, request};
 pub use memcached::Memcached;
 pub use process::{loopback, until};
 pub use stack::Stack;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use forever200_testkit::process::{command, programs};
-use forever200_testkit::{RESPONSE, Response, Stack, client, stack, exchange, get, get_json, request, until};
+use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, get, get_json, request, stack, until};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};

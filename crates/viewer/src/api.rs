@@ -3,15 +3,20 @@
 //! In: entries. Out: serializable values, as README.md and docs/api.schema.json document them. Exact
 //! bytes travel as base64 only; text in JSON is for reading.
 
+use std::io;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use forever200_identify::{Protocol, http};
 use forever200_ring::{Record, SLOTS};
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+use serde_json::value::RawValue;
 
 use crate::entry::{Entry, text};
 use crate::feed::View;
+use crate::printable;
 
 /// The list of requests.
 #[derive(Debug, Serialize)]
@@ -104,9 +109,52 @@ impl Http {
 /// Returns a [`Request`] as JSON on one line; `raw` adds the bytes as base64.
 ///
 /// # Panics
-/// Never: a request has string keys only.
+/// Never: the text is JSON.
 #[must_use]
 pub fn json(entry: &Entry, raw: bool) -> Box<RawValue> {
-    let json = || to_raw_value(&Request::new(entry, raw)).expect("a request has string keys only");
+    let json = || RawValue::from_string(to_string(&Request::new(entry, raw))).expect("the text is JSON");
     if raw { json() } else { entry.json.get_or_init(json).clone() }
+}
+
+/// Returns a value as JSON in which nothing is invisible, turns the writing round, or is obeyed by a
+/// terminal: such characters are `\u` escapes, which stand for the same text.
+///
+/// # Panics
+/// The value has keys that are no strings.
+#[must_use]
+pub fn to_string(value: &impl Serialize) -> String {
+    let mut json = Vec::new();
+    value.serialize(&mut Serializer::with_formatter(&mut json, Visible)).expect("all keys are strings");
+    String::from_utf8(json).expect("the serializer writes UTF-8")
+}
+
+struct Visible;
+
+impl Formatter for Visible {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|char| !printable::is_visible(char)) {
+            let (before, after) = rest.split_at(at);
+            let mut after = after.chars();
+            writer.write_all(before.as_bytes())?;
+            for unit in after.next().unwrap_or_default().encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = after.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_shows_what_it_holds() {
+        let text = "a\u{9b}31m\u{202e}\u{feff}\u{e0041}\u{7f}\"\n\u{1f600}é";
+        let json = to_string(&text);
+        assert_eq!(json, r#""a\u009b31m\u202e\ufeff\udb40\udc41\u007f\"\n😀é""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
 }

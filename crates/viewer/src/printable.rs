@@ -66,6 +66,12 @@ pub fn line(bytes: &[u8], max_chars: usize) -> String {
     line
 }
 
+/// Tells whether a character is shown as itself.
+#[must_use]
+pub fn is_visible(char: char) -> bool {
+    escape(char).is_none()
+}
+
 /// Returns how to show a character that cannot be shown as itself.
 ///
 /// Beyond ASCII, Unicode as the standard library knows it decides: control and format characters

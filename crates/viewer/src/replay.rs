@@ -114,8 +114,8 @@ fn is_kept_as_host(name: &str) -> bool {
 
 /// Returns the URL, and the options without which curl would send another target.
 fn address(host: &str, target: &str) -> Option<String> {
-    // curl 8 turns %2f into %2F, and takes %2e for a dot.
-    let is_rewritten = |escape: &[u8]| match *escape {
+    // Some curl 8 turn %2f into %2F, take %2e for a dot, or drop a `?` at the end.
+    let is_changed = |escape: &[u8]| match *escape {
         [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
             a.is_ascii_lowercase() || b.is_ascii_lowercase() || (a, b) == (b'2', b'E')
         }
@@ -124,7 +124,11 @@ fn address(host: &str, target: &str) -> Option<String> {
     if target.is_empty() {
         return None;
     }
-    if !target.starts_with('/') || target.contains([' ', '#']) || target.as_bytes().windows(3).any(is_rewritten) {
+    if !target.starts_with('/')
+        || target.contains([' ', '#'])
+        || target.ends_with('?')
+        || target.as_bytes().windows(3).any(is_changed)
+    {
         return Some(format!("{} --request-target {}", word(&format!("http://{host}")), quote(target)));
     }
     let path = target.split('?').next().unwrap_or_default();
@@ -294,6 +298,7 @@ mod tests {
             ("/$(x)`y`';z", r"'http://203.0.113.7/$(x)`y`'\'';z'"),
             ("/%2Fa%zz", "http://203.0.113.7/%2Fa%zz"),
             ("/%2f", "http://203.0.113.7 --request-target '/%2f'"),
+            ("/?", "http://203.0.113.7 --request-target '/?'"),
             ("/a b#c", "http://203.0.113.7 --request-target '/a b#c'"),
             ("http://x/", "http://203.0.113.7 --request-target 'http://x/'"),
             ("*", "http://203.0.113.7 --request-target '*'"),

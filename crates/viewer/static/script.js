@@ -217,6 +217,9 @@ for (const area of document.querySelectorAll("textarea[readonly]")) {
 if (table) {
   last = Number(table.dataset.cursor);
   connect();
+  // A browser keeps a page that was left, its stream open, and has six connections for us in all.
+  addEventListener("pagehide", () => source.close());
+  addEventListener("pageshow", (event) => event.persisted && !paused && connect());
   setInterval(tellAges, 1000);
   setInterval(sayNew, 10000);
   setInterval(() => {

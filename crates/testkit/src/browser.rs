@@ -1,0 +1,212 @@
+//! Chromium, as a visitor has it, that tells the test what the visitor would not see.
+//!
+//! In: addresses to open. Out: what the page shows, what it logged (script errors, reports of its
+//! Content-Security-Policy), what it asked for. A dialog that opens fails the next call.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::process::{kill_session, missing};
+
+/// Longest wait for the driver to start.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// As root, Chromium runs without its sandbox only. The others keep it from asking for anything of its own.
+const ARGUMENTS: [&str; 9] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+];
+
+/// What kind of visitor.
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor {
+    /// Width of the window in CSS pixels.
+    pub width: u32,
+    /// Prefers the dark colours.
+    pub dark: bool,
+    /// Has JavaScript.
+    pub javascript: bool,
+}
+
+/// At a laptop, in daylight.
+pub const LAPTOP: Visitor = Visitor { width: 1366, dark: false, javascript: true };
+/// With a phone, at night.
+pub const PHONE: Visitor = Visitor { width: 360, dark: true, javascript: true };
+
+/// A running Chromium and its driver; both are gone when it is dropped.
+pub struct Browser {
+    /// The driver's client, for what has no method here.
+    pub client: Client,
+    driver: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts a browser for one kind of visitor.
+    ///
+    /// # Errors
+    /// Chromium or its driver is not installed, or does not start.
+    pub async fn start(visitor: Visitor) -> anyhow::Result<Self> {
+        let (driver, port) = driver().await?;
+        let profile = tempfile::tempdir()?;
+        let mut arguments: Vec<_> = ARGUMENTS.map(str::to_owned).into();
+        arguments.push(format!("--user-data-dir={}", profile.path().display()));
+        let capabilities = json!({
+            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+            "goog:chromeOptions": {
+                "args": arguments,
+                // 2 is "block".
+                "prefs": { "profile.managed_default_content_settings.javascript": if visitor.javascript { 1 } else { 2 } },
+            },
+        });
+        let Value::Object(capabilities) = capabilities else { bail!("capabilities are an object") };
+        let address = format!("http://127.0.0.1:{port}");
+        let client = ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&address).await?;
+        let browser = Self { client, driver, _profile: profile };
+        browser.look_like(visitor).await?;
+        // What the browser's own first page asked for is not of interest.
+        browser.open("about:blank").await?;
+        browser.requested().await?;
+        Ok(browser)
+    }
+
+    /// Opens an address and waits until it is loaded.
+    ///
+    /// # Errors
+    /// It cannot be loaded, or a dialog is open.
+    pub async fn open(&self, address: &str) -> anyhow::Result<()> {
+        self.client.goto(address).await.with_context(|| address.to_owned())
+    }
+
+    /// Runs a script in the page and returns what it returns.
+    ///
+    /// # Errors
+    /// The script fails, or a dialog is open.
+    pub async fn run(&self, script: &str) -> anyhow::Result<Value> {
+        Ok(self.client.execute(script, Vec::new()).await?)
+    }
+
+    /// Returns the text that the page shows.
+    ///
+    /// # Errors
+    /// A dialog is open.
+    pub async fn text(&self) -> anyhow::Result<String> {
+        let text = self.run("return document.body.innerText").await?;
+        Ok(text.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Returns what was logged since last asked: script errors, CSP reports, failed loads.
+    ///
+    /// # Errors
+    /// The driver fails.
+    pub async fn log(&self) -> anyhow::Result<Vec<String>> {
+        let entries = self.entries("browser").await?;
+        Ok(entries.iter().map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect())
+    }
+
+    /// Returns the addresses that were asked for since last asked.
+    ///
+    /// # Errors
+    /// The driver fails.
+    pub async fn requested(&self) -> anyhow::Result<Vec<String>> {
+        let mut addresses = Vec::new();
+        for entry in self.entries("performance").await? {
+            let event: Value = serde_json::from_str(entry["message"].as_str().unwrap_or_default())?;
+            let message = &event["message"];
+            if message["method"] == "Network.requestWillBeSent" {
+                addresses.push(message["params"]["request"]["url"].as_str().unwrap_or_default().to_owned());
+            }
+        }
+        Ok(addresses)
+    }
+
+    async fn look_like(&self, visitor: Visitor) -> anyhow::Result<()> {
+        // A window cannot be made narrower than 500 pixels; a device can.
+        let device = json!({ "width": visitor.width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", device).await?;
+        let scheme = if visitor.dark { "dark" } else { "light" };
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", features).await
+    }
+
+    /// Gives a command of the Chrome DevTools Protocol.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub async fn devtools(&self, command: &str, parameters: Value) -> anyhow::Result<()> {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.client.issue_cmd(Post { path: "goog/cdp/execute", body }).await?;
+        Ok(())
+    }
+
+    async fn entries(&self, kind: &str) -> anyhow::Result<Vec<Value>> {
+        let entries = self.client.issue_cmd(Post { path: "se/log", body: json!({ "type": kind }) }).await?;
+        Ok(entries.as_array().cloned().unwrap_or_default())
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(session) = self.driver.id() {
+            kill_session(session);
+        }
+    }
+}
+
+/// Starts a driver at a port of its own choice.
+async fn driver() -> anyhow::Result<(Child, u16)> {
+    // A session of its own: that is how Chromium's processes are found again.
+    let mut driver = Command::new("setsid")
+        .args(["chromedriver", "--port=0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("setsid")?;
+    let mut lines = BufReader::new(driver.stdout.take().context("stdout is piped")?).lines();
+    let port = async {
+        while let Some(line) = lines.next_line().await? {
+            if let Some((_, port)) = line.split_once("was started successfully on port ") {
+                return Ok(port.trim_end_matches('.').parse()?);
+            }
+        }
+        bail!(missing("chromium chromium-driver"))
+    };
+    let port = timeout(TIMEOUT, port).await.context("chromedriver says nothing")??;
+    // Kept reading, or it would block on a full pipe.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Ok((driver, port))
+}
+
+/// A command that WebDriver does not define and the driver knows.
+#[derive(Debug)]
+struct Post {
+    path: &'static str,
+    body: Value,
+}
+
+impl WebDriverCompatibleCommand for Post {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.body.to_string()))
+    }
+}

@@ -1,0 +1,400 @@
+//! The page in a real browser: nothing that strangers send is ever active, and the page works for
+//! everyone. Needs Chromium and more: `make test-browser`.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use fantoccini::Locator;
+use forever200_testkit::browser::{Browser, LAPTOP, PHONE, Visitor};
+use forever200_testkit::process::{missing, project};
+use forever200_testkit::{Stack, exchange_from, get_json, until};
+use serde_json::Value;
+
+mod payloads;
+mod probes;
+
+type Payload = (&'static str, Vec<u8>);
+
+/// Payloads of one look: two requests each, which fit into the ring with room for the /favicon.ico that a
+/// browser asks for when it shows text or JSON.
+const BATCH: usize = 45;
+
+/// A character that a page must not contain as itself, as a class of a JavaScript regular expression.
+const INVISIBLE: &str = r"[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffc\ufffe\uffff]|[\u{e0000}-\u{e0fff}]";
+
+/// A request that has the payload everywhere, and one that is the payload.
+fn requests_of(payload: &[u8]) -> [Vec<u8>; 2] {
+    let head = [
+        b"POST /p/",
+        payload,
+        b"?",
+        payload,
+        b"=",
+        payload,
+        b" HTTP/1.1\r\n",
+        payload,
+        b": x\r\nX-Value: ",
+        payload,
+        b"\r\nContent-Type: application/x-www-form-urlencoded\r\n",
+    ];
+    let length = format!("Content-Length: {}\r\n\r\n", payload.len());
+    [[&head.concat(), length.as_bytes(), payload].concat(), [b"\x01", payload].concat()]
+}
+
+/// Fails when anything was active since the last look.
+async fn calm(browser: &Browser, origin: &str, what: &str) -> anyhow::Result<()> {
+    let log = browser.log().await?;
+    ensure!(log.is_empty(), "{what}: {log:?} at {}", browser.client.current_url().await?);
+    for address in browser.requested().await? {
+        ensure!(address.starts_with(origin), "{what}: asked for {address}");
+    }
+    let script =
+        format!("return document.documentElement.textContent.match(/{INVISIBLE}/u)?.[0].codePointAt(0) ?? null");
+    let found = browser.run(&script).await?;
+    ensure!(found.is_null(), "{what}: shows U+{:04x}", found.as_u64().unwrap_or_default());
+    Ok(())
+}
+
+/// Sends a batch of payloads at once, each request from an address of its own. Returns, for each, its
+/// number and what it was.
+async fn send(stack: &Stack, batch: &[Payload], before: u64) -> anyhow::Result<Vec<(u64, Payload)>> {
+    let front = stack.front();
+    let requests = batch.iter().flat_map(|payload| requests_of(&payload.1).map(|request| (payload.clone(), request)));
+    let (mut sending, mut by_source) = (Vec::new(), HashMap::new());
+    for (number, (payload, request)) in (1..).zip(requests) {
+        let client = Ipv4Addr::new(127, 88, 99, number);
+        by_source.insert(client.to_string(), payload);
+        sending.push(tokio::spawn(async move { exchange_from(client, front, &request).await }));
+    }
+    for sent in sending {
+        sent.await??;
+    }
+    until("all are in the ring", || async {
+        let list = get_json(front, "/home/api/requests").await.ok()?;
+        let new = list["requests"].as_array()?.iter().filter(|request| request["seq"].as_u64() > Some(before));
+        // A browser may have asked for something as well.
+        let ours = new.filter_map(|new| Some((new["seq"].as_u64()?, by_source.get(new["src_ip"].as_str()?)?.clone())));
+        Some(ours.collect::<Vec<_>>()).filter(|ours| ours.len() == by_source.len())
+    })
+    .await
+}
+
+/// Visits every page and export that shows a batch of payloads.
+async fn visit(browser: &Browser, stack: &Stack, requests: &[(u64, Payload)]) -> anyhow::Result<()> {
+    let origin = format!("http://{}/", stack.front());
+    for path in ["home", "home/text", "home/api/requests?raw=true", "home?protocol=unknown"] {
+        browser.open(&format!("{origin}{path}")).await?;
+        calm(browser, &origin, path).await?;
+    }
+    for (seq, (name, payload)) in requests {
+        browser.open(&format!("{origin}home/requests/{seq}")).await.with_context(|| *name)?;
+        calm(browser, &origin, name).await?;
+        let shown = browser.run("return document.querySelector('#raw + pre').textContent").await?;
+        let shown = shown.as_str().unwrap_or_default();
+        // What can be shown as itself is.
+        let plain = payload.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        let text = std::str::from_utf8(payload).unwrap_or_default();
+        ensure!(!plain || shown.contains(text), "{name}: {text} is not in {shown}");
+    }
+    for (_, (name, payload)) in requests.iter().filter(|(seq, _)| seq % 2 == 0) {
+        // haproxy answers an address beyond its buffer with 400.
+        let mut search = url::Url::parse(&format!("{origin}home"))?;
+        search.query_pairs_mut().append_pair("q", &String::from_utf8_lossy(&payload[..payload.len().min(1500)]));
+        browser.open(search.as_str()).await.with_context(|| *name)?;
+        calm(browser, &origin, name).await?;
+    }
+    // Handed out, it lies on a disk.
+    let file = tempfile::Builder::new().suffix(".html").tempfile()?;
+    std::fs::write(file.path(), stack.get("/home/export.html").await?.body)?;
+    browser.open(&format!("file://{}", file.path().display())).await?;
+    calm(browser, "file://", "export.html").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn nothing_that_is_sent_is_ever_active() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let browser = Browser::start(LAPTOP).await?;
+    let payloads = payloads::payloads();
+    assert!(payloads.len() >= 150, "{}", payloads.len());
+    // Watches while all of it comes in.
+    let watching = Browser::start(PHONE).await?;
+    let origin = format!("http://{}/", stack.front());
+    watching.open(&format!("{origin}home")).await?;
+    let mut newest = 0;
+    for batch in payloads.chunks(BATCH) {
+        let requests = send(&stack, batch, newest).await?;
+        newest = requests.iter().map(|(seq, _)| *seq).max().context("a batch")?;
+        visit(&browser, &stack, &requests).await?;
+        until_true(
+            &watching,
+            "the page that follows has them",
+            &format!("document.getElementById('r{newest}') !== null"),
+        )
+        .await?;
+        calm(&watching, &origin, "the page that follows").await?;
+    }
+    Ok(())
+}
+
+/// A ring with some of everything, and the pages that show it.
+async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
+    let stack = Stack::start().await?;
+    let mut sent = 0;
+    let gzip = b"POST /z HTTP/1.1\r\nContent-Length: 9\r\nAuthorization: Basic YWRtaW46YWRtaW4x\r\n\r\n{\"a\":[1]}";
+    let probes = probes::probes();
+    for bytes in probes.iter().map(|(_, bytes)| &bytes[..]).chain([
+        &gzip[..],
+        b"GET /a HTTP/1.1\r\n\r\n",
+        b"GET /a HTTP/1.1\r\n\r\n",
+    ]) {
+        stack.send(bytes).await?;
+        sent += 1;
+        stack.until_recorded(sent).await?;
+    }
+    let mut pages: Vec<_> = (1..=sent).map(|seq| format!("/home/requests/{seq}")).collect();
+    for page in [
+        "/home",
+        "/home?q=no+such&body=on",
+        "/home?method=GET&path=%2F",
+        "/home/requests/9999",
+        "/home?source=x",
+        "/home/export.html",
+    ] {
+        pages.push(page.to_owned());
+    }
+    Ok((stack, pages))
+}
+
+fn package(path: &str) -> anyhow::Result<PathBuf> {
+    let path = project().join("crates/testkit/browser/node_modules").join(path);
+    ensure!(path.exists(), "{} is missing: npm ci --prefix crates/testkit/browser", path.display());
+    Ok(path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a validator: make test-browser"]
+async fn every_page_is_valid_html() -> anyhow::Result<()> {
+    let (stack, mut pages) = full_ring().await?;
+    let empty = Stack::start().await?;
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("empty.html"), empty.get("/home").await?.body)?;
+    pages.push("/home/api".to_owned());
+    for (number, page) in pages.iter().enumerate() {
+        std::fs::write(folder.path().join(format!("{number}.html")), stack.get(page).await?.body)?;
+    }
+    let checked = Command::new("java")
+        .args(["-jar", &package("vnu-jar/build/dist/vnu.jar")?.to_string_lossy(), "--skip-non-html"])
+        .arg(folder.path())
+        .output()
+        .context(missing("default-jre-headless"))?;
+    let complaints = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && complaints.is_empty(), "{pages:#?}\n{complaints}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn every_page_suits_everyone() -> anyhow::Result<()> {
+    let (stack, pages) = full_ring().await?;
+    let axe = std::fs::read_to_string(package("axe-core/axe.min.js")?)?;
+    let check = "const done = arguments[arguments.length - 1];
+        axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
+            done(violations.map((found) => [found.id, found.impact, found.nodes.map((node) => node.html)])))";
+    for visitor in [LAPTOP, PHONE, Visitor { dark: true, ..LAPTOP }, Visitor { dark: false, ..PHONE }] {
+        let browser = Browser::start(visitor).await?;
+        for page in pages.iter().filter(|page| *page != "/home/export.html") {
+            browser.open(&format!("http://{}{page}", stack.front())).await?;
+            let [width, room] = ["document.documentElement.scrollWidth", "innerWidth"].map(|it| format!("return {it}"));
+            let (width, room) = (browser.run(&width).await?, browser.run(&room).await?);
+            assert!(width.as_u64() <= room.as_u64(), "{page}, {visitor:?}: {width} pixels wide");
+            browser.run(&axe).await?;
+            let found = browser.client.execute_async(check, Vec::new()).await?;
+            assert_eq!(found, Value::Array(vec![]), "{page}, {visitor:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn without_javascript_it_shows_and_filters_the_same() -> anyhow::Result<()> {
+    let (stack, _) = full_ring().await?;
+    let browser = Browser::start(Visitor { javascript: false, ..PHONE }).await?;
+    browser.open(&format!("http://{}/home", stack.front())).await?;
+    let text = browser.client.find(Locator::Css("body")).await?.text().await?;
+    assert!(text.contains("Look again") && !text.contains("Live"), "{text}");
+    // Two alike are one row, until opened.
+    let rows = || async { visible_rows(&browser).await };
+    let folded = rows().await?;
+    browser.client.find(Locator::Css(".fold input")).await?.click().await?;
+    assert!(rows().await? > folded);
+    // By hand, and by a link of a row.
+    browser.client.find(Locator::Css("[name=q]")).await?.send_keys("YWRtaW46").await?;
+    browser.client.find(Locator::Css("search button")).await?.click().await?;
+    assert_eq!(rows().await?, 1);
+    browser.client.find(Locator::Css(".kind")).await?.click().await?;
+    assert!(browser.client.current_url().await?.as_str().ends_with("/home?method=POST"));
+    assert!(rows().await? > 1);
+    browser.client.find(Locator::Css("a.to")).await?.click().await?;
+    let hidden = browser.client.find(Locator::Css("#decoded ~ details summary")).await?;
+    hidden.click().await?;
+    let body = browser.client.find(Locator::Css("main")).await?.text().await?;
+    assert!(body.contains("admin:admin1"), "{body}");
+    let log = browser.log().await?;
+    assert!(log.is_empty(), "{log:?}");
+    Ok(())
+}
+
+async fn visible_rows(browser: &Browser) -> anyhow::Result<usize> {
+    let mut visible = 0;
+    for row in browser.client.find_all(Locator::Css("#requests tbody tr")).await? {
+        visible += usize::from(row.is_displayed().await?);
+    }
+    Ok(visible)
+}
+
+fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
+}
+
+/// Waits until a script returns true.
+async fn until_true(browser: &Browser, what: &str, script: &str) -> anyhow::Result<()> {
+    until(what, || async { browser.run(&format!("return {script}")).await.ok()?.as_bool()?.then_some(()) }).await
+}
+
+/// A page that follows a stack, and has heard from it.
+async fn following() -> anyhow::Result<(Stack, Browser)> {
+    let stack = Stack::start().await?;
+    let browser = Browser::start(LAPTOP).await?;
+    browser.open(&format!("http://{}/home", stack.front())).await?;
+    until_true(&browser, "the page follows", "document.querySelector('#live').dataset.state === 'on'").await?;
+    Ok((stack, browser))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn a_new_request_slides_in_within_half_a_second() -> anyhow::Result<()> {
+    let (stack, browser) = following().await?;
+    let mut waits = Vec::new();
+    for number in 1..=11 {
+        let sent = Instant::now();
+        stack.send(&get(&format!("/{number}/x"))).await?;
+        until_true(
+            &browser,
+            "the row is there",
+            &format!("document.getElementById('r{number}')?.checkVisibility() ?? false"),
+        )
+        .await?;
+        waits.push(sent.elapsed());
+    }
+    // The first one waits for the template's first use; a busy machine is given one more.
+    waits.sort_unstable();
+    assert!(waits[9] < Duration::from_millis(500), "{waits:?}");
+    let text = browser.text().await?;
+    assert!(!text.contains("Nothing has come yet") && text.contains("/11/x"), "{text}");
+    // As a reload would show it: folded, in order.
+    let shape = "[...document.querySelectorAll('#requests tbody')].map((group) => [...group.rows].map((row) => row.id).join() + (group.querySelector('.fold')?.innerText ?? '')).join(' ')";
+    let live = browser.run(&format!("return {shape}")).await?;
+    browser.client.refresh().await?;
+    assert_eq!(live, browser.run(&format!("return {shape}")).await?);
+    let first: String = (1..=11).rev().map(|seq| format!("r{seq},")).collect();
+    assert_eq!(live, format!("{}×11 from 1 address", first.trim_end_matches(',')));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn what_is_being_read_does_not_move() -> anyhow::Result<()> {
+    let (stack, browser) = following().await?;
+    for number in 1..=101_u64 {
+        stack.send(&get(&format!("/{}", char::from(b'a' + (number % 26) as u8)))).await?;
+        stack.until_recorded(number).await?;
+    }
+    until_true(&browser, "all rows are there", "document.getElementById('r101') !== null").await?;
+    browser.run("scrollTo(0, 600)").await?;
+    let place = "return document.getElementById('r50').getBoundingClientRect().top";
+    let before = browser.run(place).await?;
+    for number in 1..=12 {
+        stack.send(&get(&format!("/new/{number}"))).await?;
+    }
+    until_true(&browser, "the pill says so", "document.querySelector('#more').innerText === '12 new'").await?;
+    assert_eq!(browser.run(place).await?, before);
+    browser.client.find(Locator::Css("#more")).await?.click().await?;
+    until_true(&browser, "they are shown", "document.getElementById('r113').checkVisibility()").await?;
+    assert_eq!(
+        browser.run("return [scrollY, document.querySelectorAll('#requests tbody tr').length]").await?,
+        serde_json::json!([0, 101])
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn a_page_survives_a_killed_viewer() -> anyhow::Result<()> {
+    let (stack, browser) = following().await?;
+    browser.run("window.untouched = true").await?;
+    stack.send(&get("/before")).await?;
+    until_true(&browser, "the first is there", "document.getElementById('r1') !== null").await?;
+    stack.supervisorctl(&["stop", "viewer"])?;
+    until_true(
+        &browser,
+        "the page says that it is cut off",
+        "document.querySelector('#live').innerText.startsWith('Connection lost')",
+    )
+    .await?;
+    stack.send(&get("/meanwhile")).await?;
+    stack.supervisorctl(&["start", "viewer"])?;
+    until_true(&browser, "the page goes on", "document.getElementById('r2')?.checkVisibility() ?? false").await?;
+    until_true(&browser, "the page says so", "document.querySelector('#live').innerText.startsWith('Live')").await?;
+    // And once more, by SIGKILL.
+    stack.kill("viewer").await?;
+    stack.send(&get("/after")).await?;
+    until_true(&browser, "the page goes on", "document.getElementById('r3')?.checkVisibility() ?? false").await?;
+    assert_eq!(browser.run("return window.untouched").await?, true);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
+    let (stack, browser) = following().await?;
+    for path in ["/one", "/two", "/three"] {
+        stack.send(&get(path)).await?;
+    }
+    until_true(&browser, "all rows are there", "document.getElementById('r3') !== null").await?;
+    let press = |key: &'static str| async {
+        browser.client.active_element().await?.send_keys(key).await.map_err(anyhow::Error::from)
+    };
+    let focused = || async { browser.run("return document.activeElement.innerText ?? ''").await };
+    press("?").await?;
+    until_true(&browser, "the keys are listed", "document.querySelector('#keys').open").await?;
+    press("\u{e00c}").await?;
+    until_true(&browser, "Escape closes", "!document.querySelector('#keys').open").await?;
+    press("j").await?;
+    press("j").await?;
+    assert_eq!(focused().await?, "/two");
+    press("k").await?;
+    assert_eq!(focused().await?, "/three");
+    press("p").await?;
+    until_true(&browser, "it is paused", "document.querySelector('#live').dataset.state === 'paused'").await?;
+    stack.send(&get("/four")).await?;
+    stack.until_recorded(4).await?;
+    press("p").await?;
+    // The row that has the focus stays where it is.
+    until_true(&browser, "the pill says so", "document.querySelector('#more').innerText === '1 new'").await?;
+    press("/").await?;
+    press("q?p").await?;
+    assert_eq!(browser.run("return document.activeElement.value").await?, "q?p");
+    press("\u{e00c}").await?;
+    press("j").await?;
+    press("\u{e007}").await?;
+    until_true(&browser, "Enter opens", "location.pathname.startsWith('/home/requests/')").await?;
+    let log = browser.log().await?;
+    assert!(log.is_empty(), "{log:?}");
+    Ok(())
+}
