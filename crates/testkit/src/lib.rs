@@ -3,10 +3,11 @@
 //! Every [`Memcached`] and every [`Stack`] has a loopback address of its own, so that each listens on
 //! the usual ports, tests run side by side, and a program that was killed comes back where it was.
 //!
-//! Read in this order: [`process`], [`client`], [`memcached`], [`stack`], [`browser`], [`tshark`].
+//! Read in this order: [`process`], [`client`], [`events`], [`memcached`], [`stack`], [`browser`], [`tshark`].
 
 pub mod browser;
 pub mod client;
+pub mod events;
 pub mod memcached;
 pub mod process;
 pub mod stack;

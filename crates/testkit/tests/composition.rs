@@ -211,6 +211,26 @@ async fn a_connection_without_a_byte_and_a_health_check_are_not_requests() -> an
     Ok(())
 }
 
+/// Browsers open connections ahead of need.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_silent_for_long_still_gets_the_page() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let (mut ahead, mut never) = (TcpStream::connect(stack.front()).await?, TcpStream::connect(stack.front()).await?);
+    let start = Instant::now();
+    // Ends when haproxy gives it up; by then the other has waited nearly as long.
+    tokio::time::timeout(Duration::from_secs(8), never.read_u8()).await.expect_err("it is not given up so soon");
+    ahead.write_all(b"GET /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+    let page = client::read_to_end(&mut ahead).await?;
+    assert!(page.ends_with(b"</html>") || page.ends_with(b"</html>\n"), "{}", page.escape_ascii());
+    assert_eq!(client::read_to_end(&mut never).await?, b"");
+    assert!((9..13).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    let counted = || async {
+        get_json(stack.front(), "/home/api/requests").await.ok().filter(|list| list["silent"].as_u64() == Some(1))
+    };
+    assert_eq!(until("it is counted", counted).await?["total"], 0);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_page_shows_is_what_was_sent() -> anyhow::Result<()> {
     let stack = Stack::start().await?;

@@ -193,8 +193,8 @@ const keys = table
   : { j: () => $("[rel=next]")?.click(), k: () => $("[rel=prev]")?.click() };
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
   if (event.key === "Escape") document.activeElement.blur();
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
   const act = Object.hasOwn(keys, event.key) && keys[event.key];
   if (!act) return;
   event.preventDefault();

@@ -1,0 +1,138 @@
+//! The event stream, as programs and a thousand pages see it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use forever200_daemon::raise_file_limit;
+use forever200_testkit::events::Events;
+use forever200_testkit::{Stack, get_json, until};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_what_the_list_has() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    stack.send(&get("/before")).await?;
+    stack.until_recorded(1).await?;
+    let mut events = Events::open(stack.front(), "/home/events", "").await?;
+    stack.send(&get("/new")).await?;
+    let event = events.next("request").await?.context("the stream ended")?;
+    assert_eq!(event.id, Some(2));
+    let list = get_json(stack.front(), "/home/api/requests").await?;
+    assert_eq!(serde_json::from_str::<Value>(&event.data)?, list["requests"][0]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_on_where_it_was_and_filters() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for (seq, path) in (1..).zip(["/a", "/b", "/c", "/d"]) {
+        stack.send(&get(path)).await?;
+        stack.until_recorded(seq).await?;
+    }
+    // The header, which a browser sends, goes before the address, which stays as it was.
+    for (path, headers, expected) in [
+        ("/home/events", "Last-Event-ID: 2\r\n", vec![3, 4]),
+        ("/home/events?after=1", "", vec![2, 3, 4]),
+        ("/home/events?after=1", "Last-Event-ID: 3\r\n", vec![4]),
+        ("/home/events?after=0&path=/b", "", vec![2]),
+        ("/home/events?after=0&q=get%20/c", "", vec![3]),
+    ] {
+        let mut events = Events::open(stack.front(), path, headers).await?;
+        for seq in expected {
+            assert_eq!(events.next("request").await?.context("the end")?.id, Some(seq), "{path} {headers}");
+        }
+    }
+    let row = Events::open(stack.front(), "/home/events?format=html&after=3", "").await?.next("row").await?;
+    assert!(row.context("the end")?.data.starts_with("<tr id=\"r4\""));
+    for path in ["/home/events?format=xml", "/home/events?source=x", "/home/events?after=x"] {
+        assert_eq!(stack.get(path).await?.status, 400, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_is_told_when_counting_begins_anew() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for seq in 1..=3 {
+        stack.send(&get("/old")).await?;
+        stack.until_recorded(seq).await?;
+    }
+    let mut events = Events::open(stack.front(), "/home/events?after=0", "").await?;
+    stack.supervisorctl(&["stop", "responder", "memcached"])?;
+    stack.supervisorctl(&["start", "memcached", "responder"])?;
+    until("it answers again", || async {
+        stack.send(&get("/new")).await.ok().filter(|reply| reply == forever200_testkit::RESPONSE)
+    })
+    .await?;
+    events.next("reset").await?.context("the end")?;
+    let event = events.next("request").await?.context("the end")?;
+    assert_eq!((event.id, event.data.contains("GET /new")), (Some(1), true));
+    Ok(())
+}
+
+/// Number of keys that memcached was asked for since its start.
+async fn gets(stack: &Stack) -> anyhow::Result<u64> {
+    let mut stream = TcpStream::connect(stack.at(11211)).await?;
+    stream.write_all(b"stats\r\nquit\r\n").await?;
+    let mut stats = String::new();
+    stream.read_to_string(&mut stats).await?;
+    let line = stats.lines().find_map(|line| line.strip_prefix("STAT cmd_get ")).context("no cmd_get")?;
+    Ok(line.trim().parse()?)
+}
+
+/// Keys that memcached is asked for in a second.
+async fn gets_per_second(stack: &Stack) -> anyhow::Result<f64> {
+    let (start, before) = (Instant::now(), gets(stack).await?);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    Ok((gets(stack).await? - before) as f64 / start.elapsed().as_secs_f64())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_watchers_cost_memcached_no_more_than_one() -> anyhow::Result<()> {
+    raise_file_limit();
+    let stack = Stack::start().await?;
+    let path = "/home/events?format=html&after=0";
+    let mut watchers = vec![Events::open(stack.front(), path, "").await?];
+    let one = gets_per_second(&stack).await?;
+    while watchers.len() < 1000 {
+        watchers.push(Events::open(stack.front(), path, "").await?);
+    }
+    let thousand = gets_per_second(&stack).await?;
+    assert!(one > 20.0 && thousand < 1.5 * one, "{one:.0} keys a second for one watcher, {thousand:.0} for 1,000");
+    // Each of them gets all of it.
+    let start = Instant::now();
+    stack.send(&get("/seen-by-all")).await?;
+    for watcher in &mut watchers {
+        let row = watcher.next("row").await?.context("the end")?;
+        assert!(row.data.contains("seen-by-all"), "{}", row.data);
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    drop(watchers);
+    // And nothing is asked when nobody watches; the last look may still be on its way.
+    until("memcached is left alone", || async {
+        let before = gets(&stack).await.ok()?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let after = gets(&stack).await.ok()?;
+        // The recorder looks once a second.
+        (after - before <= 2).then_some(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_stream_does_not_hold_up_a_stop() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let mut events = Events::open(stack.front(), "/home/events", "").await?;
+    let start = Instant::now();
+    stack.supervisorctl(&["stop", "viewer"])?;
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert_eq!(events.next("request").await?, None);
+    assert!(!stack.log().contains("cut off open requests"), "{}", stack.log());
+    Ok(())
+}
