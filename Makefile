@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 RELEASE := $(CURDIR)/target/release
+BROWSER := crates/testkit/browser
 # Debian keeps haproxy where only root's PATH looks.
 export PATH := $(PATH):/usr/sbin
 
@@ -12,12 +13,10 @@ export PATH := $(PATH):/usr/sbin
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.* ##' $(MAKEFILE_LIST) | sed 's/:.* ## /\t/' | expand -t 18
 
-# Debian starts what it installs; the ports of those services are wanted here.
-.PHONY: install
-install: ## Install haproxy, memcached and supervisor where they are missing
-	@missing=(); for package in haproxy memcached supervisor; do \
-		command -v $${package/supervisor/supervisord} >/dev/null || missing+=($$package); \
-	done; \
+# Installs what is missing of pairs `program:package`. Debian starts the services it installs; their
+# ports are wanted here.
+define install-missing
+	@missing=(); for pair in $(1); do command -v $${pair%:*} >/dev/null || missing+=($${pair#*:}); done; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		echo "Installing $${missing[*]} with $${sudo:+sudo }apt-get, and turning off the services of that name."; \
@@ -25,6 +24,25 @@ install: ## Install haproxy, memcached and supervisor where they are missing
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $${missing[@]} >/dev/null; \
 		for service in $${missing[@]}; do $$sudo systemctl disable --quiet --now $$service 2>/dev/null || true; done; \
 	fi
+endef
+
+.PHONY: install
+install: ## Install haproxy, memcached and supervisor where they are missing
+	$(call install-missing,haproxy:haproxy memcached:memcached supervisord:supervisor)
+
+.PHONY: install-tools
+install-tools: install
+	$(call install-missing,curl:curl nc:netcat-openbsd tshark:tshark)
+
+.PHONY: install-browser
+install-browser: install-tools $(BROWSER)/node_modules
+	$(call install-missing,chromium:chromium chromedriver:chromium-driver java:default-jre-headless)
+
+# The rules of accessibility and the validator of HTML: files, of which nothing is run on installing.
+$(BROWSER)/node_modules: $(BROWSER)/package-lock.json
+	$(call install-missing,npm:npm)
+	npm ci --ignore-scripts --no-audit --no-fund --silent --prefix $(BROWSER)
+	@touch $@
 
 # Everything can be moved, so that two copies run side by side.
 .PHONY: run
@@ -41,7 +59,7 @@ run: install ## Build and run it on port 8000 until Ctrl-C
 	PATH="$(RELEASE):$$PATH" supervisord --configuration supervisord.conf
 
 .PHONY: test
-test: lint test-native test-container ## Check everything
+test: lint test-native test-browser test-container ## Check everything
 
 .PHONY: lint
 lint: install ## Check formatting, lints, documents and haproxy.cfg
@@ -53,8 +71,12 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 	@! grep -E 'WARNING|ALERT' target/haproxy-check
 
 .PHONY: test-native
-test-native: install ## Run all tests but those of the image
+test-native: install-tools ## Run all tests but those in a browser and those of the image
 	cargo test --workspace --locked
+
+.PHONY: test-browser
+test-browser: install-browser ## Run the tests of the page in Chromium
+	cargo test --locked -p forever200-testkit --test browser -- --ignored --test-threads=2
 
 .PHONY: test-container
 test-container: ## Run the tests of the image, where a Docker engine answers

@@ -79,8 +79,9 @@ impl Feed {
         let mut reading = self.reading.lock().await;
         // Somebody else may have read while this waited for the lock.
         if reading.began.is_none_or(|began| began < called) {
-            reading.began = Some(Instant::now());
-            reading.failed = self.read().await.err().map(Arc::new);
+            let began = Some(Instant::now());
+            let failed = self.read().await.err().map(Arc::new);
+            *reading = Reading { began, failed };
         }
         match &reading.failed {
             Some(error) => Err(Arc::clone(error)),
@@ -88,7 +89,7 @@ impl Feed {
         }
     }
 
-    /// Returns what tells of each new view. Ends when [`run`](Self::run) does.
+    /// Returns what tells of each new view, as long as [`run`](Self::run) goes on.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<View>> {
         let receiver = self.views.subscribe();
