@@ -1,8 +1,8 @@
 //! What is hidden in a request by an encoding: found, and undone.
 //!
 //! In: the parts of a request. Out: [`Decoded`] bytes, with where they were and how they were wrapped.
-//! Undoes URL encoding, base64, chunks, gzip and zlib, one inside the other up to [`MAX_DEPTH`]. Runs
-//! nothing, fetches nothing, and gives up on what grows beyond [`MAX_DECODED_BYTES`].
+//! Undoes URL encoding, base64, chunks, gzip and zlib, one inside the other, four deep. Runs
+//! nothing, fetches nothing, and gives up on what grows beyond 256 KiB.
 
 use std::collections::HashSet;
 use std::io::Read;

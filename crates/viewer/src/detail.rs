@@ -17,6 +17,8 @@ use crate::replay::{Replay, replay};
 
 /// Bytes on a line of the hex dump.
 const HEX_COLUMNS: usize = 16;
+/// Most of a value that a link searches for: enough to tell it from others, and fit for an address.
+const MAX_SEARCH_BYTES: usize = 200;
 
 /// One request, laid out.
 #[derive(Debug, Serialize)]
@@ -60,7 +62,7 @@ struct Part {
 #[derive(Debug, Serialize)]
 struct Hello {
     versions: Vec<String>,
-    server_name: Option<Vec<Piece>>,
+    server_name: Option<Field>,
     alpn: Vec<Vec<Piece>>,
     ciphers: Vec<String>,
     extensions: usize,
@@ -104,7 +106,7 @@ impl Detail {
 
 impl Field {
     fn new(name: &[u8], value: &[u8]) -> Self {
-        let search = printable::line(value, 200).trim_end_matches('…').to_owned();
+        let search = printable::line(&value[..value.len().min(MAX_SEARCH_BYTES)], usize::MAX);
         Self { name: printable::pieces(name), value: printable::pieces(value), search }
     }
 }
@@ -114,7 +116,7 @@ impl Hello {
         let versions = if hello.versions.is_empty() { vec![hello.legacy_version] } else { hello.versions.clone() };
         Self {
             versions: versions.into_iter().map(|version| tls::version_name(version).into()).collect(),
-            server_name: hello.server_name.as_deref().map(printable::pieces),
+            server_name: hello.server_name.as_ref().map(|name| Field::new(b"", name)),
             alpn: hello.alpn.iter().map(|name| printable::pieces(name)).collect(),
             ciphers: hello.ciphers.iter().map(|cipher| format!("{cipher:04x}")).collect(),
             extensions: hello.extensions.len(),
