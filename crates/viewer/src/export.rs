@@ -14,8 +14,9 @@ use serde::Serialize;
 use crate::api;
 use crate::entry::Entry;
 use crate::feed::View;
-use crate::page::{Pages, Row, STYLE};
+use crate::page::{Pages, STYLE};
 use crate::printable::{self, Piece};
+use crate::row::Row;
 
 /// What the page shows of each request: 101 of 64 KiB would make a file that no browser opens with pleasure.
 const MAX_SHOWN_BYTES: usize = 4096;

@@ -3,13 +3,15 @@
 //! Reads the ring for everybody who looks and writes nothing. The bytes were written by attackers: they
 //! stay bytes until [`printable`] makes them visible, once, and the template escapes them, once.
 //!
-//! Read in the order of a page: [`web`] routes, [`feed`] reads the ring, [`entry`] describes a record,
-//! [`filter`] chooses, [`printable`] makes bytes safe to look at, [`page`] lays them out with [`stats`]
-//! at the top; [`detail`] with [`decode`], [`indent`] and [`replay`] is the page of one request.
-//! [`api`] and [`events`] are for programs, [`export`], [`har`] and [`pcap`] to take along. [`failure`]
-//! is what there is instead of a page. [`health`] is the other end: the question that Docker asks.
+//! Read in the order of a page: [`web`] routes to the handlers, [`feed`] reads the ring, [`entry`]
+//! describes a record, [`filter`] chooses, [`printable`] makes bytes safe to look at, [`page`] lays out
+//! [`row`]s with [`stats`] and [`chart`]s at the top; [`detail`] with [`decode`], [`indent`] and
+//! [`replay`] is the page of one request. [`api`] and [`events`] are for programs, [`export`], [`har`]
+//! and [`pcap`] to take along. [`failure`] is what there is instead of a page. [`health`] is the other
+//! end: the question that Docker asks.
 
 pub mod api;
+pub mod chart;
 pub mod decode;
 pub mod detail;
 pub mod entry;
@@ -25,7 +27,10 @@ pub mod page;
 pub mod pcap;
 pub mod printable;
 pub mod replay;
+pub mod row;
 pub mod stats;
 pub mod web;
+
+mod handlers;
 
 pub use web::run;

@@ -1,0 +1,140 @@
+//! Entries to rows: what the list shows of them, and which of them fold.
+
+use std::collections::HashSet;
+
+use forever200_identify::Protocol;
+use forever200_ring::Via;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::entry::Entry;
+use crate::printable;
+
+/// Longest method and target in a row, in characters; the page of the request has all of it.
+const MAX_METHOD_CHARS: usize = 20;
+const MAX_TARGET_CHARS: usize = 160;
+
+/// What the list shows of a request.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    seq: u64,
+    /// RFC 3339, microseconds.
+    time: String,
+    age: String,
+    /// The client's address and port.
+    source: String,
+    /// The client's address; empty where nobody knows it.
+    ip: String,
+    /// The client's port, with its colon.
+    port: String,
+    via: &'static str,
+    protocol: Protocol,
+    method: Option<String>,
+    /// The target, or the summary of what is not HTTP.
+    what: String,
+    bytes: u64,
+    incomplete: bool,
+    truncated: bool,
+    rewritten: bool,
+    likeness: String,
+}
+
+/// Requests that came one after the other and are alike.
+#[derive(Debug, Serialize)]
+pub struct Group {
+    count: usize,
+    sources: usize,
+    rows: Vec<Row>,
+}
+
+impl Row {
+    /// Lays out a request; its age is as at `now`.
+    #[must_use]
+    pub fn new(entry: &Entry, now: Timestamp) -> Self {
+        let record = &entry.record;
+        let http = entry.http();
+        let what = http.as_ref().map(|http| printable::line(http.target, MAX_TARGET_CHARS));
+        let ip = entry.source_ip().map(|ip| ip.to_string()).unwrap_or_default();
+        Self {
+            seq: record.seq,
+            time: format!("{:.6}", record.timestamp),
+            age: age(now.as_second() - record.timestamp.as_second()),
+            source: entry.source.clone(),
+            port: if ip.is_empty() { String::new() } else { format!(":{}", record.src_port) },
+            ip,
+            via: entry.via(),
+            protocol: entry.protocol,
+            method: http.as_ref().map(|http| printable::line(http.method, MAX_METHOD_CHARS)),
+            what: what.unwrap_or_else(|| entry.summary.clone()),
+            bytes: record.bytes,
+            incomplete: entry.incomplete,
+            truncated: record.truncated,
+            rewritten: record.via == Via::Http,
+            likeness: format!("{:x}", entry.likeness),
+        }
+    }
+}
+
+/// Folds neighbours that are alike.
+#[must_use]
+pub fn groups(entries: &[&Entry], now: Timestamp) -> Vec<Group> {
+    let alike = entries.chunk_by(|a, b| a.likeness == b.likeness);
+    let group = |alike: &[&Entry]| Group {
+        count: alike.len(),
+        sources: alike.iter().map(|entry| entry.record.src_ip).collect::<HashSet<_>>().len(),
+        rows: alike.iter().map(|entry| Row::new(entry, now)).collect(),
+    };
+    alike.map(group).collect()
+}
+
+/// Returns how long ago something was, in its largest unit.
+fn age(seconds: i64) -> String {
+    if seconds < 1 { "now".to_owned() } else { format!("{} ago", span(seconds)) }
+}
+
+/// Returns a time in its largest unit.
+#[must_use]
+pub fn span(seconds: i64) -> String {
+    match seconds {
+        ..60 => format!("{} s", seconds.max(0)),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::tests::record;
+
+    #[test]
+    fn an_age_has_one_unit() {
+        for (seconds, shown) in [
+            (-5, "now"),
+            (0, "now"),
+            (1, "1 s ago"),
+            (59, "59 s ago"),
+            (60, "1 min ago"),
+            (3599, "59 min ago"),
+            (3600, "1 h ago"),
+            (86_399, "23 h ago"),
+            (86_400, "1 d ago"),
+            (864_000, "10 d ago"),
+        ] {
+            assert_eq!(age(seconds), shown);
+        }
+    }
+
+    #[test]
+    fn neighbours_that_are_alike_fold() {
+        let entry = |raw: &[u8], ip: u8| {
+            let record = forever200_ring::Record { src_ip: [203, 0, 113, ip].into(), ..record(raw) };
+            Entry::new(record, 1)
+        };
+        let entries = [entry(b"GET /a1\r\n", 1), entry(b"GET /a2\r\n", 2), entry(b"x", 1), entry(b"GET /a1\r\n", 1)];
+        let groups = groups(&entries.each_ref(), Timestamp::now());
+        let counts: Vec<_> = groups.iter().map(|group| (group.count, group.sources)).collect();
+        assert_eq!(counts, [(2, 2), (1, 1), (1, 1)]);
+    }
+}
