@@ -38,7 +38,7 @@ pub struct Store {
 }
 
 /// The ring as memcached held it during one round trip.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Newest sequence number; 0 when nothing was ever recorded.
     pub cursor: u64,
@@ -68,7 +68,7 @@ impl Store {
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let mut snapshot = Snapshot { cas: vec![None; SLOTS as usize], ..Snapshot::default() };
+        let mut snapshot = Snapshot::default();
         self.read_slots(&mut snapshot, (0..SLOTS).collect()).await?;
         Ok(snapshot)
     }
@@ -237,6 +237,14 @@ impl Store {
 
     fn error(&self, source: Error) -> StoreError {
         StoreError { address: self.address.clone(), source }
+    }
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        let (cursor, silent, unreadable) = (0, 0, 0);
+        let cas = vec![None; SLOTS as usize];
+        Self { cursor, since: None, first: None, silent, ring: Ring::default(), unreadable, cas }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use forever200_ring::{Counts, Ended, Record, Ring, SLOTS, Store, Via};
+use forever200_ring::{Counts, Ended, Record, Ring, SLOTS, Snapshot, Store, Via};
 use forever200_testkit::Memcached;
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -85,8 +85,11 @@ async fn the_first_request_and_the_minutes_are_read_back() -> anyhow::Result<()>
 async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
     let mut memcached = Memcached::start().await?;
     let store = Store::new(memcached.address());
+    // Before any responder has begun.
+    let mut held = store.refresh(&Snapshot::default()).await?;
+    assert_eq!((held.cursor, held.since), (0, None));
     begin(&store).await?;
-    let mut held = store.snapshot().await?;
+    held = store.refresh(&held).await?;
     let mut random = 7_u64;
     for step in 0..300_i64 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
