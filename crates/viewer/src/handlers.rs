@@ -10,7 +10,10 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH};
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH,
+    VARY,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use forever200_ring::SLOTS;
@@ -39,11 +42,15 @@ pub(crate) async fn home(
     State(viewer): Shared,
     query: QueryOf<FilterQuery>,
     headers: HeaderMap,
-) -> Result<Html<String>, Failure> {
+) -> Result<Response, Failure> {
     let Query(query) = query?;
     let view = viewer.feed.now().await?;
     let entries = matching(&view, &query)?;
-    Ok(Html(viewer.pages.home(&view, &query, &entries, host(&headers))?))
+    let page = viewer.pages.home(&view, &query, &entries, host(&headers))?;
+    match page.gzip.filter(|_| takes_gzip(&headers)) {
+        Some(gzip) => Ok(([(CONTENT_ENCODING, "gzip"), (VARY, "accept-encoding")], Html(gzip)).into_response()),
+        None => Ok(Html(page.html).into_response()),
+    }
 }
 
 pub(crate) async fn request(
@@ -210,9 +217,40 @@ fn number(seq: &str) -> Result<u64, Failure> {
     seq.parse().ok().filter(|&seq| seq > 0).ok_or(Failure::NotFound)
 }
 
+/// RFC 9110, 12.5.3; the rest of the pages leave it to tower-http.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+        name.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
+    })
+}
+
 /// Returns the name by which the visitor knows this machine, or a stand-in for an odd one.
 fn host(headers: &HeaderMap) -> &str {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let is_plain = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
     if !host.is_empty() && is_plain(host) { host } else { "localhost" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_for_those_who_take_it() {
+        for (list, takes) in [
+            ("gzip, deflate, br", true),
+            ("br;q=1.0, GZIP;q=0.8", true),
+            ("gzip;q=0", false),
+            ("gzip;q=x", false),
+            ("br", false),
+            ("x-gzip", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, list.parse().unwrap())]);
+            assert_eq!(takes_gzip(&headers), takes, "{list}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
 }

@@ -6,7 +6,7 @@
 //! Read in the order of a page: [`web`] routes to the handlers, [`feed`] reads the ring, [`entry`]
 //! describes a record, [`filter`] chooses, [`printable`] makes bytes safe to look at, [`page`] lays out
 //! [`row`]s with [`stats`] and [`chart`]s at the top; [`detail`] with [`decode`], [`indent`] and
-//! [`replay`] is the page of one request. [`api`] and [`events`] are for programs, [`export`], [`har`]
+//! [`replay`] is the page of one request; [`latest`] spares making a page twice. [`api`] and [`events`] are for programs, [`export`], [`har`]
 //! and [`pcap`] to take along. [`failure`] is what there is instead of a page. [`health`] is the other
 //! end: the question that Docker asks.
 
@@ -23,6 +23,7 @@ pub mod filter;
 pub mod har;
 pub mod health;
 pub mod indent;
+pub mod latest;
 pub mod page;
 pub mod pcap;
 pub mod printable;

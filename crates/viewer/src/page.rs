@@ -2,8 +2,12 @@
 //!
 //! In: views and entries. Out: HTML. The template escapes; what is made here is visible text only.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::Write;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use forever200_identify::Protocol;
 use jiff::Timestamp;
 use minijinja::value::Serde;
@@ -14,6 +18,7 @@ use crate::detail::Detail;
 use crate::entry::Entry;
 use crate::feed::View;
 use crate::filter::FilterQuery;
+use crate::latest::Latest;
 use crate::row::{Row, groups, span};
 use crate::stats::Stats;
 
@@ -27,8 +32,19 @@ pub const ICON: &str = include_str!("../static/icon.svg");
 /// The templates, ready to render.
 pub struct Pages {
     environment: Environment<'static>,
-    /// The last strip, for all watchers: version of the view, second, HTML.
-    strip: Mutex<(u64, i64, Arc<str>)>,
+    /// By version of the view and second, as ages are in seconds.
+    strip: Latest<(u64, i64), Arc<str>>,
+    /// The whole list, by the visitor's name for this machine as well.
+    home: Latest<(u64, i64, String), Page>,
+}
+
+/// The list, ready to send.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// HTML.
+    pub html: Bytes,
+    /// The same by gzip (RFC 1952), where many ask for it.
+    pub gzip: Option<Bytes>,
 }
 
 impl Pages {
@@ -57,39 +73,49 @@ impl Pages {
         environment.add_global("script", asset_address("script.js", SCRIPT));
         environment.add_global("icon", asset_address("icon.svg", ICON));
         environment.add_global("protocols", Serde(Protocol::ALL));
-        Self { environment, strip: Mutex::new((0, 0, "".into())) }
+        Self { environment, strip: Latest::new(), home: Latest::new() }
     }
 
     /// Renders the list. `query` is what the visitor asked for, `entries` what meets it; `host` is the
-    /// name by which the visitor knows this machine.
+    /// name by which the visitor knows this machine. The whole list is rendered, and compressed, once
+    /// for all who ask within a second: that takes a millisecond, ten times what sending it takes.
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn home(&self, view: &View, query: &FilterQuery, entries: &[&Entry], host: &str) -> anyhow::Result<String> {
+    pub fn home(&self, view: &View, query: &FilterQuery, entries: &[&Entry], host: &str) -> anyhow::Result<Page> {
         let now = Timestamp::now();
-        let (strip, groups) = (self.strip(view)?, groups(entries, now));
-        let (total, held, cursor) = (entries.len(), view.entries.len(), view.snapshot.cursor);
-        let asked = serde_urlencoded::to_string(query.given())?;
-        let (query, groups) = (Serde(query), Serde(&groups));
-        self.render("home.html", context! { strip => &*strip, groups, total, held, cursor, query, asked, host })
+        let given = query.given();
+        let render = || {
+            let asked = serde_urlencoded::to_string(&given)?;
+            let (strip, groups) = (self.strip(view)?, groups(entries, now));
+            let (total, held, cursor) = (entries.len(), view.entries.len(), view.snapshot.cursor);
+            let (query, groups) = (Serde(query), Serde(&groups));
+            let html = self
+                .render("home.html", context! { strip => &*strip, groups, total, held, cursor, query, asked, host })?;
+            anyhow::Ok(Page { html: html.into(), gzip: None })
+        };
+        if !given.is_empty() {
+            return render();
+        }
+        self.home.get((view.version, now.as_second(), host.to_owned()), || {
+            let page = render()?;
+            Ok(Page { gzip: Some(gzip(&page.html)?), ..page })
+        })
     }
 
-    /// Renders the numbers at the top of the list; the same for all who ask within a second.
+    /// Renders the numbers at the top of the list; once for all who ask within a second.
     ///
     /// # Errors
     /// The template fails, which is a bug.
     pub fn strip(&self, view: &View) -> anyhow::Result<Arc<str>> {
         let now = Timestamp::now();
-        let mut last = self.strip.lock().unwrap_or_else(PoisonError::into_inner);
-        if (last.0, last.1) != (view.version, now.as_second()) {
+        self.strip.get((view.version, now.as_second()), || {
             let stats = Stats::new(view, now);
             let (hour, day) = (Chart::new(&stats.minutes), Chart::new(&stats.quarters));
             let first = stats.first_request_seconds.map(|seconds| span(seconds as i64));
             let (stats, hour, day, away) = (Serde(&stats), Serde(&hour), Serde(&day), view.away);
-            let strip = self.render("strip.html", context! { stats, hour, day, first, away })?;
-            *last = (view.version, now.as_second(), strip.into());
-        }
-        Ok(Arc::clone(&last.2))
+            Ok(self.render("strip.html", context! { stats, hour, day, first, away })?.into())
+        })
     }
 
     /// Renders one row, for the event stream.
@@ -143,6 +169,12 @@ impl Default for Pages {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn gzip(html: &[u8]) -> std::io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(html)?;
+    Ok(encoder.finish()?.into())
 }
 
 /// Returns the address of an asset, with a hash of its content.

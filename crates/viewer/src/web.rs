@@ -38,6 +38,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
     (REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("x-robots-tag"), "noindex"),
 ];
+
 /// What all requests share.
 pub(crate) struct Viewer {
     pub(crate) feed: Feed,

@@ -1,0 +1,55 @@
+//! What was made last, for all who ask for the same.
+
+use std::sync::{Mutex, PoisonError};
+
+/// The last value, with what it was made from.
+pub struct Latest<K, V>(Mutex<Option<(K, V)>>);
+
+impl<K: PartialEq, V: Clone> Latest<K, V> {
+    /// Holds nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// Returns the value for `key`: the last one, or one that `make` makes while others wait for it.
+    ///
+    /// # Errors
+    /// `make` failed.
+    pub fn get<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((made_from, value)) if *made_from == key => Ok(value.clone()),
+            _ => {
+                let value = make()?;
+                *last = Some((key, value.clone()));
+                Ok(value)
+            }
+        }
+    }
+}
+
+impl<K: PartialEq, V: Clone> Default for Latest<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_made_once_for_a_key() {
+        let (latest, mut made) = (Latest::new(), 0);
+        let mut get = |key: &str| {
+            let make = || {
+                made += 1;
+                Ok::<_, ()>(made)
+            };
+            latest.get(key.to_owned(), make)
+        };
+        assert_eq!([get("a"), get("a"), get("b"), get("a")], [Ok(1), Ok(1), Ok(2), Ok(3)]);
+        assert_eq!(latest.get("c".to_owned(), || Err("no")), Err("no"));
+    }
+}
