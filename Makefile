@@ -36,7 +36,7 @@ install-tools: install
 
 .PHONY: install-browser
 install-browser: install-tools $(BROWSER)/node_modules
-	$(call install-missing,chromium:chromium chromedriver:chromium-driver java:default-jre-headless)
+	$(call install-missing,chromedriver:chromium-driver java:default-jre-headless)
 
 # The rules of accessibility and the validator of HTML: files, of which nothing is run on installing.
 $(BROWSER)/node_modules: $(BROWSER)/package-lock.json
