@@ -81,7 +81,7 @@ function showWaiting() {
   // Of what the ring has forgotten meanwhile, nothing is shown.
   waiting.slice(-MAX_ROWS).forEach(insert);
   waiting = [];
-  for (let rows = table.tBodies.length && table.querySelectorAll("tbody tr").length; rows > MAX_ROWS; rows--) dropOldest();
+  for (let rows = table.querySelectorAll("tbody tr").length; rows > MAX_ROWS; rows--) dropOldest();
   tellAges();
   tellMore();
 }
