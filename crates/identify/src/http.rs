@@ -18,6 +18,20 @@ pub struct Request<'a> {
     pub body: &'a [u8],
 }
 
+impl<'a> Request<'a> {
+    /// Returns the values of all headers of this name, in any case, in the order sent.
+    pub fn values(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|&(_, value)| value)
+    }
+
+    /// Splits the target at its first `?`: path, and query without it.
+    #[must_use]
+    pub fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
+        let mark = self.target.iter().position(|&byte| byte == b'?').unwrap_or(self.target.len());
+        (&self.target[..mark], self.target.get(mark + 1..).unwrap_or_default())
+    }
+}
+
 /// Finds the parts of an HTTP request; `None` when the bytes do not begin like one.
 #[must_use]
 pub fn parse(raw: &[u8]) -> Option<Request<'_>> {
@@ -92,6 +106,19 @@ mod tests {
             let request = parse(raw).unwrap_or_else(|| panic!("{}", raw.escape_ascii()));
             assert_eq!((request.target, request.version), (target, version));
         }
+    }
+
+    #[test]
+    fn a_target_is_split_at_its_first_question_mark() {
+        let expected: [(&[u8], &[u8]); 4] = [(b"/a", b"b?c"), (b"/a", b""), (b"/a", b""), (b"", b"")];
+        let requests: [&[u8]; 4] = [b"GET /a?b?c", b"GET /a", b"GET /a?", b"GET ? HTTP/1.1"];
+        assert_eq!(requests.map(|raw| parse(raw).unwrap().path_and_query()), expected);
+    }
+
+    #[test]
+    fn a_header_is_found_in_any_case() {
+        let request = parse(b"GET / HTTP/1.1\r\nA: 1\r\nb: 2\r\na: 3\r\n\r\n").unwrap();
+        assert!(request.values(b"A").eq([b"1", b"3"]) && request.values(b"c").next().is_none());
     }
 
     #[test]

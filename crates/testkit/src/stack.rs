@@ -144,8 +144,10 @@ impl Stack {
     pub async fn until_recorded(&self, count: u64) -> anyhow::Result<Value> {
         until(&format!("{count} requests are recorded"), || async {
             let list = get_json(self.front(), "/home/api/requests").await.ok()?;
-            // The cursor moves first, the slots follow, the newest last.
-            (list["total"].as_u64()? >= count && list["requests"][0]["seq"] == list["total"]).then_some(list)
+            // The cursor moves first, the slots follow, the newest last. A reader may pass a slot before
+            // it is written, and still see the newest.
+            let (total, held) = (list["total"].as_u64()?, list["requests"].as_array()?.len() as u64);
+            (total >= count && list["requests"][0]["seq"] == total && held == total.min(101)).then_some(list)
         })
         .await
         .with_context(|| self.log())

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use forever200_testkit::process::{missing, project};
-use forever200_testkit::{RESPONSE, Stack, client, exchange, get_json, tshark, until};
+use forever200_testkit::{RESPONSE, Stack, client, exchange, get_json, tshark};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -30,11 +30,11 @@ async fn recorded() -> anyhow::Result<(Stack, Vec<Value>)> {
 
 /// Waits for so many requests and returns them, the newest first.
 async fn all_recorded(stack: &Stack, count: u64) -> anyhow::Result<Vec<Value>> {
-    until("all are in the ring", || async {
-        let list = get_json(stack.front(), "/home/api/requests?raw=true").await.ok()?;
-        list["requests"].as_array().cloned().filter(|requests| requests.len() as u64 == count)
-    })
-    .await
+    stack.until_recorded(count).await?;
+    let list = get_json(stack.front(), "/home/api/requests?raw=true").await?;
+    let requests = list["requests"].as_array().cloned().context("no list")?;
+    ensure!(requests.len() as u64 == count, "{} requests", requests.len());
+    Ok(requests)
 }
 
 fn raw(request: &Value) -> Vec<u8> {

@@ -151,8 +151,7 @@ fn base64_decoded(run: &[u8]) -> Option<Vec<u8>> {
 
 /// RFC 9112, 7.1.
 fn is_chunked(http: &http::Request<'_>) -> bool {
-    let chunked = |value: &[u8]| value.to_ascii_lowercase().ends_with(b"chunked");
-    http.headers.iter().any(|(name, value)| name.eq_ignore_ascii_case(b"transfer-encoding") && chunked(value))
+    http.values(b"transfer-encoding").any(|value| value.to_ascii_lowercase().ends_with(b"chunked"))
 }
 
 /// Joins chunks, as far as they go; `None` when not one can be read.

@@ -26,7 +26,6 @@ pub struct Detail {
     dest: String,
     version: Vec<Piece>,
     /// Text for a link that filters by it; empty where there is none.
-    method: String,
     path: String,
     headers: Vec<Field>,
     query: Vec<Field>,
@@ -80,11 +79,10 @@ impl Detail {
         let body = http.as_ref().map_or(&[][..], |http| http.body);
         let decoded = decode(&record.raw, http.as_ref()).into_iter();
         let part = |bytes: &[u8]| indent(bytes).map_or_else(|| printable::pieces(bytes), |text| printable::text(&text));
-        let (path, query) = http.as_ref().map(|http| split_target(http.target)).unwrap_or_default();
+        let (path, query) = http.as_ref().map(http::Request::path_and_query).unwrap_or_default();
         Self {
             dest: format!("{} port {}", record.dest_ip, record.dest_port),
             version: http.as_ref().map(|http| printable::pieces(http.version)).unwrap_or_default(),
-            method: http.as_ref().map(|http| text(http.method)).unwrap_or_default(),
             path: text(path),
             headers: http.iter().flat_map(|http| &http.headers).map(|(name, value)| Field::new(name, value)).collect(),
             query: parameters(query).iter().map(|(name, value)| Field::new(name, value)).collect(),
@@ -126,18 +124,9 @@ impl Hello {
     }
 }
 
-/// Splits at the first `?`: path, and query without it.
-fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
-    let mark = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
-    (&target[..mark], target.get(mark + 1..).unwrap_or_default())
-}
-
 fn form(http: &http::Request<'_>) -> Vec<Field> {
-    let is_form = |&(name, value): &(&[u8], &[u8])| {
-        name.eq_ignore_ascii_case(b"content-type")
-            && value.to_ascii_lowercase().starts_with(b"application/x-www-form-urlencoded")
-    };
-    if !http.headers.iter().any(is_form) {
+    let is_form = |value: &[u8]| value.to_ascii_lowercase().starts_with(b"application/x-www-form-urlencoded");
+    if !http.values(b"content-type").any(is_form) {
         return Vec::new();
     }
     parameters(http.body.trim_ascii()).iter().map(|(name, value)| Field::new(name, value)).collect()
@@ -180,12 +169,5 @@ mod tests {
             "00000000  47 45 54 20 2f 20 48 54  54 50 2f 31 2e 31 0d 0a  |GET / HTTP/1.1..|\n\
              00000010  00 ff 3c                                          |..<|\n"
         );
-    }
-
-    #[test]
-    fn a_target_is_split_at_its_first_question_mark() {
-        let expected: [(&[u8], &[u8]); 4] = [(b"/a", b"b?c"), (b"/a", b""), (b"/a", b""), (b"", b"")];
-        let targets: [&[u8]; 4] = [b"/a?b?c", b"/a", b"/a?", b"?"];
-        assert_eq!(targets.map(split_target), expected);
     }
 }

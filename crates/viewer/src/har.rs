@@ -60,7 +60,7 @@ fn exchange(entry: &Entry, http: &http::Request<'_>) -> Value {
 
 fn request(entry: &Entry, http: &http::Request<'_>) -> Value {
     let pair = |name: &[u8], value: &[u8]| json!({ "name": text(name), "value": text(value) });
-    let query = http.target.iter().position(|&byte| byte == b'?').map_or(&[][..], |mark| &http.target[mark + 1..]);
+    let (_, query) = http.path_and_query();
     let mut request = json!({
         "method": text(http.method),
         "url": address(entry, http.target),
@@ -72,8 +72,7 @@ fn request(entry: &Entry, http: &http::Request<'_>) -> Value {
         "bodySize": http.body.len(),
     });
     if !http.body.is_empty() {
-        let is_type = |(name, _): &&(&[u8], &[u8])| name.eq_ignore_ascii_case(b"content-type");
-        let mime_type = http.headers.iter().find(is_type).map(|(_, value)| text(value)).unwrap_or_default();
+        let mime_type = http.values(b"content-type").next().map(text).unwrap_or_default();
         request["postData"] = json!({ "mimeType": mime_type, "text": text(http.body) });
     }
     request

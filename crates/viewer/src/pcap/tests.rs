@@ -1,7 +1,6 @@
 //! What the capture says, read back by etherparse: addresses, checksums, times, every byte.
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use forever200_ring::{Ended, Via};
 use jiff::Timestamp;
 
 use super::*;
@@ -26,12 +25,7 @@ fn record(seq: u64, micros: i64, ends: [&str; 2], raw: &[u8]) -> Record {
         src_port: source.port(),
         dest_ip: destination.ip(),
         dest_port: destination.port(),
-        via: Via::ProxyV2,
-        bytes: raw.len() as u64,
-        truncated: false,
-        ended: Ended::Complete,
-        responder: "0123abcd".into(),
-        raw: raw.to_vec().into(),
+        ..crate::entry::tests::record(raw)
     }
 }
 
