@@ -1,12 +1,29 @@
 //! What a request is, from its bytes alone.
 //!
-//! In: raw bytes, which may be anything. Out: slices of them and what they mean. No I/O, no panic.
+//! In: raw bytes, which may be anything, and what is known of their source. Out: slices of them and what
+//! they mean. No I/O, no panic.
 //!
-//! Read in this order: [`protocol`], then what each protocol says: [`http`], [`tls`] and its fingerprint [`ja4`].
+//! Read in this order: [`protocol`], then what each protocol says: [`http`], [`tls`] and its fingerprint
+//! [`ja4`]. Then what it is for: [`labels`] tries each [`signature`] of `signatures.toml` and of the
+//! crawlers. A signature's condition looks at the parts of a request as sent and in plainer forms.
+//! [`indicator`] finds the addresses in a payload.
 
 pub mod http;
+pub mod indicator;
 pub mod ja4;
+pub mod labels;
+pub mod origin;
 pub mod protocol;
+pub mod signature;
 pub mod tls;
 
+mod condition;
+mod crawlers;
+mod sample;
+mod text;
+
+pub use indicator::Indicator;
+pub use labels::{Label, Labeller};
+pub use origin::Origin;
 pub use protocol::Protocol;
+pub use signature::{Category, Confidence, Signature};

@@ -1,11 +1,11 @@
 //! Which protocol a request speaks, by its first bytes.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::http;
 
 /// A protocol that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// HTTP of any version up to 1.1, and the preface of HTTP/2.

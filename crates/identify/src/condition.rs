@@ -1,0 +1,311 @@
+//! What a request must be like for a signature to apply: the `match` of `signatures.toml`.
+//!
+//! In: a condition as written, and a request. Out: the bytes that meet it, or that it is not met.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use memchr::memmem::Finder;
+use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::hir::literal::Extractor;
+use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserializer, IntoDeserializer, SeqAccess, Visitor};
+
+use crate::protocol::Protocol;
+use crate::sample::Sample;
+use crate::text::Text;
+
+/// Shortest literal worth looking for before anything else; shorter ones are everywhere.
+const MIN_ANCHOR_BYTES: usize = 3;
+/// What one regular expression may take when compiled: a person's mistake, not a stranger's.
+const MAX_REGEX_BYTES: usize = 1 << 20;
+
+/// Evidence: ranges of the raw bytes.
+pub(crate) type Evidence = Vec<Range<usize>>;
+
+/// A condition; every field that is there must hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Condition {
+    method: Option<Test>,
+    path: Option<Test>,
+    query: Option<Test>,
+    target: Option<Test>,
+    parameter: BTreeMap<Lowercase, Test>,
+    header: BTreeMap<Lowercase, Test>,
+    body: Option<Test>,
+    request: Option<Test>,
+    protocol: Vec<Protocol>,
+    asn: Vec<u32>,
+    asn_not: Vec<u32>,
+    /// At least one of these must hold, if there is any.
+    any: Vec<Self>,
+    /// None of these may hold.
+    none: Vec<Self>,
+    /// What the user agent is like, in its case.
+    #[serde(skip)]
+    agent: Option<Pattern>,
+}
+
+/// What a part of a request must be like; each field that is there must hold, in the same form of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Test {
+    #[serde(deserialize_with = "one_or_many")]
+    equals: Vec<Lowercase>,
+    #[serde(deserialize_with = "one_or_many")]
+    starts_with: Vec<Lowercase>,
+    #[serde(deserialize_with = "one_or_many")]
+    ends_with: Vec<Lowercase>,
+    #[serde(deserialize_with = "one_or_many")]
+    contains: Vec<Literal>,
+    #[serde(deserialize_with = "one_or_many")]
+    contains_all: Vec<Literal>,
+    #[serde(deserialize_with = "one_or_many")]
+    regex: Vec<Pattern>,
+    exists: bool,
+}
+
+impl Condition {
+    /// A condition on the user agent alone, in which case matters.
+    pub(crate) fn user_agent(pattern: String) -> Self {
+        Self { agent: Some(Pattern { any_case: false, ..pattern.into() }), ..Self::default() }
+    }
+
+    /// Returns the bytes that meet the condition, in no order; `None` when it is not met.
+    pub(crate) fn evidence(&self, sample: &Sample<'_>) -> Option<Evidence> {
+        if !self.protocol.is_empty() && !self.protocol.contains(&sample.protocol) {
+            return None;
+        }
+        let asn = sample.origin.and_then(|origin| origin.asn);
+        if !self.asn.is_empty() && !asn.is_some_and(|asn| self.asn.contains(&asn))
+            || !self.asn_not.is_empty() && asn.is_none_or(|asn| self.asn_not.contains(&asn))
+        {
+            return None;
+        }
+        let mut evidence = self.parts(sample)?;
+        if !self.any.is_empty() {
+            evidence.extend(self.any.iter().find_map(|group| group.evidence(sample))?);
+        }
+        self.none.iter().all(|group| group.evidence(sample).is_none()).then_some(evidence)
+    }
+
+    fn parts(&self, sample: &Sample<'_>) -> Option<Evidence> {
+        let mut evidence = Evidence::new();
+        if let Some(test) = &self.method {
+            let method = Text::raw(sample.http.as_ref()?.method, 0);
+            // The method is at the very start, but for empty lines before it.
+            let start = sample.raw.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or_default();
+            test.holds(&[method])?;
+            evidence.push(start..start + sample.http.as_ref()?.method.len());
+        }
+        if let Some(test) = &self.path {
+            evidence.extend(test.holds(sample.path())?);
+        }
+        if let Some(test) = &self.query {
+            evidence.extend(test.holds(sample.query())?);
+        }
+        if let Some(test) = &self.target {
+            evidence.extend(test.holds(sample.target())?);
+        }
+        if let Some(test) = &self.body {
+            evidence.extend(test.holds(sample.body())?);
+        }
+        if let Some(test) = &self.request {
+            evidence.extend(test.holds(sample.request())?);
+        }
+        if let Some(pattern) = &self.agent {
+            let agents = sample.http.iter().flat_map(|http| http.values(b"user-agent"));
+            evidence.push(agents.into_iter().find_map(|agent| {
+                let start = sample.offset(agent);
+                pattern.find(agent).map(|found| start + found.start..start + found.end)
+            })?);
+        }
+        for (name, test) in &self.header {
+            evidence.extend(sample.header(&name.0).find_map(|views| test.holds(views))?);
+        }
+        for (name, test) in &self.parameter {
+            evidence.extend(sample.parameter(&name.0).find_map(|views| test.holds(views))?);
+        }
+        Some(evidence)
+    }
+
+    /// Tells whether it asks for nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tests().next().is_none()
+            && self.agent.is_none()
+            && self.protocol.is_empty()
+            && self.asn.is_empty()
+            && self.asn_not.is_empty()
+            && self.any.is_empty()
+    }
+
+    /// Tells whether [`user_agent`](Self::user_agent) made it.
+    pub(crate) fn is_of_an_agent(&self) -> bool {
+        self.agent.is_some()
+    }
+
+    fn tests(&self) -> impl Iterator<Item = &Test> {
+        let parts = [&self.method, &self.path, &self.query, &self.target, &self.body, &self.request];
+        parts.into_iter().flatten().chain(self.parameter.values()).chain(self.header.values())
+    }
+
+    /// Returns literals of which at least one is in every request that meets the condition; `None` when
+    /// there are none that are worth it.
+    pub(crate) fn anchors(&self) -> Option<Vec<String>> {
+        let names = self.parameter.keys().map(|name| vec![name.0.clone()]);
+        let any = self.any.iter().map(Self::anchors).collect::<Option<Vec<_>>>().filter(|groups| !groups.is_empty());
+        self.tests()
+            .flat_map(Test::anchors)
+            .chain(names)
+            .chain(self.agent.as_ref().and_then(Pattern::anchors))
+            .chain(any.map(|groups| groups.concat()))
+            .max_by_key(|literals| literals.iter().map(String::len).min())
+            .filter(|literals| literals.iter().all(|literal| literal.len() >= MIN_ANCHOR_BYTES))
+    }
+
+    /// Compiles all expressions now, which is otherwise done when one is first needed.
+    pub(crate) fn compile(&self) -> Result<(), String> {
+        self.tests().flat_map(|test| &test.regex).try_for_each(|pattern| pattern.build().map(|_| ()))?;
+        self.any.iter().chain(&self.none).try_for_each(Self::compile)
+    }
+}
+
+impl Test {
+    /// The evidence in the first form that meets the test.
+    fn holds(&self, views: &[Text]) -> Option<Evidence> {
+        views.iter().find_map(|text| {
+            let ranges = self.ranges(&text.bytes)?;
+            Some(ranges.into_iter().filter(|range| !range.is_empty()).map(|range| text.raw_range(range)).collect())
+        })
+    }
+
+    fn ranges(&self, bytes: &[u8]) -> Option<Vec<Range<usize>>> {
+        let mut found = Vec::new();
+        let mut all_hold = true;
+        let mut demand = |is_asked: bool, range: Option<Range<usize>>| match range {
+            Some(range) if is_asked => found.push(range),
+            _ => all_hold &= !is_asked,
+        };
+        let end = bytes.len();
+        let as_bytes = |word: &Lowercase| word.0.len();
+        demand(!self.equals.is_empty(), self.equals.iter().any(|word| bytes == word.0.as_bytes()).then_some(0..end));
+        let start = self.starts_with.iter().find(|word| bytes.starts_with(word.0.as_bytes())).map(as_bytes);
+        demand(!self.starts_with.is_empty(), start.map(|length| 0..length));
+        let tail = self.ends_with.iter().find(|word| bytes.ends_with(word.0.as_bytes())).map(as_bytes);
+        demand(!self.ends_with.is_empty(), tail.map(|length| end - length..end));
+        demand(!self.contains.is_empty(), self.contains.iter().find_map(|word| word.find(bytes)));
+        for word in &self.contains_all {
+            demand(true, word.find(bytes));
+        }
+        demand(!self.regex.is_empty(), self.regex.iter().find_map(|pattern| pattern.find(bytes)));
+        all_hold.then_some(found)
+    }
+
+    fn anchors(&self) -> Vec<Vec<String>> {
+        let texts = |words: &[Lowercase]| words.iter().map(|word| word.0.clone()).collect::<Vec<_>>();
+        let literals = |words: &[Literal]| words.iter().map(|word| word.text.clone()).collect::<Vec<_>>();
+        let mut sets = vec![texts(&self.equals), texts(&self.starts_with), texts(&self.ends_with)];
+        sets.push(literals(&self.contains));
+        sets.extend(self.contains_all.iter().map(|word| vec![word.text.clone()]));
+        sets.extend(self.regex.iter().map(Pattern::anchors).collect::<Option<Vec<_>>>().map(|all| all.concat()));
+        sets.retain(|set| !set.is_empty());
+        sets
+    }
+}
+
+/// Text in lower case, as it is compared.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(from = "String")]
+struct Lowercase(String);
+
+impl From<String> for Lowercase {
+    fn from(text: String) -> Self {
+        Self(text.to_ascii_lowercase())
+    }
+}
+
+/// Text to be found.
+#[derive(Debug, Deserialize)]
+#[serde(from = "String")]
+struct Literal {
+    text: String,
+    finder: Finder<'static>,
+}
+
+impl Literal {
+    fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        self.finder.find(bytes).map(|start| start..start + self.text.len())
+    }
+}
+
+impl From<String> for Literal {
+    fn from(text: String) -> Self {
+        let text = text.to_ascii_lowercase();
+        Self { finder: Finder::new(&text).into_owned(), text }
+    }
+}
+
+/// A regular expression, compiled when first needed: most never are, and hundreds take megabytes.
+#[derive(Debug, Deserialize)]
+#[serde(from = "String")]
+struct Pattern {
+    source: String,
+    any_case: bool,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl Pattern {
+    /// Never finds anything if it does not compile, which [`Condition::compile`] would have said.
+    fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        self.compiled.get_or_init(|| self.build().ok()).as_ref()?.find(bytes).map(|found| found.range())
+    }
+
+    /// Bytes, not characters; `.` is any byte, for line ends are where attackers put them.
+    fn build(&self) -> Result<Regex, String> {
+        let mut builder = RegexBuilder::new(&self.source);
+        let built = builder
+            .case_insensitive(self.any_case)
+            .unicode(false)
+            .dot_matches_new_line(true)
+            .size_limit(MAX_REGEX_BYTES);
+        built.build().map_err(|error| error.to_string())
+    }
+
+    /// The literals with which its matches begin, if they are few.
+    fn anchors(&self) -> Option<Vec<String>> {
+        let parser = regex_syntax::ParserBuilder::new().utf8(false).unicode(false).build().parse(&self.source);
+        let prefixes = Extractor::new().extract(&parser.ok()?);
+        let text = |literal: &regex_syntax::hir::literal::Literal| {
+            String::from_utf8(literal.as_bytes().to_ascii_lowercase()).ok()
+        };
+        prefixes.literals()?.iter().map(text).collect()
+    }
+}
+
+impl From<String> for Pattern {
+    fn from(source: String) -> Self {
+        Self { source, any_case: true, compiled: OnceLock::new() }
+    }
+}
+
+/// Reads a value, or a list of them.
+fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct OneOrMany<T>(std::marker::PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
+        type Value = Vec<T>;
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("text, or a list of texts")
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            T::deserialize(text.into_deserializer()).map(|value| vec![value])
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+    deserializer.deserialize_any(OneOrMany(std::marker::PhantomData))
+}

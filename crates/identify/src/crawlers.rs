@@ -1,0 +1,139 @@
+//! Crawlers, feed readers, scanners and libraries by their user agents, as signatures.
+//!
+//! In: `crawler-user-agents.json` (MIT, <https://github.com/monperrus/crawler-user-agents>), unchanged.
+//! Out: a [`Signature`] for each of its patterns.
+
+use serde::Deserialize;
+
+use crate::condition::Condition;
+use crate::signature::{Category, Confidence, Signature};
+
+const DATA: &str = include_str!("../data/crawler-user-agents.json");
+
+#[derive(Deserialize)]
+struct Crawler {
+    pattern: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    instances: Vec<String>,
+}
+
+/// Returns a signature for each known user agent.
+pub(crate) fn signatures() -> Vec<Signature> {
+    // A test reads the same text.
+    let crawlers: Vec<Crawler> = serde_json::from_str(DATA).unwrap_or_default();
+    crawlers.into_iter().map(Crawler::signature).collect()
+}
+
+impl Crawler {
+    fn signature(self) -> Signature {
+        let name = self.name();
+        let (category, kind) = category(self.tags.first().map_or("", String::as_str));
+        let about = if self.description.is_empty() { name.as_str() } else { self.description.trim_end_matches('.') };
+        let mut explanation = format!("{about}. {kind} The user agent says so; anybody can write that.");
+        if explanation.chars().count() > 400 {
+            explanation = format!("{name}. {kind} The user agent says so; anybody can write that.");
+        }
+        // Some have no instance on record.
+        let agent = self.instances.into_iter().next().unwrap_or_else(|| self.pattern.replace('\\', ""));
+        Signature {
+            id: format!("agent-{}", slug(&self.pattern)),
+            title: name,
+            category,
+            also: Vec::new(),
+            product: None,
+            cve: Vec::new(),
+            year: None,
+            confidence: Confidence::Likely,
+            generic: false,
+            explanation,
+            references: Vec::new(),
+            examples: vec![format!("GET / HTTP/1.1\nUser-Agent: {agent}")],
+            condition: Condition::user_agent(self.pattern),
+            line: 0,
+        }
+    }
+
+    /// The pattern without what makes it one: `[cC]laude[bB]ot` is `claudebot` there, and so it stays.
+    fn name(&self) -> String {
+        let mut name = String::new();
+        // The start of the text, or a space.
+        let mut chars = self.pattern.trim_start_matches("(^| )").chars();
+        while let Some(char) = chars.next() {
+            match char {
+                '[' => {
+                    let set: Vec<char> = chars.by_ref().take_while(|&char| char != ']').collect();
+                    name.extend(set.iter().find(|char| char.is_ascii_alphabetic()));
+                }
+                '\\' => name.extend(chars.next().filter(|char| !char.is_ascii_alphabetic())),
+                '^' | '$' | '(' | ')' | '*' | '+' | '?' => {}
+                '|' => break,
+                char => name.push(char),
+            }
+        }
+        let name = name.trim_matches(|char: char| " /;,:".contains(char)).to_owned();
+        if name.is_empty() { self.pattern.clone() } else { name }
+    }
+}
+
+/// The category of a tag, and what its clients do.
+fn category(tag: &str) -> (Category, &'static str) {
+    match tag {
+        "search-engine" => (Category::Crawler, "A search engine's crawler reads pages to make them findable."),
+        "seo" => (Category::Crawler, "It collects pages and links for people who want to be found."),
+        "advertising" => (Category::Crawler, "It looks at pages on which advertisements are shown."),
+        "social-preview" => (Category::Crawler, "It fetches a page to show a preview of a link that somebody posted."),
+        "feed-reader" => (Category::Crawler, "It looks for news in a feed."),
+        "ai-crawler" => {
+            (Category::Crawler, "It collects pages for an artificial intelligence, or fetches one for its user.")
+        }
+        "archiver" => (Category::Crawler, "It keeps copies of pages for later."),
+        "academic" => (Category::Crawler, "It collects pages for research."),
+        "monitoring" => (Category::Monitoring, "It looks whether a site is up and well."),
+        "scanner" => (Category::Recon, "It looks for weaknesses or takes stock of what answers."),
+        "http-library" => (Category::Ordinary, "A library by which programs fetch pages."),
+        _ => (Category::Ordinary, "A browser that a program steers."),
+    }
+}
+
+fn slug(pattern: &str) -> String {
+    let mut slug = String::new();
+    for char in pattern.chars() {
+        if char.is_ascii_alphanumeric() {
+            slug.push(char.to_ascii_lowercase());
+        } else if !slug.ends_with('-') && !slug.is_empty() {
+            slug.push('-');
+        }
+    }
+    slug.trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_pattern_becomes_a_signature() {
+        let crawlers: Vec<Crawler> = serde_json::from_str(DATA).unwrap();
+        let signatures = signatures();
+        assert_eq!(signatures.len(), crawlers.len());
+        assert!(signatures.len() > 1000);
+        for signature in &signatures {
+            signature.check().unwrap_or_else(|reason| panic!("{}: {reason}", signature.id));
+        }
+    }
+
+    #[test]
+    fn names_are_readable() {
+        let signatures = signatures();
+        let titles: HashSet<&str> = signatures.iter().map(|signature| &*signature.title).collect();
+        for title in ["Googlebot", "bingbot", "AhrefsBot", "curl", "Wget"] {
+            assert!(titles.iter().any(|found| found.eq_ignore_ascii_case(title)), "{title}");
+        }
+        assert!(titles.iter().all(|title| !title.contains(['\\', '[', '^'])));
+    }
+}

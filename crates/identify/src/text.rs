@@ -1,0 +1,281 @@
+//! Bytes in a plainer form, each of which knows the raw bytes it stands for.
+//!
+//! In: a slice of the raw bytes. Out: the same as senders mean it, in lower case, with the escapes
+//! undone that hide it from filters. A match in it is shown in the raw bytes. Every step takes time in
+//! proportion to what it reads.
+
+use std::ops::Range;
+
+/// Percent-encoding is undone so many times: servers undo it once, attackers wrap it twice or thrice.
+const MAX_DECODINGS: usize = 3;
+/// What `${…}` may hold to be undone; bounds the search in each.
+const MAX_LOOKUP_BYTES: usize = 128;
+
+/// Some bytes in lower case, and where in the raw bytes each of them is from.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    pub(crate) bytes: Vec<u8>,
+    spans: Spans,
+}
+
+#[derive(Clone, Debug)]
+enum Spans {
+    /// Byte `i` is raw byte `start + i`.
+    Straight(usize),
+    /// Byte `i` stands for these raw bytes.
+    Each(Vec<Range<u32>>),
+}
+
+impl Text {
+    /// The bytes as sent, which begin at `start` of the raw bytes.
+    pub(crate) fn raw(bytes: &[u8], start: usize) -> Self {
+        Self { bytes: bytes.to_ascii_lowercase(), spans: Spans::Straight(start) }
+    }
+
+    /// Where the raw bytes are that this range of the text stands for.
+    pub(crate) fn raw_range(&self, range: Range<usize>) -> Range<usize> {
+        match &self.spans {
+            Spans::Straight(start) => start + range.start..start + range.end,
+            Spans::Each(_) if range.is_empty() => 0..0,
+            Spans::Each(_) => self.span(range.start).start as usize..self.span(range.end - 1).end as usize,
+        }
+    }
+
+    /// The text without its percent-encoding, overlong UTF-8 and Log4j look-ups; `None` when that is
+    /// the text itself. A form has `+` for a space.
+    pub(crate) fn decoded(&self, is_form: bool) -> Option<Self> {
+        let mut text: Option<Self> = None;
+        for turn in 0..MAX_DECODINGS {
+            let held = text.as_ref().unwrap_or(self);
+            match held.rewritten(|rest| escape(rest, is_form && turn == 0)) {
+                Some(next) => text = Some(next),
+                None => break,
+            }
+        }
+        let held = text.as_ref().unwrap_or(self);
+        held.without_lookups().or(text)
+    }
+
+    /// A path with `\` as `/`, without empty and `.` segments, and with `..` gone up.
+    /// `None` when that is the text itself.
+    pub(crate) fn resolved(&self) -> Option<Self> {
+        let mut kept: Vec<Range<usize>> = Vec::new();
+        let mut start = 0;
+        for end in (0..=self.bytes.len()).filter(|&at| self.bytes.get(at).is_none_or(|byte| b"/\\".contains(byte))) {
+            match &self.bytes[start..end] {
+                b"" | b"." => {}
+                b".." => drop(kept.pop()),
+                _ => kept.push(start..end),
+            }
+            start = end + 1;
+        }
+        let mut builder = Builder::with_capacity(self.bytes.len());
+        for segment in kept {
+            // The slash that stood before the segment, or the segment's own place.
+            let slash = segment.start.saturating_sub(1);
+            builder.push(b'/', self.span(slash));
+            segment.for_each(|at| builder.push(self.bytes[at], self.span(at)));
+        }
+        if self.bytes.last().is_some_and(|last| b"/\\".contains(last)) {
+            builder.push(b'/', self.span(self.bytes.len() - 1));
+        }
+        Some(builder.text()).filter(|text| text.bytes != self.bytes)
+    }
+
+    /// One text after the other.
+    pub(crate) fn then(&self, next: &Self) -> Self {
+        let mut builder = Builder::with_capacity(self.bytes.len() + next.bytes.len());
+        for text in [self, next] {
+            (0..text.bytes.len()).for_each(|at| builder.push(text.bytes[at], text.span(at)));
+        }
+        builder.text()
+    }
+
+    fn span(&self, at: usize) -> Range<u32> {
+        match &self.spans {
+            Spans::Straight(start) => narrow(start + at)..narrow(start + at + 1),
+            Spans::Each(spans) => spans.get(at).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Replaces whatever `rule` finds at the beginning of what is left: a byte, and how many it is for.
+    fn rewritten(&self, rule: impl Fn(&[u8]) -> Option<(u8, usize)>) -> Option<Self> {
+        let first = (0..self.bytes.len()).find(|&at| rule(&self.bytes[at..]).is_some())?;
+        let mut builder = Builder::with_capacity(self.bytes.len());
+        let mut at = 0;
+        while let Some(&byte) = self.bytes.get(at) {
+            let found = if at < first { None } else { rule(&self.bytes[at..]) };
+            let (byte, length) = found.unwrap_or((byte, 1));
+            builder.push(byte.to_ascii_lowercase(), self.span(at).start..self.span(at + length - 1).end);
+            at += length;
+        }
+        Some(builder.text())
+    }
+
+    /// Undoes what hides `${jndi:` from filters: `${lower:j}`, `${::-j}`, `${env:NOTHING:-j}`.
+    ///
+    /// Apache Log4j 2, "Lookups": the innermost is replaced first, `:-` comes before a default.
+    fn without_lookups(&self) -> Option<Self> {
+        if !self.bytes.windows(2).any(|pair| pair == b"${") {
+            return None;
+        }
+        let mut builder = Builder::with_capacity(self.bytes.len());
+        // Where in the new text each look-up that is open begins.
+        let mut open: Vec<usize> = Vec::new();
+        for (at, &byte) in self.bytes.iter().enumerate() {
+            if byte == b'{' && builder.bytes.last() == Some(&b'$') {
+                open.push(builder.bytes.len() - 1);
+            }
+            builder.push(byte, self.span(at));
+            if byte == b'}'
+                && let Some(start) = open.pop()
+            {
+                builder.undo_lookup(start);
+            }
+        }
+        Some(builder.text()).filter(|text| text.bytes.len() != self.bytes.len())
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    bytes: Vec<u8>,
+    spans: Vec<Range<u32>>,
+}
+
+impl Builder {
+    fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), spans: Vec::with_capacity(bytes) }
+    }
+
+    fn push(&mut self, byte: u8, span: Range<u32>) {
+        self.bytes.push(byte);
+        self.spans.push(span);
+    }
+
+    /// Puts the value of the look-up `${…}` that begins at `start` and ends here in its place, if known.
+    fn undo_lookup(&mut self, start: usize) {
+        let inner = &self.bytes[start + 2..self.bytes.len() - 1];
+        if inner.len() > MAX_LOOKUP_BYTES {
+            return;
+        }
+        let value = if let Some(value) = inner.strip_prefix(b"lower:").or_else(|| inner.strip_prefix(b"upper:")) {
+            // U+0131, the dotless i, is I in upper case.
+            if value == "ı".as_bytes() { b"i".to_vec() } else { value.to_vec() }
+        } else if let Some(default) = inner.windows(2).position(|pair| pair == b":-") {
+            inner[default + 2..].to_vec()
+        } else if let Some(value) = inner.strip_prefix(b"date:'").and_then(|value| value.strip_suffix(b"'")) {
+            value.to_vec()
+        } else {
+            return;
+        };
+        let span = self.spans[start].start..self.spans[self.spans.len() - 1].end;
+        self.bytes.truncate(start);
+        self.spans.truncate(start);
+        value.into_iter().for_each(|byte| self.push(byte, span.clone()));
+    }
+
+    fn text(self) -> Text {
+        Text { bytes: self.bytes, spans: Spans::Each(self.spans) }
+    }
+}
+
+/// Requests are far below 4 GiB; what is not would show its last byte.
+fn narrow(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// Reads one escape: the byte that is meant, and the length of the escape.
+fn escape(rest: &[u8], is_form: bool) -> Option<(u8, usize)> {
+    match rest {
+        [b'+', ..] if is_form => Some((b' ', 1)),
+        // Microsoft IIS; full-width forms become what they look like.
+        [b'%', b'u', digits @ ..] | [b'\\', b'u', digits @ ..] => {
+            let code = hex(digits.get(..4)?)?;
+            let code = if (0xff01..=0xff5e).contains(&code) { code - 0xfee0 } else { code };
+            Some((u8::try_from(code).ok()?, 6))
+        }
+        [b'%', digits @ ..] => Some((u8::try_from(hex(digits.get(..2)?)?).ok()?, 3)),
+        // Overlong UTF-8, which RFC 3629 forbids: two or three bytes for an ASCII character.
+        [first @ 0xc0..=0xc1, second @ 0x80..=0xbf, ..] => Some(((first & 1) << 6 | second & 0x3f, 2)),
+        [0xe0, second @ 0x80..=0x81, third @ 0x80..=0xbf, ..] => Some(((second & 1) << 6 | third & 0x3f, 3)),
+        _ => None,
+    }
+}
+
+fn hex(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |value, &digit| Some(value * 16 + char::from(digit).to_digit(16)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(raw: &[u8]) -> Option<String> {
+        Text::raw(raw, 0).decoded(true).map(|text| String::from_utf8_lossy(&text.bytes).into_owned())
+    }
+
+    #[test]
+    fn escapes_are_undone_up_to_three_times() {
+        for (raw, plain) in [
+            (&b"/a%2Fb"[..], Some("/a/b")),
+            (b"/%252e%252E/", Some("/../")),
+            (b"%25252e", Some(".")),
+            (b"%2525252e", Some("%2e")),
+            (b"%u002e%uFF0f", Some("./")),
+            (b"\xc0\xae\xe0\x80\xaf", Some("./")),
+            (b"%c0%af", Some("/")),
+            (b"a+B", Some("a b")),
+            (b"%zz%", None),
+            (b"plain", None),
+            (b"", None),
+        ] {
+            assert_eq!(decoded(raw).as_deref(), plain, "{}", raw.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_tricks_of_log4shell_are_undone() {
+        for raw in [
+            "${${lower:J}ndi:${lower:l}dap://x}",
+            "${${::-j}${::-n}${::-d}${::-i}:ldap://x}",
+            "$%7B${env:NaN:-j}ndi${env:NaN:-:}${env:NaN:-l}dap:%2F%2fx%7d",
+            "${${lower:${lower:j}}nd${upper:ı}:ldap://x}",
+            "${j${date:'n'}di:ldap://x}",
+        ] {
+            assert_eq!(decoded(raw.as_bytes()).as_deref(), Some("${jndi:ldap://x}"), "{raw}");
+        }
+        assert_eq!(decoded(b"${hostName}}}"), None);
+    }
+
+    #[test]
+    fn a_path_is_resolved() {
+        for (raw, plain) in [
+            (&b"/a/../b//c/./d"[..], Some("/b/c/d")),
+            (b"/../../etc/passwd", Some("/etc/passwd")),
+            (b"\\a\\b\\", Some("/a/b/")),
+            (b"/a/..;/b", None),
+            (b"/a/b/", None),
+        ] {
+            let resolved = Text::raw(raw, 0).resolved().map(|text| String::from_utf8_lossy(&text.bytes).into_owned());
+            assert_eq!(resolved.as_deref(), plain, "{}", raw.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_match_is_found_again_in_the_raw_bytes() {
+        let raw = b"GET /x/..%2f%65tc";
+        let decoded = Text::raw(&raw[4..], 4).decoded(false).unwrap();
+        assert_eq!(decoded.bytes, b"/x/../etc");
+        assert_eq!(&raw[decoded.raw_range(6..9)], b"%65tc");
+        let resolved = decoded.resolved().unwrap();
+        assert_eq!(resolved.bytes, b"/etc");
+        assert_eq!(&raw[resolved.raw_range(0..4)], b"%2f%65tc");
+    }
+
+    #[test]
+    fn nests_of_look_ups_take_no_time() {
+        let deep = [b"${".repeat(30_000), b"}".repeat(30_000)].concat();
+        Text::raw(&deep, 0).decoded(true);
+    }
+}
