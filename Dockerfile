@@ -22,7 +22,7 @@ FROM debian:trixie-slim
 # Perl, a third of all this, is there for memcached-tool alone.
 # /run is for everyone: sockets are made there, and a tmpfs on it takes over its mode.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends haproxy memcached supervisor \
+    && apt-get install -y --no-install-recommends haproxy libloc-database memcached supervisor \
     && dpkg --purge --force-depends $(dpkg-query -W -f '${Package} ' perl 'perl-modules-*' 'libperl5*') \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
     && groupadd --gid 10001 forever200 \

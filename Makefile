@@ -13,10 +13,10 @@ export PATH := $(PATH):/usr/sbin
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.* ##' $(MAKEFILE_LIST) | sed 's/:.* ## /\t/' | expand -t 18
 
-# Installs what is missing of pairs `program:package`. Debian starts the services it installs; their
+# Installs what is missing of pairs `program:package`, or `file:package`. Debian starts the services it installs; their
 # ports are wanted here.
 define install-missing
-	@missing=(); for pair in $(1); do command -v $${pair%:*} >/dev/null || missing+=($${pair#*:}); done; \
+	@missing=(); for pair in $(1); do command -v $${pair%:*} >/dev/null || [ -e $${pair%:*} ] || missing+=($${pair#*:}); done; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		echo "Installing $${missing[*]} with $${sudo:+sudo }apt-get, and turning off the services of that name."; \
@@ -27,8 +27,9 @@ define install-missing
 endef
 
 .PHONY: install
-install: ## Install haproxy, memcached and supervisor where they are missing
-	$(call install-missing,haproxy:haproxy memcached:memcached supervisord:supervisor)
+install: ## Install haproxy, memcached, supervisor and the IP data where they are missing
+	$(call install-missing,haproxy:haproxy memcached:memcached supervisord:supervisor \
+		/usr/share/libloc-location/location.db:libloc-database)
 
 .PHONY: install-tools
 install-tools: install
@@ -77,6 +78,10 @@ test-native: install-tools ## Run all tests but those in a browser and those of 
 .PHONY: test-browser
 test-browser: install-browser ## Run the tests of the page in Chromium
 	cargo test --locked -p forever200-testkit --test browser -- --ignored --test-threads=2
+
+.PHONY: eval
+eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE
+	cargo run --quiet --release --locked -p forever200-identify --example eval -- $(CORPUS)
 
 .PHONY: test-container
 test-container: ## Run the tests of the image, where a Docker engine answers

@@ -7,7 +7,7 @@ use std::io;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use forever200_identify::{Protocol, http};
+use forever200_identify::{Category, Confidence, Indicator, Origin, Protocol, http};
 use forever200_ring::{Record, SLOTS};
 use serde::Serialize;
 use serde_json::Serializer;
@@ -45,8 +45,12 @@ pub struct Request<'a> {
     pub http: Option<Http>,
     /// One printable line.
     pub summary: &'a str,
-    /// What the request is, in words.
-    pub labels: [(); 0],
+    /// What the request is, in words, the most specific first.
+    pub labels: Vec<Label<'a>>,
+    /// Addresses that its payload would have the victim fetch or call, defanged.
+    pub indicators: &'a [Indicator],
+    /// What is known of the client's address; null where that is nothing.
+    pub origin: Option<&'a Origin>,
     /// The bytes as they came, as far as they were kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw_base64: Option<String>,
@@ -65,6 +69,54 @@ pub struct Http {
     pub headers: Vec<(String, String)>,
     /// Length of what follows the head, in bytes, as far as it was kept.
     pub body_bytes: usize,
+}
+
+/// What a request is, in words, with the bytes that say so.
+#[derive(Debug, Serialize)]
+pub struct Label<'a> {
+    /// Name of the signature.
+    pub id: &'a str,
+    /// A few words.
+    pub title: &'a str,
+    /// What the request is for.
+    pub category: Category,
+    /// Further categories.
+    pub also: &'a [Category],
+    /// How sure that is.
+    pub confidence: Confidence,
+    /// What it is after, where that is known.
+    pub product: Option<&'a str>,
+    /// For people who are no specialists.
+    pub explanation: &'a str,
+    /// CVE numbers.
+    pub cve: &'a [String],
+    /// When it became known.
+    pub year: Option<u16>,
+    /// Where to read more.
+    pub references: Vec<String>,
+    /// Ranges of the raw bytes: first, and first after.
+    pub evidence: Vec<[usize; 2]>,
+}
+
+impl<'a> Label<'a> {
+    /// Lays out a label.
+    #[must_use]
+    pub fn new(label: &'a forever200_identify::Label) -> Self {
+        let signature = &label.signature;
+        Self {
+            id: &signature.id,
+            title: &signature.title,
+            category: signature.category,
+            also: &signature.also,
+            confidence: signature.confidence,
+            product: signature.product.as_deref(),
+            explanation: &signature.explanation,
+            cve: &signature.cve,
+            year: signature.year,
+            references: signature.links().collect(),
+            evidence: label.evidence.iter().map(|range| [range.start, range.end]).collect(),
+        }
+    }
 }
 
 impl List {
@@ -88,7 +140,9 @@ impl<'a> Request<'a> {
             protocol: entry.protocol,
             http: entry.http().map(|http| Http::new(&http)),
             summary: &entry.summary,
-            labels: [],
+            labels: entry.labels.iter().map(Label::new).collect(),
+            indicators: &entry.indicators,
+            origin: entry.origin.as_ref(),
             raw_base64: raw.then(|| BASE64_STANDARD.encode(&entry.record.raw)),
         }
     }

@@ -30,6 +30,34 @@ impl Chart {
     }
 }
 
+/// A bar cut into parts, in order.
+#[derive(Debug, Serialize)]
+pub struct Bar {
+    parts: Vec<Part>,
+    width: usize,
+    height: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Part {
+    name: &'static str,
+    count: usize,
+    x: usize,
+}
+
+impl Bar {
+    /// Draws named counts one after the other, the first one leftmost.
+    pub fn new(counts: impl IntoIterator<Item = (&'static str, usize)>) -> Self {
+        let mut width = 0;
+        let place = |(name, count)| {
+            let x = width;
+            width += count;
+            Part { name, count, x }
+        };
+        Self { parts: counts.into_iter().map(place).collect(), width, height: CHART_HEIGHT }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,5 +69,12 @@ mod tests {
         assert_eq!((chart.width, chart.highest), (4, 48_000));
         assert_eq!(Chart::new(&[0, 0]).path, "");
         assert_eq!(Chart::new(&[u64::MAX]).path, "M0 24v-24h.8v24z");
+    }
+
+    #[test]
+    fn the_parts_of_a_bar_touch() {
+        let bar = Bar::new([("a", 2), ("b", 3)]);
+        assert_eq!(bar.parts.iter().map(|part| (part.x, part.count)).collect::<Vec<_>>(), [(0, 2), (2, 3)]);
+        assert_eq!(bar.width, 5);
     }
 }

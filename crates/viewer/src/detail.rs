@@ -6,9 +6,10 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use forever200_identify::{http, tls};
+use forever200_identify::{Indicator, Origin, http, tls};
 use serde::Serialize;
 
+use crate::api;
 use crate::decode::{decode, parameters};
 use crate::entry::{Entry, text};
 use crate::indent::indent;
@@ -22,7 +23,7 @@ const MAX_SEARCH_BYTES: usize = 200;
 
 /// One request, laid out.
 #[derive(Debug, Serialize)]
-pub struct Detail {
+pub struct Detail<'a> {
     dest: String,
     version: Vec<Piece>,
     /// Text for a link that filters by it; empty where there is none.
@@ -31,6 +32,9 @@ pub struct Detail {
     query: Vec<Field>,
     form: Vec<Field>,
     tls: Option<Hello>,
+    labels: Vec<api::Label<'a>>,
+    indicators: &'a [Indicator],
+    origin: Option<&'a Origin>,
     body: Vec<Piece>,
     indented: Option<Vec<Piece>>,
     decoded: Vec<Part>,
@@ -69,10 +73,10 @@ struct Hello {
     whole: bool,
 }
 
-impl Detail {
+impl<'a> Detail<'a> {
     /// Lays out a request. `host` is the name by which the visitor knows this machine.
     #[must_use]
-    pub fn new(entry: &Entry, host: &str) -> Self {
+    pub fn new(entry: &'a Entry, host: &str) -> Self {
         let record = &entry.record;
         let http = entry.http();
         let raw_address = format!("http://{host}/home/requests/{}/raw", record.seq);
@@ -80,6 +84,8 @@ impl Detail {
         let decoded = decode(&record.raw, http.as_ref()).into_iter();
         let part = |bytes: &[u8]| indent(bytes).map_or_else(|| printable::pieces(bytes), |text| printable::text(&text));
         let (path, query) = http.as_ref().map(http::Request::path_and_query).unwrap_or_default();
+        let labels = entry.labels.iter().flat_map(|label| &label.evidence);
+        let evidence: Vec<_> = labels.chain(entry.indicators.iter().map(|it| &it.evidence)).cloned().collect();
         Self {
             dest: format!("{} port {}", record.dest_ip, record.dest_port),
             version: http.as_ref().map(|http| printable::pieces(http.version)).unwrap_or_default(),
@@ -88,10 +94,13 @@ impl Detail {
             query: parameters(query).iter().map(|(name, value)| Field::new(name, value)).collect(),
             form: http.as_ref().map(form).unwrap_or_default(),
             tls: tls::parse(&record.raw).map(Hello::new),
+            labels: entry.labels.iter().map(api::Label::new).collect(),
+            indicators: &entry.indicators,
+            origin: entry.origin.as_ref(),
             body: printable::pieces(body),
             indented: indent(body).map(|text| printable::text(&text)),
             decoded: decoded.map(|it| Part { text: part(&it.bytes), what: it.what }).collect(),
-            raw: printable::pieces(&record.raw),
+            raw: printable::marked(&record.raw, &evidence),
             hex_dump: hex_dump(&record.raw),
             hex: record.raw.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
             base64: BASE64_STANDARD.encode(&record.raw),

@@ -6,9 +6,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
-use forever200_identify::{Protocol, http, tls};
+use forever200_identify::labels::Description;
+use forever200_identify::{Category, Indicator, Label, Origin, Protocol, http, tls};
 use forever200_ring::{Ended, Record, Via};
 
+use crate::knowledge::Knowledge;
 use crate::printable;
 
 /// Longest summary, in characters.
@@ -26,6 +28,12 @@ pub struct Entry {
     pub appeared: u64,
     /// What it speaks.
     pub protocol: Protocol,
+    /// What it is for and who sent it, the most specific first.
+    pub labels: Vec<Label>,
+    /// Addresses in its payload.
+    pub indicators: Vec<Indicator>,
+    /// What is known of the client's address.
+    pub origin: Option<Origin>,
     /// One printable line: method and target, what a TLS hello says, or a start of the bytes.
     pub summary: String,
     /// The client's address and port, or that nobody knows them.
@@ -43,19 +51,17 @@ pub struct Entry {
 impl Entry {
     /// Describes a record that appeared in this version of the view.
     #[must_use]
-    pub fn new(record: Record, appeared: u64) -> Self {
-        let protocol = Protocol::of(&record.raw);
+    pub fn new(record: Record, appeared: u64, knowledge: &Knowledge) -> Self {
+        let (Description { protocol, labels, indicators }, origin) = knowledge.describe(&record);
         let http = http::parse(&record.raw);
         let hello = tls::parse(&record.raw);
-        let summary = match (&http, &hello) {
-            (Some(http), _) => printable::line(&[http.method, b" ", http.target].concat(), MAX_SUMMARY_CHARS),
-            (None, Some(hello)) => greeting(hello),
-            (None, None) => printable::line(&record.raw, MAX_SUMMARY_CHARS),
-        };
         Self {
             appeared,
             protocol,
-            summary,
+            labels,
+            indicators,
+            origin,
+            summary: summary(&record.raw),
             source: source(&record),
             incomplete: is_incomplete(&record, protocol),
             likeness: likeness(&record.raw, http.as_ref(), hello.as_ref()),
@@ -69,6 +75,12 @@ impl Entry {
     #[must_use]
     pub fn http(&self) -> Option<http::Request<'_>> {
         http::parse(&self.record.raw)
+    }
+
+    /// Returns what it is for: the category of the first label.
+    #[must_use]
+    pub fn category(&self) -> Option<Category> {
+        self.labels.first().map(|label| label.signature.category)
     }
 
     /// Returns the client's address; `None` where nobody knows it.
@@ -86,6 +98,17 @@ impl Entry {
             Via::Peer => "socket",
             Via::Http => "PROXY, http",
         }
+    }
+}
+
+/// Returns a request as one printable line: method and target, what a TLS hello says, or a start of the
+/// bytes.
+#[must_use]
+pub fn summary(raw: &[u8]) -> String {
+    match (http::parse(raw), tls::parse(raw)) {
+        (Some(http), _) => printable::line(&[http.method, b" ", http.target].concat(), MAX_SUMMARY_CHARS),
+        (None, Some(hello)) => greeting(&hello),
+        (None, None) => printable::line(raw, MAX_SUMMARY_CHARS),
     }
 }
 
@@ -141,7 +164,21 @@ fn likeness(raw: &[u8], http: Option<&http::Request<'_>>, hello: Option<&tls::Cl
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::LazyLock;
+
+    use forever200_identify::Labeller;
+
     use super::*;
+    use crate::locations::Locations;
+
+    /// A record, described with the built-in signatures, from nobody knows where.
+    pub(crate) fn entry(record: Record) -> Entry {
+        static KNOWLEDGE: LazyLock<Knowledge> = LazyLock::new(|| Knowledge {
+            labeller: Labeller::built_in().unwrap().into(),
+            locations: Locations::default(),
+        });
+        Entry::new(record, 1, &KNOWLEDGE)
+    }
 
     /// A record of these bytes, from a documentation address.
     pub(crate) fn record(raw: &[u8]) -> Record {
@@ -163,7 +200,7 @@ pub(crate) mod tests {
 
     #[test]
     fn requests_that_differ_in_digits_headers_or_body_are_alike() {
-        let alike = |a: &[u8], b: &[u8]| Entry::new(record(a), 1).likeness == Entry::new(record(b), 1).likeness;
+        let alike = |a: &[u8], b: &[u8]| entry(record(a)).likeness == entry(record(b)).likeness;
         assert!(alike(b"GET /a?id=1 HTTP/1.1\r\n\r\n", b"GET /a?id=23 HTTP/1.0\r\nHost: x\r\n\r\nbody"));
         assert!(alike(b"\x03\x00\x00\x13\x0e\xe0abcdefghijk", b"\x03\x00\x00\x13\x0e\xe0abcdefghijklmnop"));
         assert!(!alike(b"GET /a HTTP/1.1\r\n\r\n", b"POST /a HTTP/1.1\r\n\r\n"));
@@ -173,12 +210,12 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_not_whole_is_incomplete() {
-        let entry = |raw: &[u8], ended, truncated| Entry::new(Record { ended, truncated, ..record(raw) }, 1).incomplete;
-        assert!(!entry(b"GET / HTTP/1.1\r\n\r\n", Ended::Complete, false));
-        assert!(entry(b"GET / HTTP/1.1\r\n", Ended::Quiet, false));
-        assert!(entry(b"GET / HTTP/1.1\r\n\r\n", Ended::Complete, true));
-        assert!(!entry(b"\x16\x03\x01", Ended::Quiet, false));
-        assert!(!entry(b"\x16\x03\x01", Ended::Eof, false));
-        assert!(entry(b"\x16\x03\x01", Ended::Deadline, false));
+        let is_incomplete = |raw: &[u8], ended, truncated| entry(Record { ended, truncated, ..record(raw) }).incomplete;
+        assert!(!is_incomplete(b"GET / HTTP/1.1\r\n\r\n", Ended::Complete, false));
+        assert!(is_incomplete(b"GET / HTTP/1.1\r\n", Ended::Quiet, false));
+        assert!(is_incomplete(b"GET / HTTP/1.1\r\n\r\n", Ended::Complete, true));
+        assert!(!is_incomplete(b"\x16\x03\x01", Ended::Quiet, false));
+        assert!(!is_incomplete(b"\x16\x03\x01", Ended::Eof, false));
+        assert!(is_incomplete(b"\x16\x03\x01", Ended::Deadline, false));
     }
 }

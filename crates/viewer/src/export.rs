@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use forever200_identify::Protocol;
+use forever200_identify::{Indicator, Label, Protocol};
 use jiff::Timestamp;
 use minijinja::context;
 use minijinja::value::Serde;
@@ -47,7 +47,7 @@ pub fn text(view: &View, entries: &[&Entry], color: bool) -> String {
         let mark = if entry.incomplete { format!("  {red}(not whole){plain}") } else { String::new() };
         writeln!(
             text,
-            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}  {:>bytes$} B  {tint}{:<7}  {}{}{mark}",
+            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}  {:>bytes$} B  {tint}{:<7}  {}{}{mark}{}",
             record.seq,
             record.timestamp,
             entry.source,
@@ -55,15 +55,26 @@ pub fn text(view: &View, entries: &[&Entry], color: bool) -> String {
             entry.protocol.name(),
             entry.summary,
             if tint.is_empty() { "" } else { plain },
+            entry.labels.first().map(|label| says(label, color)).unwrap_or_default(),
         )
         .expect("a String takes every write");
     }
     text
 }
 
+/// What a request is, on a line of its own under it.
+fn says(label: &Label, color: bool) -> String {
+    let (bold, plain) = if color { ("\x1b[1m", "\x1b[0m") } else { Default::default() };
+    let signature = &label.signature;
+    let cve = signature.cve.first().map(|cve| format!(", {cve}")).unwrap_or_default();
+    format!("\n    {}: {bold}{}{plain}{cve}", signature.category.name(), signature.title)
+}
+
 #[derive(Serialize)]
-struct Section {
+struct Section<'a> {
     row: Row,
+    labels: Vec<api::Label<'a>>,
+    indicators: &'a [Indicator],
     text: Vec<Piece>,
     shown: usize,
     held: usize,
@@ -75,12 +86,23 @@ struct Section {
 /// The template fails, which is a bug.
 pub fn html(pages: &Pages, view: &View, entries: &[&Entry]) -> anyhow::Result<String> {
     let now = Timestamp::now();
-    let section = |entry: &&Entry| {
-        let held = entry.record.raw.len();
-        let shown = held.min(MAX_SHOWN_BYTES);
-        Section { row: Row::new(entry, now), text: printable::pieces(&entry.record.raw[..shown]), shown, held }
-    };
-    let sections: Vec<_> = entries.iter().map(section).collect();
+    let sections: Vec<_> = entries.iter().map(|entry| Section::new(entry, now)).collect();
     let (sections, total, made) = (Serde(&sections), view.snapshot.cursor, format!("{now:.0}"));
     pages.render("export.html", context! { sections, total, made, css => STYLE })
+}
+
+impl<'a> Section<'a> {
+    fn new(entry: &'a Entry, now: Timestamp) -> Self {
+        let held = entry.record.raw.len();
+        let shown = held.min(MAX_SHOWN_BYTES);
+        let evidence: Vec<_> = entry.labels.iter().flat_map(|label| label.evidence.clone()).collect();
+        Self {
+            row: Row::new(entry, now),
+            labels: entry.labels.iter().map(api::Label::new).collect(),
+            indicators: &entry.indicators,
+            text: printable::marked(&entry.record.raw[..shown], &evidence),
+            shown,
+            held,
+        }
+    }
 }

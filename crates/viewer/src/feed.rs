@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use crate::entry::Entry;
+use crate::knowledge::Knowledge;
 
 /// Time between two looks while somebody watches: half of what a person takes for "at once".
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -43,6 +44,7 @@ pub struct View {
 /// Reads the ring for all who look.
 pub struct Feed {
     store: Store,
+    knowledge: Arc<Knowledge>,
     /// Held while reading.
     reading: tokio::sync::Mutex<Reading>,
     views: watch::Sender<Arc<View>>,
@@ -56,14 +58,15 @@ struct Reading {
 }
 
 impl Feed {
-    /// Reads from `store`, when first asked.
+    /// Reads from `store`, when first asked, and describes with what is known.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, knowledge: Arc<Knowledge>) -> Self {
         let version = Timestamp::now().as_microsecond().unsigned_abs();
         let (snapshot, entries, minutes) = (Snapshot::default(), Vec::new(), BTreeMap::new());
         let nothing = View { version, snapshot, entries, minute: 0, minutes, away: false };
         Self {
             store,
+            knowledge,
             reading: tokio::sync::Mutex::new(Reading { began: None, failed: None }),
             views: watch::Sender::new(Arc::new(nothing)),
             watched: Notify::new(),
@@ -146,7 +149,7 @@ impl Feed {
         let mut minutes = known;
         minutes.extend(self.store.minutes(from.max(minute - MINUTES)..=minute).await?);
         let minutes = minutes.split_off(&(minute - MINUTES));
-        let entries = described(&snapshot, held);
+        let entries = described(&snapshot, held, &self.knowledge);
         Ok(View { version: held.version, snapshot, entries, minute, minutes, away: false })
     }
 
@@ -174,13 +177,13 @@ impl View {
 }
 
 /// Describes the records of a snapshot, and takes over what is described already.
-fn described(snapshot: &Snapshot, held: &View) -> Vec<Arc<Entry>> {
+fn described(snapshot: &Snapshot, held: &View, knowledge: &Knowledge) -> Vec<Arc<Entry>> {
     let known: HashMap<_, _> = held.entries.iter().map(|entry| (entry.record.seq, entry)).collect();
     let describe = |record: &Record| match known.get(&record.seq) {
         // In one allocation it is the very same record; a number alone may stand for another request
         // after counting began anew.
         Some(entry) if entry.record.raw.as_ptr() == record.raw.as_ptr() || entry.record == *record => Arc::clone(entry),
-        _ => Arc::new(Entry::new(record.clone(), held.version + 1)),
+        _ => Arc::new(Entry::new(record.clone(), held.version + 1, knowledge)),
     };
     snapshot.ring.newest_first().into_iter().map(describe).collect()
 }

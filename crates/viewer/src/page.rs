@@ -8,17 +8,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use forever200_identify::Protocol;
+use forever200_identify::{Category, Protocol};
 use jiff::Timestamp;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 
-use crate::chart::Chart;
+use crate::chart::{Bar, Chart};
 use crate::detail::Detail;
 use crate::entry::Entry;
 use crate::feed::View;
 use crate::filter::FilterQuery;
+use crate::knowledge::Knowledge;
+use crate::known::known_labels;
 use crate::latest::Latest;
+use crate::locations;
 use crate::row::{Row, groups, span};
 use crate::stats::Stats;
 
@@ -32,6 +35,9 @@ pub const ICON: &str = include_str!("../static/icon.svg");
 /// The templates, ready to render.
 pub struct Pages {
     environment: Environment<'static>,
+    knowledge: Arc<Knowledge>,
+    /// By version of the view: thousands of lines, most of which stay.
+    labels: Latest<u64, Arc<str>>,
     /// By version of the view and second, as ages are in seconds.
     strip: Latest<(u64, i64), Arc<str>>,
     /// The whole list, by the visitor's name for this machine as well.
@@ -53,7 +59,7 @@ impl Pages {
     /// # Panics
     /// A template does not compile, which a test would have found.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(knowledge: Arc<Knowledge>) -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // The names end in .html: that is what turns escaping on.
@@ -64,6 +70,7 @@ impl Pages {
             ("row.html", include_str!("../templates/row.html")),
             ("request.html", include_str!("../templates/request.html")),
             ("export.html", include_str!("../templates/export.html")),
+            ("labels.html", include_str!("../templates/labels.html")),
             ("message.html", include_str!("../templates/message.html")),
             ("macros.html", include_str!("../templates/macros.html")),
         ] {
@@ -73,7 +80,10 @@ impl Pages {
         environment.add_global("script", asset_address("script.js", SCRIPT));
         environment.add_global("icon", asset_address("icon.svg", ICON));
         environment.add_global("protocols", Serde(Protocol::ALL));
-        Self { environment, strip: Latest::new(), home: Latest::new() }
+        environment.add_global("categories", Serde(Category::ALL));
+        let are_known = knowledge.locations.are_known();
+        environment.add_global("attribution", if are_known { locations::ATTRIBUTION } else { "" });
+        Self { environment, knowledge, labels: Latest::new(), strip: Latest::new(), home: Latest::new() }
     }
 
     /// Renders the list. `query` is what the visitor asked for, `entries` what meets it; `host` is the
@@ -113,8 +123,11 @@ impl Pages {
             let stats = Stats::new(view, now);
             let (hour, day) = (Chart::new(&stats.minutes), Chart::new(&stats.quarters));
             let first = stats.first_request_seconds.map(|seconds| span(seconds as i64));
-            let (stats, hour, day, away) = (Serde(&stats), Serde(&hour), Serde(&day), view.away);
-            Ok(self.render("strip.html", context! { stats, hour, day, first, away })?.into())
+            let named = stats.categories.iter().map(|(category, &count)| (category.name(), count));
+            let unnamed = stats.held - stats.categories.values().sum::<usize>();
+            let bar = Bar::new(named.chain((unnamed > 0).then_some(("unknown", unnamed))));
+            let (stats, hour, day, bar, away) = (Serde(&stats), Serde(&hour), Serde(&day), Serde(&bar), view.away);
+            Ok(self.render("strip.html", context! { stats, hour, day, bar, first, away })?.into())
         })
     }
 
@@ -148,6 +161,20 @@ impl Pages {
         self.render("request.html", context! { row, detail, others, newer, older }).map(Some)
     }
 
+    /// Renders what can be recognised, with how often it is in the ring.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub fn labels(&self, view: &View) -> anyhow::Result<Arc<str>> {
+        self.labels.get(view.version, || {
+            let groups = known_labels(self.knowledge.labeller.signatures(), view);
+            let total = self.knowledge.labeller.signatures().len();
+            Ok(self
+                .render("labels.html", context! { groups => Serde(&groups), total, held => view.entries.len() })?
+                .into())
+        })
+    }
+
     /// Renders a page that says one thing: an error, most often.
     ///
     /// # Errors
@@ -162,12 +189,6 @@ impl Pages {
     /// The template fails, which is a bug.
     pub(crate) fn render(&self, template: &str, context: minijinja::Value) -> anyhow::Result<String> {
         Ok(self.environment.get_template(template)?.render(context)?)
-    }
-}
-
-impl Default for Pages {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -4,6 +4,8 @@
 //! writing. What cannot be shown as itself is shown as an escape (`\r`, `\x1b`, `\u{202e}`). Escaping
 //! for HTML is the template's.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 /// A run of text, or of escapes that stand for bytes.
@@ -13,12 +15,31 @@ pub struct Piece {
     pub text: String,
     /// The text is escapes: the page sets it apart from the same characters sent as themselves.
     pub escaped: bool,
+    /// The text is evidence: the page marks it.
+    pub marked: bool,
 }
 
 /// Returns bytes as pieces of text. A line feed is shown as `\n` and then ends the line.
 #[must_use]
 pub fn pieces(bytes: &[u8]) -> Vec<Piece> {
     cut(bytes, true)
+}
+
+/// Returns bytes as pieces of text, with the bytes in these ranges marked.
+#[must_use]
+pub fn marked(bytes: &[u8], ranges: &[Range<usize>]) -> Vec<Piece> {
+    let mut starts: Vec<usize> = ranges.iter().flat_map(|range| [range.start, range.end]).collect();
+    starts.extend([0, bytes.len()]);
+    starts.retain(|&start| start <= bytes.len());
+    starts.sort_unstable();
+    starts.dedup();
+    let between = starts.windows(2).map(|ends| ends[0]..ends[1]);
+    between
+        .flat_map(|part| {
+            let marked = ranges.iter().any(|range| range.contains(&part.start));
+            pieces(&bytes[part]).into_iter().map(move |piece| Piece { marked, ..piece })
+        })
+        .collect()
 }
 
 /// Returns text whose line feeds are ours: they end the line and are not shown.
@@ -31,7 +52,7 @@ fn cut(bytes: &[u8], show_line_feeds: bool) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut push = |text: &str, escaped: bool| match pieces.last_mut() {
         Some(last) if last.escaped == escaped => last.text.push_str(text),
-        _ => pieces.push(Piece { text: text.to_owned(), escaped }),
+        _ => pieces.push(Piece { text: text.to_owned(), escaped, marked: false }),
     };
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
@@ -120,7 +141,7 @@ mod tests {
     #[test]
     fn a_line_feed_is_seen_and_ends_the_line() {
         let pieces = pieces(b"a\r\n\\n");
-        let piece = |text: &str, escaped| Piece { text: text.into(), escaped };
+        let piece = |text: &str, escaped| Piece { text: text.into(), escaped, marked: false };
         assert_eq!(pieces, [piece("a", false), piece(r"\r\n", true), piece("\n\\n", false)]);
     }
 

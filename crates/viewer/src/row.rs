@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use forever200_identify::Protocol;
+use forever200_identify::{Category, Confidence, Label, Protocol};
 use forever200_ring::Via;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -29,6 +29,9 @@ pub struct Row {
     port: String,
     via: &'static str,
     protocol: Protocol,
+    label: Option<RowLabel>,
+    /// ISO 3166-1 alpha-2, and the English name.
+    country: Option<(String, String)>,
     method: Option<String>,
     /// The target, or the summary of what is not HTTP.
     what: String,
@@ -37,6 +40,15 @@ pub struct Row {
     truncated: bool,
     rewritten: bool,
     likeness: String,
+}
+
+/// What the list shows of the first label.
+#[derive(Debug, Serialize)]
+struct RowLabel {
+    category: Category,
+    title: String,
+    cve: Option<String>,
+    guess: bool,
 }
 
 /// Requests that came one after the other and are alike.
@@ -64,6 +76,8 @@ impl Row {
             ip,
             via: entry.via(),
             protocol: entry.protocol,
+            label: entry.labels.first().map(RowLabel::new),
+            country: entry.origin.as_ref().and_then(|origin| origin.country.clone().zip(origin.country_name.clone())),
             method: http.as_ref().map(|http| printable::line(http.method, MAX_METHOD_CHARS)),
             what: what.unwrap_or_else(|| entry.summary.clone()),
             bytes: record.bytes,
@@ -71,6 +85,18 @@ impl Row {
             truncated: record.truncated,
             rewritten: record.via == Via::Http,
             likeness: format!("{:x}", entry.likeness),
+        }
+    }
+}
+
+impl RowLabel {
+    fn new(label: &Label) -> Self {
+        let signature = &label.signature;
+        Self {
+            category: signature.category,
+            title: signature.title.clone(),
+            cve: signature.cve.first().cloned(),
+            guess: signature.confidence == Confidence::Guess,
         }
     }
 }
@@ -106,7 +132,7 @@ pub fn span(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::tests::record;
+    use crate::entry::tests::{entry as described, record};
 
     #[test]
     fn an_age_has_one_unit() {
@@ -130,7 +156,7 @@ mod tests {
     fn neighbours_that_are_alike_fold() {
         let entry = |raw: &[u8], ip: u8| {
             let record = forever200_ring::Record { src_ip: [203, 0, 113, ip].into(), ..record(raw) };
-            Entry::new(record, 1)
+            described(record)
         };
         let entries = [entry(b"GET /a1\r\n", 1), entry(b"GET /a2\r\n", 2), entry(b"x", 1), entry(b"GET /a1\r\n", 1)];
         let groups = groups(&entries.each_ref(), Timestamp::now());

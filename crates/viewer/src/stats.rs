@@ -3,10 +3,10 @@
 //! In: a view. Out: [`Stats`], as JSON has them. What they say of sources and protocols, they say of
 //! the requests in the ring.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use forever200_identify::Protocol;
+use forever200_identify::{Category, Protocol};
 use forever200_ring::SLOTS;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -43,6 +43,8 @@ pub struct Stats {
     pub sources: usize,
     /// Number of requests in the ring that are not HTTP.
     pub not_http: usize,
+    /// Number of requests in the ring by category, of those that have one.
+    pub categories: BTreeMap<Category, usize>,
     /// There are requests in the ring, and none is from an address of the internet.
     pub private_only: bool,
     /// Number of slots that hold something else than a request of forever200.
@@ -68,10 +70,19 @@ impl Stats {
             held: view.entries.len(),
             sources: sources.len(),
             not_http: view.entries.iter().filter(|entry| entry.protocol != Protocol::Http).count(),
+            categories: categories(view),
             private_only: !view.entries.is_empty() && sources.iter().all(|&ip| is_private(ip)),
             unreadable: snapshot.unreadable,
         }
     }
+}
+
+fn categories(view: &View) -> BTreeMap<Category, usize> {
+    let mut counts = BTreeMap::new();
+    for category in view.entries.iter().filter_map(|entry| entry.category()) {
+        *counts.entry(category).or_default() += 1;
+    }
+    counts
 }
 
 /// Exact where the ring goes back a minute; else by the counts of this minute and the one before, as
@@ -108,19 +119,17 @@ fn is_private(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use forever200_ring::{Record, Snapshot};
 
     use super::*;
-    use crate::entry::Entry;
-    use crate::entry::tests::record;
+    use crate::entry::tests::{entry as described, record};
 
     const NOW: i64 = 1_800_000_030;
 
     fn view(ips: &[[u8; 4]], minutes: &[(i64, u64)]) -> View {
-        let entry = |&ip: &[u8; 4]| Arc::new(Entry::new(Record { src_ip: ip.into(), ..record(b"x") }, 1));
+        let entry = |&ip: &[u8; 4]| Arc::new(described(Record { src_ip: ip.into(), ..record(b"x") }));
         View {
             version: 1,
             snapshot: Snapshot::default(),
@@ -150,7 +159,7 @@ mod tests {
     fn a_full_ring_of_one_minute_is_counted_by_the_minutes() {
         let now = Timestamp::from_second(NOW).unwrap();
         let mut busy = view(&[], &[(0, 100), (1, 300)]);
-        let entry = |_| Arc::new(Entry::new(Record { timestamp: now, ..record(b"x") }, 1));
+        let entry = |_| Arc::new(described(Record { timestamp: now, ..record(b"x") }));
         busy.entries = (0..SLOTS).map(entry).collect();
         assert_eq!(stats(&busy).last_minute, 100 + 300 / 2);
         busy.entries.pop();

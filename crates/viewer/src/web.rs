@@ -23,8 +23,9 @@ use tracing::{info, warn};
 use crate::failure::Failure;
 use crate::feed::Feed;
 use crate::handlers::{
-    api_list, api_request, asset, download, event_stream, export_as, health, home, request, stats, text,
+    api_list, api_request, asset, download, event_stream, export_as, health, home, labels, request, stats, text,
 };
+use crate::knowledge::Knowledge;
 use crate::page::{self, Pages};
 
 /// On every response: nothing from elsewhere, nothing inline, no framing.
@@ -51,9 +52,17 @@ pub(crate) struct Viewer {
 ///
 /// # Errors
 /// The listener fails for good.
-pub async fn run(listener: TcpListener, store: Store, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub async fn run(
+    listener: TcpListener,
+    store: Store,
+    knowledge: Knowledge,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(());
-    let viewer = Arc::new(Viewer { feed: Feed::new(store), pages: Arc::default(), stopping: stopping.clone() });
+    let knowledge = Arc::new(knowledge);
+    let feed = Feed::new(store, Arc::clone(&knowledge));
+    let pages = Arc::new(Pages::new(knowledge));
+    let viewer = Arc::new(Viewer { feed, pages, stopping: stopping.clone() });
     let app = routes(Arc::clone(&viewer));
     let serving = axum::serve(listener, app).with_graceful_shutdown(stopped(stopping)).into_future();
     tokio::pin!(serving);
@@ -79,6 +88,7 @@ fn routes(viewer: Arc<Viewer>) -> Router {
     Router::new()
         .route("/home", get(home))
         .route("/home/", get(home))
+        .route("/home/labels", get(labels))
         .route("/home/requests/{seq}", get(request))
         .route("/home/requests/{seq}/{format}", get(download))
         .route("/home/api/requests", get(api_list))

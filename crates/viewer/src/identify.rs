@@ -1,0 +1,127 @@
+//! `forever200-viewer identify`: what raw requests are, without a server.
+//!
+//! In: files of raw bytes, or lines of JSON with `b64`. Out: text for people, or a line of JSON each.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use forever200_identify::{Category, Indicator, Labeller};
+use serde::{Deserialize, Serialize};
+
+use crate::{api, entry, printable};
+
+/// Longest line of text output, in characters.
+const MAX_CHARS: usize = 120;
+
+/// What to identify, and how to print it.
+#[derive(Debug, clap::Args)]
+pub struct Identify {
+    /// Files, each the raw bytes of one request; standard input where there are none
+    files: Vec<PathBuf>,
+    /// Print a line of JSON for each request
+    #[arg(long)]
+    json: bool,
+    /// Read lines of JSON with the fields id and b64, print a line of JSON for each
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "json"])]
+    corpus: Option<PathBuf>,
+    /// Only read the signatures, and try each on its own examples
+    #[arg(long, conflicts_with_all = ["files", "json", "corpus"])]
+    check: bool,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    id: String,
+    b64: String,
+}
+
+#[derive(Serialize)]
+struct Identified<'a> {
+    id: &'a str,
+    protocol: &'static str,
+    labels: Vec<Found<'a>>,
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    id: &'a str,
+    category: Category,
+    cve: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    file: &'a str,
+    protocol: &'static str,
+    summary: String,
+    labels: Vec<api::Label<'a>>,
+    indicators: &'a [Indicator],
+}
+
+/// Identifies and prints.
+///
+/// # Errors
+/// A file cannot be read, a line is not JSON, or the output is closed.
+pub fn run(labeller: &Labeller, args: &Identify) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.check {
+        labeller.check_examples()?;
+        writeln!(out, "{} signatures", labeller.signatures().len())?;
+    } else if let Some(corpus) = &args.corpus {
+        let file = fs::File::open(corpus).with_context(|| format!("cannot read {}", corpus.display()))?;
+        for (number, line) in BufReader::new(file).lines().enumerate() {
+            identify_line(labeller, &line?, &mut out).with_context(|| format!("line {}", number + 1))?;
+        }
+    } else if args.files.is_empty() {
+        let mut raw = Vec::new();
+        io::stdin().lock().read_to_end(&mut raw)?;
+        print(labeller, Path::new("-"), &raw, args.json, &mut out)?;
+    } else {
+        for path in &args.files {
+            let raw = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            print(labeller, path, &raw, args.json, &mut out)?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn identify_line(labeller: &Labeller, line: &str, out: &mut impl Write) -> anyhow::Result<()> {
+    let item: Item = serde_json::from_str(line)?;
+    let raw = BASE64_STANDARD.decode(&item.b64).context("b64")?;
+    let description = labeller.describe(&raw, None);
+    let found = description.labels.iter().map(|label| &label.signature);
+    let labels = found.map(|it| Found { id: &it.id, category: it.category, cve: &it.cve }).collect();
+    let identified = Identified { id: &item.id, protocol: description.protocol.name(), labels };
+    Ok(writeln!(out, "{}", api::to_string(&identified))?)
+}
+
+fn print(labeller: &Labeller, path: &Path, raw: &[u8], json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let description = labeller.describe(raw, None);
+    let name = printable::line(path.as_os_str().as_encoded_bytes(), MAX_CHARS);
+    let summary = entry::summary(raw);
+    if json {
+        let labels = description.labels.iter().map(api::Label::new).collect();
+        let indicators = &description.indicators;
+        let line = Line { file: &name, protocol: description.protocol.name(), summary, labels, indicators };
+        return Ok(writeln!(out, "{}", api::to_string(&line))?);
+    }
+    writeln!(out, "{name}: {}: {summary}", description.protocol.name())?;
+    for label in &description.labels {
+        let signature = &label.signature;
+        let cve = signature.cve.iter().map(|cve| format!(", {cve}")).collect::<String>();
+        writeln!(out, "  {}: {}{cve} ({})", signature.category.name(), signature.title, signature.confidence.name())?;
+        writeln!(out, "    {}", signature.explanation)?;
+        for range in &label.evidence {
+            let bytes = raw.get(range.clone()).unwrap_or_default();
+            writeln!(out, "    bytes {} to {}: {}", range.start, range.end, printable::line(bytes, MAX_CHARS))?;
+        }
+    }
+    for indicator in &description.indicators {
+        writeln!(out, "  fetches or calls {}", indicator.address)?;
+    }
+    Ok(())
+}
