@@ -33,7 +33,7 @@ install: ## Install haproxy, memcached, supervisor and the IP data where they ar
 
 .PHONY: install-tools
 install-tools: install
-	$(call install-missing,curl:curl nc:netcat-openbsd tshark:tshark)
+	$(call install-missing,curl:curl gobuster:gobuster nc:netcat-openbsd nmap:nmap sqlmap:sqlmap tshark:tshark)
 
 .PHONY: install-browser
 install-browser: install-tools $(BROWSER)/node_modules

@@ -7,9 +7,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use memchr::memmem::Finder;
+use memchr::memmem;
 use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::hir::literal::Extractor;
+use regex_syntax::hir::{Hir, HirKind};
 use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, IntoDeserializer, SeqAccess, Visitor};
@@ -20,6 +20,8 @@ use crate::text::Text;
 
 /// Shortest literal worth looking for before anything else; shorter ones are everywhere.
 const MIN_ANCHOR_BYTES: usize = 3;
+/// Most literals that stand for one regular expression; all are looked for in every request.
+const MAX_ANCHORS: usize = 64;
 /// What one regular expression may take when compiled: a person's mistake, not a stranger's.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 
@@ -30,14 +32,14 @@ pub(crate) type Evidence = Vec<Range<usize>>;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Condition {
-    method: Option<Test>,
-    path: Option<Test>,
-    query: Option<Test>,
-    target: Option<Test>,
+    method: Option<Box<Test>>,
+    path: Option<Box<Test>>,
+    query: Option<Box<Test>>,
+    target: Option<Box<Test>>,
     parameter: BTreeMap<Lowercase, Test>,
     header: BTreeMap<Lowercase, Test>,
-    body: Option<Test>,
-    request: Option<Test>,
+    body: Option<Box<Test>>,
+    request: Option<Box<Test>>,
     protocol: Vec<Protocol>,
     asn: Vec<u32>,
     asn_not: Vec<u32>,
@@ -47,7 +49,7 @@ pub(crate) struct Condition {
     none: Vec<Self>,
     /// What the user agent is like, in its case.
     #[serde(skip)]
-    agent: Option<Pattern>,
+    agent: Option<Box<Pattern>>,
 }
 
 /// What a part of a request must be like; each field that is there must hold, in the same form of it.
@@ -61,9 +63,9 @@ struct Test {
     #[serde(deserialize_with = "one_or_many")]
     ends_with: Vec<Lowercase>,
     #[serde(deserialize_with = "one_or_many")]
-    contains: Vec<Literal>,
+    contains: Vec<Lowercase>,
     #[serde(deserialize_with = "one_or_many")]
-    contains_all: Vec<Literal>,
+    contains_all: Vec<Lowercase>,
     #[serde(deserialize_with = "one_or_many")]
     regex: Vec<Pattern>,
     exists: bool,
@@ -72,7 +74,7 @@ struct Test {
 impl Condition {
     /// A condition on the user agent alone, in which case matters.
     pub(crate) fn user_agent(pattern: String) -> Self {
-        Self { agent: Some(Pattern { any_case: false, ..pattern.into() }), ..Self::default() }
+        Self { agent: Some(Box::new(Pattern { any_case: false, ..pattern.into() })), ..Self::default() }
     }
 
     /// Returns the bytes that meet the condition, in no order; `None` when it is not met.
@@ -150,7 +152,7 @@ impl Condition {
 
     fn tests(&self) -> impl Iterator<Item = &Test> {
         let parts = [&self.method, &self.path, &self.query, &self.target, &self.body, &self.request];
-        parts.into_iter().flatten().chain(self.parameter.values()).chain(self.header.values())
+        parts.into_iter().flatten().map(AsRef::as_ref).chain(self.parameter.values()).chain(self.header.values())
     }
 
     /// Returns literals of which at least one is in every request that meets the condition; `None` when
@@ -161,10 +163,10 @@ impl Condition {
         self.tests()
             .flat_map(Test::anchors)
             .chain(names)
-            .chain(self.agent.as_ref().and_then(Pattern::anchors))
+            .chain(self.agent.as_ref().and_then(|pattern| pattern.anchors()))
             .chain(any.map(|groups| groups.concat()))
-            .max_by_key(|literals| literals.iter().map(String::len).min())
-            .filter(|literals| literals.iter().all(|literal| literal.len() >= MIN_ANCHOR_BYTES))
+            .max_by_key(shortest)
+            .filter(|literals| shortest(literals) >= MIN_ANCHOR_BYTES)
     }
 
     /// Compiles all expressions now, which is otherwise done when one is first needed.
@@ -206,11 +208,9 @@ impl Test {
     }
 
     fn anchors(&self) -> Vec<Vec<String>> {
-        let texts = |words: &[Lowercase]| words.iter().map(|word| word.0.clone()).collect::<Vec<_>>();
-        let literals = |words: &[Literal]| words.iter().map(|word| word.text.clone()).collect::<Vec<_>>();
-        let mut sets = vec![texts(&self.equals), texts(&self.starts_with), texts(&self.ends_with)];
-        sets.push(literals(&self.contains));
-        sets.extend(self.contains_all.iter().map(|word| vec![word.text.clone()]));
+        let texts = |words: &Vec<Lowercase>| words.iter().map(|word| word.0.clone()).collect::<Vec<_>>();
+        let mut sets: Vec<_> = [&self.equals, &self.starts_with, &self.ends_with, &self.contains].map(texts).into();
+        sets.extend(self.contains_all.iter().map(|word| vec![word.0.clone()]));
         sets.extend(self.regex.iter().map(Pattern::anchors).collect::<Option<Vec<_>>>().map(|all| all.concat()));
         sets.retain(|set| !set.is_empty());
         sets
@@ -222,30 +222,15 @@ impl Test {
 #[serde(from = "String")]
 struct Lowercase(String);
 
+impl Lowercase {
+    fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        memmem::find(bytes, self.0.as_bytes()).map(|start| start..start + self.0.len())
+    }
+}
+
 impl From<String> for Lowercase {
     fn from(text: String) -> Self {
         Self(text.to_ascii_lowercase())
-    }
-}
-
-/// Text to be found.
-#[derive(Debug, Deserialize)]
-#[serde(from = "String")]
-struct Literal {
-    text: String,
-    finder: Finder<'static>,
-}
-
-impl Literal {
-    fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
-        self.finder.find(bytes).map(|start| start..start + self.text.len())
-    }
-}
-
-impl From<String> for Literal {
-    fn from(text: String) -> Self {
-        let text = text.to_ascii_lowercase();
-        Self { finder: Finder::new(&text).into_owned(), text }
     }
 }
 
@@ -275,15 +260,27 @@ impl Pattern {
         built.build().map_err(|error| error.to_string())
     }
 
-    /// The literals with which its matches begin, if they are few.
+    /// Literals of which at least one is in every match; `None` when there are none, or too many.
     fn anchors(&self) -> Option<Vec<String>> {
         let parser = regex_syntax::ParserBuilder::new().utf8(false).unicode(false).build().parse(&self.source);
-        let prefixes = Extractor::new().extract(&parser.ok()?);
-        let text = |literal: &regex_syntax::hir::literal::Literal| {
-            String::from_utf8(literal.as_bytes().to_ascii_lowercase()).ok()
-        };
-        prefixes.literals()?.iter().map(text).collect()
+        required(&parser.ok()?)
     }
+}
+
+fn required(hir: &Hir) -> Option<Vec<String>> {
+    let literals = match hir.kind() {
+        HirKind::Literal(literal) => vec![String::from_utf8(literal.0.to_ascii_lowercase()).ok()?],
+        HirKind::Capture(capture) => required(&capture.sub)?,
+        HirKind::Repetition(repetition) if repetition.min > 0 => required(&repetition.sub)?,
+        HirKind::Concat(parts) => parts.iter().filter_map(required).max_by_key(shortest)?,
+        HirKind::Alternation(parts) => parts.iter().map(required).collect::<Option<Vec<_>>>()?.concat(),
+        _ => return None,
+    };
+    Some(literals).filter(|literals| literals.len() <= MAX_ANCHORS)
+}
+
+fn shortest(literals: &Vec<String>) -> usize {
+    literals.iter().map(String::len).min().unwrap_or_default()
 }
 
 impl From<String> for Pattern {

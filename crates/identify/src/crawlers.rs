@@ -3,6 +3,8 @@
 //! In: `crawler-user-agents.json` (MIT, <https://github.com/monperrus/crawler-user-agents>), unchanged.
 //! Out: a [`Signature`] for each of its patterns.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
 use crate::condition::Condition;
@@ -25,7 +27,14 @@ struct Crawler {
 pub(crate) fn signatures() -> Vec<Signature> {
     // A test reads the same text.
     let crawlers: Vec<Crawler> = serde_json::from_str(DATA).unwrap_or_default();
-    crawlers.into_iter().map(Crawler::signature).collect()
+    let mut ids = HashMap::new();
+    let number = |signature: Signature| {
+        let count: &mut usize = ids.entry(signature.id.clone()).or_default();
+        *count += 1;
+        let id = if *count > 1 { format!("{}-{count}", signature.id) } else { signature.id.clone() };
+        Signature { id, ..signature }
+    };
+    crawlers.into_iter().map(Crawler::signature).map(number).collect()
 }
 
 impl Crawler {
@@ -38,7 +47,7 @@ impl Crawler {
             explanation = format!("{name}. {kind} The user agent says so; anybody can write that.");
         }
         // Some have no instance on record.
-        let agent = self.instances.into_iter().next().unwrap_or_else(|| self.pattern.replace('\\', ""));
+        let agent = self.instances.into_iter().next().unwrap_or_else(|| self.pattern.replace('\\', "") + "x");
         Signature {
             id: format!("agent-{}", slug(&self.pattern)),
             title: name,

@@ -51,29 +51,25 @@ pub struct Label {
 
 impl Labeller {
     /// Takes the built-in signatures.
-    ///
-    /// # Errors
-    /// Never, as a test shows.
-    pub fn built_in() -> Result<Self, SignatureError> {
-        Self::with(None)
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self::new(built_in())
     }
 
-    /// Takes the built-in signatures and those of a file, or the file's alone, as it says.
+    /// Takes the signatures of a file beside the built-in ones or in their place, as it says.
     ///
     /// # Errors
-    /// The file is not as it should be, or one of its signatures does not apply to its own example.
-    pub fn with(file: Option<&str>) -> Result<Self, SignatureError> {
-        let own = file.map(Signatures::parse).transpose()?;
-        let mut list = match &own {
-            Some(own) if own.replace => Vec::new(),
-            _ => Signatures::trusted(BUILT_IN)?.list.into_iter().chain(crawlers::signatures()).collect(),
-        };
-        if let Some(own) = own {
-            let ids: HashSet<&String> = own.list.iter().map(|signature| &signature.id).collect();
-            list.retain(|signature: &Signature| !ids.contains(&signature.id));
-            list.splice(0..0, own.list);
+    /// The file is not as it should be, or one of its signatures does not apply to an example of its own.
+    pub fn with(file: &str) -> Result<Self, SignatureError> {
+        let own = Signatures::parse(file)?;
+        let ids: HashSet<String> = own.list.iter().map(|signature| signature.id.clone()).collect();
+        let mut list = own.list;
+        if !own.replace {
+            list.extend(built_in().into_iter().filter(|signature| !ids.contains(&signature.id)));
         }
-        Ok(Self::new(list))
+        let labeller = Self::new(list);
+        labeller.check_examples()?;
+        Ok(labeller)
     }
 
     fn new(list: Vec<Signature>) -> Self {
@@ -82,7 +78,9 @@ impl Labeller {
         for (index, signature) in list.iter().enumerate() {
             match signature.condition.anchors() {
                 Some(literals) => {
-                    literals.into_iter().for_each(|literal| by_literal.entry(literal).or_default().push(index))
+                    for literal in literals {
+                        by_literal.entry(literal).or_default().push(index);
+                    }
                 }
                 None => always.push(index),
             }
@@ -103,11 +101,8 @@ impl Labeller {
         &self.signatures
     }
 
-    /// Tries each signature on its own examples.
-    ///
-    /// # Errors
-    /// One of them does not apply to an example of its own.
-    pub fn check_examples(&self) -> Result<(), SignatureError> {
+    /// Tries each signature on its examples.
+    fn check_examples(&self) -> Result<(), SignatureError> {
         for signature in &self.signatures {
             let is_missed = |example: &&String| {
                 let labels = self.describe(&Signature::example_bytes(example), None).labels;
@@ -171,6 +166,10 @@ impl Label {
     }
 }
 
+fn built_in() -> Vec<Signature> {
+    Signatures::trusted(BUILT_IN).into_iter().chain(crawlers::signatures()).collect()
+}
+
 /// Joins ranges that touch, in order.
 fn apart(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges.retain(|range| !range.is_empty());
@@ -183,4 +182,157 @@ fn apart(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
         }
     }
     apart
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Category;
+
+    /// Words that only specialists know; the explanations do without.
+    const JARGON: [&str; 14] = [
+        "rce",
+        "lfi",
+        "rfi",
+        "ssrf",
+        "xxe",
+        "ssti",
+        "poc",
+        "ioc",
+        "deserialization",
+        "unauthenticated",
+        "pre-auth",
+        "preauth",
+        "unauth",
+        "payloads",
+    ];
+
+    const OWN: &str = r#"
+        [[signature]]
+        id = "own"
+        title = "Ours"
+        category = "recon"
+        explanation = "What we look for ourselves, and nobody else in the world does."
+        match.path.equals = "/own"
+        examples = ["GET /own HTTP/1.1"]
+    "#;
+
+    fn ids(labeller: &Labeller, raw: &[u8]) -> Vec<String> {
+        labeller.describe(raw, None).labels.iter().map(|label| label.signature.id.clone()).collect()
+    }
+
+    #[test]
+    fn every_built_in_signature_is_as_it_should_be() {
+        let signatures = Signatures::parse(BUILT_IN).unwrap_or_else(|error| panic!("signatures.toml, {error}"));
+        assert!(signatures.list.len() >= 400, "{}", signatures.list.len());
+        for signature in &signatures.list {
+            let (id, explanation) = (&signature.id, signature.explanation.to_lowercase());
+            assert!(!signature.examples.is_empty(), "{id}: no example");
+            assert!(explanation.ends_with(['.', '!', '?']), "{id}: {explanation}");
+            let jargon = explanation.split(|char: char| !char.is_alphanumeric() && char != '-');
+            let jargon: Vec<_> = jargon.filter(|word| JARGON.contains(word)).collect();
+            assert!(jargon.is_empty(), "{id}: {jargon:?}");
+        }
+    }
+
+    #[test]
+    fn every_signature_applies_to_its_examples() {
+        let signatures = Signatures::parse(BUILT_IN).unwrap().list;
+        // What the program takes without looking is what a careful look finds.
+        assert_eq!(Signatures::trusted(BUILT_IN).len(), signatures.len());
+        let labeller = Labeller::new(signatures.into_iter().chain(crawlers::signatures()).collect());
+        labeller.check_examples().unwrap();
+        let mut ids = HashSet::new();
+        let twice = labeller.signatures().iter().map(|it| &it.id).filter(|id| !ids.insert(*id)).collect::<Vec<_>>();
+        assert!(twice.is_empty(), "{twice:?}");
+    }
+
+    #[test]
+    fn a_file_extends_or_replaces() {
+        let extended = Labeller::with(OWN).unwrap();
+        assert!(extended.signatures().len() > 400);
+        assert_eq!(ids(&extended, b"GET /own HTTP/1.1\r\nUser-Agent: zgrab/0.x\r\n\r\n")[0], "own");
+        let replaced = Labeller::with(&format!("replace = true\n{OWN}")).unwrap();
+        assert_eq!(replaced.signatures().len(), 1);
+        // One of its own with the id of a built-in one stands in its place.
+        let id = &Signatures::trusted(BUILT_IN)[0].id.clone();
+        let same = Labeller::with(&OWN.replace("\"own\"", &format!("\"{id}\""))).unwrap();
+        assert_eq!(same.signatures().iter().filter(|signature| signature.id == *id).count(), 1);
+        assert_eq!(same.signatures()[0].title, "Ours");
+    }
+
+    #[test]
+    fn a_broken_file_is_refused_with_line_and_reason() {
+        for (broken, line, reason) in [
+            (OWN.replace("\"own\"", "\"Own!\""), 2, "Own!: id: "),
+            (OWN.replace("category = \"recon\"", "category = \"evil\""), 5, "unknown variant `evil`"),
+            (OWN.replace("match.path.equals", "match.path.equal"), 7, "unknown field `equal`"),
+            (OWN.replace("match.path.equals = \"/own\"", "match.path.regex = \"(\""), 2, "own: regex parse error"),
+            (OWN.replace("match.path.equals = \"/own\"", "match = {}"), 2, "own: match: "),
+            (
+                OWN.replace("What we look for ourselves, and nobody else in the world does.", "x"),
+                2,
+                "own: explanation: ",
+            ),
+            (OWN.replace("examples", "cve = [\"CVE-21-1\"]\nexamples"), 2, "own: cve: CVE-21-1"),
+            (OWN.replace("examples", "references = [\"http://x\"]\nexamples"), 2, "own: references: http://x"),
+            (format!("{OWN}{OWN}"), 10, "own: another signature has this id"),
+            (OWN.replace("GET /own", "GET /other"), 2, "own: it does not apply to its example"),
+            ("[[signature]".to_owned(), 1, ""),
+        ] {
+            let Err(error) = Labeller::with(&broken) else { panic!("taken: {broken}") };
+            assert!(error.line == line && error.reason.starts_with(reason), "{error} for {broken}");
+        }
+    }
+
+    #[test]
+    fn the_most_specific_comes_first() {
+        let labeller = Labeller::built_in();
+        let raw = b"GET /cgi-bin/luci/;stok=/locale?form=country&operation=write&country=$(id) HTTP/1.1\r\nUser-Agent: Go-http-client/1.1\r\n\r\n";
+        let labels = labeller.describe(raw, None).labels;
+        let first = &labels[0].signature;
+        assert_eq!((first.category, &*first.cve), (Category::Exploit, &["CVE-2023-1389".to_owned()][..]));
+        assert_eq!(labels.last().unwrap().signature.category, Category::Ordinary);
+        let evidence: Vec<_> = labels[0].evidence.iter().map(|range| &raw[range.clone()]).collect();
+        assert!(evidence.iter().any(|bytes| bytes.starts_with(b"/cgi-bin/luci/;stok=/locale")), "{evidence:?}");
+    }
+
+    #[test]
+    fn the_network_tells_who_lies() {
+        let labeller = Labeller::built_in();
+        let raw = b"GET / HTTP/1.1\r\nUser-Agent: Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)\r\n\r\n";
+        let ids_from = |asn| {
+            let origin = Origin { asn: Some(asn), ..Origin::default() };
+            let labels = labeller.describe(raw, Some(&origin)).labels;
+            labels.iter().map(|label| label.signature.id.clone()).collect::<Vec<_>>()
+        };
+        assert!(ids_from(64496).contains(&"googlebot-false-claim".to_owned()));
+        assert!(!ids_from(15169).contains(&"googlebot-false-claim".to_owned()));
+        assert!(ids_from(398_324).iter().any(|id| id.contains("censys")));
+        assert!(!ids(&labeller, raw).contains(&"googlebot-false-claim".to_owned()));
+    }
+
+    #[test]
+    fn no_bytes_panic_and_evidence_lies_within_them() {
+        let labeller = Labeller::built_in();
+        let mut random = 1_u64;
+        let mut next = |below: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) as usize % below
+        };
+        let signatures = Signatures::parse(BUILT_IN).unwrap().list;
+        let examples = signatures.iter().flat_map(|signature| &signature.examples);
+        for example in examples.map(|example| Signature::example_bytes(example)) {
+            for _ in 0..4 {
+                let mut raw = example[..next(example.len() + 1)].to_vec();
+                for _ in 0..next(4) {
+                    let at = next(raw.len() + 1);
+                    raw.splice(at..at, *b"\xff%2\0".get(next(4)..).and_then(<[u8]>::first_chunk::<1>).unwrap_or(b"$"));
+                }
+                for label in labeller.describe(&raw, None).labels {
+                    assert!(label.evidence.iter().all(|range| range.start < range.end && range.end <= raw.len()));
+                }
+            }
+        }
+    }
 }

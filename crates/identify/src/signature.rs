@@ -139,7 +139,7 @@ pub struct Signature {
     pub examples: Vec<String>,
     #[serde(rename = "match")]
     pub(crate) condition: Condition,
-    /// Where it is in its file, from 1; 0 for those from other data.
+    /// Where it is in its file, from 1; 0 for the built-in ones.
     #[serde(skip)]
     pub line: usize,
 }
@@ -186,23 +186,6 @@ impl Signatures {
     /// # Errors
     /// The text is not TOML, a field is missing, unknown or not as it should be, or an id is there twice.
     pub fn parse(text: &str) -> Result<Self, SignatureError> {
-        let signatures = Self::trusted(text)?;
-        let mut ids = HashSet::new();
-        for signature in &signatures.list {
-            let checked = match signature.check() {
-                Ok(()) if !ids.insert(&signature.id) => Err("another signature has this id".to_owned()),
-                checked => checked,
-            };
-            checked.map_err(|reason| signature.error(&reason))?;
-        }
-        Ok(signatures)
-    }
-
-    /// Reads signatures that a test has checked.
-    ///
-    /// # Errors
-    /// The text is not a file of signatures.
-    pub(crate) fn trusted(text: &str) -> Result<Self, SignatureError> {
         let line = |at: usize| text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
         let file: File = toml::from_str(text).map_err(|error| SignatureError {
             line: line(error.span().map_or(0, |span| span.start)),
@@ -212,7 +195,23 @@ impl Signatures {
             let line = line(signature.span().start);
             Signature { line, ..signature.into_inner() }
         };
-        Ok(Self { list: file.signature.into_iter().map(place).collect(), replace: file.replace })
+        let list: Vec<_> = file.signature.into_iter().map(place).collect();
+        let mut ids = HashSet::new();
+        for signature in &list {
+            let checked = match signature.check() {
+                Ok(()) if !ids.insert(&signature.id) => Err("another signature has this id".to_owned()),
+                checked => checked,
+            };
+            checked.map_err(|reason| signature.error(&reason))?;
+        }
+        Ok(Self { list, replace: file.replace })
+    }
+
+    /// Reads signatures that a test has checked, without their examples. One at a time: all at once
+    /// takes tens of megabytes, which stay.
+    pub(crate) fn trusted(text: &str) -> Vec<Signature> {
+        let read = |one: &str| toml::from_str(one).map(|it| Signature { examples: Vec::new(), ..it });
+        text.split("\n[[signature]]\n").skip(1).filter_map(|one| read(one).ok()).collect()
     }
 }
 

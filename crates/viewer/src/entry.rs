@@ -173,10 +173,8 @@ pub(crate) mod tests {
 
     /// A record, described with the built-in signatures, from nobody knows where.
     pub(crate) fn entry(record: Record) -> Entry {
-        static KNOWLEDGE: LazyLock<Knowledge> = LazyLock::new(|| Knowledge {
-            labeller: Labeller::built_in().unwrap().into(),
-            locations: Locations::default(),
-        });
+        static KNOWLEDGE: LazyLock<Knowledge> =
+            LazyLock::new(|| Knowledge { labeller: Labeller::built_in().into(), locations: Locations::default() });
         Entry::new(record, 1, &KNOWLEDGE)
     }
 

@@ -60,7 +60,7 @@ fn main() -> anyhow::Result<ExitCode> {
                 ExitCode::FAILURE
             }
         }),
-        Some(Command::Identify(what)) => identify::run(&*known(args.signatures)?, &what).map(|()| ExitCode::SUCCESS),
+        Some(Command::Identify(what)) => identify::run(&known(args.signatures), &what).map(|()| ExitCode::SUCCESS),
         None => serve(args).map(|()| ExitCode::SUCCESS),
     }
 }
@@ -71,18 +71,16 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     raise_file_limit();
     let shutdown = shutdown_signal()?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
-    let (labeller, locations) = (known(args.signatures)?, Locations::open(&args.locations));
+    let (labeller, locations) = (known(args.signatures), Locations::open(&args.locations));
     run(listener, Store::new(args.memcached), Knowledge { labeller, locations }, shutdown).await
 }
 
 /// Reads a file of signatures, which is refused like any bad value: with the line and the reason.
 fn labeller(path: &str) -> Result<Arc<Labeller>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let labeller = Labeller::with(Some(&text)).map_err(|error| error.to_string())?;
-    labeller.check_examples().map_err(|error| error.to_string())?;
-    Ok(Arc::new(labeller))
+    Labeller::with(&text).map(Arc::new).map_err(|error| error.to_string())
 }
 
-fn known(given: Option<Arc<Labeller>>) -> anyhow::Result<Arc<Labeller>> {
-    given.map_or_else(|| Ok(Arc::new(Labeller::built_in()?)), Ok)
+fn known(given: Option<Arc<Labeller>>) -> Arc<Labeller> {
+    given.unwrap_or_else(|| Arc::new(Labeller::built_in()))
 }
