@@ -165,7 +165,7 @@ impl Condition {
             .chain(names)
             .chain(self.agent.as_ref().and_then(|pattern| pattern.anchors()))
             .chain(any.map(|groups| groups.concat()))
-            .max_by_key(shortest)
+            .max_by_key(|literals| shortest(literals))
             .filter(|literals| shortest(literals) >= MIN_ANCHOR_BYTES)
     }
 
@@ -272,14 +272,14 @@ fn required(hir: &Hir) -> Option<Vec<String>> {
         HirKind::Literal(literal) => vec![String::from_utf8(literal.0.to_ascii_lowercase()).ok()?],
         HirKind::Capture(capture) => required(&capture.sub)?,
         HirKind::Repetition(repetition) if repetition.min > 0 => required(&repetition.sub)?,
-        HirKind::Concat(parts) => parts.iter().filter_map(required).max_by_key(shortest)?,
+        HirKind::Concat(parts) => parts.iter().filter_map(required).max_by_key(|literals| shortest(literals))?,
         HirKind::Alternation(parts) => parts.iter().map(required).collect::<Option<Vec<_>>>()?.concat(),
         _ => return None,
     };
     Some(literals).filter(|literals| literals.len() <= MAX_ANCHORS)
 }
 
-fn shortest(literals: &Vec<String>) -> usize {
+fn shortest(literals: &[String]) -> usize {
     literals.iter().map(String::len).min().unwrap_or_default()
 }
 

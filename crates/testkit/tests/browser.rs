@@ -161,6 +161,8 @@ async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
         "/home",
         "/home?q=no+such&body=on",
         "/home?method=GET&path=%2F",
+        "/home?category=exploit&as=AS64496",
+        "/home/labels",
         "/home/requests/9999",
         "/home?source=x",
         "/home/export.html",
@@ -213,9 +215,33 @@ async fn every_page_suits_everyone() -> anyhow::Result<()> {
             let [width, room] = ["document.documentElement.scrollWidth", "innerWidth"].map(|it| format!("return {it}"));
             let (width, room) = (browser.run(&width).await?, browser.run(&room).await?);
             assert!(width.as_u64() <= room.as_u64(), "{page}, {visitor:?}: {width} pixels wide");
+            // Nothing leads elsewhere but to the records of weaknesses, and they are not told from where.
+            let strangers = "return [...document.querySelectorAll('[href], [src], [action]')].filter((it) => {
+                const address = new URL(it.href || it.src || it.action);
+                return address.origin !== location.origin
+                    && !(address.href.startsWith('https://www.cve.org/CVERecord?id=CVE-') && it.rel === 'noreferrer');
+            }).map((it) => it.outerHTML)";
+            assert_eq!(browser.run(strangers).await?, Value::Array(vec![]), "{page}");
             browser.run(&axe).await?;
             let found = browser.client.execute_async(check, Vec::new()).await?;
             assert_eq!(found, Value::Array(vec![]), "{page}, {visitor:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn a_browser_is_not_taken_for_an_attacker() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let browser = Browser::start(LAPTOP).await?;
+    for path in ["", "about", "search?q=select+shoes", "blog/2026/11/hello?utm_source=mail"] {
+        browser.open(&format!("http://{}/{path}", stack.front())).await?;
+    }
+    let list = stack.until_recorded(4).await?;
+    for request in list["requests"].as_array().context("no list")? {
+        for label in request["labels"].as_array().context("no labels")? {
+            ensure!(label["category"] == "ordinary", "{}: {label}", request["summary"]);
         }
     }
     Ok(())

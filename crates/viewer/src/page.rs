@@ -125,7 +125,7 @@ impl Pages {
             let first = stats.first_request_seconds.map(|seconds| span(seconds as i64));
             let named = stats.categories.iter().map(|(category, &count)| (category.name(), count));
             let unnamed = stats.held - stats.categories.values().sum::<usize>();
-            let bar = Bar::new(named.chain((unnamed > 0).then_some(("unknown", unnamed))));
+            let bar = Bar::new(named.chain((unnamed > 0).then_some(("unrecognised", unnamed))));
             let (stats, hour, day, bar, away) = (Serde(&stats), Serde(&hour), Serde(&day), Serde(&bar), view.away);
             Ok(self.render("strip.html", context! { stats, hour, day, bar, first, away })?.into())
         })
