@@ -79,7 +79,8 @@ impl Condition {
 
     /// Returns the bytes that meet the condition, in no order; `None` when it is not met.
     pub(crate) fn evidence(&self, sample: &Sample<'_>) -> Option<Evidence> {
-        if !self.protocol.is_empty() && !self.protocol.contains(&sample.protocol) {
+        let speaks = &sample.recognised;
+        if !self.protocol.is_empty() && !self.protocol.contains(&speaks.protocol) {
             return None;
         }
         let asn = sample.origin.and_then(|origin| origin.asn);
@@ -89,6 +90,9 @@ impl Condition {
             return None;
         }
         let mut evidence = self.parts(sample)?;
+        if !self.protocol.is_empty() {
+            evidence.push(speaks.evidence.clone());
+        }
         if !self.any.is_empty() {
             evidence.extend(self.any.iter().find_map(|group| group.evidence(sample))?);
         }

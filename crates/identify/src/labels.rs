@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use aho_corasick::AhoCorasick;
 
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, recognise};
 use crate::sample::Sample;
 use crate::signature::{Signature, SignatureError, Signatures};
 use crate::text::Text;
@@ -34,6 +34,8 @@ pub struct Labeller {
 pub struct Description {
     /// What it speaks.
     pub protocol: Protocol,
+    /// What its first bytes say of themselves, on one line of printable ASCII.
+    pub detail: Option<String>,
     /// What it is for and who sent it, the most specific first.
     pub labels: Vec<Label>,
     /// The addresses that its payload would have the victim fetch or call.
@@ -106,7 +108,8 @@ impl Labeller {
         for (index, signature) in self.signatures.iter().enumerate() {
             let is_missed = |example: &&String| {
                 let raw = Signature::example_bytes(example);
-                let sample = Sample::new(&raw, Protocol::of(&raw), None);
+                let recognised = recognise(&raw);
+                let sample = Sample::new(&raw, &recognised, None);
                 !self.candidates(&sample).contains(&index) || signature.condition.evidence(&sample).is_none()
             };
             if let Some(example) = signature.examples.iter().find(is_missed) {
@@ -119,9 +122,10 @@ impl Labeller {
     /// Describes a request.
     #[must_use]
     pub fn describe(&self, raw: &[u8], origin: Option<&Origin>) -> Description {
-        let protocol = Protocol::of(raw);
-        let sample = Sample::new(raw, protocol, origin);
-        Description { protocol, labels: self.labels(&sample), indicators: indicator::indicators(sample.request()) }
+        let recognised = recognise(raw);
+        let sample = Sample::new(raw, &recognised, origin);
+        let (labels, indicators) = (self.labels(&sample), indicator::indicators(sample.request()));
+        Description { protocol: recognised.protocol, detail: recognised.detail, labels, indicators }
     }
 
     fn labels(&self, sample: &Sample<'_>) -> Vec<Label> {

@@ -25,5 +25,5 @@ mod text;
 pub use indicator::Indicator;
 pub use labels::{Label, Labeller};
 pub use origin::Origin;
-pub use protocol::Protocol;
+pub use protocol::{Protocol, Recognised, recognise};
 pub use signature::{Category, Confidence, Signature};

@@ -1,65 +1,202 @@
-//! Which protocol a request speaks, by its first bytes.
+//! Which protocol the first bytes speak, which of them say so, and what they say of themselves.
+//!
+//! In: what a client sent before anybody answered, which may be anything and be cut anywhere. Out: a [`Recognised`].
+//! Never panics, never guesses: a wrong name is worse than [`Protocol::Unknown`].
+//!
+//! Read in this order: `names` (what there is), [`recognise`] and its order here, `reading` (how bytes are read), then
+//! the recognisers by sense. Each names the document that its checks follow.
 
-use serde::{Deserialize, Serialize};
+mod caches;
+mod databases;
+mod files;
+mod industry;
+mod java;
+mod mail;
+mod messaging;
+mod mssql;
+mod names;
+mod network;
+mod peers;
+mod proxies;
+mod reading;
+mod remote;
+mod web;
 
-use crate::http;
+use std::ops::Range;
 
-/// A protocol that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// HTTP of any version up to 1.1, and the preface of HTTP/2.
-    Http,
-    /// A TLS ClientHello, or what begins like one.
-    Tls,
-    /// An SSH banner.
-    Ssh,
-    /// Anything else.
-    Unknown,
+pub use names::Protocol;
+use reading::Found;
+
+/// What protocol the first bytes speak, which bytes say so, and what they say of themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognised {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The bytes that decide: a magic number, a verb, a header. Empty when nothing fits.
+    pub evidence: Range<usize>,
+    /// One line of at most 120 characters of ASCII, such as `Cookie: mstshash=nmap` or `CONNECT 198.51.100.7:25`.
+    ///
+    /// Other bytes are shown as `\x00`. `None` when there is nothing to add, as for HTTP.
+    pub detail: Option<String>,
+}
+
+/// Tells whether bytes speak one protocol.
+type Recogniser = fn(&[u8]) -> Option<Found>;
+
+/// Who is asked, in this order; the first who knows is believed.
+///
+/// What must go before HTTP, because HTTP as leniently as this project reads it would take it; HTTP; magic numbers; text
+/// that people type; what is known by lengths that fit, the least certain last.
+const ORDER: &[(Protocol, Recogniser)] = &[
+    (Protocol::Http2, web::http2),
+    (Protocol::Rtsp, web::rtsp),
+    (Protocol::Sip, web::sip),
+    (Protocol::Icap, web::icap),
+    (Protocol::Http, web::http),
+    // Magic numbers of three bytes and more.
+    (Protocol::Tls, web::tls),
+    (Protocol::Dtls, web::dtls),
+    (Protocol::Ssh, remote::ssh),
+    (Protocol::Proxy, proxies::proxy),
+    (Protocol::Rdp, remote::rdp),
+    (Protocol::S7comm, industry::s7comm),
+    (Protocol::IsoTsap, industry::iso_tsap),
+    (Protocol::Smb1, files::smb1),
+    (Protocol::Smb2, files::smb2),
+    (Protocol::Netbios, files::netbios),
+    (Protocol::Vnc, remote::vnc),
+    (Protocol::X11, remote::x11),
+    (Protocol::Adb, remote::adb),
+    (Protocol::Jdwp, java::jdwp),
+    (Protocol::Rmi, java::rmi),
+    (Protocol::JavaSerialized, java::java_serialized),
+    (Protocol::T3, java::t3),
+    (Protocol::Iiop, java::iiop),
+    (Protocol::Ajp, java::ajp),
+    (Protocol::FastCgi, web::fastcgi),
+    (Protocol::FlashPolicy, web::flash_policy),
+    (Protocol::Distcc, remote::distcc),
+    (Protocol::Rsync, files::rsync),
+    (Protocol::Git, files::git),
+    (Protocol::Pjl, files::pjl),
+    (Protocol::Ncp, files::ncp),
+    (Protocol::Mqtt, messaging::mqtt),
+    (Protocol::Amqp, messaging::amqp),
+    (Protocol::Nats, messaging::nats),
+    (Protocol::OpenWire, messaging::openwire),
+    (Protocol::Zmtp, messaging::zmtp),
+    (Protocol::Mq, messaging::mq),
+    (Protocol::Zabbix, messaging::zabbix),
+    (Protocol::Gearman, messaging::gearman),
+    (Protocol::Notes, messaging::notes),
+    (Protocol::Fix, messaging::fix),
+    (Protocol::Nessus, messaging::nessus),
+    (Protocol::Xmpp, mail::xmpp),
+    (Protocol::Elasticsearch, caches::elasticsearch),
+    (Protocol::Bolt, databases::bolt),
+    (Protocol::ClickHouse, databases::clickhouse),
+    (Protocol::Thrift, databases::thrift),
+    (Protocol::Drda, databases::drda),
+    (Protocol::Firebird, databases::firebird),
+    (Protocol::Db2Das, databases::db2das),
+    (Protocol::OpcUa, industry::opcua),
+    (Protocol::Fox, industry::fox),
+    (Protocol::Fins, industry::fins),
+    (Protocol::Proconos, industry::proconos),
+    (Protocol::PcWorx, industry::pcworx),
+    (Protocol::Codesys, industry::codesys),
+    (Protocol::Hl7, industry::hl7),
+    (Protocol::Atg, industry::atg),
+    (Protocol::BitTorrent, peers::bittorrent),
+    (Protocol::Bitcoin, peers::bitcoin),
+    (Protocol::Gh0st, peers::gh0st),
+    (Protocol::NjRat, peers::njrat),
+    (Protocol::Ipmi, network::ipmi),
+    (Protocol::Pptp, network::pptp),
+    (Protocol::Bgp, network::bgp),
+    (Protocol::Stun, network::stun),
+    (Protocol::Coap, network::coap),
+    // Text. Those that know whole lines go before those that know a verb.
+    (Protocol::Stratum, peers::stratum),
+    (Protocol::JsonRpc, peers::json_rpc),
+    (Protocol::Redis, caches::redis),
+    (Protocol::Stomp, messaging::stomp),
+    (Protocol::Telnet, remote::telnet),
+    (Protocol::ZooKeeper, caches::zookeeper),
+    (Protocol::Memcached, caches::memcached),
+    (Protocol::Tarantool, databases::tarantool),
+    (Protocol::TeamSpeak, remote::teamspeak),
+    (Protocol::Tinc, network::tinc),
+    (Protocol::Irc, mail::irc),
+    (Protocol::Pop3, mail::pop3),
+    (Protocol::Imap, mail::imap),
+    (Protocol::Smtp, mail::smtp),
+    (Protocol::Ftp, files::ftp),
+    (Protocol::Redis, caches::redis_line),
+    (Protocol::Telnet, remote::login),
+    // Lengths that fit, and values that there are.
+    (Protocol::Ssl2, web::ssl2),
+    (Protocol::Mongodb, databases::mongodb),
+    (Protocol::Postgres, databases::postgres),
+    (Protocol::Mysql, databases::mysql),
+    (Protocol::Oracle, databases::oracle),
+    (Protocol::Mssql, mssql::mssql),
+    (Protocol::Cassandra, databases::cassandra),
+    (Protocol::Memcached, caches::memcached_binary),
+    (Protocol::Couchbase, caches::couchbase),
+    (Protocol::Kerberos, network::kerberos),
+    (Protocol::Ldap, network::ldap),
+    (Protocol::Snmp, network::snmp),
+    (Protocol::Z3950, network::z3950),
+    (Protocol::SunRpc, files::sunrpc),
+    (Protocol::Msrpc, files::msrpc),
+    (Protocol::Dicom, industry::dicom),
+    (Protocol::Enip, industry::enip),
+    (Protocol::Iec104, industry::iec104),
+    (Protocol::Dnp3, industry::dnp3),
+    (Protocol::Bacnet, industry::bacnet),
+    (Protocol::Radmin, remote::radmin),
+    (Protocol::HartIp, industry::hart_ip),
+    (Protocol::Afp, files::afp),
+    (Protocol::Kafka, messaging::kafka),
+    (Protocol::Socks4, proxies::socks4),
+    (Protocol::Socks5, proxies::socks5),
+    (Protocol::OpenVpn, network::openvpn),
+    (Protocol::Tor, peers::tor),
+    (Protocol::Epmd, messaging::epmd),
+    (Protocol::Erlang, messaging::erlang),
+    (Protocol::Modbus, industry::modbus),
+    (Protocol::Dns, network::dns),
+    (Protocol::Ntp, network::ntp),
+    (Protocol::Minecraft, peers::minecraft),
+    (Protocol::OpenFlow, network::openflow),
+    (Protocol::Rtmp, web::rtmp),
+    (Protocol::Ethereum, peers::ethereum),
+    (Protocol::Rsh, remote::rsh),
+    (Protocol::Rlogin, remote::rlogin),
+    (Protocol::Lpd, files::lpd),
+    (Protocol::Mqtt, messaging::mqtt_ping),
+];
+
+/// Tells the protocol of a request, which bytes of it say so, and what they say of themselves.
+#[must_use]
+pub fn recognise(bytes: &[u8]) -> Recognised {
+    let known = ORDER.iter().find_map(|&(protocol, recogniser)| Some((protocol, recogniser(bytes)?)));
+    let Some((protocol, Found { evidence, detail })) = known else {
+        return Recognised { protocol: Protocol::Unknown, evidence: 0..0, detail: None };
+    };
+    // What is cut may be shorter than what decides when it is whole.
+    let end = evidence.end.min(bytes.len());
+    Recognised { protocol, evidence: evidence.start.min(end)..end, detail }
 }
 
 impl Protocol {
-    /// All protocols, in the order in which a person looks for them.
-    pub const ALL: [Self; 4] = [Self::Http, Self::Tls, Self::Ssh, Self::Unknown];
-
     /// Tells the protocol of a request.
     #[must_use]
-    pub fn of(raw: &[u8]) -> Self {
-        match raw {
-            _ if http::parse(raw).is_some() => Self::Http,
-            // RFC 8446, 5.1: a handshake record, of a version from SSL 3.0 to TLS 1.3.
-            [0x16, 0x03, 0..=4, ..] => Self::Tls,
-            [b'S', b'S', b'H', b'-', ..] => Self::Ssh,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// Returns its name in JSON and in addresses.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Tls => "tls",
-            Self::Ssh => "ssh",
-            Self::Unknown => "unknown",
-        }
+    pub fn of(bytes: &[u8]) -> Self {
+        recognise(bytes).protocol
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_bytes_tell_the_protocol() {
-        for (raw, protocol) in [
-            (&b"GET / HTTP/1.1\r\n\r\n"[..], Protocol::Http),
-            (b"\x16\x03\x01\x02\x00\x01", Protocol::Tls),
-            (b"SSH-2.0-Go\r\n", Protocol::Ssh),
-            (b"\x16\x03\x09", Protocol::Unknown),
-            (b"", Protocol::Unknown),
-        ] {
-            assert_eq!(Protocol::of(raw), protocol, "{}", raw.escape_ascii());
-        }
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@
 use std::cell::OnceCell;
 
 use crate::text::Text;
-use crate::{Origin, Protocol, http};
+use crate::{Origin, Protocol, Recognised, http};
 
 /// Parameters of one request that are looked at; more are noise.
 const MAX_PARAMETERS: usize = 512;
@@ -16,7 +16,7 @@ pub(crate) type Views = Vec<Text>;
 /// A request under examination.
 pub(crate) struct Sample<'a> {
     pub(crate) raw: &'a [u8],
-    pub(crate) protocol: Protocol,
+    pub(crate) recognised: &'a Recognised,
     pub(crate) origin: Option<&'a Origin>,
     pub(crate) http: Option<http::Request<'a>>,
     path: OnceCell<Views>,
@@ -29,11 +29,11 @@ pub(crate) struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    pub(crate) fn new(raw: &'a [u8], protocol: Protocol, origin: Option<&'a Origin>) -> Self {
-        let http = if protocol == Protocol::Http { http::parse(raw) } else { None };
+    pub(crate) fn new(raw: &'a [u8], recognised: &'a Recognised, origin: Option<&'a Origin>) -> Self {
+        let http = if recognised.protocol == Protocol::Http { http::parse(raw) } else { None };
         Self {
             raw,
-            protocol,
+            recognised,
             origin,
             http,
             path: OnceCell::new(),
@@ -198,9 +198,11 @@ fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recognise;
 
     fn values(raw: &[u8], name: &str) -> Vec<String> {
-        let sample = Sample::new(raw, Protocol::Http, None);
+        let recognised = recognise(raw);
+        let sample = Sample::new(raw, &recognised, None);
         let plain = |views: &[Text]| views.last().map(|text| String::from_utf8_lossy(&text.bytes).into_owned());
         sample.parameter(name).filter_map(plain).collect()
     }
@@ -217,7 +219,8 @@ mod tests {
     #[test]
     fn every_view_leads_back_to_the_raw_bytes() {
         let raw = b"GET /a/%2e%2e/b?c=%2F HTTP/1.1\r\nX: %24y\r\n\r\n";
-        let sample = Sample::new(raw, Protocol::Http, None);
+        let recognised = recognise(raw);
+        let sample = Sample::new(raw, &recognised, None);
         let plain: Vec<&[u8]> = sample.target().iter().map(|text| &*text.bytes).collect();
         assert_eq!(plain, [&b"/a/%2e%2e/b?c=%2f"[..], b"/a/%2e%2e/b?c=/", b"/a/../b?c=/", b"/b?c=/"]);
         for text in &sample.target()[1..] {

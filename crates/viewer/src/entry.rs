@@ -52,7 +52,9 @@ impl Entry {
     /// Describes a record that appeared in this version of the view.
     #[must_use]
     pub fn new(record: Record, appeared: u64, knowledge: &Knowledge) -> Self {
-        let (Description { protocol, labels, indicators }, origin) = knowledge.describe(&record);
+        let (description, origin) = knowledge.describe(&record);
+        let summary = summary(&record.raw, &description);
+        let Description { protocol, labels, indicators, .. } = description;
         let http = http::parse(&record.raw);
         let hello = tls::parse(&record.raw);
         Self {
@@ -61,7 +63,7 @@ impl Entry {
             labels,
             indicators,
             origin,
-            summary: summary(&record.raw),
+            summary,
             source: source(&record),
             incomplete: is_incomplete(&record, protocol),
             likeness: likeness(&record.raw, http.as_ref(), hello.as_ref()),
@@ -74,7 +76,7 @@ impl Entry {
     /// Returns the parts of an HTTP request; `None` for other protocols.
     #[must_use]
     pub fn http(&self) -> Option<http::Request<'_>> {
-        http::parse(&self.record.raw)
+        http::parse(&self.record.raw).filter(|_| self.protocol == Protocol::Http)
     }
 
     /// Returns what it is for: the category of the first label.
@@ -101,14 +103,16 @@ impl Entry {
     }
 }
 
-/// Returns a request as one printable line: method and target, what a TLS hello says, or a start of the
-/// bytes.
+/// Returns a request as one printable line: method and target, what other protocols say of themselves,
+/// or a start of the bytes.
 #[must_use]
-pub fn summary(raw: &[u8]) -> String {
-    match (http::parse(raw), tls::parse(raw)) {
-        (Some(http), _) => printable::line(&[http.method, b" ", http.target].concat(), MAX_SUMMARY_CHARS),
-        (None, Some(hello)) => greeting(&hello),
-        (None, None) => printable::line(raw, MAX_SUMMARY_CHARS),
+pub fn summary(raw: &[u8], description: &Description) -> String {
+    match (http::parse(raw), &description.detail) {
+        (Some(http), _) if description.protocol == Protocol::Http => {
+            printable::line(&[http.method, b" ", http.target].concat(), MAX_SUMMARY_CHARS)
+        }
+        (_, Some(detail)) => printable::line(detail.as_bytes(), MAX_SUMMARY_CHARS),
+        (_, None) => printable::line(raw, MAX_SUMMARY_CHARS),
     }
 }
 
@@ -136,14 +140,6 @@ fn is_incomplete(record: &Record, protocol: Protocol) -> bool {
             Ended::Quiet | Ended::Eof => protocol == Protocol::Http,
             Ended::Limit | Ended::Deadline => true,
         }
-}
-
-fn greeting(hello: &tls::ClientHello) -> String {
-    let version = tls::version_name(hello.version());
-    match &hello.server_name {
-        Some(name) => format!("ClientHello, {version}, for {}", printable::line(name, MAX_SUMMARY_CHARS)),
-        None => format!("ClientHello, {version}"),
-    }
 }
 
 fn likeness(raw: &[u8], http: Option<&http::Request<'_>>, hello: Option<&tls::ClientHello>) -> u64 {

@@ -161,7 +161,7 @@ fn canonical(ip: IpAddr) -> IpAddr {
 }
 
 fn protocol(name: &str) -> Result<Option<Protocol>, String> {
-    named("protocol", name, &Protocol::ALL, Protocol::name)
+    named("protocol", name, Protocol::ALL, Protocol::name)
 }
 
 fn category(name: &str) -> Result<Option<Category>, String> {

@@ -101,7 +101,7 @@ fn identify_line(labeller: &Labeller, line: &str, out: &mut impl Write) -> anyho
 fn print(labeller: &Labeller, path: &Path, raw: &[u8], json: bool, out: &mut impl Write) -> anyhow::Result<()> {
     let description = labeller.describe(raw, None);
     let name = printable::line(path.as_os_str().as_encoded_bytes(), MAX_CHARS);
-    let summary = entry::summary(raw);
+    let summary = entry::summary(raw, &description);
     if json {
         let labels = description.labels.iter().map(api::Label::new).collect();
         let indicators = &description.indicators;

@@ -1,0 +1,165 @@
+//! Queues, and others that carry messages between programs.
+
+use super::reading::{
+    Found, big, counted, find, found, is_graphic, is_number, is_text, line, lines, need, quotes_line, says, split_nul,
+    varint,
+};
+
+/// MQTT 3.1 to 5, 3.1: CONNECT, a length, and the name of the protocol with its length.
+pub(super) fn mqtt(bytes: &[u8]) -> Option<Found> {
+    let (length, rest) = varint(bytes.strip_prefix(&[0x10])?)?;
+    let (name, rest) = counted(rest, 2)?;
+    need(length >= 10 && (name == b"MQTT" || name == b"MQIsdp"))?;
+    let start = bytes.len() - rest.len();
+    let version = rest.first().copied().unwrap_or_default();
+    // Level, flags, seconds to live; in version 5, properties with their length.
+    let payload = rest.get(4..).unwrap_or_default();
+    let payload = if version == 5 { after_properties(payload).unwrap_or_default() } else { payload };
+    let client = counted(payload, 2).unwrap_or_default().0;
+    let name = if client.is_empty() { b"without a name" } else { client };
+    says(start, [b"client ", name].concat())
+}
+
+fn after_properties(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = varint(bytes)?;
+    rest.get(length..)
+}
+
+/// The same, 3.12 and 3.14: PINGREQ and DISCONNECT are two bytes, and must be all there is.
+pub(super) fn mqtt_ping(bytes: &[u8]) -> Option<Found> {
+    match bytes {
+        [0xc0, 0] => says(2, "PINGREQ"),
+        [0xe0, 0] => says(2, "DISCONNECT"),
+        _ => None,
+    }
+}
+
+/// AMQP 0-9-1, 4.2.2 and AMQP 1.0, 2.2: `AMQP` and a version. Or 4.2.3: frames, each with 0xce at its end.
+pub(super) fn amqp(bytes: &[u8]) -> Option<Found> {
+    if let Some(version) = bytes.strip_prefix(b"AMQP") {
+        let numbers: Vec<String> = version.iter().take(4).map(u8::to_string).collect();
+        return says(bytes.len().min(8), format!("version {}", numbers.join("-")));
+    }
+    let [kind @ (1 | 2 | 3 | 8), ..] = bytes else { return None };
+    let size = big(bytes, 3..7)?;
+    need(size <= 1 << 20 && *bytes.get(7 + size)? == 0xce)?;
+    // A frame of METHOD names a class, which are few.
+    need(*kind != 1 || matches!(big(bytes, 7..9)?, 10 | 20 | 40 | 50 | 60 | 85 | 90))?;
+    says(7, "frame")
+}
+
+/// STOMP 1.2, "Augmented BNF": a command, headers, an empty line, a NUL.
+pub(super) fn stomp(bytes: &[u8]) -> Option<Found> {
+    let command = line(bytes);
+    need(matches!(command, b"CONNECT" | b"STOMP" | b"SEND" | b"SUBSCRIBE" | b"HELP"))?;
+    let (head, _) = split_nul(bytes)?;
+    let headers: Vec<&[u8]> = lines(head).skip(1).take_while(|line| !line.is_empty()).collect();
+    need(head.len() > command.len() + 1 && headers.iter().all(|header| header.contains(&b':')))?;
+    says(command.len(), [&[command], headers.as_slice()].concat().join(&b", "[..]))
+}
+
+/// Kafka protocol guide, "Request Header": the length of all, a key, a version, a number, the client's name or none.
+pub(super) fn kafka(bytes: &[u8]) -> Option<Found> {
+    let (length, key, version) = (big(bytes, 0..4)?, big(bytes, 4..6)?, big(bytes, 6..8)?);
+    need(length + 4 == bytes.len() && key <= 90 && version <= 20)?;
+    if big(bytes, 12..14)? == 0xffff {
+        // Without a name little is left to know it by: only the two that come first, of which the first is short.
+        need(key == 18 && length <= 12)?;
+        return says(14, "ApiVersions");
+    }
+    let (client, _) = counted(bytes.get(12..)?, 2)?;
+    need(is_graphic(client))?;
+    let name = match key {
+        0 => "Produce".to_owned(),
+        1 => "Fetch".to_owned(),
+        3 => "Metadata".to_owned(),
+        18 => "ApiVersions".to_owned(),
+        key => format!("request {key}"),
+    };
+    says(14 + client.len(), [name.as_bytes(), b", client ", client].concat())
+}
+
+/// NATS client protocol, `CONNECT`: options in JSON.
+pub(super) fn nats(bytes: &[u8]) -> Option<Found> {
+    let options = bytes.strip_prefix(b"CONNECT ")?;
+    need(options.trim_ascii_start().starts_with(b"{"))?;
+    quotes_line(bytes)
+}
+
+/// OpenWire version 2: a length, WIREFORMAT_INFO (1), `ActiveMQ`. Or EXCEPTION_RESPONSE (31) with the name of a class
+/// of Spring, which servers before 5.18.3 make an object of (CVE-2023-46604).
+pub(super) fn openwire(bytes: &[u8]) -> Option<Found> {
+    if bytes.get(4..)?.starts_with(b"\x01ActiveMQ") {
+        return says(13, "WireFormatInfo");
+    }
+    need(bytes.get(4) == Some(&31) && big(bytes, 0..4)? <= bytes.len())?;
+    let class = find(bytes, b"org.springframework.")?;
+    says(5, bytes.get(class..)?)
+}
+
+/// ZMTP 2 and 3, "Greeting": a signature of ten bytes, the version.
+pub(super) fn zmtp(bytes: &[u8]) -> Option<Found> {
+    matches!(bytes, [0xff, 0, 0, 0, 0, 0, 0, 0, _, 0x7f, ..]).then(|| found(10))?
+}
+
+/// IBM MQ, as captures show it: `TSH ` in ASCII or EBCDIC, and the length of the segment.
+pub(super) fn mq(bytes: &[u8]) -> Option<Found> {
+    need(bytes.starts_with(b"TSH") || bytes.starts_with(b"\xe3\xe2\xc8"))?;
+    need((28..=0x8000).contains(&big(bytes, 4..8)?))?;
+    found(8)
+}
+
+/// Zabbix manual, "Protocols": `ZBXD` and flags.
+pub(super) fn zabbix(bytes: &[u8]) -> Option<Found> {
+    let [b'Z', b'B', b'X', b'D', 1..=7, rest @ ..] = bytes else { return None };
+    let content = rest.get(8..).unwrap_or_default();
+    says(5, if is_text(content) { content } else { b"compressed" })
+}
+
+/// Gearman protocol, "Binary Packet": a NUL, `REQ`, a kind, the length.
+pub(super) fn gearman(bytes: &[u8]) -> Option<Found> {
+    need(bytes.starts_with(b"\0REQ") && (1..=42).contains(&big(bytes, 4..8)?))?;
+    found(8)
+}
+
+/// Lotus Notes, as captures show it.
+pub(super) fn notes(bytes: &[u8]) -> Option<Found> {
+    let [_, 0, 0, 0, _, 0, 0, 0, 2, 0, 0, 0x40, ..] = bytes else { return None };
+    found(12)
+}
+
+/// Erlang, "Distribution Protocol", 15.1: a length and one of the requests that other nodes and tools make.
+pub(super) fn epmd(bytes: &[u8]) -> Option<Found> {
+    let (request, []) = counted(bytes, 2)? else { return None };
+    match request {
+        b"n" => says(3, "asks for the names"),
+        b"d" => says(3, "asks for all"),
+        [b'z', name @ ..] if is_graphic(name) => says(bytes.len(), [b"asks for the port of ", name].concat()),
+        [b'x', _, _, b'H' | b'M', 0, ..] => says(3, "registers a node"),
+        _ => None,
+    }
+}
+
+/// The same, 15.2: a length, `n` or `N`, a version or flags, the name of the node with an `@`.
+pub(super) fn erlang(bytes: &[u8]) -> Option<Found> {
+    let (request, _) = counted(bytes, 2)?;
+    let name = match request {
+        [b'n', 0, _, _, _, _, _, name @ ..] => name,
+        [b'N', rest @ ..] => counted(rest.get(12..)?, 2)?.0,
+        _ => return None,
+    };
+    need(is_graphic(name) && name.contains(&b'@'))?;
+    says(3, [b"node ", name].concat())
+}
+
+/// FIX 4 and later, "Standard Header": the version of the protocol is the first field.
+pub(super) fn fix(bytes: &[u8]) -> Option<Found> {
+    bytes.starts_with(b"8=FIX").then(|| says(5, bytes))?
+}
+
+/// Nessus, before version 5: `< NTP/1.2 >`.
+pub(super) fn nessus(bytes: &[u8]) -> Option<Found> {
+    let version = line(bytes).strip_prefix(b"< NTP/")?.strip_suffix(b" >")?;
+    need(version.split(|&byte| byte == b'.').all(is_number))?;
+    quotes_line(bytes)
+}

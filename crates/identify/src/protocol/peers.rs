@@ -1,0 +1,151 @@
+//! Peers of a network, miners, games, and malware that calls home.
+
+use super::reading::{Found, big, counted, find, is_graphic, little, need, says, until_nul, varint};
+
+/// Names of methods by which a miner talks to its pool, besides `mining.…`: of Monero's and Ethereum's Stratum.
+const MINING_METHODS: [&[u8]; 7] =
+    [b"login", b"getjob", b"keepalived", b"eth_submitLogin", b"eth_submitWork", b"eth_submitHashrate", b"eth_getWork"];
+/// Magic numbers of Bitcoin (main, two test networks), Litecoin, Dogecoin, Dash, Zcash.
+const COINS: [[u8; 4]; 7] = [
+    [0xf9, 0xbe, 0xb4, 0xd9],
+    [0x0b, 0x11, 0x09, 0x07],
+    [0xfa, 0xbf, 0xb5, 0xda],
+    [0xfb, 0xc0, 0xb6, 0xdb],
+    [0xc0, 0xc0, 0xc0, 0xc0],
+    [0xbf, 0x0c, 0x6b, 0xbd],
+    [0x24, 0xe9, 0x27, 0x64],
+];
+/// Bytes that ECIES adds to a first message of RLPx: a key, a start, a sum; and the most that is padded to.
+const RLPX_BYTES: std::ops::RangeInclusive<usize> = 300..=700;
+
+/// BEP 3: 19 and the name of the protocol, flags, a hash, the name of the peer; BEP 5 for its table of peers.
+pub(super) fn bittorrent(bytes: &[u8]) -> Option<Found> {
+    if bytes.starts_with(b"d1:ad2:id20:") {
+        return says(12, "table of peers");
+    }
+    let name = b"\x13BitTorrent protocol";
+    need(bytes.starts_with(name))?;
+    says(name.len(), bytes.get(48..68).map(|peer| [b"peer ", peer].concat()).unwrap_or_default())
+}
+
+/// Stratum: JSON-RPC on lines, with a method of mining.
+pub(super) fn stratum(bytes: &[u8]) -> Option<Found> {
+    let (at, method) = json_method(bytes)?;
+    let has = |word: &[u8]| find(bytes, word).is_some();
+    let is_mining = method.starts_with(b"mining.")
+        || MINING_METHODS.contains(&method)
+        || (method == b"submit" && has(b"\"job_id\""));
+    need(is_mining)?;
+    Some(Found { evidence: at..at + method.len(), ..says(0, method)? })
+}
+
+/// JSON-RPC 1.0 and 2.0: an object with a method and either a version, values or a number.
+pub(super) fn json_rpc(bytes: &[u8]) -> Option<Found> {
+    let (at, method) = json_method(bytes)?;
+    need([&b"\"jsonrpc\""[..], b"\"params\"", b"\"id\""].iter().any(|key| find(bytes, key).is_some()))?;
+    Some(Found { evidence: at..at + method.len(), ..says(0, method)? })
+}
+
+/// Finds the method of a request in JSON, and where it is.
+fn json_method(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    need(bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"["))?;
+    let key = b"\"method\"";
+    let rest = bytes.get(find(bytes, key)? + key.len()..)?.trim_ascii_start();
+    let value = rest.strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let method = value.split(|&byte| byte == b'"').next()?;
+    need(is_graphic(method))?;
+    Some((bytes.len() - value.len(), method))
+}
+
+/// wiki.vg (minecraft.wiki), "Server List Ping": a length, packet 0, a version, a name, a port, what to do next.
+/// Before 1.7: 0xfe 0x01, alone or followed by a message to a plug-in (0xfa).
+pub(super) fn minecraft(bytes: &[u8]) -> Option<Found> {
+    if let [0xfe, 1] | [0xfe, 1, 0xfa, ..] = bytes {
+        return says(2, "ping of versions before 1.7");
+    }
+    let (length, rest) = varint(bytes)?;
+    let packet = rest.get(..length)?;
+    let (version, rest) = varint(packet.strip_prefix(&[0])?)?;
+    let (host_bytes, rest) = varint(rest)?;
+    let (host, rest) = rest.split_at_checked(host_bytes)?;
+    let ([high, low], [1..=3]) = rest.split_first_chunk()? else { return None };
+    // Proxies and mods add their own behind a NUL.
+    let (host, port) = (until_nul(host), u16::from_be_bytes([*high, *low]));
+    need(is_graphic(host) && host_bytes <= 1024)?;
+    says(bytes.len().min(length + 2), [version_of(version).as_bytes(), host, format!(":{port}").as_bytes()].concat())
+}
+
+/// The same, "Protocol version numbers": those that scanners use most.
+fn version_of(number: usize) -> String {
+    let version = match number {
+        4 => "1.7.2",
+        5 => "1.7.10",
+        47 => "1.8",
+        107 => "1.9",
+        210 => "1.10",
+        316 => "1.11.2",
+        340 => "1.12.2",
+        404 => "1.13.2",
+        498 => "1.14.4",
+        578 => "1.15.2",
+        754 => "1.16.5",
+        756 => "1.17.1",
+        758 => "1.18.2",
+        760 => "1.19.2",
+        763 => "1.20.1",
+        765 => "1.20.4",
+        767 => "1.21",
+        0xffff_ffff.. => return "protocol of any version, ".to_owned(),
+        number => return format!("protocol number {number}, "),
+    };
+    format!("protocol {version}, ")
+}
+
+/// Bitcoin protocol documentation, "Message structure": a network, and a command filled up with NUL.
+pub(super) fn bitcoin(bytes: &[u8]) -> Option<Found> {
+    let (network, rest) = bytes.split_first_chunk::<4>()?;
+    let (command, _) = rest.split_first_chunk::<12>()?;
+    let name = until_nul(command);
+    need(COINS.contains(network) && !name.is_empty() && name.iter().all(u8::is_ascii_lowercase))?;
+    need(command.iter().skip(name.len()).all(|&byte| byte == 0))?;
+    says(16, name)
+}
+
+/// RLPx with EIP-8, "Changes to the RLPx handshake": the size of what follows, which begins as an uncompressed key
+/// does. There is no other magic; hence the narrow range, and the place near the end of the order.
+pub(super) fn ethereum(bytes: &[u8]) -> Option<Found> {
+    let size = big(bytes, 0..2)?;
+    need(RLPX_BYTES.contains(&size) && size + 2 == bytes.len() && bytes.get(2) == Some(&4))?;
+    says(3, "handshake of RLPx")
+}
+
+/// tor-spec, 4.1: circuit 0, VERSIONS (7), a length, versions of two bytes.
+pub(super) fn tor(bytes: &[u8]) -> Option<Found> {
+    let versions = bytes.strip_prefix(&[0, 0, 7])?;
+    let (versions, []) = counted(versions, 2)? else { return None };
+    need(!versions.is_empty() && versions.len().is_multiple_of(2))?;
+    need(versions.chunks(2).all(|version| matches!(version, [0, 1..=10])))?;
+    says(5, "VERSIONS")
+}
+
+/// Gh0st and its kin: five letters, two lengths (the second, of what is compressed), and the magic of zlib.
+pub(super) fn gh0st(bytes: &[u8]) -> Option<Found> {
+    if bytes.starts_with(b"Gh0st") {
+        return says(5, "Gh0st");
+    }
+    let marker = bytes.get(..5)?;
+    need(is_graphic(marker) && matches!(bytes.get(13..15)?, [0x78, 0x9c | 0x01 | 0xda]))?;
+    need((15..=1 << 20).contains(&little(bytes, 5..9)?) && (1..=1 << 20).contains(&little(bytes, 9..13)?))?;
+    says(5, marker)
+}
+
+/// njRAT: a length in digits and NUL (not in early versions), `ll` or `lv`, fields between `|'|'|` or up to `[endof]`.
+pub(super) fn njrat(bytes: &[u8]) -> Option<Found> {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = bytes.get(digits..)?;
+    let rest = if digits > 0 { rest.strip_prefix(&[0])? } else { rest };
+    need(rest.starts_with(b"ll") || rest.starts_with(b"lv"))?;
+    let mark = rest.get(2..)?;
+    need(mark.starts_with(b"|'|'|") || mark.starts_with(b"[endof]"))?;
+    says(bytes.len() - mark.len() + 5, rest.trim_ascii_end())
+}
