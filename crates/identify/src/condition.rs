@@ -5,25 +5,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use memchr::memmem;
-use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::hir::{Hir, HirKind};
 use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, IntoDeserializer, SeqAccess, Visitor};
 
+use crate::pattern::{Pattern, shortest};
 use crate::protocol::Protocol;
 use crate::sample::Sample;
 use crate::text::Text;
 
 /// Shortest literal worth looking for before anything else; shorter ones are everywhere.
 const MIN_ANCHOR_BYTES: usize = 3;
-/// Most literals that stand for one regular expression; all are looked for in every request.
-const MAX_ANCHORS: usize = 64;
-/// What one regular expression may take when compiled: a person's mistake, not a stranger's.
-const MAX_REGEX_BYTES: usize = 1 << 20;
 
 /// Evidence: ranges of the raw bytes.
 pub(crate) type Evidence = Vec<Range<usize>>;
@@ -74,7 +68,7 @@ struct Test {
 impl Condition {
     /// A condition on the user agent alone, in which case matters.
     pub(crate) fn user_agent(pattern: String) -> Self {
-        Self { agent: Some(Box::new(Pattern { any_case: false, ..pattern.into() })), ..Self::default() }
+        Self { agent: Some(Box::new(Pattern::in_its_case(pattern))), ..Self::default() }
     }
 
     /// Returns the bytes that meet the condition, in no order; `None` when it is not met.
@@ -235,61 +229,6 @@ impl Lowercase {
 impl From<String> for Lowercase {
     fn from(text: String) -> Self {
         Self(text.to_ascii_lowercase())
-    }
-}
-
-/// A regular expression, compiled when first needed: most never are, and hundreds take megabytes.
-#[derive(Debug, Deserialize)]
-#[serde(from = "String")]
-struct Pattern {
-    source: String,
-    any_case: bool,
-    compiled: OnceLock<Option<Regex>>,
-}
-
-impl Pattern {
-    /// Never finds anything if it does not compile, which [`Condition::compile`] would have said.
-    fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
-        self.compiled.get_or_init(|| self.build().ok()).as_ref()?.find(bytes).map(|found| found.range())
-    }
-
-    /// Bytes, not characters; `.` is any byte, for line ends are where attackers put them.
-    fn build(&self) -> Result<Regex, String> {
-        let mut builder = RegexBuilder::new(&self.source);
-        let built = builder
-            .case_insensitive(self.any_case)
-            .unicode(false)
-            .dot_matches_new_line(true)
-            .size_limit(MAX_REGEX_BYTES);
-        built.build().map_err(|error| error.to_string())
-    }
-
-    /// Literals of which at least one is in every match; `None` when there are none, or too many.
-    fn anchors(&self) -> Option<Vec<String>> {
-        let parser = regex_syntax::ParserBuilder::new().utf8(false).unicode(false).build().parse(&self.source);
-        required(&parser.ok()?)
-    }
-}
-
-fn required(hir: &Hir) -> Option<Vec<String>> {
-    let literals = match hir.kind() {
-        HirKind::Literal(literal) => vec![String::from_utf8(literal.0.to_ascii_lowercase()).ok()?],
-        HirKind::Capture(capture) => required(&capture.sub)?,
-        HirKind::Repetition(repetition) if repetition.min > 0 => required(&repetition.sub)?,
-        HirKind::Concat(parts) => parts.iter().filter_map(required).max_by_key(|literals| shortest(literals))?,
-        HirKind::Alternation(parts) => parts.iter().map(required).collect::<Option<Vec<_>>>()?.concat(),
-        _ => return None,
-    };
-    Some(literals).filter(|literals| literals.len() <= MAX_ANCHORS)
-}
-
-fn shortest(literals: &[String]) -> usize {
-    literals.iter().map(String::len).min().unwrap_or_default()
-}
-
-impl From<String> for Pattern {
-    fn from(source: String) -> Self {
-        Self { source, any_case: true, compiled: OnceLock::new() }
     }
 }
 

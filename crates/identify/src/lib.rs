@@ -19,6 +19,7 @@ pub mod tls;
 
 mod condition;
 mod crawlers;
+mod pattern;
 mod sample;
 mod text;
 

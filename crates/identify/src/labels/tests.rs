@@ -1,0 +1,175 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::Category;
+
+/// Words that only specialists know; the explanations do without.
+const JARGON: [&str; 14] = [
+    "rce",
+    "lfi",
+    "rfi",
+    "ssrf",
+    "xxe",
+    "ssti",
+    "poc",
+    "ioc",
+    "deserialization",
+    "unauthenticated",
+    "pre-auth",
+    "preauth",
+    "unauth",
+    "payloads",
+];
+
+const OWN: &str = r#"
+    [[signature]]
+    id = "own"
+    title = "Ours"
+    category = "recon"
+    explanation = "What we look for ourselves, and nobody else in the world does."
+    match.path.equals = "/own"
+    examples = ["GET /own HTTP/1.1"]
+"#;
+
+fn ids(labeller: &Labeller, raw: &[u8]) -> Vec<String> {
+    labeller.describe(raw, None).labels.iter().map(|label| label.signature.id.clone()).collect()
+}
+
+#[test]
+fn every_built_in_signature_is_as_it_should_be() {
+    let signatures = Signatures::parse(BUILT_IN).unwrap_or_else(|error| panic!("signatures.toml, {error}"));
+    assert!(signatures.list.len() >= 400, "{}", signatures.list.len());
+    for signature in &signatures.list {
+        let (id, explanation) = (&signature.id, signature.explanation.to_lowercase());
+        assert!(!signature.examples.is_empty(), "{id}: no example");
+        assert!(explanation.ends_with(['.', '!', '?']), "{id}: {explanation}");
+        let jargon = explanation.split(|char: char| !char.is_alphanumeric() && char != '-');
+        let jargon: Vec<_> = jargon.filter(|word| JARGON.contains(word)).collect();
+        assert!(jargon.is_empty(), "{id}: {jargon:?}");
+    }
+}
+
+#[test]
+fn every_signature_applies_to_its_examples() {
+    let signatures = Signatures::parse(BUILT_IN).unwrap().list;
+    // What the program takes without looking is what a careful look finds.
+    assert_eq!(Signatures::trusted(BUILT_IN).len(), signatures.len());
+    let labeller = Labeller::new(signatures.into_iter().chain(crawlers::signatures()).collect());
+    labeller.check_examples().unwrap();
+    let mut ids = HashSet::new();
+    let twice = labeller.signatures().iter().map(|it| &it.id).filter(|id| !ids.insert(*id)).collect::<Vec<_>>();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+#[test]
+fn a_file_extends_or_replaces() {
+    let extended = Labeller::with(OWN).unwrap();
+    assert!(extended.signatures().len() > 400);
+    assert!(ids(&extended, b"GET /own HTTP/1.1\r\n\r\n").contains(&"own".to_owned()));
+    let replaced = Labeller::with(&format!("replace = true\n{OWN}")).unwrap();
+    assert_eq!(replaced.signatures().len(), 1);
+    // One of its own with the id of a built-in one stands in its place.
+    let id = &Signatures::trusted(BUILT_IN)[0].id.clone();
+    let same = Labeller::with(&OWN.replace("\"own\"", &format!("\"{id}\""))).unwrap();
+    assert_eq!(same.signatures().iter().filter(|signature| signature.id == *id).count(), 1);
+    assert_eq!(same.signatures()[0].title, "Ours");
+}
+
+#[test]
+fn a_broken_file_is_refused_with_line_and_reason() {
+    for (broken, line, reason) in [
+        (OWN.replace("\"own\"", "\"Own!\""), 2, "Own!: id: "),
+        (OWN.replace("category = \"recon\"", "category = \"evil\""), 5, "unknown variant `evil`"),
+        (OWN.replace("match.path.equals", "match.path.equal"), 7, "unknown field `equal`"),
+        (OWN.replace("match.path.equals = \"/own\"", "match.path.regex = \"(\""), 2, "own: regex parse error"),
+        (OWN.replace("match.path.equals = \"/own\"", "match = {}"), 2, "own: match: "),
+        (OWN.replace("What we look for ourselves, and nobody else in the world does.", "x"), 2, "own: explanation: "),
+        (OWN.replace("examples", "cve = [\"CVE-21-1\"]\nexamples"), 2, "own: cve: CVE-21-1"),
+        (OWN.replace("examples", "references = [\"http://x\"]\nexamples"), 2, "own: references: http://x"),
+        (format!("{OWN}{OWN}"), 10, "own: another signature has this id"),
+        (OWN.replace("GET /own", "GET /other"), 2, "own: it does not apply to its example"),
+        ("[[signature]".to_owned(), 1, ""),
+    ] {
+        let Err(error) = Labeller::with(&broken) else { panic!("taken: {broken}") };
+        assert!(error.line == line && error.reason.starts_with(reason), "{error} for {broken}");
+    }
+}
+
+#[test]
+fn the_most_specific_comes_first() {
+    let labeller = Labeller::built_in();
+    let raw = b"GET /cgi-bin/luci/;stok=/locale?form=country&operation=write&country=$(id) HTTP/1.1\r\nUser-Agent: Go-http-client/1.1\r\n\r\n";
+    let labels = labeller.describe(raw, None).labels;
+    let first = &labels[0].signature;
+    assert_eq!((first.category, &*first.cve), (Category::Exploit, &["CVE-2023-1389".to_owned()][..]));
+    assert_eq!(labels.last().unwrap().signature.category, Category::Ordinary);
+    let evidence: Vec<_> = labels[0].evidence.iter().map(|range| &raw[range.clone()]).collect();
+    assert!(evidence.iter().any(|bytes| bytes.starts_with(b"/cgi-bin/luci/;stok=/locale")), "{evidence:?}");
+}
+
+#[test]
+fn the_network_tells_who_lies() {
+    let labeller = Labeller::built_in();
+    let raw = b"GET / HTTP/1.1\r\nUser-Agent: Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)\r\n\r\n";
+    let ids_from = |asn| {
+        let origin = Origin { asn: Some(asn), ..Origin::default() };
+        let labels = labeller.describe(raw, Some(&origin)).labels;
+        labels.iter().map(|label| label.signature.id.clone()).collect::<Vec<_>>()
+    };
+    assert!(ids_from(64496).contains(&"googlebot-false-claim".to_owned()));
+    assert!(!ids_from(15169).contains(&"googlebot-false-claim".to_owned()));
+    assert!(ids_from(398_324).iter().any(|id| id.contains("censys")));
+    assert!(!ids(&labeller, raw).contains(&"googlebot-false-claim".to_owned()));
+}
+
+#[test]
+fn no_bytes_panic_and_evidence_lies_within_them() {
+    let labeller = Labeller::built_in();
+    let mut random = 1_u64;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) as usize % below
+    };
+    let signatures = Signatures::parse(BUILT_IN).unwrap().list;
+    let examples = signatures.iter().flat_map(|signature| &signature.examples);
+    for example in examples.map(|example| Signature::example_bytes(example)) {
+        for _ in 0..4 {
+            let mut raw = example[..next(example.len() + 1)].to_vec();
+            for _ in 0..next(4) {
+                let at = next(raw.len() + 1);
+                raw.splice(at..at, *b"\xff%2\0".get(next(4)..).and_then(<[u8]>::first_chunk::<1>).unwrap_or(b"$"));
+            }
+            for label in labeller.describe(&raw, None).labels {
+                assert!(label.evidence.iter().all(|range| range.start < range.end && range.end <= raw.len()));
+            }
+        }
+    }
+}
+
+/// The best of five runs, so that what else the machine does counts less.
+fn time(labeller: &Labeller, raw: &[u8]) -> Duration {
+    let run = |_| {
+        let start = Instant::now();
+        let _ = labeller.describe(raw, None);
+        start.elapsed()
+    };
+    (0..5).map(run).min().unwrap()
+}
+
+#[test]
+fn hostile_requests_take_time_in_proportion() {
+    let labeller = Labeller::built_in();
+    for unit in ["../", "%252e", "${", "${lower:j}", "select ", "<", "' or ", "wget a ", "{{", "a=b&", "$(", "aB3", " "]
+    {
+        let request = |bytes: usize| {
+            let filler = unit.repeat(bytes / unit.len());
+            format!("POST /{filler}?q={filler} HTTP/1.1\r\nX: {filler}\r\n\r\n{filler}").into_bytes()
+        };
+        let (short, long) = (request(2_000), request(16_000));
+        // The expressions are compiled.
+        let _ = labeller.describe(&long, None);
+        let (short, long) = (time(&labeller, &short), time(&labeller, &long));
+        // Eight times as long; in the square of it, 64 times.
+        assert!(long < short * 24 + Duration::from_millis(5), "{unit}: {short:?}, {long:?}");
+    }
+}
