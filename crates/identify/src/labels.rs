@@ -124,7 +124,7 @@ impl Labeller {
     pub fn describe(&self, raw: &[u8], origin: Option<&Origin>) -> Description {
         let recognised = recognise(raw);
         let sample = Sample::new(raw, &recognised, origin);
-        let (labels, indicators) = (self.labels(&sample), indicator::indicators(sample.request()));
+        let (labels, indicators) = (self.labels(&sample), indicator::indicators(raw, sample.request()));
         Description { protocol: recognised.protocol, detail: recognised.detail, labels, indicators }
     }
 
@@ -182,7 +182,8 @@ fn built_in() -> Vec<Signature> {
 }
 
 /// Joins ranges that touch, in order.
-fn apart(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+#[must_use]
+pub fn apart(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges.retain(|range| !range.is_empty());
     ranges.sort_by_key(|range| range.start);
     let mut apart: Vec<Range<usize>> = Vec::with_capacity(ranges.len());

@@ -69,7 +69,10 @@ async fn works(address: SocketAddr) -> anyhow::Result<()> {
         let page = get(address, "/home/requests/1").await.ok()?.text();
         page.contains(r"X-Odd:  Two<i>\r\n</i>").then_some(())
     })
-    .await
+    .await?;
+    // The image has the data that tells countries and networks, and says whose it is.
+    ensure!(get(address, "/home").await?.text().contains("IPFire Location"), "the image has no IP data");
+    Ok(())
 }
 
 #[tokio::test]

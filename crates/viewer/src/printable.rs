@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use forever200_identify::labels::apart;
 use serde::Serialize;
 
 /// A run of text, or of escapes that stand for bytes.
@@ -28,6 +29,7 @@ pub fn pieces(bytes: &[u8]) -> Vec<Piece> {
 /// Returns bytes as pieces of text, with the bytes in these ranges marked.
 #[must_use]
 pub fn marked(bytes: &[u8], ranges: &[Range<usize>]) -> Vec<Piece> {
+    let ranges = apart(ranges.to_vec());
     let mut starts: Vec<usize> = ranges.iter().flat_map(|range| [range.start, range.end]).collect();
     starts.extend([0, bytes.len()]);
     starts.retain(|&start| start <= bytes.len());

