@@ -175,17 +175,20 @@ async fn the_text_is_a_table_and_coloured_when_asked() -> anyhow::Result<()> {
     let (stack, requests) = recorded().await?;
     let plain = stack.get("/home/text").await?.text();
     assert!(plain.chars().all(|char| char == '\n' || !char.is_control()), "{plain}");
-    let rows: Vec<_> = plain.lines().skip(2).collect();
+    // What a request is stands under it, further in.
+    let (rows, says): (Vec<_>, Vec<_>) = plain.lines().skip(2).partition(|line| !line.starts_with("    "));
     assert_eq!(rows.len(), requests.len());
+    assert!(says.iter().any(|line| line.starts_with("    exploit: ")), "{plain}");
     let column = rows[0].find(" B  ").context("no column")?;
     assert!(rows.iter().all(|row| row[column..].starts_with(" B  ")), "{plain}");
     let coloured = stack.get("/home/text?color=true").await?.text();
     assert!(coloured.contains("\x1b[32m"));
-    let without =
-        ["\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m"].iter().fold(coloured, |text, code| text.replace(code, ""));
+    let without = ["\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m"]
+        .iter()
+        .fold(coloured, |text, code| text.replace(code, ""));
     assert_eq!(without, plain);
     let filtered = stack.get("/home/text?protocol=ssh").await?.text();
-    assert_eq!(filtered.lines().count(), 3, "{filtered}");
+    assert_eq!(filtered.lines().filter(|line| !line.starts_with("    ")).count(), 3, "{filtered}");
     Ok(())
 }
 
