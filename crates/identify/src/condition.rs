@@ -11,13 +11,10 @@ use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, IntoDeserializer, SeqAccess, Visitor};
 
-use crate::pattern::{Pattern, shortest};
+use crate::pattern::{MIN_ANCHOR_BYTES, Pattern, weakest};
 use crate::protocol::Protocol;
 use crate::sample::Sample;
 use crate::text::Text;
-
-/// Shortest literal worth looking for before anything else; shorter ones are everywhere.
-const MIN_ANCHOR_BYTES: usize = 3;
 
 /// Evidence: ranges of the raw bytes.
 pub(crate) type Evidence = Vec<Range<usize>>;
@@ -163,8 +160,8 @@ impl Condition {
             .chain(names)
             .chain(self.agent.as_ref().and_then(|pattern| pattern.anchors()))
             .chain(any.map(|groups| groups.concat()))
-            .max_by_key(|literals| shortest(literals))
-            .filter(|literals| shortest(literals) >= MIN_ANCHOR_BYTES)
+            .max_by_key(|literals| weakest(literals))
+            .filter(|literals| weakest(literals) >= MIN_ANCHOR_BYTES)
     }
 
     /// Compiles all expressions now, which is otherwise done when one is first needed.
@@ -183,26 +180,21 @@ impl Test {
         })
     }
 
+    /// What takes longest is tried last.
     fn ranges(&self, bytes: &[u8]) -> Option<Vec<Range<usize>>> {
-        let mut found = Vec::new();
-        let mut all_hold = true;
-        let mut demand = |is_asked: bool, range: Option<Range<usize>>| match range {
-            Some(range) if is_asked => found.push(range),
-            _ => all_hold &= !is_asked,
-        };
-        let end = bytes.len();
-        let as_bytes = |word: &Lowercase| word.0.len();
-        demand(!self.equals.is_empty(), self.equals.iter().any(|word| bytes == word.0.as_bytes()).then_some(0..end));
-        let start = self.starts_with.iter().find(|word| bytes.starts_with(word.0.as_bytes())).map(as_bytes);
-        demand(!self.starts_with.is_empty(), start.map(|length| 0..length));
-        let tail = self.ends_with.iter().find(|word| bytes.ends_with(word.0.as_bytes())).map(as_bytes);
-        demand(!self.ends_with.is_empty(), tail.map(|length| end - length..end));
-        demand(!self.contains.is_empty(), self.contains.iter().find_map(|word| word.find(bytes)));
+        let (mut found, end) = (Vec::new(), bytes.len());
+        found.extend(one_of(&self.equals, |word| (bytes == word.0.as_bytes()).then_some(0..end))?);
+        found
+            .extend(one_of(&self.starts_with, |word| bytes.starts_with(word.0.as_bytes()).then_some(0..word.0.len()))?);
+        found.extend(one_of(&self.ends_with, |word| {
+            bytes.ends_with(word.0.as_bytes()).then(|| end - word.0.len()..end)
+        })?);
         for word in &self.contains_all {
-            demand(true, word.find(bytes));
+            found.push(word.find(bytes)?);
         }
-        demand(!self.regex.is_empty(), self.regex.iter().find_map(|pattern| pattern.find(bytes)));
-        all_hold.then_some(found)
+        found.extend(one_of(&self.contains, |word| word.find(bytes))?);
+        found.extend(one_of(&self.regex, |pattern| pattern.find(bytes))?);
+        Some(found)
     }
 
     fn anchors(&self) -> Vec<Vec<String>> {
@@ -213,6 +205,11 @@ impl Test {
         sets.retain(|set| !set.is_empty());
         sets
     }
+}
+
+/// Finds one of these; asks for nothing where there are none.
+fn one_of<T>(all: &[T], find: impl Fn(&T) -> Option<Range<usize>>) -> Option<Option<Range<usize>>> {
+    if all.is_empty() { Some(None) } else { all.iter().find_map(find).map(Some) }
 }
 
 /// Text in lower case, as it is compared.

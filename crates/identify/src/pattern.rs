@@ -9,8 +9,10 @@ use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind};
 use serde::Deserialize;
 
+/// Shortest literal worth looking for before anything else; shorter ones are everywhere.
+pub(crate) const MIN_ANCHOR_BYTES: usize = 3;
 /// Most literals that stand for one regular expression; all are looked for in every request.
-const MAX_ANCHORS: usize = 64;
+const MAX_ANCHORS: usize = 400;
 /// What one regular expression may take when compiled: a person's mistake, not a stranger's.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 
@@ -57,16 +59,21 @@ fn required(hir: &Hir) -> Option<Vec<String>> {
         HirKind::Literal(literal) => vec![String::from_utf8(literal.0.to_ascii_lowercase()).ok()?],
         HirKind::Capture(capture) => required(&capture.sub)?,
         HirKind::Repetition(repetition) if repetition.min > 0 => required(&repetition.sub)?,
-        HirKind::Concat(parts) => parts.iter().filter_map(required).max_by_key(|literals| shortest(literals))?,
+        HirKind::Concat(parts) => parts.iter().filter_map(required).max_by_key(|literals| weakest(literals))?,
         HirKind::Alternation(parts) => parts.iter().map(required).collect::<Option<Vec<_>>>()?.concat(),
         _ => return None,
     };
     Some(literals).filter(|literals| literals.len() <= MAX_ANCHORS)
 }
 
-/// Length of the shortest.
-pub(crate) fn shortest(literals: &[String]) -> usize {
-    literals.iter().map(String::len).min().unwrap_or_default()
+/// How much the weakest of some literals narrows down: its length, and more with a byte that ordinary
+/// requests seldom have.
+pub(crate) fn weakest(literals: &[String]) -> usize {
+    let weight = |literal: &String| {
+        let is_rare = |byte: &u8| b"<>$|`'{}[]\\^~!%\0".contains(byte);
+        if literal.as_bytes().iter().any(is_rare) { literal.len().max(MIN_ANCHOR_BYTES) } else { literal.len() }
+    };
+    literals.iter().map(weight).min().unwrap_or_default()
 }
 
 impl From<String> for Pattern {

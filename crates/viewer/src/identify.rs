@@ -3,10 +3,11 @@
 //! In: files of raw bytes, or lines of JSON with `b64`. Out: text for people, or a line of JSON each.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use forever200_identify::{Category, Indicator, Labeller};
@@ -71,9 +72,9 @@ pub fn run(labeller: &Labeller, args: &Identify) -> anyhow::Result<()> {
     if args.check {
         writeln!(out, "{} signatures", labeller.signatures().len())?;
     } else if let Some(corpus) = &args.corpus {
-        let file = fs::File::open(corpus).with_context(|| format!("cannot read {}", corpus.display()))?;
-        for (number, line) in BufReader::new(file).lines().enumerate() {
-            identify_line(labeller, &line?, &mut out).with_context(|| format!("line {}", number + 1))?;
+        let text = fs::read_to_string(corpus).with_context(|| format!("cannot read {}", corpus.display()))?;
+        for identified in identify_lines(labeller, &text)? {
+            out.write_all(identified.as_bytes())?;
         }
     } else if args.files.is_empty() {
         let mut raw = Vec::new();
@@ -88,14 +89,30 @@ pub fn run(labeller: &Labeller, args: &Identify) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-fn identify_line(labeller: &Labeller, line: &str, out: &mut impl Write) -> anyhow::Result<()> {
+/// Identifies a line each, on all processors; the answers are in the order of the lines.
+fn identify_lines(labeller: &Labeller, text: &str) -> anyhow::Result<Vec<String>> {
+    let lines: Vec<(usize, &str)> = text.lines().enumerate().collect();
+    let share = lines.len().div_ceil(thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let identify = |lines: &[(usize, &str)]| -> anyhow::Result<String> {
+        let one = |(number, line): &(usize, &str)| {
+            identify_line(labeller, line).with_context(|| format!("line {}", number + 1))
+        };
+        lines.iter().map(one).collect()
+    };
+    thread::scope(|scope| {
+        let running: Vec<_> = lines.chunks(share).map(|lines| scope.spawn(move || identify(lines))).collect();
+        running.into_iter().map(|one| one.join().map_err(|_| anyhow!("a thread panicked"))?).collect()
+    })
+}
+
+fn identify_line(labeller: &Labeller, line: &str) -> anyhow::Result<String> {
     let item: Item = serde_json::from_str(line)?;
     let raw = BASE64_STANDARD.decode(&item.b64).context("b64")?;
     let description = labeller.describe(&raw, None);
     let found = description.labels.iter().map(|label| &label.signature);
     let labels = found.map(|it| Found { id: &it.id, category: it.category, cve: &it.cve }).collect();
     let identified = Identified { id: &item.id, protocol: description.protocol.name(), labels };
-    Ok(writeln!(out, "{}", api::to_string(&identified))?)
+    Ok(api::to_string(&identified) + "\n")
 }
 
 fn print(labeller: &Labeller, path: &Path, raw: &[u8], json: bool, out: &mut impl Write) -> anyhow::Result<()> {
