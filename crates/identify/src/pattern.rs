@@ -38,9 +38,12 @@ impl Pattern {
 
     /// Bytes, not characters; `.` is any byte, for line ends are where attackers put them.
     pub(crate) fn build(&self) -> Result<Regex, String> {
+        // What is searched is in lower case: few patterns need both, which double their size.
+        let has_upper_case =
+            self.source.contains(|char: char| char.is_ascii_uppercase()) || self.source.contains("\\x");
         let mut builder = RegexBuilder::new(&self.source);
         let built = builder
-            .case_insensitive(self.any_case)
+            .case_insensitive(self.any_case && has_upper_case)
             .unicode(false)
             .dot_matches_new_line(true)
             .size_limit(MAX_REGEX_BYTES);
