@@ -31,13 +31,14 @@ RUN apt-get update \
 
 COPY --from=build /src/target/release/forever200-responder /src/target/release/forever200-viewer /usr/local/bin/
 COPY docker-entrypoint.sh /usr/local/bin/
-COPY supervisord.conf /etc/forever200/
+COPY supervisord.conf supervisord_bell.py /etc/forever200/
 COPY haproxy /etc/forever200/haproxy
 
 ENV FOREVER200_BIND=:80 \
     FOREVER200_LOG_FORMAT=json \
     FOREVER200_RESPONDER_SOCKET=/run/forever200/responder.sock \
-    FOREVER200_RUN=/run/forever200
+    FOREVER200_RUN=/run/forever200 \
+    PYTHONPATH=/etc/forever200
 
 # So that `docker exec CONTAINER supervisorctl …` finds its configuration.
 WORKDIR /etc/forever200

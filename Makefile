@@ -57,7 +57,7 @@ run: install ## Build and run it on port 8000 until Ctrl-C
 	address=$(FOREVER200_BIND); host=$${address%:*}; \
 	case "$$host" in ''|'*'|0.0.0.0|::|'[::]') host=localhost;; esac; \
 	echo; echo "The page: http://$$host:$${address##*:}/home    The end: Ctrl-C"; echo; \
-	PATH="$(RELEASE):$$PATH" supervisord --configuration supervisord.conf
+	PATH="$(RELEASE):$$PATH" PYTHONPATH="$(CURDIR)" PYTHONDONTWRITEBYTECODE=1 supervisord --configuration supervisord.conf
 
 .PHONY: test
 test: lint test-native test-browser test-container ## Check everything

@@ -4,8 +4,8 @@
 set -eu
 
 mkdir -p -m 700 "$FOREVER200_RUN"
-# Of the last run, when this is a `docker restart`: haproxy would not wait for the responder.
-rm -f "$FOREVER200_RUN/fatal" "$FOREVER200_RUN/responder.sock"
+# Of the last run, when this is a `docker restart`.
+rm -f "$FOREVER200_RUN/fatal"
 
 supervisord --configuration "/etc/forever200/supervisord.conf" &
 supervisord=$!

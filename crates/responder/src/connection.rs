@@ -1,7 +1,7 @@
 //! One connection: read a request, send [`RESPONSE`], hand the bytes to the recorder.
 //!
 //! In: a byte stream. Out: the reply, and one [`Record`]. Does not interpret what it read beyond
-//! finding its end, does not wait for memcached.
+//! finding its end, does not depend on memcached.
 
 use std::time::Duration;
 
@@ -77,8 +77,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         shared.recorder.silent();
         return Ok(());
     };
-    // Recorded before it is answered: who has an answer has a record.
-    shared.recorder.record(reading.into_record(origin, ended, &shared.name));
+    // Recorded before it is answered: who has an answer has a record, even if this process is killed now.
+    shared.recorder.record(reading.into_record(origin, ended, &shared.name)).await;
     if let Ok(Ok(())) = timeout(WRITE_TIME, answer(&mut stream)).await {
         let _ = timeout(DRAIN_TIME, drain(&mut stream)).await;
     }

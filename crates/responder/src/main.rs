@@ -1,7 +1,8 @@
 //! `forever200-responder`: answers `HTTP/1.1 200 Ok` to everything.
 
 use std::net::SocketAddr;
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsFd;
+use std::os::unix::net::{self, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -18,7 +19,7 @@ struct Args {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", env = "FOREVER200_RESPONDER_LISTEN", default_value = "127.0.0.1:9999")]
     listen: SocketAddr,
-    /// Unix socket to listen on as well
+    /// Unix socket to listen on as well; `fd@0` is one that standard input is already
     #[arg(long, value_name = "PATH", env = "FOREVER200_RESPONDER_SOCKET")]
     socket: Option<PathBuf>,
     /// Whether every connection begins with a PROXY protocol header, as haproxy sends it
@@ -45,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = shutdown_signal()?;
     let listeners = Listeners {
         tcp: TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?,
-        unix: args.socket.as_deref().map(bind_unix).transpose()?,
+        unix: args.socket.as_deref().map(listen_unix).transpose()?,
     };
     let config = Config {
         proxy_protocol: args.proxy_protocol == Switch::On,
@@ -54,6 +55,22 @@ async fn main() -> anyhow::Result<()> {
     };
     run(listeners, config, Store::new(args.memcached), shutdown).await;
     Ok(())
+}
+
+/// What stands for the socket that supervisord has made, as in haproxy's `bind fd@0`.
+const INHERITED: &str = "fd@0";
+
+fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {
+    if path == Path::new(INHERITED) { inherited().context("standard input is no Unix socket") } else { bind_unix(path) }
+}
+
+/// Listens on standard input. Whoever made the socket holds it when this process dies, and clients wait in
+/// its queue for the next one.
+fn inherited() -> std::io::Result<UnixListener> {
+    let listener = net::UnixListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
 }
 
 /// Listens on a path; replaces a socket that nobody listens on any more.

@@ -1,10 +1,11 @@
 //! Moves records to the store, and makes memcached whole again when it has lost them.
 //!
-//! In: records and counts from connections, through a bounded inbox that never makes them wait.
-//! Out: the ring in memcached. A record that falls out of the full inbox is still counted: memcached
-//! would have rolled over it anyway.
+//! In: records and counts from connections, through a bounded inbox that takes them at once; whoever
+//! likes can wait until memcached has them. Out: the ring in memcached. A record that falls out of the
+//! full inbox is still counted: memcached would have rolled over it anyway.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,10 @@ const WORTH_REPORTING: Duration = Duration::from_millis(150);
 /// How often numbers are drawn in one turn while memcached turns out to have been emptied meanwhile.
 const MAX_DRAWS: usize = 4;
 
+/// Longest wait for memcached to have a record. It takes a fraction of a millisecond; who is answered
+/// later than this notices.
+const STORE_TIME: Duration = Duration::from_millis(20);
+
 /// The connections' end: takes records without waiting.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder(Arc<Inbox>);
@@ -30,6 +35,8 @@ pub struct Recorder(Arc<Inbox>);
 #[derive(Debug, Default)]
 struct Inbox {
     pending: Mutex<Pending>,
+    /// memcached did not take what it was last given.
+    away: AtomicBool,
     wake: Notify,
 }
 
@@ -41,6 +48,8 @@ struct Pending {
     /// Number of requests, including those whose record fell out.
     requests: u64,
     counts: Counts,
+    /// Dropped when memcached has all of it, or when that did not work: then nobody waits any more.
+    settled: watch::Sender<()>,
 }
 
 impl Pending {
@@ -63,10 +72,20 @@ impl Pending {
 }
 
 impl Recorder {
-    /// Takes a record. Returns at once, whatever memcached does.
-    pub fn record(&self, record: Record) {
-        self.pending().push(record);
+    /// Takes a record at once. Returns when memcached has it, or when waiting for that is over: after
+    /// 20 ms, or at once while memcached is away.
+    ///
+    /// Who is answered after this has a record that outlives this process.
+    pub async fn record(&self, record: Record) {
+        let mut settled = {
+            let mut pending = self.pending();
+            pending.push(record);
+            pending.settled.subscribe()
+        };
         self.0.wake.notify_one();
+        if !self.0.away.load(Ordering::Relaxed) {
+            let _ = timeout(STORE_TIME, settled.changed()).await;
+        }
     }
 
     /// Counts a connection that never sent a byte.
@@ -84,7 +103,9 @@ impl Recorder {
         let mut reported = false;
         loop {
             let stopping = *stop.borrow_and_update();
-            match writer.turn(&self).await {
+            let turn = writer.turn(&self).await;
+            self.0.away.store(turn.is_err(), Ordering::Relaxed);
+            match turn {
                 Ok(()) => {
                     retry_delay = None;
                     if std::mem::take(&mut reported) {
@@ -126,7 +147,7 @@ impl Recorder {
         older.requests += pending.requests;
         older.counts.add(&pending.counts);
         older.counts.expire(Timestamp::now());
-        *pending = older;
+        (pending.records, pending.requests, pending.counts) = (older.records, older.requests, older.counts);
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {

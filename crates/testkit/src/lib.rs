@@ -3,18 +3,24 @@
 //! Every [`Memcached`] and every [`Stack`] has a loopback address of its own, so that each listens on
 //! the usual ports, tests run side by side, and a program that was killed comes back where it was.
 //!
-//! Read in this order: [`process`], [`client`], [`events`], [`memcached`], [`stack`], [`browser`], [`tshark`].
+//! Read in this order: [`process`], [`client`], [`events`], [`load`], [`memcached`], [`stack`],
+//! [`container`], [`browser`], [`tshark`].
 
 pub mod browser;
 pub mod client;
+pub mod container;
 pub mod events;
+pub mod load;
 pub mod memcached;
 pub mod process;
+pub mod report;
 pub mod stack;
 pub mod tshark;
 
 pub use browser::Browser;
 pub use client::{Response, exchange, exchange_from, get, get_json, request};
+pub use container::Container;
+pub use load::Load;
 pub use memcached::Memcached;
 pub use process::{loopback, until};
 pub use stack::Stack;

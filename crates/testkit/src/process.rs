@@ -83,6 +83,13 @@ pub fn missing(package: &str) -> String {
     format!("cannot start it: apt-get install {package}")
 }
 
+/// Returns the time below which this share of sorted times is; zero where there are none.
+#[must_use]
+pub fn quantile(sorted: &[Duration], share: f64) -> Duration {
+    let at = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(at.saturating_sub(1)).copied().unwrap_or_default()
+}
+
 /// Returns the project's folder.
 #[must_use]
 pub fn project() -> PathBuf {

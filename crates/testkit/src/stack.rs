@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 
 use anyhow::{Context, bail};
@@ -19,6 +19,7 @@ use crate::process::{command, kill_session, loopback, missing, programs, project
 /// Not the 8000 of `make run`, which may be running beside the tests on every address.
 pub const FRONT_PORT: u16 = 8200;
 const HAPROXY_CFG: &str = "haproxy/haproxy.cfg";
+const SUPERVISORD_CONF: &str = "supervisord.conf";
 
 /// A running forever200; all its processes are killed when it is dropped.
 pub struct Stack {
@@ -47,16 +48,41 @@ impl Stack {
         Ok(stack)
     }
 
+    /// Starts everything with edited files: a file's name, what is replaced in it, and by what. `IP` in
+    /// the last stands for the address of the stack.
+    ///
+    /// # Errors
+    /// A program is missing, or does not come up, or there is nothing to replace.
+    pub async fn start_edited(edits: &[(&str, &str, &str)], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let stack = Self::spawn_edited(edits, variables, None)?;
+        stack.until_up().await.with_context(|| stack.log())?;
+        Ok(stack)
+    }
+
     /// Starts supervisord and does not wait.
     ///
     /// # Errors
     /// supervisord or one of the project's programs is missing.
     pub fn spawn(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::spawn_edited(&[], variables, None)
+    }
+
+    /// Starts supervisord with edited files, and with another standard output than a file, and does not wait.
+    ///
+    /// # Errors
+    /// supervisord or one of the project's programs is missing, or there is nothing to replace.
+    pub fn spawn_edited(
+        edits: &[(&str, &str, &str)],
+        variables: &[(&str, &str)],
+        output: Option<Stdio>,
+    ) -> anyhow::Result<Self> {
         let (ip, folder) = (loopback(), tempfile::tempdir()?);
         let run = folder.path().to_str().context("the temporary folder has an odd name")?;
         let path = format!("{}:/usr/sbin:{}", programs()?.display(), std::env::var("PATH")?);
         let own = [
             ("PATH", path),
+            ("PYTHONPATH", run.to_owned()),
+            ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
             ("FOREVER200_RUN", run.to_owned()),
             ("FOREVER200_BIND", format!("{ip}:{FRONT_PORT}")),
             ("FOREVER200_RESPONDER_LISTEN", format!("{ip}:9999")),
@@ -69,8 +95,11 @@ impl Stack {
             own.into_iter().chain(variables.iter().map(|(name, value)| (name.into(), value.into()))).collect();
         // Copies of the files as shipped, for a test to edit.
         std::fs::create_dir(folder.path().join("haproxy"))?;
-        for file in ["supervisord.conf", HAPROXY_CFG] {
+        for file in [SUPERVISORD_CONF, "supervisord_bell.py", HAPROXY_CFG] {
             std::fs::copy(project().join(file), folder.path().join(file))?;
+        }
+        for (file, old, new) in edits {
+            edit(&folder.path().join(file), old, &new.replace("IP", &ip.to_string()))?;
         }
         let log = append(&folder.path().join("log"))?;
         // A session of its own: that is how all of its processes are found again.
@@ -79,7 +108,7 @@ impl Stack {
             .current_dir(&folder)
             .envs(environment.iter().cloned())
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
+            .stdout(output.unwrap_or(log.try_clone()?.into()))
             .stderr(log)
             .spawn()
             .context(missing("supervisor haproxy memcached"))?;
@@ -158,10 +187,7 @@ impl Stack {
     /// # Errors
     /// There is no `old` in the file.
     pub fn edit_haproxy_cfg(&self, old: &str, new: &str) -> anyhow::Result<()> {
-        let path = self.run_path(HAPROXY_CFG);
-        let text = std::fs::read_to_string(&path)?;
-        anyhow::ensure!(text.contains(old), "no {old:?} in {}", path.display());
-        Ok(std::fs::write(path, text.replace(old, new))?)
+        edit(&self.run_path(HAPROXY_CFG), old, new)
     }
 
     /// Runs supervisorctl and returns what it prints.
@@ -197,6 +223,19 @@ impl Stack {
     /// supervisorctl cannot be started.
     pub fn pid(&self, program: &str) -> anyhow::Result<Option<u32>> {
         Ok(self.supervisorctl(&["pid", program])?.parse().ok().filter(|&pid| pid > 0))
+    }
+
+    /// Waits until supervisord calls all programs RUNNING: one that ends sooner is started again later.
+    ///
+    /// # Errors
+    /// It does not within 30 seconds.
+    pub async fn until_running(&self) -> anyhow::Result<()> {
+        until("all programs are running", || async {
+            let status = self.supervisorctl(&["status"]).ok()?;
+            status.lines().all(|line| line.contains(" RUNNING ")).then_some(())
+        })
+        .await
+        .with_context(|| self.log())
     }
 
     /// Kills a program with SIGKILL and waits until supervisord has started another.
@@ -247,6 +286,12 @@ impl Drop for Stack {
     }
 }
 
-fn append(path: &std::path::Path) -> anyhow::Result<File> {
+fn edit(path: &Path, old: &str, new: &str) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(path)?;
+    anyhow::ensure!(text.contains(old), "no {old:?} in {}", path.display());
+    Ok(std::fs::write(path, text.replace(old, new))?)
+}
+
+fn append(path: &Path) -> anyhow::Result<File> {
     Ok(OpenOptions::new().create(true).append(true).open(path)?)
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use forever200_testkit::load::{FULL, Load};
 use forever200_testkit::process::{command, programs};
 use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, get, get_json, request, stack, until};
 use serde_json::Value;
@@ -199,14 +200,20 @@ async fn a_connection_without_a_byte_and_a_health_check_are_not_requests() -> an
         stream.shutdown().await?;
         assert_eq!(client::read_to_end(&mut stream).await?, b"");
     }
-    // By now haproxy has checked the responder, too: it does so every second.
+    stack.edit_haproxy_cfg(
+        r#"server responder "${RESPONDER}" send-proxy-v2"#,
+        r#"server responder "${RESPONDER}" send-proxy-v2 check inter 20ms"#,
+    )?;
+    stack.supervisorctl(&["signal", "USR2", "haproxy"])?;
+    until("haproxy has checked it", || async {
+        stack.haproxy("show stat responder 4 -1").await.ok().filter(|stat| stat.contains(",L4OK,"))
+    })
+    .await?;
     let list = until("five are counted", || async {
         get_json(stack.front(), "/home/api/requests").await.ok().filter(|list| list["silent"].as_u64() >= Some(5))
     })
     .await?;
     assert_eq!((&list["silent"], &list["total"]), (&5.into(), &0.into()));
-    let checks = stack.haproxy("show stat responder 4 -1 json").await?;
-    assert!(checks.contains("check_status"), "{checks}");
     assert!(!stack.log().contains("connection dropped"), "{}", stack.log());
     Ok(())
 }
@@ -305,118 +312,6 @@ async fn after_1000_requests_by_50_clients_the_ring_holds_the_last_101() -> anyh
     Ok(())
 }
 
-/// Sends requests without pause until told to stop.
-struct Load {
-    stop: tokio::sync::watch::Sender<bool>,
-    clients: Vec<tokio::task::JoinHandle<(u64, u64)>>,
-}
-
-impl Load {
-    fn start(stack: &Stack) -> Self {
-        let (stop, stopped) = tokio::sync::watch::channel(false);
-        let front = stack.front();
-        let client = || {
-            let stopped = stopped.clone();
-            tokio::spawn(async move {
-                let (mut answered, mut failed) = (0, 0);
-                while !*stopped.borrow() {
-                    match exchange(front, &http_get("/load")).await {
-                        Ok((reply, _)) if reply == RESPONSE => answered += 1,
-                        Ok((reply, _)) => {
-                            assert_eq!(reply, b"", "neither the 200 nor a closed connection");
-                            failed += 1;
-                        }
-                        Err(_) => failed += 1,
-                    }
-                }
-                (answered, failed)
-            })
-        };
-        Self { stop, clients: (0..4).map(|_| client()).collect() }
-    }
-
-    /// Number of answered requests, and of those whose connection was closed instead.
-    async fn stop(self) -> anyhow::Result<(u64, u64)> {
-        let _ = self.stop.send(true);
-        let (mut answered, mut failed) = (0, 0);
-        for client in self.clients {
-            let (a, f) = client.await?;
-            answered += a;
-            failed += f;
-        }
-        Ok((answered, failed))
-    }
-}
-
-/// Waits until the ring holds what the load left, whole: 101 successive numbers.
-async fn whole_ring(stack: &Stack) -> anyhow::Result<Value> {
-    until("the ring is whole", || async {
-        let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
-        let newest = list["total"].as_u64()?;
-        (seqs(&list) == (newest.checked_sub(100)?..=newest).rev().collect::<Vec<_>>()).then_some(list)
-    })
-    .await
-    .with_context(|| stack.log())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killing_memcached_or_the_viewer_fails_no_request_and_loses_nothing() -> anyhow::Result<()> {
-    let stack = Stack::start().await?;
-    for program in ["memcached", "viewer"] {
-        let load = Load::start(&stack);
-        until("there is some load", || async {
-            get_json(stack.front(), "/home/api/requests").await.ok().filter(|list| list["total"].as_u64() > Some(200))
-        })
-        .await?;
-        stack.kill(program).await?;
-        stack.until_up().await?;
-        let (answered, failed) = load.stop().await?;
-        assert_eq!(failed, 0, "{program}: {answered} answered");
-        assert!(answered > 200, "{program}: {answered} answered");
-        whole_ring(&stack).await?;
-    }
-    // With nothing coming in: the page shows afterwards what it showed before.
-    let before = whole_ring(&stack).await?;
-    for program in ["memcached", "viewer"] {
-        stack.kill(program).await?;
-        stack.until_up().await?;
-        assert_eq!(whole_ring(&stack).await?, before, "{program}");
-    }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killing_the_responder_closes_connections_until_the_next_one_and_loses_nothing() -> anyhow::Result<()> {
-    let stack = Stack::start().await?;
-    for number in 0..120 {
-        stack.send(&http_get(&format!("/{number}"))).await?;
-    }
-    stack.until_recorded(120).await?;
-    let before = whole_ring(&stack).await?;
-    stack.kill("responder").await?;
-    assert_eq!(whole_ring(&stack).await?, before);
-
-    let load = Load::start(&stack);
-    stack.until_recorded(200).await?;
-    stack.kill("responder").await?;
-    until("it answers again", || async {
-        stack.send(&http_get("/again")).await.ok().filter(|reply| reply == RESPONSE)
-    })
-    .await?;
-    // While there is none, haproxy closes; `Load` has seen no other reply.
-    let (answered, _) = load.stop().await?;
-    assert!(answered > 80, "{answered} answered");
-    let (_, failed) = {
-        let load = Load::start(&stack);
-        let recorded = whole_ring(&stack).await?["total"].as_u64().context("a number")?;
-        stack.until_recorded(recorded + 200).await?;
-        load.stop().await?
-    };
-    assert_eq!(failed, 0);
-    whole_ring(&stack).await?;
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn without_memcached_the_page_says_so_and_recovers() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
@@ -496,7 +391,7 @@ async fn a_program_that_cannot_be_started_ends_everything() -> anyhow::Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_haproxy_cfg_is_loaded_without_losing_a_connection() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
-    let load = Load::start(&stack);
+    let load = Load::start(stack.front(), "reload", FULL);
     let idle = TcpStream::connect(stack.front()).await?;
     stack.until_recorded(50).await?;
     let bind = r#"    bind "${FOREVER200_BIND-:8000}""#;
@@ -509,8 +404,8 @@ async fn an_edited_haproxy_cfg_is_loaded_without_losing_a_connection() -> anyhow
     let mut idle = idle;
     idle.write_all(&http_get("/idle")).await?;
     assert_eq!(client::read_to_end(&mut idle).await?, RESPONSE);
-    let (answered, failed) = load.stop().await?;
-    assert_eq!(failed, 0, "{answered} answered");
+    let attempts = load.stop().await?;
+    assert_eq!(attempts.failed(), 0, "of {}", attempts.0.len());
     Ok(())
 }
 

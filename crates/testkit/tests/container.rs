@@ -3,62 +3,12 @@
 //! Run with one thread: the first test takes port 80.
 
 use std::net::SocketAddr;
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use forever200_testkit::container::shell;
 use forever200_testkit::process::project;
-use forever200_testkit::{RESPONSE, exchange, get, get_json, until};
-
-/// Runs a shell command in the project's folder and returns its stdout.
-fn shell(command: &str) -> anyhow::Result<String> {
-    let output = shell_output(command)?;
-    ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
-fn shell_output(command: &str) -> anyhow::Result<Output> {
-    Command::new("sh").args(["-c", command]).current_dir(project()).output().context(command.to_owned())
-}
-
-/// A container, removed when dropped.
-struct Container(String);
-
-impl Container {
-    /// Starts the image with further options and publishes its port on loopback.
-    fn run(options: &str) -> anyhow::Result<Self> {
-        shell("docker build -q -t forever200 .")?;
-        Ok(Self(shell(&format!("docker run -d -p 127.0.0.1::80 {options} forever200"))?))
-    }
-
-    fn address(&self) -> anyhow::Result<SocketAddr> {
-        Ok(shell(&format!("docker port {} 80/tcp", self.0))?.parse()?)
-    }
-
-    fn inspect(&self, field: &str) -> anyhow::Result<String> {
-        shell(&format!("docker inspect --format '{{{{{field}}}}}' {}", self.0))
-    }
-
-    fn sh(&self, command: &str) -> anyhow::Result<String> {
-        shell(&format!("docker exec {} sh -c '{command}'", self.0))
-    }
-
-    fn logs(&self) -> String {
-        shell(&format!("docker logs {} 2>&1", self.0)).unwrap_or_default()
-    }
-
-    async fn until_healthy(&self) -> anyhow::Result<()> {
-        until("it is healthy", || async { (self.inspect(".State.Health.Status").ok()? == "healthy").then_some(()) })
-            .await
-            .with_context(|| self.logs())
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        let _ = shell(&format!("docker rm -f -v {}", self.0));
-    }
-}
+use forever200_testkit::{Container, RESPONSE, exchange, get, get_json, until};
 
 /// Sends a request until it is answered, and waits until it is on the page.
 async fn works(address: SocketAddr) -> anyhow::Result<()> {

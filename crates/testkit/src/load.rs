@@ -1,0 +1,126 @@
+//! Requests that come in all the while, each with a path of its own, and how they fared.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::client::exchange;
+use crate::{RESPONSE, process};
+
+/// How hard to press.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Clients at a time, each with one connection after the other.
+    pub clients: usize,
+    /// Shortest time from one request of a client to its next.
+    pub interval: Duration,
+}
+
+/// A hundred requests a second: a second of it fits into the ring.
+pub const STEADY: Pace = Pace { clients: 4, interval: Duration::from_millis(40) };
+/// As many as four clients can, each waiting for its answer.
+pub const FULL: Pace = Pace { clients: 4, interval: Duration::ZERO };
+
+/// One request and its fate.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Its path.
+    pub path: String,
+    /// When its client began to connect.
+    pub sent: Instant,
+    /// When it was answered, or had failed.
+    pub ended: Instant,
+    /// It got the whole answer.
+    pub answered: bool,
+}
+
+/// Clients that send until told to stop.
+pub struct Load {
+    stop: watch::Sender<bool>,
+    clients: Vec<JoinHandle<Vec<Attempt>>>,
+}
+
+impl Load {
+    /// Starts sending. The paths begin with `/NAME/`.
+    #[must_use]
+    pub fn start(front: SocketAddr, name: &str, pace: Pace) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let client = |number| client(front, format!("/{name}/{number}"), pace.interval, stopped.clone());
+        Self { stop, clients: (0..pace.clients).map(|number| tokio::spawn(client(number))).collect() }
+    }
+
+    /// Lets the clients finish what they are at, and returns all attempts in the order of their ends.
+    ///
+    /// # Errors
+    /// A reply was neither the answer nor nothing.
+    pub async fn stop(self) -> anyhow::Result<Attempts> {
+        let _ = self.stop.send(true);
+        let mut attempts = Vec::new();
+        for client in self.clients {
+            attempts.extend(client.await?);
+        }
+        attempts.sort_by_key(|attempt| attempt.ended);
+        Ok(Attempts(attempts))
+    }
+}
+
+async fn client(
+    front: SocketAddr,
+    path: String,
+    interval: Duration,
+    mut stopped: watch::Receiver<bool>,
+) -> Vec<Attempt> {
+    let mut attempts = Vec::new();
+    while !*stopped.borrow_and_update() {
+        let (path, sent) = (format!("{path}/{}", attempts.len()), Instant::now());
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let reply = exchange(front, request.as_bytes()).await;
+        if let Ok((reply, _)) = &reply {
+            assert!(reply.is_empty() || reply == RESPONSE, "neither the answer nor nothing: {}", reply.escape_ascii());
+        }
+        let answered = reply.is_ok_and(|(reply, _)| reply == RESPONSE);
+        attempts.push(Attempt { path, sent, ended: Instant::now(), answered });
+        // A refused connection takes no time at all.
+        let rest = if answered { interval } else { interval.max(Duration::from_millis(5)) };
+        let _ = tokio::time::timeout(rest.saturating_sub(sent.elapsed()), stopped.wait_for(|stopped| *stopped)).await;
+    }
+    attempts
+}
+
+/// What became of a load.
+#[derive(Clone, Debug, Default)]
+pub struct Attempts(pub Vec<Attempt>);
+
+impl Attempts {
+    /// Returns the answered ones.
+    pub fn answered(&self) -> impl Iterator<Item = &Attempt> {
+        self.0.iter().filter(|attempt| attempt.answered)
+    }
+
+    /// Returns the number of those that were not answered.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.0.len() - self.answered().count()
+    }
+
+    /// Returns the longest time from the sending of a request to the next answer to any that was sent
+    /// no earlier: how long clients had to try.
+    #[must_use]
+    pub fn longest_wait(&self) -> Duration {
+        let waits = self.0.iter().map(|attempt| {
+            let answers = self.answered().filter(|answer| answer.sent >= attempt.sent).map(|answer| answer.ended);
+            answers.min().map_or(Duration::ZERO, |answer| answer - attempt.sent)
+        });
+        waits.max().unwrap_or_default()
+    }
+
+    /// Returns the time within which this share of the answers came, 0.0 to 1.0.
+    #[must_use]
+    pub fn latency(&self, share: f64) -> Duration {
+        let mut times: Vec<_> = self.answered().map(|attempt| attempt.ended - attempt.sent).collect();
+        times.sort_unstable();
+        process::quantile(&times, share)
+    }
+}

@@ -1,0 +1,279 @@
+//! Programs that die while requests come in: what fails, for how long, and what is missing afterwards.
+//!
+//! Each test measures one fault and prints a row of docs/reliability.md. `make test` tries each a few
+//! times; `make faults` as often as that document says, natively and in the image.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use forever200_testkit::load::{Attempts, FULL, Load, STEADY};
+use forever200_testkit::process::{quantile, signal};
+use forever200_testkit::report::{milliseconds, rounds, row};
+use forever200_testkit::{Container, RESPONSE, Stack, get_json, until};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+/// A request that waits for a restarted program is answered within this.
+const GOOD_AGAIN: Duration = Duration::from_secs(1);
+/// The ring is right within this after a fault.
+const RIGHT_AGAIN: Duration = Duration::from_secs(2);
+
+/// forever200, one way or the other.
+enum Running {
+    Natively(Stack),
+    InContainer(Container),
+}
+
+impl Running {
+    async fn container(options: &str) -> anyhow::Result<Self> {
+        let container = Container::run(options)?;
+        container.until_healthy().await?;
+        Ok(Self::InContainer(container))
+    }
+
+    fn front(&self) -> anyhow::Result<SocketAddr> {
+        match self {
+            Self::Natively(stack) => Ok(stack.front()),
+            Self::InContainer(container) => container.address(),
+        }
+    }
+
+    fn how(&self) -> &'static str {
+        match self {
+            Self::Natively(_) => "natively",
+            Self::InContainer(_) => "image",
+        }
+    }
+
+    /// Kills programs, one right after the other.
+    fn kill(&self, programs: &[&str]) -> anyhow::Result<()> {
+        match self {
+            Self::Natively(stack) => {
+                let pids = programs.iter().map(|program| stack.pid(program)?.context("it does not run"));
+                let pids = pids.collect::<anyhow::Result<Vec<_>>>()?;
+                pids.into_iter().try_for_each(|pid| signal(pid, Signal::KILL))
+            }
+            Self::InContainer(container) => {
+                let pids = programs.iter().map(|program| format!("$(supervisorctl pid {program})"));
+                container.sh(&format!("kill -9 {}", pids.collect::<Vec<_>>().join(" "))).map(drop)
+            }
+        }
+    }
+
+    /// Waits until supervisord takes all programs for started: one that ends sooner is started later.
+    async fn until_running(&self) -> anyhow::Result<()> {
+        let container = match self {
+            Self::Natively(stack) => return stack.until_running().await,
+            Self::InContainer(container) => container,
+        };
+        until("all programs are running", || async {
+            // It fails when one is not running.
+            container.sh("supervisorctl status").ok()
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn list(&self) -> anyhow::Result<Value> {
+        let front = self.front()?;
+        until("the page is there", || async { get_json(front, "/home/api/requests").await.ok() }).await
+    }
+}
+
+/// What was seen in all rounds of one fault.
+#[derive(Default)]
+struct Seen {
+    requests: usize,
+    failed: usize,
+    waits: Vec<Duration>,
+    missing: usize,
+    twice: usize,
+}
+
+impl Seen {
+    fn print(&mut self, fault: &str, how: &str) {
+        self.waits.sort_unstable();
+        let (half, all) = (quantile(&self.waits, 0.5), quantile(&self.waits, 1.0));
+        let (rounds, waits) = (self.waits.len(), format!("{} / {}", milliseconds(half), milliseconds(all)));
+        row("kill -9", &[&fault, &how, &rounds, &self.requests, &self.failed, &waits, &self.missing]);
+    }
+}
+
+/// Kills programs again and again while a hundred requests a second come in.
+async fn killing(running: &Running, programs: &[&str]) -> anyhow::Result<Seen> {
+    let mut seen = Seen::default();
+    for round in 0..rounds() {
+        running.until_running().await?;
+        let before = running.list().await?["total"].as_u64().context("a number")?;
+        let load = Load::start(running.front()?, &format!("round{round}"), STEADY);
+        sleep(at_random(Duration::from_millis(200))).await;
+        running.kill(programs)?;
+        good_again(running.front()?).await?;
+        let attempts = load.stop().await?;
+        let (missing, twice) = missing(running, &attempts, before).await?;
+        seen.requests += attempts.0.len();
+        seen.failed += attempts.failed();
+        seen.waits.push(attempts.longest_wait());
+        seen.missing += missing;
+        seen.twice += twice;
+    }
+    Ok(seen)
+}
+
+/// A moment within `span`, another each time.
+fn at_random(span: Duration) -> Duration {
+    span.mul_f64(RandomState::new().hash_one(()) as f64 / u64::MAX as f64)
+}
+
+/// Waits until ten requests in a row are answered.
+async fn good_again(front: SocketAddr) -> anyhow::Result<()> {
+    let mut in_a_row = 0;
+    let answered = async {
+        while in_a_row < 10 {
+            let (reply, _) = forever200_testkit::exchange(front, b"GET /again HTTP/1.1\r\n\r\n")
+                .await
+                .unwrap_or_else(|_| (Vec::new(), front));
+            in_a_row = if reply == RESPONSE { in_a_row + 1 } else { 0 };
+        }
+    };
+    timeout(Duration::from_secs(30), answered).await.context("it does not answer again")
+}
+
+/// Counts the answered requests that the ring lacks, and those that it has twice.
+async fn missing(running: &Running, attempts: &Attempts, before: u64) -> anyhow::Result<(usize, usize)> {
+    let lacking = async || {
+        let list = running.list().await?;
+        let recorded = list["total"].as_u64().context("a number")?.saturating_sub(before);
+        ensure!(recorded <= 101, "{recorded} requests in a round are more than the ring can show");
+        let mut held: HashMap<String, usize> = HashMap::new();
+        for request in list["requests"].as_array().context("a list")? {
+            *held.entry(request["http"]["target"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        }
+        let twice = attempts.0.iter().filter(|attempt| held.get(&attempt.path).is_some_and(|&times| times > 1)).count();
+        Ok::<_, anyhow::Error>((attempts.answered().filter(|attempt| !held.contains_key(&attempt.path)).count(), twice))
+    };
+    // The page may look while a restarted memcached is being filled.
+    let filled = async {
+        while lacking().await?.0 > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::Ok(())
+    };
+    let _ = timeout(RIGHT_AGAIN, filled).await;
+    lacking().await
+}
+
+/// Kills each program, then all pairs but the one that holds all memory.
+async fn killing_each_and_every_pair(running: &Running) -> anyhow::Result<()> {
+    for programs in [
+        &["memcached"][..],
+        &["viewer"],
+        &["responder"],
+        &["haproxy"],
+        &["memcached", "viewer"],
+        &["memcached", "haproxy"],
+        &["viewer", "responder"],
+        &["viewer", "haproxy"],
+        &["responder", "haproxy"],
+    ] {
+        let fault = programs.join(" and ");
+        let mut seen = killing(running, programs).await.context(fault.clone())?;
+        seen.print(&fault, running.how());
+        ensure!(seen.missing == 0, "{fault}: {} missing", seen.missing);
+        // haproxy sends again what a responder died over: its client is answered, and a record may be there twice.
+        let in_hand = STEADY.clients * seen.waits.len();
+        ensure!(
+            seen.twice <= if programs.contains(&"responder") { in_hand } else { 0 },
+            "{fault}: {} twice",
+            seen.twice
+        );
+        let worst = *seen.waits.last().context("no round")?;
+        ensure!(worst < GOOD_AGAIN, "{fault}: good again after {worst:?}");
+        if !programs.contains(&"haproxy") && !programs.contains(&"responder") {
+            ensure!(seen.failed == 0, "{fault}: {} of {} failed", seen.failed, seen.requests);
+        }
+        if programs == ["responder"] {
+            ensure!(seen.failed <= in_hand, "{} of {} failed", seen.failed, seen.requests);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_killed_no_answered_request_is_missing() -> anyhow::Result<()> {
+    killing_each_and_every_pair(&Running::Natively(Stack::start().await?)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Docker engine: make faults"]
+async fn whatever_is_killed_in_the_image_no_answered_request_is_missing() -> anyhow::Result<()> {
+    killing_each_and_every_pair(&Running::container("").await?).await
+}
+
+/// The one pair that holds all memory: what it held is gone, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_memcached_and_the_responder_die_at_once_counting_begins_anew() -> anyhow::Result<()> {
+    let running = Running::Natively(Stack::start().await?);
+    let mut seen = Seen::default();
+    for round in 0..rounds() {
+        running.until_running().await?;
+        let load = Load::start(running.front()?, &format!("round{round}"), STEADY);
+        sleep(at_random(Duration::from_millis(200))).await;
+        running.kill(&["memcached", "responder"])?;
+        good_again(running.front()?).await?;
+        let attempts = load.stop().await?;
+        seen.requests += attempts.0.len();
+        seen.failed += attempts.failed();
+        seen.waits.push(attempts.longest_wait());
+        // Those that came while there was no memcached are kept as well.
+        let ten = async || running.list().await.ok().filter(|list| list["total"].as_u64() >= Some(10));
+        let list =
+            timeout(RIGHT_AGAIN, until("ten are recorded", ten)).await.context("ten are not recorded in time")??;
+        let held = list["requests"].as_array().context("a list")?.len();
+        seen.missing += attempts.answered().count().saturating_sub(held);
+    }
+    seen.print("memcached and responder", running.how());
+    Ok(())
+}
+
+/// Waits until the ring holds 101 successive numbers.
+async fn whole_ring(stack: &Stack) -> anyhow::Result<Value> {
+    until("the ring is whole", || async {
+        let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
+        let newest = list["total"].as_u64()?;
+        let seqs = list["requests"].as_array()?.iter().map(|request| request["seq"].as_u64());
+        seqs.eq((newest.checked_sub(100)?..=newest).rev().map(Some)).then_some(list)
+    })
+    .await
+    .with_context(|| stack.log())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_full_load_the_ring_is_whole_soon_after_a_death_and_shows_the_same_while_nothing_comes() -> anyhow::Result<()>
+{
+    let stack = Stack::start().await?;
+    for program in ["memcached", "viewer", "responder"] {
+        let load = Load::start(stack.front(), program, FULL);
+        until("there is some load", || async {
+            get_json(stack.front(), "/home/api/requests").await.ok().filter(|list| list["total"].as_u64() > Some(200))
+        })
+        .await?;
+        stack.kill(program).await?;
+        stack.until_up().await?;
+        let attempts = load.stop().await?;
+        let allowed = if program == "responder" { FULL.clients } else { 0 };
+        assert!(attempts.failed() <= allowed, "{program}: {} of {}", attempts.failed(), attempts.0.len());
+        timeout(RIGHT_AGAIN, whole_ring(&stack)).await.context(program)??;
+    }
+    let before = whole_ring(&stack).await?;
+    for program in ["memcached", "viewer", "responder"] {
+        stack.kill(program).await?;
+        stack.until_up().await?;
+        assert_eq!(whole_ring(&stack).await?, before, "{program}");
+    }
+    Ok(())
+}
