@@ -3,8 +3,8 @@
 //! Every [`Memcached`] and every [`Stack`] has a loopback address of its own, so that each listens on
 //! the usual ports, tests run side by side, and a program that was killed comes back where it was.
 //!
-//! Read in this order: [`process`], [`client`], [`events`], [`load`], [`memcached`], [`stack`],
-//! [`container`], [`browser`], [`tshark`].
+//! Read in this order: [`process`], [`client`], [`events`], [`load`], [`memcached`], [`proxy`], [`stack`],
+//! [`container`], [`browser`], [`tshark`], [`report`].
 
 pub mod browser;
 pub mod client;
@@ -13,6 +13,7 @@ pub mod events;
 pub mod load;
 pub mod memcached;
 pub mod process;
+pub mod proxy;
 pub mod report;
 pub mod stack;
 pub mod tshark;
@@ -23,6 +24,7 @@ pub use container::Container;
 pub use load::Load;
 pub use memcached::Memcached;
 pub use process::{loopback, until};
+pub use proxy::{Between, Fault};
 pub use stack::Stack;
 
 /// What the responder answers, always.
