@@ -95,7 +95,7 @@ pub struct Attempts(pub Vec<Attempt>);
 
 impl Attempts {
     /// Returns the answered ones.
-    pub fn answered(&self) -> impl Iterator<Item = &Attempt> {
+    pub fn answered(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
         self.0.iter().filter(|attempt| attempt.answered)
     }
 

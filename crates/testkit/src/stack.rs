@@ -14,12 +14,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::client::{Response, exchange, get, get_json};
-use crate::process::{command, kill_session, loopback, missing, programs, project, signal, until};
+use crate::process::{command, kill_session, loopback, missing, signal, until};
+use crate::stack::setup::{HAPROXY_CFG, SUPERVISORD_CONF, edit};
+
+pub mod setup;
+
+pub use setup::Setup;
 
 /// Not the 8000 of `make run`, which may be running beside the tests on every address.
 pub const FRONT_PORT: u16 = 8200;
-const HAPROXY_CFG: &str = "haproxy/haproxy.cfg";
-const SUPERVISORD_CONF: &str = "supervisord.conf";
+/// What all programs log, in the folder of the stack.
+const LOG: &str = "log";
 
 /// A running forever200; all its processes are killed when it is dropped.
 pub struct Stack {
@@ -43,18 +48,15 @@ impl Stack {
     /// # Errors
     /// A program is missing, or does not come up.
     pub async fn start_with(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let stack = Self::spawn(variables)?;
-        stack.until_up().await.with_context(|| stack.log())?;
-        Ok(stack)
+        Self::start_as(Setup { variables, ..Setup::default() }).await
     }
 
-    /// Starts everything with edited files: a file's name, what is replaced in it, and by what. `IP` in
-    /// the last stands for the address of the stack.
+    /// Starts everything in another way than usual.
     ///
     /// # Errors
-    /// A program is missing, or does not come up, or there is nothing to replace.
-    pub async fn start_edited(edits: &[(&str, &str, &str)], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let stack = Self::spawn_edited(edits, variables, None)?;
+    /// A program is missing, or does not come up, or there is nothing to edit.
+    pub async fn start_as(setup: Setup<'_>) -> anyhow::Result<Self> {
+        let stack = Self::spawn(setup)?;
         stack.until_up().await.with_context(|| stack.log())?;
         Ok(stack)
     }
@@ -62,53 +64,19 @@ impl Stack {
     /// Starts supervisord and does not wait.
     ///
     /// # Errors
-    /// supervisord or one of the project's programs is missing.
-    pub fn spawn(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
-        Self::spawn_edited(&[], variables, None)
-    }
-
-    /// Starts supervisord with edited files, and with another standard output than a file, and does not wait.
-    ///
-    /// # Errors
-    /// supervisord or one of the project's programs is missing, or there is nothing to replace.
-    pub fn spawn_edited(
-        edits: &[(&str, &str, &str)],
-        variables: &[(&str, &str)],
-        output: Option<Stdio>,
-    ) -> anyhow::Result<Self> {
+    /// supervisord or one of the project's programs is missing, or there is nothing to edit.
+    pub fn spawn(setup: Setup<'_>) -> anyhow::Result<Self> {
         let (ip, folder) = (loopback(), tempfile::tempdir()?);
-        let run = folder.path().to_str().context("the temporary folder has an odd name")?;
-        let path = format!("{}:/usr/sbin:{}", programs()?.display(), std::env::var("PATH")?);
-        let own = [
-            ("PATH", path),
-            ("PYTHONPATH", run.to_owned()),
-            ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
-            ("FOREVER200_RUN", run.to_owned()),
-            ("FOREVER200_BIND", format!("{ip}:{FRONT_PORT}")),
-            ("FOREVER200_RESPONDER_LISTEN", format!("{ip}:9999")),
-            ("FOREVER200_RESPONDER_SOCKET", format!("{run}/responder.sock")),
-            ("FOREVER200_VIEWER_LISTEN", format!("{ip}:8080")),
-            ("FOREVER200_MEMCACHED", format!("{ip}:11211")),
-        ];
-        let own = own.map(|(name, value)| (name.into(), value.into()));
-        let environment: Vec<_> =
-            own.into_iter().chain(variables.iter().map(|(name, value)| (name.into(), value.into()))).collect();
-        // Copies of the files as shipped, for a test to edit.
-        std::fs::create_dir(folder.path().join("haproxy"))?;
-        for file in [SUPERVISORD_CONF, "supervisord_bell.py", HAPROXY_CFG] {
-            std::fs::copy(project().join(file), folder.path().join(file))?;
-        }
-        for (file, old, new) in edits {
-            edit(&folder.path().join(file), old, &new.replace("IP", &ip.to_string()))?;
-        }
-        let log = append(&folder.path().join("log"))?;
+        let environment = setup.environment(ip, folder.path())?;
+        setup.copy_files(ip, folder.path())?;
+        let log = append(&folder.path().join(LOG))?;
         // A session of its own: that is how all of its processes are found again.
         let supervisord = command("setsid")
-            .args(["supervisord", "-c", "supervisord.conf"])
+            .args(["sh", "-c", &format!("{}exec supervisord -c {SUPERVISORD_CONF}", setup.before)])
             .current_dir(&folder)
             .envs(environment.iter().cloned())
             .stdin(Stdio::null())
-            .stdout(output.unwrap_or(log.try_clone()?.into()))
+            .stdout(setup.output.unwrap_or(log.try_clone()?.into()))
             .stderr(log)
             .spawn()
             .context(missing("supervisor haproxy memcached"))?;
@@ -273,7 +241,7 @@ impl Stack {
     /// Returns what all programs have logged so far.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.run_path("log")).unwrap_or_default()
+        std::fs::read_to_string(self.run_path(LOG)).unwrap_or_default()
     }
 }
 
@@ -284,12 +252,6 @@ impl Drop for Stack {
         kill_session(self.supervisord.id());
         let _ = self.supervisord.wait();
     }
-}
-
-fn edit(path: &Path, old: &str, new: &str) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(path)?;
-    anyhow::ensure!(text.contains(old), "no {old:?} in {}", path.display());
-    Ok(std::fs::write(path, text.replace(old, new))?)
 }
 
 fn append(path: &Path) -> anyhow::Result<File> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use forever200_testkit::load::{FULL, Load};
 use forever200_testkit::process::{command, programs};
+use forever200_testkit::stack::Setup;
 use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, get, get_json, request, stack, until};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -378,7 +379,7 @@ async fn a_stop_drains_and_leaves_nothing_behind() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_cannot_be_started_ends_everything() -> anyhow::Result<()> {
-    let mut stack = Stack::spawn(&[("FOREVER200_MAX_REQUEST_BYTES", "many")])?;
+    let mut stack = Stack::spawn(Setup { variables: &[("FOREVER200_MAX_REQUEST_BYTES", "many")], ..Setup::default() })?;
     stack.until_ended().await?;
     let log = stack.log();
     assert!(log.contains("responder entered FATAL state"), "{log}");

@@ -1,0 +1,251 @@
+//! A memcached and a machine in trouble, while requests come in: they are answered all the same.
+//!
+//! Each test prints rows of docs/reliability.md. `make test` looks for a few seconds, `make faults` for as
+//! long as that document says.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use forever200_testkit::load::{Attempts, Load, STEADY};
+use forever200_testkit::process::signal;
+use forever200_testkit::proxy::{Between, Fault};
+use forever200_testkit::report::{at_length, milliseconds, row};
+use forever200_testkit::stack::Setup;
+use forever200_testkit::{Memcached, RESPONSE, Stack, exchange, get_json, until};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+/// While memcached is in trouble, all but one in a hundred requests are answered within this.
+const ON_TIME: Duration = Duration::from_millis(50);
+/// The ring is right within this after a fault.
+const RIGHT_AGAIN: Duration = Duration::from_secs(2);
+/// supervisord.conf's own memcached, out of the way of the test's.
+const ELSEWHERE: (&str, &str, &str) = ("supervisord.conf", "${FOREVER200_MEMCACHED:-127.0.0.1:11211}", "IP:11212");
+
+fn print(fault: &str, attempts: &Attempts) {
+    let (half, most, all) = (attempts.latency(0.5), attempts.latency(0.99), attempts.latency(1.0));
+    let times = [half, most, all].map(milliseconds).join(" / ");
+    row("trouble", &[&fault, &attempts.0.len(), &attempts.failed(), &times]);
+}
+
+fn span(short: u64, long: u64) -> Duration {
+    Duration::from_secs(if at_length() { long } else { short })
+}
+
+/// Waits until the ring holds the newest numbers without a gap, and these paths.
+async fn right_again(stack: &Stack, attempts: &Attempts) -> anyhow::Result<Duration> {
+    let start = Instant::now();
+    let newest: Vec<_> = attempts.answered().rev().take(50).map(|attempt| &attempt.path).collect();
+    let right = async || {
+        let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
+        let held: Vec<_> = list["requests"].as_array()?.iter().map(|request| &request["http"]["target"]).collect();
+        newest.iter().all(|path| held.iter().any(|held| *held == path.as_str())).then_some(())
+    };
+    timeout(RIGHT_AGAIN, until("the ring is right", right)).await.context("the ring is not right in time")??;
+    Ok(start.elapsed())
+}
+
+fn total(list: &Value) -> u64 {
+    list["total"].as_u64().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memcached_that_stands_still_delays_nobody() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let memcached = stack.pid("memcached")?.context("memcached does not run")?;
+    let load = Load::start(stack.front(), "stopped", STEADY);
+    sleep(Duration::from_millis(500)).await;
+    signal(memcached, Signal::STOP)?;
+    sleep(span(4, 30)).await;
+    // Who looks is told, and not kept waiting.
+    let start = Instant::now();
+    assert_eq!(stack.get("/home").await?.status, 503);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    signal(memcached, Signal::CONT)?;
+    let attempts = load.stop().await?;
+    let right = right_again(&stack, &attempts).await?;
+    print(&format!("memcached stopped for {} s", span(4, 30).as_secs()), &attempts);
+    row("right again", &[&"memcached continued", &milliseconds(right)]);
+    assert_eq!(attempts.failed(), 0);
+    assert!(attempts.latency(0.99) < ON_TIME, "{:?}", attempts.latency(0.99));
+    Ok(())
+}
+
+/// A stack whose memcached is reached by a bad line.
+async fn with_line() -> anyhow::Result<(Stack, Between, Memcached)> {
+    let memcached = Memcached::start().await?;
+    let line = Between::start(memcached.address()).await?;
+    let stack = Stack::start_as(Setup {
+        edits: &[ELSEWHERE],
+        variables: &[("FOREVER200_MEMCACHED", &line.address())],
+        ..Setup::default()
+    })
+    .await?;
+    Ok((stack, line, memcached))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memcached_that_is_slow_or_talks_nonsense_delays_nobody() -> anyhow::Result<()> {
+    let (stack, line, _memcached) = with_line().await?;
+    let nonsense = |text: &str| Fault::Nonsense(text.repeat(20).into_bytes());
+    for (name, fault) in [
+        ("slow: 200 ms a reply", Fault::Delay(Duration::from_millis(200))),
+        ("dead line: no reply at all", Fault::Delay(Duration::MAX)),
+        ("nonsense: bytes", nonsense("\0\u{ff}\r\n")),
+        ("nonsense: other replies", nonsense("VA 2 t0\r\nhi\r\n")),
+        ("nonsense: errors", nonsense("SERVER_ERROR out of memory storing object\r\n")),
+        ("nonsense: old numbers", nonsense("VA 1\r\n1\r\n")),
+        ("replies cut off", Fault::CutAnswer(3)),
+        ("commands cut off", Fault::CutCommand),
+    ] {
+        let load = Load::start(stack.front(), "line", STEADY);
+        sleep(Duration::from_millis(300)).await;
+        line.always(Some(fault));
+        sleep(span(2, 10)).await;
+        line.mend();
+        sleep(Duration::from_millis(700)).await;
+        let attempts = load.stop().await?;
+        let right = right_again(&stack, &attempts).await.with_context(|| format!("{name}: {}", stack.log()))?;
+        print(&format!("memcached {name}, {} s", span(2, 10).as_secs()), &attempts);
+        row("right again", &[&name, &milliseconds(right)]);
+        assert_eq!(attempts.failed(), 0, "{name}");
+        assert!(attempts.latency(0.99) < ON_TIME, "{name}: {:?}", attempts.latency(0.99));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_memcached_keeps_what_it_can() -> anyhow::Result<()> {
+    let size = ("supervisord.conf", "-m $((64 + ${FOREVER200_MAX_REQUEST_BYTES:-65536} / 7000))", "-m 2");
+    let stack = Stack::start_as(Setup { edits: &[size], ..Setup::default() }).await?;
+    let big = [&b"POST /big HTTP/1.1\r\nContent-Length: 60000\r\n\r\n"[..], &vec![b'x'; 60_000]].concat();
+    let load = Load::start(stack.front(), "full", STEADY);
+    for _ in 0..200 {
+        assert_eq!(stack.send(&big).await?, RESPONSE);
+    }
+    let held = get_json(stack.front(), "/home/api/requests").await?;
+    let list = held["requests"].as_array().context("a list")?;
+    // Six megabytes do not fit into two: the oldest are missing, the newest are there.
+    assert!((10..101).contains(&list.len()), "{}", list.len());
+    assert_eq!(total(&held), list[0]["seq"].as_u64().context("a number")?);
+    sleep(Duration::from_secs(1)).await;
+    let attempts = load.stop().await?;
+    let right = right_again(&stack, &attempts).await?;
+    print("memcached full", &attempts);
+    row("right again", &[&"memcached full", &milliseconds(right)]);
+    assert_eq!(attempts.failed(), 0);
+    assert!(attempts.latency(0.99) < ON_TIME, "{:?}", attempts.latency(0.99));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_requests_that_are_allowed_fit_101_times() -> anyhow::Result<()> {
+    let stack = Stack::start_with(&[("FOREVER200_MAX_REQUEST_BYTES", "1000000")]).await?;
+    let big = [&b"POST /big HTTP/1.1\r\nContent-Length: 999900\r\n\r\n"[..], &vec![b'x'; 999_900]].concat();
+    for _ in 0..150 {
+        assert_eq!(stack.send(&big).await?, RESPONSE);
+    }
+    // Sizes only: of the page, a debug build makes heavy work.
+    let sizes: String = (0..101).map(|slot| format!("mg forever200:slot:{slot} s\r\n")).collect();
+    let answers = timeout(
+        Duration::from_secs(20),
+        until("all slots are full", || async {
+            let (reply, _) = exchange(stack.at(11211), format!("{sizes}quit\r\n").as_bytes()).await.ok()?;
+            let reply = String::from_utf8(reply).ok()?;
+            (reply.lines().filter(|line| line.starts_with("HD s1000")).count() == 101).then_some(reply)
+        }),
+    );
+    answers.await.context("slots are missing")??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Result<()> {
+    // With -e its memory is a file, which it leaves behind for the next start when SIGUSR1 stops it.
+    let folder = tempfile::tempdir_in("/dev/shm")?;
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
+    let memory = folder.path().join("memory");
+    let edits = [
+        ("supervisord.conf", "memcached -u", &*format!("memcached -e {} -u", memory.display())),
+        ("supervisord.conf", "[program:memcached]", "[program:memcached]\nstopsignal=USR1"),
+    ];
+    let stack = Stack::start_as(Setup { edits: &edits, ..Setup::default() }).await?;
+    let load = Load::start(stack.front(), "old", STEADY);
+    stack.until_recorded(150).await?;
+    stack.supervisorctl(&["stop", "memcached"])?;
+    let files = [memory.clone(), memory.with_extension("meta")];
+    let kept: Vec<_> = files.iter().map(std::fs::read).collect::<Result<_, _>>().context("memcached left no memory")?;
+    stack.supervisorctl(&["start", "memcached"])?;
+    let before = total(&stack.until_recorded(300).await?);
+    // As old as it gets: what it held 150 requests ago and more.
+    stack.supervisorctl(&["stop", "memcached"])?;
+    for (file, content) in files.iter().zip(kept) {
+        std::fs::write(file, content)?;
+    }
+    stack.supervisorctl(&["start", "memcached"])?;
+    let attempts = load.stop().await?;
+    let right = right_again(&stack, &attempts).await?;
+    assert!(total(&get_json(stack.front(), "/home/api/requests").await?) >= before);
+    assert_eq!(attempts.failed(), 0);
+    print("memcached restarted with old data", &attempts);
+    row("right again", &[&"memcached restarted with old data", &milliseconds(right)]);
+    Ok(())
+}
+
+/// A load for some seconds, during which the programs are made to log.
+async fn works_while_logging(stack: &Stack, name: &str) -> anyhow::Result<()> {
+    let load = Load::start(stack.front(), name, STEADY);
+    sleep(Duration::from_millis(300)).await;
+    for program in ["viewer", "memcached"] {
+        stack.kill(program).await?;
+        stack.until_up().await?;
+    }
+    let attempts = load.stop().await?;
+    let right = right_again(stack, &attempts).await?;
+    print(name, &attempts);
+    row("right again", &[&name, &milliseconds(right)]);
+    ensure!(attempts.failed() == 0, "{name}: {} failed", attempts.failed());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_the_log_stops_nothing() -> anyhow::Result<()> {
+    let full = std::fs::File::options().write(true).open("/dev/full")?;
+    let stack = Stack::start_as(Setup { output: Some(full.into()), ..Setup::default() }).await?;
+    works_while_logging(&stack, "disk full under the log").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_any_more_stops_nothing() -> anyhow::Result<()> {
+    let (mut reader, writer) = std::io::pipe()?;
+    let stack = Stack::start_as(Setup { output: Some(writer.into()), ..Setup::default() }).await?;
+    reader.read_exact(&mut [0; 100])?;
+    drop(reader);
+    works_while_logging(&stack, "log reader gone").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_256_file_descriptors_it_serves_fewer_at_a_time_and_recovers() -> anyhow::Result<()> {
+    let stack = Stack::start_as(Setup { before: "ulimit -n 256; ", ..Setup::default() }).await?;
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(timeout(Duration::from_secs(1), TcpStream::connect(stack.front())).await);
+    }
+    drop(idle);
+    let start = Instant::now();
+    until("it answers", || async {
+        stack.send(b"GET /x HTTP/1.1\r\n\r\n").await.ok().filter(|reply| reply == RESPONSE)
+    })
+    .await?;
+    row("right again", &[&"256 file descriptors, all taken, then given back", &milliseconds(start.elapsed())]);
+    let load = Load::start(stack.front(), "files", STEADY);
+    sleep(Duration::from_secs(1)).await;
+    let attempts = load.stop().await?;
+    print("256 file descriptors", &attempts);
+    assert_eq!(attempts.failed(), 0);
+    right_again(&stack, &attempts).await?;
+    Ok(())
+}
