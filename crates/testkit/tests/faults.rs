@@ -12,6 +12,7 @@ use anyhow::{Context, ensure};
 use forever200_testkit::load::{Attempts, FULL, Load, STEADY};
 use forever200_testkit::process::{quantile, signal};
 use forever200_testkit::report::{milliseconds, rounds, row};
+use forever200_testkit::stack::Setup;
 use forever200_testkit::{Container, RESPONSE, Stack, get_json, until};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -274,6 +275,85 @@ async fn at_full_load_the_ring_is_whole_soon_after_a_death_and_shows_the_same_wh
         stack.kill(program).await?;
         stack.until_up().await?;
         assert_eq!(whole_ring(&stack).await?, before, "{program}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_responders_one_can_be_killed() -> anyhow::Result<()> {
+    let conf = "supervisord.conf";
+    let edits = [
+        (conf, "command=forever200-responder --socket fd@0\n", ""),
+        (
+            conf,
+            ";command=forever200-responder --socket fd@0 --listen 127.0.0.1",
+            "command=forever200-responder --socket fd@0 --listen IP",
+        ),
+        (conf, ";process_name=responder_", "process_name=responder_"),
+        (conf, ";numprocs", "numprocs"),
+    ];
+    let running = Running::Natively(Stack::start_as(Setup { edits: &edits, ..Setup::default() }).await?);
+    let mut seen = killing(&running, &["responder:responder_9998"]).await?;
+    seen.print("one of two responders", running.how());
+    ensure!(seen.missing == 0, "{} missing", seen.missing);
+    ensure!(seen.failed.max(seen.twice) <= STEADY.clients * rounds(), "{} failed, {} twice", seen.failed, seen.twice);
+    Ok(())
+}
+
+/// For responders on other machines, say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_cannot_be_opened_goes_to_the_next_server() -> anyhow::Result<()> {
+    let own = "server responder \"${RESPONDER}\" send-proxy-v2\n\n# Not a byte";
+    let two = own.replace("\n\n", "\n    server gone IP:9 send-proxy-v2\n\n");
+    let stack = Stack::start_as(Setup { edits: &[("haproxy/haproxy.cfg", own, &two)], ..Setup::default() }).await?;
+    let load = Load::start(stack.front(), "next", STEADY);
+    stack.until_recorded(100).await?;
+    let attempts = load.stop().await?;
+    assert_eq!(attempts.failed(), 0);
+    let gone = stack.haproxy("show stat responder 4 -1").await?;
+    let tried = gone.lines().find(|line| line.contains(",gone,")).context("no such server")?;
+    // haproxy's management guide, 9.1: field 15 counts the retries, field 16 those that went elsewhere.
+    let redispatched = tried.split(',').nth(16).and_then(|count| count.parse().ok());
+    assert!(redispatched > Some(10_u64), "{tried}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloading_haproxy_again_and_again_fails_nothing() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let load = Load::start(stack.front(), "reload", FULL);
+    let worker = async || stack.haproxy("show info").await.ok().filter(|info| info.contains("Pid: "));
+    let pid = |info: &str| info.lines().find(|line| line.starts_with("Pid: ")).map(str::to_owned);
+    for _ in 0..rounds() {
+        let old = pid(&until("haproxy says who it is", worker).await?);
+        sleep(at_random(Duration::from_millis(200))).await;
+        stack.supervisorctl(&["signal", "USR2", "haproxy"])?;
+        until("a new worker", async || worker().await.filter(|info| pid(info) != old)).await?;
+    }
+    let attempts = load.stop().await?;
+    let latency = [0.5, 0.99, 1.0].map(|share| milliseconds(attempts.latency(share))).join(" / ");
+    row("reload", &[&"haproxy reloaded", &rounds(), &attempts.0.len(), &attempts.failed(), &latency]);
+    assert_eq!(attempts.failed(), 0, "of {}", attempts.0.len());
+    Ok(())
+}
+
+/// From one moment on all are refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_under_load_is_quick_and_orderly() -> anyhow::Result<()> {
+    for _ in 0..rounds().min(5) {
+        let mut stack = Stack::start().await?;
+        let load = Load::start(stack.front(), "stop", FULL);
+        stack.until_recorded(200).await?;
+        let start = std::time::Instant::now();
+        stack.stop().await?;
+        let took = start.elapsed();
+        let attempts = load.stop().await?;
+        let first = attempts.0.iter().position(|attempt| !attempt.answered).context("it did not stop")?;
+        let later = attempts.0[first..].iter().filter(|attempt| attempt.answered).count();
+        row("stop", &[&"supervisord told to stop", &attempts.answered().count(), &later, &milliseconds(took)]);
+        // The four clients may have been at different points.
+        ensure!(later <= FULL.clients, "{later} answered after the first refusal");
+        ensure!(took < Duration::from_secs(9), "{took:?}");
     }
     Ok(())
 }

@@ -249,3 +249,44 @@ async fn with_256_file_descriptors_it_serves_fewer_at_a_time_and_recovers() -> a
     right_again(&stack, &attempts).await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_by_an_hour_stops_nothing() -> anyhow::Result<()> {
+    let clock = tempfile::NamedTempFile::new()?;
+    let set = |offset: &str| std::fs::write(clock.path(), offset);
+    set("+0")?;
+    // As when a machine's clock is set: the one that only goes forward is left alone.
+    let before = format!(
+        "export LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1) FAKETIME_TIMESTAMP_FILE={} \
+         FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1; [ -e \"$LD_PRELOAD\" ] || {{ echo apt-get install faketime >&2; exit 1; }}; ",
+        clock.path().display()
+    );
+    let stack = Stack::start_as(Setup { before: &before, ..Setup::default() }).await?;
+    let hour_of_newest = async || {
+        let list = get_json(stack.front(), "/home/api/requests").await?;
+        let timestamp = list["requests"][0]["timestamp"].as_str().context("no request")?.to_owned();
+        anyhow::Ok(timestamp[..13].to_owned())
+    };
+    let load = Load::start(stack.front(), "clock", STEADY);
+    let mut hours = Vec::new();
+    for offset in ["+0", "+1h", "-1h", "+0"] {
+        set(offset)?;
+        let cursor = total(&get_json(stack.front(), "/home/api/requests").await?);
+        stack.until_recorded(cursor + 50).await?;
+        hours.push(hour_of_newest().await?);
+        // Restarts go on, and the numbers can be counted.
+        stack.kill("viewer").await?;
+        stack.until_up().await?;
+        let stats = get_json(stack.front(), "/home/api/stats").await?;
+        ensure!(stats["last_minute"].as_u64() > Some(0), "{offset}: {stats}");
+        assert_eq!(stack.get("/home").await?.status, 200, "{offset}");
+    }
+    // The hour itself may end meanwhile.
+    assert!(hours[2] < hours[0] && hours[0] < hours[1] && hours[0] <= hours[3], "{hours:?}");
+    let attempts = load.stop().await?;
+    right_again(&stack, &attempts).await?;
+    print("clock set by an hour, forward and back", &attempts);
+    assert_eq!(attempts.failed(), 0);
+    assert!(attempts.latency(0.99) < ON_TIME, "{:?}", attempts.latency(0.99));
+    Ok(())
+}
