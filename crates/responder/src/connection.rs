@@ -37,7 +37,7 @@ pub const MAX_DISCARDED_BYTES: u64 = 1024 * 1024;
 /// Room for the first read: the head of an ordinary request, and little for a connection that
 /// says nothing.
 const FIRST_READ_BYTES: usize = 2048;
-/// Room for every further read.
+/// Room that is added when it is full.
 const READ_BYTES: usize = 8192;
 
 /// What all connections of one responder share.
@@ -140,7 +140,7 @@ impl Reading {
     /// Waits for more bytes, once, and returns why reading is over, if it is.
     async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Option<Ended> {
         let known = self.buffer.len();
-        if known > 0 {
+        if known == self.buffer.capacity() {
             self.buffer.reserve(READ_BYTES);
         }
         let stopping = *self.stopping.borrow_and_update();

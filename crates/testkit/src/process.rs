@@ -12,6 +12,8 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
+use crate::report::at_length;
+
 /// Longest wait for anything. Long, because the machine may be busy; nothing waits it out that works.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Time between two looks.
@@ -44,7 +46,8 @@ pub fn loopback() -> Ipv4Addr {
     Ipv4Addr::new(127, a.max(1), b, c)
 }
 
-/// Returns the folder of the project's programs, after building them as the test was built.
+/// Returns the folder of the project's programs, after building them: as the test was built, or for release
+/// where figures are wanted.
 ///
 /// # Errors
 /// They do not build.
@@ -55,7 +58,10 @@ pub fn programs() -> anyhow::Result<PathBuf> {
 
 fn build() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
-    let folder = test.ancestors().nth(2).context("a test lies in target/PROFILE/deps")?.to_owned();
+    let mut folder = test.ancestors().nth(2).context("a test lies in target/PROFILE/deps")?.to_owned();
+    if at_length() {
+        folder.set_file_name("release");
+    }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "-p", "forever200-responder", "-p", "forever200-viewer"]);
     if folder.ends_with("release") {
@@ -105,15 +111,28 @@ pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
     kill_process(pid, signal).with_context(|| format!("signalling {pid:?}"))
 }
 
-/// Kills every process of a session: supervisord and all that it started.
-pub fn kill_session(session: u32) {
+/// Returns the processes of a session, and the memory that each has resident, in KiB: supervisord and all
+/// that it started.
+#[must_use]
+pub fn session(session: u32) -> Vec<(u32, u64)> {
+    let mut found = Vec::new();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // proc(5): after the name in parentheses come state, parent, group and session.
+        // proc(5): after the name in parentheses come state, parent, group and session; the 22nd is the
+        // number of resident pages.
         let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        if fields.split_whitespace().nth(3) == Some(&session.to_string()) {
-            let _ = signal(pid, Signal::KILL);
+        let fields: Vec<_> = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace().collect();
+        if fields.get(3) == Some(&session.to_string().as_str()) {
+            let pages: u64 = fields.get(21).and_then(|pages| pages.parse().ok()).unwrap_or_default();
+            found.push((pid, pages * rustix::param::page_size() as u64 / 1024));
         }
+    }
+    found
+}
+
+/// Kills every process of a session.
+pub fn kill_session(of: u32) {
+    for (pid, _) in session(of) {
+        let _ = signal(pid, Signal::KILL);
     }
 }

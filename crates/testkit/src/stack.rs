@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::client::{Response, exchange, get, get_json};
-use crate::process::{command, kill_session, loopback, missing, signal, until};
+use crate::process::{command, kill_session, loopback, missing, session, signal, until};
 use crate::stack::setup::{HAPROXY_CFG, SUPERVISORD_CONF, edit};
 
 pub mod setup;
@@ -236,6 +236,12 @@ impl Stack {
         until("supervisord has ended", || async { supervisord.borrow_mut().try_wait().ok().flatten() })
             .await
             .with_context(|| log)
+    }
+
+    /// Returns the resident memory of all programs, supervisord included, in KiB.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        session(self.supervisord.id()).into_iter().map(|(_, memory)| memory).sum()
     }
 
     /// Returns what all programs have logged so far.

@@ -1,0 +1,223 @@
+//! Clients that are up to no good, by the thousand, while an ordinary one asks and somebody looks at the page.
+//!
+//! Each test prints rows of docs/reliability.md. `make test` runs them with a few hundred connections in a
+//! debug build, `make faults` with thousands in a release build, and then holds them to the times promised.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use forever200_testkit::load::{Load, STEADY};
+use forever200_testkit::process::quantile;
+use forever200_testkit::report::{at_length, milliseconds, row};
+use forever200_testkit::{Stack, get, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Most requests are answered within this, 99 of 100.
+const ON_TIME: Duration = Duration::from_millis(50);
+/// The page opens within this.
+const PAGE_OPENS: Duration = Duration::from_millis(200);
+/// Connections that one source may have: haproxy.cfg.
+const PER_SOURCE: usize = 500;
+/// Time that the abuse goes on, from when all of it is there.
+const HOLD: Duration = Duration::from_secs(5);
+/// After the abuse, memory is back to what it was within this.
+const SETTLES: Duration = Duration::from_secs(60);
+/// What memory may stay above what it was, in KiB: pools that the programs keep.
+const KEPT_KIB: u64 = 64 * 1024;
+
+/// How a bad client behaves.
+#[derive(Clone, Copy, Debug)]
+enum Bad {
+    Silent,
+    ByteASecond,
+    HalfAHead,
+    EndlessHead,
+    EndlessBody,
+    SlowBodyToThePage,
+    NeverReads,
+    NeverReadsThePage,
+    NeverReadsEvents,
+    ComesAndGoes,
+    LongRequests,
+}
+
+impl Bad {
+    /// Behaves so until the connection is gone, again and again.
+    async fn behave(self, source: Ipv4Addr, front: SocketAddr) {
+        loop {
+            let _ = self.once(source, front).await;
+            // Refused or cut off: not in a hurry, as there are thousands.
+            sleep(Duration::from_millis(if matches!(self, Self::ComesAndGoes | Self::LongRequests) {
+                50
+            } else {
+                1000
+            }))
+            .await;
+        }
+    }
+
+    async fn once(self, source: Ipv4Addr, front: SocketAddr) -> anyhow::Result<()> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        let mut stream = socket.connect(front).await?;
+        match self {
+            Self::Silent => {}
+            Self::ByteASecond => return trickle(&mut stream, b"GET /slow HTTP/1.1\r\n", b"x").await,
+            Self::HalfAHead => stream.write_all(b"GET /half HTTP/1.1\r\nHost: x\r\n").await?,
+            Self::EndlessHead => {
+                return trickle(&mut stream, b"GET /head HTTP/1.1\r\n", b"X-More: of the same\r\n").await;
+            }
+            Self::EndlessBody => {
+                return trickle(&mut stream, b"POST /body HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", &[b'x'; 1000])
+                    .await;
+            }
+            Self::SlowBodyToThePage => {
+                return trickle(
+                    &mut stream,
+                    b"POST /home HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
+                    b"x",
+                )
+                .await;
+            }
+            Self::NeverReads => stream.write_all(b"GET /never HTTP/1.1\r\n\r\n").await?,
+            Self::NeverReadsThePage => stream.write_all(b"GET /home/export.html HTTP/1.1\r\nHost: x\r\n\r\n").await?,
+            Self::NeverReadsEvents => stream.write_all(b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n").await?,
+            Self::ComesAndGoes => return Ok(()),
+            Self::LongRequests => {
+                stream.write_all(b"POST /long HTTP/1.1\r\nContent-Length: 65000\r\n\r\n").await?;
+                stream.write_all(&[b'x'; 65_000]).await?;
+                stream.read_to_end(&mut Vec::new()).await?;
+                return Ok(());
+            }
+        }
+        // Reads nothing, but notices that it was cut off.
+        loop {
+            sleep(Duration::from_secs(1)).await;
+            if is_closed(&stream) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Sends a beginning, and then more every second.
+async fn trickle(stream: &mut TcpStream, beginning: &[u8], more: &[u8]) -> anyhow::Result<()> {
+    stream.write_all(beginning).await?;
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        stream.write_all(more).await?;
+    }
+}
+
+/// Tells whether the other end has closed: proc(5), tcp states.
+fn is_closed(stream: &TcpStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let mut fds = [PollFd::new(stream, PollFlags::RDHUP)];
+    let _ = poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }));
+    fds[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
+}
+
+/// Bad clients, gone when dropped.
+struct Mob(JoinSet<()>);
+
+impl Mob {
+    /// Lets so many come, from sources of their own or all from one.
+    async fn gather(bad: Bad, count: usize, sources: usize, front: SocketAddr) -> Self {
+        let mut mob = JoinSet::new();
+        for number in 0..count {
+            let [_, high, low, _] = ((number % sources) as u32 * 256).to_be_bytes();
+            mob.spawn(bad.behave(Ipv4Addr::new(127, 200 + high, low, 9), front));
+            // 7,000 in a second or two, as a flood comes.
+            if number % 50 == 49 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+        Self(mob)
+    }
+}
+
+/// How the page opens, again and again.
+async fn open_page(front: SocketAddr) -> Vec<Duration> {
+    let (mut times, end) = (Vec::new(), Instant::now() + HOLD);
+    while Instant::now() < end {
+        let start = Instant::now();
+        let opened = get(front, "/home").await.is_ok_and(|page| page.status == 200);
+        times.push(if opened { start.elapsed() } else { Duration::MAX });
+        sleep(Duration::from_millis(100)).await;
+    }
+    times.sort_unstable();
+    times
+}
+
+/// Ordinary requests and a page while the bad ones are there; memory while and after.
+async fn while_there_are(bad: Bad, count: usize, sources: usize) -> anyhow::Result<()> {
+    forever200_daemon::raise_file_limit();
+    let stack = Stack::start().await?;
+    let memory = stack.memory();
+    let mob = Mob::gather(bad, count, sources, stack.front()).await;
+    sleep(Duration::from_millis(500)).await;
+    let load = Load::start(stack.front(), "ordinary", STEADY);
+    let pages = open_page(stack.front()).await;
+    let attempts = load.stop().await?;
+    let peak = stack.memory();
+    let there = mob.0.len();
+    drop(mob);
+    let settled = async || {
+        let now = stack.memory();
+        (now <= memory + KEPT_KIB).then_some(now)
+    };
+    let after = timeout(SETTLES, until("memory is given back", settled)).await.ok().and_then(Result::ok);
+    let (answers, page) = (attempts.latency(0.99), quantile(&pages, 1.0));
+    row(
+        "abuse",
+        &[
+            &format!("{bad:?}"),
+            &there,
+            &sources,
+            &attempts.0.len(),
+            &attempts.failed(),
+            &milliseconds(answers),
+            &milliseconds(page),
+            &format!("{} / {} / {}", memory / 1024, peak / 1024, after.unwrap_or_else(|| stack.memory()) / 1024),
+        ],
+    );
+    ensure!(attempts.failed() == 0, "{bad:?}: {} of {} failed", attempts.failed(), attempts.0.len());
+    // In a debug build beside other tests only that all goes on.
+    let patience = if at_length() { 1 } else { 20 };
+    ensure!(answers < ON_TIME * patience, "{bad:?}: {answers:?}");
+    ensure!(page < PAGE_OPENS * patience, "{bad:?}: /home took {page:?}");
+    ensure!(after.is_some(), "{bad:?}: {memory} KiB before, {} KiB after", stack.memory());
+    Ok(())
+}
+
+fn many() -> usize {
+    if at_length() { 7000 } else { 300 }
+}
+
+macro_rules! abuse {
+    ($($name:ident: $bad:ident, $count:expr, $sources:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() -> anyhow::Result<()> {
+            while_there_are(Bad::$bad, $count, $sources).await
+        }
+    )*};
+}
+
+abuse! {
+    thousands_that_say_nothing: Silent, many(), many();
+    thousands_that_send_a_byte_a_second: ByteASecond, many(), many();
+    thousands_with_half_a_head: HalfAHead, many(), many();
+    thousands_with_a_head_without_end: EndlessHead, many(), many();
+    thousands_with_a_body_without_end: EndlessBody, many(), many();
+    thousands_that_send_the_page_a_slow_body: SlowBodyToThePage, many() / 4, many();
+    thousands_that_never_read_the_answer: NeverReads, many(), many();
+    hundreds_that_never_read_the_page: NeverReadsThePage, many() / 14, many();
+    a_thousand_watchers_that_never_read: NeverReadsEvents, many() / 7, many();
+    a_flood_of_connections: ComesAndGoes, many() / 14, many();
+    requests_of_64_kib_by_the_thousand: LongRequests, 8, 8;
+    one_source_that_wants_all_connections: HalfAHead, many().max(PER_SOURCE + 100), 1;
+}
