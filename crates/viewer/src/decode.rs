@@ -2,7 +2,7 @@
 //!
 //! In: the parts of a request. Out: [`Decoded`] bytes, with where they were and how they were wrapped.
 //! Undoes URL encoding, base64, chunks, gzip and zlib, one inside the other, four deep. Runs
-//! nothing, fetches nothing, and gives up on what grows beyond 256 KiB.
+//! nothing, fetches nothing, and stops where all parts together reach 256 KiB.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -18,8 +18,9 @@ use crate::printable;
 
 /// Wrappings undone one inside the other.
 const MAX_DEPTH: usize = 4;
-/// Most that a compressed part may become. What a request may hold decompresses to a thousand times that.
-const MAX_DECODED_BYTES: u64 = 256 * 1024;
+/// Most that all parts together may become. What a request may hold decompresses to a thousand times that,
+/// and every byte is one to lay out and to show, at each look at the page.
+const MAX_DECODED_BYTES: usize = 256 * 1024;
 /// Most parts that one request is taken apart into.
 const MAX_PARTS: usize = 32;
 /// Shorter runs of base64 characters are words.
@@ -39,7 +40,7 @@ pub struct Decoded {
 /// Finds what is wrapped in a request; for other protocols than HTTP, in all of its bytes.
 #[must_use]
 pub fn decode(raw: &[u8], http: Option<&http::Request<'_>>) -> Vec<Decoded> {
-    let mut finder = Finder { found: Vec::new(), seen: HashSet::new() };
+    let mut finder = Finder { found: Vec::new(), seen: HashSet::new(), left: MAX_DECODED_BYTES };
     let Some(http) = http else {
         finder.unwrap("bytes", raw, MAX_DEPTH);
         return finder.found;
@@ -76,6 +77,8 @@ pub fn parameters(encoded: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 struct Finder {
     found: Vec<Decoded>,
     seen: HashSet<Vec<u8>>,
+    /// Bytes that there is still room for.
+    left: usize,
 }
 
 impl Finder {
@@ -86,7 +89,7 @@ impl Finder {
         }
         if let Some(inner) = url_decoded(bytes) {
             self.keep(format!("{what}, URL-decoded"), inner, depth);
-        } else if let Some((name, inner)) = decompressed(bytes) {
+        } else if let Some((name, inner)) = decompressed(bytes, self.left) {
             self.keep(format!("{what}, {name}"), inner, depth);
         } else {
             for run in base64_runs(bytes) {
@@ -98,8 +101,10 @@ impl Finder {
         }
     }
 
-    fn keep(&mut self, what: String, bytes: Vec<u8>, depth: usize) {
-        if self.found.len() < MAX_PARTS && self.seen.insert(bytes.clone()) {
+    fn keep(&mut self, what: String, mut bytes: Vec<u8>, depth: usize) {
+        bytes.truncate(self.left);
+        if !bytes.is_empty() && self.found.len() < MAX_PARTS && self.seen.insert(bytes.clone()) {
+            self.left -= bytes.len();
             self.found.push(Decoded { what: what.clone(), bytes: bytes.clone() });
             self.unwrap(&what, &bytes, depth - 1);
         }
@@ -112,7 +117,7 @@ fn url_decoded(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Undoes gzip (RFC 1952) and zlib (RFC 1950), as far as they go: a truncated stream is worth a look, too.
-fn decompressed(bytes: &[u8]) -> Option<(&'static str, Vec<u8>)> {
+fn decompressed(bytes: &[u8], max_bytes: usize) -> Option<(&'static str, Vec<u8>)> {
     let (name, decoder): (_, Box<dyn Read + '_>) = match bytes {
         [0x1f, 0x8b, 8, ..] => ("gunzipped", Box::new(MultiGzDecoder::new(bytes))),
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => ("inflated", Box::new(ZlibDecoder::new(bytes))),
@@ -120,7 +125,7 @@ fn decompressed(bytes: &[u8]) -> Option<(&'static str, Vec<u8>)> {
     };
     let mut inner = Vec::new();
     // An error comes after what could be read.
-    let _ = decoder.take(MAX_DECODED_BYTES).read_to_end(&mut inner);
+    let _ = decoder.take(max_bytes as u64).read_to_end(&mut inner);
     (!inner.is_empty()).then_some((name, inner))
 }
 
@@ -245,7 +250,14 @@ mod tests {
         let bomb = gzip(&vec![b'a'; 50_000_000]);
         let raw = [b"POST / HTTP/1.1\r\n\r\n", &bomb[..]].concat();
         let sizes: Vec<_> = decode(&raw, http::parse(&raw).as_ref()).iter().map(|part| part.bytes.len()).collect();
-        assert_eq!(sizes, [MAX_DECODED_BYTES as usize]);
+        assert_eq!(sizes, [MAX_DECODED_BYTES]);
+        // Small ones that are many: each would fit.
+        let bombs = (0..MAX_PARTS)
+            .map(|number| BASE64_STANDARD.encode(gzip(&[[b'a'; 50_000], [number as u8; 50_000]].concat())));
+        let raw = format!("POST / HTTP/1.1\r\n\r\n{}", bombs.collect::<Vec<_>>().join(" "));
+        let sizes =
+            decode(raw.as_bytes(), http::parse(raw.as_bytes()).as_ref()).into_iter().map(|part| part.bytes.len());
+        assert_eq!(sizes.sum::<usize>(), MAX_DECODED_BYTES);
         let many = BASE64_STANDARD.encode("many words here") + " ";
         let many: String = (0..1000).map(|number| many.replacen('b', &format!("b{number:04}"), 1)).collect();
         assert!(found(format!("POST / HTTP/1.1\r\n\r\n{many}").as_bytes()).len() <= MAX_PARTS);
