@@ -99,7 +99,7 @@ pub(crate) async fn export_as(
 fn export_of(viewer: &Viewer, view: &View, entries: &[&Entry], format: &str, name: &str) -> Result<Response, Failure> {
     let (content_type, content) = match format {
         "ndjson" => ("application/x-ndjson", export::ndjson(entries).into_bytes()),
-        "har" => ("application/json", api::to_string(&har::archive(entries)).into_bytes()),
+        "har" => ("application/json", har::archive(entries).into_bytes()),
         "pcap" => ("application/vnd.tcpdump.pcap", pcap::capture(entries.iter().map(|entry| &entry.record))),
         "html" => ("text/html; charset=utf-8", export::html(&viewer.pages, view, entries)?.into_bytes()),
         _ => return Err(Failure::NotFound),

@@ -12,6 +12,7 @@ use forever200_identify::http;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use serde_json::{Value, json};
 
+use crate::api;
 use crate::decode::parameters;
 use crate::entry::{Entry, text};
 
@@ -19,15 +20,20 @@ use crate::entry::{Entry, text};
 const NOT_IN_AN_ADDRESS: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
-/// Returns an archive of the HTTP requests among `entries`, the oldest first.
+/// Returns an archive of the HTTP requests among `entries`, the oldest first, as JSON.
+///
+/// One request is text before the next is laid out: as a tree of values, 101 with thousands of headers each
+/// would take gigabytes.
 #[must_use]
-pub fn archive(entries: &[&Entry]) -> Value {
-    let requests = entries.iter().rev().filter_map(|entry| Some(exchange(entry, &entry.http()?)));
-    json!({ "log": {
-        "version": "1.2",
-        "creator": { "name": "forever200", "version": env!("CARGO_PKG_VERSION") },
-        "entries": requests.collect::<Vec<_>>(),
-    }})
+pub fn archive(entries: &[&Entry]) -> String {
+    let creator = json!({ "name": "forever200", "version": env!("CARGO_PKG_VERSION") });
+    let mut archive = format!(r#"{{"log":{{"version":"1.2","creator":{creator},"entries":["#);
+    let requests = entries.iter().rev().filter_map(|entry| Some((entry, entry.http()?)));
+    for (number, (entry, http)) in requests.enumerate() {
+        archive += if number > 0 { "," } else { "" };
+        archive += &api::to_string(&exchange(entry, &http));
+    }
+    archive + "]}}"
 }
 
 /// A name that begins with `_` is ours: HAR 1.2, "Custom fields".
@@ -101,7 +107,7 @@ mod tests {
         let newer = entry(record(b"POST /b?x=%20y HTTP/1.0\r\nContent-Type: a/b\r\n\r\nhi\xff"));
         let other = entry(record(b"\x16\x03\x01"));
         let older = entry(record(b"GET \"<a> b HTTP/1.1\r\n\r\n"));
-        let archive = archive(&[&newer, &other, &older]);
+        let archive: Value = serde_json::from_str(&archive(&[&newer, &other, &older])).unwrap();
         let entries = archive["log"]["entries"].as_array().unwrap();
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[0]["request"]["url"], "http://192.0.2.1:80/%22%3Ca%3E%20b");
