@@ -3,6 +3,8 @@
 //! In: a byte stream. Out: the reply, and one [`Record`]. Does not interpret what it read beyond
 //! finding its end, does not depend on memcached.
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -39,6 +41,11 @@ pub const MAX_DISCARDED_BYTES: u64 = 1024 * 1024;
 const FIRST_READ_BYTES: usize = 2048;
 /// Room that is added when it is full.
 const READ_BYTES: usize = 8192;
+/// Room that all connections together may add. Beyond it, a request is kept as far as it came, and read to its
+/// end in the room of its last [`SCRATCH_BYTES`].
+const MAX_ADDED_BYTES: usize = 32 * 1024 * 1024;
+/// Room to read what is not kept.
+const SCRATCH_BYTES: usize = 1024;
 
 /// What all connections of one responder share.
 #[derive(Debug)]
@@ -47,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) proxy_protocol: bool,
     /// Bytes of a request that are kept.
     pub(crate) max_request_bytes: usize,
+    /// Room that connections have added, in bytes.
+    pub(crate) added: AtomicUsize,
     /// Takes the records.
     pub(crate) recorder: Recorder,
     /// This responder's name in its records.
@@ -66,7 +75,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let mut reading = Reading::new(shared.max_request_bytes, stopping);
+    let mut reading = Reading::new(shared, stopping);
     let mut origin = Some(peer);
     if shared.proxy_protocol {
         let header = proxy::read_header(&mut stream, &mut reading.buffer, peer);
@@ -78,7 +87,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         return Ok(());
     };
     // Recorded before it is answered: who has an answer has a record, even if this process is killed now.
-    shared.recorder.record(reading.into_record(origin, ended, &shared.name)).await;
+    shared.recorder.record(reading.into_record(origin, ended)).await;
     if let Ok(Ok(())) = timeout(WRITE_TIME, answer(&mut stream)).await {
         let _ = timeout(DRAIN_TIME, drain(&mut stream)).await;
     }
@@ -91,16 +100,19 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S) -> std::io::Result<()> {
 }
 
 async fn drain<S: AsyncRead + Unpin>(stream: &mut S) {
-    let mut discarded = Vec::with_capacity(READ_BYTES);
+    let mut discarded = Vec::with_capacity(FIRST_READ_BYTES);
     while stream.read_buf(&mut discarded).await.is_ok_and(|count| count > 0) {
         discarded.clear();
     }
 }
 
 /// A request as far as it came.
-struct Reading {
+struct Reading<'a> {
+    shared: &'a Shared,
     /// The kept prefix.
     buffer: Vec<u8>,
+    /// Room that was added to the buffer, in bytes.
+    added: usize,
     /// Number of bytes that came, kept or not.
     bytes: u64,
     /// When the first of them came.
@@ -111,17 +123,36 @@ struct Reading {
     stopping: watch::Receiver<bool>,
 }
 
-impl Reading {
-    fn new(max_kept: usize, stopping: watch::Receiver<bool>) -> Self {
+impl<'a> Reading<'a> {
+    fn new(shared: &'a Shared, stopping: watch::Receiver<bool>) -> Self {
         Self {
+            shared,
             buffer: Vec::with_capacity(FIRST_READ_BYTES),
+            added: 0,
             bytes: 0,
             first_byte: None,
             framing: Framing::default(),
-            max_kept,
+            max_kept: shared.max_request_bytes,
             deadline: Instant::now() + DEADLINE,
             stopping,
         }
+    }
+
+    /// Makes room for the next bytes where there is none.
+    fn make_room(&mut self) {
+        if self.buffer.len() < self.buffer.capacity() {
+            return;
+        }
+        if self.shared.added.load(Relaxed) >= MAX_ADDED_BYTES {
+            self.max_kept = self.max_kept.min(self.buffer.len().saturating_sub(SCRATCH_BYTES));
+            self.buffer.truncate(self.max_kept);
+            return;
+        }
+        let before = self.buffer.capacity();
+        self.buffer.reserve(READ_BYTES);
+        let added = self.buffer.capacity() - before;
+        self.shared.added.fetch_add(added, Relaxed);
+        self.added += added;
     }
 
     /// Reads until the request is whole and returns why it is; `None` if not a byte came.
@@ -139,10 +170,8 @@ impl Reading {
 
     /// Waits for more bytes, once, and returns why reading is over, if it is.
     async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Option<Ended> {
+        self.make_room();
         let known = self.buffer.len();
-        if known == self.buffer.capacity() {
-            self.buffer.reserve(READ_BYTES);
-        }
         let stopping = *self.stopping.borrow_and_update();
         if stopping {
             self.deadline = self.deadline.min(Instant::now() + STOPPING_DEADLINE);
@@ -185,7 +214,7 @@ impl Reading {
         }
     }
 
-    fn into_record(self, origin: Origin, ended: Ended, responder: &str) -> Record {
+    fn into_record(mut self, origin: Origin, ended: Ended) -> Record {
         Record {
             seq: 0,
             timestamp: self.first_byte.unwrap_or_else(Timestamp::now),
@@ -197,9 +226,15 @@ impl Reading {
             bytes: self.bytes,
             truncated: self.bytes > self.buffer.len() as u64,
             ended,
-            responder: responder.to_owned(),
+            responder: self.shared.name.clone(),
             // A boxed slice has no spare room: the ring keeps 101 of these for long.
-            raw: Bytes::from(self.buffer.into_boxed_slice()),
+            raw: Bytes::from(std::mem::take(&mut self.buffer).into_boxed_slice()),
         }
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.shared.added.fetch_sub(self.added, Relaxed);
     }
 }

@@ -12,5 +12,7 @@ pub mod proxy;
 mod rate_limit;
 pub mod recorder;
 pub mod server;
+mod unix;
 
 pub use server::{Config, Listeners, run};
+pub use unix::listen_unix;

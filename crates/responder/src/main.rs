@@ -1,16 +1,14 @@
 //! `forever200-responder`: answers `HTTP/1.1 200 Ok` to everything.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
-use std::os::unix::net::{self, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Parser;
 use forever200_daemon::{LogArgs, Switch, host_port, parse, raise_file_limit, shutdown_signal, start_logging};
-use forever200_responder::{Config, Listeners, run};
+use forever200_responder::{Config, Listeners, listen_unix, run};
 use forever200_ring::Store;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 
 /// Answers `HTTP/1.1 200 Ok` to every request and keeps the last 101 of them in memcached.
 #[derive(Debug, Parser)]
@@ -55,34 +53,4 @@ async fn main() -> anyhow::Result<()> {
     };
     run(listeners, config, Store::new(args.memcached), shutdown).await;
     Ok(())
-}
-
-/// What stands for the socket that supervisord has made, as in haproxy's `bind fd@0`.
-const INHERITED: &str = "fd@0";
-
-fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {
-    if path == Path::new(INHERITED) { inherited().context("standard input is no Unix socket") } else { bind_unix(path) }
-}
-
-/// Listens on standard input. Whoever made the socket holds it when this process dies, and clients wait in
-/// its queue for the next one.
-fn inherited() -> std::io::Result<UnixListener> {
-    let listener = net::UnixListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    listener.local_addr()?;
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
-}
-
-/// Listens on a path; replaces a socket that nobody listens on any more.
-fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
-    if UnixStream::connect(path).is_ok() {
-        bail!("cannot listen on {}: somebody does already", path.display());
-    }
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => {
-            std::fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
-        }
-        _ => {}
-    }
-    UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))
 }

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use forever200_daemon::GRACE_PERIOD;
@@ -61,6 +62,7 @@ pub async fn run(listeners: Listeners, config: Config, store: Store, shutdown: i
         shared: Arc::new(Shared {
             proxy_protocol: config.proxy_protocol,
             max_request_bytes: config.max_request_bytes,
+            added: AtomicUsize::new(0),
             recorder,
             name: random_name(),
         }),

@@ -236,6 +236,54 @@ async fn a_body_just_over_the_limit_is_complete_and_truncated() -> anyhow::Resul
 }
 
 #[tokio::test]
+async fn requests_that_many_hold_unfinished_take_bounded_room_and_are_read_to_their_ends() -> anyhow::Result<()> {
+    let memcached = Memcached::start().await?;
+    let responder = Responder::start(&memcached.address(), Config { max_connections: 1000, ..CONFIG }).await?;
+    let mut request = b"POST /held HTTP/1.1\r\nContent-Length: 65000\r\n\r\n".to_vec();
+    request.resize(request.len() + 65_000, b'x');
+    let (all_but_one, last) = request.split_at(request.len() - 1);
+    // Each has 80 KiB of room: all of these want more than twice of what there is.
+    let mut held = Vec::new();
+    for _ in 0..900 {
+        let mut stream = TcpStream::connect(responder.address).await?;
+        stream.write_all(all_but_one).await?;
+        held.push(stream);
+    }
+    for stream in &mut held {
+        stream.write_all(last).await?;
+    }
+    for stream in &mut held {
+        assert_eq!(client::read_to_end(stream).await?, RESPONSE);
+    }
+    let store = Store::new(memcached.address());
+    let snapshot = recorded(&store, 900).await?;
+    let records = snapshot.ring.newest_first();
+    let whole = |record: &&&Record| !record.truncated && record.raw == request;
+    let cut = |record: &&&Record| record.truncated && !record.raw.is_empty() && request.starts_with(&record.raw);
+    assert!(records.iter().all(|record| record.bytes == request.len() as u64 && record.ended == Ended::Complete));
+    assert_eq!(records.iter().filter(whole).count() + records.iter().filter(cut).count(), 101);
+    assert!(records.iter().filter(cut).count() > 0);
+    // The room is given back.
+    assert_eq!(responder.send(&request).await?, RESPONSE);
+    assert_eq!(recorded(&store, 901).await?.ring.get(901).expect("recorded").raw, request);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_answered_has_a_record_in_memcached() -> anyhow::Result<()> {
+    let memcached = Memcached::start().await?;
+    let responder = Responder::start(&memcached.address(), CONFIG).await?;
+    let store = Store::new(memcached.address());
+    responder.send(REQUEST).await?;
+    recorded(&store, 1).await?;
+    for seq in 2..200 {
+        assert_eq!(responder.send(REQUEST).await?, RESPONSE);
+        assert!(store.record(seq).await?.is_some(), "{seq}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn who_drips_for_ever_is_answered_at_the_deadline() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;
     let responder = Responder::start(&memcached.address(), CONFIG).await?;

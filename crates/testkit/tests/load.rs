@@ -13,7 +13,6 @@ use forever200_testkit::report::{at_length, milliseconds, row};
 use forever200_testkit::{Stack, get, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// Most requests are answered within this, 99 of 100.
@@ -121,22 +120,37 @@ fn is_closed(stream: &TcpStream) -> bool {
     fds[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
 }
 
-/// Bad clients, gone when dropped.
-struct Mob(JoinSet<()>);
+/// Bad clients, gone when dropped. They have a thread and a runtime of their own, so as not to be in the way of
+/// the ordinary ones, and yield to all others: attackers bring their own processors.
+struct Mob(tokio::runtime::Runtime);
 
 impl Mob {
-    /// Lets so many come, from sources of their own or all from one.
-    async fn gather(bad: Bad, count: usize, sources: usize, front: SocketAddr) -> Self {
-        let mut mob = JoinSet::new();
-        for number in 0..count {
-            let [_, high, low, _] = ((number % sources) as u32 * 256).to_be_bytes();
-            mob.spawn(bad.behave(Ipv4Addr::new(127, 200 + high, low, 9), front));
-            // 7,000 in a second or two, as a flood comes.
-            if number % 50 == 49 {
-                sleep(Duration::from_millis(10)).await;
+    /// Lets so many come, from sources of their own or all from one. Returns when all have come once.
+    async fn gather(bad: Bad, count: usize, sources: usize, front: SocketAddr) -> anyhow::Result<Self> {
+        let yielding = || {
+            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19);
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .on_thread_start(yielding)
+            .build()?;
+        let coming = runtime.spawn(async move {
+            for number in 0..count {
+                let [_, high, low, _] = ((number % sources) as u32 * 256).to_be_bytes();
+                tokio::spawn(bad.behave(Ipv4Addr::new(127, 200 + high, low, 9), front));
+                // 7,000 in a second or two, as a flood comes.
+                if number % 50 == 49 {
+                    sleep(Duration::from_millis(10)).await;
+                }
             }
-        }
-        Self(mob)
+        });
+        coming.await?;
+        Ok(Self(runtime))
+    }
+
+    fn leave(self) {
+        self.0.shutdown_background();
     }
 }
 
@@ -158,14 +172,13 @@ async fn while_there_are(bad: Bad, count: usize, sources: usize) -> anyhow::Resu
     forever200_daemon::raise_file_limit();
     let stack = Stack::start().await?;
     let memory = stack.memory();
-    let mob = Mob::gather(bad, count, sources, stack.front()).await;
+    let mob = Mob::gather(bad, count, sources, stack.front()).await?;
     sleep(Duration::from_millis(500)).await;
     let load = Load::start(stack.front(), "ordinary", STEADY);
     let pages = open_page(stack.front()).await;
     let attempts = load.stop().await?;
     let peak = stack.memory();
-    let there = mob.0.len();
-    drop(mob);
+    mob.leave();
     let settled = async || {
         let now = stack.memory();
         (now <= memory + KEPT_KIB).then_some(now)
@@ -176,7 +189,7 @@ async fn while_there_are(bad: Bad, count: usize, sources: usize) -> anyhow::Resu
         "abuse",
         &[
             &format!("{bad:?}"),
-            &there,
+            &count,
             &sources,
             &attempts.0.len(),
             &attempts.failed(),
