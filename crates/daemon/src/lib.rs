@@ -31,12 +31,14 @@ enum LogFormat {
     Json,
 }
 
-/// A switch that is written `on` or `off`.
+/// A switch that is written `on` or `off`, or `1` or `0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
     /// Do it.
+    #[value(alias = "1")]
     On,
     /// Do not.
+    #[value(alias = "0")]
     Off,
 }
 
