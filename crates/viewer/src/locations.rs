@@ -56,7 +56,8 @@ impl Locations {
         match catch_unwind(AssertUnwindSafe(|| origin(database, ip.to_canonical()))) {
             Ok(origin) => origin,
             Err(_) => {
-                warn!(%ip, "the database of locations is broken");
+                // Not which address: logs name no client.
+                warn!("the database of locations is broken");
                 self.broken.store(true, Relaxed);
                 None
             }
