@@ -36,6 +36,11 @@ const HOPS: u8 = 64;
 /// a duplicate acknowledgement where a connection passes it.
 const INITIAL_SEQUENCES: u64 = 1 << 30;
 
+/// The first of the ports that nobody registers (RFC 6335, 6), and how many there are. Readers take
+/// none of them for a sign of a protocol.
+const FIRST_DYNAMIC_PORT: u16 = 49_152;
+const DYNAMIC_PORTS: u64 = 16_384;
+
 const SECOND_MICROS: u64 = 1_000_000;
 /// The last time that the file can hold, in 2106.
 const LAST_MICROS: u64 = u32::MAX as u64 * SECOND_MICROS + (SECOND_MICROS - 1);
@@ -81,14 +86,17 @@ enum Side {
 /// the same ends is over waits for that: on a wire too, they could not be told apart. Times that the
 /// file cannot hold (before 1970, after 2106) become the nearest that it can.
 ///
+/// Port 0 is that of a client whose port is not known or not shown. Such clients get ports by `seq`, or
+/// those of one network would all share one pair of ends, and wait for each other.
+///
 /// Of a truncated record, the missing bytes are not there, and the sequence numbers leave no gap for
 /// them: to a reader, the request ends where `raw` does. Initial sequence numbers come from `seq`, so
 /// that a record has the same packets in every file, and that a reader does not take the SYN of a
 /// second connection between the same ends for the first one's, sent again.
 ///
 /// If one address is IPv4 and the other IPv6, the IPv4 one is mapped (`::ffff:192.0.2.1`). If both
-/// ends are the same (`0.0.0.0` and port 0 where nobody knows either), the last bit of the client's
-/// port is turned: otherwise nobody could say who sent what.
+/// ends are the same, the last bit of the client's port is turned: otherwise nobody could say who sent
+/// what.
 #[must_use]
 pub fn capture<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<u8> {
     let mut records: Vec<_> = records.into_iter().collect();
@@ -111,6 +119,9 @@ pub fn capture<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<u8> {
 impl<'a> Connection<'a> {
     fn new(record: &Record) -> Self {
         let mut client = SocketAddr::new(record.src_ip, record.src_port);
+        if record.src_port == 0 {
+            client.set_port(FIRST_DYNAMIC_PORT + (record.seq % DYNAMIC_PORTS) as u16);
+        }
         let mut server = SocketAddr::new(record.dest_ip, record.dest_port);
         if client.is_ipv4() != server.is_ipv4() {
             client.set_ip(mapped(client.ip()).into());

@@ -132,13 +132,24 @@ fn the_ends_are_those_of_the_record_and_of_one_family_and_never_the_same() {
         (V6, V6),
         ([V4[0], V6[1]], ["[::ffff:203.0.113.7]:41000", V6[1]]),
         ([V6[0], V4[1]], [V6[0], "[::ffff:192.0.2.1]:80"]),
-        (["0.0.0.0:0", V4[1]], ["0.0.0.0:0", V4[1]]),
-        (["0.0.0.0:0", "0.0.0.0:0"], ["0.0.0.0:1", "0.0.0.0:0"]),
-        (["[::ffff:0.0.0.0]:0", "0.0.0.0:0"], ["[::ffff:0.0.0.0]:1", "[::ffff:0.0.0.0]:0"]),
+        (["0.0.0.0:0", V4[1]], ["0.0.0.0:49153", V4[1]]),
+        (["0.0.0.0:0", "0.0.0.0:0"], ["0.0.0.0:49153", "0.0.0.0:0"]),
+        (["0.0.0.0:80", "0.0.0.0:80"], ["0.0.0.0:81", "0.0.0.0:80"]),
+        (["[::ffff:0.0.0.0]:80", "0.0.0.0:80"], ["[::ffff:0.0.0.0]:81", "[::ffff:0.0.0.0]:80"]),
     ] {
         let packets = read(&capture([&record(1, MICROS, ends, b"a")]));
         assert_eq!(packets[0].ends.map(|end| end.to_string()), expected);
     }
+}
+
+#[test]
+fn clients_without_a_port_are_told_apart_and_do_not_wait() {
+    let ends = ["203.0.113.0:0", V4[1]];
+    let records = [1, 2, 16_384, u64::MAX].map(|seq| record(seq, MICROS, ends, b"a"));
+    let packets = read(&capture(&records));
+    let firsts = packets.iter().filter(|packet| packet.tcp.syn && !packet.tcp.ack);
+    let firsts: Vec<_> = firsts.map(|packet| (packet.micros - MICROS, packet.ends[0].port())).collect();
+    assert_eq!(firsts, [(-3, 49_153), (-3, 49_154), (-3, 49_152), (-3, 65_535)]);
 }
 
 #[test]
