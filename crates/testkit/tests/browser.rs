@@ -337,7 +337,7 @@ async fn a_new_request_slides_in_within_half_a_second() -> anyhow::Result<()> {
     browser.client.refresh().await?;
     assert_eq!(live, browser.run(&format!("return {shape}")).await?);
     let first: String = (1..=11).rev().map(|seq| format!("r{seq},")).collect();
-    assert_eq!(live, format!("{} ×11 from 1 address", first.trim_end_matches(',')));
+    assert_eq!(live, format!("{} ×11 from 1 source", first.trim_end_matches(',')));
     Ok(())
 }
 

@@ -39,6 +39,12 @@ pub struct Request<'a> {
     /// The record.
     #[serde(flatten)]
     pub record: &'a Record,
+    /// Length of the network that `src_ip` was cut to, in bits; absent where it is whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src_prefix: Option<u8>,
+    /// Number of bytes that hide a text; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blanked: Option<usize>,
     /// What it speaks.
     pub protocol: Protocol,
     /// The parts of an HTTP request; null for other protocols.
@@ -137,6 +143,8 @@ impl<'a> Request<'a> {
     fn new(entry: &'a Entry, raw: bool) -> Self {
         Self {
             record: &entry.record,
+            src_prefix: entry.src_prefix,
+            blanked: Some(entry.blanked).filter(|&bytes| bytes > 0),
             protocol: entry.protocol,
             http: entry.http().map(|http| Http::new(&http)),
             summary: &entry.summary,

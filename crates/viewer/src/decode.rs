@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::io::Read;
+use std::ops::Range;
 
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
@@ -20,7 +21,7 @@ use crate::printable;
 const MAX_DEPTH: usize = 4;
 /// Most that all parts together may become. What a request may hold decompresses to a thousand times that,
 /// and every byte is one to lay out and to show, at each look at the page.
-const MAX_DECODED_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_DECODED_BYTES: usize = 256 * 1024;
 /// Most parts that one request is taken apart into.
 const MAX_PARTS: usize = 32;
 /// Shorter runs of base64 characters are words.
@@ -117,7 +118,7 @@ fn url_decoded(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Undoes gzip (RFC 1952) and zlib (RFC 1950), as far as they go: a truncated stream is worth a look, too.
-fn decompressed(bytes: &[u8], max_bytes: usize) -> Option<(&'static str, Vec<u8>)> {
+pub(crate) fn decompressed(bytes: &[u8], max_bytes: usize) -> Option<(&'static str, Vec<u8>)> {
     let (name, decoder): (_, Box<dyn Read + '_>) = match bytes {
         [0x1f, 0x8b, 8, ..] => ("gunzipped", Box::new(MultiGzDecoder::new(bytes))),
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => ("inflated", Box::new(ZlibDecoder::new(bytes))),
@@ -155,23 +156,30 @@ fn base64_decoded(run: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// RFC 9112, 7.1.
-fn is_chunked(http: &http::Request<'_>) -> bool {
+pub(crate) fn is_chunked(http: &http::Request<'_>) -> bool {
     http.values(b"transfer-encoding").any(|value| value.to_ascii_lowercase().ends_with(b"chunked"))
 }
 
-/// Joins chunks, as far as they go; `None` when not one can be read.
-fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
-    let mut joined = Vec::new();
-    while let Some(end) = body.iter().position(|&byte| byte == b'\n') {
-        let digits = body[..end].split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+/// Joins chunks; `None` when not one can be read.
+fn unchunk(body: &[u8]) -> Option<Vec<u8>> {
+    let joined: Vec<u8> = chunks(body).into_iter().flat_map(|chunk| &body[chunk]).copied().collect();
+    (!joined.is_empty()).then_some(joined)
+}
+
+/// Finds the data of chunks, as far as they go.
+pub(crate) fn chunks(body: &[u8]) -> Vec<Range<usize>> {
+    let (mut chunks, mut at) = (Vec::new(), 0);
+    while let Some(end) = body[at..].iter().position(|&byte| byte == b'\n') {
+        let digits = body[at..at + end].split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
         let size = std::str::from_utf8(digits).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
         let Some(size @ 1..) = size else { break };
-        let rest = &body[end + 1..];
-        joined.extend_from_slice(&rest[..size.min(rest.len())]);
-        let Some(more) = rest.get(size..) else { break };
-        body = more.strip_prefix(b"\r\n").or_else(|| more.strip_prefix(b"\n")).unwrap_or(more);
+        let start = at + end + 1;
+        chunks.push(start..start.saturating_add(size).min(body.len()));
+        let Some(more) = body[start..].get(size..) else { break };
+        let more = more.strip_prefix(b"\r\n").or_else(|| more.strip_prefix(b"\n")).unwrap_or(more);
+        at = body.len() - more.len();
     }
-    (!joined.is_empty()).then_some(joined)
+    chunks
 }
 
 #[cfg(test)]

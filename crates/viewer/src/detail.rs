@@ -87,7 +87,7 @@ impl<'a> Detail<'a> {
         let labels = entry.labels.iter().flat_map(|label| &label.evidence);
         let evidence: Vec<_> = labels.chain(entry.indicators.iter().map(|it| &it.evidence)).cloned().collect();
         Self {
-            dest: format!("{} port {}", record.dest_ip, record.dest_port),
+            dest: dest(entry),
             version: http.as_ref().map(|http| printable::pieces(http.version)).unwrap_or_default(),
             path: text(path),
             headers: http.iter().flat_map(|http| &http.headers).map(|(name, value)| Field::new(name, value)).collect(),
@@ -139,6 +139,14 @@ fn form(http: &http::Request<'_>) -> Vec<Field> {
         return Vec::new();
     }
     parameters(http.body.trim_ascii()).iter().map(|(name, value)| Field::new(name, value)).collect()
+}
+
+/// Nobody connects to the unspecified address: it stands for one that is not known or not shown.
+fn dest(entry: &Entry) -> String {
+    match (entry.record.dest_ip, entry.record.dest_port) {
+        (ip, port) if ip.is_unspecified() => format!("port {port}"),
+        (ip, port) => format!("{ip} port {port}"),
+    }
 }
 
 fn ended(entry: &Entry) -> &'static str {

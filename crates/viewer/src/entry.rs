@@ -1,6 +1,7 @@
 //! One record and what is read from its bytes, once.
 //!
-//! In: a record. Out: what lists, filters and pages ask of it again and again. Makes no HTML.
+//! In: a record. Out: what lists, filters and pages ask of it again and again, made from what may be shown
+//! of the record and from nothing else. Makes no HTML.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +13,7 @@ use forever200_ring::{Ended, Record, Via};
 
 use crate::knowledge::Knowledge;
 use crate::printable;
+use crate::privacy::Shown;
 
 /// Longest summary, in characters.
 const MAX_SUMMARY_CHARS: usize = 200;
@@ -21,8 +23,12 @@ const ALIKE_BYTES: usize = 16;
 /// A record, described.
 #[derive(Debug)]
 pub struct Entry {
-    /// The record.
+    /// The record, as it may be shown.
     pub record: Record,
+    /// Length of the network that the client's address was cut to, in bits; `None` for a whole address.
+    pub src_prefix: Option<u8>,
+    /// Bytes that hide a text.
+    pub blanked: usize,
     /// Version of the view in which it first appeared. Numbers need not appear in their order: another
     /// responder's may be on their way.
     pub appeared: u64,
@@ -36,7 +42,7 @@ pub struct Entry {
     pub origin: Option<Origin>,
     /// One printable line: method and target, what a TLS hello says, or a start of the bytes.
     pub summary: String,
-    /// The client's address and port, or that nobody knows them.
+    /// The client's address and port, the network that is shown of it, or that nobody knows them.
     pub source: String,
     /// There was more than was read or kept.
     pub incomplete: bool,
@@ -51,8 +57,8 @@ pub struct Entry {
 impl Entry {
     /// Describes a record that appeared in this version of the view.
     #[must_use]
-    pub fn new(record: Record, appeared: u64, knowledge: &Knowledge) -> Self {
-        let (description, origin) = knowledge.describe(&record);
+    pub fn new(record: &Record, appeared: u64, knowledge: &Knowledge) -> Self {
+        let (Shown { record, src_prefix, blanked }, description, origin) = knowledge.describe(record);
         let summary = summary(&record.raw, &description);
         let Description { protocol, labels, indicators, .. } = description;
         let http = http::parse(&record.raw);
@@ -64,7 +70,9 @@ impl Entry {
             indicators,
             origin,
             summary,
-            source: source(&record),
+            source: source(&record, src_prefix),
+            src_prefix,
+            blanked,
             incomplete: is_incomplete(&record, protocol),
             likeness: likeness(&record.raw, http.as_ref(), hello.as_ref()),
             record,
@@ -89,6 +97,13 @@ impl Entry {
     #[must_use]
     pub fn source_ip(&self) -> Option<IpAddr> {
         Some(self.record.src_ip).filter(|ip| !ip.is_unspecified())
+    }
+
+    /// Returns the client's address, or the network that is shown of it; `None` where nobody knows it.
+    #[must_use]
+    pub fn network(&self) -> Option<String> {
+        let prefix = self.src_prefix.map(|bits| format!("/{bits}")).unwrap_or_default();
+        self.source_ip().map(|ip| format!("{ip}{prefix}"))
     }
 
     /// Returns how the client's address was learned.
@@ -125,10 +140,11 @@ pub fn text(bytes: &[u8]) -> String {
     }
 }
 
-fn source(record: &Record) -> String {
-    match (record.src_ip, record.src_port) {
-        (ip, 0) if ip.is_unspecified() => "unknown".to_owned(),
-        (ip, port) => SocketAddr::new(ip, port).to_string(),
+fn source(record: &Record, prefix: Option<u8>) -> String {
+    match (record.src_ip, record.src_port, prefix) {
+        (ip, 0, _) if ip.is_unspecified() => "unknown".to_owned(),
+        (ip, _, Some(bits)) => format!("{ip}/{bits}"),
+        (ip, port, None) => SocketAddr::new(ip, port).to_string(),
     }
 }
 
@@ -166,12 +182,16 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::locations::Locations;
+    use crate::privacy::Privacy;
 
     /// A record, described with the built-in signatures, from nobody knows where.
     pub(crate) fn entry(record: Record) -> Entry {
-        static KNOWLEDGE: LazyLock<Knowledge> =
-            LazyLock::new(|| Knowledge { labeller: Labeller::built_in().into(), locations: Locations::default() });
-        Entry::new(record, 1, &KNOWLEDGE)
+        static KNOWLEDGE: LazyLock<Knowledge> = LazyLock::new(|| Knowledge {
+            labeller: Labeller::built_in().into(),
+            locations: Locations::default(),
+            privacy: Privacy::default(),
+        });
+        Entry::new(&record, 1, &KNOWLEDGE)
     }
 
     /// A record of these bytes, from a documentation address.

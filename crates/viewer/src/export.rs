@@ -44,10 +44,12 @@ pub fn text(view: &View, entries: &[&Entry], color: bool) -> String {
     for entry in entries {
         let record = &entry.record;
         let tint = if entry.protocol == Protocol::Http { "" } else { green };
-        let mark = if entry.incomplete { format!("  {red}(not whole){plain}") } else { String::new() };
+        let marks = [(entry.incomplete, "not whole"), (entry.blanked > 0, "blanked in part")];
+        let marks = marks.iter().filter(|(applies, _)| *applies);
+        let marks: String = marks.map(|(_, mark)| format!("  {red}({mark}){plain}")).collect();
         writeln!(
             text,
-            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}  {:>bytes$} B  {tint}{:<7}  {}{}{mark}{}",
+            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}  {:>bytes$} B  {tint}{:<7}  {}{}{marks}{}",
             record.seq,
             record.timestamp,
             entry.source,

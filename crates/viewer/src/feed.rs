@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forever200_ring::{Record, Snapshot, Store, StoreError};
+use forever200_ring::{Record, Ring, Snapshot, Store, StoreError};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
@@ -29,7 +29,7 @@ const OPEN_MINUTES: i64 = 2;
 pub struct View {
     /// Another number for another content, also after a restart of the viewer.
     pub version: u64,
-    /// The counters; [`entries`](Self::entries) has the records described.
+    /// The counters alone: its ring is empty, for [`entries`](Self::entries) has what may be shown of it.
     pub snapshot: Snapshot,
     /// The newest first.
     pub entries: Vec<Arc<Entry>>,
@@ -51,10 +51,13 @@ pub struct Feed {
     watched: Notify,
 }
 
-/// How the last reading went, for those who waited for it.
+/// The last reading: what it found, and how it went, for those who waited for it.
+#[derive(Default)]
 struct Reading {
     began: Option<Instant>,
     failed: Option<Arc<StoreError>>,
+    /// As memcached has it. Nobody else sees these records.
+    snapshot: Snapshot,
 }
 
 impl Feed {
@@ -67,7 +70,7 @@ impl Feed {
         Self {
             store,
             knowledge,
-            reading: tokio::sync::Mutex::new(Reading { began: None, failed: None }),
+            reading: tokio::sync::Mutex::default(),
             views: watch::Sender::new(Arc::new(nothing)),
             watched: Notify::new(),
         }
@@ -82,9 +85,8 @@ impl Feed {
         let mut reading = self.reading.lock().await;
         // Somebody else may have read while this waited for the lock.
         if reading.began.is_none_or(|began| began < called) {
-            let began = Some(Instant::now());
-            let failed = self.read().await.err().map(Arc::new);
-            *reading = Reading { began, failed };
+            reading.began = Some(Instant::now());
+            reading.failed = self.read(&mut reading.snapshot).await.err().map(Arc::new);
         }
         match &reading.failed {
             Some(error) => Err(Arc::clone(error)),
@@ -121,9 +123,9 @@ impl Feed {
         }
     }
 
-    async fn read(&self) -> Result<(), StoreError> {
+    async fn read(&self, last: &mut Snapshot) -> Result<(), StoreError> {
         let held = Arc::clone(&self.views.borrow());
-        let read = self.read_after(&held).await;
+        let read = self.read_after(&held, last).await;
         let view = match read {
             Ok(view) => view,
             Err(error) => {
@@ -139,8 +141,9 @@ impl Feed {
         Ok(())
     }
 
-    async fn read_after(&self, held: &View) -> Result<View, StoreError> {
-        let snapshot = self.store.refresh(&held.snapshot).await?;
+    /// Brings `last` up to date, when all could be read, and describes what is new in it.
+    async fn read_after(&self, held: &View, last: &mut Snapshot) -> Result<View, StoreError> {
+        let snapshot = self.store.refresh(last).await?;
         let minute = Timestamp::now().as_second().div_euclid(60);
         let (known, from) = match held.snapshot.since {
             since if since == snapshot.since => (held.minutes.clone(), held.minute - OPEN_MINUTES),
@@ -149,8 +152,11 @@ impl Feed {
         let mut minutes = known;
         minutes.extend(self.store.minutes(from.max(minute - MINUTES)..=minute).await?);
         let minutes = minutes.split_off(&(minute - MINUTES));
-        let entries = described(&snapshot, held, &self.knowledge);
-        Ok(View { version: held.version, snapshot, entries, minute, minutes, away: false })
+        let entries = described(&snapshot.ring, &last.ring, held, &self.knowledge);
+        let mut counters = snapshot.clone();
+        counters.ring = Ring::default();
+        *last = snapshot;
+        Ok(View { version: held.version, snapshot: counters, entries, minute, minutes, away: false })
     }
 
     fn publish(&self, view: View) {
@@ -176,14 +182,15 @@ impl View {
     }
 }
 
-/// Describes the records of a snapshot, and takes over what is described already.
-fn described(snapshot: &Snapshot, held: &View, knowledge: &Knowledge) -> Vec<Arc<Entry>> {
+/// Describes the records of a ring, and takes over what is described already: `held`, from the ring `last`.
+fn described(ring: &Ring, last: &Ring, held: &View, knowledge: &Knowledge) -> Vec<Arc<Entry>> {
     let known: HashMap<_, _> = held.entries.iter().map(|entry| (entry.record.seq, entry)).collect();
-    let describe = |record: &Record| match known.get(&record.seq) {
-        // In one allocation it is the very same record; a number alone may stand for another request
-        // after counting began anew.
-        Some(entry) if entry.record.raw.as_ptr() == record.raw.as_ptr() || entry.record == *record => Arc::clone(entry),
-        _ => Arc::new(Entry::new(record.clone(), held.version + 1, knowledge)),
+    // In one allocation it is the very same record; a number alone may stand for another request after
+    // counting began anew. An entry's record cannot be asked: it is what may be shown of this one.
+    let is_same = |a: &Record, b: &Record| a.raw.as_ptr() == b.raw.as_ptr() || a == b;
+    let describe = |record: &Record| match (known.get(&record.seq), last.get(record.seq)) {
+        (Some(entry), Some(last)) if is_same(last, record) => Arc::clone(entry),
+        _ => Arc::new(Entry::new(record, held.version + 1, knowledge)),
     };
-    snapshot.ring.newest_first().into_iter().map(describe).collect()
+    ring.newest_first().into_iter().map(describe).collect()
 }

@@ -39,11 +39,13 @@ pub fn archive(entries: &[&Entry]) -> String {
 /// A name that begins with `_` is ours: HAR 1.2, "Custom fields".
 fn exchange(entry: &Entry, http: &http::Request<'_>) -> Value {
     let record = &entry.record;
+    // A number that no other connection has: a port that is not shown is none.
+    let connection = if record.src_port == 0 { record.seq } else { record.src_port.into() };
     json!({
         "startedDateTime": format!("{:.6}", record.timestamp),
         "time": 0,
         "serverIPAddress": record.dest_ip,
-        "connection": record.src_port.to_string(),
+        "connection": connection.to_string(),
         "request": request(entry, http),
         "response": {
             "status": 200,
@@ -61,6 +63,7 @@ fn exchange(entry: &Entry, http: &http::Request<'_>) -> Value {
         "comment": comment(entry),
         "_seq": record.seq,
         "_src_ip": record.src_ip,
+        "_src_prefix": entry.src_prefix,
         "_raw_base64": BASE64_STANDARD.encode(&record.raw),
     })
 }

@@ -1,4 +1,4 @@
-//! What records are described with: what can be recognised, and where addresses are.
+//! What records are described with: what can be recognised, where addresses are, and what may be shown.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use forever200_identify::{Labeller, Origin};
 use forever200_ring::Record;
 
 use crate::locations::Locations;
+use crate::privacy::{Privacy, Shown};
 
 /// All that is known before a request comes.
 pub struct Knowledge {
@@ -14,13 +15,19 @@ pub struct Knowledge {
     pub labeller: Arc<Labeller>,
     /// Where addresses are.
     pub locations: Locations,
+    /// What may be shown of a record.
+    pub privacy: Privacy,
 }
 
 impl Knowledge {
-    /// Says what a record is, and where it is from.
+    /// Says what may be shown of a record, what that is, and where it is from.
+    ///
+    /// Country and network are those of the whole address, which they do not give away.
     #[must_use]
-    pub fn describe(&self, record: &Record) -> (Description, Option<Origin>) {
+    pub fn describe(&self, record: &Record) -> (Shown, Description, Option<Origin>) {
         let origin = self.locations.find(record.src_ip);
-        (self.labeller.describe(&record.raw, origin.as_ref()), origin)
+        let shown = self.privacy.show(record);
+        let description = self.labeller.describe(&shown.record.raw, origin.as_ref());
+        (shown, description, origin)
     }
 }

@@ -3,8 +3,8 @@
 //! Reads the ring for everybody who looks and writes nothing. The bytes were written by attackers: they
 //! stay bytes until [`printable`] makes them visible, once, and the template escapes them, once.
 //!
-//! Read in the order of a page: [`web`] routes to the handlers, [`feed`] reads the ring, [`entry`]
-//! describes a record, [`filter`] chooses, [`printable`] makes bytes safe to look at, [`page`] lays out
+//! Read in the order of a page: [`web`] routes to the handlers, [`feed`] reads the ring, [`privacy`] says
+//! what may be shown of a record, [`entry`] describes that, [`filter`] chooses, [`printable`] makes bytes safe to look at, [`page`] lays out
 //! [`row`]s with [`stats`] and [`chart`]s at the top; [`detail`] with [`decode`], [`indent`] and
 //! [`replay`] is the page of one request; [`latest`] spares making a page twice. [`api`] and [`events`] are for programs, [`export`], [`har`]
 //! and [`pcap`] to take along. [`failure`] is what there is instead of a page. [`health`] is the other
@@ -31,6 +31,7 @@ pub mod locations;
 pub mod page;
 pub mod pcap;
 pub mod printable;
+pub mod privacy;
 pub mod replay;
 pub mod row;
 pub mod stats;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use forever200_daemon::{LogArgs, host_port, parse, raise_file_limit, shutdown_signal, start_logging};
+use forever200_daemon::{LogArgs, Switch, host_port, parse, raise_file_limit, shutdown_signal, start_logging};
 use forever200_identify::Labeller;
 use forever200_ring::Store;
 use forever200_viewer::identify::{self, Identify};
 use forever200_viewer::knowledge::Knowledge;
 use forever200_viewer::locations::{self, Locations};
+use forever200_viewer::privacy::{Hidden, Privacy};
 use forever200_viewer::{health, run};
 use tokio::net::TcpListener;
 
@@ -32,6 +33,12 @@ struct Args {
     /// Database of IPFire Location, which tells countries and networks; goes on without it
     #[arg(long, value_name = "FILE", env = "FOREVER200_LOCATIONS", default_value = locations::DEFAULT_PATH)]
     locations: PathBuf,
+    /// Whether to show of source addresses only their network, /24 or /48, and no ports
+    #[arg(long, value_name = "SWITCH", env = "FOREVER200_MASK_SOURCES", default_value = "off")]
+    mask_sources: Switch,
+    /// Texts to blank in everything that is shown, between commas: this machine's addresses and names
+    #[arg(long, value_name = "TEXTS", env = "FOREVER200_HIDE", default_value = "", hide_default_value = true)]
+    hide: Hidden,
     #[command(flatten)]
     log: LogArgs,
     #[command(subcommand)]
@@ -72,7 +79,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let shutdown = shutdown_signal()?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let (labeller, locations) = (known(args.signatures), Locations::open(&args.locations));
-    run(listener, Store::new(args.memcached), Knowledge { labeller, locations }, shutdown).await
+    let privacy = Privacy { mask_sources: args.mask_sources == Switch::On, hidden: args.hide };
+    run(listener, Store::new(args.memcached), Knowledge { labeller, locations, privacy }, shutdown).await
 }
 
 /// Reads a file of signatures, which is refused like any bad value: with the line and the reason.

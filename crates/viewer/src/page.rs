@@ -83,6 +83,7 @@ impl Pages {
         environment.add_global("categories", Serde(Category::ALL));
         let are_known = knowledge.locations.are_known();
         environment.add_global("attribution", if are_known { locations::ATTRIBUTION } else { "" });
+        environment.add_global("notice", knowledge.privacy.notice());
         Self { environment, knowledge, labels: Latest::new(), strip: Latest::new(), home: Latest::new() }
     }
 

@@ -21,11 +21,11 @@ pub struct Row {
     /// RFC 3339, microseconds.
     time: String,
     age: String,
-    /// The client's address and port.
+    /// The client's address and port, or its network.
     source: String,
-    /// The client's address; empty where nobody knows it.
+    /// The client's address, or its network; empty where nobody knows it.
     ip: String,
-    /// The client's port, with its colon.
+    /// The client's port, with its colon; empty where none is shown.
     port: String,
     via: &'static str,
     protocol: Protocol,
@@ -39,6 +39,7 @@ pub struct Row {
     incomplete: bool,
     truncated: bool,
     rewritten: bool,
+    blanked: bool,
     likeness: String,
 }
 
@@ -66,13 +67,14 @@ impl Row {
         let record = &entry.record;
         let http = entry.http();
         let what = http.as_ref().map(|http| printable::line(http.target, MAX_TARGET_CHARS));
-        let ip = entry.source_ip().map(|ip| ip.to_string()).unwrap_or_default();
+        let ip = entry.network().unwrap_or_default();
+        let has_port = !ip.is_empty() && entry.src_prefix.is_none();
         Self {
             seq: record.seq,
             time: format!("{:.6}", record.timestamp),
             age: age(now.as_second() - record.timestamp.as_second()),
             source: entry.source.clone(),
-            port: if ip.is_empty() { String::new() } else { format!(":{}", record.src_port) },
+            port: if has_port { format!(":{}", record.src_port) } else { String::new() },
             ip,
             via: entry.via(),
             protocol: entry.protocol,
@@ -84,6 +86,7 @@ impl Row {
             incomplete: entry.incomplete,
             truncated: record.truncated,
             rewritten: record.via == Via::Http,
+            blanked: entry.blanked > 0,
             likeness: format!("{:x}", entry.likeness),
         }
     }

@@ -59,6 +59,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(());
+    knowledge.privacy.log();
     let knowledge = Arc::new(knowledge);
     let feed = Feed::new(store, Arc::clone(&knowledge));
     let pages = Arc::new(Pages::new(knowledge));

@@ -51,7 +51,7 @@ function tellFold(group) {
   }
   label ??= $("#fold").content.firstElementChild.cloneNode(true);
   const sources = new Set(rows.map((row) => row.dataset.ip)).size;
-  $("span", label).textContent = `×${rows.length} from ${sources} ${sources === 1 ? "address" : "addresses"}`;
+  $("span", label).textContent = `×${rows.length} from ${sources} ${sources === 1 ? "source" : "sources"}`;
   const cell = $(".what", rows[0]);
   if (label.parentElement !== cell) cell.append(" ", label);
 }

@@ -1,0 +1,115 @@
+//! What may be shown of a record, where the page is shown in public.
+//!
+//! In: a record as memcached has it. Out: the record as everything shows it. Pages, exports, filters and labels
+//! are made from the latter alone, so that none of them has to know. Changes no lengths: evidence, offsets and
+//! framing stay. What is kept stays whole.
+//!
+//! Read in this order: this file, `texts` (how a text may be written), `blank` (finds and blanks it).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use forever200_ring::Record;
+use tracing::info;
+
+use blank::Blanker;
+pub use texts::Hidden;
+use texts::Texts;
+
+mod blank;
+mod texts;
+
+/// What is shown of an address, in bits: of IPv4 a network as small as is announced between providers, of IPv6 what
+/// one site is given (RFC 6177).
+const V4_PREFIX: u8 = 24;
+const V6_PREFIX: u8 = 48;
+/// RFC 3056: 2002 and then an IPv4 address, of which no more than of any other is shown.
+const V6_OF_V4: u16 = 0x2002;
+const V6_OF_V4_PREFIX: u8 = 16 + V4_PREFIX;
+
+/// What not to show.
+#[derive(Clone, Default)]
+pub struct Privacy {
+    /// Source addresses are cut to their network, and their ports are left out.
+    pub mask_sources: bool,
+    /// Texts to blank.
+    pub hidden: Hidden,
+}
+
+/// What may be shown of a record.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The record.
+    pub record: Record,
+    /// Length of the network that the source address was cut to, in bits; `None` for a whole address.
+    pub src_prefix: Option<u8>,
+    /// Bytes that were blanked.
+    pub blanked: usize,
+}
+
+impl Privacy {
+    /// Returns what may be shown of a record.
+    ///
+    /// Of a masked source, port and full address are hidden, the latter in the bytes as well: clients name it, too.
+    /// Where texts are hidden, so is the address that the client connected to, be it among them or not.
+    #[must_use]
+    pub fn show(&self, record: &Record) -> Shown {
+        let mut shown = Shown { record: record.clone(), src_prefix: None, blanked: 0 };
+        let source = record.src_ip.to_canonical();
+        let is_masked = self.mask_sources && !source.is_unspecified();
+        let own = is_masked.then(|| Texts::of_address(source));
+        let texts: Vec<_> = own.iter().chain(self.hidden.texts()).collect();
+        if !texts.is_empty() {
+            let mut raw = record.raw.to_vec();
+            Blanker::new(texts).blank(&mut raw);
+            shown.blanked = raw.iter().zip(&record.raw).filter(|(shown, kept)| shown != kept).count();
+            if shown.blanked > 0 {
+                shown.record.raw = raw.into();
+            }
+        }
+        if is_masked {
+            let (network, prefix) = network(source);
+            (shown.record.src_ip, shown.src_prefix) = (network, Some(prefix));
+        }
+        if self.mask_sources {
+            // With the time, a port is enough for a provider to tell which of its customers it was (RFC 6302).
+            shown.record.src_port = 0;
+        }
+        if self.hidden.texts().is_some() {
+            shown.record.dest_ip = match record.dest_ip {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+        }
+        shown
+    }
+
+    /// Returns a sentence for those who look, on what they do not see; empty when they see all.
+    #[must_use]
+    pub fn notice(&self) -> String {
+        let masked = self.mask_sources.then_some("source addresses are cut to their network");
+        let hidden = self.hidden.texts().map(|_| "texts that name this machine are blanked with x");
+        let parts: Vec<_> = masked.into_iter().chain(hidden).collect();
+        if parts.is_empty() { String::new() } else { format!("Not all is shown: {}.", parts.join(", ")) }
+    }
+
+    /// Says in the log what is not shown, if that is anything.
+    pub fn log(&self) {
+        if self.mask_sources || self.hidden.texts().is_some() {
+            info!(mask_sources = self.mask_sources, hidden_texts = self.hidden.count(), "not all is shown");
+        }
+    }
+}
+
+/// Returns the network of an address, and its length in bits.
+fn network(ip: IpAddr) -> (IpAddr, u8) {
+    match ip {
+        IpAddr::V4(ip) => (Ipv4Addr::from_bits(ip.to_bits() & (u32::MAX << (32 - V4_PREFIX))).into(), V4_PREFIX),
+        IpAddr::V6(ip) => {
+            let prefix = if ip.segments()[0] == V6_OF_V4 { V6_OF_V4_PREFIX } else { V6_PREFIX };
+            (Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << (128 - prefix))).into(), prefix)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
