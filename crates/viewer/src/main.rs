@@ -47,11 +47,14 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Ask haproxy for /home/health, and exit with 0 when it answers 200
+    /// Ask haproxy for /home/health, or the viewer where haproxy keeps it in, and exit with 0 when the answer is 200
     Health {
         /// Address that haproxy binds
         #[arg(long, value_name = "ADDRESS", env = "FOREVER200_BIND", default_value = ":8000")]
         bind: String,
+        /// Whether haproxy shows the page
+        #[arg(long, value_name = "SWITCH", env = "FOREVER200_PAGE", default_value = "on")]
+        page: Switch,
     },
     /// Say what raw requests are, without a server
     Identify(Identify),
@@ -60,13 +63,15 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     let args: Args = parse();
     match args.command {
-        Some(Command::Health { bind }) => Ok(match health::check(&bind) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("unhealthy: {error:#}");
-                ExitCode::FAILURE
-            }
-        }),
+        Some(Command::Health { bind, page }) => {
+            Ok(match health::check(&if page == Switch::On { bind } else { args.listen.to_string() }) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("unhealthy: {error:#}");
+                    ExitCode::FAILURE
+                }
+            })
+        }
         Some(Command::Identify(what)) => identify::run(&known(args.signatures), &what).map(|()| ExitCode::SUCCESS),
         None => serve(args).map(|()| ExitCode::SUCCESS),
     }
