@@ -43,7 +43,7 @@ const FIRST_READ_BYTES: usize = 2048;
 const READ_BYTES: usize = 8192;
 /// Room that all connections together may add. Beyond it, a request is kept as far as it came, and read to its
 /// end in the room of its last [`SCRATCH_BYTES`].
-const MAX_ADDED_BYTES: usize = 32 * 1024 * 1024;
+const MAX_ADDED_BYTES: usize = 16 * 1024 * 1024;
 /// Room to read what is not kept.
 const SCRATCH_BYTES: usize = 1024;
 
