@@ -21,13 +21,15 @@ FROM debian:trixie-slim
 
 # Perl, a third of all this, is there for memcached-tool alone.
 # /run is for everyone: sockets are made there, and a tmpfs on it takes over its mode.
+# Debian's su, mount, passwd and the like lose the right to become root, of no use to anybody here.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends haproxy libloc-database memcached supervisor \
     && dpkg --purge --force-depends $(dpkg-query -W -f '${Package} ' perl 'perl-modules-*' 'libperl5*') \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
     && groupadd --gid 10001 forever200 \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin forever200 \
-    && chmod 1777 /run
+    && chmod 1777 /run \
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 
 COPY --from=build /src/target/release/forever200-responder /src/target/release/forever200-viewer /usr/local/bin/
 COPY docker-entrypoint.sh /usr/local/bin/
