@@ -133,6 +133,84 @@ async fn an_edited_haproxy_cfg_is_loaded_as_the_readme_says() -> anyhow::Result<
     works(container.address()?).await
 }
 
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn a_neighbour_on_its_network_reaches_port_80_alone() -> anyhow::Result<()> {
+    let container = Container::run("")?;
+    works(container.address()?).await.with_context(|| container.logs())?;
+    let ip = container.inspect(".NetworkSettings.IPAddress")?;
+    // What listens at all is known from inside, see above; the ports of ours are among these.
+    let script =
+        format!("for port in {{1..1024}} 8000 8080 9999 11211; do (exec 3<>/dev/tcp/{ip}/$port) && echo $port; done");
+    assert_eq!(
+        shell(&format!("docker run --rm --entrypoint bash forever200 -c '{script}' 2>/dev/null || true"))?,
+        "80"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn another_user_inside_opens_none_of_its_sockets() -> anyhow::Result<()> {
+    let container = Container::run("")?;
+    works(container.address()?).await.with_context(|| container.logs())?;
+    let other = |command: &str| shell_output(&format!("docker exec -u 65534:65534 {} {command}", container.0));
+    assert_eq!(String::from_utf8(other("id -u")?.stdout)?, "65534\n");
+    ensure!(!other("ls /run/forever200")?.status.success(), "the folder can be read");
+    ensure!(!other("supervisorctl pid")?.status.success(), "supervisord obeys");
+    ensure!(container.sh("supervisorctl pid").is_ok(), "supervisord does not obey its own user");
+    // Nor would they if the folder were open to all.
+    let sockets = container.sh("find /run -type s -perm /077")?;
+    assert_eq!(sockets, "");
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn nothing_in_the_image_helps_to_become_root_or_tells_a_secret() -> anyhow::Result<()> {
+    let container = Container::run("")?;
+    works(container.address()?).await.with_context(|| container.logs())?;
+    let root = |command: &str| shell(&format!("docker exec -u 0 {} sh -c '{command}'", container.0));
+    assert_eq!(root("find / -xdev -type f -perm /6000")?, "");
+    // All that can be written to is for what does not outlive the container.
+    let writable = container.sh("find / -xdev -type d -writable -not -path \"/proc/*\" 2>/dev/null || true")?;
+    assert_eq!(
+        writable.lines().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>(),
+        ["/run", "/run/forever200", "/run/lock", "/tmp", "/var/tmp"]
+    );
+    assert_eq!(root("find / -xdev -type f -perm -0002 -not -path \"/proc/*\"")?, "");
+    // Neither the means to build nor what building left behind.
+    assert_eq!(
+        root(
+            "ls -A /root /home /src /var/lib/apt/lists /var/cache/apt 2>/dev/null | grep -v -e : -e ^.bashrc -e ^.profile -e ^$ -e ^auxfiles || true"
+        )?,
+        ""
+    );
+    assert_eq!(root("for name in cc gcc cargo curl wget ssh gdb; do command -v $name || true; done")?, "");
+    let names = container.sh("env | cut -d= -f1 | sort | tr \"\\n\" \" \"")?;
+    let ours =
+        "FOREVER200_BIND FOREVER200_LOG_FORMAT FOREVER200_RESPONDER_SOCKET FOREVER200_RUN HOME HOSTNAME PATH PWD";
+    assert_eq!(names.trim(), ours);
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn no_file_is_left_in_tmp_and_no_byte_of_a_client_in_the_log() -> anyhow::Result<()> {
+    let container = Container::run("-e FOREVER200_LOG=trace")?;
+    let address = container.address()?;
+    works(address).await.with_context(|| container.logs())?;
+    for number in 0..200 {
+        let forged = format!("GET /{number} HTTP/1.1\r\nHost: x\r\nX: \x1b[2J7f3aforged\r\n\r\n7f3aforged");
+        exchange(address, forged.as_bytes()).await?;
+    }
+    get(address, "/home/export.pcap?q=7f3aforged").await?;
+    assert_eq!(container.sh("find /tmp /var/tmp /run/lock -type f -o -type s")?, "");
+    let log = container.logs();
+    ensure!(log.contains("started") && !log.contains("7f3aforged") && !log.contains('\x1b'), "{log}");
+    Ok(())
+}
+
 /// The service of docker-compose.yml, taken down when dropped.
 struct Compose;
 
