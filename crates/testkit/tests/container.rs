@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use forever200_testkit::container::shell;
+use forever200_testkit::container::{shell, shell_output};
 use forever200_testkit::process::project;
 use forever200_testkit::{Container, RESPONSE, exchange, get, get_json, until};
 
