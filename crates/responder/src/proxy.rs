@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Longest header that is read. haproxy's are 28 to about 80 bytes; TLVs may make them longer.
 const MAX_HEADER_BYTES: usize = 4096;
+/// Longest header of version 1, its line end included: section 2.1 of the specification.
+const MAX_V1_HEADER_BYTES: usize = 107;
 /// Bytes of a version 2 header up to and including its command.
 const COMMAND: usize = 12;
 /// The command of a header that haproxy sends for itself: version 2, LOCAL.
@@ -55,6 +57,10 @@ pub async fn read_header<S: AsyncRead + Unpin>(
 ) -> anyhow::Result<Option<Origin>> {
     loop {
         match ProxyHeader::parse(buffer, ParseConfig::default()) {
+            // The crate looks at the length of an unfinished one only: how TCP cut it would decide.
+            Ok((_, length)) if buffer.starts_with(b"P") && length > MAX_V1_HEADER_BYTES => {
+                bail!("PROXY header of version 1 longer than {MAX_V1_HEADER_BYTES} bytes");
+            }
             Ok((header, length)) => {
                 let origin = origin(&header, buffer, peer);
                 buffer.drain(..length);
@@ -131,6 +137,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_broken_or_endless_header_is_an_error() {
         let endless = [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff", &[0; 9000][..]].concat();
+        let long_v1 = [b"PROXY UNKNOWN ", &[b'x'; 92][..], b"\r\n"].concat();
         for bytes in [
             &b""[..],
             &V2[..20],
@@ -138,6 +145,7 @@ mod tests {
             b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c\xcb\0\x71\x07\xc0\0\x02\x01\xa0\x28\0\x50",
             b"PROXY TCP4 203.0.113.7\r\n",
             &endless,
+            &long_v1,
         ] {
             assert!(read(bytes).await.is_err(), "{}", bytes[..bytes.len().min(40)].escape_ascii());
         }
