@@ -192,14 +192,26 @@ async fn putting_back_yields_to_whoever_wrote_since_the_snapshot() -> anyhow::Re
     Ok(())
 }
 
+/// Text, nothing, a sign, a space before, and numbers at which `incr` begins anew or ours would overflow.
+const NO_NUMBERS: [&str; 8] = ["many", "", "   ", "-5", " 5", "1e3", "9007199254740992", "18446744073709551615"];
+
 #[tokio::test]
-async fn a_cursor_that_is_no_number_is_mended() -> anyhow::Result<()> {
+async fn a_cursor_that_is_no_number_of_ours_is_mended() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;
     let store = Store::new(memcached.address());
-    set(&memcached, "forever200:cursor", b"many").await?;
-    assert!(store.advance(1).await.is_err());
-    store.put_back(&store.snapshot().await?, 7, &Ring::default(), None, Timestamp::now(), None).await?;
-    assert_eq!(store.advance(1).await?, 8);
+    for cursor in NO_NUMBERS {
+        set(&memcached, "forever200:cursor", cursor.as_bytes()).await?;
+        set(&memcached, "forever200:silent", cursor.as_bytes()).await?;
+        set(&memcached, "forever200:slot:1", &record(1, "first").encode()).await?;
+        assert!(store.advance(1).await.map_or(true, |last| last == 0 || last == 6), "{cursor:?}");
+        set(&memcached, "forever200:cursor", cursor.as_bytes()).await?;
+        let snapshot = store.snapshot().await?;
+        // The records count instead.
+        assert_eq!((snapshot.cursor, snapshot.silent), (1, 0), "{cursor:?}");
+        let counts = Counts { silent: 3, ..Counts::default() };
+        store.put_back(&snapshot, 7, &Ring::default(), Some(&counts), Timestamp::now(), None).await?;
+        assert_eq!((store.advance(1).await?, store.snapshot().await?.silent), (8, 3), "{cursor:?}");
+    }
     Ok(())
 }
 

@@ -1,0 +1,213 @@
+//! What stands in memcached is not always ours: the viewer says so, and shows the rest.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use forever200_identify::Labeller;
+use forever200_ring::{Counts, Ended, Record, Ring, SLOTS, Store, Via};
+use forever200_testkit::{Memcached, Response, get, get_json, loopback};
+use forever200_viewer::knowledge::Knowledge;
+use forever200_viewer::locations::Locations;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// All that reads the ring, and what an address is for one request.
+const ADDRESSES: [&str; 11] = [
+    "/home",
+    "/home?q=ours&incomplete=on",
+    "/home/labels",
+    "/home/text",
+    "/home/api/requests?raw=true",
+    "/home/api/stats",
+    "/home/export.ndjson",
+    "/home/export.har",
+    "/home/export.pcap",
+    "/home/export.html",
+    "/home/health",
+];
+/// Longest value that memcached takes with a key of ours, by its default of 1 MiB for an item, head and all.
+const LONGEST_VALUE_BYTES: usize = 1024 * 1024 - 200;
+
+/// A memcached in which anything may stand, and a viewer of it in this process.
+struct Viewed {
+    memcached: Memcached,
+    viewer: SocketAddr,
+}
+
+impl Viewed {
+    /// Starts with one record, number 5.
+    async fn start() -> anyhow::Result<Self> {
+        let memcached = Memcached::start().await?;
+        let store = Store::new(memcached.address());
+        let nothing = store.snapshot().await?;
+        store.put_back(&nothing, 5, &Ring::default(), None, Timestamp::UNIX_EPOCH, None).await?;
+        store.write(&[record(5, b"GET /ours HTTP/1.1\r\n\r\n")], &Counts::default()).await?;
+        let listener = TcpListener::bind((loopback(), 0)).await?;
+        let viewer = listener.local_addr()?;
+        let knowledge = Knowledge { labeller: Arc::new(Labeller::built_in()), locations: Locations::default() };
+        tokio::spawn(forever200_viewer::run(listener, store, knowledge, std::future::pending()));
+        Ok(Self { memcached, viewer })
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Response> {
+        get(self.viewer, path).await
+    }
+
+    /// Stores a value as a stranger would, by the classic text protocol.
+    async fn set(&self, key: &str, value: &[u8]) -> anyhow::Result<()> {
+        let mut stream = BufReader::new(TcpStream::connect(self.memcached.address()).await?);
+        let head = format!("set forever200:{key} 0 0 {}\r\n", value.len());
+        stream.write_all(&[head.as_bytes(), value, b"\r\n"].concat()).await?;
+        let mut answer = String::new();
+        stream.read_line(&mut answer).await?;
+        assert_eq!(answer, "STORED\r\n", "{key}, {} bytes", value.len());
+        Ok(())
+    }
+
+    /// Everything answers, and shows these numbers and that so many slots hold something else.
+    #[track_caller]
+    fn shows(&self, seqs: &[u64], skipped: usize) -> impl Future<Output = anyhow::Result<()>> {
+        let at = std::panic::Location::caller();
+        async move {
+            for path in ADDRESSES {
+                let response = self.get(path).await?;
+                assert_eq!(response.status, 200, "{at}: {path}: {}", response.text());
+            }
+            let list = get_json(self.viewer, "/home/api/requests").await?;
+            let held: Vec<_> = list["requests"].as_array().into_iter().flatten().map(|it| it["seq"].as_u64()).collect();
+            assert_eq!(held, seqs.iter().copied().map(Some).collect::<Vec<_>>(), "{at}");
+            let (page, text) = (self.get("/home").await?.text(), self.get("/home/text").await?.text());
+            let says = format!("{skipped} of 101 slots hold something that is not a request of forever200.");
+            assert_eq!(page.contains(&says), skipped > 0, "{at}: {page}");
+            assert_eq!(page.matches(r#"<tr id="r"#).count(), seqs.len(), "{at}");
+            assert!(text.contains(&format!("{} shown", seqs.len())), "{at}: {text}");
+            Ok(())
+        }
+    }
+}
+
+fn record(seq: u64, raw: &[u8]) -> Record {
+    Record {
+        seq,
+        timestamp: "2026-01-02T03:04:05.000006Z".parse().expect("a time"),
+        src_ip: [203, 0, 113, 7].into(),
+        src_port: 41000,
+        dest_ip: [192, 0, 2, 1].into(),
+        dest_port: 80,
+        via: Via::ProxyV2,
+        bytes: raw.len() as u64,
+        truncated: false,
+        ended: Ended::Complete,
+        responder: "0123abcd".into(),
+        raw: raw.to_vec().into(),
+    }
+}
+
+/// The value of a record whose line of JSON was changed.
+fn value(seq: u64, change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut line = serde_json::to_value(record(seq, b"abc")).expect("a record is JSON");
+    change(&mut line);
+    format!("{line}\nabc").into_bytes()
+}
+
+#[tokio::test]
+async fn what_is_no_record_is_counted_and_the_rest_is_shown() -> anyhow::Result<()> {
+    let viewed = Viewed::start().await?;
+    viewed.shows(&[5], 0).await?;
+    let noise: Vec<u8> = (0..5000_u32).map(|it| (it.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let without = |name: &str| value(1, |line| drop(line.as_object_mut().map(|line| line.remove(name))));
+    let fields = serde_json::to_value(record(1, b""))?;
+    let foreign = [
+        noise,
+        b"<script>alert(1)</script>\n<b>".to_vec(),
+        b"{}\n".to_vec(),
+        b"\n".to_vec(),
+        vec![b'{'; 5000],
+        value(1, |line| line["bytes"] = 2.into()),
+        value(1, |line| line["bytes"] = u64::MAX.into()),
+        value(1, |line| line["seq"] = 2.into()),
+        value(1, |line| line["seq"] = (-1).into()),
+        value(1, |line| line["seq"] = 0.into()),
+        value(1, |line| line["seq"] = u64::MAX.into()),
+        // The next number of this slot, which nobody has drawn.
+        value(1, |line| line["seq"] = (1 + SLOTS).into()),
+        value(1, |line| line["via"] = "pigeon".into()),
+        value(1, |line| line["timestamp"] = "9999-12-31T23:59:59Z".into()),
+        value(1, |line| line["src_ip"] = "203.0.113".into()),
+        vec![0; LONGEST_VALUE_BYTES],
+        [record(1, b"").encode(), vec![b'x'; 1_000_000]].concat(),
+    ];
+    let fields = fields.as_object().into_iter().flatten().map(|(name, _)| without(name));
+    for value in foreign.into_iter().chain(fields) {
+        viewed.set("slot:1", &value).await?;
+        viewed.shows(&[5], 1).await?;
+        let response = viewed.get("/home/requests/1").await?;
+        assert_eq!(response.status, 404, "{}", value[..value.len().min(100)].escape_ascii());
+    }
+    // Of a number that was never drawn, in the slot of nobody.
+    viewed.set("slot:0", &value(0, |_| ())).await?;
+    viewed.set("slot:100", &value(u64::MAX, |_| ())).await?;
+    viewed.shows(&[5], 3).await
+}
+
+#[tokio::test]
+async fn a_record_of_a_later_version_or_of_any_length_is_shown() -> anyhow::Result<()> {
+    let viewed = Viewed::start().await?;
+    viewed.set("slot:1", &value(1, |line| line["mood"] = serde_json::json!({ "<b>": ["good"] }))).await?;
+    let times = ["-009999-01-02T01:59:59Z", "9999-12-30T22:00:00.999999999Z"];
+    for (seq, time) in (2..).zip(times) {
+        viewed.set(&format!("slot:{seq}"), &value(seq, |line| line["timestamp"] = time.into())).await?;
+    }
+    let longest = [&b"POST / HTTP/1.1\r\n\r\n"[..], &vec![b'<'; LONGEST_VALUE_BYTES - 400]].concat();
+    viewed.set("slot:4", &record(4, &longest).encode()).await?;
+    viewed.shows(&[5, 4, 3, 2, 1], 0).await?;
+    for seq in 1..=5 {
+        for path in ["", "/raw", "/pcap"] {
+            assert_eq!(viewed.get(&format!("/home/requests/{seq}{path}")).await?.status, 200, "{seq}{path}");
+        }
+    }
+    assert_eq!(viewed.get("/home/requests/4/raw").await?.body, longest);
+    Ok(())
+}
+
+/// More than memcached holds: what it has dropped is a miss.
+#[tokio::test]
+async fn slots_full_of_long_values_break_nothing() -> anyhow::Result<()> {
+    let viewed = Viewed::start().await?;
+    for slot in (0..SLOTS).filter(|&slot| slot != 5) {
+        viewed.set(&format!("slot:{slot}"), &vec![b'x'; 900_000]).await?;
+    }
+    for path in ADDRESSES {
+        assert_eq!(viewed.get(path).await?.status, 200, "{path}");
+    }
+    let stats = get_json(viewed.viewer, "/home/api/stats").await?;
+    assert!(stats["unreadable"].as_u64().is_some_and(|count| count > 20), "{stats}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn counters_that_are_no_numbers_break_nothing() -> anyhow::Result<()> {
+    let viewed = Viewed::start().await?;
+    let minute = format!("minute:{}", Timestamp::now().as_second() / 60);
+    for number in ["", "many", "-1", " 5", "   ", "1e9", "\0", "9007199254740992", "18446744073709551615"] {
+        for key in ["cursor", "silent", "since", "first", &minute] {
+            viewed.set(key, number.as_bytes()).await?;
+        }
+        viewed.shows(&[5], 0).await?;
+        let list = get_json(viewed.viewer, "/home/api/requests").await?;
+        assert_eq!(
+            (&list["total"], &list["silent"], &list["since"]),
+            (&5.into(), &0.into(), &Value::Null),
+            "{number:?}"
+        );
+    }
+    for time in ["-009999-01-02T01:59:59Z", "9999-12-30T22:00:00.999999999Z"] {
+        viewed.set("since", time.as_bytes()).await?;
+        viewed.shows(&[5], 0).await?;
+        viewed.set("first", time.as_bytes()).await?;
+        viewed.shows(&[5], 0).await?;
+    }
+    Ok(())
+}
