@@ -1,0 +1,69 @@
+//! What the model puts into memcached, and how it looks at what is there.
+//!
+//! In: numbers of writers and their requests. Out: records that say whose and which they are, and the values of keys.
+
+use anyhow::{Context, ensure};
+use forever200_ring::ring::{CURSOR_KEY, SILENT_KEY, slot_key};
+use forever200_ring::{Ended, Record, SLOTS, Via};
+use forever200_testkit::Memcached;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+/// A request that says whose and which it is, of a length of its own.
+pub(crate) fn record(writer: usize, number: u64) -> Record {
+    let filler = "x".repeat((number * 7919 % 1500) as usize);
+    let raw = format!("{writer} {number} {filler}");
+    Record {
+        seq: 0,
+        timestamp: jiff::Timestamp::now(),
+        src_ip: [203, 0, 113, 7].into(),
+        src_port: 41000,
+        dest_ip: [192, 0, 2, 1].into(),
+        dest_port: 80,
+        via: Via::ProxyV2,
+        bytes: raw.len() as u64,
+        truncated: false,
+        ended: Ended::Complete,
+        responder: format!("{writer:08x}"),
+        raw: raw.into(),
+    }
+}
+
+/// Whose and which a request is.
+pub(crate) fn identity(found: &Record) -> anyhow::Result<(usize, u64)> {
+    let raw = String::from_utf8(found.raw.to_vec())?;
+    let mut words = raw.split(' ');
+    let mut word = || words.next().context("not a request of a writer");
+    let (writer, number) = (word()?.parse()?, word()?.parse()?);
+    ensure!(found.raw == record(writer, number).raw, "request {number} of writer {writer} is not whole");
+    Ok((writer, number))
+}
+
+/// Reads all values but the minutes'.
+pub(crate) async fn values(memcached: &Memcached) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let keys = (0..SLOTS).map(slot_key).chain([CURSOR_KEY, SILENT_KEY].map(str::to_owned));
+    let mut stream = BufReader::new(TcpStream::connect(memcached.address()).await?);
+    stream.write_all(format!("get {}\r\n", keys.collect::<Vec<_>>().join(" ")).as_bytes()).await?;
+    let mut values = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let words: Vec<_> = line.split_whitespace().collect();
+        let &["VALUE", key, _, length] = &words[..] else { return Ok(values) };
+        let mut value = vec![0; length.parse::<usize>()? + 2];
+        stream.read_exact(&mut value).await?;
+        value.truncate(value.len() - 2);
+        values.push((key.to_owned(), value));
+    }
+}
+
+/// Stores a value as a stranger would, by the classic text protocol.
+pub(crate) async fn set(memcached: &Memcached, key: &str, value: &[u8]) -> anyhow::Result<()> {
+    let mut stream = BufReader::new(TcpStream::connect(memcached.address()).await?);
+    let head = format!("set {key} 0 0 {}\r\n", value.len());
+    stream.write_all(&[head.as_bytes(), value, b"\r\n"].concat()).await?;
+    let mut answer = String::new();
+    stream.read_line(&mut answer).await?;
+    ensure!(answer == "STORED\r\n", "{answer}");
+    Ok(())
+}
