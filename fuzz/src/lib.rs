@@ -1,0 +1,51 @@
+//! What the fuzz targets share.
+//!
+//! A seed is a request, a header, a value or a query as it is: where a target needs more than that (where to cut, how
+//! a record came), the last byte of the input says so as well, so that one target's seeds are of use to the others.
+
+pub mod html;
+
+use std::sync::{Arc, LazyLock};
+
+use forever200_identify::Labeller;
+use forever200_ring::{Ended, Record, Via};
+use forever200_viewer::entry::Entry;
+use forever200_viewer::knowledge::Knowledge;
+use forever200_viewer::locations::Locations;
+
+/// The built-in signatures; no file of addresses, so that a run needs nothing but its input.
+pub static KNOWLEDGE: LazyLock<Arc<Knowledge>> =
+    LazyLock::new(|| Arc::new(Knowledge { labeller: Labeller::built_in().into(), locations: Locations::default() }));
+
+/// The last byte of an input, which chooses what the target does beside; 0 for an empty one.
+#[must_use]
+pub fn choice(input: &[u8]) -> u8 {
+    input.last().copied().unwrap_or_default()
+}
+
+/// A record of these bytes, which came in one of all ways.
+#[must_use]
+pub fn record(seq: u64, raw: &[u8]) -> Record {
+    let choice = usize::from(choice(raw));
+    let truncated = choice % 7 == 6;
+    Record {
+        seq,
+        timestamp: "2026-01-02T03:04:05.000006Z".parse().expect("a time"),
+        src_ip: ["203.0.113.7", "2001:db8::7", "0.0.0.0", "::"][choice / 4 % 4].parse().expect("an address"),
+        src_port: [41000, 0][choice % 2],
+        dest_ip: ["192.0.2.1", "2001:db8::1"][choice / 2 % 2].parse().expect("an address"),
+        dest_port: 80,
+        via: [Via::ProxyV2, Via::ProxyV1, Via::Peer, Via::Http][choice / 16 % 4],
+        bytes: raw.len() as u64 + u64::from(truncated),
+        truncated,
+        ended: [Ended::Complete, Ended::Quiet, Ended::Eof, Ended::Limit, Ended::Deadline][choice % 5],
+        responder: "0123abcd".to_owned(),
+        raw: raw.to_vec().into(),
+    }
+}
+
+/// A described record of these bytes.
+#[must_use]
+pub fn entry(seq: u64, raw: &[u8]) -> Entry {
+    Entry::new(record(seq, raw), 1, &KNOWLEDGE)
+}
