@@ -12,10 +12,16 @@ use forever200_ring::{Ended, Record, Via};
 use forever200_viewer::entry::Entry;
 use forever200_viewer::knowledge::Knowledge;
 use forever200_viewer::locations::Locations;
+use forever200_viewer::privacy::Privacy;
 
 /// The built-in signatures; no file of addresses, so that a run needs nothing but its input.
-pub static KNOWLEDGE: LazyLock<Arc<Knowledge>> =
-    LazyLock::new(|| Arc::new(Knowledge { labeller: Labeller::built_in().into(), locations: Locations::default() }));
+pub static KNOWLEDGE: LazyLock<Arc<Knowledge>> = LazyLock::new(|| {
+    Arc::new(Knowledge {
+        labeller: Labeller::built_in().into(),
+        locations: Locations::default(),
+        privacy: Privacy::default(),
+    })
+});
 
 /// The last byte of an input, which chooses what the target does beside; 0 for an empty one.
 #[must_use]
@@ -47,5 +53,5 @@ pub fn record(seq: u64, raw: &[u8]) -> Record {
 /// A described record of these bytes.
 #[must_use]
 pub fn entry(seq: u64, raw: &[u8]) -> Entry {
-    Entry::new(record(seq, raw), 1, &KNOWLEDGE)
+    Entry::new(&record(seq, raw), 1, &KNOWLEDGE)
 }

@@ -72,19 +72,22 @@ impl Pending {
 }
 
 impl Recorder {
-    /// Takes a record at once. Returns when memcached has it, or when waiting for that is over: after
+    /// Takes a record at once. The future ends when memcached has it, or when waiting for that is over: after
     /// 20 ms, or at once while memcached is away.
     ///
-    /// Who is answered after this has a record that outlives this process.
-    pub async fn record(&self, record: Record) {
+    /// Who is answered after it has a record that outlives this process.
+    pub fn record(&self, record: Record) -> impl Future<Output = ()> + use<> {
         let mut settled = {
             let mut pending = self.pending();
             pending.push(record);
             pending.settled.subscribe()
         };
         self.0.wake.notify_one();
-        if !self.0.away.load(Ordering::Relaxed) {
-            let _ = timeout(STORE_TIME, settled.changed()).await;
+        let away = self.0.away.load(Ordering::Relaxed);
+        async move {
+            if !away {
+                let _ = timeout(STORE_TIME, settled.changed()).await;
+            }
         }
     }
 

@@ -105,12 +105,12 @@ async fn an_answer_that_comes_too_late_is_nobodys() -> anyhow::Result<()> {
     let (line, reader) = (Between::start(memcached.address()).await?, Store::new(memcached.address()));
     let (recorder, (_stop, stopping)) = (Recorder::default(), watch::channel(false));
     tokio::spawn(recorder.clone().run(Store::new(line.address()), stopping));
-    recorder.record(record(0, 0));
+    recorder.record(record(0, 0)).await;
     until("the first is recorded", || async { reader.record(1).await.ok().flatten() }).await?;
     line.once(Fault::Delay(Duration::from_millis(1500)));
-    (1..=3).for_each(|number| recorder.record(record(0, number)));
+    (1..=3).for_each(|number| drop(recorder.record(record(0, number))));
     until("the answer is late", || async { (line.happened() == 1).then_some(()) }).await?;
-    (4..=6).for_each(|number| recorder.record(record(0, number)));
+    (4..=6).for_each(|number| drop(recorder.record(record(0, number))));
     let snapshot = until("all are recorded", || async {
         reader.snapshot().await.ok().filter(|snapshot| snapshot.ring.newest_first().len() == 7)
     })

@@ -8,6 +8,7 @@ use forever200_ring::{Counts, Ended, Record, Ring, SLOTS, Store, Via};
 use forever200_testkit::{Memcached, Response, get, get_json, loopback};
 use forever200_viewer::knowledge::Knowledge;
 use forever200_viewer::locations::Locations;
+use forever200_viewer::privacy::Privacy;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -46,7 +47,11 @@ impl Viewed {
         store.write(&[record(5, b"GET /ours HTTP/1.1\r\n\r\n")], &Counts::default()).await?;
         let listener = TcpListener::bind((loopback(), 0)).await?;
         let viewer = listener.local_addr()?;
-        let knowledge = Knowledge { labeller: Arc::new(Labeller::built_in()), locations: Locations::default() };
+        let knowledge = Knowledge {
+            labeller: Arc::new(Labeller::built_in()),
+            locations: Locations::default(),
+            privacy: Privacy::default(),
+        };
         tokio::spawn(forever200_viewer::run(listener, store, knowledge, std::future::pending()));
         Ok(Self { memcached, viewer })
     }
