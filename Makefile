@@ -33,7 +33,8 @@ install: ## Install haproxy, memcached, supervisor and the IP data where they ar
 
 .PHONY: install-tools
 install-tools: install
-	$(call install-missing,curl:curl gobuster:gobuster nc:netcat-openbsd nmap:nmap sqlmap:sqlmap tshark:tshark)
+	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster nc:netcat-openbsd nmap:nmap \
+		slowhttptest:slowhttptest sqlmap:sqlmap tshark:tshark)
 
 .PHONY: install-browser
 install-browser: install-tools $(BROWSER)/node_modules
@@ -100,6 +101,13 @@ fuzz-%:
 		echo "$*: found something, see above. Once more: cargo fuzz run $(FUZZ_BUILD) $* fuzz/artifacts/$*/FILE"; exit 1; \
 	fi; \
 	echo "$*: $$(sed -n 's/^stat::number_of_executed_units: *//p' "$$log") inputs, nothing found"
+
+.PHONY: faults
+faults: install-tools ## Measure what docs/reliability.md promises; FAULT=NAME for one row, FAULT_ROUNDS (25)
+	@rm -f target/faults; image=; if docker info >/dev/null 2>&1; then image=--include-ignored; fi; \
+	export FAULT_ROUNDS="$${FAULT_ROUNDS:-25}" FAULT_REPORT="$(CURDIR)/target/faults"; \
+	cargo test --locked -p forever200-testkit --test faults --test troubles --test load -- --test-threads=1 $$image $(FAULT)
+	@cat target/faults
 
 .PHONY: eval
 eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE

@@ -1,12 +1,12 @@
 //! Requests that come in all the while, each with a path of its own, and how they fared.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::client::exchange;
+use crate::client::exchange_from;
 use crate::{RESPONSE, process};
 
 /// How hard to press.
@@ -22,6 +22,9 @@ pub struct Pace {
 pub const STEADY: Pace = Pace { clients: 4, interval: Duration::from_millis(40) };
 /// As many as four clients can, each waiting for its answer.
 pub const FULL: Pace = Pace { clients: 4, interval: Duration::ZERO };
+
+/// The sources of a load: its clients, one after the other.
+const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 50, 0, 1);
 
 /// One request and its fate.
 #[derive(Clone, Debug)]
@@ -47,8 +50,11 @@ impl Load {
     #[must_use]
     pub fn start(front: SocketAddr, name: &str, pace: Pace) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let client = |number| client(front, format!("/{name}/{number}"), pace.interval, stopped.clone());
-        Self { stop, clients: (0..pace.clients).map(|number| tokio::spawn(client(number))).collect() }
+        let client = |number: u32| {
+            let source = Ipv4Addr::from_bits(FIRST_SOURCE.to_bits() + number);
+            tokio::spawn(client(source, front, format!("/{name}/{number}"), pace.interval, stopped.clone()))
+        };
+        Self { stop, clients: (0..pace.clients as u32).map(client).collect() }
     }
 
     /// Lets the clients finish what they are at, and returns all attempts in the order of their ends.
@@ -67,6 +73,7 @@ impl Load {
 }
 
 async fn client(
+    source: Ipv4Addr,
     front: SocketAddr,
     path: String,
     interval: Duration,
@@ -76,11 +83,11 @@ async fn client(
     while !*stopped.borrow_and_update() {
         let (path, sent) = (format!("{path}/{}", attempts.len()), Instant::now());
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        let reply = exchange(front, request.as_bytes()).await;
-        if let Ok((reply, _)) = &reply {
+        let reply = exchange_from(source, front, request.as_bytes()).await;
+        if let Ok(reply) = &reply {
             assert!(reply.is_empty() || reply == RESPONSE, "neither the answer nor nothing: {}", reply.escape_ascii());
         }
-        let answered = reply.is_ok_and(|(reply, _)| reply == RESPONSE);
+        let answered = reply.is_ok_and(|reply| reply == RESPONSE);
         attempts.push(Attempt { path, sent, ended: Instant::now(), answered });
         // A refused connection takes no time at all.
         let rest = if answered { interval } else { interval.max(Duration::from_millis(5)) };

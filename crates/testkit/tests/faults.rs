@@ -9,13 +9,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use forever200_testkit::container::shell;
 use forever200_testkit::load::{Attempts, FULL, Load, STEADY};
 use forever200_testkit::process::{quantile, signal};
-use forever200_testkit::report::{milliseconds, rounds, row};
+use forever200_testkit::report::{at_length, milliseconds, rounds, row};
 use forever200_testkit::stack::Setup;
-use forever200_testkit::{Container, RESPONSE, Stack, get_json, until};
+use forever200_testkit::{Container, RESPONSE, Stack, exchange, get, get_json, until};
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 
 /// A request that waits for a restarted program is answered within this.
@@ -135,9 +137,8 @@ async fn good_again(front: SocketAddr) -> anyhow::Result<()> {
     let mut in_a_row = 0;
     let answered = async {
         while in_a_row < 10 {
-            let (reply, _) = forever200_testkit::exchange(front, b"GET /again HTTP/1.1\r\n\r\n")
-                .await
-                .unwrap_or_else(|_| (Vec::new(), front));
+            let (reply, _) =
+                exchange(front, b"GET /again HTTP/1.1\r\n\r\n").await.unwrap_or_else(|_| (Vec::new(), front));
             in_a_row = if reply == RESPONSE { in_a_row + 1 } else { 0 };
         }
     };
@@ -355,5 +356,70 @@ async fn a_stop_under_load_is_quick_and_orderly() -> anyhow::Result<()> {
         ensure!(later <= FULL.clients, "{later} answered after the first refusal");
         ensure!(took < Duration::from_secs(9), "{took:?}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Docker engine: make faults"]
+async fn under_full_load_128_mib_are_enough() -> anyhow::Result<()> {
+    let container = Container::run("--memory 128m --memory-swap 128m")?;
+    container.until_healthy().await?;
+    let front = container.address()?;
+    let load = Load::start(front, "full", FULL);
+    let big = [&b"POST /big HTTP/1.1\r\nContent-Length: 65000\r\n\r\n"[..], &vec![b'x'; 65_000]].concat();
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let big = big.clone();
+        senders.spawn(async move {
+            loop {
+                let _ = exchange(front, &big).await;
+            }
+        });
+    }
+    // As many as one source may have, which all are behind Docker's gateway, and the page beside them.
+    let mut idle = Vec::new();
+    for _ in 0..400 {
+        let mut stream = tokio::net::TcpStream::connect(front).await?;
+        stream.write_all(b"POST /idle HTTP/1.1\r\nContent-Length: 65000\r\n\r\n").await?;
+        idle.push(stream);
+    }
+    for _ in 0..20 {
+        for path in ["/home", "/home/export.html", "/home/labels", "/home/api/requests?raw=true"] {
+            ensure!(get(front, path).await?.status == 200, "{path}");
+        }
+        sleep(Duration::from_millis(if at_length() { 1000 } else { 100 })).await;
+    }
+    let memory = container.sh("cat /sys/fs/cgroup/memory.peak /sys/fs/cgroup/memory.current 2>/dev/null | head -1")?;
+    drop((senders, idle));
+    let attempts = load.stop().await?;
+    let memory = format!("{} MiB", memory.parse::<u64>().unwrap_or_default() / 1024 / 1024);
+    row(
+        "image",
+        &[&"128 MiB, full load", &attempts.0.len(), &attempts.failed(), &milliseconds(attempts.latency(0.99)), &memory],
+    );
+    assert_eq!(attempts.failed(), 0, "{}", container.logs());
+    assert!(!container.logs().contains("not expected"), "{}", container.logs());
+    assert_eq!(container.inspect(".State.OOMKilled")?, "false");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Docker engine: make faults"]
+async fn docker_stop_under_load_is_quick_and_orderly() -> anyhow::Result<()> {
+    let container = Container::run("")?;
+    container.until_healthy().await?;
+    let front = container.address()?;
+    let load = Load::start(front, "stop", FULL);
+    sleep(Duration::from_secs(1)).await;
+    let start = std::time::Instant::now();
+    shell(&format!("docker stop {}", container.0))?;
+    let took = start.elapsed();
+    let attempts = load.stop().await?;
+    let first = attempts.0.iter().position(|attempt| !attempt.answered).context("it did not stop")?;
+    let later = attempts.0[first..].iter().filter(|attempt| attempt.answered).count();
+    row("stop", &[&"docker stop", &attempts.answered().count(), &later, &milliseconds(took)]);
+    ensure!(later <= FULL.clients, "{later} answered after the first refusal");
+    ensure!(took < Duration::from_secs(9), "{took:?}");
+    assert_eq!(container.inspect(".State.ExitCode")?, "0");
     Ok(())
 }
