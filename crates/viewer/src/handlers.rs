@@ -91,6 +91,7 @@ pub(crate) async fn export_as(
     query: QueryOf<FilterQuery>,
 ) -> Result<Response, Failure> {
     let Query(query) = query?;
+    let _turn = viewer.exporting.lock().await;
     let view = viewer.feed.now().await?;
     let name = Timestamp::now().strftime("forever200-%Y%m%dT%H%M%SZ").to_string();
     export_of(&viewer, &view, &matching(&view, &query)?, &format, &name)

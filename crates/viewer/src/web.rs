@@ -16,7 +16,7 @@ use axum::routing::get;
 use forever200_daemon::GRACE_PERIOD;
 use forever200_ring::Store;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tower_http::compression::CompressionLayer;
 use tracing::{info, warn};
 
@@ -44,6 +44,8 @@ const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
 pub(crate) struct Viewer {
     pub(crate) feed: Feed,
     pub(crate) pages: Arc<Pages>,
+    /// Held while all requests are laid out for a file: hundreds who want one leave a core to those who look.
+    pub(crate) exporting: Mutex<()>,
     /// Ends when the viewer is told to stop.
     pub(crate) stopping: watch::Receiver<()>,
 }
@@ -63,7 +65,7 @@ pub async fn run(
     let knowledge = Arc::new(knowledge);
     let feed = Feed::new(store, Arc::clone(&knowledge));
     let pages = Arc::new(Pages::new(knowledge));
-    let viewer = Arc::new(Viewer { feed, pages, stopping: stopping.clone() });
+    let viewer = Arc::new(Viewer { feed, pages, exporting: Mutex::default(), stopping: stopping.clone() });
     let app = routes(Arc::clone(&viewer));
     let serving = axum::serve(listener, app).with_graceful_shutdown(stopped(stopping)).into_future();
     tokio::pin!(serving);
