@@ -1,6 +1,7 @@
 //! Who may look at the page, and how many connections who may have.
 
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use forever200_testkit::process::{command, programs};
@@ -157,4 +158,45 @@ async fn those_who_look_cannot_take_the_room_of_those_who_are_recorded() -> anyh
     assert_eq!(stack.send(b"GET /x HTTP/1.1\r\n\r\n").await?, RESPONSE);
     drop(watchers);
     until("there is room again", || async { is_answered(STRANGER, &stack, &home("")).await.then_some(()) }).await
+}
+
+/// What very many sources can do, with fewer: all connections are taken, each by one that is as slow as it may be.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_all_connections_are_taken_there_is_room_again_within_24_seconds() -> anyhow::Result<()> {
+    let stack = Stack::start_with(&[("FOREVER200_MAX_CONNECTIONS", "60")]).await?;
+    let mut greedy = Vec::new();
+    for number in 0..60 {
+        let source = Ipv4Addr::new(127, 99, 86, number + 1);
+        // A third each: nothing at all, what may become /home, and the beginning of a long body.
+        let beginnings: [&[u8]; 3] = [b"", b"GET /ho", b"POST / HTTP/1.1\r\nContent-Length: 9999\r\n\r\n"];
+        greedy.extend(open(source, &stack, 1, beginnings[usize::from(number % 3)]).await?);
+    }
+    let all_taken = async || stack.haproxy("show info").await.ok().filter(|info| info.contains("\nCurrConns: 60\n"));
+    until("all connections are taken", all_taken).await?;
+    let start = Instant::now();
+    // One waits in the kernel's queue; the greedy go on, a byte a second.
+    let waiting = tokio::spawn(exchange_from(STRANGER, stack.front(), b"GET /waiting HTTP/1.1\r\n\r\n"));
+    let mut going = greedy.len();
+    while going > 0 {
+        assert!(start.elapsed() < Duration::from_secs(24), "{going} still there");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The silent third stays silent.
+        for (_, stream) in greedy.iter().enumerate().filter(|(number, _)| number % 3 > 0) {
+            let _ = stream.try_write(b"x");
+        }
+        going = greedy.iter().filter(|stream| !is_over(stream)).count();
+    }
+    assert_eq!(waiting.await??, RESPONSE);
+    Ok(())
+}
+
+/// Tells whether the other end has closed a connection, whatever was sent on it before.
+fn is_over(stream: &TcpStream) -> bool {
+    loop {
+        match stream.try_read(&mut [0; 256]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
 }

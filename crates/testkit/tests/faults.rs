@@ -109,10 +109,11 @@ impl Seen {
 /// Kills programs again and again while a hundred requests a second come in.
 async fn killing(running: &Running, programs: &[&str]) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
-    for round in 0..rounds() {
+    for _ in 0..rounds() {
         running.until_running().await?;
         let before = running.list().await?["total"].as_u64().context("a number")?;
-        let load = Load::start(running.front()?, &format!("round{round}"), STEADY);
+        // Paths that no round before had.
+        let load = Load::start(running.front()?, &format!("after{before}"), STEADY);
         sleep(at_random(Duration::from_millis(200))).await;
         running.kill(programs)?;
         good_again(running.front()?).await?;
