@@ -69,6 +69,9 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	@for file in .ci/*; do bash -n "$$file"; done; sh -n docker-entrypoint.sh
+	@awk '/^\[/ { section = $$0 } \
+		section == "[workspace.dependencies]" && /^[a-z].* = / && !/path = / && above !~ /^# / { print FILENAME ":" FNR ": no reason above it: " $$0; bad = 1 } \
+		{ above = $$0 } END { exit bad }' Cargo.toml
 	haproxy -c -V -f haproxy/haproxy.cfg 2>&1 | tee target/haproxy-check
 	@! grep -E 'WARNING|ALERT' target/haproxy-check
 
