@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 RELEASE := $(CURDIR)/target/release
 BROWSER := crates/testkit/browser
+# Longest wait for the database of advisories, a repository of some megabytes.
+ADVISORIES_SECONDS := 60
 # Debian keeps haproxy where only root's PATH looks.
 export PATH := $(PATH):/usr/sbin
 
@@ -74,6 +76,18 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 		{ above = $$0 } END { exit bad }' Cargo.toml
 	haproxy -c -V -f haproxy/haproxy.cfg 2>&1 | tee target/haproxy-check
 	@! grep -E 'WARNING|ALERT' target/haproxy-check
+
+# Fetching the advisories and checking them are two steps: not reaching them is told, finding one is a failure.
+.PHONY: deny
+deny: ## Check the dependencies: licences, sources, duplicates, advisories
+	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
+	cargo deny check bans licenses sources
+	@mkdir -p target; if GIT_TERMINAL_PROMPT=0 timeout $(ADVISORIES_SECONDS) cargo deny fetch db 2>target/advisories; then \
+		echo cargo deny --offline check advisories; cargo deny --offline check advisories; \
+	else \
+		grep . target/advisories | tail -n 1 || true; \
+		echo "Advisories were left out: their database could not be fetched within $(ADVISORIES_SECONDS) s."; \
+	fi
 
 .PHONY: test-native
 test-native: install-tools ## Run all tests but those in a browser and those of the image
