@@ -1,5 +1,7 @@
 FROM rust:1.95.0-slim-trixie AS build
 WORKDIR /src
+# The same programs wherever they are built: `make reproducible`.
+ENV RUSTFLAGS=--remap-path-prefix=/usr/local/cargo/registry/src=/registry
 
 # The dependencies first, with empty crates in place of ours: a layer that only Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./

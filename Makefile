@@ -89,6 +89,10 @@ deny: ## Check the dependencies: licences, sources, duplicates, advisories
 		echo "Advisories were left out: their database could not be fetched within $(ADVISORIES_SECONDS) s."; \
 	fi
 
+.PHONY: reproducible
+reproducible: ## Build the last commit twice, in different places, and compare the programs
+	.ci/reproducible
+
 .PHONY: test-native
 test-native: install-tools ## Run all tests but those in a browser and those of the image
 	cargo test --workspace --locked
