@@ -19,6 +19,13 @@ COPY crates crates
 RUN find crates -name '*.rs' -exec touch {} + \
     && cargo build --release --locked -p forever200-responder -p forever200-viewer
 
+# What is in the two programs; `make sbom` says it alike.
+COPY .ci/sbom sbom/
+RUN { rustc -V \
+    && cargo tree --locked -p forever200-responder -p forever200-viewer \
+        -e normal,no-proc-macro --prefix depth -f ' {p}|{l}'; } >sbom/crates \
+    && cp Cargo.lock sbom
+
 FROM debian:trixie-slim
 
 # Perl, a third of all this, is there for memcached-tool alone.
@@ -34,6 +41,11 @@ RUN apt-get update \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 
 COPY --from=build /src/target/release/forever200-responder /src/target/release/forever200-viewer /usr/local/bin/
+# Every crate in them and every package of this system, for scanners to read.
+COPY --from=build /src/sbom /tmp/sbom
+RUN mkdir /usr/share/doc/forever200 \
+    && python3 /tmp/sbom/sbom /tmp/sbom/Cargo.lock --debian </tmp/sbom/crates >/usr/share/doc/forever200/sbom.cdx.json \
+    && rm -r /tmp/sbom
 COPY docker-entrypoint.sh /usr/local/bin/
 COPY supervisord.conf supervisord_bell.py /etc/forever200/
 COPY haproxy /etc/forever200/haproxy

@@ -42,7 +42,7 @@ install-tools: install
 install-browser: install-tools $(BROWSER)/node_modules
 	$(call install-missing,chromedriver:chromium-driver java:default-jre-headless)
 
-# The rules of accessibility and the validator of HTML: files, of which nothing is run on installing.
+# The rules of accessibility, the validator of HTML, the schema of CycloneDX: files; nothing is run on installing.
 $(BROWSER)/node_modules: $(BROWSER)/package-lock.json
 	$(call install-missing,npm:npm)
 	npm ci --ignore-scripts --no-audit --no-fund --silent --prefix $(BROWSER)
@@ -70,7 +70,7 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
-	@for file in .ci/*; do bash -n "$$file"; done; sh -n docker-entrypoint.sh
+	@for file in $$(grep -l '^#!.*bash' .ci/*); do bash -n "$$file"; done; sh -n docker-entrypoint.sh
 	@awk '/^\[/ { section = $$0 } \
 		section == "[workspace.dependencies]" && /^[a-z].* = / && !/path = / && above !~ /^# / { print FILENAME ":" FNR ": no reason above it: " $$0; bad = 1 } \
 		{ above = $$0 } END { exit bad }' Cargo.toml
@@ -88,6 +88,12 @@ deny: ## Check the dependencies: licences, sources, duplicates, advisories
 		grep . target/advisories | tail -n 1 || true; \
 		echo "Advisories were left out: their database could not be fetched within $(ADVISORIES_SECONDS) s."; \
 	fi
+
+.PHONY: sbom
+sbom: install ## Write what the programs are made of, as CycloneDX: target/sbom.cdx.json
+	@mkdir -p target
+	{ rustc -V && cargo tree --locked -p forever200-responder -p forever200-viewer \
+		-e normal,no-proc-macro --prefix depth -f ' {p}|{l}'; } | /usr/bin/python3 .ci/sbom Cargo.lock >target/sbom.cdx.json
 
 .PHONY: reproducible
 reproducible: ## Build the last commit twice, in different places, and compare the programs
@@ -135,9 +141,9 @@ eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE
 	cargo run --quiet --release --locked -p forever200-identify --example eval -- $(CORPUS)
 
 .PHONY: test-container
-test-container: ## Run the tests of the image, where a Docker engine answers
+test-container: $(BROWSER)/node_modules ## Run the tests of the image, where a Docker engine answers
 	@if docker info >/dev/null 2>&1; then \
-		cargo test --locked -p forever200-testkit --test container -- --ignored --test-threads=1; \
+		cargo test --locked -p forever200-testkit --test container --test sbom -- --ignored --test-threads=1; \
 	elif [ "$${REQUIRE_DOCKER:-0}" = 1 ]; then \
 		echo "The tests of the image need a Docker engine, and none answers."; exit 1; \
 	else \
