@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use forever200_daemon::raise_file_limit;
 use forever200_testkit::events::Events;
+use forever200_testkit::stack::Setup;
 use forever200_testkit::{Stack, get_json, until};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -96,7 +97,9 @@ async fn gets_per_second(stack: &Stack) -> anyhow::Result<f64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_watchers_cost_memcached_no_more_than_one() -> anyhow::Result<()> {
     raise_file_limit();
-    let stack = Stack::start().await?;
+    // All of them are one source.
+    let edits = [("haproxy/haproxy.cfg", "sc0_conn_cur(sources) gt 500", "sc0_conn_cur(sources) gt 1500")];
+    let stack = Stack::start_as(Setup { edits: &edits, ..Setup::default() }).await?;
     let path = "/home/events?format=html&after=0";
     let mut watchers = vec![Events::open(stack.front(), path, "").await?];
     let one = gets_per_second(&stack).await?;
