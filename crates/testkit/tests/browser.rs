@@ -222,6 +222,9 @@ async fn every_page_suits_everyone() -> anyhow::Result<()> {
                     && !(address.href.startsWith('https://www.cve.org/CVERecord?id=CVE-') && it.rel === 'noreferrer');
             }).map((it) => it.outerHTML)";
             assert_eq!(browser.run(strangers).await?, Value::Array(vec![]), "{page}");
+            // Of what can be recognised, some of each kind: axe takes half a minute for thousands of the same.
+            let more = ".known article:nth-of-type(n+6), .known li:nth-of-type(n+6)";
+            browser.run(&format!("document.querySelectorAll('{more}').forEach((it) => it.remove())")).await?;
             browser.run(&axe).await?;
             let found = browser.client.execute_async(check, Vec::new()).await?;
             assert_eq!(found, Value::Array(vec![]), "{page}, {visitor:?}");
