@@ -12,7 +12,7 @@ use std::time::Duration;
 use forever200_daemon::GRACE_PERIOD;
 use forever200_ring::{Store, Via};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -97,7 +97,14 @@ struct Server {
 
 impl Server {
     async fn accept_all(&self, listeners: &Listeners) {
-        let tcp = async || listeners.tcp.accept().await.map(|(stream, _)| (origin(&stream), stream));
+        let bound = listeners.tcp.local_addr().ok().filter(|address| !address.ip().is_unspecified());
+        let tcp = async || {
+            let (stream, source) = listeners.tcp.accept().await?;
+            // Asked of the kernel only where it may differ: a system call for each connection.
+            let destination = bound.or_else(|| stream.local_addr().ok());
+            let peer = |destination| Origin { source, destination, via: Via::Peer };
+            Ok((destination.map_or(Origin::UNKNOWN, peer), stream))
+        };
         let accept_unix = async {
             if let Some(unix) = &listeners.unix {
                 let unix = async || unix.accept().await.map(|(stream, _)| (Origin::UNKNOWN, stream));
@@ -147,15 +154,6 @@ impl Server {
             }
             drop(permit);
         });
-    }
-}
-
-/// What the socket says about a connection.
-fn origin(stream: &TcpStream) -> Origin {
-    match (stream.peer_addr(), stream.local_addr()) {
-        (Ok(source), Ok(destination)) => Origin { source, destination, via: Via::Peer },
-        // Reset before it was accepted.
-        _ => Origin::UNKNOWN,
     }
 }
 
