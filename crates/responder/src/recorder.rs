@@ -5,6 +5,7 @@
 //! full inbox is still counted: memcached would have rolled over it anyway.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,9 +25,9 @@ const WORTH_REPORTING: Duration = Duration::from_millis(150);
 /// How often numbers are drawn in one turn while memcached turns out to have been emptied meanwhile.
 const MAX_DRAWS: usize = 4;
 
-/// Longest wait for memcached to have a record. It takes a fraction of a millisecond; who is answered
-/// later than this notices.
-const STORE_TIME: Duration = Duration::from_millis(20);
+/// Longest turn for whose end answers wait. It takes a fraction of a millisecond; who is answered 20 ms late
+/// notices, and a record may have to wait for one turn's end and then for its own.
+const STORE_TIME: Duration = Duration::from_millis(10);
 
 /// The connections' end: takes records without waiting.
 #[derive(Clone, Debug, Default)]
@@ -35,10 +36,18 @@ pub struct Recorder(Arc<Inbox>);
 #[derive(Debug, Default)]
 struct Inbox {
     pending: Mutex<Pending>,
-    /// memcached did not take what it was last given.
+    /// Those who wait for what is being written.
+    writing: Mutex<Waiters>,
+    /// memcached did not take what it was last given, or not in time.
     away: AtomicBool,
     wake: Notify,
 }
+
+/// Dropped when nobody needs to wait any more: memcached has it, or takes too long, or did not take it.
+///
+/// One timer for all of them, in [`Recorder::run`]: tokio wakes its own thread, by a system call, for each timer
+/// that ends sooner than all others, as each of theirs would.
+type Waiters = watch::Sender<()>;
 
 /// What waits for memcached.
 #[derive(Debug, Default)]
@@ -48,8 +57,7 @@ struct Pending {
     /// Number of requests, including those whose record fell out.
     requests: u64,
     counts: Counts,
-    /// Dropped when memcached has all of it, or when that did not work: then nobody waits any more.
-    settled: watch::Sender<()>,
+    waiters: Waiters,
 }
 
 impl Pending {
@@ -80,13 +88,13 @@ impl Recorder {
         let mut settled = {
             let mut pending = self.pending();
             pending.push(record);
-            pending.settled.subscribe()
+            pending.waiters.subscribe()
         };
         self.0.wake.notify_one();
         let away = self.0.away.load(Ordering::Relaxed);
         async move {
             if !away {
-                let _ = timeout(STORE_TIME, settled.changed()).await;
+                let _ = settled.changed().await;
             }
         }
     }
@@ -106,8 +114,9 @@ impl Recorder {
         let mut reported = false;
         loop {
             let stopping = *stop.borrow_and_update();
-            let turn = writer.turn(&self).await;
+            let turn = self.in_time(writer.turn(&self)).await;
             self.0.away.store(turn.is_err(), Ordering::Relaxed);
+            drop(std::mem::take(&mut *self.writing()));
             match turn {
                 Ok(()) => {
                     retry_delay = None;
@@ -138,8 +147,21 @@ impl Recorder {
         }
     }
 
+    /// Waits for a turn's end; those who wait with it, for no longer than they should.
+    async fn in_time(&self, turn: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
+        let mut turn = pin!(turn);
+        if let Ok(done) = timeout(STORE_TIME, &mut turn).await {
+            return done;
+        }
+        self.0.away.store(true, Ordering::Relaxed);
+        drop((std::mem::take(&mut *self.writing()), std::mem::take(&mut self.pending().waiters)));
+        turn.await
+    }
+
     fn take(&self) -> Pending {
-        std::mem::take(&mut *self.pending())
+        let mut taken = std::mem::take(&mut *self.pending());
+        *self.writing() = std::mem::take(&mut taken.waiters);
+        taken
     }
 
     /// Puts back what could not be numbered, in front of what came meanwhile.
@@ -155,6 +177,10 @@ impl Recorder {
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Waiters> {
+        self.0.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
