@@ -6,8 +6,8 @@ use forever200_responder::framing::Framing;
 use libfuzzer_sys::fuzz_target;
 
 /// What a connection asks of it.
-fn seen(mut framing: Framing) -> (bool, std::time::Duration, bool) {
-    (framing.is_complete(), framing.patience(), framing.take_expectation())
+fn seen(mut framing: Framing) -> (bool, std::time::Duration, bool, bool) {
+    (framing.is_complete(), framing.patience(), framing.may_go_on(), framing.take_expectation())
 }
 
 fn whole(bytes: &[u8]) -> Framing {

@@ -86,21 +86,20 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         shared.recorder.silent();
         return Ok(());
     };
+    let may_go_on = reading.may_go_on(ended);
     // Recorded before it is answered: who has an answer has a record, even if this process is killed now.
     shared.recorder.record(reading.into_record(origin, ended)).await;
-    if let Ok(Ok(())) = timeout(WRITE_TIME, answer(&mut stream)).await {
+    let answered = timeout(WRITE_TIME, stream.write_all(RESPONSE)).await;
+    if may_go_on && matches!(answered, Ok(Ok(()))) {
         let _ = timeout(DRAIN_TIME, drain(&mut stream)).await;
     }
     Ok(())
 }
 
-async fn answer<S: AsyncWrite + Unpin>(stream: &mut S) -> std::io::Result<()> {
-    stream.write_all(RESPONSE).await?;
-    stream.shutdown().await
-}
-
-async fn drain<S: AsyncRead + Unpin>(stream: &mut S) {
+/// Says that this was all, and reads on until the client has done so, too.
+async fn drain<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let mut discarded = Vec::with_capacity(FIRST_READ_BYTES);
+    let _ = stream.shutdown().await;
     while stream.read_buf(&mut discarded).await.is_ok_and(|count| count > 0) {
         discarded.clear();
     }
@@ -211,6 +210,17 @@ impl<'a> Reading<'a> {
             Some(Ended::Limit)
         } else {
             None
+        }
+    }
+
+    /// Whether the client may send more. To wait for its end in vain costs two system calls and a wake-up, a tenth of
+    /// all CPU time; not to wait for one that sends more after a whole GET, within a millisecond, cost one in 3,000 of
+    /// them its answer behind haproxy, which cannot deliver the rest.
+    fn may_go_on(&self, ended: Ended) -> bool {
+        match ended {
+            Ended::Complete => self.framing.may_go_on(),
+            Ended::Eof => false,
+            Ended::Quiet | Ended::Limit | Ended::Deadline => true,
         }
     }
 

@@ -27,6 +27,10 @@ pub struct Framing {
     content_length: u64,
     chunked: bool,
     expects_continue: bool,
+    /// GET or HEAD, which have no body.
+    is_fetch: bool,
+    /// Bytes came behind the end.
+    surplus: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +57,11 @@ impl Framing {
     pub fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             bytes = match self.state {
-                State::Complete | State::Foreign => return,
+                State::Complete => {
+                    self.surplus = true;
+                    return;
+                }
+                State::Foreign => return,
                 State::Body { left } => {
                     let (left, rest) = skip(left, bytes);
                     self.state = if left == 0 { State::Complete } else { State::Body { left } };
@@ -76,6 +84,13 @@ impl Framing {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.state == State::Complete
+    }
+
+    /// Returns whether more bytes may follow a whole request: some have, or it should have a body and did not say how
+    /// long it is, or it asked for a tunnel.
+    #[must_use]
+    pub fn may_go_on(&self) -> bool {
+        self.surplus || !(self.is_fetch || self.chunked || self.content_length > 0)
     }
 
     /// Returns how long to wait for more bytes before the request counts as whole.
@@ -112,7 +127,10 @@ impl Framing {
         match self.state {
             // RFC 9112, 2.2: an empty line before the request line is ignored.
             State::StartLine if line.is_empty() => State::StartLine,
-            State::StartLine if is_request_line(line) => State::Head,
+            State::StartLine if is_request_line(line) => {
+                self.is_fetch = line.starts_with(b"GET ") || line.starts_with(b"HEAD ");
+                State::Head
+            }
             State::Head if !line.is_empty() => {
                 self.note_header(line);
                 State::Head
@@ -230,6 +248,22 @@ mod tests {
                 assert!(!fed(&request[..end]).is_complete(), "{} at {end}", request.escape_ascii());
             }
             assert!(fed(request).is_complete(), "{}", request.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_may_go_on_is_known() {
+        for (request, may_go_on) in [
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], false),
+            (b"HEAD / HTTP/1.0\n\n", false),
+            (b"GET / HTTP/1.1\r\n\r\nGET", true),
+            (b"POST / HTTP/1.1\r\n\r\n", true),
+            (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", false),
+            (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello!", true),
+            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false),
+            (b"CONNECT x:443 HTTP/1.1\r\n\r\n", true),
+        ] {
+            assert_eq!(fed(request).may_go_on(), may_go_on, "{}", request.escape_ascii());
         }
     }
 
