@@ -1,7 +1,7 @@
 //! The one reader of memcached: whoever looks at the ring looks at what this has read.
 //!
 //! In: the store. Out: [`View`]s, each the ring at one moment, shared by all who look. A page asks for
-//! one that is no older than its request; a watcher is told of each new one. However many they are,
+//! one that is as good as new; a watcher is told of each new one. However many they are,
 //! memcached is asked by one task at a time.
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +19,9 @@ use crate::knowledge::Knowledge;
 
 /// Time between two looks while somebody watches: half of what a person takes for "at once".
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a look is good for, so that many who look at once do not ask memcached one after the other. Shorter than
+/// anybody takes from an answer to the page.
+pub const FRESH: Duration = Duration::from_millis(10);
 /// What the charts go back to.
 pub const MINUTES: i64 = 24 * 60;
 /// The minutes that may still grow: a request is counted when it is over, in the minute it began.
@@ -76,15 +79,13 @@ impl Feed {
         }
     }
 
-    /// Returns the ring as it is now: as it was read after this was called.
+    /// Returns the ring as it is now, or was 10 ms ago at most.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
     pub async fn now(&self) -> Result<Arc<View>, Arc<StoreError>> {
-        let called = Instant::now();
         let mut reading = self.reading.lock().await;
-        // Somebody else may have read while this waited for the lock.
-        if reading.began.is_none_or(|began| began < called) {
+        if reading.began.is_none_or(|began| began.elapsed() >= FRESH) {
             reading.began = Some(Instant::now());
             reading.failed = self.read(&mut reading.snapshot).await.err().map(Arc::new);
         }

@@ -85,7 +85,9 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let (labeller, locations) = (known(args.signatures), Locations::open(&args.locations));
     let privacy = Privacy { mask_sources: args.mask_sources == Switch::On, hidden: args.hide };
-    run(listener, Store::new(args.memcached), Knowledge { labeller, locations, privacy }, shutdown).await
+    // As a task: to wake the runtime's first future costs a system call each time.
+    tokio::spawn(run(listener, Store::new(args.memcached), Knowledge { labeller, locations, privacy }, shutdown))
+        .await?
 }
 
 /// Reads a file of signatures, which is refused like any bad value: with the line and the reason.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use forever200_identify::Labeller;
 use forever200_ring::{Counts, Ended, Record, Ring, SLOTS, Store, Via};
 use forever200_testkit::{Memcached, Response, get, get_json, loopback};
+use forever200_viewer::feed::FRESH;
 use forever200_viewer::knowledge::Knowledge;
 use forever200_viewer::locations::Locations;
 use forever200_viewer::privacy::Privacy;
@@ -60,7 +61,7 @@ impl Viewed {
         get(self.viewer, path).await
     }
 
-    /// Stores a value as a stranger would, by the classic text protocol.
+    /// Stores a value as a stranger would, by the classic text protocol, and lets what was seen before go stale.
     async fn set(&self, key: &str, value: &[u8]) -> anyhow::Result<()> {
         let mut stream = BufReader::new(TcpStream::connect(self.memcached.address()).await?);
         let head = format!("set forever200:{key} 0 0 {}\r\n", value.len());
@@ -68,6 +69,7 @@ impl Viewed {
         let mut answer = String::new();
         stream.read_line(&mut answer).await?;
         assert_eq!(answer, "STORED\r\n", "{key}, {} bytes", value.len());
+        tokio::time::sleep(FRESH).await;
         Ok(())
     }
 
