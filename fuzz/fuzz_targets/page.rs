@@ -52,7 +52,7 @@ fn pages(view: &View, entries: &[&Entry], raw: &[u8]) {
     let asked = String::from_utf8_lossy(&raw[..raw.len().min(64)]).into_owned();
     let asked = if asked.chars().all(is_visible) { asked } else { String::new() };
     let query = FilterQuery { q: asked.clone(), path: asked, ..FilterQuery::default() };
-    let home = PAGES.home(view, &query, entries, "a.example").expect("a page").html;
+    let home = PAGES.home(view, &query, entries, "a.example").expect("a page").plain.clone();
     let home = std::str::from_utf8(&home).expect("text");
     html::check(home);
     assert_eq!(home.matches("<script").count(), 1);

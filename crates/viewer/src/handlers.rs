@@ -10,10 +10,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, RawQuery, State};
-use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH,
-    VARY,
-};
+use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use forever200_ring::SLOTS;
@@ -21,6 +18,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::content::Content;
 use crate::entry::Entry;
 use crate::events::{self, Format};
 use crate::failure::Failure;
@@ -32,6 +30,8 @@ use crate::{api, export, har, pcap};
 
 /// For assets, whose address changes with their content.
 const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
+/// Longest list that is kept for those who ask for the same: with all bytes of all requests it is megabytes.
+const MAX_KEPT_BYTES: usize = 1024 * 1024;
 /// May be kept, and must be asked for again.
 const REVALIDATE: &str = "no-cache";
 
@@ -46,11 +46,7 @@ pub(crate) async fn home(
     let Query(query) = query?;
     let view = viewer.feed.now().await?;
     let entries = matching(&view, &query)?;
-    let page = viewer.pages.home(&view, &query, &entries, host(&headers))?;
-    match page.gzip.filter(|_| takes_gzip(&headers)) {
-        Some(gzip) => Ok(([(CONTENT_ENCODING, "gzip"), (VARY, "accept-encoding")], Html(gzip)).into_response()),
-        None => Ok(Html(page.html).into_response()),
-    }
+    Ok(viewer.pages.home(&view, &query, &entries, host(&headers))?.respond(&headers))
 }
 
 pub(crate) async fn request(
@@ -63,9 +59,9 @@ pub(crate) async fn request(
     viewer.pages.request(&view, seq, host(&headers))?.map(Html).ok_or(Failure::RolledOver(seq))
 }
 
-pub(crate) async fn labels(State(viewer): Shared) -> Result<Html<String>, Failure> {
+pub(crate) async fn labels(State(viewer): Shared, headers: HeaderMap) -> Result<Response, Failure> {
     let view = viewer.feed.now().await?;
-    Ok(Html(viewer.pages.labels(&view)?.to_string()))
+    Ok(viewer.pages.labels(&view)?.respond(&headers))
 }
 
 /// `raw`, `har` or `pcap` of one request.
@@ -135,7 +131,10 @@ pub(crate) async fn api_list(
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
     let entries = entries.into_iter().take(list.limit.unwrap_or(SLOTS as usize));
-    Ok((kept, Json(api::List::new(&view, entries, list.raw))).into_response())
+    let make = || Ok::<_, Failure>(Arc::new(Content::json(&api::List::new(&view, entries, list.raw))));
+    let is_small = |content: &Arc<Content>| content.plain.len() <= MAX_KEPT_BYTES;
+    let content = viewer.list.get_and_keep((view.version, raw_query), is_small, make)?;
+    Ok((kept, content.respond(&headers)).into_response())
 }
 
 pub(crate) async fn api_request(State(viewer): Shared, Path(seq): Path<String>) -> Result<Response, Failure> {
@@ -223,40 +222,9 @@ fn number(seq: &str) -> Result<u64, Failure> {
     seq.parse().ok().filter(|&seq| seq > 0).ok_or(Failure::NotFound)
 }
 
-/// RFC 9110, 12.5.3; the rest of the pages leave it to tower-http.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let lists = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let weight = weight.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
-        name.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
-    })
-}
-
 /// Returns the name by which the visitor knows this machine, or a stand-in for an odd one.
 fn host(headers: &HeaderMap) -> &str {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let is_plain = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
     if !host.is_empty() && is_plain(host) { host } else { "localhost" }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gzip_is_for_those_who_take_it() {
-        for (list, takes) in [
-            ("gzip, deflate, br", true),
-            ("br;q=1.0, GZIP;q=0.8", true),
-            ("gzip;q=0", false),
-            ("gzip;q=x", false),
-            ("br", false),
-            ("x-gzip", false),
-        ] {
-            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, list.parse().unwrap())]);
-            assert_eq!(takes_gzip(&headers), takes, "{list}");
-        }
-        assert!(!takes_gzip(&HeaderMap::new()));
-    }
 }

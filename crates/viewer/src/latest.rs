@@ -17,12 +17,25 @@ impl<K: PartialEq, V: Clone> Latest<K, V> {
     /// # Errors
     /// `make` failed.
     pub fn get<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        self.get_and_keep(key, |_| true, make)
+    }
+
+    /// The same, but keeps only what `is_worth_it`.
+    ///
+    /// # Errors
+    /// `make` failed.
+    pub fn get_and_keep<E>(
+        &self,
+        key: K,
+        is_worth_it: impl FnOnce(&V) -> bool,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, E> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
             Some((made_from, value)) if *made_from == key => Ok(value.clone()),
             _ => {
                 let value = make()?;
-                *last = Some((key, value.clone()));
+                *last = is_worth_it(&value).then(|| (key, value.clone()));
                 Ok(value)
             }
         }
@@ -51,5 +64,8 @@ mod tests {
         };
         assert_eq!([get("a"), get("a"), get("b"), get("a")], [Ok(1), Ok(1), Ok(2), Ok(3)]);
         assert_eq!(latest.get("c".to_owned(), || Err("no")), Err("no"));
+        assert_eq!(latest.get_and_keep("d".to_owned(), |&value| value < 5, || Ok::<_, ()>(5)), Ok(5));
+        assert_eq!(latest.get_and_keep("d".to_owned(), |&value| value < 5, || Ok::<_, ()>(4)), Ok(4));
+        assert_eq!(latest.get("d".to_owned(), || Err("no")), Ok(4));
     }
 }

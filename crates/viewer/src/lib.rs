@@ -3,15 +3,16 @@
 //! Reads the ring for everybody who looks and writes nothing. The bytes were written by attackers: they
 //! stay bytes until [`printable`] makes them visible, once, and the template escapes them, once.
 //!
-//! Read in the order of a page: [`web`] routes to the handlers, [`feed`] reads the ring, [`privacy`] says
-//! what may be shown of a record, [`entry`] describes that, [`filter`] chooses, [`printable`] makes bytes safe to look at, [`page`] lays out
-//! [`row`]s with [`stats`] and [`chart`]s at the top; [`detail`] with [`decode`], [`indent`] and
-//! [`replay`] is the page of one request; [`latest`] spares making a page twice. [`api`] and [`events`] are for programs, [`export`], [`har`]
-//! and [`pcap`] to take along. [`failure`] is what there is instead of a page. [`health`] is the other
-//! end: the question that Docker asks.
+//! Read in the order of a page: [`web`] routes to the handlers, [`feed`] reads the ring, [`privacy`] says what may be
+//! shown of a record, [`entry`] describes that, [`filter`] chooses, [`printable`] makes bytes safe to look at,
+//! [`page`] lays out [`row`]s with [`stats`] and [`chart`]s at the top, [`content`] is sent to many, and [`latest`]
+//! spares making it twice; [`detail`] with [`decode`], [`indent`] and [`replay`] is the page of one request. [`api`]
+//! and [`events`] are for programs, [`export`], [`har`] and [`pcap`] to take along. [`failure`] is what there is
+//! instead of a page. [`health`] is the other end: the question that Docker asks.
 
 pub mod api;
 pub mod chart;
+pub mod content;
 pub mod decode;
 pub mod detail;
 pub mod entry;

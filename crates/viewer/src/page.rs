@@ -2,18 +2,15 @@
 //!
 //! In: views and entries. Out: HTML. The template escapes; what is made here is visible text only.
 
-use std::io::Write;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use forever200_identify::{Category, Protocol};
 use jiff::Timestamp;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 
 use crate::chart::{Bar, Chart};
+use crate::content::Content;
 use crate::detail::Detail;
 use crate::entry::Entry;
 use crate::feed::View;
@@ -37,20 +34,11 @@ pub struct Pages {
     environment: Environment<'static>,
     knowledge: Arc<Knowledge>,
     /// By version of the view: thousands of lines, most of which stay.
-    labels: Latest<u64, Arc<str>>,
+    labels: Latest<u64, Arc<Content>>,
     /// By version of the view and second, as ages are in seconds.
     strip: Latest<(u64, i64), Arc<str>>,
     /// The whole list, by the visitor's name for this machine as well.
-    home: Latest<(u64, i64, String), Page>,
-}
-
-/// The list, ready to send.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// HTML.
-    pub html: Bytes,
-    /// The same by gzip (RFC 1952), where many ask for it.
-    pub gzip: Option<Bytes>,
+    home: Latest<(u64, i64, String), Arc<Content>>,
 }
 
 impl Pages {
@@ -93,7 +81,13 @@ impl Pages {
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn home(&self, view: &View, query: &FilterQuery, entries: &[&Entry], host: &str) -> anyhow::Result<Page> {
+    pub fn home(
+        &self,
+        view: &View,
+        query: &FilterQuery,
+        entries: &[&Entry],
+        host: &str,
+    ) -> anyhow::Result<Arc<Content>> {
         let now = Timestamp::now();
         let given = query.given();
         let render = || {
@@ -103,15 +97,13 @@ impl Pages {
             let (query, groups) = (Serde(query), Serde(&groups));
             let html = self
                 .render("home.html", context! { strip => &*strip, groups, total, held, cursor, query, asked, host })?;
-            anyhow::Ok(Page { html: html.into(), gzip: None })
+            anyhow::Ok(Arc::new(Content::html(html)))
         };
-        if !given.is_empty() {
-            return render();
+        if given.is_empty() {
+            self.home.get((view.version, now.as_second(), host.to_owned()), render)
+        } else {
+            render()
         }
-        self.home.get((view.version, now.as_second(), host.to_owned()), || {
-            let page = render()?;
-            Ok(Page { gzip: Some(gzip(&page.html)?), ..page })
-        })
     }
 
     /// Renders the numbers at the top of the list; once for all who ask within a second.
@@ -166,13 +158,13 @@ impl Pages {
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn labels(&self, view: &View) -> anyhow::Result<Arc<str>> {
+    pub fn labels(&self, view: &View) -> anyhow::Result<Arc<Content>> {
         self.labels.get(view.version, || {
             let groups = known_labels(self.knowledge.labeller.signatures(), view);
             let total = self.knowledge.labeller.signatures().len();
-            Ok(self
-                .render("labels.html", context! { groups => Serde(&groups), total, held => view.entries.len() })?
-                .into())
+            let html =
+                self.render("labels.html", context! { groups => Serde(&groups), total, held => view.entries.len() })?;
+            Ok(Arc::new(Content::html(html)))
         })
     }
 
@@ -191,12 +183,6 @@ impl Pages {
     pub(crate) fn render(&self, template: &str, context: minijinja::Value) -> anyhow::Result<String> {
         Ok(self.environment.get_template(template)?.render(context)?)
     }
-}
-
-fn gzip(html: &[u8]) -> std::io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(html)?;
-    Ok(encoder.finish()?.into())
 }
 
 /// Returns the address of an asset, with a hash of its content.

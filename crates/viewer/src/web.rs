@@ -20,12 +20,14 @@ use tokio::sync::{Mutex, watch};
 use tower_http::compression::CompressionLayer;
 use tracing::{info, warn};
 
+use crate::content::Content;
 use crate::failure::Failure;
 use crate::feed::Feed;
 use crate::handlers::{
     api_list, api_request, asset, download, event_stream, export_as, health, home, labels, request, stats, text,
 };
 use crate::knowledge::Knowledge;
+use crate::latest::Latest;
 use crate::page::{self, Pages};
 
 /// On every response: nothing from elsewhere, nothing inline, no framing.
@@ -44,6 +46,8 @@ const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
 pub(crate) struct Viewer {
     pub(crate) feed: Feed,
     pub(crate) pages: Arc<Pages>,
+    /// The list of the API, by version of the view and query.
+    pub(crate) list: Latest<(u64, Option<String>), Arc<Content>>,
     /// Held while all requests are laid out for a file: hundreds who want one leave a core to those who look.
     pub(crate) exporting: Mutex<()>,
     /// Ends when the viewer is told to stop.
@@ -65,7 +69,8 @@ pub async fn run(
     let knowledge = Arc::new(knowledge);
     let feed = Feed::new(store, Arc::clone(&knowledge));
     let pages = Arc::new(Pages::new(knowledge));
-    let viewer = Arc::new(Viewer { feed, pages, exporting: Mutex::default(), stopping: stopping.clone() });
+    let viewer =
+        Arc::new(Viewer { feed, pages, list: Latest::new(), exporting: Mutex::default(), stopping: stopping.clone() });
     let app = routes(Arc::clone(&viewer));
     let serving = axum::serve(listener, app).with_graceful_shutdown(stopped(stopping)).into_future();
     tokio::pin!(serving);
