@@ -5,13 +5,14 @@ ENV RUSTFLAGS=--remap-path-prefix=/usr/local/cargo/registry/src=/registry
 
 # The dependencies first, with empty crates in place of ours: a layer that only Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/bench/Cargo.toml crates/bench/
 COPY crates/daemon/Cargo.toml crates/daemon/
 COPY crates/identify/Cargo.toml crates/identify/
 COPY crates/responder/Cargo.toml crates/responder/
 COPY crates/ring/Cargo.toml crates/ring/
 COPY crates/testkit/Cargo.toml crates/testkit/
 COPY crates/viewer/Cargo.toml crates/viewer/
-RUN for crate in crates/*; do mkdir "$crate/src" && touch "$crate/src/lib.rs"; done \
+RUN for crate in crates/*; do mkdir "$crate/src" "$crate/benches" && touch "$crate/src/lib.rs" "$crate/benches/instructions.rs"; done \
     && cargo build --release --locked -p forever200-responder -p forever200-viewer
 
 # `touch`: Cargo goes by the time of a file, and ours may be older than the empty ones.

@@ -136,6 +136,27 @@ faults: install-tools ## Measure what docs/reliability.md promises; FAULT=NAME f
 	cargo test --locked -p forever200-testkit --test faults --test troubles --test load -- --test-threads=1 $$image $(FAULT)
 	@cat target/faults
 
+# What is measured is the shipped build, with all its neighbours at once: see bench/README.md.
+BENCH := bench/node/node_modules
+$(BENCH): bench/node/package-lock.json
+	$(call install-missing,npm:npm)
+	npm ci --ignore-scripts --no-audit --no-fund --silent --prefix bench/node
+	@touch $@
+
+.PHONY: bench
+bench: install $(BENCH) ## Measure speed and write bench/RESULTS.md; PART=answers, for one, ROUNDS (5)
+	$(call install-missing,ab:apache2-utils nginx:nginx-light node:nodejs)
+	cargo build --release --locked -p forever200-bench -p forever200-responder -p forever200-viewer
+	bench/run --rounds $(or $(ROUNDS),5) $(PART)
+
+.PHONY: instructions
+instructions: ## Count instructions and write bench/instructions.txt, the same on every machine
+	$(call install-missing,valgrind:valgrind)
+	@version="$$(cargo metadata --format-version 1 --locked | sed 's/.*"name":"gungraun","version":"\([^"]*\)".*/\1/')"; \
+	[ "$$(gungraun-runner --version 2>/dev/null)" = "gungraun-runner $$version" ] || \
+		cargo install --locked --quiet gungraun-runner --version "$$version"
+	bench/instructions
+
 .PHONY: eval
 eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE
 	cargo run --quiet --release --locked -p forever200-identify --example eval -- $(CORPUS)

@@ -1,0 +1,350 @@
+"""One load on one candidate, and the parts of the bench: each gives rows of figures."""
+
+import base64
+import json
+import os
+import pathlib
+import random
+import socket
+import subprocess
+import time
+import urllib.request
+from statistics import median
+
+import candidates
+from candidates import PROJECT, RELEASE
+from system import cpu, memory, wait_until
+
+LOCATIONS = "/usr/share/libloc-location/location.db"
+CLIENT = str(RELEASE / "forever200-bench")
+MODERATE_RATE = 2000  # Requests a second: what all candidates but the slowest take with ease.
+SLOW_RATE = 500  # For those that do not.
+
+
+def client(*arguments):
+    output = subprocess.run([CLIENT, *map(str, arguments)], check=True, stdout=subprocess.PIPE).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def load(peer, pids, requests, *arguments):
+    """Presses; what the clients saw, with the CPU time of a request, in microseconds, over all these processes."""
+    before = cpu(pids)
+    seen = client("load", peer, "--requests", requests, *arguments)
+    seen["cpu"] = (cpu(pids) - before) / requests
+    seen["per_second"] = requests / seen["seconds"]
+    return seen
+
+
+def medians(rounds):
+    """The median of each figure over rounds; of failures their sum."""
+    return {
+        figure: sum(values) if figure == "failed" else median(values)
+        for figure in rounds[0]
+        for values in [[one[figure] for one in rounds]]
+    }
+
+
+def in_turns(rounds, measures):
+    """Runs all measures one after the other, again and again: A B C A B C. Gives the rounds of each."""
+    taken = {name: [] for name in measures}
+    for number in range(rounds):
+        for name, measure in measures.items():
+            taken[name].append(measure())
+        print(f"  round {number + 1} of {rounds}", flush=True)
+    return taken
+
+
+def answers(folder, rounds):
+    """Part 1: every candidate at full load, then at a moderate rate."""
+    running = [kind(folder, kind.__name__) for kind in candidates.ALL]
+    try:
+        idle = {one.title: memory(one.pids()) for one in running}
+
+        def measure(one, requests, rate):
+            def both():
+                full = load(one.peer, one.pids(), requests)
+                steady = load(one.peer, one.pids(), rate * 2, "--rate", rate)
+                return {"full": full, "steady": steady}
+            return both
+
+        slow = (candidates.Socketserver, candidates.NodeEcho)
+        measures = {
+            one.title: measure(one, *((8000, SLOW_RATE) if isinstance(one, slow) else (60000, MODERATE_RATE)))
+            for one in running
+        }
+        in_turns(1, measures)  # To warm up.
+        taken = in_turns(rounds, measures)
+        return {
+            title: {
+                "rounds": taken[title],
+                "full": medians([one["full"] for one in taken[title]]),
+                "steady": medians([one["steady"] for one in taken[title]]),
+                "idle_mib": idle[title],
+                "mib": memory(one.pids()),
+            }
+            for title, one in zip(taken, running)
+        }
+    finally:
+        for one in running:
+            one.end()
+
+
+def half(folder, rounds):
+    """The composition at half of the rate that it reached at full load in the same round."""
+    one = candidates.Forever200(folder, "half")
+    try:
+        taken = []
+        for _ in range(rounds):
+            rate = int(load(one.peer, one.pids(), 40000)["per_second"] / 2)
+            taken.append(load(one.peer, one.pids(), rate * 3, "--rate", rate))
+        return medians(taken)
+    finally:
+        one.end()
+
+
+def by_ab(folder, rounds):
+    """The same by a client that everybody knows, for those that speak TCP."""
+    kinds = (candidates.Responder, candidates.Nginx, candidates.Forever200, candidates.TcpToNginx)
+    running = [kind(folder, f"ab-{kind.__name__}") for kind in kinds]
+
+    def measure(one, requests=40000):
+        pids = one.pids()
+        before = cpu(pids)
+        command = ["ab", "-q", "-n", str(requests), "-c", "64", f"http://{one.peer}/"]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        said = {name.strip(): value for name, _, value in (line.partition(":") for line in output.splitlines())}
+        return {
+            "per_second": float(said["Requests per second"].split()[0]),
+            "cpu": (cpu(pids) - before) / requests,
+            "failed": int(said["Failed requests"]) + int(said.get("Non-2xx responses", 0)),
+        }
+
+    try:
+        return {
+            name: medians(taken)
+            for name, taken in in_turns(rounds, {one.title: lambda one=one: measure(one) for one in running}).items()
+        }
+    finally:
+        for one in running:
+            one.end()
+
+
+def million(folder, millions):
+    """Requests by the million: does any fail?"""
+    one = candidates.Forever200(folder, "million")
+    try:
+        taken = [load(one.peer, one.pids(), 1_000_000) for _ in range(millions)]
+        return {"requests": millions * 1_000_000, **medians(taken), "mib": memory(one.pids())}
+    finally:
+        one.end()
+
+
+def fetch(address, path, encoding="identity"):
+    request = urllib.request.Request(f"http://{address}{path}", headers={"Accept-Encoding": encoding})
+    with urllib.request.urlopen(request) as answer:
+        return answer.read()
+
+
+def fill(one, length):
+    """A full ring of requests of that length, no two alike and nothing that compresses well."""
+    chance = random.Random(length)
+    for number in range(101):
+        body = base64.b64encode(chance.randbytes(length))[: length - 100].decode()
+        urllib.request.urlopen(urllib.request.Request(f"http://{one.peer}/{number}", body.encode())).read()
+    time.sleep(0.2)
+
+
+def page(folder, rounds):
+    """Part 2: what the viewer serves, and nginx serving the same bytes from files."""
+    rows = {}
+    for length in (1024, 65536 - 300):
+        one, nginx = candidates.Forever200(folder, f"page{length}"), candidates.Nginx(folder, f"files{length}")
+        try:
+            fill(one, length)
+            measures = {}
+            for path, encoding, file in (
+                ("/home", "identity", "home.html"), ("/home", "gzip", "home.html.gz"),
+                ("/home/api/requests", "identity", "home/api/requests.html"),
+                ("/home/api/requests", "gzip", "home/api/requests.html.gz"),
+            ):
+                copy = nginx.folder / file
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(fetch(one.viewer, path, encoding))
+                size = copy.stat().st_size
+                for title, peer, pids in (
+                    ("viewer", one.viewer, one.pids_of("forever200-view", "memcached")), ("nginx", nginx.peer, nginx.pids()),
+                ):
+                    arguments = ["--path", path, "--clients", 8, "--header", f"Accept-Encoding: {encoding}"]
+                    measures[f"{path} {encoding} {length} {title}"] = (
+                        lambda peer=peer, pids=pids, arguments=arguments, size=size:
+                            {**load(peer, pids, max(5000, min(20000, 400_000_000 // size)), *arguments), "bytes": size}
+                    )
+            in_turns(1, measures)
+            rows |= {name: {"rounds": taken, **medians(taken)} for name, taken in in_turns(rounds, measures).items()}
+        finally:
+            one.end()
+            nginx.end()
+    return rows
+
+
+def watchers(folder, rounds):
+    """Events to watchers: CPU time of all processes in a second, while 100 requests come in it."""
+    one = candidates.Forever200(folder, "watchers")
+    rows = {}
+    try:
+        for count in (0, 1, 10, 100, 1000):
+            taken = []
+            for _ in range(rounds):
+                watching = subprocess.Popen(
+                    [CLIENT, "watch", one.peer, "--watchers", str(count), "--seconds", "5"], stdout=subprocess.PIPE)
+                time.sleep(1.5)  # Until all are connected.
+                before, began = cpu(one.pids()), time.monotonic()
+                client("load", one.peer, "--requests", 250, "--rate", 100)
+                used, took = cpu(one.pids()) - before, time.monotonic() - began
+                seen = json.loads(watching.communicate()[0])
+                taken.append({**seen, "cpu_a_second": used / took, "failed": 0})
+            rows[count] = medians(taken)
+        return rows
+    finally:
+        one.end()
+
+
+def visible(folder, rounds):
+    """Part 3: from the answer until it is seen, with nobody else there and at full load."""
+    one = candidates.Forever200(folder, "visible")
+    try:
+        rows = {}
+        for title, clients in (("idle", 0), ("full load", 64)):
+            taken = [client("visible", one.peer, "--clients", clients, "--seconds", 8) for _ in range(rounds)]
+            events = medians([{**seen.pop("events"), "failed": 0} for seen in taken])
+            rows[title] = {**medians([{**seen, "failed": 0} for seen in taken]), "events": events}
+        return rows
+    finally:
+        one.end()
+
+
+def idle_connections(folder):
+    """Part 4: memory by connections that are there and say nothing."""
+    rows = {}
+    for name, kind in (("responder", candidates.Responder), ("forever200", candidates.Forever200)):
+        one = kind(folder, f"idle-{name}")
+        try:
+            client("load", one.peer, "--requests", 1000)
+            base = memory(one.pids())
+            for count in (1, 100, 1000, 7000):
+                holding = subprocess.Popen(
+                    [CLIENT, "hold", one.peer, "--connections", str(count)],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                holding.stdout.readline()
+                rows[f"{name} {count}"] = {"mib": memory(one.pids()), "base": base}
+                holding.communicate()
+                time.sleep(1)
+        finally:
+            one.end()
+    return rows
+
+
+def programs(folder):
+    """Memory of the two programs, idle, when some requests have come and nobody has looked at the page."""
+    one = candidates.Forever200(folder, "programs")
+    try:
+        client("load", one.peer, "--requests", 200)
+        time.sleep(2)
+        each = {name: memory(one.pids_of(name)) for name in ("forever200-resp", "forever200-view")}
+        fetch(one.viewer, "/home")
+        looked = memory(one.pids_of(*each))
+        return {"mib": sum(each.values()), **each, "looked": looked}
+    finally:
+        one.end()
+
+
+def request_bytes(folder, rounds):
+    """Part 4: CPU time by the length of a request."""
+    one = candidates.Forever200(folder, "bytes")
+    try:
+        measures = {
+            str(length): lambda length=length: load(one.peer, one.pids(), 40000 if length < 9000 else 10000, "--body", length)
+            for length in (0, 1024, 4096, 16384, 65000)
+        }
+        return {name: medians(taken) for name, taken in in_turns(rounds, measures).items()}
+    finally:
+        one.end()
+
+
+def responders(folder, rounds):
+    """Part 4: CPU time and rate by the number of responders."""
+    running = {count: candidates.Forever200(folder, f"responders{count}", count) for count in (1, 2, 4, 8)}
+    try:
+        measures = {str(count): lambda one=one: load(one.peer, one.pids(), 40000) for count, one in running.items()}
+        in_turns(1, measures)
+        return {name: medians(taken) for name, taken in in_turns(rounds, measures).items()}
+    finally:
+        for one in running.values():
+            one.end()
+
+
+def image(folder, rounds):
+    """The image: its size, and the time from `docker run` to the first 200. Nothing where no engine answers."""
+    def docker(*arguments):
+        return subprocess.run(["docker", *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    if subprocess.run(["docker", "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+        return None
+    docker("build", "-q", "-t", "forever200", str(PROJECT))
+    taken = []
+    for _ in range(rounds):
+        began = time.monotonic()
+        container = docker("run", "-d", "-p", "127.0.0.1::80", "forever200")
+        try:
+            address = docker("port", container, "80/tcp")
+            wait_until("the container answers", lambda: answers_200(address))
+            taken.append(time.monotonic() - began)
+            location = docker("exec", container, "sh", "-c", f"cat {LOCATIONS} | wc -c; gzip -6 <{LOCATIONS} | wc -c").split()
+            idle = docker("exec", container, "sh", "-c", "cat /proc/[0-9]*/smaps_rollup 2>/dev/null | grep ^Pss:")
+        finally:
+            docker("rm", "-f", "-v", container)
+    save = subprocess.Popen(["docker", "save", "forever200"], stdout=subprocess.PIPE)
+    compressed = subprocess.run("gzip -6 | wc -c", shell=True, check=True, stdin=save.stdout, stdout=subprocess.PIPE)
+    return {
+        "mb": int(docker("image", "inspect", "-f", "{{.Size}}", "forever200")) / 1e6,
+        "location_mb": int(location[0]) / 1e6,
+        "compressed_mb": int(compressed.stdout) / 1e6,
+        "compressed_location_mb": int(location[1]) / 1e6,
+        "idle_mib": sum(int(line.split()[1]) for line in idle.splitlines()) / 1024,
+        "seconds": median(taken),
+    }
+
+
+def answers_200(address):
+    host, _, port = address.partition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1) as stream:
+            stream.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            return stream.recv(64).startswith(b"HTTP/1.1 200 ")
+    except OSError:
+        return False
+
+
+def machine():
+    """Where this was measured, and with what."""
+    def first_line(*command):
+        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return run.stdout.strip().splitlines()[0]
+
+    cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
+    model = next((line.split(": ")[1] for line in cpuinfo.splitlines() if line.startswith("model name")), "unknown")
+    system = next(line for line in pathlib.Path("/etc/os-release").read_text().splitlines() if line.startswith("PRETTY"))
+    return {
+        "cores": os.cpu_count(),
+        "processor": model,
+        "system": system.split('"')[1] + ", Linux " + os.uname().release.split("-")[0],
+        "versions": {
+            "haproxy": first_line("haproxy", "-v").split()[2].split("-")[0],
+            "memcached": first_line("memcached", "-V").split()[-1],
+            "nginx": first_line("nginx", "-v").split("/")[-1],
+            "Python": first_line("python3", "-V").split()[-1],
+            "Node": first_line("node", "-v")[1:],
+            "rustc": first_line("rustc", "-V").split()[1],
+            "commit": first_line("git", "-C", str(PROJECT), "describe", "--always", "--dirty"),
+        },
+    }

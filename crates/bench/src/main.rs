@@ -1,0 +1,100 @@
+//! The clients of the bench. Each command says what it saw as one line of JSON; `bench/run` starts them and reads it.
+//!
+//! In: an address, and how to press. Out: times as a client saw them. Knows nothing of who answers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+mod hold;
+mod load;
+mod peer;
+mod visible;
+mod watch;
+
+use peer::Peer;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Ask with a new connection for every request
+    Load {
+        /// Where to connect to: host:port, or the path of a Unix socket
+        peer: Peer,
+        #[command(flatten)]
+        request: load::RequestArgs,
+        /// Requests altogether
+        #[arg(long)]
+        requests: u64,
+        /// Clients at a time, each with one request after the other
+        #[arg(long, default_value_t = 64)]
+        clients: usize,
+        /// Requests a second, each at its time whatever became of those before it, instead of as many as can be
+        #[arg(long)]
+        rate: Option<u32>,
+    },
+    /// Hold connections that say nothing until standard input ends
+    Hold {
+        /// Where to connect to
+        peer: SocketAddr,
+        /// Connections
+        #[arg(long)]
+        connections: u32,
+    },
+    /// Watch the event stream
+    Watch {
+        /// haproxy or the viewer
+        peer: SocketAddr,
+        /// Watchers
+        #[arg(long)]
+        watchers: u32,
+        /// How long
+        #[arg(long, value_parser = seconds)]
+        seconds: Duration,
+    },
+    /// Measure how long after its answer a request is seen in the API, and how old it is in the event stream
+    Visible {
+        /// haproxy
+        peer: SocketAddr,
+        /// Clients that press meanwhile, each with one request after the other
+        #[arg(long)]
+        clients: usize,
+        /// How long
+        #[arg(long, value_parser = seconds)]
+        seconds: Duration,
+    },
+}
+
+fn seconds(text: &str) -> Result<Duration, std::num::ParseFloatError> {
+    text.parse().map(Duration::from_secs_f64)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let seen = match Args::parse().command {
+        Command::Load { peer, request, requests, clients, rate } => {
+            let request = request.bytes();
+            let seen = match rate {
+                Some(rate) => load::at_rate(&peer, &request, requests, rate).await,
+                None => load::by_clients(&peer, &request, requests, clients).await,
+            };
+            serde_json::to_value(seen.summary())?
+        }
+        Command::Hold { peer, connections } => serde_json::to_value(hold::hold(peer, connections).await?)?,
+        Command::Watch { peer, watchers, seconds } => {
+            serde_json::to_value(watch::watch(peer, watchers, seconds).await?)?
+        }
+        Command::Visible { peer, clients, seconds } => {
+            serde_json::to_value(visible::visible(peer, clients, seconds).await?)?
+        }
+    };
+    println!("{seen}");
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! From the answer until it is seen.
+//!
+//! A record's number is the number of requests until it, so the API shows what was answered once its `total` has
+//! reached the number of answers. That holds at full load as well, when the ring is rolled over many times a second.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::load::{RequestArgs, quantile};
+use crate::peer::Peer;
+use crate::watch::{Watched, number, watch};
+
+/// Time between two looks at the API, so that the looking is not the load.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// Time between two requests when nobody presses.
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(50);
+const LIST: &[u8] = b"GET /home/api/requests?limit=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+/// What was seen; times in microseconds.
+#[derive(Serialize)]
+pub(crate) struct Visible {
+    answered: u64,
+    looks: usize,
+    api_p50: f64,
+    api_p99: f64,
+    api_max: f64,
+    events: Watched,
+}
+
+/// Presses, watches and looks at once.
+pub(crate) async fn visible(peer: SocketAddr, clients: usize, time: Duration) -> anyhow::Result<Visible> {
+    let until = Instant::now() + time;
+    let (answered, delays) = (Cell::new(0), RefCell::new(Vec::new()));
+    let before = total(peer).await?;
+    let (press_count, pause) = if clients > 0 { (clients, Duration::ZERO) } else { (1, BETWEEN_REQUESTS) };
+    let pressing = futures_util::future::join_all((0..press_count).map(|_| press(peer, until, pause, &answered)));
+    let looking = async {
+        while Instant::now() < until {
+            let (asked, known) = (Instant::now(), before + answered.get());
+            while total(peer).await? < known {}
+            delays.borrow_mut().push(asked.elapsed());
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        anyhow::Ok(())
+    };
+    let (_, looked, events) = tokio::join!(pressing, looking, watch(peer, 1, time));
+    looked?;
+    let mut delays = delays.into_inner();
+    delays.sort_unstable();
+    Ok(Visible {
+        answered: answered.get(),
+        looks: delays.len(),
+        api_p50: quantile(&delays, 0.5),
+        api_p99: quantile(&delays, 0.99),
+        api_max: quantile(&delays, 1.0),
+        events: events?,
+    })
+}
+
+async fn press(peer: SocketAddr, until: Instant, pause: Duration, answered: &Cell<u64>) {
+    let (peer, request, mut answer) = (Peer::Tcp(peer), RequestArgs::default().bytes(), Vec::new());
+    while Instant::now() < until {
+        if peer.exchange(&request, &mut answer).await {
+            answered.set(answered.get() + 1);
+        }
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Asks the API how many requests there were.
+async fn total(peer: SocketAddr) -> anyhow::Result<u64> {
+    let mut answer = Vec::new();
+    anyhow::ensure!(Peer::Tcp(peer).exchange(LIST, &mut answer).await, "the API does not answer");
+    let body = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(0, |end| end + 4);
+    number(&answer[body..], "total")
+}
