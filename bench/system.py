@@ -46,6 +46,10 @@ def memory(pids):
     return kib / 1024
 
 
+def open_files(pids):
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
