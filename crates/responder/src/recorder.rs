@@ -114,17 +114,17 @@ impl Recorder {
         let mut reported = false;
         loop {
             let stopping = *stop.borrow_and_update();
-            let turn = self.in_time(writer.turn(&self)).await;
-            self.0.away.store(turn.is_err(), Ordering::Relaxed);
-            drop(std::mem::take(&mut *self.writing()));
-            match turn {
+            match self.in_time(writer.turn(&self)).await {
                 Ok(()) => {
+                    self.0.away.store(false, Ordering::Relaxed);
+                    drop(std::mem::take(&mut *self.writing()));
                     retry_delay = None;
                     if std::mem::take(&mut reported) {
                         info!(cursor = writer.cursor, "memcached is back");
                     }
                 }
                 Err(error) => {
+                    self.nobody_waits();
                     let doubled = retry_delay.map_or(*RETRY_DELAY.start(), |delay: Duration| delay * 2);
                     if doubled > WORTH_REPORTING && !std::mem::replace(&mut reported, true) {
                         warn!(%error, "memcached is away, the last {SLOTS} requests are kept in memory");
@@ -153,9 +153,15 @@ impl Recorder {
         if let Ok(done) = timeout(STORE_TIME, &mut turn).await {
             return done;
         }
+        self.nobody_waits();
+        turn.await
+    }
+
+    /// Lets those go who wait, and whoever comes until a turn succeeds: also those who came during the turn, whom the
+    /// next may not even take.
+    fn nobody_waits(&self) {
         self.0.away.store(true, Ordering::Relaxed);
         drop((std::mem::take(&mut *self.writing()), std::mem::take(&mut self.pending().waiters)));
-        turn.await
     }
 
     fn take(&self) -> Pending {
@@ -304,5 +310,50 @@ impl Writer {
         self.counts.silent = self.counts.silent.max(snapshot.silent);
         self.sync = Sync::Compared;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use forever200_ring::{Ended, Via};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            seq: 0,
+            timestamp: Timestamp::UNIX_EPOCH,
+            src_ip: Ipv4Addr::LOCALHOST.into(),
+            src_port: 1,
+            dest_ip: Ipv4Addr::LOCALHOST.into(),
+            dest_port: 80,
+            via: Via::Peer,
+            bytes: 0,
+            truncated: false,
+            ended: Ended::Complete,
+            responder: "r".into(),
+            raw: bytes::Bytes::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_memcached_goes_away_waits_no_longer_than_others() -> anyhow::Result<()> {
+        let memcached = TcpListener::bind("127.0.0.1:0").await?;
+        let store = Store::new(memcached.local_addr()?.to_string());
+        let (recorder, (stop, stopping)) = (Recorder::default(), watch::channel(false));
+        let running = tokio::spawn(recorder.clone().run(store, stopping));
+        let first = recorder.record(record());
+        let (mut connection, _) = memcached.accept().await?;
+        connection.read_u8().await?;
+        // In the middle of the first one's turn, which now fails as every one that follows.
+        let second = recorder.record(record());
+        drop((connection, memcached));
+        timeout(Duration::from_secs(1), async { tokio::join!(first, second) }).await?;
+        stop.send(true)?;
+        Ok(running.await?)
     }
 }
