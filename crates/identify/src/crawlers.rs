@@ -1,55 +1,33 @@
 //! Crawlers, feed readers, scanners and libraries by their user agents, as signatures.
 //!
-//! In: `crawler-user-agents.json` (MIT, <https://github.com/monperrus/crawler-user-agents>), unchanged.
-//! Out: a [`Signature`] for each of its patterns.
-
-use std::collections::HashMap;
+//! In: an entry of `crawler-user-agents.json` (MIT, <https://github.com/monperrus/crawler-user-agents>), which is
+//! unchanged, as `build.rs` writes it. Out: a [`Signature`].
 
 use serde::Deserialize;
 
 use crate::condition::Condition;
 use crate::signature::{Category, Confidence, Signature};
 
-const DATA: &str = include_str!("../data/crawler-user-agents.json");
-
+/// A user agent, as `build.rs` writes it.
 #[derive(Deserialize)]
-struct Crawler {
+pub(crate) struct Agent {
+    id: String,
     pattern: String,
-    #[serde(default)]
     description: String,
-    #[serde(default)]
-    tags: Vec<String>,
-    #[serde(default)]
-    instances: Vec<String>,
+    tag: Option<String>,
 }
 
-/// Returns a signature for each known user agent.
-pub(crate) fn signatures() -> Vec<Signature> {
-    // A test reads the same text.
-    let crawlers: Vec<Crawler> = serde_json::from_str(DATA).unwrap_or_default();
-    let mut ids = HashMap::new();
-    let number = |signature: Signature| {
-        let count: &mut usize = ids.entry(signature.id.clone()).or_default();
-        *count += 1;
-        let id = if *count > 1 { format!("{}-{count}", signature.id) } else { signature.id.clone() };
-        Signature { id, ..signature }
-    };
-    crawlers.into_iter().map(Crawler::signature).map(number).collect()
-}
-
-impl Crawler {
-    fn signature(self) -> Signature {
+impl Agent {
+    pub(crate) fn signature(self) -> Signature {
         let name = self.name();
-        let (category, kind) = category(self.tags.first().map_or("", String::as_str));
+        let (category, kind) = category(self.tag.as_deref().unwrap_or_default());
         let about = if self.description.is_empty() { name.as_str() } else { self.description.trim_end_matches('.') };
         let mut explanation = format!("{about}. {kind} The user agent says so; anybody can write that.");
         if explanation.chars().count() > 400 {
             explanation = format!("{name}. {kind} The user agent says so; anybody can write that.");
         }
-        // Some have no instance on record.
-        let agent = self.instances.into_iter().next().unwrap_or_else(|| self.pattern.replace('\\', "") + "x");
         Signature {
-            id: format!("agent-{}", slug(&self.pattern)),
+            id: self.id,
             title: name,
             category,
             also: Vec::new(),
@@ -60,7 +38,7 @@ impl Crawler {
             generic: false,
             explanation,
             references: Vec::new(),
-            examples: vec![format!("GET / HTTP/1.1\nUser-Agent: {agent}")],
+            examples: Vec::new(),
             condition: Condition::user_agent(self.pattern),
             line: 0,
         }
@@ -108,32 +86,40 @@ fn category(tag: &str) -> (Category, &'static str) {
     }
 }
 
-fn slug(pattern: &str) -> String {
-    let mut slug = String::new();
-    for char in pattern.chars() {
-        if char.is_ascii_alphanumeric() {
-            slug.push(char.to_ascii_lowercase());
-        } else if !slug.ends_with('-') && !slug.is_empty() {
-            slug.push('-');
-        }
-    }
-    slug.trim_end_matches('-').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Labeller, built_in};
     use std::collections::HashSet;
 
-    #[test]
-    fn every_pattern_becomes_a_signature() {
-        let crawlers: Vec<Crawler> = serde_json::from_str(DATA).unwrap();
-        let signatures = signatures();
+    #[derive(Deserialize)]
+    struct Crawler {
+        pattern: String,
+        #[serde(default)]
+        instances: Vec<String>,
+    }
+
+    /// All of them, each with a request of the kind: the first that is on record, or one made of the pattern.
+    fn signatures() -> Vec<Signature> {
+        let crawlers: Vec<Crawler> = serde_json::from_str(include_str!("../data/crawler-user-agents.json")).unwrap();
+        let read = built_in::lines().into_iter().map(|(line, _)| line.read());
+        let signatures: Vec<_> = read.filter(Signature::is_of_an_agent).collect();
         assert_eq!(signatures.len(), crawlers.len());
+        let with_example = |(signature, crawler): (Signature, Crawler)| {
+            let agent = crawler.instances.into_iter().next().unwrap_or_else(|| crawler.pattern.replace('\\', "") + "x");
+            Signature { examples: vec![format!("GET / HTTP/1.1\nUser-Agent: {agent}")], ..signature }
+        };
+        signatures.into_iter().zip(crawlers).map(with_example).collect()
+    }
+
+    #[test]
+    fn every_pattern_becomes_a_signature_that_applies_to_its_agent() {
+        let signatures = signatures();
         assert!(signatures.len() > 1000);
         for signature in &signatures {
             signature.check().unwrap_or_else(|reason| panic!("{}: {reason}", signature.id));
         }
+        Labeller::new(signatures, Vec::new()).check_examples().unwrap();
     }
 
     #[test]

@@ -3,30 +3,43 @@
 //! In: raw bytes, what they speak, where they are from. Out: the signatures that apply, the most
 //! specific first. No I/O, no panic; time in proportion to the request.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
+use crate::built_in::Line;
+use crate::pattern::Expressions;
 use crate::protocol::{Protocol, recognise};
+use crate::recent::{Place, Recent};
 use crate::sample::Sample;
 use crate::signature::{Signature, SignatureError, Signatures};
 use crate::text::Text;
-use crate::{Indicator, Origin, crawlers, indicator};
+use crate::{Indicator, Origin, built_in, indicator};
 
-/// The signatures that come with the program.
-const BUILT_IN: &str = include_str!("../signatures.toml");
+/// Signatures that are held read, some 1.5 kB each, beside those that are tried on every request.
+const MAX_SIGNATURES: usize = 256;
+/// Expressions that are held compiled, some 20 kB each: the thirty that every request is held against, and what lately
+/// found something to do.
+const MAX_EXPRESSIONS: usize = 128;
 
 /// Knows all signatures and finds those that apply.
 pub struct Labeller {
-    signatures: Vec<Arc<Signature>>,
+    signatures: Vec<Known>,
     /// Finds literals without which some signatures cannot apply.
     anchors: AhoCorasick,
-    /// The signatures of each literal.
-    anchored: Vec<Vec<usize>>,
-    /// The signatures without one, tried on every request.
-    always: Vec<usize>,
+    /// The signature of each literal. One that several have is there for each.
+    anchored: Vec<u32>,
+    /// Which signatures have none, and are tried on every request.
+    always: Vec<bool>,
+    expressions: Expressions,
+    recent: Recent<Arc<Signature>>,
+}
+
+enum Known {
+    Read(Arc<Signature>),
+    Line(Line, Place<Arc<Signature>>),
 }
 
 /// What a request is.
@@ -55,7 +68,7 @@ impl Labeller {
     /// Takes the built-in signatures.
     #[must_use]
     pub fn built_in() -> Self {
-        Self::new(built_in())
+        Self::new(Vec::new(), built_in::lines())
     }
 
     /// Takes the signatures of a file beside the built-in ones or in their place, as it says.
@@ -64,52 +77,56 @@ impl Labeller {
     /// The file is not as it should be, or one of its signatures does not apply to an example of its own.
     pub fn with(file: &str) -> Result<Self, SignatureError> {
         let own = Signatures::parse(file)?;
+        let mut built_in = if own.replace { Vec::new() } else { built_in::lines() };
         let ids: HashSet<String> = own.list.iter().map(|signature| signature.id.clone()).collect();
-        let mut list = own.list;
-        if !own.replace {
-            list.extend(built_in().into_iter().filter(|signature| !ids.contains(&signature.id)));
-        }
-        let labeller = Self::new(list);
+        built_in.retain(|(line, _)| !ids.contains(&line.read().id));
+        let labeller = Self::new(own.list, built_in);
         labeller.check_examples()?;
         Ok(labeller)
     }
 
-    fn new(list: Vec<Signature>) -> Self {
-        let mut by_literal: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut always = Vec::new();
-        for (index, signature) in list.iter().enumerate() {
-            match signature.condition.anchors() {
-                Some(literals) => {
-                    for literal in literals {
-                        by_literal.entry(literal).or_default().push(index);
-                    }
-                }
-                None => always.push(index),
-            }
+    pub(crate) fn new(own: Vec<Signature>, built_in: Vec<(Line, Option<Vec<String>>)>) -> Self {
+        let own = own.into_iter().map(|signature| (signature.condition.anchors(), Known::Read(Arc::new(signature))));
+        let built_in = built_in.into_iter().map(|(line, anchors)| match anchors {
+            Some(anchors) => (Some(anchors), Known::Line(line, Place::default())),
+            None => (None, Known::Read(Arc::new(line.read()))),
+        });
+        let (mut literals, mut always, mut signatures) = (Vec::new(), Vec::new(), Vec::new());
+        for ((anchors, signature), index) in own.chain(built_in).zip(0..) {
+            always.push(anchors.is_none());
+            literals.extend(anchors.into_iter().flatten().map(|literal| (literal, index)));
+            signatures.push(signature);
         }
-        let (literals, anchored): (Vec<_>, Vec<_>) = by_literal.into_iter().unzip();
+        let mut finder = AhoCorasick::builder();
+        // A table of all bytes for the first of a literal alone: a quarter of the memory, a twentieth more time.
+        let finder = finder.kind(Some(AhoCorasickKind::ContiguousNFA)).dense_depth(1);
         Self {
             // Literals of a few bytes each: far from the limits of the automaton.
-            anchors: AhoCorasick::new(literals).expect("fewer than 2^31 literals"),
-            anchored,
+            anchors: finder.build(literals.iter().map(|(literal, _)| literal)).expect("fewer than 2^31 literals"),
+            anchored: literals.iter().map(|&(_, index)| index).collect(),
             always,
-            signatures: list.into_iter().map(Arc::new).collect(),
+            expressions: Expressions::new(MAX_EXPRESSIONS),
+            recent: Recent::new(MAX_SIGNATURES),
+            signatures,
         }
     }
 
     /// Returns all signatures, the own ones first.
-    #[must_use]
-    pub fn signatures(&self) -> &[Arc<Signature>] {
-        &self.signatures
+    pub fn signatures(&self) -> impl ExactSizeIterator<Item = Arc<Signature>> {
+        self.signatures.iter().map(|known| match known {
+            Known::Read(signature) => Arc::clone(signature),
+            Known::Line(line, _) => Arc::new(line.read()),
+        })
     }
 
-    /// Tries each signature on its examples.
-    fn check_examples(&self) -> Result<(), SignatureError> {
-        for (index, signature) in self.signatures.iter().enumerate() {
+    /// Tries each signature on its examples. Those of the built-in ones are not in the program.
+    pub(crate) fn check_examples(&self) -> Result<(), SignatureError> {
+        for (index, known) in self.signatures.iter().enumerate() {
+            let Known::Read(signature) = known else { continue };
             let is_missed = |example: &&String| {
                 let raw = Signature::example_bytes(example);
                 let recognised = recognise(&raw);
-                let sample = Sample::new(&raw, &recognised, None);
+                let sample = Sample::new(&raw, &recognised, None, &self.expressions);
                 !self.candidates(&sample).contains(&index) || signature.condition.evidence(&sample).is_none()
             };
             if let Some(example) = signature.examples.iter().find(is_missed) {
@@ -123,16 +140,24 @@ impl Labeller {
     #[must_use]
     pub fn describe(&self, raw: &[u8], origin: Option<&Origin>) -> Description {
         let recognised = recognise(raw);
-        let sample = Sample::new(raw, &recognised, origin);
+        let sample = Sample::new(raw, &recognised, origin, &self.expressions);
         let (labels, indicators) = (self.labels(&sample), indicator::indicators(raw, sample.request()));
         Description { protocol: recognised.protocol, detail: recognised.detail, labels, indicators }
     }
 
     fn labels(&self, sample: &Sample<'_>) -> Vec<Label> {
         let apply = |index: usize| {
-            let signature = &self.signatures[index];
-            let evidence = signature.condition.evidence(sample)?;
-            Some((index, Label { signature: Arc::clone(signature), evidence: apart(evidence) }))
+            let try_on = |signature: &Arc<Signature>| {
+                let evidence = signature.condition.evidence(sample)?;
+                Some((index, Label { signature: Arc::clone(signature), evidence: apart(evidence) }))
+            };
+            match &self.signatures[index] {
+                Known::Read(signature) => try_on(signature),
+                Known::Line(line, place) => {
+                    let read = self.recent.get(place, || Some(Arc::new(line.read())))?;
+                    try_on(&read)
+                }
+            }
         };
         let found = self.candidates(sample).into_iter().filter_map(apply);
         let (mut agents, mut labels): (Vec<_>, Vec<_>) = found.partition(|(_, it)| it.signature.is_of_an_agent());
@@ -145,12 +170,11 @@ impl Labeller {
 
     /// The signatures that may apply, each once, in order.
     fn candidates(&self, sample: &Sample<'_>) -> Vec<usize> {
-        let mut may_apply = vec![false; self.signatures.len()];
-        self.always.iter().for_each(|&index| may_apply[index] = true);
+        let mut may_apply = self.always.clone();
         let mut look = |texts: &[Text]| {
             for text in texts {
                 for found in self.anchors.find_overlapping_iter(&text.bytes) {
-                    self.anchored[found.pattern().as_usize()].iter().for_each(|&index| may_apply[index] = true);
+                    may_apply[self.anchored[found.pattern().as_usize()] as usize] = true;
                 }
             }
         };
@@ -175,10 +199,6 @@ impl Label {
         let signature = &self.signature;
         (signature.category, signature.generic, signature.confidence, signature.cve.is_empty())
     }
-}
-
-fn built_in() -> Vec<Signature> {
-    Signatures::trusted(BUILT_IN).into_iter().chain(crawlers::signatures()).collect()
 }
 
 /// Joins ranges that touch, in order.

@@ -17,9 +17,13 @@ pub mod protocol;
 pub mod signature;
 pub mod tls;
 
+mod built_in;
 mod condition;
 mod crawlers;
+mod evidence;
+mod literals;
 mod pattern;
+mod recent;
 mod sample;
 mod text;
 

@@ -1,28 +1,49 @@
-//! A regular expression on bytes, and the literals without which it cannot match.
+//! A regular expression on bytes.
 //!
 //! In: what `signatures.toml` says. Out: matches, in time in proportion to what is searched.
 
+use std::error::Error;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::hir::{Hir, HirKind};
+use memchr::memmem;
+use regex_automata::Input;
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::nfa::thompson::{self, Compiler, WhichCaptures, pikevm::PikeVM};
+use regex_automata::util::syntax;
 use serde::Deserialize;
 
-/// Shortest literal worth looking for before anything else; shorter ones are everywhere.
-pub(crate) const MIN_ANCHOR_BYTES: usize = 3;
+use crate::literals;
+use crate::recent::{Place, Recent};
+
 /// Most literals that stand for one regular expression; all are looked for in every request.
-const MAX_ANCHORS: usize = 400;
+const MAX_ANCHORS: usize = 100;
+/// Most words that are looked for, one after the other, before the expression; more take longer than it does.
+const MAX_WORDS: usize = 4;
 /// What one regular expression may take when compiled: a person's mistake, not a stranger's.
 const MAX_REGEX_BYTES: usize = 1 << 20;
+/// What its states may take; when there is no more room, they are found anew.
+const MAX_STATES_BYTES: usize = 1 << 15;
 
-/// A regular expression, compiled when first needed: most never are, and hundreds take megabytes.
+/// The expressions that are compiled.
+pub(crate) type Expressions = Recent<Box<Expression>>;
+
+/// A regular expression, compiled when needed and held while it is: each takes some 20 kB, and there are thousands.
 #[derive(Debug, Deserialize)]
 #[serde(from = "String")]
 pub(crate) struct Pattern {
-    source: String,
+    source: Box<str>,
     any_case: bool,
-    compiled: OnceLock<Option<Regex>>,
+    /// What every match contains one of; empty when there is no such thing. Found when first needed.
+    words: OnceLock<Box<[String]>>,
+    compiled: Place<Box<Expression>>,
+}
+
+/// A pattern, compiled: finds out whether there is a match, state by state, and remembers the states.
+#[derive(Debug)]
+pub(crate) struct Expression {
+    matcher: DFA,
+    states: Mutex<Cache>,
 }
 
 impl Pattern {
@@ -32,77 +53,64 @@ impl Pattern {
     }
 
     /// Never finds anything if it does not compile, which [`Condition::compile`] would have said.
-    pub(crate) fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
-        self.compiled.get_or_init(|| self.build().ok()).as_ref()?.find(bytes).map(|found| found.range())
+    pub(crate) fn find(&self, bytes: &[u8], expressions: &Expressions) -> Option<Range<usize>> {
+        if !self.may_match(bytes) {
+            return None;
+        }
+        expressions.get(&self.compiled, || self.build().ok().map(Box::new))?.find(bytes)
     }
 
     /// Bytes, not characters; `.` is any byte, for line ends are where attackers put them.
-    pub(crate) fn build(&self) -> Result<Regex, String> {
+    pub(crate) fn build(&self) -> Result<Expression, String> {
         // What is searched is in lower case: few patterns need both, which double their size.
         let has_upper_case =
             self.source.contains(|char: char| char.is_ascii_uppercase()) || self.source.contains("\\x");
-        let mut builder = RegexBuilder::new(&self.source);
-        let built = builder
-            .case_insensitive(self.any_case && has_upper_case)
-            .unicode(false)
-            .dot_matches_new_line(true)
-            .size_limit(MAX_REGEX_BYTES);
-        built.build().map_err(|error| error.to_string())
+        let syntax = syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true);
+        let nfa = thompson::Config::new().utf8(false).which_captures(WhichCaptures::Implicit);
+        let nfa = Compiler::new()
+            .syntax(syntax.case_insensitive(self.any_case && has_upper_case))
+            .configure(nfa.nfa_size_limit(Some(MAX_REGEX_BYTES)))
+            .build(&self.source);
+        let limit = DFA::config().cache_capacity(MAX_STATES_BYTES).skip_cache_capacity_check(true);
+        let matcher = DFA::builder().configure(limit).build_from_nfa(nfa.map_err(|error| reason(&error))?);
+        let matcher = matcher.map_err(|error| reason(&error))?;
+        let states = Mutex::new(matcher.create_cache());
+        Ok(Expression { matcher, states })
     }
 
-    /// Literals of which at least one is in every match; `None` when there are none, or too many.
+    /// Literals of which at least one is in every match, in lower case; `None` when there are none, or too many.
     pub(crate) fn anchors(&self) -> Option<Vec<String>> {
-        let parser = regex_syntax::ParserBuilder::new().utf8(false).unicode(false).build().parse(&self.source);
-        required(&parser.ok()?)
+        literals::of_expression(&self.source, MAX_ANCHORS)
+    }
+
+    /// Tells without the expression that it does not match, which is so nearly every time.
+    fn may_match(&self, bytes: &[u8]) -> bool {
+        // The words are in lower case. Bytes that are not meet expressions on user agents alone, few of which are tried.
+        let words =
+            || literals::of_expression(&self.source, MAX_WORDS).filter(|_| self.any_case).unwrap_or_default().into();
+        let words = self.words.get_or_init(words);
+        words.is_empty() || words.iter().any(|word| memmem::find(bytes, word.as_bytes()).is_some())
     }
 }
 
-fn required(hir: &Hir) -> Option<Vec<String>> {
-    let literals = match hir.kind() {
-        HirKind::Literal(literal) => vec![String::from_utf8(literal.0.to_ascii_lowercase()).ok()?],
-        HirKind::Capture(capture) => required(&capture.sub)?,
-        HirKind::Repetition(repetition) if repetition.min > 0 => required(&repetition.sub)?,
-        HirKind::Concat(parts) => parts.iter().filter_map(required).max_by_key(|literals| weakest(literals))?,
-        HirKind::Alternation(parts) => parts.iter().map(required).collect::<Option<Vec<_>>>()?.concat(),
-        _ => return None,
-    };
-    Some(literals).filter(|literals| literals.len() <= MAX_ANCHORS)
+impl Expression {
+    fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        // It never gives up: it has no words of Unicode to tell apart, and may throw its states away as often as it likes.
+        let end = self.matcher.try_search_fwd(&mut states, &Input::new(bytes)).ok()??.offset();
+        // Where it begins is asked only of what is found.
+        let slow = PikeVM::new_from_nfa(self.matcher.get_nfa().clone()).ok()?;
+        slow.find(&mut slow.create_cache(), Input::new(bytes).range(..end)).map(|found| found.range())
+    }
 }
 
-/// How much the weakest of some literals narrows down: its length, and more with a byte that ordinary
-/// requests seldom have.
-pub(crate) fn weakest(literals: &[String]) -> usize {
-    let weight = |literal: &String| {
-        let is_rare = |byte: &u8| b"<>$|`'{}[]\\^~!%\0".contains(byte);
-        if literal.as_bytes().iter().any(is_rare) { literal.len().max(MIN_ANCHOR_BYTES) } else { literal.len() }
-    };
-    literals.iter().map(weight).min().unwrap_or_default()
+/// The innermost error, which says what is wrong with the expression.
+fn reason(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), reason)
 }
 
 impl From<String> for Pattern {
     fn from(source: String) -> Self {
-        Self { source, any_case: true, compiled: OnceLock::new() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_match_contains_one_of_its_anchors() {
-        for (source, anchors) in [
-            ("union\\s+select", Some(vec!["select"])),
-            ("(wget|curl)\\s", Some(vec!["wget", "curl"])),
-            ("^/ABC(def)?", Some(vec!["/abc"])),
-            ("a+(xyz){2}", Some(vec!["xyz"])),
-            ("[0-9]+", None),
-            ("(abc|[0-9])", None),
-            ("(abc)*", None),
-        ] {
-            let found = Pattern::from(source.to_owned()).anchors();
-            let anchors = anchors.map(|all| all.into_iter().map(str::to_owned).collect::<Vec<_>>());
-            assert_eq!(found, anchors, "{source}");
-        }
+        Self { source: source.into(), any_case: true, words: OnceLock::new(), compiled: Place::default() }
     }
 }

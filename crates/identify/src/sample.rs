@@ -4,6 +4,7 @@
 
 use std::cell::OnceCell;
 
+use crate::pattern::Expressions;
 use crate::text::Text;
 use crate::{Origin, Protocol, Recognised, http};
 
@@ -19,6 +20,7 @@ pub(crate) struct Sample<'a> {
     pub(crate) recognised: &'a Recognised,
     pub(crate) origin: Option<&'a Origin>,
     pub(crate) http: Option<http::Request<'a>>,
+    pub(crate) expressions: &'a Expressions,
     path: OnceCell<Views>,
     query: OnceCell<Views>,
     target: OnceCell<Views>,
@@ -29,13 +31,19 @@ pub(crate) struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    pub(crate) fn new(raw: &'a [u8], recognised: &'a Recognised, origin: Option<&'a Origin>) -> Self {
+    pub(crate) fn new(
+        raw: &'a [u8],
+        recognised: &'a Recognised,
+        origin: Option<&'a Origin>,
+        expressions: &'a Expressions,
+    ) -> Self {
         let http = if recognised.protocol == Protocol::Http { http::parse(raw) } else { None };
         Self {
             raw,
             recognised,
             origin,
             http,
+            expressions,
             path: OnceCell::new(),
             query: OnceCell::new(),
             target: OnceCell::new(),
@@ -201,8 +209,8 @@ mod tests {
     use crate::recognise;
 
     fn values(raw: &[u8], name: &str) -> Vec<String> {
-        let recognised = recognise(raw);
-        let sample = Sample::new(raw, &recognised, None);
+        let (recognised, expressions) = (recognise(raw), Expressions::new(1));
+        let sample = Sample::new(raw, &recognised, None, &expressions);
         let plain = |views: &[Text]| views.last().map(|text| String::from_utf8_lossy(&text.bytes).into_owned());
         sample.parameter(name).filter_map(plain).collect()
     }
@@ -219,8 +227,8 @@ mod tests {
     #[test]
     fn every_view_leads_back_to_the_raw_bytes() {
         let raw = b"GET /a/%2e%2e/b?c=%2F HTTP/1.1\r\nX: %24y\r\n\r\n";
-        let recognised = recognise(raw);
-        let sample = Sample::new(raw, &recognised, None);
+        let (recognised, expressions) = (recognise(raw), Expressions::new(1));
+        let sample = Sample::new(raw, &recognised, None, &expressions);
         let plain: Vec<&[u8]> = sample.target().iter().map(|text| &*text.bytes).collect();
         assert_eq!(plain, [&b"/a/%2e%2e/b?c=%2f"[..], b"/a/%2e%2e/b?c=/", b"/a/../b?c=/", b"/b?c=/"]);
         for text in &sample.target()[1..] {

@@ -206,13 +206,6 @@ impl Signatures {
         }
         Ok(Self { list, replace: file.replace })
     }
-
-    /// Reads signatures that a test has checked, without their examples. One at a time: all at once
-    /// takes tens of megabytes, which stay.
-    pub(crate) fn trusted(text: &str) -> Vec<Signature> {
-        let read = |one: &str| toml::from_str(one).map(|it| Signature { examples: Vec::new(), ..it });
-        text.split("\n[[signature]]\n").skip(1).filter_map(|one| read(one).ok()).collect()
-    }
 }
 
 impl Signature {

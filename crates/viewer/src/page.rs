@@ -160,8 +160,8 @@ impl Pages {
     /// The template fails, which is a bug.
     pub fn labels(&self, view: &View) -> anyhow::Result<Arc<Content>> {
         self.labels.get(view.version, || {
-            let groups = known_labels(self.knowledge.labeller.signatures(), view);
-            let total = self.knowledge.labeller.signatures().len();
+            let signatures = self.knowledge.labeller.signatures();
+            let (total, groups) = (signatures.len(), known_labels(signatures, view));
             let html =
                 self.render("labels.html", context! { groups => Serde(&groups), total, held => view.entries.len() })?;
             Ok(Arc::new(Content::html(html)))

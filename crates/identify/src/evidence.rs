@@ -1,0 +1,117 @@
+//! Whether a request meets a condition.
+//!
+//! In: a condition and a request. Out: the bytes that meet it, or that it is not met.
+
+use std::ops::Range;
+
+use memchr::memmem;
+
+use crate::condition::{Condition, Lowercase, Test};
+use crate::pattern::Expressions;
+use crate::sample::Sample;
+use crate::text::Text;
+
+/// Ranges of the raw bytes.
+pub(crate) type Evidence = Vec<Range<usize>>;
+
+impl Condition {
+    /// Returns the bytes that meet the condition, in no order; `None` when it is not met.
+    pub(crate) fn evidence(&self, sample: &Sample<'_>) -> Option<Evidence> {
+        let speaks = &sample.recognised;
+        if !self.protocol.is_empty() && !self.protocol.contains(&speaks.protocol) {
+            return None;
+        }
+        let asn = sample.origin.and_then(|origin| origin.asn);
+        if !self.asn.is_empty() && !asn.is_some_and(|asn| self.asn.contains(&asn))
+            || !self.asn_not.is_empty() && asn.is_none_or(|asn| self.asn_not.contains(&asn))
+        {
+            return None;
+        }
+        let mut evidence = self.parts(sample)?;
+        if !self.protocol.is_empty() {
+            evidence.push(speaks.evidence.clone());
+        }
+        if !self.any.is_empty() {
+            evidence.extend(self.any.iter().find_map(|group| group.evidence(sample))?);
+        }
+        self.none.iter().all(|group| group.evidence(sample).is_none()).then_some(evidence)
+    }
+
+    fn parts(&self, sample: &Sample<'_>) -> Option<Evidence> {
+        let mut evidence = Evidence::new();
+        if let Some(test) = &self.method {
+            let method = Text::raw(sample.http.as_ref()?.method, 0);
+            // The method is at the very start, but for empty lines before it.
+            let start = sample.raw.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or_default();
+            test.holds(&[method], sample)?;
+            evidence.push(start..start + sample.http.as_ref()?.method.len());
+        }
+        if let Some(test) = &self.path {
+            evidence.extend(test.holds(sample.path(), sample)?);
+        }
+        if let Some(test) = &self.query {
+            evidence.extend(test.holds(sample.query(), sample)?);
+        }
+        if let Some(test) = &self.target {
+            evidence.extend(test.holds(sample.target(), sample)?);
+        }
+        if let Some(test) = &self.body {
+            evidence.extend(test.holds(sample.body(), sample)?);
+        }
+        if let Some(test) = &self.request {
+            evidence.extend(test.holds(sample.request(), sample)?);
+        }
+        if let Some(pattern) = &self.agent {
+            let agents = sample.http.iter().flat_map(|http| http.values(b"user-agent"));
+            evidence.push(agents.into_iter().find_map(|agent| {
+                let start = sample.offset(agent);
+                pattern.find(agent, sample.expressions).map(|found| start + found.start..start + found.end)
+            })?);
+        }
+        for (name, test) in &self.header {
+            evidence.extend(sample.header(&name.0).find_map(|views| test.holds(views, sample))?);
+        }
+        for (name, test) in &self.parameter {
+            evidence.extend(sample.parameter(&name.0).find_map(|views| test.holds(views, sample))?);
+        }
+        Some(evidence)
+    }
+}
+
+impl Test {
+    /// The evidence in the first form that meets the test.
+    fn holds(&self, views: &[Text], sample: &Sample<'_>) -> Option<Evidence> {
+        views.iter().find_map(|text| {
+            let ranges = self.ranges(&text.bytes, sample.expressions)?;
+            Some(ranges.into_iter().filter(|range| !range.is_empty()).map(|range| text.raw_range(range)).collect())
+        })
+    }
+
+    /// What takes longest is tried last.
+    fn ranges(&self, bytes: &[u8], expressions: &Expressions) -> Option<Vec<Range<usize>>> {
+        let (mut found, end) = (Vec::new(), bytes.len());
+        found.extend(one_of(&self.equals, |word| (bytes == word.0.as_bytes()).then_some(0..end))?);
+        found
+            .extend(one_of(&self.starts_with, |word| bytes.starts_with(word.0.as_bytes()).then_some(0..word.0.len()))?);
+        found.extend(one_of(&self.ends_with, |word| {
+            bytes.ends_with(word.0.as_bytes()).then(|| end - word.0.len()..end)
+        })?);
+        for word in &*self.contains_all {
+            found.push(word.find(bytes)?);
+        }
+        found.extend(one_of(&self.contains, |word| word.find(bytes))?);
+        found.extend(one_of(&self.regex, |pattern| pattern.find(bytes, expressions))?);
+        Some(found)
+    }
+}
+
+impl Lowercase {
+    fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        memmem::find(bytes, self.0.as_bytes()).map(|start| start..start + self.0.len())
+    }
+}
+
+/// Finds one of these; asks for nothing where there are none.
+fn one_of<T>(all: &[T], find: impl Fn(&T) -> Option<Range<usize>>) -> Option<Option<Range<usize>>> {
+    if all.is_empty() { Some(None) } else { all.iter().find_map(find).map(Some) }
+}
