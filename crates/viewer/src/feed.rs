@@ -4,6 +4,7 @@
 //! one that is as good as new; a watcher is told of each new one. However many they are,
 //! memcached is asked by one task at a time.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::debug;
 
+use crate::aside::aside;
 use crate::entry::Entry;
 use crate::knowledge::Knowledge;
 
@@ -24,6 +26,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub const FRESH: Duration = Duration::from_millis(10);
 /// What the charts go back to.
 pub const MINUTES: i64 = 24 * 60;
+/// Minutes that are asked for at once. All of a day, as at the start, would take a megabyte, of which nothing comes back.
+const MINUTES_AT_ONCE: usize = 60;
 /// The minutes that may still grow: a request is counted when it is over, in the minute it began.
 const OPEN_MINUTES: i64 = 2;
 
@@ -151,9 +155,12 @@ impl Feed {
             _ => (BTreeMap::new(), 0),
         };
         let mut minutes = known;
-        minutes.extend(self.store.minutes(from.max(minute - MINUTES)..=minute).await?);
+        for first in (from.max(minute - MINUTES)..=minute).step_by(MINUTES_AT_ONCE) {
+            let last = minute.min(first + MINUTES_AT_ONCE as i64 - 1);
+            minutes.extend(self.store.minutes(first..=last).await?);
+        }
         let minutes = minutes.split_off(&(minute - MINUTES));
-        let entries = described(&snapshot.ring, &last.ring, held, &self.knowledge);
+        let entries = described(&snapshot.ring, &last.ring, held, &self.knowledge).await;
         let mut counters = snapshot.clone();
         counters.ring = Ring::default();
         *last = snapshot;
@@ -184,14 +191,23 @@ impl View {
 }
 
 /// Describes the records of a ring, and takes over what is described already: `held`, from the ring `last`.
-fn described(ring: &Ring, last: &Ring, held: &View, knowledge: &Knowledge) -> Vec<Arc<Entry>> {
+async fn described(ring: &Ring, last: &Ring, held: &View, knowledge: &Arc<Knowledge>) -> Vec<Arc<Entry>> {
     let known: HashMap<_, _> = held.entries.iter().map(|entry| (entry.record.seq, entry)).collect();
     // In one allocation it is the very same record; a number alone may stand for another request after
     // counting began anew. An entry's record cannot be asked: it is what may be shown of this one.
     let is_same = |a: &Record, b: &Record| a.raw.as_ptr() == b.raw.as_ptr() || a == b;
-    let describe = |record: &Record| match (known.get(&record.seq), last.get(record.seq)) {
-        (Some(entry), Some(last)) if is_same(last, record) => Arc::clone(entry),
-        _ => Arc::new(Entry::new(record, held.version + 1, knowledge)),
-    };
-    ring.newest_first().into_iter().map(describe).collect()
+    let (mut entries, mut new) = (Vec::new(), Vec::new());
+    for record in ring.newest_first() {
+        match (known.get(&record.seq), last.get(record.seq)) {
+            (Some(entry), Some(last)) if is_same(last, record) => entries.push(Arc::clone(entry)),
+            _ => new.push(record.clone()),
+        }
+    }
+    if !new.is_empty() {
+        let (appeared, knowledge) = (held.version + 1, Arc::clone(knowledge));
+        let describe = move |record| Arc::new(Entry::new(&record, appeared, &knowledge));
+        entries.extend(aside(move || new.into_iter().map(describe).collect::<Vec<_>>()).await);
+        entries.sort_by_key(|entry| Reverse(entry.record.seq));
+    }
+    entries
 }

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::aside::aside;
 use crate::content::Content;
 use crate::entry::Entry;
 use crate::events::{self, Format};
@@ -45,8 +46,12 @@ pub(crate) async fn home(
 ) -> Result<Response, Failure> {
     let Query(query) = query?;
     let view = viewer.feed.now().await?;
-    let entries = matching(&view, &query)?;
-    Ok(viewer.pages.home(&view, &query, &entries, host(&headers))?.respond(&headers))
+    let is_for_many = query.given().is_empty();
+    let make = move || -> Result<_, Failure> {
+        let entries = matching(&view, &query)?;
+        Ok(viewer.pages.home(&view, &query, &entries, host(&headers))?.respond(&headers))
+    };
+    if is_for_many { make() } else { aside(make).await }
 }
 
 pub(crate) async fn request(
@@ -56,12 +61,13 @@ pub(crate) async fn request(
 ) -> Result<Html<String>, Failure> {
     let seq = number(&seq)?;
     let view = viewer.feed.now().await?;
-    viewer.pages.request(&view, seq, host(&headers))?.map(Html).ok_or(Failure::RolledOver(seq))
+    let page = aside(move || viewer.pages.request(&view, seq, host(&headers))).await?;
+    page.map(Html).ok_or(Failure::RolledOver(seq))
 }
 
 pub(crate) async fn labels(State(viewer): Shared, headers: HeaderMap) -> Result<Response, Failure> {
     let view = viewer.feed.now().await?;
-    Ok(viewer.pages.labels(&view)?.respond(&headers))
+    aside(move || Ok(viewer.pages.labels(&view)?.respond(&headers))).await
 }
 
 /// `raw`, `har` or `pcap` of one request.
@@ -71,14 +77,17 @@ pub(crate) async fn download(
 ) -> Result<Response, Failure> {
     let seq = number(&seq)?;
     let view = viewer.feed.now().await?;
-    let entry = view.find(seq).ok_or(Failure::RolledOver(seq))?;
-    let name = format!("forever200-{seq}");
-    match format.as_str() {
-        "raw" => Ok(attachment(&format!("{name}.bin"), "application/octet-stream", entry.record.raw.clone())),
-        "har" if entry.http().is_none() => Err(Failure::NotHttp(seq)),
-        "har" | "pcap" => export_of(&viewer, &view, &[entry], &format, &name),
-        _ => Err(Failure::NotFound),
-    }
+    aside(move || {
+        let entry = view.find(seq).ok_or(Failure::RolledOver(seq))?;
+        let name = format!("forever200-{seq}");
+        match format.as_str() {
+            "raw" => Ok(attachment(&format!("{name}.bin"), "application/octet-stream", entry.record.raw.clone())),
+            "har" if entry.http().is_none() => Err(Failure::NotHttp(seq)),
+            "har" | "pcap" => export_of(&viewer, &view, &[entry], &format, &name),
+            _ => Err(Failure::NotFound),
+        }
+    })
+    .await
 }
 
 pub(crate) async fn export_as(
@@ -87,10 +96,15 @@ pub(crate) async fn export_as(
     query: QueryOf<FilterQuery>,
 ) -> Result<Response, Failure> {
     let Query(query) = query?;
-    let _turn = viewer.exporting.lock().await;
+    let turn = Arc::clone(&viewer.exporting).lock_owned().await;
     let view = viewer.feed.now().await?;
-    let name = Timestamp::now().strftime("forever200-%Y%m%dT%H%M%SZ").to_string();
-    export_of(&viewer, &view, &matching(&view, &query)?, &format, &name)
+    aside(move || {
+        let name = Timestamp::now().strftime("forever200-%Y%m%dT%H%M%SZ").to_string();
+        let export = export_of(&viewer, &view, &matching(&view, &query)?, &format, &name);
+        drop(turn);
+        export
+    })
+    .await
 }
 
 fn export_of(viewer: &Viewer, view: &View, entries: &[&Entry], format: &str, name: &str) -> Result<Response, Failure> {
@@ -121,7 +135,6 @@ pub(crate) async fn api_list(
 ) -> Result<Response, Failure> {
     let (Query(filter), Query(list)) = (filter?, list?);
     let view = viewer.feed.now().await?;
-    let entries = matching(&view, &filter)?;
     // Weak: the same list may be sent compressed or not.
     let mut hasher = DefaultHasher::new();
     raw_query.hash(&mut hasher);
@@ -130,11 +143,17 @@ pub(crate) async fn api_list(
     if headers.get_all(IF_NONE_MATCH).iter().any(|known| known.to_str().is_ok_and(|known| known.contains(&tag))) {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
-    let entries = entries.into_iter().take(list.limit.unwrap_or(SLOTS as usize));
-    let make = || Ok::<_, Failure>(Arc::new(Content::json(&api::List::new(&view, entries, list.raw))));
-    let is_small = |content: &Arc<Content>| content.plain.len() <= MAX_KEPT_BYTES;
-    let content = viewer.list.get_and_keep((view.version, raw_query), is_small, make)?;
-    Ok((kept, content.respond(&headers)).into_response())
+    let is_for_many = raw_query.is_none();
+    let make = move || -> Result<_, Failure> {
+        let list = || {
+            let entries = matching(&view, &filter)?.into_iter().take(list.limit.unwrap_or(SLOTS as usize));
+            Ok::<_, Failure>(Arc::new(Content::json(&api::List::new(&view, entries, list.raw))))
+        };
+        let is_small = |content: &Arc<Content>| content.plain.len() <= MAX_KEPT_BYTES;
+        let content = viewer.list.get_and_keep((view.version, raw_query), is_small, list)?;
+        Ok((kept, content.respond(&headers)).into_response())
+    };
+    if is_for_many { make() } else { aside(make).await }
 }
 
 pub(crate) async fn api_request(State(viewer): Shared, Path(seq): Path<String>) -> Result<Response, Failure> {
@@ -190,7 +209,7 @@ pub(crate) async fn text(
 ) -> Result<String, Failure> {
     let (Query(filter), Query(query)) = (filter?, query?);
     let view = viewer.feed.now().await?;
-    Ok(export::text(&view, &matching(&view, &filter)?, query.color))
+    aside(move || Ok(export::text(&view, &matching(&view, &filter)?, query.color))).await
 }
 
 pub(crate) async fn health(State(viewer): Shared) -> Response {

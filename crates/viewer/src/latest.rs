@@ -1,6 +1,6 @@
 //! What was made last, for all who ask for the same.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The last value, with what it was made from.
 pub struct Latest<K, V>(Mutex<Option<(K, V)>>);
@@ -12,7 +12,8 @@ impl<K: PartialEq, V: Clone> Latest<K, V> {
         Self(Mutex::new(None))
     }
 
-    /// Returns the value for `key`: the last one, or one that `make` makes while others wait for it.
+    /// Returns the value for `key`: the last one, or what `make` makes. Two who do not find it at the same time both make
+    /// it: nobody waits here for anybody.
     ///
     /// # Errors
     /// `make` failed.
@@ -30,15 +31,18 @@ impl<K: PartialEq, V: Clone> Latest<K, V> {
         is_worth_it: impl FnOnce(&V) -> bool,
         make: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, E> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some((made_from, value)) if *made_from == key => Ok(value.clone()),
-            _ => {
-                let value = make()?;
-                *last = is_worth_it(&value).then(|| (key, value.clone()));
-                Ok(value)
-            }
+        if let Some((made_from, value)) = &*self.last()
+            && *made_from == key
+        {
+            return Ok(value.clone());
         }
+        let value = make()?;
+        *self.last() = is_worth_it(&value).then(|| (key, value.clone()));
+        Ok(value)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<(K, V)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,9 +8,10 @@
 //! [`page`] lays out [`row`]s with [`stats`] and [`chart`]s at the top, [`content`] is sent to many, and [`latest`]
 //! spares making it twice; [`detail`] with [`decode`], [`indent`] and [`replay`] is the page of one request. [`api`]
 //! and [`events`] are for programs, [`export`], [`har`] and [`pcap`] to take along. [`failure`] is what there is
-//! instead of a page. [`health`] is the other end: the question that Docker asks.
+//! instead of a page, [`aside`] where the long work is done. [`health`] is the other end: the question that Docker asks.
 
 pub mod api;
+pub mod aside;
 pub mod chart;
 pub mod content;
 pub mod decode;

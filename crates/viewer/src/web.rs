@@ -49,7 +49,7 @@ pub(crate) struct Viewer {
     /// The list of the API, by version of the view and query.
     pub(crate) list: Latest<(u64, Option<String>), Arc<Content>>,
     /// Held while all requests are laid out for a file: hundreds who want one leave a core to those who look.
-    pub(crate) exporting: Mutex<()>,
+    pub(crate) exporting: Arc<Mutex<()>>,
     /// Ends when the viewer is told to stop.
     pub(crate) stopping: watch::Receiver<()>,
 }
@@ -70,7 +70,7 @@ pub async fn run(
     let feed = Feed::new(store, Arc::clone(&knowledge));
     let pages = Arc::new(Pages::new(knowledge));
     let viewer =
-        Arc::new(Viewer { feed, pages, list: Latest::new(), exporting: Mutex::default(), stopping: stopping.clone() });
+        Arc::new(Viewer { feed, pages, list: Latest::new(), exporting: Arc::default(), stopping: stopping.clone() });
     let app = routes(Arc::clone(&viewer));
     let serving = axum::serve(listener, app).with_graceful_shutdown(stopped(stopping)).into_future();
     tokio::pin!(serving);
