@@ -230,17 +230,18 @@ def idle_connections(folder):
         one = kind(folder, f"idle-{name}")
         try:
             client("load", one.peer, "--requests", 1000)
-            base = memory(one.pids())
+            base, files = memory(one.pids()), open_files(one.pids())
             for count in (1, 100, 1000, 7000):
                 holding = subprocess.Popen(
                     [CLIENT, "hold", one.peer, "--connections", str(count)],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-                holding.stdout.readline()
+                if not holding.stdout.readline():
+                    raise SystemExit(f"{count} connections could not be opened")
                 # Connected is not accepted yet. (Nor may the first be closed again, for saying nothing.)
-                wait_until(f"{count} are accepted", lambda: open_files(one.pids()) >= count)
+                wait_until(f"{count} are accepted", lambda: open_files(one.pids()) >= files + count)
                 rows[f"{name} {count}"] = {"mib": memory(one.pids()), "base": base}
                 holding.communicate()
-                time.sleep(1)
+                wait_until(f"{count} are closed", lambda: open_files(one.pids()) <= files + 5)
         finally:
             one.end()
     return rows
