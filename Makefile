@@ -118,7 +118,7 @@ fuzz: ## Invent bytes for all that reads foreign ones, FUZZ_SECONDS (60) for eac
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo fetch --manifest-path fuzz/Cargo.toml --locked
 	cargo fuzz build $(FUZZ_BUILD) --codegen-units 16
-	@$(MAKE) --no-print-directory --jobs "$$((2 * $$(nproc)))" $$(cargo fuzz list | sed 's/^/fuzz-/')
+	@$(MAKE) --no-print-directory --jobs "$$((4 * $$(nproc)))" $$(cargo fuzz list | sed 's/^/fuzz-/')
 
 fuzz-%:
 	@mkdir -p fuzz/artifacts/$*; new="$$(mktemp -d)"; log=target/fuzz/$*.log; trap 'rm -rf "$$new"' EXIT; \

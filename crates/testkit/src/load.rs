@@ -1,8 +1,10 @@
 //! Requests that come in all the while, each with a path of its own, and how they fared.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -110,6 +112,18 @@ impl Attempts {
     #[must_use]
     pub fn failed(&self) -> usize {
         self.0.len() - self.answered().count()
+    }
+
+    /// Tells whether a list of the API holds the last 50 that were answered. A list may be 10 ms old.
+    #[must_use]
+    pub fn are_seen_in(&self, list: &Value) -> bool {
+        let targets: HashSet<_> = list["requests"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|request| request["http"]["target"].as_str())
+            .collect();
+        self.answered().rev().take(50).all(|attempt| targets.contains(&Some(attempt.path.as_str())))
     }
 
     /// Returns the longest time from the sending of a request to the next answer to any that was sent

@@ -35,14 +35,12 @@ fn span(short: u64, long: u64) -> Duration {
     Duration::from_secs(if at_length() { long } else { short })
 }
 
-/// Waits until the ring holds the newest numbers without a gap, and these paths.
+/// Waits until the ring holds the newest of these.
 async fn right_again(stack: &Stack, attempts: &Attempts) -> anyhow::Result<Duration> {
     let start = Instant::now();
-    let newest: Vec<_> = attempts.answered().rev().take(50).map(|attempt| &attempt.path).collect();
     let right = async || {
         let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
-        let held: Vec<_> = list["requests"].as_array()?.iter().map(|request| &request["http"]["target"]).collect();
-        newest.iter().all(|path| held.iter().any(|held| *held == path.as_str())).then_some(())
+        attempts.are_seen_in(&list).then_some(())
     };
     timeout(RIGHT_AGAIN, until("the ring is right", right)).await.context("the ring is not right in time")??;
     Ok(start.elapsed())
