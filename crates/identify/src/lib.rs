@@ -5,7 +5,8 @@
 //!
 //! Read in this order: [`protocol`], then what each protocol says: [`http`], [`tls`] and its fingerprint
 //! [`ja4`]. Then what it is for: [`labels`] tries each [`signature`] of `signatures.toml` and of the
-//! crawlers. A signature's condition looks at the parts of a request as sent and in plainer forms.
+//! crawlers whose literals are there. `build.rs` has laid them out; each is read when first needed. A
+//! signature's condition looks at the parts of a request as sent and in plainer forms.
 //! [`indicator`] finds the addresses in a payload.
 
 pub mod http;
