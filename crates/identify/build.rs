@@ -7,7 +7,11 @@
 //! It takes the reading of conditions from the program: one reading, in one place. What is wrong with an entry a test
 //! says; here the build fails.
 
-#![allow(dead_code, unreachable_pub, reason = "the program's own modules, of which little is needed here")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the program's own modules, of which little is needed here"
+)]
 
 #[path = "src/condition.rs"]
 mod condition;
@@ -48,18 +52,31 @@ struct Crawler {
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SIGNATURES}\ncargo::rerun-if-changed={CRAWLERS}");
-    let File { signature: signatures } = toml::from_str(&std::fs::read_to_string(SIGNATURES)?)?;
+    let File {
+        signature: signatures,
+    } = toml::from_str(&std::fs::read_to_string(SIGNATURES)?)?;
     let crawlers: Vec<Crawler> = serde_json::from_str(&std::fs::read_to_string(CRAWLERS)?)?;
-    let signatures = signatures.into_iter().map(signature).collect::<Result<Vec<_>, _>>()?;
+    let signatures = signatures
+        .into_iter()
+        .map(signature)
+        .collect::<Result<Vec<_>, _>>()?;
     let (mut always, mut others, mut index) = (String::new(), String::new(), Vec::new());
     for (line, condition) in signatures.into_iter().chain(agents(crawlers)) {
         let (line, anchors) = (line.to_string() + "\n", condition.anchors());
-        let file = if anchors.is_some() { &mut others } else { &mut always };
+        let file = if anchors.is_some() {
+            &mut others
+        } else {
+            &mut always
+        };
         index.push(json!([file.len(), line.len(), anchors]));
         file.push_str(&line);
     }
     let folder = std::env::var("OUT_DIR")?;
-    for (name, text) in [("always", always), ("others", others), ("index", Value::from(index).to_string())] {
+    for (name, text) in [
+        ("always", always),
+        ("others", others),
+        ("index", Value::from(index).to_string()),
+    ] {
         std::fs::write(Path::new(&folder).join(name).with_extension("json"), text)?;
     }
     Ok(())
@@ -67,7 +84,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn signature(mut entry: toml::Table) -> Result<(Value, Condition), Box<dyn Error>> {
     entry.remove("examples");
-    let condition = entry.get("match").ok_or("a signature without a match")?.clone().try_into()?;
+    let condition = entry
+        .get("match")
+        .ok_or("a signature without a match")?
+        .clone()
+        .try_into()?;
     Ok((json!({ "signature": entry }), condition))
 }
 
@@ -85,6 +106,11 @@ fn agents(crawlers: Vec<Crawler>) -> impl Iterator<Item = (Value, Condition)> {
 }
 
 fn slug(pattern: &str) -> String {
-    let words = pattern.split(|char: char| !char.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
+    let words = pattern
+        .split(|char: char| !char.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words
+        .map(str::to_ascii_lowercase)
+        .collect::<Vec<_>>()
+        .join("-")
 }

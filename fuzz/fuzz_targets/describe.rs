@@ -9,10 +9,22 @@ use libfuzzer_sys::fuzz_target;
 static LABELLER: LazyLock<Labeller> = LazyLock::new(Labeller::built_in);
 
 fuzz_target!(|raw: &[u8]| {
-    let origin = Origin { asn: Some(64496), ..Origin::default() };
+    let origin = Origin {
+        asn: Some(64496),
+        ..Origin::default()
+    };
     let description = LABELLER.describe(raw, Some(&origin));
     let evidence = description.labels.iter().flat_map(|label| &label.evidence);
-    for range in evidence.chain(description.indicators.iter().map(|indicator| &indicator.evidence)) {
-        assert!(range.start < range.end && range.end <= raw.len(), "{range:?} of {}", raw.len());
+    for range in evidence.chain(
+        description
+            .indicators
+            .iter()
+            .map(|indicator| &indicator.evidence),
+    ) {
+        assert!(
+            range.start < range.end && range.end <= raw.len(),
+            "{range:?} of {}",
+            raw.len()
+        );
     }
 });

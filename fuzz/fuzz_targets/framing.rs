@@ -7,7 +7,12 @@ use libfuzzer_sys::fuzz_target;
 
 /// What a connection asks of it.
 fn seen(mut framing: Framing) -> (bool, std::time::Duration, bool, bool) {
-    (framing.is_complete(), framing.patience(), framing.may_go_on(), framing.take_expectation())
+    (
+        framing.is_complete(),
+        framing.patience(),
+        framing.may_go_on(),
+        framing.take_expectation(),
+    )
 }
 
 fn whole(bytes: &[u8]) -> Framing {
@@ -23,14 +28,21 @@ fuzz_target!(|raw: &[u8]| {
     let mut complete = false;
     for (index, piece) in raw.chunks(size).enumerate() {
         pieces.feed(piece);
-        assert!(pieces.is_complete() || !complete, "was complete before byte {}", index * size);
+        assert!(
+            pieces.is_complete() || !complete,
+            "was complete before byte {}",
+            index * size
+        );
         complete = pieces.is_complete();
     }
     let expected = seen(whole(raw));
     assert_eq!(seen(pieces), expected, "in pieces of {size}");
     let at = raw.len() * usize::from(choice(raw)) / 256;
     let mut halves = whole(&raw[..at]);
-    assert!(!halves.is_complete() || expected.0, "complete at {at} and not later");
+    assert!(
+        !halves.is_complete() || expected.0,
+        "complete at {at} and not later"
+    );
     halves.feed(&raw[at..]);
     assert_eq!(seen(halves), expected, "cut at {at}");
 });

@@ -19,7 +19,9 @@ fuzz_target!(|raw: &[u8]| {
             assert!(part.is_empty(), "not within the request");
         }
     };
-    [request.method, request.target, request.version].into_iter().for_each(&mut follows);
+    [request.method, request.target, request.version]
+        .into_iter()
+        .for_each(&mut follows);
     for (name, value) in &request.headers {
         follows(name);
         follows(value);

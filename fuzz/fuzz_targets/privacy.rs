@@ -8,8 +8,10 @@ use forever200_viewer::privacy::Privacy;
 use libfuzzer_sys::fuzz_target;
 
 const HIDDEN: [&str; 2] = ["honey.example.net", "198.51.100.99"];
-static PRIVACY: LazyLock<Privacy> =
-    LazyLock::new(|| Privacy { mask_sources: true, hidden: HIDDEN.join(",").parse().expect("texts") });
+static PRIVACY: LazyLock<Privacy> = LazyLock::new(|| Privacy {
+    mask_sources: true,
+    hidden: HIDDEN.join(",").parse().expect("texts"),
+});
 
 fuzz_target!(|raw: &[u8]| {
     let kept = record(7, raw);
@@ -20,7 +22,10 @@ fuzz_target!(|raw: &[u8]| {
     assert!(kept.src_ip.is_unspecified() || shown.src_ip != kept.src_ip);
     let text = String::from_utf8_lossy(&shown.raw).to_ascii_lowercase();
     let source = kept.src_ip.to_string();
-    for hidden in HIDDEN.iter().chain((!kept.src_ip.is_unspecified()).then_some(&&*source)) {
+    for hidden in HIDDEN
+        .iter()
+        .chain((!kept.src_ip.is_unspecified()).then_some(&&*source))
+    {
         assert!(!text.contains(hidden), "{hidden} in {text:?}");
     }
 });

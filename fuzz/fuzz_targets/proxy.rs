@@ -24,10 +24,16 @@ fn read(bytes: &[u8], cut: usize) -> Option<(Option<Origin>, Vec<u8>)> {
     let read = {
         let reading = pin!(read_header(&mut stream, &mut buffer, Origin::UNKNOWN));
         // All bytes are there: nothing is waited for.
-        let Poll::Ready(read) = reading.poll(&mut Context::from_waker(Waker::noop())) else { panic!("waits") };
+        let Poll::Ready(read) = reading.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("waits")
+        };
         read.ok()
     };
-    assert!(buffer.len() <= 2 * (MAX_HEADER_BYTES + READ_BYTES), "{} bytes read", buffer.len());
+    assert!(
+        buffer.len() <= 2 * (MAX_HEADER_BYTES + READ_BYTES),
+        "{} bytes read",
+        buffer.len()
+    );
     let (first, second) = stream.into_inner();
     read.map(|origin| (origin, [&buffer, first, second].concat()))
 }
@@ -37,14 +43,24 @@ fuzz_target!(|input: &[u8]| {
     let found = read(input, cut);
     assert_eq!(found, read(input, input.len()), "cut at {cut}");
     if let Some((_, rest)) = &found {
-        assert!(input.ends_with(rest) && rest.len() < input.len(), "{} of {} are left", rest.len(), input.len());
+        assert!(
+            input.ends_with(rest) && rest.len() < input.len(),
+            "{} of {} are left",
+            rest.len(),
+            input.len()
+        );
     }
     let mut numbers = Unstructured::new(input);
     if let Ok((header, expected)) = header(&mut numbers) {
         let request = numbers.take_rest();
         let bytes = [&header[..], request].concat();
         let found = read(&bytes, bytes.len() * usize::from(choice(input)) / 256);
-        assert_eq!(found, Some((expected, request.to_vec())), "{}", header.escape_ascii());
+        assert_eq!(
+            found,
+            Some((expected, request.to_vec())),
+            "{}",
+            header.escape_ascii()
+        );
     }
 });
 
@@ -60,20 +76,35 @@ fn header(numbers: &mut Unstructured<'_>) -> Result<(Vec<u8>, Option<Origin>)> {
     };
     let source = SocketAddr::new(ip(numbers)?, numbers.arbitrary()?);
     let destination = SocketAddr::new(ip(numbers)?, numbers.arbitrary()?);
-    let origin = |via| Some(Origin { source, destination, via });
+    let origin = |via| {
+        Some(Origin {
+            source,
+            destination,
+            via,
+        })
+    };
     Ok(match numbers.int_in_range(0..=4)? {
         0 => (v1(source, destination), origin(Via::ProxyV1)),
         1 => (v2(0x20, source, destination, &[]), None),
-        2 => (v2(0x21, source, destination, b"\x05\0\x04http"), origin(Via::Http)),
+        2 => (
+            v2(0x21, source, destination, b"\x05\0\x04http"),
+            origin(Via::Http),
+        ),
         // A TLV that means nothing here: PP2_TYPE_NOOP.
-        3 => (v2(0x21, source, destination, b"\x04\0\x02\0\0"), origin(Via::ProxyV2)),
+        3 => (
+            v2(0x21, source, destination, b"\x04\0\x02\0\0"),
+            origin(Via::ProxyV2),
+        ),
         _ => (v2(0x21, source, destination, &[]), origin(Via::ProxyV2)),
     })
 }
 
 fn v1(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
     let family = if source.is_ipv6() { 6 } else { 4 };
-    let ((from, from_port), (to, to_port)) = ((source.ip(), source.port()), (destination.ip(), destination.port()));
+    let ((from, from_port), (to, to_port)) = (
+        (source.ip(), source.port()),
+        (destination.ip(), destination.port()),
+    );
     format!("PROXY TCP{family} {from} {to} {from_port} {to_port}\r\n").into_bytes()
 }
 
@@ -82,9 +113,27 @@ fn v2(command: u8, source: SocketAddr, destination: SocketAddr, tlvs: &[u8]) -> 
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
     };
-    let ports = [source.port().to_be_bytes(), destination.port().to_be_bytes()].concat();
-    let rest = [octets(source.ip()), octets(destination.ip()), ports, tlvs.to_vec()].concat();
+    let ports = [
+        source.port().to_be_bytes(),
+        destination.port().to_be_bytes(),
+    ]
+    .concat();
+    let rest = [
+        octets(source.ip()),
+        octets(destination.ip()),
+        ports,
+        tlvs.to_vec(),
+    ]
+    .concat();
     let family = if source.is_ipv6() { 0x21 } else { 0x11 };
-    let length = u16::try_from(rest.len()).expect("an address is short").to_be_bytes();
-    [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &length, &rest].concat()
+    let length = u16::try_from(rest.len())
+        .expect("an address is short")
+        .to_be_bytes();
+    [
+        &b"\r\n\r\n\0\r\nQUIT\n"[..],
+        &[command, family],
+        &length,
+        &rest,
+    ]
+    .concat()
 }

@@ -20,12 +20,19 @@ static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0",
         b"SSH-2.0-Go\r\n",
     ];
-    raws.iter().zip(1..).map(|(raw, seq)| entry(seq, raw)).collect()
+    raws.iter()
+        .zip(1..)
+        .map(|(raw, seq)| entry(seq, raw))
+        .collect()
 });
 
 fuzz_target!(|query: &[u8]| {
-    let Ok(uri) = Uri::try_from([b"/home?", query].concat()) else { return };
-    let Ok(Query(query)) = Query::<FilterQuery>::try_from_uri(&uri) else { return };
+    let Ok(uri) = Uri::try_from([b"/home?", query].concat()) else {
+        return;
+    };
+    let Ok(Query(query)) = Query::<FilterQuery>::try_from_uri(&uri) else {
+        return;
+    };
     let link = serde_urlencoded::to_string(query.given()).expect("names and values");
     let again: FilterQuery = serde_urlencoded::from_str(&link).expect("a link of ours");
     assert_eq!(again.given(), query.given());

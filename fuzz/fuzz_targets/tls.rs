@@ -8,10 +8,22 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|raw: &[u8]| {
     let Some(hello) = tls::parse(raw) else { return };
     let ja4 = hello.ja4();
-    assert!(ja4.len() == 36 && ja4.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{ja4}");
+    assert!(
+        ja4.len() == 36
+            && ja4
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'),
+        "{ja4}"
+    );
     assert!(!tls::version_name(hello.version()).is_empty());
     let bytes = |hello: &ClientHello| {
-        let numbers = [&hello.versions, &hello.ciphers, &hello.extensions, &hello.groups, &hello.signature_algorithms];
+        let numbers = [
+            &hello.versions,
+            &hello.ciphers,
+            &hello.extensions,
+            &hello.groups,
+            &hello.signature_algorithms,
+        ];
         // A cut number of one byte is none.
         2 * numbers.iter().map(|list| list.len()).sum::<usize>()
             + hello.alpn.iter().map(|name| name.len() + 1).sum::<usize>()
@@ -24,6 +36,9 @@ fuzz_target!(|raw: &[u8]| {
             assert_eq!(part, hello, "cut at {cut}");
         }
         assert_eq!(part.legacy_version, hello.legacy_version);
-        assert!(hello.ciphers.len() >= part.ciphers.len() && hello.extensions.len() >= part.extensions.len());
+        assert!(
+            hello.ciphers.len() >= part.ciphers.len()
+                && hello.extensions.len() >= part.extensions.len()
+        );
     }
 });

@@ -6,11 +6,11 @@
 use forever200_viewer::printable::is_visible;
 
 const ELEMENTS: &[&str] = &[
-    "a", "article", "b", "body", "button", "caption", "code", "dd", "details", "dialog", "div", "dl", "dt", "footer",
-    "form", "h1", "h2", "h3", "head", "header", "html", "i", "input", "kbd", "label", "li", "link", "main", "mark",
-    "meta", "nav", "noscript", "option", "p", "path", "pre", "rect", "script", "search", "section", "select", "span",
-    "style", "summary", "svg", "table", "tbody", "td", "template", "textarea", "th", "thead", "time", "title", "tr",
-    "ul",
+    "a", "article", "b", "body", "button", "caption", "code", "dd", "details", "dialog", "div",
+    "dl", "dt", "footer", "form", "h1", "h2", "h3", "head", "header", "html", "i", "input", "kbd",
+    "label", "li", "link", "main", "mark", "meta", "nav", "noscript", "option", "p", "path", "pre",
+    "rect", "script", "search", "section", "select", "span", "style", "summary", "svg", "table",
+    "tbody", "td", "template", "textarea", "th", "thead", "time", "title", "tr", "ul",
 ];
 const ATTRIBUTES: &[&str] = &[
     "action",
@@ -60,8 +60,10 @@ const REFERENCES: &[&str] = &["amp;", "lt;", "gt;", "quot;", "#x27;", "#x2f;", "
 pub fn check(html: &str) {
     let unseen = html.chars().find(|&char| char != '\n' && !is_visible(char));
     assert_eq!(unseen, None, "invisible in {html}");
-    let mut rest =
-        html.strip_prefix("<!doctype html>").or_else(|| html.strip_prefix("\n<!doctype html>")).unwrap_or(html);
+    let mut rest = html
+        .strip_prefix("<!doctype html>")
+        .or_else(|| html.strip_prefix("\n<!doctype html>"))
+        .unwrap_or(html);
     while let Some((text, tag)) = rest.split_once('<') {
         check_text(text);
         rest = check_tag(tag);
@@ -71,14 +73,21 @@ pub fn check(html: &str) {
 
 fn check_text(text: &str) {
     for reference in text.split('&').skip(1) {
-        assert!(REFERENCES.iter().any(|known| reference.starts_with(known)), "&{reference:.40}");
+        assert!(
+            REFERENCES.iter().any(|known| reference.starts_with(known)),
+            "&{reference:.40}"
+        );
     }
 }
 
 /// Checks what follows a `<`, and returns what follows the `>`.
 fn check_tag(tag: &str) -> &str {
-    let (closing, tag) = tag.strip_prefix('/').map_or((false, tag), |tag| (true, tag));
-    let end = tag.find(|char: char| !char.is_ascii_alphanumeric()).unwrap_or(tag.len());
+    let (closing, tag) = tag
+        .strip_prefix('/')
+        .map_or((false, tag), |tag| (true, tag));
+    let end = tag
+        .find(|char: char| !char.is_ascii_alphanumeric())
+        .unwrap_or(tag.len());
     let (name, mut rest) = tag.split_at(end);
     assert!(ELEMENTS.contains(&name), "element <{tag:.60}");
     loop {
@@ -94,7 +103,9 @@ fn check_tag(tag: &str) -> &str {
             rest = after;
             continue;
         };
-        let value = value.strip_prefix('"').and_then(|value| value.split_once('"'));
+        let value = value
+            .strip_prefix('"')
+            .and_then(|value| value.split_once('"'));
         let (value, after) = value.unwrap_or_else(|| panic!("<{name} {attribute}{after:.60}"));
         check_value(name, attribute, value);
         rest = after;
@@ -107,7 +118,9 @@ fn check_value(element: &str, attribute: &str, value: &str) {
     let value = value.replace("&#x2f;", "/");
     let leads = match (element, attribute) {
         ("script" | "link", "src" | "href") => value.starts_with("/home/static/"),
-        (_, "href") => ["/home", "#", "https://"].iter().any(|start| value.starts_with(start)),
+        (_, "href") => ["/home", "#", "https://"]
+            .iter()
+            .any(|start| value.starts_with(start)),
         (_, "src") => false,
         _ => true,
     };

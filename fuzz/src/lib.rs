@@ -37,14 +37,24 @@ pub fn record(seq: u64, raw: &[u8]) -> Record {
     Record {
         seq,
         timestamp: "2026-01-02T03:04:05.000006Z".parse().expect("a time"),
-        src_ip: ["203.0.113.7", "2001:db8::7", "0.0.0.0", "::"][choice / 4 % 4].parse().expect("an address"),
+        src_ip: ["203.0.113.7", "2001:db8::7", "0.0.0.0", "::"][choice / 4 % 4]
+            .parse()
+            .expect("an address"),
         src_port: [41000, 0][choice % 2],
-        dest_ip: ["192.0.2.1", "2001:db8::1"][choice / 2 % 2].parse().expect("an address"),
+        dest_ip: ["192.0.2.1", "2001:db8::1"][choice / 2 % 2]
+            .parse()
+            .expect("an address"),
         dest_port: 80,
         via: [Via::ProxyV2, Via::ProxyV1, Via::Peer, Via::Http][choice / 16 % 4],
         bytes: raw.len() as u64 + u64::from(truncated),
         truncated,
-        ended: [Ended::Complete, Ended::Quiet, Ended::Eof, Ended::Limit, Ended::Deadline][choice % 5],
+        ended: [
+            Ended::Complete,
+            Ended::Quiet,
+            Ended::Eof,
+            Ended::Limit,
+            Ended::Deadline,
+        ][choice % 5],
         responder: "0123abcd".to_owned(),
         raw: raw.to_vec().into(),
     }

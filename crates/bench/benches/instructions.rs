@@ -42,7 +42,10 @@ fn long_form() -> Vec<u8> {
 /// No protocol that anybody knows.
 fn noise() -> Vec<u8> {
     let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
-    std::iter::successors(Some(200), next).take(4096).map(|state| (state >> 24) as u8).collect()
+    std::iter::successors(Some(200), next)
+        .take(4096)
+        .map(|state| (state >> 24) as u8)
+        .collect()
 }
 
 fn record(seq: u64, raw: Vec<u8>) -> Record {
@@ -113,10 +116,19 @@ fn full_ring() -> (Pages, View, View) {
     let kinds = [scanner(), log4shell(), noise()];
     let view = |version| {
         let raw = |seq: u64| kinds[seq as usize % kinds.len()].clone();
-        let entries = (1..=SLOTS).rev().map(|seq| Arc::new(Entry::new(&record(seq, raw(seq)), version, &knowledge)));
+        let entries = (1..=SLOTS)
+            .rev()
+            .map(|seq| Arc::new(Entry::new(&record(seq, raw(seq)), version, &knowledge)));
         let mut snapshot = Snapshot::default();
         snapshot.cursor = SLOTS;
-        View { version, snapshot, entries: entries.collect(), minute: 30_000_000, minutes: [].into(), away: false }
+        View {
+            version,
+            snapshot,
+            entries: entries.collect(),
+            minute: 30_000_000,
+            minutes: [].into(),
+            away: false,
+        }
     };
     let (first, second) = (view(1), view(2));
     let pages = Pages::new(knowledge.clone());
@@ -126,7 +138,9 @@ fn full_ring() -> (Pages, View, View) {
 
 fn render(pages: &Pages, view: &View) -> usize {
     let entries: Vec<_> = view.entries.iter().map(AsRef::as_ref).collect();
-    pages.home(view, &FilterQuery::default(), &entries, "192.0.2.80").map_or(0, |page| page.plain.len())
+    pages
+        .home(view, &FilterQuery::default(), &entries, "192.0.2.80")
+        .map_or(0, |page| page.plain.len())
 }
 
 #[library_benchmark]

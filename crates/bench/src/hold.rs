@@ -19,11 +19,17 @@ pub(crate) struct Held {
 pub(crate) async fn hold(peer: SocketAddr, connections: u32) -> anyhow::Result<Held> {
     let mut held = Vec::new();
     for number in 0..connections {
-        held.push(connect_from(number, peer).await.with_context(|| format!("connection {number}"))?);
+        held.push(
+            connect_from(number, peer)
+                .await
+                .with_context(|| format!("connection {number}"))?,
+        );
     }
     println!("holding");
     std::io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(Held { connections: held.len() })
+    Ok(Held {
+        connections: held.len(),
+    })
 }
 
 /// Connects from an address of its own.

@@ -12,7 +12,8 @@ use tokio::task::LocalSet;
 use crate::peer::Peer;
 
 /// What a scanner sends, to the byte: 100 of them with this path and without a body.
-const HEAD: &str = "Host: 203.0.113.80\r\nUser-Agent: Mozilla/5.0 zgrab/0.x\r\nConnection: close\r\n";
+const HEAD: &str =
+    "Host: 203.0.113.80\r\nUser-Agent: Mozilla/5.0 zgrab/0.x\r\nConnection: close\r\n";
 /// Most requests at a time when they come by rate: less than one source may have of haproxy.
 const MAX_IN_FLIGHT: usize = 400;
 /// How often requests that are due are sent. tokio's own timers tick once a millisecond.
@@ -34,7 +35,11 @@ pub(crate) struct RequestArgs {
 impl RequestArgs {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let method = if self.body > 0 { "POST" } else { "GET" };
-        let path = if self.path.is_empty() { "/" } else { &self.path };
+        let path = if self.path.is_empty() {
+            "/"
+        } else {
+            &self.path
+        };
         let mut request = format!("{method} {path} HTTP/1.1\r\n{HEAD}");
         if let Some(header) = &self.header {
             request += &format!("{header}\r\n");
@@ -95,7 +100,9 @@ impl Seen {
 /// Returns, in microseconds, what this share of the sorted times does not exceed; 0 for none.
 pub(crate) fn quantile(sorted: &[Duration], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+    sorted
+        .get(rank.saturating_sub(1))
+        .map_or(0.0, |time| time.as_secs_f64() * 1e6)
 }
 
 /// Sends `requests` by this many clients, each of which waits for its answer.
@@ -112,7 +119,10 @@ pub(crate) async fn by_clients(peer: &Peer, request: &[u8], requests: u64, clien
         }
     };
     futures_util::future::join_all((0..clients).map(|_| client())).await;
-    Seen { took: begun.elapsed(), ..seen.into_inner() }
+    Seen {
+        took: begun.elapsed(),
+        ..seen.into_inner()
+    }
 }
 
 /// Sends a request each time one is due, `rate` a second. What a request waits for its turn counts as its latency.
@@ -128,7 +138,8 @@ pub(crate) async fn at_rate(peer: &Peer, request: &[u8], requests: u64, rate: u3
         let mut sent = 0;
         while sent < requests {
             while sent < requests && due(sent) <= Instant::now() {
-                let (peer, request, seen) = (Rc::clone(&peer), Rc::clone(&request), Rc::clone(&seen));
+                let (peer, request, seen) =
+                    (Rc::clone(&peer), Rc::clone(&request), Rc::clone(&seen));
                 let (permits, due) = (Rc::clone(&permits), due(sent));
                 tokio::task::spawn_local(async move {
                     let _permit = permits.acquire().await;
@@ -142,7 +153,10 @@ pub(crate) async fn at_rate(peer: &Peer, request: &[u8], requests: u64, rate: u3
     };
     tasks.run_until(sending).await;
     tasks.await;
-    Seen { took: begun.elapsed(), ..seen.take() }
+    Seen {
+        took: begun.elapsed(),
+        ..seen.take()
+    }
 }
 
 /// Ticks from a thread that does nothing else: it ends when nobody listens any more.

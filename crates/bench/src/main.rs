@@ -79,7 +79,13 @@ fn seconds(text: &str) -> Result<Duration, std::num::ParseFloatError> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let seen = match Args::parse().command {
-        Command::Load { peer, request, requests, clients, rate } => {
+        Command::Load {
+            peer,
+            request,
+            requests,
+            clients,
+            rate,
+        } => {
             let request = request.bytes();
             let seen = match rate {
                 Some(rate) => load::at_rate(&peer, &request, requests, rate).await,
@@ -87,13 +93,19 @@ async fn main() -> anyhow::Result<()> {
             };
             serde_json::to_value(seen.summary())?
         }
-        Command::Hold { peer, connections } => serde_json::to_value(hold::hold(peer, connections).await?)?,
-        Command::Watch { peer, watchers, seconds } => {
-            serde_json::to_value(watch::watch(peer, watchers, seconds).await?)?
+        Command::Hold { peer, connections } => {
+            serde_json::to_value(hold::hold(peer, connections).await?)?
         }
-        Command::Visible { peer, clients, seconds } => {
-            serde_json::to_value(visible::visible(peer, clients, seconds).await?)?
-        }
+        Command::Watch {
+            peer,
+            watchers,
+            seconds,
+        } => serde_json::to_value(watch::watch(peer, watchers, seconds).await?)?,
+        Command::Visible {
+            peer,
+            clients,
+            seconds,
+        } => serde_json::to_value(visible::visible(peer, clients, seconds).await?)?,
     };
     println!("{seen}");
     Ok(())

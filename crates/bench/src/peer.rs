@@ -24,7 +24,11 @@ impl FromStr for Peer {
     type Err = std::net::AddrParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.starts_with('/') { Ok(Self::Unix(text.into())) } else { text.parse().map(Self::Tcp) }
+        if text.starts_with('/') {
+            Ok(Self::Unix(text.into()))
+        } else {
+            text.parse().map(Self::Tcp)
+        }
     }
 }
 
@@ -34,8 +38,12 @@ impl Peer {
         answer.clear();
         let exchanged = timeout(PATIENCE, async {
             match self {
-                Self::Tcp(address) => exchange(TcpStream::connect(address).await?, request, answer).await,
-                Self::Unix(path) => exchange(UnixStream::connect(path).await?, request, answer).await,
+                Self::Tcp(address) => {
+                    exchange(TcpStream::connect(address).await?, request, answer).await
+                }
+                Self::Unix(path) => {
+                    exchange(UnixStream::connect(path).await?, request, answer).await
+                }
             }
         });
         matches!(exchanged.await, Ok(Ok(()))) && is_200(answer)

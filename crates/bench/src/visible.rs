@@ -17,7 +17,8 @@ use crate::watch::{Watched, number, watch};
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// Time between two requests when nobody presses.
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(50);
-const LIST: &[u8] = b"GET /home/api/requests?limit=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+const LIST: &[u8] =
+    b"GET /home/api/requests?limit=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
 /// What was seen; times in microseconds.
 #[derive(Serialize)]
@@ -31,12 +32,22 @@ pub(crate) struct Visible {
 }
 
 /// Presses, watches and looks at once.
-pub(crate) async fn visible(peer: SocketAddr, clients: usize, time: Duration) -> anyhow::Result<Visible> {
+pub(crate) async fn visible(
+    peer: SocketAddr,
+    clients: usize,
+    time: Duration,
+) -> anyhow::Result<Visible> {
     let until = Instant::now() + time;
     let (answered, delays) = (Cell::new(0), RefCell::new(Vec::new()));
     let before = total(peer).await?;
-    let (press_count, pause) = if clients > 0 { (clients, Duration::ZERO) } else { (1, BETWEEN_REQUESTS) };
-    let pressing = futures_util::future::join_all((0..press_count).map(|_| press(peer, until, pause, &answered)));
+    let (press_count, pause) = if clients > 0 {
+        (clients, Duration::ZERO)
+    } else {
+        (1, BETWEEN_REQUESTS)
+    };
+    let pressing = futures_util::future::join_all(
+        (0..press_count).map(|_| press(peer, until, pause, &answered)),
+    );
     let looking = async {
         while Instant::now() < until {
             let (asked, known) = (Instant::now(), before + answered.get());
@@ -75,7 +86,13 @@ async fn press(peer: SocketAddr, until: Instant, pause: Duration, answered: &Cel
 /// Asks the API how many requests there were.
 async fn total(peer: SocketAddr) -> anyhow::Result<u64> {
     let mut answer = Vec::new();
-    anyhow::ensure!(Peer::Tcp(peer).exchange(LIST, &mut answer).await, "the API does not answer");
-    let body = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(0, |end| end + 4);
+    anyhow::ensure!(
+        Peer::Tcp(peer).exchange(LIST, &mut answer).await,
+        "the API does not answer"
+    );
+    let body = answer
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .map_or(0, |end| end + 4);
     number(&answer[body..], "total")
 }

@@ -26,7 +26,11 @@ pub(crate) struct Watched {
 }
 
 /// Watches from many addresses for a while. The age of an event is the time since its request's first byte came.
-pub(crate) async fn watch(peer: SocketAddr, watchers: u32, time: Duration) -> anyhow::Result<Watched> {
+pub(crate) async fn watch(
+    peer: SocketAddr,
+    watchers: u32,
+    time: Duration,
+) -> anyhow::Result<Watched> {
     let until = Instant::now() + time;
     let watching = (0..watchers).map(|number| watch_one(number, peer, until));
     let mut ages = Vec::new();
@@ -60,8 +64,14 @@ async fn watch_one(number: u32, peer: SocketAddr, until: Instant) -> anyhow::Res
 /// Returns how long ago the request of an event began. Of a thousand watchers nobody reads all of the JSON.
 fn age(data: &[u8]) -> anyhow::Result<Duration> {
     const FIELD: &[u8] = b"\"timestamp\":\"";
-    let at = data.windows(FIELD.len()).position(|name| name == FIELD).context("an event without a time")?;
-    let value = data[at + FIELD.len()..].split(|&byte| byte == b'"').next().unwrap_or_default();
+    let at = data
+        .windows(FIELD.len())
+        .position(|name| name == FIELD)
+        .context("an event without a time")?;
+    let value = data[at + FIELD.len()..]
+        .split(|&byte| byte == b'"')
+        .next()
+        .unwrap_or_default();
     let began: Timestamp = std::str::from_utf8(value)?.parse()?;
     let age = Timestamp::try_from(SystemTime::now())?.duration_since(began);
     Ok(age.unsigned_abs())
@@ -69,5 +79,7 @@ fn age(data: &[u8]) -> anyhow::Result<Duration> {
 
 /// Reads a number of a JSON document.
 pub(crate) fn number(json: &[u8], field: &str) -> anyhow::Result<u64> {
-    serde_json::from_slice::<Value>(json)?[field].as_u64().with_context(|| format!("no {field}"))
+    serde_json::from_slice::<Value>(json)?[field]
+        .as_u64()
+        .with_context(|| format!("no {field}"))
 }

@@ -21,7 +21,12 @@ pub struct LogArgs {
     #[arg(long, value_name = "FILTER", env = "FOREVER200_LOG", default_value = "info", value_parser = filter)]
     log: String,
     /// How to log to stderr
-    #[arg(long, value_name = "FORMAT", env = "FOREVER200_LOG_FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "FOREVER200_LOG_FORMAT",
+        default_value = "text"
+    )]
     log_format: LogFormat,
 }
 
@@ -51,7 +56,10 @@ pub fn parse<A: Parser>() -> A {
     A::try_parse().unwrap_or_else(|error| {
         if error.use_stderr() {
             let text = error.render().to_string();
-            let reason = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+            let reason = text
+                .lines()
+                .map(str::trim)
+                .take_while(|line| !line.is_empty());
             eprintln!("{}", reason.collect::<Vec<_>>().join(" "));
             std::process::exit(2);
         }
@@ -65,19 +73,25 @@ pub fn parse<A: Parser>() -> A {
 /// There is no host, or the port is no number from 1 to 65535.
 pub fn host_port(value: &str) -> Result<String, String> {
     match value.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse().is_ok_and(|port: u16| port > 0) => Ok(value.to_owned()),
+        Some((host, port)) if !host.is_empty() && port.parse().is_ok_and(|port: u16| port > 0) => {
+            Ok(value.to_owned())
+        }
         _ => Err("expected host:port".to_owned()),
     }
 }
 
 fn filter(value: &str) -> Result<String, String> {
-    EnvFilter::try_new(value).map(|_| value.to_owned()).map_err(|error| error.to_string())
+    EnvFilter::try_new(value)
+        .map(|_| value.to_owned())
+        .map_err(|error| error.to_string())
 }
 
 /// Starts the logger on stderr.
 pub fn start_logging(args: &LogArgs) {
     let filter = EnvFilter::try_new(&args.log).expect("the filter was parsed with the flags");
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logger = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => logger.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => logger.json().flatten_event(true).init(),
@@ -89,7 +103,10 @@ pub fn start_logging(args: &LogArgs) {
 /// The usual soft limit, 1,024, is for programs that use `select`; here every connection is a file.
 pub fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, ..limit };
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, soft = limit.current, "cannot raise the limit of open files");
     }

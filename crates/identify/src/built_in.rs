@@ -34,15 +34,27 @@ enum Known {
 pub(crate) fn lines() -> Vec<(Line, Option<Vec<String>>)> {
     let index: Vec<(u32, u32, Option<_>)> = serde_json::from_str(INDEX).expect("build.rs wrote it");
     let line = |(start, length, anchors): (u32, u32, Option<_>)| {
-        (Line { is_always: anchors.is_none(), start, length }, anchors)
+        (
+            Line {
+                is_always: anchors.is_none(),
+                start,
+                length,
+            },
+            anchors,
+        )
     };
     index.into_iter().map(line).collect()
 }
 
 impl Line {
     pub(crate) fn read(self) -> Signature {
-        let (file, start) = (if self.is_always { ALWAYS } else { OTHERS }, self.start as usize);
-        match serde_json::from_str(&file[start..start + self.length as usize]).expect("a test reads every line") {
+        let (file, start) = (
+            if self.is_always { ALWAYS } else { OTHERS },
+            self.start as usize,
+        );
+        match serde_json::from_str(&file[start..start + self.length as usize])
+            .expect("a test reads every line")
+        {
             Known::Signature(signature) => *signature,
             Known::Agent(agent) => agent.signature(),
         }
@@ -56,7 +68,8 @@ mod tests {
 
     #[test]
     fn the_lines_are_what_the_file_says() {
-        let file = Signatures::parse(include_str!("../signatures.toml")).unwrap_or_else(|error| panic!("{error}"));
+        let file = Signatures::parse(include_str!("../signatures.toml"))
+            .unwrap_or_else(|error| panic!("{error}"));
         let lines = lines();
         assert!(lines.len() > file.list.len());
         for (mut meant, (line, anchors)) in file.list.into_iter().zip(lines) {

@@ -61,7 +61,10 @@ pub(crate) struct Test {
 impl Condition {
     /// A condition on the user agent alone, in which case matters.
     pub(crate) fn user_agent(pattern: String) -> Self {
-        Self { agent: Some(Box::new(Pattern::in_its_case(pattern))), ..Self::default() }
+        Self {
+            agent: Some(Box::new(Pattern::in_its_case(pattern))),
+            ..Self::default()
+        }
     }
 
     /// Tells whether it asks for nothing.
@@ -80,35 +83,84 @@ impl Condition {
     }
 
     fn tests(&self) -> impl Iterator<Item = &Test> {
-        let parts = [&self.method, &self.path, &self.query, &self.target, &self.body, &self.request];
-        parts.into_iter().flatten().map(AsRef::as_ref).chain(self.parameter.values()).chain(self.header.values())
+        let parts = [
+            &self.method,
+            &self.path,
+            &self.query,
+            &self.target,
+            &self.body,
+            &self.request,
+        ];
+        parts
+            .into_iter()
+            .flatten()
+            .map(AsRef::as_ref)
+            .chain(self.parameter.values())
+            .chain(self.header.values())
     }
 
     /// Returns literals of which at least one is in every request that meets the condition; `None` when
     /// there are none that are worth it.
     pub(crate) fn anchors(&self) -> Option<Vec<String>> {
         let names = self.parameter.keys().map(|name| vec![name.0.to_string()]);
-        let any = self.any.iter().map(Self::anchors).collect::<Option<Vec<_>>>().filter(|groups| !groups.is_empty());
+        let any = self
+            .any
+            .iter()
+            .map(Self::anchors)
+            .collect::<Option<Vec<_>>>()
+            .filter(|groups| !groups.is_empty());
         let agent = self.agent.as_ref().and_then(|pattern| pattern.anchors());
-        let sets =
-            self.tests().flat_map(Test::anchors).chain(names).chain(agent).chain(any.map(|groups| groups.concat()));
-        strongest(sets).filter(|literals| weakest(literals) >= MIN_ANCHOR_BYTES).map(cut)
+        let sets = self
+            .tests()
+            .flat_map(Test::anchors)
+            .chain(names)
+            .chain(agent)
+            .chain(any.map(|groups| groups.concat()));
+        strongest(sets)
+            .filter(|literals| weakest(literals) >= MIN_ANCHOR_BYTES)
+            .map(cut)
     }
 
     /// Compiles all expressions now, which is otherwise done when one is first needed.
     pub(crate) fn compile(&self) -> Result<(), String> {
-        self.tests().flat_map(|test| &*test.regex).try_for_each(|pattern| pattern.build().map(|_| ()))?;
-        self.any.iter().chain(&*self.none).try_for_each(Self::compile)
+        self.tests()
+            .flat_map(|test| &*test.regex)
+            .try_for_each(|pattern| pattern.build().map(|_| ()))?;
+        self.any
+            .iter()
+            .chain(&*self.none)
+            .try_for_each(Self::compile)
     }
 }
 
 impl Test {
     fn anchors(&self) -> Vec<Vec<String>> {
-        let texts = |words: &[Lowercase]| words.iter().map(|word| word.0.to_string()).collect::<Vec<_>>();
-        let mut sets: Vec<_> =
-            [&self.equals, &self.starts_with, &self.ends_with, &self.contains].map(|words| texts(words)).into();
-        sets.extend(self.contains_all.iter().map(|word| vec![word.0.to_string()]));
-        sets.extend(self.regex.iter().map(Pattern::anchors).collect::<Option<Vec<_>>>().map(|all| all.concat()));
+        let texts = |words: &[Lowercase]| {
+            words
+                .iter()
+                .map(|word| word.0.to_string())
+                .collect::<Vec<_>>()
+        };
+        let mut sets: Vec<_> = [
+            &self.equals,
+            &self.starts_with,
+            &self.ends_with,
+            &self.contains,
+        ]
+        .map(|words| texts(words))
+        .into();
+        sets.extend(
+            self.contains_all
+                .iter()
+                .map(|word| vec![word.0.to_string()]),
+        );
+        sets.extend(
+            self.regex
+                .iter()
+                .map(Pattern::anchors)
+                .collect::<Option<Vec<_>>>()
+                .map(|all| all.concat()),
+        );
         sets.retain(|set| !set.is_empty());
         sets
     }
@@ -126,7 +178,9 @@ impl From<String> for Lowercase {
 }
 
 /// Reads a value, or a list of them.
-fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Box<[T]>, D::Error> {
+fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Box<[T]>, D::Error> {
     struct OneOrMany<T>(std::marker::PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
         type Value = Box<[T]>;

@@ -21,8 +21,13 @@ impl Agent {
     pub(crate) fn signature(self) -> Signature {
         let name = self.name();
         let (category, kind) = category(self.tag.as_deref().unwrap_or_default());
-        let about = if self.description.is_empty() { name.as_str() } else { self.description.trim_end_matches('.') };
-        let mut explanation = format!("{about}. {kind} The user agent says so; anybody can write that.");
+        let about = if self.description.is_empty() {
+            name.as_str()
+        } else {
+            self.description.trim_end_matches('.')
+        };
+        let mut explanation =
+            format!("{about}. {kind} The user agent says so; anybody can write that.");
         if explanation.chars().count() > 400 {
             explanation = format!("{name}. {kind} The user agent says so; anybody can write that.");
         }
@@ -61,27 +66,55 @@ impl Agent {
                 char => name.push(char),
             }
         }
-        let name = name.trim_matches(|char: char| " /;,:".contains(char)).to_owned();
-        if name.is_empty() { self.pattern.clone() } else { name }
+        let name = name
+            .trim_matches(|char: char| " /;,:".contains(char))
+            .to_owned();
+        if name.is_empty() {
+            self.pattern.clone()
+        } else {
+            name
+        }
     }
 }
 
 /// The category of a tag, and what its clients do.
 fn category(tag: &str) -> (Category, &'static str) {
     match tag {
-        "search-engine" => (Category::Crawler, "A search engine's crawler reads pages to make them findable."),
-        "seo" => (Category::Crawler, "It collects pages and links for people who want to be found."),
-        "advertising" => (Category::Crawler, "It looks at pages on which advertisements are shown."),
-        "social-preview" => (Category::Crawler, "It fetches a page to show a preview of a link that somebody posted."),
+        "search-engine" => (
+            Category::Crawler,
+            "A search engine's crawler reads pages to make them findable.",
+        ),
+        "seo" => (
+            Category::Crawler,
+            "It collects pages and links for people who want to be found.",
+        ),
+        "advertising" => (
+            Category::Crawler,
+            "It looks at pages on which advertisements are shown.",
+        ),
+        "social-preview" => (
+            Category::Crawler,
+            "It fetches a page to show a preview of a link that somebody posted.",
+        ),
         "feed-reader" => (Category::Crawler, "It looks for news in a feed."),
-        "ai-crawler" => {
-            (Category::Crawler, "It collects pages for an artificial intelligence, or fetches one for its user.")
-        }
+        "ai-crawler" => (
+            Category::Crawler,
+            "It collects pages for an artificial intelligence, or fetches one for its user.",
+        ),
         "archiver" => (Category::Crawler, "It keeps copies of pages for later."),
         "academic" => (Category::Crawler, "It collects pages for research."),
-        "monitoring" => (Category::Monitoring, "It looks whether a site is up and well."),
-        "scanner" => (Category::Recon, "It looks for weaknesses or takes stock of what answers."),
-        "http-library" => (Category::Ordinary, "A library by which programs fetch pages."),
+        "monitoring" => (
+            Category::Monitoring,
+            "It looks whether a site is up and well.",
+        ),
+        "scanner" => (
+            Category::Recon,
+            "It looks for weaknesses or takes stock of what answers.",
+        ),
+        "http-library" => (
+            Category::Ordinary,
+            "A library by which programs fetch pages.",
+        ),
         _ => (Category::Ordinary, "A browser that a program steers."),
     }
 }
@@ -101,15 +134,27 @@ mod tests {
 
     /// All of them, each with a request of the kind: the first that is on record, or one made of the pattern.
     fn signatures() -> Vec<Signature> {
-        let crawlers: Vec<Crawler> = serde_json::from_str(include_str!("../data/crawler-user-agents.json")).unwrap();
+        let crawlers: Vec<Crawler> =
+            serde_json::from_str(include_str!("../data/crawler-user-agents.json")).unwrap();
         let read = built_in::lines().into_iter().map(|(line, _)| line.read());
         let signatures: Vec<_> = read.filter(Signature::is_of_an_agent).collect();
         assert_eq!(signatures.len(), crawlers.len());
         let with_example = |(signature, crawler): (Signature, Crawler)| {
-            let agent = crawler.instances.into_iter().next().unwrap_or_else(|| crawler.pattern.replace('\\', "") + "x");
-            Signature { examples: vec![format!("GET / HTTP/1.1\nUser-Agent: {agent}")], ..signature }
+            let agent = crawler
+                .instances
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| crawler.pattern.replace('\\', "") + "x");
+            Signature {
+                examples: vec![format!("GET / HTTP/1.1\nUser-Agent: {agent}")],
+                ..signature
+            }
         };
-        signatures.into_iter().zip(crawlers).map(with_example).collect()
+        signatures
+            .into_iter()
+            .zip(crawlers)
+            .map(with_example)
+            .collect()
     }
 
     #[test]
@@ -117,17 +162,27 @@ mod tests {
         let signatures = signatures();
         assert!(signatures.len() > 1000);
         for signature in &signatures {
-            signature.check().unwrap_or_else(|reason| panic!("{}: {reason}", signature.id));
+            signature
+                .check()
+                .unwrap_or_else(|reason| panic!("{}: {reason}", signature.id));
         }
-        Labeller::new(signatures, Vec::new()).check_examples().unwrap();
+        Labeller::new(signatures, Vec::new())
+            .check_examples()
+            .unwrap();
     }
 
     #[test]
     fn names_are_readable() {
         let signatures = signatures();
-        let titles: HashSet<&str> = signatures.iter().map(|signature| &*signature.title).collect();
+        let titles: HashSet<&str> = signatures
+            .iter()
+            .map(|signature| &*signature.title)
+            .collect();
         for title in ["Googlebot", "bingbot", "AhrefsBot", "curl", "Wget"] {
-            assert!(titles.iter().any(|found| found.eq_ignore_ascii_case(title)), "{title}");
+            assert!(
+                titles.iter().any(|found| found.eq_ignore_ascii_case(title)),
+                "{title}"
+            );
         }
         assert!(titles.iter().all(|title| !title.contains(['\\', '[', '^'])));
     }

@@ -34,7 +34,10 @@ impl Condition {
         if !self.any.is_empty() {
             evidence.extend(self.any.iter().find_map(|group| group.evidence(sample))?);
         }
-        self.none.iter().all(|group| group.evidence(sample).is_none()).then_some(evidence)
+        self.none
+            .iter()
+            .all(|group| group.evidence(sample).is_none())
+            .then_some(evidence)
     }
 
     fn parts(&self, sample: &Sample<'_>) -> Option<Evidence> {
@@ -42,7 +45,11 @@ impl Condition {
         if let Some(test) = &self.method {
             let method = Text::raw(sample.http.as_ref()?.method, 0);
             // The method is at the very start, but for empty lines before it.
-            let start = sample.raw.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or_default();
+            let start = sample
+                .raw
+                .iter()
+                .position(|byte| !b"\r\n".contains(byte))
+                .unwrap_or_default();
             test.holds(&[method], sample)?;
             evidence.push(start..start + sample.http.as_ref()?.method.len());
         }
@@ -62,17 +69,30 @@ impl Condition {
             evidence.extend(test.holds(sample.request(), sample)?);
         }
         if let Some(pattern) = &self.agent {
-            let agents = sample.http.iter().flat_map(|http| http.values(b"user-agent"));
+            let agents = sample
+                .http
+                .iter()
+                .flat_map(|http| http.values(b"user-agent"));
             evidence.push(agents.into_iter().find_map(|agent| {
                 let start = sample.offset(agent);
-                pattern.find(agent, sample.expressions).map(|found| start + found.start..start + found.end)
+                pattern
+                    .find(agent, sample.expressions)
+                    .map(|found| start + found.start..start + found.end)
             })?);
         }
         for (name, test) in &self.header {
-            evidence.extend(sample.header(&name.0).find_map(|views| test.holds(views, sample))?);
+            evidence.extend(
+                sample
+                    .header(&name.0)
+                    .find_map(|views| test.holds(views, sample))?,
+            );
         }
         for (name, test) in &self.parameter {
-            evidence.extend(sample.parameter(&name.0).find_map(|views| test.holds(views, sample))?);
+            evidence.extend(
+                sample
+                    .parameter(&name.0)
+                    .find_map(|views| test.holds(views, sample))?,
+            );
         }
         Some(evidence)
     }
@@ -83,24 +103,39 @@ impl Test {
     fn holds(&self, views: &[Text], sample: &Sample<'_>) -> Option<Evidence> {
         views.iter().find_map(|text| {
             let ranges = self.ranges(&text.bytes, sample.expressions)?;
-            Some(ranges.into_iter().filter(|range| !range.is_empty()).map(|range| text.raw_range(range)).collect())
+            Some(
+                ranges
+                    .into_iter()
+                    .filter(|range| !range.is_empty())
+                    .map(|range| text.raw_range(range))
+                    .collect(),
+            )
         })
     }
 
     /// What takes longest is tried last.
     fn ranges(&self, bytes: &[u8], expressions: &Expressions) -> Option<Vec<Range<usize>>> {
         let (mut found, end) = (Vec::new(), bytes.len());
-        found.extend(one_of(&self.equals, |word| (bytes == word.0.as_bytes()).then_some(0..end))?);
-        found
-            .extend(one_of(&self.starts_with, |word| bytes.starts_with(word.0.as_bytes()).then_some(0..word.0.len()))?);
+        found.extend(one_of(&self.equals, |word| {
+            (bytes == word.0.as_bytes()).then_some(0..end)
+        })?);
+        found.extend(one_of(&self.starts_with, |word| {
+            bytes
+                .starts_with(word.0.as_bytes())
+                .then_some(0..word.0.len())
+        })?);
         found.extend(one_of(&self.ends_with, |word| {
-            bytes.ends_with(word.0.as_bytes()).then(|| end - word.0.len()..end)
+            bytes
+                .ends_with(word.0.as_bytes())
+                .then(|| end - word.0.len()..end)
         })?);
         for word in &*self.contains_all {
             found.push(word.find(bytes)?);
         }
         found.extend(one_of(&self.contains, |word| word.find(bytes))?);
-        found.extend(one_of(&self.regex, |pattern| pattern.find(bytes, expressions))?);
+        found.extend(one_of(&self.regex, |pattern| {
+            pattern.find(bytes, expressions)
+        })?);
         Some(found)
     }
 }
@@ -113,5 +148,9 @@ impl Lowercase {
 
 /// Finds one of these; asks for nothing where there are none.
 fn one_of<T>(all: &[T], find: impl Fn(&T) -> Option<Range<usize>>) -> Option<Option<Range<usize>>> {
-    if all.is_empty() { Some(None) } else { all.iter().find_map(find).map(Some) }
+    if all.is_empty() {
+        Some(None)
+    } else {
+        all.iter().find_map(find).map(Some)
+    }
 }

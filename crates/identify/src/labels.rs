@@ -77,8 +77,16 @@ impl Labeller {
     /// The file is not as it should be, or one of its signatures does not apply to an example of its own.
     pub fn with(file: &str) -> Result<Self, SignatureError> {
         let own = Signatures::parse(file)?;
-        let mut built_in = if own.replace { Vec::new() } else { built_in::lines() };
-        let ids: HashSet<String> = own.list.iter().map(|signature| signature.id.clone()).collect();
+        let mut built_in = if own.replace {
+            Vec::new()
+        } else {
+            built_in::lines()
+        };
+        let ids: HashSet<String> = own
+            .list
+            .iter()
+            .map(|signature| signature.id.clone())
+            .collect();
         built_in.retain(|(line, _)| !ids.contains(&line.read().id));
         let labeller = Self::new(own.list, built_in);
         labeller.check_examples()?;
@@ -86,7 +94,12 @@ impl Labeller {
     }
 
     pub(crate) fn new(own: Vec<Signature>, built_in: Vec<(Line, Option<Vec<String>>)>) -> Self {
-        let own = own.into_iter().map(|signature| (signature.condition.anchors(), Known::Read(Arc::new(signature))));
+        let own = own.into_iter().map(|signature| {
+            (
+                signature.condition.anchors(),
+                Known::Read(Arc::new(signature)),
+            )
+        });
         let built_in = built_in.into_iter().map(|(line, anchors)| match anchors {
             Some(anchors) => (Some(anchors), Known::Line(line, Place::default())),
             None => (None, Known::Read(Arc::new(line.read()))),
@@ -94,15 +107,24 @@ impl Labeller {
         let (mut literals, mut always, mut signatures) = (Vec::new(), Vec::new(), Vec::new());
         for ((anchors, signature), index) in own.chain(built_in).zip(0..) {
             always.push(anchors.is_none());
-            literals.extend(anchors.into_iter().flatten().map(|literal| (literal, index)));
+            literals.extend(
+                anchors
+                    .into_iter()
+                    .flatten()
+                    .map(|literal| (literal, index)),
+            );
             signatures.push(signature);
         }
         let mut finder = AhoCorasick::builder();
         // A table of all bytes for the first of a literal alone: a quarter of the memory, a twentieth more time.
-        let finder = finder.kind(Some(AhoCorasickKind::ContiguousNFA)).dense_depth(1);
+        let finder = finder
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .dense_depth(1);
         Self {
             // Literals of a few bytes each: far from the limits of the automaton.
-            anchors: finder.build(literals.iter().map(|(literal, _)| literal)).expect("fewer than 2^31 literals"),
+            anchors: finder
+                .build(literals.iter().map(|(literal, _)| literal))
+                .expect("fewer than 2^31 literals"),
             anchored: literals.iter().map(|&(_, index)| index).collect(),
             always,
             expressions: Expressions::new(MAX_EXPRESSIONS),
@@ -122,15 +144,20 @@ impl Labeller {
     /// Tries each signature on its examples. Those of the built-in ones are not in the program.
     pub(crate) fn check_examples(&self) -> Result<(), SignatureError> {
         for (index, known) in self.signatures.iter().enumerate() {
-            let Known::Read(signature) = known else { continue };
+            let Known::Read(signature) = known else {
+                continue;
+            };
             let is_missed = |example: &&String| {
                 let raw = Signature::example_bytes(example);
                 let recognised = recognise(&raw);
                 let sample = Sample::new(&raw, &recognised, None, &self.expressions);
-                !self.candidates(&sample).contains(&index) || signature.condition.evidence(&sample).is_none()
+                !self.candidates(&sample).contains(&index)
+                    || signature.condition.evidence(&sample).is_none()
             };
             if let Some(example) = signature.examples.iter().find(is_missed) {
-                return Err(signature.error(&format!("it does not apply to its example {example:?}")));
+                return Err(
+                    signature.error(&format!("it does not apply to its example {example:?}"))
+                );
             }
         }
         Ok(())
@@ -141,15 +168,29 @@ impl Labeller {
     pub fn describe(&self, raw: &[u8], origin: Option<&Origin>) -> Description {
         let recognised = recognise(raw);
         let sample = Sample::new(raw, &recognised, origin, &self.expressions);
-        let (labels, indicators) = (self.labels(&sample), indicator::indicators(raw, sample.request()));
-        Description { protocol: recognised.protocol, detail: recognised.detail, labels, indicators }
+        let (labels, indicators) = (
+            self.labels(&sample),
+            indicator::indicators(raw, sample.request()),
+        );
+        Description {
+            protocol: recognised.protocol,
+            detail: recognised.detail,
+            labels,
+            indicators,
+        }
     }
 
     fn labels(&self, sample: &Sample<'_>) -> Vec<Label> {
         let apply = |index: usize| {
             let try_on = |signature: &Arc<Signature>| {
                 let evidence = signature.condition.evidence(sample)?;
-                Some((index, Label { signature: Arc::clone(signature), evidence: apart(evidence) }))
+                Some((
+                    index,
+                    Label {
+                        signature: Arc::clone(signature),
+                        evidence: apart(evidence),
+                    },
+                ))
             };
             match &self.signatures[index] {
                 Known::Read(signature) => try_on(signature),
@@ -160,7 +201,8 @@ impl Labeller {
             }
         };
         let found = self.candidates(sample).into_iter().filter_map(apply);
-        let (mut agents, mut labels): (Vec<_>, Vec<_>) = found.partition(|(_, it)| it.signature.is_of_an_agent());
+        let (mut agents, mut labels): (Vec<_>, Vec<_>) =
+            found.partition(|(_, it)| it.signature.is_of_an_agent());
         // Of a user agent that is known by more than its name, the name alone says nothing new.
         agents.retain(|(_, agent)| !labels.iter().any(|(_, label)| label.overlaps(agent)));
         labels.append(&mut agents);
@@ -183,21 +225,34 @@ impl Labeller {
         look(sample.path().get(1..).unwrap_or_default());
         look(sample.query().get(1..).unwrap_or_default());
         look(sample.body().get(1..).unwrap_or_default());
-        sample.headers().iter().for_each(|(_, views)| look(views.get(1..).unwrap_or_default()));
-        (0..may_apply.len()).filter(|&index| may_apply[index]).collect()
+        sample
+            .headers()
+            .iter()
+            .for_each(|(_, views)| look(views.get(1..).unwrap_or_default()));
+        (0..may_apply.len())
+            .filter(|&index| may_apply[index])
+            .collect()
     }
 }
 
 impl Label {
     fn overlaps(&self, other: &Self) -> bool {
-        let mut pairs = self.evidence.iter().flat_map(|a| other.evidence.iter().map(move |b| (a, b)));
+        let mut pairs = self
+            .evidence
+            .iter()
+            .flat_map(|a| other.evidence.iter().map(move |b| (a, b)));
         pairs.any(|(a, b)| a.start < b.end && b.start < a.end)
     }
 
     /// One weakness before a kind of attack, the heavier before the lighter, the surer before the guess.
     fn rank(&self) -> impl Ord + use<> {
         let signature = &self.signature;
-        (signature.category, signature.generic, signature.confidence, signature.cve.is_empty())
+        (
+            signature.category,
+            signature.generic,
+            signature.confidence,
+            signature.cve.is_empty(),
+        )
     }
 }
 

@@ -15,13 +15,22 @@ const MAX_ANCHOR_BYTES: usize = 8;
 /// Returns literals in lower case of which at least one is in every match of an expression; `None` when there are
 /// none, or more than `most`.
 pub(crate) fn of_expression(source: &str, most: usize) -> Option<Vec<String>> {
-    let parser = regex_syntax::ParserBuilder::new().utf8(false).unicode(false).build().parse(source);
+    let parser = regex_syntax::ParserBuilder::new()
+        .utf8(false)
+        .unicode(false)
+        .build()
+        .parse(source);
     required(&parser.ok()?, most)
 }
 
 /// Returns the set that narrows down most.
 pub(crate) fn strongest(sets: impl Iterator<Item = Vec<String>>) -> Option<Vec<String>> {
-    sets.max_by_key(|literals| (weakest(literals).min(MAX_ANCHOR_BYTES), Reverse(literals.len())))
+    sets.max_by_key(|literals| {
+        (
+            weakest(literals).min(MAX_ANCHOR_BYTES),
+            Reverse(literals.len()),
+        )
+    })
 }
 
 /// How much the weakest of some literals narrows down: its length, and more with a byte that ordinary
@@ -29,7 +38,11 @@ pub(crate) fn strongest(sets: impl Iterator<Item = Vec<String>>) -> Option<Vec<S
 pub(crate) fn weakest(literals: &[String]) -> usize {
     let weight = |literal: &String| {
         let is_rare = |byte: &u8| b"<>$|`'{}[]\\^~!%\0".contains(byte);
-        if literal.as_bytes().iter().any(is_rare) { literal.len().max(MIN_ANCHOR_BYTES) } else { literal.len() }
+        if literal.as_bytes().iter().any(is_rare) {
+            literal.len().max(MIN_ANCHOR_BYTES)
+        } else {
+            literal.len()
+        }
     };
     literals.iter().map(weight).min().unwrap_or_default()
 }
@@ -50,16 +63,21 @@ fn required(hir: &Hir, most: usize) -> Option<Vec<String>> {
         HirKind::Repetition(repetition) if repetition.min > 0 => match repetition.sub.kind() {
             HirKind::Literal(_) => {
                 let times = repetition.min.min(MAX_ANCHOR_BYTES as u32) as usize;
-                all_texts(&repetition.sub, most).map(|texts| texts.iter().map(|text| text.repeat(times)).collect())
+                all_texts(&repetition.sub, most)
+                    .map(|texts| texts.iter().map(|text| text.repeat(times)).collect())
             }
             _ => required(&repetition.sub, most),
         },
-        HirKind::Concat(parts) => {
-            strongest(runs(parts, most).into_iter().chain(parts.iter().filter_map(|part| required(part, most))))
-        }
-        HirKind::Alternation(parts) => {
-            parts.iter().map(|part| required(part, most)).collect::<Option<Vec<_>>>().map(|sets| sets.concat())
-        }
+        HirKind::Concat(parts) => strongest(
+            runs(parts, most)
+                .into_iter()
+                .chain(parts.iter().filter_map(|part| required(part, most))),
+        ),
+        HirKind::Alternation(parts) => parts
+            .iter()
+            .map(|part| required(part, most))
+            .collect::<Option<Vec<_>>>()
+            .map(|sets| sets.concat()),
         _ => None,
     };
     let literals = strongest(all_texts(hir, most).into_iter().chain(within))?;
@@ -72,10 +90,15 @@ fn runs(parts: &[Hir], most: usize) -> Vec<Vec<String>> {
     for part in parts {
         let texts = all_texts(part, most);
         let longer = runs.last().zip(texts.as_ref()).map(|(run, texts)| {
-            run.iter().flat_map(|start| texts.iter().map(move |text| format!("{start}{text}"))).take(most + 1).collect()
+            run.iter()
+                .flat_map(|start| texts.iter().map(move |text| format!("{start}{text}")))
+                .take(most + 1)
+                .collect()
         });
         match longer {
-            Some(longer) if Vec::len(&longer) <= most => *runs.last_mut().expect("it begins with one") = longer,
+            Some(longer) if Vec::len(&longer) <= most => {
+                *runs.last_mut().expect("it begins with one") = longer
+            }
             _ => runs.push(texts.unwrap_or_else(|| vec![String::new()])),
         }
     }
@@ -88,19 +111,29 @@ fn all_texts(hir: &Hir, most: usize) -> Option<Vec<String>> {
         HirKind::Empty | HirKind::Look(_) => vec![String::new()],
         HirKind::Literal(literal) => vec![String::from_utf8(literal.0.to_ascii_lowercase()).ok()?],
         HirKind::Class(Class::Bytes(class)) => {
-            let bytes = class.iter().flat_map(|range| range.start()..=range.end()).take(most + 1);
+            let bytes = class
+                .iter()
+                .flat_map(|range| range.start()..=range.end())
+                .take(most + 1);
             bytes
-                .map(|byte| byte.is_ascii().then(|| char::from(byte).to_ascii_lowercase().into()))
+                .map(|byte| {
+                    byte.is_ascii()
+                        .then(|| char::from(byte).to_ascii_lowercase().into())
+                })
                 .collect::<Option<_>>()?
         }
         HirKind::Capture(capture) => all_texts(&capture.sub, most)?,
         HirKind::Repetition(repetition) if (repetition.min, repetition.max) == (0, Some(1)) => {
             [all_texts(&repetition.sub, most)?, vec![String::new()]].concat()
         }
-        HirKind::Concat(parts) => <[_; 1]>::try_from(runs(parts, most)).ok().map(|[run]| run)?,
-        HirKind::Alternation(parts) => {
-            parts.iter().map(|part| all_texts(part, most)).collect::<Option<Vec<_>>>()?.concat()
-        }
+        HirKind::Concat(parts) => <[_; 1]>::try_from(runs(parts, most))
+            .ok()
+            .map(|[run]| run)?,
+        HirKind::Alternation(parts) => parts
+            .iter()
+            .map(|part| all_texts(part, most))
+            .collect::<Option<Vec<_>>>()?
+            .concat(),
         _ => return None,
     };
     Some(texts).filter(|texts| texts.len() <= most)
@@ -116,7 +149,10 @@ mod tests {
             ("union\\s+select", Some(vec!["select"])),
             ("(wget|curl)\\s*x", Some(vec!["wget", "curl"])),
             ("^/ABC(def)?$", Some(vec!["/abc"])),
-            ("/\\.(git|svn)(/|$)", Some(vec!["/.git/", "/.git", "/.svn/", "/.svn"])),
+            (
+                "/\\.(git|svn)(/|$)",
+                Some(vec!["/.git/", "/.git", "/.svn/", "/.svn"]),
+            ),
             ("a[12]b", Some(vec!["a1b", "a2b"])),
             ("a+(xyz){2}", Some(vec!["xyz"])),
             ("[0-9]+", None),
@@ -125,7 +161,8 @@ mod tests {
             ("(abc)?", None),
         ] {
             let found = of_expression(source, 4);
-            let literals = literals.map(|all| all.into_iter().map(str::to_owned).collect::<Vec<_>>());
+            let literals =
+                literals.map(|all| all.into_iter().map(str::to_owned).collect::<Vec<_>>());
             assert_eq!(found, literals, "{source}");
         }
     }

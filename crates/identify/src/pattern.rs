@@ -49,7 +49,10 @@ pub(crate) struct Expression {
 impl Pattern {
     /// An expression for which case matters.
     pub(crate) fn in_its_case(source: String) -> Self {
-        Self { any_case: false, ..source.into() }
+        Self {
+            any_case: false,
+            ..source.into()
+        }
     }
 
     /// Never finds anything if it does not compile, which [`Condition::compile`] would have said.
@@ -57,22 +60,33 @@ impl Pattern {
         if !self.may_match(bytes) {
             return None;
         }
-        expressions.get(&self.compiled, || self.build().ok().map(Box::new))?.find(bytes)
+        expressions
+            .get(&self.compiled, || self.build().ok().map(Box::new))?
+            .find(bytes)
     }
 
     /// Bytes, not characters; `.` is any byte, for line ends are where attackers put them.
     pub(crate) fn build(&self) -> Result<Expression, String> {
         // What is searched is in lower case: few patterns need both, which double their size.
-        let has_upper_case =
-            self.source.contains(|char: char| char.is_ascii_uppercase()) || self.source.contains("\\x");
-        let syntax = syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true);
-        let nfa = thompson::Config::new().utf8(false).which_captures(WhichCaptures::Implicit);
+        let has_upper_case = self.source.contains(|char: char| char.is_ascii_uppercase())
+            || self.source.contains("\\x");
+        let syntax = syntax::Config::new()
+            .unicode(false)
+            .utf8(false)
+            .dot_matches_new_line(true);
+        let nfa = thompson::Config::new()
+            .utf8(false)
+            .which_captures(WhichCaptures::Implicit);
         let nfa = Compiler::new()
             .syntax(syntax.case_insensitive(self.any_case && has_upper_case))
             .configure(nfa.nfa_size_limit(Some(MAX_REGEX_BYTES)))
             .build(&self.source);
-        let limit = DFA::config().cache_capacity(MAX_STATES_BYTES).skip_cache_capacity_check(true);
-        let matcher = DFA::builder().configure(limit).build_from_nfa(nfa.map_err(|error| reason(&error))?);
+        let limit = DFA::config()
+            .cache_capacity(MAX_STATES_BYTES)
+            .skip_cache_capacity_check(true);
+        let matcher = DFA::builder()
+            .configure(limit)
+            .build_from_nfa(nfa.map_err(|error| reason(&error))?);
         let matcher = matcher.map_err(|error| reason(&error))?;
         let states = Mutex::new(matcher.create_cache());
         Ok(Expression { matcher, states })
@@ -86,10 +100,17 @@ impl Pattern {
     /// Tells without the expression that it does not match, which is so nearly every time.
     fn may_match(&self, bytes: &[u8]) -> bool {
         // The words are in lower case. Bytes that are not meet expressions on user agents alone, few of which are tried.
-        let words =
-            || literals::of_expression(&self.source, MAX_WORDS).filter(|_| self.any_case).unwrap_or_default().into();
+        let words = || {
+            literals::of_expression(&self.source, MAX_WORDS)
+                .filter(|_| self.any_case)
+                .unwrap_or_default()
+                .into()
+        };
         let words = self.words.get_or_init(words);
-        words.is_empty() || words.iter().any(|word| memmem::find(bytes, word.as_bytes()).is_some())
+        words.is_empty()
+            || words
+                .iter()
+                .any(|word| memmem::find(bytes, word.as_bytes()).is_some())
     }
 }
 
@@ -97,10 +118,15 @@ impl Expression {
     fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         // It never gives up: it has no words of Unicode to tell apart, and may throw its states away as often as it likes.
-        let end = self.matcher.try_search_fwd(&mut states, &Input::new(bytes)).ok()??.offset();
+        let end = self
+            .matcher
+            .try_search_fwd(&mut states, &Input::new(bytes))
+            .ok()??
+            .offset();
         // Where it begins is asked only of what is found.
         let slow = PikeVM::new_from_nfa(self.matcher.get_nfa().clone()).ok()?;
-        slow.find(&mut slow.create_cache(), Input::new(bytes).range(..end)).map(|found| found.range())
+        slow.find(&mut slow.create_cache(), Input::new(bytes).range(..end))
+            .map(|found| found.range())
     }
 }
 
@@ -111,6 +137,11 @@ fn reason(error: &dyn Error) -> String {
 
 impl From<String> for Pattern {
     fn from(source: String) -> Self {
-        Self { source: source.into(), any_case: true, words: OnceLock::new(), compiled: Place::default() }
+        Self {
+            source: source.into(),
+            any_case: true,
+            words: OnceLock::new(),
+            compiled: Place::default(),
+        }
     }
 }

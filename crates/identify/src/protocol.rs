@@ -181,13 +181,23 @@ const ORDER: &[(Protocol, Recogniser)] = &[
 /// Tells the protocol of a request, which bytes of it say so, and what they say of themselves.
 #[must_use]
 pub fn recognise(bytes: &[u8]) -> Recognised {
-    let known = ORDER.iter().find_map(|&(protocol, recogniser)| Some((protocol, recogniser(bytes)?)));
+    let known = ORDER
+        .iter()
+        .find_map(|&(protocol, recogniser)| Some((protocol, recogniser(bytes)?)));
     let Some((protocol, Found { evidence, detail })) = known else {
-        return Recognised { protocol: Protocol::Unknown, evidence: 0..0, detail: None };
+        return Recognised {
+            protocol: Protocol::Unknown,
+            evidence: 0..0,
+            detail: None,
+        };
     };
     // What is cut may be shorter than what decides when it is whole.
     let end = evidence.end.min(bytes.len());
-    Recognised { protocol, evidence: evidence.start.min(end)..end, detail }
+    Recognised {
+        protocol,
+        evidence: evidence.start.min(end)..end,
+        detail,
+    }
 }
 
 impl Protocol {

@@ -31,18 +31,32 @@ pub(crate) struct Held<T> {
 
 impl<T> Recent<T> {
     pub(crate) const fn new(most: usize) -> Self {
-        Self { most, held: Mutex::new(VecDeque::new()) }
+        Self {
+            most,
+            held: Mutex::new(VecDeque::new()),
+        }
     }
 
     /// Returns what belongs in a place: what is there, or else what `make` makes; `None` if it cannot be made.
-    pub(crate) fn get(&self, place: &Place<T>, make: impl FnOnce() -> Option<T>) -> Option<Arc<Held<T>>> {
+    pub(crate) fn get(
+        &self,
+        place: &Place<T>,
+        make: impl FnOnce() -> Option<T>,
+    ) -> Option<Arc<Held<T>>> {
         // Two who do not find it at the same time both make it; the later one's stays.
-        let there = place.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let there = place
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .upgrade();
         if let Some(held) = there {
             held.is_wanted.store(true, Relaxed);
             return Some(held);
         }
-        let made = Arc::new(Held { thing: make()?, is_wanted: AtomicBool::new(false) });
+        let made = Arc::new(Held {
+            thing: make()?,
+            is_wanted: AtomicBool::new(false),
+        });
         *place.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&made);
         self.hold(Arc::clone(&made));
         Some(made)

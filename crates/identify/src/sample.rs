@@ -37,7 +37,11 @@ impl<'a> Sample<'a> {
         origin: Option<&'a Origin>,
         expressions: &'a Expressions,
     ) -> Self {
-        let http = if recognised.protocol == Protocol::Http { http::parse(raw) } else { None };
+        let http = if recognised.protocol == Protocol::Http {
+            http::parse(raw)
+        } else {
+            None
+        };
         Self {
             raw,
             recognised,
@@ -69,20 +73,26 @@ impl<'a> Sample<'a> {
 
     /// What follows the first `?` of the target.
     pub(crate) fn query(&self) -> &[Text] {
-        self.query.get_or_init(|| self.part(|http| http.path_and_query().1, true))
+        self.query
+            .get_or_init(|| self.part(|http| http.path_and_query().1, true))
     }
 
     /// The path with the query.
     pub(crate) fn target(&self) -> &[Text] {
         self.target.get_or_init(|| {
-            let Some(http) = &self.http else { return Views::new() };
+            let Some(http) = &self.http else {
+                return Views::new();
+            };
             let raw = self.text(http.target);
             let path = http.path_and_query().0.len();
             let Some(mark) = http.target.get(path..).filter(|rest| !rest.is_empty()) else {
                 return self.path().to_vec();
             };
             let mark = self.text(&mark[..1]);
-            let query = self.query().last().map_or_else(|| mark.clone(), |query| mark.then(query));
+            let query = self
+                .query()
+                .last()
+                .map_or_else(|| mark.clone(), |query| mark.then(query));
             let mut views = vec![raw];
             for path in self.path() {
                 let view = path.then(&query);
@@ -101,7 +111,9 @@ impl<'a> Sample<'a> {
 
     /// The values of the header with this name, in lower case.
     pub(crate) fn header<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [Text]> {
-        let is_meant = move |(found, views): &'s (Vec<u8>, Views)| (found == name.as_bytes()).then_some(&views[..]);
+        let is_meant = move |(found, views): &'s (Vec<u8>, Views)| {
+            (found == name.as_bytes()).then_some(&views[..])
+        };
         self.headers().iter().filter_map(is_meant)
     }
 
@@ -109,22 +121,42 @@ impl<'a> Sample<'a> {
     pub(crate) fn headers(&self) -> &[(Vec<u8>, Views)] {
         self.headers.get_or_init(|| {
             let headers = self.http.iter().flat_map(|http| &http.headers);
-            headers.map(|(name, value)| (name.trim_ascii().to_ascii_lowercase(), self.views(value, false))).collect()
+            headers
+                .map(|(name, value)| {
+                    (
+                        name.trim_ascii().to_ascii_lowercase(),
+                        self.views(value, false),
+                    )
+                })
+                .collect()
         })
     }
 
     /// The values of the parameter with this name, in lower case, in the query or a form in the body.
     pub(crate) fn parameter<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [Text]> {
-        let is_meant = move |(found, views): &'s (Vec<u8>, Views)| (found == name.as_bytes()).then_some(&views[..]);
-        self.parameters.get_or_init(|| self.read_parameters()).iter().filter_map(is_meant)
+        let is_meant = move |(found, views): &'s (Vec<u8>, Views)| {
+            (found == name.as_bytes()).then_some(&views[..])
+        };
+        self.parameters
+            .get_or_init(|| self.read_parameters())
+            .iter()
+            .filter_map(is_meant)
     }
 
     fn read_parameters(&self) -> Vec<(Vec<u8>, Views)> {
-        let Some(http) = &self.http else { return Vec::new() };
-        let is_multipart =
-            http.values(b"content-type").any(|kind| kind.to_ascii_lowercase().starts_with(b"multipart/form-data"));
+        let Some(http) = &self.http else {
+            return Vec::new();
+        };
+        let is_multipart = http.values(b"content-type").any(|kind| {
+            kind.to_ascii_lowercase()
+                .starts_with(b"multipart/form-data")
+        });
         let query = pairs(http.path_and_query().1);
-        let body = if is_multipart { parts(http.body) } else { pairs(http.body) };
+        let body = if is_multipart {
+            parts(http.body)
+        } else {
+            pairs(http.body)
+        };
         let name = |name: &[u8]| {
             let name = Text::raw(name, 0);
             name.decoded(true).unwrap_or(name).bytes
@@ -138,7 +170,9 @@ impl<'a> Sample<'a> {
     }
 
     fn part(&self, of: impl Fn(&http::Request<'a>) -> &'a [u8], is_form: bool) -> Views {
-        self.http.as_ref().map_or_else(Views::new, |http| self.views(of(http), is_form))
+        self.http
+            .as_ref()
+            .map_or_else(Views::new, |http| self.views(of(http), is_form))
     }
 
     fn views(&self, part: &[u8], is_form: bool) -> Views {
@@ -161,16 +195,26 @@ impl<'a> Sample<'a> {
 
     /// Where a slice of the raw bytes begins in them.
     pub(crate) fn offset(&self, part: &[u8]) -> usize {
-        if part.is_empty() { 0 } else { (part.as_ptr() as usize).wrapping_sub(self.raw.as_ptr() as usize) }
+        if part.is_empty() {
+            0
+        } else {
+            (part.as_ptr() as usize).wrapping_sub(self.raw.as_ptr() as usize)
+        }
     }
 }
 
 /// Names and values of `a=b&c=d`.
 fn pairs(form: &[u8]) -> Vec<(&[u8], &[u8])> {
-    let pairs = form.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).take(MAX_PARAMETERS);
+    let pairs = form
+        .split(|&byte| byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .take(MAX_PARAMETERS);
     pairs
         .map(|pair| {
-            let equals = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
+            let equals = pair
+                .iter()
+                .position(|&byte| byte == b'=')
+                .unwrap_or(pair.len());
             (&pair[..equals], pair.get(equals + 1..).unwrap_or_default())
         })
         .collect()
@@ -178,7 +222,11 @@ fn pairs(form: &[u8]) -> Vec<(&[u8], &[u8])> {
 
 /// Names and values of a form in parts: RFC 7578. The boundary is whatever the first line says.
 fn parts(body: &[u8]) -> Vec<(&[u8], &[u8])> {
-    let boundary = body.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let boundary = body
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii_end();
     if boundary.len() < 3 {
         return Vec::new();
     }
@@ -189,10 +237,15 @@ fn parts(body: &[u8]) -> Vec<(&[u8], &[u8])> {
     {
         rest = &rest[at + boundary.len()..];
         let part = &rest[..find(rest, boundary).unwrap_or(rest.len())];
-        let Some(blank) = find(part, b"\r\n\r\n") else { continue };
+        let Some(blank) = find(part, b"\r\n\r\n") else {
+            continue;
+        };
         let (head, value) = (&part[..blank], part[blank + 4..].trim_ascii_end());
         if let Some(name) = find(head, b" name=\"").map(|at| &head[at + 7..]) {
-            let end = name.iter().position(|&byte| byte == b'"').unwrap_or(name.len());
+            let end = name
+                .iter()
+                .position(|&byte| byte == b'"')
+                .unwrap_or(name.len());
             parts.push((&name[..end], value));
         }
     }
@@ -211,14 +264,24 @@ mod tests {
     fn values(raw: &[u8], name: &str) -> Vec<String> {
         let (recognised, expressions) = (recognise(raw), Expressions::new(1));
         let sample = Sample::new(raw, &recognised, None, &expressions);
-        let plain = |views: &[Text]| views.last().map(|text| String::from_utf8_lossy(&text.bytes).into_owned());
+        let plain = |views: &[Text]| {
+            views
+                .last()
+                .map(|text| String::from_utf8_lossy(&text.bytes).into_owned())
+        };
         sample.parameter(name).filter_map(plain).collect()
     }
 
     #[test]
     fn parameters_are_found_in_query_and_forms() {
-        assert_eq!(values(b"GET /?a=1&B%5b%5D=%41+c&a HTTP/1.1\r\n\r\n", "a"), ["1", ""]);
-        assert_eq!(values(b"GET /?a=1&B%5b%5D=%41+c HTTP/1.1\r\n\r\n", "b[]"), ["a c"]);
+        assert_eq!(
+            values(b"GET /?a=1&B%5b%5D=%41+c&a HTTP/1.1\r\n\r\n", "a"),
+            ["1", ""]
+        );
+        assert_eq!(
+            values(b"GET /?a=1&B%5b%5D=%41+c HTTP/1.1\r\n\r\n", "b[]"),
+            ["a c"]
+        );
         assert_eq!(values(b"POST / HTTP/1.1\r\n\r\nx=y&z=%26", "z"), ["&"]);
         let multipart = b"POST / HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n\r\n<?php\r\n--b--\r\n";
         assert_eq!(values(multipart, "f"), ["<?php"]);
@@ -230,11 +293,29 @@ mod tests {
         let (recognised, expressions) = (recognise(raw), Expressions::new(1));
         let sample = Sample::new(raw, &recognised, None, &expressions);
         let plain: Vec<&[u8]> = sample.target().iter().map(|text| &*text.bytes).collect();
-        assert_eq!(plain, [&b"/a/%2e%2e/b?c=%2f"[..], b"/a/%2e%2e/b?c=/", b"/a/../b?c=/", b"/b?c=/"]);
+        assert_eq!(
+            plain,
+            [
+                &b"/a/%2e%2e/b?c=%2f"[..],
+                b"/a/%2e%2e/b?c=/",
+                b"/a/../b?c=/",
+                b"/b?c=/"
+            ]
+        );
         for text in &sample.target()[1..] {
-            assert_eq!(&raw[text.raw_range(text.bytes.len() - 1..text.bytes.len())], b"%2F");
+            assert_eq!(
+                &raw[text.raw_range(text.bytes.len() - 1..text.bytes.len())],
+                b"%2F"
+            );
         }
-        let header = sample.header("x").next().and_then(|views| views.last()).unwrap();
-        assert_eq!((&*header.bytes, &raw[header.raw_range(0..1)]), (&b"$y"[..], &b"%24"[..]));
+        let header = sample
+            .header("x")
+            .next()
+            .and_then(|views| views.last())
+            .unwrap();
+        assert_eq!(
+            (&*header.bytes, &raw[header.raw_range(0..1)]),
+            (&b"$y"[..], &b"%24"[..])
+        );
     }
 }

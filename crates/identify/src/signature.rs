@@ -186,25 +186,40 @@ impl Signatures {
     /// # Errors
     /// The text is not TOML, a field is missing, unknown or not as it should be, or an id is there twice.
     pub fn parse(text: &str) -> Result<Self, SignatureError> {
-        let line = |at: usize| text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
+        let line = |at: usize| {
+            text.as_bytes()
+                .iter()
+                .take(at)
+                .filter(|&&byte| byte == b'\n')
+                .count()
+                + 1
+        };
         let file: File = toml::from_str(text).map_err(|error| SignatureError {
             line: line(error.span().map_or(0, |span| span.start)),
             reason: error.message().to_owned(),
         })?;
         let place = |signature: Spanned<Signature>| {
             let line = line(signature.span().start);
-            Signature { line, ..signature.into_inner() }
+            Signature {
+                line,
+                ..signature.into_inner()
+            }
         };
         let list: Vec<_> = file.signature.into_iter().map(place).collect();
         let mut ids = HashSet::new();
         for signature in &list {
             let checked = match signature.check() {
-                Ok(()) if !ids.insert(&signature.id) => Err("another signature has this id".to_owned()),
+                Ok(()) if !ids.insert(&signature.id) => {
+                    Err("another signature has this id".to_owned())
+                }
                 checked => checked,
             };
             checked.map_err(|reason| signature.error(&reason))?;
         }
-        Ok(Self { list, replace: file.replace })
+        Ok(Self {
+            list,
+            replace: file.replace,
+        })
     }
 }
 
@@ -222,7 +237,10 @@ impl Signature {
 
     /// Returns where to read more: the public record of each CVE, then the references.
     pub fn links(&self) -> impl Iterator<Item = String> {
-        self.cve.iter().map(|cve| cve_record(cve)).chain(self.references.iter().cloned())
+        self.cve
+            .iter()
+            .map(|cve| cve_record(cve))
+            .chain(self.references.iter().cloned())
     }
 
     /// Returns the bytes of an example: each line feed stands for CR LF, each character up to U+00FF for
@@ -230,26 +248,47 @@ impl Signature {
     #[must_use]
     pub fn example_bytes(example: &str) -> Vec<u8> {
         let latin1 = |char: char| {
-            u8::try_from(u32::from(char)).map_or_else(|_| char.to_string().into_bytes(), |byte| vec![byte])
+            u8::try_from(u32::from(char))
+                .map_or_else(|_| char.to_string().into_bytes(), |byte| vec![byte])
         };
-        let text: Vec<u8> = example.replace('\n', "\r\n").chars().flat_map(latin1).collect();
-        let is_head = crate::http::parse(&text).is_some() && memchr::memmem::find(&text, b"\r\n\r\n").is_none();
-        if is_head { [text.trim_ascii_end(), b"\r\n\r\n"].concat() } else { text }
+        let text: Vec<u8> = example
+            .replace('\n', "\r\n")
+            .chars()
+            .flat_map(latin1)
+            .collect();
+        let is_head = crate::http::parse(&text).is_some()
+            && memchr::memmem::find(&text, b"\r\n\r\n").is_none();
+        if is_head {
+            [text.trim_ascii_end(), b"\r\n\r\n"].concat()
+        } else {
+            text
+        }
     }
 
     pub(crate) fn error(&self, reason: &str) -> SignatureError {
-        SignatureError { line: self.line, reason: format!("{}: {reason}", self.id) }
+        SignatureError {
+            line: self.line,
+            reason: format!("{}: {reason}", self.id),
+        }
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
         let is_id = |id: &str| {
-            !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            !id.is_empty()
+                && id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         };
         let is_cve = |cve: &str| {
-            cve.strip_prefix("CVE-").and_then(|rest| rest.split_once('-')).is_some_and(|(year, number)| {
-                let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-                year.len() == 4 && all_digits(year) && (4..=7).contains(&number.len()) && all_digits(number)
-            })
+            cve.strip_prefix("CVE-")
+                .and_then(|rest| rest.split_once('-'))
+                .is_some_and(|(year, number)| {
+                    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+                    year.len() == 4
+                        && all_digits(year)
+                        && (4..=7).contains(&number.len())
+                        && all_digits(number)
+                })
         };
         if !is_id(&self.id) {
             return Err("id: expected lower-case letters, digits and hyphens".into());
@@ -263,7 +302,11 @@ impl Signature {
         if let Some(cve) = self.cve.iter().find(|cve| !is_cve(cve)) {
             return Err(format!("cve: {cve} is not a CVE number, as CVE-2021-44228"));
         }
-        if let Some(link) = self.references.iter().find(|link| !link.starts_with("https://")) {
+        if let Some(link) = self
+            .references
+            .iter()
+            .find(|link| !link.starts_with("https://"))
+        {
             return Err(format!("references: {link} does not begin with https://"));
         }
         if self.condition.is_empty() {

@@ -29,7 +29,10 @@ enum Spans {
 impl Text {
     /// The bytes as sent, which begin at `start` of the raw bytes.
     pub(crate) fn raw(bytes: &[u8], start: usize) -> Self {
-        Self { bytes: bytes.to_ascii_lowercase(), spans: Spans::Straight(start) }
+        Self {
+            bytes: bytes.to_ascii_lowercase(),
+            spans: Spans::Straight(start),
+        }
     }
 
     /// Where the raw bytes are that this range of the text stands for.
@@ -37,7 +40,9 @@ impl Text {
         match &self.spans {
             Spans::Straight(start) => start + range.start..start + range.end,
             Spans::Each(_) if range.is_empty() => 0..0,
-            Spans::Each(_) => self.span(range.start).start as usize..self.span(range.end - 1).end as usize,
+            Spans::Each(_) => {
+                self.span(range.start).start as usize..self.span(range.end - 1).end as usize
+            }
         }
     }
 
@@ -61,7 +66,9 @@ impl Text {
     pub(crate) fn resolved(&self) -> Option<Self> {
         let mut kept: Vec<Range<usize>> = Vec::new();
         let mut start = 0;
-        for end in (0..=self.bytes.len()).filter(|&at| self.bytes.get(at).is_none_or(|byte| b"/\\".contains(byte))) {
+        for end in (0..=self.bytes.len())
+            .filter(|&at| self.bytes.get(at).is_none_or(|byte| b"/\\".contains(byte)))
+        {
             match &self.bytes[start..end] {
                 b"" | b"." => {}
                 b".." => drop(kept.pop()),
@@ -104,9 +111,16 @@ impl Text {
         let mut builder = Builder::with_capacity(self.bytes.len());
         let mut at = 0;
         while let Some(&byte) = self.bytes.get(at) {
-            let found = if at < first { None } else { rule(&self.bytes[at..]) };
+            let found = if at < first {
+                None
+            } else {
+                rule(&self.bytes[at..])
+            };
             let (byte, length) = found.unwrap_or((byte, 1));
-            builder.push(byte.to_ascii_lowercase(), self.span(at).start..self.span(at + length - 1).end);
+            builder.push(
+                byte.to_ascii_lowercase(),
+                self.span(at).start..self.span(at + length - 1).end,
+            );
             at += length;
         }
         Some(builder.text())
@@ -145,7 +159,10 @@ struct Builder {
 
 impl Builder {
     fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), spans: Vec::with_capacity(bytes) }
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            spans: Vec::with_capacity(bytes),
+        }
     }
 
     fn push(&mut self, byte: u8, span: Range<u32>) {
@@ -159,12 +176,22 @@ impl Builder {
         if inner.len() > MAX_LOOKUP_BYTES {
             return;
         }
-        let value = if let Some(value) = inner.strip_prefix(b"lower:").or_else(|| inner.strip_prefix(b"upper:")) {
+        let value = if let Some(value) = inner
+            .strip_prefix(b"lower:")
+            .or_else(|| inner.strip_prefix(b"upper:"))
+        {
             // U+0131, the dotless i, is I in upper case.
-            if value == "ı".as_bytes() { b"i".to_vec() } else { value.to_vec() }
+            if value == "ı".as_bytes() {
+                b"i".to_vec()
+            } else {
+                value.to_vec()
+            }
         } else if let Some(default) = inner.windows(2).position(|pair| pair == b":-") {
             inner[default + 2..].to_vec()
-        } else if let Some(value) = inner.strip_prefix(b"date:'").and_then(|value| value.strip_suffix(b"'")) {
+        } else if let Some(value) = inner
+            .strip_prefix(b"date:'")
+            .and_then(|value| value.strip_suffix(b"'"))
+        {
             value.to_vec()
         } else {
             return;
@@ -172,11 +199,16 @@ impl Builder {
         let span = self.spans[start].start..self.spans[self.spans.len() - 1].end;
         self.bytes.truncate(start);
         self.spans.truncate(start);
-        value.into_iter().for_each(|byte| self.push(byte, span.clone()));
+        value
+            .into_iter()
+            .for_each(|byte| self.push(byte, span.clone()));
     }
 
     fn text(self) -> Text {
-        Text { bytes: self.bytes, spans: Spans::Each(self.spans) }
+        Text {
+            bytes: self.bytes,
+            spans: Spans::Each(self.spans),
+        }
     }
 }
 
@@ -192,19 +224,29 @@ fn escape(rest: &[u8], is_form: bool) -> Option<(u8, usize)> {
         // Microsoft IIS; full-width forms become what they look like.
         [b'%', b'u', digits @ ..] | [b'\\', b'u', digits @ ..] => {
             let code = hex(digits.get(..4)?)?;
-            let code = if (0xff01..=0xff5e).contains(&code) { code - 0xfee0 } else { code };
+            let code = if (0xff01..=0xff5e).contains(&code) {
+                code - 0xfee0
+            } else {
+                code
+            };
             Some((u8::try_from(code).ok()?, 6))
         }
         [b'%', digits @ ..] => Some((u8::try_from(hex(digits.get(..2)?)?).ok()?, 3)),
         // Overlong UTF-8, which RFC 3629 forbids: two or three bytes for an ASCII character.
-        [first @ 0xc0..=0xc1, second @ 0x80..=0xbf, ..] => Some(((first & 1) << 6 | second & 0x3f, 2)),
-        [0xe0, second @ 0x80..=0x81, third @ 0x80..=0xbf, ..] => Some(((second & 1) << 6 | third & 0x3f, 3)),
+        [first @ 0xc0..=0xc1, second @ 0x80..=0xbf, ..] => {
+            Some(((first & 1) << 6 | second & 0x3f, 2))
+        }
+        [0xe0, second @ 0x80..=0x81, third @ 0x80..=0xbf, ..] => {
+            Some(((second & 1) << 6 | third & 0x3f, 3))
+        }
         _ => None,
     }
 }
 
 fn hex(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |value, &digit| Some(value * 16 + char::from(digit).to_digit(16)?))
+    digits.iter().try_fold(0, |value, &digit| {
+        Some(value * 16 + char::from(digit).to_digit(16)?)
+    })
 }
 
 #[cfg(test)]
@@ -212,7 +254,9 @@ mod tests {
     use super::*;
 
     fn decoded(raw: &[u8]) -> Option<String> {
-        Text::raw(raw, 0).decoded(true).map(|text| String::from_utf8_lossy(&text.bytes).into_owned())
+        Text::raw(raw, 0)
+            .decoded(true)
+            .map(|text| String::from_utf8_lossy(&text.bytes).into_owned())
     }
 
     #[test]
@@ -243,7 +287,11 @@ mod tests {
             "${${lower:${lower:j}}nd${upper:ı}:ldap://x}",
             "${j${date:'n'}di:ldap://x}",
         ] {
-            assert_eq!(decoded(raw.as_bytes()).as_deref(), Some("${jndi:ldap://x}"), "{raw}");
+            assert_eq!(
+                decoded(raw.as_bytes()).as_deref(),
+                Some("${jndi:ldap://x}"),
+                "{raw}"
+            );
         }
         assert_eq!(decoded(b"${hostName}}}"), None);
     }
@@ -257,7 +305,9 @@ mod tests {
             (b"/a/..;/b", None),
             (b"/a/b/", None),
         ] {
-            let resolved = Text::raw(raw, 0).resolved().map(|text| String::from_utf8_lossy(&text.bytes).into_owned());
+            let resolved = Text::raw(raw, 0)
+                .resolved()
+                .map(|text| String::from_utf8_lossy(&text.bytes).into_owned());
             assert_eq!(resolved.as_deref(), plain, "{}", raw.escape_ascii());
         }
     }

@@ -53,12 +53,18 @@ pub fn parse(raw: &[u8]) -> Option<ClientHello> {
         rest = more;
     }
     let whole = Cell::new(true);
-    let mut message = Cursor { rest: &message, whole: &whole };
+    let mut message = Cursor {
+        rest: &message,
+        whole: &whole,
+    };
     if message.take(1) != CLIENT_HELLO {
         return None;
     }
     let mut body = message.vector(3);
-    let mut hello = ClientHello { legacy_version: body.number()?, ..ClientHello::default() };
+    let mut hello = ClientHello {
+        legacy_version: body.number()?,
+        ..ClientHello::default()
+    };
     let _random = body.take(RANDOM_BYTES);
     let _session_id = body.vector(1);
     hello.ciphers = body.vector(2).numbers();
@@ -72,7 +78,9 @@ pub fn parse(raw: &[u8]) -> Option<ClientHello> {
 
 /// Splits off the content of the first handshake record, or as much of it as there is.
 fn split_record(raw: &[u8]) -> Option<(&[u8], &[u8])> {
-    let [0x16, 0x03, 0..=4, high, low, rest @ ..] = raw else { return None };
+    let [0x16, 0x03, 0..=4, high, low, rest @ ..] = raw else {
+        return None;
+    };
     let length = usize::from(u16::from_be_bytes([*high, *low]));
     Some(rest.split_at_checked(length).unwrap_or((rest, &[])))
 }
@@ -112,7 +120,10 @@ impl ClientHello {
         while !names.rest.is_empty() {
             let name = names.vector(1).rest;
             // RFC 8701, 2: two bytes of GREASE are reserved as names, too.
-            if !name.try_into().is_ok_and(|number| is_grease(u16::from_be_bytes(number))) {
+            if !name
+                .try_into()
+                .is_ok_and(|number| is_grease(u16::from_be_bytes(number)))
+            {
                 self.alpn.push(name.to_vec());
             }
         }
@@ -121,7 +132,11 @@ impl ClientHello {
     /// Returns the highest version offered.
     #[must_use]
     pub fn version(&self) -> u16 {
-        self.versions.iter().copied().max().unwrap_or(self.legacy_version)
+        self.versions
+            .iter()
+            .copied()
+            .max()
+            .unwrap_or(self.legacy_version)
     }
 }
 
@@ -165,8 +180,14 @@ impl<'a> Cursor<'a> {
 
     /// Takes a vector, which has its length in front (RFC 8446, 3.4).
     fn vector(&mut self, length_bytes: usize) -> Self {
-        let length = self.take(length_bytes).iter().fold(0, |length, &byte| length << 8 | usize::from(byte));
-        Cursor { rest: self.take(length), whole: self.whole }
+        let length = self
+            .take(length_bytes)
+            .iter()
+            .fold(0, |length, &byte| length << 8 | usize::from(byte));
+        Cursor {
+            rest: self.take(length),
+            whole: self.whole,
+        }
     }
 
     fn number(&mut self) -> Option<u16> {
@@ -175,12 +196,18 @@ impl<'a> Cursor<'a> {
 
     /// Takes a number, if anything is left.
     fn next_number(&mut self) -> Option<u16> {
-        if self.rest.is_empty() { None } else { self.number() }
+        if self.rest.is_empty() {
+            None
+        } else {
+            self.number()
+        }
     }
 
     /// Takes all numbers but GREASE.
     fn numbers(mut self) -> Vec<u16> {
-        std::iter::from_fn(|| self.next_number()).filter(|&number| !is_grease(number)).collect()
+        std::iter::from_fn(|| self.next_number())
+            .filter(|&number| !is_grease(number))
+            .collect()
     }
 }
 

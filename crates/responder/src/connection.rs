@@ -79,7 +79,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut origin = Some(peer);
     if shared.proxy_protocol {
         let header = proxy::read_header(&mut stream, &mut reading.buffer, peer);
-        origin = timeout_at(reading.deadline, header).await.context("no PROXY header came")??;
+        origin = timeout_at(reading.deadline, header)
+            .await
+            .context("no PROXY header came")??;
     }
     let Some(origin) = origin else { return Ok(()) };
     let Some(ended) = reading.run(&mut stream).await else {
@@ -88,7 +90,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let may_go_on = reading.may_go_on(ended);
     // Recorded before it is answered: who has an answer has a record, even if this process is killed now.
-    shared.recorder.record(reading.into_record(origin, ended)).await;
+    shared
+        .recorder
+        .record(reading.into_record(origin, ended))
+        .await;
     let answered = timeout(WRITE_TIME, stream.write_all(RESPONSE)).await;
     if may_go_on && matches!(answered, Ok(Ok(()))) {
         let _ = timeout(DRAIN_TIME, drain(&mut stream)).await;
@@ -100,7 +105,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 async fn drain<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let mut discarded = Vec::with_capacity(FIRST_READ_BYTES);
     let _ = stream.shutdown().await;
-    while stream.read_buf(&mut discarded).await.is_ok_and(|count| count > 0) {
+    while stream
+        .read_buf(&mut discarded)
+        .await
+        .is_ok_and(|count| count > 0)
+    {
         discarded.clear();
     }
 }
@@ -143,7 +152,9 @@ impl<'a> Reading<'a> {
             return;
         }
         if self.shared.added.load(Relaxed) >= MAX_ADDED_BYTES {
-            self.max_kept = self.max_kept.min(self.buffer.len().saturating_sub(SCRATCH_BYTES));
+            self.max_kept = self
+                .max_kept
+                .min(self.buffer.len().saturating_sub(SCRATCH_BYTES));
             self.buffer.truncate(self.max_kept);
             return;
         }
@@ -180,7 +191,11 @@ impl<'a> Reading<'a> {
             0 => (self.deadline, Ended::Deadline),
             _ => {
                 let quiet = Instant::now() + self.framing.patience();
-                if quiet < self.deadline { (quiet, Ended::Quiet) } else { (self.deadline, Ended::Deadline) }
+                if quiet < self.deadline {
+                    (quiet, Ended::Quiet)
+                } else {
+                    (self.deadline, Ended::Deadline)
+                }
             }
         };
         tokio::select! {

@@ -64,12 +64,20 @@ impl Framing {
                 State::Foreign => return,
                 State::Body { left } => {
                     let (left, rest) = skip(left, bytes);
-                    self.state = if left == 0 { State::Complete } else { State::Body { left } };
+                    self.state = if left == 0 {
+                        State::Complete
+                    } else {
+                        State::Body { left }
+                    };
                     rest
                 }
                 State::ChunkData { left } => {
                     let (left, rest) = skip(left, bytes);
-                    self.state = if left == 0 { State::ChunkEnd } else { State::ChunkData { left } };
+                    self.state = if left == 0 {
+                        State::ChunkEnd
+                    } else {
+                        State::ChunkData { left }
+                    };
                     rest
                 }
                 _ => self.feed_line(bytes),
@@ -136,7 +144,9 @@ impl Framing {
                 State::Head
             }
             State::Head if self.chunked => State::ChunkSize,
-            State::Head if self.content_length > 0 => State::Body { left: self.content_length },
+            State::Head if self.content_length > 0 => State::Body {
+                left: self.content_length,
+            },
             State::Head => State::Complete,
             State::ChunkSize => match chunk_size(line) {
                 Some(0) => State::Trailer,
@@ -151,7 +161,9 @@ impl Framing {
     }
 
     fn note_header(&mut self, line: &[u8]) {
-        let Some(colon) = line.iter().position(|&byte| byte == b':') else { return };
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else {
+            return;
+        };
         let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(b"content-length") {
             // Of several the largest: to wait for too much costs two seconds, too little cuts a body.
@@ -172,7 +184,9 @@ fn skip(left: u64, bytes: &[u8]) -> (u64, &[u8]) {
 /// Method and a space, as far as they came.
 fn may_become_request_line(line: &[u8]) -> bool {
     let method = line.split(|&byte| byte == b' ').next().unwrap_or_default();
-    let has_method = method.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
+    let has_method = method
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
         && method.first().is_none_or(u8::is_ascii_alphabetic)
         && method.len() <= MAX_METHOD_BYTES;
     // `\r` alone is the start of an empty line.
@@ -186,25 +200,44 @@ fn is_request_line(line: &[u8]) -> bool {
     let version = words.next().unwrap_or_default().to_ascii_uppercase();
     let has_version = [&b"HTTP/"[..], b"RTSP/", b"SIP/", b"ICAP/"]
         .iter()
-        .any(|name| version.strip_prefix(*name).is_some_and(|number| number.first().is_some_and(u8::is_ascii_digit)));
-    has_version && !version.starts_with(b"HTTP/2") && words.next().is_some() && may_become_request_line(line)
+        .any(|name| {
+            version
+                .strip_prefix(*name)
+                .is_some_and(|number| number.first().is_some_and(u8::is_ascii_digit))
+        });
+    has_version
+        && !version.starts_with(b"HTTP/2")
+        && words.next().is_some()
+        && may_become_request_line(line)
 }
 
 /// The leading digits; 0 where there are none, the largest number where there are too many.
 fn decimal(value: &[u8]) -> u64 {
     let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0, |sum: u64, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
+    digits.fold(0, |sum: u64, digit| {
+        sum.saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
+    })
 }
 
 /// RFC 9112, 7.1: hexadecimal digits, then perhaps extensions.
 fn chunk_size(line: &[u8]) -> Option<u64> {
-    let end = line.iter().position(|&byte| byte == b';').unwrap_or(line.len());
+    let end = line
+        .iter()
+        .position(|&byte| byte == b';')
+        .unwrap_or(line.len());
     let digits = std::str::from_utf8(line[..end].trim_ascii()).ok()?;
-    if digits.starts_with('+') { None } else { u64::from_str_radix(digits, 16).ok() }
+    if digits.starts_with('+') {
+        None
+    } else {
+        u64::from_str_radix(digits, 16).ok()
+    }
 }
 
 fn contains_ignore_case(value: &[u8], word: &[u8]) -> bool {
-    value.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
+    value
+        .windows(word.len())
+        .any(|part| part.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]
@@ -245,7 +278,11 @@ mod tests {
     fn a_whole_request_is_complete_with_its_last_byte_and_not_before() {
         for request in WHOLE {
             for end in 0..request.len() {
-                assert!(!fed(&request[..end]).is_complete(), "{} at {end}", request.escape_ascii());
+                assert!(
+                    !fed(&request[..end]).is_complete(),
+                    "{} at {end}",
+                    request.escape_ascii()
+                );
             }
             assert!(fed(request).is_complete(), "{}", request.escape_ascii());
         }
@@ -260,10 +297,18 @@ mod tests {
             (b"POST / HTTP/1.1\r\n\r\n", true),
             (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", false),
             (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello!", true),
-            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false),
+            (
+                b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                false,
+            ),
             (b"CONNECT x:443 HTTP/1.1\r\n\r\n", true),
         ] {
-            assert_eq!(fed(request).may_go_on(), may_go_on, "{}", request.escape_ascii());
+            assert_eq!(
+                fed(request).may_go_on(),
+                may_go_on,
+                "{}",
+                request.escape_ascii()
+            );
         }
     }
 
@@ -317,7 +362,12 @@ mod tests {
         ] {
             let framing = fed(request);
             assert!(!framing.is_complete(), "{}", request.escape_ascii());
-            assert_eq!(framing.patience(), UNFINISHED_TIME, "{}", request.escape_ascii());
+            assert_eq!(
+                framing.patience(),
+                UNFINISHED_TIME,
+                "{}",
+                request.escape_ascii()
+            );
         }
     }
 

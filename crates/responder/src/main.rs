@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
-use forever200_daemon::{LogArgs, Switch, host_port, parse, raise_file_limit, shutdown_signal, start_logging};
+use forever200_daemon::{
+    LogArgs, Switch, host_port, parse, raise_file_limit, shutdown_signal, start_logging,
+};
 use forever200_responder::{Config, Listeners, listen_unix, run};
 use forever200_ring::Store;
 use tokio::net::TcpListener;
@@ -15,13 +17,23 @@ use tokio::net::TcpListener;
 #[command(version)]
 struct Args {
     /// Address to listen on
-    #[arg(long, value_name = "ADDRESS", env = "FOREVER200_RESPONDER_LISTEN", default_value = "127.0.0.1:9999")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "FOREVER200_RESPONDER_LISTEN",
+        default_value = "127.0.0.1:9999"
+    )]
     listen: SocketAddr,
     /// Unix socket to listen on as well; `fd@0` is one that standard input is already
     #[arg(long, value_name = "PATH", env = "FOREVER200_RESPONDER_SOCKET")]
     socket: Option<PathBuf>,
     /// Whether every connection begins with a PROXY protocol header, as haproxy sends it
-    #[arg(long, value_name = "SWITCH", env = "FOREVER200_PROXY_PROTOCOL", default_value = "off")]
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        env = "FOREVER200_PROXY_PROTOCOL",
+        default_value = "off"
+    )]
     proxy_protocol: Switch,
     /// Address of memcached, host:port
     #[arg(long, value_name = "ADDRESS", env = "FOREVER200_MEMCACHED", default_value = "127.0.0.1:11211", value_parser = host_port)]
@@ -45,7 +57,9 @@ async fn main() -> anyhow::Result<()> {
     raise_file_limit();
     let shutdown = shutdown_signal()?;
     let listeners = Listeners {
-        tcp: TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?,
+        tcp: TcpListener::bind(args.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", args.listen))?,
         unix: args.socket.as_deref().map(listen_unix).transpose()?,
     };
     let config = Config {

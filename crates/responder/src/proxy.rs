@@ -38,7 +38,11 @@ impl Origin {
     /// What is known when nobody says anything: nothing.
     pub const UNKNOWN: Self = {
         let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        Self { source: nowhere, destination: nowhere, via: Via::Peer }
+        Self {
+            source: nowhere,
+            destination: nowhere,
+            via: Via::Peer,
+        }
     };
 }
 
@@ -67,11 +71,21 @@ pub async fn read_header<S: AsyncRead + Unpin>(
                 return Ok(origin);
             }
             Err(Error::BufferTooShort) if buffer.len() < MAX_HEADER_BYTES => {}
-            Err(Error::BufferTooShort) => bail!("PROXY header longer than {MAX_HEADER_BYTES} bytes"),
+            Err(Error::BufferTooShort) => {
+                bail!("PROXY header longer than {MAX_HEADER_BYTES} bytes")
+            }
             Err(error) => return Err(error).context("bad PROXY header"),
         }
-        if stream.read_buf(buffer).await.context("reading the PROXY header")? == 0 {
-            bail!("connection ended after {} bytes of a PROXY header", buffer.len());
+        if stream
+            .read_buf(buffer)
+            .await
+            .context("reading the PROXY header")?
+            == 0
+        {
+            bail!(
+                "connection ended after {} bytes of a PROXY header",
+                buffer.len()
+            );
         }
     }
 }
@@ -81,20 +95,27 @@ fn origin(header: &ProxyHeader<'_>, bytes: &[u8], peer: Origin) -> Option<Origin
     if is_v2 && bytes.get(COMMAND) == Some(&LOCAL) {
         return None;
     }
-    let Some(addresses) = header.proxied_address() else { return Some(peer) };
+    let Some(addresses) = header.proxied_address() else {
+        return Some(peer);
+    };
     let via = match header.unique_id() {
         Some(HTTP_MARK) => Via::Http,
         _ if is_v2 => Via::ProxyV2,
         _ => Via::ProxyV1,
     };
-    Some(Origin { source: addresses.source, destination: addresses.destination, via })
+    Some(Origin {
+        source: addresses.source,
+        destination: addresses.destination,
+        via,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\xc0\0\x02\x01\xa0\x28\0\x50";
+    const V2: &[u8] =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\xc0\0\x02\x01\xa0\x28\0\x50";
     const V2_HTTP: &[u8] =
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\xcb\0\x71\x07\xc0\0\x02\x01\xa0\x28\0\x50\x05\0\x04http";
     const V2_UNSPEC: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
@@ -115,15 +136,27 @@ mod tests {
         for (header, addresses, via) in [
             (V2, v4, Via::ProxyV2),
             (V2_HTTP, v4, Via::Http),
-            (V1, ("[2001:db8::1]:41000", "[2001:db8::2]:80"), Via::ProxyV1),
+            (
+                V1,
+                ("[2001:db8::1]:41000", "[2001:db8::2]:80"),
+                Via::ProxyV1,
+            ),
             (V2_UNSPEC, ("0.0.0.0:0", "0.0.0.0:0"), Via::Peer),
             (V1_UNKNOWN, ("0.0.0.0:0", "0.0.0.0:0"), Via::Peer),
         ] {
             // The header that a client forges comes behind the real one: bytes of its request.
             for request in [&b""[..], b"GET / HTTP/1.1\r\n\r\n", V2_LOCAL] {
                 let (origin, rest) = read(&[header, request].concat()).await.unwrap();
-                let (source, destination) = (addresses.0.parse().unwrap(), addresses.1.parse().unwrap());
-                assert_eq!(origin, Some(Origin { source, destination, via }));
+                let (source, destination) =
+                    (addresses.0.parse().unwrap(), addresses.1.parse().unwrap());
+                assert_eq!(
+                    origin,
+                    Some(Origin {
+                        source,
+                        destination,
+                        via
+                    })
+                );
                 assert_eq!(rest, request);
             }
         }
@@ -147,7 +180,11 @@ mod tests {
             &endless,
             &long_v1,
         ] {
-            assert!(read(bytes).await.is_err(), "{}", bytes[..bytes.len().min(40)].escape_ascii());
+            assert!(
+                read(bytes).await.is_err(),
+                "{}",
+                bytes[..bytes.len().min(40)].escape_ascii()
+            );
         }
     }
 }

@@ -21,8 +21,14 @@ struct State {
 impl RateLimit {
     /// Returns how many events were held back since the last line, if this one may be logged.
     pub(crate) fn check(&self) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if state.last.is_some_and(|last| last.elapsed() < BETWEEN_LINES) {
+        let mut state = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if state
+            .last
+            .is_some_and(|last| last.elapsed() < BETWEEN_LINES)
+        {
             state.suppressed += 1;
             return None;
         }

@@ -19,7 +19,8 @@ use tracing::{info, warn};
 /// How often a quiet recorder looks whether memcached still has what it should.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest and longest wait before memcached is tried again.
-const RETRY_DELAY: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
+const RETRY_DELAY: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(50)..=Duration::from_secs(1);
 /// A delay that is reached only when memcached is away for longer than it takes to start beside us.
 const WORTH_REPORTING: Duration = Duration::from_millis(150);
 /// How often numbers are drawn in one turn while memcached turns out to have been emptied meanwhile.
@@ -138,7 +139,8 @@ impl Recorder {
                 }
                 Err(error) => {
                     self.nobody_waits();
-                    let doubled = retry_delay.map_or(*RETRY_DELAY.start(), |delay: Duration| delay * 2);
+                    let doubled =
+                        retry_delay.map_or(*RETRY_DELAY.start(), |delay: Duration| delay * 2);
                     if doubled > WORTH_REPORTING && !std::mem::replace(&mut reported, true) {
                         warn!(%error, "memcached is away, the last {SLOTS} requests are kept in memory");
                     }
@@ -164,7 +166,10 @@ impl Recorder {
     }
 
     /// Waits for a turn's end; those who wait with it, for no longer than they should.
-    async fn in_time<T>(&self, turn: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    async fn in_time<T>(
+        &self,
+        turn: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         let mut turn = pin!(turn);
         if let Ok(done) = timeout(STORE_TIME, &mut turn).await {
             return done;
@@ -177,7 +182,10 @@ impl Recorder {
     /// next may not even take.
     fn nobody_waits(&self) {
         self.0.away.store(true, Ordering::Relaxed);
-        drop((std::mem::take(&mut *self.writing()), std::mem::take(&mut self.pending().waiters)));
+        drop((
+            std::mem::take(&mut *self.writing()),
+            std::mem::take(&mut self.pending().waiters),
+        ));
     }
 
     fn take(&self) -> Pending {
@@ -194,15 +202,22 @@ impl Recorder {
         older.requests += pending.requests;
         older.counts.add(&pending.counts);
         older.counts.expire(Timestamp::now());
-        (pending.records, pending.requests, pending.counts) = (older.records, older.requests, older.counts);
+        (pending.records, pending.requests, pending.counts) =
+            (older.records, older.requests, older.counts);
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writing(&self) -> MutexGuard<'_, Waiters> {
-        self.0.writing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .writing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -263,11 +278,19 @@ impl Writer {
         let first_to_last = last + 1 - pending.records.len() as u64..=last;
         let number = |(seq, record)| Record { seq, ..record };
         let records: Vec<_> = first_to_last.zip(pending.records).map(number).collect();
-        records.iter().for_each(|record| self.ring.insert(record.clone()));
-        self.first = self.first.or(self.ring.get(1).map(|record| record.timestamp));
+        records
+            .iter()
+            .for_each(|record| self.ring.insert(record.clone()));
+        self.first = self
+            .first
+            .or(self.ring.get(1).map(|record| record.timestamp));
         self.counts.add(&pending.counts);
         let written = self.store.write(&records, &pending.counts).await;
-        self.sync = if written.is_ok() { Sync::Written } else { Sync::Unknown };
+        self.sync = if written.is_ok() {
+            Sync::Written
+        } else {
+            Sync::Unknown
+        };
         written.map(|()| records.len())
     }
 
@@ -293,7 +316,11 @@ impl Writer {
 
     async fn check(&mut self) -> Result<(), StoreError> {
         let checked = match self.sync {
-            Sync::Compared => self.store.cursor().await.map(|cursor| cursor >= self.cursor),
+            Sync::Compared => self
+                .store
+                .cursor()
+                .await
+                .map(|cursor| cursor >= self.cursor),
             _ => Ok(false),
         };
         match checked {
@@ -312,15 +339,29 @@ impl Writer {
         let snapshot = self.store.snapshot().await?;
         let restarted = snapshot.cursor < self.cursor;
         if restarted {
-            info!(cursor = self.cursor, found = snapshot.cursor, "memcached was restarted, putting the ring back");
+            info!(
+                cursor = self.cursor,
+                found = snapshot.cursor,
+                "memcached was restarted, putting the ring back"
+            );
         }
         self.cursor = self.cursor.max(snapshot.cursor);
         self.since = snapshot.since.unwrap_or(self.since);
         self.first = snapshot.first.or(self.first);
         self.counts.expire(Timestamp::now());
         // Up to 1,500 minutes, so only when some may be missing.
-        let counts = (lost_track || restarted || snapshot.silent < self.counts.silent).then_some(&self.counts);
-        self.store.put_back(&snapshot, self.cursor, &self.ring, counts, self.since, self.first).await?;
+        let counts = (lost_track || restarted || snapshot.silent < self.counts.silent)
+            .then_some(&self.counts);
+        self.store
+            .put_back(
+                &snapshot,
+                self.cursor,
+                &self.ring,
+                counts,
+                self.since,
+                self.first,
+            )
+            .await?;
         for record in snapshot.ring.newest_first() {
             self.ring.insert(record.clone());
         }
@@ -358,7 +399,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_comes_while_memcached_goes_away_waits_no_longer_than_others() -> anyhow::Result<()> {
+    async fn who_comes_while_memcached_goes_away_waits_no_longer_than_others() -> anyhow::Result<()>
+    {
         let memcached = TcpListener::bind("127.0.0.1:0").await?;
         let store = Store::new(memcached.local_addr()?.to_string());
         let (recorder, (stop, stopping)) = (Recorder::default(), watch::channel(false));
@@ -369,7 +411,10 @@ mod tests {
         // In the middle of the first one's turn, which now fails as every one that follows.
         let second = recorder.record(record());
         drop((connection, memcached));
-        timeout(Duration::from_secs(1), async { tokio::join!(first, second) }).await?;
+        timeout(Duration::from_secs(1), async {
+            tokio::join!(first, second)
+        })
+        .await?;
         stop.send(true)?;
         Ok(running.await?)
     }

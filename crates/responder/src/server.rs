@@ -23,7 +23,8 @@ use crate::rate_limit::RateLimit;
 use crate::recorder::Recorder;
 
 /// Shortest and longest wait after an error of `accept`, most likely EMFILE: only time helps.
-const ACCEPT_DELAY: std::ops::RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_secs(1);
+const ACCEPT_DELAY: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(5)..=Duration::from_secs(1);
 
 /// Longest wait for the recorder's last words, after the grace period.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
@@ -50,7 +51,12 @@ pub struct Listeners {
 
 /// Serves until `shutdown` ends, then finishes what is in flight, and returns when all that was
 /// received is in the store, after six seconds at most.
-pub async fn run(listeners: Listeners, config: Config, store: Store, shutdown: impl Future<Output = ()>) {
+pub async fn run(
+    listeners: Listeners,
+    config: Config,
+    store: Store,
+    shutdown: impl Future<Output = ()>,
+) {
     let (stop, stopping) = watch::channel(false);
     let (stop_recorder, recorder_stopping) = watch::channel(false);
     let recorder = Recorder::default();
@@ -78,8 +84,14 @@ pub async fn run(listeners: Listeners, config: Config, store: Store, shutdown: i
     let _ = stop.send(true);
     // Every connection holds a permit: when all are back, none is in flight.
     let all = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
-    if timeout(GRACE_PERIOD, server.permits.acquire_many(all)).await.is_err() {
-        warn!(connections = config.max_connections - server.permits.available_permits(), "cut off at the end");
+    if timeout(GRACE_PERIOD, server.permits.acquire_many(all))
+        .await
+        .is_err()
+    {
+        warn!(
+            connections = config.max_connections - server.permits.available_permits(),
+            "cut off at the end"
+        );
     }
     let _ = stop_recorder.send(true);
     if timeout(FLUSH_TIME, recording).await.is_err() {
@@ -97,17 +109,29 @@ struct Server {
 
 impl Server {
     async fn accept_all(&self, listeners: &Listeners) {
-        let bound = listeners.tcp.local_addr().ok().filter(|address| !address.ip().is_unspecified());
+        let bound = listeners
+            .tcp
+            .local_addr()
+            .ok()
+            .filter(|address| !address.ip().is_unspecified());
         let tcp = async || {
             let (stream, source) = listeners.tcp.accept().await?;
             // Asked of the kernel only where it may differ: a system call for each connection.
             let destination = bound.or_else(|| stream.local_addr().ok());
-            let peer = |destination| Origin { source, destination, via: Via::Peer };
+            let peer = |destination| Origin {
+                source,
+                destination,
+                via: Via::Peer,
+            };
             Ok((destination.map_or(Origin::UNKNOWN, peer), stream))
         };
         let accept_unix = async {
             if let Some(unix) = &listeners.unix {
-                let unix = async || unix.accept().await.map(|(stream, _)| (Origin::UNKNOWN, stream));
+                let unix = async || {
+                    unix.accept()
+                        .await
+                        .map(|(stream, _)| (Origin::UNKNOWN, stream))
+                };
                 self.accept(unix).await;
             }
         };
@@ -126,7 +150,9 @@ impl Server {
             match accept().await {
                 Ok((peer, stream)) => {
                     delay = *ACCEPT_DELAY.start();
-                    let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
+                    let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
+                        return;
+                    };
                     self.spawn(stream, peer, permit);
                 }
                 Err(error) => {
@@ -150,7 +176,10 @@ impl Server {
             if let Err(error) = connection::serve(stream, peer, &shared, stopping).await
                 && let Some(suppressed) = bad_headers.check()
             {
-                warn!(error = format!("{error:#}"), suppressed, "connection dropped");
+                warn!(
+                    error = format!("{error:#}"),
+                    suppressed, "connection dropped"
+                );
             }
             drop(permit);
         });

@@ -17,7 +17,11 @@ const INHERITED: &str = "fd@0";
 /// # Errors
 /// Somebody listens there already, the path cannot be used, or standard input is no Unix socket.
 pub fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {
-    if path == Path::new(INHERITED) { inherited().context("standard input is no Unix socket") } else { bind_unix(path) }
+    if path == Path::new(INHERITED) {
+        inherited().context("standard input is no Unix socket")
+    } else {
+        bind_unix(path)
+    }
 }
 
 /// Listens on standard input. Whoever made the socket holds it when this process dies, and clients wait in
@@ -38,11 +42,13 @@ fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
     }
     match std::fs::symlink_metadata(path) {
         Ok(found) if std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => {
-            std::fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
+            std::fs::remove_file(path)
+                .with_context(|| format!("cannot replace {}", path.display()))?;
         }
         _ => {}
     }
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600))
         .with_context(|| format!("cannot keep others from {}", path.display()))?;
     Ok(listener)

@@ -48,8 +48,17 @@ fn event() -> impl Strategy<Value = Event> {
 fn the_ring_is_as_the_model_whatever_happens() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let asked_for = std::env::var_os("PROPTEST_CASES").is_some();
-    let cases = if asked_for { Config::default().cases } else { CASES };
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
+    let cases = if asked_for {
+        Config::default().cases
+    } else {
+        CASES
+    };
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..Config::default()
+    };
     let rng = if asked_for {
         TestRng::from_seed(RngAlgorithm::ChaCha, &seed())
     } else {
@@ -69,7 +78,9 @@ fn the_ring_is_as_the_model_whatever_happens() -> anyhow::Result<()> {
         played.map_err(|error| TestCaseError::fail(format!("{error:#}")))
     });
     match result {
-        Err(TestError::Fail(reason, (writers, events))) => anyhow::bail!("{reason}\n{writers} writers, {events:#?}"),
+        Err(TestError::Fail(reason, (writers, events))) => {
+            anyhow::bail!("{reason}\n{writers} writers, {events:#?}")
+        }
         result => Ok(result?),
     }
 }
@@ -78,7 +89,8 @@ fn the_ring_is_as_the_model_whatever_happens() -> anyhow::Result<()> {
 fn seed() -> [u8; 32] {
     use std::hash::{BuildHasher, RandomState};
     let mut seed = [0; 32];
-    seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&RandomState::new().hash_one(()).to_be_bytes()));
+    seed.chunks_mut(8)
+        .for_each(|part| part.copy_from_slice(&RandomState::new().hash_one(()).to_be_bytes()));
     seed
 }
 
@@ -87,11 +99,21 @@ fn seed() -> [u8; 32] {
 async fn a_writer_keeps_what_the_one_before_it_wrote() -> anyhow::Result<()> {
     for loss in [Event::Emptied, Event::Reverted] {
         let mut model = Model::start(1).await?;
-        let requests = Event::Requests { writer: 0, count: 70 };
+        let requests = Event::Requests {
+            writer: 0,
+            count: 70,
+        };
         let crash = Event::Crash { writer: 0 };
-        for event in
-            [&requests, &Event::Settle, &Event::Saved, &requests, &crash, &Event::Compare, &loss, &Event::Settle]
-        {
+        for event in [
+            &requests,
+            &Event::Settle,
+            &Event::Saved,
+            &requests,
+            &crash,
+            &Event::Compare,
+            &loss,
+            &Event::Settle,
+        ] {
             model.play(event).await?;
         }
     }
@@ -102,21 +124,45 @@ async fn a_writer_keeps_what_the_one_before_it_wrote() -> anyhow::Result<()> {
 #[tokio::test]
 async fn an_answer_that_comes_too_late_is_nobodys() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;
-    let (line, reader) = (Between::start(memcached.address()).await?, Store::new(memcached.address()));
+    let (line, reader) = (
+        Between::start(memcached.address()).await?,
+        Store::new(memcached.address()),
+    );
     let (recorder, (_stop, stopping)) = (Recorder::default(), watch::channel(false));
     tokio::spawn(recorder.clone().run(Store::new(line.address()), stopping));
     recorder.record(record(0, 0)).await;
-    until("the first is recorded", || async { reader.record(1).await.ok().flatten() }).await?;
-    line.once(Fault::Delay(Duration::from_millis(1500)));
-    (1..=3).for_each(|number| drop(recorder.record(record(0, number))));
-    until("the answer is late", || async { (line.happened() == 1).then_some(()) }).await?;
-    (4..=6).for_each(|number| drop(recorder.record(record(0, number))));
-    let snapshot = until("all are recorded", || async {
-        reader.snapshot().await.ok().filter(|snapshot| snapshot.ring.newest_first().len() == 7)
+    until("the first is recorded", || async {
+        reader.record(1).await.ok().flatten()
     })
     .await?;
-    let raws: Vec<_> = snapshot.ring.newest_first().iter().rev().map(|record| record.raw.clone()).collect();
-    assert_eq!(raws, (0..7).map(|number| record(0, number).raw).collect::<Vec<_>>());
+    line.once(Fault::Delay(Duration::from_millis(1500)));
+    (1..=3).for_each(|number| drop(recorder.record(record(0, number))));
+    until("the answer is late", || async {
+        (line.happened() == 1).then_some(())
+    })
+    .await?;
+    (4..=6).for_each(|number| drop(recorder.record(record(0, number))));
+    let snapshot = until("all are recorded", || async {
+        reader
+            .snapshot()
+            .await
+            .ok()
+            .filter(|snapshot| snapshot.ring.newest_first().len() == 7)
+    })
+    .await?;
+    let raws: Vec<_> = snapshot
+        .ring
+        .newest_first()
+        .iter()
+        .rev()
+        .map(|record| record.raw.clone())
+        .collect();
+    assert_eq!(
+        raws,
+        (0..7)
+            .map(|number| record(0, number).raw)
+            .collect::<Vec<_>>()
+    );
     Ok(())
 }
 
@@ -125,10 +171,20 @@ async fn an_answer_that_comes_too_late_is_nobodys() -> anyhow::Result<()> {
 async fn counters_at_the_end_of_numbers_are_begun_anew() -> anyhow::Result<()> {
     let mut model = Model::start(1).await?;
     for key in ["cursor", "silent"] {
-        set(&model.memcached, &format!("forever200:{key}"), b"18446744073709551615").await?;
+        set(
+            &model.memcached,
+            &format!("forever200:{key}"),
+            b"18446744073709551615",
+        )
+        .await?;
     }
     model.writers[0].recorder.silent();
-    model.play(&Event::Requests { writer: 0, count: 3 }).await?;
+    model
+        .play(&Event::Requests {
+            writer: 0,
+            count: 3,
+        })
+        .await?;
     model.play(&Event::Settle).await?;
     until("both are mended", || async {
         let snapshot = model.reader.snapshot().await.ok()?;

@@ -45,7 +45,10 @@ impl Counts {
     pub(crate) fn by_key(&self) -> impl Iterator<Item = (String, u64, u32)> {
         let silent = (SILENT_KEY.to_owned(), self.silent, 0);
         let ttl = MINUTE_TTL.as_secs() as u32;
-        let minutes = self.minutes.iter().map(move |(&minute, &count)| (minute_key(minute), count, ttl));
+        let minutes = self
+            .minutes
+            .iter()
+            .map(move |(&minute, &count)| (minute_key(minute), count, ttl));
         std::iter::once(silent).chain(minutes)
     }
 }

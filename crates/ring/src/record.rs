@@ -101,7 +101,8 @@ impl Record {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut value = Vec::with_capacity(384 + self.raw.len());
-        serde_json::to_writer(&mut value, self).expect("a record has string keys only, and a Vec takes every write");
+        serde_json::to_writer(&mut value, self)
+            .expect("a record has string keys only, and a Vec takes every write");
         value.push(b'\n');
         value.extend_from_slice(&self.raw);
         value
@@ -113,9 +114,15 @@ impl Record {
     /// The value is not a record: see [`DecodeError`].
     pub fn decode(value: impl Into<Bytes>) -> Result<Self, DecodeError> {
         let mut line = value.into();
-        let end = line.iter().take(MAX_LINE_BYTES).position(|&byte| byte == b'\n');
+        let end = line
+            .iter()
+            .take(MAX_LINE_BYTES)
+            .position(|&byte| byte == b'\n');
         let raw = line.split_off(end.ok_or(DecodeError::NoLine)?).slice(1..);
-        let record = Self { raw, ..serde_json::from_slice(&line)? };
+        let record = Self {
+            raw,
+            ..serde_json::from_slice(&line)?
+        };
         let (said, held) = (record.bytes, record.raw.len());
         if record.truncated && held as u64 <= said || held as u64 == said {
             Ok(record)
@@ -130,7 +137,10 @@ mod rfc3339_micros {
     use jiff::Timestamp;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(timestamp: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        timestamp: &Timestamp,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.collect_str(&format_args!("{timestamp:.6}"))
     }
 
@@ -176,11 +186,21 @@ mod tests {
 
     #[test]
     fn every_record_reads_back_as_it_was() {
-        for raw in [&b""[..], b"\n", b"\n\n{}", b"\xff\0\r\n", b"GET / HTTP/1.1\r\n\r\n"] {
+        for raw in [
+            &b""[..],
+            b"\n",
+            b"\n\n{}",
+            b"\xff\0\r\n",
+            b"GET / HTTP/1.1\r\n\r\n",
+        ] {
             let written = record(raw);
             assert_eq!(Record::decode(written.encode()).unwrap(), written);
         }
-        let truncated = Record { bytes: 90_000, truncated: true, ..record(b"prefix") };
+        let truncated = Record {
+            bytes: 90_000,
+            truncated: true,
+            ..record(b"prefix")
+        };
         assert_eq!(Record::decode(truncated.encode()).unwrap(), truncated);
     }
 

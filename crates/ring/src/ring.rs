@@ -48,7 +48,9 @@ pub struct Ring {
 
 impl Default for Ring {
     fn default() -> Self {
-        Self { slots: vec![None; SLOTS as usize] }
+        Self {
+            slots: vec![None; SLOTS as usize],
+        }
     }
 }
 
@@ -64,13 +66,17 @@ impl Ring {
     /// Returns the record with this sequence number, if it has not rolled over.
     #[must_use]
     pub fn get(&self, seq: u64) -> Option<&Record> {
-        self.slots[slot_of(seq) as usize].as_ref().filter(|record| record.seq == seq)
+        self.slots[slot_of(seq) as usize]
+            .as_ref()
+            .filter(|record| record.seq == seq)
     }
 
     /// Returns the sequence number in a slot; 0 when it is empty.
     #[must_use]
     pub fn seq_in(&self, slot: u64) -> u64 {
-        self.slots[slot as usize].as_ref().map_or(0, |record| record.seq)
+        self.slots[slot as usize]
+            .as_ref()
+            .map_or(0, |record| record.seq)
     }
 
     /// Returns the newest sequence number; 0 when the ring is empty.
@@ -96,8 +102,9 @@ mod tests {
     fn a_slot_is_due_the_newest_number_that_belongs_to_it() {
         for cursor in (0..=500).chain([u64::MAX - 3, u64::MAX]) {
             for slot in 0..SLOTS {
-                let due =
-                    (cursor.saturating_sub(SLOTS - 1)..=cursor).rev().find(|&seq| seq > 0 && slot_of(seq) == slot);
+                let due = (cursor.saturating_sub(SLOTS - 1)..=cursor)
+                    .rev()
+                    .find(|&seq| seq > 0 && slot_of(seq) == slot);
                 assert_eq!(due_in(slot, cursor), due.unwrap_or(0), "{slot} {cursor}");
             }
         }

@@ -15,7 +15,10 @@ use tokio::sync::OnceCell;
 
 use crate::counts::Counts;
 use crate::record::Record;
-use crate::ring::{CURSOR_KEY, FIRST_KEY, Ring, SILENT_KEY, SINCE_KEY, SLOTS, due_in, minute_key, slot_key, slot_of};
+use crate::ring::{
+    CURSOR_KEY, FIRST_KEY, Ring, SILENT_KEY, SINCE_KEY, SLOTS, due_in, minute_key, slot_key,
+    slot_of,
+};
 
 /// Longest wait for a connection to memcached, and then for one batch of answers. memcached on
 /// loopback answers in under a millisecond; one that is stopped or overloaded is found out by this.
@@ -63,7 +66,10 @@ impl Store {
     /// Makes a handle; connects when first used. `address` is `host:port`.
     #[must_use]
     pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into(), client: OnceCell::new() }
+        Self {
+            address: address.into(),
+            client: OnceCell::new(),
+        }
     }
 
     /// Reads all slots and the counters beside them in one round trip.
@@ -82,13 +88,19 @@ impl Store {
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
     pub async fn refresh(&self, held: &Snapshot) -> Result<Snapshot, StoreError> {
-        let mut now = Snapshot { cas: held.cas.clone(), ring: held.ring.clone(), ..Snapshot::default() };
+        let mut now = Snapshot {
+            cas: held.cas.clone(),
+            ring: held.ring.clone(),
+            ..Snapshot::default()
+        };
         self.read_slots(&mut now, Vec::new()).await?;
         // Counting began anew, or memcached was emptied: a number may stand for another request now.
         if now.cursor < held.cursor || now.since != held.since {
             return self.snapshot().await;
         }
-        let lacks = |&slot: &u64| now.ring.seq_in(slot) == 0 || now.ring.seq_in(slot) < due_in(slot, now.cursor);
+        let lacks = |&slot: &u64| {
+            now.ring.seq_in(slot) == 0 || now.ring.seq_in(slot) < due_in(slot, now.cursor)
+        };
         let lacking: Vec<_> = (0..SLOTS).filter(lacks).collect();
         if !lacking.is_empty() {
             self.read_slots(&mut now, lacking).await?;
@@ -101,9 +113,15 @@ impl Store {
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
-    pub async fn minutes(&self, minutes: std::ops::RangeInclusive<i64>) -> Result<BTreeMap<i64, u64>, StoreError> {
+    pub async fn minutes(
+        &self,
+        minutes: std::ops::RangeInclusive<i64>,
+    ) -> Result<BTreeMap<i64, u64>, StoreError> {
         let answers = self.get(minutes.clone().map(minute_key)).await?;
-        Ok(minutes.zip(&answers).filter_map(|(minute, answer)| Some((minute, number(answer)?))).collect())
+        Ok(minutes
+            .zip(&answers)
+            .filter_map(|(minute, answer)| Some((minute, number(answer)?)))
+            .collect())
     }
 
     /// Reads slots and all counters into a snapshot.
@@ -111,14 +129,24 @@ impl Store {
         // memcached answers a connection's commands in their order. The cursor comes last, so that
         // no slot can hold a newer record than the cursor says.
         let counters = [SINCE_KEY, FIRST_KEY, SILENT_KEY, CURSOR_KEY].map(str::to_owned);
-        let answers = self.get(slots.iter().copied().map(slot_key).chain(counters)).await?;
+        let answers = self
+            .get(slots.iter().copied().map(slot_key).chain(counters))
+            .await?;
         snapshot.take(&slots, &answers);
         Ok(())
     }
 
     async fn get(&self, keys: impl Iterator<Item = String>) -> Result<Vec<GetResult>, StoreError> {
-        let answers = self.client().await?.run_many(keys.map(|key| Get::new(key).meta(Meta::NONE.cas()))).await;
-        answers.map_err(|e| self.error(e))?.into_iter().map(|answer| answer.map_err(|e| self.error(e))).collect()
+        let answers = self
+            .client()
+            .await?
+            .run_many(keys.map(|key| Get::new(key).meta(Meta::NONE.cas())))
+            .await;
+        answers
+            .map_err(|e| self.error(e))?
+            .into_iter()
+            .map(|answer| answer.map_err(|e| self.error(e)))
+            .collect()
     }
 
     /// Reads one record; `None` when it has rolled over, was evicted or never was.
@@ -126,9 +154,16 @@ impl Store {
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
     pub async fn record(&self, seq: u64) -> Result<Option<Record>, StoreError> {
-        let answer = self.client().await?.get(slot_key(slot_of(seq))).send().await;
+        let answer = self
+            .client()
+            .await?
+            .get(slot_key(slot_of(seq)))
+            .send()
+            .await;
         let value = answer.map_err(|e| self.error(e))?.value;
-        Ok(value.and_then(|value| Record::decode(value).ok()).filter(|record| record.seq == seq))
+        Ok(value
+            .and_then(|value| Record::decode(value).ok())
+            .filter(|record| record.seq == seq))
     }
 
     /// Reads the newest sequence number; 0 when nothing was ever recorded.
@@ -149,8 +184,18 @@ impl Store {
     /// memcached is unreachable, or does not answer within a second. It may have moved the cursor
     /// all the same; the numbers are then nobody's, and their slots keep what they had.
     pub async fn advance(&self, count: u64) -> Result<u64, StoreError> {
-        let answer = self.client().await?.increment(CURSOR_KEY).delta(count).send().await;
-        Ok(answer.map_err(|e| self.error(e))?.value.filter(|&last| last <= MAX_NUMBER).unwrap_or_default())
+        let answer = self
+            .client()
+            .await?
+            .increment(CURSOR_KEY)
+            .delta(count)
+            .send()
+            .await;
+        Ok(answer
+            .map_err(|e| self.error(e))?
+            .value
+            .filter(|&last| last <= MAX_NUMBER)
+            .unwrap_or_default())
     }
 
     /// Writes numbered records into their slots and adds to the counts, in one round trip.
@@ -189,12 +234,20 @@ impl Store {
             record.seq <= cursor && record.seq + SLOTS > cursor && held < record.seq
         });
         let slots = newer.map(|record| {
-            Op::Set(match snapshot.cas.get(slot_of(record.seq) as usize).copied().flatten() {
-                Some(cas) => slot(record).compare_cas(cas),
-                None => slot(record).add(),
-            })
+            Op::Set(
+                match snapshot
+                    .cas
+                    .get(slot_of(record.seq) as usize)
+                    .copied()
+                    .flatten()
+                {
+                    Some(cas) => slot(record).compare_cas(cas),
+                    None => slot(record).add(),
+                },
+            )
         });
-        let times = std::iter::once(time(SINCE_KEY, since)).chain(first.map(|first| time(FIRST_KEY, first)));
+        let times = std::iter::once(time(SINCE_KEY, since))
+            .chain(first.map(|first| time(FIRST_KEY, first)));
         self.run(slots.chain(times.map(Op::Set))).await?;
         match counts {
             Some(counts) => self.raise(counts.by_key()).await,
@@ -203,10 +256,20 @@ impl Store {
     }
 
     /// Raises numbers (key, value, seconds to live; 0 for ever) to at least their value.
-    async fn raise(&self, least: impl IntoIterator<Item = (String, u64, u32)>) -> Result<(), StoreError> {
+    async fn raise(
+        &self,
+        least: impl IntoIterator<Item = (String, u64, u32)>,
+    ) -> Result<(), StoreError> {
         let least: Vec<_> = least.into_iter().collect();
-        let reads = least.iter().map(|(key, ..)| Get::new(key).meta(Meta::NONE.cas()));
-        let held = self.client().await?.run_many(reads).await.map_err(|e| self.error(e))?;
+        let reads = least
+            .iter()
+            .map(|(key, ..)| Get::new(key).meta(Meta::NONE.cas()));
+        let held = self
+            .client()
+            .await?
+            .run_many(reads)
+            .await
+            .map_err(|e| self.error(e))?;
         let mut writes = Vec::new();
         for ((key, value, ttl), held) in least.iter().zip(held) {
             let held = held.map_err(|e| self.error(e))?;
@@ -222,8 +285,15 @@ impl Store {
 
     /// Runs a batch; that a comparison or an `add` did not apply is no error.
     async fn run(&self, operations: impl IntoIterator<Item = Op>) -> Result<(), StoreError> {
-        let answers = self.client().await?.run_batch(operations).await.map_err(|e| self.error(e))?;
-        answers.into_iter().try_for_each(|answer| answer.map(drop).map_err(|e| self.error(e)))
+        let answers = self
+            .client()
+            .await?
+            .run_batch(operations)
+            .await
+            .map_err(|e| self.error(e))?;
+        answers
+            .into_iter()
+            .try_for_each(|answer| answer.map(drop).map_err(|e| self.error(e)))
     }
 
     async fn client(&self) -> Result<&AsyncMetaClient, StoreError> {
@@ -235,11 +305,17 @@ impl Store {
                 .connect_async(self.address.as_str())
                 .await
         };
-        self.client.get_or_try_init(connect).await.map_err(|e| self.error(e))
+        self.client
+            .get_or_try_init(connect)
+            .await
+            .map_err(|e| self.error(e))
     }
 
     fn error(&self, source: Error) -> StoreError {
-        StoreError { address: self.address.clone(), source }
+        StoreError {
+            address: self.address.clone(),
+            source,
+        }
     }
 }
 
@@ -247,14 +323,24 @@ impl Default for Snapshot {
     fn default() -> Self {
         let (cursor, silent, unreadable) = (0, 0, 0);
         let cas = vec![None; SLOTS as usize];
-        Self { cursor, since: None, first: None, silent, ring: Ring::default(), unreadable, cas }
+        Self {
+            cursor,
+            since: None,
+            first: None,
+            silent,
+            ring: Ring::default(),
+            unreadable,
+            cas,
+        }
     }
 }
 
 impl Snapshot {
     /// Takes over the answers to: these slots, since, first, silent, cursor.
     fn take(&mut self, slots: &[u64], answers: &[GetResult]) {
-        let Some((values, [since, first, silent, cursor])) = answers.split_last_chunk() else { return };
+        let Some((values, [since, first, silent, cursor])) = answers.split_last_chunk() else {
+            return;
+        };
         (self.since, self.first) = (timestamp(since), timestamp(first));
         self.silent = number(silent).unwrap_or_default();
         // Without a cursor (memcached may evict it like any other item) every record counts.
@@ -282,7 +368,11 @@ fn slot(record: &Record) -> Set {
 /// is made by [`Store::raise`] alone, as the crate knows no such increment.
 fn increment(key: &str, count: u64, ttl: u32) -> Arithmetic {
     let increment = Arithmetic::new(key).delta(count);
-    if ttl > 0 { increment.initial(count, ttl) } else { increment }
+    if ttl > 0 {
+        increment.initial(count, ttl)
+    } else {
+        increment
+    }
 }
 
 /// A time that is written once.
@@ -291,12 +381,19 @@ fn time(key: &str, time: Timestamp) -> Set {
 }
 
 fn timestamp(answer: &GetResult) -> Option<Timestamp> {
-    std::str::from_utf8(answer.value.as_deref()?).ok()?.parse().ok()
+    std::str::from_utf8(answer.value.as_deref()?)
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// A decimal number, `None` for a miss or anything else. memcached pads a number with spaces when
 /// it has got shorter.
 fn number(answer: &GetResult) -> Option<u64> {
-    let number = std::str::from_utf8(answer.value.as_deref()?).ok()?.trim_end().parse().ok();
+    let number = std::str::from_utf8(answer.value.as_deref()?)
+        .ok()?
+        .trim_end()
+        .parse()
+        .ok();
     number.filter(|&number| number <= MAX_NUMBER)
 }

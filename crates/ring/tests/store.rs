@@ -29,13 +29,24 @@ fn record(seq: u64, raw: &str) -> Record {
 /// What a responder that starts with an empty memcached does first.
 async fn begin(store: &Store) -> anyhow::Result<()> {
     let (ring, counts) = (Ring::default(), Counts::default());
-    Ok(store.put_back(&store.snapshot().await?, 0, &ring, Some(&counts), Timestamp::UNIX_EPOCH, None).await?)
+    Ok(store
+        .put_back(
+            &store.snapshot().await?,
+            0,
+            &ring,
+            Some(&counts),
+            Timestamp::UNIX_EPOCH,
+            None,
+        )
+        .await?)
 }
 
 /// Stores a value as a stranger would, by the classic text protocol.
 async fn set(memcached: &Memcached, key: &str, value: &[u8]) -> anyhow::Result<()> {
     let mut stream = BufReader::new(TcpStream::connect(memcached.address()).await?);
-    stream.write_all(format!("set {key} 0 0 {}\r\n", value.len()).as_bytes()).await?;
+    stream
+        .write_all(format!("set {key} 0 0 {}\r\n", value.len()).as_bytes())
+        .await?;
     stream.write_all(value).await?;
     stream.write_all(b"\r\n").await?;
     let mut answer = String::new();
@@ -51,11 +62,17 @@ async fn what_is_written_is_read() -> anyhow::Result<()> {
     begin(&store).await?;
     assert_eq!(store.advance(2).await?, 2);
     let records = [record(1, "one"), record(2, "two\r\n\0")];
-    let counts = Counts { silent: 3, minutes: [(29_000_000, 2)].into() };
+    let counts = Counts {
+        silent: 3,
+        minutes: [(29_000_000, 2)].into(),
+    };
     store.write(&records, &counts).await?;
     store.write(&[], &counts).await?;
     let snapshot = store.snapshot().await?;
-    assert_eq!((snapshot.cursor, snapshot.silent, snapshot.unreadable), (2, 6, 0));
+    assert_eq!(
+        (snapshot.cursor, snapshot.silent, snapshot.unreadable),
+        (2, 6, 0)
+    );
     assert_eq!(snapshot.since, Some(Timestamp::UNIX_EPOCH));
     assert_eq!(snapshot.ring.newest_first(), [&records[1], &records[0]]);
     assert_eq!(store.record(2).await?, Some(records[1].clone()));
@@ -70,13 +87,24 @@ async fn the_first_request_and_the_minutes_are_read_back() -> anyhow::Result<()>
     let store = Store::new(memcached.address());
     begin(&store).await?;
     store.advance(1).await?;
-    let counts = Counts { silent: 0, minutes: [(29_000_000, 2), (29_000_002, 5)].into() };
+    let counts = Counts {
+        silent: 0,
+        minutes: [(29_000_000, 2), (29_000_002, 5)].into(),
+    };
     store.write(&[record(1, "first")], &counts).await?;
     store.advance(1).await?;
-    store.write(&[record(2, "second")], &Counts::default()).await?;
+    store
+        .write(&[record(2, "second")], &Counts::default())
+        .await?;
     assert_eq!(store.snapshot().await?.first, Some(record(1, "").timestamp));
-    assert_eq!(store.minutes(28_999_999..=29_000_002).await?, counts.minutes);
-    assert_eq!(store.minutes(29_000_001..=29_000_001).await?, BTreeMap::new());
+    assert_eq!(
+        store.minutes(28_999_999..=29_000_002).await?,
+        counts.minutes
+    );
+    assert_eq!(
+        store.minutes(29_000_001..=29_000_001).await?,
+        BTreeMap::new()
+    );
     Ok(())
 }
 
@@ -92,37 +120,71 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
     held = store.refresh(&held).await?;
     let mut random = 7_u64;
     for step in 0..300_i64 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let count = 1 + (random >> 40) % 30;
         match (random >> 33) % 12 {
             // Counting begins anew.
             0 => {
                 memcached.restart().await?;
                 let began = Timestamp::from_second(step)?;
-                store.put_back(&store.snapshot().await?, 0, &Ring::default(), None, began, None).await?;
+                store
+                    .put_back(
+                        &store.snapshot().await?,
+                        0,
+                        &Ring::default(),
+                        None,
+                        began,
+                        None,
+                    )
+                    .await?;
             }
             // memcached lost all, and got it back.
             1 => {
-                let (cursor, ring, since) = (held.cursor, held.ring.clone(), held.since.unwrap_or_default());
+                let (cursor, ring, since) = (
+                    held.cursor,
+                    held.ring.clone(),
+                    held.since.unwrap_or_default(),
+                );
                 memcached.restart().await?;
-                store.put_back(&store.snapshot().await?, cursor, &ring, None, since, None).await?;
+                store
+                    .put_back(&store.snapshot().await?, cursor, &ring, None, since, None)
+                    .await?;
             }
             // Numbers that nobody uses.
             2 => drop(store.advance(count).await?),
-            3 => set(&memcached, &format!("forever200:slot:{}", random % SLOTS), b"foreign").await?,
+            3 => {
+                set(
+                    &memcached,
+                    &format!("forever200:slot:{}", random % SLOTS),
+                    b"foreign",
+                )
+                .await?
+            }
             _ => {
                 let last = store.advance(count).await?;
-                let records: Vec<_> = (last + 1 - count..=last).map(|seq| record(seq, &format!("{step}"))).collect();
+                let records: Vec<_> = (last + 1 - count..=last)
+                    .map(|seq| record(seq, &format!("{step}")))
+                    .collect();
                 store.write(&records, &Counts::default()).await?;
             }
         }
         if random & 1 == 0 {
             held = store.refresh(&held).await?;
             let new = store.snapshot().await?;
-            assert_eq!((held.cursor, held.since, held.silent), (new.cursor, new.since, new.silent), "step {step}");
+            assert_eq!(
+                (held.cursor, held.since, held.silent),
+                (new.cursor, new.since, new.silent),
+                "step {step}"
+            );
             // What was read stays, even where memcached has lost it since.
-            let kept: Vec<_> =
-                held.ring.newest_first().into_iter().filter(|it| new.ring.get(it.seq).is_some()).collect();
+            let kept: Vec<_> = held
+                .ring
+                .newest_first()
+                .into_iter()
+                .filter(|it| new.ring.get(it.seq).is_some())
+                .collect();
             assert_eq!(kept, new.ring.newest_first(), "step {step}");
         }
     }
@@ -135,10 +197,22 @@ async fn what_is_no_record_of_ours_is_counted_and_skipped() -> anyhow::Result<()
     let store = Store::new(memcached.address());
     begin(&store).await?;
     store.advance(5).await?;
-    store.write(&[record(5, "ours")], &Counts::default()).await?;
+    store
+        .write(&[record(5, "ours")], &Counts::default())
+        .await?;
     set(&memcached, "forever200:slot:1", b"hello").await?;
-    set(&memcached, "forever200:slot:2", &record(3, "another slot's").encode()).await?;
-    set(&memcached, "forever200:slot:6", &record(6, "from the future").encode()).await?;
+    set(
+        &memcached,
+        "forever200:slot:2",
+        &record(3, "another slot's").encode(),
+    )
+    .await?;
+    set(
+        &memcached,
+        "forever200:slot:6",
+        &record(6, "from the future").encode(),
+    )
+    .await?;
     set(&memcached, "forever200:slot:7", &vec![b'x'; 1_000_000]).await?;
     set(&memcached, "forever200:since", b"yesterday").await?;
     let snapshot = store.snapshot().await?;
@@ -154,18 +228,39 @@ async fn putting_back_lowers_nothing_and_overwrites_nothing_newer() -> anyhow::R
     let store = Store::new(memcached.address());
     begin(&store).await?;
     store.advance(300).await?;
-    store.write(&[record(300, "newest")], &Counts { silent: 9, ..Counts::default() }).await?;
+    store
+        .write(
+            &[record(300, "newest")],
+            &Counts {
+                silent: 9,
+                ..Counts::default()
+            },
+        )
+        .await?;
     let mut ring = Ring::default();
     for seq in [150, 199, 200, 250] {
         ring.insert(record(seq, "old"));
     }
     let snapshot = store.snapshot().await?;
-    let counts = Counts { silent: 4, minutes: [(29_000_000, 7)].into() };
-    store.put_back(&snapshot, 280, &ring, Some(&counts), Timestamp::now(), None).await?;
+    let counts = Counts {
+        silent: 4,
+        minutes: [(29_000_000, 7)].into(),
+    };
+    store
+        .put_back(&snapshot, 280, &ring, Some(&counts), Timestamp::now(), None)
+        .await?;
     let after = store.snapshot().await?;
-    assert_eq!((after.cursor, after.silent, after.since), (300, 9, Some(Timestamp::UNIX_EPOCH)));
+    assert_eq!(
+        (after.cursor, after.silent, after.since),
+        (300, 9, Some(Timestamp::UNIX_EPOCH))
+    );
     // 150 has rolled over by any count; 199 shares its slot with 300.
-    let seqs: Vec<_> = after.ring.newest_first().iter().map(|record| record.seq).collect();
+    let seqs: Vec<_> = after
+        .ring
+        .newest_first()
+        .iter()
+        .map(|record| record.seq)
+        .collect();
     assert_eq!(seqs, [300, 250, 200]);
     Ok(())
 }
@@ -186,14 +281,32 @@ async fn putting_back_yields_to_whoever_wrote_since_the_snapshot() -> anyhow::Re
     }
     store.advance(198).await?;
     store.write(&newer, &Counts::default()).await?;
-    store.put_back(&snapshot, 208, &ring, None, Timestamp::now(), None).await?;
-    let seqs: Vec<_> = store.snapshot().await?.ring.newest_first().iter().map(|record| record.seq).collect();
+    store
+        .put_back(&snapshot, 208, &ring, None, Timestamp::now(), None)
+        .await?;
+    let seqs: Vec<_> = store
+        .snapshot()
+        .await?
+        .ring
+        .newest_first()
+        .iter()
+        .map(|record| record.seq)
+        .collect();
     assert_eq!(seqs, [208, 207]);
     Ok(())
 }
 
 /// Text, nothing, a sign, a space before, and numbers at which `incr` begins anew or ours would overflow.
-const NO_NUMBERS: [&str; 8] = ["many", "", "   ", "-5", " 5", "1e3", "9007199254740992", "18446744073709551615"];
+const NO_NUMBERS: [&str; 8] = [
+    "many",
+    "",
+    "   ",
+    "-5",
+    " 5",
+    "1e3",
+    "9007199254740992",
+    "18446744073709551615",
+];
 
 #[tokio::test]
 async fn a_cursor_that_is_no_number_of_ours_is_mended() -> anyhow::Result<()> {
@@ -202,15 +315,42 @@ async fn a_cursor_that_is_no_number_of_ours_is_mended() -> anyhow::Result<()> {
     for cursor in NO_NUMBERS {
         set(&memcached, "forever200:cursor", cursor.as_bytes()).await?;
         set(&memcached, "forever200:silent", cursor.as_bytes()).await?;
-        set(&memcached, "forever200:slot:1", &record(1, "first").encode()).await?;
-        assert!(store.advance(1).await.map_or(true, |last| last == 0 || last == 6), "{cursor:?}");
+        set(
+            &memcached,
+            "forever200:slot:1",
+            &record(1, "first").encode(),
+        )
+        .await?;
+        assert!(
+            store
+                .advance(1)
+                .await
+                .map_or(true, |last| last == 0 || last == 6),
+            "{cursor:?}"
+        );
         set(&memcached, "forever200:cursor", cursor.as_bytes()).await?;
         let snapshot = store.snapshot().await?;
         // The records count instead.
         assert_eq!((snapshot.cursor, snapshot.silent), (1, 0), "{cursor:?}");
-        let counts = Counts { silent: 3, ..Counts::default() };
-        store.put_back(&snapshot, 7, &Ring::default(), Some(&counts), Timestamp::now(), None).await?;
-        assert_eq!((store.advance(1).await?, store.snapshot().await?.silent), (8, 3), "{cursor:?}");
+        let counts = Counts {
+            silent: 3,
+            ..Counts::default()
+        };
+        store
+            .put_back(
+                &snapshot,
+                7,
+                &Ring::default(),
+                Some(&counts),
+                Timestamp::now(),
+                None,
+            )
+            .await?;
+        assert_eq!(
+            (store.advance(1).await?, store.snapshot().await?.silent),
+            (8, 3),
+            "{cursor:?}"
+        );
     }
     Ok(())
 }
@@ -219,7 +359,14 @@ async fn a_cursor_that_is_no_number_of_ours_is_mended() -> anyhow::Result<()> {
 async fn trouble_names_the_address() -> anyhow::Result<()> {
     let mut memcached = Memcached::start().await?;
     memcached.kill();
-    let error = Store::new(memcached.address()).snapshot().await.expect_err("it was killed").to_string();
-    assert!(error.starts_with(&format!("memcached at {}: ", memcached.address())), "{error}");
+    let error = Store::new(memcached.address())
+        .snapshot()
+        .await
+        .expect_err("it was killed")
+        .to_string();
+    assert!(
+        error.starts_with(&format!("memcached at {}: ", memcached.address())),
+        "{error}"
+    );
     Ok(())
 }

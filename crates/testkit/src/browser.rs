@@ -45,9 +45,17 @@ pub struct Visitor {
 }
 
 /// At a laptop, in daylight.
-pub const LAPTOP: Visitor = Visitor { width: 1366, dark: false, javascript: true };
+pub const LAPTOP: Visitor = Visitor {
+    width: 1366,
+    dark: false,
+    javascript: true,
+};
 /// With a phone, at night.
-pub const PHONE: Visitor = Visitor { width: 360, dark: true, javascript: true };
+pub const PHONE: Visitor = Visitor {
+    width: 360,
+    dark: true,
+    javascript: true,
+};
 
 /// A running Chromium and its driver; both are gone when it is dropped.
 pub struct Browser {
@@ -75,10 +83,19 @@ impl Browser {
                 "prefs": { "profile.managed_default_content_settings.javascript": if visitor.javascript { 1 } else { 2 } },
             },
         });
-        let Value::Object(capabilities) = capabilities else { bail!("capabilities are an object") };
+        let Value::Object(capabilities) = capabilities else {
+            bail!("capabilities are an object")
+        };
         let address = format!("http://127.0.0.1:{port}");
-        let client = ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&address).await?;
-        let browser = Self { client, driver, _profile: profile };
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&address)
+            .await?;
+        let browser = Self {
+            client,
+            driver,
+            _profile: profile,
+        };
         browser.look_like(visitor).await?;
         // What the browser's own first page asked for is not of interest.
         browser.open("about:blank").await?;
@@ -91,7 +108,10 @@ impl Browser {
     /// # Errors
     /// It cannot be loaded, or a dialog is open.
     pub async fn open(&self, address: &str) -> anyhow::Result<()> {
-        self.client.goto(address).await.with_context(|| address.to_owned())
+        self.client
+            .goto(address)
+            .await
+            .with_context(|| address.to_owned())
     }
 
     /// Runs a script in the page and returns what it returns.
@@ -117,7 +137,10 @@ impl Browser {
     /// The driver fails.
     pub async fn log(&self) -> anyhow::Result<Vec<String>> {
         let entries = self.entries("browser").await?;
-        Ok(entries.iter().map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect())
+        Ok(entries
+            .iter()
+            .map(|entry| entry["message"].as_str().unwrap_or_default().to_owned())
+            .collect())
     }
 
     /// Returns the addresses that were asked for since last asked.
@@ -130,7 +153,12 @@ impl Browser {
             let event: Value = serde_json::from_str(entry["message"].as_str().unwrap_or_default())?;
             let message = &event["message"];
             if message["method"] == "Network.requestWillBeSent" {
-                addresses.push(message["params"]["request"]["url"].as_str().unwrap_or_default().to_owned());
+                addresses.push(
+                    message["params"]["request"]["url"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned(),
+                );
             }
         }
         Ok(addresses)
@@ -139,7 +167,8 @@ impl Browser {
     async fn look_like(&self, visitor: Visitor) -> anyhow::Result<()> {
         // A window cannot be made narrower than 500 pixels; a device can.
         let device = json!({ "width": visitor.width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
-        self.devtools("Emulation.setDeviceMetricsOverride", device).await?;
+        self.devtools("Emulation.setDeviceMetricsOverride", device)
+            .await?;
         let scheme = if visitor.dark { "dark" } else { "light" };
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.devtools("Emulation.setEmulatedMedia", features).await
@@ -151,12 +180,23 @@ impl Browser {
     /// The command fails.
     pub async fn devtools(&self, command: &str, parameters: Value) -> anyhow::Result<()> {
         let body = json!({ "cmd": command, "params": parameters });
-        self.client.issue_cmd(Post { path: "goog/cdp/execute", body }).await?;
+        self.client
+            .issue_cmd(Post {
+                path: "goog/cdp/execute",
+                body,
+            })
+            .await?;
         Ok(())
     }
 
     async fn entries(&self, kind: &str) -> anyhow::Result<Vec<Value>> {
-        let entries = self.client.issue_cmd(Post { path: "se/log", body: json!({ "type": kind }) }).await?;
+        let entries = self
+            .client
+            .issue_cmd(Post {
+                path: "se/log",
+                body: json!({ "type": kind }),
+            })
+            .await?;
         Ok(entries.as_array().cloned().unwrap_or_default())
     }
 }
@@ -188,7 +228,9 @@ async fn driver() -> anyhow::Result<(Child, u16)> {
         }
         bail!(missing("chromium chromium-driver"))
     };
-    let port = timeout(TIMEOUT, port).await.context("chromedriver says nothing")??;
+    let port = timeout(TIMEOUT, port)
+        .await
+        .context("chromedriver says nothing")??;
     // Kept reading, or it would block on a full pipe.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     Ok((driver, port))
@@ -202,8 +244,16 @@ struct Post {
 }
 
 impl WebDriverCompatibleCommand for Post {
-    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
-        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
+        base.join(&format!(
+            "session/{}/{}",
+            session.unwrap_or_default(),
+            self.path
+        ))
     }
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {

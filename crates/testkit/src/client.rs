@@ -16,7 +16,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// # Errors
 /// The connection fails, or is not closed within 20 seconds.
 pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<(Vec<u8>, SocketAddr)> {
-    let mut stream = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+    let mut stream = TcpStream::connect(address)
+        .await
+        .with_context(|| format!("connecting to {address}"))?;
     let client = stream.local_addr()?;
     stream.write_all(bytes).await?;
     Ok((read_to_end(&mut stream).await?, client))
@@ -26,10 +28,17 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<(Vec<
 ///
 /// # Errors
 /// The connection fails, or is not closed within 20 seconds.
-pub async fn exchange_from(client: Ipv4Addr, address: SocketAddr, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+pub async fn exchange_from(
+    client: Ipv4Addr,
+    address: SocketAddr,
+    bytes: &[u8],
+) -> anyhow::Result<Vec<u8>> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((client, 0).into())?;
-    let mut stream = socket.connect(address).await.with_context(|| format!("connecting to {address}"))?;
+    let mut stream = socket
+        .connect(address)
+        .await
+        .with_context(|| format!("connecting to {address}"))?;
     stream.write_all(bytes).await?;
     read_to_end(&mut stream).await
 }
@@ -40,7 +49,9 @@ pub async fn exchange_from(client: Ipv4Addr, address: SocketAddr, bytes: &[u8]) 
 /// The connection is reset, or is not closed within 20 seconds.
 pub async fn read_to_end(stream: &mut TcpStream) -> anyhow::Result<Vec<u8>> {
     let mut reply = Vec::new();
-    timeout(TIMEOUT, stream.read_to_end(&mut reply)).await.context("no end of the reply")??;
+    timeout(TIMEOUT, stream.read_to_end(&mut reply))
+        .await
+        .context("no end of the reply")??;
     Ok(reply)
 }
 
@@ -59,7 +70,10 @@ impl Response {
     /// Returns the value of a header; the first if there are several.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Returns the body as text.
@@ -80,9 +94,19 @@ impl Response {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let mut response = Self { status, headers, body: Vec::new() };
-        let length = response.header("content-length").and_then(|length| length.parse().ok());
-        let length = if method == "HEAD" { 0 } else { length.unwrap_or(0) };
+        let mut response = Self {
+            status,
+            headers,
+            body: Vec::new(),
+        };
+        let length = response
+            .header("content-length")
+            .and_then(|length| length.parse().ok());
+        let length = if method == "HEAD" {
+            0
+        } else {
+            length.unwrap_or(0)
+        };
         if bytes.len() < head + 4 + length {
             return None;
         }
@@ -101,7 +125,10 @@ pub async fn request(address: SocketAddr, method: &str, path: &str) -> anyhow::R
     let (mut reply, _) = exchange(address, head.as_bytes()).await?;
     match Response::split_off(&mut reply, method) {
         Some(response) => Ok(response),
-        None => bail!("{method} {path}: no whole response in {}", reply.escape_ascii()),
+        None => bail!(
+            "{method} {path}: no whole response in {}",
+            reply.escape_ascii()
+        ),
     }
 }
 

@@ -13,7 +13,11 @@ use crate::process::{project, until};
 /// It fails; the error has its stderr.
 pub fn shell(command: &str) -> anyhow::Result<String> {
     let output = shell_output(command)?;
-    ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{command}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
@@ -22,7 +26,11 @@ pub fn shell(command: &str) -> anyhow::Result<String> {
 /// # Errors
 /// There is no shell.
 pub fn shell_output(command: &str) -> anyhow::Result<Output> {
-    Command::new("sh").args(["-c", command]).current_dir(project()).output().context(command.to_owned())
+    Command::new("sh")
+        .args(["-c", command])
+        .current_dir(project())
+        .output()
+        .context(command.to_owned())
 }
 
 /// A container, removed when dropped.
@@ -35,7 +43,9 @@ impl Container {
     /// The engine does not answer, or the image does not build or start.
     pub fn run(options: &str) -> anyhow::Result<Self> {
         shell("docker build -q -t forever200 .")?;
-        Ok(Self(shell(&format!("docker run -d -p 127.0.0.1::80 {options} forever200"))?))
+        Ok(Self(shell(&format!(
+            "docker run -d -p 127.0.0.1::80 {options} forever200"
+        ))?))
     }
 
     /// Returns where its port 80 is published.
@@ -51,7 +61,10 @@ impl Container {
     /// # Errors
     /// It does not run.
     pub fn inspect(&self, field: &str) -> anyhow::Result<String> {
-        shell(&format!("docker inspect --format '{{{{{field}}}}}' {}", self.0))
+        shell(&format!(
+            "docker inspect --format '{{{{{field}}}}}' {}",
+            self.0
+        ))
     }
 
     /// Runs a shell command in it, as its user; without single quotes.
@@ -73,9 +86,11 @@ impl Container {
     /// # Errors
     /// It does not within 30 seconds.
     pub async fn until_healthy(&self) -> anyhow::Result<()> {
-        until("it is healthy", || async { (self.inspect(".State.Health.Status").ok()? == "healthy").then_some(()) })
-            .await
-            .with_context(|| self.logs())
+        until("it is healthy", || async {
+            (self.inspect(".State.Health.Status").ok()? == "healthy").then_some(())
+        })
+        .await
+        .with_context(|| self.logs())
     }
 }
 

@@ -35,13 +35,20 @@ impl Events {
     pub async fn open(address: SocketAddr, path: &str, headers: &str) -> anyhow::Result<Self> {
         let mut stream = TcpStream::connect(address).await?;
         // 1.0, or the stream would come in chunks.
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n{headers}\r\n").as_bytes()).await?;
+        stream
+            .write_all(format!("GET {path} HTTP/1.0\r\n{headers}\r\n").as_bytes())
+            .await?;
         let mut lines = BufReader::new(stream).lines();
         let status = lines.next_line().await?.context("no answer")?;
         if !status.contains(" 200 ") {
             bail!("{path}: {status}");
         }
-        while !lines.next_line().await?.context("no end of the head")?.is_empty() {}
+        while !lines
+            .next_line()
+            .await?
+            .context("no end of the head")?
+            .is_empty()
+        {}
         Ok(Self(lines))
     }
 
@@ -58,7 +65,9 @@ impl Events {
                 }
             }
         };
-        timeout(TIMEOUT, find).await.with_context(|| format!("no event {name}"))?
+        timeout(TIMEOUT, find)
+            .await
+            .with_context(|| format!("no event {name}"))?
     }
 
     async fn event(&mut self) -> anyhow::Result<Option<Event>> {

@@ -21,9 +21,15 @@ pub struct Pace {
 }
 
 /// A hundred requests a second: a second of it fits into the ring.
-pub const STEADY: Pace = Pace { clients: 4, interval: Duration::from_millis(40) };
+pub const STEADY: Pace = Pace {
+    clients: 4,
+    interval: Duration::from_millis(40),
+};
 /// As many as four clients can, each waiting for its answer.
-pub const FULL: Pace = Pace { clients: 4, interval: Duration::ZERO };
+pub const FULL: Pace = Pace {
+    clients: 4,
+    interval: Duration::ZERO,
+};
 
 /// The sources of a load: its clients, one after the other.
 const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 50, 0, 1);
@@ -54,9 +60,18 @@ impl Load {
         let (stop, stopped) = watch::channel(false);
         let client = |number: u32| {
             let source = Ipv4Addr::from_bits(FIRST_SOURCE.to_bits() + number);
-            tokio::spawn(client(source, front, format!("/{name}/{number}"), pace.interval, stopped.clone()))
+            tokio::spawn(client(
+                source,
+                front,
+                format!("/{name}/{number}"),
+                pace.interval,
+                stopped.clone(),
+            ))
         };
-        Self { stop, clients: (0..pace.clients as u32).map(client).collect() }
+        Self {
+            stop,
+            clients: (0..pace.clients as u32).map(client).collect(),
+        }
     }
 
     /// Lets the clients finish what they are at, and returns all attempts in the order of their ends.
@@ -87,13 +102,30 @@ async fn client(
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         let reply = exchange_from(source, front, request.as_bytes()).await;
         if let Ok(reply) = &reply {
-            assert!(reply.is_empty() || reply == RESPONSE, "neither the answer nor nothing: {}", reply.escape_ascii());
+            assert!(
+                reply.is_empty() || reply == RESPONSE,
+                "neither the answer nor nothing: {}",
+                reply.escape_ascii()
+            );
         }
         let answered = reply.is_ok_and(|reply| reply == RESPONSE);
-        attempts.push(Attempt { path, sent, ended: Instant::now(), answered });
+        attempts.push(Attempt {
+            path,
+            sent,
+            ended: Instant::now(),
+            answered,
+        });
         // A refused connection takes no time at all.
-        let rest = if answered { interval } else { interval.max(Duration::from_millis(5)) };
-        let _ = tokio::time::timeout(rest.saturating_sub(sent.elapsed()), stopped.wait_for(|stopped| *stopped)).await;
+        let rest = if answered {
+            interval
+        } else {
+            interval.max(Duration::from_millis(5))
+        };
+        let _ = tokio::time::timeout(
+            rest.saturating_sub(sent.elapsed()),
+            stopped.wait_for(|stopped| *stopped),
+        )
+        .await;
     }
     attempts
 }
@@ -123,7 +155,10 @@ impl Attempts {
             .flatten()
             .map(|request| request["http"]["target"].as_str())
             .collect();
-        self.answered().rev().take(50).all(|attempt| targets.contains(&Some(attempt.path.as_str())))
+        self.answered()
+            .rev()
+            .take(50)
+            .all(|attempt| targets.contains(&Some(attempt.path.as_str())))
     }
 
     /// Returns the longest time from the sending of a request to the next answer to any that was sent
@@ -131,8 +166,13 @@ impl Attempts {
     #[must_use]
     pub fn longest_wait(&self) -> Duration {
         let waits = self.0.iter().map(|attempt| {
-            let answers = self.answered().filter(|answer| answer.sent >= attempt.sent).map(|answer| answer.ended);
-            answers.min().map_or(Duration::ZERO, |answer| answer - attempt.sent)
+            let answers = self
+                .answered()
+                .filter(|answer| answer.sent >= attempt.sent)
+                .map(|answer| answer.ended);
+            answers
+                .min()
+                .map_or(Duration::ZERO, |answer| answer - attempt.sent)
         });
         waits.max().unwrap_or_default()
     }
@@ -140,7 +180,10 @@ impl Attempts {
     /// Returns the time within which this share of the answers came, 0.0 to 1.0.
     #[must_use]
     pub fn latency(&self, share: f64) -> Duration {
-        let mut times: Vec<_> = self.answered().map(|attempt| attempt.ended - attempt.sent).collect();
+        let mut times: Vec<_> = self
+            .answered()
+            .map(|attempt| attempt.ended - attempt.sent)
+            .collect();
         times.sort_unstable();
         process::quantile(&times, share)
     }

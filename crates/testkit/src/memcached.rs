@@ -22,7 +22,10 @@ impl Memcached {
     /// # Errors
     /// memcached is not installed, or does not answer.
     pub async fn start() -> anyhow::Result<Self> {
-        let mut memcached = Self { ip: loopback(), child: None };
+        let mut memcached = Self {
+            ip: loopback(),
+            child: None,
+        };
         memcached.restart().await?;
         Ok(memcached)
     }
@@ -35,10 +38,15 @@ impl Memcached {
         self.kill();
         let mut command = Command::new("memcached");
         // As root it wants to be told as whom to run.
-        command.args(["-u", "nobody", "-U", "0", "-l", &self.address()]).stderr(Stdio::null());
+        command
+            .args(["-u", "nobody", "-U", "0", "-l", &self.address()])
+            .stderr(Stdio::null());
         self.child = Some(command.spawn().context(missing("memcached"))?);
         let address: SocketAddr = self.address().parse()?;
-        until("memcached listens", || async { TcpStream::connect(address).await.ok() }).await?;
+        until("memcached listens", || async {
+            TcpStream::connect(address).await.ok()
+        })
+        .await?;
         Ok(())
     }
 
@@ -73,7 +81,10 @@ impl Memcached {
     }
 
     fn signal(&self, which: Signal) -> anyhow::Result<()> {
-        signal(self.child.as_ref().context("memcached was killed")?.id(), which)
+        signal(
+            self.child.as_ref().context("memcached was killed")?.id(),
+            which,
+        )
     }
 }
 

@@ -23,7 +23,10 @@ const POLL: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// It gave nothing for 30 seconds.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut check: impl FnMut() -> F) -> anyhow::Result<T> {
+pub async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut check: impl FnMut() -> F,
+) -> anyhow::Result<T> {
     let deadline = Instant::now() + DEADLINE;
     loop {
         if let Some(found) = check().await {
@@ -53,21 +56,39 @@ pub fn loopback() -> Ipv4Addr {
 /// They do not build.
 pub fn programs() -> anyhow::Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
+    BUILT
+        .get_or_init(|| build().map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(anyhow::Error::msg)
 }
 
 fn build() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
-    let mut folder = test.ancestors().nth(2).context("a test lies in target/PROFILE/deps")?.to_owned();
+    let mut folder = test
+        .ancestors()
+        .nth(2)
+        .context("a test lies in target/PROFILE/deps")?
+        .to_owned();
     if at_length() {
         folder.set_file_name("release");
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "-p", "forever200-responder", "-p", "forever200-viewer"]);
+    cargo.args([
+        "build",
+        "--quiet",
+        "-p",
+        "forever200-responder",
+        "-p",
+        "forever200-viewer",
+    ]);
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
-    if !cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status()?.success() {
+    if !cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()?
+        .success()
+    {
         bail!("the programs do not build");
     }
     Ok(folder)
@@ -77,7 +98,9 @@ fn build() -> anyhow::Result<PathBuf> {
 #[must_use]
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FOREVER200_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FOREVER200_"))
+    {
         command.env_remove(name);
     }
     command
@@ -93,7 +116,10 @@ pub fn missing(package: &str) -> String {
 #[must_use]
 pub fn quantile(sorted: &[Duration], share: f64) -> Duration {
     let at = (sorted.len() as f64 * share).ceil() as usize;
-    sorted.get(at.saturating_sub(1)).copied().unwrap_or_default()
+    sorted
+        .get(at.saturating_sub(1))
+        .copied()
+        .unwrap_or_default()
 }
 
 /// Returns the project's folder.
@@ -107,7 +133,10 @@ pub fn project() -> PathBuf {
 /// # Errors
 /// There is no such process.
 pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("not a process id")?;
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("not a process id")?;
     kill_process(pid, signal).with_context(|| format!("signalling {pid:?}"))
 }
 
@@ -117,13 +146,26 @@ pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
 pub fn session(session: u32) -> Vec<(u32, u64)> {
     let mut found = Vec::new();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
         // proc(5): after the name in parentheses come state, parent, group and session; the 22nd is the
         // number of resident pages.
         let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-        let fields: Vec<_> = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace().collect();
+        let fields: Vec<_> = stat
+            .rsplit_once(')')
+            .map_or("", |(_, fields)| fields)
+            .split_whitespace()
+            .collect();
         if fields.get(3) == Some(&session.to_string().as_str()) {
-            let pages: u64 = fields.get(21).and_then(|pages| pages.parse().ok()).unwrap_or_default();
+            let pages: u64 = fields
+                .get(21)
+                .and_then(|pages| pages.parse().ok())
+                .unwrap_or_default();
             found.push((pid, pages * rustix::param::page_size() as u64 / 1024));
         }
     }

@@ -58,7 +58,9 @@ impl Between {
     /// It cannot listen.
     pub async fn start(memcached: impl Into<String>) -> anyhow::Result<Self> {
         let (memcached, line) = (memcached.into(), Arc::<Mutex<Line>>::default());
-        let listener = TcpListener::bind((loopback(), 0)).await.context("listening before memcached")?;
+        let listener = TcpListener::bind((loopback(), 0))
+            .await
+            .context("listening before memcached")?;
         let address = listener.local_addr()?;
         let shared = Arc::clone(&line);
         let accepting = tokio::spawn(async move {
@@ -73,7 +75,11 @@ impl Between {
                 });
             }
         });
-        Ok(Self { address, line, accepting })
+        Ok(Self {
+            address,
+            line,
+            accepting,
+        })
     }
 
     /// Returns its address, `host:port`: what the program under test takes for memcached's.
@@ -115,7 +121,10 @@ impl Drop for Between {
 impl Line {
     /// Returns the fault that happens now, if it is of the kind that can.
     fn fault(&mut self, can: impl Fn(&Fault) -> bool) -> Option<Fault> {
-        let fault = self.once.take_if(|fault| can(fault)).or_else(|| self.always.clone().filter(can));
+        let fault = self
+            .once
+            .take_if(|fault| can(fault))
+            .or_else(|| self.always.clone().filter(can));
         self.happened += usize::from(fault.is_some());
         fault
     }
@@ -140,11 +149,19 @@ async fn pass_on(mut client: TcpStream, mut server: TcpStream, line: &Mutex<Line
 }
 
 /// Passes commands on until one end closes or the line is cut.
-async fn commands(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, line: &Mutex<Line>) -> std::io::Result<()> {
+async fn commands(
+    from: &mut ReadHalf<'_>,
+    to: &mut WriteHalf<'_>,
+    line: &Mutex<Line>,
+) -> std::io::Result<()> {
     let mut bytes = vec![0; READ_BYTES];
     loop {
         let count = from.read(&mut bytes).await?;
-        if count == 0 || lock(line).fault(|fault| *fault == Fault::CutCommand).is_some() {
+        if count == 0
+            || lock(line)
+                .fault(|fault| *fault == Fault::CutCommand)
+                .is_some()
+        {
             return Ok(());
         }
         to.write_all(&bytes[..count]).await?;
@@ -152,7 +169,11 @@ async fn commands(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, line: &Mutex<
 }
 
 /// Passes answers on until one end closes or the line is cut.
-async fn answers(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, line: &Mutex<Line>) -> std::io::Result<()> {
+async fn answers(
+    from: &mut ReadHalf<'_>,
+    to: &mut WriteHalf<'_>,
+    line: &Mutex<Line>,
+) -> std::io::Result<()> {
     let mut bytes = vec![0; READ_BYTES];
     loop {
         let count = from.read(&mut bytes).await?;
@@ -162,7 +183,9 @@ async fn answers(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, line: &Mutex<L
         let answer = &bytes[..count];
         let fault = lock(line).fault(|fault| *fault != Fault::CutCommand);
         match fault {
-            Some(Fault::CutAnswer(after)) => return to.write_all(&answer[..count.min(after)]).await,
+            Some(Fault::CutAnswer(after)) => {
+                return to.write_all(&answer[..count.min(after)]).await;
+            }
             Some(Fault::Nonsense(nonsense)) => to.write_all(&nonsense).await?,
             Some(Fault::Delay(delay)) => {
                 sleep(delay).await;

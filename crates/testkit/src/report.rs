@@ -7,7 +7,10 @@ use std::time::Duration;
 /// Returns how often a fault is tried: `FAULT_ROUNDS`, or twice.
 #[must_use]
 pub fn rounds() -> usize {
-    std::env::var("FAULT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(2)
+    std::env::var("FAULT_ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(2)
 }
 
 /// Tells whether faults are to last as long as docs/reliability.md says, not as short as a test should.
@@ -21,8 +24,12 @@ pub fn row(table: &str, cells: &[&dyn Display]) {
     let cells: Vec<_> = cells.iter().map(ToString::to_string).collect();
     let row = format!("{table}: | {} |", cells.join(" | "));
     println!("{row}");
-    let file =
-        std::env::var_os("FAULT_REPORT").map(|file| std::fs::File::options().create(true).append(true).open(file));
+    let file = std::env::var_os("FAULT_REPORT").map(|file| {
+        std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(file)
+    });
     if let Some(Ok(mut file)) = file {
         let _ = writeln!(file, "{row}");
     }

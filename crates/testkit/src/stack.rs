@@ -48,7 +48,11 @@ impl Stack {
     /// # Errors
     /// A program is missing, or does not come up.
     pub async fn start_with(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
-        Self::start_as(Setup { variables, ..Setup::default() }).await
+        Self::start_as(Setup {
+            variables,
+            ..Setup::default()
+        })
+        .await
     }
 
     /// Starts everything in another way than usual.
@@ -72,7 +76,11 @@ impl Stack {
         let log = append(&folder.path().join(LOG))?;
         // A session of its own: that is how all of its processes are found again.
         let supervisord = command("setsid")
-            .args(["sh", "-c", &format!("{}exec supervisord -c {SUPERVISORD_CONF}", setup.before)])
+            .args([
+                "sh",
+                "-c",
+                &format!("{}exec supervisord -c {SUPERVISORD_CONF}", setup.before),
+            ])
             .current_dir(&folder)
             .envs(environment.iter().cloned())
             .stdin(Stdio::null())
@@ -80,7 +88,12 @@ impl Stack {
             .stderr(log)
             .spawn()
             .context(missing("supervisor haproxy memcached"))?;
-        Ok(Self { ip, folder, environment, supervisord })
+        Ok(Self {
+            ip,
+            folder,
+            environment,
+            supervisord,
+        })
     }
 
     /// Waits until haproxy answers for the viewer, and the responder has begun.
@@ -89,12 +102,18 @@ impl Stack {
     /// They do not within 30 seconds.
     pub async fn until_up(&self) -> anyhow::Result<()> {
         until("the viewer is healthy", || async {
-            get(self.front(), "/home/health").await.ok().filter(|response| response.status == 200)
+            get(self.front(), "/home/health")
+                .await
+                .ok()
+                .filter(|response| response.status == 200)
         })
         .await?;
         // The responder listens before its recorder writes this.
         until("the responder has begun", || async {
-            get_json(self.front(), "/home/api/requests").await.ok().filter(|list| !list["since"].is_null())
+            get_json(self.front(), "/home/api/requests")
+                .await
+                .ok()
+                .filter(|list| !list["since"].is_null())
         })
         .await?;
         Ok(())
@@ -143,8 +162,12 @@ impl Stack {
             let list = get_json(self.front(), "/home/api/requests").await.ok()?;
             // The cursor moves first, the slots follow, the newest last. A reader may pass a slot before
             // it is written, and still see the newest.
-            let (total, held) = (list["total"].as_u64()?, list["requests"].as_array()?.len() as u64);
-            (total >= count && list["requests"][0]["seq"] == total && held == total.min(101)).then_some(list)
+            let (total, held) = (
+                list["total"].as_u64()?,
+                list["requests"].as_array()?.len() as u64,
+            );
+            (total >= count && list["requests"][0]["seq"] == total && held == total.min(101))
+                .then_some(list)
         })
         .await
         .with_context(|| self.log())
@@ -190,7 +213,11 @@ impl Stack {
     /// # Errors
     /// supervisorctl cannot be started.
     pub fn pid(&self, program: &str) -> anyhow::Result<Option<u32>> {
-        Ok(self.supervisorctl(&["pid", program])?.parse().ok().filter(|&pid| pid > 0))
+        Ok(self
+            .supervisorctl(&["pid", program])?
+            .parse()
+            .ok()
+            .filter(|&pid| pid > 0))
     }
 
     /// Waits until supervisord calls all programs RUNNING: one that ends sooner is started again later.
@@ -200,7 +227,10 @@ impl Stack {
     pub async fn until_running(&self) -> anyhow::Result<()> {
         until("all programs are running", || async {
             let status = self.supervisorctl(&["status"]).ok()?;
-            status.lines().all(|line| line.contains(" RUNNING ")).then_some(())
+            status
+                .lines()
+                .all(|line| line.contains(" RUNNING "))
+                .then_some(())
         })
         .await
         .with_context(|| self.log())
@@ -211,9 +241,14 @@ impl Stack {
     /// # Errors
     /// It does not run, or does not come back.
     pub async fn kill(&self, program: &str) -> anyhow::Result<()> {
-        let Some(old) = self.pid(program)? else { bail!("{program} does not run") };
+        let Some(old) = self.pid(program)? else {
+            bail!("{program} does not run")
+        };
         signal(old, Signal::KILL)?;
-        until(&format!("{program} is back"), || async { self.pid(program).ok()?.filter(|&new| new != old) }).await?;
+        until(&format!("{program} is back"), || async {
+            self.pid(program).ok()?.filter(|&new| new != old)
+        })
+        .await?;
         Ok(())
     }
 
@@ -233,15 +268,20 @@ impl Stack {
     pub async fn until_ended(&mut self) -> anyhow::Result<ExitStatus> {
         let log = self.log();
         let supervisord = std::cell::RefCell::new(&mut self.supervisord);
-        until("supervisord has ended", || async { supervisord.borrow_mut().try_wait().ok().flatten() })
-            .await
-            .with_context(|| log)
+        until("supervisord has ended", || async {
+            supervisord.borrow_mut().try_wait().ok().flatten()
+        })
+        .await
+        .with_context(|| log)
     }
 
     /// Returns the resident memory of all programs, supervisord included, in KiB.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        session(self.supervisord.id()).into_iter().map(|(_, memory)| memory).sum()
+        session(self.supervisord.id())
+            .into_iter()
+            .map(|(_, memory)| memory)
+            .sum()
     }
 
     /// Returns what all programs have logged so far.

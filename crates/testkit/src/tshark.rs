@@ -45,12 +45,26 @@ const FAULTS: &str = "!tcp || tcp.checksum.status != 1 || (ip && ip.checksum.sta
 /// tshark is missing or fails, or a packet has no addresses.
 pub fn sees(path: &Path) -> anyhow::Result<Seen> {
     let mut streams: BTreeMap<u32, Stream> = BTreeMap::new();
-    let fields =
-        ["tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "ip.dst", "ipv6.dst", "tcp.dstport", "tcp.payload"];
+    let fields = [
+        "tcp.stream",
+        "ip.src",
+        "ipv6.src",
+        "tcp.srcport",
+        "ip.dst",
+        "ipv6.dst",
+        "tcp.dstport",
+        "tcp.payload",
+    ];
     for line in tshark(path, "tcp", &fields)?.lines() {
         let mut values = line.split('\t');
-        let mut value = || values.next().with_context(|| format!("too few fields: {line:.200}"));
-        let number = value()?.parse().with_context(|| format!("no stream: {line:.200}"))?;
+        let mut value = || {
+            values
+                .next()
+                .with_context(|| format!("too few fields: {line:.200}"))
+        };
+        let number = value()?
+            .parse()
+            .with_context(|| format!("no stream: {line:.200}"))?;
         let source = address(value()?, value()?, value()?)?;
         let destination = address(value()?, value()?, value()?)?;
         let payload = from_hex(value()?)?;
@@ -60,9 +74,23 @@ pub fn sees(path: &Path) -> anyhow::Result<Seen> {
             request: Vec::new(),
             response: Vec::new(),
         });
-        if source == stream.client { &mut stream.request } else { &mut stream.response }.extend(payload);
+        if source == stream.client {
+            &mut stream.request
+        } else {
+            &mut stream.response
+        }
+        .extend(payload);
     }
-    let faults = tshark(path, FAULTS, &["frame.number", "tcp.stream", "_ws.expert.message", "_ws.malformed"])?;
+    let faults = tshark(
+        path,
+        FAULTS,
+        &[
+            "frame.number",
+            "tcp.stream",
+            "_ws.expert.message",
+            "_ws.malformed",
+        ],
+    )?;
     Ok(Seen {
         streams: streams.into_values().collect(),
         complaints: faults.lines().map(|line| line.replace('\t', " ")).collect(),
@@ -72,21 +100,38 @@ pub fn sees(path: &Path) -> anyhow::Result<Seen> {
 /// Returns a line for each packet that the filter lets through, with the fields between tabs.
 fn tshark(path: &Path, filter: &str, fields: &[&str]) -> anyhow::Result<String> {
     let mut tshark = Command::new("tshark");
-    tshark.args(["-n", "-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-T", "fields"]);
+    tshark.args([
+        "-n",
+        "-o",
+        "tcp.check_checksum:TRUE",
+        "-o",
+        "ip.check_checksum:TRUE",
+        "-T",
+        "fields",
+    ]);
     // A payload that is itself taken for packets would give fields a second value. Messages may be many.
-    let all = if fields.contains(&"_ws.expert.message") { "occurrence=a" } else { "occurrence=f" };
+    let all = if fields.contains(&"_ws.expert.message") {
+        "occurrence=a"
+    } else {
+        "occurrence=f"
+    };
     tshark.args(["-E", all, "-Y", filter]).arg("-r").arg(path);
     for field in fields {
         tshark.args(["-e", field]);
     }
     let output = tshark.output().context(missing("tshark"))?;
-    ensure!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "tshark: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(String::from_utf8(output.stdout)?)
 }
 
 fn address(v4: &str, v6: &str, port: &str) -> anyhow::Result<SocketAddr> {
-    let ip: IpAddr =
-        if v4.is_empty() { v6 } else { v4 }.parse().with_context(|| format!("no address: {v4:?} {v6:?}"))?;
+    let ip: IpAddr = if v4.is_empty() { v6 } else { v4 }
+        .parse()
+        .with_context(|| format!("no address: {v4:?} {v6:?}"))?;
     Ok(SocketAddr::new(ip, port.parse()?))
 }
 
@@ -95,5 +140,8 @@ fn from_hex(text: &str) -> anyhow::Result<Vec<u8>> {
     if !rest.is_empty() {
         bail!("half a byte");
     }
-    pairs.iter().map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?)).collect()
+    pairs
+        .iter()
+        .map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?))
+        .collect()
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use forever200_testkit::process::{command, programs};
 use forever200_testkit::stack::Setup;
-use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, exchange_from, get, get_json, until};
+use forever200_testkit::{
+    RESPONSE, Response, Stack, client, exchange, exchange_from, get, get_json, until,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -22,13 +24,25 @@ fn home(headers: &str) -> Vec<u8> {
 async fn with_a_login_strangers_are_asked_for_the_password_and_recorded() -> anyhow::Result<()> {
     let edits = [
         (CFG, "#userlist owners", "userlist owners"),
-        (CFG, "#    user admin insecure-password \"CHOOSE-A-PASSWORD\"", "    user admin insecure-password \"s3cret\""),
+        (
+            CFG,
+            "#    user admin insecure-password \"CHOOSE-A-PASSWORD\"",
+            "    user admin insecure-password \"s3cret\"",
+        ),
         (CFG, "#use_backend login", "use_backend login"),
     ];
-    let stack = Stack::spawn(Setup { edits: &edits, ..Setup::default() })?;
+    let stack = Stack::spawn(Setup {
+        edits: &edits,
+        ..Setup::default()
+    })?;
     // This asks for /home/health, which needs no password.
-    until("it is healthy", || async { get(stack.front(), "/home/health").await.ok().filter(|it| it.status == 200) })
-        .await?;
+    until("it is healthy", || async {
+        get(stack.front(), "/home/health")
+            .await
+            .ok()
+            .filter(|it| it.status == 200)
+    })
+    .await?;
     // admin:s3cret, admin:wrong, and what is no base64.
     for (headers, status) in [
         ("", 401),
@@ -39,21 +53,45 @@ async fn with_a_login_strangers_are_asked_for_the_password_and_recorded() -> any
         let mut reply = stack.send(&home(headers)).await?;
         let response = Response::split_off(&mut reply, "GET").context("no response")?;
         assert_eq!(response.status, status, "{headers}");
-        assert_eq!(response.header("www-authenticate").is_some(), status == 401, "{headers}");
-        assert_eq!(response.text().contains("<!doctype html>"), status == 200, "{headers}");
+        assert_eq!(
+            response.header("www-authenticate").is_some(),
+            status == 401,
+            "{headers}"
+        );
+        assert_eq!(
+            response.text().contains("<!doctype html>"),
+            status == 200,
+            "{headers}"
+        );
     }
-    for path in ["/home/api/requests", "/home/events", "/home/static/style.css", "/home/requests/1/raw"] {
+    for path in [
+        "/home/api/requests",
+        "/home/events",
+        "/home/static/style.css",
+        "/home/requests/1/raw",
+    ] {
         assert_eq!(stack.get(path).await?.status, 401, "{path}");
     }
-    assert_eq!(stack.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n").await?, RESPONSE);
+    assert_eq!(
+        stack.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n").await?,
+        RESPONSE
+    );
     // All but the one that was let in are on the page, the wrong password with its bytes.
     let list = until("eight are recorded", || async {
-        get_json(stack.at(8080), "/home/api/requests").await.ok().filter(|list| list["total"] == 8)
+        get_json(stack.at(8080), "/home/api/requests")
+            .await
+            .ok()
+            .filter(|list| list["total"] == 8)
     })
     .await?;
     let requests = list["requests"].as_array().context("a list")?;
-    let wrong = requests.iter().find(|request| request["http"].to_string().contains("YWRtaW46d3Jvbmc="));
-    assert_eq!(wrong.context("the wrong password is not there")?["via"], "http");
+    let wrong = requests
+        .iter()
+        .find(|request| request["http"].to_string().contains("YWRtaW46d3Jvbmc="));
+    assert_eq!(
+        wrong.context("the wrong password is not there")?["via"],
+        "http"
+    );
     assert!(!list.to_string().contains("YWRtaW46czNjcmV0"), "{list}");
     Ok(())
 }
@@ -62,17 +100,34 @@ async fn with_a_login_strangers_are_asked_for_the_password_and_recorded() -> any
 async fn the_page_can_be_kept_from_all_but_some_networks() -> anyhow::Result<()> {
     let private = "tcp-request content accept if asks_home !{ src 127.0.0.0/8 10.0.0.0/8";
     for (line, shipped) in [
-        ("tcp-request content accept if asks_home !{ src 127.0.0.1 192.0.2.0/24 }", ""),
+        (
+            "tcp-request content accept if asks_home !{ src 127.0.0.1 192.0.2.0/24 }",
+            "",
+        ),
         // Everything here comes from 127.0.0.0/8: so that there are strangers, only half of it is let in.
-        (private, "tcp-request content accept if asks_home !{ src 127.0.0.0/10 10.0.0.0/8"),
+        (
+            private,
+            "tcp-request content accept if asks_home !{ src 127.0.0.0/10 10.0.0.0/8",
+        ),
     ] {
         let edited = if shipped.is_empty() { line } else { shipped };
         let edits = [(CFG, &*format!("#{line}"), edited)];
-        let stack = Stack::start_as(Setup { edits: &edits, ..Setup::default() }).await?;
-        assert_eq!(exchange_from(STRANGER, stack.front(), &home("")).await?, RESPONSE, "{line}");
+        let stack = Stack::start_as(Setup {
+            edits: &edits,
+            ..Setup::default()
+        })
+        .await?;
+        assert_eq!(
+            exchange_from(STRANGER, stack.front(), &home("")).await?,
+            RESPONSE,
+            "{line}"
+        );
         let list = stack.until_recorded(1).await?;
         let stranger = &list["requests"][0];
-        assert_eq!((&stranger["summary"], &stranger["via"]), (&"GET /home".into(), &"proxy_v2".into()));
+        assert_eq!(
+            (&stranger["summary"], &stranger["via"]),
+            (&"GET /home".into(), &"proxy_v2".into())
+        );
         assert_eq!(stack.get("/home").await?.status, 200, "{line}");
     }
     Ok(())
@@ -81,11 +136,24 @@ async fn the_page_can_be_kept_from_all_but_some_networks() -> anyhow::Result<()>
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_page_off_home_is_as_any_path() -> anyhow::Result<()> {
     for off in ["off", "0", "of"] {
-        let stack = Stack::spawn(Setup { variables: &[("FOREVER200_PAGE", off)], ..Setup::default() })?;
-        until("it answers", || async { stack.send(&home("")).await.ok().filter(|reply| reply == RESPONSE) }).await?;
+        let stack = Stack::spawn(Setup {
+            variables: &[("FOREVER200_PAGE", off)],
+            ..Setup::default()
+        })?;
+        until("it answers", || async {
+            stack
+                .send(&home(""))
+                .await
+                .ok()
+                .filter(|reply| reply == RESPONSE)
+        })
+        .await?;
         // The viewer's own address has the page: for a port on loopback, or a tunnel.
         let list = until("it is recorded", || async {
-            get_json(stack.at(8080), "/home/api/requests").await.ok().filter(|list| list["total"].as_u64() > Some(0))
+            get_json(stack.at(8080), "/home/api/requests")
+                .await
+                .ok()
+                .filter(|list| list["total"].as_u64() > Some(0))
         })
         .await?;
         assert_eq!(list["requests"][0]["summary"], "GET /home");
@@ -93,16 +161,29 @@ async fn with_the_page_off_home_is_as_any_path() -> anyhow::Result<()> {
             let (viewer, bind) = (stack.at(8080).to_string(), stack.front().to_string());
             let health = command(programs()?.join("forever200-viewer"))
                 .arg("health")
-                .envs([("FOREVER200_PAGE", off), ("FOREVER200_VIEWER_LISTEN", &viewer), ("FOREVER200_BIND", &bind)])
+                .envs([
+                    ("FOREVER200_PAGE", off),
+                    ("FOREVER200_VIEWER_LISTEN", &viewer),
+                    ("FOREVER200_BIND", &bind),
+                ])
                 .output()?;
-            assert!(health.status.success(), "{}", String::from_utf8_lossy(&health.stderr));
+            assert!(
+                health.status.success(),
+                "{}",
+                String::from_utf8_lossy(&health.stderr)
+            );
         }
     }
     Ok(())
 }
 
 /// Opens connections from a source, and sends bytes on each.
-async fn open(source: Ipv4Addr, stack: &Stack, count: usize, bytes: &[u8]) -> anyhow::Result<Vec<TcpStream>> {
+async fn open(
+    source: Ipv4Addr,
+    stack: &Stack,
+    count: usize,
+    bytes: &[u8],
+) -> anyhow::Result<Vec<TcpStream>> {
     let mut open = Vec::new();
     for _ in 0..count {
         let socket = TcpSocket::new_v4()?;
@@ -116,7 +197,9 @@ async fn open(source: Ipv4Addr, stack: &Stack, count: usize, bytes: &[u8]) -> an
 
 /// Sends a request from a source. Beyond the limit the connection is closed, with or without a reset.
 async fn is_answered(source: Ipv4Addr, stack: &Stack, request: &[u8]) -> bool {
-    exchange_from(source, stack.front(), request).await.is_ok_and(|reply| reply.starts_with(b"HTTP/1.1 200 "))
+    exchange_from(source, stack.front(), request)
+        .await
+        .is_ok_and(|reply| reply.starts_with(b"HTTP/1.1 200 "))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,17 +220,36 @@ async fn one_source_has_500_connections_and_leaves_room_to_others() -> anyhow::R
     first.write_all(b"rse HTTP/1.1\r\n\r\n").await?;
     assert_eq!(client::read_to_end(&mut first).await?, RESPONSE);
     drop(greedy);
-    until("there is room again", || async { is_answered(STRANGER, &stack, request).await.then_some(()) }).await
+    until("there is room again", || async {
+        is_answered(STRANGER, &stack, request).await.then_some(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_look_cannot_take_the_room_of_those_who_are_recorded() -> anyhow::Result<()> {
-    let edits = [(CFG, "sc1_conn_cur(visitors) gt 2000", "sc1_conn_cur(visitors) gt 20")];
-    let stack = Stack::start_as(Setup { edits: &edits, ..Setup::default() }).await?;
+    let edits = [(
+        CFG,
+        "sc1_conn_cur(visitors) gt 2000",
+        "sc1_conn_cur(visitors) gt 20",
+    )];
+    let stack = Stack::start_as(Setup {
+        edits: &edits,
+        ..Setup::default()
+    })
+    .await?;
     let mut watchers = Vec::new();
     for number in 0..20 {
         let source = Ipv4Addr::new(127, 99, 87, number + 1);
-        watchers.extend(open(source, &stack, 1, b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n").await?);
+        watchers.extend(
+            open(
+                source,
+                &stack,
+                1,
+                b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n",
+            )
+            .await?,
+        );
     }
     until("all of them watch", || async {
         let table = stack.haproxy("show table visitors").await.ok()?;
@@ -157,31 +259,56 @@ async fn those_who_look_cannot_take_the_room_of_those_who_are_recorded() -> anyh
     assert!(!is_answered(STRANGER, &stack, &home("")).await);
     assert_eq!(stack.send(b"GET /x HTTP/1.1\r\n\r\n").await?, RESPONSE);
     drop(watchers);
-    until("there is room again", || async { is_answered(STRANGER, &stack, &home("")).await.then_some(()) }).await
+    until("there is room again", || async {
+        is_answered(STRANGER, &stack, &home("")).await.then_some(())
+    })
+    .await
 }
 
 /// What very many sources can do, with fewer: all connections are taken, each by one that is as slow as it may be.
 #[tokio::test(flavor = "multi_thread")]
-async fn when_all_connections_are_taken_there_is_room_again_within_24_seconds() -> anyhow::Result<()> {
+async fn when_all_connections_are_taken_there_is_room_again_within_24_seconds() -> anyhow::Result<()>
+{
     let stack = Stack::start_with(&[("FOREVER200_MAX_CONNECTIONS", "60")]).await?;
     let mut greedy = Vec::new();
     for number in 0..60 {
         let source = Ipv4Addr::new(127, 99, 86, number + 1);
         // A third each: nothing at all, what may become /home, and the beginning of a long body.
-        let beginnings: [&[u8]; 3] = [b"", b"GET /ho", b"POST / HTTP/1.1\r\nContent-Length: 9999\r\n\r\n"];
+        let beginnings: [&[u8]; 3] = [
+            b"",
+            b"GET /ho",
+            b"POST / HTTP/1.1\r\nContent-Length: 9999\r\n\r\n",
+        ];
         greedy.extend(open(source, &stack, 1, beginnings[usize::from(number % 3)]).await?);
     }
-    let all_taken = async || stack.haproxy("show info").await.ok().filter(|info| info.contains("\nCurrConns: 60\n"));
+    let all_taken = async || {
+        stack
+            .haproxy("show info")
+            .await
+            .ok()
+            .filter(|info| info.contains("\nCurrConns: 60\n"))
+    };
     until("all connections are taken", all_taken).await?;
     let start = Instant::now();
     // One waits in the kernel's queue; the greedy go on, a byte a second.
-    let waiting = tokio::spawn(exchange_from(STRANGER, stack.front(), b"GET /waiting HTTP/1.1\r\n\r\n"));
+    let waiting = tokio::spawn(exchange_from(
+        STRANGER,
+        stack.front(),
+        b"GET /waiting HTTP/1.1\r\n\r\n",
+    ));
     let mut going = greedy.len();
     while going > 0 {
-        assert!(start.elapsed() < Duration::from_secs(24), "{going} still there");
+        assert!(
+            start.elapsed() < Duration::from_secs(24),
+            "{going} still there"
+        );
         tokio::time::sleep(Duration::from_secs(1)).await;
         // The silent third stays silent.
-        for (_, stream) in greedy.iter().enumerate().filter(|(number, _)| number % 3 > 0) {
+        for (_, stream) in greedy
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| number % 3 > 0)
+        {
             let _ = stream.try_write(b"x");
         }
         going = greedy.iter().filter(|stream| !is_over(stream)).count();

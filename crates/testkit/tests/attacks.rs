@@ -7,7 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, ensure};
-use forever200_testkit::{RESPONSE, Stack, client, exchange, exchange_from, get_json, loopback, until};
+use forever200_testkit::{
+    RESPONSE, Stack, client, exchange, exchange_from, get_json, loopback, until,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -25,7 +27,13 @@ const MAX_BYTES_OUT: usize = 82;
 async fn send_all(front: SocketAddr, all: Vec<Vec<u8>>) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let sending: Vec<_> = all
         .into_iter()
-        .map(|bytes| tokio::spawn(async move { exchange(front, &bytes).await.map(|(reply, _)| (bytes, reply)) }))
+        .map(|bytes| {
+            tokio::spawn(async move {
+                exchange(front, &bytes)
+                    .await
+                    .map(|(reply, _)| (bytes, reply))
+            })
+        })
         .collect();
     let mut replies = Vec::new();
     for sent in sending {
@@ -51,22 +59,36 @@ fn forged() -> Vec<Vec<u8>> {
             format!("{line} / HTTP/1.1\r\n\r\n"),
             format!("PROXY TCP4 {line} 192.0.2.1 1 2\r\n"),
             format!("GET /home?q={line} HTTP/1.1\r\nHost: {line}\r\nConnection: close\r\n\r\n"),
-            format!("GET /home?{encoded}={encoded}&source={encoded} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+            format!(
+                "GET /home?{encoded}={encoded}&source={encoded} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            ),
             format!(
                 "GET /home/{encoded} HTTP/1.1\r\nHost: {MARK}\r\nX-Forwarded-For: {MARK}\r\nConnection: close\r\n\r\n"
             ),
             format!("{MARK} /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
-            format!("GET /home/health HTTP/1.1\r\nHost: x\r\n\r\nGET /{encoded} HTTP/1.1\r\nHost: x\r\n{MARK}\r\n\r\n"),
-            format!("GET /home/events?format={encoded} HTTP/1.1\r\nLast-Event-ID: {MARK}\r\nConnection: close\r\n\r\n"),
+            format!(
+                "GET /home/health HTTP/1.1\r\nHost: x\r\n\r\nGET /{encoded} HTTP/1.1\r\nHost: x\r\n{MARK}\r\n\r\n"
+            ),
+            format!(
+                "GET /home/events?format={encoded} HTTP/1.1\r\nLast-Event-ID: {MARK}\r\nConnection: close\r\n\r\n"
+            ),
         ]
     };
-    lines.iter().flat_map(places).map(String::into_bytes).collect()
+    lines
+        .iter()
+        .flat_map(places)
+        .map(String::into_bytes)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_byte_of_a_client_reaches_a_log() -> anyhow::Result<()> {
     for format in ["text", "json"] {
-        let stack = Stack::start_with(&[("FOREVER200_LOG", "trace"), ("FOREVER200_LOG_FORMAT", format)]).await?;
+        let stack = Stack::start_with(&[
+            ("FOREVER200_LOG", "trace"),
+            ("FOREVER200_LOG_FORMAT", format),
+        ])
+        .await?;
         // With haproxy's line for each connection, too.
         for line in ["log stdout format raw local0 info", "option tcplog"] {
             stack.edit_haproxy_cfg(&format!("#{line}"), line)?;
@@ -81,13 +103,22 @@ async fn no_byte_of_a_client_reaches_a_log() -> anyhow::Result<()> {
         // What fails is logged.
         stack.supervisorctl(&["stop", "memcached"])?;
         send_all(stack.front(), forged()).await?;
-        until("trouble is logged", || async { stack.log().contains("memcached is away").then_some(()) }).await?;
+        until("trouble is logged", || async {
+            stack.log().contains("memcached is away").then_some(())
+        })
+        .await?;
         let log = stack.log();
         for line in log.lines() {
             ensure!(!line.contains(MARK), "{format}: {line:?}");
-            ensure!(line.chars().all(|char| matches!(char, ' '..='~')), "{format}: {line:?}");
+            ensure!(
+                line.chars().all(|char| matches!(char, ' '..='~')),
+                "{format}: {line:?}"
+            );
         }
-        ensure!(log.lines().filter(|line| line.contains(" front ")).count() > 50, "{format}: {log}");
+        ensure!(
+            log.lines().filter(|line| line.contains(" front ")).count() > 50,
+            "{format}: {log}"
+        );
     }
     Ok(())
 }
@@ -99,9 +130,11 @@ fn is_obeyed(char: char) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_line_of_an_export_begins_with_a_formula_or_holds_what_a_terminal_obeys() -> anyhow::Result<()> {
+async fn no_line_of_an_export_begins_with_a_formula_or_holds_what_a_terminal_obeys()
+-> anyhow::Result<()> {
     let stack = Stack::start().await?;
-    let formulas = ["=", "+", "-", "@", "\t=", "\r=", "|", "%0d%0a="].map(|start| format!("{start}cmd|' /C calc'!A0"));
+    let formulas = ["=", "+", "-", "@", "\t=", "\r=", "|", "%0d%0a="]
+        .map(|start| format!("{start}cmd|' /C calc'!A0"));
     let requests = formulas.iter().flat_map(|formula| {
         let head = format!("{formula} {formula} HTTP/1.1\r\n{formula}: {formula}\r\n\r\n{formula}");
         [head.into_bytes(), formula.clone().into_bytes()]
@@ -110,15 +143,24 @@ async fn no_line_of_an_export_begins_with_a_formula_or_holds_what_a_terminal_obe
     let all: Vec<_> = requests.chain(payloads).collect();
     for some in all.chunks(100) {
         send_all(stack.front(), some.to_vec()).await?;
-        for path in ["/home/text", "/home/export.ndjson", "/home/export.har", "/home/api/requests?raw=true"] {
+        for path in [
+            "/home/text",
+            "/home/export.ndjson",
+            "/home/export.har",
+            "/home/api/requests?raw=true",
+        ] {
             let text = String::from_utf8(stack.get(path).await?.body)?;
             let obeyed = text.chars().find(|&char| is_obeyed(char));
             ensure!(obeyed.is_none(), "{path}: {obeyed:?}");
             for line in text.lines() {
                 // A number of ours, the indent of a label, or JSON.
-                let begins =
-                    line.is_empty() || line.starts_with(|first: char| first.is_ascii_digit() || " {".contains(first));
-                ensure!(begins && !line.trim_start().starts_with(['=', '+', '-', '@']), "{path}: {line}");
+                let begins = line.is_empty()
+                    || line
+                        .starts_with(|first: char| first.is_ascii_digit() || " {".contains(first));
+                ensure!(
+                    begins && !line.trim_start().starts_with(['=', '+', '-', '@']),
+                    "{path}: {line}"
+                );
             }
         }
     }
@@ -127,27 +169,47 @@ async fn no_line_of_an_export_begins_with_a_formula_or_holds_what_a_terminal_obe
 
 const V2_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\xc0\0\x02\x01\xa0\x28\0\x50";
-const V2_HTTP: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\xcb\0\x71\x07\xc0\0\x02\x01\xa0\x28\0\x50\x05\0\x04http";
+const V2_HTTP: &[u8] =
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\xcb\0\x71\x07\xc0\0\x02\x01\xa0\x28\0\x50\x05\0\x04http";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_proxy_header_is_bytes_of_the_request() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let mut sent = HashMap::new();
-    let headers = [V2, V2_HTTP, V2_LOCAL, b"PROXY TCP4 203.0.113.7 192.0.2.1 41000 80\r\n", b"PROXY UNKNOWN\r\n"];
-    let all = headers
-        .iter()
-        .flat_map(|&header| [b"", &b"GET /home HTTP/1.1\r\nHost: x\r\n\r\n"[..]].map(|rest| (header, rest)));
+    let headers = [
+        V2,
+        V2_HTTP,
+        V2_LOCAL,
+        b"PROXY TCP4 203.0.113.7 192.0.2.1 41000 80\r\n",
+        b"PROXY UNKNOWN\r\n",
+    ];
+    let all = headers.iter().flat_map(|&header| {
+        [b"", &b"GET /home HTTP/1.1\r\nHost: x\r\n\r\n"[..]].map(|rest| (header, rest))
+    });
     for (number, (header, rest)) in (1..).zip(all) {
         let (client, bytes) = (Ipv4Addr::new(127, 88, 77, number), [header, rest].concat());
-        assert_eq!(exchange_from(client, stack.front(), &bytes).await?, RESPONSE, "{}", bytes.escape_ascii());
+        assert_eq!(
+            exchange_from(client, stack.front(), &bytes).await?,
+            RESPONSE,
+            "{}",
+            bytes.escape_ascii()
+        );
         sent.insert(client.to_string(), bytes);
     }
     let list = stack.until_recorded(sent.len() as u64).await?;
     for record in list["requests"].as_array().context("no list")? {
-        let bytes = sent.remove(record["src_ip"].as_str().context("no source")?).context("a forged source")?;
+        let bytes = sent
+            .remove(record["src_ip"].as_str().context("no source")?)
+            .context("a forged source")?;
         assert_eq!(record["via"], "proxy_v2");
-        let raw = stack.get(&format!("/home/requests/{}/raw", record["seq"])).await?.body;
-        assert_eq!(raw.escape_ascii().to_string(), bytes.escape_ascii().to_string());
+        let raw = stack
+            .get(&format!("/home/requests/{}/raw", record["seq"]))
+            .await?
+            .body;
+        assert_eq!(
+            raw.escape_ascii().to_string(),
+            bytes.escape_ascii().to_string()
+        );
     }
     ensure!(sent.is_empty(), "{sent:?}");
     Ok(())
@@ -161,18 +223,23 @@ async fn a_forged_forwarded_for_changes_no_source() -> anyhow::Result<()> {
     let after_home = format!("GET /home/health HTTP/1.1\r\nHost: x\r\n{claims}\r\n{request}");
     for (number, bytes) in (1..).zip([request.clone(), after_home]) {
         let front = stack.front();
-        let sending =
-            tokio::spawn(
-                async move { exchange_from(Ipv4Addr::new(127, 88, 76, number), front, bytes.as_bytes()).await },
-            );
+        let sending = tokio::spawn(async move {
+            exchange_from(Ipv4Addr::new(127, 88, 76, number), front, bytes.as_bytes()).await
+        });
         let list = stack.until_recorded(number.into()).await?;
         assert_eq!(list["requests"][0]["src_ip"], format!("127.88.76.{number}"));
-        assert_eq!(list["requests"][0]["via"], if number == 1 { "proxy_v2" } else { "http" });
+        assert_eq!(
+            list["requests"][0]["via"],
+            if number == 1 { "proxy_v2" } else { "http" }
+        );
         sending.await??;
     }
     // Nor is haproxy's own line taken for one of the request.
     let raw = stack.get("/home/requests/2/raw").await?.text();
-    ensure!(!raw.contains("127.88.76.2") && raw.contains("203.0.113.9"), "{raw}");
+    ensure!(
+        !raw.contains("127.88.76.2") && raw.contains("203.0.113.9"),
+        "{raw}"
+    );
     Ok(())
 }
 
@@ -196,7 +263,9 @@ impl Lure {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_no_proxy() -> anyhow::Result<()> {
     let (stack, lure) = (Stack::start().await?, Lure::set().await?);
-    let SocketAddr::V4(to) = lure.0.local_addr()? else { anyhow::bail!("no IPv4") };
+    let SocketAddr::V4(to) = lure.0.local_addr()? else {
+        anyhow::bail!("no IPv4")
+    };
     let (port, ip) = (to.port().to_be_bytes(), to.ip().octets());
     let asks = [
         format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n").into_bytes(),
@@ -215,17 +284,28 @@ async fn it_is_no_proxy() -> anyhow::Result<()> {
         stream.read_exact(&mut reply).await?;
         assert_eq!(reply, RESPONSE, "{}", ask.escape_ascii());
         // Into the tunnel that it is not. The connection may be gone already.
-        let _ = stream.write_all(b"GET /tunnel HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let _ = stream
+            .write_all(b"GET /tunnel HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await;
         let more = client::read_to_end(&mut stream).await.unwrap_or_default();
         assert_eq!(more, b"", "{}", ask.escape_ascii());
     }
     // On a connection that haproxy has in its HTTP mode: at once, and then it is closed.
-    let ask = format!("GET /home/health HTTP/1.1\r\nHost: x\r\n\r\nCONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n");
+    let ask = format!(
+        "GET /home/health HTTP/1.1\r\nHost: x\r\n\r\nCONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n"
+    );
     let tunnel = "GET /tunnel HTTP/1.1\r\nHost: x\r\n\r\n";
     let start = std::time::Instant::now();
     let (reply, _) = exchange(stack.front(), format!("{ask}{tunnel}").as_bytes()).await?;
     ensure!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
-    assert_eq!(String::from_utf8_lossy(&reply).matches("HTTP/1.1 200").count(), 2, "{}", reply.escape_ascii());
+    assert_eq!(
+        String::from_utf8_lossy(&reply)
+            .matches("HTTP/1.1 200")
+            .count(),
+        2,
+        "{}",
+        reply.escape_ascii()
+    );
     let list = stack.until_recorded(9).await?;
     assert_eq!(list["total"], 9);
     lure.nobody_came().await
@@ -234,10 +314,16 @@ async fn it_is_no_proxy() -> anyhow::Result<()> {
 /// Sends lines to memcached and returns what it says up to a line.
 async fn memcached(stack: &Stack, command: &str, end: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(stack.at(11211)).await?;
-    stream.write_all(format!("{command}\r\n").as_bytes()).await?;
+    stream
+        .write_all(format!("{command}\r\n").as_bytes())
+        .await?;
     let mut said = Vec::new();
     while !String::from_utf8_lossy(&said).contains(end) {
-        ensure!(stream.read_buf(&mut said).await? > 0, "memcached: {}", said.escape_ascii());
+        ensure!(
+            stream.read_buf(&mut said).await? > 0,
+            "memcached: {}",
+            said.escape_ascii()
+        );
     }
     Ok(String::from_utf8(said)?)
 }
@@ -254,7 +340,10 @@ async fn no_address_makes_the_viewer_speak_to_anybody() -> anyhow::Result<()> {
         "1%0d%0adelete%20forever200:slot:1%0d%0a".to_owned(),
         format!("http://{to}/"),
         format!("//{to}/"),
-        format!("gopher://{}/_set%20{MARK}%200%200%201%0d%0aa", stack.at(11211)),
+        format!(
+            "gopher://{}/_set%20{MARK}%200%200%201%0d%0aa",
+            stack.at(11211)
+        ),
         "file:///etc/passwd".to_owned(),
         "dict://127.0.0.1:11211/flush_all".to_owned(),
     ];
@@ -278,18 +367,33 @@ async fn no_address_makes_the_viewer_speak_to_anybody() -> anyhow::Result<()> {
         "/home/static/",
         "/home/health?memcached=",
     ];
-    for (route, value) in routes.iter().flat_map(|route| values.iter().map(move |value| (route, value))) {
+    for (route, value) in routes
+        .iter()
+        .flat_map(|route| values.iter().map(move |value| (route, value)))
+    {
         let status = stack.get(&format!("{route}{value}")).await?.status;
-        ensure!([200, 400, 404].contains(&status), "{route}{value}: {status}");
+        ensure!(
+            [200, 400, 404].contains(&status),
+            "{route}{value}: {status}"
+        );
     }
     let keys = memcached(&stack, "lru_crawler metadump all", "END\r\n").await?;
-    let keys: Vec<_> = keys.lines().filter_map(|line| line.strip_prefix("key=")?.split(' ').next()).collect();
-    ensure!(keys.len() >= 4 && keys.iter().all(|key| key.starts_with("forever200%3A")), "{keys:?}");
+    let keys: Vec<_> = keys
+        .lines()
+        .filter_map(|line| line.strip_prefix("key=")?.split(' ').next())
+        .collect();
+    ensure!(
+        keys.len() >= 4 && keys.iter().all(|key| key.starts_with("forever200%3A")),
+        "{keys:?}"
+    );
     let stats = memcached(&stack, "stats", "END\r\n").await?;
     for none in ["cmd_flush 0", "delete_hits 0", "delete_misses 0"] {
         ensure!(stats.contains(&format!("STAT {none}\r\n")), "{stats}");
     }
-    assert_eq!(get_json(stack.front(), "/home/api/requests").await?["total"], 1);
+    assert_eq!(
+        get_json(stack.front(), "/home/api/requests").await?["total"],
+        1
+    );
     lure.nobody_came().await
 }
 
@@ -305,15 +409,22 @@ async fn whatever_is_sent_little_comes_back() -> anyhow::Result<()> {
         "GET /\r\n",
         "\x01",
     ];
-    let all =
-        expects.iter().map(|text| text.as_bytes().to_vec()).chain(probes::probes().into_iter().map(|(_, bytes)| bytes));
+    let all = expects
+        .iter()
+        .map(|text| text.as_bytes().to_vec())
+        .chain(probes::probes().into_iter().map(|(_, bytes)| bytes));
     let replies = send_all(stack.front(), all.collect()).await?;
     let mut continued = 0;
     for (sent, reply) in replies {
         // Once each, whatever comes, and never a byte of what was sent.
         let rest = reply.strip_prefix(CONTINUE).unwrap_or(&reply);
         continued += usize::from(rest.len() < reply.len());
-        assert_eq!(rest.escape_ascii().to_string(), RESPONSE.escape_ascii().to_string(), "{}", sent.escape_ascii());
+        assert_eq!(
+            rest.escape_ascii().to_string(),
+            RESPONSE.escape_ascii().to_string(),
+            "{}",
+            sent.escape_ascii()
+        );
     }
     ensure!(continued >= 2, "{continued}");
     Ok(())
@@ -324,7 +435,9 @@ async fn sockets_are_for_their_own_user_alone() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     // Not to be kept from others by the folder alone.
     for socket in ["haproxy.sock", "responder.sock", "supervisor.sock"] {
-        let mode = std::fs::metadata(stack.run_path(socket))?.permissions().mode();
+        let mode = std::fs::metadata(stack.run_path(socket))?
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o077, 0, "{socket}: {mode:o}");
     }
     Ok(())
@@ -336,7 +449,14 @@ async fn no_file_is_left_in_the_folder_for_temporary_files() -> anyhow::Result<(
     let path = folder.path().to_str().context("an odd name")?;
     let mut stack = Stack::start_with(&[("TMPDIR", path)]).await?;
     let files = || anyhow::Ok(std::fs::read_dir(folder.path())?.collect::<Result<Vec<_>, _>>()?);
-    send_all(stack.front(), probes::probes().into_iter().map(|(_, bytes)| bytes).collect()).await?;
+    send_all(
+        stack.front(),
+        probes::probes()
+            .into_iter()
+            .map(|(_, bytes)| bytes)
+            .collect(),
+    )
+    .await?;
     for path in ["/home/export.pcap", "/home/export.har", "/home/export.html"] {
         stack.get(path).await?;
     }

@@ -34,7 +34,9 @@ fn zlib(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
 
 /// Bombs that are many in one request, each another one.
 fn many(make: impl Fn(u8) -> Vec<u8>) -> anyhow::Result<Vec<u8>> {
-    let bombs: Vec<_> = (0..32).map(|n| Ok(BASE64_STANDARD.encode(gzip(&make(n))?))).collect::<anyhow::Result<_>>()?;
+    let bombs: Vec<_> = (0..32)
+        .map(|n| Ok(BASE64_STANDARD.encode(gzip(&make(n))?)))
+        .collect::<anyhow::Result<_>>()?;
     Ok(bombs.join(" ").into_bytes())
 }
 
@@ -43,10 +45,19 @@ fn bombs() -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
     Ok(vec![
         ("60 MB of zeros", gzip(&vec![0; 60_000_000])?),
         ("60 MB of zeros, zlib", zlib(&vec![0; 60_000_000])?),
-        ("one inside the other", BASE64_STANDARD.encode(nested).into_bytes()),
+        (
+            "one inside the other",
+            BASE64_STANDARD.encode(nested).into_bytes(),
+        ),
         ("many", many(|n| [&[n][..], &[0; 262_143]].concat())?),
-        ("many, each byte in another way", many(|n| [&[n][..], &b"a\0".repeat(131_071)].concat())?),
-        ("many of JSON", many(|n| format!("[{n},{}1]", "[],".repeat(87_000)).into_bytes())?),
+        (
+            "many, each byte in another way",
+            many(|n| [&[n][..], &b"a\0".repeat(131_071)].concat())?,
+        ),
+        (
+            "many of JSON",
+            many(|n| format!("[{n},{}1]", "[],".repeat(87_000)).into_bytes())?,
+        ),
         ("deep JSON", gzip(&b"[".repeat(262_144))?),
         ("deep XML", gzip(&b"<a>".repeat(87_000))?),
         ("percent signs", b"%25".repeat(21_000)),
@@ -55,7 +66,10 @@ fn bombs() -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
 }
 
 fn post(body: &[u8]) -> Vec<u8> {
-    let head = format!("POST /bomb HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /bomb HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 
@@ -63,7 +77,10 @@ fn post(body: &[u8]) -> Vec<u8> {
 fn peak(stack: &Stack) -> anyhow::Result<u64> {
     let pid = stack.pid("viewer")?.context("the viewer does not run")?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .context("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
@@ -71,7 +88,11 @@ fn peak(stack: &Stack) -> anyhow::Result<u64> {
 async fn quickly(stack: &Stack, path: &str) -> anyhow::Result<Response> {
     let start = Instant::now();
     let response = stack.get(path).await?;
-    ensure!(start.elapsed() < PATIENCE, "{path:.60}: {:?}", start.elapsed());
+    ensure!(
+        start.elapsed() < PATIENCE,
+        "{path:.60}: {:?}",
+        start.elapsed()
+    );
     Ok(response)
 }
 
@@ -83,8 +104,14 @@ async fn a_decompression_bomb_costs_a_page_of_no_great_size() -> anyhow::Result<
     for (seq, (name, body)) in (1..).zip(bombs()?) {
         ensure!(stack.send(&post(&body)).await? == RESPONSE, "{name}");
         stack.until_recorded(seq).await?;
-        let page = quickly(&stack, &format!("/home/requests/{seq}")).await.context(name)?;
-        ensure!(page.status == 200 && page.body.len() < MAX_PAGE_BYTES, "{name}: {} bytes", page.body.len());
+        let page = quickly(&stack, &format!("/home/requests/{seq}"))
+            .await
+            .context(name)?;
+        ensure!(
+            page.status == 200 && page.body.len() < MAX_PAGE_BYTES,
+            "{name}: {} bytes",
+            page.body.len()
+        );
         let grown = peak(&stack)? - before;
         ensure!(grown < MAX_GROWTH_KB, "{name}: {grown} kB");
     }
@@ -94,13 +121,23 @@ async fn a_decompression_bomb_costs_a_page_of_no_great_size() -> anyhow::Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_of_thousands_of_headers_fit_into_an_archive_and_memory() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
-    let request = [b"GET /x HTTP/1.1\r\n", &b"a:b\r\n".repeat(12_500)[..], b"\r\n"].concat();
+    let request = [
+        b"GET /x HTTP/1.1\r\n",
+        &b"a:b\r\n".repeat(12_500)[..],
+        b"\r\n",
+    ]
+    .concat();
     for _ in 0..30 {
         stack.send(&request).await?;
     }
     stack.until_recorded(30).await?;
     let before = peak(&stack)?;
-    for path in ["/home/export.har", "/home/export.ndjson", "/home/export.html", "/home/requests/1"] {
+    for path in [
+        "/home/export.har",
+        "/home/export.ndjson",
+        "/home/export.html",
+        "/home/requests/1",
+    ] {
         assert_eq!(quickly(&stack, path).await?.status, 200, "{path}");
         let grown = peak(&stack)? - before;
         ensure!(grown < MAX_GROWTH_KB, "{path}: {grown} kB");
@@ -116,10 +153,23 @@ async fn a_search_is_for_the_text_itself_and_takes_no_expression() -> anyhow::Re
         stack.send(&post(&b"a".repeat(60_000))).await?;
     }
     stack.until_recorded(21).await?;
-    for (q, found) in [("(a%2B)%2B%24", 1), ("a%2B", 1), (".*", 0), ("a%7B60000%7D", 0), ("aaaaaaaa", 20)] {
-        let list: serde_json::Value =
-            serde_json::from_slice(&quickly(&stack, &format!("/home/api/requests?q={q}")).await?.body)?;
-        assert_eq!(list["requests"].as_array().map(Vec::len), Some(found), "{q}");
+    for (q, found) in [
+        ("(a%2B)%2B%24", 1),
+        ("a%2B", 1),
+        (".*", 0),
+        ("a%7B60000%7D", 0),
+        ("aaaaaaaa", 20),
+    ] {
+        let list: serde_json::Value = serde_json::from_slice(
+            &quickly(&stack, &format!("/home/api/requests?q={q}"))
+                .await?
+                .body,
+        )?;
+        assert_eq!(
+            list["requests"].as_array().map(Vec::len),
+            Some(found),
+            "{q}"
+        );
     }
     Ok(())
 }
@@ -136,38 +186,75 @@ async fn very_many_filters_are_answered_at_once() -> anyhow::Result<()> {
         (format!("/home?q={}", "%5C".repeat(2000)), 200),
         (format!("/home?source={}", "1,".repeat(3000)), 400),
         (format!("/home?as={}", "9".repeat(7000)), 400),
-        (format!("/home/api/requests?limit={}", "9".repeat(7000)), 400),
+        (
+            format!("/home/api/requests?limit={}", "9".repeat(7000)),
+            400,
+        ),
         (format!("/home/requests/{}", "9".repeat(7000)), 404),
         (format!("/home/{}", "a/".repeat(3500)), 404),
     ] {
-        assert_eq!(quickly(&stack, &target).await?.status, status, "{target:.60}");
+        assert_eq!(
+            quickly(&stack, &target).await?.status,
+            status,
+            "{target:.60}"
+        );
     }
     // An address that haproxy has no room for is like any other request: 200, and a row.
-    let long = [numbered(2500), numbered(10_000), "a".repeat(12_000), "a/".repeat(30_000), "%25".repeat(20_000)];
+    let long = [
+        numbered(2500),
+        numbered(10_000),
+        "a".repeat(12_000),
+        "a/".repeat(30_000),
+        "%25".repeat(20_000),
+    ];
     for query in &long {
         let start = Instant::now();
-        assert_eq!(stack.send(format!("GET /home?{query} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await?, RESPONSE);
-        ensure!(start.elapsed() < PATIENCE, "{} bytes: {:?}", query.len(), start.elapsed());
+        assert_eq!(
+            stack
+                .send(format!("GET /home?{query} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+                .await?,
+            RESPONSE
+        );
+        ensure!(
+            start.elapsed() < PATIENCE,
+            "{} bytes: {:?}",
+            query.len(),
+            start.elapsed()
+        );
     }
-    let many = format!("GET /home HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(1000));
+    let many = format!(
+        "GET /home HTTP/1.1\r\nHost: x\r\n{}\r\n",
+        "X: y\r\n".repeat(1000)
+    );
     let start = Instant::now();
     assert_eq!(stack.send(many.as_bytes()).await?, RESPONSE);
-    ensure!(start.elapsed() < PATIENCE, "1000 headers: {:?}", start.elapsed());
+    ensure!(
+        start.elapsed() < PATIENCE,
+        "1000 headers: {:?}",
+        start.elapsed()
+    );
     stack.until_recorded(long.len() as u64 + 1).await?;
     Ok(())
 }
 
 /// Runs `identify` with one signature of this expression, on these bytes.
 fn identify(expression: &str, bytes: &[u8]) -> anyhow::Result<Output> {
-    let (mut signatures, mut request) = (tempfile::NamedTempFile::new()?, tempfile::NamedTempFile::new()?);
-    let explanation = "An expression that other engines take a time for that grows as its square, or worse.";
+    let (mut signatures, mut request) = (
+        tempfile::NamedTempFile::new()?,
+        tempfile::NamedTempFile::new()?,
+    );
+    let explanation =
+        "An expression that other engines take a time for that grows as its square, or worse.";
     writeln!(
         signatures,
         "replace = true\n[[signature]]\nid = \"own\"\ntitle = \"Our own\"\ncategory = \"recon\"\nexplanation = \"{explanation}\"\nmatch.request.regex = '{expression}'\nexamples = []"
     )?;
     request.write_all(bytes)?;
     let mut identify = command(programs()?.join("forever200-viewer"));
-    identify.arg("identify").arg("--signatures").args([signatures.path(), request.path()]);
+    identify
+        .arg("identify")
+        .arg("--signatures")
+        .args([signatures.path(), request.path()]);
     Ok(identify.output()?)
 }
 
@@ -188,9 +275,19 @@ fn an_expression_of_a_signature_takes_linear_time_or_is_refused() -> anyhow::Res
         let start = Instant::now();
         let output = identify(expression, &bytes)?;
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.code() == Some(status), "{expression}: {stderr}");
-        ensure!(start.elapsed() < PATIENCE, "{expression}: {:?}", start.elapsed());
-        ensure!(status == 0 || (stderr.lines().count() == 1 && stderr.contains("own: ")), "{expression}: {stderr}");
+        ensure!(
+            output.status.code() == Some(status),
+            "{expression}: {stderr}"
+        );
+        ensure!(
+            start.elapsed() < PATIENCE,
+            "{expression}: {:?}",
+            start.elapsed()
+        );
+        ensure!(
+            status == 0 || (stderr.lines().count() == 1 && stderr.contains("own: ")),
+            "{expression}: {stderr}"
+        );
     }
     Ok(())
 }

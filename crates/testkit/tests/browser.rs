@@ -42,75 +42,125 @@ fn requests_of(payload: &[u8]) -> [Vec<u8>; 2] {
         b"\r\nContent-Type: application/x-www-form-urlencoded\r\n",
     ];
     let length = format!("Content-Length: {}\r\n\r\n", payload.len());
-    [[&head.concat(), length.as_bytes(), payload].concat(), [b"\x01", payload].concat()]
+    [
+        [&head.concat(), length.as_bytes(), payload].concat(),
+        [b"\x01", payload].concat(),
+    ]
 }
 
 /// Fails when anything was active since the last look.
 async fn calm(browser: &Browser, origin: &str, what: &str) -> anyhow::Result<()> {
     let log = browser.log().await?;
-    ensure!(log.is_empty(), "{what}: {log:?} at {}", browser.client.current_url().await?);
+    ensure!(
+        log.is_empty(),
+        "{what}: {log:?} at {}",
+        browser.client.current_url().await?
+    );
     for address in browser.requested().await? {
         ensure!(address.starts_with(origin), "{what}: asked for {address}");
     }
-    let script =
-        format!("return document.documentElement.textContent.match(/{INVISIBLE}/u)?.[0].codePointAt(0) ?? null");
+    let script = format!(
+        "return document.documentElement.textContent.match(/{INVISIBLE}/u)?.[0].codePointAt(0) ?? null"
+    );
     let found = browser.run(&script).await?;
-    ensure!(found.is_null(), "{what}: shows U+{:04x}", found.as_u64().unwrap_or_default());
+    ensure!(
+        found.is_null(),
+        "{what}: shows U+{:04x}",
+        found.as_u64().unwrap_or_default()
+    );
     Ok(())
 }
 
 /// Sends a batch of payloads at once, each request from an address of its own. Returns, for each, its
 /// number and what it was.
-async fn send(stack: &Stack, batch: &[Payload], before: u64) -> anyhow::Result<Vec<(u64, Payload)>> {
+async fn send(
+    stack: &Stack,
+    batch: &[Payload],
+    before: u64,
+) -> anyhow::Result<Vec<(u64, Payload)>> {
     let front = stack.front();
-    let requests = batch.iter().flat_map(|payload| requests_of(&payload.1).map(|request| (payload.clone(), request)));
+    let requests = batch
+        .iter()
+        .flat_map(|payload| requests_of(&payload.1).map(|request| (payload.clone(), request)));
     let (mut sending, mut by_source) = (Vec::new(), HashMap::new());
     for (number, (payload, request)) in (1..).zip(requests) {
         let client = Ipv4Addr::new(127, 88, 99, number);
         by_source.insert(client.to_string(), payload);
-        sending.push(tokio::spawn(async move { exchange_from(client, front, &request).await }));
+        sending.push(tokio::spawn(async move {
+            exchange_from(client, front, &request).await
+        }));
     }
     for sent in sending {
         sent.await??;
     }
     until("all are in the ring", || async {
         let list = get_json(front, "/home/api/requests").await.ok()?;
-        let new = list["requests"].as_array()?.iter().filter(|request| request["seq"].as_u64() > Some(before));
+        let new = list["requests"]
+            .as_array()?
+            .iter()
+            .filter(|request| request["seq"].as_u64() > Some(before));
         // A browser may have asked for something as well.
-        let ours = new.filter_map(|new| Some((new["seq"].as_u64()?, by_source.get(new["src_ip"].as_str()?)?.clone())));
+        let ours = new.filter_map(|new| {
+            Some((
+                new["seq"].as_u64()?,
+                by_source.get(new["src_ip"].as_str()?)?.clone(),
+            ))
+        });
         Some(ours.collect::<Vec<_>>()).filter(|ours| ours.len() == by_source.len())
     })
     .await
 }
 
 /// Visits every page and export that shows a batch of payloads.
-async fn visit(browser: &Browser, stack: &Stack, requests: &[(u64, Payload)]) -> anyhow::Result<()> {
+async fn visit(
+    browser: &Browser,
+    stack: &Stack,
+    requests: &[(u64, Payload)],
+) -> anyhow::Result<()> {
     let origin = format!("http://{}/", stack.front());
-    for path in ["home", "home/text", "home/api/requests?raw=true", "home?protocol=unknown"] {
+    for path in [
+        "home",
+        "home/text",
+        "home/api/requests?raw=true",
+        "home?protocol=unknown",
+    ] {
         browser.open(&format!("{origin}{path}")).await?;
         calm(browser, &origin, path).await?;
     }
     for (seq, (name, payload)) in requests {
-        browser.open(&format!("{origin}home/requests/{seq}")).await.with_context(|| *name)?;
+        browser
+            .open(&format!("{origin}home/requests/{seq}"))
+            .await
+            .with_context(|| *name)?;
         calm(browser, &origin, name).await?;
-        let shown = browser.run("return document.querySelector('#raw + pre').textContent").await?;
+        let shown = browser
+            .run("return document.querySelector('#raw + pre').textContent")
+            .await?;
         let shown = shown.as_str().unwrap_or_default();
         // What can be shown as itself is.
         let plain = payload.iter().all(|byte| matches!(byte, b' '..=b'~'));
         let text = std::str::from_utf8(payload).unwrap_or_default();
-        ensure!(!plain || shown.contains(text), "{name}: {text} is not in {shown}");
+        ensure!(
+            !plain || shown.contains(text),
+            "{name}: {text} is not in {shown}"
+        );
     }
     for (_, (name, payload)) in requests.iter().filter(|(seq, _)| seq % 2 == 0) {
         // haproxy answers an address beyond its buffer with 400.
         let mut search = url::Url::parse(&format!("{origin}home"))?;
-        search.query_pairs_mut().append_pair("q", &String::from_utf8_lossy(&payload[..payload.len().min(1500)]));
+        search.query_pairs_mut().append_pair(
+            "q",
+            &String::from_utf8_lossy(&payload[..payload.len().min(1500)]),
+        );
         browser.open(search.as_str()).await.with_context(|| *name)?;
         calm(browser, &origin, name).await?;
     }
     // Handed out, it lies on a disk.
     let file = tempfile::Builder::new().suffix(".html").tempfile()?;
     std::fs::write(file.path(), stack.get("/home/export.html").await?.body)?;
-    browser.open(&format!("file://{}", file.path().display())).await?;
+    browser
+        .open(&format!("file://{}", file.path().display()))
+        .await?;
     calm(browser, "file://", "export.html").await
 }
 
@@ -128,7 +178,11 @@ async fn nothing_that_is_sent_is_ever_active() -> anyhow::Result<()> {
     let mut newest = 0;
     for batch in payloads.chunks(BATCH) {
         let requests = send(&stack, batch, newest).await?;
-        newest = requests.iter().map(|(seq, _)| *seq).max().context("a batch")?;
+        newest = requests
+            .iter()
+            .map(|(seq, _)| *seq)
+            .max()
+            .context("a batch")?;
         visit(&browser, &stack, &requests).await?;
         until_true(
             &watching,
@@ -156,7 +210,9 @@ async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
         sent += 1;
         stack.until_recorded(sent).await?;
     }
-    let mut pages: Vec<_> = (1..=sent).map(|seq| format!("/home/requests/{seq}")).collect();
+    let mut pages: Vec<_> = (1..=sent)
+        .map(|seq| format!("/home/requests/{seq}"))
+        .collect();
     for page in [
         "/home",
         "/home?q=no+such&body=on",
@@ -173,8 +229,14 @@ async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
 }
 
 fn package(path: &str) -> anyhow::Result<PathBuf> {
-    let path = project().join("crates/testkit/browser/node_modules").join(path);
-    ensure!(path.exists(), "{} is missing: npm ci --prefix crates/testkit/browser", path.display());
+    let path = project()
+        .join("crates/testkit/browser/node_modules")
+        .join(path);
+    ensure!(
+        path.exists(),
+        "{} is missing: npm ci --prefix crates/testkit/browser",
+        path.display()
+    );
     Ok(path)
 }
 
@@ -184,19 +246,32 @@ async fn every_page_is_valid_html() -> anyhow::Result<()> {
     let (stack, mut pages) = full_ring().await?;
     let empty = Stack::start().await?;
     let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("empty.html"), empty.get("/home").await?.body)?;
+    std::fs::write(
+        folder.path().join("empty.html"),
+        empty.get("/home").await?.body,
+    )?;
     pages.push("/home/nothing".to_owned());
     for (number, page) in pages.iter().enumerate() {
-        std::fs::write(folder.path().join(format!("{number}.html")), stack.get(page).await?.body)?;
+        std::fs::write(
+            folder.path().join(format!("{number}.html")),
+            stack.get(page).await?.body,
+        )?;
     }
     let checked = Command::new("java")
-        .args(["-jar", &package("vnu-jar/build/dist/vnu.jar")?.to_string_lossy(), "--skip-non-html"])
+        .args([
+            "-jar",
+            &package("vnu-jar/build/dist/vnu.jar")?.to_string_lossy(),
+            "--skip-non-html",
+        ])
         .arg(folder.path())
         .output()
         .context(missing("default-jre-headless"))?;
     let complaints = String::from_utf8_lossy(&checked.stderr);
     let first: Vec<_> = complaints.lines().take(20).collect();
-    assert!(checked.status.success() && complaints.is_empty(), "{pages:?}\n{first:#?}");
+    assert!(
+        checked.status.success() && complaints.is_empty(),
+        "{pages:?}\n{first:#?}"
+    );
     Ok(())
 }
 
@@ -208,28 +283,54 @@ async fn every_page_suits_everyone() -> anyhow::Result<()> {
     let check = "const done = arguments[arguments.length - 1];
         axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
             done(violations.map((found) => [found.id, found.impact, found.nodes.map((node) => node.html)])))";
-    let visitors = [LAPTOP, PHONE, Visitor { dark: true, ..LAPTOP }, Visitor { dark: false, ..PHONE }];
+    let visitors = [
+        LAPTOP,
+        PHONE,
+        Visitor {
+            dark: true,
+            ..LAPTOP
+        },
+        Visitor {
+            dark: false,
+            ..PHONE
+        },
+    ];
     for (turn, visitor) in visitors.into_iter().enumerate() {
         let browser = Browser::start(visitor).await?;
         // Each of the pages of one request by one of them, all others by all.
         let is_meant = |(index, page): &(usize, &String)| {
-            *page != "/home/export.html" && (index % 4 == turn || !page.starts_with("/home/requests/"))
+            *page != "/home/export.html"
+                && (index % 4 == turn || !page.starts_with("/home/requests/"))
         };
         for (_, page) in pages.iter().enumerate().filter(is_meant) {
-            browser.open(&format!("http://{}{page}", stack.front())).await?;
-            let [width, room] = ["document.documentElement.scrollWidth", "innerWidth"].map(|it| format!("return {it}"));
+            browser
+                .open(&format!("http://{}{page}", stack.front()))
+                .await?;
+            let [width, room] = ["document.documentElement.scrollWidth", "innerWidth"]
+                .map(|it| format!("return {it}"));
             let (width, room) = (browser.run(&width).await?, browser.run(&room).await?);
-            assert!(width.as_u64() <= room.as_u64(), "{page}, {visitor:?}: {width} pixels wide");
+            assert!(
+                width.as_u64() <= room.as_u64(),
+                "{page}, {visitor:?}: {width} pixels wide"
+            );
             // Nothing leads elsewhere but to the records of weaknesses, and they are not told from where.
             let strangers = "return [...document.querySelectorAll('[href], [src], [action]')].filter((it) => {
                 const address = new URL(it.href || it.src || it.action);
                 return address.origin !== location.origin
                     && !(address.href.startsWith('https://www.cve.org/CVERecord?id=CVE-') && it.rel === 'noreferrer');
             }).map((it) => it.outerHTML)";
-            assert_eq!(browser.run(strangers).await?, Value::Array(vec![]), "{page}");
+            assert_eq!(
+                browser.run(strangers).await?,
+                Value::Array(vec![]),
+                "{page}"
+            );
             // Of what can be recognised, some of each kind: axe takes half a minute for thousands of the same.
             let more = ".known article:nth-of-type(n+6), .known li:nth-of-type(n+6)";
-            browser.run(&format!("document.querySelectorAll('{more}').forEach((it) => it.remove())")).await?;
+            browser
+                .run(&format!(
+                    "document.querySelectorAll('{more}').forEach((it) => it.remove())"
+                ))
+                .await?;
             browser.run(&axe).await?;
             let found = browser.client.execute_async(check, Vec::new()).await?;
             assert_eq!(found, Value::Array(vec![]), "{page}, {visitor:?}");
@@ -243,13 +344,24 @@ async fn every_page_suits_everyone() -> anyhow::Result<()> {
 async fn a_browser_is_not_taken_for_an_attacker() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let browser = Browser::start(LAPTOP).await?;
-    for path in ["", "about", "search?q=select+shoes", "blog/2026/11/hello?utm_source=mail"] {
-        browser.open(&format!("http://{}/{path}", stack.front())).await?;
+    for path in [
+        "",
+        "about",
+        "search?q=select+shoes",
+        "blog/2026/11/hello?utm_source=mail",
+    ] {
+        browser
+            .open(&format!("http://{}/{path}", stack.front()))
+            .await?;
     }
     let list = stack.until_recorded(4).await?;
     for request in list["requests"].as_array().context("no list")? {
         for label in request["labels"].as_array().context("no labels")? {
-            ensure!(label["category"] == "ordinary", "{}: {label}", request["summary"]);
+            ensure!(
+                label["category"] == "ordinary",
+                "{}: {label}",
+                request["summary"]
+            );
         }
     }
     Ok(())
@@ -259,28 +371,75 @@ async fn a_browser_is_not_taken_for_an_attacker() -> anyhow::Result<()> {
 #[ignore = "needs Chromium: make test-browser"]
 async fn without_javascript_it_shows_and_filters_the_same() -> anyhow::Result<()> {
     let (stack, _) = full_ring().await?;
-    let browser = Browser::start(Visitor { javascript: false, ..PHONE }).await?;
-    browser.open(&format!("http://{}/home", stack.front())).await?;
-    let text = browser.client.find(Locator::Css("body")).await?.text().await?;
-    assert!(text.contains("Look again") && !text.contains("Live"), "{text}");
+    let browser = Browser::start(Visitor {
+        javascript: false,
+        ..PHONE
+    })
+    .await?;
+    browser
+        .open(&format!("http://{}/home", stack.front()))
+        .await?;
+    let text = browser
+        .client
+        .find(Locator::Css("body"))
+        .await?
+        .text()
+        .await?;
+    assert!(
+        text.contains("Look again") && !text.contains("Live"),
+        "{text}"
+    );
     // Two alike are one row, until opened.
     let rows = || async { visible_rows(&browser).await };
     let folded = rows().await?;
-    browser.client.find(Locator::Css(".fold input")).await?.click().await?;
+    browser
+        .client
+        .find(Locator::Css(".fold input"))
+        .await?
+        .click()
+        .await?;
     assert!(rows().await? > folded);
     // By hand, and by a link of a row.
-    browser.client.find(Locator::Css("[name=q]")).await?.send_keys("YWRtaW46").await?;
-    browser.client.find(Locator::Css("search button")).await?.click().await?;
+    browser
+        .client
+        .find(Locator::Css("[name=q]"))
+        .await?
+        .send_keys("YWRtaW46")
+        .await?;
+    browser
+        .client
+        .find(Locator::Css("search button"))
+        .await?
+        .click()
+        .await?;
     until_at(&browser, "q=YWRtaW46").await?;
     assert_eq!(rows().await?, 1);
-    browser.client.find(Locator::Css(".kind")).await?.click().await?;
+    browser
+        .client
+        .find(Locator::Css(".kind"))
+        .await?
+        .click()
+        .await?;
     until_at(&browser, "/home?method=POST").await?;
     assert!(rows().await? > 1);
-    browser.client.find(Locator::Css("a.to")).await?.click().await?;
+    browser
+        .client
+        .find(Locator::Css("a.to"))
+        .await?
+        .click()
+        .await?;
     until_at(&browser, "/home/requests/").await?;
-    let hidden = browser.client.find(Locator::Css("#decoded ~ details summary")).await?;
+    let hidden = browser
+        .client
+        .find(Locator::Css("#decoded ~ details summary"))
+        .await?;
     hidden.click().await?;
-    let body = browser.client.find(Locator::Css("main")).await?.text().await?;
+    let body = browser
+        .client
+        .find(Locator::Css("main"))
+        .await?
+        .text()
+        .await?;
     assert!(body.contains("admin:admin1"), "{body}");
     let log = browser.log().await?;
     assert!(log.is_empty(), "{log:?}");
@@ -289,12 +448,26 @@ async fn without_javascript_it_shows_and_filters_the_same() -> anyhow::Result<()
 
 /// Waits until the browser has gone to an address with this in it.
 async fn until_at(browser: &Browser, part: &str) -> anyhow::Result<()> {
-    until(part, || async { browser.client.current_url().await.ok()?.as_str().contains(part).then_some(()) }).await
+    until(part, || async {
+        browser
+            .client
+            .current_url()
+            .await
+            .ok()?
+            .as_str()
+            .contains(part)
+            .then_some(())
+    })
+    .await
 }
 
 async fn visible_rows(browser: &Browser) -> anyhow::Result<usize> {
     let mut visible = 0;
-    for row in browser.client.find_all(Locator::Css("#requests tbody tr")).await? {
+    for row in browser
+        .client
+        .find_all(Locator::Css("#requests tbody tr"))
+        .await?
+    {
         visible += usize::from(row.is_displayed().await?);
     }
     Ok(visible)
@@ -306,15 +479,30 @@ fn get(path: &str) -> Vec<u8> {
 
 /// Waits until a script returns true.
 async fn until_true(browser: &Browser, what: &str, script: &str) -> anyhow::Result<()> {
-    until(what, || async { browser.run(&format!("return {script}")).await.ok()?.as_bool()?.then_some(()) }).await
+    until(what, || async {
+        browser
+            .run(&format!("return {script}"))
+            .await
+            .ok()?
+            .as_bool()?
+            .then_some(())
+    })
+    .await
 }
 
 /// A page that follows a stack, and has heard from it.
 async fn following() -> anyhow::Result<(Stack, Browser)> {
     let stack = Stack::start().await?;
     let browser = Browser::start(LAPTOP).await?;
-    browser.open(&format!("http://{}/home", stack.front())).await?;
-    until_true(&browser, "the page follows", "document.querySelector('#live').dataset.state === 'on'").await?;
+    browser
+        .open(&format!("http://{}/home", stack.front()))
+        .await?;
+    until_true(
+        &browser,
+        "the page follows",
+        "document.querySelector('#live').dataset.state === 'on'",
+    )
+    .await?;
     Ok((stack, browser))
 }
 
@@ -338,14 +526,20 @@ async fn a_new_request_slides_in_within_half_a_second() -> anyhow::Result<()> {
     waits.sort_unstable();
     assert!(waits[9] < Duration::from_millis(500), "{waits:?}");
     let text = browser.text().await?;
-    assert!(!text.contains("Nothing has come yet") && text.contains("/11/x"), "{text}");
+    assert!(
+        !text.contains("Nothing has come yet") && text.contains("/11/x"),
+        "{text}"
+    );
     // As a reload would show it: folded, in order.
     let shape = "[...document.querySelectorAll('#requests tbody')].map((group) => [...group.rows].map((row) => row.id).join() + ' ' + (group.querySelector('.fold')?.innerText.trim() ?? '')).join(' ')";
     let live = browser.run(&format!("return {shape}")).await?;
     browser.client.refresh().await?;
     assert_eq!(live, browser.run(&format!("return {shape}")).await?);
     let first: String = (1..=11).rev().map(|seq| format!("r{seq},")).collect();
-    assert_eq!(live, format!("{} ×11 from 1 source", first.trim_end_matches(',')));
+    assert_eq!(
+        live,
+        format!("{} ×11 from 1 source", first.trim_end_matches(','))
+    );
     Ok(())
 }
 
@@ -354,23 +548,55 @@ async fn a_new_request_slides_in_within_half_a_second() -> anyhow::Result<()> {
 async fn what_is_being_read_does_not_move() -> anyhow::Result<()> {
     let (stack, browser) = following().await?;
     for number in 1..=101_u64 {
-        stack.send(&get(&format!("/{}", char::from(b'a' + (number % 26) as u8)))).await?;
+        stack
+            .send(&get(&format!(
+                "/{}",
+                char::from(b'a' + (number % 26) as u8)
+            )))
+            .await?;
         stack.until_recorded(number).await?;
     }
-    until_true(&browser, "all rows are there", "document.getElementById('r101') !== null").await?;
+    until_true(
+        &browser,
+        "all rows are there",
+        "document.getElementById('r101') !== null",
+    )
+    .await?;
     browser.run("scrollTo(0, 600)").await?;
     let place = "return document.getElementById('r50').getBoundingClientRect().top";
     let before = browser.run(place).await?;
     for number in 1..=12 {
         stack.send(&get(&format!("/new/{number}"))).await?;
     }
-    until_true(&browser, "the pill says so", "document.querySelector('#more').innerText === '12 new'").await?;
-    let moved = browser.run(place).await?.as_f64().zip(before.as_f64()).map(|(after, before)| (after - before).abs());
+    until_true(
+        &browser,
+        "the pill says so",
+        "document.querySelector('#more').innerText === '12 new'",
+    )
+    .await?;
+    let moved = browser
+        .run(place)
+        .await?
+        .as_f64()
+        .zip(before.as_f64())
+        .map(|(after, before)| (after - before).abs());
     assert!(moved < Some(1.0), "by {moved:?} pixels");
-    browser.client.find(Locator::Css("#more")).await?.click().await?;
-    until_true(&browser, "they are shown", "document.getElementById('r113').checkVisibility()").await?;
+    browser
+        .client
+        .find(Locator::Css("#more"))
+        .await?
+        .click()
+        .await?;
+    until_true(
+        &browser,
+        "they are shown",
+        "document.getElementById('r113').checkVisibility()",
+    )
+    .await?;
     assert_eq!(
-        browser.run("return [scrollY, document.querySelectorAll('#requests tbody tr').length]").await?,
+        browser
+            .run("return [scrollY, document.querySelectorAll('#requests tbody tr').length]")
+            .await?,
         serde_json::json!([0, 101])
     );
     Ok(())
@@ -382,7 +608,12 @@ async fn a_page_survives_a_killed_viewer() -> anyhow::Result<()> {
     let (stack, browser) = following().await?;
     browser.run("window.untouched = true").await?;
     stack.send(&get("/before")).await?;
-    until_true(&browser, "the first is there", "document.getElementById('r1') !== null").await?;
+    until_true(
+        &browser,
+        "the first is there",
+        "document.getElementById('r1') !== null",
+    )
+    .await?;
     stack.supervisorctl(&["stop", "viewer"])?;
     until_true(
         &browser,
@@ -392,12 +623,27 @@ async fn a_page_survives_a_killed_viewer() -> anyhow::Result<()> {
     .await?;
     stack.send(&get("/meanwhile")).await?;
     stack.supervisorctl(&["start", "viewer"])?;
-    until_true(&browser, "the page goes on", "document.getElementById('r2')?.checkVisibility() ?? false").await?;
-    until_true(&browser, "the page says so", "document.querySelector('#live').innerText.startsWith('Live')").await?;
+    until_true(
+        &browser,
+        "the page goes on",
+        "document.getElementById('r2')?.checkVisibility() ?? false",
+    )
+    .await?;
+    until_true(
+        &browser,
+        "the page says so",
+        "document.querySelector('#live').innerText.startsWith('Live')",
+    )
+    .await?;
     // And once more, by SIGKILL.
     stack.kill("viewer").await?;
     stack.send(&get("/after")).await?;
-    until_true(&browser, "the page goes on", "document.getElementById('r3')?.checkVisibility() ?? false").await?;
+    until_true(
+        &browser,
+        "the page goes on",
+        "document.getElementById('r3')?.checkVisibility() ?? false",
+    )
+    .await?;
     assert_eq!(browser.run("return window.untouched").await?, true);
     Ok(())
 }
@@ -409,34 +655,77 @@ async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
     for path in ["/one", "/two", "/three"] {
         stack.send(&get(path)).await?;
     }
-    until_true(&browser, "all rows are there", "document.getElementById('r3') !== null").await?;
+    until_true(
+        &browser,
+        "all rows are there",
+        "document.getElementById('r3') !== null",
+    )
+    .await?;
     let press = |key: &'static str| async {
-        browser.client.active_element().await?.send_keys(key).await.map_err(anyhow::Error::from)
+        browser
+            .client
+            .active_element()
+            .await?
+            .send_keys(key)
+            .await
+            .map_err(anyhow::Error::from)
     };
-    let focused = || async { browser.run("return document.activeElement.innerText ?? ''").await };
+    let focused = || async {
+        browser
+            .run("return document.activeElement.innerText ?? ''")
+            .await
+    };
     press("?").await?;
-    until_true(&browser, "the keys are listed", "document.querySelector('#keys').open").await?;
+    until_true(
+        &browser,
+        "the keys are listed",
+        "document.querySelector('#keys').open",
+    )
+    .await?;
     press("\u{e00c}").await?;
-    until_true(&browser, "Escape closes", "!document.querySelector('#keys').open").await?;
+    until_true(
+        &browser,
+        "Escape closes",
+        "!document.querySelector('#keys').open",
+    )
+    .await?;
     press("j").await?;
     press("j").await?;
     assert_eq!(focused().await?, "/two");
     press("k").await?;
     assert_eq!(focused().await?, "/three");
     press("p").await?;
-    until_true(&browser, "it is paused", "document.querySelector('#live').dataset.state === 'paused'").await?;
+    until_true(
+        &browser,
+        "it is paused",
+        "document.querySelector('#live').dataset.state === 'paused'",
+    )
+    .await?;
     stack.send(&get("/four")).await?;
     stack.until_recorded(4).await?;
     press("p").await?;
     // The row that has the focus stays where it is.
-    until_true(&browser, "the pill says so", "document.querySelector('#more').innerText === '1 new'").await?;
+    until_true(
+        &browser,
+        "the pill says so",
+        "document.querySelector('#more').innerText === '1 new'",
+    )
+    .await?;
     press("/").await?;
     press("q?p").await?;
-    assert_eq!(browser.run("return document.activeElement.value").await?, "q?p");
+    assert_eq!(
+        browser.run("return document.activeElement.value").await?,
+        "q?p"
+    );
     press("\u{e00c}").await?;
     press("j").await?;
     press("\u{e007}").await?;
-    until_true(&browser, "Enter opens", "location.pathname.startsWith('/home/requests/')").await?;
+    until_true(
+        &browser,
+        "Enter opens",
+        "location.pathname.startsWith('/home/requests/')",
+    )
+    .await?;
     let log = browser.log().await?;
     assert!(log.is_empty(), "{log:?}");
     Ok(())

@@ -8,7 +8,9 @@ use anyhow::Context;
 use forever200_testkit::load::{FULL, Load};
 use forever200_testkit::process::{command, programs};
 use forever200_testkit::stack::Setup;
-use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, get, get_json, request, stack, until};
+use forever200_testkit::{
+    RESPONSE, Response, Stack, client, exchange, get, get_json, request, stack, until,
+};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -20,7 +22,10 @@ fn requests(list: &Value) -> &Vec<Value> {
 }
 
 fn seqs(list: &Value) -> Vec<u64> {
-    requests(list).iter().map(|request| request["seq"].as_u64().expect("a number")).collect()
+    requests(list)
+        .iter()
+        .map(|request| request["seq"].as_u64().expect("a number"))
+        .collect()
 }
 
 fn http_get(path: &str) -> Vec<u8> {
@@ -34,29 +39,46 @@ async fn every_probe_is_answered_and_arrives_byte_for_byte() -> anyhow::Result<(
     let front = stack.front();
     let exchanges: Vec<_> = probes
         .into_iter()
-        .map(|(name, bytes)| tokio::spawn(async move { (name, exchange(front, &bytes).await, bytes) }))
+        .map(|(name, bytes)| {
+            tokio::spawn(async move { (name, exchange(front, &bytes).await, bytes) })
+        })
         .collect();
     let mut sent = Vec::new();
     for exchange in exchanges {
         let (name, reply, bytes) = exchange.await?;
         let (reply, client) = reply.context(name)?;
-        assert_eq!(reply.escape_ascii().to_string(), RESPONSE.escape_ascii().to_string(), "{name}");
+        assert_eq!(
+            reply.escape_ascii().to_string(),
+            RESPONSE.escape_ascii().to_string(),
+            "{name}"
+        );
         sent.push((name, bytes, client));
     }
     assert!(sent.len() >= 41, "{} probes", sent.len());
     let list = stack.until_recorded(sent.len() as u64).await?;
     for (name, bytes, client) in sent {
-        let record = requests(&list).iter().find(|record| record["src_port"] == client.port()).context(name)?;
+        let record = requests(&list)
+            .iter()
+            .find(|record| record["src_port"] == client.port())
+            .context(name)?;
         assert_eq!(record["src_ip"], client.ip().to_string(), "{name}");
         assert_eq!(record["dest_ip"], front.ip().to_string(), "{name}");
         assert_eq!(record["dest_port"], front.port(), "{name}");
         assert_eq!(record["via"], "proxy_v2", "{name}");
         assert_eq!(record["bytes"], bytes.len(), "{name}");
-        let raw = stack.get(&format!("/home/requests/{}/raw", record["seq"])).await?;
+        let raw = stack
+            .get(&format!("/home/requests/{}/raw", record["seq"]))
+            .await?;
         assert_eq!(raw.header("content-type"), Some("application/octet-stream"));
-        assert_eq!(raw.body.escape_ascii().to_string(), bytes.escape_ascii().to_string(), "{name}");
+        assert_eq!(
+            raw.body.escape_ascii().to_string(),
+            bytes.escape_ascii().to_string(),
+            "{name}"
+        );
         // Whatever it is, its page can be made.
-        let page = stack.get(&format!("/home/requests/{}", record["seq"])).await?;
+        let page = stack
+            .get(&format!("/home/requests/{}", record["seq"]))
+            .await?;
         assert_eq!(page.status, 200, "{name}");
     }
     assert_eq!(stack.get("/home").await?.status, 200);
@@ -97,21 +119,45 @@ async fn home_is_the_viewers_and_all_else_is_the_responders() -> anyhow::Result<
     ] {
         let response = request(stack.front(), method, path).await?;
         assert_eq!(response.status, status, "{method} {path}");
-        let policy = response.header("content-security-policy").context("no policy")?;
-        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
-        for (name, value) in
-            [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"), ("x-robots-tag", "noindex")]
-        {
+        let policy = response
+            .header("content-security-policy")
+            .context("no policy")?;
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self';"),
+            "{policy}"
+        );
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("x-robots-tag", "noindex"),
+        ] {
             assert_eq!(response.header(name), Some(value), "{method} {path}");
         }
-        assert!(response.header("cache-control").is_some(), "{method} {path}");
-        let is_json = response.header("content-type").is_some_and(|found| found == "application/json");
+        assert!(
+            response.header("cache-control").is_some(),
+            "{method} {path}"
+        );
+        let is_json = response
+            .header("content-type")
+            .is_some_and(|found| found == "application/json");
         assert_eq!(is_json, path.starts_with("/home/api"), "{method} {path}");
         if status == 405 {
-            assert_eq!(response.header("allow"), Some("GET,HEAD"), "{method} {path}");
+            assert_eq!(
+                response.header("allow"),
+                Some("GET,HEAD"),
+                "{method} {path}"
+            );
         }
     }
-    for path in ["/", "/homework", "/home.php", "//home", "/%68ome", "/HOME", "/x/home"] {
+    for path in [
+        "/",
+        "/homework",
+        "/home.php",
+        "//home",
+        "/%68ome",
+        "/HOME",
+        "/x/home",
+    ] {
         assert_eq!(stack.send(&http_get(path)).await?, RESPONSE, "{path}");
     }
     let list = stack.until_recorded(7).await?;
@@ -130,17 +176,33 @@ async fn one_kept_alive_connection_gets_the_page_and_the_200_in_turn() -> anyhow
             if let Some(response) = Response::split_off(&mut received, "GET") {
                 break response;
             }
-            anyhow::ensure!(stream.read_buf(&mut received).await? > 0, "{path}: the connection was closed");
+            anyhow::ensure!(
+                stream.read_buf(&mut received).await? > 0,
+                "{path}: the connection was closed"
+            );
         };
         assert_eq!(response.status, 200, "{path}");
-        assert_eq!(response.text().contains("<!doctype html>"), path == "/home", "{path}");
+        assert_eq!(
+            response.text().contains("<!doctype html>"),
+            path == "/home",
+            "{path}"
+        );
     }
     let list = stack.until_recorded(1).await?;
     let record = &list["requests"][0];
-    assert_eq!((&record["via"], &record["summary"]), (&"http".into(), &"GET /x".into()));
+    assert_eq!(
+        (&record["via"], &record["summary"]),
+        (&"http".into(), &"GET /x".into())
+    );
     assert_eq!(record["src_port"], stream.local_addr()?.port());
     // The page says that these bytes are haproxy's.
-    assert!(stack.get("/home/requests/1").await?.text().contains("rewritten by haproxy"));
+    assert!(
+        stack
+            .get("/home/requests/1")
+            .await?
+            .text()
+            .contains("rewritten by haproxy")
+    );
     Ok(())
 }
 
@@ -155,7 +217,11 @@ async fn a_request_for_home_split_anywhere_is_a_request_for_home() -> anyhow::Re
         tokio::task::yield_now().await;
         stream.write_all(&request[cut..]).await?;
         let reply = client::read_to_end(&mut stream).await?;
-        assert!(reply.ends_with(br#"{"status":"ok","total":0}"#), "{cut}: {}", reply.escape_ascii());
+        assert!(
+            reply.ends_with(br#"{"status":"ok","total":0}"#),
+            "{cut}: {}",
+            reply.escape_ascii()
+        );
     }
     Ok(())
 }
@@ -180,16 +246,30 @@ async fn segments_half_closes_and_bodies_pass_through_haproxy() -> anyhow::Resul
     assert_eq!(client::read_to_end(&mut stream).await?, RESPONSE);
     sent.push(b"GET /half-close HT".to_vec());
 
-    let big = [b"POST /big HTTP/1.1\r\nContent-Length: 2097152\r\n\r\n", &vec![b'x'; 2_097_152][..]].concat();
+    let big = [
+        b"POST /big HTTP/1.1\r\nContent-Length: 2097152\r\n\r\n",
+        &vec![b'x'; 2_097_152][..],
+    ]
+    .concat();
     assert_eq!(stack.send(&big).await?, RESPONSE);
     sent.push(big[..65_536].to_vec());
 
     let list = stack.until_recorded(sent.len() as u64).await?;
     assert_eq!(list["total"], sent.len());
     for (seq, bytes) in (1..).zip(sent) {
-        assert_eq!(stack.get(&format!("/home/requests/{seq}/raw")).await?.body, bytes, "{seq}");
+        assert_eq!(
+            stack.get(&format!("/home/requests/{seq}/raw")).await?.body,
+            bytes,
+            "{seq}"
+        );
     }
-    assert_eq!((&list["requests"][0]["truncated"], &list["requests"][0]["ended"]), (&true.into(), &"limit".into()));
+    assert_eq!(
+        (
+            &list["requests"][0]["truncated"],
+            &list["requests"][0]["ended"]
+        ),
+        (&true.into(), &"limit".into())
+    );
     Ok(())
 }
 
@@ -207,15 +287,26 @@ async fn a_connection_without_a_byte_and_a_health_check_are_not_requests() -> an
     )?;
     stack.supervisorctl(&["signal", "USR2", "haproxy"])?;
     until("haproxy has checked it", || async {
-        stack.haproxy("show stat responder 4 -1").await.ok().filter(|stat| stat.contains(",L4OK,"))
+        stack
+            .haproxy("show stat responder 4 -1")
+            .await
+            .ok()
+            .filter(|stat| stat.contains(",L4OK,"))
     })
     .await?;
     let list = until("five are counted", || async {
-        get_json(stack.front(), "/home/api/requests").await.ok().filter(|list| list["silent"].as_u64() >= Some(5))
+        get_json(stack.front(), "/home/api/requests")
+            .await
+            .ok()
+            .filter(|list| list["silent"].as_u64() >= Some(5))
     })
     .await?;
     assert_eq!((&list["silent"], &list["total"]), (&5.into(), &0.into()));
-    assert!(!stack.log().contains("connection dropped"), "{}", stack.log());
+    assert!(
+        !stack.log().contains("connection dropped"),
+        "{}",
+        stack.log()
+    );
     Ok(())
 }
 
@@ -223,17 +314,35 @@ async fn a_connection_without_a_byte_and_a_health_check_are_not_requests() -> an
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_was_silent_for_long_still_gets_the_page() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
-    let (mut ahead, mut never) = (TcpStream::connect(stack.front()).await?, TcpStream::connect(stack.front()).await?);
+    let (mut ahead, mut never) = (
+        TcpStream::connect(stack.front()).await?,
+        TcpStream::connect(stack.front()).await?,
+    );
     let start = Instant::now();
     // Ends when haproxy gives it up; by then the other has waited nearly as long.
-    tokio::time::timeout(Duration::from_secs(8), never.read_u8()).await.expect_err("it is not given up so soon");
-    ahead.write_all(b"GET /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+    tokio::time::timeout(Duration::from_secs(8), never.read_u8())
+        .await
+        .expect_err("it is not given up so soon");
+    ahead
+        .write_all(b"GET /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await?;
     let page = client::read_to_end(&mut ahead).await?;
-    assert!(page.ends_with(b"</html>") || page.ends_with(b"</html>\n"), "{}", page.escape_ascii());
+    assert!(
+        page.ends_with(b"</html>") || page.ends_with(b"</html>\n"),
+        "{}",
+        page.escape_ascii()
+    );
     assert_eq!(client::read_to_end(&mut never).await?, b"");
-    assert!((9..13).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert!(
+        (9..13).contains(&start.elapsed().as_secs()),
+        "{:?}",
+        start.elapsed()
+    );
     let counted = || async {
-        get_json(stack.front(), "/home/api/requests").await.ok().filter(|list| list["silent"].as_u64() == Some(1))
+        get_json(stack.front(), "/home/api/requests")
+            .await
+            .ok()
+            .filter(|list| list["silent"].as_u64() == Some(1))
     };
     assert_eq!(until("it is counted", counted).await?["total"], 0);
     Ok(())
@@ -248,17 +357,29 @@ async fn what_the_page_shows_is_what_was_sent() -> anyhow::Result<()> {
     stack.until_recorded(1).await?;
     for path in ["/home", "/home/requests/1"] {
         let page = stack.get(path).await?.text();
-        assert!(page.contains("&lt;script&gt;alert(1)&lt;&#x2f;script&gt;"), "{page}");
+        assert!(
+            page.contains("&lt;script&gt;alert(1)&lt;&#x2f;script&gt;"),
+            "{page}"
+        );
         assert!(!page.contains("<script>"), "{page}");
     }
     let page = stack.get("/home/requests/1").await?.text();
     assert!(page.contains(r"X-Odd:  Two<i>\r\n</i>"), "{page}");
-    assert!(page.contains("47 45 54 20 2f 3c 73 63  72 69 70 74 3e"), "{page}");
+    assert!(
+        page.contains("47 45 54 20 2f 3c 73 63  72 69 70 74 3e"),
+        "{page}"
+    );
     let text = stack.get("/home/text").await?;
-    assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(
+        text.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
     assert!(text.text().contains("GET /<script>alert(1)</script>"));
     let one = get_json(stack.front(), "/home/api/requests/1").await?;
-    assert_eq!(one["http"]["headers"], serde_json::json!([["Host", "x"], ["X-Odd", "Two"]]));
+    assert_eq!(
+        one["http"]["headers"],
+        serde_json::json!([["Host", "x"], ["X-Odd", "Two"]])
+    );
     assert_eq!(one["raw_base64"].as_str().map(str::len), Some(88));
     let list = get_json(stack.front(), "/home/api/requests?raw=true&limit=1").await?;
     assert_eq!(list["requests"][0], one);
@@ -291,7 +412,8 @@ async fn after_1000_requests_by_50_clients_the_ring_holds_the_last_101() -> anyh
         .map(|client| {
             tokio::spawn(async move {
                 for number in 0..20 {
-                    let (reply, _) = exchange(front, &http_get(&format!("/{client}/{number}"))).await?;
+                    let (reply, _) =
+                        exchange(front, &http_get(&format!("/{client}/{number}"))).await?;
                     anyhow::ensure!(reply == RESPONSE, "{}", reply.escape_ascii());
                 }
                 anyhow::Ok(())
@@ -303,12 +425,18 @@ async fn after_1000_requests_by_50_clients_the_ring_holds_the_last_101() -> anyh
     }
     stack.until_recorded(1000).await?;
     let list = until("the last slots are written", || async {
-        get_json(front, "/home/api/requests?raw=true").await.ok().filter(|list| seqs(list).last() == Some(&900))
+        get_json(front, "/home/api/requests?raw=true")
+            .await
+            .ok()
+            .filter(|list| seqs(list).last() == Some(&900))
     })
     .await?;
     assert_eq!(list["total"], 1000);
     assert_eq!(seqs(&list), (900..=1000).rev().collect::<Vec<_>>());
-    let different: HashSet<_> = requests(&list).iter().map(|request| request["raw_base64"].as_str()).collect();
+    let different: HashSet<_> = requests(&list)
+        .iter()
+        .map(|request| request["raw_base64"].as_str())
+        .collect();
     assert_eq!(different.len(), 101);
     Ok(())
 }
@@ -322,12 +450,19 @@ async fn without_memcached_the_page_says_so_and_recovers() -> anyhow::Result<()>
     for (path, says) in [
         ("/home", "<h1>memcached is away</h1>"),
         ("/home/requests/1", "<h1>memcached is away</h1>"),
-        ("/home/api/requests", r#"{"error":"The requests cannot be read"#),
+        (
+            "/home/api/requests",
+            r#"{"error":"The requests cannot be read"#,
+        ),
         ("/home/health", r#""status":"memcached away""#),
     ] {
         let response = stack.get(path).await?;
         assert_eq!(response.status, 503, "{path}");
-        assert!(response.text().contains(says), "{path}: {}", response.text());
+        assert!(
+            response.text().contains(says),
+            "{path}: {}",
+            response.text()
+        );
     }
     assert_eq!(stack.send(&http_get("/y")).await?, RESPONSE);
     stack.supervisorctl(&["start", "memcached"])?;
@@ -340,10 +475,18 @@ async fn without_memcached_the_page_says_so_and_recovers() -> anyhow::Result<()>
 async fn without_the_viewer_haproxy_says_so_and_requests_are_still_kept() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     stack.supervisorctl(&["stop", "viewer"])?;
-    let mut reply = stack.send(b"GET /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+    let mut reply = stack
+        .send(b"GET /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await?;
     let response = Response::split_off(&mut reply, "GET").context("no response")?;
-    assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
-    assert_eq!(response.text(), "The viewer is being restarted. Try again in a second.\n");
+    assert_eq!(
+        (response.status, response.header("retry-after")),
+        (503, Some("1"))
+    );
+    assert_eq!(
+        response.text(),
+        "The viewer is being restarted. Try again in a second.\n"
+    );
     assert_eq!(stack.send(&http_get("/x")).await?, RESPONSE);
     stack.supervisorctl(&["start", "viewer"])?;
     assert_eq!(seqs(&stack.until_recorded(1).await?), [1]);
@@ -355,7 +498,10 @@ async fn a_stop_drains_and_leaves_nothing_behind() -> anyhow::Result<()> {
     let mut stack = Stack::start().await?;
     let front = stack.front();
     // In hand when the stop comes; it is whole after two seconds of quiet.
-    let in_hand = tokio::spawn(exchange(front, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhalf"));
+    let in_hand = tokio::spawn(exchange(
+        front,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhalf",
+    ));
     until("haproxy has passed it on", || async {
         let connections = stack.supervisorctl(&["status"]).ok().map(|_| {
             std::fs::read_to_string("/proc/net/unix")
@@ -369,21 +515,34 @@ async fn a_stop_drains_and_leaves_nothing_behind() -> anyhow::Result<()> {
     .await?;
     let start = Instant::now();
     assert!(stack.stop().await?.success());
-    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(in_hand.await??.0, RESPONSE);
     for port in [stack::FRONT_PORT, 8080, 9999, 11211] {
-        assert!(TcpStream::connect(stack.at(port)).await.is_err(), "{port} is still open");
+        assert!(
+            TcpStream::connect(stack.at(port)).await.is_err(),
+            "{port} is still open"
+        );
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_cannot_be_started_ends_everything() -> anyhow::Result<()> {
-    let mut stack = Stack::spawn(Setup { variables: &[("FOREVER200_MAX_REQUEST_BYTES", "many")], ..Setup::default() })?;
+    let mut stack = Stack::spawn(Setup {
+        variables: &[("FOREVER200_MAX_REQUEST_BYTES", "many")],
+        ..Setup::default()
+    })?;
     stack.until_ended().await?;
     let log = stack.log();
     assert!(log.contains("responder entered FATAL state"), "{log}");
-    assert!(log.contains("invalid value 'many' for '--max-request-bytes"), "{log}");
+    assert!(
+        log.contains("invalid value 'many' for '--max-request-bytes"),
+        "{log}"
+    );
     let mark = std::fs::read_to_string(stack.run_path("fatal"))?;
     assert!(mark.contains("PROCESS_STATE_FATAL"), "{mark}");
     Ok(())
@@ -398,8 +557,14 @@ async fn an_edited_haproxy_cfg_is_loaded_without_losing_a_connection() -> anyhow
     let bind = r#"    bind "${FOREVER200_BIND-:8000}""#;
     stack.edit_haproxy_cfg(bind, &format!("{bind}\n    bind {}", stack.at(8001)))?;
     stack.supervisorctl(&["signal", "USR2", "haproxy"])?;
-    until("the new address answers", || async { get(stack.at(8001), "/home/health").await.ok() }).await?;
-    assert_eq!(exchange(stack.at(8001), &http_get("/new")).await?.0, RESPONSE);
+    until("the new address answers", || async {
+        get(stack.at(8001), "/home/health").await.ok()
+    })
+    .await?;
+    assert_eq!(
+        exchange(stack.at(8001), &http_get("/new")).await?.0,
+        RESPONSE
+    );
     assert_eq!(stack.send(&http_get("/old")).await?, RESPONSE);
     // A connection that was open before the reload is served.
     let mut idle = idle;
@@ -411,9 +576,17 @@ async fn an_edited_haproxy_cfg_is_loaded_without_losing_a_connection() -> anyhow
 }
 
 /// Runs a program with variables until it ends, and returns its exit status and stderr.
-fn run(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<(Option<i32>, String)> {
+fn run(
+    program: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> anyhow::Result<(Option<i32>, String)> {
     let path = programs()?.join(program);
-    let output = command(path).args(arguments).envs(variables.iter().copied()).env("NO_COLOR", "1").output()?;
+    let output = command(path)
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .env("NO_COLOR", "1")
+        .output()?;
     Ok((output.status.code(), String::from_utf8(output.stderr)?))
 }
 
@@ -421,11 +594,27 @@ fn run(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow:
 fn a_bad_flag_or_variable_is_one_clear_line_and_status_2() -> anyhow::Result<()> {
     for program in ["forever200-responder", "forever200-viewer"] {
         for (arguments, variables, says) in [
-            (&["--listen", "nowhere"][..], &[][..], "invalid value 'nowhere' for '--listen <ADDRESS>'"),
+            (
+                &["--listen", "nowhere"][..],
+                &[][..],
+                "invalid value 'nowhere' for '--listen <ADDRESS>'",
+            ),
             (&["--wrong"], &[], "unexpected argument '--wrong'"),
-            (&[], &[("FOREVER200_MEMCACHED", "11211")], "'--memcached <ADDRESS>': expected host:port"),
-            (&[], &[("FOREVER200_LOG_FORMAT", "xml")], "invalid value 'xml' for '--log-format <FORMAT>'"),
-            (&[], &[("FOREVER200_LOG", "a=b=c")], "invalid value 'a=b=c' for '--log <FILTER>'"),
+            (
+                &[],
+                &[("FOREVER200_MEMCACHED", "11211")],
+                "'--memcached <ADDRESS>': expected host:port",
+            ),
+            (
+                &[],
+                &[("FOREVER200_LOG_FORMAT", "xml")],
+                "invalid value 'xml' for '--log-format <FORMAT>'",
+            ),
+            (
+                &[],
+                &[("FOREVER200_LOG", "a=b=c")],
+                "invalid value 'a=b=c' for '--log <FILTER>'",
+            ),
         ] {
             let (status, stderr) = run(program, arguments, variables)?;
             assert_eq!(status, Some(2), "{program}: {stderr}");
@@ -433,7 +622,10 @@ fn a_bad_flag_or_variable_is_one_clear_line_and_status_2() -> anyhow::Result<()>
             assert!(stderr.contains(says), "{program}: {stderr}");
         }
     }
-    for (name, value) in [("FOREVER200_MAX_REQUEST_BYTES", "0"), ("FOREVER200_PROXY_PROTOCOL", "maybe")] {
+    for (name, value) in [
+        ("FOREVER200_MAX_REQUEST_BYTES", "0"),
+        ("FOREVER200_PROXY_PROTOCOL", "maybe"),
+    ] {
         let (status, stderr) = run("forever200-responder", &[], &[(name, value)])?;
         assert_eq!((status, stderr.lines().count()), (Some(2), 1), "{stderr}");
     }
@@ -447,7 +639,10 @@ fn a_taken_address_is_named() -> anyhow::Result<()> {
     for program in ["forever200-responder", "forever200-viewer"] {
         let (status, stderr) = run(program, &["--listen", &address], &[])?;
         assert_eq!(status, Some(1), "{stderr}");
-        assert!(stderr.contains(&format!("cannot listen on {address}")), "{stderr}");
+        assert!(
+            stderr.contains(&format!("cannot listen on {address}")),
+            "{stderr}"
+        );
         assert!(stderr.contains("Address already in use"), "{stderr}");
     }
     Ok(())
@@ -457,7 +652,13 @@ fn a_taken_address_is_named() -> anyhow::Result<()> {
 async fn health_asks_through_haproxy() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let bind = stack.front().to_string();
-    let health = |bind: &str| run("forever200-viewer", &["health"], &[("FOREVER200_BIND", bind)]);
+    let health = |bind: &str| {
+        run(
+            "forever200-viewer",
+            &["health"],
+            &[("FOREVER200_BIND", bind)],
+        )
+    };
     assert_eq!(health(&bind)?, (Some(0), String::new()));
     stack.supervisorctl(&["stop", "memcached"])?;
     let (status, stderr) = health(&bind)?;
@@ -480,7 +681,10 @@ async fn more_connections_than_the_soft_limit_of_files_are_served() -> anyhow::R
         .arg(address.to_string())
         .kill_on_drop(true)
         .spawn()?;
-    until("it listens", || async { TcpStream::connect(address).await.ok() }).await?;
+    until("it listens", || async {
+        TcpStream::connect(address).await.ok()
+    })
+    .await?;
     let mut idle = Vec::new();
     for _ in 0..200 {
         idle.push(TcpStream::connect(address).await?);
@@ -488,7 +692,11 @@ async fn more_connections_than_the_soft_limit_of_files_are_served() -> anyhow::R
     // The idle ones came first, and are accepted first. At their deadline of 10 s they would make room.
     let start = Instant::now();
     assert_eq!(exchange(address, &http_get("/")).await?.0, RESPONSE);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
     drop(idle);
     Ok(())
 }
@@ -498,14 +706,25 @@ async fn out_of_file_descriptors_it_waits_and_goes_on() -> anyhow::Result<()> {
     let program = programs()?.join("forever200-responder");
     let address = std::net::SocketAddr::from((forever200_testkit::loopback(), 9999));
     let mut responder = tokio::process::Command::from(command("sh"))
-        .args(["-c", "ulimit -n 24; exec \"$0\" --listen \"$1\" --memcached 127.0.0.1:1", &program.to_string_lossy()])
+        .args([
+            "-c",
+            "ulimit -n 24; exec \"$0\" --listen \"$1\" --memcached 127.0.0.1:1",
+            &program.to_string_lossy(),
+        ])
         .arg(address.to_string())
         .stderr(std::process::Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    if let Err(error) = until("it listens", || async { TcpStream::connect(address).await.ok() }).await {
+    if let Err(error) = until("it listens", || async {
+        TcpStream::connect(address).await.ok()
+    })
+    .await
+    {
         responder.kill().await?;
-        anyhow::bail!("{error}: {}", String::from_utf8(responder.wait_with_output().await?.stderr)?);
+        anyhow::bail!(
+            "{error}: {}",
+            String::from_utf8(responder.wait_with_output().await?.stderr)?
+        );
     }
     let mut clients = Vec::new();
     for _ in 0..40 {
@@ -519,7 +738,12 @@ async fn out_of_file_descriptors_it_waits_and_goes_on() -> anyhow::Result<()> {
         }
     }
     drop(clients);
-    until("it answers", || async { exchange(address, &http_get("/")).await.ok().filter(|found| found.0 == RESPONSE) })
-        .await?;
+    until("it answers", || async {
+        exchange(address, &http_get("/"))
+            .await
+            .ok()
+            .filter(|found| found.0 == RESPONSE)
+    })
+    .await?;
     Ok(())
 }

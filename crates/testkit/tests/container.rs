@@ -13,15 +13,26 @@ use forever200_testkit::{Container, RESPONSE, exchange, get, get_json, until};
 /// Sends a request until it is answered, and waits until it is on the page.
 async fn works(address: SocketAddr) -> anyhow::Result<()> {
     let request = b"GET /container HTTP/1.1\r\nX-Odd:  Two\r\n\r\n";
-    until("it answers", || async { exchange(address, request).await.ok().filter(|(reply, _)| reply == RESPONSE) })
-        .await?;
+    until("it answers", || async {
+        exchange(address, request)
+            .await
+            .ok()
+            .filter(|(reply, _)| reply == RESPONSE)
+    })
+    .await?;
     until("the request is on the page", || async {
         let page = get(address, "/home/requests/1").await.ok()?.text();
         page.contains(r"X-Odd:  Two<i>\r\n</i>").then_some(())
     })
     .await?;
     // The image has the data that tells countries and networks, and says whose it is.
-    ensure!(get(address, "/home").await?.text().contains("IPFire Location"), "the image has no IP data");
+    ensure!(
+        get(address, "/home")
+            .await?
+            .text()
+            .contains("IPFire Location"),
+        "the image has no IP data"
+    );
     Ok(())
 }
 
@@ -30,24 +41,40 @@ async fn works(address: SocketAddr) -> anyhow::Result<()> {
 async fn the_two_commands_of_the_readme_give_a_page_on_port_80() -> anyhow::Result<()> {
     let command = "docker build -t forever200 . && docker run -d -p 80:80 forever200";
     let readme = std::fs::read_to_string(project().join("README.md"))?;
-    ensure!(readme.contains(&format!("\n{command}\n")), "README.md names another command");
+    ensure!(
+        readme.contains(&format!("\n{command}\n")),
+        "README.md names another command"
+    );
     let printed = shell(command)?;
     let container = Container(printed.lines().last().context("no container")?.to_owned());
-    works(([127, 0, 0, 1], 80).into()).await.with_context(|| container.logs())?;
+    works(([127, 0, 0, 1], 80).into())
+        .await
+        .with_context(|| container.logs())?;
     container.until_healthy().await
 }
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: make test-container"]
 async fn hardened_it_works_unprivileged_with_port_80_alone_open() -> anyhow::Result<()> {
-    let container =
-        Container::run("--read-only --tmpfs /run --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges")?;
-    works(container.address()?).await.with_context(|| container.logs())?;
+    let container = Container::run(
+        "--read-only --tmpfs /run --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges",
+    )?;
+    works(container.address()?)
+        .await
+        .with_context(|| container.logs())?;
     container.until_healthy().await?;
     let users = container.sh("cat /proc/[0-9]*/status | grep ^Uid: | sort -u")?;
-    assert_eq!(users.split_whitespace().collect::<Vec<_>>(), ["Uid:", "10001", "10001", "10001", "10001"]);
+    assert_eq!(
+        users.split_whitespace().collect::<Vec<_>>(),
+        ["Uid:", "10001", "10001", "10001", "10001"]
+    );
     let capabilities = container.sh("grep -E \"^Cap(Prm|Eff|Bnd)\" /proc/1/status")?;
-    assert!(capabilities.lines().all(|line| line.ends_with("\t0000000000000000")), "{capabilities}");
+    assert!(
+        capabilities
+            .lines()
+            .all(|line| line.ends_with("\t0000000000000000")),
+        "{capabilities}"
+    );
     // proc_net_tcp(5): local address, remote address, state; 0A is LISTEN. All but loopback's.
     let sockets = container.sh("cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6")?;
     let open: Vec<_> = sockets
@@ -65,12 +92,16 @@ async fn hardened_it_works_unprivileged_with_port_80_alone_open() -> anyhow::Res
 #[ignore = "needs a Docker engine: make test-container"]
 async fn a_request_from_another_container_shows_its_address() -> anyhow::Result<()> {
     let container = Container::run("")?;
-    works(container.address()?).await.with_context(|| container.logs())?;
+    works(container.address()?)
+        .await
+        .with_context(|| container.logs())?;
     let ip = container.inspect(".NetworkSettings.IPAddress")?;
     let script = format!(
         "exec 3<>/dev/tcp/{ip}/80; printf \"GET /neighbour HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3 >/dev/null; hostname -i"
     );
-    let neighbour = shell(&format!("docker run --rm --entrypoint bash forever200 -c '{script}'"))?;
+    let neighbour = shell(&format!(
+        "docker run --rm --entrypoint bash forever200 -c '{script}'"
+    ))?;
     let address = container.address()?;
     let list = until("it is recorded", || async {
         get_json(address, "/home/api/requests")
@@ -87,17 +118,28 @@ async fn a_request_from_another_container_shows_its_address() -> anyhow::Result<
 #[ignore = "needs a Docker engine: make test-container"]
 async fn a_stop_is_quick_and_in_order() -> anyhow::Result<()> {
     let container = Container::run("")?;
-    works(container.address()?).await.with_context(|| container.logs())?;
+    works(container.address()?)
+        .await
+        .with_context(|| container.logs())?;
     let start = Instant::now();
     shell(&format!("docker stop {}", container.0))?;
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(container.inspect(".State.ExitCode")?, "0");
     shell(&format!("docker restart {}", container.0))?;
     works(container.address()?).await?;
     shell(&format!("docker stop {}", container.0))?;
     let log = container.logs();
-    let order =
-        ["stopped: haproxy", "stopped: responder", "stopped: viewer", "stopped: memcached"].map(|line| log.find(line));
+    let order = [
+        "stopped: haproxy",
+        "stopped: responder",
+        "stopped: viewer",
+        "stopped: memcached",
+    ]
+    .map(|line| log.find(line));
     assert!(order.is_sorted() && order[0].is_some(), "{log}");
     // Both programs' own last word: they were not killed.
     assert_eq!(log.matches(r#""message":"stopped""#).count(), 4, "{log}");
@@ -107,11 +149,19 @@ async fn a_stop_is_quick_and_in_order() -> anyhow::Result<()> {
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: make test-container"]
-async fn a_program_that_cannot_be_started_ends_the_container_with_a_failure() -> anyhow::Result<()> {
+async fn a_program_that_cannot_be_started_ends_the_container_with_a_failure() -> anyhow::Result<()>
+{
     let container = Container::run("-e FOREVER200_MAX_REQUEST_BYTES=many")?;
-    until("it has ended", || async { (container.inspect(".State.Status").ok()? == "exited").then_some(()) }).await?;
+    until("it has ended", || async {
+        (container.inspect(".State.Status").ok()? == "exited").then_some(())
+    })
+    .await?;
     assert_eq!(container.inspect(".State.ExitCode")?, "1");
-    assert!(container.logs().contains("invalid value 'many'"), "{}", container.logs());
+    assert!(
+        container.logs().contains("invalid value 'many'"),
+        "{}",
+        container.logs()
+    );
     Ok(())
 }
 
@@ -123,13 +173,25 @@ async fn an_edited_haproxy_cfg_is_loaded_as_the_readme_says() -> anyhow::Result<
     std::fs::copy(project().join("haproxy/haproxy.cfg"), &file)?;
     // The container's user is another than the one who runs this test.
     shell(&format!("chmod 755 {}", edited.path().display()))?;
-    let container = Container::run(&format!("-v {}:/etc/forever200/haproxy:ro", edited.path().display()))?;
+    let container = Container::run(&format!(
+        "-v {}:/etc/forever200/haproxy:ro",
+        edited.path().display()
+    ))?;
     container.until_healthy().await?;
     let text = std::fs::read_to_string(&file)?;
-    std::fs::write(&file, text.replace("frontend front\n", "frontend front\n    bind :81\n"))?;
-    assert_eq!(container.sh("haproxy -c -V -f haproxy/haproxy.cfg 2>&1")?, "Configuration file is valid");
+    std::fs::write(
+        &file,
+        text.replace("frontend front\n", "frontend front\n    bind :81\n"),
+    )?;
+    assert_eq!(
+        container.sh("haproxy -c -V -f haproxy/haproxy.cfg 2>&1")?,
+        "Configuration file is valid"
+    );
     container.sh("supervisorctl signal USR2 haproxy")?;
-    until("the new address answers", || async { container.sh("forever200-viewer health --bind :81").ok() }).await?;
+    until("the new address answers", || async {
+        container.sh("forever200-viewer health --bind :81").ok()
+    })
+    .await?;
     works(container.address()?).await
 }
 
@@ -137,13 +199,18 @@ async fn an_edited_haproxy_cfg_is_loaded_as_the_readme_says() -> anyhow::Result<
 #[ignore = "needs a Docker engine: make test-container"]
 async fn a_neighbour_on_its_network_reaches_port_80_alone() -> anyhow::Result<()> {
     let container = Container::run("")?;
-    works(container.address()?).await.with_context(|| container.logs())?;
+    works(container.address()?)
+        .await
+        .with_context(|| container.logs())?;
     let ip = container.inspect(".NetworkSettings.IPAddress")?;
     // What listens at all is known from inside, see above; the ports of ours are among these.
-    let script =
-        format!("for port in {{1..1024}} 8000 8080 9999 11211; do (exec 3<>/dev/tcp/{ip}/$port) && echo $port; done");
+    let script = format!(
+        "for port in {{1..1024}} 8000 8080 9999 11211; do (exec 3<>/dev/tcp/{ip}/$port) && echo $port; done"
+    );
     assert_eq!(
-        shell(&format!("docker run --rm --entrypoint bash forever200 -c '{script}' 2>/dev/null || true"))?,
+        shell(&format!(
+            "docker run --rm --entrypoint bash forever200 -c '{script}' 2>/dev/null || true"
+        ))?,
         "80"
     );
     Ok(())
@@ -153,12 +220,28 @@ async fn a_neighbour_on_its_network_reaches_port_80_alone() -> anyhow::Result<()
 #[ignore = "needs a Docker engine: make test-container"]
 async fn another_user_inside_opens_none_of_its_sockets() -> anyhow::Result<()> {
     let container = Container::run("")?;
-    works(container.address()?).await.with_context(|| container.logs())?;
-    let other = |command: &str| shell_output(&format!("docker exec -u 65534:65534 {} {command}", container.0));
+    works(container.address()?)
+        .await
+        .with_context(|| container.logs())?;
+    let other = |command: &str| {
+        shell_output(&format!(
+            "docker exec -u 65534:65534 {} {command}",
+            container.0
+        ))
+    };
     assert_eq!(String::from_utf8(other("id -u")?.stdout)?, "65534\n");
-    ensure!(!other("ls /run/forever200")?.status.success(), "the folder can be read");
-    ensure!(!other("supervisorctl pid")?.status.success(), "supervisord obeys");
-    ensure!(container.sh("supervisorctl pid").is_ok(), "supervisord does not obey its own user");
+    ensure!(
+        !other("ls /run/forever200")?.status.success(),
+        "the folder can be read"
+    );
+    ensure!(
+        !other("supervisorctl pid")?.status.success(),
+        "supervisord obeys"
+    );
+    ensure!(
+        container.sh("supervisorctl pid").is_ok(),
+        "supervisord does not obey its own user"
+    );
     // Nor would they if the folder were open to all.
     let sockets = container.sh("find /run -type s -perm /077")?;
     assert_eq!(sockets, "");
@@ -169,16 +252,31 @@ async fn another_user_inside_opens_none_of_its_sockets() -> anyhow::Result<()> {
 #[ignore = "needs a Docker engine: make test-container"]
 async fn nothing_in_the_image_helps_to_become_root_or_tells_a_secret() -> anyhow::Result<()> {
     let container = Container::run("")?;
-    works(container.address()?).await.with_context(|| container.logs())?;
-    let root = |command: &str| shell(&format!("docker exec -u 0 {} sh -c '{command}'", container.0));
+    works(container.address()?)
+        .await
+        .with_context(|| container.logs())?;
+    let root = |command: &str| {
+        shell(&format!(
+            "docker exec -u 0 {} sh -c '{command}'",
+            container.0
+        ))
+    };
     assert_eq!(root("find / -xdev -type f -perm /6000")?, "");
     // All that can be written to is for what does not outlive the container.
-    let writable = container.sh("find / -xdev -type d -writable -not -path \"/proc/*\" 2>/dev/null || true")?;
+    let writable = container
+        .sh("find / -xdev -type d -writable -not -path \"/proc/*\" 2>/dev/null || true")?;
     assert_eq!(
-        writable.lines().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>(),
+        writable
+            .lines()
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>(),
         ["/run", "/run/forever200", "/run/lock", "/tmp", "/var/tmp"]
     );
-    assert_eq!(root("find / -xdev -type f -perm -0002 -not -path \"/proc/*\"")?, "");
+    assert_eq!(
+        root("find / -xdev -type f -perm -0002 -not -path \"/proc/*\"")?,
+        ""
+    );
     // Neither the means to build nor what building left behind.
     assert_eq!(
         root(
@@ -186,7 +284,10 @@ async fn nothing_in_the_image_helps_to_become_root_or_tells_a_secret() -> anyhow
         )?,
         ""
     );
-    assert_eq!(root("for name in cc gcc cargo curl wget ssh gdb; do command -v $name || true; done")?, "");
+    assert_eq!(
+        root("for name in cc gcc cargo curl wget ssh gdb; do command -v $name || true; done")?,
+        ""
+    );
     let names = container.sh("env | cut -d= -f1 | sort | tr \"\\n\" \" \"")?;
     assert_eq!(
         names.trim(),
@@ -203,13 +304,20 @@ async fn no_file_is_left_in_tmp_and_no_byte_of_a_client_in_the_log() -> anyhow::
     let address = container.address()?;
     works(address).await.with_context(|| container.logs())?;
     for number in 0..200 {
-        let forged = format!("GET /{number} HTTP/1.1\r\nHost: x\r\nX: \x1b[2J7f3aforged\r\n\r\n7f3aforged");
+        let forged =
+            format!("GET /{number} HTTP/1.1\r\nHost: x\r\nX: \x1b[2J7f3aforged\r\n\r\n7f3aforged");
         exchange(address, forged.as_bytes()).await?;
     }
     get(address, "/home/export.pcap?q=7f3aforged").await?;
-    assert_eq!(container.sh("find /tmp /var/tmp /run/lock -type f -o -type s")?, "");
+    assert_eq!(
+        container.sh("find /tmp /var/tmp /run/lock -type f -o -type s")?,
+        ""
+    );
     let log = container.logs();
-    ensure!(log.contains("started") && !log.contains("7f3aforged") && !log.contains('\x1b'), "{log}");
+    ensure!(
+        log.contains("started") && !log.contains("7f3aforged") && !log.contains('\x1b'),
+        "{log}"
+    );
     Ok(())
 }
 
@@ -227,7 +335,8 @@ impl Drop for Compose {
 async fn docker_compose_up_works() -> anyhow::Result<()> {
     let _compose = Compose;
     shell("FOREVER200_PORT=127.0.0.1:0 docker compose -p forever200-test up --build -d")?;
-    let address: SocketAddr = shell("docker compose -p forever200-test port forever200 80")?.parse()?;
+    let address: SocketAddr =
+        shell("docker compose -p forever200-test port forever200 80")?.parse()?;
     works(address).await?;
     let user = shell("docker compose -p forever200-test exec -T forever200 id -u")?;
     assert_eq!(user, "10001");

@@ -56,13 +56,20 @@ impl Running {
     fn kill(&self, programs: &[&str]) -> anyhow::Result<()> {
         match self {
             Self::Natively(stack) => {
-                let pids = programs.iter().map(|program| stack.pid(program)?.context("it does not run"));
+                let pids = programs
+                    .iter()
+                    .map(|program| stack.pid(program)?.context("it does not run"));
                 let pids = pids.collect::<anyhow::Result<Vec<_>>>()?;
-                pids.into_iter().try_for_each(|pid| signal(pid, Signal::KILL))
+                pids.into_iter()
+                    .try_for_each(|pid| signal(pid, Signal::KILL))
             }
             Self::InContainer(container) => {
-                let pids = programs.iter().map(|program| format!("$(supervisorctl pid {program})"));
-                container.sh(&format!("kill -9 {}", pids.collect::<Vec<_>>().join(" "))).map(drop)
+                let pids = programs
+                    .iter()
+                    .map(|program| format!("$(supervisorctl pid {program})"));
+                container
+                    .sh(&format!("kill -9 {}", pids.collect::<Vec<_>>().join(" ")))
+                    .map(drop)
             }
         }
     }
@@ -75,14 +82,20 @@ impl Running {
         };
         until("all programs are running", || async {
             let status = container.sh("supervisorctl status").ok()?;
-            status.lines().all(|line| line.contains(" RUNNING ")).then_some(())
+            status
+                .lines()
+                .all(|line| line.contains(" RUNNING "))
+                .then_some(())
         })
         .await
     }
 
     async fn list(&self) -> anyhow::Result<Value> {
         let front = self.front()?;
-        until("the page is there", || async { get_json(front, "/home/api/requests").await.ok() }).await
+        until("the page is there", || async {
+            get_json(front, "/home/api/requests").await.ok()
+        })
+        .await
     }
 }
 
@@ -100,8 +113,22 @@ impl Seen {
     fn print(&mut self, fault: &str, how: &str) {
         self.waits.sort_unstable();
         let (half, all) = (quantile(&self.waits, 0.5), quantile(&self.waits, 1.0));
-        let (rounds, waits) = (self.waits.len(), format!("{} / {}", milliseconds(half), milliseconds(all)));
-        row("kill -9", &[&fault, &how, &rounds, &self.requests, &self.failed, &waits, &self.missing]);
+        let (rounds, waits) = (
+            self.waits.len(),
+            format!("{} / {}", milliseconds(half), milliseconds(all)),
+        );
+        row(
+            "kill -9",
+            &[
+                &fault,
+                &how,
+                &rounds,
+                &self.requests,
+                &self.failed,
+                &waits,
+                &self.missing,
+            ],
+        );
     }
 }
 
@@ -110,7 +137,9 @@ async fn killing(running: &Running, programs: &[&str]) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
     for _ in 0..rounds() {
         running.until_running().await?;
-        let before = running.list().await?["total"].as_u64().context("a number")?;
+        let before = running.list().await?["total"]
+            .as_u64()
+            .context("a number")?;
         // Paths that no round before had.
         let load = Load::start(running.front()?, &format!("after{before}"), STEADY);
         sleep(at_random(Duration::from_millis(200))).await;
@@ -137,26 +166,56 @@ async fn good_again(front: SocketAddr) -> anyhow::Result<()> {
     let mut in_a_row = 0;
     let answered = async {
         while in_a_row < 10 {
-            let (reply, _) =
-                exchange(front, b"GET /again HTTP/1.1\r\n\r\n").await.unwrap_or_else(|_| (Vec::new(), front));
+            let (reply, _) = exchange(front, b"GET /again HTTP/1.1\r\n\r\n")
+                .await
+                .unwrap_or_else(|_| (Vec::new(), front));
             in_a_row = if reply == RESPONSE { in_a_row + 1 } else { 0 };
         }
     };
-    timeout(Duration::from_secs(30), answered).await.context("it does not answer again")
+    timeout(Duration::from_secs(30), answered)
+        .await
+        .context("it does not answer again")
 }
 
 /// Counts the answered requests that the ring lacks, and those that it has twice.
-async fn missing(running: &Running, attempts: &Attempts, before: u64) -> anyhow::Result<(usize, usize)> {
+async fn missing(
+    running: &Running,
+    attempts: &Attempts,
+    before: u64,
+) -> anyhow::Result<(usize, usize)> {
     let lacking = async || {
         let list = running.list().await?;
-        let recorded = list["total"].as_u64().context("a number")?.saturating_sub(before);
-        ensure!(recorded <= 101, "{recorded} requests in a round are more than the ring can show");
+        let recorded = list["total"]
+            .as_u64()
+            .context("a number")?
+            .saturating_sub(before);
+        ensure!(
+            recorded <= 101,
+            "{recorded} requests in a round are more than the ring can show"
+        );
         let mut held: HashMap<String, usize> = HashMap::new();
         for request in list["requests"].as_array().context("a list")? {
-            *held.entry(request["http"]["target"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+            *held
+                .entry(
+                    request["http"]["target"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned(),
+                )
+                .or_default() += 1;
         }
-        let twice = attempts.0.iter().filter(|attempt| held.get(&attempt.path).is_some_and(|&times| times > 1)).count();
-        Ok::<_, anyhow::Error>((attempts.answered().filter(|attempt| !held.contains_key(&attempt.path)).count(), twice))
+        let twice = attempts
+            .0
+            .iter()
+            .filter(|attempt| held.get(&attempt.path).is_some_and(|&times| times > 1))
+            .count();
+        Ok::<_, anyhow::Error>((
+            attempts
+                .answered()
+                .filter(|attempt| !held.contains_key(&attempt.path))
+                .count(),
+            twice,
+        ))
     };
     // The page may look while a restarted memcached is being filled.
     let filled = async {
@@ -189,17 +248,32 @@ async fn killing_each_and_every_pair(running: &Running) -> anyhow::Result<()> {
         // haproxy sends again what a responder died over: its client is answered, and a record may be there twice.
         let in_hand = STEADY.clients * seen.waits.len();
         ensure!(
-            seen.twice <= if programs.contains(&"responder") { in_hand } else { 0 },
+            seen.twice
+                <= if programs.contains(&"responder") {
+                    in_hand
+                } else {
+                    0
+                },
             "{fault}: {} twice",
             seen.twice
         );
         let worst = *seen.waits.last().context("no round")?;
         ensure!(worst < GOOD_AGAIN, "{fault}: good again after {worst:?}");
         if !programs.contains(&"haproxy") && !programs.contains(&"responder") {
-            ensure!(seen.failed == 0, "{fault}: {} of {} failed", seen.failed, seen.requests);
+            ensure!(
+                seen.failed == 0,
+                "{fault}: {} of {} failed",
+                seen.failed,
+                seen.requests
+            );
         }
         if programs == ["responder"] {
-            ensure!(seen.failed <= in_hand, "{} of {} failed", seen.failed, seen.requests);
+            ensure!(
+                seen.failed <= in_hand,
+                "{} of {} failed",
+                seen.failed,
+                seen.requests
+            );
         }
     }
     Ok(())
@@ -232,9 +306,16 @@ async fn when_memcached_and_the_responder_die_at_once_counting_begins_anew() -> 
         seen.failed += attempts.failed();
         seen.waits.push(attempts.longest_wait());
         // Those that came while there was no memcached are kept as well.
-        let ten = async || running.list().await.ok().filter(|list| list["total"].as_u64() >= Some(10));
-        let list =
-            timeout(RIGHT_AGAIN, until("ten are recorded", ten)).await.context("ten are not recorded in time")??;
+        let ten = async || {
+            running
+                .list()
+                .await
+                .ok()
+                .filter(|list| list["total"].as_u64() >= Some(10))
+        };
+        let list = timeout(RIGHT_AGAIN, until("ten are recorded", ten))
+            .await
+            .context("ten are not recorded in time")??;
         let held = list["requests"].as_array().context("a list")?.len();
         seen.missing += attempts.answered().count().saturating_sub(held);
     }
@@ -247,7 +328,10 @@ async fn whole_ring(stack: &Stack, attempts: &Attempts) -> anyhow::Result<Value>
     until("the ring is whole", || async {
         let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
         let newest = list["total"].as_u64()?;
-        let seqs = list["requests"].as_array()?.iter().map(|request| request["seq"].as_u64());
+        let seqs = list["requests"]
+            .as_array()?
+            .iter()
+            .map(|request| request["seq"].as_u64());
         let is_whole = seqs.eq((newest.checked_sub(100)?..=newest).rev().map(Some));
         (is_whole && attempts.are_seen_in(&list)).then_some(list)
     })
@@ -256,29 +340,48 @@ async fn whole_ring(stack: &Stack, attempts: &Attempts) -> anyhow::Result<Value>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_full_load_the_ring_is_whole_soon_after_a_death_and_shows_the_same_while_nothing_comes() -> anyhow::Result<()>
-{
+async fn at_full_load_the_ring_is_whole_soon_after_a_death_and_shows_the_same_while_nothing_comes()
+-> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let mut attempts = Attempts::default();
     for program in ["memcached", "viewer", "responder"] {
         let load = Load::start(stack.front(), program, FULL);
         until("there is some load", || async {
-            get_json(stack.front(), "/home/api/requests").await.ok().filter(|list| list["total"].as_u64() > Some(200))
+            get_json(stack.front(), "/home/api/requests")
+                .await
+                .ok()
+                .filter(|list| list["total"].as_u64() > Some(200))
         })
         .await?;
         stack.kill(program).await?;
         stack.until_up().await?;
         attempts = load.stop().await?;
-        let allowed = if program == "responder" { FULL.clients } else { 0 };
-        assert!(attempts.failed() <= allowed, "{program}: {} of {}", attempts.failed(), attempts.0.len());
-        timeout(RIGHT_AGAIN, whole_ring(&stack, &attempts)).await.context(program)??;
+        let allowed = if program == "responder" {
+            FULL.clients
+        } else {
+            0
+        };
+        assert!(
+            attempts.failed() <= allowed,
+            "{program}: {} of {}",
+            attempts.failed(),
+            attempts.0.len()
+        );
+        timeout(RIGHT_AGAIN, whole_ring(&stack, &attempts))
+            .await
+            .context(program)??;
     }
     let before = whole_ring(&stack, &attempts).await?;
     for program in ["memcached", "viewer", "responder"] {
         stack.kill(program).await?;
         stack.until_up().await?;
         let after = whole_ring(&stack, &attempts).await?;
-        assert!(after == before, "{program}: other requests, {} of {}", after["total"], before["total"]);
+        assert!(
+            after == before,
+            "{program}: other requests, {} of {}",
+            after["total"],
+            before["total"]
+        );
     }
     Ok(())
 }
@@ -296,11 +399,22 @@ async fn of_two_responders_one_can_be_killed() -> anyhow::Result<()> {
         (conf, ";process_name=responder_", "process_name=responder_"),
         (conf, ";numprocs", "numprocs"),
     ];
-    let running = Running::Natively(Stack::start_as(Setup { edits: &edits, ..Setup::default() }).await?);
+    let running = Running::Natively(
+        Stack::start_as(Setup {
+            edits: &edits,
+            ..Setup::default()
+        })
+        .await?,
+    );
     let mut seen = killing(&running, &["responder:responder_9998"]).await?;
     seen.print("one of two responders", running.how());
     ensure!(seen.missing == 0, "{} missing", seen.missing);
-    ensure!(seen.failed.max(seen.twice) <= STEADY.clients * rounds(), "{} failed, {} twice", seen.failed, seen.twice);
+    ensure!(
+        seen.failed.max(seen.twice) <= STEADY.clients * rounds(),
+        "{} failed, {} twice",
+        seen.failed,
+        seen.twice
+    );
     Ok(())
 }
 
@@ -309,15 +423,25 @@ async fn of_two_responders_one_can_be_killed() -> anyhow::Result<()> {
 async fn a_connection_that_cannot_be_opened_goes_to_the_next_server() -> anyhow::Result<()> {
     let own = "server responder \"${RESPONDER}\" send-proxy-v2\n\n# Not a byte";
     let two = own.replace("\n\n", "\n    server gone IP:9 send-proxy-v2\n\n");
-    let stack = Stack::start_as(Setup { edits: &[("haproxy/haproxy.cfg", own, &two)], ..Setup::default() }).await?;
+    let stack = Stack::start_as(Setup {
+        edits: &[("haproxy/haproxy.cfg", own, &two)],
+        ..Setup::default()
+    })
+    .await?;
     let load = Load::start(stack.front(), "next", STEADY);
     stack.until_recorded(100).await?;
     let attempts = load.stop().await?;
     assert_eq!(attempts.failed(), 0);
     let gone = stack.haproxy("show stat responder 4 -1").await?;
-    let tried = gone.lines().find(|line| line.contains(",gone,")).context("no such server")?;
+    let tried = gone
+        .lines()
+        .find(|line| line.contains(",gone,"))
+        .context("no such server")?;
     // haproxy's management guide, 9.1: field 15 counts the retries, field 16 those that went elsewhere.
-    let redispatched = tried.split(',').nth(16).and_then(|count| count.parse().ok());
+    let redispatched = tried
+        .split(',')
+        .nth(16)
+        .and_then(|count| count.parse().ok());
     assert!(redispatched > Some(10_u64), "{tried}");
     Ok(())
 }
@@ -326,17 +450,41 @@ async fn a_connection_that_cannot_be_opened_goes_to_the_next_server() -> anyhow:
 async fn reloading_haproxy_again_and_again_fails_nothing() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let load = Load::start(stack.front(), "reload", FULL);
-    let worker = async || stack.haproxy("show info").await.ok().filter(|info| info.contains("Pid: "));
-    let pid = |info: &str| info.lines().find(|line| line.starts_with("Pid: ")).map(str::to_owned);
+    let worker = async || {
+        stack
+            .haproxy("show info")
+            .await
+            .ok()
+            .filter(|info| info.contains("Pid: "))
+    };
+    let pid = |info: &str| {
+        info.lines()
+            .find(|line| line.starts_with("Pid: "))
+            .map(str::to_owned)
+    };
     for _ in 0..rounds() {
         let old = pid(&until("haproxy says who it is", worker).await?);
         sleep(at_random(Duration::from_millis(200))).await;
         stack.supervisorctl(&["signal", "USR2", "haproxy"])?;
-        until("a new worker", async || worker().await.filter(|info| pid(info) != old)).await?;
+        until("a new worker", async || {
+            worker().await.filter(|info| pid(info) != old)
+        })
+        .await?;
     }
     let attempts = load.stop().await?;
-    let latency = [0.5, 0.99, 1.0].map(|share| milliseconds(attempts.latency(share))).join(" / ");
-    row("reload", &[&"haproxy reloaded", &rounds(), &attempts.0.len(), &attempts.failed(), &latency]);
+    let latency = [0.5, 0.99, 1.0]
+        .map(|share| milliseconds(attempts.latency(share)))
+        .join(" / ");
+    row(
+        "reload",
+        &[
+            &"haproxy reloaded",
+            &rounds(),
+            &attempts.0.len(),
+            &attempts.failed(),
+            &latency,
+        ],
+    );
     assert_eq!(attempts.failed(), 0, "of {}", attempts.0.len());
     Ok(())
 }
@@ -352,11 +500,29 @@ async fn a_stop_under_load_is_quick_and_orderly() -> anyhow::Result<()> {
         stack.stop().await?;
         let took = start.elapsed();
         let attempts = load.stop().await?;
-        let first = attempts.0.iter().position(|attempt| !attempt.answered).context("it did not stop")?;
-        let later = attempts.0[first..].iter().filter(|attempt| attempt.answered).count();
-        row("stop", &[&"supervisord told to stop", &attempts.answered().count(), &later, &milliseconds(took)]);
+        let first = attempts
+            .0
+            .iter()
+            .position(|attempt| !attempt.answered)
+            .context("it did not stop")?;
+        let later = attempts.0[first..]
+            .iter()
+            .filter(|attempt| attempt.answered)
+            .count();
+        row(
+            "stop",
+            &[
+                &"supervisord told to stop",
+                &attempts.answered().count(),
+                &later,
+                &milliseconds(took),
+            ],
+        );
         // The four clients may have been at different points.
-        ensure!(later <= FULL.clients, "{later} answered after the first refusal");
+        ensure!(
+            later <= FULL.clients,
+            "{later} answered after the first refusal"
+        );
         ensure!(took < Duration::from_secs(9), "{took:?}");
     }
     Ok(())
@@ -369,7 +535,11 @@ async fn under_full_load_128_mib_are_enough() -> anyhow::Result<()> {
     container.until_healthy().await?;
     let front = container.address()?;
     let load = Load::start(front, "full", FULL);
-    let big = [&b"POST /big HTTP/1.1\r\nContent-Length: 65000\r\n\r\n"[..], &vec![b'x'; 65_000]].concat();
+    let big = [
+        &b"POST /big HTTP/1.1\r\nContent-Length: 65000\r\n\r\n"[..],
+        &vec![b'x'; 65_000],
+    ]
+    .concat();
     let mut senders = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let big = big.clone();
@@ -383,11 +553,18 @@ async fn under_full_load_128_mib_are_enough() -> anyhow::Result<()> {
     let mut idle = Vec::new();
     for _ in 0..400 {
         let mut stream = tokio::net::TcpStream::connect(front).await?;
-        stream.write_all(b"POST /idle HTTP/1.1\r\nContent-Length: 65000\r\n\r\n").await?;
+        stream
+            .write_all(b"POST /idle HTTP/1.1\r\nContent-Length: 65000\r\n\r\n")
+            .await?;
         idle.push(stream);
     }
     for _ in 0..20 {
-        for path in ["/home", "/home/export.html", "/home/labels", "/home/api/requests?raw=true"] {
+        for path in [
+            "/home",
+            "/home/export.html",
+            "/home/labels",
+            "/home/api/requests?raw=true",
+        ] {
             ensure!(get(front, path).await?.status == 200, "{path}");
         }
         sleep(Duration::from_millis(if at_length() { 1000 } else { 100 })).await;
@@ -401,10 +578,20 @@ async fn under_full_load_128_mib_are_enough() -> anyhow::Result<()> {
     let memory = format!("{} MiB", memory.parse::<u64>()? / 1024 / 1024);
     row(
         "image",
-        &[&"128 MiB, full load", &attempts.0.len(), &attempts.failed(), &milliseconds(attempts.latency(0.99)), &memory],
+        &[
+            &"128 MiB, full load",
+            &attempts.0.len(),
+            &attempts.failed(),
+            &milliseconds(attempts.latency(0.99)),
+            &memory,
+        ],
     );
     assert_eq!(attempts.failed(), 0, "{}", container.logs());
-    assert!(!container.logs().contains("not expected"), "{}", container.logs());
+    assert!(
+        !container.logs().contains("not expected"),
+        "{}",
+        container.logs()
+    );
     assert_eq!(container.inspect(".State.OOMKilled")?, "false");
     Ok(())
 }
@@ -421,10 +608,28 @@ async fn docker_stop_under_load_is_quick_and_orderly() -> anyhow::Result<()> {
     shell(&format!("docker stop {}", container.0))?;
     let took = start.elapsed();
     let attempts = load.stop().await?;
-    let first = attempts.0.iter().position(|attempt| !attempt.answered).context("it did not stop")?;
-    let later = attempts.0[first..].iter().filter(|attempt| attempt.answered).count();
-    row("stop", &[&"docker stop", &attempts.answered().count(), &later, &milliseconds(took)]);
-    ensure!(later <= FULL.clients, "{later} answered after the first refusal");
+    let first = attempts
+        .0
+        .iter()
+        .position(|attempt| !attempt.answered)
+        .context("it did not stop")?;
+    let later = attempts.0[first..]
+        .iter()
+        .filter(|attempt| attempt.answered)
+        .count();
+    row(
+        "stop",
+        &[
+            &"docker stop",
+            &attempts.answered().count(),
+            &later,
+            &milliseconds(took),
+        ],
+    );
+    ensure!(
+        later <= FULL.clients,
+        "{later} answered after the first refusal"
+    );
     ensure!(took < Duration::from_secs(9), "{took:?}");
     assert_eq!(container.inspect(".State.ExitCode")?, "0");
     Ok(())

@@ -19,8 +19,10 @@ async fn recorded() -> anyhow::Result<(Stack, Vec<Value>)> {
     let probes = probes::probes();
     let count = probes.len() as u64;
     let front = stack.front();
-    let sending: Vec<_> =
-        probes.into_iter().map(|(_, bytes)| tokio::spawn(async move { exchange(front, &bytes).await })).collect();
+    let sending: Vec<_> = probes
+        .into_iter()
+        .map(|(_, bytes)| tokio::spawn(async move { exchange(front, &bytes).await }))
+        .collect();
     for sent in sending {
         sent.await??;
     }
@@ -33,12 +35,18 @@ async fn all_recorded(stack: &Stack, count: u64) -> anyhow::Result<Vec<Value>> {
     stack.until_recorded(count).await?;
     let list = get_json(stack.front(), "/home/api/requests?raw=true").await?;
     let requests = list["requests"].as_array().cloned().context("no list")?;
-    ensure!(requests.len() as u64 == count, "{} requests", requests.len());
+    ensure!(
+        requests.len() as u64 == count,
+        "{} requests",
+        requests.len()
+    );
     Ok(requests)
 }
 
 fn raw(request: &Value) -> Vec<u8> {
-    BASE64_STANDARD.decode(request["raw_base64"].as_str().expect("text")).expect("base64")
+    BASE64_STANDARD
+        .decode(request["raw_base64"].as_str().expect("text"))
+        .expect("base64")
 }
 
 fn text(value: &Value) -> &str {
@@ -50,11 +58,20 @@ async fn wireshark_finds_no_fault_with_a_capture() -> anyhow::Result<()> {
     let (stack, requests) = recorded().await?;
     let file = tempfile::NamedTempFile::new()?;
     let seq = &requests[3]["seq"];
-    for (path, count) in [("/home/export.pcap".to_owned(), requests.len()), (format!("/home/requests/{seq}/pcap"), 1)] {
+    for (path, count) in [
+        ("/home/export.pcap".to_owned(), requests.len()),
+        (format!("/home/requests/{seq}/pcap"), 1),
+    ] {
         let response = stack.get(&path).await?;
-        assert_eq!(response.header("content-type"), Some("application/vnd.tcpdump.pcap"));
+        assert_eq!(
+            response.header("content-type"),
+            Some("application/vnd.tcpdump.pcap")
+        );
         let disposition = response.header("content-disposition").context("no name")?;
-        assert!(disposition.starts_with("attachment; filename=\"forever200-") && disposition.ends_with(".pcap\""));
+        assert!(
+            disposition.starts_with("attachment; filename=\"forever200-")
+                && disposition.ends_with(".pcap\"")
+        );
         std::fs::write(file.path(), response.body)?;
         let seen = tshark::sees(file.path())?;
         assert_eq!(seen.complaints, Vec::<String>::new());
@@ -75,65 +92,133 @@ async fn wireshark_finds_no_fault_with_a_capture() -> anyhow::Result<()> {
 async fn an_archive_is_read_by_a_parser_of_archives() -> anyhow::Result<()> {
     let (stack, requests) = recorded().await?;
     let archive = stack.get("/home/export.har").await?.body;
-    let har::Spec::V1_2(log) = har::from_slice(&archive)?.log else { anyhow::bail!("not HAR 1.2") };
-    let of_http: Vec<_> = requests.iter().rev().filter(|request| !request["http"].is_null()).collect();
+    let har::Spec::V1_2(log) = har::from_slice(&archive)?.log else {
+        anyhow::bail!("not HAR 1.2")
+    };
+    let of_http: Vec<_> = requests
+        .iter()
+        .rev()
+        .filter(|request| !request["http"].is_null())
+        .collect();
     assert_eq!(log.entries.len(), of_http.len());
     assert!(of_http.len() > 10 && of_http.len() < requests.len());
     for (entry, request) in log.entries.iter().zip(of_http) {
         assert_eq!(entry.request.method, text(&request["http"]["method"]));
-        let headers: Vec<_> = entry.request.headers.iter().map(|it| json!([it.name, it.value])).collect();
+        let headers: Vec<_> = entry
+            .request
+            .headers
+            .iter()
+            .map(|it| json!([it.name, it.value]))
+            .collect();
         assert_eq!(Value::from(headers), request["http"]["headers"]);
-        ensure!(url::Url::parse(&entry.request.url).is_ok(), "{}", entry.request.url);
-        let one = stack.get(&format!("/home/requests/{}/har", request["seq"])).await?;
-        assert_eq!((one.status, har::from_slice(&one.body).is_ok()), (200, true));
+        ensure!(
+            url::Url::parse(&entry.request.url).is_ok(),
+            "{}",
+            entry.request.url
+        );
+        let one = stack
+            .get(&format!("/home/requests/{}/har", request["seq"]))
+            .await?;
+        assert_eq!(
+            (one.status, har::from_slice(&one.body).is_ok()),
+            (200, true)
+        );
     }
-    let other = requests.iter().find(|request| request["http"].is_null()).context("a TLS hello")?;
-    assert_eq!(stack.get(&format!("/home/requests/{}/har", other["seq"])).await?.status, 404);
+    let other = requests
+        .iter()
+        .find(|request| request["http"].is_null())
+        .context("a TLS hello")?;
+    assert_eq!(
+        stack
+            .get(&format!("/home/requests/{}/har", other["seq"]))
+            .await?
+            .status,
+        404
+    );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_as_the_schema_says() -> anyhow::Result<()> {
-    let schema: Value = serde_json::from_slice(&std::fs::read(project().join("docs/api.schema.json"))?)?;
+    let schema: Value =
+        serde_json::from_slice(&std::fs::read(project().join("docs/api.schema.json"))?)?;
     let holds = |name: &str, answer: &Value| {
         let mut schema = schema.clone();
         schema["$ref"] = format!("#/$defs/{name}").into();
-        let validator = jsonschema::options().should_validate_formats(true).build(&schema).expect("a schema");
-        let faults: Vec<_> =
-            validator.iter_errors(answer).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+        let validator = jsonschema::options()
+            .should_validate_formats(true)
+            .build(&schema)
+            .expect("a schema");
+        let faults: Vec<_> = validator
+            .iter_errors(answer)
+            .map(|fault| format!("{}: {fault}", fault.instance_path()))
+            .collect();
         assert_eq!(faults, Vec::<String>::new(), "{name}: {answer}");
     };
     let empty = Stack::start().await?;
     for (name, path) in [("list", "requests"), ("stats", "stats")] {
-        holds(name, &get_json(empty.front(), &format!("/home/api/{path}")).await?);
+        holds(
+            name,
+            &get_json(empty.front(), &format!("/home/api/{path}")).await?,
+        );
     }
     let (stack, requests) = recorded().await?;
-    for (name, path) in
-        [("list", "requests"), ("list", "requests?raw=true&limit=3"), ("stats", "stats"), ("request", "requests/1")]
-    {
-        holds(name, &get_json(stack.front(), &format!("/home/api/{path}")).await?);
+    for (name, path) in [
+        ("list", "requests"),
+        ("list", "requests?raw=true&limit=3"),
+        ("stats", "stats"),
+        ("request", "requests/1"),
+    ] {
+        holds(
+            name,
+            &get_json(stack.front(), &format!("/home/api/{path}")).await?,
+        );
     }
-    for path in
-        ["requests/9999", "requests/x", "nothing", "requests?limit=x", "requests?source=x", "requests?protocol=x"]
-    {
+    for path in [
+        "requests/9999",
+        "requests/x",
+        "nothing",
+        "requests?limit=x",
+        "requests?source=x",
+        "requests?protocol=x",
+    ] {
         let response = stack.get(&format!("/home/api/{path}")).await?;
-        assert!(matches!(response.status, 400 | 404), "{path}: {}", response.status);
+        assert!(
+            matches!(response.status, 400 | 404),
+            "{path}: {}",
+            response.status
+        );
         holds("error", &serde_json::from_slice(&response.body)?);
     }
     let lines = stack.get("/home/export.ndjson").await?.text();
-    let lines: Vec<Value> = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
     lines.iter().for_each(|line| holds("request", line));
     assert!(lines.iter().eq(requests.iter().rev()));
     // The schema is not one that takes everything.
-    let validator = jsonschema::validator_for(&json!({ "$ref": "#/$defs/list", "$defs": schema["$defs"] }))?;
+    let validator =
+        jsonschema::validator_for(&json!({ "$ref": "#/$defs/list", "$defs": schema["$defs"] }))?;
     assert!(!validator.is_valid(&json!({ "total": -1 })));
     Ok(())
 }
 
 /// Undoes what the template escapes.
 fn unescape(html: &str) -> String {
-    let escapes = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#x27;", "'"), ("&#x2f;", "/"), ("&amp;", "&")];
-    escapes.iter().fold(html.to_owned(), |text, (escape, char)| text.replace(escape, char))
+    let escapes = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#x27;", "'"),
+        ("&#x2f;", "/"),
+        ("&amp;", "&"),
+    ];
+    escapes
+        .iter()
+        .fold(html.to_owned(), |text, (escape, char)| {
+            text.replace(escape, char)
+        })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,23 +231,46 @@ async fn the_command_on_the_page_sends_the_same_bytes() -> anyhow::Result<()> {
     let requests = &requests[..requests.len().min(101 - requests.len())];
     for request in requests {
         let path = format!("/home/requests/{}", request["seq"]);
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", stack.front());
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            stack.front()
+        );
         let (page, _) = exchange(stack.front(), head.as_bytes()).await?;
         let page = String::from_utf8(page)?;
-        let (_, after) = page.split_once("aria-label=\"Command\">").context("no command")?;
+        let (_, after) = page
+            .split_once("aria-label=\"Command\">")
+            .context("no command")?;
         let command = unescape(after.split_once("</textarea>").context("no end")?.0);
-        assert!(command.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{command}");
+        assert!(
+            command.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+            "{command}"
+        );
         tools.insert(command.split(' ').next().unwrap_or_default().to_owned());
-        running.push(tokio::spawn(Command::new("sh").args(["-c", &command]).kill_on_drop(true).output()));
+        running.push(tokio::spawn(
+            Command::new("sh")
+                .args(["-c", &command])
+                .kill_on_drop(true)
+                .output(),
+        ));
     }
-    assert_eq!(tools, HashSet::from(["curl".to_owned(), "printf".to_owned()]));
+    assert_eq!(
+        tools,
+        HashSet::from(["curl".to_owned(), "printf".to_owned()])
+    );
     for command in running {
         let output = command.await?.context(missing("curl netcat-openbsd"))?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let recorded = all_recorded(&stack, (before + requests.len()) as u64).await?;
     let sorted = |requests: &[Value]| {
-        let mut raws: Vec<_> = requests.iter().map(|request| raw(request).escape_ascii().to_string()).collect();
+        let mut raws: Vec<_> = requests
+            .iter()
+            .map(|request| raw(request).escape_ascii().to_string())
+            .collect();
         raws.sort_unstable();
         raws
     };
@@ -174,13 +282,25 @@ async fn the_command_on_the_page_sends_the_same_bytes() -> anyhow::Result<()> {
 async fn the_text_is_a_table_and_coloured_when_asked() -> anyhow::Result<()> {
     let (stack, requests) = recorded().await?;
     let plain = stack.get("/home/text").await?.text();
-    assert!(plain.chars().all(|char| char == '\n' || !char.is_control()), "{plain}");
+    assert!(
+        plain.chars().all(|char| char == '\n' || !char.is_control()),
+        "{plain}"
+    );
     // What a request is stands under it, further in.
-    let (rows, says): (Vec<_>, Vec<_>) = plain.lines().skip(2).partition(|line| !line.starts_with("    "));
+    let (rows, says): (Vec<_>, Vec<_>) = plain
+        .lines()
+        .skip(2)
+        .partition(|line| !line.starts_with("    "));
     assert_eq!(rows.len(), requests.len());
-    assert!(says.iter().any(|line| line.starts_with("    exploit: ")), "{plain}");
+    assert!(
+        says.iter().any(|line| line.starts_with("    exploit: ")),
+        "{plain}"
+    );
     let column = rows[0].find(" B  ").context("no column")?;
-    assert!(rows.iter().all(|row| row[column..].starts_with(" B  ")), "{plain}");
+    assert!(
+        rows.iter().all(|row| row[column..].starts_with(" B  ")),
+        "{plain}"
+    );
     let coloured = stack.get("/home/text?color=true").await?.text();
     assert!(coloured.contains("\x1b[32m"));
     let without = ["\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m"]
@@ -188,7 +308,14 @@ async fn the_text_is_a_table_and_coloured_when_asked() -> anyhow::Result<()> {
         .fold(coloured, |text, code| text.replace(code, ""));
     assert_eq!(without, plain);
     let filtered = stack.get("/home/text?protocol=ssh").await?.text();
-    assert_eq!(filtered.lines().filter(|line| !line.starts_with("    ")).count(), 3, "{filtered}");
+    assert_eq!(
+        filtered
+            .lines()
+            .filter(|line| !line.starts_with("    "))
+            .count(),
+        3,
+        "{filtered}"
+    );
     Ok(())
 }
 
@@ -198,25 +325,50 @@ async fn a_list_that_is_known_is_not_sent_again() -> anyhow::Result<()> {
     let ask = async |path: &str, more: &str| {
         let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n");
         let (mut reply, _) = exchange(stack.front(), head.as_bytes()).await?;
-        client::Response::split_off(&mut reply, "GET").with_context(|| format!("{path}: no response"))
+        client::Response::split_off(&mut reply, "GET")
+            .with_context(|| format!("{path}: no response"))
     };
     let path = "/home/api/requests";
     let first = ask(path, "").await?;
     let tag = first.header("etag").context("no tag")?.to_owned();
     assert_eq!(first.header("cache-control"), Some("no-cache"));
     let again = ask(path, &format!("If-None-Match: {tag}\r\n")).await?;
-    assert_eq!((again.status, again.body.len(), again.header("etag")), (304, 0, Some(&*tag)));
-    assert_eq!(ask("/home/api/requests?limit=1", &format!("If-None-Match: {tag}\r\n")).await?.status, 200);
+    assert_eq!(
+        (again.status, again.body.len(), again.header("etag")),
+        (304, 0, Some(&*tag))
+    );
+    assert_eq!(
+        ask(
+            "/home/api/requests?limit=1",
+            &format!("If-None-Match: {tag}\r\n")
+        )
+        .await?
+        .status,
+        200
+    );
     stack.send(b"GET /new HTTP/1.1\r\n\r\n").await?;
     all_recorded(&stack, requests.len() as u64 + 1).await?;
-    assert_eq!(ask(path, &format!("If-None-Match: {tag}\r\n")).await?.status, 200);
+    assert_eq!(
+        ask(path, &format!("If-None-Match: {tag}\r\n"))
+            .await?
+            .status,
+        200
+    );
     // Small, for those who take it so. (A compressed body has no length, and comes in chunks.)
-    for path in ["/home", path, "/home/export.ndjson", "/home/static/style.css"] {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n");
+    for path in [
+        "/home",
+        path,
+        "/home/export.ndjson",
+        "/home/static/style.css",
+    ] {
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
+        );
         let (reply, _) = exchange(stack.front(), head.as_bytes()).await?;
         let text = String::from_utf8_lossy(&reply).to_ascii_lowercase();
         assert!(
-            text.contains("\r\ncontent-encoding: gzip\r\n") && text.contains("\r\nvary: accept-encoding\r\n"),
+            text.contains("\r\ncontent-encoding: gzip\r\n")
+                && text.contains("\r\nvary: accept-encoding\r\n"),
             "{path}"
         );
         assert!(reply.len() < 100_000, "{path}: {} bytes", reply.len());

@@ -48,25 +48,67 @@ async fn a_label_is_on_the_page_in_json_and_in_the_exports() -> anyhow::Result<(
     let list = stack.until_recorded(2).await?;
     let (exploit, rdp) = (&list["requests"][1], &list["requests"][0]);
     let label = &exploit["labels"][0];
-    assert_eq!((&label["category"], &label["cve"]), (&json!("exploit"), &json!(["CVE-2023-1389"])));
-    assert_eq!(label["references"][0], "https://www.cve.org/CVERecord?id=CVE-2023-1389");
-    let range = |at: usize| label["evidence"][0][at].as_u64().map(|at| at as usize).context("no evidence");
-    assert!(EXPLOIT[range(0)?..range(1)?].starts_with(b"/cgi-bin/luci/;stok=/locale"), "{label}");
-    assert_eq!(exploit["indicators"], json!([{ "address": "hxxp://192[.]0[.]2[.]66/x.sh" }]));
-    assert_eq!((&rdp["protocol"], &rdp["summary"]), (&json!("rdp"), &json!("Cookie: mstshash=nmap")));
+    assert_eq!(
+        (&label["category"], &label["cve"]),
+        (&json!("exploit"), &json!(["CVE-2023-1389"]))
+    );
+    assert_eq!(
+        label["references"][0],
+        "https://www.cve.org/CVERecord?id=CVE-2023-1389"
+    );
+    let range = |at: usize| {
+        label["evidence"][0][at]
+            .as_u64()
+            .map(|at| at as usize)
+            .context("no evidence")
+    };
+    assert!(
+        EXPLOIT[range(0)?..range(1)?].starts_with(b"/cgi-bin/luci/;stok=/locale"),
+        "{label}"
+    );
+    assert_eq!(
+        exploit["indicators"],
+        json!([{ "address": "hxxp://192[.]0[.]2[.]66/x.sh" }])
+    );
+    assert_eq!(
+        (&rdp["protocol"], &rdp["summary"]),
+        (&json!("rdp"), &json!("Cookie: mstshash=nmap"))
+    );
     assert_eq!(rdp["labels"][0]["category"], "wrong-protocol");
 
     let title = label["title"].as_str().context("no title")?;
     let explanation = label["explanation"].as_str().context("no explanation")?;
-    for path in ["/home", "/home/text", "/home/export.html", "/home/export.har", "/home/export.ndjson"] {
-        ensure!(stack.get(path).await?.text().contains(title), "{path} does not say {title}");
+    for path in [
+        "/home",
+        "/home/text",
+        "/home/export.html",
+        "/home/export.har",
+        "/home/export.ndjson",
+    ] {
+        ensure!(
+            stack.get(path).await?.text().contains(title),
+            "{path} does not say {title}"
+        );
     }
-    let page = stack.get("/home/requests/1").await?.text().replace("&#x2f;", "/");
+    let page = stack
+        .get("/home/requests/1")
+        .await?
+        .text()
+        .replace("&#x2f;", "/");
     ensure!(page.contains(title) && page.contains(explanation), "{page}");
-    ensure!(page.contains("<mark>/cgi-bin/luci/;stok=/locale</mark>"), "no evidence in {page}");
-    ensure!(page.contains("hxxp://192[.]0[.]2[.]66/x.sh") && !page.contains("href=\"http://192"), "{page}");
+    ensure!(
+        page.contains("<mark>/cgi-bin/luci/;stok=/locale</mark>"),
+        "no evidence in {page}"
+    );
+    ensure!(
+        page.contains("hxxp://192[.]0[.]2[.]66/x.sh") && !page.contains("href=\"http://192"),
+        "{page}"
+    );
     let known = stack.get("/home/labels").await?.text();
-    ensure!(known.contains(title) && known.contains("/home?label=tp-link") && known.contains("×1"), "no count");
+    ensure!(
+        known.contains(title) && known.contains("/home?label=tp-link") && known.contains("×1"),
+        "no count"
+    );
     Ok(())
 }
 
@@ -84,13 +126,26 @@ async fn labels_filter_the_list() -> anyhow::Result<()> {
         ("country=NL", json!([])),
         ("as=AS64496", json!([])),
     ] {
-        let list: Value = serde_json::from_slice(&stack.get(&format!("/home/api/requests?{query}")).await?.body)?;
-        let found: Vec<_> =
-            list["requests"].as_array().context("no list")?.iter().map(|it| it["seq"].clone()).collect();
+        let list: Value = serde_json::from_slice(
+            &stack
+                .get(&format!("/home/api/requests?{query}"))
+                .await?
+                .body,
+        )?;
+        let found: Vec<_> = list["requests"]
+            .as_array()
+            .context("no list")?
+            .iter()
+            .map(|it| it["seq"].clone())
+            .collect();
         assert_eq!(json!(found), seqs, "{query}");
     }
     for query in ["category=evil", "as=here"] {
-        assert_eq!(stack.get(&format!("/home?{query}")).await?.status, 400, "{query}");
+        assert_eq!(
+            stack.get(&format!("/home?{query}")).await?.status,
+            400,
+            "{query}"
+        );
     }
     let stats: Value = serde_json::from_slice(&stack.get("/home/api/stats").await?.body)?;
     assert_eq!(stats["categories"], json!({ "exploit": 1, "secrets": 1 }));
@@ -105,7 +160,12 @@ async fn signatures_of_ones_own_are_beside_the_others() -> anyhow::Result<()> {
     stack.send(b"GET /own HTTP/1.1\r\n\r\n").await?;
     stack.send(EXPLOIT).await?;
     let list = stack.until_recorded(2).await?;
-    let ids = |at: usize| list["requests"][at]["labels"].as_array().cloned().unwrap_or_default();
+    let ids = |at: usize| {
+        list["requests"][at]["labels"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
     assert!(ids(1).iter().any(|label| label["id"] == "own"), "{list}");
     assert_eq!(list["requests"][0]["labels"][0]["category"], "exploit");
     Ok(())
@@ -115,10 +175,19 @@ async fn signatures_of_ones_own_are_beside_the_others() -> anyhow::Result<()> {
 fn a_broken_file_of_signatures_is_refused_with_line_and_reason() -> anyhow::Result<()> {
     let broken = file(OWN.replace("monitoring", "evil").as_bytes())?;
     let viewer = programs()?.join("forever200-viewer");
-    let output = command(viewer).env("FOREVER200_SIGNATURES", broken.path()).output()?;
+    let output = command(viewer)
+        .env("FOREVER200_SIGNATURES", broken.path())
+        .output()?;
     let stderr = String::from_utf8(output.stderr)?;
-    assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
-    assert!(stderr.contains("line 5: unknown variant `evil`"), "{stderr}");
+    assert_eq!(
+        (output.status.code(), stderr.lines().count()),
+        (Some(2), 1),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("line 5: unknown variant `evil`"),
+        "{stderr}"
+    );
     Ok(())
 }
 
@@ -126,18 +195,34 @@ fn a_broken_file_of_signatures_is_refused_with_line_and_reason() -> anyhow::Resu
 fn identify_prints_what_a_request_is() -> anyhow::Result<()> {
     let text = String::from_utf8(identify(&[], EXPLOIT)?.stdout)?;
     assert!(text.starts_with("-: http: GET /cgi-bin/luci/"), "{text}");
-    for part in ["  exploit: TP-Link Archer", ", CVE-2023-1389 (", "    bytes 4 to ", "hxxp://192[.]0[.]2[.]66/x.sh"] {
+    for part in [
+        "  exploit: TP-Link Archer",
+        ", CVE-2023-1389 (",
+        "    bytes 4 to ",
+        "hxxp://192[.]0[.]2[.]66/x.sh",
+    ] {
         assert!(text.contains(part), "no {part} in {text}");
     }
     let (exploit, noise) = (file(EXPLOIT)?, file(b"\xff\x1b[31m")?);
     let paths = [exploit.path(), noise.path()].map(|path| path.to_str().unwrap_or_default());
     let output = identify(&[&["--json"][..], &paths].concat(), b"")?;
-    let lines: Vec<Value> = output.stdout.split(|&byte| byte == b'\n').flat_map(serde_json::from_slice).collect();
+    let lines: Vec<Value> = output
+        .stdout
+        .split(|&byte| byte == b'\n')
+        .flat_map(serde_json::from_slice)
+        .collect();
     assert_eq!((lines.len(), &lines[0]["file"]), (2, &json!(paths[0])));
-    assert_eq!((&lines[0]["labels"][0]["cve"][0], &lines[1]["protocol"]), (&json!("CVE-2023-1389"), &json!("unknown")));
+    assert_eq!(
+        (&lines[0]["labels"][0]["cve"][0], &lines[1]["protocol"]),
+        (&json!("CVE-2023-1389"), &json!("unknown"))
+    );
     // A terminal obeys nothing of it.
     let shown = identify(&paths[1..], b"")?.stdout;
-    assert!(shown.iter().all(|byte| matches!(byte, b'\n' | b' '..=b'~')), "{}", shown.escape_ascii());
+    assert!(
+        shown.iter().all(|byte| matches!(byte, b'\n' | b' '..=b'~')),
+        "{}",
+        shown.escape_ascii()
+    );
     assert!(!identify(&["/nonexistent"], b"")?.status.success());
     Ok(())
 }
@@ -146,14 +231,25 @@ fn identify_prints_what_a_request_is() -> anyhow::Result<()> {
 fn identify_reads_a_corpus() -> anyhow::Result<()> {
     use base64::Engine;
     let b64 = |raw: &[u8]| base64::prelude::BASE64_STANDARD.encode(raw);
-    let lines =
-        [json!({ "id": "a", "b64": b64(EXPLOIT) }), json!({ "id": "b", "b64": b64(b"SSH-2.0-Go\r\n"), "more": 1 })];
+    let lines = [
+        json!({ "id": "a", "b64": b64(EXPLOIT) }),
+        json!({ "id": "b", "b64": b64(b"SSH-2.0-Go\r\n"), "more": 1 }),
+    ];
     let corpus = file(lines.map(|line| format!("{line}\n")).concat().as_bytes())?;
     let path = corpus.path().to_str().context("an odd name")?;
     let output = identify(&["--corpus", path], b"")?.stdout;
-    let found: Vec<Value> = output.split(|&byte| byte == b'\n').flat_map(serde_json::from_slice).collect();
-    assert_eq!((&found[0]["id"], &found[0]["protocol"]), (&json!("a"), &json!("http")));
+    let found: Vec<Value> = output
+        .split(|&byte| byte == b'\n')
+        .flat_map(serde_json::from_slice)
+        .collect();
+    assert_eq!(
+        (&found[0]["id"], &found[0]["protocol"]),
+        (&json!("a"), &json!("http"))
+    );
     assert_eq!(found[0]["labels"][0]["cve"], json!(["CVE-2023-1389"]));
-    assert_eq!((&found[1]["id"], &found[1]["protocol"]), (&json!("b"), &json!("ssh")));
+    assert_eq!(
+        (&found[1]["id"], &found[1]["protocol"]),
+        (&json!("b"), &json!("ssh"))
+    );
     Ok(())
 }

@@ -25,7 +25,10 @@ async fn an_event_is_what_the_list_has() -> anyhow::Result<()> {
     let event = events.next("request").await?.context("the stream ended")?;
     assert_eq!(event.id, Some(2));
     let list = get_json(stack.front(), "/home/api/requests").await?;
-    assert_eq!(serde_json::from_str::<Value>(&event.data)?, list["requests"][0]);
+    assert_eq!(
+        serde_json::from_str::<Value>(&event.data)?,
+        list["requests"][0]
+    );
     Ok(())
 }
 
@@ -46,12 +49,23 @@ async fn a_stream_goes_on_where_it_was_and_filters() -> anyhow::Result<()> {
     ] {
         let mut events = Events::open(stack.front(), path, headers).await?;
         for seq in expected {
-            assert_eq!(events.next("request").await?.context("the end")?.id, Some(seq), "{path} {headers}");
+            assert_eq!(
+                events.next("request").await?.context("the end")?.id,
+                Some(seq),
+                "{path} {headers}"
+            );
         }
     }
-    let row = Events::open(stack.front(), "/home/events?format=html&after=3", "").await?.next("row").await?;
+    let row = Events::open(stack.front(), "/home/events?format=html&after=3", "")
+        .await?
+        .next("row")
+        .await?;
     assert!(row.context("the end")?.data.starts_with("<tr id=\"r4\""));
-    for path in ["/home/events?format=xml", "/home/events?source=x", "/home/events?after=x"] {
+    for path in [
+        "/home/events?format=xml",
+        "/home/events?source=x",
+        "/home/events?after=x",
+    ] {
         assert_eq!(stack.get(path).await?.status, 400, "{path}");
     }
     Ok(())
@@ -68,7 +82,11 @@ async fn a_watcher_is_told_when_counting_begins_anew() -> anyhow::Result<()> {
     stack.supervisorctl(&["stop", "responder", "memcached"])?;
     stack.supervisorctl(&["start", "memcached", "responder"])?;
     until("it answers again", || async {
-        stack.send(&get("/new")).await.ok().filter(|reply| reply == forever200_testkit::RESPONSE)
+        stack
+            .send(&get("/new"))
+            .await
+            .ok()
+            .filter(|reply| reply == forever200_testkit::RESPONSE)
     })
     .await?;
     events.next("reset").await?.context("the end")?;
@@ -83,7 +101,10 @@ async fn gets(stack: &Stack) -> anyhow::Result<u64> {
     stream.write_all(b"stats\r\nquit\r\n").await?;
     let mut stats = String::new();
     stream.read_to_string(&mut stats).await?;
-    let line = stats.lines().find_map(|line| line.strip_prefix("STAT cmd_get ")).context("no cmd_get")?;
+    let line = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("STAT cmd_get "))
+        .context("no cmd_get")?;
     Ok(line.trim().parse()?)
 }
 
@@ -98,8 +119,16 @@ async fn gets_per_second(stack: &Stack) -> anyhow::Result<f64> {
 async fn a_thousand_watchers_cost_memcached_no_more_than_one() -> anyhow::Result<()> {
     raise_file_limit();
     // All of them are one source.
-    let edits = [("haproxy/haproxy.cfg", "sc0_conn_cur(sources) gt 500", "sc0_conn_cur(sources) gt 1500")];
-    let stack = Stack::start_as(Setup { edits: &edits, ..Setup::default() }).await?;
+    let edits = [(
+        "haproxy/haproxy.cfg",
+        "sc0_conn_cur(sources) gt 500",
+        "sc0_conn_cur(sources) gt 1500",
+    )];
+    let stack = Stack::start_as(Setup {
+        edits: &edits,
+        ..Setup::default()
+    })
+    .await?;
     let path = "/home/events?format=html&after=0";
     let mut watchers = vec![Events::open(stack.front(), path, "").await?];
     let one = gets_per_second(&stack).await?;
@@ -107,7 +136,10 @@ async fn a_thousand_watchers_cost_memcached_no_more_than_one() -> anyhow::Result
         watchers.push(Events::open(stack.front(), path, "").await?);
     }
     let thousand = gets_per_second(&stack).await?;
-    assert!(one > 20.0 && thousand < 1.5 * one, "{one:.0} keys a second for one watcher, {thousand:.0} for 1,000");
+    assert!(
+        one > 20.0 && thousand < 1.5 * one,
+        "{one:.0} keys a second for one watcher, {thousand:.0} for 1,000"
+    );
     // Each of them gets all of it.
     let start = Instant::now();
     stack.send(&get("/seen-by-all")).await?;
@@ -115,7 +147,11 @@ async fn a_thousand_watchers_cost_memcached_no_more_than_one() -> anyhow::Result
         let row = watcher.next("row").await?.context("the end")?;
         assert!(row.data.contains("seen-by-all"), "{}", row.data);
     }
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
     drop(watchers);
     // And nothing is asked when nobody watches; the last look may still be on its way.
     until("memcached is left alone", || async {
@@ -134,8 +170,16 @@ async fn an_open_stream_does_not_hold_up_a_stop() -> anyhow::Result<()> {
     let mut events = Events::open(stack.front(), "/home/events", "").await?;
     let start = Instant::now();
     stack.supervisorctl(&["stop", "viewer"])?;
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(events.next("request").await?, None);
-    assert!(!stack.log().contains("cut off open requests"), "{}", stack.log());
+    assert!(
+        !stack.log().contains("cut off open requests"),
+        "{}",
+        stack.log()
+    );
     Ok(())
 }

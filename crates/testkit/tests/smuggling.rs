@@ -19,17 +19,25 @@ struct KeptAlive {
 
 impl KeptAlive {
     async fn open(stack: &Stack) -> anyhow::Result<Self> {
-        Ok(Self { stream: TcpStream::connect(stack.front()).await?, received: Vec::new() })
+        Ok(Self {
+            stream: TcpStream::connect(stack.front()).await?,
+            received: Vec::new(),
+        })
     }
 
     async fn get(&mut self, path: &str) -> anyhow::Result<Response> {
-        self.stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await?;
+        self.stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+            .await?;
         loop {
             if let Some(response) = Response::split_off(&mut self.received, "GET") {
                 ensure!(self.received.is_empty(), "{path}: more than one response");
                 return Ok(response);
             }
-            ensure!(self.stream.read_buf(&mut self.received).await? > 0, "{path}: the connection was closed");
+            ensure!(
+                self.stream.read_buf(&mut self.received).await? > 0,
+                "{path}: the connection was closed"
+            );
         }
     }
 }
@@ -56,10 +64,15 @@ async fn ask(stack: &Stack, target: &str, lines: &str) -> anyhow::Result<Respons
 async fn recorded(stack: &Stack, text: &str) -> anyhow::Result<(Value, Vec<u8>)> {
     let path = format!("/home/api/requests?limit=1&q={text}");
     let record = until(&format!("{text} is recorded"), || async {
-        get_json(stack.front(), &path).await.ok()?["requests"].get(0).cloned()
+        get_json(stack.front(), &path).await.ok()?["requests"]
+            .get(0)
+            .cloned()
     })
     .await?;
-    let raw = stack.get(&format!("/home/requests/{}/raw", record["seq"])).await?.body;
+    let raw = stack
+        .get(&format!("/home/requests/{}/raw", record["seq"]))
+        .await?
+        .body;
     Ok((record, raw))
 }
 
@@ -102,29 +115,65 @@ async fn a_smuggled_request_never_meets_another_client() -> anyhow::Result<()> {
     let mut others = KeptAlive::open(&stack).await?;
     let mut number = 0;
     for before in [&b""[..], HEALTH] {
-        for (path, lines) in
-            ["/home/text", "/x"].iter().flat_map(|path| AMBIGUOUS.iter().map(move |lines| (path, lines)))
+        for (path, lines) in ["/home/text", "/x"]
+            .iter()
+            .flat_map(|path| AMBIGUOUS.iter().map(move |lines| (path, lines)))
         {
             number += 1;
             let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{lines}\r\n0\r\n\r\n");
             let smuggled = format!("GET /{MARK} HTTP/1.1\r\nHost: x\r\n\r\n");
             let attack = [before, head.as_bytes(), smuggled.as_bytes()].concat();
             let what = attack.escape_ascii().to_string();
-            let responses = responses(&stack, &attack).await.with_context(|| what.clone())?;
-            let statuses: Vec<_> = responses.iter().map(|response| response.status).filter(|&it| it != 100).collect();
+            let responses = responses(&stack, &attack)
+                .await
+                .with_context(|| what.clone())?;
+            let statuses: Vec<_> = responses
+                .iter()
+                .map(|response| response.status)
+                .filter(|&it| it != 100)
+                .collect();
             // None where haproxy sees an end behind nonsense. What comes before, the request, perhaps what is smuggled: then it is an ordinary next request.
             let most = 2 + usize::from(!before.is_empty());
             ensure!((..=most).contains(&statuses.len()), "{what}: {statuses:?}");
-            ensure!(statuses.iter().all(|status| [200, 400, 405, 422].contains(status)), "{what}: {statuses:?}");
+            ensure!(
+                statuses
+                    .iter()
+                    .all(|status| [200, 400, 405, 422].contains(status)),
+                "{what}: {statuses:?}"
+            );
             // Two who share haproxy's connections to the viewer with the attacker, in turn.
-            ensure!(others.get("/home/health").await?.text().starts_with(r#"{"status":"ok""#), "{what}");
-            ensure!(stack.get("/home/api/requests").await?.text().starts_with(r#"{"total":"#), "{what}");
+            ensure!(
+                others
+                    .get("/home/health")
+                    .await?
+                    .text()
+                    .starts_with(r#"{"status":"ok""#),
+                "{what}"
+            );
+            ensure!(
+                stack
+                    .get("/home/api/requests")
+                    .await?
+                    .text()
+                    .starts_with(r#"{"total":"#),
+                "{what}"
+            );
             let own = format!("/other-{number}-");
             let response = others.get(&own).await.with_context(|| what.clone())?;
-            ensure!((response.status, response.body.len()) == (200, 0), "{what}: {response:?}");
+            ensure!(
+                (response.status, response.body.len()) == (200, 0),
+                "{what}: {response:?}"
+            );
             let (record, raw) = recorded(&stack, &own).await?;
-            ensure!(record["src_port"] == others.stream.local_addr()?.port(), "{what}: {record}");
-            assert_eq!(raw.escape_ascii().to_string(), format!(r"GET {own} HTTP/1.1\r\nhost: x\r\n\r\n"), "{what}");
+            ensure!(
+                record["src_port"] == others.stream.local_addr()?.port(),
+                "{what}: {record}"
+            );
+            assert_eq!(
+                raw.escape_ascii().to_string(),
+                format!(r"GET {own} HTTP/1.1\r\nhost: x\r\n\r\n"),
+                "{what}"
+            );
         }
     }
     Ok(())
@@ -176,18 +225,39 @@ async fn no_line_of_a_response_is_a_clients() -> anyhow::Result<()> {
         "/home/static/style.css",
         "/home/static/",
     ] {
-        for split in
-            ["%0d%0a", "%0a", "%0d", "%E5%98%8A%E5%98%8D", "%00%0d%0a", "\"%0d%0a", "/../%0d%0a", "\r", "\u{0b}"]
-        {
-            let target =
-                format!("{route}{split}Set-Cookie:%20{MARK}=1{split}Location:%20//{MARK}{split}{split}<b>{MARK}");
-            for response in responses(&stack, format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await? {
+        for split in [
+            "%0d%0a",
+            "%0a",
+            "%0d",
+            "%E5%98%8A%E5%98%8D",
+            "%00%0d%0a",
+            "\"%0d%0a",
+            "/../%0d%0a",
+            "\r",
+            "\u{0b}",
+        ] {
+            let target = format!(
+                "{route}{split}Set-Cookie:%20{MARK}=1{split}Location:%20//{MARK}{split}{split}<b>{MARK}"
+            );
+            for response in responses(
+                &stack,
+                format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes(),
+            )
+            .await?
+            {
                 for (name, value) in &response.headers {
-                    ensure!(HEADERS.contains(&name.as_str()), "{target}: {name}: {value}");
+                    ensure!(
+                        HEADERS.contains(&name.as_str()),
+                        "{target}: {name}: {value}"
+                    );
                     ensure!(!value.contains(MARK), "{target}: {name}: {value}");
                 }
                 // What a page repeats is escaped.
-                ensure!(!response.text().contains(&format!("<b>{MARK}")), "{target}: {}", response.text());
+                ensure!(
+                    !response.text().contains(&format!("<b>{MARK}")),
+                    "{target}: {}",
+                    response.text()
+                );
             }
         }
     }
@@ -201,9 +271,15 @@ async fn what_a_header_claims_changes_no_response() -> anyhow::Result<()> {
         response.headers.retain(|(name, _)| name != "date");
         format!("{response:?}")
     };
-    for path in
-        ["/home", "/home/labels", "/home/text", "/home/api/requests", "/home/api/stats", "/home/health", "/home/x"]
-    {
+    for path in [
+        "/home",
+        "/home/labels",
+        "/home/text",
+        "/home/api/requests",
+        "/home/api/stats",
+        "/home/health",
+        "/home/x",
+    ] {
         for claim in [
             format!("X-Forwarded-For: {MARK}, 203.0.113.9"),
             "X-Real-IP: 203.0.113.9".to_owned(),
@@ -212,7 +288,8 @@ async fn what_a_header_claims_changes_no_response() -> anyhow::Result<()> {
             format!("X-Host: {MARK}"),
             "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 443".to_owned(),
             format!("X-Forwarded-Prefix: /{MARK}"),
-            "X-Original-URL: /home/static/style.css\r\nX-Rewrite-URL: /home/static/style.css".to_owned(),
+            "X-Original-URL: /home/static/style.css\r\nX-Rewrite-URL: /home/static/style.css"
+                .to_owned(),
             "X-HTTP-Method-Override: DELETE\r\nX-Method-Override: DELETE".to_owned(),
             format!("Cookie: a={MARK}\r\nAuthorization: Basic {MARK}"),
             format!("Origin: http://{MARK}\r\nReferer: http://{MARK}/"),
@@ -222,7 +299,9 @@ async fn what_a_header_claims_changes_no_response() -> anyhow::Result<()> {
             // Numbers on a page may change with the minute: then once more.
             until(&format!("{path} is the same with {claim}"), || async {
                 let before = without_date(ask(&stack, path, "Host: x\r\n").await.ok()?);
-                let claimed = ask(&stack, path, &format!("Host: x\r\n{claim}\r\n")).await.ok()?;
+                let claimed = ask(&stack, path, &format!("Host: x\r\n{claim}\r\n"))
+                    .await
+                    .ok()?;
                 (without_date(claimed) == before).then_some(())
             })
             .await?;
@@ -254,19 +333,37 @@ async fn a_host_header_makes_no_link_and_nothing_active() -> anyhow::Result<()> 
         "..",
         "\u{202e}evil",
     ] {
-        for (stack, path) in [(&empty, "/home"), (&stack, "/home/requests/1"), (&stack, "/home/nothing")] {
+        for (stack, path) in [
+            (&empty, "/home"),
+            (&stack, "/home/requests/1"),
+            (&stack, "/home/nothing"),
+        ] {
             let response = ask(stack, path, &format!("Host: {host}\r\n")).await?;
-            ensure!([200, 404].contains(&response.status), "{host}: {}", response.status);
+            ensure!(
+                [200, 404].contains(&response.status),
+                "{host}: {}",
+                response.status
+            );
             ensure!(response.header("location").is_none(), "{host}");
             let page = response.text();
             // It may stand in the command to copy, if it is a plain name, and nowhere else.
-            let shown = page.match_indices("evil").map(|(at, _)| page[..at].rsplit('>').next().unwrap_or_default());
+            let shown = page
+                .match_indices("evil")
+                .map(|(at, _)| page[..at].rsplit('>').next().unwrap_or_default());
             for before in shown {
-                ensure!(before.starts_with("curl ") || before.starts_with("printf "), "{host} after {before}");
-                ensure!(!host.contains(['<', '$', '/', '@', ' ']), "{host} after {before}");
+                ensure!(
+                    before.starts_with("curl ") || before.starts_with("printf "),
+                    "{host} after {before}"
+                );
+                ensure!(
+                    !host.contains(['<', '$', '/', '@', ' ']),
+                    "{host} after {before}"
+                );
             }
             ensure!(
-                !page.contains("<script>") && !page.contains("href=\"http") && !page.contains("=\"//"),
+                !page.contains("<script>")
+                    && !page.contains("href=\"http")
+                    && !page.contains("=\"//"),
                 "{host}: {page}"
             );
         }
@@ -279,8 +376,16 @@ async fn only_the_files_built_in_are_served_and_only_they_may_be_kept() -> anyho
     let stack = Stack::start().await?;
     for file in ["style.css", "script.js", "icon.svg"] {
         let response = stack.get(&format!("/home/static/{file}")).await?;
-        assert_eq!((response.status, response.header("vary")), (200, Some("accept-encoding")), "{file}");
-        assert_eq!(response.header("cache-control"), Some("public, max-age=31536000, immutable"), "{file}");
+        assert_eq!(
+            (response.status, response.header("vary")),
+            (200, Some("accept-encoding")),
+            "{file}"
+        );
+        assert_eq!(
+            response.header("cache-control"),
+            Some("public, max-age=31536000, immutable"),
+            "{file}"
+        );
     }
     for file in [
         "",
@@ -310,12 +415,27 @@ async fn only_the_files_built_in_are_served_and_only_they_may_be_kept() -> anyho
     ] {
         let target = format!("/home/static/{file}");
         let response = ask(&stack, &target, "Host: x\r\n").await?;
-        assert_eq!((response.status, response.header("cache-control")), (404, Some("no-store")), "{target}");
+        assert_eq!(
+            (response.status, response.header("cache-control")),
+            (404, Some("no-store")),
+            "{target}"
+        );
     }
     // A page under the name of a file that a cache might keep.
-    for path in ["/home/x.css", "/home/requests/1/x.js", "/home;x.css", "/home/text/x.css", "/home/api/requests.css"] {
+    for path in [
+        "/home/x.css",
+        "/home/requests/1/x.js",
+        "/home;x.css",
+        "/home/text/x.css",
+        "/home/api/requests.css",
+    ] {
         let response = ask(&stack, path, "Host: x\r\n").await?;
-        ensure!(response.header("cache-control").is_none_or(|value| value == "no-store"), "{path}");
+        ensure!(
+            response
+                .header("cache-control")
+                .is_none_or(|value| value == "no-store"),
+            "{path}"
+        );
         ensure!(response.status == 404 || response.body.is_empty(), "{path}");
     }
     Ok(())

@@ -32,16 +32,24 @@ async fn run(package: &str, line: &str, folder: &Path) -> anyhow::Result<Seen> {
             let request: Value = serde_json::from_str(&event.data)?;
             for label in request["labels"].as_array().into_iter().flatten() {
                 seen.ids.extend(label["id"].as_str().map(str::to_owned));
-                seen.categories.extend(label["category"].as_str().map(str::to_owned));
+                seen.categories
+                    .extend(label["category"].as_str().map(str::to_owned));
             }
         }
         anyhow::Ok(seen)
     });
-    let line = line.replace("{ip}", &stack.front().ip().to_string()).replace("{port}", &FRONT_PORT.to_string());
+    let line = line
+        .replace("{ip}", &stack.front().ip().to_string())
+        .replace("{port}", &FRONT_PORT.to_string());
     let mut words = line.split(' ');
     let mut tool = Command::new(words.next().unwrap_or_default());
-    tool.args(words).current_dir(folder).env("HOME", folder).kill_on_drop(true);
-    let ended = timeout(LONGEST_RUN, tool.output()).await.with_context(|| format!("{line} goes on and on"))?;
+    tool.args(words)
+        .current_dir(folder)
+        .env("HOME", folder)
+        .kill_on_drop(true);
+    let ended = timeout(LONGEST_RUN, tool.output())
+        .await
+        .with_context(|| format!("{line} goes on and on"))?;
     ended.with_context(|| missing(package))?;
     // The stream ends with its server, after what came has been told.
     let stats: Value = serde_json::from_slice(&stack.get("/home/api/stats").await?.body)?;
@@ -55,7 +63,12 @@ async fn run(package: &str, line: &str, folder: &Path) -> anyhow::Result<Seen> {
 #[tokio::test]
 async fn curl_and_its_secrets_are_recognised() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let seen = run("curl", "curl -s http://{ip}:{port}/.git/config", folder.path()).await?;
+    let seen = run(
+        "curl",
+        "curl -s http://{ip}:{port}/.git/config",
+        folder.path(),
+    )
+    .await?;
     ensure!(seen.ids.iter().any(|id| id.contains("curl")), "{seen:?}");
     ensure!(seen.categories.contains("secrets"), "{seen:?}");
     Ok(())
@@ -67,16 +80,27 @@ async fn gobuster_is_recognised() -> anyhow::Result<()> {
     std::fs::write(folder.path().join("words"), ".env\nphpinfo.php\nadmin\n")?;
     let line = "gobuster dir --no-color -q -z --exclude-length 0 -u http://{ip}:{port} -w words";
     let seen = run("gobuster", line, folder.path()).await?;
-    ensure!(seen.ids.iter().any(|id| id.contains("gobuster")), "{seen:?}");
+    ensure!(
+        seen.ids.iter().any(|id| id.contains("gobuster")),
+        "{seen:?}"
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn sqlmap_and_its_injections_are_recognised() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let seen = run("sqlmap", "sqlmap -u http://{ip}:{port}/item?id=1 --batch --flush-session", folder.path()).await?;
+    let seen = run(
+        "sqlmap",
+        "sqlmap -u http://{ip}:{port}/item?id=1 --batch --flush-session",
+        folder.path(),
+    )
+    .await?;
     ensure!(seen.ids.iter().any(|id| id.contains("sqlmap")), "{seen:?}");
-    ensure!(seen.ids.iter().any(|id| id.starts_with("sql-injection")), "{seen:?}");
+    ensure!(
+        seen.ids.iter().any(|id| id.starts_with("sql-injection")),
+        "{seen:?}"
+    );
     ensure!(seen.categories.contains("exploit"), "{seen:?}");
     Ok(())
 }
@@ -88,7 +112,10 @@ async fn nmap_and_its_scripts_are_recognised() -> anyhow::Result<()> {
     let seen = run("nmap", line, folder.path()).await?;
     ensure!(seen.ids.iter().any(|id| id.contains("nmap")), "{seen:?}");
     for category in ["exploit", "recon", "secrets", "login"] {
-        ensure!(seen.categories.contains(category), "no {category} in {seen:?}");
+        ensure!(
+            seen.categories.contains(category),
+            "no {category} in {seen:?}"
+        );
     }
     Ok(())
 }

@@ -23,12 +23,23 @@ const ON_TIME: Duration = Duration::from_millis(50);
 /// The ring is right within this after a fault.
 const RIGHT_AGAIN: Duration = Duration::from_secs(2);
 /// supervisord.conf's own memcached, out of the way of the test's.
-const ELSEWHERE: (&str, &str, &str) = ("supervisord.conf", "${FOREVER200_MEMCACHED:-127.0.0.1:11211}", "IP:11212");
+const ELSEWHERE: (&str, &str, &str) = (
+    "supervisord.conf",
+    "${FOREVER200_MEMCACHED:-127.0.0.1:11211}",
+    "IP:11212",
+);
 
 fn print(fault: &str, attempts: &Attempts) {
-    let (half, most, all) = (attempts.latency(0.5), attempts.latency(0.99), attempts.latency(1.0));
+    let (half, most, all) = (
+        attempts.latency(0.5),
+        attempts.latency(0.99),
+        attempts.latency(1.0),
+    );
     let times = [half, most, all].map(milliseconds).join(" / ");
-    row("trouble", &[&fault, &attempts.0.len(), &attempts.failed(), &times]);
+    row(
+        "trouble",
+        &[&fault, &attempts.0.len(), &attempts.failed(), &times],
+    );
 }
 
 fn span(short: u64, long: u64) -> Duration {
@@ -42,7 +53,9 @@ async fn right_again(stack: &Stack, attempts: &Attempts) -> anyhow::Result<Durat
         let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
         attempts.are_seen_in(&list).then_some(())
     };
-    timeout(RIGHT_AGAIN, until("the ring is right", right)).await.context("the ring is not right in time")??;
+    timeout(RIGHT_AGAIN, until("the ring is right", right))
+        .await
+        .context("the ring is not right in time")??;
     Ok(start.elapsed())
 }
 
@@ -61,14 +74,28 @@ async fn a_memcached_that_stands_still_delays_nobody() -> anyhow::Result<()> {
     // Who looks is told, and not kept waiting.
     let start = Instant::now();
     assert_eq!(stack.get("/home").await?.status, 503);
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
     signal(memcached, Signal::CONT)?;
     let attempts = load.stop().await?;
     let right = right_again(&stack, &attempts).await?;
-    print(&format!("memcached stopped for {} s", span(4, 30).as_secs()), &attempts);
-    row("right again", &[&"memcached continued", &milliseconds(right)]);
+    print(
+        &format!("memcached stopped for {} s", span(4, 30).as_secs()),
+        &attempts,
+    );
+    row(
+        "right again",
+        &[&"memcached continued", &milliseconds(right)],
+    );
     assert_eq!(attempts.failed(), 0);
-    assert!(attempts.latency(0.99) < ON_TIME, "{:?}", attempts.latency(0.99));
+    assert!(
+        attempts.latency(0.99) < ON_TIME,
+        "{:?}",
+        attempts.latency(0.99)
+    );
     Ok(())
 }
 
@@ -90,11 +117,17 @@ async fn a_memcached_that_is_slow_or_talks_nonsense_delays_nobody() -> anyhow::R
     let (stack, line, _memcached) = with_line().await?;
     let nonsense = |text: &str| Fault::Nonsense(text.repeat(20).into_bytes());
     for (name, fault) in [
-        ("slow: 200 ms a reply", Fault::Delay(Duration::from_millis(200))),
+        (
+            "slow: 200 ms a reply",
+            Fault::Delay(Duration::from_millis(200)),
+        ),
         ("dead line: no reply at all", Fault::Delay(Duration::MAX)),
         ("nonsense: bytes", nonsense("\0\u{ff}\r\n")),
         ("nonsense: other replies", nonsense("VA 2 t0\r\nhi\r\n")),
-        ("nonsense: errors", nonsense("SERVER_ERROR out of memory storing object\r\n")),
+        (
+            "nonsense: errors",
+            nonsense("SERVER_ERROR out of memory storing object\r\n"),
+        ),
         ("nonsense: old numbers", nonsense("VA 1\r\n1\r\n")),
         ("replies cut off", Fault::CutAnswer(3)),
         ("commands cut off", Fault::CutCommand),
@@ -106,20 +139,41 @@ async fn a_memcached_that_is_slow_or_talks_nonsense_delays_nobody() -> anyhow::R
         line.mend();
         sleep(Duration::from_millis(700)).await;
         let attempts = load.stop().await?;
-        let right = right_again(&stack, &attempts).await.with_context(|| format!("{name}: {}", stack.log()))?;
-        print(&format!("memcached {name}, {} s", span(2, 10).as_secs()), &attempts);
+        let right = right_again(&stack, &attempts)
+            .await
+            .with_context(|| format!("{name}: {}", stack.log()))?;
+        print(
+            &format!("memcached {name}, {} s", span(2, 10).as_secs()),
+            &attempts,
+        );
         row("right again", &[&name, &milliseconds(right)]);
         assert_eq!(attempts.failed(), 0, "{name}");
-        assert!(attempts.latency(0.99) < ON_TIME, "{name}: {:?}", attempts.latency(0.99));
+        assert!(
+            attempts.latency(0.99) < ON_TIME,
+            "{name}: {:?}",
+            attempts.latency(0.99)
+        );
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_memcached_keeps_what_it_can() -> anyhow::Result<()> {
-    let size = ("supervisord.conf", "-m $((64 + ${FOREVER200_MAX_REQUEST_BYTES:-65536} / 7000))", "-m 2");
-    let stack = Stack::start_as(Setup { edits: &[size], ..Setup::default() }).await?;
-    let big = [&b"POST /big HTTP/1.1\r\nContent-Length: 60000\r\n\r\n"[..], &vec![b'x'; 60_000]].concat();
+    let size = (
+        "supervisord.conf",
+        "-m $((64 + ${FOREVER200_MAX_REQUEST_BYTES:-65536} / 7000))",
+        "-m 2",
+    );
+    let stack = Stack::start_as(Setup {
+        edits: &[size],
+        ..Setup::default()
+    })
+    .await?;
+    let big = [
+        &b"POST /big HTTP/1.1\r\nContent-Length: 60000\r\n\r\n"[..],
+        &vec![b'x'; 60_000],
+    ]
+    .concat();
     let load = Load::start(stack.front(), "full", STEADY);
     for _ in 0..200 {
         assert_eq!(stack.send(&big).await?, RESPONSE);
@@ -135,25 +189,42 @@ async fn a_full_memcached_keeps_what_it_can() -> anyhow::Result<()> {
     print("memcached full", &attempts);
     row("right again", &[&"memcached full", &milliseconds(right)]);
     assert_eq!(attempts.failed(), 0);
-    assert!(attempts.latency(0.99) < ON_TIME, "{:?}", attempts.latency(0.99));
+    assert!(
+        attempts.latency(0.99) < ON_TIME,
+        "{:?}",
+        attempts.latency(0.99)
+    );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_requests_that_are_allowed_fit_101_times() -> anyhow::Result<()> {
     let stack = Stack::start_with(&[("FOREVER200_MAX_REQUEST_BYTES", "1000000")]).await?;
-    let big = [&b"POST /big HTTP/1.1\r\nContent-Length: 999900\r\n\r\n"[..], &vec![b'x'; 999_900]].concat();
+    let big = [
+        &b"POST /big HTTP/1.1\r\nContent-Length: 999900\r\n\r\n"[..],
+        &vec![b'x'; 999_900],
+    ]
+    .concat();
     for _ in 0..150 {
         assert_eq!(stack.send(&big).await?, RESPONSE);
     }
     // Sizes only: of the page, a debug build makes heavy work.
-    let sizes: String = (0..101).map(|slot| format!("mg forever200:slot:{slot} s\r\n")).collect();
+    let sizes: String = (0..101)
+        .map(|slot| format!("mg forever200:slot:{slot} s\r\n"))
+        .collect();
     let answers = timeout(
         Duration::from_secs(20),
         until("all slots are full", || async {
-            let (reply, _) = exchange(stack.at(11211), format!("{sizes}quit\r\n").as_bytes()).await.ok()?;
+            let (reply, _) = exchange(stack.at(11211), format!("{sizes}quit\r\n").as_bytes())
+                .await
+                .ok()?;
             let reply = String::from_utf8(reply).ok()?;
-            (reply.lines().filter(|line| line.starts_with("HD s1000")).count() == 101).then_some(reply)
+            (reply
+                .lines()
+                .filter(|line| line.starts_with("HD s1000"))
+                .count()
+                == 101)
+                .then_some(reply)
         }),
     );
     answers.await.context("slots are missing")??;
@@ -164,18 +235,37 @@ async fn the_longest_requests_that_are_allowed_fit_101_times() -> anyhow::Result
 async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Result<()> {
     // With -e its memory is a file, which it leaves behind for the next start when SIGUSR1 stops it.
     let folder = tempfile::tempdir_in("/dev/shm")?;
-    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
+    std::fs::set_permissions(
+        folder.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o777),
+    )?;
     let memory = folder.path().join("memory");
     let edits = [
-        ("supervisord.conf", "memcached -u", &*format!("memcached -e {} -u", memory.display())),
-        ("supervisord.conf", "[program:memcached]", "[program:memcached]\nstopsignal=USR1"),
+        (
+            "supervisord.conf",
+            "memcached -u",
+            &*format!("memcached -e {} -u", memory.display()),
+        ),
+        (
+            "supervisord.conf",
+            "[program:memcached]",
+            "[program:memcached]\nstopsignal=USR1",
+        ),
     ];
-    let stack = Stack::start_as(Setup { edits: &edits, ..Setup::default() }).await?;
+    let stack = Stack::start_as(Setup {
+        edits: &edits,
+        ..Setup::default()
+    })
+    .await?;
     let load = Load::start(stack.front(), "old", STEADY);
     stack.until_recorded(150).await?;
     stack.supervisorctl(&["stop", "memcached"])?;
     let files = [memory.clone(), memory.with_extension("meta")];
-    let kept: Vec<_> = files.iter().map(std::fs::read).collect::<Result<_, _>>().context("memcached left no memory")?;
+    let kept: Vec<_> = files
+        .iter()
+        .map(std::fs::read)
+        .collect::<Result<_, _>>()
+        .context("memcached left no memory")?;
     stack.supervisorctl(&["start", "memcached"])?;
     let before = total(&stack.until_recorded(300).await?);
     // As old as it gets: what it held 150 requests ago and more.
@@ -189,7 +279,10 @@ async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Res
     assert!(total(&get_json(stack.front(), "/home/api/requests").await?) >= before);
     assert_eq!(attempts.failed(), 0);
     print("memcached restarted with old data", &attempts);
-    row("right again", &[&"memcached restarted with old data", &milliseconds(right)]);
+    row(
+        "right again",
+        &[&"memcached restarted with old data", &milliseconds(right)],
+    );
     Ok(())
 }
 
@@ -205,21 +298,33 @@ async fn works_while_logging(stack: &Stack, name: &str) -> anyhow::Result<()> {
     let right = right_again(stack, &attempts).await?;
     print(name, &attempts);
     row("right again", &[&name, &milliseconds(right)]);
-    ensure!(attempts.failed() == 0, "{name}: {} failed", attempts.failed());
+    ensure!(
+        attempts.failed() == 0,
+        "{name}: {} failed",
+        attempts.failed()
+    );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_under_the_log_stops_nothing() -> anyhow::Result<()> {
     let full = std::fs::File::options().write(true).open("/dev/full")?;
-    let stack = Stack::start_as(Setup { output: Some(full.into()), ..Setup::default() }).await?;
+    let stack = Stack::start_as(Setup {
+        output: Some(full.into()),
+        ..Setup::default()
+    })
+    .await?;
     works_while_logging(&stack, "disk full under the log").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_any_more_stops_nothing() -> anyhow::Result<()> {
     let (mut reader, writer) = std::io::pipe()?;
-    let stack = Stack::start_as(Setup { output: Some(writer.into()), ..Setup::default() }).await?;
+    let stack = Stack::start_as(Setup {
+        output: Some(writer.into()),
+        ..Setup::default()
+    })
+    .await?;
     reader.read_exact(&mut [0; 100])?;
     drop(reader);
     works_while_logging(&stack, "log reader gone").await
@@ -227,7 +332,11 @@ async fn a_log_that_nobody_reads_any_more_stops_nothing() -> anyhow::Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_256_file_descriptors_it_serves_fewer_at_a_time_and_recovers() -> anyhow::Result<()> {
-    let stack = Stack::start_as(Setup { before: "ulimit -n 256; ", ..Setup::default() }).await?;
+    let stack = Stack::start_as(Setup {
+        before: "ulimit -n 256; ",
+        ..Setup::default()
+    })
+    .await?;
     let mut idle = Vec::new();
     for _ in 0..300 {
         idle.push(timeout(Duration::from_secs(1), TcpStream::connect(stack.front())).await);
@@ -235,10 +344,20 @@ async fn with_256_file_descriptors_it_serves_fewer_at_a_time_and_recovers() -> a
     drop(idle);
     let start = Instant::now();
     until("it answers", || async {
-        stack.send(b"GET /x HTTP/1.1\r\n\r\n").await.ok().filter(|reply| reply == RESPONSE)
+        stack
+            .send(b"GET /x HTTP/1.1\r\n\r\n")
+            .await
+            .ok()
+            .filter(|reply| reply == RESPONSE)
     })
     .await?;
-    row("right again", &[&"256 file descriptors, all taken, then given back", &milliseconds(start.elapsed())]);
+    row(
+        "right again",
+        &[
+            &"256 file descriptors, all taken, then given back",
+            &milliseconds(start.elapsed()),
+        ],
+    );
     let load = Load::start(stack.front(), "files", STEADY);
     sleep(Duration::from_secs(1)).await;
     let attempts = load.stop().await?;
@@ -259,10 +378,17 @@ async fn a_clock_that_jumps_by_an_hour_stops_nothing() -> anyhow::Result<()> {
          FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1; [ -e \"$LD_PRELOAD\" ] || {{ echo apt-get install faketime >&2; exit 1; }}; ",
         clock.path().display()
     );
-    let stack = Stack::start_as(Setup { before: &before, ..Setup::default() }).await?;
+    let stack = Stack::start_as(Setup {
+        before: &before,
+        ..Setup::default()
+    })
+    .await?;
     let hour_of_newest = async || {
         let list = get_json(stack.front(), "/home/api/requests").await?;
-        let timestamp = list["requests"][0]["timestamp"].as_str().context("no request")?.to_owned();
+        let timestamp = list["requests"][0]["timestamp"]
+            .as_str()
+            .context("no request")?
+            .to_owned();
         anyhow::Ok(timestamp[..13].to_owned())
     };
     let load = Load::start(stack.front(), "clock", STEADY);
@@ -280,11 +406,18 @@ async fn a_clock_that_jumps_by_an_hour_stops_nothing() -> anyhow::Result<()> {
         assert_eq!(stack.get("/home").await?.status, 200, "{offset}");
     }
     // The hour itself may end meanwhile.
-    assert!(hours[2] < hours[0] && hours[0] < hours[1] && hours[0] <= hours[3], "{hours:?}");
+    assert!(
+        hours[2] < hours[0] && hours[0] < hours[1] && hours[0] <= hours[3],
+        "{hours:?}"
+    );
     let attempts = load.stop().await?;
     right_again(&stack, &attempts).await?;
     print("clock set by an hour, forward and back", &attempts);
     assert_eq!(attempts.failed(), 0);
-    assert!(attempts.latency(0.99) < ON_TIME, "{:?}", attempts.latency(0.99));
+    assert!(
+        attempts.latency(0.99) < ON_TIME,
+        "{:?}",
+        attempts.latency(0.99)
+    );
     Ok(())
 }

@@ -120,7 +120,11 @@ impl<'a> Label<'a> {
             cve: &signature.cve,
             year: signature.year,
             references: signature.links().collect(),
-            evidence: label.evidence.iter().map(|range| [range.start, range.end]).collect(),
+            evidence: label
+                .evidence
+                .iter()
+                .map(|range| [range.start, range.end])
+                .collect(),
         }
     }
 }
@@ -162,7 +166,11 @@ impl Http {
             method: text(request.method),
             target: text(request.target),
             version: text(request.version),
-            headers: request.headers.iter().map(|&(name, value)| (text(name), text(value))).collect(),
+            headers: request
+                .headers
+                .iter()
+                .map(|&(name, value)| (text(name), text(value)))
+                .collect(),
             body_bytes: request.body.len(),
         }
     }
@@ -174,8 +182,13 @@ impl Http {
 /// Never: the text is JSON.
 #[must_use]
 pub fn json(entry: &Entry, raw: bool) -> Box<RawValue> {
-    let json = || RawValue::from_string(to_string(&Request::new(entry, raw))).expect("the text is JSON");
-    if raw { json() } else { entry.json.get_or_init(json).clone() }
+    let json =
+        || RawValue::from_string(to_string(&Request::new(entry, raw))).expect("the text is JSON");
+    if raw {
+        json()
+    } else {
+        entry.json.get_or_init(json).clone()
+    }
 }
 
 /// Returns a value as JSON in which nothing is invisible, turns the writing round, or is obeyed by a
@@ -186,14 +199,20 @@ pub fn json(entry: &Entry, raw: bool) -> Box<RawValue> {
 #[must_use]
 pub fn to_string(value: &impl Serialize) -> String {
     let mut json = Vec::new();
-    value.serialize(&mut Serializer::with_formatter(&mut json, Visible)).expect("all keys are strings");
+    value
+        .serialize(&mut Serializer::with_formatter(&mut json, Visible))
+        .expect("all keys are strings");
     String::from_utf8(json).expect("the serializer writes UTF-8")
 }
 
 struct Visible;
 
 impl Formatter for Visible {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(|char| !printable::is_visible(char)) {
             let (before, after) = rest.split_at(at);

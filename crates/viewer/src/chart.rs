@@ -23,10 +23,16 @@ impl Chart {
         let mut path = String::new();
         for (x, &value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
             // At least one unit: a single request is seen beside a thousand.
-            let height = (u128::from(value) * u128::from(CHART_HEIGHT) / u128::from(highest)).max(1);
+            let height =
+                (u128::from(value) * u128::from(CHART_HEIGHT) / u128::from(highest)).max(1);
             path.push_str(&format!("M{x} {CHART_HEIGHT}v-{height}h.8v{height}z"));
         }
-        Self { path, width: values.len(), height: CHART_HEIGHT, highest }
+        Self {
+            path,
+            width: values.len(),
+            height: CHART_HEIGHT,
+            highest,
+        }
     }
 }
 
@@ -54,7 +60,11 @@ impl Bar {
             width += count;
             Part { name, count, x }
         };
-        Self { parts: counts.into_iter().map(place).collect(), width, height: CHART_HEIGHT }
+        Self {
+            parts: counts.into_iter().map(place).collect(),
+            width,
+            height: CHART_HEIGHT,
+        }
     }
 }
 
@@ -74,7 +84,13 @@ mod tests {
     #[test]
     fn the_parts_of_a_bar_touch() {
         let bar = Bar::new([("a", 2), ("b", 3)]);
-        assert_eq!(bar.parts.iter().map(|part| (part.x, part.count)).collect::<Vec<_>>(), [(0, 2), (2, 3)]);
+        assert_eq!(
+            bar.parts
+                .iter()
+                .map(|part| (part.x, part.count))
+                .collect::<Vec<_>>(),
+            [(0, 2), (2, 3)]
+        );
         assert_eq!(bar.width, 5);
     }
 }

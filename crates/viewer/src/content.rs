@@ -29,7 +29,11 @@ impl Content {
     /// Takes a page.
     #[must_use]
     pub fn html(html: String) -> Self {
-        Self { content_type: "text/html; charset=utf-8", plain: html.into(), gzip: OnceLock::new() }
+        Self {
+            content_type: "text/html; charset=utf-8",
+            plain: html.into(),
+            gzip: OnceLock::new(),
+        }
     }
 
     /// Lays out a value.
@@ -39,14 +43,22 @@ impl Content {
     #[must_use]
     pub fn json(value: &impl Serialize) -> Self {
         let json = serde_json::to_vec(value).expect("all keys are strings");
-        Self { content_type: "application/json", plain: json.into(), gzip: OnceLock::new() }
+        Self {
+            content_type: "application/json",
+            plain: json.into(),
+            gzip: OnceLock::new(),
+        }
     }
 
     /// Makes a response for a visitor with these headers.
     #[must_use]
     pub fn respond(&self, headers: &HeaderMap) -> Response {
         let gzip = takes_gzip(headers);
-        let body = if gzip { self.gzip.get_or_init(|| compressed(&self.plain)) } else { &self.plain };
+        let body = if gzip {
+            self.gzip.get_or_init(|| compressed(&self.plain))
+        } else {
+            &self.plain
+        };
         let mut response = Response::new(Body::from(body.clone()));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
@@ -66,10 +78,16 @@ fn compressed(plain: &[u8]) -> Bytes {
 
 /// RFC 9110, 12.5.3.
 fn takes_gzip(headers: &HeaderMap) -> bool {
-    let lists = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
+    let lists = headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|list| list.to_str().ok());
     lists.flat_map(|list| list.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let weight = weight.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+        let weight = weight
+            .trim()
+            .strip_prefix("q=")
+            .map_or(Ok(1.0), str::parse::<f32>);
         name.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
     })
 }

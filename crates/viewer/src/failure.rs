@@ -49,36 +49,56 @@ impl Failure {
             (status, Json(json!({ "error": text }))).into_response()
         } else {
             // The page about a broken template may not need a template.
-            let page = pages.message(title, &text, away).unwrap_or_else(|_| title.to_owned());
+            let page = pages
+                .message(title, &text, away)
+                .unwrap_or_else(|_| title.to_owned());
             (status, Html(page)).into_response()
         };
         if away {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
 
     fn say(&self) -> (StatusCode, &'static str, String) {
         match self {
-            Self::NotFound => (StatusCode::NOT_FOUND, "Not found", "There is nothing at this address.".into()),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "Not found",
+                "There is nothing at this address.".into(),
+            ),
             Self::RolledOver(seq) => (
                 StatusCode::NOT_FOUND,
                 "Gone",
-                format!("Request {seq} is not here: it has rolled over, or never was. Only the last {SLOTS} are kept."),
+                format!(
+                    "Request {seq} is not here: it has rolled over, or never was. Only the last {SLOTS} are kept."
+                ),
             ),
-            Self::NotHttp(seq) => {
-                (StatusCode::NOT_FOUND, "Not HTTP", format!("Request {seq} is not HTTP: there is no HAR of it."))
-            }
+            Self::NotHttp(seq) => (
+                StatusCode::NOT_FOUND,
+                "Not HTTP",
+                format!("Request {seq} is not HTTP: there is no HAR of it."),
+            ),
             Self::BadQuery(reason) => (StatusCode::BAD_REQUEST, "Bad query", reason.clone()),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "This address can only be read.".into())
-            }
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Method not allowed",
+                "This address can only be read.".into(),
+            ),
             Self::StoreAway(error) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "memcached is away",
-                format!("The requests cannot be read just now ({error}). They are still answered and kept."),
+                format!(
+                    "The requests cannot be read just now ({error}). They are still answered and kept."
+                ),
             ),
-            Self::Bug(_) => (StatusCode::INTERNAL_SERVER_ERROR, "A bug", "This page could not be made.".into()),
+            Self::Bug(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "A bug",
+                "This page could not be made.".into(),
+            ),
         }
     }
 }

@@ -73,7 +73,14 @@ impl Feed {
     pub fn new(store: Store, knowledge: Arc<Knowledge>) -> Self {
         let version = Timestamp::now().as_microsecond().unsigned_abs();
         let (snapshot, entries, minutes) = (Snapshot::default(), Vec::new(), BTreeMap::new());
-        let nothing = View { version, snapshot, entries, minute: 0, minutes, away: false };
+        let nothing = View {
+            version,
+            snapshot,
+            entries,
+            minute: 0,
+            minutes,
+            away: false,
+        };
         Self {
             store,
             knowledge,
@@ -135,7 +142,10 @@ impl Feed {
             Ok(view) => view,
             Err(error) => {
                 if !held.away {
-                    self.publish(View { away: true, ..View::clone(&held) });
+                    self.publish(View {
+                        away: true,
+                        ..View::clone(&held)
+                    });
                 }
                 return Err(error);
             }
@@ -164,11 +174,21 @@ impl Feed {
         let mut counters = snapshot.clone();
         counters.ring = Ring::default();
         *last = snapshot;
-        Ok(View { version: held.version, snapshot: counters, entries, minute, minutes, away: false })
+        Ok(View {
+            version: held.version,
+            snapshot: counters,
+            entries,
+            minute,
+            minutes,
+            away: false,
+        })
     }
 
     fn publish(&self, view: View) {
-        self.views.send_replace(Arc::new(View { version: view.version + 1, ..view }));
+        self.views.send_replace(Arc::new(View {
+            version: view.version + 1,
+            ..view
+        }));
     }
 }
 
@@ -176,23 +196,54 @@ impl View {
     /// Returns the entry with this sequence number.
     #[must_use]
     pub fn find(&self, seq: u64) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.record.seq == seq).map(AsRef::as_ref)
+        self.entries
+            .iter()
+            .find(|entry| entry.record.seq == seq)
+            .map(AsRef::as_ref)
     }
 
     fn differs_from(&self, other: &Self) -> bool {
         let counters = |view: &Self| {
-            let Snapshot { cursor, since, first, silent, unreadable, .. } = view.snapshot;
-            (cursor, since, first, silent, unreadable, view.minute, view.away)
+            let Snapshot {
+                cursor,
+                since,
+                first,
+                silent,
+                unreadable,
+                ..
+            } = view.snapshot;
+            (
+                cursor,
+                since,
+                first,
+                silent,
+                unreadable,
+                view.minute,
+                view.away,
+            )
         };
         let same_entries = self.entries.len() == other.entries.len()
-            && self.entries.iter().zip(&other.entries).all(|(a, b)| Arc::ptr_eq(a, b));
+            && self
+                .entries
+                .iter()
+                .zip(&other.entries)
+                .all(|(a, b)| Arc::ptr_eq(a, b));
         !same_entries || counters(self) != counters(other) || self.minutes != other.minutes
     }
 }
 
 /// Describes the records of a ring, and takes over what is described already: `held`, from the ring `last`.
-async fn described(ring: &Ring, last: &Ring, held: &View, knowledge: &Arc<Knowledge>) -> Vec<Arc<Entry>> {
-    let known: HashMap<_, _> = held.entries.iter().map(|entry| (entry.record.seq, entry)).collect();
+async fn described(
+    ring: &Ring,
+    last: &Ring,
+    held: &View,
+    knowledge: &Arc<Knowledge>,
+) -> Vec<Arc<Entry>> {
+    let known: HashMap<_, _> = held
+        .entries
+        .iter()
+        .map(|entry| (entry.record.seq, entry))
+        .collect();
     // In one allocation it is the very same record; a number alone may stand for another request after
     // counting began anew. An entry's record cannot be asked: it is what may be shown of this one.
     let is_same = |a: &Record, b: &Record| a.raw.as_ptr() == b.raw.as_ptr() || a == b;

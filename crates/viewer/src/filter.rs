@@ -60,7 +60,10 @@ impl FilterQuery {
             ("incomplete", &self.incomplete),
             ("body", &self.body),
         ];
-        all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.as_str())).collect()
+        all.into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name, value.as_str()))
+            .collect()
     }
 }
 
@@ -109,8 +112,12 @@ impl Filter {
     pub fn matches(&self, entry: &Entry) -> bool {
         let of_http = self.body || !self.method.is_empty() || !self.path.is_empty();
         (!self.incomplete || entry.incomplete)
-            && self.protocol.is_none_or(|protocol| protocol == entry.protocol)
-            && self.source.is_none_or(|source| source.contains(&canonical(entry.record.src_ip)))
+            && self
+                .protocol
+                .is_none_or(|protocol| protocol == entry.protocol)
+            && self
+                .source
+                .is_none_or(|source| source.contains(&canonical(entry.record.src_ip)))
             && self.matches_labels(&entry.labels)
             && self.matches_origin(entry.origin.as_ref())
             && (!of_http || self.matches_http(entry))
@@ -119,29 +126,39 @@ impl Filter {
 
     fn matches_labels(&self, labels: &[Label]) -> bool {
         let mut signatures = labels.iter().map(|label| &label.signature);
-        self.category.is_none_or(|category| signatures.clone().any(|it| it.categories().any(|it| it == category)))
-            && (self.label.is_empty() || signatures.clone().any(|it| it.id == self.label))
+        self.category.is_none_or(|category| {
+            signatures
+                .clone()
+                .any(|it| it.categories().any(|it| it == category))
+        }) && (self.label.is_empty() || signatures.clone().any(|it| it.id == self.label))
             && (self.cve.is_empty()
-                || signatures.any(|it| it.cve.iter().any(|cve| cve.eq_ignore_ascii_case(&self.cve))))
+                || signatures
+                    .any(|it| it.cve.iter().any(|cve| cve.eq_ignore_ascii_case(&self.cve))))
     }
 
     fn matches_origin(&self, origin: Option<&Origin>) -> bool {
         let country = origin.and_then(|origin| origin.country.as_deref());
-        (self.country.is_empty() || country.is_some_and(|country| country.eq_ignore_ascii_case(&self.country)))
-            && self.asn.is_none_or(|asn| origin.and_then(|origin| origin.asn) == Some(asn))
+        (self.country.is_empty()
+            || country.is_some_and(|country| country.eq_ignore_ascii_case(&self.country)))
+            && self
+                .asn
+                .is_none_or(|asn| origin.and_then(|origin| origin.asn) == Some(asn))
     }
 
     fn matches_text(&self, raw: &[u8]) -> bool {
         self.needles.is_empty() || {
             let raw = raw.to_ascii_lowercase();
-            self.needles.iter().any(|needle| needle.find(&raw).is_some())
+            self.needles
+                .iter()
+                .any(|needle| needle.find(&raw).is_some())
         }
     }
 
     fn matches_http(&self, entry: &Entry) -> bool {
         entry.http().is_some_and(|http| {
             (!self.body || !http.body.is_empty())
-                && (self.method.is_empty() || http.method.eq_ignore_ascii_case(self.method.as_bytes()))
+                && (self.method.is_empty()
+                    || http.method.eq_ignore_ascii_case(self.method.as_bytes()))
                 && text(http.target).starts_with(&self.path)
         })
     }
@@ -152,8 +169,12 @@ fn network(source: &str) -> Result<Option<IpNet>, String> {
     if source.is_empty() {
         return Ok(None);
     }
-    let network = source.parse().or_else(|_| source.parse().map(|ip| IpNet::from(canonical(ip))));
-    network.map(Some).map_err(|_| "source: expected an address or a network, as 203.0.113.0/24".to_owned())
+    let network = source
+        .parse()
+        .or_else(|_| source.parse().map(|ip| IpNet::from(canonical(ip))));
+    network
+        .map(Some)
+        .map_err(|_| "source: expected an address or a network, as 203.0.113.0/24".to_owned())
 }
 
 fn canonical(ip: IpAddr) -> IpAddr {
@@ -168,7 +189,12 @@ fn category(name: &str) -> Result<Option<Category>, String> {
     named("category", name, &Category::ALL, Category::name)
 }
 
-fn named<T: Copy>(field: &str, name: &str, all: &[T], name_of: fn(T) -> &'static str) -> Result<Option<T>, String> {
+fn named<T: Copy>(
+    field: &str,
+    name: &str,
+    all: &[T],
+    name_of: fn(T) -> &'static str,
+) -> Result<Option<T>, String> {
     match all.iter().copied().find(|&it| name_of(it) == name) {
         None if !name.is_empty() => {
             let names: Vec<_> = all.iter().copied().map(name_of).collect();
@@ -179,9 +205,16 @@ fn named<T: Copy>(field: &str, name: &str, all: &[T], name_of: fn(T) -> &'static
 }
 
 fn asn(number: &str) -> Result<Option<u32>, String> {
-    let digits = number.strip_prefix("AS").or_else(|| number.strip_prefix("as")).unwrap_or(number);
+    let digits = number
+        .strip_prefix("AS")
+        .or_else(|| number.strip_prefix("as"))
+        .unwrap_or(number);
     let parsed = digits.parse().map(Some);
-    if number.is_empty() { Ok(None) } else { parsed.map_err(|_| "as: expected a number, as AS64496".to_owned()) }
+    if number.is_empty() {
+        Ok(None)
+    } else {
+        parsed.map_err(|_| "as: expected a number, as AS64496".to_owned())
+    }
 }
 
 fn switch(name: &str, value: &str) -> Result<bool, String> {
@@ -194,10 +227,16 @@ fn switch(name: &str, value: &str) -> Result<bool, String> {
 
 /// Finders, for they take time in proportion to what they search, whatever a visitor asks for.
 fn needles(q: &str) -> Vec<Finder<'static>> {
-    let mut needles = vec![q.as_bytes().to_ascii_lowercase(), unescape(q).to_ascii_lowercase()];
+    let mut needles = vec![
+        q.as_bytes().to_ascii_lowercase(),
+        unescape(q).to_ascii_lowercase(),
+    ];
     needles.dedup();
     needles.retain(|needle| !needle.is_empty());
-    needles.iter().map(|needle| Finder::new(needle).into_owned()).collect()
+    needles
+        .iter()
+        .map(|needle| Finder::new(needle).into_owned())
+        .collect()
 }
 
 /// Undoes the escapes of [`printable`](crate::printable), so that what a page shows can be searched for.

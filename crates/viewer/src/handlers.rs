@@ -10,7 +10,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use forever200_ring::SLOTS;
@@ -49,9 +51,16 @@ pub(crate) async fn home(
     let is_for_many = query.given().is_empty();
     let make = move || -> Result<_, Failure> {
         let entries = matching(&view, &query)?;
-        Ok(viewer.pages.home(&view, &query, &entries, host(&headers))?.respond(&headers))
+        Ok(viewer
+            .pages
+            .home(&view, &query, &entries, host(&headers))?
+            .respond(&headers))
     };
-    if is_for_many { make() } else { aside(make).await }
+    if is_for_many {
+        make()
+    } else {
+        aside(make).await
+    }
 }
 
 pub(crate) async fn request(
@@ -81,7 +90,11 @@ pub(crate) async fn download(
         let entry = view.find(seq).ok_or(Failure::RolledOver(seq))?;
         let name = format!("forever200-{seq}");
         match format.as_str() {
-            "raw" => Ok(attachment(&format!("{name}.bin"), "application/octet-stream", entry.record.raw.clone())),
+            "raw" => Ok(attachment(
+                &format!("{name}.bin"),
+                "application/octet-stream",
+                entry.record.raw.clone(),
+            )),
             "har" if entry.http().is_none() => Err(Failure::NotHttp(seq)),
             "har" | "pcap" => export_of(&viewer, &view, &[entry], &format, &name),
             _ => Err(Failure::NotFound),
@@ -99,7 +112,9 @@ pub(crate) async fn export_as(
     let turn = Arc::clone(&viewer.exporting).lock_owned().await;
     let view = viewer.feed.now().await?;
     aside(move || {
-        let name = Timestamp::now().strftime("forever200-%Y%m%dT%H%M%SZ").to_string();
+        let name = Timestamp::now()
+            .strftime("forever200-%Y%m%dT%H%M%SZ")
+            .to_string();
         let export = export_of(&viewer, &view, &matching(&view, &query)?, &format, &name);
         drop(turn);
         export
@@ -107,15 +122,31 @@ pub(crate) async fn export_as(
     .await
 }
 
-fn export_of(viewer: &Viewer, view: &View, entries: &[&Entry], format: &str, name: &str) -> Result<Response, Failure> {
+fn export_of(
+    viewer: &Viewer,
+    view: &View,
+    entries: &[&Entry],
+    format: &str,
+    name: &str,
+) -> Result<Response, Failure> {
     let (content_type, content) = match format {
         "ndjson" => ("application/x-ndjson", export::ndjson(entries).into_bytes()),
         "har" => ("application/json", har::archive(entries).into_bytes()),
-        "pcap" => ("application/vnd.tcpdump.pcap", pcap::capture(entries.iter().map(|entry| &entry.record))),
-        "html" => ("text/html; charset=utf-8", export::html(&viewer.pages, view, entries)?.into_bytes()),
+        "pcap" => (
+            "application/vnd.tcpdump.pcap",
+            pcap::capture(entries.iter().map(|entry| &entry.record)),
+        ),
+        "html" => (
+            "text/html; charset=utf-8",
+            export::html(&viewer.pages, view, entries)?.into_bytes(),
+        ),
         _ => return Err(Failure::NotFound),
     };
-    Ok(attachment(&format!("{name}.{format}"), content_type, content))
+    Ok(attachment(
+        &format!("{name}.{format}"),
+        content_type,
+        content,
+    ))
 }
 
 /// The query of the list, beside the filter.
@@ -140,23 +171,40 @@ pub(crate) async fn api_list(
     raw_query.hash(&mut hasher);
     let tag = format!("W/\"{:x}-{:x}\"", view.version, hasher.finish());
     let kept = [(ETAG, tag.clone()), (CACHE_CONTROL, REVALIDATE.to_owned())];
-    if headers.get_all(IF_NONE_MATCH).iter().any(|known| known.to_str().is_ok_and(|known| known.contains(&tag))) {
+    if headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|known| known.to_str().is_ok_and(|known| known.contains(&tag)))
+    {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
     let is_for_many = raw_query.is_none();
     let make = move || -> Result<_, Failure> {
         let list = || {
-            let entries = matching(&view, &filter)?.into_iter().take(list.limit.unwrap_or(SLOTS as usize));
-            Ok::<_, Failure>(Arc::new(Content::json(&api::List::new(&view, entries, list.raw))))
+            let entries = matching(&view, &filter)?
+                .into_iter()
+                .take(list.limit.unwrap_or(SLOTS as usize));
+            Ok::<_, Failure>(Arc::new(Content::json(&api::List::new(
+                &view, entries, list.raw,
+            ))))
         };
         let is_small = |content: &Arc<Content>| content.plain.len() <= MAX_KEPT_BYTES;
-        let content = viewer.list.get_and_keep((view.version, raw_query), is_small, list)?;
+        let content = viewer
+            .list
+            .get_and_keep((view.version, raw_query), is_small, list)?;
         Ok((kept, content.respond(&headers)).into_response())
     };
-    if is_for_many { make() } else { aside(make).await }
+    if is_for_many {
+        make()
+    } else {
+        aside(make).await
+    }
 }
 
-pub(crate) async fn api_request(State(viewer): Shared, Path(seq): Path<String>) -> Result<Response, Failure> {
+pub(crate) async fn api_request(
+    State(viewer): Shared,
+    Path(seq): Path<String>,
+) -> Result<Response, Failure> {
     let seq = number(&seq)?;
     let view = viewer.feed.now().await?;
     let entry = view.find(seq).ok_or(Failure::RolledOver(seq))?;
@@ -187,12 +235,24 @@ pub(crate) async fn event_stream(
     let format = match query.format.as_str() {
         "" | "json" => Format::Json,
         "html" => Format::Html(Arc::clone(&viewer.pages)),
-        _ => return Err(Failure::BadQuery("format: expected json or html".to_owned())),
+        _ => {
+            return Err(Failure::BadQuery(
+                "format: expected json or html".to_owned(),
+            ));
+        }
     };
-    let last_id = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let last_id = headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok()?.parse().ok());
     viewer.feed.now().await?;
     let stopped = stopped(viewer.stopping.clone());
-    Ok(events::events(viewer.feed.watch(), filter, format, last_id.or(query.after), stopped))
+    Ok(events::events(
+        viewer.feed.watch(),
+        filter,
+        format,
+        last_id.or(query.after),
+        stopped,
+    ))
 }
 
 /// The query of the text, beside the filter.
@@ -223,27 +283,55 @@ pub(crate) async fn health(State(viewer): Shared) -> Response {
 }
 
 pub(crate) async fn asset(content_type: &'static str, content: &'static str) -> impl IntoResponse {
-    ([(CONTENT_TYPE, content_type), (CACHE_CONTROL, CACHE_FOREVER)], content)
+    (
+        [(CONTENT_TYPE, content_type), (CACHE_CONTROL, CACHE_FOREVER)],
+        content,
+    )
 }
 
 /// A file to save; `name` is ours, never a client's.
 fn attachment(name: &str, content_type: &'static str, content: impl Into<Body>) -> Response {
     let disposition = format!("attachment; filename=\"{name}\"");
-    ([(CONTENT_TYPE, content_type.to_owned()), (CONTENT_DISPOSITION, disposition)], content.into()).into_response()
+    (
+        [
+            (CONTENT_TYPE, content_type.to_owned()),
+            (CONTENT_DISPOSITION, disposition),
+        ],
+        content.into(),
+    )
+        .into_response()
 }
 
 fn matching<'a>(view: &'a View, query: &FilterQuery) -> Result<Vec<&'a Entry>, Failure> {
     let filter = Filter::new(query).map_err(Failure::BadQuery)?;
-    Ok(view.entries.iter().map(AsRef::as_ref).filter(|entry| filter.matches(entry)).collect())
+    Ok(view
+        .entries
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|entry| filter.matches(entry))
+        .collect())
 }
 
 fn number(seq: &str) -> Result<u64, Failure> {
-    seq.parse().ok().filter(|&seq| seq > 0).ok_or(Failure::NotFound)
+    seq.parse()
+        .ok()
+        .filter(|&seq| seq > 0)
+        .ok_or(Failure::NotFound)
 }
 
 /// Returns the name by which the visitor knows this machine, or a stand-in for an odd one.
 fn host(headers: &HeaderMap) -> &str {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let is_plain = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
-    if !host.is_empty() && is_plain(host) { host } else { "localhost" }
+    let host = headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let is_plain = |host: &str| {
+        host.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+    };
+    if !host.is_empty() && is_plain(host) {
+        host
+    } else {
+        "localhost"
+    }
 }

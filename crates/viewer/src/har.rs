@@ -17,8 +17,17 @@ use crate::decode::parameters;
 use crate::entry::{Entry, text};
 
 /// What a parser of addresses would stumble over.
-const NOT_IN_AN_ADDRESS: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+const NOT_IN_AN_ADDRESS: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// Returns an archive of the HTTP requests among `entries`, the oldest first, as JSON.
 ///
@@ -28,7 +37,10 @@ const NOT_IN_AN_ADDRESS: &AsciiSet =
 pub fn archive(entries: &[&Entry]) -> String {
     let creator = json!({ "name": "forever200", "version": env!("CARGO_PKG_VERSION") });
     let mut archive = format!(r#"{{"log":{{"version":"1.2","creator":{creator},"entries":["#);
-    let requests = entries.iter().rev().filter_map(|entry| Some((entry, entry.http()?)));
+    let requests = entries
+        .iter()
+        .rev()
+        .filter_map(|entry| Some((entry, entry.http()?)));
     for (number, (entry, http)) in requests.enumerate() {
         archive += if number > 0 { "," } else { "" };
         archive += &api::to_string(&exchange(entry, &http));
@@ -40,7 +52,11 @@ pub fn archive(entries: &[&Entry]) -> String {
 fn exchange(entry: &Entry, http: &http::Request<'_>) -> Value {
     let record = &entry.record;
     // A number that no other connection has: a port that is not shown is none.
-    let connection = if record.src_port == 0 { record.seq } else { record.src_port.into() };
+    let connection = if record.src_port == 0 {
+        record.seq
+    } else {
+        record.src_port.into()
+    };
     json!({
         "startedDateTime": format!("{:.6}", record.timestamp),
         "time": 0,
@@ -70,7 +86,12 @@ fn exchange(entry: &Entry, http: &http::Request<'_>) -> Value {
 
 /// The titles of its labels.
 fn comment(entry: &Entry) -> String {
-    entry.labels.iter().map(|label| &*label.signature.title).collect::<Vec<_>>().join("; ")
+    entry
+        .labels
+        .iter()
+        .map(|label| &*label.signature.title)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn request(entry: &Entry, http: &http::Request<'_>) -> Value {
@@ -87,7 +108,11 @@ fn request(entry: &Entry, http: &http::Request<'_>) -> Value {
         "bodySize": http.body.len(),
     });
     if !http.body.is_empty() {
-        let mime_type = http.values(b"content-type").next().map(text).unwrap_or_default();
+        let mime_type = http
+            .values(b"content-type")
+            .next()
+            .map(text)
+            .unwrap_or_default();
         request["postData"] = json!({ "mimeType": mime_type, "text": text(http.body) });
     }
     request
@@ -97,7 +122,10 @@ fn request(entry: &Entry, http: &http::Request<'_>) -> Value {
 fn address(entry: &Entry, target: &[u8]) -> String {
     let server = SocketAddr::new(entry.record.dest_ip, entry.record.dest_port);
     let slash = if target.starts_with(b"/") { "" } else { "/" };
-    format!("http://{server}{slash}{}", percent_encode(target, NOT_IN_AN_ADDRESS))
+    format!(
+        "http://{server}{slash}{}",
+        percent_encode(target, NOT_IN_AN_ADDRESS)
+    )
 }
 
 #[cfg(test)]
@@ -107,16 +135,30 @@ mod tests {
 
     #[test]
     fn an_archive_has_the_http_requests_in_the_order_they_came() {
-        let newer = entry(record(b"POST /b?x=%20y HTTP/1.0\r\nContent-Type: a/b\r\n\r\nhi\xff"));
+        let newer = entry(record(
+            b"POST /b?x=%20y HTTP/1.0\r\nContent-Type: a/b\r\n\r\nhi\xff",
+        ));
         let other = entry(record(b"\x16\x03\x01"));
         let older = entry(record(b"GET \"<a> b HTTP/1.1\r\n\r\n"));
         let archive: Value = serde_json::from_str(&archive(&[&newer, &other, &older])).unwrap();
         let entries = archive["log"]["entries"].as_array().unwrap();
         assert_eq!(entries.len(), 2);
-        assert_eq!(entries[0]["request"]["url"], "http://192.0.2.1:80/%22%3Ca%3E%20b");
+        assert_eq!(
+            entries[0]["request"]["url"],
+            "http://192.0.2.1:80/%22%3Ca%3E%20b"
+        );
         let request = &entries[1]["request"];
-        assert_eq!(request["queryString"], json!([{ "name": "x", "value": " y" }]));
-        assert_eq!(request["postData"], json!({ "mimeType": "a/b", "text": "hiÿ" }));
-        assert_eq!((&request["headersSize"], &request["bodySize"]), (&json!(46), &json!(3)));
+        assert_eq!(
+            request["queryString"],
+            json!([{ "name": "x", "value": " y" }])
+        );
+        assert_eq!(
+            request["postData"],
+            json!({ "mimeType": "a/b", "text": "hiÿ" })
+        );
+        assert_eq!(
+            (&request["headersSize"], &request["bodySize"]),
+            (&json!(46), &json!(3))
+        );
     }
 }

@@ -22,29 +22,47 @@ const MAX_ANSWER_BYTES: u64 = 4096;
 /// There is no answer, or its status is not 200.
 pub fn check(bind: &str) -> anyhow::Result<()> {
     let address = address(bind)?;
-    let mut stream =
-        TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("connecting to {address}"))?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
+        .with_context(|| format!("connecting to {address}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /home/health HTTP/1.0\r\n\r\n")?;
     let mut answer = Vec::new();
-    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).context("reading the answer")?;
+    stream
+        .take(MAX_ANSWER_BYTES)
+        .read_to_end(&mut answer)
+        .context("reading the answer")?;
     let status = answer.split(|&byte| byte == b' ').nth(1);
     if status != Some(b"200") {
-        bail!("{}", String::from_utf8_lossy(&answer).lines().next().unwrap_or("no answer").escape_debug());
+        bail!(
+            "{}",
+            String::from_utf8_lossy(&answer)
+                .lines()
+                .next()
+                .unwrap_or("no answer")
+                .escape_debug()
+        );
     }
     Ok(())
 }
 
 fn address(bind: &str) -> anyhow::Result<SocketAddr> {
-    let (host, port) = bind.rsplit_once(':').with_context(|| format!("no port in {bind:?}"))?;
+    let (host, port) = bind
+        .rsplit_once(':')
+        .with_context(|| format!("no port in {bind:?}"))?;
     let host = match host.trim_matches(['[', ']']) {
         "" | "*" | "0.0.0.0" => "127.0.0.1",
         "::" => "::1",
         host => host,
     };
-    let ip = host.parse().with_context(|| format!("no address in {bind:?}"))?;
-    Ok(SocketAddr::new(ip, port.parse().with_context(|| format!("no port in {bind:?}"))?))
+    let ip = host
+        .parse()
+        .with_context(|| format!("no address in {bind:?}"))?;
+    Ok(SocketAddr::new(
+        ip,
+        port.parse()
+            .with_context(|| format!("no port in {bind:?}"))?,
+    ))
 }
 
 #[cfg(test)]

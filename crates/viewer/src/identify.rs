@@ -72,7 +72,8 @@ pub fn run(labeller: &Labeller, args: &Identify) -> anyhow::Result<()> {
     if args.check {
         writeln!(out, "{} signatures", labeller.signatures().len())?;
     } else if let Some(corpus) = &args.corpus {
-        let text = fs::read_to_string(corpus).with_context(|| format!("cannot read {}", corpus.display()))?;
+        let text = fs::read_to_string(corpus)
+            .with_context(|| format!("cannot read {}", corpus.display()))?;
         for identified in identify_lines(labeller, &text)? {
             out.write_all(identified.as_bytes())?;
         }
@@ -92,7 +93,10 @@ pub fn run(labeller: &Labeller, args: &Identify) -> anyhow::Result<()> {
 /// Identifies a line each, on all processors; the answers are in the order of the lines.
 fn identify_lines(labeller: &Labeller, text: &str) -> anyhow::Result<Vec<String>> {
     let lines: Vec<(usize, &str)> = text.lines().enumerate().collect();
-    let share = lines.len().div_ceil(thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let share = lines
+        .len()
+        .div_ceil(thread::available_parallelism().map_or(1, usize::from))
+        .max(1);
     let identify = |lines: &[(usize, &str)]| -> anyhow::Result<String> {
         let one = |(number, line): &(usize, &str)| {
             identify_line(labeller, line).with_context(|| format!("line {}", number + 1))
@@ -100,8 +104,14 @@ fn identify_lines(labeller: &Labeller, text: &str) -> anyhow::Result<Vec<String>
         lines.iter().map(one).collect()
     };
     thread::scope(|scope| {
-        let running: Vec<_> = lines.chunks(share).map(|lines| scope.spawn(move || identify(lines))).collect();
-        running.into_iter().map(|one| one.join().map_err(|_| anyhow!("a thread panicked"))?).collect()
+        let running: Vec<_> = lines
+            .chunks(share)
+            .map(|lines| scope.spawn(move || identify(lines)))
+            .collect();
+        running
+            .into_iter()
+            .map(|one| one.join().map_err(|_| anyhow!("a thread panicked"))?)
+            .collect()
     })
 }
 
@@ -110,30 +120,68 @@ fn identify_line(labeller: &Labeller, line: &str) -> anyhow::Result<String> {
     let raw = BASE64_STANDARD.decode(&item.b64).context("b64")?;
     let description = labeller.describe(&raw, None);
     let found = description.labels.iter().map(|label| &label.signature);
-    let labels = found.map(|it| Found { id: &it.id, category: it.category, cve: &it.cve }).collect();
-    let identified = Identified { id: &item.id, protocol: description.protocol.name(), labels };
+    let labels = found
+        .map(|it| Found {
+            id: &it.id,
+            category: it.category,
+            cve: &it.cve,
+        })
+        .collect();
+    let identified = Identified {
+        id: &item.id,
+        protocol: description.protocol.name(),
+        labels,
+    };
     Ok(api::to_string(&identified) + "\n")
 }
 
-fn print(labeller: &Labeller, path: &Path, raw: &[u8], json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+fn print(
+    labeller: &Labeller,
+    path: &Path,
+    raw: &[u8],
+    json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let description = labeller.describe(raw, None);
     let name = printable::line(path.as_os_str().as_encoded_bytes(), MAX_CHARS);
     let summary = entry::summary(raw, &description);
     if json {
         let labels = description.labels.iter().map(api::Label::new).collect();
         let indicators = &description.indicators;
-        let line = Line { file: &name, protocol: description.protocol.name(), summary, labels, indicators };
+        let line = Line {
+            file: &name,
+            protocol: description.protocol.name(),
+            summary,
+            labels,
+            indicators,
+        };
         return Ok(writeln!(out, "{}", api::to_string(&line))?);
     }
     writeln!(out, "{name}: {}: {summary}", description.protocol.name())?;
     for label in &description.labels {
         let signature = &label.signature;
-        let cve = signature.cve.iter().map(|cve| format!(", {cve}")).collect::<String>();
-        writeln!(out, "  {}: {}{cve} ({})", signature.category.name(), signature.title, signature.confidence.name())?;
+        let cve = signature
+            .cve
+            .iter()
+            .map(|cve| format!(", {cve}"))
+            .collect::<String>();
+        writeln!(
+            out,
+            "  {}: {}{cve} ({})",
+            signature.category.name(),
+            signature.title,
+            signature.confidence.name()
+        )?;
         writeln!(out, "    {}", signature.explanation)?;
         for range in &label.evidence {
             let bytes = raw.get(range.clone()).unwrap_or_default();
-            writeln!(out, "    bytes {} to {}: {}", range.start, range.end, printable::line(bytes, MAX_CHARS))?;
+            writeln!(
+                out,
+                "    bytes {} to {}: {}",
+                range.start,
+                range.end,
+                printable::line(bytes, MAX_CHARS)
+            )?;
         }
     }
     for indicator in &description.indicators {

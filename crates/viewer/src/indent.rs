@@ -110,11 +110,12 @@ mod tests {
 
     #[test]
     fn xml_keeps_its_entities() {
-        let body =
-            r#"<?xml version="1.0"?><!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r a='1'><b>&x;</b><c/></r>"#;
+        let body = r#"<?xml version="1.0"?><!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r a='1'><b>&x;</b><c/></r>"#;
         let text = indented(body).unwrap();
         assert!(
-            text.contains("\n<r a='1'>\n  <b>") && text.contains("&x;") && text.contains("\n  <c/>\n</r>"),
+            text.contains("\n<r a='1'>\n  <b>")
+                && text.contains("&x;")
+                && text.contains("\n  <c/>\n</r>"),
             "{text}"
         );
     }
@@ -130,7 +131,11 @@ mod tests {
     fn what_goes_too_deep_is_none() {
         for (open, close) in [("[", "]"), ("<a>", "</a>")] {
             let levels = |count| indented(&(open.repeat(count) + &close.repeat(count))).is_some();
-            assert_eq!((levels(40), levels(41), levels(20_000)), (true, false, false), "{open}");
+            assert_eq!(
+                (levels(40), levels(41), levels(20_000)),
+                (true, false, false),
+                "{open}"
+            );
         }
     }
 }

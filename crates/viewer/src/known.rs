@@ -41,19 +41,39 @@ pub fn known_labels(signatures: impl Iterator<Item = Arc<Signature>>, view: &Vie
     for label in view.entries.iter().flat_map(|entry| &entry.labels) {
         *counts.entry(&label.signature.id).or_default() += 1;
     }
-    let group = |category| Group { category, count: 0, known: Vec::new(), agents: Vec::new() };
-    let mut groups: BTreeMap<_, _> = Category::ALL.map(|category| (category, group(category))).into();
+    let group = |category| Group {
+        category,
+        count: 0,
+        known: Vec::new(),
+        agents: Vec::new(),
+    };
+    let mut groups: BTreeMap<_, _> = Category::ALL
+        .map(|category| (category, group(category)))
+        .into();
     for signature in signatures {
-        let Some(group) = groups.get_mut(&signature.category) else { continue };
-        let known = Known::new(&signature, counts.get(&*signature.id).copied().unwrap_or_default());
+        let Some(group) = groups.get_mut(&signature.category) else {
+            continue;
+        };
+        let known = Known::new(
+            &signature,
+            counts.get(&*signature.id).copied().unwrap_or_default(),
+        );
         group.count += 1;
-        if signature.is_of_an_agent() { &mut group.agents } else { &mut group.known }.push(known);
+        if signature.is_of_an_agent() {
+            &mut group.agents
+        } else {
+            &mut group.known
+        }
+        .push(known);
     }
     for group in groups.values_mut() {
         group.agents.sort_by_key(|it| it.title.to_lowercase());
         group.known.sort_by_key(|it| it.title.to_lowercase());
     }
-    groups.into_values().filter(|group| group.count > 0).collect()
+    groups
+        .into_values()
+        .filter(|group| group.count > 0)
+        .collect()
 }
 
 impl Known {

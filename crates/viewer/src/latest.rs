@@ -66,10 +66,19 @@ mod tests {
             };
             latest.get(key.to_owned(), make)
         };
-        assert_eq!([get("a"), get("a"), get("b"), get("a")], [Ok(1), Ok(1), Ok(2), Ok(3)]);
+        assert_eq!(
+            [get("a"), get("a"), get("b"), get("a")],
+            [Ok(1), Ok(1), Ok(2), Ok(3)]
+        );
         assert_eq!(latest.get("c".to_owned(), || Err("no")), Err("no"));
-        assert_eq!(latest.get_and_keep("d".to_owned(), |&value| value < 5, || Ok::<_, ()>(5)), Ok(5));
-        assert_eq!(latest.get_and_keep("d".to_owned(), |&value| value < 5, || Ok::<_, ()>(4)), Ok(4));
+        assert_eq!(
+            latest.get_and_keep("d".to_owned(), |&value| value < 5, || Ok::<_, ()>(5)),
+            Ok(5)
+        );
+        assert_eq!(
+            latest.get_and_keep("d".to_owned(), |&value| value < 5, || Ok::<_, ()>(4)),
+            Ok(4)
+        );
         assert_eq!(latest.get("d".to_owned(), || Err("no")), Ok(4));
     }
 }

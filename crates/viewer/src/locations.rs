@@ -40,7 +40,10 @@ impl Locations {
                 None
             }
         };
-        Self { database, broken: AtomicBool::new(false) }
+        Self {
+            database,
+            broken: AtomicBool::new(false),
+        }
     }
 
     /// Tells whether there is a database.
@@ -74,7 +77,9 @@ fn origin(database: &libloc::Locations, ip: IpAddr) -> Option<Origin> {
         country: country.as_ref().map(|country| country.code().to_owned()),
         country_name: country.map(|country| country.name().to_owned()),
         asn,
-        as_name: asn.and_then(|asn| database.as_(asn)).map(|it| it.name().to_owned()),
+        as_name: asn
+            .and_then(|asn| database.as_(asn))
+            .map(|it| it.name().to_owned()),
         anonymous: network.is_anonymous_proxy(),
         anycast: network.is_anycast(),
         hostile: network.is_drop(),
@@ -90,10 +95,22 @@ mod tests {
         let locations = Locations::open(Path::new(DEFAULT_PATH));
         assert!(locations.are_known(), "no {DEFAULT_PATH}: make install");
         let google = locations.find([8, 8, 8, 8].into()).unwrap();
-        assert_eq!((google.country.as_deref(), google.asn, google.anycast), (Some("US"), Some(15169), true));
+        assert_eq!(
+            (google.country.as_deref(), google.asn, google.anycast),
+            (Some("US"), Some(15169), true)
+        );
         assert!(google.as_name.unwrap().to_lowercase().contains("google"));
-        assert_eq!(locations.find("::ffff:8.8.8.8".parse().unwrap()).unwrap().asn, Some(15169));
-        assert_eq!(locations.find([162, 142, 125, 1].into()).unwrap().asn, Some(398_324));
+        assert_eq!(
+            locations
+                .find("::ffff:8.8.8.8".parse().unwrap())
+                .unwrap()
+                .asn,
+            Some(15169)
+        );
+        assert_eq!(
+            locations.find([162, 142, 125, 1].into()).unwrap().asn,
+            Some(398_324)
+        );
         assert_eq!(locations.find([127, 0, 0, 1].into()), None);
     }
 

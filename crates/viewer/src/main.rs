@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use forever200_daemon::{LogArgs, Switch, host_port, parse, raise_file_limit, shutdown_signal, start_logging};
+use forever200_daemon::{
+    LogArgs, Switch, host_port, parse, raise_file_limit, shutdown_signal, start_logging,
+};
 use forever200_identify::Labeller;
 use forever200_ring::Store;
 use forever200_viewer::identify::{self, Identify};
@@ -23,7 +25,12 @@ use tokio::runtime;
 #[command(version)]
 struct Args {
     /// Address to listen on
-    #[arg(long, value_name = "ADDRESS", env = "FOREVER200_VIEWER_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "FOREVER200_VIEWER_LISTEN",
+        default_value = "127.0.0.1:8080"
+    )]
     listen: SocketAddr,
     /// Address of memcached, host:port
     #[arg(long, value_name = "ADDRESS", env = "FOREVER200_MEMCACHED", default_value = "127.0.0.1:11211", value_parser = host_port)]
@@ -35,10 +42,21 @@ struct Args {
     #[arg(long, value_name = "FILE", env = "FOREVER200_LOCATIONS", default_value = locations::DEFAULT_PATH)]
     locations: PathBuf,
     /// Whether to show of source addresses only their network, /24 or /48, and no ports
-    #[arg(long, value_name = "SWITCH", env = "FOREVER200_MASK_SOURCES", default_value = "off")]
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        env = "FOREVER200_MASK_SOURCES",
+        default_value = "off"
+    )]
     mask_sources: Switch,
     /// Texts to blank in everything that is shown, between commas: this machine's addresses and names
-    #[arg(long, value_name = "TEXTS", env = "FOREVER200_HIDE", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "TEXTS",
+        env = "FOREVER200_HIDE",
+        default_value = "",
+        hide_default_value = true
+    )]
     hide: Hidden,
     #[command(flatten)]
     log: LogArgs,
@@ -51,10 +69,20 @@ enum Command {
     /// Ask haproxy for /home/health, or the viewer where haproxy keeps it in, and exit with 0 when the answer is 200
     Health {
         /// Address that haproxy binds
-        #[arg(long, value_name = "ADDRESS", env = "FOREVER200_BIND", default_value = ":8000")]
+        #[arg(
+            long,
+            value_name = "ADDRESS",
+            env = "FOREVER200_BIND",
+            default_value = ":8000"
+        )]
         bind: String,
         /// Whether haproxy shows the page
-        #[arg(long, value_name = "SWITCH", env = "FOREVER200_PAGE", default_value = "on")]
+        #[arg(
+            long,
+            value_name = "SWITCH",
+            env = "FOREVER200_PAGE",
+            default_value = "on"
+        )]
         page: Switch,
     },
     /// Say what raw requests are, without a server
@@ -64,16 +92,22 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     let args: Args = parse();
     match args.command {
-        Some(Command::Health { bind, page }) => {
-            Ok(match health::check(&if page == Switch::On { bind } else { args.listen.to_string() }) {
+        Some(Command::Health { bind, page }) => Ok(
+            match health::check(&if page == Switch::On {
+                bind
+            } else {
+                args.listen.to_string()
+            }) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     eprintln!("unhealthy: {error:#}");
                     ExitCode::FAILURE
                 }
-            })
+            },
+        ),
+        Some(Command::Identify(what)) => {
+            identify::run(&known(args.signatures), &what).map(|()| ExitCode::SUCCESS)
         }
-        Some(Command::Identify(what)) => identify::run(&known(args.signatures), &what).map(|()| ExitCode::SUCCESS),
         None => run_viewer(args).map(|()| ExitCode::SUCCESS),
     }
 }
@@ -81,25 +115,45 @@ fn main() -> anyhow::Result<ExitCode> {
 /// On one thread, as nearly all that it does is short: a second one takes memory, and a third more CPU time.
 fn run_viewer(args: Args) -> anyhow::Result<()> {
     let mut runtime = runtime::Builder::new_current_thread();
-    runtime.enable_all().max_blocking_threads(aside::threads()).build()?.block_on(serve(args))
+    runtime
+        .enable_all()
+        .max_blocking_threads(aside::threads())
+        .build()?
+        .block_on(serve(args))
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
     start_logging(&args.log);
     raise_file_limit();
     let shutdown = shutdown_signal()?;
-    let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
     let (labeller, locations) = (known(args.signatures), Locations::open(&args.locations));
-    let privacy = Privacy { mask_sources: args.mask_sources == Switch::On, hidden: args.hide };
+    let privacy = Privacy {
+        mask_sources: args.mask_sources == Switch::On,
+        hidden: args.hide,
+    };
     // As a task: to wake the runtime's first future costs a system call each time.
-    tokio::spawn(run(listener, Store::new(args.memcached), Knowledge { labeller, locations, privacy }, shutdown))
-        .await?
+    tokio::spawn(run(
+        listener,
+        Store::new(args.memcached),
+        Knowledge {
+            labeller,
+            locations,
+            privacy,
+        },
+        shutdown,
+    ))
+    .await?
 }
 
 /// Reads a file of signatures, which is refused like any bad value: with the line and the reason.
 fn labeller(path: &str) -> Result<Arc<Labeller>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    Labeller::with(&text).map(Arc::new).map_err(|error| error.to_string())
+    Labeller::with(&text)
+        .map(Arc::new)
+        .map_err(|error| error.to_string())
 }
 
 fn known(given: Option<Arc<Labeller>>) -> Arc<Labeller> {

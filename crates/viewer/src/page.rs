@@ -62,7 +62,9 @@ impl Pages {
             ("message.html", include_str!("../templates/message.html")),
             ("macros.html", include_str!("../templates/macros.html")),
         ] {
-            environment.add_template(name, source).expect("the templates compile");
+            environment
+                .add_template(name, source)
+                .expect("the templates compile");
         }
         environment.add_global("style", asset_address("style.css", STYLE));
         environment.add_global("script", asset_address("script.js", SCRIPT));
@@ -70,9 +72,22 @@ impl Pages {
         environment.add_global("protocols", Serde(Protocol::ALL));
         environment.add_global("categories", Serde(Category::ALL));
         let are_known = knowledge.locations.are_known();
-        environment.add_global("attribution", if are_known { locations::ATTRIBUTION } else { "" });
+        environment.add_global(
+            "attribution",
+            if are_known {
+                locations::ATTRIBUTION
+            } else {
+                ""
+            },
+        );
         environment.add_global("notice", knowledge.privacy.notice());
-        Self { environment, knowledge, labels: Latest::new(), strip: Latest::new(), home: Latest::new() }
+        Self {
+            environment,
+            knowledge,
+            labels: Latest::new(),
+            strip: Latest::new(),
+            home: Latest::new(),
+        }
     }
 
     /// Renders the list. `query` is what the visitor asked for, `entries` what meets it; `host` is the
@@ -95,12 +110,15 @@ impl Pages {
             let (strip, groups) = (self.strip(view)?, groups(entries, now));
             let (total, held, cursor) = (entries.len(), view.entries.len(), view.snapshot.cursor);
             let (query, groups) = (Serde(query), Serde(&groups));
-            let html = self
-                .render("home.html", context! { strip => &*strip, groups, total, held, cursor, query, asked, host })?;
+            let html = self.render(
+                "home.html",
+                context! { strip => &*strip, groups, total, held, cursor, query, asked, host },
+            )?;
             anyhow::Ok(Arc::new(Content::html(html)))
         };
         if given.is_empty() {
-            self.home.get((view.version, now.as_second(), host.to_owned()), render)
+            self.home
+                .get((view.version, now.as_second(), host.to_owned()), render)
         } else {
             render()
         }
@@ -115,12 +133,28 @@ impl Pages {
         self.strip.get((view.version, now.as_second()), || {
             let stats = Stats::new(view, now);
             let (hour, day) = (Chart::new(&stats.minutes), Chart::new(&stats.quarters));
-            let first = stats.first_request_seconds.map(|seconds| span(seconds as i64));
-            let named = stats.categories.iter().map(|(category, &count)| (category.name(), count));
+            let first = stats
+                .first_request_seconds
+                .map(|seconds| span(seconds as i64));
+            let named = stats
+                .categories
+                .iter()
+                .map(|(category, &count)| (category.name(), count));
             let unnamed = stats.held - stats.categories.values().sum::<usize>();
             let bar = Bar::new(named.chain((unnamed > 0).then_some(("unrecognised", unnamed))));
-            let (stats, hour, day, bar, away) = (Serde(&stats), Serde(&hour), Serde(&day), Serde(&bar), view.away);
-            Ok(self.render("strip.html", context! { stats, hour, day, bar, first, away })?.into())
+            let (stats, hour, day, bar, away) = (
+                Serde(&stats),
+                Serde(&hour),
+                Serde(&day),
+                Serde(&bar),
+                view.away,
+            );
+            Ok(self
+                .render(
+                    "strip.html",
+                    context! { stats, hour, day, bar, first, away },
+                )?
+                .into())
         })
     }
 
@@ -142,16 +176,37 @@ impl Pages {
     /// # Errors
     /// The template fails, which is a bug.
     pub fn request(&self, view: &View, seq: u64, host: &str) -> anyhow::Result<Option<String>> {
-        let Some(entry) = view.find(seq) else { return Ok(None) };
+        let Some(entry) = view.find(seq) else {
+            return Ok(None);
+        };
         let now = Timestamp::now();
-        let newer = view.entries.iter().map(|other| other.record.seq).filter(|&other| other > seq).min();
-        let older = view.entries.iter().map(|other| other.record.seq).filter(|&other| other < seq).max();
-        let is_other = |other: &&Arc<Entry>| other.source_ip() == entry.source_ip() && other.record.seq != seq;
-        let others = view.entries.iter().filter(|_| entry.source_ip().is_some()).filter(is_other);
+        let newer = view
+            .entries
+            .iter()
+            .map(|other| other.record.seq)
+            .filter(|&other| other > seq)
+            .min();
+        let older = view
+            .entries
+            .iter()
+            .map(|other| other.record.seq)
+            .filter(|&other| other < seq)
+            .max();
+        let is_other =
+            |other: &&Arc<Entry>| other.source_ip() == entry.source_ip() && other.record.seq != seq;
+        let others = view
+            .entries
+            .iter()
+            .filter(|_| entry.source_ip().is_some())
+            .filter(is_other);
         let others: Vec<_> = others.map(|other| Row::new(other, now)).collect();
         let (row, detail) = (Row::new(entry, now), Detail::new(entry, host));
         let (row, detail, others) = (Serde(&row), Serde(&detail), Serde(&others));
-        self.render("request.html", context! { row, detail, others, newer, older }).map(Some)
+        self.render(
+            "request.html",
+            context! { row, detail, others, newer, older },
+        )
+        .map(Some)
     }
 
     /// Renders what can be recognised, with how often it is in the ring.
@@ -162,8 +217,10 @@ impl Pages {
         self.labels.get(view.version, || {
             let signatures = self.knowledge.labeller.signatures();
             let (total, groups) = (signatures.len(), known_labels(signatures, view));
-            let html =
-                self.render("labels.html", context! { groups => Serde(&groups), total, held => view.entries.len() })?;
+            let html = self.render(
+                "labels.html",
+                context! { groups => Serde(&groups), total, held => view.entries.len() },
+            )?;
             Ok(Arc::new(Content::html(html)))
         })
     }
@@ -180,7 +237,11 @@ impl Pages {
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub(crate) fn render(&self, template: &str, context: minijinja::Value) -> anyhow::Result<String> {
+    pub(crate) fn render(
+        &self,
+        template: &str,
+        context: minijinja::Value,
+    ) -> anyhow::Result<String> {
         Ok(self.environment.get_template(template)?.render(context)?)
     }
 }

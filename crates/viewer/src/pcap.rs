@@ -106,7 +106,9 @@ pub fn capture<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<u8> {
     for record in records {
         let mut connection = Connection::new(record);
         let (client, server) = (connection.client.address, connection.server.address);
-        let over = over.entry((client.min(server), client.max(server))).or_insert(i64::MIN);
+        let over = over
+            .entry((client.min(server), client.max(server)))
+            .or_insert(i64::MIN);
         connection.micros = connection.micros.max(*over);
         connection.talk(&record.raw);
         *over = connection.micros;
@@ -132,8 +134,14 @@ impl<'a> Connection<'a> {
         }
         let sequence = (record.seq % INITIAL_SEQUENCES) as u32 * 2;
         Self {
-            client: End { address: client, sequence },
-            server: End { address: server, sequence: sequence + 1 },
+            client: End {
+                address: client,
+                sequence,
+            },
+            server: End {
+                address: server,
+                sequence: sequence + 1,
+            },
             micros: record.timestamp.as_microsecond() - HANDSHAKE_MICROS,
             packets: Vec::new(),
         }
@@ -142,22 +150,50 @@ impl<'a> Connection<'a> {
     /// Has the client send `request`, and the server acknowledge every segment and answer.
     fn talk(&mut self, request: &'a [u8]) {
         use Side::{Client, Server};
-        let headers = if self.client.address.is_ipv4() { IPV4_HEADERS_BYTES } else { IPV6_HEADERS_BYTES };
+        let headers = if self.client.address.is_ipv4() {
+            IPV4_HEADERS_BYTES
+        } else {
+            IPV6_HEADERS_BYTES
+        };
         let segment_bytes = MTU_BYTES - headers;
         let [high, low] = segment_bytes.to_be_bytes();
         // RFC 9293, 3.7.1: option 2, of four bytes, is the maximum segment size.
-        let syn = TcpHeader { syn: true, options: TcpOptions::from([2, 4, high, low]), ..TcpHeader::default() };
-        let syn_ack = TcpHeader { ack: true, ..syn.clone() };
-        let ack = TcpHeader { ack: true, ..TcpHeader::default() };
-        let push = TcpHeader { psh: true, ..ack.clone() };
-        let fin = TcpHeader { fin: true, ..ack.clone() };
+        let syn = TcpHeader {
+            syn: true,
+            options: TcpOptions::from([2, 4, high, low]),
+            ..TcpHeader::default()
+        };
+        let syn_ack = TcpHeader {
+            ack: true,
+            ..syn.clone()
+        };
+        let ack = TcpHeader {
+            ack: true,
+            ..TcpHeader::default()
+        };
+        let push = TcpHeader {
+            psh: true,
+            ..ack.clone()
+        };
+        let fin = TcpHeader {
+            fin: true,
+            ..ack.clone()
+        };
 
         self.send(Client, &syn, b"");
         self.send(Server, &syn_ack, b"");
         self.send(Client, &ack, b"");
         let mut segments = request.chunks(segment_bytes.into()).peekable();
         while let Some(segment) = segments.next() {
-            self.send(Client, if segments.peek().is_some() { &ack } else { &push }, segment);
+            self.send(
+                Client,
+                if segments.peek().is_some() {
+                    &ack
+                } else {
+                    &push
+                },
+                segment,
+            );
             self.send(Server, &ack, b"");
         }
         self.send(Server, &push, RESPONSE);
@@ -182,7 +218,13 @@ impl<'a> Connection<'a> {
             window_size: WINDOW_BYTES,
             ..kind.clone()
         };
-        self.packets.push(Packet { micros: self.micros, from: from.address.ip(), to: to.address.ip(), tcp, payload });
+        self.packets.push(Packet {
+            micros: self.micros,
+            from: from.address.ip(),
+            to: to.address.ip(),
+            tcp,
+            payload,
+        });
         // SYN and FIN take a number each, as if they were bytes.
         let length = payload.len() as u32 + u32::from(kind.syn) + u32::from(kind.fin);
         from.sequence = from.sequence.wrapping_add(length);
@@ -199,7 +241,12 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
 
 fn file(packets: &[Packet<'_>]) -> Vec<u8> {
     let headers_bytes = PACKET_HEADER_BYTES + usize::from(IPV6_HEADERS_BYTES);
-    let mut file = Vec::with_capacity(packets.iter().map(|packet| headers_bytes + packet.payload.len()).sum());
+    let mut file = Vec::with_capacity(
+        packets
+            .iter()
+            .map(|packet| headers_bytes + packet.payload.len())
+            .sum(),
+    );
     file.extend(FILE_HEADER.into_iter().flat_map(u32::to_le_bytes));
     for packet in packets {
         packet.encode(&mut file);
@@ -210,16 +257,27 @@ fn file(packets: &[Packet<'_>]) -> Vec<u8> {
 impl Packet<'_> {
     fn encode(&self, file: &mut Vec<u8>) {
         let ip = match (self.from, self.to) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => PacketBuilder::ipv4(from.octets(), to.octets(), HOPS),
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                PacketBuilder::ipv4(from.octets(), to.octets(), HOPS)
+            }
             (from, to) => PacketBuilder::ipv6(mapped(from).octets(), mapped(to).octets(), HOPS),
         };
         let packet = ip.tcp_header(self.tcp.clone());
         let length = packet.size(self.payload.len()) as u32;
         let micros = u64::try_from(self.micros).unwrap_or(0).min(LAST_MICROS);
-        let (seconds, micros) = ((micros / SECOND_MICROS) as u32, (micros % SECOND_MICROS) as u32);
+        let (seconds, micros) = (
+            (micros / SECOND_MICROS) as u32,
+            (micros % SECOND_MICROS) as u32,
+        );
         // The length twice: what the file holds, and what was on the wire.
-        file.extend([seconds, micros, length, length].into_iter().flat_map(u32::to_le_bytes));
-        packet.write_to_vec(file, self.payload).expect("a segment is shorter than IP's length fields can say");
+        file.extend(
+            [seconds, micros, length, length]
+                .into_iter()
+                .flat_map(u32::to_le_bytes),
+        );
+        packet
+            .write_to_vec(file, self.payload)
+            .expect("a segment is shorter than IP's length fields can say");
     }
 }
 

@@ -30,7 +30,10 @@ pub fn pieces(bytes: &[u8]) -> Vec<Piece> {
 #[must_use]
 pub fn marked(bytes: &[u8], ranges: &[Range<usize>]) -> Vec<Piece> {
     let ranges = apart(ranges.to_vec());
-    let mut starts: Vec<usize> = ranges.iter().flat_map(|range| [range.start, range.end]).collect();
+    let mut starts: Vec<usize> = ranges
+        .iter()
+        .flat_map(|range| [range.start, range.end])
+        .collect();
     starts.extend([0, bytes.len()]);
     starts.retain(|&start| start <= bytes.len());
     starts.sort_unstable();
@@ -39,7 +42,9 @@ pub fn marked(bytes: &[u8], ranges: &[Range<usize>]) -> Vec<Piece> {
     between
         .flat_map(|part| {
             let marked = ranges.iter().any(|range| range.contains(&part.start));
-            pieces(&bytes[part]).into_iter().map(move |piece| Piece { marked, ..piece })
+            pieces(&bytes[part])
+                .into_iter()
+                .map(move |piece| Piece { marked, ..piece })
         })
         .collect()
 }
@@ -54,7 +59,11 @@ fn cut(bytes: &[u8], show_line_feeds: bool) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut push = |text: &str, escaped: bool| match pieces.last_mut() {
         Some(last) if last.escaped == escaped => last.text.push_str(text),
-        _ => pieces.push(Piece { text: text.to_owned(), escaped, marked: false }),
+        _ => pieces.push(Piece {
+            text: text.to_owned(),
+            escaped,
+            marked: false,
+        }),
     };
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
@@ -79,7 +88,10 @@ fn cut(bytes: &[u8], show_line_feeds: bool) -> Vec<Piece> {
 pub fn line(bytes: &[u8], max_chars: usize) -> String {
     // No character takes more than four bytes.
     let looked_at = bytes.len().min(max_chars.saturating_mul(4));
-    let text: String = pieces(&bytes[..looked_at]).into_iter().map(|piece| piece.text).collect();
+    let text: String = pieces(&bytes[..looked_at])
+        .into_iter()
+        .map(|piece| piece.text)
+        .collect();
     let mut chars = text.chars().filter(|&char| char != '\n');
     let mut line: String = chars.by_ref().take(max_chars).collect();
     if looked_at < bytes.len() || chars.next().is_some() {
@@ -122,7 +134,13 @@ mod tests {
 
     #[test]
     fn text_is_shown_as_itself() {
-        for text in ["GET /a?b=c HTTP/1.1", "<script>alert(1)</script>", "Grüße, 世界 \u{1f600}", r"\x00", ""] {
+        for text in [
+            "GET /a?b=c HTTP/1.1",
+            "<script>alert(1)</script>",
+            "Grüße, 世界 \u{1f600}",
+            r"\x00",
+            "",
+        ] {
             assert_eq!(shown(text.as_bytes()), text);
         }
     }
@@ -132,8 +150,14 @@ mod tests {
         for (bytes, text) in [
             (&b"\0\x1b[2J\x7f\t"[..], r"\x00\x1b[2J\x7f\t"),
             (b"\xff\xfe\xc0\xaf", r"\xff\xfe\xc0\xaf"),
-            ("\u{202e}\u{2066}\u{200b}\u{feff}\u{ad}".as_bytes(), r"\u{202e}\u{2066}\u{200b}\u{feff}\u{ad}"),
-            ("\u{85}\u{9b}\u{2028}\u{a0}\u{e0041}".as_bytes(), r"\u{85}\u{9b}\u{2028}\u{a0}\u{e0041}"),
+            (
+                "\u{202e}\u{2066}\u{200b}\u{feff}\u{ad}".as_bytes(),
+                r"\u{202e}\u{2066}\u{200b}\u{feff}\u{ad}",
+            ),
+            (
+                "\u{85}\u{9b}\u{2028}\u{a0}\u{e0041}".as_bytes(),
+                r"\u{85}\u{9b}\u{2028}\u{a0}\u{e0041}",
+            ),
             ("e\u{301}".as_bytes(), r"e\u{301}"),
         ] {
             assert_eq!(shown(bytes), text);
@@ -143,8 +167,19 @@ mod tests {
     #[test]
     fn a_line_feed_is_seen_and_ends_the_line() {
         let pieces = pieces(b"a\r\n\\n");
-        let piece = |text: &str, escaped| Piece { text: text.into(), escaped, marked: false };
-        assert_eq!(pieces, [piece("a", false), piece(r"\r\n", true), piece("\n\\n", false)]);
+        let piece = |text: &str, escaped| Piece {
+            text: text.into(),
+            escaped,
+            marked: false,
+        };
+        assert_eq!(
+            pieces,
+            [
+                piece("a", false),
+                piece(r"\r\n", true),
+                piece("\n\\n", false)
+            ]
+        );
     }
 
     #[test]
@@ -152,7 +187,11 @@ mod tests {
         for first in 0..=255 {
             for second in 0..=255 {
                 let text = shown(&[first, second, b'x']);
-                assert!(text.chars().all(|char| char == '\n' || escape(char).is_none()), "{first} {second}: {text:?}");
+                assert!(
+                    text.chars()
+                        .all(|char| char == '\n' || escape(char).is_none()),
+                    "{first} {second}: {text:?}"
+                );
             }
         }
     }

@@ -53,7 +53,11 @@ impl Privacy {
     /// Where texts are hidden, so is the address that the client connected to, be it among them or not.
     #[must_use]
     pub fn show(&self, record: &Record) -> Shown {
-        let mut shown = Shown { record: record.clone(), src_prefix: None, blanked: 0 };
+        let mut shown = Shown {
+            record: record.clone(),
+            src_prefix: None,
+            blanked: 0,
+        };
         let source = record.src_ip.to_canonical();
         let is_masked = self.mask_sources && !source.is_unspecified();
         let own = is_masked.then(|| Texts::of_address(source));
@@ -61,7 +65,11 @@ impl Privacy {
         if !texts.is_empty() {
             let mut raw = record.raw.to_vec();
             Blanker::new(texts).blank(&mut raw);
-            shown.blanked = raw.iter().zip(&record.raw).filter(|(shown, kept)| shown != kept).count();
+            shown.blanked = raw
+                .iter()
+                .zip(&record.raw)
+                .filter(|(shown, kept)| shown != kept)
+                .count();
             if shown.blanked > 0 {
                 shown.record.raw = raw.into();
             }
@@ -86,16 +94,29 @@ impl Privacy {
     /// Returns a sentence for those who look, on what they do not see; empty when they see all.
     #[must_use]
     pub fn notice(&self) -> String {
-        let masked = self.mask_sources.then_some("source addresses are cut to their network");
-        let hidden = self.hidden.texts().map(|_| "texts that name this machine are blanked with x");
+        let masked = self
+            .mask_sources
+            .then_some("source addresses are cut to their network");
+        let hidden = self
+            .hidden
+            .texts()
+            .map(|_| "texts that name this machine are blanked with x");
         let parts: Vec<_> = masked.into_iter().chain(hidden).collect();
-        if parts.is_empty() { String::new() } else { format!("Not all is shown: {}.", parts.join(", ")) }
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!("Not all is shown: {}.", parts.join(", "))
+        }
     }
 
     /// Says in the log what is not shown, if that is anything.
     pub fn log(&self) {
         if self.mask_sources || self.hidden.texts().is_some() {
-            info!(mask_sources = self.mask_sources, hidden_texts = self.hidden.count(), "not all is shown");
+            info!(
+                mask_sources = self.mask_sources,
+                hidden_texts = self.hidden.count(),
+                "not all is shown"
+            );
         }
     }
 }
@@ -103,10 +124,20 @@ impl Privacy {
 /// Returns the network of an address, and its length in bits.
 fn network(ip: IpAddr) -> (IpAddr, u8) {
     match ip {
-        IpAddr::V4(ip) => (Ipv4Addr::from_bits(ip.to_bits() & (u32::MAX << (32 - V4_PREFIX))).into(), V4_PREFIX),
+        IpAddr::V4(ip) => (
+            Ipv4Addr::from_bits(ip.to_bits() & (u32::MAX << (32 - V4_PREFIX))).into(),
+            V4_PREFIX,
+        ),
         IpAddr::V6(ip) => {
-            let prefix = if ip.segments()[0] == V6_OF_V4 { V6_OF_V4_PREFIX } else { V6_PREFIX };
-            (Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << (128 - prefix))).into(), prefix)
+            let prefix = if ip.segments()[0] == V6_OF_V4 {
+                V6_OF_V4_PREFIX
+            } else {
+                V6_PREFIX
+            };
+            (
+                Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << (128 - prefix))).into(),
+                prefix,
+            )
         }
     }
 }

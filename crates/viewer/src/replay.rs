@@ -42,24 +42,36 @@ pub fn replay(raw: &[u8], host: &str, raw_url: &str) -> Replay {
         if let Some(line) = curl(raw, name, port).filter(fits) {
             return Replay { tool: "curl", line };
         }
-        if let Some(line) = Some(format!("printf '{}' | nc {name} {port}", printf(raw))).filter(fits) {
+        if let Some(line) =
+            Some(format!("printf '{}' | nc {name} {port}", printf(raw))).filter(fits)
+        {
             return Replay { tool: "nc", line };
         }
     }
     let raw_url: String = raw_url.chars().filter(char::is_ascii_graphic).collect();
-    Replay { tool: "nc", line: format!("{CURL} -s {} | nc {name} {port}", word(&raw_url)) }
+    Replay {
+        tool: "nc",
+        line: format!("{CURL} -s {} | nc {name} {port}", word(&raw_url)),
+    }
 }
 
 /// Splits what a Host header may say into name and port. A leading `-` would be an option of nc.
 fn endpoint(host: &str) -> Option<(&str, u16)> {
     let (name, port) = match host.rsplit_once(':') {
         // The last colon of an IPv6 address does not begin a port.
-        Some((name, port)) if !port.ends_with(']') && host.parse::<Ipv6Addr>().is_err() => (name, port.parse().ok()?),
+        Some((name, port)) if !port.ends_with(']') && host.parse::<Ipv6Addr>().is_err() => {
+            (name, port.parse().ok()?)
+        }
         _ => (host, 80),
     };
-    let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    let name = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(name);
     let is_name = name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
     (is_name || name.parse::<Ipv6Addr>().is_ok()).then_some((name, port))
 }
 
@@ -72,7 +84,11 @@ fn curl(raw: &[u8], name: &str, port: u16) -> Option<String> {
     let (method, rest) = lines.next()?.split_once(' ')?;
     let (target, version) = rest.rsplit_once(' ')?;
     let lines: Vec<_> = lines.collect();
-    if !lines.iter().chain([&method, &target, &body]).all(|text| text.bytes().all(|byte| matches!(byte, b' '..=b'~'))) {
+    if !lines
+        .iter()
+        .chain([&method, &target, &body])
+        .all(|text| text.bytes().all(|byte| matches!(byte, b' '..=b'~')))
+    {
         return None;
     }
     let mut words = vec![CURL.to_owned()];
@@ -89,10 +105,22 @@ fn curl(raw: &[u8], name: &str, port: u16) -> Option<String> {
         "HTTP/1.0" => words.push("--http1.0".to_owned()),
         _ => return None,
     }
-    let host = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
-    let host = if port == 80 { host } else { format!("{host}:{port}") };
+    let host = if name.contains(':') {
+        format!("[{name}]")
+    } else {
+        name.to_owned()
+    };
+    let host = if port == 80 {
+        host
+    } else {
+        format!("{host}:{port}")
+    };
     words.push(address(&host, target)?);
-    words.extend(headers(lines, Some(host).filter(|_| is_kept_as_host(name)), body)?);
+    words.extend(headers(
+        lines,
+        Some(host).filter(|_| is_kept_as_host(name)),
+        body,
+    )?);
     if !body.is_empty() {
         // Not -d: a body that begins with @ would name a file of the visitor.
         words.push(format!("--data-raw {}", quote(body)));
@@ -102,14 +130,17 @@ fn curl(raw: &[u8], name: &str, port: u16) -> Option<String> {
 
 fn is_method(method: &str) -> bool {
     method.starts_with(|first: char| first.is_ascii_alphabetic())
-        && method.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        && method
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// Whether curl's own Host header says `name`: it rewrites numbers (`127.1`) and IPv6 addresses.
 fn is_kept_as_host(name: &str) -> bool {
     let last_label = name.rsplit('.').next().unwrap_or_default();
     name.parse::<Ipv4Addr>().is_ok()
-        || last_label.starts_with(|first: char| first.is_ascii_lowercase()) && *name == name.to_ascii_lowercase()
+        || last_label.starts_with(|first: char| first.is_ascii_lowercase())
+            && *name == name.to_ascii_lowercase()
 }
 
 /// Returns the URL, and the options without which curl would send another target.
@@ -129,12 +160,27 @@ fn address(host: &str, target: &str) -> Option<String> {
         || target.ends_with('?')
         || target.as_bytes().windows(3).any(is_changed)
     {
-        return Some(format!("{} --request-target {}", word(&format!("http://{host}")), quote(target)));
+        return Some(format!(
+            "{} --request-target {}",
+            word(&format!("http://{host}")),
+            quote(target)
+        ));
     }
     let path = target.split('?').next().unwrap_or_default();
-    let glob = if target.contains(['[', ']', '{', '}']) { "-g " } else { "" };
-    let as_is = if path.split('/').any(|part| matches!(part, "." | "..")) { "--path-as-is " } else { "" };
-    Some(format!("{glob}{as_is}{}", word(&format!("http://{host}{target}"))))
+    let glob = if target.contains(['[', ']', '{', '}']) {
+        "-g "
+    } else {
+        ""
+    };
+    let as_is = if path.split('/').any(|part| matches!(part, "." | "..")) {
+        "--path-as-is "
+    } else {
+        ""
+    };
+    Some(format!(
+        "{glob}{as_is}{}",
+        word(&format!("http://{host}{target}"))
+    ))
 }
 
 /// Returns the options that make curl send these header lines, in this order.
@@ -144,7 +190,11 @@ fn address(host: &str, target: &str) -> Option<String> {
 /// `-H 'Name:'` sends nothing; once it has silenced curl's own Host, a second -H may send any.
 fn headers(mut lines: Vec<&str>, host: Option<String>, body: &str) -> Option<Vec<String>> {
     let end = lines.len();
-    if !lines.iter().zip(1..).all(|(line, place)| is_sent_as_is(line, place == end)) {
+    if !lines
+        .iter()
+        .zip(1..)
+        .all(|(line, place)| is_sent_as_is(line, place == end))
+    {
         return None;
     }
     let mut options = Vec::new();
@@ -161,7 +211,10 @@ fn headers(mut lines: Vec<&str>, host: Option<String>, body: &str) -> Option<Vec
         options.extend(silence(&lines, "Accept"));
     }
     if !body.is_empty() {
-        for (name, default) in [("Content-Type", FORM), ("Content-Length", &body.len().to_string())] {
+        for (name, default) in [
+            ("Content-Type", FORM),
+            ("Content-Length", &body.len().to_string()),
+        ] {
             let last = lines.len().saturating_sub(1);
             if take(&mut lines, last, name, |value| value == default).is_none() {
                 options.extend(silence(&lines, name));
@@ -183,8 +236,13 @@ fn silence(lines: &[&str], name: &str) -> Option<String> {
 /// Whether `-H` sends exactly this line.
 fn is_sent_as_is(line: &str, is_last: bool) -> bool {
     // Without a colon, curl sends nothing; with @ in front, a file.
-    let Some((name, value)) = line.split_once(':') else { return false };
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let Some((name, value)) = line.split_once(':') else {
+        return false;
+    };
+    let is_name = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     match name.to_ascii_lowercase().as_str() {
         // curl would encode the body in chunks, or wait for the server before the body.
         "transfer-encoding" | "expect" => false,
@@ -202,11 +260,18 @@ fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 
 /// Whether the line has this name, in any spelling: curl ignores case.
 fn is_named(line: &str, name: &str) -> bool {
-    line.split(':').next().is_some_and(|found| found.eq_ignore_ascii_case(name))
+    line.split(':')
+        .next()
+        .is_some_and(|found| found.eq_ignore_ascii_case(name))
 }
 
 /// Takes out the header that curl sends at this place by itself, if it is the only one of its name.
-fn take<'a>(lines: &mut Vec<&'a str>, place: usize, name: &str, is_wanted: impl Fn(&str) -> bool) -> Option<&'a str> {
+fn take<'a>(
+    lines: &mut Vec<&'a str>,
+    place: usize,
+    name: &str,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Option<&'a str> {
     let value = value_of(lines.get(place)?, name).filter(|value| is_wanted(value))?;
     let is_only = lines.iter().filter(|line| is_named(line, name)).count() == 1;
     is_only.then(|| {
@@ -223,7 +288,11 @@ fn quote(text: &str) -> String {
 /// Quotes what some shell might not take as it is.
 fn word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,+@%".contains(&byte);
-    if text.bytes().all(is_plain) { text.to_owned() } else { quote(text) }
+    if text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        quote(text)
+    }
 }
 
 /// Returns the format with which printf writes these bytes, fit for single quotes.
@@ -255,7 +324,11 @@ mod tests {
         assert_eq!(replay.line, line);
         assert_eq!(
             replay.tool,
-            if line.starts_with("curl -q -s") || !line.starts_with("curl") { "nc" } else { "curl" }
+            if line.starts_with("curl -q -s") || !line.starts_with("curl") {
+                "nc"
+            } else {
+                "curl"
+            }
         );
     }
 
@@ -300,10 +373,15 @@ mod tests {
             ("/%2f", "http://203.0.113.7 --request-target '/%2f'"),
             ("/?", "http://203.0.113.7 --request-target '/?'"),
             ("/a b#c", "http://203.0.113.7 --request-target '/a b#c'"),
-            ("http://x/", "http://203.0.113.7 --request-target 'http://x/'"),
+            (
+                "http://x/",
+                "http://203.0.113.7 --request-target 'http://x/'",
+            ),
             ("*", "http://203.0.113.7 --request-target '*'"),
         ] {
-            let raw = format!("GET {target} HTTP/1.1\r\nHost: 203.0.113.7\r\nUser-Agent: a\r\nAccept: */*\r\n\r\n");
+            let raw = format!(
+                "GET {target} HTTP/1.1\r\nHost: 203.0.113.7\r\nUser-Agent: a\r\nAccept: */*\r\n\r\n"
+            );
             check(raw, &format!("curl -q {words} -A 'a'"));
         }
     }
@@ -311,13 +389,31 @@ mod tests {
     #[test]
     fn what_curl_cannot_send_goes_through_nc() {
         for (raw, format) in [
-            (&b"GET / HTTP/1.1\nHost: a\n\n"[..], r"GET / HTTP/1.1\nHost: a\n\n"),
-            (b"GET / HTTP/1.1\r\nConnection: x\r\nA: b\r\n\r\n", r"GET / HTTP/1.1\r\nConnection: x\r\nA: b\r\n\r\n"),
-            (b"GET / HTTP/1.1\r\n@/etc/passwd: \r\n\r\n", r"GET / HTTP/1.1\r\n@/etc/passwd: \r\n\r\n"),
-            (b"GET / HTTP/1.1\r\nExpect: a\r\n\r\nb", r"GET / HTTP/1.1\r\nExpect: a\r\n\r\nb"),
-            (b"GET / HTTP/1.1\r\nA: \xe4\r\n\r\n", r"GET / HTTP/1.1\r\nA: \344\r\n\r\n"),
+            (
+                &b"GET / HTTP/1.1\nHost: a\n\n"[..],
+                r"GET / HTTP/1.1\nHost: a\n\n",
+            ),
+            (
+                b"GET / HTTP/1.1\r\nConnection: x\r\nA: b\r\n\r\n",
+                r"GET / HTTP/1.1\r\nConnection: x\r\nA: b\r\n\r\n",
+            ),
+            (
+                b"GET / HTTP/1.1\r\n@/etc/passwd: \r\n\r\n",
+                r"GET / HTTP/1.1\r\n@/etc/passwd: \r\n\r\n",
+            ),
+            (
+                b"GET / HTTP/1.1\r\nExpect: a\r\n\r\nb",
+                r"GET / HTTP/1.1\r\nExpect: a\r\n\r\nb",
+            ),
+            (
+                b"GET / HTTP/1.1\r\nA: \xe4\r\n\r\n",
+                r"GET / HTTP/1.1\r\nA: \344\r\n\r\n",
+            ),
             (b"\x16\x03\x01\x000", r"\026\003\001\0000"),
-            (b"-%s\\n'; id; '\t$(id)\x7f", r"\055\045s\134n\047; id; \047\011$(id)\177"),
+            (
+                b"-%s\\n'; id; '\t$(id)\x7f",
+                r"\055\045s\134n\047; id; \047\011$(id)\177",
+            ),
             (b"", ""),
         ] {
             check(raw, &format!("printf '{format}' | nc 203.0.113.7 80"));
@@ -326,8 +422,14 @@ mod tests {
 
     #[test]
     fn what_is_too_long_to_paste_is_downloaded() {
-        check([b'a'; 9000], &format!("curl -q -s {RAW_URL} | nc 203.0.113.7 80"));
-        check([0xff; 3000], &format!("curl -q -s {RAW_URL} | nc 203.0.113.7 80"));
+        check(
+            [b'a'; 9000],
+            &format!("curl -q -s {RAW_URL} | nc 203.0.113.7 80"),
+        );
+        check(
+            [0xff; 3000],
+            &format!("curl -q -s {RAW_URL} | nc 203.0.113.7 80"),
+        );
     }
 
     #[test]
@@ -344,21 +446,43 @@ mod tests {
             ("a:99999", "localhost 80", "http://localhost/"),
             ("", "localhost 80", "http://localhost/"),
         ] {
-            assert_eq!(replay(b"x", host, RAW_URL).line, format!("printf 'x' | nc {nc}"));
+            assert_eq!(
+                replay(b"x", host, RAW_URL).line,
+                format!("printf 'x' | nc {nc}")
+            );
             let raw = b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: y\r\nAccept: */*\r\n\r\n";
-            assert_eq!(replay(raw, host, RAW_URL).line, format!("curl -q {curl} -H 'Host: x' -A 'y'"));
+            assert_eq!(
+                replay(raw, host, RAW_URL).line,
+                format!("curl -q {curl} -H 'Host: x' -A 'y'")
+            );
         }
     }
 
     #[test]
     fn no_byte_leaves_its_quotes_or_the_line() {
         for byte in 0..=255 {
-            for raw in
-                [&[byte][..], &[b"GET /", &[byte][..], b" HTTP/1.1\r\nA: ", &[byte], b"\r\n\r\n", &[byte]].concat()]
-            {
+            for raw in [
+                &[byte][..],
+                &[
+                    b"GET /",
+                    &[byte][..],
+                    b" HTTP/1.1\r\nA: ",
+                    &[byte],
+                    b"\r\n\r\n",
+                    &[byte],
+                ]
+                .concat(),
+            ] {
                 let line = replay(raw, "a", RAW_URL).line;
-                assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
-                assert_eq!(line.replace(r"'\''", "").matches('\'').count() % 2, 0, "{line}");
+                assert!(
+                    line.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+                    "{line}"
+                );
+                assert_eq!(
+                    line.replace(r"'\''", "").matches('\'').count() % 2,
+                    0,
+                    "{line}"
+                );
             }
         }
     }

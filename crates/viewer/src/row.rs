@@ -66,7 +66,9 @@ impl Row {
     pub fn new(entry: &Entry, now: Timestamp) -> Self {
         let record = &entry.record;
         let http = entry.http();
-        let what = http.as_ref().map(|http| printable::line(http.target, MAX_TARGET_CHARS));
+        let what = http
+            .as_ref()
+            .map(|http| printable::line(http.target, MAX_TARGET_CHARS));
         let ip = entry.network().unwrap_or_default();
         let has_port = !ip.is_empty() && entry.src_prefix.is_none();
         Self {
@@ -74,13 +76,22 @@ impl Row {
             time: format!("{:.6}", record.timestamp),
             age: age(now.as_second() - record.timestamp.as_second()),
             source: entry.source.clone(),
-            port: if has_port { format!(":{}", record.src_port) } else { String::new() },
+            port: if has_port {
+                format!(":{}", record.src_port)
+            } else {
+                String::new()
+            },
             ip,
             via: entry.via(),
             protocol: entry.protocol,
             label: entry.labels.first().map(RowLabel::new),
-            country: entry.origin.as_ref().and_then(|origin| origin.country.clone().zip(origin.country_name.clone())),
-            method: http.as_ref().map(|http| printable::line(http.method, MAX_METHOD_CHARS)),
+            country: entry
+                .origin
+                .as_ref()
+                .and_then(|origin| origin.country.clone().zip(origin.country_name.clone())),
+            method: http
+                .as_ref()
+                .map(|http| printable::line(http.method, MAX_METHOD_CHARS)),
             what: what.unwrap_or_else(|| entry.summary.clone()),
             bytes: record.bytes,
             incomplete: entry.incomplete,
@@ -110,7 +121,11 @@ pub fn groups(entries: &[&Entry], now: Timestamp) -> Vec<Group> {
     let alike = entries.chunk_by(|a, b| a.likeness == b.likeness);
     let group = |alike: &[&Entry]| Group {
         count: alike.len(),
-        sources: alike.iter().map(|entry| entry.record.src_ip).collect::<HashSet<_>>().len(),
+        sources: alike
+            .iter()
+            .map(|entry| entry.record.src_ip)
+            .collect::<HashSet<_>>()
+            .len(),
         rows: alike.iter().map(|entry| Row::new(entry, now)).collect(),
     };
     alike.map(group).collect()
@@ -118,7 +133,11 @@ pub fn groups(entries: &[&Entry], now: Timestamp) -> Vec<Group> {
 
 /// Returns how long ago something was, in its largest unit.
 fn age(seconds: i64) -> String {
-    if seconds < 1 { "now".to_owned() } else { format!("{} ago", span(seconds)) }
+    if seconds < 1 {
+        "now".to_owned()
+    } else {
+        format!("{} ago", span(seconds))
+    }
 }
 
 /// Returns a time in its largest unit.
@@ -158,12 +177,23 @@ mod tests {
     #[test]
     fn neighbours_that_are_alike_fold() {
         let entry = |raw: &[u8], ip: u8| {
-            let record = forever200_ring::Record { src_ip: [203, 0, 113, ip].into(), ..record(raw) };
+            let record = forever200_ring::Record {
+                src_ip: [203, 0, 113, ip].into(),
+                ..record(raw)
+            };
             described(record)
         };
-        let entries = [entry(b"GET /a1\r\n", 1), entry(b"GET /a2\r\n", 2), entry(b"x", 1), entry(b"GET /a1\r\n", 1)];
+        let entries = [
+            entry(b"GET /a1\r\n", 1),
+            entry(b"GET /a2\r\n", 2),
+            entry(b"x", 1),
+            entry(b"GET /a1\r\n", 1),
+        ];
         let groups = groups(&entries.each_ref(), Timestamp::now());
-        let counts: Vec<_> = groups.iter().map(|group| (group.count, group.sources)).collect();
+        let counts: Vec<_> = groups
+            .iter()
+            .map(|group| (group.count, group.sources))
+            .collect();
         assert_eq!(counts, [(2, 2), (1, 1), (1, 1)]);
     }
 }

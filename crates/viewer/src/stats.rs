@@ -56,8 +56,15 @@ impl Stats {
     #[must_use]
     pub fn new(view: &View, now: Timestamp) -> Self {
         let snapshot = &view.snapshot;
-        let sources: HashSet<_> = view.entries.iter().filter_map(|entry| entry.source_ip()).collect();
-        let first = snapshot.since.zip(snapshot.first).map(|(since, first)| (first - since).total(jiff::Unit::Second));
+        let sources: HashSet<_> = view
+            .entries
+            .iter()
+            .filter_map(|entry| entry.source_ip())
+            .collect();
+        let first = snapshot
+            .since
+            .zip(snapshot.first)
+            .map(|(since, first)| (first - since).total(jiff::Unit::Second));
         Self {
             total: snapshot.cursor,
             capacity: SLOTS,
@@ -69,7 +76,11 @@ impl Stats {
             quarters: bars(view, MINUTES, MINUTES_PER_BAR),
             held: view.entries.len(),
             sources: sources.len(),
-            not_http: view.entries.iter().filter(|entry| entry.protocol != Protocol::Http).count(),
+            not_http: view
+                .entries
+                .iter()
+                .filter(|entry| entry.protocol != Protocol::Http)
+                .count(),
             categories: categories(view),
             private_only: !view.entries.is_empty() && sources.iter().all(|&ip| is_private(ip)),
             unreadable: snapshot.unreadable,
@@ -89,13 +100,21 @@ fn categories(view: &View) -> BTreeMap<Category, usize> {
 /// if that had been even.
 fn last_minute(view: &View, now: Timestamp) -> u64 {
     let age = |timestamp: Timestamp| now.as_second() - timestamp.as_second();
-    let recent = view.entries.iter().filter(|entry| age(entry.record.timestamp) < 60).count();
+    let recent = view
+        .entries
+        .iter()
+        .filter(|entry| age(entry.record.timestamp) < 60)
+        .count();
     if recent < view.entries.len() || (view.entries.len() as u64) < SLOTS {
         return recent as u64;
     }
     let count = |minute| view.minutes.get(&minute).copied().unwrap_or_default();
-    let (minute, second) = (now.as_second().div_euclid(60), now.as_second().rem_euclid(60));
-    let rest_of_last = u128::from(count(minute - 1)) * u128::from((60 - second).unsigned_abs()) / 60;
+    let (minute, second) = (
+        now.as_second().div_euclid(60),
+        now.as_second().rem_euclid(60),
+    );
+    let rest_of_last =
+        u128::from(count(minute - 1)) * u128::from((60 - second).unsigned_abs()) / 60;
     count(minute).saturating_add(u64::try_from(rest_of_last).unwrap_or(u64::MAX))
 }
 
@@ -104,7 +123,9 @@ fn bars(view: &View, minutes: i64, width: i64) -> Vec<u64> {
     let start = view.minute + 1 - minutes;
     let bar = |bar: i64| start + bar * width..start + (bar + 1) * width;
     let sum = |sum: u64, (_, count): (&i64, &u64)| sum.saturating_add(*count);
-    (0..minutes / width).map(|it| view.minutes.range(bar(it)).fold(0, sum)).collect()
+    (0..minutes / width)
+        .map(|it| view.minutes.range(bar(it)).fold(0, sum))
+        .collect()
 }
 
 /// Tells whether an address cannot be that of a client on the internet.
@@ -112,7 +133,9 @@ fn is_private(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         // RFC 6598: shared by a carrier's customers.
         IpAddr::V4(ip) if ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64 => true,
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip == Ipv4Addr::UNSPECIFIED,
+        IpAddr::V4(ip) => {
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip == Ipv4Addr::UNSPECIFIED
+        }
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
@@ -129,13 +152,21 @@ mod tests {
     const NOW: i64 = 1_800_000_030;
 
     fn view(ips: &[[u8; 4]], minutes: &[(i64, u64)]) -> View {
-        let entry = |&ip: &[u8; 4]| Arc::new(described(Record { src_ip: ip.into(), ..record(b"x") }));
+        let entry = |&ip: &[u8; 4]| {
+            Arc::new(described(Record {
+                src_ip: ip.into(),
+                ..record(b"x")
+            }))
+        };
         View {
             version: 1,
             snapshot: Snapshot::default(),
             entries: ips.iter().map(entry).collect(),
             minute: NOW / 60,
-            minutes: minutes.iter().map(|&(ago, count)| (NOW / 60 - ago, count)).collect::<BTreeMap<_, _>>(),
+            minutes: minutes
+                .iter()
+                .map(|&(ago, count)| (NOW / 60 - ago, count))
+                .collect::<BTreeMap<_, _>>(),
             away: false,
         }
     }
@@ -146,20 +177,42 @@ mod tests {
 
     #[test]
     fn minutes_become_bars() {
-        let stats = stats(&view(&[], &[(0, 1), (1, 2), (59, 3), (60, 4), (1439, 5), (1440, 6)]));
+        let stats = stats(&view(
+            &[],
+            &[(0, 1), (1, 2), (59, 3), (60, 4), (1439, 5), (1440, 6)],
+        ));
         assert_eq!((stats.minutes.len(), stats.quarters.len()), (60, 96));
-        assert_eq!((stats.minutes[59], stats.minutes[58], stats.minutes[0]), (1, 2, 3));
-        assert_eq!((stats.quarters[95], stats.quarters[92], stats.quarters[91], stats.quarters[0]), (3, 3, 4, 5));
+        assert_eq!(
+            (stats.minutes[59], stats.minutes[58], stats.minutes[0]),
+            (1, 2, 3)
+        );
+        assert_eq!(
+            (
+                stats.quarters[95],
+                stats.quarters[92],
+                stats.quarters[91],
+                stats.quarters[0]
+            ),
+            (3, 3, 4, 5)
+        );
         assert_eq!(stats.minutes.iter().sum::<u64>(), 6);
         // memcached may hold anything.
-        assert_eq!(self::stats(&view(&[], &[(0, u64::MAX), (1, u64::MAX)])).quarters[95], u64::MAX);
+        assert_eq!(
+            self::stats(&view(&[], &[(0, u64::MAX), (1, u64::MAX)])).quarters[95],
+            u64::MAX
+        );
     }
 
     #[test]
     fn a_full_ring_of_one_minute_is_counted_by_the_minutes() {
         let now = Timestamp::from_second(NOW).unwrap();
         let mut busy = view(&[], &[(0, 100), (1, 300)]);
-        let entry = |_| Arc::new(described(Record { timestamp: now, ..record(b"x") }));
+        let entry = |_| {
+            Arc::new(described(Record {
+                timestamp: now,
+                ..record(b"x")
+            }))
+        };
         busy.entries = (0..SLOTS).map(entry).collect();
         assert_eq!(stats(&busy).last_minute, 100 + 300 / 2);
         busy.entries.pop();
@@ -169,10 +222,19 @@ mod tests {
     #[test]
     fn sources_that_are_all_private_are_noticed() {
         let only = |ips: &[[u8; 4]]| stats(&view(ips, &[])).private_only;
-        assert!(only(&[[10, 0, 0, 1], [172, 17, 0, 1], [127, 0, 0, 1], [100, 64, 0, 1], [0, 0, 0, 0]]));
+        assert!(only(&[
+            [10, 0, 0, 1],
+            [172, 17, 0, 1],
+            [127, 0, 0, 1],
+            [100, 64, 0, 1],
+            [0, 0, 0, 0]
+        ]));
         assert!(!only(&[[10, 0, 0, 1], [203, 0, 113, 1]]));
         assert!(!only(&[[100, 128, 0, 1]]));
         assert!(!only(&[]));
-        assert_eq!(stats(&view(&[[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]], &[])).sources, 1);
+        assert_eq!(
+            stats(&view(&[[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]], &[])).sources,
+            1
+        );
     }
 }

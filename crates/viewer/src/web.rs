@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
@@ -24,7 +26,8 @@ use crate::content::Content;
 use crate::failure::Failure;
 use crate::feed::Feed;
 use crate::handlers::{
-    api_list, api_request, asset, download, event_stream, export_as, health, home, labels, request, stats, text,
+    api_list, api_request, asset, download, event_stream, export_as, health, home, labels, request,
+    stats, text,
 };
 use crate::knowledge::Knowledge;
 use crate::latest::Latest;
@@ -69,10 +72,17 @@ pub async fn run(
     let knowledge = Arc::new(knowledge);
     let feed = Feed::new(store, Arc::clone(&knowledge));
     let pages = Arc::new(Pages::new(knowledge));
-    let viewer =
-        Arc::new(Viewer { feed, pages, list: Latest::new(), exporting: Arc::default(), stopping: stopping.clone() });
+    let viewer = Arc::new(Viewer {
+        feed,
+        pages,
+        list: Latest::new(),
+        exporting: Arc::default(),
+        stopping: stopping.clone(),
+    });
     let app = routes(Arc::clone(&viewer));
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stopped(stopping)).into_future();
+    let serving = axum::serve(listener, app)
+        .with_graceful_shutdown(stopped(stopping))
+        .into_future();
     tokio::pin!(serving);
     info!("started");
     tokio::select! {
@@ -106,9 +116,18 @@ fn routes(viewer: Arc<Viewer>) -> Router {
         .route("/home/text", get(text))
         .route("/home/export.{format}", get(export_as))
         .route("/home/health", get(health))
-        .route("/home/static/style.css", get(|| asset("text/css; charset=utf-8", page::STYLE)))
-        .route("/home/static/script.js", get(|| asset("text/javascript; charset=utf-8", page::SCRIPT)))
-        .route("/home/static/icon.svg", get(|| asset("image/svg+xml", page::ICON)))
+        .route(
+            "/home/static/style.css",
+            get(|| asset("text/css; charset=utf-8", page::STYLE)),
+        )
+        .route(
+            "/home/static/script.js",
+            get(|| asset("text/javascript; charset=utf-8", page::SCRIPT)),
+        )
+        .route(
+            "/home/static/icon.svg",
+            get(|| asset("image/svg+xml", page::ICON)),
+        )
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         .layer(from_fn_with_state(Arc::clone(&viewer), finish))
@@ -132,6 +151,8 @@ async fn finish(State(viewer): State<Arc<Viewer>>, request: Request, next: Next)
     for (name, value) in SECURITY_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -44,8 +44,22 @@ impl Viewed {
         let memcached = Memcached::start().await?;
         let store = Store::new(memcached.address());
         let nothing = store.snapshot().await?;
-        store.put_back(&nothing, 5, &Ring::default(), None, Timestamp::UNIX_EPOCH, None).await?;
-        store.write(&[record(5, b"GET /ours HTTP/1.1\r\n\r\n")], &Counts::default()).await?;
+        store
+            .put_back(
+                &nothing,
+                5,
+                &Ring::default(),
+                None,
+                Timestamp::UNIX_EPOCH,
+                None,
+            )
+            .await?;
+        store
+            .write(
+                &[record(5, b"GET /ours HTTP/1.1\r\n\r\n")],
+                &Counts::default(),
+            )
+            .await?;
         let listener = TcpListener::bind((loopback(), 0)).await?;
         let viewer = listener.local_addr()?;
         let knowledge = Knowledge {
@@ -53,7 +67,12 @@ impl Viewed {
             locations: Locations::default(),
             privacy: Privacy::default(),
         };
-        tokio::spawn(forever200_viewer::run(listener, store, knowledge, std::future::pending()));
+        tokio::spawn(forever200_viewer::run(
+            listener,
+            store,
+            knowledge,
+            std::future::pending(),
+        ));
         Ok(Self { memcached, viewer })
     }
 
@@ -65,7 +84,9 @@ impl Viewed {
     async fn set(&self, key: &str, value: &[u8]) -> anyhow::Result<()> {
         let mut stream = BufReader::new(TcpStream::connect(self.memcached.address()).await?);
         let head = format!("set forever200:{key} 0 0 {}\r\n", value.len());
-        stream.write_all(&[head.as_bytes(), value, b"\r\n"].concat()).await?;
+        stream
+            .write_all(&[head.as_bytes(), value, b"\r\n"].concat())
+            .await?;
         let mut answer = String::new();
         stream.read_line(&mut answer).await?;
         assert_eq!(answer, "STORED\r\n", "{key}, {} bytes", value.len());
@@ -83,13 +104,30 @@ impl Viewed {
                 assert_eq!(response.status, 200, "{at}: {path}: {}", response.text());
             }
             let list = get_json(self.viewer, "/home/api/requests").await?;
-            let held: Vec<_> = list["requests"].as_array().into_iter().flatten().map(|it| it["seq"].as_u64()).collect();
-            assert_eq!(held, seqs.iter().copied().map(Some).collect::<Vec<_>>(), "{at}");
-            let (page, text) = (self.get("/home").await?.text(), self.get("/home/text").await?.text());
-            let says = format!("{skipped} of 101 slots hold something that is not a request of forever200.");
+            let held: Vec<_> = list["requests"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|it| it["seq"].as_u64())
+                .collect();
+            assert_eq!(
+                held,
+                seqs.iter().copied().map(Some).collect::<Vec<_>>(),
+                "{at}"
+            );
+            let (page, text) = (
+                self.get("/home").await?.text(),
+                self.get("/home/text").await?.text(),
+            );
+            let says = format!(
+                "{skipped} of 101 slots hold something that is not a request of forever200."
+            );
             assert_eq!(page.contains(&says), skipped > 0, "{at}: {page}");
             assert_eq!(page.matches(r#"<tr id="r"#).count(), seqs.len(), "{at}");
-            assert!(text.contains(&format!("{} shown", seqs.len())), "{at}: {text}");
+            assert!(
+                text.contains(&format!("{} shown", seqs.len())),
+                "{at}: {text}"
+            );
             Ok(())
         }
     }
@@ -123,8 +161,14 @@ fn value(seq: u64, change: impl FnOnce(&mut Value)) -> Vec<u8> {
 async fn what_is_no_record_is_counted_and_the_rest_is_shown() -> anyhow::Result<()> {
     let viewed = Viewed::start().await?;
     viewed.shows(&[5], 0).await?;
-    let noise: Vec<u8> = (0..5000_u32).map(|it| (it.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    let without = |name: &str| value(1, |line| drop(line.as_object_mut().map(|line| line.remove(name))));
+    let noise: Vec<u8> = (0..5000_u32)
+        .map(|it| (it.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    let without = |name: &str| {
+        value(1, |line| {
+            drop(line.as_object_mut().map(|line| line.remove(name)))
+        })
+    };
     let fields = serde_json::to_value(record(1, b""))?;
     let foreign = [
         noise,
@@ -146,12 +190,21 @@ async fn what_is_no_record_is_counted_and_the_rest_is_shown() -> anyhow::Result<
         vec![0; LONGEST_VALUE_BYTES],
         [record(1, b"").encode(), vec![b'x'; 1_000_000]].concat(),
     ];
-    let fields = fields.as_object().into_iter().flatten().map(|(name, _)| without(name));
+    let fields = fields
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| without(name));
     for value in foreign.into_iter().chain(fields) {
         viewed.set("slot:1", &value).await?;
         viewed.shows(&[5], 1).await?;
         let response = viewed.get("/home/requests/1").await?;
-        assert_eq!(response.status, 404, "{}", value[..value.len().min(100)].escape_ascii());
+        assert_eq!(
+            response.status,
+            404,
+            "{}",
+            value[..value.len().min(100)].escape_ascii()
+        );
     }
     // Of a number that was never drawn, in the slot of nobody.
     viewed.set("slot:0", &value(0, |_| ())).await?;
@@ -162,17 +215,40 @@ async fn what_is_no_record_is_counted_and_the_rest_is_shown() -> anyhow::Result<
 #[tokio::test]
 async fn a_record_of_a_later_version_or_of_any_length_is_shown() -> anyhow::Result<()> {
     let viewed = Viewed::start().await?;
-    viewed.set("slot:1", &value(1, |line| line["mood"] = serde_json::json!({ "<b>": ["good"] }))).await?;
+    viewed
+        .set(
+            "slot:1",
+            &value(1, |line| {
+                line["mood"] = serde_json::json!({ "<b>": ["good"] })
+            }),
+        )
+        .await?;
     let times = ["-009999-01-02T01:59:59Z", "9999-12-30T22:00:00.999999999Z"];
     for (seq, time) in (2..).zip(times) {
-        viewed.set(&format!("slot:{seq}"), &value(seq, |line| line["timestamp"] = time.into())).await?;
+        viewed
+            .set(
+                &format!("slot:{seq}"),
+                &value(seq, |line| line["timestamp"] = time.into()),
+            )
+            .await?;
     }
-    let longest = [&b"POST / HTTP/1.1\r\n\r\n"[..], &vec![b'<'; LONGEST_VALUE_BYTES - 400]].concat();
+    let longest = [
+        &b"POST / HTTP/1.1\r\n\r\n"[..],
+        &vec![b'<'; LONGEST_VALUE_BYTES - 400],
+    ]
+    .concat();
     viewed.set("slot:4", &record(4, &longest).encode()).await?;
     viewed.shows(&[5, 4, 3, 2, 1], 0).await?;
     for seq in 1..=5 {
         for path in ["", "/raw", "/pcap"] {
-            assert_eq!(viewed.get(&format!("/home/requests/{seq}{path}")).await?.status, 200, "{seq}{path}");
+            assert_eq!(
+                viewed
+                    .get(&format!("/home/requests/{seq}{path}"))
+                    .await?
+                    .status,
+                200,
+                "{seq}{path}"
+            );
         }
     }
     assert_eq!(viewed.get("/home/requests/4/raw").await?.body, longest);
@@ -184,13 +260,18 @@ async fn a_record_of_a_later_version_or_of_any_length_is_shown() -> anyhow::Resu
 async fn slots_full_of_long_values_break_nothing() -> anyhow::Result<()> {
     let viewed = Viewed::start().await?;
     for slot in (0..SLOTS).filter(|&slot| slot != 5) {
-        viewed.set(&format!("slot:{slot}"), &vec![b'x'; 900_000]).await?;
+        viewed
+            .set(&format!("slot:{slot}"), &vec![b'x'; 900_000])
+            .await?;
     }
     for path in ADDRESSES {
         assert_eq!(viewed.get(path).await?.status, 200, "{path}");
     }
     let stats = get_json(viewed.viewer, "/home/api/stats").await?;
-    assert!(stats["unreadable"].as_u64().is_some_and(|count| count > 20), "{stats}");
+    assert!(
+        stats["unreadable"].as_u64().is_some_and(|count| count > 20),
+        "{stats}"
+    );
     Ok(())
 }
 
@@ -198,7 +279,17 @@ async fn slots_full_of_long_values_break_nothing() -> anyhow::Result<()> {
 async fn counters_that_are_no_numbers_break_nothing() -> anyhow::Result<()> {
     let viewed = Viewed::start().await?;
     let minute = format!("minute:{}", Timestamp::now().as_second() / 60);
-    for number in ["", "many", "-1", " 5", "   ", "1e9", "\0", "9007199254740992", "18446744073709551615"] {
+    for number in [
+        "",
+        "many",
+        "-1",
+        " 5",
+        "   ",
+        "1e9",
+        "\0",
+        "9007199254740992",
+        "18446744073709551615",
+    ] {
         for key in ["cursor", "silent", "since", "first", &minute] {
             viewed.set(key, number.as_bytes()).await?;
         }

@@ -34,17 +34,26 @@ const OWN: &str = r#"
 "#;
 
 fn ids(labeller: &Labeller, raw: &[u8]) -> Vec<String> {
-    labeller.describe(raw, None).labels.iter().map(|label| label.signature.id.clone()).collect()
+    labeller
+        .describe(raw, None)
+        .labels
+        .iter()
+        .map(|label| label.signature.id.clone())
+        .collect()
 }
 
 #[test]
 fn every_built_in_signature_is_as_it_should_be() {
-    let signatures = Signatures::parse(FILE).unwrap_or_else(|error| panic!("signatures.toml, {error}"));
+    let signatures =
+        Signatures::parse(FILE).unwrap_or_else(|error| panic!("signatures.toml, {error}"));
     assert!(signatures.list.len() >= 400, "{}", signatures.list.len());
     for signature in &signatures.list {
         let (id, explanation) = (&signature.id, signature.explanation.to_lowercase());
         assert!(!signature.examples.is_empty(), "{id}: no example");
-        assert!(explanation.ends_with(['.', '!', '?']), "{id}: {explanation}");
+        assert!(
+            explanation.ends_with(['.', '!', '?']),
+            "{id}: {explanation}"
+        );
         let jargon = explanation.split(|char: char| !char.is_alphanumeric() && char != '-');
         let jargon: Vec<_> = jargon.filter(|word| JARGON.contains(word)).collect();
         assert!(jargon.is_empty(), "{id}: {jargon:?}");
@@ -53,14 +62,20 @@ fn every_built_in_signature_is_as_it_should_be() {
 
 #[test]
 fn every_signature_applies_to_its_examples() {
-    Labeller::new(Signatures::parse(FILE).unwrap().list, Vec::new()).check_examples().unwrap();
+    Labeller::new(Signatures::parse(FILE).unwrap().list, Vec::new())
+        .check_examples()
+        .unwrap();
 }
 
 #[test]
 fn every_id_is_there_once() {
     let labeller = Labeller::built_in();
     let mut ids = HashSet::new();
-    let twice = labeller.signatures().map(|it| it.id.clone()).filter(|id| !ids.insert(id.clone())).collect::<Vec<_>>();
+    let twice = labeller
+        .signatures()
+        .map(|it| it.id.clone())
+        .filter(|id| !ids.insert(id.clone()))
+        .collect::<Vec<_>>();
     assert!(twice.is_empty(), "{twice:?}");
 }
 
@@ -74,7 +89,12 @@ fn a_file_extends_or_replaces() {
     // One of its own with the id of a built-in one stands in its place.
     let id = &Signatures::parse(FILE).unwrap().list[0].id.clone();
     let same = Labeller::with(&OWN.replace("\"own\"", &format!("\"{id}\""))).unwrap();
-    assert_eq!(same.signatures().filter(|signature| signature.id == *id).count(), 1);
+    assert_eq!(
+        same.signatures()
+            .filter(|signature| signature.id == *id)
+            .count(),
+        1
+    );
     assert_eq!(same.signatures().next().unwrap().title, "Ours");
 }
 
@@ -82,19 +102,63 @@ fn a_file_extends_or_replaces() {
 fn a_broken_file_is_refused_with_line_and_reason() {
     for (broken, line, reason) in [
         (OWN.replace("\"own\"", "\"Own!\""), 2, "Own!: id: "),
-        (OWN.replace("category = \"recon\"", "category = \"evil\""), 5, "unknown variant `evil`"),
-        (OWN.replace("match.path.equals", "match.path.equal"), 7, "unknown field `equal`"),
-        (OWN.replace("match.path.equals = \"/own\"", "match.path.regex = \"(\""), 2, "own: regex parse error"),
-        (OWN.replace("match.path.equals = \"/own\"", "match = {}"), 2, "own: match: "),
-        (OWN.replace("What we look for ourselves, and nobody else in the world does.", "x"), 2, "own: explanation: "),
-        (OWN.replace("examples", "cve = [\"CVE-21-1\"]\nexamples"), 2, "own: cve: CVE-21-1"),
-        (OWN.replace("examples", "references = [\"http://x\"]\nexamples"), 2, "own: references: http://x"),
-        (format!("{OWN}{OWN}"), 10, "own: another signature has this id"),
-        (OWN.replace("GET /own", "GET /other"), 2, "own: it does not apply to its example"),
+        (
+            OWN.replace("category = \"recon\"", "category = \"evil\""),
+            5,
+            "unknown variant `evil`",
+        ),
+        (
+            OWN.replace("match.path.equals", "match.path.equal"),
+            7,
+            "unknown field `equal`",
+        ),
+        (
+            OWN.replace("match.path.equals = \"/own\"", "match.path.regex = \"(\""),
+            2,
+            "own: regex parse error",
+        ),
+        (
+            OWN.replace("match.path.equals = \"/own\"", "match = {}"),
+            2,
+            "own: match: ",
+        ),
+        (
+            OWN.replace(
+                "What we look for ourselves, and nobody else in the world does.",
+                "x",
+            ),
+            2,
+            "own: explanation: ",
+        ),
+        (
+            OWN.replace("examples", "cve = [\"CVE-21-1\"]\nexamples"),
+            2,
+            "own: cve: CVE-21-1",
+        ),
+        (
+            OWN.replace("examples", "references = [\"http://x\"]\nexamples"),
+            2,
+            "own: references: http://x",
+        ),
+        (
+            format!("{OWN}{OWN}"),
+            10,
+            "own: another signature has this id",
+        ),
+        (
+            OWN.replace("GET /own", "GET /other"),
+            2,
+            "own: it does not apply to its example",
+        ),
         ("[[signature]".to_owned(), 1, ""),
     ] {
-        let Err(error) = Labeller::with(&broken) else { panic!("taken: {broken}") };
-        assert!(error.line == line && error.reason.starts_with(reason), "{error} for {broken}");
+        let Err(error) = Labeller::with(&broken) else {
+            panic!("taken: {broken}")
+        };
+        assert!(
+            error.line == line && error.reason.starts_with(reason),
+            "{error} for {broken}"
+        );
     }
 }
 
@@ -104,10 +168,25 @@ fn the_most_specific_comes_first() {
     let raw = b"GET /cgi-bin/luci/;stok=/locale?form=country&operation=write&country=$(id) HTTP/1.1\r\nUser-Agent: Go-http-client/1.1\r\n\r\n";
     let labels = labeller.describe(raw, None).labels;
     let first = &labels[0].signature;
-    assert_eq!((first.category, &*first.cve), (Category::Exploit, &["CVE-2023-1389".to_owned()][..]));
-    assert_eq!(labels.last().unwrap().signature.category, Category::Ordinary);
-    let evidence: Vec<_> = labels[0].evidence.iter().map(|range| &raw[range.clone()]).collect();
-    assert!(evidence.iter().any(|bytes| bytes.starts_with(b"/cgi-bin/luci/;stok=/locale")), "{evidence:?}");
+    assert_eq!(
+        (first.category, &*first.cve),
+        (Category::Exploit, &["CVE-2023-1389".to_owned()][..])
+    );
+    assert_eq!(
+        labels.last().unwrap().signature.category,
+        Category::Ordinary
+    );
+    let evidence: Vec<_> = labels[0]
+        .evidence
+        .iter()
+        .map(|range| &raw[range.clone()])
+        .collect();
+    assert!(
+        evidence
+            .iter()
+            .any(|bytes| bytes.starts_with(b"/cgi-bin/luci/;stok=/locale")),
+        "{evidence:?}"
+    );
 }
 
 #[test]
@@ -115,9 +194,15 @@ fn the_network_tells_who_lies() {
     let labeller = Labeller::built_in();
     let raw = b"GET / HTTP/1.1\r\nUser-Agent: Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)\r\n\r\n";
     let ids_from = |asn| {
-        let origin = Origin { asn: Some(asn), ..Origin::default() };
+        let origin = Origin {
+            asn: Some(asn),
+            ..Origin::default()
+        };
         let labels = labeller.describe(raw, Some(&origin)).labels;
-        labels.iter().map(|label| label.signature.id.clone()).collect::<Vec<_>>()
+        labels
+            .iter()
+            .map(|label| label.signature.id.clone())
+            .collect::<Vec<_>>()
     };
     assert!(ids_from(64496).contains(&"googlebot-false-claim".to_owned()));
     assert!(!ids_from(15169).contains(&"googlebot-false-claim".to_owned()));
@@ -130,7 +215,9 @@ fn no_bytes_panic_and_evidence_lies_within_them() {
     let labeller = Labeller::built_in();
     let mut random = 1_u64;
     let mut next = |below: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (random >> 33) as usize % below
     };
     let signatures = Signatures::parse(FILE).unwrap().list;
@@ -140,10 +227,21 @@ fn no_bytes_panic_and_evidence_lies_within_them() {
             let mut raw = example[..next(example.len() + 1)].to_vec();
             for _ in 0..next(4) {
                 let at = next(raw.len() + 1);
-                raw.splice(at..at, *b"\xff%2\0".get(next(4)..).and_then(<[u8]>::first_chunk::<1>).unwrap_or(b"$"));
+                raw.splice(
+                    at..at,
+                    *b"\xff%2\0"
+                        .get(next(4)..)
+                        .and_then(<[u8]>::first_chunk::<1>)
+                        .unwrap_or(b"$"),
+                );
             }
             for label in labeller.describe(&raw, None).labels {
-                assert!(label.evidence.iter().all(|range| range.start < range.end && range.end <= raw.len()));
+                assert!(
+                    label
+                        .evidence
+                        .iter()
+                        .all(|range| range.start < range.end && range.end <= raw.len())
+                );
             }
         }
     }
@@ -162,17 +260,34 @@ fn time(labeller: &Labeller, raw: &[u8]) -> Duration {
 #[test]
 fn hostile_requests_take_time_in_proportion() {
     let labeller = Labeller::built_in();
-    for unit in ["../", "%252e", "${", "${lower:j}", "select ", "<", "' or ", "wget a ", "{{", "a=b&", "$(", "aB3", " "]
-    {
+    for unit in [
+        "../",
+        "%252e",
+        "${",
+        "${lower:j}",
+        "select ",
+        "<",
+        "' or ",
+        "wget a ",
+        "{{",
+        "a=b&",
+        "$(",
+        "aB3",
+        " ",
+    ] {
         let request = |bytes: usize| {
             let filler = unit.repeat(bytes / unit.len());
-            format!("POST /{filler}?q={filler} HTTP/1.1\r\nX: {filler}\r\n\r\n{filler}").into_bytes()
+            format!("POST /{filler}?q={filler} HTTP/1.1\r\nX: {filler}\r\n\r\n{filler}")
+                .into_bytes()
         };
         let (short, long) = (request(2_000), request(16_000));
         // The expressions are compiled.
         let _ = labeller.describe(&long, None);
         let (short, long) = (time(&labeller, &short), time(&labeller, &long));
         // Eight times as long; in the square of it, 64 times.
-        assert!(long < short * 24 + Duration::from_millis(5), "{unit}: {short:?}, {long:?}");
+        assert!(
+            long < short * 24 + Duration::from_millis(5),
+            "{unit}: {short:?}, {long:?}"
+        );
     }
 }

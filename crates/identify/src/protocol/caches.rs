@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use super::reading::{
-    Found, big, find, is_number, is_one_of, is_only_line, is_text, line, lines, need, says, until_nul, words,
+    Found, big, find, is_number, is_one_of, is_only_line, is_text, line, lines, need, says,
+    until_nul, words,
 };
 
 /// Commands of Redis, as a line of text, and how many values each takes: few enough that they are no sentence.
@@ -28,7 +29,10 @@ const REDIS_COMMANDS: &[(&str, RangeInclusive<usize>)] = &[
 /// Commands of Redis that have a second word.
 const REDIS_SUBCOMMANDS: &[(&str, &[&str])] = &[
     ("CONFIG", &["GET", "SET", "REWRITE", "RESETSTAT"]),
-    ("CLIENT", &["LIST", "INFO", "ID", "KILL", "SETNAME", "SETINFO"]),
+    (
+        "CLIENT",
+        &["LIST", "INFO", "ID", "KILL", "SETNAME", "SETINFO"],
+    ),
     ("MODULE", &["LIST", "LOAD", "LOADEX", "UNLOAD"]),
     ("CLUSTER", &["INFO", "NODES", "SLOTS"]),
     ("ACL", &["WHOAMI", "LIST", "CAT", "SETUSER"]),
@@ -41,8 +45,8 @@ const MEMCACHED_WITH_KEY: [&[u8]; 7] = [b"get", b"gets", b"delete", b"gat", b"mg
 const MEMCACHED_ALONE: [&[u8]; 5] = [b"stats", b"version", b"flush_all", b"verbosity", b"mn"];
 /// ZooKeeper Administrator's Guide, "The Four Letter Words".
 const FOUR_LETTER_WORDS: [&[u8]; 16] = [
-    b"ruok", b"stat", b"srvr", b"conf", b"cons", b"envi", b"mntr", b"wchs", b"wchc", b"wchp", b"dump", b"crst",
-    b"srst", b"isro", b"dirs", b"gtmk",
+    b"ruok", b"stat", b"srvr", b"conf", b"cons", b"envi", b"mntr", b"wchs", b"wchc", b"wchp",
+    b"dump", b"crst", b"srst", b"isro", b"dirs", b"gtmk",
 ];
 
 /// Redis serialization protocol specification: an array of bulk strings.
@@ -52,8 +56,14 @@ pub(super) fn redis(bytes: &[u8]) -> Option<Found> {
     need(is_number(count) && is_number(size))?;
     // Every string has its length on a line of its own before it.
     let arguments: Vec<&[u8]> = lines(bytes).skip(1).collect();
-    let arguments: Vec<&[u8]> = arguments.chunks(2).filter_map(|pair| pair.get(1).copied()).collect();
-    says(line(bytes).len(), [b"COMMAND: ", arguments.join(&b" "[..]).trim_ascii_end()].concat())
+    let arguments: Vec<&[u8]> = arguments
+        .chunks(2)
+        .filter_map(|pair| pair.get(1).copied())
+        .collect();
+    says(
+        line(bytes).len(),
+        [b"COMMAND: ", arguments.join(&b" "[..]).trim_ascii_end()].concat(),
+    )
 }
 
 /// The same, "Inline commands": words on a line, in any case.
@@ -64,10 +74,14 @@ pub(super) fn redis_line(bytes: &[u8]) -> Option<Found> {
         command.eq_ignore_ascii_case(name.as_bytes()) && count.contains(&values.len())
     };
     let has = |(name, seconds): &(&str, &[&str])| {
-        command.eq_ignore_ascii_case(name.as_bytes()) && values.first().is_some_and(|word| is_one_of(word, seconds))
+        command.eq_ignore_ascii_case(name.as_bytes())
+            && values.first().is_some_and(|word| is_one_of(word, seconds))
     };
     let is_set = *command == b"SET" && values.len() == 2;
-    need(is_text(bytes) && (is_set || REDIS_COMMANDS.iter().any(takes) || REDIS_SUBCOMMANDS.iter().any(has)))?;
+    need(
+        is_text(bytes)
+            && (is_set || REDIS_COMMANDS.iter().any(takes) || REDIS_SUBCOMMANDS.iter().any(has)),
+    )?;
     // NATS has an INFO, too, with an object behind.
     need(values.iter().all(|value| !value.starts_with(b"{")))?;
     says(command.len(), [b"COMMAND: ", line(bytes)].concat())
@@ -89,7 +103,9 @@ pub(super) fn memcached(bytes: &[u8]) -> Option<Found> {
         }
         [what, ..] if *command == b"stats" => what.iter().all(u8::is_ascii_lowercase),
         [value, ..] if *command == b"flush_all" || *command == b"verbosity" => is_number(value),
-        [_key, by] if *command == b"incr" || *command == b"decr" || *command == b"touch" => is_number(by),
+        [_key, by] if *command == b"incr" || *command == b"decr" || *command == b"touch" => {
+            is_number(by)
+        }
         _ => MEMCACHED_WITH_KEY.contains(command),
     };
     need(is_memcached && is_text(line(text)))?;
@@ -98,9 +114,12 @@ pub(super) fn memcached(bytes: &[u8]) -> Option<Found> {
 
 /// memcached, "BinaryProtocolRevamped": 0x80, a command, a length of all that covers key and extras, no data type.
 fn binary_command(bytes: &[u8]) -> Option<u8> {
-    let (&[0x80, command, ..], body) = bytes.split_first_chunk::<24>()? else { return None };
+    let (&[0x80, command, ..], body) = bytes.split_first_chunk::<24>()? else {
+        return None;
+    };
     let (key, extras, total) = (big(bytes, 2..4)?, big(bytes, 4..5)?, big(bytes, 8..12)?);
-    (*bytes.get(5)? == 0 && key + extras <= total && total == body.len() && key <= 250).then_some(command)
+    (*bytes.get(5)? == 0 && key + extras <= total && total == body.len() && key <= 250)
+        .then_some(command)
 }
 
 pub(super) fn memcached_binary(bytes: &[u8]) -> Option<Found> {
@@ -117,15 +136,26 @@ pub(super) fn couchbase(bytes: &[u8]) -> Option<Found> {
 /// Elasticsearch, `TcpHeader`: `ES` and the length of what follows.
 pub(super) fn elasticsearch(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"ES") && big(bytes, 2..6)? + 6 == bytes.len())?;
-    says(6, find(bytes, b"internal:").and_then(|at| bytes.get(at..)).map(until_nul).unwrap_or_default())
+    says(
+        6,
+        find(bytes, b"internal:")
+            .and_then(|at| bytes.get(at..))
+            .map(until_nul)
+            .unwrap_or_default(),
+    )
 }
 
 /// One of the words and nothing else; or a request to connect, with its 16 bytes of password.
 pub(super) fn zookeeper(bytes: &[u8]) -> Option<Found> {
-    if let Some(word) = FOUR_LETTER_WORDS.into_iter().find(|word| is_only_line(bytes, word)) {
+    if let Some(word) = FOUR_LETTER_WORDS
+        .into_iter()
+        .find(|word| is_only_line(bytes, word))
+    {
         return says(4, word);
     }
-    need(matches!(big(bytes, 0..4)?, 44 | 45) && big(bytes, 4..8)? == 0 && big(bytes, 28..32)? == 16)?;
+    need(
+        matches!(big(bytes, 0..4)?, 44 | 45) && big(bytes, 4..8)? == 0 && big(bytes, 28..32)? == 16,
+    )?;
     need(bytes.len() >= 48)?;
     says(8, "connect")
 }

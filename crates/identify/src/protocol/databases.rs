@@ -1,13 +1,18 @@
 //! Databases.
 
 use super::reading::{
-    Found, big, counted, find, found, is_graphic, is_only_line, little, need, quotes_line, says, split_nul, until_nul,
+    Found, big, counted, find, found, is_graphic, is_only_line, little, need, quotes_line, says,
+    split_nul, until_nul,
 };
 
 /// MongoDB Wire Protocol: the length of the message, a number, an answer to nothing, and a kind of request.
 pub(super) fn mongodb(bytes: &[u8]) -> Option<Found> {
     let (length, kind) = (little(bytes, 0..4)?, little(bytes, 12..16)?);
-    need((16..=48_000_000).contains(&length) && bytes.len() <= length + 4096 && little(bytes, 8..12)? == 0)?;
+    need(
+        (16..=48_000_000).contains(&length)
+            && bytes.len() <= length + 4096
+            && little(bytes, 8..12)? == 0,
+    )?;
     let detail = match kind {
         // OP_MSG: flags, a section of kind 0, a document whose first element names the command.
         2013 => until_nul(bytes.get(26..).unwrap_or_default()).to_vec(),
@@ -42,7 +47,14 @@ pub(super) fn mysql(bytes: &[u8]) -> Option<Found> {
     need(little(bytes, 0..3)? + 4 == bytes.len() && bytes.get(3) == Some(&1))?;
     need(little(bytes, 4..8)? & 0x200 != 0 && bytes.get(13..36)? == [0; 23])?;
     let user = until_nul(bytes.get(36..)?);
-    says(36, if user.is_empty() { b"asks for TLS".to_vec() } else { [b"log-in as ", user].concat() })
+    says(
+        36,
+        if user.is_empty() {
+            b"asks for TLS".to_vec()
+        } else {
+            [b"log-in as ", user].concat()
+        },
+    )
 }
 
 /// PostgreSQL, "Message Formats": a length, then version 3 and pairs of words, or a number that asks for encryption.
@@ -72,23 +84,61 @@ pub(super) fn postgres(bytes: &[u8]) -> Option<Found> {
 
 /// Oracle Net, as captures show it: a length, no sum, CONNECT (1), a version from 300 on, and words in brackets.
 pub(super) fn oracle(bytes: &[u8]) -> Option<Found> {
-    let [_, _, 0, 0, 1, _, 0, 0, ..] = bytes else { return None };
-    need(big(bytes, 0..2)? >= 26 && (300..=330).contains(&big(bytes, 8..10)?) && big(bytes, 10..12)? <= 330)?;
-    says(12, find(bytes, b"(").and_then(|at| bytes.get(at..)).map(until_nul).unwrap_or_default())
+    let [_, _, 0, 0, 1, _, 0, 0, ..] = bytes else {
+        return None;
+    };
+    need(
+        big(bytes, 0..2)? >= 26
+            && (300..=330).contains(&big(bytes, 8..10)?)
+            && big(bytes, 10..12)? <= 330,
+    )?;
+    says(
+        12,
+        find(bytes, b"(")
+            .and_then(|at| bytes.get(at..))
+            .map(until_nul)
+            .unwrap_or_default(),
+    )
 }
 
 /// Firebird, `remote/protocol.h`: op_connect (1), op_attach (19), a version of 2 or 3, a kind of machine.
 pub(super) fn firebird(bytes: &[u8]) -> Option<Found> {
-    need(matches!(bytes, [0, 0, 0, 1, 0, 0, 0, 0x13, 0, 0, 0, 2 | 3, 0, 0, 0, 1..=0x40, ..]))?;
+    need(matches!(
+        bytes,
+        [
+            0,
+            0,
+            0,
+            1,
+            0,
+            0,
+            0,
+            0x13,
+            0,
+            0,
+            0,
+            2 | 3,
+            0,
+            0,
+            0,
+            1..=0x40,
+            ..
+        ]
+    ))?;
     found(16)
 }
 
 /// DRDA, volume 3: a length, 0xd0, EXCSAT (0x1041); or the client of DB2 that names itself.
 pub(super) fn drda(bytes: &[u8]) -> Option<Found> {
-    if bytes.get(12..).is_some_and(|rest| rest.starts_with(b"SQLDB2RA")) {
+    if bytes
+        .get(12..)
+        .is_some_and(|rest| rest.starts_with(b"SQLDB2RA"))
+    {
         return says(20, "SQLDB2RA");
     }
-    let [_, _, 0xd0, _, _, _, _, _, 0x10, 0x41, ..] = bytes else { return None };
+    let [_, _, 0xd0, _, _, _, _, _, 0x10, 0x41, ..] = bytes else {
+        return None;
+    };
     need(big(bytes, 0..2)? >= 10 && big(bytes, 6..8)? <= big(bytes, 0..2)?)?;
     says(10, "EXCSAT")
 }
@@ -104,7 +154,9 @@ pub(super) fn tarantool(bytes: &[u8]) -> Option<Found> {
 
 /// Neo4j, "Bolt Protocol handshake".
 pub(super) fn bolt(bytes: &[u8]) -> Option<Found> {
-    bytes.starts_with(&[0x60, 0x60, 0xb0, 0x17]).then(|| found(4))?
+    bytes
+        .starts_with(&[0x60, 0x60, 0xb0, 0x17])
+        .then(|| found(4))?
 }
 
 /// ClickHouse, native protocol: hello (0) and the client's name.
@@ -116,7 +168,11 @@ pub(super) fn clickhouse(bytes: &[u8]) -> Option<Found> {
 
 /// Thrift, binary protocol: a frame or none, version 1, CALL, the name of the method.
 pub(super) fn thrift(bytes: &[u8]) -> Option<Found> {
-    let start = if bytes.starts_with(&[0x80, 1, 0, 1]) { 0 } else { 4 };
+    let start = if bytes.starts_with(&[0x80, 1, 0, 1]) {
+        0
+    } else {
+        4
+    };
     let (name, _) = counted(bytes.get(start..)?.strip_prefix(&[0x80, 1, 0, 1])?, 4)?;
     need(is_graphic(name) && split_nul(name).is_none())?;
     says(start + 4, name)

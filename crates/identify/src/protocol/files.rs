@@ -1,12 +1,14 @@
 //! Files, printers, and the remote calls below them.
 
 use super::reading::{
-    Found, big, find, found, is_graphic, is_one_of, is_text, line, lines, little, need, quotes_line, says, until_nul,
-    words,
+    Found, big, find, found, is_graphic, is_one_of, is_text, line, lines, little, need,
+    quotes_line, says, until_nul, words,
 };
 
 /// Verbs that only FTP has, or that only FTP begins with: RFC 959, 2228, 2389 and 2428.
-const FTP_VERBS: &[&str] = &["SYST", "FEAT", "PASV", "EPSV", "PWD", "XPWD", "MLSD", "PBSZ", "CDUP", "REIN", "ACCT"];
+const FTP_VERBS: &[&str] = &[
+    "SYST", "FEAT", "PASV", "EPSV", "PWD", "XPWD", "MLSD", "PBSZ", "CDUP", "REIN", "ACCT",
+];
 /// MS-SMB2, 2.2.3.
 const SMB2_NEGOTIATE: usize = 0;
 /// MS-CIFS, 2.2.4.52.
@@ -26,12 +28,22 @@ pub(super) fn smb1(bytes: &[u8]) -> Option<Found> {
     let (start, message) = smb(bytes, b"\xffSMB")?;
     let command = message.get(4).copied();
     if command != Some(SMB1_NEGOTIATE) {
-        return says(start + 5, command.map(|command| format!("command {command:#04x}")).unwrap_or_default());
+        return says(
+            start + 5,
+            command
+                .map(|command| format!("command {command:#04x}"))
+                .unwrap_or_default(),
+        );
     }
     // After 32 bytes of header, no parameters and the count of bytes: each dialect is 2, its name, NUL.
-    let names = message.get(35..).unwrap_or_default().split(|&byte| byte == 0);
-    let dialects: Vec<&[u8]> =
-        names.filter_map(|name| name.strip_prefix(&[2])).filter(|name| !name.is_empty()).collect();
+    let names = message
+        .get(35..)
+        .unwrap_or_default()
+        .split(|&byte| byte == 0);
+    let dialects: Vec<&[u8]> = names
+        .filter_map(|name| name.strip_prefix(&[2]))
+        .filter(|name| !name.is_empty())
+        .collect();
     says(start + 5, dialects.join(&b", "[..]))
 }
 
@@ -50,11 +62,19 @@ pub(super) fn smb2(bytes: &[u8]) -> Option<Found> {
 
 fn smb2_dialects(message: &[u8]) -> String {
     let count = little(message, 66..68).unwrap_or_default();
-    let numbers = message.get(100..).unwrap_or_default().chunks_exact(2).take(count);
+    let numbers = message
+        .get(100..)
+        .unwrap_or_default()
+        .chunks_exact(2)
+        .take(count);
     let names = numbers.filter_map(|number| {
         let [low, high] = number.try_into().ok()?;
         let version = format!("{high}.{}", low >> 4);
-        Some(if low & 0xf == 0 { format!("SMB {version}") } else { format!("SMB {version}.{}", low & 0xf) })
+        Some(if low & 0xf == 0 {
+            format!("SMB {version}")
+        } else {
+            format!("SMB {version}.{}", low & 0xf)
+        })
     });
     names.collect::<Vec<_>>().join(", ")
 }
@@ -62,44 +82,73 @@ fn smb2_dialects(message: &[u8]) -> String {
 /// RFC 1002, 4.3.2: a request for a session, the name called in 32 letters; 4.2.17: a request for all names of a host.
 pub(super) fn netbios(bytes: &[u8]) -> Option<Found> {
     let all_names = b" CKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\0\0!\0\x01";
-    if bytes.get(12..).is_some_and(|rest| rest.starts_with(all_names)) {
+    if bytes
+        .get(12..)
+        .is_some_and(|rest| rest.starts_with(all_names))
+    {
         return says(12 + all_names.len(), "asks for all names");
     }
     let letters = bytes.strip_prefix(&[0x81, 0, 0, 0x44, 0x20])?.get(..32)?;
     need(letters.iter().all(|letter| (b'A'..=b'P').contains(letter)))?;
     // RFC 1001, 14.1: half a byte to a letter.
-    let pairs = letters.chunks_exact(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
-    let name: Vec<u8> = pairs.map(|[high, low]| (high - b'A') << 4 | (low - b'A')).collect();
+    let pairs = letters
+        .chunks_exact(2)
+        .filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
+    let name: Vec<u8> = pairs
+        .map(|[high, low]| (high - b'A') << 4 | (low - b'A'))
+        .collect();
     says(37, [b"for ", name.trim_ascii_end()].concat())
 }
 
 /// C706, 12.6.3: version 5.0 or 5.1, bind or request, integers with the low byte first, the length of the fragment.
 pub(super) fn msrpc(bytes: &[u8]) -> Option<Found> {
-    let [5, 0 | 1, kind @ (0 | 0x0b), _, 0x10, 0, 0, 0, ..] = bytes else { return None };
+    let [5, 0 | 1, kind @ (0 | 0x0b), _, 0x10, 0, 0, 0, ..] = bytes else {
+        return None;
+    };
     need(little(bytes, 8..10)? >= 16 && little(bytes, 8..10)? <= bytes.len())?;
     says(10, if *kind == 0 { "request" } else { "bind" })
 }
 
 /// RFC 5531, 9 and 11: the mark of a record (for datagrams none), a number, CALL, version 2, the program.
 pub(super) fn sunrpc(bytes: &[u8]) -> Option<Found> {
-    let start = if bytes.first()? & 0x80 != 0 && big(bytes, 1..4)? + 4 == bytes.len() { 4 } else { 0 };
+    let start = if bytes.first()? & 0x80 != 0 && big(bytes, 1..4)? + 4 == bytes.len() {
+        4
+    } else {
+        0
+    };
     let call = bytes.get(start..)?;
     let (program, version) = (big(call, 12..16)?, big(call, 16..20)?);
-    need(big(call, 4..8)? == 0 && big(call, 8..12)? == 2 && (100_000..0x6000_0000).contains(&program))?;
+    need(
+        big(call, 4..8)? == 0
+            && big(call, 8..12)? == 2
+            && (100_000..0x6000_0000).contains(&program),
+    )?;
     let name = match program {
         100_000 => ", portmapper",
         100_003 => ", NFS",
         100_005 => ", mount",
         _ => "",
     };
-    says(start + 16, format!("program {program}{name}, version {version}"))
+    says(
+        start + 16,
+        format!("program {program}{name}, version {version}"),
+    )
 }
 
 /// Apple, "AppleTalk Filing Protocol", DSI: a request (0), DSIGetStatus or DSIOpenSession, the length of what follows.
 pub(super) fn afp(bytes: &[u8]) -> Option<Found> {
-    let [0, kind @ (3 | 4), _, _, 0, 0, 0, 0, ..] = bytes else { return None };
+    let [0, kind @ (3 | 4), _, _, 0, 0, 0, 0, ..] = bytes else {
+        return None;
+    };
     need(bytes.get(12..16)? == [0; 4] && big(bytes, 8..12)? + 16 == bytes.len())?;
-    says(16, if *kind == 3 { "asks for the status" } else { "opens a session" })
+    says(
+        16,
+        if *kind == 3 {
+            "asks for the status"
+        } else {
+            "opens a session"
+        },
+    )
 }
 
 /// NetWare Core Protocol over TCP: `DmdT` and the length of all.
@@ -116,7 +165,9 @@ pub(super) fn ftp(bytes: &[u8]) -> Option<Found> {
     let is_ftp = match values {
         [] => is_one_of(verb, FTP_VERBS),
         [_] if is_one_of(verb, &["USER"]) => true,
-        [value] if is_one_of(verb, &["AUTH"]) => is_one_of(value, &["TLS", "SSL", "TLS-C", "GSSAPI"]),
+        [value] if is_one_of(verb, &["AUTH"]) => {
+            is_one_of(value, &["TLS", "SSL", "TLS-C", "GSSAPI"])
+        }
         [value] if is_one_of(verb, &["TYPE"]) => is_one_of(value, &["A", "I", "E"]),
         [value] if is_one_of(verb, &["PORT"]) => value.split(|&byte| byte == b',').count() == 6,
         [value, ..] if is_one_of(verb, &["SITE"]) => {
@@ -138,7 +189,11 @@ pub(super) fn rsync(bytes: &[u8]) -> Option<Found> {
 /// Git, `gitprotocol-pack(5)`, "Git Transport": a length in four hexadecimal digits, the command, the path, NUL.
 pub(super) fn git(bytes: &[u8]) -> Option<Found> {
     let (length, command) = bytes.split_first_chunk::<4>()?;
-    let verbs: [&[u8]; 3] = [b"git-upload-pack ", b"git-receive-pack ", b"git-upload-archive "];
+    let verbs: [&[u8]; 3] = [
+        b"git-upload-pack ",
+        b"git-receive-pack ",
+        b"git-upload-archive ",
+    ];
     let verb = verbs.into_iter().find(|verb| command.starts_with(verb))?;
     need(length.iter().all(u8::is_ascii_hexdigit))?;
     says(4 + verb.len(), until_nul(command))
@@ -146,13 +201,27 @@ pub(super) fn git(bytes: &[u8]) -> Option<Found> {
 
 /// RFC 1179, 5: a number of 1 to 5, the name of a queue, what more there is after a space, and a line feed.
 pub(super) fn lpd(bytes: &[u8]) -> Option<Found> {
-    let (&command @ 1..=5, rest) = bytes.split_first()? else { return None };
+    let (&command @ 1..=5, rest) = bytes.split_first()? else {
+        return None;
+    };
     let line = rest.strip_suffix(b"\n")?;
     let mut words = line.split(|&byte| byte == b' ');
     let queue = words.next()?;
-    need(queue.len() >= 2 && queue.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte)))?;
+    need(
+        queue.len() >= 2
+            && queue
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte)),
+    )?;
     need(words.all(|word| word.is_empty() || is_graphic(word)))?;
-    let what = ["print", "receive", "short list of", "long list of", "remove from"].get(usize::from(command) - 1)?;
+    let what = [
+        "print",
+        "receive",
+        "short list of",
+        "long list of",
+        "remove from",
+    ]
+    .get(usize::from(command) - 1)?;
     says(bytes.len(), [what.as_bytes(), b" ", queue].concat())
 }
 
@@ -161,5 +230,12 @@ pub(super) fn pjl(bytes: &[u8]) -> Option<Found> {
     let exit = b"\x1b%-12345X";
     need(bytes.starts_with(exit) || bytes.starts_with(b"@PJL"))?;
     let command = lines(bytes).find_map(|line| find(line, b"@PJL").and_then(|at| line.get(at..)));
-    says(if bytes.starts_with(exit) { exit.len() } else { 4 }, command.unwrap_or_default())
+    says(
+        if bytes.starts_with(exit) {
+            exit.len()
+        } else {
+            4
+        },
+        command.unwrap_or_default(),
+    )
 }

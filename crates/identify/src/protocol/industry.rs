@@ -1,12 +1,16 @@
 //! Machines, buildings, hospitals: what should not be on the internet, and what scanners look for there.
 
-use super::reading::{Found, big, find, found, is_graphic, is_text, line, little, need, quotes_line, says, until_nul};
+use super::reading::{
+    Found, big, find, found, is_graphic, is_text, line, little, need, quotes_line, says, until_nul,
+};
 use super::remote::connection_request;
 
 /// Modbus Messaging on TCP/IP, 3.1.3: protocol 0, the length of what follows, a unit, a function; Modbus Application
 /// Protocol, 6: how long the request for each function is.
 pub(super) fn modbus(bytes: &[u8]) -> Option<Found> {
-    let (&[_, _, 0, 0, 0, length, unit, function], data) = bytes.split_first_chunk::<8>()? else { return None };
+    let (&[_, _, 0, 0, 0, length, unit, function], data) = bytes.split_first_chunk::<8>()? else {
+        return None;
+    };
     let length = usize::from(length);
     need(length + 6 == bytes.len())?;
     let (name, fits) = match function {
@@ -17,7 +21,10 @@ pub(super) fn modbus(bytes: &[u8]) -> Option<Found> {
         5 | 6 => ("write one", length == 6),
         7 | 11 | 12 | 17 => ("report", length == 2),
         8 => ("diagnose", length == 6),
-        15 | 16 => ("write several", length >= 8 && big(data, 4..5)? + 7 == length),
+        15 | 16 => (
+            "write several",
+            length >= 8 && big(data, 4..5)? + 7 == length,
+        ),
         43 => ("read identification", length == 5 && *data.first()? == 14),
         // Schneider's UMAS: a session and a function.
         90 => ("UMAS", length >= 4),
@@ -32,7 +39,9 @@ fn transport_ends(bytes: &[u8]) -> Option<&[u8]> {
     let mut parameters = connection_request(bytes)?;
     let mut called = None;
     while let [code @ 0xc0..=0xc2, length, rest @ ..] = parameters {
-        let (value, rest) = rest.split_at_checked(usize::from(*length)).unwrap_or((rest, &[]));
+        let (value, rest) = rest
+            .split_at_checked(usize::from(*length))
+            .unwrap_or((rest, &[]));
         if *code == 0xc2 {
             called = Some(value);
         }
@@ -47,8 +56,13 @@ pub(super) fn s7comm(bytes: &[u8]) -> Option<Found> {
     if let [3, 0, _, _, 2, 0xf0, 0x80, 0x32 | 0x72, ..] = bytes {
         return says(8, "job");
     }
-    let [1..=3, place] = transport_ends(bytes)? else { return None };
-    says(11, format!("connects to rack {}, slot {}", place >> 5, place & 0x1f))
+    let [1..=3, place] = transport_ends(bytes)? else {
+        return None;
+    };
+    says(
+        11,
+        format!("connects to rack {}, slot {}", place >> 5, place & 0x1f),
+    )
 }
 
 /// RFC 1006 for other ends than Siemens': MMS, and what else lies above ISO transport.
@@ -57,12 +71,19 @@ pub(super) fn iso_tsap(bytes: &[u8]) -> Option<Found> {
     if is_graphic(called) {
         return says(11, [b"connects to ", called].concat());
     }
-    says(11, called.iter().fold("connects to ".to_owned(), |text, byte| format!("{text}{byte:02x}")))
+    says(
+        11,
+        called.iter().fold("connects to ".to_owned(), |text, byte| {
+            format!("{text}{byte:02x}")
+        }),
+    )
 }
 
 /// ASHRAE 135, annex J.2: 0x81, a function, the length of all, then (for what carries a message) version 1.
 pub(super) fn bacnet(bytes: &[u8]) -> Option<Found> {
-    let [0x81, function @ 0..=0x0c, ..] = bytes else { return None };
+    let [0x81, function @ 0..=0x0c, ..] = bytes else {
+        return None;
+    };
     need(big(bytes, 2..4)? == bytes.len())?;
     need(!matches!(function, 9..=11) || bytes.get(4) == Some(&1))?;
     found(4)
@@ -70,11 +91,20 @@ pub(super) fn bacnet(bytes: &[u8]) -> Option<Found> {
 
 /// IEEE 1815, 9.2.4: 0x0564, a length of 5 or more, a control byte of the end that asks, the two addresses.
 pub(super) fn dnp3(bytes: &[u8]) -> Option<Found> {
-    let (&[0x05, 0x64, 5..=255, control, d0, d1, s0, s1, _, _], _) = bytes.split_first_chunk::<10>()? else {
+    let (&[0x05, 0x64, 5..=255, control, d0, d1, s0, s1, _, _], _) =
+        bytes.split_first_chunk::<10>()?
+    else {
         return None;
     };
     need(control & 0x40 != 0)?;
-    says(4, format!("from {} to {}", u16::from_le_bytes([s0, s1]), u16::from_le_bytes([d0, d1])))
+    says(
+        4,
+        format!(
+            "from {} to {}",
+            u16::from_le_bytes([s0, s1]),
+            u16::from_le_bytes([d0, d1])
+        ),
+    )
 }
 
 /// CIP, volume 2, 2-3: a command, the length behind 24 bytes of header, no status, no options.
@@ -97,7 +127,9 @@ pub(super) fn enip(bytes: &[u8]) -> Option<Found> {
 /// IEC 60870-5-104, 5: 0x68, a length, four control bytes: of a U frame (one of six), an S frame, or an I frame, which
 /// has a low number in a connection that only begins.
 pub(super) fn iec104(bytes: &[u8]) -> Option<Found> {
-    let [0x68, length @ 4..=253, rest @ ..] = bytes else { return None };
+    let [0x68, length @ 4..=253, rest @ ..] = bytes else {
+        return None;
+    };
     let frame = rest.get(..usize::from(*length))?;
     need(matches!(rest.get(frame.len()), None | Some(0x68)))?;
     let name = match frame {
@@ -108,7 +140,11 @@ pub(super) fn iec104(bytes: &[u8]) -> Option<Found> {
         [0x43, 0, 0, 0] => "TESTFR",
         [0x83, 0, 0, 0] => "TESTFR confirmed",
         [1, 0, low, _] if low & 1 == 0 => "received",
-        [low, 0, received, 0, 1..=127, 1..=127, ..] if (low | received) & 1 == 0 && frame.len() >= 10 => "data",
+        [low, 0, received, 0, 1..=127, 1..=127, ..]
+            if (low | received) & 1 == 0 && frame.len() >= 10 =>
+        {
+            "data"
+        }
         _ => return None,
     };
     says(6, name)
@@ -134,7 +170,9 @@ pub(super) fn fins(bytes: &[u8]) -> Option<Found> {
 
 /// ProConOS, as scanners ask it for its version.
 pub(super) fn proconos(bytes: &[u8]) -> Option<Found> {
-    bytes.starts_with(&[0xcc, 1, 0, 0x0b, 0x40, 2]).then(|| found(6))?
+    bytes
+        .starts_with(&[0xcc, 1, 0, 0x0b, 0x40, 2])
+        .then(|| found(6))?
 }
 
 /// Phoenix Contact PC Worx, as scanners open it: a length, and the name of the program that asks.
@@ -145,32 +183,54 @@ pub(super) fn pcworx(bytes: &[u8]) -> Option<Found> {
 
 /// CODESYS 2, as scanners ask it: 0xbbbb in either order, a length.
 pub(super) fn codesys(bytes: &[u8]) -> Option<Found> {
-    matches!(bytes, [0xbb, 0xbb, 1, 0, 0, 0, ..] | [0xbb, 0xbb, 0, 0, 0, 1, ..]).then(|| found(6))?
+    matches!(
+        bytes,
+        [0xbb, 0xbb, 1, 0, 0, 0, ..] | [0xbb, 0xbb, 0, 0, 0, 1, ..]
+    )
+    .then(|| found(6))?
 }
 
 /// HART-IP (HCF SPEC-085), 7: version 1, a request, what it is about, no status, the length of all.
 pub(super) fn hart_ip(bytes: &[u8]) -> Option<Found> {
-    let [1, 0, 0..=3, 0, _, _, _, _, ..] = bytes else { return None };
+    let [1, 0, 0..=3, 0, _, _, _, _, ..] = bytes else {
+        return None;
+    };
     need(bytes.len() >= 8 && big(bytes, 6..8)? == bytes.len())?;
     found(8)
 }
 
 /// Veeder-Root TLS-350, "Serial Interface Manual": SOH, `I` (asks) or `S` (sets), a function and a tank in digits.
 pub(super) fn atg(bytes: &[u8]) -> Option<Found> {
-    let (&[1, b'I' | b'S' | b'i' | b's', ref digits @ ..], _) = bytes.split_first_chunk::<7>()? else { return None };
+    let (&[1, b'I' | b'S' | b'i' | b's', ref digits @ ..], _) = bytes.split_first_chunk::<7>()?
+    else {
+        return None;
+    };
     need(digits.iter().all(u8::is_ascii_hexdigit))?;
     says(7, bytes.get(1..7)?)
 }
 
 /// DICOM PS3.8, 9.3.2: A-ASSOCIATE-RQ (1), the length, version 1, and two names of 16 characters.
 pub(super) fn dicom(bytes: &[u8]) -> Option<Found> {
-    let [1, 0, _, _, _, _, 0, 1, 0, 0, ..] = bytes else { return None };
+    let [1, 0, _, _, _, _, 0, 1, 0, 0, ..] = bytes else {
+        return None;
+    };
     let (called, calling) = (bytes.get(10..26)?, bytes.get(26..42)?);
     need(big(bytes, 2..6)? >= 68 && is_text(called) && is_text(until_nul(calling)))?;
-    says(10, [b"to ", called.trim_ascii_end(), b" from ", until_nul(calling).trim_ascii_end()].concat())
+    says(
+        10,
+        [
+            b"to ",
+            called.trim_ascii_end(),
+            b" from ",
+            until_nul(calling).trim_ascii_end(),
+        ]
+        .concat(),
+    )
 }
 
 /// HL7 2, "Minimal Lower Layer Protocol": VT and the header of a message.
 pub(super) fn hl7(bytes: &[u8]) -> Option<Found> {
-    bytes.starts_with(b"\x0bMSH|").then(|| says(5, bytes.split(|&byte| byte == b'\r').next()?.get(1..)?))?
+    bytes
+        .starts_with(b"\x0bMSH|")
+        .then(|| says(5, bytes.split(|&byte| byte == b'\r').next()?.get(1..)?))?
 }

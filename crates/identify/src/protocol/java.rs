@@ -20,19 +20,28 @@ pub(super) fn rmi(bytes: &[u8]) -> Option<Found> {
         [b'J', b'R', b'M', b'I', 0, ..] => return found(5),
         _ => return None,
     };
-    says(7, ["stream", "single operation", "multiplexed"].get(usize::from(kind - b'K'))?)
+    says(
+        7,
+        ["stream", "single operation", "multiplexed"].get(usize::from(kind - b'K'))?,
+    )
 }
 
 /// Java Object Serialization Specification, 6.4: the magic 0xaced and version 5; then (TC_OBJECT, TC_CLASSDESC) a name.
 pub(super) fn java_serialized(bytes: &[u8]) -> Option<Found> {
     let rest = bytes.strip_prefix(&[0xac, 0xed, 0, 5])?;
-    let class = rest.strip_prefix(&[0x73, 0x72]).and_then(|rest| counted(rest, 2)).unwrap_or_default().0;
+    let class = rest
+        .strip_prefix(&[0x73, 0x72])
+        .and_then(|rest| counted(rest, 2))
+        .unwrap_or_default()
+        .0;
     says(4, class)
 }
 
 /// CORBA 3.0.3, 15.4.1: `GIOP`, version 1.0 to 1.3, flags, a kind of message.
 pub(super) fn iiop(bytes: &[u8]) -> Option<Found> {
-    let [b'G', b'I', b'O', b'P', 1, minor @ 0..=3, ..] = bytes else { return None };
+    let [b'G', b'I', b'O', b'P', 1, minor @ 0..=3, ..] = bytes else {
+        return None;
+    };
     let kind = match bytes.get(7) {
         Some(0) => ", request",
         Some(3) => ", asks where an object is",
@@ -43,7 +52,9 @@ pub(super) fn iiop(bytes: &[u8]) -> Option<Found> {
 
 /// WebLogic: `t3 12.2.1`, then lines such as `AS:255` and `HL:19`.
 pub(super) fn t3(bytes: &[u8]) -> Option<Found> {
-    let version = bytes.strip_prefix(b"t3 ").or_else(|| bytes.strip_prefix(b"t3s "))?;
+    let version = bytes
+        .strip_prefix(b"t3 ")
+        .or_else(|| bytes.strip_prefix(b"t3s "))?;
     need(version.first()?.is_ascii_digit())?;
     quotes_line(bytes)
 }
@@ -53,8 +64,26 @@ pub(super) fn ajp(bytes: &[u8]) -> Option<Found> {
     match bytes {
         [0x12, 0x34, 0, 1, 10] => says(5, "CPING"),
         // A method of 1 to 27 (or 255, one with a name), and the protocol as a counted string.
-        [0x12, 0x34, _, _, 2, 1..=27 | 0xff, 0, _, b'H', b'T', b'T', b'P', b'/', rest @ ..] => {
-            let uri = split_nul(rest).and_then(|(_, rest)| rest.get(2..)).map(until_nul).unwrap_or_default();
+        [
+            0x12,
+            0x34,
+            _,
+            _,
+            2,
+            1..=27 | 0xff,
+            0,
+            _,
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            rest @ ..,
+        ] => {
+            let uri = split_nul(rest)
+                .and_then(|(_, rest)| rest.get(2..))
+                .map(until_nul)
+                .unwrap_or_default();
             says(6, [b"forward request ", uri].concat())
         }
         _ => None,

@@ -1,6 +1,8 @@
 //! Mail and chat.
 
-use super::reading::{Found, find, is_graphic, is_one_of, is_text, line, lines, need, quotes_line, says, words};
+use super::reading::{
+    Found, find, is_graphic, is_one_of, is_text, line, lines, need, quotes_line, says, words,
+};
 
 /// RFC 5321, 4.1.1; RFC 2033 for `LHLO`; RFC 3207 for `STARTTLS`.
 pub(super) fn smtp(bytes: &[u8]) -> Option<Found> {
@@ -9,7 +11,9 @@ pub(super) fn smtp(bytes: &[u8]) -> Option<Found> {
     let is_smtp = match values {
         [] => is_one_of(verb, &["EHLO", "HELO", "LHLO", "STARTTLS"]),
         [_] if is_one_of(verb, &["EHLO", "HELO", "LHLO"]) => true,
-        [method, ..] if is_one_of(verb, &["AUTH"]) => is_one_of(method, &["LOGIN", "PLAIN", "CRAM-MD5", "NTLM"]),
+        [method, ..] if is_one_of(verb, &["AUTH"]) => {
+            is_one_of(method, &["LOGIN", "PLAIN", "CRAM-MD5", "NTLM"])
+        }
         [path, ..] if is_one_of(verb, &["MAIL"]) => path.to_ascii_uppercase().starts_with(b"FROM:"),
         [path, ..] if is_one_of(verb, &["RCPT"]) => path.to_ascii_uppercase().starts_with(b"TO:"),
         _ => false,
@@ -28,7 +32,9 @@ pub(super) fn pop3(bytes: &[u8]) -> Option<Found> {
         [_] if is_one_of(verb, &["USER"]) => {
             let commands = lines(bytes).skip(1).map(words);
             commands.into_iter().any(|words| {
-                words.first().is_some_and(|verb| is_one_of(verb, &["STAT", "UIDL", "RETR", "DELE", "TOP", "CAPA"]))
+                words.first().is_some_and(|verb| {
+                    is_one_of(verb, &["STAT", "UIDL", "RETR", "DELE", "TOP", "CAPA"])
+                })
             })
         }
         _ => false,
@@ -40,14 +46,22 @@ pub(super) fn pop3(bytes: &[u8]) -> Option<Found> {
 /// RFC 9051, 6: a tag with a digit in it (so that it is no verb of another protocol), and a command.
 pub(super) fn imap(bytes: &[u8]) -> Option<Found> {
     let words = words(bytes);
-    let (tag, [command, values @ ..]) = words.split_first()? else { return None };
+    let (tag, [command, values @ ..]) = words.split_first()? else {
+        return None;
+    };
     need(tag.len() <= 16 && tag.iter().all(u8::is_ascii_alphanumeric))?;
     let has_digit = tag.iter().any(u8::is_ascii_digit);
     let is_imap = match values {
         [] if has_digit => is_one_of(command, &["NOOP", "LOGOUT", "CAPABILITY", "STARTTLS"]),
         [] => is_one_of(command, &["CAPABILITY"]),
         [_, _] if has_digit && is_one_of(command, &["LOGIN"]) => true,
-        _ => has_digit && is_one_of(command, &["AUTHENTICATE", "SELECT", "EXAMINE", "LIST", "ID"]),
+        _ => {
+            has_digit
+                && is_one_of(
+                    command,
+                    &["AUTHENTICATE", "SELECT", "EXAMINE", "LIST", "ID"],
+                )
+        }
     };
     need(is_imap)?;
     quotes_line(bytes)
@@ -57,12 +71,15 @@ pub(super) fn imap(bytes: &[u8]) -> Option<Found> {
 pub(super) fn irc(bytes: &[u8]) -> Option<Found> {
     need(is_text(line(bytes)))?;
     let all: Vec<Vec<&[u8]>> = lines(bytes).take(8).map(words).collect();
-    let begins = |line: &[&[u8]], verb: &str| line.first().is_some_and(|word| is_one_of(word, &[verb]));
+    let begins =
+        |line: &[&[u8]], verb: &str| line.first().is_some_and(|word| is_one_of(word, &[verb]));
     let first = all.first()?;
     let is_irc = match first.as_slice() {
         [verb, _, mode, _, ..] if is_one_of(verb, &["USER"]) => is_graphic(mode),
         [verb, _] if is_one_of(verb, &["NICK", "PASS"]) => {
-            all.iter().skip(1).any(|line| begins(line, "NICK") || (begins(line, "USER") && line.len() > 4))
+            all.iter()
+                .skip(1)
+                .any(|line| begins(line, "NICK") || (begins(line, "USER") && line.len() > 4))
                 || (is_one_of(verb, &["NICK"]) && all.iter().skip(1).all(|line| line.is_empty()))
         }
         [verb, what, ..] if is_one_of(verb, &["CAP"]) => is_one_of(what, &["LS", "REQ", "END"]),
@@ -78,7 +95,13 @@ pub(super) fn irc(bytes: &[u8]) -> Option<Found> {
 pub(super) fn xmpp(bytes: &[u8]) -> Option<Found> {
     need(bytes.trim_ascii_start().starts_with(b"<"))?;
     let start = find(bytes, b"<stream:stream")?;
-    let element = bytes.get(start..)?.split_inclusive(|&byte| byte == b'>').next()?;
+    let element = bytes
+        .get(start..)?
+        .split_inclusive(|&byte| byte == b'>')
+        .next()?;
     let detail = says(0, element)?.detail;
-    Some(Found { evidence: start..start + b"<stream:stream".len(), detail })
+    Some(Found {
+        evidence: start..start + b"<stream:stream".len(),
+        detail,
+    })
 }

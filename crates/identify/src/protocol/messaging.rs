@@ -1,8 +1,8 @@
 //! Queues, and others that carry messages between programs.
 
 use super::reading::{
-    Found, big, counted, find, found, is_graphic, is_number, is_text, line, lines, need, quotes_line, says, split_nul,
-    varint,
+    Found, big, counted, find, found, is_graphic, is_number, is_text, line, lines, need,
+    quotes_line, says, split_nul, varint,
 };
 
 /// MQTT 3.1 to 5, 3.1: CONNECT, a length, and the name of the protocol with its length.
@@ -14,9 +14,17 @@ pub(super) fn mqtt(bytes: &[u8]) -> Option<Found> {
     let version = rest.first().copied().unwrap_or_default();
     // Level, flags, seconds to live; in version 5, properties with their length.
     let payload = rest.get(4..).unwrap_or_default();
-    let payload = if version == 5 { after_properties(payload).unwrap_or_default() } else { payload };
+    let payload = if version == 5 {
+        after_properties(payload).unwrap_or_default()
+    } else {
+        payload
+    };
     let client = counted(payload, 2).unwrap_or_default().0;
-    let name = if client.is_empty() { b"without a name" } else { client };
+    let name = if client.is_empty() {
+        b"without a name"
+    } else {
+        client
+    };
     says(start, [b"client ", name].concat())
 }
 
@@ -40,7 +48,9 @@ pub(super) fn amqp(bytes: &[u8]) -> Option<Found> {
         let numbers: Vec<String> = version.iter().take(4).map(u8::to_string).collect();
         return says(bytes.len().min(8), format!("version {}", numbers.join("-")));
     }
-    let [kind @ (1 | 2 | 3 | 8), ..] = bytes else { return None };
+    let [kind @ (1 | 2 | 3 | 8), ..] = bytes else {
+        return None;
+    };
     let size = big(bytes, 3..7)?;
     need(size <= 1 << 20 && *bytes.get(7 + size)? == 0xce)?;
     // A frame of METHOD names a class, which are few.
@@ -51,11 +61,20 @@ pub(super) fn amqp(bytes: &[u8]) -> Option<Found> {
 /// STOMP 1.2, "Augmented BNF": a command, headers, an empty line, a NUL.
 pub(super) fn stomp(bytes: &[u8]) -> Option<Found> {
     let command = line(bytes);
-    need(matches!(command, b"CONNECT" | b"STOMP" | b"SEND" | b"SUBSCRIBE" | b"HELP"))?;
+    need(matches!(
+        command,
+        b"CONNECT" | b"STOMP" | b"SEND" | b"SUBSCRIBE" | b"HELP"
+    ))?;
     let (head, _) = split_nul(bytes)?;
-    let headers: Vec<&[u8]> = lines(head).skip(1).take_while(|line| !line.is_empty()).collect();
+    let headers: Vec<&[u8]> = lines(head)
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .collect();
     need(head.len() > command.len() + 1 && headers.iter().all(|header| header.contains(&b':')))?;
-    says(command.len(), [&[command], headers.as_slice()].concat().join(&b", "[..]))
+    says(
+        command.len(),
+        [&[command], headers.as_slice()].concat().join(&b", "[..]),
+    )
 }
 
 /// Kafka protocol guide, "Request Header": the length of all, a key, a version, a number, the client's name or none.
@@ -76,7 +95,10 @@ pub(super) fn kafka(bytes: &[u8]) -> Option<Found> {
         18 => "ApiVersions".to_owned(),
         key => format!("request {key}"),
     };
-    says(14 + client.len(), [name.as_bytes(), b", client ", client].concat())
+    says(
+        14 + client.len(),
+        [name.as_bytes(), b", client ", client].concat(),
+    )
 }
 
 /// NATS client protocol, `CONNECT`: options in JSON.
@@ -111,9 +133,18 @@ pub(super) fn mq(bytes: &[u8]) -> Option<Found> {
 
 /// Zabbix manual, "Protocols": `ZBXD` and flags.
 pub(super) fn zabbix(bytes: &[u8]) -> Option<Found> {
-    let [b'Z', b'B', b'X', b'D', 1..=7, rest @ ..] = bytes else { return None };
+    let [b'Z', b'B', b'X', b'D', 1..=7, rest @ ..] = bytes else {
+        return None;
+    };
     let content = rest.get(8..).unwrap_or_default();
-    says(5, if is_text(content) { content } else { b"compressed" })
+    says(
+        5,
+        if is_text(content) {
+            content
+        } else {
+            b"compressed"
+        },
+    )
 }
 
 /// Gearman protocol, "Binary Packet": a NUL, `REQ`, a kind, the length.
@@ -124,17 +155,23 @@ pub(super) fn gearman(bytes: &[u8]) -> Option<Found> {
 
 /// Lotus Notes, as captures show it.
 pub(super) fn notes(bytes: &[u8]) -> Option<Found> {
-    let [_, 0, 0, 0, _, 0, 0, 0, 2, 0, 0, 0x40, ..] = bytes else { return None };
+    let [_, 0, 0, 0, _, 0, 0, 0, 2, 0, 0, 0x40, ..] = bytes else {
+        return None;
+    };
     found(12)
 }
 
 /// Erlang, "Distribution Protocol", 15.1: a length and one of the requests that other nodes and tools make.
 pub(super) fn epmd(bytes: &[u8]) -> Option<Found> {
-    let (request, []) = counted(bytes, 2)? else { return None };
+    let (request, []) = counted(bytes, 2)? else {
+        return None;
+    };
     match request {
         b"n" => says(3, "asks for the names"),
         b"d" => says(3, "asks for all"),
-        [b'z', name @ ..] if is_graphic(name) => says(bytes.len(), [b"asks for the port of ", name].concat()),
+        [b'z', name @ ..] if is_graphic(name) => {
+            says(bytes.len(), [b"asks for the port of ", name].concat())
+        }
         [b'x', _, _, b'H' | b'M', 0, ..] => says(3, "registers a node"),
         _ => None,
     }

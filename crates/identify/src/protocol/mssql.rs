@@ -4,7 +4,9 @@ use super::reading::{Found, big, is_graphic, is_text, latin_of_utf16, little, ne
 
 /// MS-TDS, 2.2.3.1: a kind of packet, its status, its length, a window of zero; what follows depends on the kind.
 pub(super) fn mssql(bytes: &[u8]) -> Option<Found> {
-    let (&[kind, status, high, low, _, _, _, 0], content) = bytes.split_first_chunk::<8>()? else { return None };
+    let (&[kind, status, high, low, _, _, _, 0], content) = bytes.split_first_chunk::<8>()? else {
+        return None;
+    };
     let length = usize::from(u16::from_be_bytes([high, low]));
     need(status <= 0x1f && length > 8)?;
     let detail = match kind {
@@ -21,7 +23,11 @@ pub(super) fn mssql(bytes: &[u8]) -> Option<Found> {
         // 2.2.6.7: text in UTF-16, which may follow headers of 22 bytes.
         1 => {
             need(length == bytes.len() && content.len().is_multiple_of(2))?;
-            let text = if little(content, 0..4)? == 22 { content.get(22..)? } else { content };
+            let text = if little(content, 0..4)? == 22 {
+                content.get(22..)?
+            } else {
+                content
+            };
             latin_of_utf16(text).filter(|text| is_text(text))?
         }
         // The log-in before TDS 7 (FreeTDS, `login.c`): names of 30 bytes, each with its length behind.
@@ -33,8 +39,16 @@ pub(super) fn mssql(bytes: &[u8]) -> Option<Found> {
 
 fn prelogin(content: &[u8]) -> Vec<u8> {
     let version = big(content, 1..3).and_then(|at| content.get(at..at + 4));
-    let version = version.and_then(|version| <[u8; 4]>::try_from(version).ok()).unwrap_or_default();
-    format!("pre-login, client {}.{}.{}", version[0], version[1], u16::from_be_bytes([version[2], version[3]])).into()
+    let version = version
+        .and_then(|version| <[u8; 4]>::try_from(version).ok())
+        .unwrap_or_default();
+    format!(
+        "pre-login, client {}.{}.{}",
+        version[0],
+        version[1],
+        u16::from_be_bytes([version[2], version[3]])
+    )
+    .into()
 }
 
 fn login7(content: &[u8]) -> Option<Vec<u8>> {

@@ -172,8 +172,13 @@ protocols! {
 impl<'de> Deserialize<'de> for Protocol {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        let known = Self::ALL.iter().copied().find(|protocol| protocol.name() == name);
-        known.ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&name), &"the name of a protocol"))
+        let known = Self::ALL
+            .iter()
+            .copied()
+            .find(|protocol| protocol.name() == name);
+        known.ok_or_else(|| {
+            D::Error::invalid_value(Unexpected::Str(&name), &"the name of a protocol")
+        })
     }
 }
 

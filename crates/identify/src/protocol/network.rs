@@ -1,7 +1,8 @@
 //! The network itself: names, directories, clocks, tunnels, routes.
 
 use super::reading::{
-    Found, ber, ber_of, big, counted, find, found, is_graphic, is_number, little, need, says, until_nul, words,
+    Found, ber, ber_of, big, counted, find, found, is_graphic, is_number, little, need, says,
+    until_nul, words,
 };
 
 /// Types of records that people ask for, by number: IANA, "DNS Parameters".
@@ -32,7 +33,9 @@ pub(super) fn dns(bytes: &[u8]) -> Option<Found> {
 
 /// RFC 1035, 4.1: a query with one question, whose name, type and class there are; or a request for the status.
 fn dns_message(message: &[u8]) -> Option<Vec<u8>> {
-    let (&[_, _, flags, answer, 0, questions, 0, 0, 0, 0, 0, more], rest) = message.split_first_chunk::<12>()? else {
+    let (&[_, _, flags, answer, 0, questions, 0, 0, 0, 0, 0, more], rest) =
+        message.split_first_chunk::<12>()?
+    else {
         return None;
     };
     // RFC 1035, 4.1.1: a query has no answer bits, and no kind but 0 (query) and 2 (status).
@@ -45,19 +48,36 @@ fn dns_message(message: &[u8]) -> Option<Vec<u8>> {
     let (kind, class) = (big(rest, 0..2)?, big(rest, 2..4)?);
     // An additional record (RFC 6891, or a signature) follows, or nothing does.
     need(matches!(class & 0x7fff, 1 | 3 | 4 | 255) && rest.get(4..)?.is_empty() == (more == 0))?;
-    let kind = DNS_TYPES.iter().find(|(number, _)| *number == kind).map_or("", |(_, name)| name);
+    let kind = DNS_TYPES
+        .iter()
+        .find(|(number, _)| *number == kind)
+        .map_or("", |(_, name)| name);
     let class = if class == 3 { "CH" } else { "" };
-    Some([&name, &b" "[..], kind.as_bytes(), b" ", class.as_bytes()].concat().trim_ascii_end().to_vec())
+    Some(
+        [&name, &b" "[..], kind.as_bytes(), b" ", class.as_bytes()]
+            .concat()
+            .trim_ascii_end()
+            .to_vec(),
+    )
 }
 
 fn dns_name(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut labels = Vec::new();
     loop {
         let (label, more) = counted(rest, 1)?;
-        need(label.len() <= 63 && label.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' '))?;
+        need(
+            label.len() <= 63
+                && label
+                    .iter()
+                    .all(|byte| byte.is_ascii_graphic() || *byte == b' '),
+        )?;
         rest = more;
         if label.is_empty() {
-            let name = if labels.is_empty() { b".".to_vec() } else { labels.join(&b"."[..]) };
+            let name = if labels.is_empty() {
+                b".".to_vec()
+            } else {
+                labels.join(&b"."[..])
+            };
             return Some((name, rest));
         }
         labels.push(label);
@@ -75,12 +95,20 @@ pub(super) fn ldap(bytes: &[u8]) -> Option<Found> {
             let (version, rest) = ber_of(content, 2)?;
             let (name, _) = ber_of(rest, 4)?;
             need(matches!(version, [1..=3]))?;
-            if name.is_empty() { b"bind without a name".to_vec() } else { [b"bind as ", name].concat() }
+            if name.is_empty() {
+                b"bind without a name".to_vec()
+            } else {
+                [b"bind as ", name].concat()
+            }
         }
         0x63 => {
             let (base, rest) = ber_of(content, 4)?;
             ber_of(rest, 10)?;
-            if base.is_empty() { b"search of the root".to_vec() } else { [b"search of ", base].concat() }
+            if base.is_empty() {
+                b"search of the root".to_vec()
+            } else {
+                [b"search of ", base].concat()
+            }
         }
         0x42 if content.is_empty() => b"unbind".to_vec(),
         0x77 => [b"extended request ", ber_of(content, 0x80)?.0].concat(),
@@ -100,12 +128,19 @@ pub(super) fn snmp(bytes: &[u8]) -> Option<Found> {
     }
     let (community, rest) = ber_of(rest, 4)?;
     need(matches!(version, [0 | 1]) && matches!(rest.first()?, 0xa0..=0xa8))?;
-    says(bytes.len() - rest.len() + 1, [b"community ", community].concat())
+    says(
+        bytes.len() - rest.len() + 1,
+        [b"community ", community].concat(),
+    )
 }
 
 /// RFC 4120, 5.4.1 and 7.2.2: AS-REQ (10) or TGS-REQ (12), version 5; over TCP behind its length.
 pub(super) fn kerberos(bytes: &[u8]) -> Option<Found> {
-    let start = if big(bytes, 0..4)? + 4 == bytes.len() { 4 } else { 0 };
+    let start = if big(bytes, 0..4)? + 4 == bytes.len() {
+        4
+    } else {
+        0
+    };
     let (kind, content, _) = ber(bytes.get(start..)?)?;
     let name = match kind {
         0x6a => "AS-REQ",
@@ -114,8 +149,19 @@ pub(super) fn kerberos(bytes: &[u8]) -> Option<Found> {
     };
     need(ber_of(content, 0x30)?.0.starts_with(&[0xa1, 3, 2, 1, 5]))?;
     // The service asked for is `krbtgt` and the realm, two strings (0x1b) in a row.
-    let realm = find(bytes, b"krbtgt\x1b").and_then(|at| counted(bytes.get(at + 7..)?, 1)).unwrap_or_default().0;
-    says(start + 2, [name.as_bytes(), if realm.is_empty() { b"" } else { b", realm " }, realm].concat())
+    let realm = find(bytes, b"krbtgt\x1b")
+        .and_then(|at| counted(bytes.get(at + 7..)?, 1))
+        .unwrap_or_default()
+        .0;
+    says(
+        start + 2,
+        [
+            name.as_bytes(),
+            if realm.is_empty() { b"" } else { b", realm " },
+            realm,
+        ]
+        .concat(),
+    )
 }
 
 /// RFC 5905, 7.3: a client's packet of 48 bytes, of which a request fills the first twelve and the last eight; RFC 9327:
@@ -128,7 +174,9 @@ pub(super) fn ntp(bytes: &[u8]) -> Option<Found> {
             need(bytes.get(12..40)? == [0; 28])?;
             says(1, format!("client, version {}", first >> 3 & 7))
         }
-        6 if bytes.len() == 12 && *bytes.get(1)? <= 0x1f && bytes.get(4..)? == [0; 8] => says(2, "control"),
+        6 if bytes.len() == 12 && *bytes.get(1)? <= 0x1f && bytes.get(4..)? == [0; 8] => {
+            says(2, "control")
+        }
         7 if matches!(bytes.get(1..4)?, [0, 2 | 3, 0x2a]) => says(4, "monlist"),
         _ => None,
     }
@@ -136,29 +184,44 @@ pub(super) fn ntp(bytes: &[u8]) -> Option<Found> {
 
 /// RFC 8489, 5: a kind of message, a length, and the cookie.
 pub(super) fn stun(bytes: &[u8]) -> Option<Found> {
-    let [0..=0x3f, _, _, low, 0x21, 0x12, 0xa4, 0x42, ..] = bytes else { return None };
+    let [0..=0x3f, _, _, low, 0x21, 0x12, 0xa4, 0x42, ..] = bytes else {
+        return None;
+    };
     need(low & 3 == 0)?;
     found(8)
 }
 
 /// RFC 7252, 3 and RFC 6690, 4: a request that asks for `/.well-known/core`.
 pub(super) fn coap(bytes: &[u8]) -> Option<Found> {
-    let [0x40..=0x58, 1..=4, ..] = bytes else { return None };
+    let [0x40..=0x58, 1..=4, ..] = bytes else {
+        return None;
+    };
     find(bytes, b"\xbb.well-known\x04core")?;
     says(2, "/.well-known/core")
 }
 
 /// IPMI 2.0, 13.1.3: RMCP version 6, a number of 255 (no answer), a class: ASF or IPMI.
 pub(super) fn ipmi(bytes: &[u8]) -> Option<Found> {
-    let [6, 0, 0xff, class @ (6 | 7), ..] = bytes else { return None };
+    let [6, 0, 0xff, class @ (6 | 7), ..] = bytes else {
+        return None;
+    };
     says(4, if *class == 6 { "ASF" } else { "IPMI" })
 }
 
 /// RFC 2637, 2: a length, a control message, the cookie.
 pub(super) fn pptp(bytes: &[u8]) -> Option<Found> {
-    let [_, _, 0, 1, 0x1a, 0x2b, 0x3c, 0x4d, ..] = bytes else { return None };
+    let [_, _, 0, 1, 0x1a, 0x2b, 0x3c, 0x4d, ..] = bytes else {
+        return None;
+    };
     let vendor = until_nul(bytes.get(92..156).unwrap_or_default());
-    says(8, if is_graphic(vendor) { [b"vendor ", vendor].concat() } else { Vec::new() })
+    says(
+        8,
+        if is_graphic(vendor) {
+            [b"vendor ", vendor].concat()
+        } else {
+            Vec::new()
+        },
+    )
 }
 
 /// OpenVPN, `ssl_pkt.h`: a client's reset (7 or 10, key 0), a session, then nothing acknowledged and packet 0. Between
@@ -169,7 +232,9 @@ pub(super) fn openvpn(bytes: &[u8]) -> Option<Found> {
         Some((packet, [])) => (2, packet),
         _ => (0, bytes),
     };
-    let [0x38 | 0x50, _, _, _, _, _, _, _, _, rest @ ..] = packet else { return None };
+    let [0x38 | 0x50, _, _, _, _, _, _, _, _, rest @ ..] = packet else {
+        return None;
+    };
     let plain = rest.ends_with(&[0; 5]);
     let detail = match rest.len() {
         5 if plain => "reset",
@@ -189,7 +254,9 @@ pub(super) fn bgp(bytes: &[u8]) -> Option<Found> {
 
 /// OpenFlow 1.0 to 1.5, 7.1: a version, HELLO (0), the length of all; elements only since 1.3.
 pub(super) fn openflow(bytes: &[u8]) -> Option<Found> {
-    let [version @ 1..=6, 0, ..] = bytes else { return None };
+    let [version @ 1..=6, 0, ..] = bytes else {
+        return None;
+    };
     need(big(bytes, 2..4)? == bytes.len() && bytes.len() >= 8)?;
     need(bytes.len() == 8 || big(bytes, 8..10)? == 1)?;
     says(4, format!("hello, version 1.{}", version - 1))
@@ -197,16 +264,23 @@ pub(super) fn openflow(bytes: &[u8]) -> Option<Found> {
 
 /// tinc, `protocol_auth.c`: ID (0), the name of the node, version 17.
 pub(super) fn tinc(bytes: &[u8]) -> Option<Found> {
-    let [b"0", name, version] = *words(bytes) else { return None };
+    let [b"0", name, version] = *words(bytes) else {
+        return None;
+    };
     let (major, minor) = version.split_at_checked(2)?;
     need(major == b"17" && (minor.is_empty() || minor.strip_prefix(b".").is_some_and(is_number)))?;
     need(is_graphic(name))?;
-    says(2 + name.len() + 1 + version.len(), [b"node ", name].concat())
+    says(
+        2 + name.len() + 1 + version.len(),
+        [b"node ", name].concat(),
+    )
 }
 
 /// ANSI/NISO Z39.50, 4.1: InitializeRequest, which begins with its number or with the version.
 pub(super) fn z3950(bytes: &[u8]) -> Option<Found> {
     let (content, rest) = ber_of(bytes, 0xb4)?;
-    need(rest.is_empty() && matches!(content.first()?, 0x82 | 0x83) && little(content, 1..2)? <= 4)?;
+    need(
+        rest.is_empty() && matches!(content.first()?, 0x82 | 0x83) && little(content, 1..2)? <= 4,
+    )?;
     says(3, "initialize")
 }

@@ -1,10 +1,19 @@
 //! Peers of a network, miners, games, and malware that calls home.
 
-use super::reading::{Found, big, counted, find, is_graphic, little, need, says, until_nul, varint};
+use super::reading::{
+    Found, big, counted, find, is_graphic, little, need, says, until_nul, varint,
+};
 
 /// Names of methods by which a miner talks to its pool, besides `mining.…`: of Monero's and Ethereum's Stratum.
-const MINING_METHODS: [&[u8]; 7] =
-    [b"login", b"getjob", b"keepalived", b"eth_submitLogin", b"eth_submitWork", b"eth_submitHashrate", b"eth_getWork"];
+const MINING_METHODS: [&[u8]; 7] = [
+    b"login",
+    b"getjob",
+    b"keepalived",
+    b"eth_submitLogin",
+    b"eth_submitWork",
+    b"eth_submitHashrate",
+    b"eth_getWork",
+];
 /// Magic numbers of Bitcoin (main, two test networks), Litecoin, Dogecoin, Dash, Zcash.
 const COINS: [[u8; 4]; 7] = [
     [0xf9, 0xbe, 0xb4, 0xd9],
@@ -25,7 +34,13 @@ pub(super) fn bittorrent(bytes: &[u8]) -> Option<Found> {
     }
     let name = b"\x13BitTorrent protocol";
     need(bytes.starts_with(name))?;
-    says(name.len(), bytes.get(48..68).map(|peer| [b"peer ", peer].concat()).unwrap_or_default())
+    says(
+        name.len(),
+        bytes
+            .get(48..68)
+            .map(|peer| [b"peer ", peer].concat())
+            .unwrap_or_default(),
+    )
 }
 
 /// Stratum: JSON-RPC on lines, with a method of mining.
@@ -36,22 +51,37 @@ pub(super) fn stratum(bytes: &[u8]) -> Option<Found> {
         || MINING_METHODS.contains(&method)
         || (method == b"submit" && has(b"\"job_id\""));
     need(is_mining)?;
-    Some(Found { evidence: at..at + method.len(), ..says(0, method)? })
+    Some(Found {
+        evidence: at..at + method.len(),
+        ..says(0, method)?
+    })
 }
 
 /// JSON-RPC 1.0 and 2.0: an object with a method and either a version, values or a number.
 pub(super) fn json_rpc(bytes: &[u8]) -> Option<Found> {
     let (at, method) = json_method(bytes)?;
-    need([&b"\"jsonrpc\""[..], b"\"params\"", b"\"id\""].iter().any(|key| find(bytes, key).is_some()))?;
-    Some(Found { evidence: at..at + method.len(), ..says(0, method)? })
+    need(
+        [&b"\"jsonrpc\""[..], b"\"params\"", b"\"id\""]
+            .iter()
+            .any(|key| find(bytes, key).is_some()),
+    )?;
+    Some(Found {
+        evidence: at..at + method.len(),
+        ..says(0, method)?
+    })
 }
 
 /// Finds the method of a request in JSON, and where it is.
 fn json_method(bytes: &[u8]) -> Option<(usize, &[u8])> {
     need(bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"["))?;
     let key = b"\"method\"";
-    let rest = bytes.get(find(bytes, key)? + key.len()..)?.trim_ascii_start();
-    let value = rest.strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let rest = bytes
+        .get(find(bytes, key)? + key.len()..)?
+        .trim_ascii_start();
+    let value = rest
+        .strip_prefix(b":")?
+        .trim_ascii_start()
+        .strip_prefix(b"\"")?;
     let method = value.split(|&byte| byte == b'"').next()?;
     need(is_graphic(method))?;
     Some((bytes.len() - value.len(), method))
@@ -68,11 +98,21 @@ pub(super) fn minecraft(bytes: &[u8]) -> Option<Found> {
     let (version, rest) = varint(packet.strip_prefix(&[0])?)?;
     let (host_bytes, rest) = varint(rest)?;
     let (host, rest) = rest.split_at_checked(host_bytes)?;
-    let ([high, low], [1..=3]) = rest.split_first_chunk()? else { return None };
+    let ([high, low], [1..=3]) = rest.split_first_chunk()? else {
+        return None;
+    };
     // Proxies and mods add their own behind a NUL.
     let (host, port) = (until_nul(host), u16::from_be_bytes([*high, *low]));
     need(is_graphic(host) && host_bytes <= 1024)?;
-    says(bytes.len().min(length + 2), [version_of(version).as_bytes(), host, format!(":{port}").as_bytes()].concat())
+    says(
+        bytes.len().min(length + 2),
+        [
+            version_of(version).as_bytes(),
+            host,
+            format!(":{port}").as_bytes(),
+        ]
+        .concat(),
+    )
 }
 
 /// The same, "Protocol version numbers": those that scanners use most.
@@ -122,9 +162,15 @@ pub(super) fn ethereum(bytes: &[u8]) -> Option<Found> {
 /// tor-spec, 4.1: circuit 0, VERSIONS (7), a length, versions of two bytes.
 pub(super) fn tor(bytes: &[u8]) -> Option<Found> {
     let versions = bytes.strip_prefix(&[0, 0, 7])?;
-    let (versions, []) = counted(versions, 2)? else { return None };
+    let (versions, []) = counted(versions, 2)? else {
+        return None;
+    };
     need(!versions.is_empty() && versions.len().is_multiple_of(2))?;
-    need(versions.chunks(2).all(|version| matches!(version, [0, 1..=10])))?;
+    need(
+        versions
+            .chunks(2)
+            .all(|version| matches!(version, [0, 1..=10])),
+    )?;
     says(5, "VERSIONS")
 }
 
@@ -135,15 +181,25 @@ pub(super) fn gh0st(bytes: &[u8]) -> Option<Found> {
     }
     let marker = bytes.get(..5)?;
     need(is_graphic(marker) && matches!(bytes.get(13..15)?, [0x78, 0x9c | 0x01 | 0xda]))?;
-    need((15..=1 << 20).contains(&little(bytes, 5..9)?) && (1..=1 << 20).contains(&little(bytes, 9..13)?))?;
+    need(
+        (15..=1 << 20).contains(&little(bytes, 5..9)?)
+            && (1..=1 << 20).contains(&little(bytes, 9..13)?),
+    )?;
     says(5, marker)
 }
 
 /// njRAT: a length in digits and NUL (not in early versions), `ll` or `lv`, fields between `|'|'|` or up to `[endof]`.
 pub(super) fn njrat(bytes: &[u8]) -> Option<Found> {
-    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = bytes
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     let rest = bytes.get(digits..)?;
-    let rest = if digits > 0 { rest.strip_prefix(&[0])? } else { rest };
+    let rest = if digits > 0 {
+        rest.strip_prefix(&[0])?
+    } else {
+        rest
+    };
     need(rest.starts_with(b"ll") || rest.starts_with(b"lv"))?;
     let mark = rest.get(2..)?;
     need(mark.starts_with(b"|'|'|") || mark.starts_with(b"[endof]"))?;

@@ -29,17 +29,25 @@ fn proxy_v2(header: &[u8]) -> Option<String> {
     let (&[command, family, ..], addresses) = header.split_first_chunk::<4>()?;
     need(matches!(command, 0x20 | 0x21))?;
     let claimed = match family >> 4 {
-        1 => addresses.split_first_chunk::<12>().map(|(&[a, b, c, d, e, f, g, h, s1, s0, t1, t0], _)| {
-            let (source, target) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
-            let (from, to) = (u16::from_be_bytes([s1, s0]), u16::from_be_bytes([t1, t0]));
-            format!("claims {source}:{from} to {target}:{to}")
-        }),
-        2 => addresses.split_first_chunk::<16>().and_then(|(source, rest)| {
-            let (target, rest) = rest.split_first_chunk::<16>()?;
-            let (&[s1, s0, t1, t0], _) = rest.split_first_chunk()?;
-            let (from, to) = (u16::from_be_bytes([s1, s0]), u16::from_be_bytes([t1, t0]));
-            Some(format!("claims [{}]:{from} to [{}]:{to}", Ipv6Addr::from(*source), Ipv6Addr::from(*target)))
-        }),
+        1 => addresses.split_first_chunk::<12>().map(
+            |(&[a, b, c, d, e, f, g, h, s1, s0, t1, t0], _)| {
+                let (source, target) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
+                let (from, to) = (u16::from_be_bytes([s1, s0]), u16::from_be_bytes([t1, t0]));
+                format!("claims {source}:{from} to {target}:{to}")
+            },
+        ),
+        2 => addresses
+            .split_first_chunk::<16>()
+            .and_then(|(source, rest)| {
+                let (target, rest) = rest.split_first_chunk::<16>()?;
+                let (&[s1, s0, t1, t0], _) = rest.split_first_chunk()?;
+                let (from, to) = (u16::from_be_bytes([s1, s0]), u16::from_be_bytes([t1, t0]));
+                Some(format!(
+                    "claims [{}]:{from} to [{}]:{to}",
+                    Ipv6Addr::from(*source),
+                    Ipv6Addr::from(*target)
+                ))
+            }),
         _ => None,
     };
     Some(claimed.unwrap_or_else(|| "claims no address".to_owned()))
@@ -47,7 +55,10 @@ fn proxy_v2(header: &[u8]) -> Option<String> {
 
 /// `SOCKS4.protocol` and SOCKS 4A: connect or bind, a port, an address, a user, NUL; for 0.0.0.x a host, NUL.
 pub(super) fn socks4(bytes: &[u8]) -> Option<Found> {
-    let (&[4, command @ (1 | 2), high, low, a, b, c, d], rest) = bytes.split_first_chunk::<8>()? else { return None };
+    let (&[4, command @ (1 | 2), high, low, a, b, c, d], rest) = bytes.split_first_chunk::<8>()?
+    else {
+        return None;
+    };
     let (user, rest) = split_nul(rest)?;
     let port = u16::from_be_bytes([high, low]);
     need(port != 0 && (user.is_empty() || is_graphic(user)))?;
@@ -62,17 +73,38 @@ pub(super) fn socks4(bytes: &[u8]) -> Option<Found> {
         _ => format!("{}:{port}", Ipv4Addr::new(a, b, c, d)),
     };
     let detail = format!("{} {target}", if command == 1 { "CONNECT" } else { "BIND" });
-    says(8, if user.is_empty() { detail } else { format!("{detail} as {}", user.escape_ascii()) })
+    says(
+        8,
+        if user.is_empty() {
+            detail
+        } else {
+            format!("{detail} as {}", user.escape_ascii())
+        },
+    )
 }
 
 /// RFC 1928, 3: the number of methods, then so many, each once and of those there are: 0 to 9, or 128 and above. What
 /// follows is nothing, or (4) a request that did not wait for the answer.
 pub(super) fn socks5(bytes: &[u8]) -> Option<Found> {
     let (methods, rest) = counted(bytes.strip_prefix(&[5])?, 1)?;
-    need((1..=16).contains(&methods.len()) && methods.iter().all(|method| matches!(method, 0..=9 | 0x80..)))?;
-    need(methods.iter().enumerate().all(|(at, method)| !methods.iter().take(at).any(|earlier| earlier == method)))?;
+    need(
+        (1..=16).contains(&methods.len())
+            && methods
+                .iter()
+                .all(|method| matches!(method, 0..=9 | 0x80..)),
+    )?;
+    need(
+        methods
+            .iter()
+            .enumerate()
+            .all(|(at, method)| !methods.iter().take(at).any(|earlier| earlier == method)),
+    )?;
     let detail = match rest {
-        [] => methods.iter().map(method_name).collect::<Vec<_>>().join(", "),
+        [] => methods
+            .iter()
+            .map(method_name)
+            .collect::<Vec<_>>()
+            .join(", "),
         [5, command @ 1..=3, 0, address @ ..] => {
             let command = ["CONNECT", "BIND", "UDP ASSOCIATE"].get(usize::from(*command) - 1)?;
             format!("{command} {}", target(address)?)
@@ -97,9 +129,13 @@ fn method_name(method: &u8) -> String {
 fn target(address: &[u8]) -> Option<String> {
     let (kind, rest) = address.split_first()?;
     let (host, port) = match kind {
-        1 => rest.split_first_chunk::<4>().map(|(host, port)| (Ipv4Addr::from(*host).to_string(), port))?,
+        1 => rest
+            .split_first_chunk::<4>()
+            .map(|(host, port)| (Ipv4Addr::from(*host).to_string(), port))?,
         3 => counted(rest, 1).map(|(host, port)| (host.escape_ascii().to_string(), port))?,
-        4 => rest.split_first_chunk::<16>().map(|(host, port)| (format!("[{}]", Ipv6Addr::from(*host)), port))?,
+        4 => rest
+            .split_first_chunk::<16>()
+            .map(|(host, port)| (format!("[{}]", Ipv6Addr::from(*host)), port))?,
         _ => return None,
     };
     let (port, _) = port.split_first_chunk()?;

@@ -20,13 +20,19 @@ pub(super) struct Found {
 
 /// Says yes, by the first so many bytes.
 pub(super) fn found(length: usize) -> Option<Found> {
-    Some(Found { evidence: 0..length, detail: None })
+    Some(Found {
+        evidence: 0..length,
+        detail: None,
+    })
 }
 
 /// Says yes, by the first so many bytes, and what more there is to say; nothing when that is empty.
 pub(super) fn says(length: usize, detail: impl AsRef<[u8]>) -> Option<Found> {
     let detail = printable(detail.as_ref());
-    Some(Found { evidence: 0..length, detail: (!detail.is_empty()).then_some(detail) })
+    Some(Found {
+        evidence: 0..length,
+        detail: (!detail.is_empty()).then_some(detail),
+    })
 }
 
 /// Says yes, by the first line, and quotes it.
@@ -58,19 +64,36 @@ pub(super) fn printable(bytes: &[u8]) -> String {
 
 /// Reads a number of up to four bytes, the highest first.
 pub(super) fn big(bytes: &[u8], at: Range<usize>) -> Option<usize> {
-    Some(bytes.get(at)?.iter().fold(0, |number, &byte| number << 8 | usize::from(byte)))
+    Some(
+        bytes
+            .get(at)?
+            .iter()
+            .fold(0, |number, &byte| number << 8 | usize::from(byte)),
+    )
 }
 
 /// Reads a number of up to four bytes, the lowest first.
 pub(super) fn little(bytes: &[u8], at: Range<usize>) -> Option<usize> {
-    Some(bytes.get(at)?.iter().rev().fold(0, |number, &byte| number << 8 | usize::from(byte)))
+    Some(
+        bytes
+            .get(at)?
+            .iter()
+            .rev()
+            .fold(0, |number, &byte| number << 8 | usize::from(byte)),
+    )
 }
 
 /// Reads a number in groups of seven bits, the lowest first, and returns what follows it.
 pub(super) fn varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let last = bytes.iter().take(5).position(|byte| byte & 0x80 == 0)?;
     let (number, rest) = bytes.split_at_checked(last + 1)?;
-    Some((number.iter().rev().fold(0, |number, &byte| number << 7 | usize::from(byte & 0x7f)), rest))
+    Some((
+        number
+            .iter()
+            .rev()
+            .fold(0, |number, &byte| number << 7 | usize::from(byte & 0x7f)),
+        rest,
+    ))
 }
 
 /// Reads an element of BER: its tag, its content as far as it came, and what follows it.
@@ -120,12 +143,17 @@ pub(super) fn line(bytes: &[u8]) -> &[u8] {
 
 /// Returns all lines, without their ends.
 pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+    bytes
+        .split(|&byte| byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 /// Returns the words of the first line.
 pub(super) fn words(bytes: &[u8]) -> Vec<&[u8]> {
-    line(bytes).split(|&byte| byte == b' ').filter(|word| !word.is_empty()).collect()
+    line(bytes)
+        .split(|&byte| byte == b' ')
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 /// Tells whether the first line is all there is, but for empty lines, and says this.
@@ -136,7 +164,9 @@ pub(super) fn is_only_line(bytes: &[u8], expected: &[u8]) -> bool {
 
 /// Tells whether a word is one of these, in any case.
 pub(super) fn is_one_of(word: &[u8], expected: &[&str]) -> bool {
-    expected.iter().any(|expected| word.eq_ignore_ascii_case(expected.as_bytes()))
+    expected
+        .iter()
+        .any(|expected| word.eq_ignore_ascii_case(expected.as_bytes()))
 }
 
 /// Tells whether a name has at least one character and only those that can be seen.
@@ -146,7 +176,9 @@ pub(super) fn is_graphic(bytes: &[u8]) -> bool {
 
 /// Tells whether all bytes belong to a text in ASCII.
 pub(super) fn is_text(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n'))
+    bytes
+        .iter()
+        .all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n'))
 }
 
 /// Tells whether all are digits, and there is at least one.
@@ -156,10 +188,17 @@ pub(super) fn is_number(bytes: &[u8]) -> bool {
 
 /// Finds where a word begins, within the first [`MAX_SEARCHED_BYTES`].
 pub(super) fn find(bytes: &[u8], word: &[u8]) -> Option<usize> {
-    bytes.get(..MAX_SEARCHED_BYTES).unwrap_or(bytes).windows(word.len().max(1)).position(|window| window == word)
+    bytes
+        .get(..MAX_SEARCHED_BYTES)
+        .unwrap_or(bytes)
+        .windows(word.len().max(1))
+        .position(|window| window == word)
 }
 
 /// Returns what is written in UTF-16, the low byte first, as ISO 8859-1; `None` where a character has no place in it.
 pub(super) fn latin_of_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
-    bytes.chunks_exact(2).map(|pair| matches!(pair, [_, 0]).then(|| pair.first().copied())?).collect()
+    bytes
+        .chunks_exact(2)
+        .map(|pair| matches!(pair, [_, 0]).then(|| pair.first().copied())?)
+        .collect()
 }

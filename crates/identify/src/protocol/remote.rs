@@ -1,8 +1,8 @@
 //! Screens and shells from afar.
 
 use super::reading::{
-    Found, big, find, found, is_graphic, is_number, is_one_of, is_only_line, is_text, line, lines, little, need,
-    quotes_line, says, split_nul, until_nul,
+    Found, big, find, found, is_graphic, is_number, is_one_of, is_only_line, is_text, line, lines,
+    little, need, quotes_line, says, split_nul, until_nul,
 };
 
 const COOKIE: &[u8] = b"Cookie: ";
@@ -33,8 +33,17 @@ const NAMES: &[&str] = &[
     "pi",
     "vstarcam2015",
 ];
-const COMMANDS: &[&str] =
-    &["enable", "system", "shell", "sh", "linuxshell", "start-shell", "bah", "development", "config terminal"];
+const COMMANDS: &[&str] = &[
+    "enable",
+    "system",
+    "shell",
+    "sh",
+    "linuxshell",
+    "start-shell",
+    "bah",
+    "development",
+    "config terminal",
+];
 /// Longest name or password of a log-in.
 const MAX_LOGIN_BYTES: usize = 40;
 
@@ -49,7 +58,9 @@ pub(super) fn ssh(bytes: &[u8]) -> Option<Found> {
 ///
 /// RFC 1006, 6: version 3, the length; RFC 905, 13.3: the length again (without itself), CR, two references, a class.
 pub(super) fn connection_request(bytes: &[u8]) -> Option<&[u8]> {
-    let [3, _, high, low, length, 0xe0, ..] = bytes else { return None };
+    let [3, _, high, low, length, 0xe0, ..] = bytes else {
+        return None;
+    };
     let whole = usize::from(u16::from_be_bytes([*high, *low]));
     let variable = bytes.get(CONNECTION_REQUEST_BYTES..).unwrap_or_default();
     // Some clients count wrongly; a cookie of RDP tells all the same.
@@ -77,9 +88,23 @@ pub(super) fn rdp(bytes: &[u8]) -> Option<Found> {
 
 /// MS-RDPBCGR, 2.2.1.1.1: the flags of RDP_NEG_REQ.
 fn asked_for(flags: u8) -> String {
-    let names = [(1, "TLS"), (2, "CredSSP"), (4, "RDSTLS"), (8, "CredSSP with early result"), (16, "AAD")];
-    let asked: Vec<_> = names.iter().filter(|(flag, _)| flags & flag != 0).map(|&(_, name)| name).collect();
-    if asked.is_empty() { "asks for standard security".to_owned() } else { format!("asks for {}", asked.join(", ")) }
+    let names = [
+        (1, "TLS"),
+        (2, "CredSSP"),
+        (4, "RDSTLS"),
+        (8, "CredSSP with early result"),
+        (16, "AAD"),
+    ];
+    let asked: Vec<_> = names
+        .iter()
+        .filter(|(flag, _)| flags & flag != 0)
+        .map(|&(_, name)| name)
+        .collect();
+    if asked.is_empty() {
+        "asks for standard security".to_owned()
+    } else {
+        format!("asks for {}", asked.join(", "))
+    }
 }
 
 /// RFC 6143, 7.1.1: `RFB 003.008`.
@@ -91,7 +116,9 @@ pub(super) fn vnc(bytes: &[u8]) -> Option<Found> {
 
 /// X Window System Protocol, 8: the order of bytes, protocol 11.0, and the lengths of what authorizes.
 pub(super) fn x11(bytes: &[u8]) -> Option<Found> {
-    let (&[order, _, m1, m0, 0, 0, n1, n0, ..], rest) = bytes.split_first_chunk::<12>()? else { return None };
+    let (&[order, _, m1, m0, 0, 0, n1, n0, ..], rest) = bytes.split_first_chunk::<12>()? else {
+        return None;
+    };
     let name_bytes = match (order, [m1, m0]) {
         (b'B', [0, 11]) => u16::from_be_bytes([n1, n0]),
         (b'l', [11, 0]) => u16::from_le_bytes([n1, n0]),
@@ -108,21 +135,37 @@ pub(super) fn adb(bytes: &[u8]) -> Option<Found> {
     if length.iter().all(u8::is_ascii_hexdigit) && request.starts_with(b"host:") {
         return says(9, request);
     }
-    need([b"CNXN", b"AUTH", b"OPEN", b"SYNC", b"WRTE", b"CLSE", b"OKAY", b"STLS"].contains(&length))?;
+    need(
+        [
+            b"CNXN", b"AUTH", b"OPEN", b"SYNC", b"WRTE", b"CLSE", b"OKAY", b"STLS",
+        ]
+        .contains(&length),
+    )?;
     match little(bytes, 20..24) {
         Some(magic) => need(magic ^ little(bytes, 0..4)? == 0xffff_ffff)?,
         None => need(length == b"CNXN")?,
     }
     let text = until_nul(bytes.get(24..).unwrap_or_default());
-    says(bytes.len().min(24), if is_graphic(text) { text } else { length })
+    says(
+        bytes.len().min(24),
+        if is_graphic(text) { text } else { length },
+    )
 }
 
 /// Radmin 3, as captures show it: 1, a length, a sum of the content in words of four bytes, the content.
 pub(super) fn radmin(bytes: &[u8]) -> Option<Found> {
     let content = bytes.get(9..)?;
-    need(bytes.first() == Some(&1) && big(bytes, 1..5)? == content.len() && (1..=1024).contains(&content.len()))?;
+    need(
+        bytes.first() == Some(&1)
+            && big(bytes, 1..5)? == content.len()
+            && (1..=1024).contains(&content.len()),
+    )?;
     let sum = content.chunks(4).fold(0_u32, |sum, word| {
-        sum.wrapping_add(word.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte)))
+        sum.wrapping_add(
+            word.iter()
+                .rev()
+                .fold(0, |number, &byte| number << 8 | u32::from(byte)),
+        )
     });
     need(big(bytes, 5..9)? == usize::try_from(sum).ok()?)?;
     found(9)
@@ -132,7 +175,10 @@ pub(super) fn radmin(bytes: &[u8]) -> Option<Found> {
 pub(super) fn distcc(bytes: &[u8]) -> Option<Found> {
     let (version, rest) = bytes.strip_prefix(b"DIST")?.split_first_chunk::<8>()?;
     need(version.iter().all(u8::is_ascii_hexdigit) && rest.starts_with(b"ARGC"))?;
-    let arguments = rest.get(12..).unwrap_or_default().split(|&byte| byte == b'A');
+    let arguments = rest
+        .get(12..)
+        .unwrap_or_default()
+        .split(|&byte| byte == b'A');
     // Each is `ARGV`, its length in eight digits, itself.
     let words = arguments.filter_map(|word| word.strip_prefix(b"RGV")?.get(8..));
     says(16, words.collect::<Vec<_>>().join(&b" "[..]))
@@ -148,7 +194,9 @@ pub(super) fn rsh(bytes: &[u8]) -> Option<Found> {
     let (port, rest) = split_nul(bytes)?;
     let (local, rest) = split_nul(rest)?;
     let (remote, rest) = split_nul(rest)?;
-    let (command, []) = split_nul(rest)? else { return None };
+    let (command, []) = split_nul(rest)? else {
+        return None;
+    };
     need(is_number(port) && port.len() <= 5 && is_graphic(local) && is_graphic(remote))?;
     need(!command.is_empty() && is_text(command))?;
     says(port.len(), [b"user ", remote, b", ", command].concat())
@@ -158,8 +206,11 @@ pub(super) fn rsh(bytes: &[u8]) -> Option<Found> {
 pub(super) fn rlogin(bytes: &[u8]) -> Option<Found> {
     let (local, rest) = split_nul(bytes.strip_prefix(&[0])?)?;
     let (remote, rest) = split_nul(rest)?;
-    let (terminal, []) = split_nul(rest)? else { return None };
-    let (_, speed) = terminal.split_at_checked(terminal.iter().position(|&byte| byte == b'/')? + 1)?;
+    let (terminal, []) = split_nul(rest)? else {
+        return None;
+    };
+    let (_, speed) =
+        terminal.split_at_checked(terminal.iter().position(|&byte| byte == b'/')? + 1)?;
     need(is_number(speed) && is_graphic(remote) && is_text(local))?;
     says(bytes.len(), [b"user ", remote].concat())
 }
@@ -167,16 +218,24 @@ pub(super) fn rlogin(bytes: &[u8]) -> Option<Found> {
 /// RFC 854: IAC and a request to do or not to do something, first one of the registered (RFC 856 and later, up to 49);
 /// or IAC, interrupt, IAC, DO TIMING-MARK.
 pub(super) fn telnet(bytes: &[u8]) -> Option<Found> {
-    need(matches!(bytes, [0xff, 0xfb..=0xfe, 0..=49 | 0xff, ..] | [0xff, 0xf4, 0xff, ..]))?;
+    need(matches!(
+        bytes,
+        [0xff, 0xfb..=0xfe, 0..=49 | 0xff, ..] | [0xff, 0xf4, 0xff, ..]
+    ))?;
     let mut asked = Vec::new();
     let mut rest = bytes;
     while let [0xff, verb @ 0xfb..=0xfe, option, more @ ..] = rest {
-        let verb = ["WILL", "WONT", "DO", "DONT"].get(usize::from(verb - 0xfb)).copied().unwrap_or_default();
+        let verb = ["WILL", "WONT", "DO", "DONT"]
+            .get(usize::from(verb - 0xfb))
+            .copied()
+            .unwrap_or_default();
         asked.push(format!("{verb} {}", option_name(*option)));
         rest = more;
     }
     if asked.is_empty() {
-        return bytes.starts_with(&[0xff, 0xf4, 0xff, 0xfd, 6]).then(|| says(5, "interrupt"))?;
+        return bytes
+            .starts_with(&[0xff, 0xf4, 0xff, 0xfd, 6])
+            .then(|| says(5, "interrupt"))?;
     }
     says(bytes.len() - rest.len(), asked.join(", "))
 }
@@ -204,16 +263,25 @@ fn option_name(option: u8) -> String {
 /// that open a shell, or BusyBox, which Mirai and its kin ask whether it is a real one.
 pub(super) fn login(bytes: &[u8]) -> Option<Found> {
     need(is_text(bytes))?;
-    let typed: Vec<&[u8]> = lines(bytes).map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
+    let typed: Vec<&[u8]> = lines(bytes)
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty())
+        .collect();
     let shown = typed.join(&b", "[..]);
     // Exploits over HTTP name it, too; of those, this may be a part: a head, or an envelope in XML.
     let is_typed = !bytes.starts_with(b"<") && find(line(bytes), b": ").is_none();
     if let Some(at) = find(bytes, b"/bin/busybox").filter(|_| is_typed) {
         let detail = says(0, &shown)?.detail;
-        return Some(Found { evidence: at..at + b"/bin/busybox".len(), detail });
+        return Some(Found {
+            evidence: at..at + b"/bin/busybox".len(),
+            detail,
+        });
     }
     let (first, second) = (*typed.first()?, *typed.get(1)?);
     let is_login = is_one_of(first, NAMES) && is_graphic(second) && second.len() <= MAX_LOGIN_BYTES;
-    let commands = typed.iter().filter(|line| is_one_of(line, COMMANDS)).count();
+    let commands = typed
+        .iter()
+        .filter(|line| is_one_of(line, COMMANDS))
+        .count();
     (is_login || commands >= 2).then(|| says(bytes.trim_ascii_end().len(), shown))?
 }

@@ -15,15 +15,24 @@ pub(super) fn http(bytes: &[u8]) -> Option<Found> {
     request::parse(bytes)?;
     let start = bytes.iter().position(|byte| !b"\r\n".contains(byte))?;
     let end = start + line(bytes.get(start..)?).len();
-    Some(Found { evidence: start..end, detail: None })
+    Some(Found {
+        evidence: start..end,
+        detail: None,
+    })
 }
 
 pub(super) fn http2(bytes: &[u8]) -> Option<Found> {
     let Some(frames) = bytes.strip_prefix(WHOLE_PREFACE) else {
-        return bytes.starts_with(PREFACE).then(|| says(PREFACE.len() - 2, "preface"))?;
+        return bytes
+            .starts_with(PREFACE)
+            .then(|| says(PREFACE.len() - 2, "preface"))?;
     };
     // RFC 9113, 3.4: SETTINGS (type 4) is the first frame.
-    let detail = if frames.get(3) == Some(&4) { "preface, SETTINGS" } else { "preface" };
+    let detail = if frames.get(3) == Some(&4) {
+        "preface, SETTINGS"
+    } else {
+        "preface"
+    };
     says(WHOLE_PREFACE.len(), detail)
 }
 
@@ -45,19 +54,32 @@ pub(super) fn icap(bytes: &[u8]) -> Option<Found> {
 /// A method, a target and a version of this name: digits on both sides of a dot.
 fn request_line(bytes: &[u8], name: &[u8]) -> Option<Found> {
     let first = line(bytes);
-    let (method, version) = (first.split(|&byte| byte == b' ').next()?, first.rsplit(|&byte| byte == b' ').next()?);
+    let (method, version) = (
+        first.split(|&byte| byte == b' ').next()?,
+        first.rsplit(|&byte| byte == b' ').next()?,
+    );
     let number = version.strip_prefix(name)?;
     need(matches!(number, [b'0'..=b'9', b'.', b'0'..=b'9']))?;
-    need(is_graphic(method) && method.iter().all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte)))?;
+    need(
+        is_graphic(method)
+            && method
+                .iter()
+                .all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte)),
+    )?;
     quotes_line(bytes)
 }
 
 /// FastCGI specification, 3.3 and 5.1: version 1, BEGIN_REQUEST with eight bytes of content, a role of 1 to 3, flags
 /// 0 or 1, five reserved bytes that are zero.
 pub(super) fn fastcgi(bytes: &[u8]) -> Option<Found> {
-    let [1, 1, _, _, 0, 8, _, _, 0, 1..=3, 0 | 1, 0, 0, 0, 0, 0, ..] = bytes else { return None };
+    let [1, 1, _, _, 0, 8, _, _, 0, 1..=3, 0 | 1, 0, 0, 0, 0, 0, ..] = bytes else {
+        return None;
+    };
     let name = b"SCRIPT_FILENAME";
-    let script = find(bytes, name).and_then(|at| bytes.get(at + name.len()..)).map(until_control).unwrap_or_default();
+    let script = find(bytes, name)
+        .and_then(|at| bytes.get(at + name.len()..))
+        .map(until_control)
+        .unwrap_or_default();
     says(16, script)
 }
 
@@ -80,7 +102,9 @@ pub(super) fn flash_policy(bytes: &[u8]) -> Option<Found> {
 /// RFC 8446, 5.1. A handshake record is known by its type and version, even when it is cut there; other records also
 /// need a plausible length, for their first bytes say less.
 pub(super) fn tls(bytes: &[u8]) -> Option<Found> {
-    let [kind @ 0x14..=0x18, 3, minor @ 0..=4, rest @ ..] = bytes else { return None };
+    let [kind @ 0x14..=0x18, 3, minor @ 0..=4, rest @ ..] = bytes else {
+        return None;
+    };
     if *kind == 0x16 {
         return says(bytes.len().min(6), handshake(bytes));
     }
@@ -92,14 +116,22 @@ pub(super) fn tls(bytes: &[u8]) -> Option<Found> {
         0x17 => "ApplicationData",
         _ => "Heartbeat",
     };
-    says(5, format!("{what}, {}", hello::version_name(0x0300 | u16::from(*minor))))
+    says(
+        5,
+        format!(
+            "{what}, {}",
+            hello::version_name(0x0300 | u16::from(*minor))
+        ),
+    )
 }
 
 fn handshake(bytes: &[u8]) -> Vec<u8> {
     if let Some(hello) = hello::parse(bytes) {
         let version = hello::version_name(hello.version());
         let start = format!("ClientHello, {version}").into_bytes();
-        return hello.server_name.map_or(start.clone(), |name| [&start, &b", for "[..], &name].concat());
+        return hello.server_name.map_or(start.clone(), |name| {
+            [&start, &b", for "[..], &name].concat()
+        });
     }
     match bytes.get(5) {
         Some(1) => b"ClientHello, cut short".to_vec(),
@@ -110,11 +142,17 @@ fn handshake(bytes: &[u8]) -> Vec<u8> {
 
 /// RFC 6101, appendix E.1: a length with its highest bit set, CLIENT-HELLO, a version, and three lengths that add up.
 pub(super) fn ssl2(bytes: &[u8]) -> Option<Found> {
-    let (&[high, low, kind, major, minor, c1, c0, s1, s0, r1, r0], _) = bytes.split_first_chunk()?;
+    let (&[high, low, kind, major, minor, c1, c0, s1, s0, r1, r0], _) =
+        bytes.split_first_chunk()?;
     let number = |high: u8, low: u8| usize::from(u16::from_be_bytes([high, low]));
     let (ciphers, session, challenge) = (number(c1, c0), number(s1, s0), number(r1, r0));
     need(high & 0x80 != 0 && kind == 1 && matches!((major, minor), (0, 2) | (3, 0..=4)))?;
-    need(ciphers > 0 && ciphers.is_multiple_of(3) && matches!(session, 0 | 16) && (16..=32).contains(&challenge))?;
+    need(
+        ciphers > 0
+            && ciphers.is_multiple_of(3)
+            && matches!(session, 0 | 16)
+            && (16..=32).contains(&challenge),
+    )?;
     need(number(high & 0x7f, low) == 9 + ciphers + session + challenge)?;
     let version = hello::version_name(u16::from_be_bytes([major, minor]));
     says(11, format!("ClientHello of SSL 2.0, up to {version}"))

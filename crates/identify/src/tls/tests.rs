@@ -16,57 +16,116 @@ const TLS_11: &str = "\
     00170000";
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 /// Puts a length of so many bytes in front.
 fn vector(length_bytes: usize, content: &[u8]) -> Vec<u8> {
-    [&content.len().to_be_bytes()[size_of::<usize>() - length_bytes..], content].concat()
+    [
+        &content.len().to_be_bytes()[size_of::<usize>() - length_bytes..],
+        content,
+    ]
+    .concat()
 }
 
 /// Builds a record with a hello of TLS 1.2; `after` is what follows the compression methods.
 fn hello(ciphers: &[u8], after: &[u8]) -> Vec<u8> {
-    let body = [&[3, 3], &[7; 32][..], &[0], &vector(2, ciphers), &[1, 0], after].concat();
-    [&[0x16, 3, 1][..], &vector(2, &[&[1], &vector(3, &body)[..]].concat())].concat()
+    let body = [
+        &[3, 3],
+        &[7; 32][..],
+        &[0],
+        &vector(2, ciphers),
+        &[1, 0],
+        after,
+    ]
+    .concat();
+    [
+        &[0x16, 3, 1][..],
+        &vector(2, &[&[1], &vector(3, &body)[..]].concat()),
+    ]
+    .concat()
 }
 
 #[test]
 fn a_recorded_hello_gives_all_it_offers() {
     let hello = parse(&bytes(TLS_13)).unwrap();
-    assert_eq!((hello.legacy_version, &hello.versions[..], hello.version()), (0x0303, &[0x0304][..], 0x0304));
+    assert_eq!(
+        (hello.legacy_version, &hello.versions[..], hello.version()),
+        (0x0303, &[0x0304][..], 0x0304)
+    );
     assert_eq!(hello.server_name.as_deref(), Some(&b"a.b"[..]));
     assert_eq!(hello.alpn, [&b"h2"[..], b"http/1.1"]);
     assert_eq!(hello.ciphers, [0x1302, 0x1303, 0x1301, 0x00ff]);
-    assert_eq!(hello.extensions, [0, 11, 10, 35, 16, 22, 23, 13, 43, 45, 51]);
-    assert_eq!(hello.groups, [0x1d, 0x17, 0x1e, 0x19, 0x18, 0x100, 0x101, 0x102, 0x103, 0x104]);
-    assert_eq!((hello.signature_algorithms[0], hello.signature_algorithms.len()), (0x0403, 14));
+    assert_eq!(
+        hello.extensions,
+        [0, 11, 10, 35, 16, 22, 23, 13, 43, 45, 51]
+    );
+    assert_eq!(
+        hello.groups,
+        [
+            0x1d, 0x17, 0x1e, 0x19, 0x18, 0x100, 0x101, 0x102, 0x103, 0x104
+        ]
+    );
+    assert_eq!(
+        (
+            hello.signature_algorithms[0],
+            hello.signature_algorithms.len()
+        ),
+        (0x0403, 14)
+    );
     assert!(hello.whole);
 }
 
 #[test]
 fn the_fingerprint_of_a_recorded_hello_is_what_others_compute() {
     // By a program in Python, from the fields that tshark 4.0.17 shows.
-    assert_eq!(parse(&bytes(TLS_13)).unwrap().ja4(), "t13d0411h2_16476d049b0b_78f1d400d464");
-    assert_eq!(parse(&bytes(TLS_11)).unwrap().ja4(), "t11i090500_c491f621fb4c_195413a0cc0f");
+    assert_eq!(
+        parse(&bytes(TLS_13)).unwrap().ja4(),
+        "t13d0411h2_16476d049b0b_78f1d400d464"
+    );
+    assert_eq!(
+        parse(&bytes(TLS_11)).unwrap().ja4(),
+        "t11i090500_c491f621fb4c_195413a0cc0f"
+    );
 }
 
 #[test]
 fn a_hello_may_have_no_extensions_or_empty_ones() {
     let none = parse(&hello(&[0, 0x2f, 0, 0x35], &[])).unwrap();
-    assert_eq!((&none.ciphers[..], &none.extensions[..], none.whole), (&[0x2f, 0x35][..], &[][..], true));
+    assert_eq!(
+        (&none.ciphers[..], &none.extensions[..], none.whole),
+        (&[0x2f, 0x35][..], &[][..], true)
+    );
     assert_eq!(none.ja4(), "t12i020000_f54dd463d39b_000000000000");
     let empty = parse(&hello(&[], &[0, 8, 0, 0, 0, 0, 0, 16, 0, 0])).unwrap();
-    assert_eq!((empty.server_name.as_deref(), &empty.extensions[..], empty.whole), (None, &[0, 16][..], true));
+    assert_eq!(
+        (
+            empty.server_name.as_deref(),
+            &empty.extensions[..],
+            empty.whole
+        ),
+        (None, &[0, 16][..], true)
+    );
     assert_eq!(empty.ja4(), "t12d000200_000000000000_000000000000");
     let no_name = parse(&hello(&[], &[0, 9, 0, 0, 0, 5, 0, 3, 0, 0, 0])).unwrap();
-    assert_eq!((no_name.server_name.as_deref(), no_name.whole), (Some(&b""[..]), true));
+    assert_eq!(
+        (no_name.server_name.as_deref(), no_name.whole),
+        (Some(&b""[..]), true)
+    );
 }
 
 #[test]
 fn grease_is_dropped_everywhere() {
     // An extension of GREASE with one byte, then 43, 10, 13 and 16, each with GREASE first.
     let extensions = "1a1a000100002b000706dada03040303000a00060004fafa001d000d00060004eaea0403001000080006020a0a026832";
-    let greased = parse(&hello(&[0x0a, 0x0a, 0x13, 0x01, 0x0a, 0x1a], &vector(2, &bytes(extensions)))).unwrap();
+    let greased = parse(&hello(
+        &[0x0a, 0x0a, 0x13, 0x01, 0x0a, 0x1a],
+        &vector(2, &bytes(extensions)),
+    ))
+    .unwrap();
     let expected = ClientHello {
         legacy_version: 0x0303,
         versions: vec![0x0304, 0x0303],
@@ -85,12 +144,19 @@ fn grease_is_dropped_everywhere() {
 fn a_hello_may_be_spread_over_records() {
     let raw = bytes(TLS_13);
     for size in [1, 3, 4, 50, 249] {
-        let records: Vec<u8> =
-            raw[5..].chunks(size).flat_map(|part| [&[0x16, 3, 3][..], &vector(2, part)].concat()).collect();
+        let records: Vec<u8> = raw[5..]
+            .chunks(size)
+            .flat_map(|part| [&[0x16, 3, 3][..], &vector(2, part)].concat())
+            .collect();
         assert_eq!(parse(&records), parse(&raw), "{size}");
     }
     // What follows is not the hello's: another handshake message, an alert.
-    let more = [&raw[..], &[0x16, 3, 3, 0, 2, 16, 0], &[0x15, 3, 3, 0, 2, 2, 40]].concat();
+    let more = [
+        &raw[..],
+        &[0x16, 3, 3, 0, 2, 16, 0],
+        &[0x15, 3, 3, 0, 2, 2, 40],
+    ]
+    .concat();
     assert_eq!(parse(&more), parse(&raw));
 }
 
@@ -100,11 +166,17 @@ fn a_part_of_a_hello_is_not_whole() {
         for end in 0..raw.len() {
             let part = parse(&raw[..end]);
             assert_eq!(part.is_some(), end >= 11, "{end}");
-            assert!(part.is_none_or(|part| !part.whole && part.ja4().len() == 36), "{end}");
+            assert!(
+                part.is_none_or(|part| !part.whole && part.ja4().len() == 36),
+                "{end}"
+            );
         }
     }
     let part = parse(&bytes(TLS_13)[..107]).unwrap();
-    assert_eq!((part.server_name.as_deref(), &part.extensions[..]), (Some(&b"a.b"[..]), &[0, 11][..]));
+    assert_eq!(
+        (part.server_name.as_deref(), &part.extensions[..]),
+        (Some(&b"a.b"[..]), &[0, 11][..])
+    );
 }
 
 #[test]
@@ -114,7 +186,9 @@ fn no_mutation_panics() {
         let mut raw = raw.clone();
         for _ in 0..4 {
             // Knuth's MMIX generator; its high bits are the random ones.
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let at = usize::try_from(state >> 40).unwrap() % raw.len();
             raw[at] = state.to_be_bytes()[0];
         }
@@ -140,7 +214,12 @@ fn other_bytes_are_none() {
 
 #[test]
 fn versions_have_names() {
-    for (version, name) in [(0x0304, "TLS 1.3"), (0x0300, "SSL 3.0"), (0x0002, "SSL 2.0"), (0x7f1c, "0x7f1c")] {
+    for (version, name) in [
+        (0x0304, "TLS 1.3"),
+        (0x0300, "SSL 3.0"),
+        (0x0002, "SSL 2.0"),
+        (0x7f1c, "0x7f1c"),
+    ] {
         assert_eq!(version_name(version), name);
     }
 }

@@ -109,14 +109,22 @@ impl Model {
         self.known.push(Known::default());
         let (recorder, (stop, stopping)) = (Recorder::default(), watch::channel(false));
         let running = tokio::spawn(recorder.clone().run(Store::new(line.address()), stopping));
-        Writer { recorder, name: self.known.len() - 1, line, running, _stop: stop }
+        Writer {
+            recorder,
+            name: self.known.len() - 1,
+            line,
+            running,
+            _stop: stop,
+        }
     }
 
     /// Lets something happen, and looks where that is meant.
     pub(crate) async fn play(&mut self, event: &Event) -> anyhow::Result<()> {
         let index = |writer: &usize| writer % self.writers.len();
         match event {
-            Event::Requests { writer, count } => (0..*count).for_each(|_| self.request(writer % self.writers.len())),
+            Event::Requests { writer, count } => {
+                (0..*count).for_each(|_| self.request(writer % self.writers.len()))
+            }
             Event::Fault { writer, fault } => self.writers[index(writer)].line.once(fault.clone()),
             Event::Crash { writer } => self.crash(index(writer)).await,
             Event::Emptied => self.lose(false).await?,
@@ -151,7 +159,11 @@ impl Model {
 
     async fn lose(&mut self, revert: bool) -> anyhow::Result<()> {
         (self.lost, self.clean) = (true, self.clean && !self.crashed && self.writers.len() == 1);
-        let cut = |fault: Option<Fault>| self.writers.iter().for_each(|writer| writer.line.always(fault.clone()));
+        let cut = |fault: Option<Fault>| {
+            self.writers
+                .iter()
+                .for_each(|writer| writer.line.always(fault.clone()))
+        };
         if revert {
             // To the writers it has its old values from the start.
             cut(Some(Fault::CutCommand));
@@ -176,7 +188,10 @@ impl Model {
         let mut found = BTreeMap::new();
         for record in snapshot.ring.newest_first() {
             let (seq, (writer, number)) = (record.seq, identity(record)?);
-            ensure!(number < self.known[writer].came, "request {number} of writer {writer} never came");
+            ensure!(
+                number < self.known[writer].came,
+                "request {number} of writer {writer} never came"
+            );
             ensure!(
                 found.values().all(|it| *it != (writer, number)),
                 "request {number} of writer {writer} is there twice"
@@ -184,11 +199,24 @@ impl Model {
             found.insert(seq, (writer, number));
             let known = self.seen.insert(seq, (writer, number));
             let same = known.is_none_or(|known| known == (writer, number));
-            ensure!(same || !self.clean, "{seq} stood for {known:?}, and stands for {:?}", (writer, number));
+            ensure!(
+                same || !self.clean,
+                "{seq} stood for {known:?}, and stands for {:?}",
+                (writer, number)
+            );
         }
         if !self.lost {
-            ensure!(snapshot.unreadable == 0, "{} slots hold what is not theirs", snapshot.unreadable);
-            ensure!(snapshot.cursor >= self.cursor, "the cursor went from {} to {}", self.cursor, snapshot.cursor);
+            ensure!(
+                snapshot.unreadable == 0,
+                "{} slots hold what is not theirs",
+                snapshot.unreadable
+            );
+            ensure!(
+                snapshot.cursor >= self.cursor,
+                "the cursor went from {} to {}",
+                self.cursor,
+                snapshot.cursor
+            );
             self.cursor = snapshot.cursor;
         }
         Ok(found)
@@ -203,11 +231,17 @@ impl Model {
         loop {
             let snapshot = self.reader.snapshot().await?;
             let found = self.check(&snapshot)?;
-            let all_written = !asked.is_empty() && asked.iter().all(|asked| found.values().any(|it| it == asked));
+            let all_written = !asked.is_empty()
+                && asked
+                    .iter()
+                    .all(|asked| found.values().any(|it| it == asked));
             let settled = if all_written {
                 self.settled(&snapshot, &found)
             } else {
-                Err(anyhow!("{asked:?} are awaited; at {} there are {found:?}", snapshot.cursor))
+                Err(anyhow!(
+                    "{asked:?} are awaited; at {} there are {found:?}",
+                    snapshot.cursor
+                ))
             };
             match settled {
                 Err(error) if Instant::now() > deadline => return Err(error),
@@ -223,18 +257,34 @@ impl Model {
         }
     }
 
-    fn settled(&mut self, snapshot: &Snapshot, found: &BTreeMap<u64, (usize, u64)>) -> anyhow::Result<()> {
-        let (cursor, newest) = (snapshot.cursor, self.seen.keys().max().copied().unwrap_or_default());
+    fn settled(
+        &mut self,
+        snapshot: &Snapshot,
+        found: &BTreeMap<u64, (usize, u64)>,
+    ) -> anyhow::Result<()> {
+        let (cursor, newest) = (
+            snapshot.cursor,
+            self.seen.keys().max().copied().unwrap_or_default(),
+        );
         if self.clean {
-            ensure!(snapshot.unreadable == 0, "{} slots hold what is not theirs", snapshot.unreadable);
-            ensure!(cursor >= newest, "the cursor is at {cursor}, and {newest} was seen");
+            ensure!(
+                snapshot.unreadable == 0,
+                "{} slots hold what is not theirs",
+                snapshot.unreadable
+            );
+            ensure!(
+                cursor >= newest,
+                "the cursor is at {cursor}, and {newest} was seen"
+            );
             self.check_numbers(cursor, found)?;
         } else {
             // Some numbers may have been drawn again: what is there now is what is true, and what was noted before is
             // of another counting, whose numbers a writer cannot tell from its own.
             self.saved.clear();
             (self.base, self.seen) = (cursor, found.iter().map(|(seq, it)| (*seq, *it)).collect());
-            self.known.iter_mut().for_each(|known| (known.base, known.written) = (known.came, known.came));
+            self.known
+                .iter_mut()
+                .for_each(|known| (known.base, known.written) = (known.came, known.came));
         }
         (self.cursor, self.lost, self.clean) = (cursor, false, true);
         Ok(())
@@ -242,22 +292,46 @@ impl Model {
 
     /// Of the newest 101 numbers: each writer's last requests, without a gap and in their order; a number without a
     /// request is one that was drawn in vain.
-    fn check_numbers(&mut self, cursor: u64, found: &BTreeMap<u64, (usize, u64)>) -> anyhow::Result<()> {
+    fn check_numbers(
+        &mut self,
+        cursor: u64,
+        found: &BTreeMap<u64, (usize, u64)>,
+    ) -> anyhow::Result<()> {
         let window = self.base.max(cursor.saturating_sub(SLOTS)) + 1..=cursor;
         let mut held = 0;
         for (name, known) in self.known.iter_mut().enumerate() {
-            let of_it = found.range(window.clone()).filter(|(_, (writer, _))| *writer == name);
+            let of_it = found
+                .range(window.clone())
+                .filter(|(_, (writer, _))| *writer == name);
             let numbers: Vec<_> = of_it.map(|(_, (_, number))| *number).collect();
-            ensure!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "of writer {name} there are {numbers:?}");
+            ensure!(
+                numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+                "of writer {name} there are {numbers:?}"
+            );
             let last = numbers.last().map(|last| last + 1);
-            ensure!(known.dead || last == Some(known.came), "{last:?} of {} of writer {name} are there", known.came);
+            ensure!(
+                known.dead || last == Some(known.came),
+                "{last:?} of {} of writer {name} are there",
+                known.came
+            );
             known.written = known.written.max(last.unwrap_or_default());
             held += numbers.len() as u64;
         }
-        let written: u64 = self.known.iter().map(|known| known.written - known.base).sum();
+        let written: u64 = self
+            .known
+            .iter()
+            .map(|known| known.written - known.base)
+            .sum();
         let (drawn, due) = (cursor - self.base, window.count() as u64);
-        ensure!(drawn >= written, "{written} were written under {drawn} numbers");
-        ensure!(due - held <= drawn - written, "{held} of {due} are there, {} were drawn in vain", drawn - written);
+        ensure!(
+            drawn >= written,
+            "{written} were written under {drawn} numbers"
+        );
+        ensure!(
+            due - held <= drawn - written,
+            "{held} of {due} are there, {} were drawn in vain",
+            drawn - written
+        );
         Ok(())
     }
 }

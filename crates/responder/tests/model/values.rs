@@ -35,21 +35,30 @@ pub(crate) fn identity(found: &Record) -> anyhow::Result<(usize, u64)> {
     let mut words = raw.split(' ');
     let mut word = || words.next().context("not a request of a writer");
     let (writer, number) = (word()?.parse()?, word()?.parse()?);
-    ensure!(found.raw == record(writer, number).raw, "request {number} of writer {writer} is not whole");
+    ensure!(
+        found.raw == record(writer, number).raw,
+        "request {number} of writer {writer} is not whole"
+    );
     Ok((writer, number))
 }
 
 /// Reads all values but the minutes'.
 pub(crate) async fn values(memcached: &Memcached) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
-    let keys = (0..SLOTS).map(slot_key).chain([CURSOR_KEY, SILENT_KEY].map(str::to_owned));
+    let keys = (0..SLOTS)
+        .map(slot_key)
+        .chain([CURSOR_KEY, SILENT_KEY].map(str::to_owned));
     let mut stream = BufReader::new(TcpStream::connect(memcached.address()).await?);
-    stream.write_all(format!("get {}\r\n", keys.collect::<Vec<_>>().join(" ")).as_bytes()).await?;
+    stream
+        .write_all(format!("get {}\r\n", keys.collect::<Vec<_>>().join(" ")).as_bytes())
+        .await?;
     let mut values = Vec::new();
     loop {
         let mut line = String::new();
         stream.read_line(&mut line).await?;
         let words: Vec<_> = line.split_whitespace().collect();
-        let &["VALUE", key, _, length] = &words[..] else { return Ok(values) };
+        let &["VALUE", key, _, length] = &words[..] else {
+            return Ok(values);
+        };
         let mut value = vec![0; length.parse::<usize>()? + 2];
         stream.read_exact(&mut value).await?;
         value.truncate(value.len() - 2);
@@ -61,7 +70,9 @@ pub(crate) async fn values(memcached: &Memcached) -> anyhow::Result<Vec<(String,
 pub(crate) async fn set(memcached: &Memcached, key: &str, value: &[u8]) -> anyhow::Result<()> {
     let mut stream = BufReader::new(TcpStream::connect(memcached.address()).await?);
     let head = format!("set {key} 0 0 {}\r\n", value.len());
-    stream.write_all(&[head.as_bytes(), value, b"\r\n"].concat()).await?;
+    stream
+        .write_all(&[head.as_bytes(), value, b"\r\n"].concat())
+        .await?;
     let mut answer = String::new();
     stream.read_line(&mut answer).await?;
     ensure!(answer == "STORED\r\n", "{answer}");

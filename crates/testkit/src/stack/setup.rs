@@ -27,21 +27,44 @@ pub struct Setup<'a> {
 }
 
 impl Setup<'_> {
-    pub(super) fn environment(&self, ip: Ipv4Addr, folder: &Path) -> anyhow::Result<Vec<(OsString, OsString)>> {
-        let run = folder.to_str().context("the temporary folder has an odd name")?;
+    pub(super) fn environment(
+        &self,
+        ip: Ipv4Addr,
+        folder: &Path,
+    ) -> anyhow::Result<Vec<(OsString, OsString)>> {
+        let run = folder
+            .to_str()
+            .context("the temporary folder has an odd name")?;
         let own = [
-            ("PATH", format!("{}:/usr/sbin:{}", programs()?.display(), std::env::var("PATH")?)),
+            (
+                "PATH",
+                format!(
+                    "{}:/usr/sbin:{}",
+                    programs()?.display(),
+                    std::env::var("PATH")?
+                ),
+            ),
             ("PYTHONPATH", run.to_owned()),
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
             ("FOREVER200_RUN", run.to_owned()),
             ("FOREVER200_BIND", format!("{ip}:{FRONT_PORT}")),
             ("FOREVER200_RESPONDER_LISTEN", format!("{ip}:9999")),
-            ("FOREVER200_RESPONDER_SOCKET", format!("{run}/responder.sock")),
+            (
+                "FOREVER200_RESPONDER_SOCKET",
+                format!("{run}/responder.sock"),
+            ),
             ("FOREVER200_VIEWER_LISTEN", format!("{ip}:8080")),
             ("FOREVER200_MEMCACHED", format!("{ip}:11211")),
         ];
-        let further = self.variables.iter().map(|&(name, value)| (name.into(), value.into()));
-        Ok(own.map(|(name, value)| (name.into(), value.into())).into_iter().chain(further).collect())
+        let further = self
+            .variables
+            .iter()
+            .map(|&(name, value)| (name.into(), value.into()));
+        Ok(own
+            .map(|(name, value)| (name.into(), value.into()))
+            .into_iter()
+            .chain(further)
+            .collect())
     }
 
     /// Copies the files as shipped, for a test to edit.
@@ -50,9 +73,9 @@ impl Setup<'_> {
         for file in [SUPERVISORD_CONF, "supervisord_bell.py", HAPROXY_CFG] {
             std::fs::copy(project().join(file), folder.join(file))?;
         }
-        self.edits
-            .iter()
-            .try_for_each(|(file, old, new)| edit(&folder.join(file), old, &new.replace("IP", &ip.to_string())))
+        self.edits.iter().try_for_each(|(file, old, new)| {
+            edit(&folder.join(file), old, &new.replace("IP", &ip.to_string()))
+        })
     }
 }
 

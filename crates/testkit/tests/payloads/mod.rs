@@ -4,29 +4,70 @@
 
 /// A name, and the bytes.
 pub(crate) fn payloads() -> Vec<(&'static str, Vec<u8>)> {
-    let mut all: Vec<_> = PAYLOADS.iter().map(|&(name, bytes)| (name, bytes.to_vec())).collect();
+    let mut all: Vec<_> = PAYLOADS
+        .iter()
+        .map(|&(name, bytes)| (name, bytes.to_vec()))
+        .collect();
 
     // Long, deep and many.
     all.extend([
         ("long-word", b"A".repeat(5000)),
-        ("long-word-then-script", [b"A".repeat(5000), b"<script>alert(1)</script>".to_vec()].concat()),
-        ("long-attribute", [b"<img alt=".to_vec(), b"A".repeat(5000), b" src=x onerror=alert(1)>".to_vec()].concat()),
-        ("long-tag-name", [b"<".to_vec(), b"x".repeat(5000), b" onclick=alert(1)>".to_vec()].concat()),
+        (
+            "long-word-then-script",
+            [b"A".repeat(5000), b"<script>alert(1)</script>".to_vec()].concat(),
+        ),
+        (
+            "long-attribute",
+            [
+                b"<img alt=".to_vec(),
+                b"A".repeat(5000),
+                b" src=x onerror=alert(1)>".to_vec(),
+            ]
+            .concat(),
+        ),
+        (
+            "long-tag-name",
+            [
+                b"<".to_vec(),
+                b"x".repeat(5000),
+                b" onclick=alert(1)>".to_vec(),
+            ]
+            .concat(),
+        ),
         ("long-digits", b"9".repeat(5000)),
         ("long-wide-word", "\u{fdfd}".repeat(2000).into_bytes()),
         ("long-zero-width", "\u{200b}".repeat(3000).into_bytes()),
-        ("long-combining", ["a".to_owned(), "\u{0301}".repeat(2000)].concat().into_bytes()),
+        (
+            "long-combining",
+            ["a".to_owned(), "\u{0301}".repeat(2000)]
+                .concat()
+                .into_bytes(),
+        ),
         ("long-override", "\u{202e}".repeat(1000).into_bytes()),
         ("long-escape-bytes", b"\x1b".repeat(2000)),
         ("long-nul", vec![0; 3000]),
         ("long-high-bytes", vec![0xff; 3000]),
         ("long-newlines", b"\n".repeat(3000)),
         ("long-spaces", b" ".repeat(5000)),
-        ("long-entity", [b"&#".to_vec(), b"0".repeat(3000), b"60;script&#62;alert(1)".to_vec()].concat()),
+        (
+            "long-entity",
+            [
+                b"&#".to_vec(),
+                b"0".repeat(3000),
+                b"60;script&#62;alert(1)".to_vec(),
+            ]
+            .concat(),
+        ),
         ("deep-bold", b"<b>".repeat(1000)),
         ("deep-unbold", b"</b>".repeat(1000)),
-        ("deep-div-close", [b"</div>".repeat(500), b"<script>alert(1)</script>".to_vec()].concat()),
-        ("deep-svg", [b"<svg>".repeat(600), b"<script>alert(1)</script>".to_vec()].concat()),
+        (
+            "deep-div-close",
+            [b"</div>".repeat(500), b"<script>alert(1)</script>".to_vec()].concat(),
+        ),
+        (
+            "deep-svg",
+            [b"<svg>".repeat(600), b"<script>alert(1)</script>".to_vec()].concat(),
+        ),
         ("deep-json-array", b"[".repeat(3000)),
         ("deep-json-object", br#"{"a":"#.repeat(1000)),
         ("deep-isolates", "\u{2066}".repeat(500).into_bytes()),
@@ -36,14 +77,19 @@ pub(crate) fn payloads() -> Vec<(&'static str, Vec<u8>)> {
         ("many-greater-than", b">".repeat(3000)),
         ("many-double-quotes", b"\"".repeat(3000)),
         ("many-single-quotes", b"'".repeat(3000)),
-        ("many-backslashes", [b"\\".repeat(3001), b"\";alert(1)//".to_vec()].concat()),
+        (
+            "many-backslashes",
+            [b"\\".repeat(3001), b"\";alert(1)//".to_vec()].concat(),
+        ),
         ("many-percent", b"%".repeat(3000)),
         ("many-braces", b"{{".repeat(1000)),
         ("all-bytes", (0..=255).collect()),
         ("all-bytes-backwards", (0..=255).rev().collect()),
         (
             "all-controls-before-script",
-            (0..0x20).flat_map(|c| [&[c], &b"<script>alert(1)</script>"[..]].concat()).collect(),
+            (0..0x20)
+                .flat_map(|c| [&[c], &b"<script>alert(1)</script>"[..]].concat())
+                .collect(),
         ),
     ]);
     all

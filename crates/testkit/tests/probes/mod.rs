@@ -2,12 +2,28 @@
 
 /// Name and bytes of each probe.
 pub(crate) fn probes() -> Vec<(&'static str, Vec<u8>)> {
-    let mut probes: Vec<(&str, Vec<u8>)> =
-        ODD.iter().chain(PLAIN).map(|&(name, bytes)| (name, bytes.to_vec())).collect();
-    probes
-        .push(("a header of 20 kB", [b"GET / HTTP/1.1\r\nHost: x\r\nX: ", &[b'a'; 20_000][..], b"\r\n\r\n"].concat()));
-    probes.push(("a target of 8 kB", [b"GET /", &[b'%'; 8000][..], b" HTTP/1.1\r\nHost: x\r\n\r\n"].concat()));
-    probes.push(("200 headers", [b"GET / HTTP/1.1\r\n", &b"A: b\r\n".repeat(200)[..], b"\r\n"].concat()));
+    let mut probes: Vec<(&str, Vec<u8>)> = ODD
+        .iter()
+        .chain(PLAIN)
+        .map(|&(name, bytes)| (name, bytes.to_vec()))
+        .collect();
+    probes.push((
+        "a header of 20 kB",
+        [
+            b"GET / HTTP/1.1\r\nHost: x\r\nX: ",
+            &[b'a'; 20_000][..],
+            b"\r\n\r\n",
+        ]
+        .concat(),
+    ));
+    probes.push((
+        "a target of 8 kB",
+        [b"GET /", &[b'%'; 8000][..], b" HTTP/1.1\r\nHost: x\r\n\r\n"].concat(),
+    ));
+    probes.push((
+        "200 headers",
+        [b"GET / HTTP/1.1\r\n", &b"A: b\r\n".repeat(200)[..], b"\r\n"].concat(),
+    ));
     probes.push(("every byte there is", (0..=255).collect()));
     probes.push(("65,536 zeros", vec![0; 65_536]));
     probes

@@ -55,16 +55,23 @@ impl<'a> Blanker<'a> {
     /// Blanks the texts in `bytes`, as they are and encoded; tells whether there were any.
     fn part(&mut self, bytes: &mut [u8], depth: usize) -> bool {
         // No `||`: all is looked for.
-        let mut found = self.texts.iter().fold(false, |found, texts| texts.blank(bytes) | found);
+        let mut found = self
+            .texts
+            .iter()
+            .fold(false, |found, texts| texts.blank(bytes) | found);
         if depth > 0 {
-            found |= self.escaped(bytes, depth) | self.base64(bytes, depth) | self.compressed(bytes, depth);
+            found |= self.escaped(bytes, depth)
+                | self.base64(bytes, depth)
+                | self.compressed(bytes, depth);
         }
         found
     }
 
     /// Returns decoded bytes with the texts in them blanked; `None` where there are none.
     fn inner(&mut self, decoded: &[u8], depth: usize) -> Option<Vec<u8>> {
-        let Some(left) = self.left.checked_sub(decoded.len()) else { return Some(vec![FILLER; decoded.len()]) };
+        let Some(left) = self.left.checked_sub(decoded.len()) else {
+            return Some(vec![FILLER; decoded.len()]);
+        };
         self.left = left;
         let mut blanked = decoded.to_vec();
         self.part(&mut blanked, depth - 1).then_some(blanked)
@@ -89,7 +96,9 @@ impl<'a> Blanker<'a> {
     /// Looks at these places as if they were all.
     fn through(&mut self, bytes: &mut [u8], places: &[Place], depth: usize) -> bool {
         let decoded: Vec<u8> = places.iter().map(|place| place.decoded(bytes)).collect();
-        let Some(blanked) = self.inner(&decoded, depth) else { return false };
+        let Some(blanked) = self.inner(&decoded, depth) else {
+            return false;
+        };
         let changed = places.iter().zip(decoded.into_iter().zip(blanked));
         changed
             .filter(|(_, (before, after))| before != after)
@@ -111,8 +120,12 @@ impl<'a> Blanker<'a> {
 
     fn base64_at(&mut self, bytes: &mut [u8], places: &[usize], depth: usize) -> bool {
         let mut sextets: Vec<u8> = places.iter().filter_map(|&at| sextet(bytes[at])).collect();
-        let decoded: Vec<u8> = (0..sextets.len() * 6 / 8).map(|index| byte_of(&sextets, index)).collect();
-        let Some(blanked) = self.inner(&decoded, depth) else { return false };
+        let decoded: Vec<u8> = (0..sextets.len() * 6 / 8)
+            .map(|index| byte_of(&sextets, index))
+            .collect();
+        let Some(blanked) = self.inner(&decoded, depth) else {
+            return false;
+        };
         for (index, byte) in blanked.into_iter().enumerate() {
             set_byte(&mut sextets, index, byte);
         }
@@ -132,7 +145,11 @@ impl<'a> Blanker<'a> {
                 _ => continue,
             }
             self.left = self.left.saturating_sub(INFLATION_BYTES);
-            let inner = if self.left > 0 { decompressed(&bytes[at..], MAX_DECODED_BYTES) } else { None };
+            let inner = if self.left > 0 {
+                decompressed(&bytes[at..], MAX_DECODED_BYTES)
+            } else {
+                None
+            };
             let inner = inner.map(|(_, inner)| inner).unwrap_or_default();
             // Of what grows beyond the limit, nobody has seen the rest.
             let is_unseen = self.left == 0 || inner.len() >= MAX_DECODED_BYTES;
@@ -154,7 +171,10 @@ struct Place {
 
 impl Place {
     fn of_byte(at: usize) -> Self {
-        Self { start: at, end: at + 1 }
+        Self {
+            start: at,
+            end: at + 1,
+        }
     }
 
     /// Reads what begins here: `%2e`, `%252e` and so on, `%u002e`, `\u002e`, `\x2e`, or a byte. All of these escapes
@@ -166,17 +186,27 @@ impl Place {
             [b'\\', b'x' | b'X', ..] => 2,
             // `%25` is a percent sign: what it makes with the next two digits counts.
             [b'%', rest @ ..] => {
-                let is_sign = |&at: &usize| rest[at..].starts_with(b"25") && hex_byte(rest, at + 2).is_some();
+                let is_sign =
+                    |&at: &usize| rest[at..].starts_with(b"25") && hex_byte(rest, at + 2).is_some();
                 1 + (0..rest.len()).step_by(2).take_while(is_sign).count() * 2
             }
             _ => return Self::of_byte(at),
         };
-        if hex_byte(rest, before).is_some() { Self { start: at, end: at + before + 2 } } else { Self::of_byte(at) }
+        if hex_byte(rest, before).is_some() {
+            Self {
+                start: at,
+                end: at + before + 2,
+            }
+        } else {
+            Self::of_byte(at)
+        }
     }
 
     fn decoded(self, bytes: &[u8]) -> u8 {
         let is_escape = self.end - self.start > 1;
-        hex_byte(bytes, self.end.saturating_sub(2)).filter(|_| is_escape).unwrap_or(bytes[self.start])
+        hex_byte(bytes, self.end.saturating_sub(2))
+            .filter(|_| is_escape)
+            .unwrap_or(bytes[self.start])
     }
 
     fn write(self, bytes: &mut [u8], byte: u8) {

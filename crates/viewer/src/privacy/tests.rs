@@ -15,11 +15,17 @@ use crate::entry::tests::record;
 const HOST: &str = "honey.example.net";
 
 fn hiding(list: &str) -> Privacy {
-    Privacy { mask_sources: false, hidden: list.parse().unwrap() }
+    Privacy {
+        mask_sources: false,
+        hidden: list.parse().unwrap(),
+    }
 }
 
 fn masking() -> Privacy {
-    Privacy { mask_sources: true, hidden: Hidden::default() }
+    Privacy {
+        mask_sources: true,
+        hidden: Hidden::default(),
+    }
 }
 
 /// What is shown of these bytes.
@@ -49,12 +55,26 @@ fn an_address_is_cut_to_its_network() {
         // 6to4: the address of 203.0.113.7 is in it.
         ("2002:cb00:7107::1", "2002:cb00:7100::", 40),
     ] {
-        let record = Record { src_ip: source.parse().unwrap(), ..record(b"x") };
+        let record = Record {
+            src_ip: source.parse().unwrap(),
+            ..record(b"x")
+        };
         let shown = masking().show(&record);
-        assert_eq!((shown.record.src_ip, shown.src_prefix), (network.parse().unwrap(), Some(prefix)), "{source}");
-        assert_eq!((shown.record.src_port, shown.record.dest_ip), (0, record.dest_ip));
+        assert_eq!(
+            (shown.record.src_ip, shown.src_prefix),
+            (network.parse().unwrap(), Some(prefix)),
+            "{source}"
+        );
+        assert_eq!(
+            (shown.record.src_port, shown.record.dest_ip),
+            (0, record.dest_ip)
+        );
     }
-    let nobody = Record { src_ip: Ipv4Addr::UNSPECIFIED.into(), src_port: 0, ..record(b"x") };
+    let nobody = Record {
+        src_ip: Ipv4Addr::UNSPECIFIED.into(),
+        src_port: 0,
+        ..record(b"x")
+    };
     assert_eq!(masking().show(&nobody).src_prefix, None);
 }
 
@@ -63,22 +83,37 @@ fn who_hides_nothing_sees_all() {
     let privacy = hiding(" ");
     let record = record(b"GET /?from=203.0.113.7 HTTP/1.1\r\n\r\n");
     let shown = privacy.show(&record);
-    assert_eq!((shown.record, shown.src_prefix, shown.blanked, privacy.notice()), (record, None, 0, String::new()));
+    assert_eq!(
+        (
+            shown.record,
+            shown.src_prefix,
+            shown.blanked,
+            privacy.notice()
+        ),
+        (record, None, 0, String::new())
+    );
 }
 
 #[test]
 fn the_address_that_was_connected_to_goes_with_any_text() {
     let shown = |dest_ip: &str| {
-        let record = Record { dest_ip: dest_ip.parse().unwrap(), ..record(b"x") };
+        let record = Record {
+            dest_ip: dest_ip.parse().unwrap(),
+            ..record(b"x")
+        };
         hiding(HOST).show(&record).record.dest_ip.to_string()
     };
-    assert_eq!((shown("192.0.2.1"), shown("2001:db8::1")), ("0.0.0.0".to_owned(), "::".to_owned()));
+    assert_eq!(
+        (shown("192.0.2.1"), shown("2001:db8::1")),
+        ("0.0.0.0".to_owned(), "::".to_owned())
+    );
 }
 
 #[test]
 fn a_source_is_blanked_in_its_own_bytes() {
     let raw = b"GET /?203.0.113.7&203.0.113.8 HTTP/1.1\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n";
-    let expected = r"GET /?xxxxxxxxxxx&203.0.113.8 HTTP/1.1\r\nX-Forwarded-For: xxxxxxxxxxx\r\n\r\n";
+    let expected =
+        r"GET /?xxxxxxxxxxx&203.0.113.8 HTTP/1.1\r\nX-Forwarded-For: xxxxxxxxxxx\r\n\r\n";
     assert_eq!(shown(&masking(), raw), expected);
 }
 
@@ -96,38 +131,65 @@ fn an_address_is_known_in_every_way_to_write_it() {
         ("203.0.113.7", b"http://0313.0.0161.07/"),
         ("203.0.113.7", b"http://0313.0000.0161.0007/"),
         ("203.0.113.7", b"http://[::ffff:cb00:7107]/"),
-        ("203.0.113.7", b"2\x000\x003\x00.\x000\x00.\x001\x001\x003\x00.\x007\x00"),
+        (
+            "203.0.113.7",
+            b"2\x000\x003\x00.\x000\x00.\x001\x001\x003\x00.\x007\x00",
+        ),
         ("203.0.113.7", b"\x05\x01\x00\x01\xcb\x00\x71\x07\x00\x50"),
         ("203.0.113.7", b"\x03203\x010\x03113\x017\x00"),
         ("2001:db8::a:1", b"http://[2001:DB8::A:1]/"),
         ("2001:DB8:0::A:1", b"http://[2001:db8:0:0:0:0:a:1]/"),
         ("2001:db8::a:1", b"2001:0db8:0000:0000:0000:0000:000a:0001"),
         ("2001:db8::a:1", b"2001-db8--a-1.ipv6-literal.net"),
-        ("2001:db8::a:1", b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\x0a\0\x01"),
-        ("2001:db8::a:1", b"1.0.0.0.a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"),
+        (
+            "2001:db8::a:1",
+            b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\x0a\0\x01",
+        ),
+        (
+            "2001:db8::a:1",
+            b"1.0.0.0.a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
+        ),
     ] {
         let shown = hiding(&format!("{HOST}, {address}")).show(&record(raw));
         assert!(shown.blanked > 0, "{}", raw.escape_ascii());
     }
     assert_eq!(
-        shown(&hiding("203.0.113.7"), b"\x05\x01\x00\x01\xcb\x00\x71\x07\x00\x50"),
+        shown(
+            &hiding("203.0.113.7"),
+            b"\x05\x01\x00\x01\xcb\x00\x71\x07\x00\x50"
+        ),
         r"\x05\x01\x00\x01\x00\x00\x00\x00\x00P"
     );
     // Flags and a count in every DNS query, and not 1.0.0.1.
-    assert_eq!(shown(&hiding("1.0.0.1"), b"\x01\x00\x00\x01"), r"\x01\x00\x00\x01");
+    assert_eq!(
+        shown(&hiding("1.0.0.1"), b"\x01\x00\x00\x01"),
+        r"\x01\x00\x00\x01"
+    );
 }
 
 #[test]
 fn a_text_is_blanked_in_its_encoding() {
     let privacy = hiding(HOST);
     for (raw, expected) in [
-        (&b"Host: Honey.EXAMPLE.net:80"[..], "Host: xxxxxxxxxxxxxxxxx:80"),
+        (
+            &b"Host: Honey.EXAMPLE.net:80"[..],
+            "Host: xxxxxxxxxxxxxxxxx:80",
+        ),
         (b"a%20honey%2eexample%2Enet", "a%20xxxxx%78xxxxxxx%78xxx"),
-        (b"honey%252eexample%25252enet", "xxxxx%2578xxxxxxx%252578xxx"),
+        (
+            b"honey%252eexample%25252enet",
+            "xxxxx%2578xxxxxxx%252578xxx",
+        ),
         (b"honey%%32%65example.net", "xxxxx%%37%38xxxxxxxxxxx"),
-        (br"honey\u002eexample\x2enet", r"xxxxx\\u0078xxxxxxx\\x78xxx"),
+        (
+            br"honey\u002eexample\x2enet",
+            r"xxxxx\\u0078xxxxxxx\\x78xxx",
+        ),
         (b"honey%u002eexample.net", "xxxxx%u0078xxxxxxxxxxx"),
-        (b"\x05honey\x07example\x03net\0", r"\x05xxxxx\x07xxxxxxx\x03xxx\x00"),
+        (
+            b"\x05honey\x07example\x03net\0",
+            r"\x05xxxxx\x07xxxxxxx\x03xxx\x00",
+        ),
         (b"%honey.example.net%", "%xxxxxxxxxxxxxxxxx%"),
         (b"honey.example.org 100% %2e", "honey.example.org 100% %2e"),
     ] {
@@ -139,9 +201,16 @@ fn a_text_is_blanked_in_its_encoding() {
 fn every_letter_may_be_escaped_and_base64_begin_anywhere() {
     let privacy = hiding(HOST);
     let escaped: String = HOST.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    assert_eq!(shown(&privacy, escaped.as_bytes()), "%78".repeat(HOST.len()));
+    assert_eq!(
+        shown(&privacy, escaped.as_bytes()),
+        "%78".repeat(HOST.len())
+    );
     for before in ["", "a", "ab", "/", "x=/", "user:"] {
-        for plain in [format!("{before}{HOST}"), format!("admin:{HOST}>>>???"), format!("{HOST}\u{ff}{HOST}")] {
+        for plain in [
+            format!("{before}{HOST}"),
+            format!("admin:{HOST}>>>???"),
+            format!("{HOST}\u{ff}{HOST}"),
+        ] {
             let blanked = plain.replace(HOST, &"x".repeat(HOST.len()));
             for engine in [&BASE64_STANDARD, &BASE64_STANDARD_NO_PAD, &BASE64_URL_SAFE] {
                 let raw = format!("{before}{}", engine.encode(&plain));
@@ -149,7 +218,11 @@ fn every_letter_may_be_escaped_and_base64_begin_anywhere() {
                 assert_eq!(shown(&privacy, raw.as_bytes()), expected, "{plain}");
                 let escaped = raw.replace('=', "%3D").replace('/', "%2f");
                 let shown = shown(&privacy, escaped.as_bytes());
-                assert_eq!(percent_decode(shown.as_bytes()).decode_utf8_lossy(), expected, "{plain}");
+                assert_eq!(
+                    percent_decode(shown.as_bytes()).decode_utf8_lossy(),
+                    expected,
+                    "{plain}"
+                );
             }
         }
     }
@@ -171,22 +244,48 @@ fn one_encoding_inside_the_other_hides_nothing() {
         ("", zlib.finish().unwrap()),
         ("", [b"a=b&c=", &gzipped[..]].concat()),
         ("", BASE64_STANDARD.encode(&gzipped).into_bytes()),
-        ("", gzip(&gzip(format!("%2f{}", HOST.replace('.', "%2e")).as_bytes()))),
-        ("Transfer-Encoding: chunked\r\n", b"8\r\nto honey\r\n20\r\n.example.net\r\n".to_vec()),
+        (
+            "",
+            gzip(&gzip(format!("%2f{}", HOST.replace('.', "%2e")).as_bytes())),
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n",
+            b"8\r\nto honey\r\n20\r\n.example.net\r\n".to_vec(),
+        ),
         ("Transfer-Encoding: chunked\r\n", in_chunks),
     ] {
-        let raw = [format!("POST /a?b HTTP/1.1\r\nHost: x\r\n{head}\r\n").as_bytes(), &body].concat();
+        let raw = [
+            format!("POST /a?b HTTP/1.1\r\nHost: x\r\n{head}\r\n").as_bytes(),
+            &body,
+        ]
+        .concat();
         let shown = privacy.show(&record(&raw));
-        assert!(!raw.windows(HOST.len()).any(|window| window == HOST.as_bytes()), "it is not encoded");
-        assert!(shown.blanked > 0 && shown.record.raw.len() == raw.len(), "{}", raw.escape_ascii());
-        assert!(shown.record.raw.starts_with(b"POST /a?b HTTP/1.1\r\nHost: x\r\n"));
+        assert!(
+            !raw.windows(HOST.len())
+                .any(|window| window == HOST.as_bytes()),
+            "it is not encoded"
+        );
+        assert!(
+            shown.blanked > 0 && shown.record.raw.len() == raw.len(),
+            "{}",
+            raw.escape_ascii()
+        );
+        assert!(
+            shown
+                .record
+                .raw
+                .starts_with(b"POST /a?b HTTP/1.1\r\nHost: x\r\n")
+        );
         let http = forever200_identify::http::parse(&shown.record.raw).unwrap();
         for part in decode(&shown.record.raw, Some(&http)) {
             let text = part.bytes.escape_ascii().to_string().to_lowercase();
             assert!(!text.contains(HOST), "{}: {text}", part.what);
         }
         // And nothing is blanked where there is nothing to hide.
-        assert_eq!(hiding("elsewhere.example.org").show(&record(&raw)).blanked, 0);
+        assert_eq!(
+            hiding("elsewhere.example.org").show(&record(&raw)).blanked,
+            0
+        );
     }
 }
 
@@ -208,15 +307,31 @@ fn what_cannot_be_looked_through_is_blanked() {
 
 #[test]
 fn a_list_that_makes_no_sense_is_refused() {
-    for list in ["abc", "203.0.113.7,", ",", "a.example, x", &"x".repeat(256), &vec!["text"; 65].join(",")] {
+    for list in [
+        "abc",
+        "203.0.113.7,",
+        ",",
+        "a.example, x",
+        &"x".repeat(256),
+        &vec!["text"; 65].join(","),
+    ] {
         assert!(list.parse::<Hidden>().is_err(), "{list}");
     }
-    assert_eq!(" 203.0.113.7 , a.example".parse::<Hidden>().unwrap().count(), 2);
+    assert_eq!(
+        " 203.0.113.7 , a.example"
+            .parse::<Hidden>()
+            .unwrap()
+            .count(),
+        2
+    );
 }
 
 #[test]
 fn any_bytes_are_looked_through() {
-    let privacy = Privacy { mask_sources: true, ..hiding("203.0.113.99,honey.example.net") };
+    let privacy = Privacy {
+        mask_sources: true,
+        ..hiding("203.0.113.99,honey.example.net")
+    };
     // All that begins something, beside what it may be followed by.
     let parts: [&[u8]; 16] = [
         b"%",

@@ -48,17 +48,25 @@ impl FromStr for Hidden {
         let texts: Vec<_> = list.split(',').map(str::trim).collect();
         for text in &texts {
             if !(MIN_TEXT_BYTES..=MAX_TEXT_BYTES).contains(&text.len()) {
-                return Err(format!("expected texts of {MIN_TEXT_BYTES} to {MAX_TEXT_BYTES} bytes, not {text:?}"));
+                return Err(format!(
+                    "expected texts of {MIN_TEXT_BYTES} to {MAX_TEXT_BYTES} bytes, not {text:?}"
+                ));
             }
         }
         if texts.len() > MAX_TEXTS {
-            return Err(format!("expected at most {MAX_TEXTS} texts, not {}", texts.len()));
+            return Err(format!(
+                "expected at most {MAX_TEXTS} texts, not {}",
+                texts.len()
+            ));
         }
         let forms = texts.iter().flat_map(|text| match text.parse() {
             Ok(address) => of_address(address),
             Err(_) => of_text(text),
         });
-        Ok(Self { texts: Some(Arc::new(Texts::new(forms.collect(), None))), count: texts.len() })
+        Ok(Self {
+            texts: Some(Arc::new(Texts::new(forms.collect(), None))),
+            count: texts.len(),
+        })
     }
 }
 
@@ -83,13 +91,17 @@ impl Texts {
     }
 
     fn new(forms: Vec<Form>, kind: Option<AhoCorasickKind>) -> Self {
-        let (find, fillers): (Vec<_>, Vec<_>) = forms.into_iter().map(|form| (form.find, form.put)).unzip();
+        let (find, fillers): (Vec<_>, Vec<_>) =
+            forms.into_iter().map(|form| (form.find, form.put)).unzip();
         let finder = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::LeftmostLongest)
             .kind(kind)
             .build(find);
-        Self { finder: finder.expect("a few thousand short forms fit"), fillers }
+        Self {
+            finder: finder.expect("a few thousand short forms fit"),
+            fillers,
+        }
     }
 
     /// Blanks the texts in `bytes`, as they are; tells whether there were any.
@@ -117,7 +129,10 @@ fn of_text(text: &str) -> Vec<Form> {
     };
     let bytes = text.as_bytes();
     let labels: Vec<_> = bytes.split(|&byte| byte == b'.').collect();
-    let mut forms = vec![joined(vec![bytes], &|_| 0), joined(bytes.chunks(1).collect(), &|_| 0)];
+    let mut forms = vec![
+        joined(vec![bytes], &|_| 0),
+        joined(bytes.chunks(1).collect(), &|_| 0),
+    ];
     if labels.len() > 1 {
         forms.push(joined(labels, &|label| label.len() as u8));
     }
@@ -131,7 +146,9 @@ fn of_address(address: IpAddr) -> Vec<Form> {
         IpAddr::V4(ip) => {
             let octets = ip.octets();
             let in_dots = |octets: [String; 4]| octets.join(".");
-            let reversed = in_dots([octets[3], octets[2], octets[1], octets[0]].map(|octet| octet.to_string()));
+            let reversed = in_dots(
+                [octets[3], octets[2], octets[1], octets[0]].map(|octet| octet.to_string()),
+            );
             let texts = vec![
                 ip.to_string(),
                 ip.to_string().replace('.', "-"),
@@ -142,7 +159,13 @@ fn of_address(address: IpAddr) -> Vec<Form> {
                 // As inet_aton reads them, which filters against SSRF often do not.
                 in_dots(octets.map(|octet| format!("0x{octet:x}"))),
                 in_dots(octets.map(|octet| format!("0x{octet:02x}"))),
-                in_dots(octets.map(|octet| if octet == 0 { "0".to_owned() } else { format!("0{octet:o}") })),
+                in_dots(octets.map(|octet| {
+                    if octet == 0 {
+                        "0".to_owned()
+                    } else {
+                        format!("0{octet:o}")
+                    }
+                })),
                 in_dots(octets.map(|octet| format!("{octet:04o}"))),
                 ip.to_bits().to_string(),
                 format!("{:08x}", ip.to_bits()),
@@ -155,12 +178,30 @@ fn of_address(address: IpAddr) -> Vec<Form> {
         IpAddr::V6(ip) => {
             let groups = ip.segments();
             let whole = groups.map(|group| format!("{group:04x}")).join(":");
-            let nibbles: Vec<_> = whole.chars().rev().filter(|&char| char != ':').map(String::from).collect();
+            let nibbles: Vec<_> = whole
+                .chars()
+                .rev()
+                .filter(|&char| char != ':')
+                .map(String::from)
+                .collect();
             let short = groups.map(|group| format!("{group:x}")).join(":");
-            let texts = vec![ip.to_string(), ip.to_string().replace(':', "-"), short, nibbles.join("."), whole];
+            let texts = vec![
+                ip.to_string(),
+                ip.to_string().replace(':', "-"),
+                short,
+                nibbles.join("."),
+                whole,
+            ];
             (texts, Some(ip.octets().to_vec()))
         }
     };
-    let wire = wire.map(|find| Form { put: vec![0; find.len()], find });
-    texts.iter().flat_map(|text| of_text(text)).chain(wire).collect()
+    let wire = wire.map(|find| Form {
+        put: vec![0; find.len()],
+        find,
+    });
+    texts
+        .iter()
+        .flat_map(|text| of_text(text))
+        .chain(wire)
+        .collect()
 }

@@ -15,16 +15,52 @@ fn utf16(text: &str) -> Vec<u8> {
 }
 
 fn databases() -> Vec<Sample> {
-    let smb2 =
-        [&b"\0\0\0\x68\xfeSMB\x40\0"[..], &zeros(58), &b"\x24\0\x02\0"[..], &zeros(32), b"\x02\x02\x11\x03"].concat();
+    let smb2 = [
+        &b"\0\0\0\x68\xfeSMB\x40\0"[..],
+        &zeros(58),
+        &b"\x24\0\x02\0"[..],
+        &zeros(32),
+        b"\x02\x02\x11\x03",
+    ]
+    .concat();
     let prelogin = b"\x12\x01\0\x14\0\0\0\0\0\0\x06\0\x06\xff\x0b\0\x0c\x38\0\0".to_vec();
     let login7 = &b"\x10\x01\0\x6a\0\0\x01\0\x62\0\0\0\x04\0\0\x74"[..];
-    let login7 = [login7, &zeros(32), b"\x5e\0\x02\0", &zeros(50), &utf16("sa")].concat();
+    let login7 = [
+        login7,
+        &zeros(32),
+        b"\x5e\0\x02\0",
+        &zeros(50),
+        &utf16("sa"),
+    ]
+    .concat();
     let batch = [&b"\x01\x01\0\x18\0\0\x01\0"[..], &utf16("SELECT 1")].concat();
-    let login4 = [&b"\x02\0\x02\0\0\0\x02\0"[..], &zeros(31), b"sa", &zeros(28), b"\x02"].concat();
-    let mysql = [&b"\x24\0\0\x01\x85\xa6\xff\x01\0\0\0\x01\x21"[..], &zeros(23), b"root"].concat();
-    let zookeeper = [&b"\0\0\0\x2c"[..], &zeros(24), &b"\0\0\0\x10"[..], &zeros(16)].concat();
-    let spring = [&b"\0\0\0\x30\x1f"[..], &zeros(9), b"org.springframework.context.support.X\0"].concat();
+    let login4 = [
+        &b"\x02\0\x02\0\0\0\x02\0"[..],
+        &zeros(31),
+        b"sa",
+        &zeros(28),
+        b"\x02",
+    ]
+    .concat();
+    let mysql = [
+        &b"\x24\0\0\x01\x85\xa6\xff\x01\0\0\0\x01\x21"[..],
+        &zeros(23),
+        b"root",
+    ]
+    .concat();
+    let zookeeper = [
+        &b"\0\0\0\x2c"[..],
+        &zeros(24),
+        &b"\0\0\0\x10"[..],
+        &zeros(16),
+    ]
+    .concat();
+    let spring = [
+        &b"\0\0\0\x30\x1f"[..],
+        &zeros(9),
+        b"org.springframework.context.support.X\0",
+    ]
+    .concat();
     vec![
         ("smb2", smb2, "SMB 2.0.2, SMB 3.1.1"),
         ("mssql", prelogin, "pre-login, client 11.0.3128"),
@@ -33,22 +69,58 @@ fn databases() -> Vec<Sample> {
         ("mssql", login4, "log-in as sa"),
         ("mysql", mysql, "log-in as root"),
         ("zookeeper", zookeeper, "connect"),
-        ("openwire", spring, "org.springframework.context.support.X\\x00"),
+        (
+            "openwire",
+            spring,
+            "org.springframework.context.support.X\\x00",
+        ),
     ]
 }
 
 fn others() -> Vec<Sample> {
-    let tls_auth = [&b"\0\x2a\x38abcdefgh"[..], &[7; 20], b"\0\0\0\x01\x5e\x3e\x7b\x98", &zeros(5)].concat();
-    let tls_crypt = [&b"\0\x36\x38abcdefgh"[..], b"\0\0\0\x01\x5e\x3e\x7b\x98", &[7; 37]].concat();
-    let ssl2 = [&b"\x80\x1c\x01\0\x02\0\x03\0\0\0\x10\x01\0\x80"[..], &[7; 16]].concat();
-    let fastcgi =
-        [&b"\x01\x01\0\x01\0\x08\0\0\0\x01\0\0\0\0\0\0\x01\x04\0\x01"[..], b"\x0f\x04SCRIPT_FILENAME/a.x"].concat();
-    let dicom = [&b"\x01\0\0\0\0\xcd\0\x01\0\0ANY-SCP         ECHOSCU         "[..], &zeros(32)].concat();
+    let tls_auth = [
+        &b"\0\x2a\x38abcdefgh"[..],
+        &[7; 20],
+        b"\0\0\0\x01\x5e\x3e\x7b\x98",
+        &zeros(5),
+    ]
+    .concat();
+    let tls_crypt = [
+        &b"\0\x36\x38abcdefgh"[..],
+        b"\0\0\0\x01\x5e\x3e\x7b\x98",
+        &[7; 37],
+    ]
+    .concat();
+    let ssl2 = [
+        &b"\x80\x1c\x01\0\x02\0\x03\0\0\0\x10\x01\0\x80"[..],
+        &[7; 16],
+    ]
+    .concat();
+    let fastcgi = [
+        &b"\x01\x01\0\x01\0\x08\0\0\0\x01\0\0\0\0\0\0\x01\x04\0\x01"[..],
+        b"\x0f\x04SCRIPT_FILENAME/a.x",
+    ]
+    .concat();
+    let dicom = [
+        &b"\x01\0\0\0\0\xcd\0\x01\0\0ANY-SCP         ECHOSCU         "[..],
+        &zeros(32),
+    ]
+    .concat();
     let enip = [&b"\x63\0\0\0"[..], &zeros(20)].concat();
-    let ntp = [&b"\xe3\0\x04\xfa\0\x01\0\0\0\x01\0\0"[..], &zeros(28), &[7; 8]].concat();
+    let ntp = [
+        &b"\xe3\0\x04\xfa\0\x01\0\0\0\x01\0\0"[..],
+        &zeros(28),
+        &[7; 8],
+    ]
+    .concat();
     let rlpx = [&b"\x01\xab\x04"[..], &[9; 426]].concat();
     let rtmp = [&b"\x03\0\0\0\x01\0\0\0\0"[..], &[9; 1528]].concat();
-    let bittorrent = [&b"\x13BitTorrent protocol"[..], &zeros(28), b"-qB4650-0123456789ab"].concat();
+    let bittorrent = [
+        &b"\x13BitTorrent protocol"[..],
+        &zeros(28),
+        b"-qB4650-0123456789ab",
+    ]
+    .concat();
     vec![
         ("openvpn", tls_auth, "reset, with tls-auth"),
         ("openvpn", tls_crypt, "reset, with tls-crypt"),
