@@ -4,12 +4,13 @@
 //! the usual ports, tests run side by side, and a program that was killed comes back where it was.
 //!
 //! Read in this order: [`process`], [`client`], [`events`], [`load`], [`memcached`], [`proxy`], [`stack`],
-//! [`container`], [`browser`], [`tshark`], [`report`].
+//! [`container`], [`browser`], [`tshark`], [`report`]. [`heads`] is a table for whoever reads heads.
 
 pub mod browser;
 pub mod client;
 pub mod container;
 pub mod events;
+pub mod heads;
 pub mod load;
 pub mod memcached;
 pub mod process;

@@ -1,0 +1,173 @@
+//! How long the body is: by its head, and, when it comes in chunks, by itself.
+
+use crate::field::unfolded;
+use crate::head::Head;
+
+/// Methods whose requests have no body unless they say so.
+const WITHOUT_BODY: [&[u8]; 6] = [b"GET", b"HEAD", b"OPTIONS", b"DELETE", b"TRACE", b"CONNECT"];
+/// Protocols whose requests have no body unless they say so: RFC 7826, 5.3, and RFC 3261, 18.3.
+const VERSIONS_WITHOUT_BODY: [&[u8]; 2] = [b"RTSP/", b"SIP/"];
+
+/// How long the body of a request is, by its head: RFC 9112, 6.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// So many bytes.
+    Bytes(u64),
+    /// Chunks tell.
+    Chunked,
+    /// Nothing tells: what comes is the body.
+    Unknown,
+}
+
+impl BodyLength {
+    /// Reads the length from a head.
+    ///
+    /// Chunks go before a length, and of several lengths the largest counts: to wait for too much
+    /// costs two seconds, and too little cuts a body.
+    #[must_use]
+    pub fn of(head: &Head<'_>) -> Self {
+        let version = head.slice(&head.line.version);
+        if version.is_empty() {
+            return Self::Unknown;
+        }
+        if head.lists(b"transfer-encoding", b"chunked") {
+            return Self::Chunked;
+        }
+        if let Some(length) = content_length(head) {
+            return Self::Bytes(length);
+        }
+        let method = head.slice(&head.line.method);
+        let says_nothing = head.fields_named(b"content-length").next().is_none()
+            && head.fields_named(b"transfer-encoding").next().is_none();
+        let has_none = WITHOUT_BODY
+            .iter()
+            .any(|name| method.eq_ignore_ascii_case(name))
+            || VERSIONS_WITHOUT_BODY
+                .iter()
+                .any(|name| starts_with(version, name));
+        if says_nothing && has_none {
+            Self::Bytes(0)
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+fn starts_with(version: &[u8], name: &[u8]) -> bool {
+    version
+        .get(..name.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(name))
+}
+
+/// The largest of all lengths that are numbers; `None` where none is.
+fn content_length(head: &Head<'_>) -> Option<u64> {
+    let mut largest = None;
+    for field in head.fields_named(b"content-length") {
+        let value = unfolded(head.slice(&field.value));
+        for element in value.split(|&byte| byte == b',') {
+            largest = largest.max(decimal(element.trim_ascii()));
+        }
+    }
+    largest
+}
+
+/// The leading digits; the largest number where there are too many of them.
+fn decimal(value: &[u8]) -> Option<u64> {
+    let mut number = None;
+    for digit in value.iter().take_while(|byte| byte.is_ascii_digit()) {
+        let before: u64 = number.unwrap_or(0);
+        number = Some(
+            before
+                .saturating_mul(10)
+                .saturating_add(u64::from(digit - b'0')),
+        );
+    }
+    number
+}
+
+/// Follows a body in chunks to its end: RFC 9112, 7.1. Holds none of its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Chunks {
+    /// Before the first digit of a size.
+    #[default]
+    BeforeSize,
+    /// In the digits of a size.
+    Size(u64),
+    /// Behind them; only white space or an extension may come before the end of the line.
+    AfterSize(u64),
+    /// In an extension, which is anything up to the end of the line.
+    Extension(u64),
+    /// In the data of a chunk, so many bytes before its end.
+    Data(u64),
+    /// Behind the data, where only a line end may come.
+    DataEnd,
+    /// At the beginning of a line of the trailer.
+    TrailerStart,
+    /// There, behind a CR.
+    TrailerCr,
+    /// Within a line of the trailer.
+    TrailerLine,
+    /// The body was whole.
+    Whole,
+    /// These are no chunks.
+    Broken,
+}
+
+impl Chunks {
+    /// Takes the bytes that came next, up to the end of the body, and returns how many these are.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() && !matches!(self, Self::Whole | Self::Broken) {
+            if let Self::Data(left) = *self {
+                let here = usize::try_from(left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len() - taken);
+                let left = left - here as u64;
+                *self = if left == 0 {
+                    Self::DataEnd
+                } else {
+                    Self::Data(left)
+                };
+                taken += here;
+            } else {
+                *self = self.after(bytes[taken]);
+                taken += 1;
+            }
+        }
+        taken
+    }
+
+    /// The state behind one byte, outside of the data.
+    fn after(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::BeforeSize, b' ' | b'\t') => self,
+            (Self::BeforeSize, _) if byte.is_ascii_hexdigit() => Self::with_digit(0, byte),
+            (Self::Size(size), _) if byte.is_ascii_hexdigit() => Self::with_digit(size, byte),
+            (Self::Size(size) | Self::AfterSize(size), b' ' | b'\t' | b'\r') => {
+                Self::AfterSize(size)
+            }
+            (Self::Size(size) | Self::AfterSize(size), b';') => Self::Extension(size),
+            (Self::Size(0) | Self::AfterSize(0) | Self::Extension(0), b'\n') => Self::TrailerStart,
+            (Self::Size(size) | Self::AfterSize(size) | Self::Extension(size), b'\n') => {
+                Self::Data(size)
+            }
+            (Self::Extension(_), _) => self,
+            (Self::DataEnd, b'\r') => self,
+            (Self::DataEnd, b'\n') => Self::BeforeSize,
+            (Self::TrailerStart | Self::TrailerCr, b'\n') => Self::Whole,
+            (Self::TrailerStart, b'\r') => Self::TrailerCr,
+            (Self::TrailerLine, b'\n') => Self::TrailerStart,
+            (Self::TrailerStart | Self::TrailerCr | Self::TrailerLine, _) => Self::TrailerLine,
+            _ => Self::Broken,
+        }
+    }
+
+    fn with_digit(size: u64, digit: u8) -> Self {
+        let value = char::from(digit).to_digit(16).map(u64::from);
+        let longer = size
+            .checked_mul(16)
+            .zip(value)
+            .map(|(size, value)| size + value);
+        longer.map_or(Self::Broken, Self::Size)
+    }
+}

@@ -1,0 +1,102 @@
+//! The first line: method, target, version.
+
+use std::ops::Range;
+
+/// Longest method; the longest in use is `BASELINE-CONTROL`.
+const MAX_METHOD_BYTES: usize = 32;
+/// Names of the protocols that have the head of HTTP/1: HTTP, RTSP (RFC 7826), SIP (RFC 3261),
+/// ICAP (RFC 3507), and what Icecast's sources send.
+const VERSION_NAMES: [&[u8]; 5] = [b"HTTP/", b"RTSP/", b"SIP/", b"ICAP/", b"ICE/"];
+
+/// A request line, as ranges of the bytes that it is in.
+///
+/// RFC 9112, 3: the words may be parted by any white space, and white space around the line is
+/// ignored. What stands between the first word and a version at the end is the target, spaces and
+/// all. RFC 1945, 4.1: without a version, the target begins with a slash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestLine {
+    /// A token of at most 32 bytes.
+    pub method: Range<usize>,
+    /// May be empty.
+    pub target: Range<usize>,
+    /// `HTTP/1.1` and the like; empty when there is none.
+    pub version: Range<usize>,
+}
+
+impl RequestLine {
+    /// Reads the line that is in this range of `bytes`; `None` when it is no request line.
+    pub(crate) fn parse(bytes: &[u8], line: Range<usize>) -> Option<Self> {
+        let line = trimmed(bytes, line);
+        let method_end = find(bytes, line.clone(), is_space).unwrap_or(line.end);
+        let method = line.start..method_end;
+        if !is_method(&bytes[method.clone()]) {
+            return None;
+        }
+        let rest = trimmed(bytes, method_end..line.end);
+        let last_word = bytes[rest.clone()].iter().rposition(|&byte| is_space(byte));
+        let last_word = last_word.map_or(rest.start, |space| rest.start + space + 1);
+        if is_version(&bytes[last_word..rest.end]) {
+            let target = trimmed(bytes, rest.start..last_word);
+            return Some(Self {
+                method,
+                target,
+                version: last_word..rest.end,
+            });
+        }
+        let has_path = bytes[rest.clone()].starts_with(b"/");
+        has_path.then(|| Self {
+            method,
+            target: rest.clone(),
+            version: rest.end..rest.end,
+        })
+    }
+
+    /// Returns whether a line that begins like this may still become a request line.
+    pub(crate) fn may_begin(line: &[u8]) -> bool {
+        let method = trimmed(line, 0..line.len());
+        let method_end = find(line, method.clone(), is_space).unwrap_or(method.end);
+        method.is_empty() || is_method(&line[method.start..method_end])
+    }
+}
+
+/// Returns whether bytes are a token: RFC 9110, 5.6.2.
+#[must_use]
+pub fn is_token(bytes: &[u8]) -> bool {
+    let is_token_byte =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !bytes.is_empty() && bytes.iter().all(is_token_byte)
+}
+
+fn is_method(bytes: &[u8]) -> bool {
+    bytes.len() <= MAX_METHOD_BYTES && is_token(bytes)
+}
+
+/// What follows the name may be anything: some put an attack there.
+fn is_version(word: &[u8]) -> bool {
+    let begins_with = |name: &&[u8]| {
+        let start = word.get(..name.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+    };
+    VERSION_NAMES.iter().any(begins_with)
+}
+
+/// White space between the words of a request line: RFC 9112, 3.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')
+}
+
+fn find(bytes: &[u8], range: Range<usize>, is: fn(u8) -> bool) -> Option<usize> {
+    let found = bytes[range.clone()].iter().position(|&byte| is(byte))?;
+    Some(range.start + found)
+}
+
+/// Returns `range` without the white space at its ends.
+fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
+    let is_other = |byte: &u8| !is_space(*byte);
+    let part = &bytes[range.clone()];
+    let Some(first) = part.iter().position(is_other) else {
+        return range.end..range.end;
+    };
+    let last = part.iter().rposition(is_other).unwrap_or(first);
+    range.start + first..range.start + last + 1
+}
