@@ -4,13 +4,15 @@
 //! its bytes to a recorder that keeps the last 101 in memcached.
 //!
 //! Read in the order of a request: [`server`] accepts, [`proxy`] learns where it comes from,
-//! [`connection`] reads and answers, [`framing`] says when it is whole, [`recorder`] stores it.
+//! [`connection`] answers, [`reading`] waits until it is whole and `room` gives it memory for that,
+//! [`recorder`] stores it. The crate `forever200-head` says where a request ends.
 
 pub mod connection;
-pub mod framing;
 pub mod proxy;
 mod rate_limit;
+pub mod reading;
 pub mod recorder;
+mod room;
 pub mod server;
 mod unix;
 

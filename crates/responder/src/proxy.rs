@@ -46,8 +46,17 @@ impl Origin {
     };
 }
 
-/// Reads the header and takes it off the front of `buffer`, which may hold the first bytes of the
-/// request afterwards. Returns `None` for a LOCAL header: a health check, nobody's request.
+/// A PROXY header that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What it says; `None` for a LOCAL header: a health check, nobody's request.
+    pub origin: Option<Origin>,
+    /// Its length in bytes.
+    pub length: usize,
+}
+
+/// Reads the header into `buffer`, which may hold the first bytes of the request behind it
+/// afterwards.
 ///
 /// `peer` is what stands for the addresses when the header does not name any (version 1 `UNKNOWN`,
 /// version 2 `UNSPEC`).
@@ -58,7 +67,7 @@ pub async fn read_header<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
     peer: Origin,
-) -> anyhow::Result<Option<Origin>> {
+) -> anyhow::Result<Header> {
     loop {
         match ProxyHeader::parse(buffer, ParseConfig::default()) {
             // The crate looks at the length of an unfinished one only: how TCP cut it would decide.
@@ -66,9 +75,10 @@ pub async fn read_header<S: AsyncRead + Unpin>(
                 bail!("PROXY header of version 1 longer than {MAX_V1_HEADER_BYTES} bytes");
             }
             Ok((header, length)) => {
-                let origin = origin(&header, buffer, peer);
-                buffer.drain(..length);
-                return Ok(origin);
+                return Ok(Header {
+                    origin: origin(&header, buffer, peer),
+                    length,
+                });
             }
             Err(Error::BufferTooShort) if buffer.len() < MAX_HEADER_BYTES => {}
             Err(Error::BufferTooShort) => {
@@ -125,9 +135,9 @@ mod tests {
 
     async fn read(mut bytes: &[u8]) -> anyhow::Result<(Option<Origin>, Vec<u8>)> {
         let mut buffer = Vec::new();
-        let origin = read_header(&mut bytes, &mut buffer, Origin::UNKNOWN).await?;
+        let header = read_header(&mut bytes, &mut buffer, Origin::UNKNOWN).await?;
         buffer.extend_from_slice(bytes);
-        Ok((origin, buffer))
+        Ok((header.origin, buffer.split_off(header.length)))
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,11 +58,51 @@ struct Inbox {
 /// that ends sooner than all others, as each of theirs would.
 type Waiters = watch::Sender<()>;
 
+/// The sequence number of one record, once it has one: by it, a later record names an earlier one.
+/// A record that falls out of the full inbox never learns its number.
+#[derive(Clone, Debug, Default)]
+pub struct Number(Arc<AtomicU64>);
+
+impl Number {
+    /// Returns the number; `None` while there is none.
+    fn get(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|&seq| seq > 0)
+    }
+
+    fn set(&self, seq: u64) {
+        self.0.store(seq, Ordering::Relaxed);
+    }
+}
+
+/// A record on its way to a number.
+#[derive(Debug)]
+struct Unnumbered {
+    record: Record,
+    /// Who wants to know its number.
+    number: Option<Number>,
+    /// The number of the record that it continues.
+    continues: Option<Number>,
+}
+
+impl Unnumbered {
+    fn with_number(self, seq: u64) -> Record {
+        if let Some(number) = &self.number {
+            number.set(seq);
+        }
+        let continues = self.continues.and_then(|first| first.get());
+        Record {
+            seq,
+            continues,
+            ..self.record
+        }
+    }
+}
+
 /// What waits for memcached.
 #[derive(Debug, Default)]
 struct Pending {
     /// The newest records, at most [`SLOTS`], the oldest first.
-    records: VecDeque<Record>,
+    records: VecDeque<Unnumbered>,
     /// Number of requests, including those whose record fell out.
     requests: u64,
     counts: Counts,
@@ -70,10 +110,10 @@ struct Pending {
 }
 
 impl Pending {
-    fn push(&mut self, record: Record) {
+    fn push(&mut self, unnumbered: Unnumbered) {
         self.requests += 1;
-        self.counts.request(record.timestamp);
-        self.records.push_back(record);
+        self.counts.request(unnumbered.record.timestamp);
+        self.records.push_back(unnumbered);
         self.trim();
     }
 
@@ -92,11 +132,42 @@ impl Recorder {
     /// Takes a record at once. The future ends when memcached has it, or when waiting for that is over: after
     /// 20 ms, or at once while memcached is away.
     ///
-    /// Who is answered after it has a record that outlives this process.
+    /// A client that is answered after it normally has a record that outlives this process. Not
+    /// when memcached took longer than that, or is away.
     pub fn record(&self, record: Record) -> impl Future<Output = ()> + use<> {
+        self.push(Unnumbered {
+            record,
+            number: None,
+            continues: None,
+        })
+    }
+
+    /// The same; `number` tells the record's sequence number as soon as it has one.
+    pub fn record_numbered(
+        &self,
+        record: Record,
+        number: &Number,
+    ) -> impl Future<Output = ()> + use<> {
+        self.push(Unnumbered {
+            record,
+            number: Some(number.clone()),
+            continues: None,
+        })
+    }
+
+    /// Takes a record that continues another one, which was taken before. Nobody waits for it.
+    pub fn record_continuation(&self, record: Record, first: &Number) {
+        drop(self.push(Unnumbered {
+            record,
+            number: None,
+            continues: Some(first.clone()),
+        }));
+    }
+
+    fn push(&self, unnumbered: Unnumbered) -> impl Future<Output = ()> + use<> {
         let mut settled = {
             let mut pending = self.pending();
-            pending.push(record);
+            pending.push(unnumbered);
             if pending.records.len() == ENOUGH_RECORDS {
                 self.0.enough.notify_one();
             }
@@ -276,8 +347,10 @@ impl Writer {
             }
         };
         let first_to_last = last + 1 - pending.records.len() as u64..=last;
-        let number = |(seq, record)| Record { seq, ..record };
-        let records: Vec<_> = first_to_last.zip(pending.records).map(number).collect();
+        let numbered = first_to_last.zip(pending.records);
+        let records: Vec<_> = numbered
+            .map(|(seq, record)| record.with_number(seq))
+            .collect();
         records
             .iter()
             .for_each(|record| self.ring.insert(record.clone()));
@@ -372,6 +445,25 @@ impl Writer {
 }
 
 #[cfg(test)]
+impl Recorder {
+    /// A recorder whose clients wait for nothing, as while memcached is away.
+    pub(crate) fn without_store() -> Self {
+        let recorder = Self::default();
+        recorder.0.away.store(true, Ordering::Relaxed);
+        recorder
+    }
+
+    /// Numbers all that was taken, from 1 on, and returns it.
+    pub(crate) fn numbered(&self) -> Vec<Record> {
+        let taken = self.take();
+        let numbered = (1..).zip(taken.records);
+        numbered
+            .map(|(seq, record)| record.with_number(seq))
+            .collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
@@ -391,8 +483,10 @@ mod tests {
             dest_port: 80,
             via: Via::Peer,
             bytes: 0,
+            extra: 0,
             truncated: false,
             ended: Ended::Complete,
+            continues: None,
             responder: "r".into(),
             raw: bytes::Bytes::new(),
         }

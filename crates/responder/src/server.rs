@@ -6,7 +6,6 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use forever200_daemon::GRACE_PERIOD;
@@ -21,6 +20,7 @@ use crate::connection::{self, Shared};
 use crate::proxy::Origin;
 use crate::rate_limit::RateLimit;
 use crate::recorder::Recorder;
+use crate::room::Account;
 
 /// Shortest and longest wait after an error of `accept`, most likely EMFILE: only time helps.
 const ACCEPT_DELAY: std::ops::RangeInclusive<Duration> =
@@ -68,7 +68,7 @@ pub async fn run(
         shared: Arc::new(Shared {
             proxy_protocol: config.proxy_protocol,
             max_request_bytes: config.max_request_bytes,
-            added: AtomicUsize::new(0),
+            account: Account::default(),
             recorder,
             name: random_name(),
         }),

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use forever200_responder::connection::{CONTINUE, DEADLINE, MAX_DISCARDED_BYTES, RESPONSE};
-use forever200_responder::framing::{QUIET_TIME, UNFINISHED_TIME};
+use forever200_responder::connection::{CONTINUE, DEADLINE, RESPONSE};
+use forever200_responder::reading::{MAX_DISCARDED_BYTES, QUIET_TIME, UNFINISHED_TIME};
 use forever200_responder::{Config, Listeners, run};
 use forever200_ring::ring::minute_key;
 use forever200_ring::{Ended, Record, SLOTS, Snapshot, Store, Via};

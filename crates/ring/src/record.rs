@@ -36,10 +36,17 @@ pub struct Record {
     pub via: Via,
     /// Length of the request in bytes, as received; more than `raw` holds when truncated.
     pub bytes: u64,
+    /// How many of them came behind the whole request: a second one, or more than its length said.
+    #[serde(default)]
+    pub extra: u64,
     /// `raw` is a prefix of what was received.
     pub truncated: bool,
     /// Why reading stopped.
     pub ended: Ended,
+    /// The sequence number of the request after whose answer these bytes came, on the same
+    /// connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<u64>,
     /// Which responder wrote it: eight hexadecimal digits drawn at its start.
     pub responder: String,
     /// The bytes as they came.
@@ -65,9 +72,9 @@ pub enum Via {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// HTTP framing says that the request is whole.
+    /// HTTP framing says that the request is whole: nothing of it is missing.
     Complete,
-    /// No more bytes came for the quiet time.
+    /// No more bytes came: for 250 ms where nothing tells the end, for 2 s where more was to come.
     Quiet,
     /// The client closed its side, or reset the connection.
     Eof,
@@ -163,8 +170,10 @@ mod tests {
             dest_port: 80,
             via: Via::ProxyV2,
             bytes: raw.len() as u64,
+            extra: 0,
             truncated: false,
             ended: Ended::Complete,
+            continues: None,
             responder: "0123abcd".into(),
             raw: Bytes::from_static(raw),
         }
@@ -178,7 +187,7 @@ mod tests {
             concat!(
                 r#"{\"seq\":7,\"timestamp\":\"2026-01-02T03:04:05.000006Z\",\"src_ip\":\"2001:db8::1\","#,
                 r#"\"src_port\":41000,\"dest_ip\":\"192.0.2.1\",\"dest_port\":80,\"via\":\"proxy_v2\","#,
-                r#"\"bytes\":20,\"truncated\":false,\"ended\":\"complete\",\"responder\":\"0123abcd\"}"#,
+                r#"\"bytes\":20,\"extra\":0,\"truncated\":false,\"ended\":\"complete\",\"responder\":\"0123abcd\"}"#,
                 r"\nGET / HTTP/1.1\r\n\r\n\x00\xff"
             )
         );
@@ -196,6 +205,12 @@ mod tests {
             let written = record(raw);
             assert_eq!(Record::decode(written.encode()).unwrap(), written);
         }
+        let continuation = Record {
+            continues: Some(6),
+            extra: 2,
+            ..record(b"more")
+        };
+        assert_eq!(Record::decode(continuation.encode()).unwrap(), continuation);
         let truncated = Record {
             bytes: 90_000,
             truncated: true,

@@ -1,0 +1,291 @@
+//! One request as it arrives: how long to wait for more of it, how much of it to hold.
+//!
+//! In: a byte stream. Out: why reading stopped, and a [`Record`]. What it waits for is told by
+//! [`Framing`]; nothing else of a request is looked at.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use forever200_head::Framing;
+use forever200_ring::{Ended, Record};
+use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use crate::connection::{CONTINUE, Shared};
+use crate::proxy::Origin;
+use crate::room::Room;
+
+/// Bytes whose end nothing tells are whole after this time without more: one round trip round the
+/// globe.
+pub const QUIET_TIME: Duration = Duration::from_millis(250);
+/// An unfinished HTTP request is given up after this time without more.
+pub const UNFINISHED_TIME: Duration = Duration::from_secs(2);
+/// Longest time to answer a connection that is open when the program is told to stop. One second
+/// less than the grace period, so that its record still gets to memcached.
+const STOPPING_DEADLINE: Duration = Duration::from_secs(4);
+/// Bytes beyond the kept prefix that are read, counted and thrown away before answering.
+pub const MAX_DISCARDED_BYTES: u64 = 1024 * 1024;
+/// Room for the first read: the head of an ordinary request, and little for a connection that
+/// says nothing.
+pub(crate) const FIRST_READ_BYTES: usize = 2048;
+/// Room when that is full. Doubled from then on.
+const SECOND_READ_BYTES: usize = 8192;
+/// Room to read what is not kept, and as much of it where there is no room to be had.
+const DISCARD_BYTES: usize = 8192;
+const SCRATCH_BYTES: usize = 1024;
+/// Bytes of a head that are held until its end is found, also where fewer are kept: without them
+/// nothing tells where the request ends. What web servers take at most is 8 to 16 KiB.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// The bytes that a reading begins with.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    /// The bytes, in a buffer with room for more.
+    pub(crate) buffer: Vec<u8>,
+    /// They filled the room that they were read into, so that more may be there.
+    pub(crate) filled: bool,
+}
+
+impl Arrived {
+    /// Nothing yet.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            buffer: Vec::with_capacity(FIRST_READ_BYTES),
+            filled: false,
+        }
+    }
+}
+
+/// How long a reading may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeLimit {
+    /// For its first byte.
+    pub(crate) first_byte: Instant,
+    /// For all of it.
+    pub(crate) end: Instant,
+}
+
+/// A request as far as it came.
+pub(crate) struct Reading<'a> {
+    shared: &'a Shared,
+    room: Room<'a>,
+    /// What is held: the prefix that is kept, or all of a head that is not whole yet.
+    buffer: Vec<u8>,
+    /// The last read filled the room it had.
+    filled: bool,
+    /// Number of bytes that came, held or not.
+    bytes: u64,
+    /// When the first of them came.
+    first_byte: Option<Timestamp>,
+    framing: Framing,
+    /// Most bytes to keep.
+    max_kept: usize,
+    limit: TimeLimit,
+    stopping: watch::Receiver<bool>,
+}
+
+/// How long to wait for more, and why reading is over when none comes.
+struct Patience {
+    until: Instant,
+    ended: Ended,
+}
+
+impl<'a> Reading<'a> {
+    pub(crate) fn new(
+        shared: &'a Shared,
+        origin: &Origin,
+        arrived: Arrived,
+        limit: TimeLimit,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let mut reading = Self {
+            shared,
+            room: shared.account.room(origin.source.ip()),
+            buffer: arrived.buffer,
+            filled: false,
+            bytes: 0,
+            first_byte: None,
+            framing: Framing::default(),
+            max_kept: shared.max_request_bytes,
+            limit,
+            stopping,
+        };
+        reading.take(0);
+        reading.filled = arrived.filled;
+        reading
+    }
+
+    /// Reads until the request is whole, sends `100 Continue` where a client waits for it, and
+    /// returns why reading is over; `None` if not a byte came.
+    pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+    ) -> Option<Ended> {
+        let mut ended = self.over();
+        while ended.is_none() {
+            let waits = self.framing.take_expectation();
+            if waits && stream.write_all(CONTINUE).await.is_err() {
+                ended = Some(Ended::Eof);
+                break;
+            }
+            ended = self.read(stream).await;
+        }
+        ended.filter(|_| self.bytes > 0)
+    }
+
+    /// Reads what comes after the answer, when a client that waits gets no word any more.
+    pub(crate) async fn run_silently<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+    ) -> Option<Ended> {
+        let mut ended = None;
+        while ended.is_none() {
+            ended = self.read(stream).await;
+        }
+        ended.filter(|_| self.bytes > 0)
+    }
+
+    /// Returns what framing has found out about the request.
+    pub(crate) fn framing(&self) -> &Framing {
+        &self.framing
+    }
+
+    /// Waits for more bytes, once, and returns why reading is over, if it is.
+    async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Option<Ended> {
+        self.make_room();
+        let known = self.buffer.len();
+        let stopping = *self.stopping.borrow_and_update();
+        if stopping {
+            self.limit.end = self.limit.end.min(Instant::now() + STOPPING_DEADLINE);
+        }
+        let patience = self.patience(stopping);
+        tokio::select! {
+            biased;
+            read = timeout_at(patience.until, stream.read_buf(&mut self.buffer)) => match read {
+                Ok(Ok(0) | Err(_)) => Some(self.ended(Ended::Eof)),
+                Ok(Ok(_)) => {
+                    self.take(known);
+                    self.over()
+                }
+                Err(_) => Some(patience.ended),
+            },
+            Ok(()) = self.stopping.changed(), if !stopping => None,
+        }
+    }
+
+    /// How long to wait for the next byte.
+    fn patience(&self, stopping: bool) -> Patience {
+        let now = Instant::now();
+        if self.bytes == 0 {
+            let until = if stopping { now } else { self.limit.first_byte };
+            return Patience {
+                until,
+                ended: Ended::Deadline,
+            };
+        }
+        let is_whole = self.framing.is_whole() && self.framing.extra() == 0;
+        let quiet = if is_whole {
+            // More may be there already, behind what the last read had room for.
+            now
+        } else if self.framing.is_unfinished() {
+            now + UNFINISHED_TIME
+        } else {
+            now + QUIET_TIME
+        };
+        if quiet < self.limit.end {
+            Patience {
+                until: quiet,
+                ended: self.ended(Ended::Quiet),
+            }
+        } else {
+            Patience {
+                until: self.limit.end,
+                ended: self.ended(Ended::Deadline),
+            }
+        }
+    }
+
+    /// A whole request is complete, however its connection goes on.
+    fn ended(&self, otherwise: Ended) -> Ended {
+        if self.framing.is_whole() {
+            Ended::Complete
+        } else {
+            otherwise
+        }
+    }
+
+    /// Returns why reading is over, if it is, after bytes came.
+    fn over(&self) -> Option<Ended> {
+        let is_whole = self.framing.is_whole() && self.framing.extra() == 0;
+        if self.bytes >= self.max_kept as u64 + MAX_DISCARDED_BYTES {
+            Some(Ended::Limit)
+        } else if is_whole && !self.filled {
+            Some(Ended::Complete)
+        } else {
+            None
+        }
+    }
+
+    /// Makes room for the next bytes where there is none. Where none is to be had, the last bytes
+    /// that are held make room for those that are only counted.
+    fn make_room(&mut self) {
+        let room = self.buffer.capacity();
+        if self.buffer.len() < room {
+            return;
+        }
+        let most = self.max_kept.max(HEAD_BYTES) + DISCARD_BYTES;
+        let wanted = (2 * room)
+            .max(SECOND_READ_BYTES)
+            .min(most)
+            .max(room + SCRATCH_BYTES);
+        if self.room.take(wanted - room) {
+            self.buffer.reserve_exact(wanted - self.buffer.len());
+        } else {
+            let kept = self.buffer.len().saturating_sub(SCRATCH_BYTES);
+            self.max_kept = self.max_kept.min(kept);
+            self.buffer.truncate(kept);
+        }
+    }
+
+    /// Takes note of the bytes behind the first `known` ones of the buffer.
+    fn take(&mut self, known: usize) {
+        let new = self.buffer.len() - known;
+        if new == 0 {
+            return;
+        }
+        self.first_byte.get_or_insert_with(Timestamp::now);
+        self.bytes += new as u64;
+        self.filled = self.buffer.len() == self.buffer.capacity();
+        self.framing.feed(&self.buffer, known);
+        let held = if self.framing.needs_head() {
+            self.max_kept.max(HEAD_BYTES)
+        } else {
+            self.max_kept
+        };
+        self.buffer.truncate(held);
+    }
+
+    /// Returns the request as it is kept. Its number, and what it continues, are the recorder's.
+    pub(crate) fn into_record(mut self, origin: &Origin, ended: Ended) -> Record {
+        self.buffer.truncate(self.max_kept);
+        Record {
+            seq: 0,
+            timestamp: self.first_byte.unwrap_or_else(Timestamp::now),
+            src_ip: origin.source.ip().to_canonical(),
+            src_port: origin.source.port(),
+            dest_ip: origin.destination.ip().to_canonical(),
+            dest_port: origin.destination.port(),
+            via: origin.via,
+            bytes: self.bytes,
+            extra: self.framing.extra(),
+            truncated: self.bytes > self.buffer.len() as u64,
+            ended,
+            continues: None,
+            responder: self.shared.name.clone(),
+            // A boxed slice has no spare room: the ring keeps 101 of these for long.
+            raw: Bytes::from(self.buffer.into_boxed_slice()),
+        }
+    }
+}

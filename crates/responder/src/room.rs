@@ -1,0 +1,162 @@
+//! Memory for requests that are still coming in.
+//!
+//! In: how much more a request wants, and whose it is. Out: whether it may have it. Every
+//! connection has a little room of its own that is not counted here.
+//!
+//! All together may take [`ACCOUNT_BYTES`]. When that is used up, a source still gets a share: a
+//! source that holds all of the account takes nothing from the others. The share is the greater,
+//! the fewer sources there are. So at most 32 MiB are taken by 256 sources, 54 MiB by 1,024, and
+//! 16 KiB more by each further one: 163 MiB by 8,000 sources that all do their worst.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What all requests together may take before anybody is refused, in bytes.
+const ACCOUNT_BYTES: usize = 16 * 1024 * 1024;
+/// What a source may take in any case, in bytes: an ordinary request, or the longest that is kept
+/// by default, by the number of sources.
+const SHARE_BYTES: std::ops::RangeInclusive<usize> = 16 * 1024..=64 * 1024;
+
+/// The room that all requests of a responder have taken.
+#[derive(Debug, Default)]
+pub(crate) struct Account(Mutex<Taken>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    total: usize,
+    /// By source; none is there that has taken nothing.
+    sources: HashMap<IpAddr, usize>,
+}
+
+/// The room that one request has taken. It is given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    account: &'a Account,
+    source: IpAddr,
+    bytes: usize,
+}
+
+impl Account {
+    /// Opens a room for a request from this address, with nothing in it.
+    pub(crate) fn room(&self, address: IpAddr) -> Room<'_> {
+        Room {
+            account: self,
+            source: source_of(address),
+            bytes: 0,
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room<'_> {
+    /// Takes so many bytes more; returns false, and takes none, where there are none for it.
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
+        let mut taken = self.account.taken();
+        let total = taken.total + bytes;
+        let of_source = taken.sources.get(&self.source).copied().unwrap_or(0) + bytes;
+        let sources = taken.sources.len().max(1);
+        let share = (ACCOUNT_BYTES / sources).clamp(*SHARE_BYTES.start(), *SHARE_BYTES.end());
+        if total > ACCOUNT_BYTES && of_source > share {
+            return false;
+        }
+        taken.total = total;
+        taken.sources.insert(self.source, of_source);
+        self.bytes += bytes;
+        true
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
+        let mut taken = self.account.taken();
+        taken.total -= self.bytes;
+        let left = taken
+            .sources
+            .get(&self.source)
+            .map_or(0, |bytes| bytes - self.bytes);
+        if left == 0 {
+            taken.sources.remove(&self.source);
+        } else {
+            taken.sources.insert(self.source, left);
+        }
+    }
+}
+
+/// Returns what counts as one source: an IPv4 address, or what one customer has of IPv6, a /64.
+fn source_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let network = v6.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from_bits(network))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: usize = 1024;
+
+    fn address(number: u32) -> IpAddr {
+        IpAddr::from(number.to_be_bytes())
+    }
+
+    #[test]
+    fn one_source_may_take_all_and_another_still_gets_its_share() {
+        let account = Account::default();
+        let mut greedy: Vec<_> = (0..480).map(|_| account.room(address(1))).collect();
+        let taken = greedy
+            .iter_mut()
+            .filter_map(|room| room.take(40 * KIB).then_some(()));
+        assert_eq!(taken.count(), ACCOUNT_BYTES / (40 * KIB));
+        let mut others: Vec<_> = (2..50)
+            .map(|number| account.room(address(number)))
+            .collect();
+        for room in &mut others {
+            assert!(room.take(16 * KIB));
+        }
+        // The one that holds most gets no more.
+        assert!(!greedy[0].take(KIB));
+        drop(greedy);
+        assert!(account.room(address(1)).take(1024 * KIB));
+    }
+
+    #[test]
+    fn whatever_sources_do_there_is_a_bound() {
+        let account = Account::default();
+        let mut rooms = Vec::new();
+        for number in 1..=8000 {
+            let mut room = account.room(address(number));
+            while room.take(KIB) {}
+            rooms.push(room);
+            let total = account.taken().total;
+            match number {
+                256 => assert!(total <= 32 * 1024 * KIB, "{total}"),
+                1024 => assert!(total <= 54 * 1024 * KIB, "{total}"),
+                8000 => assert!(total <= 163 * 1024 * KIB, "{total}"),
+                _ => {}
+            }
+        }
+        drop(rooms);
+        let taken = account.taken();
+        assert_eq!((taken.total, taken.sources.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_source_is_an_address_of_ipv4_or_a_network_of_ipv6() {
+        let source = |address: &str| source_of(address.parse().unwrap());
+        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:2"));
+        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
+        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
+        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
+    }
+}
