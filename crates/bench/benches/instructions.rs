@@ -6,9 +6,9 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use forever200_head::Framing;
 use forever200_identify::Labeller;
 use forever200_identify::labels::Description;
-use forever200_responder::framing::Framing;
 use forever200_ring::{Ended, Record, SLOTS, Snapshot, Via};
 use forever200_viewer::entry::Entry;
 use forever200_viewer::feed::View;
@@ -58,8 +58,10 @@ fn record(seq: u64, raw: Vec<u8>) -> Record {
         dest_port: 80,
         via: Via::ProxyV2,
         bytes: raw.len() as u64,
+        extra: 0,
         truncated: false,
         ended: Ended::Complete,
+        continues: None,
         responder: "0123abcd".into(),
         raw: raw.into(),
     }
@@ -71,8 +73,8 @@ fn record(seq: u64, raw: Vec<u8>) -> Record {
 #[bench::noise(noise())]
 fn framing(request: Vec<u8>) -> bool {
     let mut framing = Framing::default();
-    framing.feed(black_box(&request));
-    framing.is_complete()
+    framing.feed(black_box(&request), 0);
+    framing.is_whole()
 }
 
 #[library_benchmark]

@@ -1,5 +1,7 @@
 //! How long the body is: by its head, and, when it comes in chunks, by itself.
 
+use std::ops::Range;
+
 use crate::field::unfolded;
 use crate::head::Head;
 
@@ -170,4 +172,29 @@ impl Chunks {
             .map(|(size, value)| size + value);
         longer.map_or(Self::Broken, Self::Size)
     }
+}
+
+/// Finds the data of each chunk of a body, as far as they go: ranges of the body.
+pub fn chunks(body: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut state = Chunks::default();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < body.len() {
+            if let Chunks::Data(left) = state {
+                let taken = usize::try_from(left)
+                    .unwrap_or(usize::MAX)
+                    .min(body.len() - at);
+                state = Chunks::DataEnd;
+                at += taken;
+                return Some(at - taken..at);
+            }
+            state = state.after(body[at]);
+            if matches!(state, Chunks::Whole | Chunks::Broken) {
+                break;
+            }
+            at += 1;
+        }
+        at = body.len();
+        None
+    })
 }

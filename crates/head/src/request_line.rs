@@ -12,7 +12,8 @@ const VERSION_NAMES: [&[u8]; 5] = [b"HTTP/", b"RTSP/", b"SIP/", b"ICAP/", b"ICE/
 ///
 /// RFC 9112, 3: the words may be parted by any white space, and white space around the line is
 /// ignored. What stands between the first word and a version at the end is the target, spaces and
-/// all. RFC 1945, 4.1: without a version, the target begins with a slash.
+/// all. RFC 1945, 4.1: without a version, the target begins with a slash; the method must then be a
+/// word, or a line of another protocol would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestLine {
     /// A token of at most 32 bytes.
@@ -43,11 +44,13 @@ impl RequestLine {
                 version: last_word..rest.end,
             });
         }
-        let has_path = bytes[rest.clone()].starts_with(b"/");
-        has_path.then(|| Self {
+        if !is_word(&bytes[method.clone()]) || !bytes[rest.clone()].starts_with(b"/") {
+            return None;
+        }
+        Some(Self {
             method,
-            target: rest.clone(),
             version: rest.end..rest.end,
+            target: rest,
         })
     }
 
@@ -69,6 +72,13 @@ pub fn is_token(bytes: &[u8]) -> bool {
 
 fn is_method(bytes: &[u8]) -> bool {
     bytes.len() <= MAX_METHOD_BYTES && is_token(bytes)
+}
+
+/// Letters, and what joins them.
+fn is_word(method: &[u8]) -> bool {
+    method
+        .iter()
+        .all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte))
 }
 
 /// What follows the name may be anything: some put an attack there.

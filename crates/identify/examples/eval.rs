@@ -121,9 +121,9 @@ fn main() -> anyhow::Result<()> {
     let mut files = Vec::new();
     for argument in std::env::args().skip(1) {
         if argument == "--misses" {
-            show_misses = true
+            show_misses = true;
         } else {
-            files.push(argument)
+            files.push(argument);
         }
     }
     let labeller = Labeller::built_in();

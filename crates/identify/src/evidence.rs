@@ -43,15 +43,10 @@ impl Condition {
     fn parts(&self, sample: &Sample<'_>) -> Option<Evidence> {
         let mut evidence = Evidence::new();
         if let Some(test) = &self.method {
-            let method = Text::raw(sample.http.as_ref()?.method, 0);
-            // The method is at the very start, but for empty lines before it.
-            let start = sample
-                .raw
-                .iter()
-                .position(|byte| !b"\r\n".contains(byte))
-                .unwrap_or_default();
-            test.holds(&[method], sample)?;
-            evidence.push(start..start + sample.http.as_ref()?.method.len());
+            let method = sample.http.as_ref()?.method;
+            let start = sample.offset(method);
+            test.holds(&[Text::raw(method, start)], sample)?;
+            evidence.push(start..start + method.len());
         }
         if let Some(test) = &self.path {
             evidence.extend(test.holds(sample.path(), sample)?);

@@ -1,30 +1,62 @@
 //! The parts of an HTTP request, found in bytes that may be anything.
 //!
-//! In: the raw bytes. Out: slices of them, in the order sent. Judges nothing: what a strict parser
-//! refuses (spaces in the target, 8-bit bytes, no version) is what people want to look at.
+//! In: the raw bytes. Out: slices of them, in the order sent, as `forever200-head` reads them; the
+//! responder frames requests by the same reading. Judges nothing: what a strict parser refuses
+//! (spaces in the target, 8-bit bytes, no version) is what people want to look at.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use forever200_head::{BodyLength, Head, extent, unfolded};
 
 /// An HTTP request, as slices of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// Up to the first space.
+    /// Up to the first white space.
     pub method: &'a [u8],
     /// Between method and version, spaces and all.
     pub target: &'a [u8],
     /// `HTTP/1.1` and the like; empty for HTTP/0.9, which has none.
     pub version: &'a [u8],
-    /// Name and value of each line of the head; a line without a colon is a name without a value.
-    pub headers: Vec<(&'a [u8], &'a [u8])>,
-    /// What follows the blank line.
+    /// The fields of the head, in the order sent.
+    pub headers: Vec<Header<'a>>,
+    /// What follows the blank line: the body, and what came behind the whole request.
+    pub behind_head: &'a [u8],
+    /// The body, as far as it came.
     pub body: &'a [u8],
+    /// What came behind the whole request.
+    pub extra: &'a [u8],
+    /// The body is in chunks.
+    pub is_chunked: bool,
+    /// More was to come, by what the head or the chunks say.
+    pub unfinished: bool,
+}
+
+/// A field of a head, as slices of its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// What stands before the colon; the whole line where there is no colon.
+    pub name: &'a [u8],
+    /// What stands behind it, folds and all.
+    pub value: &'a [u8],
+}
+
+impl<'a> Header<'a> {
+    /// Returns the value with each fold as one space.
+    #[must_use]
+    pub fn plain_value(&self) -> Cow<'a, [u8]> {
+        unfolded(self.value)
+    }
 }
 
 impl<'a> Request<'a> {
     /// Returns the values of all headers of this name, in any case, in the order sent.
     pub fn values(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.headers
+        let named = self
+            .headers
             .iter()
-            .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|&(_, value)| value)
+            .filter(move |header| header.name.eq_ignore_ascii_case(name));
+        named.map(|header| header.value)
     }
 
     /// Splits the target at its first `?`: path, and query without it.
@@ -43,77 +75,30 @@ impl<'a> Request<'a> {
 }
 
 /// Finds the parts of an HTTP request; `None` when the bytes do not begin like one.
+///
+/// Takes RTSP, SIP and the like as well, whose heads are those of HTTP.
 #[must_use]
 pub fn parse(raw: &[u8]) -> Option<Request<'_>> {
-    let mut rest = raw;
-    // RFC 9112, 2.2: empty lines may come first.
-    while let Some(more) = rest
-        .strip_prefix(b"\r\n")
-        .or_else(|| rest.strip_prefix(b"\n"))
-    {
-        rest = more;
-    }
-    let (first, mut rest) = split_line(rest);
-    let (method, target, version) = request_line(first)?;
-    let mut headers = Vec::new();
-    loop {
-        let (line, more) = split_line(rest);
-        rest = more;
-        if line.is_empty() {
-            return Some(Request {
-                method,
-                target,
-                version,
-                headers,
-                body: rest,
-            });
-        }
-        let colon = line
-            .iter()
-            .position(|&byte| byte == b':')
-            .unwrap_or(line.len());
-        let value = line.get(colon + 1..).unwrap_or_default();
-        headers.push((&line[..colon], value.trim_ascii()));
-    }
-}
-
-fn request_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let space = line.iter().position(|&byte| byte == b' ')?;
-    let (method, rest) = (&line[..space], line[space..].trim_ascii());
-    let is_method = (1..=32).contains(&method.len())
-        && method
-            .iter()
-            .all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte));
-    let last_word = rest
-        .iter()
-        .rposition(|&byte| byte == b' ')
-        .map_or(0, |space| space + 1);
-    if !is_method {
-        None
-    } else if last_word > 0 && rest[last_word..].to_ascii_uppercase().starts_with(b"HTTP/") {
-        Some((
-            method,
-            rest[..last_word].trim_ascii_end(),
-            &rest[last_word..],
-        ))
-    } else if rest.starts_with(b"/") {
-        Some((method, rest, b""))
-    } else {
-        None
-    }
-}
-
-/// Splits at the first LF; the line comes without it and without a CR before it.
-fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes
-        .iter()
-        .position(|&byte| byte == b'\n')
-        .unwrap_or(bytes.len());
-    let line = &bytes[..end];
-    (
-        line.strip_suffix(b"\r").unwrap_or(line),
-        bytes.get(end + 1..).unwrap_or_default(),
-    )
+    let head = Head::parse(raw)?;
+    let lies = extent(raw);
+    let header = |name: &Range<usize>, value: &Range<usize>| Header {
+        name: head.slice(name),
+        value: head.slice(value),
+    };
+    Some(Request {
+        method: head.slice(&head.line.method),
+        target: head.slice(&head.line.target),
+        version: head.slice(&head.line.version),
+        headers: head
+            .fields()
+            .map(|field| header(&field.name, &field.value))
+            .collect(),
+        behind_head: &raw[lies.body.start..],
+        body: &raw[lies.body.clone()],
+        extra: &raw[lies.extra],
+        is_chunked: BodyLength::of(&head) == BodyLength::Chunked,
+        unfinished: lies.unfinished,
+    })
 }
 
 #[cfg(test)]
@@ -122,20 +107,65 @@ mod tests {
 
     #[test]
     fn the_parts_are_slices_in_the_order_sent() {
-        let raw = b"\r\nPOST /a b?c HTTP/1.1\r\nHost: x\r\nhost :  y \nno colon\r\nEmpty:\r\n\r\nbody\r\n\r\n";
+        let raw = b"
+POST /a b?c HTTP/1.1
+Host: x
+host :  y 
+ z
+no colon
+
+body
+";
         let request = parse(raw).unwrap();
-        assert_eq!(
-            (request.method, request.target, request.version),
-            (&b"POST"[..], &b"/a b?c"[..], &b"HTTP/1.1"[..])
-        );
-        let headers: [(&[u8], &[u8]); 4] = [
+        let line = [request.method, request.target, request.version];
+        assert_eq!(line, [&b"POST"[..], b"/a b?c", b"HTTP/1.1"]);
+        let headers: Vec<_> = request
+            .headers
+            .iter()
+            .map(|it| (it.name, it.value))
+            .collect();
+        let expected: [(&[u8], &[u8]); 3] = [
             (b"Host", b"x"),
-            (b"host ", b"y"),
+            (
+                b"host", b"y 
+ z",
+            ),
             (b"no colon", b""),
-            (b"Empty", b""),
         ];
-        assert_eq!(request.headers, headers);
-        assert_eq!(request.body, b"body\r\n\r\n");
+        assert_eq!(headers, expected);
+        assert_eq!(&*request.headers[1].plain_value(), b"y z");
+        assert_eq!(
+            (request.body, request.extra),
+            (
+                &b"body
+"[..],
+                &b""[..]
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_behind_the_request_is_no_body() {
+        let request = parse(
+            b"POST / HTTP/1.1
+Content-Length: 2
+
+abcd",
+        )
+        .unwrap();
+        assert_eq!((request.body, request.extra), (&b"ab"[..], &b"cd"[..]));
+        assert_eq!(request.behind_head, b"abcd");
+        assert!(!request.unfinished);
+        assert!(
+            parse(
+                b"POST / HTTP/1.1
+Content-Length: 2
+
+a"
+            )
+            .unwrap()
+            .unfinished
+        );
     }
 
     #[test]
@@ -179,7 +209,6 @@ mod tests {
             b"SSH-2.0-Go\r\n",
             b"\x16\x03\x01",
             b"EHLO x\r\n",
-            b"* HTTP/1.1",
             b"/ /",
         ] {
             assert_eq!(parse(raw), None, "{}", raw.escape_ascii());

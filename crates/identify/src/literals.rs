@@ -97,7 +97,7 @@ fn runs(parts: &[Hir], most: usize) -> Vec<Vec<String>> {
         });
         match longer {
             Some(longer) if Vec::len(&longer) <= most => {
-                *runs.last_mut().expect("it begins with one") = longer
+                *runs.last_mut().expect("it begins with one") = longer;
             }
             _ => runs.push(texts.unwrap_or_else(|| vec![String::new()])),
         }

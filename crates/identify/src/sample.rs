@@ -106,7 +106,8 @@ impl<'a> Sample<'a> {
 
     /// What follows the head.
     pub(crate) fn body(&self) -> &[Text] {
-        self.body.get_or_init(|| self.part(|http| http.body, true))
+        self.body
+            .get_or_init(|| self.part(|http| http.behind_head, true))
     }
 
     /// The values of the header with this name, in lower case.
@@ -122,10 +123,10 @@ impl<'a> Sample<'a> {
         self.headers.get_or_init(|| {
             let headers = self.http.iter().flat_map(|http| &http.headers);
             headers
-                .map(|(name, value)| {
+                .map(|header| {
                     (
-                        name.trim_ascii().to_ascii_lowercase(),
-                        self.views(value, false),
+                        header.name.to_ascii_lowercase(),
+                        self.header_views(header.value),
                     )
                 })
                 .collect()
@@ -153,9 +154,9 @@ impl<'a> Sample<'a> {
         });
         let query = pairs(http.path_and_query().1);
         let body = if is_multipart {
-            parts(http.body)
+            parts(http.behind_head)
         } else {
-            pairs(http.body)
+            pairs(http.behind_head)
         };
         let name = |name: &[u8]| {
             let name = Text::raw(name, 0);
@@ -179,6 +180,14 @@ impl<'a> Sample<'a> {
         let raw = self.text(part);
         let decoded = raw.decoded(is_form);
         [Some(raw), decoded].into_iter().flatten().collect()
+    }
+
+    /// A value with folds is looked at as servers do, with spaces in their place.
+    fn header_views(&self, value: &[u8]) -> Views {
+        let raw = self.text(value);
+        let plain = raw.unfolded().unwrap_or(raw);
+        let decoded = plain.decoded(false);
+        [Some(plain), decoded].into_iter().flatten().collect()
     }
 
     fn path_views(&self, path: &[u8]) -> Views {

@@ -61,6 +61,11 @@ impl Text {
         held.without_lookups().or(text)
     }
 
+    /// A header's value with each fold as one space; `None` where it has none.
+    pub(crate) fn unfolded(&self) -> Option<Self> {
+        self.rewritten(fold)
+    }
+
     /// A path with `\` as `/`, without empty and `.` segments, and with `..` gone up.
     /// `None` when that is the text itself.
     pub(crate) fn resolved(&self) -> Option<Self> {
@@ -215,6 +220,15 @@ impl Builder {
 /// Requests are far below 4 GiB; what is not would show its last byte.
 fn narrow(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// Reads one fold of a header: white space with a line end in it.
+fn fold(rest: &[u8]) -> Option<(u8, usize)> {
+    let length = rest
+        .iter()
+        .take_while(|byte| byte.is_ascii_whitespace())
+        .count();
+    rest[..length].contains(&b'\n').then_some((b' ', length))
 }
 
 /// Reads one escape: the byte that is meant, and the length of the escape.

@@ -19,8 +19,10 @@ fn record(seq: u64, raw: &str) -> Record {
         dest_port: 80,
         via: Via::ProxyV2,
         bytes: raw.len() as u64,
+        extra: 0,
         truncated: false,
         ended: Ended::Complete,
+        continues: None,
         responder: "0123abcd".into(),
         raw: Bytes::copy_from_slice(raw.as_bytes()),
     }
@@ -160,7 +162,7 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
                     &format!("forever200:slot:{}", random % SLOTS),
                     b"foreign",
                 )
-                .await?
+                .await?;
             }
             _ => {
                 let last = store.advance(count).await?;

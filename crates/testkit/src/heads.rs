@@ -222,5 +222,6 @@ pub const HEADS: &[Case] = &[
     other(b"G(T / HTTP/1.1\r\n\r\n", Open),
     other(b"A-METHOD-OF-MORE-THAN-THIRTY-TWO-BYTES / HTTP/1.1\r\n\r\n", Open),
     other(b"GET x\r\n", Open),
+    other(b"0033git-upload-pack /p.git\n", Open),
     http(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [b"PRI", b"*", b"HTTP/2.0"], &[], 6, Open),
 ];

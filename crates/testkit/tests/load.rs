@@ -77,7 +77,7 @@ impl Bad {
             Self::HalfAHead => {
                 stream
                     .write_all(b"GET /half HTTP/1.1\r\nHost: x\r\n")
-                    .await?
+                    .await?;
             }
             Self::EndlessHead => {
                 return trickle(
@@ -107,12 +107,12 @@ impl Bad {
             Self::NeverReadsThePage => {
                 stream
                     .write_all(b"GET /home/export.html HTTP/1.1\r\nHost: x\r\n\r\n")
-                    .await?
+                    .await?;
             }
             Self::NeverReadsEvents => {
                 stream
                     .write_all(b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n")
-                    .await?
+                    .await?;
             }
             Self::ComesAndGoes => return Ok(()),
             Self::LongRequests => {

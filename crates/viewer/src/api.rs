@@ -71,9 +71,10 @@ pub struct Http {
     pub target: String,
     /// As sent; empty for HTTP/0.9, which has none.
     pub version: String,
-    /// Name and value, in the order sent.
+    /// Name and value, in the order sent; a fold is one space.
     pub headers: Vec<(String, String)>,
-    /// Length of what follows the head, in bytes, as far as it was kept.
+    /// Length of the body in bytes, as far as it was kept; what came behind the request is no part
+    /// of it.
     pub body_bytes: usize,
 }
 
@@ -169,7 +170,7 @@ impl Http {
             headers: request
                 .headers
                 .iter()
-                .map(|&(name, value)| (text(name), text(value)))
+                .map(|header| (text(header.name), text(&header.plain_value())))
                 .collect(),
             body_bytes: request.body.len(),
         }

@@ -6,12 +6,12 @@
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::ops::Range;
 
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use forever200_head::chunks;
 use forever200_identify::http;
 use percent_encoding::percent_decode;
 
@@ -51,11 +51,13 @@ pub fn decode(raw: &[u8], http: Option<&http::Request<'_>>) -> Vec<Decoded> {
         return finder.found;
     };
     finder.unwrap("target", http.target, MAX_DEPTH);
-    for (name, value) in &http.headers {
-        finder.unwrap(&printable::line(name, MAX_NAME_CHARS), value, MAX_DEPTH);
+    for header in &http.headers {
+        let name = printable::line(header.name, MAX_NAME_CHARS);
+        finder.unwrap(&name, &header.plain_value(), MAX_DEPTH);
     }
     finder.unwrap("body", http.body, MAX_DEPTH);
-    if is_chunked(http)
+    finder.unwrap("behind the request", http.extra, MAX_DEPTH);
+    if http.is_chunked
         && let Some(body) = unchunk(http.body)
     {
         finder.keep("body, chunks joined".to_owned(), body, MAX_DEPTH);
@@ -179,47 +181,13 @@ fn base64_decoded(run: &[u8]) -> Option<Vec<u8>> {
         .then_some(decoded)
 }
 
-/// RFC 9112, 7.1.
-pub(crate) fn is_chunked(http: &http::Request<'_>) -> bool {
-    http.values(b"transfer-encoding")
-        .any(|value| value.to_ascii_lowercase().ends_with(b"chunked"))
-}
-
 /// Joins chunks; `None` when not one can be read.
 fn unchunk(body: &[u8]) -> Option<Vec<u8>> {
     let joined: Vec<u8> = chunks(body)
-        .into_iter()
         .flat_map(|chunk| &body[chunk])
         .copied()
         .collect();
     (!joined.is_empty()).then_some(joined)
-}
-
-/// Finds the data of chunks, as far as they go.
-pub(crate) fn chunks(body: &[u8]) -> Vec<Range<usize>> {
-    let (mut chunks, mut at) = (Vec::new(), 0);
-    while let Some(end) = body[at..].iter().position(|&byte| byte == b'\n') {
-        let digits = body[at..at + end]
-            .split(|&byte| byte == b';')
-            .next()
-            .unwrap_or_default()
-            .trim_ascii();
-        let size = std::str::from_utf8(digits)
-            .ok()
-            .and_then(|digits| usize::from_str_radix(digits, 16).ok());
-        let Some(size @ 1..) = size else { break };
-        let start = at + end + 1;
-        chunks.push(start..start.saturating_add(size).min(body.len()));
-        let Some(more) = body[start..].get(size..) else {
-            break;
-        };
-        let more = more
-            .strip_prefix(b"\r\n")
-            .or_else(|| more.strip_prefix(b"\n"))
-            .unwrap_or(more);
-        at = body.len() - more.len();
-    }
-    chunks
 }
 
 #[cfg(test)]

@@ -36,6 +36,11 @@ pub struct Detail<'a> {
     indicators: &'a [Indicator],
     origin: Option<&'a Origin>,
     body: Vec<Piece>,
+    /// What came behind the whole request, and how many bytes that were.
+    extra: Vec<Piece>,
+    extra_bytes: u64,
+    /// The request after whose answer this came.
+    continues: Option<u64>,
     indented: Option<Vec<Piece>>,
     decoded: Vec<Part>,
     raw: Vec<Piece>,
@@ -104,7 +109,7 @@ impl<'a> Detail<'a> {
             headers: http
                 .iter()
                 .flat_map(|http| &http.headers)
-                .map(|(name, value)| Field::new(name, value))
+                .map(|header| Field::new(header.name, &header.plain_value()))
                 .collect(),
             query: parameters(query)
                 .iter()
@@ -116,6 +121,12 @@ impl<'a> Detail<'a> {
             indicators: &entry.indicators,
             origin: entry.origin.as_ref(),
             body: printable::pieces(body),
+            extra: http
+                .as_ref()
+                .map(|http| printable::pieces(http.extra))
+                .unwrap_or_default(),
+            extra_bytes: record.extra,
+            continues: record.continues,
             indented: indent(body).map(|text| printable::text(&text)),
             decoded: decoded
                 .map(|it| Part {

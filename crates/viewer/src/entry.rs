@@ -86,7 +86,10 @@ impl Entry {
             source: source(&record, src_prefix),
             src_prefix,
             blanked,
-            incomplete: is_incomplete(&record, protocol),
+            incomplete: is_incomplete(
+                &record,
+                http.as_ref().filter(|_| protocol == Protocol::Http),
+            ),
             likeness: likeness(&record.raw, http.as_ref(), hello.as_ref()),
             record,
             json: OnceLock::new(),
@@ -165,12 +168,13 @@ fn source(record: &Record, prefix: Option<u8>) -> String {
     }
 }
 
-/// Bytes that are not HTTP have no other end than that no more come, or that the client closes.
-fn is_incomplete(record: &Record, protocol: Protocol) -> bool {
+/// Bytes that are not HTTP have no other end than that no more come, or that the client closes; nor
+/// has HTTP whose length nothing tells.
+fn is_incomplete(record: &Record, http: Option<&http::Request<'_>>) -> bool {
     record.truncated
         || match record.ended {
             Ended::Complete => false,
-            Ended::Quiet | Ended::Eof => protocol == Protocol::Http,
+            Ended::Quiet | Ended::Eof => http.is_some_and(|http| http.unfinished),
             Ended::Limit | Ended::Deadline => true,
         }
 }
@@ -226,8 +230,10 @@ pub(crate) mod tests {
             dest_port: 80,
             via: Via::ProxyV2,
             bytes: raw.len() as u64,
+            extra: 0,
             truncated: false,
             ended: Ended::Complete,
+            continues: None,
             responder: "0123abcd".into(),
             raw: raw.to_vec().into(),
         }
@@ -276,6 +282,12 @@ pub(crate) mod tests {
             Ended::Complete,
             true
         ));
+        assert!(!is_incomplete(
+            b"POST / HTTP/1.1\r\n\r\nhello",
+            Ended::Quiet,
+            false
+        ));
+        assert!(!is_incomplete(b"GET /\r\n", Ended::Quiet, false));
         assert!(!is_incomplete(b"\x16\x03\x01", Ended::Quiet, false));
         assert!(!is_incomplete(b"\x16\x03\x01", Ended::Eof, false));
         assert!(is_incomplete(b"\x16\x03\x01", Ended::Deadline, false));

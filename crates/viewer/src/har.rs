@@ -102,9 +102,9 @@ fn request(entry: &Entry, http: &http::Request<'_>) -> Value {
         "url": address(entry, http.target),
         "httpVersion": text(http.version),
         "cookies": [],
-        "headers": http.headers.iter().map(|(name, value)| pair(name, value)).collect::<Vec<_>>(),
+        "headers": http.headers.iter().map(|it| pair(it.name, &it.plain_value())).collect::<Vec<_>>(),
         "queryString": parameters(query).iter().map(|(name, value)| pair(name, value)).collect::<Vec<_>>(),
-        "headersSize": entry.record.raw.len() - http.body.len(),
+        "headersSize": entry.record.raw.len() - http.behind_head.len(),
         "bodySize": http.body.len(),
     });
     if !http.body.is_empty() {

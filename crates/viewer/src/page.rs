@@ -200,11 +200,14 @@ impl Pages {
             .filter(|_| entry.source_ip().is_some())
             .filter(is_other);
         let others: Vec<_> = others.map(|other| Row::new(other, now)).collect();
+        let continues_this = |other: &&Arc<Entry>| other.record.continues == Some(seq);
+        let continued_by = view.entries.iter().find(continues_this);
+        let continued_by = continued_by.map(|other| other.record.seq);
         let (row, detail) = (Row::new(entry, now), Detail::new(entry, host));
         let (row, detail, others) = (Serde(&row), Serde(&detail), Serde(&others));
         self.render(
             "request.html",
-            context! { row, detail, others, newer, older },
+            context! { row, detail, others, newer, older, continued_by },
         )
         .map(Some)
     }

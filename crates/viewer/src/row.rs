@@ -38,6 +38,8 @@ pub struct Row {
     bytes: u64,
     incomplete: bool,
     truncated: bool,
+    /// The request after whose answer this came.
+    continues: Option<u64>,
     rewritten: bool,
     blanked: bool,
     likeness: String,
@@ -96,6 +98,7 @@ impl Row {
             bytes: record.bytes,
             incomplete: entry.incomplete,
             truncated: record.truncated,
+            continues: record.continues,
             rewritten: record.via == Via::Http,
             blanked: entry.blanked > 0,
             likeness: format!("{:x}", entry.likeness),

@@ -1,7 +1,8 @@
 //! HTTP, and what has the shape of it or hides under it.
 
-use super::reading::{Found, find, found, is_graphic, line, need, quotes_line, says};
-use crate::http as request;
+use forever200_head::Head;
+
+use super::reading::{Found, find, found, line, need, quotes_line, says};
 use crate::tls as hello;
 
 /// RFC 9113, 3.4. A reader that takes it for HTTP/1.1 stops at its first blank line, so this much must do.
@@ -10,9 +11,11 @@ const WHOLE_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// RFC 8446, 5.1: at most 2^14 bytes of content; RFC 5246, 6.2.3 lets encryption add 2048.
 const MAX_TLS_RECORD: u16 = (1 << 14) + 2048;
 
-/// HTTP/0.9, 1.0 and 1.1, as leniently as the page takes them apart. What it says of itself, the page says.
+/// HTTP/0.9, 1.0 and 1.1, as leniently as the page takes them apart, and what Icecast's sources send.
+/// What it says of itself, the page says.
 pub(super) fn http(bytes: &[u8]) -> Option<Found> {
-    request::parse(bytes)?;
+    let version = version(bytes)?;
+    need(version.is_empty() || is_of(version, b"HTTP/") || is_of(version, b"ICE/"))?;
     let start = bytes.iter().position(|byte| !b"\r\n".contains(byte))?;
     let end = start + line(bytes.get(start..)?).len();
     Some(Found {
@@ -51,22 +54,27 @@ pub(super) fn icap(bytes: &[u8]) -> Option<Found> {
     request_line(bytes, b"ICAP/")
 }
 
-/// A method, a target and a version of this name: digits on both sides of a dot.
+/// A request line whose version has this name, and digits on both sides of a dot.
 fn request_line(bytes: &[u8], name: &[u8]) -> Option<Found> {
-    let first = line(bytes);
-    let (method, version) = (
-        first.split(|&byte| byte == b' ').next()?,
-        first.rsplit(|&byte| byte == b' ').next()?,
-    );
-    let number = version.strip_prefix(name)?;
-    need(matches!(number, [b'0'..=b'9', b'.', b'0'..=b'9']))?;
-    need(
-        is_graphic(method)
-            && method
-                .iter()
-                .all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte)),
-    )?;
+    let version = version(bytes)?;
+    need(is_of(version, name))?;
+    need(matches!(
+        version[name.len()..],
+        [b'0'..=b'9', b'.', b'0'..=b'9']
+    ))?;
     quotes_line(bytes)
+}
+
+/// The version at the end of a request line; empty when there is none.
+fn version(bytes: &[u8]) -> Option<&[u8]> {
+    let head = Head::parse(bytes)?;
+    Some(head.slice(&head.line.version))
+}
+
+fn is_of(version: &[u8], name: &[u8]) -> bool {
+    version
+        .get(..name.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
 /// FastCGI specification, 3.3 and 5.1: version 1, BEGIN_REQUEST with eight bytes of content, a role of 1 to 3, flags

@@ -123,7 +123,7 @@ impl Model {
         let index = |writer: &usize| writer % self.writers.len();
         match event {
             Event::Requests { writer, count } => {
-                (0..*count).for_each(|_| self.request(writer % self.writers.len()))
+                (0..*count).for_each(|_| self.request(writer % self.writers.len()));
             }
             Event::Fault { writer, fault } => self.writers[index(writer)].line.once(fault.clone()),
             Event::Crash { writer } => self.crash(index(writer)).await,
@@ -162,7 +162,7 @@ impl Model {
         let cut = |fault: Option<Fault>| {
             self.writers
                 .iter()
-                .for_each(|writer| writer.line.always(fault.clone()))
+                .for_each(|writer| writer.line.always(fault.clone()));
         };
         if revert {
             // To the writers it has its old values from the start.

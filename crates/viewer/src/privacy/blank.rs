@@ -5,11 +5,12 @@
 //! gzip and zlib, one inside the other, four deep. What is compressed cannot be changed in part and keep its length:
 //! it is blanked to the end. So is what takes too long to be looked through.
 
+use forever200_head::chunks;
 use forever200_identify::http;
 use memchr::memchr2;
 
 use super::texts::{FILLER, Texts};
-use crate::decode::{MAX_DECODED_BYTES, chunks, decompressed, is_chunked};
+use crate::decode::{MAX_DECODED_BYTES, decompressed};
 
 /// Encodings undone one inside the other.
 const MAX_DEPTH: usize = 4;
@@ -40,8 +41,11 @@ impl<'a> Blanker<'a> {
     pub(super) fn blank(&mut self, raw: &mut [u8]) {
         self.left = DECODED_BYTES + DECODED_TIMES * raw.len();
         let (body, joined) = match http::parse(raw) {
-            Some(http) if is_chunked(&http) => (raw.len() - http.body.len(), chunks(http.body)),
-            Some(http) => (raw.len() - http.body.len(), Vec::new()),
+            Some(http) if http.is_chunked => (
+                raw.len() - http.behind_head.len(),
+                chunks(http.behind_head).collect(),
+            ),
+            Some(http) => (raw.len() - http.behind_head.len(), Vec::new()),
             None => (0, Vec::new()),
         };
         let (head, body) = raw.split_at_mut(body);

@@ -1,0 +1,122 @@
+//! JSON, HTTP archive and page say the same of a head, and it is what framing goes by.
+
+use std::sync::Arc;
+
+use forever200_identify::Labeller;
+use forever200_ring::{Ended, Record, Via};
+use forever200_testkit::heads::{Case, End, HEADS};
+use forever200_viewer::detail::Detail;
+use forever200_viewer::entry::{Entry, text};
+use forever200_viewer::knowledge::Knowledge;
+use forever200_viewer::locations::Locations;
+use forever200_viewer::privacy::Privacy;
+use forever200_viewer::{api, har, printable};
+use serde_json::{Value, json};
+
+/// A request as the responder records it: see the test of the same table there.
+fn record(case: &Case) -> Record {
+    let (ended, extra) = match case.end {
+        End::Whole(extra) => (Ended::Complete, extra),
+        End::Open | End::Unfinished => (Ended::Quiet, 0),
+    };
+    Record {
+        seq: 7,
+        timestamp: "2026-01-02T03:04:05.000006Z".parse().expect("a time"),
+        src_ip: [203, 0, 113, 7].into(),
+        src_port: 41000,
+        dest_ip: [192, 0, 2, 1].into(),
+        dest_port: 80,
+        via: Via::ProxyV2,
+        bytes: case.bytes.len() as u64,
+        extra,
+        truncated: false,
+        ended,
+        continues: None,
+        responder: "0123abcd".into(),
+        raw: case.bytes.into(),
+    }
+}
+
+/// The text of the pieces that a page shows.
+fn shown(pieces: &Value) -> String {
+    let pieces = pieces.as_array().into_iter().flatten();
+    pieces.filter_map(|piece| piece["text"].as_str()).collect()
+}
+
+/// What the page makes of bytes.
+fn printed(bytes: &[u8]) -> String {
+    let pieces = serde_json::to_value(printable::pieces(bytes)).expect("pieces are JSON");
+    shown(&pieces)
+}
+
+#[test]
+fn every_reader_of_a_head_says_the_same() {
+    let knowledge = Knowledge {
+        labeller: Arc::new(Labeller::built_in()),
+        locations: Locations::default(),
+        privacy: Privacy::default(),
+    };
+    let mut of_http = 0;
+    for case in HEADS {
+        let name = case.bytes.escape_ascii().to_string();
+        let entry = Entry::new(&record(case), 1, &knowledge);
+        let json: Value = serde_json::from_str(api::json(&entry, false).get()).expect("JSON");
+        let archive: Value = serde_json::from_str(&har::archive(&[&entry])).expect("JSON");
+        let Some([method, target, version]) = case.line.filter(|_| json["protocol"] == "http")
+        else {
+            let others = [
+                "rtsp", "sip", "icap", "http2", "unknown", "smtp", "ssh", "redis", "tls",
+            ];
+            let has_head_of_another = case
+                .line
+                .is_some_and(|line| !line[2].starts_with(b"HTTP/1"));
+            let is_other = others.iter().any(|other| json["protocol"] == *other);
+            assert!(
+                case.line.is_none() || has_head_of_another && is_other,
+                "{name}: {json}"
+            );
+            assert!(json["http"].is_null(), "{name}");
+            continue;
+        };
+        of_http += 1;
+        let fields: Vec<_> = case
+            .fields
+            .iter()
+            .map(|(name, value)| json!([text(name), text(value)]))
+            .collect();
+        let http = &json["http"];
+        assert_eq!(http["method"], text(method), "{name}");
+        assert_eq!(http["target"], text(target), "{name}");
+        assert_eq!(http["version"], text(version), "{name}");
+        assert_eq!(http["headers"], json!(fields), "{name}");
+        assert_eq!(http["body_bytes"], case.body, "{name}");
+        assert_eq!(entry.incomplete, case.end == End::Unfinished, "{name}");
+
+        let request = &archive["log"]["entries"][0]["request"];
+        let fields: Vec<_> = case
+            .fields
+            .iter()
+            .map(|(name, value)| json!({ "name": text(name), "value": text(value) }))
+            .collect();
+        assert_eq!(request["method"], text(method), "{name}");
+        assert_eq!(request["httpVersion"], text(version), "{name}");
+        assert_eq!(request["headers"], json!(fields), "{name}");
+        assert_eq!(request["bodySize"], case.body, "{name}");
+
+        let page = serde_json::to_value(Detail::new(&entry, "localhost")).expect("JSON");
+        let on_page: Vec<_> = page["headers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|field| (shown(&field["name"]), shown(&field["value"])))
+            .collect();
+        let expected: Vec<_> = case
+            .fields
+            .iter()
+            .map(|(name, value)| (printed(name), printed(value)))
+            .collect();
+        assert_eq!(on_page, expected, "{name}");
+        assert_eq!(shown(&page["version"]), printed(version), "{name}");
+    }
+    assert!(of_http > 110, "{of_http}");
+}
