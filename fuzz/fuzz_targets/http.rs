@@ -22,13 +22,19 @@ fuzz_target!(|raw: &[u8]| {
     [request.method, request.target, request.version]
         .into_iter()
         .for_each(&mut follows);
-    for (name, value) in &request.headers {
-        follows(name);
-        follows(value);
-        assert!(request.values(name).any(|found| found == *value));
+    for header in &request.headers {
+        follows(header.name);
+        follows(header.value);
+        assert!(
+            request
+                .values(header.name)
+                .any(|found| found == header.value)
+        );
+        assert!(!header.plain_value().contains(&b'\n'));
     }
-    follows(request.body);
-    assert!(raw.ends_with(request.body) && !request.method.is_empty());
+    follows(request.behind_head);
+    assert!(raw.ends_with(request.behind_head) && !request.method.is_empty());
+    assert_eq!(request.behind_head, [request.body, request.extra].concat());
     let (path, query) = request.path_and_query();
     assert!(request.target == path || request.target == [path, b"?", query].concat());
     assert!(!path.contains(&b'?'));
