@@ -22,7 +22,7 @@ RUN find crates -name '*.rs' -exec touch {} + \
     && cargo build --release --locked -p forever200-responder -p forever200-viewer
 
 # What is in the two programs; `make sbom` says it alike.
-COPY .ci/sbom sbom/
+COPY scripts/sbom sbom/
 RUN { rustc -V \
     && cargo tree --locked -p forever200-responder -p forever200-viewer \
         -e normal,no-proc-macro --prefix depth -f ' {p}|{l}'; } >sbom/crates \

@@ -70,7 +70,7 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
-	@for file in $$(grep -l '^#!.*bash' .ci/*); do bash -n "$$file"; done; sh -n docker-entrypoint.sh
+	@for file in $$(grep -l '^#!.*bash' .ci/* scripts/*); do bash -n "$$file"; done; sh -n docker-entrypoint.sh
 	@awk '/^\[/ { section = $$0 } \
 		section == "[workspace.dependencies]" && /^[a-z].* = / && !/path = / && above !~ /^# / { print FILENAME ":" FNR ": no reason above it: " $$0; bad = 1 } \
 		{ above = $$0 } END { exit bad }' Cargo.toml
@@ -93,11 +93,11 @@ deny: ## Check the dependencies: licences, sources, duplicates, advisories
 sbom: install ## Write what the programs are made of, as CycloneDX: target/sbom.cdx.json
 	@mkdir -p target
 	{ rustc -V && cargo tree --locked -p forever200-responder -p forever200-viewer \
-		-e normal,no-proc-macro --prefix depth -f ' {p}|{l}'; } | /usr/bin/python3 .ci/sbom Cargo.lock >target/sbom.cdx.json
+		-e normal,no-proc-macro --prefix depth -f ' {p}|{l}'; } | /usr/bin/python3 scripts/sbom Cargo.lock >target/sbom.cdx.json
 
 .PHONY: reproducible
 reproducible: ## Build the last commit twice, in different places, and compare the programs
-	.ci/reproducible
+	scripts/reproducible
 
 .PHONY: test-native
 test-native: install-tools ## Run all tests but those in a browser and those of the image
