@@ -48,15 +48,15 @@ COPY --from=build /src/sbom /tmp/sbom
 RUN mkdir /usr/share/doc/forever200 \
     && python3 /tmp/sbom/sbom /tmp/sbom/Cargo.lock --debian </tmp/sbom/crates >/usr/share/doc/forever200/sbom.cdx.json \
     && rm -r /tmp/sbom
-COPY docker-entrypoint.sh /usr/local/bin/
-COPY supervisord.conf supervisord_bell.py /etc/forever200/
+COPY supervisord.conf /etc/forever200/
+COPY supervisor /etc/forever200/supervisor
 COPY haproxy /etc/forever200/haproxy
 
 ENV FOREVER200_BIND=:80 \
     FOREVER200_LOG_FORMAT=json \
     FOREVER200_RESPONDER_SOCKET=/run/forever200/responder.sock \
     FOREVER200_RUN=/run/forever200 \
-    PYTHONPATH=/etc/forever200
+    PYTHONPATH=/etc/forever200/supervisor
 
 # So that `docker exec CONTAINER supervisorctl …` finds its configuration.
 WORKDIR /etc/forever200
@@ -70,4 +70,4 @@ LABEL org.opencontainers.image.title="forever200" \
 USER 10001:10001
 EXPOSE 80
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["forever200-viewer", "health"]
-ENTRYPOINT ["docker-entrypoint.sh"]
+ENTRYPOINT ["/etc/forever200/supervisor/docker-entrypoint.sh"]

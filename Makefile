@@ -60,7 +60,7 @@ run: install ## Build and run it on port 8000 until Ctrl-C
 	address=$(FOREVER200_BIND); host=$${address%:*}; \
 	case "$$host" in ''|'*'|0.0.0.0|::|'[::]') host=localhost;; esac; \
 	echo; echo "The page: http://$$host:$${address##*:}/home    The end: Ctrl-C"; echo; \
-	PATH="$(RELEASE):$$PATH" PYTHONPATH="$(CURDIR)" PYTHONDONTWRITEBYTECODE=1 supervisord --configuration supervisord.conf
+	PATH="$(RELEASE):$$PATH" PYTHONPATH="$(CURDIR)/supervisor" PYTHONDONTWRITEBYTECODE=1 supervisord --configuration supervisord.conf
 
 .PHONY: test
 test: lint test-native test-browser test-container ## Check everything
@@ -70,7 +70,7 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
-	@for file in $$(grep -l '^#!.*bash' .ci/* scripts/*); do bash -n "$$file"; done; sh -n docker-entrypoint.sh
+	@for file in $$(grep -l '^#!.*bash' .ci/* scripts/*); do bash -n "$$file"; done; sh -n supervisor/docker-entrypoint.sh
 	@awk '/^\[/ { section = $$0 } \
 		section == "[workspace.dependencies]" && /^[a-z].* = / && !/path = / && above !~ /^# / { print FILENAME ":" FNR ": no reason above it: " $$0; bad = 1 } \
 		{ above = $$0 } END { exit bad }' Cargo.toml

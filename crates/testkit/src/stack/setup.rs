@@ -44,7 +44,7 @@ impl Setup<'_> {
                     std::env::var("PATH")?
                 ),
             ),
-            ("PYTHONPATH", run.to_owned()),
+            ("PYTHONPATH", format!("{run}/supervisor")),
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
             ("FOREVER200_RUN", run.to_owned()),
             ("FOREVER200_BIND", format!("{ip}:{FRONT_PORT}")),
@@ -70,7 +70,8 @@ impl Setup<'_> {
     /// Copies the files as shipped, for a test to edit.
     pub(super) fn copy_files(&self, ip: Ipv4Addr, folder: &Path) -> anyhow::Result<()> {
         std::fs::create_dir(folder.join("haproxy"))?;
-        for file in [SUPERVISORD_CONF, "supervisord_bell.py", HAPROXY_CFG] {
+        std::fs::create_dir(folder.join("supervisor"))?;
+        for file in [SUPERVISORD_CONF, "supervisor/bell.py", HAPROXY_CFG] {
             std::fs::copy(project().join(file), folder.join(file))?;
         }
         self.edits.iter().try_for_each(|(file, old, new)| {
