@@ -73,21 +73,8 @@ impl Stack {
         let (ip, folder) = (loopback(), tempfile::tempdir()?);
         let environment = setup.environment(ip, folder.path())?;
         setup.copy_files(ip, folder.path())?;
-        let log = append(&folder.path().join(LOG))?;
-        // A session of its own: that is how all of its processes are found again.
-        let supervisord = command("setsid")
-            .args([
-                "sh",
-                "-c",
-                &format!("{}exec supervisord -c {SUPERVISORD_CONF}", setup.before),
-            ])
-            .current_dir(&folder)
-            .envs(environment.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(setup.output.unwrap_or(log.try_clone()?.into()))
-            .stderr(log)
-            .spawn()
-            .context(missing("supervisor haproxy memcached"))?;
+        let supervisord =
+            start_supervisord(folder.path(), &environment, setup.before, setup.output)?;
         Ok(Self {
             ip,
             folder,
@@ -252,6 +239,40 @@ impl Stack {
         Ok(())
     }
 
+    /// Kills supervisord alone with SIGKILL, and waits until none of its programs runs any more.
+    ///
+    /// # Errors
+    /// Some still run after 30 seconds; the error names them.
+    pub async fn kill_supervisord(&mut self) -> anyhow::Result<()> {
+        let id = self.supervisord.id();
+        self.supervisord.kill()?;
+        self.supervisord.wait()?;
+        // A process that has ended has no memory; nobody may have reaped it.
+        let running = || session(id).into_iter().filter(|&(_, memory)| memory > 0);
+        until("all programs have ended", || async {
+            running().next().is_none().then_some(())
+        })
+        .await
+        .with_context(|| {
+            let names = running().map(|(pid, _)| {
+                std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()
+            });
+            format!(
+                "still running: {}",
+                names.collect::<String>().escape_debug()
+            )
+        })
+    }
+
+    /// Starts supervisord where it was started before, and waits until everything answers.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.supervisord = start_supervisord(self.folder.path(), &self.environment, "", None)?;
+        self.until_up().await.with_context(|| self.log())
+    }
+
     /// Tells supervisord to stop, waits, and returns its exit status.
     ///
     /// # Errors
@@ -298,6 +319,26 @@ impl Drop for Stack {
         kill_session(self.supervisord.id());
         let _ = self.supervisord.wait();
     }
+}
+
+fn start_supervisord(
+    folder: &Path,
+    environment: &[(OsString, OsString)],
+    before: &str,
+    output: Option<Stdio>,
+) -> anyhow::Result<Child> {
+    let log = append(&folder.join(LOG))?;
+    let script = format!("{before}exec supervisord -c {SUPERVISORD_CONF}");
+    // A session of its own: that is how all of its processes are found again.
+    command("setsid")
+        .args(["sh", "-c", &script])
+        .current_dir(folder)
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(output.unwrap_or(log.try_clone()?.into()))
+        .stderr(log)
+        .spawn()
+        .context(missing("supervisor haproxy memcached"))
 }
 
 fn append(path: &Path) -> anyhow::Result<File> {

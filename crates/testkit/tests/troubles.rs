@@ -243,8 +243,8 @@ async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Res
     let edits = [
         (
             "supervisord.conf",
-            "memcached -u",
-            &*format!("memcached -e {} -u", memory.display()),
+            "memcached -U",
+            &*format!("memcached -e {} -U", memory.display()),
         ),
         (
             "supervisord.conf",
