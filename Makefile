@@ -54,8 +54,9 @@ run: export FOREVER200_RUN ?= $(CURDIR)/target/run
 run: export FOREVER200_BIND ?= :8000
 run: export FOREVER200_RESPONDER_SOCKET ?= $(FOREVER200_RUN)/responder.sock
 run: install ## Build and run it on port 8000 until Ctrl-C
+	@supervisor/run-folder
 	cargo build --release --locked -p forever200-responder -p forever200-viewer
-	@run="$(FOREVER200_RUN)"; mkdir -p -m 700 "$$run"; \
+	@run="$(FOREVER200_RUN)"; \
 	trap 'rm -f "$$run"/{responder,haproxy,supervisor}.sock "$$run"/fatal; rmdir --ignore-fail-on-non-empty "$$run"' EXIT; \
 	address=$(FOREVER200_BIND); host=$${address%:*}; \
 	case "$$host" in ''|'*'|0.0.0.0|::|'[::]') host=localhost;; esac; \
@@ -70,7 +71,7 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
-	@for file in $$(grep -l '^#!.*bash' .ci/* scripts/*); do bash -n "$$file"; done; sh -n supervisor/docker-entrypoint.sh
+	@for file in $$(grep -l '^#!.*bash' .ci/* scripts/*); do bash -n "$$file"; done; for file in supervisor/docker-entrypoint.sh supervisor/run-folder; do sh -n "$$file"; done
 	@awk '/^\[/ { section = $$0 } \
 		section == "[workspace.dependencies]" && /^[a-z].* = / && !/path = / && above !~ /^# / { print FILENAME ":" FNR ": no reason above it: " $$0; bad = 1 } \
 		{ above = $$0 } END { exit bad }' Cargo.toml

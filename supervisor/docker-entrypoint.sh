@@ -3,7 +3,7 @@
 # could not be started any more, so that Docker's restart policy can act. supervisord ends with 0.
 set -eu
 
-mkdir -p -m 700 "$FOREVER200_RUN"
+/etc/forever200/supervisor/run-folder
 # Of the last run, when this is a `docker restart`.
 rm -f "$FOREVER200_RUN/fatal"
 
