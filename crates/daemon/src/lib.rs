@@ -14,6 +14,9 @@ use tracing_subscriber::EnvFilter;
 /// Longest wait, once told to stop, for what is in flight.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
+/// Where the responder listens when nobody says otherwise: its own default, and that of those who ask it.
+pub const RESPONDER_LISTEN: &str = "127.0.0.1:9999";
+
 /// The flags of logging, the same for both programs.
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {

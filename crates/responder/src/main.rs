@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use forever200_daemon::{
-    LogArgs, Switch, host_port, parse, raise_file_limit, shutdown_signal, start_logging,
+    LogArgs, RESPONDER_LISTEN, Switch, host_port, parse, raise_file_limit, shutdown_signal,
+    start_logging,
 };
 use forever200_responder::{Config, Listeners, listen_unix, run};
 use forever200_ring::Store;
@@ -21,7 +22,7 @@ struct Args {
         long,
         value_name = "ADDRESS",
         env = "FOREVER200_RESPONDER_LISTEN",
-        default_value = "127.0.0.1:9999"
+        default_value = RESPONDER_LISTEN
     )]
     listen: SocketAddr,
     /// Unix socket to listen on as well; `fd@0` is one that standard input is already

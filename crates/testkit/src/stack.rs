@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::client::{Response, exchange, get, get_json};
-use crate::process::{command, kill_session, loopback, missing, session, signal, until};
+use crate::process::{command, kill_session, loopback, missing, programs, session, signal, until};
 use crate::stack::setup::{HAPROXY_CFG, SUPERVISORD_CONF, edit};
 
 pub mod setup;
@@ -181,6 +181,23 @@ impl Stack {
             .output()
             .context(missing("supervisor"))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Runs the health check as in the image, and returns its complaint; `None` when all is well.
+    ///
+    /// # Errors
+    /// It cannot be started, or says yes and no.
+    pub fn unhealthy(&self) -> anyhow::Result<Option<String>> {
+        let output = command(programs()?.join("forever200-viewer"))
+            .arg("health")
+            .envs(self.environment.iter().cloned())
+            .output()?;
+        let complaint = String::from_utf8(output.stderr)?;
+        ensure!(
+            output.status.success() == complaint.is_empty(),
+            "{complaint}"
+        );
+        Ok(Some(complaint).filter(|complaint| !complaint.is_empty()))
     }
 
     /// Sends a command to haproxy's runtime socket and returns what it answers.

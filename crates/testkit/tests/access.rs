@@ -159,12 +159,14 @@ async fn with_the_page_off_home_is_as_any_path() -> anyhow::Result<()> {
         assert_eq!(list["requests"][0]["summary"], "GET /home");
         if off != "of" {
             let (viewer, bind) = (stack.at(8080).to_string(), stack.front().to_string());
+            let socket = stack.run_path("responder.sock").display().to_string();
             let health = command(programs()?.join("forever200-viewer"))
                 .arg("health")
                 .envs([
                     ("FOREVER200_PAGE", off),
                     ("FOREVER200_VIEWER_LISTEN", &viewer),
                     ("FOREVER200_BIND", &bind),
+                    ("FOREVER200_RESPONDER_SOCKET", &socket),
                 ])
                 .output()?;
             assert!(

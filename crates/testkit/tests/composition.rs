@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use forever200_testkit::load::{FULL, Load};
-use forever200_testkit::process::{command, programs};
+use forever200_testkit::process::{command, programs, signal};
 use forever200_testkit::stack::Setup;
 use forever200_testkit::{
     RESPONSE, Response, Stack, client, exchange, get, get_json, request, stack, until,
 };
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -649,22 +650,60 @@ fn a_taken_address_is_named() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_asks_through_haproxy() -> anyhow::Result<()> {
+async fn health_asks_the_viewer_through_haproxy_and_the_responder() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
-    let bind = stack.front().to_string();
-    let health = |bind: &str| {
-        run(
-            "forever200-viewer",
-            &["health"],
-            &[("FOREVER200_BIND", bind)],
-        )
-    };
-    assert_eq!(health(&bind)?, (Some(0), String::new()));
+    assert_eq!(stack.unhealthy()?, None);
+    let complaint = async || stack.unhealthy()?.context("it is called healthy");
+
+    let responder = stack.pid("responder")?.context("it does not run")?;
+    signal(responder, Signal::STOP)?;
+    let line = complaint().await?;
+    assert!(line.starts_with("unhealthy: the responder"), "{line}");
+    signal(responder, Signal::CONT)?;
+    until("it is healthy again", || async {
+        stack.unhealthy().ok()?.is_none().then_some(())
+    })
+    .await?;
+
+    let haproxy = stack.haproxy("show info").await?;
+    let worker = haproxy.lines().find_map(|line| line.strip_prefix("Pid: "));
+    let worker = worker.context("haproxy does not say who it is")?.parse()?;
+    signal(worker, Signal::STOP)?;
+    let line = complaint().await?;
+    assert!(line.starts_with("unhealthy: haproxy"), "{line}");
+    signal(worker, Signal::CONT)?;
+
     stack.supervisorctl(&["stop", "memcached"])?;
-    let (status, stderr) = health(&bind)?;
-    assert_eq!(status, Some(1));
-    assert!(stderr.contains("503 Service Unavailable"), "{stderr}");
-    assert_eq!(health(&stack.at(1).to_string())?.0, Some(1));
+    let line = complaint().await?;
+    assert!(line.contains("503 Service Unavailable"), "{line}");
+    stack.supervisorctl(&["stop", "haproxy"])?;
+    let line = complaint().await?;
+    assert!(line.starts_with("unhealthy: haproxy"), "{line}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_checks_leave_no_record_no_count_and_no_log_line() -> anyhow::Result<()> {
+    let stack = Stack::start_with(&[("FOREVER200_LOG", "debug")]).await?;
+    let before = stack.log();
+    for _ in 0..20 {
+        assert_eq!(stack.unhealthy()?, None);
+    }
+    // The responder's other address, where there is no socket.
+    let tcp = command(programs()?.join("forever200-viewer"))
+        .arg("health")
+        .env("FOREVER200_BIND", stack.front().to_string())
+        .env("FOREVER200_RESPONDER_LISTEN", stack.at(9999).to_string())
+        .output()?;
+    assert_eq!(String::from_utf8(tcp.stderr)?, "");
+    assert_eq!(stack.send(&http_get("/x")).await?, RESPONSE);
+    let list = stack.until_recorded(1).await?;
+    assert_eq!((&list["silent"], &list["total"]), (&0.into(), &1.into()));
+    let log = stack.log();
+    let new = log.strip_prefix(&before).context("the log goes on")?;
+    // supervisord's own lines, that programs run long enough, may come at any time.
+    let ours = new.lines().find(|line| line.contains("forever200_"));
+    assert_eq!(ours, None);
     Ok(())
 }
 

@@ -165,6 +165,83 @@ async fn a_program_that_cannot_be_started_ends_the_container_with_a_failure() ->
     Ok(())
 }
 
+/// The restart policy sees a failure; supervisord's programs end with the container.
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn a_killed_supervisord_ends_the_container_with_a_failure_and_docker_restarts_it()
+-> anyhow::Result<()> {
+    let container = Container::run("--restart on-failure:3")?;
+    works(container.address()?)
+        .await
+        .with_context(|| container.logs())?;
+    // The container may be gone before this command has its answer.
+    let _ = container.sh("kill -9 $(supervisorctl pid)");
+    until("Docker has restarted it", || async {
+        (container.inspect(".RestartCount").ok()? == "1").then_some(())
+    })
+    .await?;
+    // It began anew.
+    works(container.address()?)
+        .await
+        .with_context(|| container.logs())?;
+
+    shell(&format!("docker update --restart no {}", container.0))?;
+    let _ = container.sh("kill -9 $(supervisorctl pid)");
+    until("it has ended", || async {
+        (container.inspect(".State.Status").ok()? == "exited").then_some(())
+    })
+    .await?;
+    assert_eq!(container.inspect(".State.ExitCode")?, "137");
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn a_run_folder_that_others_may_change_ends_the_container_with_a_failure()
+-> anyhow::Result<()> {
+    for (options, reason) in [
+        (
+            "--tmpfs /run/forever200",
+            "FOREVER200_RUN: /run/forever200 belongs to another user",
+        ),
+        (
+            "--tmpfs /run/forever200:uid=10001,mode=0777",
+            "FOREVER200_RUN: /run/forever200 may be written to by other users",
+        ),
+    ] {
+        let container = Container::run(options)?;
+        until("it has ended", || async {
+            (container.inspect(".State.Status").ok()? == "exited").then_some(())
+        })
+        .await?;
+        assert_eq!(container.inspect(".State.ExitCode")?, "1");
+        let log = container.logs();
+        assert!(log.starts_with(reason), "{log}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn a_responder_that_stands_still_makes_the_container_unhealthy() -> anyhow::Result<()> {
+    let container = Container::run("--health-interval 1s --health-retries 1")?;
+    container.until_healthy().await?;
+    container.sh("kill -STOP $(supervisorctl pid responder)")?;
+    until("it is unhealthy", || async {
+        (container.inspect(".State.Health.Status").ok()? == "unhealthy").then_some(())
+    })
+    .await?;
+    // The reason is there: the check was not cut off by Docker's own limit.
+    let last = container.inspect("json .State.Health.Log")?;
+    assert!(last.contains("unhealthy: the responder"), "{last}");
+    container.sh("kill -CONT $(supervisorctl pid responder)")?;
+    container.until_healthy().await?;
+    works(container.address()?).await?;
+    let log = container.logs();
+    assert!(!log.contains("connection dropped"), "{log}");
+    Ok(())
+}
+
 #[tokio::test]
 #[ignore = "needs a Docker engine: make test-container"]
 async fn an_edited_haproxy_cfg_is_loaded_as_the_readme_says() -> anyhow::Result<()> {

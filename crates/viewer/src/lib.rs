@@ -8,11 +8,12 @@
 //! [`page`] lays out [`row`]s with [`stats`] and [`chart`]s at the top, [`content`] is sent to many, and [`latest`]
 //! spares making it twice; [`detail`] with [`decode`], [`indent`] and [`replay`] is the page of one request. [`api`]
 //! and [`events`] are for programs, [`export`], [`har`] and [`pcap`] to take along. [`failure`] is what there is
-//! instead of a page, [`aside`] where the long work is done. [`health`] is the other end: the question that Docker asks.
+//! instead of a page, [`aside`] where the long work is done. [`command`] is what the program does besides.
 
 pub mod api;
 pub mod aside;
 pub mod chart;
+pub mod command;
 pub mod content;
 pub mod decode;
 pub mod detail;
@@ -23,7 +24,6 @@ pub mod failure;
 pub mod feed;
 pub mod filter;
 pub mod har;
-pub mod health;
 pub mod identify;
 pub mod indent;
 pub mod knowledge;

@@ -12,11 +12,12 @@ use forever200_daemon::{
 };
 use forever200_identify::Labeller;
 use forever200_ring::Store;
+use forever200_viewer::command::health::{self, Health};
 use forever200_viewer::identify::{self, Identify};
 use forever200_viewer::knowledge::Knowledge;
 use forever200_viewer::locations::{self, Locations};
 use forever200_viewer::privacy::{Hidden, Privacy};
-use forever200_viewer::{aside, health, run};
+use forever200_viewer::{aside, run};
 use tokio::net::TcpListener;
 use tokio::runtime;
 
@@ -66,25 +67,9 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Ask haproxy for /home/health, or the viewer where haproxy keeps it in, and exit with 0 when the answer is 200
-    Health {
-        /// Address that haproxy binds
-        #[arg(
-            long,
-            value_name = "ADDRESS",
-            env = "FOREVER200_BIND",
-            default_value = ":8000"
-        )]
-        bind: String,
-        /// Whether haproxy shows the page
-        #[arg(
-            long,
-            value_name = "SWITCH",
-            env = "FOREVER200_PAGE",
-            default_value = "on"
-        )]
-        page: Switch,
-    },
+    /// Ask the viewer for /home/health, through haproxy where that shows the page, and the responder whether it takes
+    /// connections; exit with 0 when all is well
+    Health(Health),
     /// Say what raw requests are, without a server
     Identify(Identify),
 }
@@ -92,24 +77,28 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     let args: Args = parse();
     match args.command {
-        Some(Command::Health { bind, page }) => Ok(
-            match health::check(&if page == Switch::On {
-                bind
-            } else {
-                args.listen.to_string()
-            }) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("unhealthy: {error:#}");
-                    ExitCode::FAILURE
-                }
-            },
-        ),
+        Some(Command::Health(what)) => check_health(&what, args.listen),
         Some(Command::Identify(what)) => {
             identify::run(&known(args.signatures), &what).map(|()| ExitCode::SUCCESS)
         }
         None => run_viewer(args).map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// The line on stderr is what `docker inspect` shows of a check that failed.
+fn check_health(what: &Health, viewer: SocketAddr) -> anyhow::Result<ExitCode> {
+    let mut runtime = runtime::Builder::new_current_thread();
+    let checked = runtime
+        .enable_all()
+        .build()?
+        .block_on(health::check(what, viewer));
+    Ok(match checked {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("unhealthy: {error:#}");
+            ExitCode::FAILURE
+        }
+    })
 }
 
 /// On one thread, as nearly all that it does is short: a second one takes memory, and a third more CPU time.

@@ -1,0 +1,3 @@
+//! What `forever200-viewer` does when it is not to show the page.
+
+pub mod health;
