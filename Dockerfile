@@ -61,10 +61,10 @@ ENV FOREVER200_BIND=:80 \
 # So that `docker exec CONTAINER supervisorctl …` finds its configuration.
 WORKDIR /etc/forever200
 
+# No version: that is Cargo.toml's, and scripts/release sets the label from there. `forever200-viewer --version` tells it.
 LABEL org.opencontainers.image.title="forever200" \
       org.opencontainers.image.description="A peek into the unsolicited traffic that is always going round the internet" \
-      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
-      org.opencontainers.image.version="0.1.0"
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
 
 # Docker lets an unprivileged user listen on port 80 of a container.
 USER 10001:10001

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::process::Output;
 
 use anyhow::{Context, ensure};
 use forever200_testkit::process::{command, project};
@@ -81,5 +82,51 @@ fn a_run_folder_that_others_may_change_is_refused() -> anyhow::Result<()> {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o700);
+    Ok(())
+}
+
+/// Runs a step of a release.
+fn release(arguments: &[&str]) -> anyhow::Result<Output> {
+    command(project().join("scripts/release"))
+        .args(arguments)
+        .output()
+        .context("scripts/release cannot be started")
+}
+
+#[test]
+fn the_version_stands_in_cargo_toml_alone() -> anyhow::Result<()> {
+    let version = String::from_utf8(release(&["version"])?.stdout)?;
+    assert_eq!(version.trim(), env!("CARGO_PKG_VERSION"));
+    for file in [
+        "Dockerfile",
+        "docker-compose.yml",
+        "scripts/release",
+        ".github/workflows/release.yml",
+    ] {
+        let text = std::fs::read_to_string(project().join(file))?;
+        assert!(!text.contains(version.trim()), "{file} repeats the version");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tag_that_is_not_the_version_releases_nothing() -> anyhow::Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    let check = |tag: &str| release(&["check", tag]);
+    let accepted = check(&format!("v{version}"))?;
+    assert!(accepted.status.success(), "{accepted:?}");
+    for tag in [version, "v0.0.0", "", "v", &format!("v{version}-rc.1")] {
+        let refused = check(tag)?;
+        assert_eq!(refused.status.code(), Some(1), "{tag}");
+        let line = String::from_utf8(refused.stderr)?;
+        assert!(
+            line.contains(&format!("Cargo.toml has version {version}")),
+            "{line}"
+        );
+    }
+    // The notes of a release are its own section, and nothing of its neighbours.
+    let notes = String::from_utf8(release(&["notes"])?.stdout)?;
+    assert!(notes.contains("### Added"), "{notes}");
+    assert!(!notes.contains("## ["), "{notes}");
     Ok(())
 }
