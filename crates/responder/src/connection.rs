@@ -151,6 +151,8 @@ async fn record_rest<S: AsyncRead + AsyncWrite + Unpin>(
     number: &Number,
     stopping: watch::Receiver<bool>,
 ) {
+    // The time that came in the PROXY header is that of the first request.
+    let origin = &Origin { first_byte: None, ..*origin };
     let now = Instant::now();
     let limit = TimeLimit {
         first_byte: now + DRAIN_TIME,

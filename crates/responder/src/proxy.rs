@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, bail};
 use forever200_ring::Via;
+use jiff::{SignedDuration, Timestamp};
 use proxy_header::{Error, ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -20,8 +21,10 @@ const MAX_V1_HEADER_BYTES: usize = 107;
 const COMMAND: usize = 12;
 /// The command of a header that haproxy sends for itself: version 2, LOCAL.
 const LOCAL: u8 = 0x20;
-/// The unique id by which haproxy.cfg marks the requests that it had in `mode http`.
-const HTTP_MARK: &[u8] = b"http";
+/// The first word of the unique id of requests that haproxy had in `mode http`, and rewrote.
+const HTTP_MARK: &str = "http";
+/// Longest time that haproxy may have held the first byte. Its `tcp-request inspect-delay` is 10 s.
+const MAX_HELD: SignedDuration = SignedDuration::from_secs(60);
 
 /// Both ends of a connection, as far as they are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Origin {
     pub destination: SocketAddr,
     /// How these were learned.
     pub via: Via,
+    /// When the first byte of the request came to haproxy.
+    pub first_byte: Option<Timestamp>,
 }
 
 impl Origin {
@@ -42,6 +47,7 @@ impl Origin {
             source: nowhere,
             destination: nowhere,
             via: Via::Peer,
+            first_byte: None,
         }
     };
 }
@@ -108,8 +114,9 @@ fn origin(header: &ProxyHeader<'_>, bytes: &[u8], peer: Origin) -> Option<Origin
     let Some(addresses) = header.proxied_address() else {
         return Some(peer);
     };
-    let via = match header.unique_id() {
-        Some(HTTP_MARK) => Via::Http,
+    let (mode, first_byte) = unique_id(header);
+    let via = match mode {
+        HTTP_MARK => Via::Http,
         _ if is_v2 => Via::ProxyV2,
         _ => Via::ProxyV1,
     };
@@ -117,7 +124,25 @@ fn origin(header: &ProxyHeader<'_>, bytes: &[u8], peer: Origin) -> Option<Origin
         source: addresses.source,
         destination: addresses.destination,
         via,
+        first_byte: believable(first_byte, Timestamp::now()),
     })
+}
+
+/// Splits the unique id that haproxy.cfg sends: the mode of the connection, and a time.
+fn unique_id<'a>(header: &'a ProxyHeader<'_>) -> (&'a str, &'a str) {
+    let bytes = header.unique_id().unwrap_or_default();
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    text.split_once(' ').unwrap_or((text, ""))
+}
+
+/// Reads microseconds since 1970. A time after `now`, or longer before it than [`MAX_HELD`], is that of
+/// another clock.
+fn believable(microseconds: &str, now: Timestamp) -> Option<Timestamp> {
+    let time = Timestamp::from_microsecond(microseconds.parse().ok()?).ok()?;
+    let held = now.duration_since(time);
+    (SignedDuration::ZERO..=MAX_HELD)
+        .contains(&held)
+        .then_some(time)
 }
 
 #[cfg(test)]
@@ -164,10 +189,51 @@ mod tests {
                     Some(Origin {
                         source,
                         destination,
-                        via
+                        via,
+                        first_byte: None,
                     })
                 );
                 assert_eq!(rest, request);
+            }
+        }
+    }
+
+    /// A header of version 2 with this unique id.
+    fn with_unique_id(id: &str) -> Vec<u8> {
+        let mut header = V2.to_vec();
+        header[15] = 12 + 3 + id.len() as u8;
+        header.extend([5, 0, id.len() as u8]);
+        header.extend(id.bytes());
+        header
+    }
+
+    #[tokio::test]
+    async fn the_time_of_the_first_byte_is_believed_when_it_can_be_true() {
+        let now = Timestamp::now().as_microsecond();
+        for (mode, via) in [("tcp", Via::ProxyV2), ("http", Via::Http)] {
+            for held in [0, 1, 10_250_000, 59_000_000] {
+                let header = with_unique_id(&format!("{mode} {}", now - held));
+                let origin = read(&header).await.unwrap().0.unwrap();
+                let first_byte = origin.first_byte.unwrap().as_microsecond();
+                assert_eq!((origin.via, first_byte), (via, now - held));
+            }
+            for time in [
+                String::new(),
+                "-".to_owned(),
+                "0".to_owned(),
+                "-1".to_owned(),
+                "99999999999999999999".to_owned(),
+                i64::MAX.to_string(),
+                i64::MIN.to_string(),
+                format!("{now} "),
+                format!("{now}x"),
+                format!("{}", now / 1000),
+                format!("{}", now - 61_000_000),
+                format!("{}", now + 60_000_000),
+            ] {
+                let header = with_unique_id(&format!("{mode} {time}"));
+                let origin = read(&header).await.unwrap().0.unwrap();
+                assert_eq!((origin.via, origin.first_byte), (via, None), "{time}");
             }
         }
     }

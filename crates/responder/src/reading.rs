@@ -270,9 +270,10 @@ impl<'a> Reading<'a> {
     /// Returns the request as it is kept. Its number, and what it continues, are the recorder's.
     pub(crate) fn into_record(mut self, origin: &Origin, ended: Ended) -> Record {
         self.buffer.truncate(self.max_kept);
+        let first_byte = origin.first_byte.or(self.first_byte);
         Record {
             seq: 0,
-            timestamp: self.first_byte.unwrap_or_else(Timestamp::now),
+            timestamp: first_byte.unwrap_or_else(Timestamp::now),
             src_ip: origin.source.ip().to_canonical(),
             src_port: origin.source.port(),
             dest_ip: origin.destination.ip().to_canonical(),

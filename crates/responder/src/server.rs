@@ -122,6 +122,7 @@ impl Server {
                 source,
                 destination,
                 via: Via::Peer,
+                first_byte: None,
             };
             Ok((destination.map_or(Origin::UNKNOWN, peer), stream))
         };
