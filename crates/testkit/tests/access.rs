@@ -204,67 +204,73 @@ async fn is_answered(source: Ipv4Addr, stack: &Stack, request: &[u8]) -> bool {
         .is_ok_and(|reply| reply.starts_with(b"HTTP/1.1 200 "))
 }
 
+/// Starts a stack with so many connections; 8,000 is the default.
+async fn with_connections(connections: usize) -> anyhow::Result<Stack> {
+    let number = connections.to_string();
+    let variables = [("FOREVER200_MAX_CONNECTIONS", &*number)];
+    let variables = if connections == 8000 {
+        &[]
+    } else {
+        &variables[..]
+    };
+    Stack::start_with(variables).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn one_source_has_500_connections_and_leaves_room_to_others() -> anyhow::Result<()> {
-    let stack = Stack::start().await?;
-    let request = b"GET / HTTP/1.1\r\n\r\n";
-    let mut greedy = open(STRANGER, &stack, 500, b"GET /ho").await?;
-    until("haproxy has accepted them", || async {
-        let table = stack.haproxy("show table sources").await.ok()?;
-        table.contains("conn_cur=500").then_some(())
-    })
-    .await?;
-    assert!(!is_answered(STRANGER, &stack, request).await);
-    assert!(is_answered(Ipv4Addr::new(127, 99, 88, 79), &stack, request).await);
-    assert_eq!(exchange(stack.front(), request).await?.0, RESPONSE);
-    // All 500 are answered when their time is over, or at once when they go on.
-    let mut first = greedy.swap_remove(0);
-    first.write_all(b"rse HTTP/1.1\r\n\r\n").await?;
-    assert_eq!(client::read_to_end(&mut first).await?, RESPONSE);
-    drop(greedy);
-    until("there is room again", || async {
-        is_answered(STRANGER, &stack, request).await.then_some(())
-    })
-    .await
+async fn one_source_has_a_sixteenth_of_all_connections_or_8() -> anyhow::Result<()> {
+    for (connections, share) in [(8000, 500), (400, 25), (60, 8)] {
+        let stack = with_connections(connections).await?;
+        let request = b"GET / HTTP/1.1\r\n\r\n";
+        let mut greedy = open(STRANGER, &stack, share, b"GET /ho").await?;
+        until("haproxy has accepted them", || async {
+            let table = stack.haproxy("show table sources").await.ok()?;
+            let all = format!("conn_cur={share}\n");
+            table.contains(&all).then_some(())
+        })
+        .await?;
+        assert!(!is_answered(STRANGER, &stack, request).await, "{share}");
+        assert!(is_answered(Ipv4Addr::new(127, 99, 88, 79), &stack, request).await);
+        assert_eq!(exchange(stack.front(), request).await?.0, RESPONSE);
+        // All are answered when their time is over, or at once when they go on.
+        let mut first = greedy.swap_remove(0);
+        first.write_all(b"rse HTTP/1.1\r\n\r\n").await?;
+        assert_eq!(client::read_to_end(&mut first).await?, RESPONSE);
+        drop(greedy);
+        until("there is room again", || async {
+            is_answered(STRANGER, &stack, request).await.then_some(())
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_look_cannot_take_the_room_of_those_who_are_recorded() -> anyhow::Result<()> {
-    let edits = [(
-        CFG,
-        "sc1_conn_cur(visitors) gt 2000",
-        "sc1_conn_cur(visitors) gt 20",
-    )];
-    let stack = Stack::start_as(Setup {
-        edits: &edits,
-        ..Setup::default()
-    })
-    .await?;
-    let mut watchers = Vec::new();
-    for number in 0..20 {
-        let source = Ipv4Addr::new(127, 99, 87, number + 1);
-        watchers.extend(
-            open(
-                source,
-                &stack,
-                1,
-                b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n",
-            )
-            .await?,
-        );
+    for (connections, share) in [(8000, 2000), (400, 100), (20, 8)] {
+        forever200_daemon::raise_file_limit();
+        let stack = with_connections(connections).await?;
+        let mut watchers = Vec::new();
+        for number in 0..share {
+            let [high, low] = u16::try_from(number / 8)?.to_be_bytes();
+            let source = Ipv4Addr::new(127, 98, high + 1, low + 1);
+            let request = b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n";
+            watchers.extend(open(source, &stack, 1, request).await?);
+        }
+        until("all of them watch", || async {
+            let table = stack.haproxy("show table visitors").await.ok()?;
+            let all = format!("conn_cur={share}\n");
+            table.contains(&all).then_some(())
+        })
+        .await?;
+        assert!(!is_answered(STRANGER, &stack, &home("")).await, "{share}");
+        assert_eq!(stack.send(b"GET /x HTTP/1.1\r\n\r\n").await?, RESPONSE);
+        drop(watchers);
+        until("there is room again", || async {
+            is_answered(STRANGER, &stack, &home("")).await.then_some(())
+        })
+        .await?;
     }
-    until("all of them watch", || async {
-        let table = stack.haproxy("show table visitors").await.ok()?;
-        table.contains("conn_cur=20").then_some(())
-    })
-    .await?;
-    assert!(!is_answered(STRANGER, &stack, &home("")).await);
-    assert_eq!(stack.send(b"GET /x HTTP/1.1\r\n\r\n").await?, RESPONSE);
-    drop(watchers);
-    until("there is room again", || async {
-        is_answered(STRANGER, &stack, &home("")).await.then_some(())
-    })
-    .await
+    Ok(())
 }
 
 /// What very many sources can do, with fewer: all connections are taken, each by one that is as slow as it may be.

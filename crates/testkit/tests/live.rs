@@ -121,8 +121,8 @@ async fn a_thousand_watchers_cost_memcached_no_more_than_one() -> anyhow::Result
     // All of them are one source.
     let edits = [(
         "haproxy/haproxy.cfg",
-        "sc0_conn_cur(sources) gt 500",
-        "sc0_conn_cur(sources) gt 1500",
+        "set-var proc.sixteenth env(FOREVER200_MAX_CONNECTIONS),div(16)",
+        "set-var proc.sixteenth env(FOREVER200_MAX_CONNECTIONS),div(4)",
     )];
     let stack = Stack::start_as(Setup {
         edits: &edits,
