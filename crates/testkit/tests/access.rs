@@ -98,16 +98,16 @@ async fn with_a_login_strangers_are_asked_for_the_password_and_recorded() -> any
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_can_be_kept_from_all_but_some_networks() -> anyhow::Result<()> {
-    let private = "tcp-request content accept if asks_home !{ src 127.0.0.0/8 10.0.0.0/8";
+    let private = "tcp-request content accept if !{ src 127.0.0.0/8 10.0.0.0/8";
     for (line, shipped) in [
         (
-            "tcp-request content accept if asks_home !{ src 127.0.0.1 192.0.2.0/24 }",
+            "tcp-request content accept if !{ src 127.0.0.1 192.0.2.0/24 }",
             "",
         ),
         // Everything here comes from 127.0.0.0/8: so that there are strangers, only half of it is let in.
         (
             private,
-            "tcp-request content accept if asks_home !{ src 127.0.0.0/10 10.0.0.0/8",
+            "tcp-request content accept if !{ src 127.0.0.0/10 10.0.0.0/8",
         ),
     ] {
         let edited = if shipped.is_empty() { line } else { shipped };
