@@ -60,7 +60,15 @@ impl Stack {
     /// # Errors
     /// A program is missing, or does not come up, or there is nothing to edit.
     pub async fn start_as(setup: Setup<'_>) -> anyhow::Result<Self> {
-        let stack = Self::spawn(setup)?;
+        Self::start_at(loopback(), setup).await
+    }
+
+    /// Starts everything in another way than usual, at a loopback address that the caller knows before.
+    ///
+    /// # Errors
+    /// A program is missing, or does not come up, or there is nothing to edit.
+    pub async fn start_at(ip: Ipv4Addr, setup: Setup<'_>) -> anyhow::Result<Self> {
+        let stack = Self::spawn_at(ip, setup)?;
         stack.until_up().await.with_context(|| stack.log())?;
         Ok(stack)
     }
@@ -70,7 +78,11 @@ impl Stack {
     /// # Errors
     /// supervisord or one of the project's programs is missing, or there is nothing to edit.
     pub fn spawn(setup: Setup<'_>) -> anyhow::Result<Self> {
-        let (ip, folder) = (loopback(), tempfile::tempdir()?);
+        Self::spawn_at(loopback(), setup)
+    }
+
+    fn spawn_at(ip: Ipv4Addr, setup: Setup<'_>) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
         let environment = setup.environment(ip, folder.path())?;
         setup.copy_files(ip, folder.path())?;
         let supervisord =
