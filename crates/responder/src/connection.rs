@@ -152,7 +152,10 @@ async fn record_rest<S: AsyncRead + AsyncWrite + Unpin>(
     stopping: watch::Receiver<bool>,
 ) {
     // The time that came in the PROXY header is that of the first request.
-    let origin = &Origin { first_byte: None, ..*origin };
+    let origin = &Origin {
+        first_byte: None,
+        ..*origin
+    };
     let now = Instant::now();
     let limit = TimeLimit {
         first_byte: now + DRAIN_TIME,

@@ -32,6 +32,35 @@ const ALL_TOGETHER_KIB: u64 = 64 * 1024;
 /// Who looks at the page.
 const VISITOR: Ipv4Addr = Ipv4Addr::new(127, 50, 1, 1);
 
+/// What bytes are made of. `x` alone is kind to whoever splits, decodes or shows it.
+#[derive(Clone, Copy, Debug)]
+enum Filler {
+    Letters,
+    Random,
+    Headers,
+    Controls,
+}
+
+impl Filler {
+    /// One after the other, by the number of a client.
+    fn of(number: usize) -> Self {
+        [Self::Letters, Self::Random, Self::Headers, Self::Controls][number % 4]
+    }
+
+    fn bytes(self, length: usize) -> Vec<u8> {
+        match self {
+            Self::Letters => vec![b'x'; length],
+            Self::Random => {
+                let noise = (1..=length as u64).map(|it| it.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                noise.map(|it| (it >> 29) as u8).collect()
+            }
+            // 21,000 of them are 63 kB.
+            Self::Headers => b"a:\n".iter().copied().cycle().take(length).collect(),
+            Self::Controls => (0..0x20).cycle().take(length).collect(),
+        }
+    }
+}
+
 /// How a bad client behaves.
 #[derive(Clone, Copy, Debug)]
 enum Bad {
@@ -41,6 +70,8 @@ enum Bad {
     EndlessHead,
     EndlessBody,
     SlowBodyToThePage,
+    HeldLine,
+    HeldBody,
     NeverReads,
     NeverReadsThePage,
     NeverReadsEvents,
@@ -50,9 +81,9 @@ enum Bad {
 
 impl Bad {
     /// Behaves so until the connection is gone, again and again.
-    async fn behave(self, source: Ipv4Addr, front: SocketAddr) {
+    async fn behave(self, source: Ipv4Addr, front: SocketAddr, filler: Filler) {
         loop {
-            let _ = self.once(source, front).await;
+            let _ = self.once(source, front, filler).await;
             // Refused or cut off: not in a hurry, as there are thousands.
             sleep(Duration::from_millis(
                 if matches!(self, Self::ComesAndGoes | Self::LongRequests) {
@@ -65,7 +96,7 @@ impl Bad {
         }
     }
 
-    async fn once(self, source: Ipv4Addr, front: SocketAddr) -> anyhow::Result<()> {
+    async fn once(self, source: Ipv4Addr, front: SocketAddr, filler: Filler) -> anyhow::Result<()> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((source, 0).into())?;
         let mut stream = socket.connect(front).await?;
@@ -91,7 +122,7 @@ impl Bad {
                 return trickle(
                     &mut stream,
                     b"POST /body HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n",
-                    &[b'x'; 1000],
+                    &filler.bytes(1000),
                 )
                 .await;
             }
@@ -102,6 +133,16 @@ impl Bad {
                     b"x",
                 )
                 .await;
+            }
+            Self::HeldLine => {
+                stream.write_all(b"GET /line HTTP/1.1\r\nX: ").await?;
+                stream.write_all(&[b'a'; 66_000]).await?;
+            }
+            Self::HeldBody => {
+                stream
+                    .write_all(b"POST /held HTTP/1.1\r\nContent-Length: 65000\r\n\r\n")
+                    .await?;
+                stream.write_all(&filler.bytes(64_000)).await?;
             }
             Self::NeverReads => stream.write_all(b"GET /never HTTP/1.1\r\n\r\n").await?,
             Self::NeverReadsThePage => {
@@ -119,7 +160,7 @@ impl Bad {
                 stream
                     .write_all(b"POST /long HTTP/1.1\r\nContent-Length: 65000\r\n\r\n")
                     .await?;
-                stream.write_all(&[b'x'; 65_000]).await?;
+                stream.write_all(&filler.bytes(65_000)).await?;
                 stream.read_to_end(&mut Vec::new()).await?;
                 return Ok(());
             }
@@ -182,7 +223,8 @@ impl Mob {
         let coming = runtime.spawn(async move {
             for number in 0..count {
                 let [_, high, low, _] = ((number % sources) as u32 * 256).to_be_bytes();
-                tokio::spawn(bad.behave(Ipv4Addr::new(127, 200 + high, low, 9), front));
+                let source = Ipv4Addr::new(127, 200 + high, low, 9);
+                tokio::spawn(bad.behave(source, front, Filler::of(number)));
                 // 7,000 in a second or two, as a flood comes.
                 if number % 50 == 49 {
                     sleep(Duration::from_millis(10)).await;
@@ -359,6 +401,9 @@ abuse! {
     thousands_with_half_a_head: HalfAHead, many(), many();
     thousands_with_a_head_without_end: EndlessHead, many(), many();
     thousands_with_a_body_without_end: EndlessBody, many(), many();
+    thousands_that_hold_a_line_without_end: HeldLine, many() * 2 / 7, 5;
+    one_source_that_holds_all_the_room: HeldBody, 480, 1;
+    thousands_that_hold_a_body: HeldBody, many(), many();
     thousands_that_send_the_page_a_slow_body: SlowBodyToThePage, many() / 4, many();
     thousands_that_never_read_the_answer: NeverReads, many(), many();
     hundreds_that_never_read_the_page: NeverReadsThePage, many() / 14, many();
