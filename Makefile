@@ -107,7 +107,7 @@ reproducible: ## Build the last commit twice, in different places, and compare t
 	scripts/reproducible
 
 .PHONY: test-unit
-test-unit: ## Run the tests that start no other program: two minutes, or seconds when it is built
+test-unit: ## Run the tests that start no other program
 	cargo test --workspace --lib --bins --locked
 
 .PHONY: test-native
