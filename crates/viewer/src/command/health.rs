@@ -123,10 +123,13 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(answer)
 }
 
+/// The first address of what haproxy binds, and of a range of ports the first.
 fn address(bind: &str) -> anyhow::Result<SocketAddr> {
-    let (host, port) = bind
+    let first = bind.split(',').next().unwrap_or_default();
+    let (host, ports) = first
         .rsplit_once(':')
         .with_context(|| format!("no port in {bind:?}"))?;
+    let port = ports.split('-').next().unwrap_or_default();
     let host = match host.trim_matches(['[', ']']) {
         "" | "*" | "0.0.0.0" => "127.0.0.1",
         "::" => "::1",
@@ -158,6 +161,8 @@ mod tests {
             ("[::]:80", "[::1]:80"),
             ("192.0.2.1:80", "192.0.2.1:80"),
             ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+            (":80,:::80", "127.0.0.1:80"),
+            ("192.0.2.1:2300-2399,:80", "192.0.2.1:2300"),
         ] {
             assert_eq!(address(bind).unwrap().to_string(), asked);
         }
