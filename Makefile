@@ -8,29 +8,39 @@ RELEASE := $(CURDIR)/target/release
 BROWSER := crates/testkit/browser
 # Longest wait for the database of advisories, a repository of some megabytes.
 ADVISORIES_SECONDS := 60
-# Debian keeps haproxy where only root's PATH looks.
-export PATH := $(PATH):/usr/sbin
+# Debian keeps haproxy where only root's PATH looks, and the shell that ran rustup does not have its folder yet.
+export PATH := $(PATH):/usr/sbin:$(HOME)/.cargo/bin
 
 .PHONY: help
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.* ##' $(MAKEFILE_LIST) | sed 's/:.* ## /\t/' | expand -t 18
 
-# Installs what is missing of pairs `program:package`, or `file:package`. Debian starts the services it installs; their
-# ports are wanted here.
+# Installs what is missing of pairs `program:package` or `/absolute/path/of/a/file:package`. A name without a slash is
+# never looked for as a file: this folder has one named haproxy. Debian starts the services it installs; their ports
+# are wanted here. `service` is for a machine without systemd.
 define install-missing
-	@missing=(); for pair in $(1); do command -v $${pair%:*} >/dev/null || [ -e $${pair%:*} ] || missing+=($${pair#*:}); done; \
+	@missing=(); for pair in $(1); do \
+		name=$${pair%%:*}; \
+		case "$$name" in /*) [ -e "$$name" ];; *) command -v "$$name" >/dev/null;; esac || missing+=("$${pair#*:}"); \
+	done; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		for program in apt-get $$sudo; do \
+			command -v "$$program" >/dev/null || { echo "Missing: $${missing[*]}. Install it: there is no $$program here."; exit 1; }; \
+		done; \
 		echo "Installing $${missing[*]} with $${sudo:+sudo }apt-get, and turning off the services of that name."; \
 		$$sudo apt-get update -qq; \
-		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $${missing[@]} >/dev/null; \
-		for service in $${missing[@]}; do $$sudo systemctl disable --quiet --now $$service 2>/dev/null || true; done; \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+		for service in "$${missing[@]}"; do \
+			$$sudo systemctl disable --quiet --now "$$service" 2>/dev/null || $$sudo service "$$service" stop >/dev/null 2>&1 || true; \
+		done; \
 	fi
 endef
 
 .PHONY: install
-install: ## Install haproxy, memcached, supervisor and the IP data where they are missing
-	$(call install-missing,haproxy:haproxy memcached:memcached supervisord:supervisor \
+install: ## Install a C compiler, haproxy, memcached, supervisor and the IP data where they are missing
+	@command -v cargo >/dev/null || { echo 'Rust is missing: README.md, "Without Docker", says how to install it.'; exit 1; }
+	$(call install-missing,cc:build-essential haproxy:haproxy memcached:memcached supervisord:supervisor \
 		/usr/share/libloc-location/location.db:libloc-database)
 
 .PHONY: install-tools
@@ -59,9 +69,9 @@ run: install ## Build and run it on port 8000 until Ctrl-C
 	cargo build --release --locked -p forever200-responder -p forever200-viewer
 	@run="$(FOREVER200_RUN)"; \
 	trap 'rm -f "$$run"/{responder,haproxy,supervisor}.sock "$$run"/fatal; rmdir --ignore-fail-on-non-empty "$$run"' EXIT; \
-	address=$(FOREVER200_BIND); host=$${address%:*}; \
+	address=$(FOREVER200_BIND); address=$${address%%,*}; host=$${address%:*}; port=$${address##*:}; \
 	case "$$host" in ''|'*'|0.0.0.0|::|'[::]') host=localhost;; esac; \
-	echo; echo "The page: http://$$host:$${address##*:}/home    The end: Ctrl-C"; echo; \
+	echo; echo "The page: http://$$host:$${port%%-*}/home    Stop it with Ctrl-C."; echo; \
 	PATH="$(RELEASE):$$PATH" PYTHONPATH="$(CURDIR)/supervisor" PYTHONDONTWRITEBYTECODE=1 supervisord --configuration supervisord.conf
 
 .PHONY: test
@@ -103,11 +113,11 @@ sbom: install ## Write what the programs are made of, as CycloneDX: target/sbom.
 		-e normal,no-proc-macro --prefix depth -f ' {p}|{l}'; } | /usr/bin/python3 scripts/sbom Cargo.lock >target/sbom.cdx.json
 
 .PHONY: reproducible
-reproducible: ## Build the last commit twice, in different places, and compare the programs
+reproducible: install ## Build the last commit twice, in different places, and compare the programs
 	scripts/reproducible
 
 .PHONY: test-unit
-test-unit: ## Run the tests that start no other program
+test-unit: install ## Run the tests that start no other program
 	cargo test --workspace --lib --bins --locked
 
 .PHONY: test-native
@@ -125,6 +135,7 @@ FUZZ_BUILD := --sanitizer none --target-dir target/fuzz
 FUZZ_PROGRAMS = target/fuzz/$(shell rustc -vV | sed -n 's/^host: //p')/release
 .PHONY: fuzz
 fuzz: ## Invent bytes for all that reads foreign ones, FUZZ_SECONDS (60) for each target
+	$(call install-missing,c++:g++)
 	@command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo fetch --manifest-path fuzz/Cargo.toml --locked
@@ -162,7 +173,7 @@ bench: install $(BENCH) ## Measure speed and write bench/RESULTS.md; PART=answer
 
 .PHONY: instructions
 instructions: ## Count instructions and write bench/instructions.txt, the same on every machine
-	$(call install-missing,valgrind:valgrind)
+	$(call install-missing,python3:python3 valgrind:valgrind)
 	@version="$$(cargo metadata --format-version 1 --locked | sed 's/.*"name":"gungraun","version":"\([^"]*\)".*/\1/')"; \
 	[ "$$(gungraun-runner --version 2>/dev/null)" = "gungraun-runner $$version" ] || \
 		cargo install --locked --quiet gungraun-runner --version "$$version"
