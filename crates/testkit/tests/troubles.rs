@@ -28,6 +28,15 @@ const ELSEWHERE: (&str, &str, &str) = (
     "${FOREVER200_MEMCACHED:-127.0.0.1:11211}",
     "IP:11212",
 );
+/// supervisord.conf's own size of memcached.
+const MEMORY: &str = "-m $((64 + ${FOREVER200_MAX_REQUEST_BYTES:-65536} / 7000))";
+/// haproxy keeps the real clock: with the faketime and the haproxy of Debian 13 it never starts. Its jemalloc asks
+/// for the time while libfaketime is being set up, which waits for itself (`pthread_once` within `pthread_once`).
+const REAL_CLOCK: (&str, &str, &str) = (
+    "supervisord.conf",
+    "haproxy -W",
+    "env -u LD_PRELOAD haproxy -W",
+);
 
 fn print(fault: &str, attempts: &Attempts) {
     let (half, most, all) = (
@@ -159,11 +168,7 @@ async fn a_memcached_that_is_slow_or_talks_nonsense_delays_nobody() -> anyhow::R
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_memcached_keeps_what_it_can() -> anyhow::Result<()> {
-    let size = (
-        "supervisord.conf",
-        "-m $((64 + ${FOREVER200_MAX_REQUEST_BYTES:-65536} / 7000))",
-        "-m 2",
-    );
+    let size = ("supervisord.conf", MEMORY, "-m 2");
     let stack = Stack::start_as(Setup {
         edits: &[size],
         ..Setup::default()
@@ -234,7 +239,7 @@ async fn the_longest_requests_that_are_allowed_fit_101_times() -> anyhow::Result
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Result<()> {
     // With -e its memory is a file, which it leaves behind for the next start when SIGUSR1 stops it.
-    let folder = tempfile::tempdir_in("/dev/shm")?;
+    let folder = tempfile::tempdir_in("/dev/shm").context("/dev/shm is needed, and is missing")?;
     std::fs::set_permissions(
         folder.path(),
         std::os::unix::fs::PermissionsExt::from_mode(0o777),
@@ -246,6 +251,8 @@ async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Res
             "memcached -U",
             &*format!("memcached -e {} -U", memory.display()),
         ),
+        // The file has this size from the start, and /dev/shm of a container has 64 MB.
+        ("supervisord.conf", MEMORY, "-m 16"),
         (
             "supervisord.conf",
             "[program:memcached]",
@@ -380,6 +387,7 @@ async fn a_clock_that_jumps_by_an_hour_stops_nothing() -> anyhow::Result<()> {
     );
     let stack = Stack::start_as(Setup {
         before: &before,
+        edits: &[REAL_CLOCK],
         ..Setup::default()
     })
     .await?;
