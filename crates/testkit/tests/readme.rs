@@ -1,0 +1,81 @@
+//! README.md's table of variables, and the files that repeat it.
+//!
+//! .ci/fresh follows the commands of README.md; here are the facts that stand twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, ensure};
+use forever200_testkit::process::project;
+
+fn read(name: &str) -> anyhow::Result<String> {
+    std::fs::read_to_string(project().join(name)).context(name.to_owned())
+}
+
+/// The names in the first column of README.md's table.
+fn documented() -> anyhow::Result<BTreeSet<String>> {
+    let readme = read("README.md")?;
+    let (_, table) = readme
+        .split_once("\n| variable |")
+        .context("README.md has no table of variables")?;
+    let rows = table.lines().skip(1).take_while(|row| row.starts_with('|'));
+    // A row may name several: | `FOREVER200_ONE`, `FOREVER200_OTHER` | …
+    let names = rows
+        .filter_map(|row| row.split('|').nth(1))
+        .flat_map(|cell| cell.split('`'));
+    let names = names
+        .filter(|text| text.starts_with("FOREVER200_"))
+        .map(str::to_owned);
+    Ok(names.collect())
+}
+
+/// What docker-compose.yml gives to the container: by name, the default, empty where there is none.
+fn composed() -> anyhow::Result<BTreeMap<String, String>> {
+    let compose = read("docker-compose.yml")?;
+    let lines = compose.lines().map(str::trim);
+    let pairs = lines.filter_map(|line| line.split_once(':'));
+    let ours = pairs.filter(|(name, _)| name.starts_with("FOREVER200_"));
+    ours.map(|(name, value)| {
+        let value = value.trim();
+        let default = if value.is_empty() {
+            ""
+        } else {
+            value
+                .strip_prefix(&format!("${{{name}:-"))
+                .and_then(|rest| rest.strip_suffix('}'))
+                .with_context(|| format!("{name} does not take over the variable: {value}"))?
+        };
+        Ok((name.to_owned(), default.to_owned()))
+    })
+    .collect()
+}
+
+/// The project's variables in the ENV of the Dockerfile.
+fn of_the_image() -> anyhow::Result<BTreeMap<String, String>> {
+    let dockerfile = read("Dockerfile")?;
+    let words = dockerfile.split_whitespace();
+    let pairs = words.filter_map(|word| word.split_once('='));
+    let ours = pairs.filter(|(name, _)| name.starts_with("FOREVER200_"));
+    Ok(ours
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
+}
+
+#[test]
+fn compose_passes_every_variable_of_the_readme() -> anyhow::Result<()> {
+    let (documented, composed) = (documented()?, composed()?);
+    ensure!(
+        documented.len() >= 16,
+        "the table is not read: {documented:?}"
+    );
+    assert_eq!(composed.into_keys().collect::<BTreeSet<_>>(), documented);
+    Ok(())
+}
+
+#[test]
+fn compose_repeats_the_defaults_of_the_image() -> anyhow::Result<()> {
+    let (mut composed, image) = (composed()?, of_the_image()?);
+    composed.retain(|_, default| !default.is_empty());
+    ensure!(!image.is_empty(), "the Dockerfile sets none");
+    assert_eq!(composed, image);
+    Ok(())
+}
