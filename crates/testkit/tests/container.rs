@@ -114,6 +114,47 @@ async fn a_request_from_another_container_shows_its_address() -> anyhow::Result<
     Ok(())
 }
 
+/// The containers' own setting: Docker turns IPv6 off in networks that have none.
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
+async fn it_answers_by_ipv4_and_where_there_is_ipv6_by_that_as_well() -> anyhow::Result<()> {
+    let ask = |container: &Container, ip: &str| {
+        let script = format!(
+            "exec 3<>/dev/tcp/{ip}/80; printf \"GET /by/{ip} HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3"
+        );
+        shell(&format!("docker exec {} bash -c '{script}'", container.0))
+    };
+    for (disabled, answers) in [("0", true), ("1", false)] {
+        let option = format!("--sysctl net.ipv6.conf.all.disable_ipv6={disabled}");
+        let container = Container::run(&option)?;
+        works(container.address()?)
+            .await
+            .with_context(|| container.logs())?;
+        ensure!(ask(&container, "127.0.0.1")?.starts_with("HTTP/1.1 200 Ok"));
+        assert_eq!(ask(&container, "::1").is_ok(), answers, "{option}");
+        if answers {
+            let list = until("both are recorded", || async {
+                let address = container.address().ok()?;
+                let list = get_json(address, "/home/api/requests?path=/by/")
+                    .await
+                    .ok()?;
+                (list["requests"].as_array()?.len() == 2).then_some(list)
+            })
+            .await?;
+            let [by_v6, by_v4] = [0, 1].map(|at| &list["requests"][at]);
+            assert_eq!(
+                (&by_v4["src_ip"], &by_v6["src_ip"]),
+                (&"127.0.0.1".into(), &"::1".into())
+            );
+            assert_eq!(
+                (&by_v6["dest_ip"], &by_v6["dest_port"]),
+                (&"::1".into(), &80.into())
+            );
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 #[ignore = "needs a Docker engine: make test-container"]
 async fn a_stop_is_quick_and_in_order() -> anyhow::Result<()> {
