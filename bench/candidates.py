@@ -159,7 +159,7 @@ class Forever200(Candidate):
         run.mkdir(mode=0o700)
         self.run(
             ["supervisord", "--configuration", "supervisord.conf"], ("127.0.0.1", port),
-            PATH=f"{RELEASE}:/usr/local/bin:/usr/bin:/bin:/usr/sbin", PYTHONPATH=str(PROJECT), PYTHONDONTWRITEBYTECODE="1",
+            PATH=f"{RELEASE}:/usr/local/bin:/usr/bin:/bin:/usr/sbin", PYTHONPATH=str(PROJECT / "supervisor"), PYTHONDONTWRITEBYTECODE="1",
             FOREVER200_RUN=str(run), FOREVER200_BIND=self.peer, FOREVER200_VIEWER_LISTEN=self.viewer,
             FOREVER200_RESPONDER_SOCKET=str(run / "responder.sock"),
             FOREVER200_RESPONDER_LISTEN=f"127.0.0.1:{free_port()}",
