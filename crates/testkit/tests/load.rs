@@ -80,10 +80,10 @@ enum Bad {
 }
 
 impl Bad {
-    /// Whether the page is promised to open in time. To describe 64 KiB of random bytes takes the viewer tens of
-    /// milliseconds, and whoever looks waits for it.
+    /// Whether the page is promised to open in time. To describe a request of 64 KiB takes the viewer up to tens
+    /// of milliseconds, and a visitor waits for those that are new.
     fn leaves_the_page_alone(self) -> bool {
-        !matches!(self, Self::HeldBody | Self::LongRequests)
+        !matches!(self, Self::HeldBody | Self::HeldLine | Self::LongRequests)
     }
 
     /// Behaves so until the connection is gone, again and again.
