@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 /// Longest wait, once told to stop, for what is in flight.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
-/// Where the responder listens when nobody says otherwise: its own default, and that of those who ask it.
+/// Where the responder listens by default; the health check has the same default.
 pub const RESPONDER_LISTEN: &str = "127.0.0.1:9999";
 
 /// The flags of logging, the same for both programs.

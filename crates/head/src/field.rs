@@ -89,11 +89,12 @@ pub fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(value);
     }
     let mut plain = Vec::with_capacity(value.len());
-    for (number, line) in value.split(|&byte| byte == b'\n').enumerate() {
-        if number > 0 {
+    for line in value.split(|&byte| byte == b'\n') {
+        let line = line.trim_ascii();
+        if !plain.is_empty() && !line.is_empty() {
             plain.push(b' ');
         }
-        plain.extend_from_slice(line.trim_ascii());
+        plain.extend_from_slice(line);
     }
     Cow::Owned(plain)
 }

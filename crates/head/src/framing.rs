@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::body::{BodyLength, Chunks};
 use crate::head::{Head, skip_empty_lines};
 use crate::line::Line;
-use crate::request_line::RequestLine;
+use crate::request_line::{Beginning, RequestLine};
 
 /// Follows a request as it arrives, in pieces of any size.
 ///
@@ -135,13 +135,17 @@ impl Framing {
             from = line.next;
         }
         scan.seen = held.len();
-        let line = &held[scan.line..];
-        if scan.begun || RequestLine::may_begin(line) {
-            scan.has_word |= !line.trim_ascii().is_empty();
-            self.state = State::Head(scan);
-        } else {
-            self.state = State::Open;
+        if !scan.begun {
+            match RequestLine::beginning(&held[scan.line..]) {
+                Beginning::Blank => {}
+                Beginning::Method => scan.has_word = true,
+                Beginning::Other => {
+                    self.state = State::Open;
+                    return &[];
+                }
+            }
         }
+        self.state = State::Head(scan);
         &[]
     }
 

@@ -92,11 +92,14 @@ fn is_element(element: &[u8], word: &[u8]) -> bool {
 
 /// Returns where the first line begins that is not empty, at `start` or behind it.
 pub(crate) fn skip_empty_lines(bytes: &[u8], mut start: usize) -> usize {
-    while let Some(line) = Line::find(bytes, start) {
-        if !line.content.is_empty() {
-            break;
+    loop {
+        let rest = &bytes[start..];
+        if rest.starts_with(b"\r\n") {
+            start += 2;
+        } else if rest.starts_with(b"\n") {
+            start += 1;
+        } else {
+            return start;
         }
-        start = line.next;
     }
-    start
 }

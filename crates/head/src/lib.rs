@@ -1,7 +1,8 @@
 //! One reading of an HTTP/1 head, for all who need one.
 //!
 //! In: the bytes that a client sent, which may be anything. Out: ranges of these bytes, and where
-//! the request ends. Allocates nothing, judges nothing, and never panics.
+//! the request ends. Allocates nothing but a
+//! copy of a folded value, judges nothing, and never panics.
 //!
 //! The responder asks [`Framing`] while a request arrives; everybody else asks [`Head`] and
 //! [`extent`] when it is there. Both rest on the same three rules, which are in [`RequestLine`],

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 /// Longest method; the longest in use is `BASELINE-CONTROL`.
 const MAX_METHOD_BYTES: usize = 32;
+/// Most white space before the method that is ignored.
+const MAX_LEADING_SPACES: usize = 32;
 /// Names of the protocols that have the head of HTTP/1: HTTP, RTSP (RFC 7826), SIP (RFC 3261),
 /// ICAP (RFC 3507), and what Icecast's sources send.
 const VERSION_NAMES: [&[u8]; 5] = [b"HTTP/", b"RTSP/", b"SIP/", b"ICAP/", b"ICE/"];
@@ -27,17 +29,21 @@ pub struct RequestLine {
 impl RequestLine {
     /// Reads the line that is in this range of `bytes`; `None` when it is no request line.
     pub(crate) fn parse(bytes: &[u8], line: Range<usize>) -> Option<Self> {
-        let line = trimmed(bytes, line);
+        let leading = line.start;
+        let line = without_spaces(bytes, line);
+        if line.start - leading > MAX_LEADING_SPACES {
+            return None;
+        }
         let method_end = find(bytes, line.clone(), is_space).unwrap_or(line.end);
         let method = line.start..method_end;
         if !is_method(&bytes[method.clone()]) {
             return None;
         }
-        let rest = trimmed(bytes, method_end..line.end);
+        let rest = without_spaces(bytes, method_end..line.end);
         let last_word = bytes[rest.clone()].iter().rposition(|&byte| is_space(byte));
         let last_word = last_word.map_or(rest.start, |space| rest.start + space + 1);
         if is_version(&bytes[last_word..rest.end]) {
-            let target = trimmed(bytes, rest.start..last_word);
+            let target = without_spaces(bytes, rest.start..last_word);
             return Some(Self {
                 method,
                 target,
@@ -54,12 +60,32 @@ impl RequestLine {
         })
     }
 
-    /// Returns whether a line that begins like this may still become a request line.
-    pub(crate) fn may_begin(line: &[u8]) -> bool {
-        let method = trimmed(line, 0..line.len());
-        let method_end = find(line, method.clone(), is_space).unwrap_or(method.end);
-        method.is_empty() || is_method(&line[method.start..method_end])
+    /// Tells what a line begins with that has no end yet. Looks at its first bytes only, as it is
+    /// asked again with each that comes.
+    pub(crate) fn beginning(line: &[u8]) -> Beginning {
+        let seen = line.len().min(MAX_LEADING_SPACES + MAX_METHOD_BYTES + 1);
+        let word = without_spaces(line, 0..seen);
+        if word.is_empty() && seen <= MAX_LEADING_SPACES {
+            return Beginning::Blank;
+        }
+        let method_end = find(line, word.clone(), is_space).unwrap_or(word.end);
+        if word.start <= MAX_LEADING_SPACES && is_method(&line[word.start..method_end]) {
+            Beginning::Method
+        } else {
+            Beginning::Other
+        }
     }
+}
+
+/// What an unfinished line begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// Nothing but white space so far.
+    Blank,
+    /// What may be a method, or the start of one.
+    Method,
+    /// Something else: it will not become a request line.
+    Other,
 }
 
 /// Returns whether bytes are a token: RFC 9110, 5.6.2.
@@ -101,7 +127,7 @@ fn find(bytes: &[u8], range: Range<usize>, is: fn(u8) -> bool) -> Option<usize> 
 }
 
 /// Returns `range` without the white space at its ends.
-fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
+fn without_spaces(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let is_other = |byte: &u8| !is_space(*byte);
     let part = &bytes[range.clone()];
     let Some(first) = part.iter().position(is_other) else {

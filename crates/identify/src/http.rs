@@ -5,9 +5,8 @@
 //! (spaces in the target, 8-bit bytes, no version) is what people want to look at.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
-use forever200_head::{BodyLength, Head, extent, unfolded};
+use forever200_head::{BodyLength, Field, Head, extent, unfolded};
 
 /// An HTTP request, as slices of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +41,13 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
+    fn new(head: &Head<'a>, field: &Field) -> Self {
+        Self {
+            name: head.slice(&field.name),
+            value: head.slice(&field.value),
+        }
+    }
+
     /// Returns the value with each fold as one space.
     #[must_use]
     pub fn plain_value(&self) -> Cow<'a, [u8]> {
@@ -81,17 +87,13 @@ impl<'a> Request<'a> {
 pub fn parse(raw: &[u8]) -> Option<Request<'_>> {
     let head = Head::parse(raw)?;
     let lies = extent(raw);
-    let header = |name: &Range<usize>, value: &Range<usize>| Header {
-        name: head.slice(name),
-        value: head.slice(value),
-    };
     Some(Request {
         method: head.slice(&head.line.method),
         target: head.slice(&head.line.target),
         version: head.slice(&head.line.version),
         headers: head
             .fields()
-            .map(|field| header(&field.name, &field.value))
+            .map(|field| Header::new(&head, &field))
             .collect(),
         behind_head: &raw[lies.body.start..],
         body: &raw[lies.body.clone()],
@@ -107,15 +109,8 @@ mod tests {
 
     #[test]
     fn the_parts_are_slices_in_the_order_sent() {
-        let raw = b"
-POST /a b?c HTTP/1.1
-Host: x
-host :  y 
- z
-no colon
-
-body
-";
+        let raw =
+            b"\r\nPOST /a b?c HTTP/1.1\r\nHost: x\r\nhost :  y \r\n z\r\nno colon\r\n\r\nbody\r\n";
         let request = parse(raw).unwrap();
         let line = [request.method, request.target, request.version];
         assert_eq!(line, [&b"POST"[..], b"/a b?c", b"HTTP/1.1"]);
@@ -124,47 +119,23 @@ body
             .iter()
             .map(|it| (it.name, it.value))
             .collect();
-        let expected: [(&[u8], &[u8]); 3] = [
-            (b"Host", b"x"),
-            (
-                b"host", b"y 
- z",
-            ),
-            (b"no colon", b""),
-        ];
+        let expected: [(&[u8], &[u8]); 3] =
+            [(b"Host", b"x"), (b"host", b"y \r\n z"), (b"no colon", b"")];
         assert_eq!(headers, expected);
         assert_eq!(&*request.headers[1].plain_value(), b"y z");
-        assert_eq!(
-            (request.body, request.extra),
-            (
-                &b"body
-"[..],
-                &b""[..]
-            )
-        );
+        assert_eq!((request.body, request.extra), (&b"body\r\n"[..], &b""[..]));
     }
 
     #[test]
     fn what_is_behind_the_request_is_no_body() {
-        let request = parse(
-            b"POST / HTTP/1.1
-Content-Length: 2
-
-abcd",
-        )
-        .unwrap();
+        let request = parse(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nabcd").unwrap();
         assert_eq!((request.body, request.extra), (&b"ab"[..], &b"cd"[..]));
         assert_eq!(request.behind_head, b"abcd");
         assert!(!request.unfinished);
         assert!(
-            parse(
-                b"POST / HTTP/1.1
-Content-Length: 2
-
-a"
-            )
-            .unwrap()
-            .unfinished
+            parse(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\na")
+                .unwrap()
+                .unfinished
         );
     }
 

@@ -25,9 +25,9 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Longest time from accepting a connection to answering it.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 /// Longest time that sending the answer may take; it fits into every socket's buffer.
-const WRITE_TIME: Duration = Duration::from_secs(1);
-/// Longest wait, after the answer, for the client to close or to go on: a round trip and the time
-/// to think of it.
+pub(crate) const WRITE_TIME: Duration = Duration::from_secs(1);
+/// Longest wait, after the answer, for the client to close or to go on: a round trip, and some
+/// time for the client to react.
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// Longest time to read what a client sends after the answer.
 pub const CONTINUATION_TIME: Duration = Duration::from_secs(3);

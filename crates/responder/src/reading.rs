@@ -11,9 +11,9 @@ use forever200_ring::{Ended, Record};
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::connection::{CONTINUE, Shared};
+use crate::connection::{CONTINUE, Shared, WRITE_TIME};
 use crate::proxy::Origin;
 use crate::room::Room;
 
@@ -32,8 +32,9 @@ pub const MAX_DISCARDED_BYTES: u64 = 1024 * 1024;
 pub(crate) const FIRST_READ_BYTES: usize = 2048;
 /// Room when that is full. Doubled from then on.
 const SECOND_READ_BYTES: usize = 8192;
-/// Room to read what is not kept, and as much of it where there is no room to be had.
+/// Room beyond what is kept, to read what is only counted.
 const DISCARD_BYTES: usize = 8192;
+/// The same where there is no more room: so many of the bytes that are held give way.
 const SCRATCH_BYTES: usize = 1024;
 /// Bytes of a head that are held until its end is found, also where fewer are kept: without them
 /// nothing tells where the request ends. What web servers take at most is 8 to 16 KiB.
@@ -125,8 +126,7 @@ impl<'a> Reading<'a> {
     ) -> Option<Ended> {
         let mut ended = self.over();
         while ended.is_none() {
-            let waits = self.framing.take_expectation();
-            if waits && stream.write_all(CONTINUE).await.is_err() {
+            if self.framing.take_expectation() && !send_continue(stream).await {
                 ended = Some(Ended::Eof);
                 break;
             }
@@ -207,7 +207,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A whole request is complete, however its connection goes on.
+    /// A whole request is complete, unless the limit was reached, however its connection goes on.
     fn ended(&self, otherwise: Ended) -> Ended {
         if self.framing.is_whole() {
             Ended::Complete
@@ -289,4 +289,10 @@ impl<'a> Reading<'a> {
             raw: Bytes::from(self.buffer.into_boxed_slice()),
         }
     }
+}
+
+/// Lets the client send its body; returns whether that worked.
+async fn send_continue<S: AsyncWrite + Unpin>(stream: &mut S) -> bool {
+    let sent = timeout(WRITE_TIME, stream.write_all(CONTINUE)).await;
+    matches!(sent, Ok(Ok(())))
 }

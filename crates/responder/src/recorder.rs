@@ -78,7 +78,7 @@ impl Number {
 #[derive(Debug)]
 struct Unnumbered {
     record: Record,
-    /// Who wants to know its number.
+    /// Is told the number of this record.
     number: Option<Number>,
     /// The number of the record that it continues.
     continues: Option<Number>,
@@ -446,7 +446,7 @@ impl Writer {
 
 #[cfg(test)]
 impl Recorder {
-    /// A recorder whose clients wait for nothing, as while memcached is away.
+    /// A recorder that makes no client wait, as while memcached is away.
     pub(crate) fn without_store() -> Self {
         let recorder = Self::default();
         recorder.0.away.store(true, Ordering::Relaxed);

@@ -224,6 +224,19 @@ impl Stack {
         Ok(answer)
     }
 
+    /// Returns how many connections haproxy has opened to the responder so far.
+    ///
+    /// # Errors
+    /// haproxy does not run, or tells no such number.
+    pub async fn handed_over(&self) -> anyhow::Result<usize> {
+        let csv = self.haproxy("show stat responder 2 -1").await?;
+        let column = |line: &str| line.split(',').nth(7).map(str::to_owned);
+        let mut lines = csv.lines();
+        anyhow::ensure!(lines.next().and_then(column).as_deref() == Some("stot"));
+        let total = lines.next().and_then(column).context("no statistics")?;
+        Ok(total.parse()?)
+    }
+
     /// Returns a program's process id; `None` while it does not run.
     ///
     /// # Errors

@@ -688,6 +688,7 @@ async fn health_asks_the_viewer_through_haproxy_and_the_responder() -> anyhow::R
 async fn health_checks_leave_no_record_no_count_and_no_log_line() -> anyhow::Result<()> {
     let stack = Stack::start_with(&[("FOREVER200_LOG", "debug")]).await?;
     let before = stack.log();
+    assert!(before.contains("forever200_"), "{before}");
     for _ in 0..20 {
         assert_eq!(stack.unhealthy()?, None);
     }

@@ -196,7 +196,10 @@ async fn a_body_in_a_segment_of_its_own_is_kept() -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(stack.front()).await?;
     stream.set_nodelay(true)?;
     stream.write_all(head).await?;
-    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    until("haproxy has handed over the head", || async {
+        stack.handed_over().await.ok().filter(|&count| count == 1)
+    })
+    .await?;
     stream.write_all(b"the body").await?;
     stream.shutdown().await?;
     assert_eq!(client::read_to_end(&mut stream).await?, RESPONSE);
@@ -234,18 +237,27 @@ async fn a_source_that_holds_all_the_room_cuts_nobody_else() -> anyhow::Result<(
             exchange_from(source, stack.front(), &request).await?,
             RESPONSE
         );
-    }
-    let others = until("the ten are recorded", || async {
-        let list = stack.get("/home/api/requests?path=/x").await.ok()?.text();
-        let list: Value = serde_json::from_str(&list).ok()?;
-        (list["requests"].as_array()?.len() == 10).then_some(list)
-    })
-    .await?;
-    for record in oldest_first(&others) {
+        // At once: when the others are given up, they roll over it.
+        let record = until("it is recorded", || async {
+            let newest = "/home/api/requests?path=/x&limit=1";
+            let list: Value = serde_json::from_str(&stack.get(newest).await.ok()?.text()).ok()?;
+            let is_mine = list["requests"][0]["src_ip"] == source.to_string();
+            is_mine.then(|| list["requests"][0].clone())
+        })
+        .await?;
         assert_eq!(
             (&record["bytes"], &record["truncated"]),
             (&request.len().into(), &false.into())
         );
     }
-    Ok(())
+    // All of the room was taken indeed: those who hold it were cut.
+    until("the greedy ones are cut", || async {
+        let list = stack
+            .get("/home/api/requests?path=/held")
+            .await
+            .ok()?
+            .text();
+        list.contains(r#""truncated":true"#).then_some(())
+    })
+    .await
 }

@@ -26,16 +26,6 @@ async fn begin(stack: &Stack, bytes: &[u8]) -> anyhow::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Returns how many connections haproxy has handed to the responder so far.
-async fn handed_over(stack: &Stack) -> anyhow::Result<usize> {
-    let csv = stack.haproxy("show stat responder 2 -1").await?;
-    let column = |line: &str| line.split(',').nth(7).map(str::to_owned);
-    let mut lines = csv.lines();
-    ensure!(lines.next().and_then(column).as_deref() == Some("stot"));
-    let total = lines.next().and_then(column).context("no statistics")?;
-    Ok(total.parse()?)
-}
-
 async fn patient() -> anyhow::Result<Stack> {
     let edits = &PATIENT;
     Stack::start_as(Setup {
@@ -74,7 +64,7 @@ async fn first_bytes_go_at_once_or_wait() -> anyhow::Result<()> {
         is_answered(bytes, stream).await?;
     }
     // Those that wait were there first, and none of them was handed over.
-    ensure!(handed_over(&stack).await? == AT_ONCE.len());
+    ensure!(stack.handed_over().await? == AT_ONCE.len());
     for (bytes, mut stream) in waiting {
         // No more comes: then they go on as they are.
         stream.shutdown().await?;
@@ -110,7 +100,7 @@ async fn a_request_for_a_page_is_answered_by_the_viewer() -> anyhow::Result<()> 
             "{what}: {response:?}"
         );
     }
-    ensure!(handed_over(&stack).await? == 0);
+    ensure!(stack.handed_over().await? == 0);
     Ok(())
 }
 

@@ -53,13 +53,14 @@ fn words_after(beginning: &str) -> anyhow::Result<Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn haproxy_knows_each_route_of_the_viewer_and_no_other() -> anyhow::Result<()> {
-    let (stack, routes) = (Stack::start().await?, routes()?);
+    let stack = Stack::start().await?;
+    let routes = routes()?;
     ensure!(routes.len() > 10, "{routes:?}");
-    // An id is a number, any other parameter is a word.
+    // An id is a number, any other parameter the format `har`.
     let example = |route: &str| {
         let with_id = route.replace("{seq}", "1");
         match with_id.split_once('{') {
-            Some((before, _)) => format!("{before}word"),
+            Some((before, _)) => format!("{before}har"),
             None => with_id,
         }
     };

@@ -251,8 +251,9 @@ async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Res
             "memcached -U",
             &*format!("memcached -e {} -U", memory.display()),
         ),
-        // The file has this size from the start, and /dev/shm of a container has 64 MB.
-        ("supervisord.conf", MEMORY, "-m 16"),
+        // The file has this size from the start, and /dev/shm of a container has 64 MB. Less than 39 is
+        // too little for memcached.
+        ("supervisord.conf", MEMORY, "-m 48"),
         (
             "supervisord.conf",
             "[program:memcached]",

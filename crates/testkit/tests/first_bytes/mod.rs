@@ -109,6 +109,10 @@ pub(crate) const AT_ONCE: &[&[u8]] = &[
     b"GET /home/requests HTTP/1.1\r\n",
     b"GET /home/requests/x HTTP/1.1\r\n",
     b"GET /home/requests/1/ HTTP/1.1\r\n",
+    b"GET /home/requests/1/wp HTTP/1.1\r\n",
+    b"GET /home/api/requests/1/raw HTTP/1.1\r\n",
+    b"GET /home/export.xml HTTP/1.1\r\n",
+    b"GET /home/export.php HTTP/1.1\r\n",
     b"GET /home/requests/1/../../x HTTP/1.1\r\n",
     b"GET /home/static/../../etc/passwd HTTP/1.1\r\n",
     b"GET /home//text HTTP/1.1\r\n",
@@ -163,5 +167,4 @@ pub(crate) const FOR_THE_VIEWER: &[&[u8]] = &[
     b"GET /home/requests/99999 HTTP/1.1\r\n\r\n",
     b"GET /home/requests/99999/raw HTTP/1.1\r\n\r\n",
     b"GET /home/api/requests/99999 HTTP/1.1\r\n\r\n",
-    b"GET /home/export.xml HTTP/1.1\r\n\r\n",
 ];

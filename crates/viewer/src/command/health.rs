@@ -24,7 +24,7 @@ const MAX_ANSWER_BYTES: u64 = 4096;
 /// and neither records nor counts it. haproxy.cfg sends a header too, so a responder that expects none is not healthy.
 const LOCAL_HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
-/// Whom to ask.
+/// The addresses to ask.
 #[derive(Debug, clap::Args)]
 pub struct Health {
     /// Address that haproxy binds
