@@ -250,7 +250,7 @@ async fn every_page_is_valid_html() -> anyhow::Result<()> {
         folder.path().join("empty.html"),
         empty.get("/home").await?.body,
     )?;
-    pages.push("/home/requests/1/nothing".to_owned());
+    pages.push("/home/requests/99999".to_owned());
     for (number, page) in pages.iter().enumerate() {
         std::fs::write(
             folder.path().join(format!("{number}.html")),

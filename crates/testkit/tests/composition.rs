@@ -112,7 +112,7 @@ async fn home_is_the_viewers_and_all_else_is_the_responders() -> anyhow::Result<
         ("POST", "/home", 405),
         ("DELETE", "/home/api/requests", 405),
         ("GET", "/home/requests/1", 404),
-        ("GET", "/home/requests/1/abc", 404),
+        ("GET", "/home/requests/1/har", 404),
         ("GET", "/home/api/requests/1", 404),
         ("GET", "/home/api/requests?limit=many", 400),
     ] {
