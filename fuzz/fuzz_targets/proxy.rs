@@ -35,7 +35,10 @@ fn read(bytes: &[u8], cut: usize) -> Option<(Option<Origin>, Vec<u8>)> {
         buffer.len()
     );
     let (first, second) = stream.into_inner();
-    read.map(|origin| (origin, [&buffer, first, second].concat()))
+    read.map(|header| {
+        let rest = [&buffer[header.length..], first, second].concat();
+        (header.origin, rest)
+    })
 }
 
 fuzz_target!(|input: &[u8]| {
@@ -81,6 +84,7 @@ fn header(numbers: &mut Unstructured<'_>) -> Result<(Vec<u8>, Option<Origin>)> {
             source,
             destination,
             via,
+            first_byte: None,
         })
     };
     Ok(match numbers.int_in_range(0..=4)? {

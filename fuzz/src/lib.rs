@@ -47,6 +47,7 @@ pub fn record(seq: u64, raw: &[u8]) -> Record {
         dest_port: 80,
         via: [Via::ProxyV2, Via::ProxyV1, Via::Peer, Via::Http][choice / 16 % 4],
         bytes: raw.len() as u64 + u64::from(truncated),
+        extra: (choice / 8 % 2) as u64,
         truncated,
         ended: [
             Ended::Complete,
@@ -55,6 +56,7 @@ pub fn record(seq: u64, raw: &[u8]) -> Record {
             Ended::Limit,
             Ended::Deadline,
         ][choice % 5],
+        continues: [None, seq.checked_sub(1).filter(|&first| first > 0)][choice / 32 % 2],
         responder: "0123abcd".to_owned(),
         raw: raw.to_vec().into(),
     }

@@ -297,6 +297,7 @@ async fn a_body_just_over_the_limit_is_complete_and_truncated() -> anyhow::Resul
 #[tokio::test]
 async fn requests_that_many_hold_unfinished_take_bounded_room_and_are_read_to_their_ends()
 -> anyhow::Result<()> {
+    forever200_daemon::raise_file_limit();
     let memcached = Memcached::start().await?;
     let responder = Responder::start(
         &memcached.address(),

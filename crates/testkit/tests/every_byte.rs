@@ -214,6 +214,7 @@ async fn a_body_in_a_segment_of_its_own_is_kept() -> anyhow::Result<()> {
 /// 480 connections of one source hold all the room that there is for requests in the making.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_holds_all_the_room_cuts_nobody_else() -> anyhow::Result<()> {
+    forever200_daemon::raise_file_limit();
     let stack = Stack::start().await?;
     let greedy = [
         &b"POST /held HTTP/1.1\r\nContent-Length: 65000\r\n\r\n"[..],
