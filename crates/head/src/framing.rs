@@ -76,6 +76,12 @@ impl Framing {
         self.state == State::Whole
     }
 
+    /// Returns whether the request is whole, and nothing came behind it.
+    #[must_use]
+    pub fn is_exactly_whole(&self) -> bool {
+        self.is_whole() && self.extra == 0
+    }
+
     /// Returns whether framing says that more bytes are to come.
     #[must_use]
     pub fn is_unfinished(&self) -> bool {

@@ -22,4 +22,4 @@ pub use body::{BodyLength, chunks};
 pub use field::{Field, Fields, unfolded};
 pub use framing::{Extent, Framing, extent};
 pub use head::Head;
-pub use request_line::{RequestLine, is_token};
+pub use request_line::RequestLine;

@@ -89,8 +89,7 @@ pub(crate) enum Beginning {
 }
 
 /// Returns whether bytes are a token: RFC 9110, 5.6.2.
-#[must_use]
-pub fn is_token(bytes: &[u8]) -> bool {
+fn is_token(bytes: &[u8]) -> bool {
     let is_token_byte =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !bytes.is_empty() && bytes.iter().all(is_token_byte)

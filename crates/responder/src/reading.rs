@@ -185,8 +185,7 @@ impl<'a> Reading<'a> {
                 ended: Ended::Deadline,
             };
         }
-        let is_whole = self.framing.is_whole() && self.framing.extra() == 0;
-        let quiet = if is_whole {
+        let quiet = if self.framing.is_exactly_whole() {
             // More may be there already, behind what the last read had room for.
             now
         } else if self.framing.is_unfinished() {
@@ -218,10 +217,9 @@ impl<'a> Reading<'a> {
 
     /// Returns why reading is over, if it is, after bytes came.
     fn over(&self) -> Option<Ended> {
-        let is_whole = self.framing.is_whole() && self.framing.extra() == 0;
         if self.bytes >= self.max_kept as u64 + MAX_DISCARDED_BYTES {
             Some(Ended::Limit)
-        } else if is_whole && !self.filled {
+        } else if self.framing.is_exactly_whole() && !self.filled {
             Some(Ended::Complete)
         } else {
             None
