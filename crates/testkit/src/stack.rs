@@ -157,8 +157,16 @@ impl Stack {
     /// # Errors
     /// They were not within 30 seconds.
     pub async fn until_recorded(&self, count: u64) -> anyhow::Result<Value> {
+        self.until_recorded_by(self.front(), count).await
+    }
+
+    /// As `until_recorded`, and asks `page` for the list: the viewer's own address, where haproxy does not let everybody in.
+    ///
+    /// # Errors
+    /// They were not within 30 seconds.
+    pub async fn until_recorded_by(&self, page: SocketAddr, count: u64) -> anyhow::Result<Value> {
         until(&format!("{count} requests are recorded"), || async {
-            let list = get_json(self.front(), "/home/api/requests").await.ok()?;
+            let list = get_json(page, "/home/api/requests").await.ok()?;
             // The cursor moves first, the slots follow, the newest last. A reader may pass a slot before
             // it is written, and still see the newest.
             let (total, held) = (

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use forever200_testkit::process::{command, programs};
 use forever200_testkit::stack::Setup;
-use forever200_testkit::{
-    RESPONSE, Response, Stack, client, exchange, exchange_from, get, get_json, until,
-};
+use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, exchange_from, get, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -77,13 +75,8 @@ async fn with_a_login_strangers_are_asked_for_the_password_and_recorded() -> any
         RESPONSE
     );
     // All but the one that was let in are on the page, the wrong password with its bytes.
-    let list = until("eight are recorded", || async {
-        get_json(stack.at(8080), "/home/api/requests")
-            .await
-            .ok()
-            .filter(|list| list["total"] == 8)
-    })
-    .await?;
+    let list = stack.until_recorded_by(stack.at(8080), 8).await?;
+    assert_eq!(list["total"], 8);
     let requests = list["requests"].as_array().context("a list")?;
     let wrong = requests
         .iter()
@@ -149,13 +142,7 @@ async fn with_the_page_off_home_is_as_any_path() -> anyhow::Result<()> {
         })
         .await?;
         // The viewer's own address has the page: for a port on loopback, or a tunnel.
-        let list = until("it is recorded", || async {
-            get_json(stack.at(8080), "/home/api/requests")
-                .await
-                .ok()
-                .filter(|list| list["total"].as_u64() > Some(0))
-        })
-        .await?;
+        let list = stack.until_recorded_by(stack.at(8080), 1).await?;
         assert_eq!(list["requests"][0]["summary"], "GET /home");
         if off != "of" {
             let (viewer, bind) = (stack.at(8080).to_string(), stack.front().to_string());

@@ -307,11 +307,11 @@ async fn when_memcached_and_the_responder_die_at_once_counting_begins_anew() -> 
         seen.waits.push(attempts.longest_wait());
         // Those that came while there was no memcached are kept as well.
         let ten = async || {
-            running
-                .list()
-                .await
-                .ok()
-                .filter(|list| list["total"].as_u64() >= Some(10))
+            running.list().await.ok().filter(|list| {
+                list["requests"]
+                    .as_array()
+                    .is_some_and(|held| held.len() >= 10)
+            })
         };
         let list = timeout(RIGHT_AGAIN, until("ten are recorded", ten))
             .await
