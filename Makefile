@@ -45,8 +45,8 @@ install: ## Install a C compiler, haproxy, memcached, supervisor and the IP data
 
 .PHONY: install-tools
 install-tools: install
-	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster nc:netcat-openbsd nmap:nmap \
-		slowhttptest:slowhttptest sqlmap:sqlmap tshark:tshark)
+	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nc:netcat-openbsd nmap:nmap \
+		slowhttptest:slowhttptest sqlmap:sqlmap sysctl:procps tshark:tshark)
 
 .PHONY: install-browser
 install-browser: install-tools $(BROWSER)/node_modules
