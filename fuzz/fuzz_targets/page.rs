@@ -7,13 +7,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use forever200_fuzz::{KNOWLEDGE, choice, entry, html};
 use forever200_ring::{Record, Snapshot};
-use forever200_viewer::detail::Detail;
-use forever200_viewer::entry::Entry;
-use forever200_viewer::feed::View;
-use forever200_viewer::filter::FilterQuery;
-use forever200_viewer::page::Pages;
-use forever200_viewer::printable::is_visible;
-use forever200_viewer::{api, export, har, pcap};
+use forever200_viewer::bytes::printable::is_visible;
+use forever200_viewer::page::detail::Detail;
+use forever200_viewer::page::filter::FilterQuery;
+use forever200_viewer::page::pages::Pages;
+use forever200_viewer::reader::entry::Entry;
+use forever200_viewer::reader::follow::View;
+use forever200_viewer::{export::files, export::har, export::json, export::pcap};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -79,7 +79,7 @@ fn pages(view: &View, entries: &[&Entry], raw: &[u8]) {
     html::check(home);
     assert_eq!(home.matches("<script").count(), 1);
     // Its style is ours, and would be taken for attributes.
-    let page = export::html(&PAGES, view, entries).expect("a page");
+    let page = files::html(&PAGES, view, entries).expect("a page");
     let (head, rest) = page.split_once("<style>").expect("a style");
     let (_, rest) = rest.split_once("</style>").expect("its end");
     html::check(&head.replace(
@@ -90,7 +90,7 @@ fn pages(view: &View, entries: &[&Entry], raw: &[u8]) {
 }
 
 fn json(entry: &Entry, entries: &[&Entry]) {
-    let line = api::json(entry, true);
+    let line = json::json(entry, true);
     assert!(line.get().chars().all(is_visible), "{line}");
     let value: Value = serde_json::from_str(line.get()).expect("JSON");
     let raw = BASE64_STANDARD
@@ -105,7 +105,7 @@ fn json(entry: &Entry, entries: &[&Entry]) {
         },
         entry.record
     );
-    let lines = export::ndjson(entries);
+    let lines = files::ndjson(entries);
     assert_eq!(
         lines
             .lines()
@@ -127,7 +127,7 @@ fn json(entry: &Entry, entries: &[&Entry]) {
 
 fn text(view: &View, entries: &[&Entry]) {
     let color = choice(&entries[0].record.raw) % 2 == 1;
-    let mut text = export::text(view, entries, color);
+    let mut text = files::text(view, entries, color);
     if color {
         text = COLOURS
             .iter()

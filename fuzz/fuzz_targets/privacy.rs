@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use forever200_fuzz::record;
-use forever200_viewer::privacy::Privacy;
+use forever200_viewer::reader::privacy::Privacy;
 use libfuzzer_sys::fuzz_target;
 
 const HIDDEN: [&str; 2] = ["honey.example.net", "198.51.100.99"];

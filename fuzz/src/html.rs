@@ -3,7 +3,7 @@
 //! In: HTML. Out: nothing, or a panic. Strict as no browser is: knows the elements, attributes and character references
 //! of our templates and takes anything else for something that an attacker wrote.
 
-use forever200_viewer::printable::is_visible;
+use forever200_viewer::bytes::printable::is_visible;
 
 const ELEMENTS: &[&str] = &[
     "a", "article", "b", "body", "button", "caption", "code", "dd", "details", "dialog", "div",

@@ -9,10 +9,10 @@ use std::sync::{Arc, LazyLock};
 
 use forever200_identify::Labeller;
 use forever200_ring::{Ended, Record, Via};
-use forever200_viewer::entry::Entry;
-use forever200_viewer::knowledge::Knowledge;
-use forever200_viewer::locations::Locations;
-use forever200_viewer::privacy::Privacy;
+use forever200_viewer::reader::describer::Knowledge;
+use forever200_viewer::reader::entry::Entry;
+use forever200_viewer::reader::locations::Locations;
+use forever200_viewer::reader::privacy::Privacy;
 
 /// The built-in signatures; no file of addresses, so that a run needs nothing but its input.
 pub static KNOWLEDGE: LazyLock<Arc<Knowledge>> = LazyLock::new(|| {

@@ -10,13 +10,13 @@ use forever200_head::Framing;
 use forever200_identify::Labeller;
 use forever200_identify::labels::Description;
 use forever200_ring::{Ended, Record, SLOTS, Snapshot, Via};
-use forever200_viewer::entry::Entry;
-use forever200_viewer::feed::View;
-use forever200_viewer::filter::FilterQuery;
-use forever200_viewer::knowledge::Knowledge;
-use forever200_viewer::locations::Locations;
-use forever200_viewer::page::Pages;
-use forever200_viewer::privacy::Privacy;
+use forever200_viewer::page::filter::FilterQuery;
+use forever200_viewer::page::pages::Pages;
+use forever200_viewer::reader::describer::Knowledge;
+use forever200_viewer::reader::entry::Entry;
+use forever200_viewer::reader::follow::View;
+use forever200_viewer::reader::locations::Locations;
+use forever200_viewer::reader::privacy::Privacy;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 
 /// What comes most often.

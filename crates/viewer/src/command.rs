@@ -1,3 +1,4 @@
 //! What `forever200-viewer` does when it is not to show the page.
 
-pub mod health;
+pub mod health_check;
+pub mod identify;

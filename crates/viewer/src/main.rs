@@ -12,12 +12,12 @@ use forever200_daemon::{
 };
 use forever200_identify::Labeller;
 use forever200_ring::Store;
-use forever200_viewer::command::health::{self, Health};
-use forever200_viewer::identify::{self, Identify};
-use forever200_viewer::knowledge::Knowledge;
-use forever200_viewer::locations::{self, Locations};
-use forever200_viewer::privacy::{Hidden, Privacy};
-use forever200_viewer::{aside, run};
+use forever200_viewer::command::health_check::{self, Health};
+use forever200_viewer::command::identify::{self, Identify};
+use forever200_viewer::reader::describer::Knowledge;
+use forever200_viewer::reader::locations::{self, Locations};
+use forever200_viewer::reader::privacy::{Hidden, Privacy};
+use forever200_viewer::{run, web::pool};
 use tokio::net::TcpListener;
 use tokio::runtime;
 
@@ -91,7 +91,7 @@ fn check_health(what: &Health, viewer: SocketAddr) -> anyhow::Result<ExitCode> {
     let checked = runtime
         .enable_all()
         .build()?
-        .block_on(health::check(what, viewer));
+        .block_on(health_check::check(what, viewer));
     Ok(match checked {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -106,7 +106,7 @@ fn run_viewer(args: Args) -> anyhow::Result<()> {
     let mut runtime = runtime::Builder::new_current_thread();
     runtime
         .enable_all()
-        .max_blocking_threads(aside::threads())
+        .max_blocking_threads(pool::threads())
         .build()?
         .block_on(serve(args))
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use forever200_identify::Labeller;
 use forever200_ring::{Ended, Record, Via};
 use forever200_testkit::heads::{Case, End, HEADS};
-use forever200_viewer::detail::Detail;
-use forever200_viewer::entry::{Entry, text};
-use forever200_viewer::knowledge::Knowledge;
-use forever200_viewer::locations::Locations;
-use forever200_viewer::privacy::Privacy;
-use forever200_viewer::{api, har, printable};
+use forever200_viewer::page::detail::Detail;
+use forever200_viewer::reader::describer::Knowledge;
+use forever200_viewer::reader::entry::{Entry, text};
+use forever200_viewer::reader::locations::Locations;
+use forever200_viewer::reader::privacy::Privacy;
+use forever200_viewer::{bytes::printable, export::har, export::json};
 use serde_json::{Value, json};
 
 /// A request as the responder records it: see the test of the same table there.
@@ -60,7 +60,7 @@ fn every_reader_of_a_head_says_the_same() {
     for case in HEADS {
         let name = case.bytes.escape_ascii().to_string();
         let entry = Entry::new(&record(case), 1, &knowledge);
-        let json: Value = serde_json::from_str(api::json(&entry, false).get()).expect("JSON");
+        let json: Value = serde_json::from_str(json::json(&entry, false).get()).expect("JSON");
         let archive: Value = serde_json::from_str(&har::archive(&[&entry])).expect("JSON");
         let Some([method, target, version]) = case.line.filter(|_| json["protocol"] == "http")
         else {

@@ -1,7 +1,7 @@
 //! What each address answers.
 //!
 //! In: what a visitor asked for. Out: pages, JSON, files. Headers and failures are laid out by
-//! [`web`](crate::web).
+//! [`web`](crate::web::routes).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -20,16 +20,16 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::aside::aside;
-use crate::content::Content;
-use crate::entry::Entry;
-use crate::events::{self, Format};
-use crate::failure::Failure;
-use crate::feed::View;
-use crate::filter::{Filter, FilterQuery};
-use crate::stats::Stats;
-use crate::web::{Viewer, stopped};
-use crate::{api, export, har, pcap};
+use crate::export::{files, har, json, pcap};
+use crate::page::filter::{Filter, FilterQuery};
+use crate::page::stats::Stats;
+use crate::reader::entry::Entry;
+use crate::reader::follow::View;
+use crate::web::content::Content;
+use crate::web::events::{self, Format};
+use crate::web::failure::Failure;
+use crate::web::pool::aside;
+use crate::web::routes::{Viewer, stopped};
 
 /// For assets, whose address changes with their content.
 const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
@@ -130,7 +130,7 @@ fn export_of(
     name: &str,
 ) -> Result<Response, Failure> {
     let (content_type, content) = match format {
-        "ndjson" => ("application/x-ndjson", export::ndjson(entries).into_bytes()),
+        "ndjson" => ("application/x-ndjson", files::ndjson(entries).into_bytes()),
         "har" => ("application/json", har::archive(entries).into_bytes()),
         "pcap" => (
             "application/vnd.tcpdump.pcap",
@@ -138,7 +138,7 @@ fn export_of(
         ),
         "html" => (
             "text/html; charset=utf-8",
-            export::html(&viewer.pages, view, entries)?.into_bytes(),
+            files::html(&viewer.pages, view, entries)?.into_bytes(),
         ),
         _ => return Err(Failure::NotFound),
     };
@@ -184,7 +184,7 @@ pub(crate) async fn api_list(
             let entries = matching(&view, &filter)?
                 .into_iter()
                 .take(list.limit.unwrap_or(SLOTS as usize));
-            Ok::<_, Failure>(Arc::new(Content::json(&api::List::new(
+            Ok::<_, Failure>(Arc::new(Content::json(&json::List::new(
                 &view, entries, list.raw,
             ))))
         };
@@ -208,7 +208,7 @@ pub(crate) async fn api_request(
     let seq = number(&seq)?;
     let view = viewer.feed.now().await?;
     let entry = view.find(seq).ok_or(Failure::RolledOver(seq))?;
-    Ok(Json(api::json(entry, true)).into_response())
+    Ok(Json(json::json(entry, true)).into_response())
 }
 
 pub(crate) async fn stats(State(viewer): Shared) -> Result<Response, Failure> {
@@ -269,7 +269,7 @@ pub(crate) async fn text(
 ) -> Result<String, Failure> {
     let (Query(filter), Query(query)) = (filter?, query?);
     let view = viewer.feed.now().await?;
-    aside(move || Ok(export::text(&view, &matching(&view, &filter)?, query.color))).await
+    aside(move || Ok(files::text(&view, &matching(&view, &filter)?, query.color))).await
 }
 
 pub(crate) async fn health(State(viewer): Shared) -> Response {

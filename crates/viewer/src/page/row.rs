@@ -7,8 +7,8 @@ use forever200_ring::Via;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::entry::Entry;
-use crate::printable;
+use crate::bytes::printable;
+use crate::reader::entry::Entry;
 
 /// Longest method and target in a row, in characters; the page of the request has all of it.
 const MAX_METHOD_CHARS: usize = 20;
@@ -157,7 +157,7 @@ pub fn span(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::tests::{entry as described, record};
+    use crate::reader::entry::tests::{entry as described, record};
 
     #[test]
     fn an_age_has_one_unit() {

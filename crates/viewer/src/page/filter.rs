@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{Entry, text};
+use crate::reader::entry::{Entry, text};
 
 /// The query string as it came; a field that is empty says nothing, as forms send all of theirs.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -239,7 +239,7 @@ fn needles(q: &str) -> Vec<Finder<'static>> {
         .collect()
 }
 
-/// Undoes the escapes of [`printable`](crate::printable), so that what a page shows can be searched for.
+/// Undoes the escapes of [`printable`](crate::bytes::printable), so that what a page shows can be searched for.
 fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -15,9 +15,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::debug;
 
-use crate::aside::aside;
-use crate::entry::Entry;
-use crate::knowledge::Knowledge;
+use crate::reader::describer::Knowledge;
+use crate::reader::entry::Entry;
+use crate::web::pool::aside;
 
 /// Time between two looks while somebody watches: half of what a person takes for "at once".
 const POLL_INTERVAL: Duration = Duration::from_millis(50);

@@ -19,11 +19,11 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::api;
-use crate::entry::Entry;
-use crate::feed::View;
-use crate::filter::Filter;
-use crate::page::Pages;
+use crate::export::json;
+use crate::page::filter::Filter;
+use crate::page::pages::Pages;
+use crate::reader::entry::Entry;
+use crate::reader::follow::View;
 
 /// Longest silence: shorter than haproxy's time limits, and a sign of life for the page.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -147,7 +147,7 @@ impl Watcher {
     fn event(&self, entry: &Entry) -> Option<Event> {
         let event = Event::default().id(entry.record.seq.to_string());
         match &self.format {
-            Format::Json => Some(event.event("request").data(api::json(entry, false).get())),
+            Format::Json => Some(event.event("request").data(json::json(entry, false).get())),
             Format::Html(pages) => Some(event.event("row").data(pages.row(entry).ok()?.trim())),
         }
     }

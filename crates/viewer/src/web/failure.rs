@@ -14,7 +14,7 @@ use forever200_ring::{SLOTS, StoreError};
 use serde_json::json;
 use tracing::error;
 
-use crate::page::Pages;
+use crate::page::pages::Pages;
 
 /// Why there is no page. Travels in the extensions of a response until it is laid out at the end,
 /// in one place.

@@ -15,7 +15,7 @@ use forever200_head::chunks;
 use forever200_identify::http;
 use percent_encoding::percent_decode;
 
-use crate::printable;
+use crate::bytes::printable;
 
 /// Wrappings undone one inside the other.
 const MAX_DEPTH: usize = 4;

@@ -10,7 +10,7 @@ use forever200_identify::http;
 use memchr::memchr2;
 
 use super::texts::{FILLER, Texts};
-use crate::decode::{MAX_DECODED_BYTES, decompressed};
+use crate::bytes::decode::{MAX_DECODED_BYTES, decompressed};
 
 /// Encodings undone one inside the other.
 const MAX_DEPTH: usize = 4;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::entry::tests::{entry, record};
-use crate::printable;
+use crate::bytes::printable;
+use crate::reader::entry::tests::{entry, record};
 
 fn matches(query: FilterQuery, raw: &[u8]) -> bool {
     Filter::new(&query).unwrap().matches(&entry(record(raw)))

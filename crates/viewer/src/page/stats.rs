@@ -11,7 +11,7 @@ use forever200_ring::SLOTS;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::feed::{MINUTES, View};
+use crate::reader::follow::{MINUTES, View};
 
 /// Minutes that one bar of the day's chart stands for.
 pub const MINUTES_PER_BAR: i64 = 15;
@@ -147,7 +147,7 @@ mod tests {
     use forever200_ring::{Record, Snapshot};
 
     use super::*;
-    use crate::entry::tests::{entry as described, record};
+    use crate::reader::entry::tests::{entry as described, record};
 
     const NOW: i64 = 1_800_000_030;
 

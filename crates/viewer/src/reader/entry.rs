@@ -11,9 +11,9 @@ use forever200_identify::labels::Description;
 use forever200_identify::{Category, Indicator, Label, Origin, Protocol, http, tls};
 use forever200_ring::{Ended, Record, Via};
 
-use crate::knowledge::Knowledge;
-use crate::printable;
-use crate::privacy::Shown;
+use crate::bytes::printable;
+use crate::reader::describer::Knowledge;
+use crate::reader::privacy::Shown;
 
 /// Longest summary, in characters.
 const MAX_SUMMARY_CHARS: usize = 200;
@@ -206,8 +206,8 @@ pub(crate) mod tests {
     use forever200_identify::Labeller;
 
     use super::*;
-    use crate::locations::Locations;
-    use crate::privacy::Privacy;
+    use crate::reader::locations::Locations;
+    use crate::reader::privacy::Privacy;
 
     /// A record, described with the built-in signatures, from nobody knows where.
     pub(crate) fn entry(record: Record) -> Entry {

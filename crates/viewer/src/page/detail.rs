@@ -9,12 +9,12 @@ use base64::prelude::BASE64_STANDARD;
 use forever200_identify::{Indicator, Origin, http, tls};
 use serde::Serialize;
 
-use crate::api;
-use crate::decode::{decode, parameters};
-use crate::entry::{Entry, text};
-use crate::indent::indent;
-use crate::printable::{self, Piece};
-use crate::replay::{Replay, replay};
+use crate::bytes::decode::{decode, parameters};
+use crate::bytes::indent::indent;
+use crate::bytes::printable::{self, Piece};
+use crate::export::json;
+use crate::export::replay::{Replay, replay};
+use crate::reader::entry::{Entry, text};
 
 /// Bytes on a line of the hex dump.
 const HEX_COLUMNS: usize = 16;
@@ -32,7 +32,7 @@ pub struct Detail<'a> {
     query: Vec<Field>,
     form: Vec<Field>,
     tls: Option<Hello>,
-    labels: Vec<api::Label<'a>>,
+    labels: Vec<json::Label<'a>>,
     indicators: &'a [Indicator],
     origin: Option<&'a Origin>,
     body: Vec<Piece>,
@@ -117,7 +117,7 @@ impl<'a> Detail<'a> {
                 .collect(),
             form: http.as_ref().map(form).unwrap_or_default(),
             tls: tls::parse(&record.raw).map(Hello::new),
-            labels: entry.labels.iter().map(api::Label::new).collect(),
+            labels: entry.labels.iter().map(json::Label::new).collect(),
             indicators: &entry.indicators,
             origin: entry.origin.as_ref(),
             body: printable::pieces(body),

@@ -9,8 +9,8 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use percent_encoding::percent_decode;
 
 use super::*;
-use crate::decode::decode;
-use crate::entry::tests::record;
+use crate::bytes::decode::decode;
+use crate::reader::entry::tests::record;
 
 const HOST: &str = "honey.example.net";
 

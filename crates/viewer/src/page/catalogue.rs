@@ -8,7 +8,7 @@ use std::sync::Arc;
 use forever200_identify::{Category, Signature};
 use serde::Serialize;
 
-use crate::feed::View;
+use crate::reader::follow::View;
 
 /// The signatures of one category.
 #[derive(Debug, Serialize)]

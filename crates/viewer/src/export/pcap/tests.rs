@@ -25,7 +25,7 @@ fn record(seq: u64, micros: i64, ends: [&str; 2], raw: &[u8]) -> Record {
         src_port: source.port(),
         dest_ip: destination.ip(),
         dest_port: destination.port(),
-        ..crate::entry::tests::record(raw)
+        ..crate::reader::entry::tests::record(raw)
     }
 }
 

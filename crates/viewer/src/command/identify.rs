@@ -13,7 +13,9 @@ use base64::prelude::BASE64_STANDARD;
 use forever200_identify::{Category, Indicator, Labeller};
 use serde::{Deserialize, Serialize};
 
-use crate::{api, entry, printable};
+use crate::bytes::printable;
+use crate::export::json;
+use crate::reader::entry;
 
 /// Longest line of text output, in characters.
 const MAX_CHARS: usize = 120;
@@ -59,7 +61,7 @@ struct Line<'a> {
     file: &'a str,
     protocol: &'static str,
     summary: String,
-    labels: Vec<api::Label<'a>>,
+    labels: Vec<json::Label<'a>>,
     indicators: &'a [Indicator],
 }
 
@@ -132,7 +134,7 @@ fn identify_line(labeller: &Labeller, line: &str) -> anyhow::Result<String> {
         protocol: description.protocol.name(),
         labels,
     };
-    Ok(api::to_string(&identified) + "\n")
+    Ok(json::to_string(&identified) + "\n")
 }
 
 fn print(
@@ -146,7 +148,7 @@ fn print(
     let name = printable::line(path.as_os_str().as_encoded_bytes(), MAX_CHARS);
     let summary = entry::summary(raw, &description);
     if json {
-        let labels = description.labels.iter().map(api::Label::new).collect();
+        let labels = description.labels.iter().map(json::Label::new).collect();
         let indicators = &description.indicators;
         let line = Line {
             file: &name,
@@ -155,7 +157,7 @@ fn print(
             labels,
             indicators,
         };
-        return Ok(writeln!(out, "{}", api::to_string(&line))?);
+        return Ok(writeln!(out, "{}", json::to_string(&line))?);
     }
     writeln!(out, "{name}: {}: {summary}", description.protocol.name())?;
     for label in &description.labels {

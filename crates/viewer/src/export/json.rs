@@ -14,9 +14,9 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 use serde_json::value::RawValue;
 
-use crate::entry::{Entry, text};
-use crate::feed::View;
-use crate::printable;
+use crate::bytes::printable;
+use crate::reader::entry::{Entry, text};
+use crate::reader::follow::View;
 
 /// The list of requests.
 #[derive(Debug, Serialize)]

@@ -12,9 +12,9 @@ use forever200_identify::http;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use serde_json::{Value, json};
 
-use crate::api;
-use crate::decode::parameters;
-use crate::entry::{Entry, text};
+use crate::bytes::decode::parameters;
+use crate::export::json;
+use crate::reader::entry::{Entry, text};
 
 /// What a parser of addresses would stumble over.
 const NOT_IN_AN_ADDRESS: &AsciiSet = &CONTROLS
@@ -43,7 +43,7 @@ pub fn archive(entries: &[&Entry]) -> String {
         .filter_map(|entry| Some((entry, entry.http()?)));
     for (number, (entry, http)) in requests.enumerate() {
         archive += if number > 0 { "," } else { "" };
-        archive += &api::to_string(&exchange(entry, &http));
+        archive += &json::to_string(&exchange(entry, &http));
     }
     archive + "]}}"
 }
@@ -131,7 +131,7 @@ fn address(entry: &Entry, target: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::tests::{entry, record};
+    use crate::reader::entry::tests::{entry, record};
 
     #[test]
     fn an_archive_has_the_http_requests_in_the_order_they_came() {

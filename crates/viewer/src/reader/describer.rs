@@ -6,8 +6,8 @@ use forever200_identify::labels::Description;
 use forever200_identify::{Labeller, Origin};
 use forever200_ring::Record;
 
-use crate::locations::Locations;
-use crate::privacy::{Privacy, Shown};
+use crate::reader::locations::Locations;
+use crate::reader::privacy::{Privacy, Shown};
 
 /// All that is known before a request comes.
 pub struct Knowledge {
