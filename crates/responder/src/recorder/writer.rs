@@ -1,0 +1,164 @@
+//! The store's end of the recorder: gives records their numbers and memcached what it should hold.
+//!
+//! In: what the inbox holds, a turn at a time. Out: the ring in memcached, put back when memcached has lost it.
+
+use forever200_ring::{Counts, Ring, Store, StoreError};
+use jiff::Timestamp;
+use tracing::info;
+
+use super::inbox::Recorder;
+
+/// How often numbers are drawn in one turn while memcached turns out to have been emptied meanwhile.
+const MAX_DRAWS: usize = 4;
+
+/// The store's end: what memcached should hold, as far as this responder knows.
+pub(super) struct Writer {
+    store: Store,
+    /// The last 101 records, to put back should memcached lose them.
+    ring: Ring,
+    pub(super) cursor: u64,
+    counts: Counts,
+    since: Timestamp,
+    /// Time of the first request ever.
+    first: Option<Timestamp>,
+    sync: Sync,
+}
+
+#[derive(PartialEq, Eq)]
+enum Sync {
+    /// memcached may lack anything: at the start, after an error, after it was emptied.
+    Unknown,
+    /// Records were written since memcached was last compared with memory.
+    Written,
+    /// memcached held all of it when last compared.
+    Compared,
+}
+
+impl Writer {
+    pub(super) fn new(store: Store) -> Self {
+        Self {
+            store,
+            ring: Ring::default(),
+            cursor: 0,
+            counts: Counts::default(),
+            since: Timestamp::now(),
+            first: None,
+            sync: Sync::Unknown,
+        }
+    }
+
+    /// Writes what is pending; where nothing is, looks whether memcached still has the rest. Returns the number of records
+    /// that were written.
+    pub(super) async fn turn(&mut self, recorder: &Recorder) -> Result<usize, StoreError> {
+        if self.sync == Sync::Unknown {
+            self.reconcile().await?;
+        }
+        let pending = recorder.take();
+        if pending.is_empty() {
+            return self.check().await.map(|()| 0);
+        }
+        let last = match self.draw_numbers(pending.requests).await {
+            Ok(Some(last)) => last,
+            not_drawn => {
+                self.sync = Sync::Unknown;
+                recorder.untake(pending);
+                return not_drawn.map(|_| 0);
+            }
+        };
+        let first_to_last = last + 1 - pending.records.len() as u64..=last;
+        let numbered = first_to_last.zip(pending.records);
+        let records: Vec<_> = numbered
+            .map(|(seq, record)| record.with_number(seq))
+            .collect();
+        records
+            .iter()
+            .for_each(|record| self.ring.insert(record.clone()));
+        self.first = self
+            .first
+            .or(self.ring.get(1).map(|record| record.timestamp));
+        self.counts.add(&pending.counts);
+        let written = self.store.write(&records, &pending.counts).await;
+        self.sync = if written.is_ok() {
+            Sync::Written
+        } else {
+            Sync::Unknown
+        };
+        written.map(|()| records.len())
+    }
+
+    /// Moves the cursor on by `count` and returns it; `None` when memcached keeps answering with less
+    /// than it should, for a later turn.
+    ///
+    /// memcached never answers with less than before, unless it was restarted: then what it had is
+    /// put back first, and the numbers are drawn again.
+    async fn draw_numbers(&mut self, count: u64) -> Result<Option<u64>, StoreError> {
+        if count == 0 {
+            return Ok(Some(self.cursor));
+        }
+        for _ in 0..MAX_DRAWS {
+            let last = self.store.advance(count).await?;
+            if last >= self.cursor + count {
+                self.cursor = last;
+                return Ok(Some(last));
+            }
+            self.reconcile().await?;
+        }
+        Ok(None)
+    }
+
+    async fn check(&mut self) -> Result<(), StoreError> {
+        let checked = match self.sync {
+            Sync::Compared => self
+                .store
+                .cursor()
+                .await
+                .map(|cursor| cursor >= self.cursor),
+            _ => Ok(false),
+        };
+        match checked {
+            Ok(true) => Ok(()),
+            Ok(false) => self.reconcile().await,
+            Err(error) => {
+                self.sync = Sync::Unknown;
+                Err(error)
+            }
+        }
+    }
+
+    /// Compares memcached with memory and gives each what only the other has.
+    async fn reconcile(&mut self) -> Result<(), StoreError> {
+        let lost_track = std::mem::replace(&mut self.sync, Sync::Unknown) == Sync::Unknown;
+        let snapshot = self.store.snapshot().await?;
+        let restarted = snapshot.cursor < self.cursor;
+        if restarted {
+            info!(
+                cursor = self.cursor,
+                found = snapshot.cursor,
+                "memcached was restarted, putting the ring back"
+            );
+        }
+        self.cursor = self.cursor.max(snapshot.cursor);
+        self.since = snapshot.since.unwrap_or(self.since);
+        self.first = snapshot.first.or(self.first);
+        self.counts.expire(Timestamp::now());
+        // Up to 1,500 minutes, so only when some may be missing.
+        let counts = (lost_track || restarted || snapshot.silent < self.counts.silent)
+            .then_some(&self.counts);
+        self.store
+            .put_back(
+                &snapshot,
+                self.cursor,
+                &self.ring,
+                counts,
+                self.since,
+                self.first,
+            )
+            .await?;
+        for record in snapshot.ring.newest_first() {
+            self.ring.insert(record.clone());
+        }
+        self.counts.silent = self.counts.silent.max(snapshot.silent);
+        self.sync = Sync::Compared;
+        Ok(())
+    }
+}
