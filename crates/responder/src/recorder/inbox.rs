@@ -1,8 +1,9 @@
-//! The connections' end of the recorder: takes records and counts at once, and holds them until they are written.
+//! The connections' end of the recorder: takes records and counts at once, and holds them until the
+//! writer takes them.
 //!
-//! In: records and counts from connections, through a bounded inbox; whoever likes can wait until memcached has
-//! them. Out: what is pending, for the writer. A record that falls out of the full inbox is still counted:
-//! memcached would have rolled over it anyway.
+//! In: records and counts from connections. Out: what is pending, for the writer, and for each
+//! record a future that ends when waiting for memcached is over. The inbox is bounded: a record that
+//! falls out of a full one is still counted, as memcached would have rolled over it anyway.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +13,8 @@ use forever200_ring::{Counts, Record, SLOTS};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-/// So many records are worth a turn at once. With twice as many, fewer requests a second are answered.
+/// So many records are worth a turn at once. With twice as many, fewer requests a second are
+/// answered.
 pub(super) const ENOUGH_RECORDS: usize = 16;
 
 /// The connections' end: takes records without waiting.
@@ -22,19 +24,20 @@ pub struct Recorder(pub(super) Arc<Inbox>);
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     pending: Mutex<Pending>,
-    /// Those who wait for what is being written.
+    /// Connections that wait for what is being written.
     writing: Mutex<Waiters>,
     /// memcached did not take what it was last given, or not in time.
     pub(super) away: AtomicBool,
     pub(super) wake: Notify,
-    /// [`ENOUGH_RECORDS`] wait.
+    /// Notified when [`ENOUGH_RECORDS`] are pending.
     pub(super) enough: Notify,
 }
 
-/// Dropped when nobody needs to wait any more: memcached has it, or takes too long, or did not take it.
+/// Dropped when no connection needs to wait any more: memcached has the records, takes too long, or
+/// did not take them.
 ///
-/// One timer for all of them, in [`Recorder::run`]: tokio wakes its own thread, by a system call, for each timer
-/// that ends sooner than all others, as each of theirs would.
+/// One timer for all of them, in [`Recorder::run`]: tokio wakes its own thread, by a system call, for
+/// each timer that ends sooner than all others, as each of theirs would.
 pub(super) type Waiters = watch::Sender<()>;
 
 /// The sequence number of one record, once it has one: by it, a later record names an earlier one.
@@ -77,7 +80,7 @@ impl Unnumbered {
     }
 }
 
-/// What waits for memcached.
+/// What was taken from connections and not yet by the writer.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// The newest records, at most [`SLOTS`], the oldest first.
@@ -108,11 +111,12 @@ impl Pending {
 }
 
 impl Recorder {
-    /// Takes a record at once. The future ends when memcached has it, or when waiting for that is over: after
-    /// 20 ms, or at once while memcached is away.
+    /// Takes a record at once. The future ends when memcached has it, or when waiting for that is
+    /// over: after 20 ms at most, and at once while memcached is away.
     ///
-    /// A client that is answered after it normally has a record that outlives this process. Not
-    /// when memcached took longer than that, or is away.
+    /// So a client that is answered after it normally has a record that outlives this process. The
+    /// exceptions are a turn of the writer that takes more than 9 ms, and a memcached that is away:
+    /// then the record is only in this process until a turn succeeds.
     pub fn record(&self, record: Record) -> impl Future<Output = ()> + use<> {
         self.push(Unnumbered {
             record,
@@ -134,7 +138,7 @@ impl Recorder {
         })
     }
 
-    /// Takes a record that continues another one, which was taken before. Nobody waits for it.
+    /// Takes a record that continues another one, which was taken before. No connection waits for it.
     pub fn record_continuation(&self, record: Record, first: &Number) {
         drop(self.push(Unnumbered {
             record,
@@ -173,7 +177,7 @@ impl Recorder {
         taken
     }
 
-    /// Puts back what could not be numbered, in front of what came meanwhile.
+    /// Puts back what could not be numbered, in front of what was taken from connections meanwhile.
     pub(super) fn untake(&self, mut older: Pending) {
         let mut pending = self.pending();
         older.records.append(&mut pending.records);

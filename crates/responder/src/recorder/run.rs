@@ -1,6 +1,7 @@
-//! The loop between the two ends of the recorder: when a turn begins, and how long connections wait for its end.
+//! The loop between the two ends of the recorder: when a turn of the writer begins, and how long
+//! connections wait for its end.
 //!
-//! In: the inbox and the writer. Out: their turns, one after the other, until the program stops.
+//! In: the inbox and the writer. Out: one turn after the other, until the program stops.
 
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -22,13 +23,44 @@ const RETRY_DELAY: std::ops::RangeInclusive<Duration> =
 /// A delay that is reached only when memcached is away for longer than it takes to start beside us.
 const WORTH_REPORTING: Duration = Duration::from_millis(150);
 
-/// Longest turn for whose end answers wait. It takes a fraction of a millisecond; who is answered 20 ms late
-/// notices, and a record may have to wait for one turn's end, for its own to begin, and then for its end.
+/// Longest turn for whose end answers wait. A turn takes a fraction of a millisecond. A client that is
+/// answered 20 ms late notices, and a record may have to wait for the end of one turn, for its own to
+/// begin, and then for its end.
 const STORE_TIME: Duration = Duration::from_millis(9);
-/// Shortest time from the beginning of a turn that wrote several records to the next. A turn wakes memcached twice and
-/// this program twice: with one for each few requests, they took half as much CPU time again at half of the full rate,
-/// or beside other programs. tokio's timers take up to a millisecond more.
+/// Shortest time from the beginning of a turn that wrote several records to the next. A turn wakes
+/// memcached twice and this program twice: with one for each few requests, they took half as much CPU
+/// time again at half of the full rate, or beside other programs. tokio's timers take up to a
+/// millisecond more.
 const TURN_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Turns that failed, one after the other.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// How long the next turn waits; `None` when the last one succeeded.
+    retry_delay: Option<Duration>,
+    reported: bool,
+}
+
+impl Trouble {
+    fn begins_or_goes_on(&mut self, error: &StoreError) {
+        let delay = match self.retry_delay {
+            None => *RETRY_DELAY.start(),
+            Some(last) => last * 2,
+        };
+        if delay > WORTH_REPORTING && !self.reported {
+            warn!(%error, "memcached is away, the last {SLOTS} requests are kept in memory");
+            self.reported = true;
+        }
+        self.retry_delay = Some(delay.min(*RETRY_DELAY.end()));
+    }
+
+    fn ends(&mut self, cursor: u64) {
+        if self.reported {
+            info!(cursor, "memcached is back");
+        }
+        *self = Self::default();
+    }
+}
 
 impl Recorder {
     /// Writes to the store until `stop` turns true, then once more, and returns.
@@ -36,40 +68,28 @@ impl Recorder {
     /// Trouble with memcached is logged once when it begins and once when it ends.
     pub async fn run(self, store: Store, mut stop: watch::Receiver<bool>) {
         let mut writer = Writer::new(store);
-        let mut retry_delay = None;
-        let mut reported = false;
+        let mut trouble = Trouble::default();
         loop {
-            let (stopping, begun) = (*stop.borrow_and_update(), Instant::now());
+            let stopping = *stop.borrow_and_update();
+            let begun = Instant::now();
             let turn = self.in_time(writer.turn(&self)).await;
-            let pressed = matches!(turn, Ok(2..));
+            let wrote_several = matches!(turn, Ok(2..));
             match turn {
                 Ok(_) => {
-                    self.0.away.store(false, Ordering::Relaxed);
-                    drop(std::mem::take(&mut *self.writing()));
-                    retry_delay = None;
-                    if std::mem::take(&mut reported) {
-                        info!(cursor = writer.cursor, "memcached is back");
-                    }
+                    self.written();
+                    trouble.ends(writer.cursor);
                 }
                 Err(error) => {
                     self.nobody_waits();
-                    let doubled =
-                        retry_delay.map_or(*RETRY_DELAY.start(), |delay: Duration| delay * 2);
-                    if doubled > WORTH_REPORTING && !std::mem::replace(&mut reported, true) {
-                        warn!(%error, "memcached is away, the last {SLOTS} requests are kept in memory");
-                    }
-                    retry_delay = Some(doubled.min(*RETRY_DELAY.end()));
+                    trouble.begins_or_goes_on(&error);
                 }
             }
             if stopping {
                 break;
             }
-            tokio::select! {
-                _ = stop.changed() => {}
-                () = tokio::time::sleep(retry_delay.unwrap_or_default()), if retry_delay.is_some() => {}
-                _ = timeout(CHECK_INTERVAL, self.0.wake.notified()), if retry_delay.is_none() => {}
-            }
-            if pressed && self.pending().records.len() < ENOUGH_RECORDS {
+            self.until_worth_a_turn(&mut stop, trouble.retry_delay)
+                .await;
+            if wrote_several && self.pending().records.len() < ENOUGH_RECORDS {
                 let _ = timeout_at(begun + TURN_INTERVAL, self.0.enough.notified()).await;
             }
         }
@@ -79,7 +99,26 @@ impl Recorder {
         }
     }
 
-    /// Waits for a turn's end; those who wait with it, for no longer than they should.
+    /// Waits until something is pending or memcached is to be checked; after a failed turn, for
+    /// `retry_delay` instead.
+    async fn until_worth_a_turn(
+        &self,
+        stop: &mut watch::Receiver<bool>,
+        retry_delay: Option<Duration>,
+    ) {
+        let next = async {
+            match retry_delay {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => drop(timeout(CHECK_INTERVAL, self.0.wake.notified()).await),
+            }
+        };
+        tokio::select! {
+            _ = stop.changed() => {}
+            () = next => {}
+        }
+    }
+
+    /// Waits for the end of a turn. Connections that wait with it do so for [`STORE_TIME`] at most.
     async fn in_time<T>(
         &self,
         turn: impl Future<Output = Result<T, StoreError>>,
@@ -92,14 +131,18 @@ impl Recorder {
         turn.await
     }
 
-    /// Lets those go who wait, and whoever comes until a turn succeeds: also those who came during the turn, whom the
-    /// next may not even take.
+    /// Ends the wait of the connections whose records memcached has now.
+    fn written(&self) {
+        self.0.away.store(false, Ordering::Relaxed);
+        drop(std::mem::take(&mut *self.writing()));
+    }
+
+    /// Ends the wait of all connections, and of those to come until a turn succeeds: also of those that
+    /// came during the turn, whose records the next may not even take.
     fn nobody_waits(&self) {
         self.0.away.store(true, Ordering::Relaxed);
-        drop((
-            std::mem::take(&mut *self.writing()),
-            std::mem::take(&mut self.pending().waiters),
-        ));
+        drop(std::mem::take(&mut *self.writing()));
+        drop(std::mem::take(&mut self.pending().waiters));
     }
 }
 
@@ -134,8 +177,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_comes_while_memcached_goes_away_waits_no_longer_than_others() -> anyhow::Result<()>
-    {
+    async fn a_record_taken_while_memcached_goes_away_waits_no_longer_than_others()
+    -> anyhow::Result<()> {
         let memcached = TcpListener::bind("127.0.0.1:0").await?;
         let store = Store::new(memcached.local_addr()?.to_string());
         let (recorder, (stop, stopping)) = (Recorder::default(), watch::channel(false));
@@ -152,5 +195,24 @@ mod tests {
         .await?;
         stop.send(true)?;
         Ok(running.await?)
+    }
+
+    /// On paused time: the clock goes on only when nothing but a timer can.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_waits_20_ms_for_a_memcached_that_says_nothing() -> anyhow::Result<()> {
+        let memcached = TcpListener::bind("127.0.0.1:0").await?;
+        let store = Store::new(memcached.local_addr()?.to_string());
+        let recorder = Recorder::default();
+        let (_stop, stopping) = watch::channel(false);
+        tokio::spawn(recorder.clone().run(store, stopping));
+        let start = Instant::now();
+        recorder.record(record()).await;
+        let waited = start.elapsed();
+        assert!(waited <= Duration::from_millis(20), "{waited:?}");
+        // The turn still goes on, and the next one does not wait for it.
+        recorder.record(record()).await;
+        assert_eq!(start.elapsed(), waited);
+        assert_eq!(recorder.pending().requests, 2);
+        Ok(())
     }
 }

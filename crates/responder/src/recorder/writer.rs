@@ -1,6 +1,7 @@
-//! The store's end of the recorder: gives records their numbers and memcached what it should hold.
+//! The store's end of the recorder: gives records their numbers, and memcached what it should hold.
 //!
-//! In: what the inbox holds, a turn at a time. Out: the ring in memcached, put back when memcached has lost it.
+//! In: what the inbox holds, a turn at a time. Out: the ring in memcached, put back when memcached
+//! has lost it. Decides neither when a turn begins nor what becomes of a failed one.
 
 use forever200_ring::{Counts, Ring, Store, StoreError};
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use tracing::info;
 
 use super::inbox::Recorder;
 
-/// How often numbers are drawn in one turn while memcached turns out to have been emptied meanwhile.
+/// How often numbers are drawn in one turn, each time because memcached was emptied meanwhile.
 const MAX_DRAWS: usize = 4;
 
 /// The store's end: what memcached should hold, as far as this responder knows.
@@ -21,11 +22,12 @@ pub(super) struct Writer {
     since: Timestamp,
     /// Time of the first request ever.
     first: Option<Timestamp>,
-    sync: Sync,
+    agreement: Agreement,
 }
 
+/// What is known of whether memcached holds what this responder does.
 #[derive(PartialEq, Eq)]
-enum Sync {
+enum Agreement {
     /// memcached may lack anything: at the start, after an error, after it was emptied.
     Unknown,
     /// Records were written since memcached was last compared with memory.
@@ -43,14 +45,18 @@ impl Writer {
             counts: Counts::default(),
             since: Timestamp::now(),
             first: None,
-            sync: Sync::Unknown,
+            agreement: Agreement::Unknown,
         }
     }
 
-    /// Writes what is pending; where nothing is, looks whether memcached still has the rest. Returns the number of records
-    /// that were written.
+    /// Writes what is pending; where nothing is, looks whether memcached still has the rest. Returns
+    /// the number of records that were written.
+    ///
+    /// # Errors
+    /// memcached did not do what was asked. What has no number yet is pending again; what has one is
+    /// in memory, and a later turn puts it into memcached.
     pub(super) async fn turn(&mut self, recorder: &Recorder) -> Result<usize, StoreError> {
-        if self.sync == Sync::Unknown {
+        if self.agreement == Agreement::Unknown {
             self.reconcile().await?;
         }
         let pending = recorder.take();
@@ -60,7 +66,7 @@ impl Writer {
         let last = match self.draw_numbers(pending.requests).await {
             Ok(Some(last)) => last,
             not_drawn => {
-                self.sync = Sync::Unknown;
+                self.agreement = Agreement::Unknown;
                 recorder.untake(pending);
                 return not_drawn.map(|_| 0);
             }
@@ -78,10 +84,10 @@ impl Writer {
             .or(self.ring.get(1).map(|record| record.timestamp));
         self.counts.add(&pending.counts);
         let written = self.store.write(&records, &pending.counts).await;
-        self.sync = if written.is_ok() {
-            Sync::Written
+        self.agreement = if written.is_ok() {
+            Agreement::Written
         } else {
-            Sync::Unknown
+            Agreement::Unknown
         };
         written.map(|()| records.len())
     }
@@ -107,8 +113,8 @@ impl Writer {
     }
 
     async fn check(&mut self) -> Result<(), StoreError> {
-        let checked = match self.sync {
-            Sync::Compared => self
+        let checked = match self.agreement {
+            Agreement::Compared => self
                 .store
                 .cursor()
                 .await
@@ -119,7 +125,7 @@ impl Writer {
             Ok(true) => Ok(()),
             Ok(false) => self.reconcile().await,
             Err(error) => {
-                self.sync = Sync::Unknown;
+                self.agreement = Agreement::Unknown;
                 Err(error)
             }
         }
@@ -127,7 +133,8 @@ impl Writer {
 
     /// Compares memcached with memory and gives each what only the other has.
     async fn reconcile(&mut self) -> Result<(), StoreError> {
-        let lost_track = std::mem::replace(&mut self.sync, Sync::Unknown) == Sync::Unknown;
+        let lost_track =
+            std::mem::replace(&mut self.agreement, Agreement::Unknown) == Agreement::Unknown;
         let snapshot = self.store.snapshot().await?;
         let restarted = snapshot.cursor < self.cursor;
         if restarted {
@@ -158,7 +165,7 @@ impl Writer {
             self.ring.insert(record.clone());
         }
         self.counts.silent = self.counts.silent.max(snapshot.silent);
-        self.sync = Sync::Compared;
+        self.agreement = Agreement::Compared;
         Ok(())
     }
 }
