@@ -1,8 +1,8 @@
 //! One connection: read a request, send [`RESPONSE`], hand the bytes to the recorder.
 //!
 //! In: a byte stream. Out: the reply, and one [`Record`](forever200_ring::Record); a second one for
-//! what a client sends after the reply. Does not interpret what it read beyond finding its end, and
-//! waits for memcached no longer than the recorder lets it.
+//! what a client sends after the reply. The reply normally follows when memcached has the record; it
+//! waits no longer than the recorder lets it. Does not interpret what it read beyond finding its end.
 
 use std::time::Duration;
 

@@ -5,7 +5,8 @@
 //!
 //! Read in the order of a request: [`server`] accepts, [`proxy`] learns where it comes from,
 //! [`connection`] answers, [`reading`] waits until it is whole and `room` gives it memory for that,
-//! [`recorder`] stores it. The crate `forever200-head` says where a request ends.
+//! [`recorder`] stores it, normally before the answer. The crate `forever200-head` says where a
+//! request ends.
 
 pub mod connection;
 pub mod proxy;

@@ -8,7 +8,7 @@ use forever200_responder::reading::{MAX_DISCARDED_BYTES, QUIET_TIME, UNFINISHED_
 use forever200_responder::{Config, Listeners, run};
 use forever200_ring::ring::minute_key;
 use forever200_ring::{Ended, Record, SLOTS, Snapshot, Store, Via};
-use forever200_testkit::{Memcached, client, exchange, loopback, until};
+use forever200_testkit::{Between, Fault, Memcached, client, exchange, loopback, until};
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -355,7 +355,7 @@ async fn requests_that_many_hold_unfinished_take_bounded_room_and_are_read_to_th
 }
 
 #[tokio::test]
-async fn who_is_answered_has_a_record_in_memcached() -> anyhow::Result<()> {
+async fn a_client_that_has_its_answer_normally_has_a_record_in_memcached() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;
     let responder = Responder::start(&memcached.address(), CONFIG).await?;
     let store = Store::new(memcached.address());
@@ -365,6 +365,29 @@ async fn who_is_answered_has_a_record_in_memcached() -> anyhow::Result<()> {
         assert_eq!(responder.send(REQUEST).await?, RESPONSE);
         assert!(store.record(seq).await?.is_some(), "{seq}");
     }
+    Ok(())
+}
+
+/// The exception: memcached takes longer than answers wait for it.
+#[tokio::test]
+async fn a_slow_write_does_not_delay_the_answer_and_its_record_comes_later() -> anyhow::Result<()> {
+    let memcached = Memcached::start().await?;
+    let line = Between::start(memcached.address()).await?;
+    let responder = Responder::start(&line.address(), CONFIG).await?;
+    let store = Store::new(memcached.address());
+    responder.send(REQUEST).await?;
+    recorded(&store, 1).await?;
+    // Less than the second after which the store gives up: this is a write that succeeds.
+    line.once(Fault::Delay(Duration::from_millis(900)));
+    assert_eq!(responder.send(REQUEST).await?, RESPONSE);
+    // The slot is written after an answer of memcached's that is still on its way.
+    assert!(store.record(2).await?.is_none());
+    until("the line was slow", || async {
+        (line.happened() == 1).then_some(())
+    })
+    .await?;
+    let snapshot = recorded(&store, 2).await?;
+    assert_eq!(snapshot.ring.get(2).expect("the second").raw, REQUEST);
     Ok(())
 }
 
