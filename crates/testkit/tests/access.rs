@@ -7,12 +7,14 @@ use anyhow::Context;
 use forever200_testkit::process::{command, programs};
 use forever200_testkit::stack::Setup;
 use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, exchange_from, get, until};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 const CFG: &str = "haproxy/haproxy.cfg";
 /// Neither 127.0.0.1 nor in 192.0.2.0/24.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 99, 88, 78);
+/// Is answered for as long as the client likes.
+const EVENTS: &[u8] = b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n";
 
 fn home(headers: &str) -> Vec<u8> {
     format!("GET /home HTTP/1.1\r\nHost: x\r\n{headers}Connection: close\r\n\r\n").into_bytes()
@@ -231,32 +233,137 @@ async fn one_source_has_a_sixteenth_of_all_connections_or_8() -> anyhow::Result<
     Ok(())
 }
 
+/// Opens event streams from addresses of 127.98.0.0/16, beginning at a number, so many of each.
+async fn watch(
+    stack: &Stack,
+    first: usize,
+    addresses: usize,
+    of_each: usize,
+) -> anyhow::Result<Vec<TcpStream>> {
+    let mut watching = Vec::new();
+    for number in first..first + addresses {
+        let [high, low] = u16::try_from(number)?.to_be_bytes();
+        let source = Ipv4Addr::new(127, 98, high, low);
+        watching.extend(open(source, stack, of_each, EVENTS).await?);
+    }
+    Ok(watching)
+}
+
+/// Waits until so many connections have asked for a page and are counted.
+async fn until_visitors(stack: &Stack, count: usize) -> anyhow::Result<()> {
+    until(&format!("there are {count} visitors"), || async {
+        let table = stack.haproxy("show table visitors").await.ok()?;
+        let all = format!("conn_cur={count}\n");
+        table.contains(&all).then_some(())
+    })
+    .await
+}
+
+/// Waits until there is room for one more visitor from an address.
+async fn until_let_in(source: Ipv4Addr, stack: &Stack) -> anyhow::Result<()> {
+    until("there is room again", || async {
+        is_answered(source, stack, &home("")).await.then_some(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_has_50_connections_to_the_page_or_8() -> anyhow::Result<()> {
+    for (connections, share) in [(8000, 50), (2400, 15), (400, 8)] {
+        let stack = with_connections(connections).await?;
+        let watching = open(STRANGER, &stack, share, EVENTS).await?;
+        until_visitors(&stack, share).await?;
+        assert!(!is_answered(STRANGER, &stack, &home("")).await, "{share}");
+        // Other addresses get in, and its other requests are answered.
+        assert!(is_answered(Ipv4Addr::new(127, 99, 88, 79), &stack, &home("")).await);
+        assert_eq!(
+            exchange_from(STRANGER, stack.front(), b"GET / HTTP/1.1\r\n\r\n").await?,
+            RESPONSE
+        );
+        drop(watching);
+        until_let_in(STRANGER, &stack).await?;
+    }
+    Ok(())
+}
+
+/// haproxy forgets what it counted for a request when the next one comes on the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_request_of_a_connection_counts_as_the_first() -> anyhow::Result<()> {
+    let stack = with_connections(400).await?;
+    let first = b"GET /home/health HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut connections = Vec::new();
+    for _ in 0..9 {
+        let mut stream = open(STRANGER, &stack, 1, first).await?.remove(0);
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await?;
+        assert_eq!(status, *b"HTTP/1.1 200");
+        connections.push(stream);
+    }
+    until_visitors(&stack, 0).await?;
+    for stream in &mut connections[..8] {
+        stream.write_all(EVENTS).await?;
+    }
+    until_visitors(&stack, 8).await?;
+    let mut ninth = connections.pop().context("the ninth")?;
+    ninth.write_all(EVENTS).await?;
+    until("the ninth is closed", || async {
+        is_over(&ninth).then_some(())
+    })
+    .await?;
+    assert!(!connections.iter().any(is_over));
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_look_cannot_take_the_room_of_those_who_are_recorded() -> anyhow::Result<()> {
-    for (connections, share) in [(8000, 2000), (400, 100), (20, 8)] {
-        forever200_daemon::raise_file_limit();
+    forever200_daemon::raise_file_limit();
+    // How many have a quarter, and how many of their connections each; then three eighths of all.
+    for (connections, full, of_each, reserve) in
+        [(8000, 40, 50, 3000), (400, 20, 5, 150), (20, 2, 4, 12)]
+    {
         let stack = with_connections(connections).await?;
-        let mut watchers = Vec::new();
-        for number in 0..share {
-            let [high, low] = u16::try_from(number / 8)?.to_be_bytes();
-            let source = Ipv4Addr::new(127, 98, high + 1, low + 1);
-            let request = b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n";
-            watchers.extend(open(source, &stack, 1, request).await?);
-        }
-        until("all of them watch", || async {
-            let table = stack.haproxy("show table visitors").await.ok()?;
-            let all = format!("conn_cur={share}\n");
-            table.contains(&all).then_some(())
-        })
-        .await?;
-        assert!(!is_answered(STRANGER, &stack, &home("")).await, "{share}");
-        assert_eq!(stack.send(b"GET /x HTTP/1.1\r\n\r\n").await?, RESPONSE);
-        drop(watchers);
-        until("there is room again", || async {
-            is_answered(STRANGER, &stack, &home("")).await.then_some(())
-        })
-        .await?;
+        let mut watching = watch(&stack, 256, full, of_each).await?;
+        until_visitors(&stack, full * of_each).await?;
+        // An address that has 4 gets no more, and one that has none gets 4.
+        let greedy = Ipv4Addr::new(127, 98, 1, 0);
+        assert!(!is_answered(greedy, &stack, &home("")).await);
+        let mut own = open(STRANGER, &stack, 3, EVENTS).await?;
+        until_visitors(&stack, full * of_each + 3).await?;
+        assert!(is_answered(STRANGER, &stack, &home("")).await);
+        // haproxy counts the one that was answered for a moment longer.
+        until_visitors(&stack, full * of_each + 3).await?;
+        own.extend(open(STRANGER, &stack, 1, EVENTS).await?);
+        until_visitors(&stack, full * of_each + 4).await?;
+        assert!(!is_answered(STRANGER, &stack, &home("")).await);
+        // Until three eighths of all connections are full.
+        let rest = reserve - full * of_each - 4;
+        watching.extend(watch(&stack, 1024, rest / 4, 4).await?);
+        watching.extend(watch(&stack, 2048, 1, rest % 4).await?);
+        until_visitors(&stack, reserve).await?;
+        let late = Ipv4Addr::new(127, 99, 88, 79);
+        assert!(!is_answered(late, &stack, &home("")).await);
+        // The health check gets in all the same, as does all that is no request for a page.
+        assert_eq!(stack.unhealthy()?, None);
+        assert_eq!(stack.get("/home").await?.status, 200);
+        let request = b"GET /x HTTP/1.1\r\n\r\n";
+        assert_eq!(exchange_from(late, stack.front(), request).await?, RESPONSE);
+        drop((watching, own));
+        until_let_in(late, &stack).await?;
     }
+    Ok(())
+}
+
+/// Neither the share of a source nor the two of visitors.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_machine_itself_has_no_share() -> anyhow::Result<()> {
+    let stack = with_connections(60).await?;
+    let watching = open(Ipv4Addr::LOCALHOST, &stack, 40, EVENTS).await?;
+    for stream in &watching {
+        stream.readable().await?;
+    }
+    assert_eq!(stack.get("/home").await?.status, 200);
+    assert!(is_answered(STRANGER, &stack, &home("")).await);
+    assert!(!watching.iter().any(is_over));
     Ok(())
 }
 

@@ -139,8 +139,8 @@ async fn the_time_of_a_record_is_that_of_its_first_byte() -> anyhow::Result<()> 
     let before = Timestamp::now();
     let mut held = begin(&stack, b"GET /ho").await?;
     until("haproxy has accepted both", || async {
-        let table = stack.haproxy("show table sources").await.ok()?;
-        table.contains("conn_cur=2\n").then_some(())
+        let info = stack.haproxy("show info").await.ok()?;
+        info.contains("\nCurrConns: 2\n").then_some(())
     })
     .await?;
     let second = Timestamp::now();
