@@ -3,10 +3,12 @@
 //! In: the command line, the environment, SIGTERM and SIGINT. Out: parsed flags, a logger on
 //! stderr, a future that ends when the program should. Knows nothing of requests.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParserFactory};
+use clap::{Arg, Args, Command, Parser, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -39,15 +41,60 @@ enum LogFormat {
     Json,
 }
 
-/// A switch that is written `on` or `off`, or `1` or `0`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// A switch that is written `on` or `off`, `1` or `0`, or `true` or `false`, in any case.
+///
+/// haproxy.cfg has the same words for its own switches. No `ValueEnum`: clap would prefer that to the
+/// parser below, and takes values in any case only where each flag says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
     /// Do it.
-    #[value(alias = "1")]
     On,
     /// Do not.
-    #[value(alias = "0")]
     Off,
+}
+
+impl ValueParserFactory for Switch {
+    type Parser = SwitchParser;
+
+    fn value_parser() -> SwitchParser {
+        SwitchParser
+    }
+}
+
+/// Reads a [`Switch`].
+#[derive(Clone, Debug)]
+pub struct SwitchParser;
+
+impl SwitchParser {
+    fn values() -> [PossibleValue; 2] {
+        [
+            PossibleValue::new("on").aliases(["1", "true"]),
+            PossibleValue::new("off").aliases(["0", "false"]),
+        ]
+    }
+}
+
+impl TypedValueParser for SwitchParser {
+    type Value = Switch;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Switch, clap::Error> {
+        let lower = value.to_ascii_lowercase();
+        let word =
+            PossibleValuesParser::new(Self::values()).parse_ref(command, argument, &lower)?;
+        match &*word {
+            "on" | "1" | "true" => Ok(Switch::On),
+            _ => Ok(Switch::Off),
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Self::values().into_iter()))
+    }
 }
 
 /// Parses the command line: flag over environment over default.
@@ -130,4 +177,33 @@ pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => tracing::info!("SIGINT, stopping"),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[arg(long)]
+        switch: Switch,
+    }
+
+    #[test]
+    fn a_switch_has_three_words_for_each_side_in_any_case() {
+        for (words, switch) in [
+            (["on", "1", "true", "On", "TRUE"], Switch::On),
+            (["off", "0", "false", "oFF", "False"], Switch::Off),
+        ] {
+            for word in words {
+                let program = Program::try_parse_from(["program", "--switch", word]).unwrap();
+                assert_eq!(program.switch, switch, "{word}");
+            }
+        }
+        for word in ["", "yes", "onn", "2"] {
+            let error = Program::try_parse_from(["program", "--switch", word]);
+            let text = error.err().unwrap().to_string();
+            assert!(text.contains("[possible values: on, off]"), "{text}");
+        }
+    }
 }

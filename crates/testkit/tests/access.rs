@@ -129,8 +129,17 @@ async fn the_page_can_be_kept_from_all_but_some_networks() -> anyhow::Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_on_in_any_case() -> anyhow::Result<()> {
+    for on in ["ON", "1", "True"] {
+        let stack = Stack::start_with(&[("FOREVER200_PAGE", on)]).await?;
+        assert_eq!(stack.unhealthy()?, None, "{on}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_the_page_off_home_is_as_any_path() -> anyhow::Result<()> {
-    for off in ["off", "0", "of"] {
+    for off in ["off", "0", "FALSE", "of"] {
         let stack = Stack::spawn(Setup {
             variables: &[("FOREVER200_PAGE", off)],
             ..Setup::default()
