@@ -22,6 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_ANSWER_BYTES: u64 = 4096;
 /// A PROXY header of version 2 with the command LOCAL and no addresses: the responder closes such a connection at once,
 /// and neither records nor counts it. haproxy.cfg sends a header too, so a responder that expects none is not healthy.
+/// haproxy, where it expects one, takes what follows for a request from this machine.
 const LOCAL_HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 /// The addresses to ask.
@@ -43,6 +44,14 @@ pub struct Health {
         default_value = "on"
     )]
     page: Switch,
+    /// Whether haproxy expects a PROXY header before each connection
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        env = "FOREVER200_ACCEPT_PROXY",
+        default_value = "off"
+    )]
+    accept_proxy: Switch,
     /// Unix socket that the responder listens on
     #[arg(long, value_name = "PATH", env = "FOREVER200_RESPONDER_SOCKET")]
     responder_socket: Option<PathBuf>,
@@ -67,7 +76,11 @@ pub async fn check(args: &Health, viewer: SocketAddr) -> anyhow::Result<()> {
         Switch::On => ("haproxy", address(&args.bind)?),
         Switch::Off => ("the viewer", viewer),
     };
-    timeout(TIMEOUT, ask_for_home(address))
+    let header = match (args.page, args.accept_proxy) {
+        (Switch::On, Switch::On) => LOCAL_HEADER,
+        _ => &[],
+    };
+    timeout(TIMEOUT, ask_for_home(address, header))
         .await
         .unwrap_or_else(|_| bail!("no answer within {TIMEOUT:?}"))
         .with_context(|| format!("{who} at {address}"))?;
@@ -80,9 +93,10 @@ pub async fn check(args: &Health, viewer: SocketAddr) -> anyhow::Result<()> {
         })
 }
 
-async fn ask_for_home(address: SocketAddr) -> anyhow::Result<()> {
+async fn ask_for_home(address: SocketAddr, header: &[u8]) -> anyhow::Result<()> {
     let stream = TcpStream::connect(address).await?;
-    let answer = exchange(stream, b"GET /home/health HTTP/1.0\r\n\r\n").await?;
+    let request = [header, b"GET /home/health HTTP/1.0\r\n\r\n"].concat();
+    let answer = exchange(stream, &request).await?;
     let status = answer.split(|&byte| byte == b' ').nth(1);
     let text = String::from_utf8_lossy(&answer);
     let line = text.lines().next().unwrap_or("an empty answer");
@@ -187,6 +201,7 @@ mod tests {
         let args = Health {
             bind: address.to_string(),
             page: Switch::On,
+            accept_proxy: Switch::Off,
             responder_socket: Some(socket),
             responder_listen: address,
         };
@@ -237,6 +252,7 @@ mod tests {
         let args = Health {
             bind: String::new(),
             page: Switch::On,
+            accept_proxy: Switch::Off,
             responder_socket: Some(socket),
             responder_listen: "127.0.0.1:1".parse()?,
         };
