@@ -1,0 +1,166 @@
+//! Behind another balancer, `FOREVER200_ACCEPT_PROXY=on`: whose requests they are, on the real haproxy.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use anyhow::{Context, ensure};
+use forever200_testkit::stack::Setup;
+use forever200_testkit::{RESPONSE, Stack, client, exchange, until};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\n\r\n";
+const HOME: &[u8] = b"GET /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+const EVENTS: &[u8] = b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n";
+const CLIENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
+const OTHER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 8);
+/// What clients connect to, at the balancer.
+const BALANCER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 8443);
+const CLIENT_PORT: u16 = 41_000;
+
+/// A header of version 1: doc/proxy-protocol.txt of haproxy, section 2.1.
+fn version_1(client: Ipv4Addr) -> Vec<u8> {
+    let (ip, port) = (BALANCER.ip(), BALANCER.port());
+    format!("PROXY TCP4 {client} {ip} {CLIENT_PORT} {port}\r\n").into_bytes()
+}
+
+/// A header of version 2, section 2.2: PROXY, TCP over IPv4, 12 bytes of addresses.
+fn version_2(client: Ipv4Addr) -> Vec<u8> {
+    [
+        &b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..],
+        &client.octets(),
+        &BALANCER.ip().octets(),
+        &CLIENT_PORT.to_be_bytes(),
+        &BALANCER.port().to_be_bytes(),
+    ]
+    .concat()
+}
+
+/// Starts a stack that expects headers, with so many connections.
+async fn behind_a_balancer(switch: &str, connections: &str) -> anyhow::Result<Stack> {
+    let stack = Stack::spawn(Setup {
+        variables: &[
+            ("FOREVER200_ACCEPT_PROXY", switch),
+            ("FOREVER200_MAX_CONNECTIONS", connections),
+        ],
+        ..Setup::default()
+    })?;
+    until("it is healthy", || async {
+        stack.unhealthy().ok()?.is_none().then_some(())
+    })
+    .await
+    .with_context(|| stack.log())?;
+    Ok(stack)
+}
+
+/// Sends bytes for a client, and returns the connection.
+async fn begin(stack: &Stack, client: Ipv4Addr, bytes: &[u8]) -> anyhow::Result<TcpStream> {
+    let mut stream = TcpStream::connect(stack.front()).await?;
+    stream
+        .write_all(&[&version_2(client), bytes].concat())
+        .await?;
+    Ok(stream)
+}
+
+/// Sends a request for a client. Beyond the limit the connection is closed, with or without a reset.
+async fn is_answered(stack: &Stack, client: Ipv4Addr, request: &[u8]) -> anyhow::Result<bool> {
+    let mut stream = begin(stack, client, request).await?;
+    let reply = client::read_to_end(&mut stream).await;
+    Ok(reply.is_ok_and(|reply| reply.starts_with(b"HTTP/1.1 200 ")))
+}
+
+/// Waits until haproxy counts so many connections of the client in one of its tables.
+async fn until_counted(stack: &Stack, table: &str, count: usize) -> anyhow::Result<()> {
+    until(&format!("{table} has {count}"), || async {
+        let command = format!("show table {table} key ::ffff:{CLIENT}");
+        let entry = stack.haproxy(&command).await.ok()?;
+        entry
+            .contains(&format!(" conn_cur={count}\n"))
+            .then_some(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_has_the_addresses_of_the_header() -> anyhow::Result<()> {
+    for switch in ["on", "TRUE"] {
+        let stack = behind_a_balancer(switch, "8000").await?;
+        for (seq, header) in (1..).zip([version_1(CLIENT), version_2(CLIENT)]) {
+            let bytes = [&header, REQUEST].concat();
+            assert_eq!(stack.send(&bytes).await?, RESPONSE);
+            let list = stack.until_recorded_by(stack.at(8080), seq).await?;
+            let record = &list["requests"][0];
+            assert_eq!(record["src_ip"], CLIENT.to_string());
+            assert_eq!(record["src_port"], CLIENT_PORT);
+            assert_eq!(record["dest_ip"], BALANCER.ip().to_string());
+            assert_eq!(record["dest_port"], BALANCER.port());
+            // The header is not a part of it.
+            assert_eq!(record["bytes"], REQUEST.len());
+            let page = stack.send(&[&header, HOME].concat()).await?;
+            let page = String::from_utf8_lossy(&page).into_owned();
+            ensure!(page.contains("<!doctype html>"), "{page}");
+            ensure!(page.contains("203.0.113.7"), "{page}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_header_is_closed_and_not_recorded() -> anyhow::Result<()> {
+    let stack = behind_a_balancer("on", "8000").await?;
+    for bytes in [REQUEST, HOME, b"\x16\x03\x01\0\0", b"PROXY TCP9 x\r\n"] {
+        // With or without a reset.
+        if let Ok((reply, _)) = exchange(stack.front(), bytes).await {
+            ensure!(reply.is_empty(), "{}", reply.escape_ascii());
+        }
+    }
+    assert!(is_answered(&stack, CLIENT, REQUEST).await?);
+    let list = stack.until_recorded_by(stack.at(8080), 1).await?;
+    assert_eq!(list["total"], 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limits_of_one_source_are_those_of_the_address_in_the_header() -> anyhow::Result<()> {
+    let stack = behind_a_balancer("on", "400").await?;
+    for (table, share, request, ask) in [
+        ("sources", 25, &b"GET /ho"[..], REQUEST),
+        ("each_visitor", 8, EVENTS, HOME),
+    ] {
+        let mut open = Vec::new();
+        for _ in 0..share {
+            open.push(begin(&stack, CLIENT, request).await?);
+        }
+        until_counted(&stack, table, share).await?;
+        assert!(!is_answered(&stack, CLIENT, ask).await?, "{table}");
+        assert!(is_answered(&stack, OTHER, ask).await?, "{table}");
+        drop(open);
+        until_counted(&stack, "sources", 0).await?;
+        assert!(is_answered(&stack, CLIENT, ask).await?, "{table}");
+    }
+    // A balancer's own health check begins with the command LOCAL: its request is its own.
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    let (reply, _) = exchange(stack.front(), &[local, HOME].concat()).await?;
+    ensure!(
+        reply.starts_with(b"HTTP/1.1 200 "),
+        "{}",
+        reply.escape_ascii()
+    );
+    Ok(())
+}
+
+/// Taken for `off`, it would record the balancer as the source of everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_that_is_neither_on_nor_off_ends_haproxy_and_says_why() -> anyhow::Result<()> {
+    let stack = Stack::spawn(Setup {
+        variables: &[("FOREVER200_ACCEPT_PROXY", "yes")],
+        ..Setup::default()
+    })?;
+    until("haproxy has said why", || async {
+        let line = "FOREVER200_ACCEPT_PROXY is neither on nor off: yes";
+        stack.log().contains(line).then_some(())
+    })
+    .await?;
+    let complaint = stack.unhealthy()?.context("it is healthy")?;
+    ensure!(complaint.contains("yes"), "{complaint}");
+    Ok(())
+}
