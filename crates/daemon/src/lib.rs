@@ -43,8 +43,8 @@ enum LogFormat {
 
 /// A switch that is written `on` or `off`, `1` or `0`, or `true` or `false`, in any case.
 ///
-/// haproxy.cfg has the same words for its own switches. No `ValueEnum`: clap would prefer that to the
-/// parser below, and takes values in any case only where each flag says so.
+/// haproxy.cfg has the same words for its own switches. No `ValueEnum`: clap would prefer that to
+/// the parser below, and takes values in any case only where each flag says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
     /// Do it.

@@ -2,8 +2,8 @@
 //!
 //! In: records and counts from connections. Out: the ring in memcached.
 //!
-//! Read in the order of a record: `inbox` takes it from a connection, `writer` numbers and writes it, `run` is the
-//! loop that ties the two.
+//! Read in the order of a record: `inbox` takes it from a connection, `writer` numbers and writes
+//! it, `run` is the loop that ties the two.
 
 mod inbox;
 mod run;

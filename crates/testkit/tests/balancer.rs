@@ -1,4 +1,5 @@
-//! Behind another balancer, `FOREVER200_ACCEPT_PROXY=on`: whose requests they are, on the real haproxy.
+//! Behind another balancer, `FOREVER200_ACCEPT_PROXY=on`: whose requests they are, on the real
+//! haproxy.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -61,7 +62,8 @@ async fn begin(stack: &Stack, client: Ipv4Addr, bytes: &[u8]) -> anyhow::Result<
     Ok(stream)
 }
 
-/// Sends a request for a client. Beyond the limit the connection is closed, with or without a reset.
+/// Sends a request for a client. Beyond the limit the connection is closed, with or without a
+/// reset.
 async fn is_answered(stack: &Stack, client: Ipv4Addr, request: &[u8]) -> anyhow::Result<bool> {
     let mut stream = begin(stack, client, request).await?;
     let reply = client::read_to_end(&mut stream).await;

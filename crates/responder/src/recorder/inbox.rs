@@ -2,8 +2,8 @@
 //! writer takes them.
 //!
 //! In: records and counts from connections. Out: what is pending, for the writer, and for each
-//! record a future that ends when waiting for memcached is over. The inbox is bounded: a record that
-//! falls out of a full one is still counted, as memcached would have rolled over it anyway.
+//! record a future that ends when waiting for memcached is over. The inbox is bounded: a record
+//! that falls out of a full one is still counted, as memcached would have rolled over it anyway.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,8 +36,8 @@ pub(super) struct Inbox {
 /// Dropped when no connection needs to wait any more: memcached has the records, takes too long, or
 /// did not take them.
 ///
-/// One timer for all of them, in [`Recorder::run`]: tokio wakes its own thread, by a system call, for
-/// each timer that ends sooner than all others, as each of theirs would.
+/// One timer for all of them, in [`Recorder::run`]: tokio wakes its own thread, by a system call,
+/// for each timer that ends sooner than all others, as each of theirs would.
 pub(super) type Waiters = watch::Sender<()>;
 
 /// The sequence number of one record, once it has one: by it, a later record names an earlier one.
@@ -138,7 +138,8 @@ impl Recorder {
         })
     }
 
-    /// Takes a record that continues another one, which was taken before. No connection waits for it.
+    /// Takes a record that continues another one, which was taken before. No connection waits for
+    /// it.
     pub fn record_continuation(&self, record: Record, first: &Number) {
         drop(self.push(Unnumbered {
             record,

@@ -23,13 +23,13 @@ const RETRY_DELAY: std::ops::RangeInclusive<Duration> =
 /// A delay that is reached only when memcached is away for longer than it takes to start beside us.
 const WORTH_REPORTING: Duration = Duration::from_millis(150);
 
-/// Longest turn for whose end answers wait. A turn takes a fraction of a millisecond. A client that is
-/// answered 20 ms late notices, and a record may have to wait for the end of one turn, for its own to
-/// begin, and then for its end.
+/// Longest turn for whose end answers wait. A turn takes a fraction of a millisecond. A client that
+/// is answered 20 ms late notices, and a record may have to wait for the end of one turn, for its
+/// own to begin, and then for its end.
 const STORE_TIME: Duration = Duration::from_millis(9);
 /// Shortest time from the beginning of a turn that wrote several records to the next. A turn wakes
-/// memcached twice and this program twice: with one for each few requests, they took half as much CPU
-/// time again at half of the full rate, or beside other programs. tokio's timers take up to a
+/// memcached twice and this program twice: with one for each few requests, they took half as much
+/// CPU time again at half of the full rate, or beside other programs. tokio's timers take up to a
 /// millisecond more.
 const TURN_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -137,8 +137,8 @@ impl Recorder {
         drop(std::mem::take(&mut *self.writing()));
     }
 
-    /// Ends the wait of all connections, and of those to come until a turn succeeds: also of those that
-    /// came during the turn, whose records the next may not even take.
+    /// Ends the wait of all connections, and of those to come until a turn succeeds: also of those
+    /// that came during the turn, whose records the next may not even take.
     fn nobody_waits(&self) {
         self.0.away.store(true, Ordering::Relaxed);
         drop(std::mem::take(&mut *self.writing()));

@@ -49,12 +49,12 @@ impl Writer {
         }
     }
 
-    /// Writes what is pending; where nothing is, looks whether memcached still has the rest. Returns
-    /// the number of records that were written.
+    /// Writes what is pending; where nothing is, looks whether memcached still has the rest.
+    /// Returns the number of records that were written.
     ///
     /// # Errors
-    /// memcached did not do what was asked. What has no number yet is pending again; what has one is
-    /// in memory, and a later turn puts it into memcached.
+    /// memcached did not do what was asked. What has no number yet is pending again; what has one
+    /// is in memory, and a later turn puts it into memcached.
     pub(super) async fn turn(&mut self, recorder: &Recorder) -> Result<usize, StoreError> {
         if self.agreement == Agreement::Unknown {
             self.reconcile().await?;
@@ -92,8 +92,8 @@ impl Writer {
         written.map(|()| records.len())
     }
 
-    /// Moves the cursor on by `count` and returns it; `None` when memcached keeps answering with less
-    /// than it should, for a later turn.
+    /// Moves the cursor on by `count` and returns it; `None` when memcached keeps answering with
+    /// less than it should, for a later turn.
     ///
     /// memcached never answers with less than before, unless it was restarted: then what it had is
     /// put back first, and the numbers are drawn again.
