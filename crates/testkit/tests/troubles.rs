@@ -377,14 +377,20 @@ async fn with_256_file_descriptors_it_serves_fewer_at_a_time_and_recovers() -> a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_by_an_hour_stops_nothing() -> anyhow::Result<()> {
-    let clock = tempfile::NamedTempFile::new()?;
-    let set = |offset: &str| std::fs::write(clock.path(), offset);
+    let folder = tempfile::tempdir()?;
+    let clock = folder.path().join("clock");
+    // In one step: libfaketime of Debian 13 ends a program that finds the file empty.
+    let set = |offset: &str| {
+        let next = folder.path().join("next");
+        std::fs::write(&next, offset)?;
+        std::fs::rename(&next, &clock)
+    };
     set("+0")?;
     // As when a machine's clock is set: the one that only goes forward is left alone.
     let before = format!(
         "export LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1) FAKETIME_TIMESTAMP_FILE={} \
          FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1; [ -e \"$LD_PRELOAD\" ] || {{ echo apt-get install faketime >&2; exit 1; }}; ",
-        clock.path().display()
+        clock.display()
     );
     let stack = Stack::start_as(Setup {
         before: &before,
