@@ -81,7 +81,7 @@ const ALARMS: [Category; 4] = [
 
 impl Score {
     /// Counts an item, and returns in which of the figures it was missed.
-    fn count(&mut self, item: &Item, found: &Description) -> Vec<&'static str> {
+    fn count(&mut self, item: &Item, found: &Description<'_>) -> Vec<&'static str> {
         let mut labels = found.labels.iter().map(|label| &label.signature);
         let has = |categories: &[Category]| {
             found

@@ -11,12 +11,12 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use crate::built_in::Line;
 use crate::pattern::Expressions;
-use crate::protocol::{Protocol, recognise};
+use crate::protocol::{Protocol, Recognised, recognise};
 use crate::recent::{Place, Recent};
 use crate::sample::Sample;
 use crate::signature::{Signature, SignatureError, Signatures};
 use crate::text::Text;
-use crate::{Indicator, Origin, built_in, indicator};
+use crate::{Indicator, Origin, built_in, http, indicator};
 
 /// Signatures that are held read, some 1.5 kB each, beside those that are tried on every request.
 const MAX_SIGNATURES: usize = 256;
@@ -44,7 +44,9 @@ enum Known {
 
 /// What a request is.
 #[derive(Clone, Debug)]
-pub struct Description {
+pub struct Description<'a> {
+    /// The parts of an HTTP request; `None` for other protocols.
+    pub http: Option<http::Request<'a>>,
     /// What it speaks.
     pub protocol: Protocol,
     /// What its first bytes say of themselves, on one line of printable ASCII.
@@ -150,7 +152,8 @@ impl Labeller {
             let is_missed = |example: &&String| {
                 let raw = Signature::example_bytes(example);
                 let recognised = recognise(&raw);
-                let sample = Sample::new(&raw, &recognised, None, &self.expressions);
+                let http = parts(&raw, &recognised);
+                let sample = Sample::new(&raw, &recognised, http.as_ref(), None, &self.expressions);
                 !self.candidates(&sample).contains(&index)
                     || signature.condition.evidence(&sample).is_none()
             };
@@ -165,14 +168,16 @@ impl Labeller {
 
     /// Describes a request.
     #[must_use]
-    pub fn describe(&self, raw: &[u8], origin: Option<&Origin>) -> Description {
+    pub fn describe<'a>(&self, raw: &'a [u8], origin: Option<&Origin>) -> Description<'a> {
         let recognised = recognise(raw);
-        let sample = Sample::new(raw, &recognised, origin, &self.expressions);
+        let http = parts(raw, &recognised);
+        let sample = Sample::new(raw, &recognised, http.as_ref(), origin, &self.expressions);
         let (labels, indicators) = (
             self.labels(&sample),
             indicator::indicators(raw, sample.request()),
         );
         Description {
+            http,
             protocol: recognised.protocol,
             detail: recognised.detail,
             labels,
@@ -253,6 +258,14 @@ impl Label {
             signature.confidence,
             signature.cve.is_empty(),
         )
+    }
+}
+
+/// Finds the parts of what speaks HTTP.
+fn parts<'a>(raw: &'a [u8], recognised: &Recognised) -> Option<http::Request<'a>> {
+    match recognised.protocol {
+        Protocol::Http => http::parse(raw),
+        _ => None,
     }
 }
 

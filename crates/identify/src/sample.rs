@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 
 use crate::pattern::Expressions;
 use crate::text::Text;
-use crate::{Origin, Protocol, Recognised, http};
+use crate::{Origin, Recognised, http};
 
 /// Parameters of one request that are looked at; more are noise.
 const MAX_PARAMETERS: usize = 512;
@@ -19,7 +19,7 @@ pub(crate) struct Sample<'a> {
     pub(crate) raw: &'a [u8],
     pub(crate) recognised: &'a Recognised,
     pub(crate) origin: Option<&'a Origin>,
-    pub(crate) http: Option<http::Request<'a>>,
+    pub(crate) http: Option<&'a http::Request<'a>>,
     pub(crate) expressions: &'a Expressions,
     path: OnceCell<Views>,
     query: OnceCell<Views>,
@@ -34,14 +34,10 @@ impl<'a> Sample<'a> {
     pub(crate) fn new(
         raw: &'a [u8],
         recognised: &'a Recognised,
+        http: Option<&'a http::Request<'a>>,
         origin: Option<&'a Origin>,
         expressions: &'a Expressions,
     ) -> Self {
-        let http = if recognised.protocol == Protocol::Http {
-            http::parse(raw)
-        } else {
-            None
-        };
         Self {
             raw,
             recognised,
@@ -272,7 +268,8 @@ mod tests {
 
     fn values(raw: &[u8], name: &str) -> Vec<String> {
         let (recognised, expressions) = (recognise(raw), Expressions::new(1));
-        let sample = Sample::new(raw, &recognised, None, &expressions);
+        let http = http::parse(raw);
+        let sample = Sample::new(raw, &recognised, http.as_ref(), None, &expressions);
         let plain = |views: &[Text]| {
             views
                 .last()
@@ -300,7 +297,8 @@ mod tests {
     fn every_view_leads_back_to_the_raw_bytes() {
         let raw = b"GET /a/%2e%2e/b?c=%2F HTTP/1.1\r\nX: %24y\r\n\r\n";
         let (recognised, expressions) = (recognise(raw), Expressions::new(1));
-        let sample = Sample::new(raw, &recognised, None, &expressions);
+        let http = http::parse(raw);
+        let sample = Sample::new(raw, &recognised, http.as_ref(), None, &expressions);
         let plain: Vec<&[u8]> = sample.target().iter().map(|text| &*text.bytes).collect();
         assert_eq!(
             plain,
