@@ -82,15 +82,19 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Brings a snapshot up to date: reads the counters, then those slots that lack what the cursor
-    /// says they hold. A record never changes once it has its number, so the others need no reading.
+    /// Brings a snapshot up to date: reads the counters, and then, where the cursor has moved or a look at the slots is
+    /// `thorough`, those slots that lack what the cursor says they hold. A record never changes once it has its number,
+    /// so the others need no reading.
+    ///
+    /// The cursor moves before the slots are written: for some time after it has, looks should be thorough.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
-    pub async fn refresh(&self, held: &Snapshot) -> Result<Snapshot, StoreError> {
+    pub async fn refresh(&self, held: &Snapshot, thorough: bool) -> Result<Snapshot, StoreError> {
         let mut now = Snapshot {
             cas: held.cas.clone(),
             ring: held.ring.clone(),
+            unreadable: held.unreadable,
             ..Snapshot::default()
         };
         self.read_slots(&mut now, Vec::new()).await?;
@@ -98,10 +102,14 @@ impl Store {
         if now.cursor < held.cursor || now.since != held.since {
             return self.snapshot().await;
         }
+        if now.cursor == held.cursor && !thorough {
+            return Ok(now);
+        }
         let lacks = |&slot: &u64| {
             now.ring.seq_in(slot) == 0 || now.ring.seq_in(slot) < due_in(slot, now.cursor)
         };
         let lacking: Vec<_> = (0..SLOTS).filter(lacks).collect();
+        now.unreadable = 0;
         if !lacking.is_empty() {
             self.read_slots(&mut now, lacking).await?;
         }
@@ -345,7 +353,6 @@ impl Snapshot {
         self.silent = number(silent).unwrap_or_default();
         // Without a cursor (memcached may evict it like any other item) every record counts.
         let newest = number(cursor).unwrap_or(MAX_NUMBER);
-        self.unreadable = 0;
         for (&slot, answer) in slots.iter().zip(values) {
             self.cas[slot as usize] = answer.item.cas;
             let Some(value) = &answer.value else { continue };

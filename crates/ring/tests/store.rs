@@ -116,10 +116,10 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
     let mut memcached = Memcached::start().await?;
     let store = Store::new(memcached.address());
     // Before any responder has begun.
-    let mut held = store.refresh(&Snapshot::default()).await?;
+    let mut held = store.refresh(&Snapshot::default(), true).await?;
     assert_eq!((held.cursor, held.since), (0, None));
     begin(&store).await?;
-    held = store.refresh(&held).await?;
+    held = store.refresh(&held, true).await?;
     let mut random = 7_u64;
     for step in 0..300_i64 {
         random = random
@@ -173,7 +173,7 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
             }
         }
         if random & 1 == 0 {
-            held = store.refresh(&held).await?;
+            held = store.refresh(&held, true).await?;
             let new = store.snapshot().await?;
             assert_eq!(
                 (held.cursor, held.since, held.silent),
