@@ -5,54 +5,50 @@ use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use forever200_fuzz::{KNOWLEDGE, choice, entry, html};
+use forever200_fuzz::{DESCRIBER, choice, entry, html};
 use forever200_ring::{Record, Snapshot};
 use forever200_viewer::bytes::printable::is_visible;
+use forever200_viewer::export::{Listing, har, html as file, json, ndjson, pcap, text};
 use forever200_viewer::page::detail::Detail;
 use forever200_viewer::page::filter::FilterQuery;
 use forever200_viewer::page::pages::Pages;
-use forever200_viewer::reader::entry::Entry;
-use forever200_viewer::reader::follow::View;
-use forever200_viewer::{export::files, export::har, export::json, export::pcap};
+use forever200_viewer::reader::{Entry, View};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-static PAGES: LazyLock<Pages> = LazyLock::new(|| Pages::new(Arc::clone(&KNOWLEDGE)));
+static PAGES: LazyLock<Arc<Pages>> = LazyLock::new(|| Arc::new(Pages::new(Arc::clone(&DESCRIBER))));
 /// The codes of colour that the text may have when asked for.
 const COLOURS: [&str; 5] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"];
 
 fuzz_target!(|raw: &[u8]| {
     let entry = Arc::new(entry(7, raw));
-    // Twice, so that the rows fold; the version is another each time, so that nothing is taken from before.
+    // Twice, so that the rows fold.
     let older = Arc::new(forever200_fuzz::entry(6, raw));
     let view = view(vec![Arc::clone(&entry), older]);
-    let entries: Vec<&Entry> = view.entries.iter().map(AsRef::as_ref).collect();
-    pages(&view, &entries, raw);
-    json(&entry, &entries);
-    text(&view, &entries);
+    pages(&view, raw);
+    json(&entry, &view.entries);
+    table(&view);
     detail(&entry);
-    let capture = pcap::capture(entries.iter().map(|entry| &entry.record));
+    let capture = pcap::capture(view.entries.iter().map(|entry| &entry.record));
     check_capture(&capture);
 });
 
 fn view(entries: Vec<Arc<Entry>>) -> View {
-    static VERSION: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    let version = VERSION.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let mut snapshot = Snapshot::default();
     (snapshot.cursor, snapshot.unreadable) = (7, 1);
     View {
-        version,
+        version: 1,
         snapshot,
         entries,
         minute: 29_000_000,
         minutes: [(29_000_000, 7)].into(),
-        away: false,
+        away: None,
     }
 }
 
-fn pages(view: &View, entries: &[&Entry], raw: &[u8]) {
-    let entry = entries[0];
-    html::check(PAGES.row(entry).expect("a row"));
+fn pages(view: &View, raw: &[u8]) {
+    let entry = &view.entries[0];
+    html::check(as_text(&PAGES.row(entry).expect("a row")));
     let page = PAGES
         .request(view, entry.record.seq, "a.example")
         .expect("a page")
@@ -70,16 +66,16 @@ fn pages(view: &View, entries: &[&Entry], raw: &[u8]) {
         path: asked,
         ..FilterQuery::default()
     };
+    let strip = PAGES.strip(view).expect("a strip");
     let home = PAGES
-        .home(view, &query, entries, "a.example")
-        .expect("a page")
-        .plain
-        .clone();
-    let home = std::str::from_utf8(&home).expect("text");
-    html::check(home);
+        .home(view, &query, &view.entries, &strip, "a.example")
+        .expect("a page");
+    html::check(&home);
     assert_eq!(home.matches("<script").count(), 1);
     // Its style is ours, and would be taken for attributes.
-    let page = files::html(&PAGES, view, entries).expect("a page");
+    let page = file::page(&PAGES, view, &view.entries).expect("a page");
+    let page = page.whole(view.entries.iter().map(AsRef::as_ref));
+    let page = as_text(&page);
     let (head, rest) = page.split_once("<style>").expect("a style");
     let (_, rest) = rest.split_once("</style>").expect("its end");
     html::check(&head.replace(
@@ -89,15 +85,21 @@ fn pages(view: &View, entries: &[&Entry], raw: &[u8]) {
     html::check(rest);
 }
 
-fn json(entry: &Entry, entries: &[&Entry]) {
-    let line = json::json(entry, true);
-    assert!(line.get().chars().all(is_visible), "{line}");
-    let value: Value = serde_json::from_str(line.get()).expect("JSON");
+fn as_text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("text")
+}
+
+fn json(entry: &Entry, entries: &[Arc<Entry>]) {
+    let line = json::request(entry, true);
+    assert!(line.len() <= json::most_bytes(entry));
+    let line = as_text(&line);
+    assert!(line.chars().all(is_visible), "{line}");
+    let value: Value = serde_json::from_str(line).expect("JSON");
     let raw = BASE64_STANDARD
         .decode(value["raw_base64"].as_str().expect("text"))
         .expect("base64");
     assert_eq!(raw, entry.record.raw);
-    let record: Record = serde_json::from_str(line.get()).expect("a record");
+    let record: Record = serde_json::from_str(line).expect("a record");
     assert_eq!(
         Record {
             raw: raw.into(),
@@ -105,16 +107,25 @@ fn json(entry: &Entry, entries: &[&Entry]) {
         },
         entry.record
     );
-    let lines = files::ndjson(entries);
+    let whole = |listing: Listing| {
+        let most = entries
+            .iter()
+            .map(|entry| (listing.most)(entry))
+            .sum::<usize>();
+        let whole = listing.whole(entries.iter().map(AsRef::as_ref));
+        assert!(whole.len() <= most + listing.begin.len() + listing.end.len());
+        whole
+    };
+    let lines = whole(ndjson::lines());
     assert_eq!(
-        lines
+        as_text(&lines)
             .lines()
             .filter(|line| serde_json::from_str::<Value>(line).is_ok())
             .count(),
         entries.len()
     );
-    let archive: Value = serde_json::from_str(&har::archive(entries)).expect("JSON");
-    let expected = if entry.http().is_some() {
+    let archive: Value = serde_json::from_slice(&whole(har::archive())).expect("JSON");
+    let expected = if entry.http.is_some() {
         entries.len()
     } else {
         0
@@ -125,9 +136,9 @@ fn json(entry: &Entry, entries: &[&Entry]) {
     );
 }
 
-fn text(view: &View, entries: &[&Entry]) {
-    let color = choice(&entries[0].record.raw) % 2 == 1;
-    let mut text = files::text(view, entries, color);
+fn table(view: &View) {
+    let color = choice(&view.entries[0].record.raw) % 2 == 1;
+    let mut text = text::table(view, &view.entries, color);
     if color {
         text = COLOURS
             .iter()

@@ -7,7 +7,7 @@ use axum::extract::Query;
 use axum::http::Uri;
 use forever200_fuzz::entry;
 use forever200_viewer::page::filter::{Filter, FilterQuery};
-use forever200_viewer::reader::entry::Entry;
+use forever200_viewer::reader::Entry;
 use libfuzzer_sys::fuzz_target;
 
 static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {

@@ -9,14 +9,14 @@ use std::sync::{Arc, LazyLock};
 
 use forever200_identify::Labeller;
 use forever200_ring::{Ended, Record, Via};
-use forever200_viewer::reader::describer::Knowledge;
-use forever200_viewer::reader::entry::Entry;
+use forever200_viewer::reader::Describer;
+use forever200_viewer::reader::Entry;
 use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
 
 /// The built-in signatures; no file of addresses, so that a run needs nothing but its input.
-pub static KNOWLEDGE: LazyLock<Arc<Knowledge>> = LazyLock::new(|| {
-    Arc::new(Knowledge {
+pub static DESCRIBER: LazyLock<Arc<Describer>> = LazyLock::new(|| {
+    Arc::new(Describer {
         labeller: Labeller::built_in().into(),
         locations: Locations::default(),
         privacy: Privacy::default(),
@@ -65,5 +65,5 @@ pub fn record(seq: u64, raw: &[u8]) -> Record {
 /// A described record of these bytes.
 #[must_use]
 pub fn entry(seq: u64, raw: &[u8]) -> Entry {
-    Entry::new(&record(seq, raw), 1, &KNOWLEDGE)
+    Entry::new(&record(seq, raw), 1, &DESCRIBER)
 }

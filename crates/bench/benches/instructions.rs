@@ -7,14 +7,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use forever200_head::Framing;
-use forever200_identify::Labeller;
-use forever200_identify::labels::Description;
+use forever200_identify::{Label, Labeller};
 use forever200_ring::{Ended, Record, SLOTS, Snapshot, Via};
 use forever200_viewer::page::filter::FilterQuery;
 use forever200_viewer::page::pages::Pages;
-use forever200_viewer::reader::describer::Knowledge;
-use forever200_viewer::reader::entry::Entry;
-use forever200_viewer::reader::follow::View;
+use forever200_viewer::reader::Describer;
+use forever200_viewer::reader::Entry;
+use forever200_viewer::reader::View;
 use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
 use gungraun::{library_benchmark, library_benchmark_group, main};
@@ -103,14 +102,14 @@ fn warm(request: Vec<u8>) -> (Labeller, Vec<u8>) {
 #[bench::log4shell(warm(log4shell()))]
 #[bench::long_form(warm(long_form()))]
 #[bench::noise(warm(noise()))]
-fn describe((labeller, request): (Labeller, Vec<u8>)) -> (Labeller, Description) {
-    let description = labeller.describe(black_box(&request), None);
-    (labeller, description)
+fn describe((labeller, request): (Labeller, Vec<u8>)) -> (Labeller, Vec<Label>) {
+    let labels = labeller.describe(black_box(&request), None).labels;
+    (labeller, labels)
 }
 
 /// Pages that have been rendered before, with a full ring that they have not seen.
 fn full_ring() -> (Pages, View, View) {
-    let knowledge = Arc::new(Knowledge {
+    let describer = Arc::new(Describer {
         labeller: Arc::new(Labeller::built_in()),
         locations: Locations::open("/nonexistent".as_ref()),
         privacy: Privacy::default(),
@@ -120,7 +119,7 @@ fn full_ring() -> (Pages, View, View) {
         let raw = |seq: u64| kinds[seq as usize % kinds.len()].clone();
         let entries = (1..=SLOTS)
             .rev()
-            .map(|seq| Arc::new(Entry::new(&record(seq, raw(seq)), version, &knowledge)));
+            .map(|seq| Arc::new(Entry::new(&record(seq, raw(seq)), version, &describer)));
         let mut snapshot = Snapshot::default();
         snapshot.cursor = SLOTS;
         View {
@@ -129,20 +128,25 @@ fn full_ring() -> (Pages, View, View) {
             entries: entries.collect(),
             minute: 30_000_000,
             minutes: [].into(),
-            away: false,
+            away: None,
         }
     };
     let (first, second) = (view(1), view(2));
-    let pages = Pages::new(knowledge.clone());
+    let pages = Pages::new(describer.clone());
     render(&pages, &first);
     (pages, first, second)
 }
 
 fn render(pages: &Pages, view: &View) -> usize {
-    let entries: Vec<_> = view.entries.iter().map(AsRef::as_ref).collect();
-    pages
-        .home(view, &FilterQuery::default(), &entries, "192.0.2.80")
-        .map_or(0, |page| page.plain.len())
+    let strip = pages.strip(view).unwrap_or_default();
+    let page = pages.home(
+        view,
+        &FilterQuery::default(),
+        &view.entries,
+        &strip,
+        "192.0.2.80",
+    );
+    page.map_or(0, |page| page.len())
 }
 
 #[library_benchmark]

@@ -1,7 +1,48 @@
-//! Views and entries to files and lines that other programs read.
+//! Views and entries to files that other programs read.
 
-pub mod files;
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::reader::Entry;
+
 pub mod har;
+pub mod html;
 pub mod json;
+pub mod ndjson;
 pub mod pcap;
 pub mod replay;
+pub mod text;
+
+/// What is worked out for one request.
+pub type ForEntry<T> = Box<dyn Fn(&Entry) -> T + Send + Sync>;
+
+/// Something to be said about many requests, one after the other: a reader who is slow holds one of them, and not all.
+pub struct Listing {
+    /// What comes before them.
+    pub begin: Bytes,
+    /// What comes between two of them.
+    pub between: &'static [u8],
+    /// What comes after them.
+    pub end: Bytes,
+    /// The newest comes first, or the oldest.
+    pub newest_first: bool,
+    /// Returns more bytes than one of them takes, before it is made.
+    pub most: ForEntry<usize>,
+    /// Makes one; `None` for a request that has no place here.
+    pub one: ForEntry<Option<Bytes>>,
+}
+
+impl Listing {
+    /// Returns all of it, for entries in its order.
+    pub fn whole<'a>(&self, entries: impl IntoIterator<Item = &'a Entry>) -> Bytes {
+        let mut whole = BytesMut::from(&*self.begin);
+        let mut is_first = true;
+        for one in entries.into_iter().filter_map(|entry| (self.one)(entry)) {
+            if !std::mem::take(&mut is_first) {
+                whole.put_slice(self.between);
+            }
+            whole.put(one);
+        }
+        whole.put_slice(&self.end);
+        whole.freeze()
+    }
+}

@@ -14,10 +14,13 @@ use forever200_identify::Labeller;
 use forever200_ring::Store;
 use forever200_viewer::command::health_check::{self, Health};
 use forever200_viewer::command::identify::{self, Identify};
-use forever200_viewer::reader::describer::Knowledge;
+use forever200_viewer::page::filter::switch;
+use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::{self, Locations};
 use forever200_viewer::reader::privacy::{Hidden, Privacy};
-use forever200_viewer::{run, web::pool};
+use forever200_viewer::run;
+use forever200_viewer::web::hosts::{Hosts, Names};
+use forever200_viewer::web::limits;
 use tokio::net::TcpListener;
 use tokio::runtime;
 
@@ -59,6 +62,25 @@ struct Args {
         hide_default_value = true
     )]
     hide: Hidden,
+    /// Names between commas by which the viewer may be asked on a loopback address, beside localhost and loopback
+    /// addresses, while haproxy does not show the page
+    #[arg(
+        long,
+        value_name = "NAMES",
+        env = "FOREVER200_VIEWER_HOSTS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    viewer_hosts: Names,
+    /// Whether haproxy shows the page, by anything but `on` and `1` as by haproxy not: what anybody may read needs no guard
+    /// against other websites
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        env = "FOREVER200_PAGE",
+        default_value = "on"
+    )]
+    page: String,
     #[command(flatten)]
     log: LogArgs,
     #[command(subcommand)]
@@ -106,7 +128,8 @@ fn run_viewer(args: Args) -> anyhow::Result<()> {
     let mut runtime = runtime::Builder::new_current_thread();
     runtime
         .enable_all()
-        .max_blocking_threads(pool::threads())
+        .max_blocking_threads(limits::TURNS)
+        .on_thread_start(limits::stand_back)
         .build()?
         .block_on(serve(args))
 }
@@ -123,15 +146,21 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         mask_sources: args.mask_sources == Switch::On,
         hidden: args.hide,
     };
+    let hosts = Hosts::new(
+        args.listen,
+        switch("page", &args.page) == Ok(true),
+        &args.viewer_hosts,
+    );
     // As a task: to wake the runtime's first future costs a system call each time.
     tokio::spawn(run(
         listener,
         Store::new(args.memcached),
-        Knowledge {
+        Describer {
             labeller,
             locations,
             privacy,
         },
+        hosts,
         shutdown,
     ))
     .await?

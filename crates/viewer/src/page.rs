@@ -7,3 +7,4 @@ pub mod filter;
 pub mod pages;
 pub mod row;
 pub mod stats;
+pub mod visible;

@@ -1,7 +1,17 @@
-//! Follows the ring: record to entry, described once, to a view that all who look share.
+//! Follows the ring: a record becomes an entry, described once, in a view that all who look share.
+//!
+//! Read in this order: `follow` (the thread that looks at memcached) with `pulse`, `describer` and `entry` (what is said of one
+//! record), `privacy` (what may be shown of it), `locations` (where it is from), `view` (what visitors get).
 
 pub mod describer;
 pub mod entry;
 pub mod follow;
 pub mod locations;
 pub mod privacy;
+mod pulse;
+pub mod view;
+
+pub use describer::Describer;
+pub use entry::Entry;
+pub use follow::Reader;
+pub use view::View;

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use anyhow::Context;
 use forever200_identify::Labeller;
 use forever200_ring::{Counts, Ended, Record, Ring, SLOTS, Store, Via};
-use forever200_testkit::{Memcached, Response, get, get_json, loopback};
-use forever200_viewer::reader::describer::Knowledge;
-use forever200_viewer::reader::follow::FRESH;
+use forever200_testkit::{Memcached, Response, get, get_json, loopback, until};
+use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
+use forever200_viewer::web::hosts::Hosts;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -62,7 +63,7 @@ impl Viewed {
             .await?;
         let listener = TcpListener::bind((loopback(), 0)).await?;
         let viewer = listener.local_addr()?;
-        let knowledge = Knowledge {
+        let describer = Describer {
             labeller: Arc::new(Labeller::built_in()),
             locations: Locations::default(),
             privacy: Privacy::default(),
@@ -70,7 +71,8 @@ impl Viewed {
         tokio::spawn(forever200_viewer::run(
             listener,
             store,
-            knowledge,
+            describer,
+            Hosts::default(),
             std::future::pending(),
         ));
         Ok(Self { memcached, viewer })
@@ -80,8 +82,26 @@ impl Viewed {
         get(self.viewer, path).await
     }
 
-    /// Stores a value as a stranger would, by the classic text protocol, and lets what was seen before go stale.
+    /// Stores a value as a stranger would, and waits until it was seen.
     async fn set(&self, key: &str, value: &[u8]) -> anyhow::Result<()> {
+        self.store(key, value).await?;
+        self.until_read().await
+    }
+
+    async fn store(&self, key: &str, value: &[u8]) -> anyhow::Result<()> {
+        // What is being read cannot be dropped for something new: a full memcached may refuse it just then.
+        let stored = async || {
+            self.try_set(key, value)
+                .await
+                .ok()
+                .filter(|answer| answer == "STORED\r\n")
+        };
+        until(&format!("{key}, {} bytes, is stored", value.len()), stored).await?;
+        Ok(())
+    }
+
+    /// By the classic text protocol.
+    async fn try_set(&self, key: &str, value: &[u8]) -> anyhow::Result<String> {
         let mut stream = BufReader::new(TcpStream::connect(self.memcached.address()).await?);
         let head = format!("set forever200:{key} 0 0 {}\r\n", value.len());
         stream
@@ -89,8 +109,20 @@ impl Viewed {
             .await?;
         let mut answer = String::new();
         stream.read_line(&mut answer).await?;
-        assert_eq!(answer, "STORED\r\n", "{key}, {} bytes", value.len());
-        tokio::time::sleep(FRESH).await;
+        Ok(answer)
+    }
+
+    /// Waits until the ring was read anew: one look may have begun before.
+    async fn until_read(&self) -> anyhow::Result<()> {
+        let looks = async || {
+            let health = get_json(self.viewer, "/home/health").await.ok()?;
+            health["looks"].as_u64()
+        };
+        let before = looks().await.context("healthy")?;
+        until("the ring is read", async || {
+            looks().await.filter(|&looks| looks >= before + 2)
+        })
+        .await?;
         Ok(())
     }
 
@@ -265,9 +297,10 @@ async fn slots_full_of_long_values_break_nothing() -> anyhow::Result<()> {
     let viewed = Viewed::start().await?;
     for slot in (0..SLOTS).filter(|&slot| slot != 5) {
         viewed
-            .set(&format!("slot:{slot}"), &vec![b'x'; 900_000])
+            .store(&format!("slot:{slot}"), &vec![b'x'; 900_000])
             .await?;
     }
+    viewed.until_read().await?;
     for path in ADDRESSES {
         assert_eq!(viewed.get(path).await?.status, 200, "{path}");
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use forever200_identify::Labeller;
 use forever200_ring::{Ended, Record, Via};
 use forever200_testkit::heads::{Case, End, HEADS};
+use forever200_viewer::bytes::printable::{self, LineFeeds};
+use forever200_viewer::export::{har, json};
 use forever200_viewer::page::detail::Detail;
-use forever200_viewer::reader::describer::Knowledge;
+use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::entry::{Entry, text};
 use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
-use forever200_viewer::{bytes::printable, export::har, export::json};
 use serde_json::{Value, json};
 
 /// A request as the responder records it: see the test of the same table there.
@@ -45,13 +46,13 @@ fn shown(pieces: &Value) -> String {
 
 /// What the page makes of bytes.
 fn printed(bytes: &[u8]) -> String {
-    let pieces = serde_json::to_value(printable::pieces(bytes)).expect("pieces are JSON");
-    shown(&pieces)
+    let pieces = printable::pieces(bytes, LineFeeds::Sent);
+    pieces.map(|piece| piece.text).collect()
 }
 
 #[test]
 fn every_reader_of_a_head_says_the_same() {
-    let knowledge = Knowledge {
+    let describer = Describer {
         labeller: Arc::new(Labeller::built_in()),
         locations: Locations::default(),
         privacy: Privacy::default(),
@@ -59,9 +60,9 @@ fn every_reader_of_a_head_says_the_same() {
     let mut of_http = 0;
     for case in HEADS {
         let name = case.bytes.escape_ascii().to_string();
-        let entry = Entry::new(&record(case), 1, &knowledge);
-        let json: Value = serde_json::from_str(json::json(&entry, false).get()).expect("JSON");
-        let archive: Value = serde_json::from_str(&har::archive(&[&entry])).expect("JSON");
+        let entry = Entry::new(&record(case), 1, &describer);
+        let json: Value = serde_json::from_slice(&json::request(&entry, false)).expect("JSON");
+        let archive: Value = serde_json::from_slice(&har::archive().whole([&entry])).expect("JSON");
         let Some([method, target, version]) = case.line.filter(|_| json["protocol"] == "http")
         else {
             let others = [
@@ -104,7 +105,7 @@ fn every_reader_of_a_head_says_the_same() {
         assert_eq!(request["bodySize"], case.body, "{name}");
 
         let page = serde_json::to_value(Detail::new(&entry, "localhost")).expect("JSON");
-        let on_page: Vec<_> = page["headers"]
+        let on_page: Vec<_> = page["headers"]["shown"]
             .as_array()
             .into_iter()
             .flatten()

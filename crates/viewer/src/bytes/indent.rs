@@ -10,6 +10,8 @@ use serde::de::IgnoredAny;
 /// Deepest level. What goes deeper is meant to break something: 64 KiB of `<a>` would be 400 MB of white space.
 const MAX_LEVELS: usize = 40;
 const INDENT: &str = "  ";
+/// Most bytes of the result for each of the body: what white space makes longer than that is not for reading.
+const MAX_GROWTH: usize = 8;
 
 /// Returns a body that is JSON or XML, of at most 40 levels, with its parts on lines of their own.
 #[must_use]
@@ -24,6 +26,7 @@ pub fn indent(body: &[u8]) -> Option<Vec<u8>> {
 fn json(body: &[u8]) -> Option<Vec<u8>> {
     serde_json::from_slice::<IgnoredAny>(body).ok()?;
     let mut out = Vec::with_capacity(body.len() * 2);
+    let most = most_bytes(body);
     let (mut level, mut in_string, mut escaped) = (0_usize, false, false);
     let mut previous = 0;
     for &byte in body {
@@ -47,7 +50,7 @@ fn json(body: &[u8]) -> Option<Vec<u8>> {
         }
         if matches!(byte, b'{' | b'[') {
             level += 1;
-            if level > MAX_LEVELS {
+            if level > MAX_LEVELS || out.len() > most {
                 return None;
             }
         }
@@ -56,6 +59,11 @@ fn json(body: &[u8]) -> Option<Vec<u8>> {
         previous = byte;
     }
     Some(out)
+}
+
+/// Short ones may have long lines.
+fn most_bytes(body: &[u8]) -> usize {
+    MAX_GROWTH * body.len() + 4096
 }
 
 fn line(out: &mut Vec<u8>, level: usize) {
@@ -68,8 +76,11 @@ fn xml(body: &[u8]) -> Option<Vec<u8>> {
     let mut reader = Reader::from_reader(body);
     reader.config_mut().trim_text(true);
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', INDENT.len());
-    let mut level = 0_usize;
+    let (mut level, most) = (0_usize, most_bytes(body));
     loop {
+        if writer.get_ref().len() > most {
+            return None;
+        }
         let event = reader.read_event().ok()?;
         match event {
             Event::Eof => return Some(writer.into_inner()),
@@ -125,6 +136,23 @@ mod tests {
         for body in ["", "a=b", "{", "[1,]", "{'a':1}", "<a></b>", "<a", "true"] {
             assert_eq!(indented(body), None, "{body}");
         }
+    }
+
+    #[test]
+    fn what_would_be_white_space_most_of_all_is_none() {
+        let json = format!(
+            "{}{}1{}",
+            "[".repeat(39),
+            "[1],".repeat(5000),
+            "]".repeat(39)
+        );
+        let xml = format!(
+            "{}{}{}",
+            "<a>".repeat(39),
+            "<b/>".repeat(5000),
+            "</a>".repeat(39)
+        );
+        assert_eq!((indented(&json), indented(&xml)), (None, None));
     }
 
     #[test]

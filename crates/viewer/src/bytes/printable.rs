@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use forever200_identify::labels::apart;
 use serde::Serialize;
 
 /// A run of text, or of escapes that stand for bytes.
@@ -20,67 +19,87 @@ pub struct Piece {
     pub marked: bool,
 }
 
-/// Returns bytes as pieces of text. A line feed is shown as `\n` and then ends the line.
-#[must_use]
-pub fn pieces(bytes: &[u8]) -> Vec<Piece> {
-    cut(bytes, true)
+/// Whose the line feeds are in what is shown: they end the line in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFeeds {
+    /// The sender's: shown as `\n`.
+    Sent,
+    /// Ours: not shown.
+    Ours,
 }
 
-/// Returns bytes as pieces of text, with the bytes in these ranges marked.
-#[must_use]
-pub fn marked(bytes: &[u8], ranges: &[Range<usize>]) -> Vec<Piece> {
-    let ranges = apart(ranges.to_vec());
-    let mut starts: Vec<usize> = ranges
+/// Returns bytes as pieces of text, made one at a time: together they take twenty times as much as the bytes.
+pub fn pieces(bytes: &[u8], line_feeds: LineFeeds) -> impl Iterator<Item = Piece> {
+    let shown = bytes.utf8_chunks().flat_map(move |chunk| {
+        let valid = chunk
+            .valid()
+            .chars()
+            .flat_map(move |char| of_char(char, line_feeds));
+        valid.chain(
+            chunk
+                .invalid()
+                .iter()
+                .map(|byte| Shown::Escaped(format!("\\x{byte:02x}"))),
+        )
+    });
+    let mut shown = shown.peekable();
+    std::iter::from_fn(move || {
+        let mut piece = Piece {
+            escaped: shown.peek()?.is_escaped(),
+            ..Piece::default()
+        };
+        while let Some(next) = shown.next_if(|next| next.is_escaped() == piece.escaped) {
+            match next {
+                Shown::Itself(char) => piece.text.push(char),
+                Shown::Escaped(escape) => piece.text.push_str(&escape),
+            }
+        }
+        Some(piece)
+    })
+}
+
+/// Returns bytes as pieces of text, with the bytes in these ranges, which are in order and apart, marked.
+pub fn marked<'a>(
+    bytes: &'a [u8],
+    ranges: &'a [Range<usize>],
+    line_feeds: LineFeeds,
+) -> impl Iterator<Item = Piece> + use<'a> {
+    let end = |at: usize| at.min(bytes.len());
+    let starts = std::iter::once(0).chain(ranges.iter().map(move |range| end(range.end)));
+    let ends = ranges
         .iter()
-        .flat_map(|range| [range.start, range.end])
-        .collect();
-    starts.extend([0, bytes.len()]);
-    starts.retain(|&start| start <= bytes.len());
-    starts.sort_unstable();
-    starts.dedup();
-    let between = starts.windows(2).map(|ends| ends[0]..ends[1]);
-    between
-        .flat_map(|part| {
-            let marked = ranges.iter().any(|range| range.contains(&part.start));
-            pieces(&bytes[part])
-                .into_iter()
-                .map(move |piece| Piece { marked, ..piece })
-        })
-        .collect()
+        .map(move |range| end(range.start))
+        .chain([bytes.len()]);
+    let plain = starts.zip(ends).map(|(start, end)| (start..end, false));
+    let marked = ranges
+        .iter()
+        .map(move |range| (end(range.start)..end(range.end), true));
+    // Plain and marked bytes take turns.
+    let marked = marked.map(Some).chain(std::iter::repeat(None));
+    let parts = plain
+        .zip(marked)
+        .flat_map(|(plain, marked)| std::iter::once(plain).chain(marked));
+    parts.flat_map(move |(part, marked)| {
+        pieces(&bytes[part], line_feeds).map(move |piece| Piece { marked, ..piece })
+    })
 }
 
-/// Returns text whose line feeds are ours: they end the line and are not shown.
-#[must_use]
-pub fn text(bytes: &[u8]) -> Vec<Piece> {
-    cut(bytes, false)
+/// A character as it is shown.
+enum Shown {
+    Itself(char),
+    Escaped(String),
 }
 
-fn cut(bytes: &[u8], show_line_feeds: bool) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
-    let mut push = |text: &str, escaped: bool| match pieces.last_mut() {
-        Some(last) if last.escaped == escaped => last.text.push_str(text),
-        _ => pieces.push(Piece {
-            text: text.to_owned(),
-            escaped,
-            marked: false,
-        }),
-    };
-    for chunk in bytes.utf8_chunks() {
-        for char in chunk.valid().chars() {
-            match escape(char) {
-                Some(_) if char == '\n' && !show_line_feeds => {}
-                Some(escaped) => push(&escaped, true),
-                None => push(char.encode_utf8(&mut [0; 4]), false),
-            }
-            if char == '\n' {
-                push("\n", false);
-            }
-        }
-        for byte in chunk.invalid() {
-            push(&format!("\\x{byte:02x}"), true);
-        }
+impl Shown {
+    fn is_escaped(&self) -> bool {
+        matches!(self, Self::Escaped(_))
     }
-    pieces
+}
+
+fn of_char(char: char, line_feeds: LineFeeds) -> impl Iterator<Item = Shown> {
+    let escaped = escape(char).filter(|_| char != '\n' || line_feeds == LineFeeds::Sent);
+    let itself = (escaped.is_none() || char == '\n').then_some(Shown::Itself(char));
+    escaped.map(Shown::Escaped).into_iter().chain(itself)
 }
 
 /// Returns bytes as one line of at most `max_chars` characters; `…` stands for the rest.
@@ -88,10 +107,8 @@ fn cut(bytes: &[u8], show_line_feeds: bool) -> Vec<Piece> {
 pub fn line(bytes: &[u8], max_chars: usize) -> String {
     // No character takes more than four bytes.
     let looked_at = bytes.len().min(max_chars.saturating_mul(4));
-    let text: String = pieces(&bytes[..looked_at])
-        .into_iter()
-        .map(|piece| piece.text)
-        .collect();
+    let shown = pieces(&bytes[..looked_at], LineFeeds::Sent);
+    let text: String = shown.map(|piece| piece.text).collect();
     let mut chars = text.chars().filter(|&char| char != '\n');
     let mut line: String = chars.by_ref().take(max_chars).collect();
     if looked_at < bytes.len() || chars.next().is_some() {
@@ -129,7 +146,9 @@ mod tests {
     use super::*;
 
     fn shown(bytes: &[u8]) -> String {
-        pieces(bytes).into_iter().map(|piece| piece.text).collect()
+        pieces(bytes, LineFeeds::Sent)
+            .map(|piece| piece.text)
+            .collect()
     }
 
     #[test]
@@ -166,20 +185,45 @@ mod tests {
 
     #[test]
     fn a_line_feed_is_seen_and_ends_the_line() {
-        let pieces = pieces(b"a\r\n\\n");
+        let shown: Vec<_> = pieces(b"a\r\n\\n", LineFeeds::Sent).collect();
         let piece = |text: &str, escaped| Piece {
             text: text.into(),
             escaped,
             marked: false,
         };
         assert_eq!(
-            pieces,
+            shown,
             [
                 piece("a", false),
                 piece(r"\r\n", true),
                 piece("\n\\n", false)
             ]
         );
+    }
+
+    #[test]
+    fn evidence_is_marked_and_nothing_is_lost() {
+        let bytes = b"abc\0def\xff";
+        // One range more than there is, which is empty.
+        for ranges in [
+            [0..0, 0..1],
+            [2..4, 5..6],
+            [0..0, 7..8],
+            [0..1, 6..99],
+            [0..0, 0..8],
+        ] {
+            let pieces: Vec<_> = marked(bytes, &ranges, LineFeeds::Sent).collect();
+            let text: String = pieces.iter().map(|piece| &*piece.text).collect();
+            assert_eq!(text, r"abc\x00def\xff");
+            let marked = pieces
+                .iter()
+                .filter(|piece| piece.marked)
+                .map(|piece| &*piece.text);
+            let expected = ranges
+                .iter()
+                .map(|it| shown(&bytes[it.start..it.end.min(8)]));
+            assert_eq!(marked.collect::<String>(), expected.collect::<String>());
+        }
     }
 
     #[test]

@@ -4,15 +4,18 @@
 //!
 //! Format: <http://www.softwareishard.com/blog/har-12-spec/>.
 
-use std::net::SocketAddr;
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use forever200_identify::http;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::bytes::decode::parameters;
+use crate::export::Listing;
 use crate::export::json;
 use crate::reader::entry::{Entry, text};
 
@@ -29,27 +32,88 @@ const NOT_IN_AN_ADDRESS: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// Returns an archive of the HTTP requests among `entries`, the oldest first, as JSON.
-///
-/// One request is text before the next is laid out: as a tree of values, 101 with thousands of headers each
-/// would take gigabytes.
+/// Returns an archive of HTTP requests, the oldest first; those of other protocols have no place in it.
 #[must_use]
-pub fn archive(entries: &[&Entry]) -> String {
+pub fn archive() -> Listing {
     let creator = json!({ "name": "forever200", "version": env!("CARGO_PKG_VERSION") });
-    let mut archive = format!(r#"{{"log":{{"version":"1.2","creator":{creator},"entries":["#);
-    let requests = entries
-        .iter()
-        .rev()
-        .filter_map(|entry| Some((entry, entry.http()?)));
-    for (number, (entry, http)) in requests.enumerate() {
-        archive += if number > 0 { "," } else { "" };
-        archive += &json::to_string(&exchange(entry, &http));
+    Listing {
+        begin: format!(r#"{{"log":{{"version":"1.2","creator":{creator},"entries":["#).into(),
+        between: b",",
+        end: "]}}".into(),
+        newest_first: false,
+        // Most is an object of 24 bytes for two, a parameter without a value.
+        most: Box::new(|entry| 16 * entry.record.raw.len() + 8192),
+        one: Box::new(|entry| Some(json::to_string(&exchange(entry, &entry.request()?)).into())),
     }
-    archive + "]}}"
 }
 
-/// A name that begins with `_` is ours: HAR 1.2, "Custom fields".
-fn exchange(entry: &Entry, http: &http::Request<'_>) -> Value {
+/// One request and its answer. A name that begins with `_` is ours: HAR 1.2, "Custom fields".
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Exchange<'a> {
+    started_date_time: String,
+    time: u64,
+    #[serde(rename = "serverIPAddress")]
+    server_ip_address: IpAddr,
+    connection: String,
+    request: Request<'a>,
+    response: Value,
+    cache: Value,
+    timings: Value,
+    comment: String,
+    #[serde(rename = "_seq")]
+    seq: u64,
+    #[serde(rename = "_src_ip")]
+    src_ip: IpAddr,
+    #[serde(rename = "_src_prefix")]
+    src_prefix: Option<u8>,
+    #[serde(rename = "_raw_base64")]
+    raw_base64: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    method: String,
+    url: String,
+    http_version: String,
+    cookies: [(); 0],
+    #[serde(serialize_with = "pairs")]
+    headers: Vec<(&'a [u8], Cow<'a, [u8]>)>,
+    #[serde(serialize_with = "pairs")]
+    query_string: Vec<(Vec<u8>, Vec<u8>)>,
+    headers_size: usize,
+    body_size: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_data: Option<PostData>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PostData {
+    mime_type: String,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Pair {
+    name: String,
+    value: String,
+}
+
+/// Names and values become text one at a time: a head may have thousands.
+fn pairs<S: Serializer, N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pairs: &[(N, V)],
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let pair = |(name, value): &(N, V)| Pair {
+        name: text(name.as_ref()),
+        value: text(value.as_ref()),
+    };
+    to.collect_seq(pairs.iter().map(pair))
+}
+
+fn exchange<'a>(entry: &'a Entry, http: &http::Request<'a>) -> Exchange<'a> {
     let record = &entry.record;
     // A number that no other connection has: a port that is not shown is none.
     let connection = if record.src_port == 0 {
@@ -57,13 +121,14 @@ fn exchange(entry: &Entry, http: &http::Request<'_>) -> Value {
     } else {
         record.src_port.into()
     };
-    json!({
-        "startedDateTime": format!("{:.6}", record.timestamp),
-        "time": 0,
-        "serverIPAddress": record.dest_ip,
-        "connection": connection.to_string(),
-        "request": request(entry, http),
-        "response": {
+    let titles = entry.labels.iter().map(|label| &*label.signature.title);
+    Exchange {
+        started_date_time: format!("{:.6}", record.timestamp),
+        time: 0,
+        server_ip_address: record.dest_ip,
+        connection: connection.to_string(),
+        request: request(entry, http),
+        response: json!({
             "status": 200,
             "statusText": "Ok",
             "httpVersion": "HTTP/1.1",
@@ -73,49 +138,42 @@ fn exchange(entry: &Entry, http: &http::Request<'_>) -> Value {
             "redirectURL": "",
             "headersSize": -1,
             "bodySize": 0,
-        },
-        "cache": {},
-        "timings": { "send": 0, "wait": 0, "receive": 0 },
-        "comment": comment(entry),
-        "_seq": record.seq,
-        "_src_ip": record.src_ip,
-        "_src_prefix": entry.src_prefix,
-        "_raw_base64": BASE64_STANDARD.encode(&record.raw),
-    })
+        }),
+        cache: json!({}),
+        timings: json!({ "send": 0, "wait": 0, "receive": 0 }),
+        comment: titles.collect::<Vec<_>>().join("; "),
+        seq: record.seq,
+        src_ip: record.src_ip,
+        src_prefix: entry.src_prefix,
+        raw_base64: BASE64_STANDARD.encode(&record.raw),
+    }
 }
 
-/// The titles of its labels.
-fn comment(entry: &Entry) -> String {
-    entry
-        .labels
-        .iter()
-        .map(|label| &*label.signature.title)
-        .collect::<Vec<_>>()
-        .join("; ")
-}
-
-fn request(entry: &Entry, http: &http::Request<'_>) -> Value {
-    let pair = |name: &[u8], value: &[u8]| json!({ "name": text(name), "value": text(value) });
+fn request<'a>(entry: &Entry, http: &http::Request<'a>) -> Request<'a> {
     let (_, query) = http.path_and_query();
-    let mut request = json!({
-        "method": text(http.method),
-        "url": address(entry, http.target),
-        "httpVersion": text(http.version),
-        "cookies": [],
-        "headers": http.headers.iter().map(|it| pair(it.name, &it.plain_value())).collect::<Vec<_>>(),
-        "queryString": parameters(query).iter().map(|(name, value)| pair(name, value)).collect::<Vec<_>>(),
-        "headersSize": entry.record.raw.len() - http.behind_head.len(),
-        "bodySize": http.body.len(),
-    });
-    if !http.body.is_empty() {
-        let mime_type = http
+    let post_data = (!http.body.is_empty()).then(|| PostData {
+        mime_type: http
             .values(b"content-type")
             .next()
             .map(text)
-            .unwrap_or_default();
-        request["postData"] = json!({ "mimeType": mime_type, "text": text(http.body) });
+            .unwrap_or_default(),
+        text: text(http.body),
+    });
+    Request {
+        method: text(http.method),
+        url: address(entry, http.target),
+        http_version: text(http.version),
+        cookies: [],
+        headers: http
+            .headers
+            .iter()
+            .map(|it| (it.name, it.plain_value()))
+            .collect(),
+        query_string: parameters(query),
+        headers_size: entry.record.raw.len() - http.behind_head.len(),
+        body_size: http.body.len(),
+        post_data,
     }
-    request
 }
 
 /// An address that any parser takes: at the address that the client connected to, whatever it called it.
@@ -140,7 +198,8 @@ mod tests {
         ));
         let other = entry(record(b"\x16\x03\x01"));
         let older = entry(record(b"GET \"<a> b HTTP/1.1\r\n\r\n"));
-        let archive: Value = serde_json::from_str(&archive(&[&newer, &other, &older])).unwrap();
+        let archive = archive().whole([&older, &other, &newer]);
+        let archive: Value = serde_json::from_slice(&archive).unwrap();
         let entries = archive["log"]["entries"].as_array().unwrap();
         assert_eq!(entries.len(), 2);
         assert_eq!(

@@ -7,30 +7,32 @@ use std::io;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use forever200_identify::{Category, Confidence, Indicator, Origin, Protocol, http};
 use forever200_ring::{Record, SLOTS};
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
-use serde_json::value::RawValue;
 
 use crate::bytes::printable;
+use crate::export::Listing;
+use crate::reader::View;
 use crate::reader::entry::{Entry, text};
-use crate::reader::follow::View;
 
-/// The list of requests.
+/// JSON that is shorter is kept with its request. Of an ordinary one it is a tenth of that.
+pub const SHORT_BYTES: usize = 16 * 1024;
+
+/// What stands in a list before its requests.
 #[derive(Debug, Serialize)]
-pub struct List {
+struct Counters {
     /// Number of requests recorded since the beginning.
-    pub total: u64,
+    total: u64,
     /// Number of slots, 101.
-    pub capacity: u64,
+    capacity: u64,
     /// Time of the first start, RFC 3339.
-    pub since: Option<String>,
+    since: Option<String>,
     /// Number of connections that never sent a byte.
-    pub silent: u64,
-    /// [`Request`]s, the newest first.
-    pub requests: Vec<Box<RawValue>>,
+    silent: u64,
 }
 
 /// One request: the record's fields, and what can be read from its bytes.
@@ -130,17 +132,23 @@ impl<'a> Label<'a> {
     }
 }
 
-impl List {
-    /// Lays out entries; `raw` adds their bytes as base64.
-    #[must_use]
-    pub fn new<'a>(view: &View, entries: impl Iterator<Item = &'a Entry>, raw: bool) -> Self {
-        Self {
-            total: view.snapshot.cursor,
-            capacity: SLOTS,
-            since: view.snapshot.since.map(|since| format!("{since:.6}")),
-            silent: view.snapshot.silent,
-            requests: entries.map(|entry| json(entry, raw)).collect(),
-        }
+/// Returns the list of requests; `raw` adds their bytes as base64.
+#[must_use]
+pub fn list(view: &View, raw: bool) -> Listing {
+    let counters = to_string(&Counters {
+        total: view.snapshot.cursor,
+        capacity: SLOTS,
+        since: view.snapshot.since.map(|since| format!("{since:.6}")),
+        silent: view.snapshot.silent,
+    });
+    let begin = format!("{},\"requests\":[", counters.trim_end_matches('}'));
+    Listing {
+        begin: begin.into(),
+        between: b",",
+        end: "]}".into(),
+        newest_first: true,
+        most: Box::new(most_bytes),
+        one: Box::new(move |entry| Some(request(entry, raw))),
     }
 }
 
@@ -151,7 +159,7 @@ impl<'a> Request<'a> {
             src_prefix: entry.src_prefix,
             blanked: Some(entry.blanked).filter(|&bytes| bytes > 0),
             protocol: entry.protocol,
-            http: entry.http().map(|http| Http::new(&http)),
+            http: entry.request().map(|http| Http::new(&http)),
             summary: &entry.summary,
             labels: entry.labels.iter().map(Label::new).collect(),
             indicators: &entry.indicators,
@@ -178,18 +186,29 @@ impl Http {
 }
 
 /// Returns a [`Request`] as JSON on one line; `raw` adds the bytes as base64.
-///
-/// # Panics
-/// Never: the text is JSON.
 #[must_use]
-pub fn json(entry: &Entry, raw: bool) -> Box<RawValue> {
-    let json =
-        || RawValue::from_string(to_string(&Request::new(entry, raw))).expect("the text is JSON");
-    if raw {
-        json()
-    } else {
-        entry.json.get_or_init(json).clone()
+pub fn request(entry: &Entry, raw: bool) -> Bytes {
+    if let Some(kept) = entry.json.get().filter(|_| !raw) {
+        return kept.clone();
     }
+    let json = Bytes::from(to_string(&Request::new(entry, raw)));
+    if !raw && json.len() < SHORT_BYTES {
+        let _ = entry.json.set(json.clone());
+    }
+    json
+}
+
+/// Tells whether the JSON of a request is made in no time.
+#[must_use]
+pub fn is_short(entry: &Entry) -> bool {
+    entry.json.get().is_some() || entry.record.raw.len() <= SHORT_BYTES / 8
+}
+
+/// Returns more bytes than the JSON of a request has, whatever it holds: most is an escape of six for a byte,
+/// beside base64.
+#[must_use]
+pub fn most_bytes(entry: &Entry) -> usize {
+    8 * entry.record.raw.len() + 4096 * (1 + entry.labels.len())
 }
 
 /// Returns a value as JSON in which nothing is invisible, turns the writing round, or is obeyed by a

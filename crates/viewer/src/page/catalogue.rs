@@ -8,7 +8,7 @@ use std::sync::Arc;
 use forever200_identify::{Category, Signature};
 use serde::Serialize;
 
-use crate::reader::follow::View;
+use crate::reader::View;
 
 /// The signatures of one category.
 #[derive(Debug, Serialize)]

@@ -3,21 +3,26 @@
 //! In: an entry. Out: its parts as pieces of visible text, tables, commands.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use forever200_identify::{Indicator, Origin, http, tls};
+use minijinja::Value;
 use serde::Serialize;
 
-use crate::bytes::decode::{decode, parameters};
+use crate::bytes::decode::{Decoded, decode, parameters};
 use crate::bytes::indent::indent;
-use crate::bytes::printable::{self, Piece};
+use crate::bytes::printable;
 use crate::export::json;
 use crate::export::replay::{Replay, replay};
+use crate::page::visible;
 use crate::reader::entry::{Entry, text};
 
 /// Bytes on a line of the hex dump.
 const HEX_COLUMNS: usize = 16;
+/// Most headers, parameters and the like that are laid out. Beyond, the bytes say it better.
+const MAX_FIELDS: usize = 500;
 /// Most of a value that a link searches for: enough to tell it from others, and fit for an address.
 const MAX_SEARCH_BYTES: usize = 200;
 
@@ -25,25 +30,25 @@ const MAX_SEARCH_BYTES: usize = 200;
 #[derive(Debug, Serialize)]
 pub struct Detail<'a> {
     dest: String,
-    version: Vec<Piece>,
+    version: Value,
     /// Text for a link that filters by it; empty where there is none.
     path: String,
-    headers: Vec<Field>,
-    query: Vec<Field>,
-    form: Vec<Field>,
+    headers: Fields,
+    query: Fields,
+    form: Fields,
     tls: Option<Hello>,
     labels: Vec<json::Label<'a>>,
     indicators: &'a [Indicator],
     origin: Option<&'a Origin>,
-    body: Vec<Piece>,
+    body: Value,
     /// What came behind the whole request, and how many bytes that were.
-    extra: Vec<Piece>,
+    extra: Value,
     extra_bytes: u64,
     /// The request after whose answer this came.
     continues: Option<u64>,
-    indented: Option<Vec<Piece>>,
+    indented: Option<Value>,
     decoded: Vec<Part>,
-    raw: Vec<Piece>,
+    raw: Value,
     hex_dump: String,
     hex: String,
     base64: String,
@@ -52,10 +57,18 @@ pub struct Detail<'a> {
     ended: &'static str,
 }
 
+/// Names and values, as many as anybody reads.
+#[derive(Debug, Serialize)]
+struct Fields {
+    shown: Vec<Field>,
+    /// Number of those that are left out.
+    more: usize,
+}
+
 #[derive(Debug, Serialize)]
 struct Field {
-    name: Vec<Piece>,
-    value: Vec<Piece>,
+    name: Value,
+    value: Value,
     /// What to search for to find it.
     search: String,
 }
@@ -63,7 +76,7 @@ struct Field {
 #[derive(Debug, Serialize)]
 struct Part {
     what: String,
-    text: Vec<Piece>,
+    text: Value,
 }
 
 /// A ClientHello in words.
@@ -71,7 +84,7 @@ struct Part {
 struct Hello {
     versions: Vec<String>,
     server_name: Option<Field>,
-    alpn: Vec<Vec<Piece>>,
+    alpn: Vec<Value>,
     ciphers: Vec<String>,
     extensions: usize,
     ja4: String,
@@ -83,63 +96,42 @@ impl<'a> Detail<'a> {
     #[must_use]
     pub fn new(entry: &'a Entry, host: &str) -> Self {
         let record = &entry.record;
-        let http = entry.http();
+        let http = entry.request();
         let raw_address = format!("http://{host}/home/requests/{}/raw", record.seq);
-        let body = http.as_ref().map_or(&[][..], |http| http.body);
-        let decoded = decode(&record.raw, http.as_ref()).into_iter();
-        let part = |bytes: &[u8]| {
-            indent(bytes).map_or_else(|| printable::pieces(bytes), |text| printable::text(&text))
+        let of_http = |part: for<'b> fn(&http::Request<'b>) -> &'b [u8]| {
+            http.as_ref()
+                .map(|http| record.raw.slice_ref(part(http)))
+                .unwrap_or_default()
         };
+        let body = of_http(|http| http.body);
         let (path, query) = http
             .as_ref()
             .map(http::Request::path_and_query)
             .unwrap_or_default();
-        let labels = entry.labels.iter().flat_map(|label| &label.evidence);
-        let evidence: Vec<_> = labels
-            .chain(entry.indicators.iter().map(|it| &it.evidence))
-            .cloned()
-            .collect();
+        let headers = http.iter().flat_map(|http| &http.headers);
+        let decoded = decode(&record.raw, http.as_ref()).into_iter();
         Self {
             dest: dest(entry),
-            version: http
-                .as_ref()
-                .map(|http| printable::pieces(http.version))
-                .unwrap_or_default(),
+            version: visible::sent(of_http(|http| http.version)),
             path: text(path),
-            headers: http
-                .iter()
-                .flat_map(|http| &http.headers)
-                .map(|header| Field::new(header.name, &header.plain_value()))
-                .collect(),
-            query: parameters(query)
-                .iter()
-                .map(|(name, value)| Field::new(name, value))
-                .collect(),
-            form: http.as_ref().map(form).unwrap_or_default(),
+            headers: Fields::new(
+                headers.map(|it| (it.name.to_vec(), it.plain_value().into_owned())),
+            ),
+            query: Fields::new(parameters(query)),
+            form: Fields::new(http.as_ref().map(form).unwrap_or_default()),
             tls: tls::parse(&record.raw).map(Hello::new),
             labels: entry.labels.iter().map(json::Label::new).collect(),
             indicators: &entry.indicators,
             origin: entry.origin.as_ref(),
-            body: printable::pieces(body),
-            extra: http
-                .as_ref()
-                .map(|http| printable::pieces(http.extra))
-                .unwrap_or_default(),
+            indented: indent(&body).map(|text| visible::indented(text.into())),
+            body: visible::sent(body),
+            extra: visible::sent(of_http(|http| http.extra)),
             extra_bytes: record.extra,
             continues: record.continues,
-            indented: indent(body).map(|text| printable::text(&text)),
-            decoded: decoded
-                .map(|it| Part {
-                    text: part(&it.bytes),
-                    what: it.what,
-                })
-                .collect(),
-            raw: printable::marked(&record.raw, &evidence),
+            decoded: decoded.map(Part::new).collect(),
+            raw: visible::with_evidence(record.raw.clone(), evidence(entry)),
             hex_dump: hex_dump(&record.raw),
-            hex: record
-                .raw
-                .iter()
-                .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
+            hex: hex(&record.raw),
             base64: BASE64_STANDARD.encode(&record.raw),
             replay: replay(&record.raw, host, &raw_address),
             truncated: record.truncated,
@@ -148,60 +140,87 @@ impl<'a> Detail<'a> {
     }
 }
 
+impl Fields {
+    fn new(all: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
+        let mut all = all.into_iter();
+        let shown = all.by_ref().take(MAX_FIELDS);
+        let shown = shown.map(|(name, value)| Field::new(name, value)).collect();
+        Self {
+            shown,
+            more: all.count(),
+        }
+    }
+}
+
 impl Field {
-    fn new(name: &[u8], value: &[u8]) -> Self {
+    fn new(name: Vec<u8>, value: Vec<u8>) -> Self {
         let search = printable::line(&value[..value.len().min(MAX_SEARCH_BYTES)], usize::MAX);
         Self {
-            name: printable::pieces(name),
-            value: printable::pieces(value),
+            name: visible::sent(name.into()),
+            value: visible::sent(value.into()),
             search,
+        }
+    }
+}
+
+impl Part {
+    fn new(decoded: Decoded) -> Self {
+        let text = match indent(&decoded.bytes) {
+            Some(text) => visible::indented(text.into()),
+            None => visible::sent(decoded.bytes.into()),
+        };
+        Self {
+            what: decoded.what,
+            text,
         }
     }
 }
 
 impl Hello {
     fn new(hello: tls::ClientHello) -> Self {
+        let ja4 = hello.ja4();
         let versions = if hello.versions.is_empty() {
             vec![hello.legacy_version]
         } else {
-            hello.versions.clone()
+            hello.versions
         };
+        let versions = versions
+            .into_iter()
+            .map(|version| tls::version_name(version).into());
+        let names = hello.alpn.into_iter().take(MAX_FIELDS);
+        let ciphers = hello.ciphers.iter().take(MAX_FIELDS);
         Self {
-            versions: versions
-                .into_iter()
-                .map(|version| tls::version_name(version).into())
-                .collect(),
-            server_name: hello.server_name.as_ref().map(|name| Field::new(b"", name)),
-            alpn: hello
-                .alpn
-                .iter()
-                .map(|name| printable::pieces(name))
-                .collect(),
-            ciphers: hello
-                .ciphers
-                .iter()
-                .map(|cipher| format!("{cipher:04x}"))
-                .collect(),
+            versions: versions.take(MAX_FIELDS).collect(),
+            server_name: hello.server_name.map(|name| Field::new(Vec::new(), name)),
+            alpn: names.map(|name| visible::sent(name.into())).collect(),
+            ciphers: ciphers.map(|cipher| format!("{cipher:04x}")).collect(),
             extensions: hello.extensions.len(),
-            ja4: hello.ja4(),
+            ja4,
             whole: hello.whole,
         }
     }
 }
 
-fn form(http: &http::Request<'_>) -> Vec<Field> {
+/// The bytes that say what a request is.
+pub(crate) fn evidence(entry: &Entry) -> Vec<Range<usize>> {
+    let of_labels = entry.labels.iter().flat_map(|label| &label.evidence);
+    of_labels
+        .chain(entry.indicators.iter().map(|it| &it.evidence))
+        .cloned()
+        .collect()
+}
+
+fn form(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let is_form = |value: &[u8]| {
         value
             .to_ascii_lowercase()
             .starts_with(b"application/x-www-form-urlencoded")
     };
-    if !http.values(b"content-type").any(is_form) {
-        return Vec::new();
+    if http.values(b"content-type").any(is_form) {
+        parameters(http.body.trim_ascii())
+    } else {
+        Vec::new()
     }
-    parameters(http.body.trim_ascii())
-        .iter()
-        .map(|(name, value)| Field::new(name, value))
-        .collect()
 }
 
 /// Nobody connects to the unspecified address: it stands for one that is not known or not shown.
@@ -223,14 +242,23 @@ fn ended(entry: &Entry) -> &'static str {
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        write!(hex, "{byte:02x}").expect("a String takes every write");
+    }
+    hex
+}
+
 /// Returns offset, bytes and their ASCII characters, 16 bytes a line, as `hexdump -C` lays it out.
 fn hex_dump(bytes: &[u8]) -> String {
     let mut dump = String::with_capacity(bytes.len() / HEX_COLUMNS * 79);
     for (line, chunk) in bytes.chunks(HEX_COLUMNS).enumerate() {
         let half = |half: &[u8]| {
-            half.iter()
-                .map(|byte| format!("{byte:02x} "))
-                .collect::<String>()
+            half.iter().fold(String::new(), |mut half, byte| {
+                write!(half, "{byte:02x} ").expect("a String takes every write");
+                half
+            })
         };
         let (left, right) = chunk.split_at(chunk.len().min(HEX_COLUMNS / 2));
         let ascii: String = chunk

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
-use crate::reader::entry::{Entry, text};
+use crate::reader::Entry;
 
 /// The query string as it came; a field that is empty says nothing, as forms send all of theirs.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -121,7 +121,7 @@ impl Filter {
             && self.matches_labels(&entry.labels)
             && self.matches_origin(entry.origin.as_ref())
             && (!of_http || self.matches_http(entry))
-            && self.matches_text(&entry.record.raw)
+            && self.matches_text(&entry.searched)
     }
 
     fn matches_labels(&self, labels: &[Label]) -> bool {
@@ -145,22 +145,44 @@ impl Filter {
                 .is_none_or(|asn| origin.and_then(|origin| origin.asn) == Some(asn))
     }
 
-    fn matches_text(&self, raw: &[u8]) -> bool {
-        self.needles.is_empty() || {
-            let raw = raw.to_ascii_lowercase();
-            self.needles
+    /// Tells whether text is searched for, which takes longer than all other conditions.
+    #[must_use]
+    pub fn searches(&self) -> bool {
+        !self.needles.is_empty()
+    }
+
+    fn matches_text(&self, searched: &[u8]) -> bool {
+        self.needles.is_empty()
+            || self
+                .needles
                 .iter()
-                .any(|needle| needle.find(&raw).is_some())
-        }
+                .any(|needle| needle.find(searched).is_some())
     }
 
     fn matches_http(&self, entry: &Entry) -> bool {
-        entry.http().is_some_and(|http| {
+        entry.http.as_ref().is_some_and(|http| {
             (!self.body || !http.body.is_empty())
                 && (self.method.is_empty()
                     || http.method.eq_ignore_ascii_case(self.method.as_bytes()))
-                && text(http.target).starts_with(&self.path)
+                && begins_with(&http.target, &self.path)
         })
+    }
+}
+
+/// Tells whether the [`text`](crate::reader::entry::text) of bytes begins with another, without making it: all watchers
+/// ask that of all requests.
+fn begins_with(bytes: &[u8], beginning: &str) -> bool {
+    let as_utf8 = bytes.starts_with(beginning.as_bytes());
+    let mut chars = beginning.chars();
+    let as_iso = bytes
+        .iter()
+        .zip(&mut chars)
+        .all(|(&byte, char)| char::from(byte) == char)
+        && chars.next().is_none();
+    if as_utf8 == as_iso {
+        as_utf8
+    } else {
+        as_utf8 == std::str::from_utf8(bytes).is_ok()
     }
 }
 
@@ -217,11 +239,15 @@ fn asn(number: &str) -> Result<Option<u32>, String> {
     }
 }
 
-fn switch(name: &str, value: &str) -> Result<bool, String> {
-    match value {
+/// Reads a switch of a query: `on`, `1` or `true`, in any case; nothing is `off`.
+///
+/// # Errors
+/// It is none; the error is a sentence for the visitor.
+pub fn switch(name: &str, value: &str) -> Result<bool, String> {
+    match &*value.to_ascii_lowercase() {
         "on" | "true" | "1" => Ok(true),
-        "" | "false" | "0" => Ok(false),
-        _ => Err(format!("{name}: expected on, or nothing")),
+        "" | "off" | "false" | "0" => Ok(false),
+        _ => Err(format!("{name}: expected on or off")),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use forever200_identify::{Category, Protocol};
 use jiff::Timestamp;
 use minijinja::value::Serde;
@@ -15,12 +16,7 @@ use crate::page::detail::Detail;
 use crate::page::filter::FilterQuery;
 use crate::page::row::{Row, groups, span};
 use crate::page::stats::Stats;
-use crate::reader::describer::Knowledge;
-use crate::reader::entry::Entry;
-use crate::reader::follow::View;
-use crate::reader::locations;
-use crate::web::cache::Latest;
-use crate::web::content::Content;
+use crate::reader::{Describer, Entry, View, locations};
 
 /// The style sheet, served under an address that changes with it.
 pub const STYLE: &str = include_str!("../../static/style.css");
@@ -29,16 +25,10 @@ pub const SCRIPT: &str = include_str!("../../static/script.js");
 /// The icon. Without one on the page, browsers ask for /favicon.ico, which would be recorded.
 pub const ICON: &str = include_str!("../../static/icon.svg");
 
-/// The templates, ready to render.
+/// The templates, ready to render. Keeps nothing of what it renders.
 pub struct Pages {
     environment: Environment<'static>,
-    knowledge: Arc<Knowledge>,
-    /// By version of the view: thousands of lines, most of which stay.
-    labels: Latest<u64, Arc<Content>>,
-    /// By version of the view and second, as ages are in seconds.
-    strip: Latest<(u64, i64), Arc<str>>,
-    /// The whole list, by the visitor's name for this machine as well.
-    home: Latest<(u64, i64, String), Arc<Content>>,
+    describer: Arc<Describer>,
 }
 
 impl Pages {
@@ -47,7 +37,7 @@ impl Pages {
     /// # Panics
     /// A template does not compile, which a test would have found.
     #[must_use]
-    pub fn new(knowledge: Arc<Knowledge>) -> Self {
+    pub fn new(describer: Arc<Describer>) -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // The names end in .html: that is what turns escaping on.
@@ -58,6 +48,14 @@ impl Pages {
             ("row.html", include_str!("../../templates/row.html")),
             ("request.html", include_str!("../../templates/request.html")),
             ("export.html", include_str!("../../templates/export.html")),
+            (
+                "export_request.html",
+                include_str!("../../templates/export_request.html"),
+            ),
+            (
+                "export_end.html",
+                include_str!("../../templates/export_end.html"),
+            ),
             ("labels.html", include_str!("../../templates/labels.html")),
             ("message.html", include_str!("../../templates/message.html")),
             ("macros.html", include_str!("../../templates/macros.html")),
@@ -71,7 +69,7 @@ impl Pages {
         environment.add_global("icon", asset_address("icon.svg", ICON));
         environment.add_global("protocols", Serde(Protocol::ALL));
         environment.add_global("categories", Serde(Category::ALL));
-        let are_known = knowledge.locations.are_known();
+        let are_known = describer.locations.are_known();
         environment.add_global(
             "attribution",
             if are_known {
@@ -80,19 +78,15 @@ impl Pages {
                 ""
             },
         );
-        environment.add_global("notice", knowledge.privacy.notice());
+        environment.add_global("notice", describer.privacy.notice());
         Self {
             environment,
-            knowledge,
-            labels: Latest::new(),
-            strip: Latest::new(),
-            home: Latest::new(),
+            describer,
         }
     }
 
     /// Renders the list. `query` is what the visitor asked for, `entries` what meets it; `host` is the
-    /// name by which the visitor knows this machine. The whole list is rendered, and compressed, once
-    /// for all who ask within a second: that takes a millisecond, ten times what sending it takes.
+    /// name by which the visitor knows this machine.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -100,78 +94,59 @@ impl Pages {
         &self,
         view: &View,
         query: &FilterQuery,
-        entries: &[&Entry],
+        entries: &[Arc<Entry>],
+        strip: &str,
         host: &str,
-    ) -> anyhow::Result<Arc<Content>> {
-        let now = Timestamp::now();
-        let given = query.given();
-        let render = || {
-            let asked = serde_urlencoded::to_string(&given)?;
-            let (strip, groups) = (self.strip(view)?, groups(entries, now));
-            let (total, held, cursor) = (entries.len(), view.entries.len(), view.snapshot.cursor);
-            let (query, groups) = (Serde(query), Serde(&groups));
-            let html = self.render(
-                "home.html",
-                context! { strip => &*strip, groups, total, held, cursor, query, asked, host },
-            )?;
-            anyhow::Ok(Arc::new(Content::html(html)))
-        };
-        if given.is_empty() {
-            self.home
-                .get((view.version, now.as_second(), host.to_owned()), render)
-        } else {
-            render()
-        }
+    ) -> anyhow::Result<String> {
+        let asked = serde_urlencoded::to_string(query.given())?;
+        let groups = groups(entries, Timestamp::now());
+        let (total, held, cursor) = (entries.len(), view.entries.len(), view.snapshot.cursor);
+        let (query, groups) = (Serde(query), Serde(&groups));
+        self.render(
+            "home.html",
+            context! { strip, groups, total, held, cursor, query, asked, host },
+        )
     }
 
-    /// Renders the numbers at the top of the list; once for all who ask within a second.
+    /// Renders the numbers at the top of the list.
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn strip(&self, view: &View) -> anyhow::Result<Arc<str>> {
-        let now = Timestamp::now();
-        self.strip.get((view.version, now.as_second()), || {
-            let stats = Stats::new(view, now);
-            let (hour, day) = (Chart::new(&stats.minutes), Chart::new(&stats.quarters));
-            let first = stats
-                .first_request_seconds
-                .map(|seconds| span(seconds as i64));
-            let named = stats
-                .categories
-                .iter()
-                .map(|(category, &count)| (category.name(), count));
-            let unnamed = stats.held - stats.categories.values().sum::<usize>();
-            let bar = Bar::new(named.chain((unnamed > 0).then_some(("unrecognised", unnamed))));
-            let (stats, hour, day, bar, away) = (
-                Serde(&stats),
-                Serde(&hour),
-                Serde(&day),
-                Serde(&bar),
-                view.away,
-            );
-            Ok(self
-                .render(
-                    "strip.html",
-                    context! { stats, hour, day, bar, first, away },
-                )?
-                .into())
-        })
+    pub fn strip(&self, view: &View) -> anyhow::Result<String> {
+        let stats = Stats::new(view, Timestamp::now());
+        let (hour, day) = (Chart::new(&stats.minutes), Chart::new(&stats.quarters));
+        let first = stats
+            .first_request_seconds
+            .map(|seconds| span(seconds as i64));
+        let named = stats
+            .categories
+            .iter()
+            .map(|(category, &count)| (category.name(), count));
+        let unnamed = stats.held - stats.categories.values().sum::<usize>();
+        let bar = Bar::new(named.chain((unnamed > 0).then_some(("unrecognised", unnamed))));
+        let (stats, hour, day, bar) = (Serde(&stats), Serde(&hour), Serde(&day), Serde(&bar));
+        let away = view.away.is_some();
+        self.render(
+            "strip.html",
+            context! { stats, hour, day, bar, first, away },
+        )
     }
 
-    /// Renders one row, for the event stream.
+    /// Renders one row, for the event stream; once for all who watch.
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn row<'a>(&self, entry: &'a Entry) -> anyhow::Result<&'a str> {
-        if entry.row.get().is_none() {
-            let row = Row::new(entry, Timestamp::now());
-            let html = self.render("row.html", context! { row => Serde(&row) })?;
-            let _ = entry.row.set(html);
+    pub fn row(&self, entry: &Entry) -> anyhow::Result<Bytes> {
+        if let Some(row) = entry.row.get() {
+            return Ok(row.clone());
         }
-        Ok(entry.row.get().map_or("", String::as_str))
+        let row = Row::new(entry, Timestamp::now());
+        let html = Bytes::from(self.render("row.html", context! { row => Serde(&row) })?);
+        let _ = entry.row.set(html.clone());
+        Ok(html)
     }
 
-    /// Renders one request, between its neighbours in the ring.
+    /// Renders one request, between its neighbours in the ring; `None` when it is not there.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -180,18 +155,9 @@ impl Pages {
             return Ok(None);
         };
         let now = Timestamp::now();
-        let newer = view
-            .entries
-            .iter()
-            .map(|other| other.record.seq)
-            .filter(|&other| other > seq)
-            .min();
-        let older = view
-            .entries
-            .iter()
-            .map(|other| other.record.seq)
-            .filter(|&other| other < seq)
-            .max();
+        let seqs = || view.entries.iter().map(|other| other.record.seq);
+        let newer = seqs().filter(|&other| other > seq).min();
+        let older = seqs().filter(|&other| other < seq).max();
         let is_other =
             |other: &&Arc<Entry>| other.source_ip() == entry.source_ip() && other.record.seq != seq;
         let others = view
@@ -216,16 +182,11 @@ impl Pages {
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn labels(&self, view: &View) -> anyhow::Result<Arc<Content>> {
-        self.labels.get(view.version, || {
-            let signatures = self.knowledge.labeller.signatures();
-            let (total, groups) = (signatures.len(), known_labels(signatures, view));
-            let html = self.render(
-                "labels.html",
-                context! { groups => Serde(&groups), total, held => view.entries.len() },
-            )?;
-            Ok(Arc::new(Content::html(html)))
-        })
+    pub fn labels(&self, view: &View) -> anyhow::Result<String> {
+        let signatures = self.describer.labeller.signatures();
+        let (total, groups) = (signatures.len(), known_labels(signatures, view));
+        let (groups, held) = (Serde(&groups), view.entries.len());
+        self.render("labels.html", context! { groups, total, held })
     }
 
     /// Renders a page that says one thing: an error, most often.

@@ -1,6 +1,7 @@
 //! Entries to rows: what the list shows of them, and which of them fold.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use forever200_identify::{Category, Confidence, Label, Protocol};
 use forever200_ring::Via;
@@ -37,6 +38,8 @@ pub struct Row {
     what: String,
     bytes: u64,
     incomplete: bool,
+    /// Not all of it was looked at.
+    in_part: bool,
     truncated: bool,
     /// The request after whose answer this came.
     continues: Option<u64>,
@@ -67,10 +70,8 @@ impl Row {
     #[must_use]
     pub fn new(entry: &Entry, now: Timestamp) -> Self {
         let record = &entry.record;
-        let http = entry.http();
-        let what = http
-            .as_ref()
-            .map(|http| printable::line(http.target, MAX_TARGET_CHARS));
+        let http = entry.http.as_ref();
+        let what = http.map(|http| printable::line(&http.target, MAX_TARGET_CHARS));
         let ip = entry.network().unwrap_or_default();
         let has_port = !ip.is_empty() && entry.src_prefix.is_none();
         Self {
@@ -91,12 +92,11 @@ impl Row {
                 .origin
                 .as_ref()
                 .and_then(|origin| origin.country.clone().zip(origin.country_name.clone())),
-            method: http
-                .as_ref()
-                .map(|http| printable::line(http.method, MAX_METHOD_CHARS)),
+            method: http.map(|http| printable::line(&http.method, MAX_METHOD_CHARS)),
             what: what.unwrap_or_else(|| entry.summary.clone()),
             bytes: record.bytes,
             incomplete: entry.incomplete,
+            in_part: entry.is_looked_at_in_part,
             truncated: record.truncated,
             continues: record.continues,
             rewritten: record.via == Via::Http,
@@ -120,9 +120,9 @@ impl RowLabel {
 
 /// Folds neighbours that are alike.
 #[must_use]
-pub fn groups(entries: &[&Entry], now: Timestamp) -> Vec<Group> {
+pub fn groups(entries: &[Arc<Entry>], now: Timestamp) -> Vec<Group> {
     let alike = entries.chunk_by(|a, b| a.likeness == b.likeness);
-    let group = |alike: &[&Entry]| Group {
+    let group = |alike: &[Arc<Entry>]| Group {
         count: alike.len(),
         sources: alike
             .iter()
@@ -184,7 +184,7 @@ mod tests {
                 src_ip: [203, 0, 113, ip].into(),
                 ..record(raw)
             };
-            described(record)
+            Arc::new(described(record))
         };
         let entries = [
             entry(b"GET /a1\r\n", 1),
@@ -192,7 +192,7 @@ mod tests {
             entry(b"x", 1),
             entry(b"GET /a1\r\n", 1),
         ];
-        let groups = groups(&entries.each_ref(), Timestamp::now());
+        let groups = groups(&entries, Timestamp::now());
         let counts: Vec<_> = groups
             .iter()
             .map(|group| (group.count, group.sources))

@@ -11,7 +11,8 @@ use forever200_ring::SLOTS;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::reader::follow::{MINUTES, View};
+use crate::reader::View;
+use crate::reader::view::MINUTES;
 
 /// Minutes that one bar of the day's chart stands for.
 pub const MINUTES_PER_BAR: i64 = 15;
@@ -167,7 +168,7 @@ mod tests {
                 .iter()
                 .map(|&(ago, count)| (NOW / 60 - ago, count))
                 .collect::<BTreeMap<_, _>>(),
-            away: false,
+            away: None,
         }
     }
 

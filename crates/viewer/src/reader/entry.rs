@@ -7,16 +7,21 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use forever200_identify::labels::Description;
 use forever200_identify::{Category, Indicator, Label, Origin, Protocol, http, tls};
 use forever200_ring::{Ended, Record, Via};
 
 use crate::bytes::printable;
-use crate::reader::describer::Knowledge;
+use crate::reader::describer::Describer;
 use crate::reader::privacy::Shown;
 
 /// Longest summary, in characters.
 const MAX_SUMMARY_CHARS: usize = 200;
+/// What is looked at of a longer request: as much as is kept of one by default, and describing takes a time that is known.
+const MAX_LOOKED_AT_BYTES: usize = 64 * 1024;
+/// Most labels that a request is given. Real ones have a handful.
+const MAX_LABELS: usize = 64;
 /// Bytes that two requests of an unknown protocol share when they are nearly identical.
 const ALIKE_BYTES: usize = 16;
 
@@ -44,38 +49,70 @@ pub struct Entry {
     pub summary: String,
     /// The client's address and port, the network that is shown of it, or that nobody knows them.
     pub source: String,
+    /// The parts of an HTTP request; `None` for other protocols.
+    pub http: Option<HttpParts>,
     /// There was more than was read or kept.
     pub incomplete: bool,
+    /// It is so long, or so laborious, that not all of it was looked at.
+    pub is_looked_at_in_part: bool,
     /// The same for identical and nearly identical requests: those that differ in digits, headers and
     /// body only, or TLS hellos of one kind of client.
     pub likeness: u64,
-    /// Its line of JSON and its row, made when first asked for.
-    pub(crate) json: OnceLock<Box<serde_json::value::RawValue>>,
-    pub(crate) row: OnceLock<String>,
+    /// All of its bytes in lower case (ASCII), to be searched.
+    pub(crate) searched: Bytes,
+    /// Its JSON, where that is short, and its row: made when first asked for.
+    pub(crate) json: OnceLock<Bytes>,
+    pub(crate) row: OnceLock<Bytes>,
+}
+
+/// Where the parts of an HTTP request are that are asked for again and again: in the bytes of its record.
+#[derive(Clone, Debug)]
+pub struct HttpParts {
+    /// Up to the first white space.
+    pub method: Bytes,
+    /// Between method and version.
+    pub target: Bytes,
+    /// As far as it came.
+    pub body: Bytes,
 }
 
 impl Entry {
     /// Describes a record that appeared in this version of the view.
     #[must_use]
-    pub fn new(record: &Record, appeared: u64, knowledge: &Knowledge) -> Self {
-        let (
-            Shown {
-                record,
-                src_prefix,
-                blanked,
-            },
-            description,
-            origin,
-        ) = knowledge.describe(record);
-        let summary = summary(&record.raw, &description);
+    pub fn new(record: &Record, appeared: u64, describer: &Describer) -> Self {
+        // Country and network are those of the whole address, which they do not give away.
+        let origin = describer.locations.find(record.src_ip);
+        let Shown {
+            record,
+            src_prefix,
+            blanked,
+        } = describer.privacy.show(record);
+        let looked_at = record
+            .raw
+            .slice(..record.raw.len().min(MAX_LOOKED_AT_BYTES));
+        let description = describer.labeller.describe(&looked_at, origin.as_ref());
+        let summary = summary(&looked_at, &description);
         let Description {
             protocol,
-            labels,
+            mut labels,
             indicators,
+            http,
             ..
         } = description;
-        let http = http::parse(&record.raw);
-        let hello = tls::parse(&record.raw);
+        labels.truncate(MAX_LABELS);
+        let hello = if http.is_none() {
+            tls::parse(&looked_at)
+        } else {
+            None
+        };
+        let likeness = likeness(&looked_at, http.as_ref(), hello.as_ref());
+        let is_cut = looked_at.len() < record.raw.len();
+        // What lies in its first bytes alone would end where they do.
+        let http = if is_cut && http.is_some() {
+            http::parse(&record.raw)
+        } else {
+            http
+        };
         Self {
             appeared,
             protocol,
@@ -86,21 +123,23 @@ impl Entry {
             source: source(&record, src_prefix),
             src_prefix,
             blanked,
-            incomplete: is_incomplete(
-                &record,
-                http.as_ref().filter(|_| protocol == Protocol::Http),
-            ),
-            likeness: likeness(&record.raw, http.as_ref(), hello.as_ref()),
+            incomplete: is_incomplete(&record, http.as_ref()),
+            is_looked_at_in_part: is_cut,
+            likeness,
+            http: http.map(|http| HttpParts::new(&record.raw, &http)),
+            searched: in_lower_case(&record.raw),
             record,
             json: OnceLock::new(),
             row: OnceLock::new(),
         }
     }
 
-    /// Returns the parts of an HTTP request; `None` for other protocols.
+    /// Reads the whole head of an HTTP request, for those who show all of it; `None` for other protocols.
     #[must_use]
-    pub fn http(&self) -> Option<http::Request<'_>> {
-        http::parse(&self.record.raw).filter(|_| self.protocol == Protocol::Http)
+    pub fn request(&self) -> Option<http::Request<'_>> {
+        self.http
+            .as_ref()
+            .and_then(|_| http::parse(&self.record.raw))
     }
 
     /// Returns what it is for: the category of the first label.
@@ -137,12 +176,30 @@ impl Entry {
     }
 }
 
+impl HttpParts {
+    fn new(raw: &Bytes, http: &http::Request<'_>) -> Self {
+        Self {
+            method: raw.slice_ref(http.method),
+            target: raw.slice_ref(http.target),
+            body: raw.slice_ref(http.body),
+        }
+    }
+}
+
+fn in_lower_case(raw: &Bytes) -> Bytes {
+    if raw.iter().any(u8::is_ascii_uppercase) {
+        raw.to_ascii_lowercase().into()
+    } else {
+        raw.clone()
+    }
+}
+
 /// Returns a request as one printable line: method and target, what other protocols say of themselves,
 /// or a start of the bytes.
 #[must_use]
-pub fn summary(raw: &[u8], description: &Description) -> String {
-    match (http::parse(raw), &description.detail) {
-        (Some(http), _) if description.protocol == Protocol::Http => printable::line(
+pub fn summary(raw: &[u8], description: &Description<'_>) -> String {
+    match (&description.http, &description.detail) {
+        (Some(http), _) => printable::line(
             &[http.method, b" ", http.target].concat(),
             MAX_SUMMARY_CHARS,
         ),
@@ -211,12 +268,12 @@ pub(crate) mod tests {
 
     /// A record, described with the built-in signatures, from nobody knows where.
     pub(crate) fn entry(record: Record) -> Entry {
-        static KNOWLEDGE: LazyLock<Knowledge> = LazyLock::new(|| Knowledge {
+        static DESCRIBER: LazyLock<Describer> = LazyLock::new(|| Describer {
             labeller: Labeller::built_in().into(),
             locations: Locations::default(),
             privacy: Privacy::default(),
         });
-        Entry::new(&record, 1, &KNOWLEDGE)
+        Entry::new(&record, 1, &DESCRIBER)
     }
 
     /// A record of these bytes, from a documentation address.

@@ -1,187 +1,226 @@
-//! The one reader of memcached: whoever looks at the ring looks at what this has read.
+//! Follows the ring on a thread of its own, whether anybody looks or not.
 //!
-//! In: the store. Out: [`View`]s, each the ring at one moment, shared by all who look. A page asks for
-//! one that is as good as new; a watcher is told of each new one. However many they are,
-//! memcached is asked by one task at a time.
+//! In: the store. Out: [`View`]s, each the ring at one moment, shared by all who look. Nobody waits for a record to be
+//! described: whoever looks takes the view that is there. However many look, memcached is asked by one task.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, bail};
 use forever200_ring::{Record, Ring, Snapshot, Store, StoreError};
 use jiff::Timestamp;
-use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use serde::Serialize;
+use tokio::runtime;
+use tokio::sync::{oneshot, watch};
 use tracing::debug;
 
-use crate::reader::describer::Knowledge;
+use crate::reader::describer::Describer;
 use crate::reader::entry::Entry;
-use crate::web::pool::aside;
+use crate::reader::pulse::Pulse;
+use crate::reader::view::{MINUTES, View};
 
 /// Time between two looks while somebody watches: half of what a person takes for "at once".
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How long a look is good for, so that many who look at once do not ask memcached one after the other. Shorter than
-/// anybody takes from an answer to the page.
-pub const FRESH: Duration = Duration::from_millis(10);
-/// What the charts go back to.
-pub const MINUTES: i64 = 24 * 60;
+const WATCHED_INTERVAL: Duration = Duration::from_millis(50);
+/// Time between two looks while nobody does: each wakes two programs.
+const IDLE_INTERVAL: Duration = Duration::from_millis(250);
+/// Who has asked within this time is likely to ask again.
+const INTEREST: Duration = Duration::from_secs(10);
+/// Longest time for which describing goes on without a view of what is done.
+const BATCH_TIME: Duration = Duration::from_millis(50);
+/// Slots and the counts of minutes are written after the cursor has moved, by this much at most.
+const WRITTEN_LATER: Duration = Duration::from_secs(2);
+/// Without a look for this long, the reader stands still: memcached is given up after a second.
+const STANDSTILL: Duration = Duration::from_secs(6);
 /// Minutes that are asked for at once. All of a day, as at the start, would take a megabyte, of which nothing comes back.
 const MINUTES_AT_ONCE: usize = 60;
 /// The minutes that may still grow: a request is counted when it is over, in the minute it began.
 const OPEN_MINUTES: i64 = 2;
+/// Describing gives way to whoever is answered, where they share a core.
+const NICENESS: i32 = 5;
 
-/// The ring at one moment.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// Another number for another content, also after a restart of the viewer.
-    pub version: u64,
-    /// The counters alone: its ring is empty, for [`entries`](Self::entries) has what may be shown of it.
-    pub snapshot: Snapshot,
-    /// The newest first.
-    pub entries: Vec<Arc<Entry>>,
-    /// The Unix minute (seconds / 60) of this view.
-    pub minute: i64,
-    /// Number of requests by Unix minute, for the last day; a minute without one is left out.
-    pub minutes: BTreeMap<i64, u64>,
-    /// memcached cannot be read just now; the rest is what was last read.
-    pub away: bool,
+/// The visitors' end: has the newest view.
+pub struct Reader {
+    views: watch::Receiver<Arc<View>>,
+    pulse: Arc<Pulse>,
 }
 
-/// Reads the ring for all who look.
-pub struct Feed {
+/// A reader that is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// The newest sequence number that was seen.
+    pub total: u64,
+    /// How often all slots were looked at since the start.
+    pub looks: u64,
+}
+
+/// The thread's end.
+struct Follower {
     store: Store,
-    knowledge: Arc<Knowledge>,
-    /// Held while reading.
-    reading: tokio::sync::Mutex<Reading>,
+    describer: Arc<Describer>,
     views: watch::Sender<Arc<View>>,
-    watched: Notify,
-}
-
-/// The last reading: what it found, and how it went, for those who waited for it.
-#[derive(Default)]
-struct Reading {
-    began: Option<Instant>,
-    failed: Option<Arc<StoreError>>,
+    pulse: Arc<Pulse>,
     /// As memcached has it. Nobody else sees these records.
     snapshot: Snapshot,
+    /// When the cursor last moved, and when all slots that lack something were last read.
+    moved: Instant,
+    read: Instant,
 }
 
-impl Feed {
-    /// Reads from `store`, when first asked, and describes with what is known.
-    #[must_use]
-    pub fn new(store: Store, knowledge: Arc<Knowledge>) -> Self {
-        let version = Timestamp::now().as_microsecond().unsigned_abs();
-        let (snapshot, entries, minutes) = (Snapshot::default(), Vec::new(), BTreeMap::new());
-        let nothing = View {
-            version,
-            snapshot,
-            entries,
-            minute: 0,
-            minutes,
-            away: false,
-        };
-        Self {
+impl Reader {
+    /// Starts to follow the ring in `store`. The future ends should that ever end.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start(
+        store: Store,
+        describer: Arc<Describer>,
+    ) -> anyhow::Result<(Self, impl Future<Output = anyhow::Error> + use<>)> {
+        let (sender, views) = watch::channel(Arc::new(View::nothing()));
+        let pulse = Arc::new(Pulse::new());
+        let follower = Follower {
             store,
-            knowledge,
-            reading: tokio::sync::Mutex::default(),
-            views: watch::Sender::new(Arc::new(nothing)),
-            watched: Notify::new(),
-        }
+            describer,
+            views: sender,
+            pulse: Arc::clone(&pulse),
+            snapshot: Snapshot::default(),
+            moved: Instant::now(),
+            read: Instant::now(),
+        };
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (alive, ended) = oneshot::channel::<()>();
+        let follow = move || {
+            let _alive = alive;
+            // Not being nice is no failure.
+            let _ = rustix::process::nice(NICENESS);
+            runtime.block_on(follower.run());
+        };
+        thread::Builder::new()
+            .name("reader".into())
+            .spawn(follow)
+            .context("no thread for the reader")?;
+        let ended = async {
+            let _ = ended.await;
+            anyhow::anyhow!("the reader has ended")
+        };
+        Ok((Self { views, pulse }, ended))
     }
 
-    /// Returns the ring as it is now, or was 10 ms ago at most.
+    /// Returns the ring as it is seen now. Never waits for what is new in it to be described: while the reader is about
+    /// that, it returns what is there.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
-    pub async fn now(&self) -> Result<Arc<View>, Arc<StoreError>> {
-        let mut reading = self.reading.lock().await;
-        if reading.began.is_none_or(|began| began.elapsed() >= FRESH) {
-            reading.began = Some(Instant::now());
-            reading.failed = self.read(&mut reading.snapshot).await.err().map(Arc::new);
+    pub async fn view(&self) -> Result<Arc<View>, Arc<StoreError>> {
+        self.pulse.ask().await;
+        let mut view = Arc::clone(&self.views.borrow());
+        if !view.is_read() {
+            // An error is the end of the reader, and with it soon of the program.
+            if let Ok(read) = self.views.clone().wait_for(|view| view.is_read()).await {
+                view = Arc::clone(&read);
+            }
         }
-        match &reading.failed {
+        match &view.away {
             Some(error) => Err(Arc::clone(error)),
-            None => Ok(Arc::clone(&self.views.borrow())),
+            None => Ok(view),
         }
     }
 
-    /// Returns what tells of each new view, as long as [`run`](Self::run) goes on.
+    /// Returns the ring as it was last seen, for who has asked before.
+    #[must_use]
+    pub fn newest(&self) -> Arc<View> {
+        Arc::clone(&self.views.borrow())
+    }
+
+    /// Returns what tells of each new view.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<View>> {
-        let receiver = self.views.subscribe();
-        self.watched.notify_one();
-        receiver
+        self.views.clone()
     }
 
-    /// Returns the newest sequence number, read from memcached.
+    /// Tells how the reader is.
     ///
     /// # Errors
-    /// memcached is unreachable, or does not answer within a second.
-    pub async fn cursor(&self) -> Result<u64, StoreError> {
-        self.store.cursor().await
-    }
-
-    /// Reads again and again while somebody watches.
-    pub async fn run(&self) {
-        loop {
-            if self.views.receiver_count() == 0 {
-                self.watched.notified().await;
-            }
-            if let Err(error) = self.now().await {
-                debug!(%error, "memcached is away");
-            }
-            sleep(POLL_INTERVAL).await;
+    /// memcached is away, or was not looked at for six seconds; the error is a sentence.
+    pub async fn health(&self) -> anyhow::Result<Health> {
+        let view = self.view().await?;
+        if self.pulse.since_look() > STANDSTILL {
+            bail!("the ring was not read for {} s", STANDSTILL.as_secs());
         }
+        Ok(Health {
+            total: view.snapshot.cursor,
+            looks: self.pulse.looks(),
+        })
     }
+}
 
-    async fn read(&self, last: &mut Snapshot) -> Result<(), StoreError> {
-        let held = Arc::clone(&self.views.borrow());
-        let read = self.read_after(&held, last).await;
-        let view = match read {
-            Ok(view) => view,
-            Err(error) => {
-                if !held.away {
-                    self.publish(View {
-                        away: true,
-                        ..View::clone(&held)
-                    });
+impl Follower {
+    /// Looks again and again, until nobody is left who could ask.
+    async fn run(mut self) {
+        while self.views.receiver_count() > 0 {
+            let is_all_described = match self.look().await {
+                Ok(is_all_described) => is_all_described,
+                Err(error) => {
+                    debug!(%error, "memcached is away");
+                    let held = Arc::clone(&self.views.borrow());
+                    if held.away.is_none() {
+                        self.publish(View {
+                            away: Some(Arc::new(error)),
+                            ..View::clone(&held)
+                        });
+                    }
+                    true
                 }
-                return Err(error);
+            };
+            self.pulse.look();
+            if is_all_described {
+                self.pulse.rest(self.interval()).await;
             }
-        };
-        if view.differs_from(&held) {
-            self.publish(view);
         }
-        Ok(())
     }
 
-    /// Brings `last` up to date, when all could be read, and describes what is new in it.
-    async fn read_after(&self, held: &View, last: &mut Snapshot) -> Result<View, StoreError> {
-        let snapshot = self.store.refresh(last).await?;
-        let minute = Timestamp::now().as_second().div_euclid(60);
-        let (known, from) = match held.snapshot.since {
-            since if since == snapshot.since => (held.minutes.clone(), held.minute - OPEN_MINUTES),
-            _ => (BTreeMap::new(), 0),
-        };
-        let mut minutes = known;
-        for first in (from.max(minute - MINUTES)..=minute).step_by(MINUTES_AT_ONCE) {
-            let last = minute.min(first + MINUTES_AT_ONCE as i64 - 1);
-            minutes.extend(self.store.minutes(first..=last).await?);
+    fn interval(&self) -> Duration {
+        // One is the reader's own.
+        let is_watched = self.views.receiver_count() > 1;
+        if is_watched || self.pulse.since_question() < INTEREST {
+            WATCHED_INTERVAL
+        } else {
+            IDLE_INTERVAL
         }
-        let minutes = minutes.split_off(&(minute - MINUTES));
-        let entries = described(&snapshot.ring, &last.ring, held, &self.knowledge).await;
+    }
+
+    /// Brings the view up to date. Tells whether all that is new is described; what is not is left for the next look.
+    async fn look(&mut self) -> Result<bool, StoreError> {
+        let held = Arc::clone(&self.views.borrow());
+        let has_moved = self.moved.elapsed() < WRITTEN_LATER;
+        let is_thorough = has_moved || self.read.elapsed() >= IDLE_INTERVAL;
+        let snapshot = self.store.refresh(&self.snapshot, is_thorough).await?;
+        let minute = Timestamp::now().as_second().div_euclid(60);
+        let minutes = self.minutes(&held, &snapshot, minute).await?;
+        let (entries, is_all_described) = self.described(&snapshot.ring, &held);
         let mut counters = snapshot.clone();
         counters.ring = Ring::default();
-        *last = snapshot;
-        Ok(View {
+        self.snapshot = snapshot;
+        if is_thorough {
+            self.read = Instant::now();
+            self.pulse.count_look();
+        }
+        let view = View {
             version: held.version,
             snapshot: counters,
             entries,
             minute,
             minutes,
-            away: false,
-        })
+            away: None,
+        };
+        if view.differs_from(&held) {
+            self.publish(view);
+        }
+        Ok(is_all_described)
     }
 
     fn publish(&self, view: View) {
@@ -190,75 +229,57 @@ impl Feed {
             ..view
         }));
     }
-}
 
-impl View {
-    /// Returns the entry with this sequence number.
-    #[must_use]
-    pub fn find(&self, seq: u64) -> Option<&Entry> {
-        self.entries
-            .iter()
-            .find(|entry| entry.record.seq == seq)
-            .map(AsRef::as_ref)
-    }
-
-    fn differs_from(&self, other: &Self) -> bool {
-        let counters = |view: &Self| {
-            let Snapshot {
-                cursor,
-                since,
-                first,
-                silent,
-                unreadable,
-                ..
-            } = view.snapshot;
-            (
-                cursor,
-                since,
-                first,
-                silent,
-                unreadable,
-                view.minute,
-                view.away,
-            )
-        };
-        let same_entries = self.entries.len() == other.entries.len()
-            && self
-                .entries
-                .iter()
-                .zip(&other.entries)
-                .all(|(a, b)| Arc::ptr_eq(a, b));
-        !same_entries || counters(self) != counters(other) || self.minutes != other.minutes
-    }
-}
-
-/// Describes the records of a ring, and takes over what is described already: `held`, from the ring `last`.
-async fn described(
-    ring: &Ring,
-    last: &Ring,
-    held: &View,
-    knowledge: &Arc<Knowledge>,
-) -> Vec<Arc<Entry>> {
-    let known: HashMap<_, _> = held
-        .entries
-        .iter()
-        .map(|entry| (entry.record.seq, entry))
-        .collect();
-    // In one allocation it is the very same record; a number alone may stand for another request after
-    // counting began anew. An entry's record cannot be asked: it is what may be shown of this one.
-    let is_same = |a: &Record, b: &Record| a.raw.as_ptr() == b.raw.as_ptr() || a == b;
-    let (mut entries, mut new) = (Vec::new(), Vec::new());
-    for record in ring.newest_first() {
-        match (known.get(&record.seq), last.get(record.seq)) {
-            (Some(entry), Some(last)) if is_same(last, record) => entries.push(Arc::clone(entry)),
-            _ => new.push(record.clone()),
+    /// Reads the counts of those minutes that may have grown.
+    async fn minutes(
+        &mut self,
+        held: &View,
+        snapshot: &Snapshot,
+        minute: i64,
+    ) -> Result<BTreeMap<i64, u64>, StoreError> {
+        if snapshot.cursor != self.snapshot.cursor || snapshot.since != self.snapshot.since {
+            self.moved = Instant::now();
         }
+        if minute == held.minute && self.moved.elapsed() > WRITTEN_LATER && held.away.is_none() {
+            return Ok(held.minutes.clone());
+        }
+        let (mut minutes, from) = match held.snapshot.since {
+            since if since == snapshot.since => (held.minutes.clone(), held.minute - OPEN_MINUTES),
+            _ => (BTreeMap::new(), 0),
+        };
+        for first in (from.max(minute - MINUTES)..=minute).step_by(MINUTES_AT_ONCE) {
+            let last = minute.min(first + MINUTES_AT_ONCE as i64 - 1);
+            minutes.extend(self.store.minutes(first..=last).await?);
+        }
+        Ok(minutes.split_off(&(minute - MINUTES)))
     }
-    if !new.is_empty() {
-        let (appeared, knowledge) = (held.version + 1, Arc::clone(knowledge));
-        let describe = move |record| Arc::new(Entry::new(&record, appeared, &knowledge));
-        entries.extend(aside(move || new.into_iter().map(describe).collect::<Vec<_>>()).await);
+
+    /// Takes over what is described already, and describes what is new, the newest first, as long as there is time.
+    fn described(&self, ring: &Ring, held: &View) -> (Vec<Arc<Entry>>, bool) {
+        let known: HashMap<_, _> = held
+            .entries
+            .iter()
+            .map(|entry| (entry.record.seq, entry))
+            .collect();
+        // In one allocation it is the very same record; a number alone may stand for another request after
+        // counting began anew. An entry's record cannot be asked: it is what may be shown of this one.
+        let is_same = |a: &Record, b: &Record| a.raw.as_ptr() == b.raw.as_ptr() || a == b;
+        let (mut entries, mut is_all_described) = (Vec::new(), true);
+        let start = Instant::now();
+        for record in ring.newest_first() {
+            match (known.get(&record.seq), self.snapshot.ring.get(record.seq)) {
+                (Some(entry), Some(last)) if is_same(last, record) => {
+                    entries.push(Arc::clone(entry));
+                }
+                _ if start.elapsed() > BATCH_TIME => is_all_described = false,
+                _ => entries.push(Arc::new(Entry::new(
+                    record,
+                    held.version + 1,
+                    &self.describer,
+                ))),
+            }
+        }
         entries.sort_by_key(|entry| Reverse(entry.record.seq));
+        (entries, is_all_described)
     }
-    entries
 }

@@ -1,44 +1,142 @@
-//! What was made last, for all who ask for the same.
+//! All that is made once for many: each by what it was made from, one of each kind.
+//!
+//! In: a view. Out: what was made of it for whoever asked before, or made now. Beside these, each entry keeps its row and,
+//! where that is short, its JSON. Bounds: a page of 101 rows has some 100 kB, 400 kB at most; the list 1 MiB; the
+//! labels 1.2 MB; the strip some kB. Nobody waits here for anybody: two who find nothing at the same time both make it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::page::filter::FilterQuery;
+use crate::page::pages::{self, Pages};
+use crate::reader::View;
+use crate::web::failure::Failure;
+use crate::web::prepared::Prepared;
+
+/// How long the counts beside the labels may be old, in seconds: the page has thousands of lines, most of which stay.
+const LABELS_SECONDS: i64 = 5;
+
+/// What was made last, of each kind.
+pub struct Caches {
+    /// By name. An address has a hash of what is there, so that browsers may keep it.
+    assets: [(&'static str, Prepared); 3],
+    /// The numbers at the top of the list: by version of the view and second, as ages are in seconds.
+    strip: Latest<(u64, i64), Bytes>,
+    /// The whole list.
+    home: Latest<(u64, i64), Arc<Prepared>>,
+    /// The whole list of the API, by version of the view; those that are short.
+    pub list: Latest<u64, Arc<Prepared>>,
+    labels: Latest<i64, Arc<Prepared>>,
+}
+
+impl Default for Caches {
+    /// Holds the assets, and nothing else yet.
+    fn default() -> Self {
+        let asset = |name, content_type, content: &'static str| {
+            (
+                name,
+                Prepared::new(content_type, Bytes::from_static(content.as_bytes())),
+            )
+        };
+        Self {
+            assets: [
+                asset("style.css", "text/css; charset=utf-8", pages::STYLE),
+                asset("script.js", "text/javascript; charset=utf-8", pages::SCRIPT),
+                asset("icon.svg", "image/svg+xml", pages::ICON),
+            ],
+            strip: Latest::default(),
+            home: Latest::default(),
+            list: Latest::default(),
+            labels: Latest::default(),
+        }
+    }
+}
+
+impl Caches {
+    /// Returns an asset.
+    #[must_use]
+    pub fn asset(&self, file: &str) -> Option<&Prepared> {
+        self.assets
+            .iter()
+            .find(|(name, _)| *name == file)
+            .map(|(_, asset)| asset)
+    }
+
+    /// Returns the numbers at the top of the list.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub fn strip(&self, pages: &Pages, view: &View) -> anyhow::Result<Bytes> {
+        let key = (view.version, Timestamp::now().as_second());
+        self.strip.get(key, || Ok(pages.strip(view)?.into()))
+    }
+
+    /// Returns the whole list. That there is nothing in it is said to each visitor with `host`, the name by which they
+    /// know this machine.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub fn home(&self, pages: &Pages, view: &View, host: &str) -> Result<Arc<Prepared>, Failure> {
+        let render = || {
+            let strip = self.strip(pages, view)?;
+            let query = FilterQuery::default();
+            let html = pages.home(view, &query, &view.entries, &text(&strip), host)?;
+            Ok(Arc::new(Prepared::html(html)))
+        };
+        if view.entries.is_empty() {
+            return render();
+        }
+        self.home
+            .get((view.version, Timestamp::now().as_second()), render)
+    }
+
+    /// Returns the page of labels, whose counts may be some seconds old.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub fn labels(&self, pages: &Pages, view: &View) -> Result<Arc<Prepared>, Failure> {
+        let key = Timestamp::now().as_second() / LABELS_SECONDS;
+        self.labels
+            .get(key, || Ok(Arc::new(Prepared::html(pages.labels(view)?))))
+    }
+}
+
+/// What a template made is text.
+fn text(html: &Bytes) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(html)
+}
 
 /// The last value, with what it was made from.
+#[derive(Debug)]
 pub struct Latest<K, V>(Mutex<Option<(K, V)>>);
 
 impl<K: PartialEq, V: Clone> Latest<K, V> {
-    /// Holds nothing yet.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(Mutex::new(None))
-    }
-
-    /// Returns the value for `key`: the last one, or what `make` makes. Two who do not find it at the same time both make
-    /// it: nobody waits here for anybody.
+    /// Returns the value for `key`: the last one, or what `make` makes.
     ///
     /// # Errors
     /// `make` failed.
     pub fn get<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
-        self.get_and_keep(key, |_| true, make)
-    }
-
-    /// The same, but keeps only what `is_worth_it`.
-    ///
-    /// # Errors
-    /// `make` failed.
-    pub fn get_and_keep<E>(
-        &self,
-        key: K,
-        is_worth_it: impl FnOnce(&V) -> bool,
-        make: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, E> {
-        if let Some((made_from, value)) = &*self.last()
-            && *made_from == key
-        {
-            return Ok(value.clone());
+        if let Some(kept) = self.find(&key) {
+            return Ok(kept);
         }
         let value = make()?;
-        *self.last() = is_worth_it(&value).then(|| (key, value.clone()));
+        self.keep(key, value.clone());
         Ok(value)
+    }
+
+    /// Returns the value for `key`, if that is the last one.
+    pub fn find(&self, key: &K) -> Option<V> {
+        self.last()
+            .as_ref()
+            .filter(|(made_from, _)| made_from == key)
+            .map(|(_, it)| it.clone())
+    }
+
+    /// Keeps a value in place of the last one.
+    pub fn keep(&self, key: K, value: V) {
+        *self.last() = Some((key, value));
     }
 
     fn last(&self) -> MutexGuard<'_, Option<(K, V)>> {
@@ -46,9 +144,9 @@ impl<K: PartialEq, V: Clone> Latest<K, V> {
     }
 }
 
-impl<K: PartialEq, V: Clone> Default for Latest<K, V> {
+impl<K, V> Default for Latest<K, V> {
     fn default() -> Self {
-        Self::new()
+        Self(Mutex::new(None))
     }
 }
 
@@ -58,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_value_is_made_once_for_a_key() {
-        let (latest, mut made) = (Latest::new(), 0);
+        let (latest, mut made) = (Latest::default(), 0);
         let mut get = |key: &str| {
             let make = || {
                 made += 1;
@@ -71,14 +169,10 @@ mod tests {
             [Ok(1), Ok(1), Ok(2), Ok(3)]
         );
         assert_eq!(latest.get("c".to_owned(), || Err("no")), Err("no"));
+        latest.keep("d".to_owned(), 9);
         assert_eq!(
-            latest.get_and_keep("d".to_owned(), |&value| value < 5, || Ok::<_, ()>(5)),
-            Ok(5)
+            (latest.find(&"d".to_owned()), latest.find(&"e".to_owned())),
+            (Some(9), None)
         );
-        assert_eq!(
-            latest.get_and_keep("d".to_owned(), |&value| value < 5, || Ok::<_, ()>(4)),
-            Ok(4)
-        );
-        assert_eq!(latest.get("d".to_owned(), || Err("no")), Ok(4));
     }
 }

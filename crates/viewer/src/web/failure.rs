@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
@@ -16,8 +15,8 @@ use tracing::error;
 
 use crate::page::pages::Pages;
 
-/// Why there is no page. Travels in the extensions of a response until it is laid out at the end,
-/// in one place.
+/// Why there is no page. Travels in the extensions of a response, which has its status at once, until it is laid out at
+/// the end, in one place.
 #[derive(Clone, Debug)]
 pub enum Failure {
     /// There is no such address.
@@ -32,6 +31,12 @@ pub enum Failure {
     MethodNotAllowed,
     /// memcached cannot be read.
     StoreAway(Arc<StoreError>),
+    /// Too many want something that takes long, or the answers on their way leave no room for more.
+    Busy,
+    /// The name by which the viewer was asked is none of its own.
+    StrangeHost,
+    /// A browser says that another site sent it here, to something that is not for other sites.
+    CrossSite,
     /// A template failed.
     Bug(Arc<anyhow::Error>),
 }
@@ -44,17 +49,17 @@ impl Failure {
         if let Self::Bug(error) = self {
             error!(error = format!("{error:#}"), "cannot make a page");
         }
-        let away = matches!(self, Self::StoreAway(_));
+        let is_soon_over = matches!(self, Self::StoreAway(_) | Self::Busy);
         let mut response = if is_api {
             (status, Json(json!({ "error": text }))).into_response()
         } else {
             // The page about a broken template may not need a template.
             let page = pages
-                .message(title, &text, away)
+                .message(title, &text, is_soon_over)
                 .unwrap_or_else(|_| title.to_owned());
             (status, Html(page)).into_response()
         };
-        if away {
+        if is_soon_over {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -94,6 +99,21 @@ impl Failure {
                     "The requests cannot be read just now ({error}). They are still answered and kept."
                 ),
             ),
+            Self::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too much at once",
+                "Too much is being asked just now. Try again in a second.".into(),
+            ),
+            Self::StrangeHost => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "Not this host",
+                "The viewer is not known by this name: see FOREVER200_VIEWER_HOSTS.".into(),
+            ),
+            Self::CrossSite => (
+                StatusCode::FORBIDDEN,
+                "Not from another site",
+                "A link on another site leads here. What strangers sent is not handed out that way: open it from the page of the request.".into(),
+            ),
             Self::Bug(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "A bug",
@@ -105,7 +125,7 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::empty());
+        let mut response = self.say().0.into_response();
         response.extensions_mut().insert(self);
         response
     }

@@ -1,152 +1,200 @@
 //! What each address answers.
 //!
 //! In: what a visitor asked for. Out: pages, JSON, files. Headers and failures are laid out by
-//! [`web`](crate::web::routes).
+//! [`routes`](crate::web::routes). What is made for one visitor alone is made by [`limits`](crate::web::limits).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH,
 };
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
 use forever200_ring::SLOTS;
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
-use crate::export::{files, har, json, pcap};
-use crate::page::filter::{Filter, FilterQuery};
+use crate::export::{har, html, json, ndjson, pcap, text};
+use crate::page::filter::{Filter, FilterQuery, switch};
 use crate::page::stats::Stats;
-use crate::reader::entry::Entry;
-use crate::reader::follow::View;
-use crate::web::content::Content;
+use crate::reader::follow::Health;
+use crate::reader::{Entry, View};
 use crate::web::events::{self, Format};
 use crate::web::failure::Failure;
-use crate::web::pool::aside;
-use crate::web::routes::{Viewer, stopped};
+use crate::web::limits::Visitor;
+use crate::web::prepared::Prepared;
+use crate::web::state::Viewer;
+use crate::web::streamed;
 
 /// For assets, whose address changes with their content.
 const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
-/// Longest list that is kept for those who ask for the same: with all bytes of all requests it is megabytes.
-const MAX_KEPT_BYTES: usize = 1024 * 1024;
 /// May be kept, and must be asked for again.
 const REVALIDATE: &str = "no-cache";
+/// Longest list that is made whole, compressed, and kept for others who ask for the same. This is what it is at most, of
+/// which ordinary requests make a tenth.
+const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
+/// What the page of one request takes at most, beside what its bytes make of it: every byte is there in hexadecimal
+/// three times, and as text up to four.
+const DETAIL_BYTES: usize = 3 * 1024 * 1024;
+const DETAIL_TIMES: usize = 40;
+/// What the list takes at most for each row, and beside the rows.
+const ROW_BYTES: usize = 4096;
+const LIST_BYTES: usize = 64 * 1024;
+/// What the page of labels takes.
+const LABELS_BYTES: usize = 2 * 1024 * 1024;
+/// What the capture takes for each request beside its bytes and the headers of their packets.
+const CONNECTION_BYTES: usize = 1024;
 
 type Shared = State<Arc<Viewer>>;
 type QueryOf<T> = Result<Query<T>, QueryRejection>;
 
 pub(crate) async fn home(
     State(viewer): Shared,
+    visitor: Visitor,
     query: QueryOf<FilterQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let Query(query) = query?;
-    let view = viewer.feed.now().await?;
-    let is_for_many = query.given().is_empty();
-    let make = move || -> Result<_, Failure> {
-        let entries = matching(&view, &query)?;
-        Ok(viewer
-            .pages
-            .home(&view, &query, &entries, host(&headers))?
-            .respond(&headers))
-    };
-    if is_for_many {
-        make()
-    } else {
-        aside(make).await
+    let view = viewer.reader.view().await?;
+    if query.given().is_empty() {
+        // Here and at once: whatever others have asked for, it waits for nothing but room.
+        let page = viewer.caches.home(&viewer.pages, &view, host(&headers))?;
+        let (body, by_gzip) = page.body(visitor.takes_gzip);
+        return Ok(page.respond((visitor.hold(body).await?, by_gzip)));
     }
+    let filter = Filter::new(&query).map_err(Failure::BadQuery)?;
+    let most_bytes = LIST_BYTES + ROW_BYTES * view.entries.len();
+    whole(&visitor, most_bytes, move || {
+        let entries = matching(&view, &filter);
+        let strip = viewer.caches.strip(&viewer.pages, &view)?;
+        let strip = String::from_utf8_lossy(&strip);
+        let html = viewer
+            .pages
+            .home(&view, &query, &entries, &strip, host(&headers))?;
+        Ok(Prepared::html(html))
+    })
+    .await
 }
 
 pub(crate) async fn request(
     State(viewer): Shared,
+    visitor: Visitor,
     Path(seq): Path<String>,
     headers: HeaderMap,
-) -> Result<Html<String>, Failure> {
+) -> Result<Response, Failure> {
     let seq = number(&seq)?;
-    let view = viewer.feed.now().await?;
-    let page = aside(move || viewer.pages.request(&view, seq, host(&headers))).await?;
-    page.map(Html).ok_or(Failure::RolledOver(seq))
+    let view = viewer.reader.view().await?;
+    let raw_bytes = find(&view, seq)?.record.raw.len();
+    let most_bytes = (DETAIL_TIMES * raw_bytes).min(DETAIL_BYTES + 16 * raw_bytes) + LIST_BYTES;
+    whole(&visitor, most_bytes, move || {
+        let page = viewer.pages.request(&view, seq, host(&headers))?;
+        page.map(Prepared::html).ok_or(Failure::RolledOver(seq))
+    })
+    .await
 }
 
-pub(crate) async fn labels(State(viewer): Shared, headers: HeaderMap) -> Result<Response, Failure> {
-    let view = viewer.feed.now().await?;
-    aside(move || Ok(viewer.pages.labels(&view)?.respond(&headers))).await
+pub(crate) async fn labels(State(viewer): Shared, visitor: Visitor) -> Result<Response, Failure> {
+    let view = viewer.reader.view().await?;
+    let takes_gzip = visitor.takes_gzip;
+    let make = move || {
+        let page = viewer.caches.labels(&viewer.pages, &view)?;
+        let body = page.body(takes_gzip);
+        Ok::<_, Failure>((page, body))
+    };
+    let (made, taken) = visitor.make(LABELS_BYTES, make).await?;
+    let (page, (body, by_gzip)) = made?;
+    Ok(page.respond((taken.hold(body), by_gzip)))
 }
 
 /// `raw`, `har` or `pcap` of one request.
 pub(crate) async fn download(
     State(viewer): Shared,
+    visitor: Visitor,
     Path((seq, format)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
     let seq = number(&seq)?;
-    let view = viewer.feed.now().await?;
-    aside(move || {
-        let entry = view.find(seq).ok_or(Failure::RolledOver(seq))?;
-        let name = format!("forever200-{seq}");
-        match format.as_str() {
-            "raw" => Ok(attachment(
+    let view = viewer.reader.view().await?;
+    let entry = Arc::clone(find(&view, seq)?);
+    let name = format!("forever200-{seq}");
+    match format.as_str() {
+        "raw" => {
+            let raw = visitor.hold(entry.record.raw.clone()).await?;
+            Ok(attachment(
                 &format!("{name}.bin"),
                 "application/octet-stream",
-                entry.record.raw.clone(),
-            )),
-            "har" if entry.http().is_none() => Err(Failure::NotHttp(seq)),
-            "har" | "pcap" => export_of(&viewer, &view, &[entry], &format, &name),
-            _ => Err(Failure::NotFound),
+                raw,
+            ))
         }
-    })
-    .await
+        "har" if entry.http.is_none() => Err(Failure::NotHttp(seq)),
+        "har" | "pcap" => export_of(viewer, visitor, &view, vec![entry], &format, &name).await,
+        _ => Err(Failure::NotFound),
+    }
 }
 
 pub(crate) async fn export_as(
     State(viewer): Shared,
+    visitor: Visitor,
     Path(format): Path<String>,
     query: QueryOf<FilterQuery>,
 ) -> Result<Response, Failure> {
     let Query(query) = query?;
-    let turn = Arc::clone(&viewer.exporting).lock_owned().await;
-    let view = viewer.feed.now().await?;
-    aside(move || {
-        let name = Timestamp::now()
-            .strftime("forever200-%Y%m%dT%H%M%SZ")
-            .to_string();
-        let export = export_of(&viewer, &view, &matching(&view, &query)?, &format, &name);
-        drop(turn);
-        export
-    })
-    .await
+    let view = viewer.reader.view().await?;
+    let entries = choose(&visitor, &view, &query).await?;
+    let name = Timestamp::now()
+        .strftime("forever200-%Y%m%dT%H%M%SZ")
+        .to_string();
+    export_of(viewer, visitor, &view, entries, &format, &name).await
 }
 
-fn export_of(
-    viewer: &Viewer,
-    view: &View,
-    entries: &[&Entry],
+async fn export_of(
+    viewer: Arc<Viewer>,
+    visitor: Visitor,
+    view: &Arc<View>,
+    entries: Vec<Arc<Entry>>,
     format: &str,
     name: &str,
 ) -> Result<Response, Failure> {
-    let (content_type, content) = match format {
-        "ndjson" => ("application/x-ndjson", files::ndjson(entries).into_bytes()),
-        "har" => ("application/json", har::archive(entries).into_bytes()),
-        "pcap" => (
-            "application/vnd.tcpdump.pcap",
-            pcap::capture(entries.iter().map(|entry| &entry.record)),
-        ),
-        "html" => (
-            "text/html; charset=utf-8",
-            files::html(&viewer.pages, view, entries)?.into_bytes(),
-        ),
+    let name = format!("{name}.{format}");
+    let (content_type, listing) = match format {
+        "ndjson" => ("application/x-ndjson", ndjson::lines()),
+        "har" => ("application/json", har::archive()),
+        "html" => {
+            let (pages, view, entries) =
+                (Arc::clone(&viewer.pages), Arc::clone(view), entries.clone());
+            let most_bytes = LIST_BYTES + ROW_BYTES * entries.len();
+            let make = move || html::page(&pages, &view, &entries);
+            (
+                "text/html; charset=utf-8",
+                visitor.make(most_bytes, make).await?.0?,
+            )
+        }
+        "pcap" => {
+            let content_type = "application/vnd.tcpdump.pcap";
+            return Ok(attachment(
+                &name,
+                content_type,
+                capture(&visitor, entries).await?,
+            ));
+        }
         _ => return Err(Failure::NotFound),
     };
-    Ok(attachment(
-        &format!("{name}.{format}"),
-        content_type,
-        content,
-    ))
+    let body = streamed::respond(viewer, visitor, listing, &entries);
+    Ok(attachment(&name, content_type, body))
+}
+
+/// All packets stand in the order of time, so that they are made at once.
+async fn capture(visitor: &Visitor, entries: Vec<Arc<Entry>>) -> Result<Bytes, Failure> {
+    let of_one = |entry: &Arc<Entry>| entry.record.raw.len() * 6 / 5 + CONNECTION_BYTES;
+    let most_bytes = entries.iter().map(of_one).sum();
+    let make = move || pcap::capture(entries.iter().map(|entry| &entry.record));
+    let (capture, taken) = visitor.make(most_bytes, make).await?;
+    Ok(taken.hold(capture))
 }
 
 /// The query of the list, beside the filter.
@@ -154,65 +202,81 @@ fn export_of(
 pub(crate) struct ListQuery {
     limit: Option<usize>,
     #[serde(default)]
-    raw: bool,
+    raw: String,
 }
 
 pub(crate) async fn api_list(
     State(viewer): Shared,
+    visitor: Visitor,
     filter: QueryOf<FilterQuery>,
     list: QueryOf<ListQuery>,
     RawQuery(raw_query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let (Query(filter), Query(list)) = (filter?, list?);
-    let view = viewer.feed.now().await?;
+    let raw = switch("raw", &list.raw).map_err(Failure::BadQuery)?;
+    let view = viewer.reader.view().await?;
     // Weak: the same list may be sent compressed or not.
     let mut hasher = DefaultHasher::new();
     raw_query.hash(&mut hasher);
     let tag = format!("W/\"{:x}-{:x}\"", view.version, hasher.finish());
     let kept = [(ETAG, tag.clone()), (CACHE_CONTROL, REVALIDATE.to_owned())];
-    if headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .any(|known| known.to_str().is_ok_and(|known| known.contains(&tag)))
-    {
+    let mut known = headers.get_all(IF_NONE_MATCH).iter();
+    if known.any(|known| known.to_str().is_ok_and(|known| known.contains(&tag))) {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
-    let is_for_many = raw_query.is_none();
-    let make = move || -> Result<_, Failure> {
-        let list = || {
-            let entries = matching(&view, &filter)?
-                .into_iter()
-                .take(list.limit.unwrap_or(SLOTS as usize));
-            Ok::<_, Failure>(Arc::new(Content::json(&json::List::new(
-                &view, entries, list.raw,
-            ))))
-        };
-        let is_small = |content: &Arc<Content>| content.plain.len() <= MAX_KEPT_BYTES;
-        let content = viewer
-            .list
-            .get_and_keep((view.version, raw_query), is_small, list)?;
-        Ok((kept, content.respond(&headers)).into_response())
-    };
-    if is_for_many {
-        make()
-    } else {
-        aside(make).await
+    let (is_for_many, takes_gzip) = (raw_query.is_none(), visitor.takes_gzip);
+    if let Some(list) = viewer
+        .caches
+        .list
+        .find(&view.version)
+        .filter(|_| is_for_many)
+    {
+        let (body, by_gzip) = list.body(takes_gzip);
+        return Ok((kept, list.respond((visitor.hold(body).await?, by_gzip))).into_response());
     }
+    let mut entries = choose(&visitor, &view, &filter).await?;
+    entries.truncate(list.limit.unwrap_or(SLOTS as usize));
+    let listing = json::list(&view, raw);
+    let most_bytes = entries
+        .iter()
+        .map(|entry| (listing.most)(entry))
+        .sum::<usize>();
+    if most_bytes > WHOLE_LIST_BYTES {
+        let body = streamed::respond(viewer, visitor, listing, &entries);
+        return Ok((kept, [(CONTENT_TYPE, "application/json")], body).into_response());
+    }
+    let make = move || {
+        let list = Arc::new(Prepared::json(
+            listing.whole(entries.iter().map(AsRef::as_ref)),
+        ));
+        let body = list.body(takes_gzip);
+        (list, body)
+    };
+    let ((list, (body, by_gzip)), taken) = visitor.make(most_bytes + LIST_BYTES, make).await?;
+    if is_for_many {
+        viewer.caches.list.keep(view.version, Arc::clone(&list));
+    }
+    Ok((kept, list.respond((taken.hold(body), by_gzip))).into_response())
 }
 
 pub(crate) async fn api_request(
     State(viewer): Shared,
+    visitor: Visitor,
     Path(seq): Path<String>,
 ) -> Result<Response, Failure> {
     let seq = number(&seq)?;
-    let view = viewer.feed.now().await?;
-    let entry = view.find(seq).ok_or(Failure::RolledOver(seq))?;
-    Ok(Json(json::json(entry, true)).into_response())
+    let view = viewer.reader.view().await?;
+    let entry = Arc::clone(find(&view, seq)?);
+    let most_bytes = json::most_bytes(&entry);
+    whole(&visitor, most_bytes, move || {
+        Ok(Prepared::json(json::request(&entry, true)))
+    })
+    .await
 }
 
 pub(crate) async fn stats(State(viewer): Shared) -> Result<Response, Failure> {
-    Ok(Json(Stats::new(&*viewer.feed.now().await?, Timestamp::now())).into_response())
+    Ok(Json(Stats::new(&*viewer.reader.view().await?, Timestamp::now())).into_response())
 }
 
 /// The query of the event stream, beside the filter.
@@ -226,6 +290,7 @@ pub(crate) struct EventsQuery {
 
 pub(crate) async fn event_stream(
     State(viewer): Shared,
+    visitor: Visitor,
     filter: QueryOf<FilterQuery>,
     query: QueryOf<EventsQuery>,
     headers: HeaderMap,
@@ -234,7 +299,7 @@ pub(crate) async fn event_stream(
     let filter = Filter::new(&filter).map_err(Failure::BadQuery)?;
     let format = match query.format.as_str() {
         "" | "json" => Format::Json,
-        "html" => Format::Html(Arc::clone(&viewer.pages)),
+        "html" => Format::Html,
         _ => {
             return Err(Failure::BadQuery(
                 "format: expected json or html".to_owned(),
@@ -244,14 +309,13 @@ pub(crate) async fn event_stream(
     let last_id = headers
         .get("last-event-id")
         .and_then(|id| id.to_str().ok()?.parse().ok());
-    viewer.feed.now().await?;
-    let stopped = stopped(viewer.stopping.clone());
+    viewer.reader.view().await?;
     Ok(events::events(
-        viewer.feed.watch(),
+        &viewer,
+        visitor,
         filter,
         format,
         last_id.or(query.after),
-        stopped,
     ))
 }
 
@@ -259,57 +323,120 @@ pub(crate) async fn event_stream(
 #[derive(Deserialize)]
 pub(crate) struct TextQuery {
     #[serde(default)]
-    color: bool,
+    color: String,
 }
 
 pub(crate) async fn text(
     State(viewer): Shared,
+    visitor: Visitor,
     filter: QueryOf<FilterQuery>,
     query: QueryOf<TextQuery>,
-) -> Result<String, Failure> {
+) -> Result<Response, Failure> {
     let (Query(filter), Query(query)) = (filter?, query?);
-    let view = viewer.feed.now().await?;
-    aside(move || Ok(files::text(&view, &matching(&view, &filter)?, query.color))).await
+    let color = switch("color", &query.color).map_err(Failure::BadQuery)?;
+    let filter = Filter::new(&filter).map_err(Failure::BadQuery)?;
+    let view = viewer.reader.view().await?;
+    let most_bytes = LIST_BYTES + ROW_BYTES * view.entries.len();
+    whole(&visitor, most_bytes, move || {
+        Ok(Prepared::text(text::table(
+            &view,
+            &matching(&view, &filter),
+            color,
+        )))
+    })
+    .await
+}
+
+/// What the health check is told.
+#[derive(Serialize)]
+struct Said {
+    status: &'static str,
+    #[serde(flatten)]
+    health: Option<Health>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 pub(crate) async fn health(State(viewer): Shared) -> Response {
-    match viewer.feed.cursor().await {
-        Ok(cursor) => Json(json!({ "status": "ok", "total": cursor })).into_response(),
+    match viewer.reader.health().await {
+        Ok(health) => Json(Said {
+            status: "ok",
+            health: Some(health),
+            error: None,
+        })
+        .into_response(),
         Err(error) => {
-            let body = Json(json!({ "status": "memcached away", "error": error.to_string() }));
-            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+            let error = Some(format!("{error:#}"));
+            let said = Json(Said {
+                status: "memcached away",
+                health: None,
+                error,
+            });
+            (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
         }
     }
 }
 
-pub(crate) async fn asset(content_type: &'static str, content: &'static str) -> impl IntoResponse {
-    (
-        [(CONTENT_TYPE, content_type), (CACHE_CONTROL, CACHE_FOREVER)],
-        content,
-    )
+/// Returns what answers with the style, the script or the icon.
+pub(crate) fn asset(file: &'static str) -> MethodRouter<Arc<Viewer>> {
+    get(async move |State(viewer): Shared, visitor: Visitor| {
+        let asset = viewer.caches.asset(file).ok_or(Failure::NotFound)?;
+        let kept = [(CACHE_CONTROL, CACHE_FOREVER)];
+        Ok::<_, Failure>((kept, asset.respond(asset.body(visitor.takes_gzip))))
+    })
+}
+
+/// Makes an answer for one visitor, of at most so many bytes.
+async fn whole(
+    visitor: &Visitor,
+    most_bytes: usize,
+    make: impl FnOnce() -> Result<Prepared, Failure> + Send + 'static,
+) -> Result<Response, Failure> {
+    let takes_gzip = visitor.takes_gzip;
+    let make = move || {
+        let prepared = make()?;
+        let body = prepared.body(takes_gzip);
+        Ok::<_, Failure>((prepared, body))
+    };
+    let (made, taken) = visitor.make(most_bytes, make).await?;
+    let (prepared, (body, by_gzip)) = made?;
+    Ok(prepared.respond((taken.hold(body), by_gzip)))
 }
 
 /// A file to save; `name` is ours, never a client's.
-fn attachment(name: &str, content_type: &'static str, content: impl Into<Body>) -> Response {
+fn attachment(name: &str, content_type: &'static str, content: impl IntoResponse) -> Response {
     let disposition = format!("attachment; filename=\"{name}\"");
-    (
-        [
-            (CONTENT_TYPE, content_type.to_owned()),
-            (CONTENT_DISPOSITION, disposition),
-        ],
-        content.into(),
-    )
-        .into_response()
+    let headers = [
+        (CONTENT_TYPE, content_type.to_owned()),
+        (CONTENT_DISPOSITION, disposition),
+    ];
+    (headers, content).into_response()
 }
 
-fn matching<'a>(view: &'a View, query: &FilterQuery) -> Result<Vec<&'a Entry>, Failure> {
+/// Returns the requests that a visitor wants; a text is searched for when it is the visitor's turn.
+async fn choose(
+    visitor: &Visitor,
+    view: &Arc<View>,
+    query: &FilterQuery,
+) -> Result<Vec<Arc<Entry>>, Failure> {
     let filter = Filter::new(query).map_err(Failure::BadQuery)?;
-    Ok(view
-        .entries
+    if !filter.searches() {
+        return Ok(matching(view, &filter));
+    }
+    let view = Arc::clone(view);
+    Ok(visitor.make(0, move || matching(&view, &filter)).await?.0)
+}
+
+fn matching(view: &View, filter: &Filter) -> Vec<Arc<Entry>> {
+    view.entries
         .iter()
-        .map(AsRef::as_ref)
         .filter(|entry| filter.matches(entry))
-        .collect())
+        .map(Arc::clone)
+        .collect()
+}
+
+fn find(view: &View, seq: u64) -> Result<&Arc<Entry>, Failure> {
+    view.find(seq).ok_or(Failure::RolledOver(seq))
 }
 
 fn number(seq: &str) -> Result<u64, Failure> {

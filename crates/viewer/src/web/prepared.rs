@@ -1,7 +1,6 @@
-//! Something to send to many: made once, and compressed once.
+//! An answer that is made whole: sent as it is, or by gzip.
 //!
-//! In: a page or a list. Out: responses, by gzip for those who take it. What is made for one visitor alone is left to
-//! tower-http.
+//! In: a page or a list. Out: responses, by gzip for those who take it; compressed once for all of them.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -13,11 +12,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde::Serialize;
+
+/// A longer answer is compressed in a hurry: that takes a fifth of the time.
+const LONG_BYTES: usize = 256 * 1024;
 
 /// A body with its type.
 #[derive(Debug)]
-pub struct Content {
+pub struct Prepared {
     content_type: &'static str,
     /// As it is.
     pub plain: Bytes,
@@ -25,41 +26,52 @@ pub struct Content {
     gzip: OnceLock<Bytes>,
 }
 
-impl Content {
+impl Prepared {
+    /// Takes a body of this type.
+    #[must_use]
+    pub fn new(content_type: &'static str, plain: Bytes) -> Self {
+        Self {
+            content_type,
+            plain,
+            gzip: OnceLock::new(),
+        }
+    }
+
     /// Takes a page.
     #[must_use]
     pub fn html(html: String) -> Self {
-        Self {
-            content_type: "text/html; charset=utf-8",
-            plain: html.into(),
-            gzip: OnceLock::new(),
-        }
+        Self::new("text/html; charset=utf-8", html.into())
     }
 
-    /// Lays out a value.
-    ///
-    /// # Panics
-    /// The value has keys that are no strings.
+    /// Takes JSON.
     #[must_use]
-    pub fn json(value: &impl Serialize) -> Self {
-        let json = serde_json::to_vec(value).expect("all keys are strings");
-        Self {
-            content_type: "application/json",
-            plain: json.into(),
-            gzip: OnceLock::new(),
-        }
+    pub fn json(json: Bytes) -> Self {
+        Self::new("application/json", json)
     }
 
-    /// Makes a response for a visitor with these headers.
+    /// Takes text.
     #[must_use]
-    pub fn respond(&self, headers: &HeaderMap) -> Response {
-        let gzip = takes_gzip(headers);
-        let body = if gzip {
-            self.gzip.get_or_init(|| compressed(&self.plain))
+    pub fn text(text: String) -> Self {
+        Self::new("text/plain; charset=utf-8", text.into())
+    }
+
+    /// Returns the body for a visitor who takes gzip or does not, and whether it is by gzip.
+    #[must_use]
+    pub fn body(&self, takes_gzip: bool) -> (Bytes, bool) {
+        if takes_gzip {
+            (
+                self.gzip.get_or_init(|| compressed(&self.plain)).clone(),
+                true,
+            )
         } else {
-            &self.plain
-        };
-        let mut response = Response::new(Body::from(body.clone()));
+            (self.plain.clone(), false)
+        }
+    }
+
+    /// Makes the response with a [`body`](Self::body).
+    #[must_use]
+    pub fn respond(&self, (body, gzip): (Bytes, bool)) -> Response {
+        let mut response = Response::new(Body::from(body));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
@@ -71,13 +83,18 @@ impl Content {
 }
 
 fn compressed(plain: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let level = if plain.len() > LONG_BYTES {
+        Compression::fast()
+    } else {
+        Compression::default()
+    };
+    let mut encoder = GzEncoder::new(Vec::new(), level);
     let written = encoder.write_all(plain).and_then(|()| encoder.finish());
     written.expect("a Vec takes all that is written").into()
 }
 
-/// RFC 9110, 12.5.3.
-fn takes_gzip(headers: &HeaderMap) -> bool {
+/// Tells whether a visitor takes gzip: RFC 9110, 12.5.3.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     let lists = headers
         .get_all(ACCEPT_ENCODING)
         .iter()

@@ -1,0 +1,87 @@
+//! The ring as a table for a terminal.
+//!
+//! In: entries. Out: text in which nothing is obeyed by a terminal but the colours that were asked for.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use forever200_identify::{Label, Protocol};
+
+use crate::reader::{Entry, View};
+
+/// Returns a table: a line each, the newest first.
+///
+/// `color` sets apart what is not HTTP and what is not whole, by the codes of ECMA-48, 8.3.117.
+#[must_use]
+pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
+    let (faint, red, green, plain) = if color {
+        ("\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m")
+    } else {
+        Default::default()
+    };
+    let widest = |cell: fn(&Entry) -> usize| {
+        entries
+            .iter()
+            .map(|entry| cell(entry))
+            .max()
+            .unwrap_or_default()
+    };
+    let seqs = widest(|entry| entry.record.seq.to_string().len());
+    let sources = widest(|entry| entry.source.len());
+    let bytes = widest(|entry| entry.record.bytes.to_string().len());
+    let mut text = format!(
+        "{} requests so far, {} shown:\n\n",
+        view.snapshot.cursor,
+        entries.len()
+    );
+    for entry in entries {
+        let record = &entry.record;
+        let tint = if entry.protocol == Protocol::Http {
+            ""
+        } else {
+            green
+        };
+        let marks = [
+            (entry.incomplete, "not whole"),
+            (entry.blanked > 0, "blanked in part"),
+        ];
+        let marks = marks.iter().filter(|(applies, _)| *applies);
+        let marks: String = marks
+            .map(|(_, mark)| format!("  {red}({mark}){plain}"))
+            .collect();
+        writeln!(
+            text,
+            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}  {:>bytes$} B  {tint}{:<7}  {}{}{marks}{}",
+            record.seq,
+            record.timestamp,
+            entry.source,
+            record.bytes,
+            entry.protocol.name(),
+            entry.summary,
+            if tint.is_empty() { "" } else { plain },
+            entry.labels.first().map(|label| says(label, color)).unwrap_or_default(),
+        )
+        .expect("a String takes every write");
+    }
+    text
+}
+
+/// What a request is, on a line of its own under it.
+fn says(label: &Label, color: bool) -> String {
+    let (bold, plain) = if color {
+        ("\x1b[1m", "\x1b[0m")
+    } else {
+        Default::default()
+    };
+    let signature = &label.signature;
+    let cve = signature
+        .cve
+        .first()
+        .map(|cve| format!(", {cve}"))
+        .unwrap_or_default();
+    format!(
+        "\n    {}: {bold}{}{plain}{cve}",
+        signature.category.name(),
+        signature.title
+    )
+}

@@ -1,0 +1,120 @@
+//! The names by which the viewer may be asked.
+//!
+//! In: a request. Out: whether its `Host` is one of them. A website can have its own name stand for 127.0.0.1 (DNS
+//! rebinding) and read what a server on the visitor's own machine shows: by the name it is found out.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+/// Names that a request's `Host` may have.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts {
+    /// `None`: any.
+    known: Option<Vec<String>>,
+}
+
+/// Further names, as `--viewer-hosts` lists them.
+#[derive(Clone, Debug, Default)]
+pub struct Names(Vec<String>);
+
+impl FromStr for Names {
+    type Err = String;
+
+    /// Reads names between commas.
+    fn from_str(list: &str) -> Result<Self, String> {
+        let names = list.split(',').map(|name| name.trim().to_ascii_lowercase());
+        let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+        let is_name = |name: &String| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+        };
+        match names.iter().find(|name| !is_name(name)) {
+            Some(odd) => Err(format!("expected names of hosts, not {odd:?}")),
+            None => Ok(Self(names)),
+        }
+    }
+}
+
+impl Hosts {
+    /// Any name will do where the page is public: on an address that is not of this machine alone, or through haproxy.
+    #[must_use]
+    pub fn new(listen: SocketAddr, is_public: bool, names: &Names) -> Self {
+        let is_own_alone = listen.ip().to_canonical().is_loopback() && !is_public;
+        Self {
+            known: is_own_alone.then(|| names.0.clone()),
+        }
+    }
+
+    /// Tells whether the viewer may be asked by this `Host`: a name or an address, perhaps with a port.
+    #[must_use]
+    pub fn contains(&self, host: &[u8]) -> bool {
+        let Some(known) = &self.known else {
+            return true;
+        };
+        let Ok(host) = std::str::from_utf8(host) else {
+            return false;
+        };
+        let host = host.to_ascii_lowercase();
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => &host,
+        };
+        let address = name
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>();
+        name == "localhost"
+            || name.ends_with(".localhost")
+            || address.is_ok_and(|ip| ip.to_canonical().is_loopback())
+            || known.iter().any(|known| known == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loopback_address_has_loopback_names() {
+        let names: Names = "Honey.example, 192.0.2.7".parse().unwrap();
+        let own = Hosts::new("127.0.0.1:8080".parse().unwrap(), false, &names);
+        for host in [
+            "localhost",
+            "LocalHost:8080",
+            "127.0.0.1:8080",
+            "127.9.9.9",
+            "[::1]:8080",
+            "[::1]",
+            "x.localhost",
+            "honey.example",
+            "HONEY.example:80",
+            "192.0.2.7:8080",
+        ] {
+            assert!(own.contains(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "192.0.2.8",
+            "127.0.0.1.evil.example",
+            "[2001:db8::1]:80",
+            "evil.example:127.0.0.1",
+        ] {
+            assert!(!own.contains(host.as_bytes()), "{host}");
+        }
+        for (listen, is_public) in [("127.0.0.1:8080", true), ("0.0.0.0:8080", false)] {
+            let any = Hosts::new(listen.parse().unwrap(), is_public, &names);
+            assert!(any.contains(b"evil.example"));
+        }
+    }
+
+    #[test]
+    fn names_are_names() {
+        for list in ["a b", "a/b", "<x>"] {
+            assert!(list.parse::<Names>().is_err(), "{list}");
+        }
+        assert!(" , ".parse::<Names>().unwrap().0.is_empty());
+    }
+}

@@ -1,0 +1,130 @@
+//! Connections to the viewer: accepted, served, and cut when nothing is taken of an answer.
+//!
+//! In: a listener. Out: its end, after what was under way. What is buffered for one connection is bounded here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use forever200_daemon::GRACE_PERIOD;
+use forever200_ring::Store;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
+use tracing::{debug, info, warn};
+
+use crate::page::pages::Pages;
+use crate::reader::{Describer, Reader};
+use crate::web::cache::Caches;
+use crate::web::hosts::Hosts;
+use crate::web::limits::{Connection, Limits};
+use crate::web::routes::routes;
+use crate::web::state::Viewer;
+
+/// Longest time for which nothing is taken of an answer, and for a head to come.
+const WRITE_TIME: Duration = Duration::from_secs(10);
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// Most that is buffered of a request's head, and of an answer before the socket takes it. haproxy has 16 KiB for a head.
+const BUFFER_BYTES: usize = 20 * 1024;
+/// What the kernel holds of an answer for one connection; it doubles it. By itself it goes up to megabytes.
+const SOCKET_BYTES: usize = 64 * 1024;
+/// Pause when no connection can be accepted: files are used up, and others must end first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `shutdown` ends, then finishes open requests, for five seconds at most.
+///
+/// # Errors
+/// The reader of the ring has ended, which it never should.
+pub async fn run(
+    listener: TcpListener,
+    store: Store,
+    describer: Describer,
+    hosts: Hosts,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let (stop, stopping) = watch::channel(());
+    describer.privacy.log();
+    let describer = Arc::new(describer);
+    let (reader, reader_ended) = Reader::start(store, Arc::clone(&describer))?;
+    let viewer = Viewer {
+        reader,
+        pages: Arc::new(Pages::new(describer)),
+        caches: Caches::default(),
+        limits: Limits::new(),
+        hosts,
+        stopping,
+    };
+    let app = routes(Arc::new(viewer));
+    let open = GracefulShutdown::new();
+    info!("started");
+    tokio::select! {
+        () = accept(&listener, &app, &open) => {}
+        error = reader_ended => return Err(error),
+        () = shutdown => drop(stop),
+    }
+    drop(listener);
+    if timeout(GRACE_PERIOD, open.shutdown()).await.is_err() {
+        warn!("cut off open requests at the end");
+    }
+    info!("stopped");
+    Ok(())
+}
+
+async fn accept(listener: &TcpListener, app: &Router, open: &GracefulShutdown) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => serve(stream, peer, app.clone(), open),
+            Err(error) => {
+                debug!(%error, "no connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn serve(stream: TcpStream, peer: SocketAddr, app: Router, open: &GracefulShutdown) {
+    if let Err(error) = prepare(&stream) {
+        debug!(%error, "a connection as the kernel makes it");
+    }
+    let cut = Arc::new(Notify::new());
+    let connection = Connection {
+        peer: peer.ip(),
+        cut: Arc::clone(&cut),
+    };
+    let app = TowerToHyperService::new(app);
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(connection.clone());
+        app.call(request)
+    });
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIME));
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(Box::pin(stream)), answer);
+    let served = open.watch(served);
+    tokio::spawn(async move {
+        tokio::select! {
+            // How it ended is the visitor's matter.
+            _ = served => {}
+            () = cut.notified() => {}
+        }
+    });
+}
+
+fn prepare(stream: &TcpStream) -> anyhow::Result<()> {
+    stream.set_nodelay(true)?;
+    set_socket_send_buffer_size(stream, SOCKET_BYTES).context("no smaller buffer")
+}

@@ -1,0 +1,178 @@
+//! A listing on its way to one visitor, made piece by piece as it is read.
+//!
+//! In: a listing, and the numbers of its requests. Out: a body, by gzip for those who take it. A reader who is slow holds
+//! one piece and these numbers: a request that rolls over before its turn is left out.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_ENCODING, VARY};
+use axum::response::Response;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::stream;
+
+use crate::export::Listing;
+use crate::reader::Entry;
+use crate::web::limits::{Busy, Taken, Visitor};
+use crate::web::state::Viewer;
+
+/// Length of a piece in bytes, about: a request that is longer is a piece of its own.
+const PIECE_BYTES: usize = 64 * 1024;
+/// What an encoder takes.
+const ENCODER_BYTES: usize = 320 * 1024;
+
+/// A body that is being sent.
+struct Streamed {
+    viewer: Arc<Viewer>,
+    visitor: Visitor,
+    listing: Arc<Listing>,
+    next: Next,
+    seqs: VecDeque<u64>,
+    /// A request was sent already.
+    has_begun: bool,
+    wants_gzip: bool,
+    encoder: Option<Encoder>,
+}
+
+enum Next {
+    Begin,
+    Requests,
+    Nothing,
+}
+
+/// An encoder, with the room that it takes.
+struct Encoder(GzEncoder<Vec<u8>>, #[allow(dead_code)] Taken);
+
+/// Streams the listing of these requests.
+pub(super) fn respond(
+    viewer: Arc<Viewer>,
+    visitor: Visitor,
+    listing: Listing,
+    entries: &[Arc<Entry>],
+) -> Response {
+    let mut seqs: VecDeque<_> = entries.iter().map(|entry| entry.record.seq).collect();
+    if !listing.newest_first {
+        seqs.make_contiguous().reverse();
+    }
+    let wants_gzip = visitor.takes_gzip;
+    let streamed = Streamed {
+        viewer,
+        visitor,
+        listing: Arc::new(listing),
+        next: Next::Begin,
+        seqs,
+        has_begun: false,
+        wants_gzip,
+        encoder: None,
+    };
+    let pieces = stream::try_unfold(streamed, async |mut streamed| {
+        match streamed.piece().await {
+            Ok(piece) => Ok(piece.map(|piece| (piece, streamed))),
+            // The answer has begun: all that can be said is that it does not end.
+            Err(Busy) => Err(io::Error::other("no room")),
+        }
+    });
+    let mut response = Response::new(Body::from_stream(pieces));
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if wants_gzip {
+        response
+            .headers_mut()
+            .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+impl Streamed {
+    /// Returns the next piece, which has some bytes; `None` after the last.
+    async fn piece(&mut self) -> Result<Option<Bytes>, Busy> {
+        loop {
+            let (entries, most_bytes) = match self.next {
+                Next::Nothing => return Ok(None),
+                Next::Begin => (Vec::new(), self.listing.begin.len()),
+                Next::Requests => self.next_entries(),
+            };
+            let is_end = matches!(self.next, Next::Requests) && entries.is_empty();
+            let piece = self.make(entries, most_bytes, is_end).await?;
+            self.next = if is_end {
+                Next::Nothing
+            } else {
+                Next::Requests
+            };
+            // An encoder may keep all that it is given.
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    async fn make(
+        &mut self,
+        entries: Vec<Arc<Entry>>,
+        most_bytes: usize,
+        is_end: bool,
+    ) -> Result<Bytes, Busy> {
+        if self.wants_gzip && self.encoder.is_none() {
+            let taken = self.visitor.room(ENCODER_BYTES).await?;
+            self.encoder = Some(Encoder(
+                GzEncoder::new(Vec::new(), Compression::fast()),
+                taken,
+            ));
+        }
+        let (listing, encoder) = (Arc::clone(&self.listing), self.encoder.take());
+        let (is_begin, mut has_begun) = (matches!(self.next, Next::Begin), self.has_begun);
+        let make = move || {
+            let mut piece = Vec::new();
+            if is_begin {
+                piece.extend_from_slice(&listing.begin);
+            }
+            for one in entries.iter().filter_map(|entry| (listing.one)(entry)) {
+                if std::mem::replace(&mut has_begun, true) {
+                    piece.extend_from_slice(listing.between);
+                }
+                piece.extend_from_slice(&one);
+            }
+            if is_end {
+                piece.extend_from_slice(&listing.end);
+            }
+            let (piece, encoder) = encoded(piece, encoder, is_end);
+            (piece, encoder, has_begun)
+        };
+        let ((piece, encoder, has_begun), taken) = self.visitor.make_next(most_bytes, make).await?;
+        (self.encoder, self.has_begun) = (encoder, has_begun);
+        Ok(taken.hold(piece))
+    }
+
+    /// Takes the requests of the next piece, and tells how many bytes they are at most.
+    fn next_entries(&mut self) -> (Vec<Arc<Entry>>, usize) {
+        let view = self.viewer.reader.newest();
+        let (mut entries, mut most_bytes) = (Vec::new(), 0);
+        while most_bytes < PIECE_BYTES
+            && let Some(seq) = self.seqs.pop_front()
+        {
+            if let Some(entry) = view.find(seq) {
+                most_bytes += (self.listing.most)(entry);
+                entries.push(Arc::clone(entry));
+            }
+        }
+        (entries, most_bytes)
+    }
+}
+
+fn encoded(plain: Vec<u8>, encoder: Option<Encoder>, is_end: bool) -> (Vec<u8>, Option<Encoder>) {
+    let takes_all = "a Vec takes all that is written";
+    let Some(mut encoder) = encoder else {
+        return (plain, None);
+    };
+    encoder.0.write_all(&plain).expect(takes_all);
+    if is_end {
+        return (encoder.0.finish().expect(takes_all), None);
+    }
+    (std::mem::take(encoder.0.get_mut()), Some(encoder))
+}
