@@ -45,7 +45,7 @@ install: ## Install a C compiler, haproxy, memcached, supervisor and the IP data
 
 .PHONY: install-tools
 install-tools: install
-	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nc:netcat-openbsd nmap:nmap \
+	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nc:netcat-openbsd nginx:nginx nmap:nmap \
 		slowhttptest:slowhttptest sqlmap:sqlmap sysctl:procps tshark:tshark)
 
 .PHONY: install-browser
@@ -170,7 +170,7 @@ $(BENCH): bench/node/package-lock.json
 
 .PHONY: bench
 bench: install $(BENCH) ## Measure speed and write bench/RESULTS.md; PART=answers, for one, ROUNDS (5)
-	$(call install-missing,ab:apache2-utils nginx:nginx-light node:nodejs)
+	$(call install-missing,ab:apache2-utils nginx:nginx node:nodejs)
 	cargo build --release --locked -p forever200-bench -p forever200-responder -p forever200-viewer
 	bench/run --rounds $(or $(ROUNDS),5) $(PART)
 

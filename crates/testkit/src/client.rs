@@ -99,27 +99,44 @@ impl Response {
             headers,
             body: Vec::new(),
         };
+        let behind_head = &bytes[head + 4..];
         let length = response
             .header("content-length")
             .and_then(|length| length.parse().ok());
-        let length = if method == "HEAD" {
-            0
-        } else {
-            length.unwrap_or(0)
+        let (body, taken) = match response.header("transfer-encoding") {
+            _ if method == "HEAD" => (Vec::new(), 0),
+            Some("chunked") => unchunked(behind_head)?,
+            _ => {
+                let length = length.unwrap_or(0);
+                (behind_head.get(..length)?.to_vec(), length)
+            }
         };
-        if bytes.len() < head + 4 + length {
-            return None;
-        }
-        response.body = bytes[head + 4..head + 4 + length].to_vec();
-        bytes.drain(..head + 4 + length);
+        response.body = body;
+        bytes.drain(..head + 4 + taken);
         Some(response)
+    }
+}
+
+/// Joins chunks (RFC 9112, 7.1) and tells how many bytes they took; `None` where the last one is missing.
+fn unchunked(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (mut body, mut at) = (Vec::new(), 0);
+    loop {
+        let line = bytes[at..].windows(2).position(|end| end == b"\r\n")?;
+        let length = std::str::from_utf8(&bytes[at..at + line]).ok()?;
+        let length = usize::from_str_radix(length, 16).ok()?;
+        let start = at + line + 2;
+        body.extend_from_slice(bytes.get(start..start + length)?);
+        at = start + length + 2;
+        if length == 0 {
+            return bytes.get(..at).map(|_| (body, at));
+        }
     }
 }
 
 /// Sends a request and returns the response.
 ///
 /// # Errors
-/// The connection fails, or what comes is no response with a `Content-Length`.
+/// The connection fails, or what comes is no response with a `Content-Length` or in chunks.
 pub async fn request(address: SocketAddr, method: &str, path: &str) -> anyhow::Result<Response> {
     let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let (mut reply, _) = exchange(address, head.as_bytes()).await?;

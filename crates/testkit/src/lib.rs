@@ -11,6 +11,7 @@ pub mod client;
 pub mod container;
 pub mod events;
 pub mod heads;
+pub mod hostile;
 pub mod load;
 pub mod memcached;
 pub mod process;

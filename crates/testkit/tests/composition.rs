@@ -221,7 +221,7 @@ async fn a_request_for_home_split_anywhere_is_a_request_for_home() -> anyhow::Re
         stream.write_all(&request[cut..]).await?;
         let reply = client::read_to_end(&mut stream).await?;
         assert!(
-            reply.ends_with(br#"{"status":"ok","total":0}"#),
+            reply.starts_with(b"HTTP/1.1 200 ") && reply.ends_with(b"}"),
             "{cut}: {}",
             reply.escape_ascii()
         );

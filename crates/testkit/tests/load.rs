@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use forever200_testkit::hostile::{Filler, Mob};
 use forever200_testkit::load::{Load, STEADY};
 use forever200_testkit::process::{missing, quantile};
 use forever200_testkit::report::{at_length, milliseconds, row};
@@ -33,35 +34,6 @@ const ALL_TOGETHER_KIB: u64 = 64 * 1024;
 /// Who looks at the page.
 const VISITOR: Ipv4Addr = Ipv4Addr::new(127, 50, 1, 1);
 
-/// What bytes are made of. A test with `x` alone misses faults in splitting, decoding and display.
-#[derive(Clone, Copy, Debug)]
-enum Filler {
-    Letters,
-    Random,
-    Headers,
-    Controls,
-}
-
-impl Filler {
-    /// One after the other, by the number of a client.
-    fn of(number: usize) -> Self {
-        [Self::Letters, Self::Random, Self::Headers, Self::Controls][number % 4]
-    }
-
-    fn bytes(self, length: usize) -> Vec<u8> {
-        match self {
-            Self::Letters => vec![b'x'; length],
-            Self::Random => {
-                let noise = (1..=length as u64).map(|it| it.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                noise.map(|it| (it >> 29) as u8).collect()
-            }
-            // 21,000 of them are 63 kB.
-            Self::Headers => b"a:\n".iter().copied().cycle().take(length).collect(),
-            Self::Controls => (0..0x20).cycle().take(length).collect(),
-        }
-    }
-}
-
 /// How a bad client behaves.
 #[derive(Clone, Copy, Debug)]
 enum Bad {
@@ -81,12 +53,6 @@ enum Bad {
 }
 
 impl Bad {
-    /// Whether the page is promised to open in time. To describe a request of 64 KiB takes the viewer up to tens
-    /// of milliseconds, and a visitor waits for those that are new.
-    fn leaves_the_page_alone(self) -> bool {
-        !matches!(self, Self::HeldBody | Self::HeldLine | Self::LongRequests)
-    }
-
     /// Behaves so until the connection is gone, again and again.
     async fn behave(self, source: Ipv4Addr, front: SocketAddr, filler: Filler) {
         loop {
@@ -202,50 +168,6 @@ fn is_closed(stream: &TcpStream) -> bool {
         .intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
 }
 
-/// Bad clients, gone when dropped. They have a thread and a runtime of their own, so as not to be in the way of
-/// the ordinary ones, and yield to all others: attackers bring their own processors.
-struct Mob(Option<tokio::runtime::Runtime>);
-
-impl Mob {
-    /// Lets so many come, from sources of their own or all from one. Returns when all have come once.
-    async fn gather(
-        bad: Bad,
-        count: usize,
-        sources: usize,
-        front: SocketAddr,
-    ) -> anyhow::Result<Self> {
-        let yielding = || {
-            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19);
-        };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .on_thread_start(yielding)
-            .build()?;
-        let coming = runtime.spawn(async move {
-            for number in 0..count {
-                let [_, high, low, _] = ((number % sources) as u32 * 256).to_be_bytes();
-                let source = Ipv4Addr::new(127, 200 + high, low, 9);
-                tokio::spawn(bad.behave(source, front, Filler::of(number)));
-                // 7,000 in a second or two, as a flood comes.
-                if number % 50 == 49 {
-                    sleep(Duration::from_millis(10)).await;
-                }
-            }
-        });
-        coming.await?;
-        Ok(Self(Some(runtime)))
-    }
-}
-
-impl Drop for Mob {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// How the page opens, again and again.
 async fn open_page(front: SocketAddr) -> Vec<Duration> {
     let (mut times, end) = (
@@ -273,12 +195,7 @@ async fn open_page(front: SocketAddr) -> Vec<Duration> {
 }
 
 /// Ordinary requests and a page, as long as something bad is there. Returns the memory that is taken then, in KiB.
-async fn measure(
-    stack: &Stack,
-    cells: &[&dyn Display],
-    before: u64,
-    page_opens: Option<Duration>,
-) -> anyhow::Result<u64> {
+async fn measure(stack: &Stack, cells: &[&dyn Display], before: u64) -> anyhow::Result<u64> {
     let load = Load::start(stack.front(), "ordinary", STEADY);
     let pages = open_page(stack.front()).await;
     let attempts = load.stop().await?;
@@ -311,9 +228,7 @@ async fn measure(
     // In a debug build beside other tests only that all goes on.
     let patience = if at_length() { 1 } else { 20 };
     ensure!(answers < ON_TIME * patience, "answered after {answers:?}");
-    if let Some(page_opens) = page_opens {
-        ensure!(page < page_opens * patience, "/home took {page:?}");
-    }
+    ensure!(page < PAGE_OPENS * patience, "/home took {page:?}");
     Ok(memory)
 }
 
@@ -324,12 +239,20 @@ async fn while_there_are(bad: Bad, count: usize, sources: usize) -> anyhow::Resu
     let bound = before + ALL_TOGETHER_KIB + count as u64 * PER_CONNECTION_KIB;
     // What is taken is kept for the next time, and that takes no more.
     for wave in 1..=2 {
-        let mob = Mob::gather(bad, count, sources, stack.front()).await?;
+        let front = stack.front();
+        let behave = move |number: usize| {
+            let [_, high, low, _] = ((number % sources) as u32 * 256).to_be_bytes();
+            bad.behave(
+                Ipv4Addr::new(127, 200 + high, low, 9),
+                front,
+                Filler::of(number),
+            )
+        };
+        let mob = Mob::gather(count, behave).await?;
         let memory = measure(
             &stack,
             &[&format!("{bad:?}, wave {wave}"), &count, &sources],
             before,
-            Some(PAGE_OPENS).filter(|_| bad.leaves_the_page_alone()),
         )
         .await?;
         drop(mob);
@@ -390,7 +313,6 @@ async fn slowhttptest_in_its_four_modes() -> anyhow::Result<()> {
             &stack,
             &[&format!("slowhttptest {mode} {path}"), &count, &1],
             before,
-            Some(PAGE_OPENS),
         )
         .await?;
         let _ = slow.kill().await;

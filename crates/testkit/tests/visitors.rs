@@ -1,0 +1,438 @@
+//! What visitors can do to each other at the page, and strangers to those who look.
+//!
+//! Each test prints a row of docs/reliability.md. `make test` runs them for a moment in a debug build, `make faults` for
+//! longer in a release build, and then holds them to the times and sizes promised.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use forever200_testkit::events::Events;
+use forever200_testkit::hostile::{Filler, Mob};
+use forever200_testkit::load::{Load, STEADY};
+use forever200_testkit::process::quantile;
+use forever200_testkit::report::{at_length, milliseconds, row};
+use forever200_testkit::{Stack, exchange_from, get_json};
+use jiff::Timestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
+
+/// What is promised: 99 of 100, and all.
+const HOME: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(500));
+/// Requests of others, 99 of 100.
+const ON_TIME: Duration = Duration::from_millis(50);
+/// The health check, all; and how late an event may be, 99 of 100.
+const HEALTH: Duration = Duration::from_millis(200);
+const EVENT: Duration = Duration::from_millis(500);
+/// Memory of the viewer beyond what it takes idle, in KiB.
+const VIEWER_KIB: u64 = 64 * 1024;
+/// Who looks at the page, and who fills the ring.
+const VISITOR: Ipv4Addr = Ipv4Addr::new(127, 50, 1, 1);
+const FILLING: Ipv4Addr = Ipv4Addr::new(127, 50, 2, 1);
+/// Longest wait of a bad client for anything.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A request that is as long as may be.
+fn long(filler: Filler) -> Vec<u8> {
+    match filler {
+        Filler::Headers => [b"GET /headers HTTP/1.1\n", &*filler.bytes(65_400), b"\n"].concat(),
+        _ => {
+            let body = filler.bytes(65_300);
+            let head = format!(
+                "POST /long HTTP/1.1\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            [head.as_bytes(), &body].concat()
+        }
+    }
+}
+
+/// Fills the ring with requests, one after the other.
+async fn fill(stack: &Stack, request: &[u8]) -> anyhow::Result<()> {
+    for _ in 0..101 {
+        exchange_from(FILLING, stack.front(), request).await?;
+    }
+    stack_is_full(stack).await
+}
+
+/// Waits until all of the ring is described.
+async fn stack_is_full(stack: &Stack) -> anyhow::Result<()> {
+    let held = async || {
+        let stats = get_json(stack.front(), "/home/api/stats").await.ok()?;
+        (stats["held"] == 101).then_some(())
+    };
+    forever200_testkit::until("the ring is full", held).await
+}
+
+/// An address of a bad client, by its number: `of_each` of them share one.
+fn source(number: usize, of_each: usize) -> Ipv4Addr {
+    let [high, low] = ((number / of_each) as u16).to_be_bytes();
+    Ipv4Addr::new(127, 201, high, low + 1)
+}
+
+async fn connect(source: Ipv4Addr, front: SocketAddr) -> anyhow::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((source, 0).into())?;
+    Ok(socket.connect(front).await?)
+}
+
+fn request(method: &str, path: &str) -> Vec<u8> {
+    format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes()
+}
+
+/// Asks for a page again and again. `reset` is when to go, without a word, after each question.
+async fn asks(
+    source: Ipv4Addr,
+    front: SocketAddr,
+    (method, path): (&str, &str),
+    reset: Option<Duration>,
+) {
+    loop {
+        let ask = async {
+            let mut stream = connect(source, front).await?;
+            stream.write_all(&request(method, path)).await?;
+            if let Some(after) = reset {
+                sleep(after).await;
+                stream.set_zero_linger()?;
+            } else {
+                tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+            }
+            anyhow::Ok(())
+        };
+        let _ = timeout(PATIENCE, ask).await;
+        // Refused: not in a hurry.
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Asks for a page, and reads nothing of it.
+async fn never_reads(source: Ipv4Addr, front: SocketAddr, path: &str) {
+    loop {
+        if let Ok(mut stream) = connect(source, front).await {
+            let _ = stream.write_all(&request("GET", path)).await;
+            let _ = timeout(Duration::from_secs(20), closed(&stream)).await;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Waits until the other end has closed; what came stays in the kernel.
+async fn closed(stream: &TcpStream) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    loop {
+        sleep(Duration::from_millis(500)).await;
+        let mut fds = [PollFd::new(stream, PollFlags::RDHUP)];
+        let _ = poll(&mut fds, Some(&now));
+        if fds[0]
+            .revents()
+            .intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
+        {
+            return;
+        }
+    }
+}
+
+/// Sends a request so many times a second, together with others.
+async fn sends(source: Ipv4Addr, front: SocketAddr, request: Vec<u8>, a_second: f64) {
+    let pause = Duration::from_secs_f64(1.0 / a_second);
+    loop {
+        let start = Instant::now();
+        let send = async {
+            let mut stream = connect(source, front).await?;
+            stream.write_all(&request).await?;
+            stream.read_to_end(&mut Vec::new()).await?;
+            anyhow::Ok(())
+        };
+        let _ = timeout(PATIENCE, send).await;
+        sleep(pause.saturating_sub(start.elapsed())).await;
+    }
+}
+
+/// How long it took each time, in order; an answer that is missing took for ever.
+async fn opens(front: SocketAddr, path: &str, pause: Duration) -> Vec<Duration> {
+    let (mut times, begun) = (Vec::new(), Instant::now());
+    let length = Duration::from_secs(if at_length() { 10 } else { 2 });
+    while begun.elapsed() < length {
+        let start = Instant::now();
+        let request = request("GET", path);
+        let asked = exchange_from(VISITOR, front, &request);
+        let reply = timeout(Duration::from_secs(15), asked).await;
+        let is_there = matches!(reply, Ok(Ok(reply)) if reply.starts_with(b"HTTP/1.1 200 "));
+        times.push(if is_there {
+            start.elapsed()
+        } else {
+            Duration::from_secs(3600)
+        });
+        sleep(pause).await;
+    }
+    times.sort_unstable();
+    times
+}
+
+/// How late a watcher learns of requests, of as many as it is told of.
+async fn lateness(front: SocketAddr) -> anyhow::Result<Vec<Duration>> {
+    let mut events = Events::open(front, "/home/events?format=html", "").await?;
+    let (mut times, begun) = (Vec::new(), Instant::now());
+    let length = Duration::from_secs(if at_length() { 10 } else { 2 });
+    while begun.elapsed() < length {
+        let row = events.next("row").await?.context("the stream has ended")?;
+        let (_, time) = row.data.split_once("title=\"").context("no time")?;
+        let (time, _) = time.split_once('"').context("no end of the time")?;
+        let late = Timestamp::now().duration_since(time.parse()?);
+        times.push(late.try_into().unwrap_or_default());
+    }
+    times.sort_unstable();
+    Ok(times)
+}
+
+/// The most memory that the viewer has taken so far, in KiB: proc(5).
+fn peak(stack: &Stack) -> anyhow::Result<u64> {
+    let pid = stack.pid("viewer")?.context("no viewer")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .context("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// Looks at the page, the health check, the events and the answers of others while something bad is there.
+async fn look_on(stack: &Stack, attack: &str, idle: u64) -> anyhow::Result<()> {
+    let front = stack.front();
+    let load = Load::start(front, "ordinary", STEADY);
+    let (home, health, late) = tokio::join!(
+        opens(front, "/home", Duration::from_millis(50)),
+        opens(front, "/home/health", Duration::from_millis(200)),
+        lateness(front),
+    );
+    let (attempts, late, memory) = (load.stop().await?, late?, peak(stack)?.saturating_sub(idle));
+    let (home_most, home_all) = (quantile(&home, 0.99), quantile(&home, 1.0));
+    let (others, health) = (attempts.latency(0.99), quantile(&health, 1.0));
+    let late = quantile(&late, 0.99);
+    row(
+        "visitors",
+        &[
+            &attack,
+            &format!("{} / {}", milliseconds(home_most), milliseconds(home_all)),
+            &milliseconds(others),
+            &milliseconds(health),
+            &milliseconds(late),
+            &format!("{} MiB", memory / 1024),
+        ],
+    );
+    // In a debug build beside other tests only that all goes on.
+    let patience = if at_length() { 1 } else { 10 };
+    ensure!(
+        attempts.failed() == 0,
+        "{} of {} failed",
+        attempts.failed(),
+        attempts.0.len()
+    );
+    ensure!(home_most <= HOME.0 * patience, "/home took {home_most:?}");
+    ensure!(
+        home_all <= HOME.1 * patience,
+        "/home took {home_all:?} at worst"
+    );
+    ensure!(
+        others <= ON_TIME * patience,
+        "others were answered after {others:?}"
+    );
+    ensure!(health <= HEALTH * patience, "/home/health took {health:?}");
+    ensure!(late <= EVENT * patience, "an event was {late:?} late");
+    ensure!(memory <= VIEWER_KIB, "{memory} KiB more than idle");
+    Ok(())
+}
+
+/// Starts a stack, and tells what its viewer takes when it has shown its page once.
+async fn start(variables: &[(&str, &str)]) -> anyhow::Result<(Stack, u64)> {
+    forever200_daemon::raise_file_limit();
+    let stack = Stack::start_with(variables).await?;
+    ensure!(stack.get("/home").await?.status == 200);
+    let idle = peak(&stack)?;
+    Ok((stack, idle))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_that_asks_for_what_takes_long() -> anyhow::Result<()> {
+    let kinds: &[(&str, (&str, &str), Filler)] = &[
+        (
+            "/home/requests/101, reset",
+            ("GET", "/home/requests/101"),
+            Filler::Random,
+        ),
+        (
+            "/home/requests/101",
+            ("GET", "/home/requests/101"),
+            Filler::Controls,
+        ),
+        ("HEAD of it", ("HEAD", "/home/requests/101"), Filler::Random),
+        (
+            "raw=true",
+            ("GET", "/home/api/requests?raw=true"),
+            Filler::Random,
+        ),
+        ("export.har", ("GET", "/home/export.har"), Filler::Headers),
+        ("export.pcap", ("GET", "/home/export.pcap"), Filler::Random),
+        (
+            "export.html",
+            ("GET", "/home/export.html"),
+            Filler::Controls,
+        ),
+        ("/home/labels", ("GET", "/home/labels"), Filler::Letters),
+        (
+            "a search",
+            ("GET", "/home?q=%01%02%03%04%05%06%07%09"),
+            Filler::Controls,
+        ),
+        (
+            "text",
+            ("GET", "/home/text?q=xxxxxxxxxxxxxxxxxxxxy"),
+            Filler::Letters,
+        ),
+    ];
+    // All of them one after the other take a while.
+    let kinds = if at_length() { kinds } else { &kinds[..4] };
+    for (name, asked, filler) in kinds.iter().copied() {
+        let (stack, idle) = start(&[]).await?;
+        fill(&stack, &long(filler)).await?;
+        let (front, is_reset) = (stack.front(), name.ends_with("reset"));
+        let reset = is_reset.then_some(Duration::from_millis(3));
+        let mob = Mob::gather(45, move |_| asks(source(0, 1), front, asked, reset)).await?;
+        look_on(&stack, &format!("45 clients of one address: {name}"), idle).await?;
+        drop(mob);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_who_never_read() -> anyhow::Result<()> {
+    let kinds: &[(&str, Filler)] = &[
+        ("/home/events?after=0", Filler::Headers),
+        ("/home/export.ndjson", Filler::Controls),
+        ("/home/api/requests?raw=true", Filler::Headers),
+        ("/home/export.har", Filler::Headers),
+        ("/home/requests/101", Filler::Controls),
+        ("/home", Filler::Controls),
+    ];
+    let kinds = if at_length() { kinds } else { &kinds[..2] };
+    let count = if at_length() { 400 } else { 90 };
+    for (path, filler) in kinds.iter().copied() {
+        let (stack, idle) = start(&[]).await?;
+        fill(&stack, &long(filler)).await?;
+        let front = stack.front();
+        let behave = move |number: usize| never_reads(source(number, 45), front, path);
+        let mob = Mob::gather(count, behave).await?;
+        // What is there changes all the while.
+        let more = long(filler);
+        let filling = Mob::gather(4, move |_| sends(FILLING, front, more.clone(), 5.0)).await?;
+        look_on(&stack, &format!("{count} never read {path}"), idle).await?;
+        drop((mob, filling));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_a_megabyte() -> anyhow::Result<()> {
+    let (stack, _) = start(&[("FOREVER200_MAX_REQUEST_BYTES", "1000000")]).await?;
+    let body = Filler::Random.bytes(990_000);
+    let head = format!(
+        "POST /mega HTTP/1.1\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let request = [head.as_bytes(), &body].concat();
+    fill(&stack, &request).await?;
+    let home = opens(stack.front(), "/home", Duration::from_millis(50)).await;
+    let (most, all) = (quantile(&home, 0.99), quantile(&home, 1.0));
+    let patience = if at_length() { 1 } else { 10 };
+    ensure!(
+        most <= HOME.0 * patience && all <= HOME.1 * patience,
+        "{most:?}, {all:?}"
+    );
+    for path in [
+        "/home/requests/101",
+        "/home/requests/101/raw",
+        "/home/export.pcap",
+    ] {
+        ensure!(stack.get(path).await?.status == 200, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_requests_that_never_end() -> anyhow::Result<()> {
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
+    zlib.write_all(&vec![b'a'; 100_000])?;
+    let bombs = zlib.finish()?.repeat(14);
+    let head = format!(
+        "POST /z HTTP/1.1\r\nContent-Length: {}\r\n\r\n",
+        bombs.len()
+    );
+    let bombs = [head.as_bytes(), &bombs].concat();
+    let private: &[(&str, &str)] = &[
+        ("FOREVER200_MASK_SOURCES", "on"),
+        ("FOREVER200_HIDE", "203.0.113.7,honey.example.net"),
+    ];
+    let kinds: &[(&str, _, Vec<u8>, f64)] = &[
+        (
+            "64 KiB of noise, 174 a second",
+            &[][..],
+            long(Filler::Random),
+            174.0,
+        ),
+        (
+            "64 KiB of headers, 174 a second",
+            &[][..],
+            long(Filler::Headers),
+            174.0,
+        ),
+        (
+            "64 KiB of noise, masked",
+            private,
+            long(Filler::Random),
+            174.0,
+        ),
+        ("bombs, masked, 65 a second", private, bombs, 65.0),
+    ];
+    for (name, variables, request, a_second) in kinds {
+        let (stack, idle) = start(variables).await?;
+        let (front, request, each) = (stack.front(), request.clone(), a_second / 8.0);
+        let behave = move |number: usize| sends(source(number, 1), front, request.clone(), each);
+        let mob = Mob::gather(8, behave).await?;
+        look_on(&stack, name, idle).await?;
+        drop(mob);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watchers_with_a_filter() -> anyhow::Result<()> {
+    for query in ["path=/qq", "q=%00%ffaaaaaaaaaaaaaaaaaaaa", "path=/headers"] {
+        let (stack, idle) = start(&[]).await?;
+        let (front, count) = (stack.front(), if at_length() { 400 } else { 90 });
+        let path = format!("/home/events?{query}");
+        let watch = move |number: usize| {
+            let path = path.clone();
+            async move { asks(source(number, 45), front, ("GET", &path), None).await }
+        };
+        let watchers = Mob::gather(count, watch).await?;
+        let request = long(Filler::Headers);
+        let behave = move |_| sends(FILLING, front, request.clone(), 10.0);
+        let mob = Mob::gather(8, behave).await?;
+        look_on(
+            &stack,
+            &format!("{count} watchers, {query}; 80 requests a second"),
+            idle,
+        )
+        .await?;
+        drop((watchers, mob));
+    }
+    Ok(())
+}
