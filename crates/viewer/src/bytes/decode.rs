@@ -3,22 +3,24 @@
 //! In: the parts of a request. Out: [`Decoded`] bytes, with where they were and how they were wrapped.
 //! Undoes URL encoding, base64, chunks, gzip and zlib, one inside the other, four deep. Runs
 //! nothing, fetches nothing, and stops where all parts together reach 256 KiB.
+//!
+//! What undoes one wrapping stands in the modules below this one. `reader::privacy` looks through
+//! bytes with the same functions, so that nothing is shown that was not looked through.
 
 use std::collections::HashSet;
-use std::io::Read;
 
-use base64::Engine;
-use base64::alphabet::{STANDARD, URL_SAFE};
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use forever200_head::chunks;
 use forever200_identify::http;
-use percent_encoding::percent_decode;
 
 use crate::bytes::printable;
+use inflate::inflate;
+
+pub(crate) mod base64;
+pub(crate) mod escape;
+pub(crate) mod inflate;
 
 /// Wrappings undone one inside the other.
-const MAX_DEPTH: usize = 4;
+pub(crate) const MAX_DEPTH: usize = 4;
 /// Most that all parts together may become. What a request may hold decompresses to a thousand times that,
 /// and every byte is one to lay out and to show, at each look at the page.
 pub(crate) const MAX_DECODED_BYTES: usize = 256 * 1024;
@@ -71,19 +73,19 @@ pub fn parameters(encoded: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let pairs = encoded
         .split(|&byte| byte == b'&')
         .filter(|pair| !pair.is_empty());
-    let decode = |part: &[u8]| {
-        let spaced: Vec<u8> = part
-            .iter()
-            .map(|&byte| if byte == b'+' { b' ' } else { byte })
-            .collect();
-        percent_decode(&spaced).collect()
-    };
     pairs
         .map(|pair| match pair.iter().position(|&byte| byte == b'=') {
-            Some(equals) => (decode(&pair[..equals]), decode(&pair[equals + 1..])),
-            None => (decode(pair), Vec::new()),
+            Some(equals) => (plain(&pair[..equals]), plain(&pair[equals + 1..])),
+            None => (plain(pair), Vec::new()),
         })
         .collect()
+}
+
+/// Undoes the encoding of a form.
+fn plain(part: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(part.len());
+    escape::undo(part, escape::form, |byte, _| plain.push(byte));
+    plain
 }
 
 struct Finder {
@@ -101,8 +103,8 @@ impl Finder {
         }
         if let Some(inner) = url_decoded(bytes) {
             self.keep(format!("{what}, URL-decoded"), inner, depth);
-        } else if let Some((name, inner)) = decompressed(bytes, self.left) {
-            self.keep(format!("{what}, {name}"), inner, depth);
+        } else if let Some(inner) = inflate(bytes, self.left) {
+            self.keep(format!("{what}, {}", inner.how), inner.bytes, depth);
         } else {
             for run in base64_runs(bytes) {
                 if let Some(inner) = base64_decoded(run) {
@@ -127,21 +129,8 @@ impl Finder {
 }
 
 fn url_decoded(bytes: &[u8]) -> Option<Vec<u8>> {
-    let decoded: Vec<u8> = percent_decode(bytes).collect();
-    (decoded.len() < bytes.len()).then_some(decoded)
-}
-
-/// Undoes gzip (RFC 1952) and zlib (RFC 1950), as far as they go: a truncated stream is worth a look, too.
-pub(crate) fn decompressed(bytes: &[u8], max_bytes: usize) -> Option<(&'static str, Vec<u8>)> {
-    let (name, decoder): (_, Box<dyn Read + '_>) = match bytes {
-        [0x1f, 0x8b, 8, ..] => ("gunzipped", Box::new(MultiGzDecoder::new(bytes))),
-        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => ("inflated", Box::new(ZlibDecoder::new(bytes))),
-        _ => return None,
-    };
-    let mut inner = Vec::new();
-    // An error comes after what could be read.
-    let _ = decoder.take(max_bytes as u64).read_to_end(&mut inner);
-    (!inner.is_empty()).then_some((name, inner))
+    let mut decoded = Vec::with_capacity(bytes.len());
+    escape::undo(bytes, escape::percent, |byte, _| decoded.push(byte)).then_some(decoded)
 }
 
 /// Finds runs of characters that base64 may be made of. `-` and `_` are those of its URL form.
@@ -161,18 +150,9 @@ fn base64_runs(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Decodes base64 where the result is text or compressed: most words are base64 by their letters.
 fn base64_decoded(run: &[u8]) -> Option<Vec<u8>> {
-    let config = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true);
-    let alphabet = if run.iter().any(|byte| b"-_".contains(byte)) {
-        &URL_SAFE
-    } else {
-        &STANDARD
-    };
-    let decoded = GeneralPurpose::new(alphabet, config)
-        .decode(run)
-        .ok()
-        .filter(|_| run.len() >= MIN_BASE64_CHARS)?;
+    let decoded = Some(run)
+        .filter(|run| run.len() >= MIN_BASE64_CHARS)
+        .and_then(base64::decode)?;
     let is_text = std::str::from_utf8(&decoded).is_ok_and(|text| {
         text.chars()
             .all(|char| !char.is_control() || matches!(char, '\n' | '\r' | '\t'))
@@ -194,7 +174,8 @@ fn unchunk(body: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use std::io::Write;
 
-    use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+    use ::base64::Engine;
+    use ::base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
     use flate2::Compression;
     use flate2::write::GzEncoder;
 

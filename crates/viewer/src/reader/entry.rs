@@ -86,6 +86,7 @@ impl Entry {
             record,
             src_prefix,
             blanked,
+            ..
         } = describer.privacy.show(record);
         let looked_at = record
             .raw

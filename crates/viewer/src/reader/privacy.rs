@@ -4,19 +4,27 @@
 //! are made from the latter alone, so that none of them has to know. Changes no lengths: evidence, offsets and
 //! framing stay. What is kept stays whole.
 //!
-//! Read in this order: this file, `texts` (how a text may be written), `blank` (finds and blanks it).
+//! Read in this order: this file, `texts` and `addresses` (what is hidden, and where bytes have it), `blank` (blanks
+//! it), `layers` (undoes encodings).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use forever200_ring::Record;
-use tracing::info;
+use tracing::{debug, info};
 
 use blank::Blanker;
 pub use texts::Hidden;
-use texts::Texts;
 
+mod addresses;
 mod blank;
+mod groups;
+mod layer;
+mod layers;
+mod near;
+mod numbers;
+mod sextets;
 mod texts;
+mod work;
 
 /// What is shown of an address, in bits: of IPv4 a network as small as is announced between providers, of IPv6 what
 /// one site is given (RFC 6177).
@@ -44,6 +52,8 @@ pub struct Shown {
     pub src_prefix: Option<u8>,
     /// Bytes that were blanked.
     pub blanked: usize,
+    /// The record would have taken too much work: what was not looked through is blanked, be it to be hidden or not.
+    pub unfinished: bool,
 }
 
 impl Privacy {
@@ -57,20 +67,23 @@ impl Privacy {
             record: record.clone(),
             src_prefix: None,
             blanked: 0,
+            unfinished: false,
         };
         let source = record.src_ip.to_canonical();
         let is_masked = self.mask_sources && !source.is_unspecified();
-        let own = is_masked.then(|| Texts::of_address(source));
-        let texts: Vec<_> = own.iter().chain(self.hidden.texts()).collect();
-        if !texts.is_empty() {
-            let mut raw = record.raw.to_vec();
-            Blanker::new(texts).blank(&mut raw);
-            shown.blanked = raw
-                .iter()
-                .zip(&record.raw)
-                .filter(|(shown, kept)| shown != kept)
-                .count();
-            if shown.blanked > 0 {
+        let hidden = self.hidden.texts();
+        if is_masked || hidden.is_some() {
+            let blanked = Blanker::new(hidden, is_masked.then_some(source)).blank(&record.raw);
+            shown.unfinished = blanked.is_unfinished;
+            if shown.unfinished {
+                debug!(
+                    seq = record.seq,
+                    work = blanked.work,
+                    "record not looked through to its end"
+                );
+            }
+            if let Some(raw) = blanked.raw {
+                shown.blanked = blanked.count;
                 shown.record.raw = raw.into();
             }
         }
@@ -89,6 +102,19 @@ impl Privacy {
             };
         }
         shown
+    }
+
+    /// Tells whether a text that was made from what is shown of a record names what is hidden.
+    ///
+    /// Labels undo encodings that are not undone here, such as those of Log4j, and show what they found.
+    #[must_use]
+    pub fn is_named_in(&self, source: IpAddr, text: &str) -> bool {
+        let source = source.to_canonical();
+        let is_masked = self.mask_sources && !source.is_unspecified();
+        // As addresses are shown that nobody is to follow.
+        let text = text.replace("[.]", ".");
+        let blanker = Blanker::new(self.hidden.texts(), is_masked.then_some(source));
+        blanker.blank(text.as_bytes()).raw.is_some()
     }
 
     /// Returns a sentence for those who look, on what they do not see; empty when they see all.

@@ -12,6 +12,9 @@ use super::*;
 use crate::bytes::decode::decode;
 use crate::reader::entry::tests::record;
 
+mod forms;
+mod hostile;
+
 const HOST: &str = "honey.example.net";
 
 fn hiding(list: &str) -> Privacy {
@@ -37,7 +40,7 @@ fn shown(privacy: &Privacy, raw: &[u8]) -> String {
 
 /// The letters behind it make it worth compressing: else it would be stored as it is.
 fn compressible(bytes: &[u8]) -> Vec<u8> {
-    [bytes, &b"and ".repeat(100)].concat()
+    [bytes, &b" and".repeat(100)].concat()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -295,14 +298,37 @@ fn what_cannot_be_looked_through_is_blanked() {
     let raw = [b"POST / HTTP/1.1\r\n\r\n", &bomb[..]].concat();
     assert!(shown(&hiding(HOST), &raw).ends_with("xxxxxxxx"));
     // So many beginnings that trying them all would take a second.
-    let many = b"\x78\x9c".repeat(32 * 1024);
+    let many = b"x^2 + ".repeat(10 * 1024);
     assert!(shown(&hiding(HOST), &many).ends_with("xxxxxxxx"));
     // Long is not too long.
-    let long = b"some words%20in a row, and/more+of_them; ".repeat(25_000);
+    let long = b"some words%20in a row, and/more+of_them; ".repeat(1_500);
     assert_eq!(hiding(HOST).show(&record(&long)).blanked, 0);
+    // So is what is longer than all that is looked at.
+    let longer = [&long[..], &b" a".repeat(100_000)].concat();
+    let shown = hiding(HOST).show(&record(&longer));
+    assert!(shown.unfinished && shown.record.raw.ends_with(b"xxxx"));
+    assert!(shown.record.raw.starts_with(b"some words%20in"));
     // Four encodings deep is as deep as is looked, and as the page decodes.
     let deep = (0..4).fold(HOST.to_owned(), |text, _| BASE64_STANDARD.encode(text));
     assert!(hiding(HOST).show(&record(deep.as_bytes())).blanked > 0);
+}
+
+#[test]
+fn what_labels_say_of_a_record_may_be_asked_about() {
+    let privacy = Privacy {
+        mask_sources: true,
+        ..hiding(HOST)
+    };
+    let source: IpAddr = [203, 0, 113, 7].into();
+    for (text, is_named) in [
+        ("ldap://honey[.]example[.]net:1389/a", true),
+        ("hxxp://203[.]0[.]113[.]7/x.sh", true),
+        ("hxxp://203[.]0[.]113[.]8/x.sh", false),
+    ] {
+        assert_eq!(privacy.is_named_in(source, text), is_named, "{text}");
+    }
+    let other: IpAddr = [198, 51, 100, 1].into();
+    assert!(!privacy.is_named_in(other, "203[.]0[.]113[.]7"));
 }
 
 #[test]

@@ -1,30 +1,44 @@
-//! A text to hide, in the ways that senders write it.
+//! What to hide: addresses, and names and other texts.
 //!
-//! In: addresses and names. Out: byte strings to look for, and what to put in their place. Encodings are undone
-//! elsewhere: see `blank`.
+//! In: what an operator lists. Out: where bytes have one of the texts, in any case (ASCII), as they are or as a
+//! name in a DNS message. Addresses are left to `addresses`, encodings to `blank`.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-/// What stands for a byte of a hidden text.
-pub(super) const FILLER: u8 = b'x';
+use super::addresses::Addresses;
+use super::blank::{Found, Kind};
+use super::work::Work;
+
 /// Shorter texts are in everything.
 const MIN_TEXT_BYTES: usize = 4;
 /// Longer ones are no names: RFC 1035, 2.3.4.
 const MAX_TEXT_BYTES: usize = 255;
 /// More than one machine has names and addresses.
 const MAX_TEXTS: usize = 64;
-/// Octets of zero that make an address in four bytes too like a length or a count.
-const MANY_ZEROS: usize = 2;
+/// Up to so many bytes of texts, they are searched by a table of a megabyte at most, in a fifth of the time.
+const MAX_TABLE_BYTES: usize = 4096;
 
 /// The texts that an operator wants hidden, as `--hide` lists them.
 #[derive(Clone, Default)]
 pub struct Hidden {
     texts: Option<Arc<Texts>>,
     count: usize,
+}
+
+/// What a text counts for that is found, beside its bytes.
+const FOUND_WORK: usize = 16;
+
+/// Texts to hide.
+pub(super) struct Texts {
+    pub(super) addresses: Addresses,
+    /// One of the texts has a space.
+    pub(super) has_space: bool,
+    finder: AhoCorasick,
+    /// By the number of what is found: where its bytes are that are no text.
+    gaps: Vec<Vec<usize>>,
 }
 
 impl Hidden {
@@ -59,149 +73,80 @@ impl FromStr for Hidden {
                 texts.len()
             ));
         }
-        let forms = texts.iter().flat_map(|text| match text.parse() {
-            Ok(address) => of_address(address),
-            Err(_) => of_text(text),
-        });
         Ok(Self {
-            texts: Some(Arc::new(Texts::new(forms.collect(), None))),
+            texts: Some(Arc::new(Texts::new(&texts))),
             count: texts.len(),
         })
     }
 }
 
-/// Finds texts in any of their forms, in any case (ASCII).
-pub(super) struct Texts {
-    finder: AhoCorasick,
-    /// By the number of the form: as long as what is found.
-    fillers: Vec<Vec<u8>>,
-}
-
-/// What to look for, and what to put there.
-struct Form {
-    find: Vec<u8>,
-    put: Vec<u8>,
-}
-
 impl Texts {
-    /// Takes an address.
-    pub(super) fn of_address(address: IpAddr) -> Self {
-        // The kind that is built in no time: there is one for each record.
-        Self::new(of_address(address), Some(AhoCorasickKind::NoncontiguousNFA))
-    }
-
-    fn new(forms: Vec<Form>, kind: Option<AhoCorasickKind>) -> Self {
-        let (find, fillers): (Vec<_>, Vec<_>) =
-            forms.into_iter().map(|form| (form.find, form.put)).unzip();
+    fn new(texts: &[&str]) -> Self {
+        let mut addresses = Addresses::default();
+        let mut forms = Vec::new();
+        let mut gaps = Vec::new();
+        for text in texts {
+            if let Ok(address) = text.parse() {
+                addresses.add(address);
+                continue;
+            }
+            forms.push(text.as_bytes().to_vec());
+            gaps.push(Vec::new());
+            if text.contains('.') {
+                let (form, lengths) = as_name(text.as_bytes());
+                forms.push(form);
+                gaps.push(lengths);
+            }
+        }
+        let bytes: usize = forms.iter().map(Vec::len).sum();
+        let kind = (bytes <= MAX_TABLE_BYTES).then_some(AhoCorasickKind::DFA);
         let finder = AhoCorasick::builder()
             .ascii_case_insensitive(true)
-            .match_kind(MatchKind::LeftmostLongest)
             .kind(kind)
-            .build(find);
+            .build(forms);
         Self {
+            addresses,
+            has_space: texts.iter().any(|text| text.contains(' ')),
             finder: finder.expect("a few thousand short forms fit"),
-            fillers,
+            gaps,
         }
     }
 
-    /// Blanks the texts in `bytes`, as they are; tells whether there were any.
-    pub(super) fn blank(&self, bytes: &mut [u8]) -> bool {
-        let found: Vec<_> = self.finder.find_iter(&*bytes).collect();
-        for found in &found {
-            bytes[found.range()].copy_from_slice(&self.fillers[found.pattern().as_usize()]);
+    /// Finds all texts, also those that overlap. Where the work ends early, what was not looked at counts as found.
+    pub(super) fn find<'a>(&'a self, bytes: &[u8], work: &mut Work, all: &mut Vec<Found<'a>>) {
+        // In most bytes there is none, and they take half the time.
+        if self.gaps.is_empty() || !self.finder.is_match(bytes) {
+            return;
         }
-        !found.is_empty()
+        for found in self.finder.find_overlapping_iter(bytes) {
+            let lengths = &self.gaps[found.pattern().as_usize()];
+            let kind = match lengths.is_empty() {
+                true => Kind::Text,
+                false => Kind::Name(lengths),
+            };
+            let range = found.range();
+            if !work.take(FOUND_WORK + range.len()) {
+                let (range, kind) = (range.start..bytes.len(), Kind::Text);
+                all.push(Found { range, kind });
+                break;
+            }
+            all.push(Found { range, kind });
+        }
     }
 }
 
-/// A text as it is, as a name in a DNS message (RFC 1035, 3.1: a length instead of each dot), and in UTF-16,
-/// whose bytes have a NUL between them in either order.
-fn of_text(text: &str) -> Vec<Form> {
-    let joined = |parts: Vec<&[u8]>, between: &dyn Fn(&[u8]) -> u8| {
-        let (mut find, mut put) = (Vec::new(), Vec::new());
-        for (index, part) in parts.into_iter().enumerate() {
-            let between = (index > 0).then(|| between(part));
-            find.extend(between.into_iter().chain(part.iter().copied()));
-            // What is between stays: it is the same for other texts.
-            put.extend(between.into_iter().chain(part.iter().map(|_| FILLER)));
+/// A name as DNS messages have it, a length instead of each dot (RFC 1035, 3.1), and where the lengths are. They
+/// stay: those of other names are the same.
+fn as_name(text: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let mut form = text.to_vec();
+    let mut lengths = Vec::new();
+    let mut at = 0;
+    for label in text.split(|&byte| byte == b'.') {
+        if at > 0 {
+            form[at - 1] = label.len() as u8;
+            lengths.push(at - 1);
         }
-        Form { find, put }
-    };
-    let bytes = text.as_bytes();
-    let labels: Vec<_> = bytes.split(|&byte| byte == b'.').collect();
-    let mut forms = vec![
-        joined(vec![bytes], &|_| 0),
-        joined(bytes.chunks(1).collect(), &|_| 0),
-    ];
-    if labels.len() > 1 {
-        forms.push(joined(labels, &|label| label.len() as u8));
+        at += label.len() + 1;
     }
-    forms
-}
-
-/// An address in the ways that it is written, and as its bytes on the wire, in whose place are zeros.
-fn of_address(address: IpAddr) -> Vec<Form> {
-    let address = address.to_canonical();
-    let (texts, wire) = match address {
-        IpAddr::V4(ip) => {
-            let octets = ip.octets();
-            let in_dots = |octets: [String; 4]| octets.join(".");
-            let reversed = in_dots(
-                [octets[3], octets[2], octets[1], octets[0]].map(|octet| octet.to_string()),
-            );
-            let texts = vec![
-                ip.to_string(),
-                ip.to_string().replace('.', "-"),
-                ip.to_string().replace('.', "_"),
-                // As in in-addr.arpa, and as providers name their customers.
-                reversed.replace('.', "-"),
-                reversed,
-                // As inet_aton reads them, which filters against SSRF often do not.
-                in_dots(octets.map(|octet| format!("0x{octet:x}"))),
-                in_dots(octets.map(|octet| format!("0x{octet:02x}"))),
-                in_dots(octets.map(|octet| {
-                    if octet == 0 {
-                        "0".to_owned()
-                    } else {
-                        format!("0{octet:o}")
-                    }
-                })),
-                in_dots(octets.map(|octet| format!("{octet:04o}"))),
-                ip.to_bits().to_string(),
-                format!("{:08x}", ip.to_bits()),
-                // RFC 4291, 2.5.5.2, without dots: ::ffff:cb00:7107.
-                format!("ffff:{:x}:{:x}", ip.to_bits() >> 16, ip.to_bits() & 0xffff),
-            ];
-            let wire = octets.iter().filter(|&&octet| octet == 0).count() < MANY_ZEROS;
-            (texts, wire.then(|| octets.to_vec()))
-        }
-        IpAddr::V6(ip) => {
-            let groups = ip.segments();
-            let whole = groups.map(|group| format!("{group:04x}")).join(":");
-            let nibbles: Vec<_> = whole
-                .chars()
-                .rev()
-                .filter(|&char| char != ':')
-                .map(String::from)
-                .collect();
-            let short = groups.map(|group| format!("{group:x}")).join(":");
-            let texts = vec![
-                ip.to_string(),
-                ip.to_string().replace(':', "-"),
-                short,
-                nibbles.join("."),
-                whole,
-            ];
-            (texts, Some(ip.octets().to_vec()))
-        }
-    };
-    let wire = wire.map(|find| Form {
-        put: vec![0; find.len()],
-        find,
-    });
-    texts
-        .iter()
-        .flat_map(|text| of_text(text))
-        .chain(wire)
-        .collect()
+    (form, lengths)
 }

@@ -1,0 +1,87 @@
+//! What is compressed: gzip (RFC 1952) and zlib (RFC 1950), as far as they go.
+//!
+//! In: bytes that may begin a stream. Out: what it holds. A truncated stream is worth a look, too.
+
+use std::io::Read;
+
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+
+/// Flags of a gzip header that say what else it has: RFC 1952, 2.3.1.
+const HAS_CRC: u8 = 2;
+const HAS_EXTRA: u8 = 4;
+const HAS_NAME: u8 = 8;
+const HAS_COMMENT: u8 = 16;
+
+/// What a stream held.
+pub(crate) struct Inflated {
+    /// How it was undone, for a person.
+    pub(crate) how: &'static str,
+    /// As much of it as was asked for.
+    pub(crate) bytes: Vec<u8>,
+    /// Where the stream ends, if it ended well and within what was asked for.
+    pub(crate) end: Option<usize>,
+}
+
+/// Returns where the compressed data begin behind a header; `None` where no stream can begin.
+///
+/// Begins no decoder. Whatever is `None` here decompresses to nothing.
+pub(crate) fn begins(bytes: &[u8]) -> Option<usize> {
+    let start = match bytes {
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => 2,
+        [0x1f, 0x8b, 8, ..] => gzip_header(bytes)?,
+        _ => return None,
+    };
+    // RFC 1951, 3.2.3: two bits of the type of the first block, behind one that says whether it is the last.
+    match bytes.get(start)? >> 1 & 3 {
+        0 => {
+            let lengths: [u8; 4] = bytes.get(start + 1..start + 5)?.try_into().ok()?;
+            let is_stored = lengths[0] == !lengths[2] && lengths[1] == !lengths[3];
+            is_stored.then_some(start)
+        }
+        3 => None,
+        _ => Some(start),
+    }
+}
+
+/// Returns the length of the header of a gzip stream; `None` where it does not end.
+fn gzip_header(bytes: &[u8]) -> Option<usize> {
+    let flags = *bytes.get(3)?;
+    let mut at = 10;
+    if flags & HAS_EXTRA != 0 {
+        let length: [u8; 2] = bytes.get(at..at + 2)?.try_into().ok()?;
+        at += 2 + usize::from(u16::from_le_bytes(length));
+    }
+    for flag in [HAS_NAME, HAS_COMMENT] {
+        if flags & flag != 0 {
+            at += memchr::memchr(0, bytes.get(at..)?)? + 1;
+        }
+    }
+    if flags & HAS_CRC != 0 {
+        at += 2;
+    }
+    Some(at)
+}
+
+/// Decompresses to at most so many bytes; `None` where nothing comes out.
+pub(crate) fn inflate(bytes: &[u8], max_bytes: usize) -> Option<Inflated> {
+    begins(bytes)?;
+    let mut inner = Vec::new();
+    let limit = max_bytes as u64;
+    // An error comes after what could be read.
+    let (how, is_whole, rest) = if bytes.starts_with(&[0x78]) {
+        let mut decoder = ZlibDecoder::new(bytes).take(limit);
+        let read = decoder.read_to_end(&mut inner);
+        let is_whole = read.is_ok() && inner.len() < max_bytes;
+        ("inflated", is_whole, decoder.into_inner().into_inner())
+    } else {
+        let mut decoder = MultiGzDecoder::new(bytes).take(limit);
+        let read = decoder.read_to_end(&mut inner);
+        let is_whole = read.is_ok() && inner.len() < max_bytes;
+        ("gunzipped", is_whole, decoder.into_inner().into_inner())
+    };
+    (!inner.is_empty()).then_some(Inflated {
+        how,
+        bytes: inner,
+        end: is_whole.then(|| bytes.len() - rest.len()),
+    })
+}

@@ -1,0 +1,131 @@
+//! Groups that stand next to each other, compared with addresses in all ways in which they may be one.
+
+use super::{Finder, V6_DIGITS, nibbles_reversed};
+
+/// What each pair of groups around a `::` counts for.
+const DOUBLE_WORK: usize = 2;
+/// Groups of an address.
+const GROUPS: usize = 8;
+/// Groups behind which two others are an IPv4 address, whatever is between the groups: RFC 4291, 2.5.5.2, and
+/// RFC 3056.
+const BEFORE_V4: [u16; 2] = [0xffff, 0x2002];
+
+impl Finder<'_> {
+    /// Looks at the groups that were read, in all ways in which they may be an address.
+    pub(super) fn end(&mut self) -> bool {
+        let mut is_nibbles = 0;
+        let mut bits = 0;
+        let mut nibbles = 0;
+        let mut in_row = 0;
+        for at in 0..self.groups.len() {
+            let group = &self.groups[at];
+            bits = bits << 16 | u128::from(group.value);
+            in_row = if group.is_behind_double {
+                1
+            } else {
+                in_row + 1
+            };
+            if in_row >= GROUPS && self.known.has_v6(bits) {
+                self.found_groups(at + 1 - GROUPS, at);
+            }
+            if in_row >= 2 {
+                self.pair(at, in_row);
+            }
+            let group = &self.groups[at];
+            is_nibbles = if group.end - group.start == 1 {
+                is_nibbles + 1
+            } else {
+                0
+            };
+            nibbles = nibbles << 4 | u128::from(group.value & 15);
+            if is_nibbles >= V6_DIGITS
+                && (self.known.has_v6(nibbles) || self.known.has_v6(nibbles_reversed(nibbles)))
+            {
+                self.found_groups(at + 1 - V6_DIGITS, at);
+            }
+        }
+        (0..=self.groups.len()).all(|at| !self.is_double(at) || self.double(at))
+    }
+
+    fn found_groups(&mut self, first: usize, last: usize) {
+        self.found
+            .push(self.groups[first].start..self.groups[last].end);
+    }
+
+    /// Two groups that are an IPv4 address.
+    fn pair(&mut self, at: usize, in_row: usize) {
+        let value = |at: usize| u32::from(self.groups[at].value);
+        let is_meant = self.separator == b':'
+            || in_row > 2 && BEFORE_V4.contains(&self.groups[at - 2].value)
+            || in_row == 2 && self.groups[at - 1].is_behind_double;
+        if is_meant && self.known.has_v4(value(at - 1) << 16 | value(at)) {
+            self.found_groups(at - 1, at);
+        }
+    }
+
+    /// Tells whether there is a `::` before this group, or behind the last one.
+    fn is_double(&self, at: usize) -> bool {
+        match self.groups.get(at) {
+            Some(group) => group.is_behind_double,
+            None => {
+                let last = self.groups.last().map(|group| &self.bytes[group.end..]);
+                last.is_some_and(|rest| match *rest {
+                    [one @ (b':' | b'-' | b'_'), other, ..] => {
+                        one == other && [0, one].contains(&self.separator)
+                    }
+                    _ => false,
+                })
+            }
+        }
+    }
+
+    /// Tries so many groups before a `::`, and so many behind it: other groups may belong to something else.
+    fn double(&mut self, at: usize) -> bool {
+        let is_end = |&at: &usize| at > 0 && !self.groups[at].is_behind_double;
+        let before = (0..at)
+            .rev()
+            .take(GROUPS - 1)
+            .scan(true, |goes_on, at| {
+                let now = *goes_on;
+                *goes_on = is_end(&at);
+                now.then_some(at)
+            })
+            .count();
+        let behind = &self.groups[at..];
+        let behind = behind
+            .iter()
+            .take(GROUPS - 1)
+            .enumerate()
+            .take_while(|(index, group)| *index == 0 || !group.is_behind_double)
+            .count();
+        let mut high = 0;
+        for left in 0..=before {
+            if left > 0 {
+                high = high >> 16 | u128::from(self.groups[at - left].value) << 112;
+            }
+            let mut low = 0;
+            for right in 0..=behind.min(GROUPS - 1 - left) {
+                if !self.work.take(DOUBLE_WORK) {
+                    return false;
+                }
+                if right > 0 {
+                    low = low << 16 | u128::from(self.groups[at + right - 1].value);
+                }
+                // `::1` is the end of many an address.
+                let is_whole = left == before && right == behind;
+                if (left > 1 || is_whole) && self.known.has_v6(high | low) {
+                    let start = match left {
+                        0 => self.groups[at].start - 2,
+                        _ => self.groups[at - left].start,
+                    };
+                    let end = match right {
+                        0 => self.groups[at - 1].end + 2,
+                        _ => self.groups[at + right - 1].end,
+                    };
+                    self.found.push(start..end);
+                }
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,193 @@
+//! What bytes hold in an encoding: undone, looked through, and written back in the encoding.
+//!
+//! In: bytes as they came. Out: changes to them. Undoes what the page undoes, with the functions that the page
+//! uses: URL encoding, forms, base64, chunks, folded values of headers, gzip and zlib. Beyond that it undoes
+//! escapes of programming languages and UTF-16, and what begins anywhere in the bytes.
+
+use std::ops::Range;
+
+use forever200_head::{Head, chunks};
+use forever200_identify::http;
+use memchr::{memchr, memchr_iter, memchr2_iter, memchr3_iter, memmem};
+
+use super::blank::{Blanker, Draft};
+use super::layer::{Layer, SEPARATOR};
+use super::near::Near;
+use super::sextets;
+use crate::bytes::decode::escape::{self, Reader};
+use crate::bytes::decode::inflate::{begins, inflate};
+use crate::bytes::decode::{MAX_DECODED_BYTES, MAX_DEPTH};
+
+/// What a decoder counts for that is begun, beside what comes out: its tables and its window.
+const INFLATE_WORK: usize = 1500;
+/// Bytes of a gzip header that are searched for their end for one unit of work.
+const SEARCHED_BYTES: usize = 16;
+/// NULs in every second place without which nothing is UTF-16 that may be hidden.
+const MIN_UTF16_NULS: usize = 3;
+
+/// Looks through a request: as it came, with its chunks joined, and with folded values on one line.
+pub(super) fn request(blanker: &mut Blanker<'_>, raw: &[u8], near: Near<'_>) -> Option<Vec<u8>> {
+    let mut draft = Draft::new(raw);
+    let mut body = 0;
+    if let Some(http) = http::parse(raw) {
+        body = raw.len() - http.behind_head.len();
+        part(blanker, &mut draft, 0..body, near);
+        unfold(blanker, &mut draft, near);
+        if http.is_chunked {
+            let mut joined = Layer::default();
+            for chunk in chunks(http.body) {
+                joined.join(raw, chunk.start + body..chunk.end + body);
+            }
+            joined.note(near);
+            joined.look(blanker, &mut draft, MAX_DEPTH - 1);
+        }
+        if !http.extra.is_empty() {
+            // They are shown together and apart, and digits at the end of one may belong to the other.
+            let extra = raw.len() - http.extra.len();
+            part(
+                blanker,
+                &mut draft,
+                body..extra,
+                Near::to(&[extra.saturating_sub(1)]),
+            );
+            part(blanker, &mut draft, extra..raw.len(), Near::to(&[extra]));
+        }
+    }
+    part(blanker, &mut draft, body..raw.len(), near);
+    draft.into_changed()
+}
+
+/// Values of headers that are folded.
+fn unfold(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>) {
+    let raw = draft.original;
+    let fields = Head::parse(raw).map(|head| head.fields());
+    for field in fields.into_iter().flatten() {
+        if memchr(b'\n', &raw[field.value.clone()]).is_some() {
+            let mut layer = Layer::unfolded(raw, field.value);
+            layer.note(near);
+            layer.look(blanker, draft, MAX_DEPTH);
+        }
+    }
+}
+
+fn part(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, part: Range<usize>, near: Near<'_>) {
+    let fresh = near.within(part.clone());
+    let near = fresh.as_deref().map_or(Near::ALL, Near::to);
+    if let Some(changed) = blanker.look(&draft.original[part.clone()], near, MAX_DEPTH) {
+        draft.take(part.start, &changed);
+    }
+}
+
+/// Undoes each encoding of these bytes.
+pub(super) fn undo(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, depth: usize) {
+    let bytes = draft.original;
+    let has = |byte| memchr(byte, bytes).is_some();
+    // The page reads forms in what came, and shows their fields as they are.
+    let is_form =
+        depth + 1 == MAX_DEPTH && has(b'+') && blanker.texts.is_some_and(|texts| texts.has_space);
+    if has(b'%') {
+        escaped(blanker, draft, near, depth, escape::percent);
+    }
+    if is_form {
+        escaped(blanker, draft, near, 0, escape::form);
+    }
+    if has(b'\\') || memmem::find(bytes, b"%u").is_some() {
+        escaped(blanker, draft, near, depth, escape::language);
+    }
+    utf16(blanker, draft, depth);
+    sextets::undo(blanker, draft, near, depth);
+    compressed(blanker, draft, near, depth);
+}
+
+/// Escapes of one kind, if there is one.
+fn escaped(
+    blanker: &mut Blanker<'_>,
+    draft: &mut Draft<'_>,
+    near: Near<'_>,
+    depth: usize,
+    read: Reader,
+) {
+    let bytes = draft.original;
+    let mut signs = memchr3_iter(b'%', b'\\', b'+', bytes);
+    // Without work, what was not looked for counts as found.
+    let is_escape = |at: usize| !blanker.work.take(1) || read(&bytes[at..]).is_some();
+    if !signs.any(is_escape) {
+        return;
+    }
+    if blanker.work.take(bytes.len()) {
+        Layer::escaped(bytes, read, near).look(blanker, draft, depth);
+    } else {
+        draft.fill(0..bytes.len());
+    }
+}
+
+/// UTF-16 in either order, whose bytes have a NUL between them.
+fn utf16(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth: usize) {
+    let bytes = draft.original;
+    let mut layer = Layer::default();
+    let mut nuls = memchr_iter(0, bytes).peekable();
+    while let Some(first) = nuls.next() {
+        let mut last = first;
+        while let Some(next) = nuls.next_if_eq(&(last + 2)) {
+            last = next;
+        }
+        if (last - first) / 2 + 1 < MIN_UTF16_NULS {
+            continue;
+        }
+        for offset in [0, 2] {
+            for nul in (first..=last).step_by(2) {
+                // The byte before the NUL, or the one behind it.
+                let at = (nul + offset).checked_sub(1).filter(|&at| at < bytes.len());
+                if let Some(at) = at {
+                    layer.join(bytes, at..at + 1);
+                }
+            }
+            layer.push(SEPARATOR, first..first);
+        }
+    }
+    if blanker.work.take(layer.len()) {
+        layer.look(blanker, draft, depth);
+    } else {
+        draft.fill(0..bytes.len());
+    }
+}
+
+/// Compressed streams, wherever they begin.
+fn compressed(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, depth: usize) {
+    let bytes = draft.original;
+    let mut behind = 0;
+    for at in memchr2_iter(0x78, 0x1f, &bytes[..near.end(bytes)]) {
+        let stream = &bytes[at..];
+        if at < behind || !stream.starts_with(b"\x1f\x8b\x08") && stream[0] == 0x1f {
+            continue;
+        }
+        let header = if stream[0] == 0x1f {
+            stream.len() / SEARCHED_BYTES
+        } else {
+            1
+        };
+        if !blanker.work.take(header) {
+            return draft.fill(at..bytes.len());
+        }
+        if begins(stream).is_none() {
+            continue;
+        }
+        let is_begun = blanker.work.take(INFLATE_WORK);
+        let most = MAX_DECODED_BYTES.min(blanker.work.left());
+        let inflated = if is_begun {
+            inflate(stream, most)
+        } else {
+            None
+        };
+        let (inner, end) = inflated.map(|it| (it.bytes, it.end)).unwrap_or_default();
+        // Nobody has seen what is beyond the limit.
+        let is_seen = blanker.work.take(inner.len()) && is_begun && inner.len() < most;
+        if !is_seen {
+            blanker.work.give_up();
+        }
+        if !is_seen || blanker.look(&inner, Near::ALL, depth).is_some() {
+            behind = end.map_or(bytes.len(), |end| at + end);
+            draft.fill(at..behind);
+        }
+    }
+}

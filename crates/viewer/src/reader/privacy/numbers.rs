@@ -1,0 +1,170 @@
+//! IPv4 addresses that are written in numbers.
+//!
+//! In: bytes. Out: ranges of them that are hidden addresses. Reads numbers as inet_aton does (decimal,
+//! octal, hexadecimal; one to four of them) and as people do (`099` is 99), with `.`, `-`, `_` or `[.]`
+//! between them, or the lengths of a name in a DNS message; backwards as well, as in in-addr.arpa.
+
+use std::ops::Range;
+
+use super::addresses::Addresses;
+use super::work::Work;
+
+mod compare;
+
+/// What a number counts for, beside its bytes: alone, and next to others.
+const NUMBER_WORK: usize = 2;
+const NEXT_NUMBER_WORK: usize = 8;
+/// Digits of an octet.
+const MAX_OCTET_DIGITS: usize = 3;
+
+/// A number, and what it may mean.
+struct Number {
+    start: usize,
+    end: usize,
+    /// As it is written.
+    plain: u64,
+    /// The other way to read leading zeros.
+    octal: Option<u64>,
+    is_decimal: bool,
+    /// What stands before it.
+    separator: u8,
+}
+
+/// Values that a number may have as an octet.
+#[derive(Clone, Copy, Default)]
+struct Octets {
+    values: [u8; 3],
+    count: usize,
+}
+
+struct Finder<'a> {
+    bytes: &'a [u8],
+    known: &'a Addresses,
+    found: &'a mut Vec<Range<usize>>,
+    /// Numbers that stand next to each other.
+    numbers: Vec<Number>,
+}
+
+/// Finds hidden addresses. Where the work ends early, what was not looked at counts as found.
+pub(super) fn find(
+    bytes: &[u8],
+    known: &Addresses,
+    work: &mut Work,
+    found: &mut Vec<Range<usize>>,
+) {
+    let mut finder = Finder {
+        bytes,
+        known,
+        found,
+        numbers: Vec::new(),
+    };
+    let mut at = 0;
+    while let Some(skipped) = bytes[at..].iter().position(u8::is_ascii_digit) {
+        at += skipped;
+        let mut number = Number::read(bytes, at);
+        at = number.end;
+        let separator = finder.numbers.last().and_then(|last| {
+            let between = &bytes[last.end..number.start];
+            separator(between, number.end - number.start)
+        });
+        match separator {
+            Some(separator) => number.separator = separator,
+            None => finder.end(),
+        }
+        finder.numbers.push(number);
+        let is_alone = finder.numbers.len() == 1;
+        let units = if is_alone {
+            NUMBER_WORK
+        } else {
+            NEXT_NUMBER_WORK
+        };
+        if !work.take(units) {
+            finder.found.push(finder.numbers[0].start..bytes.len());
+            return;
+        }
+    }
+    finder.end();
+}
+
+/// Reads what is between two numbers of an address.
+fn separator(between: &[u8], next_length: usize) -> Option<u8> {
+    match *between {
+        [byte @ (b'.' | b'-' | b'_')] => Some(byte),
+        [b'[', b'.', b']'] => Some(b'.'),
+        // RFC 1035, 3.1.
+        [length] if usize::from(length) == next_length && length < b' ' => Some(b'.'),
+        _ => None,
+    }
+}
+
+impl Number {
+    /// Reads the number that begins here.
+    fn read(bytes: &[u8], start: usize) -> Self {
+        let rest = &bytes[start..];
+        let is_hex = matches!(rest, [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit());
+        let (from, radix) = if is_hex { (2, 16) } else { (0, 10) };
+        let (mut length, mut plain, mut octal) = (from, 0_u64, Some(0_u64));
+        while let Some(digit) = rest
+            .get(length)
+            .and_then(|&byte| char::from(byte).to_digit(radix))
+        {
+            let digit = u64::from(digit);
+            plain = plain.saturating_mul(u64::from(radix)).saturating_add(digit);
+            octal = octal
+                .filter(|_| digit < 8)
+                .map(|octal| octal.saturating_mul(8).saturating_add(digit));
+            length += 1;
+        }
+        Self {
+            start,
+            end: start + length,
+            plain,
+            octal: octal.filter(|&octal| !is_hex && rest[0] == b'0' && octal != plain),
+            is_decimal: !is_hex,
+            separator: 0,
+        }
+    }
+
+    /// The values that it may have.
+    fn values(&self) -> impl Iterator<Item = u64> {
+        [Some(self.plain), self.octal].into_iter().flatten()
+    }
+
+    /// The octets that it may be.
+    fn octets(&self) -> Octets {
+        let mut octets = Octets::default();
+        self.values().for_each(|value| octets.add(value));
+        octets
+    }
+
+    /// The octets that it may be where other digits stand before it, or behind it.
+    fn octets_in(&self, bytes: &[u8], is_behind: bool) -> Octets {
+        let mut octets = self.octets();
+        if octets.count > 0 || !self.is_decimal {
+            return octets;
+        }
+        let digits = &bytes[self.start..self.end];
+        for length in 1..=MAX_OCTET_DIGITS.min(digits.len()) {
+            let part = if is_behind {
+                &digits[..length]
+            } else {
+                &digits[digits.len() - length..]
+            };
+            octets.add(Self::read(part, 0).plain);
+        }
+        octets
+    }
+}
+
+impl Octets {
+    fn add(&mut self, value: u64) {
+        if let Ok(octet) = u8::try_from(value) {
+            self.values[self.count] = octet;
+            self.count += 1;
+        }
+    }
+
+    fn iter(self) -> impl Iterator<Item = u32> {
+        self.values.into_iter().take(self.count).map(u32::from)
+    }
+}

@@ -1,0 +1,183 @@
+//! What bytes hold in base64, wherever it begins.
+//!
+//! In: bytes as they came. Out: changes to them. What stands before base64 may look like base64 as well, as the `/`
+//! of a path does: each run of its characters is decoded from each of its first four.
+
+use std::ops::Range;
+
+use super::blank::{Blanker, Draft, FILLER};
+use super::layer::SEPARATOR;
+use super::near::Near;
+use crate::bytes::decode::base64::{self, GROUP_CHARS};
+use crate::bytes::decode::inflate;
+
+/// Shorter runs of base64 hold no text that is long enough to be hidden.
+const MIN_CHARS: usize = 6;
+/// Runs that are decoded alone. Shorter ones are mostly words, and there are many of them.
+const LONG_CHARS: usize = 64;
+/// How base64 begins that is not text and may hold other encodings: gzip, and objects of Java.
+const BINARY: [&[u8]; 2] = [b"\x1f\x8b\x08", b"\xac\xed\0\x05"];
+
+/// A run of characters that base64 is made of.
+struct Run {
+    /// Its numbers among all of them.
+    chars: Range<usize>,
+    is_url_safe: bool,
+    /// From these of its first characters, a line of it is decoded by the page.
+    begins: [bool; GROUP_CHARS],
+}
+
+/// All characters of base64 in some bytes.
+struct Sextets {
+    values: Vec<u8>,
+    places: Vec<u32>,
+    runs: Vec<Run>,
+}
+
+/// Looks through what is base64 in these bytes.
+pub(super) fn undo(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, depth: usize) {
+    let bytes = draft.original;
+    let parts = near.around(bytes, 1, is_of_run);
+    if !blanker.work.take(parts.iter().map(Range::len).sum()) {
+        return draft.fill(0..bytes.len());
+    }
+    let all = Sextets::find(bytes, parts);
+    if all.runs.is_empty() {
+        return;
+    }
+    let mut edited = all.values.clone();
+    let is_long = |run: &&Run| run.chars.len() >= LONG_CHARS;
+    let (long, short): (Vec<_>, Vec<_>) = all.runs.iter().partition(is_long);
+    let groups = long.chunks(1).chain(std::iter::once(&short[..]));
+    for runs in groups {
+        let is_seen =
+            (0..GROUP_CHARS).all(|skipped| all.look(blanker, &mut edited, runs, skipped, depth));
+        if !is_seen {
+            let chars = runs.iter().flat_map(|run| run.chars.clone());
+            chars.for_each(|at| draft.bytes()[all.places[at] as usize] = FILLER);
+        }
+    }
+    for run in &all.runs {
+        for at in run.chars.clone() {
+            if edited[at] != all.values[at] {
+                let char = base64::char_of(edited[at], run.is_url_safe);
+                draft.bytes()[all.places[at] as usize] = char;
+            }
+        }
+    }
+}
+
+impl Sextets {
+    /// Finds the runs in these parts.
+    fn find(bytes: &[u8], parts: Vec<Range<usize>>) -> Self {
+        let length = parts.iter().map(Range::len).sum();
+        let mut all = Self {
+            values: Vec::with_capacity(length),
+            places: Vec::with_capacity(length),
+            runs: Vec::new(),
+        };
+        for part in parts {
+            all.find_in(bytes, part);
+        }
+        all
+    }
+
+    /// Lines may be broken: RFC 2045, 6.8.
+    fn find_in(&mut self, bytes: &[u8], part: Range<usize>) {
+        let mut start = self.values.len();
+        let mut is_url_safe = false;
+        let mut begins = [true, false, false, false];
+        for at in part {
+            let byte = bytes[at];
+            if let Some(value) = base64::sextet(byte) {
+                self.values.push(value);
+                self.places.push(at as u32);
+                is_url_safe |= byte == b'-' || byte == b'_';
+            } else if byte == b'\r' || byte == b'\n' {
+                begins[(self.values.len() - start) % GROUP_CHARS] = true;
+            } else {
+                self.end_run(start, begins, is_url_safe);
+                start = self.values.len();
+                is_url_safe = false;
+                begins = [true, false, false, false];
+            }
+        }
+        self.end_run(start, begins, is_url_safe);
+    }
+
+    fn end_run(&mut self, start: usize, begins: [bool; GROUP_CHARS], is_url_safe: bool) {
+        if self.values.len() - start < MIN_CHARS {
+            self.values.truncate(start);
+            self.places.truncate(start);
+            return;
+        }
+        self.runs.push(Run {
+            chars: start..self.values.len(),
+            is_url_safe,
+            begins,
+        });
+    }
+
+    /// Looks through what these runs hold behind so many characters; `false` where there is no work left for it.
+    fn look(
+        &self,
+        blanker: &mut Blanker<'_>,
+        edited: &mut [u8],
+        runs: &[&Run],
+        skipped: usize,
+        depth: usize,
+    ) -> bool {
+        let chars: usize = runs.iter().map(|run| run.chars.len()).sum();
+        if !blanker.work.take(chars / 4) {
+            return false;
+        }
+        let mut bytes = Vec::with_capacity(chars);
+        let mut starts = Vec::with_capacity(runs.len());
+        for run in runs {
+            starts.push(bytes.len());
+            base64::extend(
+                &mut bytes,
+                &self.values[run.chars.start + skipped..run.chars.end],
+            );
+            bytes.push(SEPARATOR);
+        }
+        let is_shown = runs.iter().any(|run| run.begins[skipped]);
+        let depth = if is_shown || is_text(&bytes) {
+            depth
+        } else {
+            0
+        };
+        let Some(changed) = blanker.look(&bytes, Near::ALL, depth) else {
+            return true;
+        };
+        if blanker.work.left() == 0 {
+            return false;
+        }
+        for (run, start) in runs.iter().zip(starts) {
+            let sextets = &mut edited[run.chars.start + skipped..run.chars.end];
+            for index in 0..sextets.len() * 6 / 8 {
+                if changed[start + index] != bytes[start + index] {
+                    base64::set(sextets, index, changed[start + index]);
+                }
+            }
+        }
+        true
+    }
+}
+
+fn is_of_run(byte: u8) -> bool {
+    base64::sextet(byte).is_some() || byte == b'\r' || byte == b'\n'
+}
+
+/// Tells whether base64 is decoded from where it begins. What is not text then is no wrapping of anything:
+/// of random bytes, three of eight are letters.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_letter = |byte: &&u8| matches!(byte, b' '..=b'~' | b'\r' | b'\n' | b'\t');
+    let letters = bytes.iter().filter(is_letter).count();
+    let is_binary = BINARY
+        .iter()
+        .any(|start| memchr::memmem::find(bytes, start).is_some());
+    let mut starts = 0..bytes.len().min(LONG_CHARS);
+    let begins_compressed = starts.any(|at| inflate::begins(&bytes[at..]).is_some());
+    letters * 8 > bytes.len() * 5 || is_binary || begins_compressed
+}

@@ -1,0 +1,47 @@
+//! How much may be done for one record, counted, so that the same bytes always come out the same.
+
+/// Work that is left: about one unit for each byte that is looked at.
+#[derive(Debug)]
+pub(super) struct Work {
+    left: usize,
+    is_short: bool,
+}
+
+impl Work {
+    pub(super) fn new(units: usize) -> Self {
+        Self {
+            left: units,
+            is_short: false,
+        }
+    }
+
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Takes so many units. Where there are not so many it returns `false`, and takes what there is: else a thousand
+    /// things that are too much would be begun.
+    pub(super) fn take(&mut self, units: usize) -> bool {
+        match self.left.checked_sub(units) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => {
+                self.left = 0;
+                self.is_short = true;
+                false
+            }
+        }
+    }
+
+    /// Notes that something was not looked through.
+    pub(super) fn give_up(&mut self) {
+        self.is_short = true;
+    }
+
+    /// Tells whether something was not looked through.
+    pub(super) fn is_short(&self) -> bool {
+        self.is_short
+    }
+}
