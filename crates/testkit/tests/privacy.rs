@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use forever200_testkit::events::Events;
 use forever200_testkit::process::{command, programs, project};
 use forever200_testkit::{RESPONSE, Stack, client, exchange_from, get_json, tshark};
@@ -20,7 +20,7 @@ const NETWORK: &str = "127.231.67.0";
 const ADDRESS: &str = "203.0.113.99";
 const NAME: &str = "honey.example.net";
 /// What nobody may see, in the ways that [`requests`] write it, in lower case.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 14] = [
     "127.231.67.89",
     ADDRESS,
     NAME,
@@ -29,6 +29,12 @@ const SECRETS: [&str; 8] = [
     "203-0-113-99",
     "3405803875",
     "0xcb007163",
+    "203.000.113.099",
+    "031300070543",
+    "203.0.29027",
+    "honey\\056example",
+    "203\\u{2e}0",
+    "::ffff:cb00:7163",
 ];
 const VARIABLES: [(&str, &str); 2] = [
     ("FOREVER200_MASK_SOURCES", "1"),
@@ -65,6 +71,21 @@ fn hello(name: &str) -> Vec<u8> {
     .concat()
 }
 
+/// A stream that begins as encoders of middle levels begin it, and has no line end in it.
+fn zlib() -> anyhow::Result<Vec<u8>> {
+    for number in 0..1000 {
+        let text = format!("number={number}&host={NAME}&").repeat(9);
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes())?;
+        let mut stream = encoder.finish()?;
+        stream[1] = 0x5e;
+        if !stream.contains(&b'\n') && stream.trim_ascii() == stream {
+            return Ok(stream);
+        }
+    }
+    anyhow::bail!("each has a line end")
+}
+
 /// Requests that name the client or this machine, each in a way of its own.
 fn requests() -> anyhow::Result<Vec<Vec<u8>>> {
     let basic = BASE64_STANDARD.encode(format!("admin:{NAME}"));
@@ -79,6 +100,7 @@ fn requests() -> anyhow::Result<Vec<Vec<u8>>> {
         format!("GET {target} HTTP/1.1\r\n{headers}\r\n").into_bytes()
     };
     let gzip = gzip.finish()?;
+    let zlib = zlib()?;
     ensure!(
         !gzip
             .windows(NAME.len())
@@ -113,6 +135,11 @@ fn requests() -> anyhow::Result<Vec<Vec<u8>>> {
         ),
         hello(NAME),
         b"\x05\x01\x00\x04\x01\x00\x01\xcb\x00\x71\x63\x00\x50".to_vec(),
+        get(
+            "/?a=203.000.113.099&b=honey\\056example\\u{2e}net&c=203\\u{2e}0.113.99",
+            "X-Number: 031300070543\r\nX-Short: 203.0.29027\r\nX-Long: [::ffff:cb00:7163]\r\n",
+        ),
+        [b"GET /zlib HTTP/1.1\r\nX: ", &zlib[..], b"\r\n\r\n"].concat(),
         // The masked network itself is no secret.
         get("/plain", &format!("Host: {NETWORK}\r\n")),
     ])
@@ -297,6 +324,9 @@ async fn what_is_shown_says_what_it_hides_and_is_otherwise_whole() -> anyhow::Re
             BASE64_STANDARD.encode(format!("admin:{}", "x".repeat(17)))
         )
     );
+    let stream = zlib()?;
+    let changed = stream.iter().filter(|&&byte| byte != b'x').count();
+    assert_eq!(of(11)["blanked"], json!(changed));
     assert_eq!(
         (&of(8)["protocol"], &of(count)["blanked"]),
         (&json!("tls"), &Value::Null)
