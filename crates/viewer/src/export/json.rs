@@ -47,6 +47,9 @@ pub struct Request<'a> {
     /// Number of bytes that hide a text; absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blanked: Option<usize>,
+    /// Not all of it was looked at; absent where it was.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub looked_at_in_part: bool,
     /// What it speaks.
     pub protocol: Protocol,
     /// The parts of an HTTP request; null for other protocols.
@@ -158,6 +161,7 @@ impl<'a> Request<'a> {
             record: &entry.record,
             src_prefix: entry.src_prefix,
             blanked: Some(entry.blanked).filter(|&bytes| bytes > 0),
+            looked_at_in_part: entry.is_looked_at_in_part,
             protocol: entry.protocol,
             http: entry.request().map(|http| Http::new(&http)),
             summary: &entry.summary,

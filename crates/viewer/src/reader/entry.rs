@@ -80,18 +80,25 @@ impl Entry {
     /// Describes a record that appeared in this version of the view.
     #[must_use]
     pub fn new(record: &Record, appeared: u64, describer: &Describer) -> Self {
+        let whole_source = record.src_ip;
         // Country and network are those of the whole address, which they do not give away.
         let origin = describer.locations.find(record.src_ip);
         let Shown {
             record,
             src_prefix,
             blanked,
-            ..
+            unfinished,
         } = describer.privacy.show(record);
         let looked_at = record
             .raw
             .slice(..record.raw.len().min(MAX_LOOKED_AT_BYTES));
-        let description = describer.labeller.describe(&looked_at, origin.as_ref());
+        let mut description = describer.labeller.describe(&looked_at, origin.as_ref());
+        // These undo encodings in which privacy finds nothing.
+        let names = |text: &str| describer.privacy.is_named_in(whole_source, text);
+        description
+            .indicators
+            .retain(|indicator| !names(&indicator.address));
+        description.detail = description.detail.filter(|detail| !names(detail));
         let summary = summary(&looked_at, &description);
         let Description {
             protocol,
@@ -108,11 +115,10 @@ impl Entry {
         };
         let likeness = likeness(&looked_at, http.as_ref(), hello.as_ref());
         let is_cut = looked_at.len() < record.raw.len();
-        // What lies in its first bytes alone would end where they do.
-        let http = if is_cut && http.is_some() {
-            http::parse(&record.raw)
-        } else {
-            http
+        // Where the head ends in what was looked at, all behind it is the body.
+        let http = match http {
+            Some(http) if is_cut && !http.behind_head.is_empty() => http::parse(&record.raw),
+            http => http,
         };
         Self {
             appeared,
@@ -125,7 +131,7 @@ impl Entry {
             src_prefix,
             blanked,
             incomplete: is_incomplete(&record, http.as_ref()),
-            is_looked_at_in_part: is_cut,
+            is_looked_at_in_part: is_cut || unfinished,
             likeness,
             http: http.map(|http| HttpParts::new(&record.raw, &http)),
             searched: in_lower_case(&record.raw),

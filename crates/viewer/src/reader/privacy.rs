@@ -111,6 +111,9 @@ impl Privacy {
     pub fn is_named_in(&self, source: IpAddr, text: &str) -> bool {
         let source = source.to_canonical();
         let is_masked = self.mask_sources && !source.is_unspecified();
+        if !is_masked && self.hidden.texts().is_none() {
+            return false;
+        }
         // As addresses are shown that nobody is to follow.
         let text = text.replace("[.]", ".");
         let blanker = Blanker::new(self.hidden.texts(), is_masked.then_some(source));
