@@ -11,6 +11,10 @@ use crate::{Origin, Recognised, http};
 /// Parameters of one request that are looked at; more are noise.
 const MAX_PARAMETERS: usize = 512;
 
+/// Headers of one request that are looked at one by one: servers refuse more than 100 (Apache) to 2,000 (Node). All of
+/// them are in the text of the whole request.
+const MAX_HEADERS: usize = 512;
+
 /// A part of a request: as sent, decoded, and for a path resolved. Forms that are the same are there once.
 pub(crate) type Views = Vec<Text>;
 
@@ -119,6 +123,7 @@ impl<'a> Sample<'a> {
         self.headers.get_or_init(|| {
             let headers = self.http.iter().flat_map(|http| &http.headers);
             headers
+                .take(MAX_HEADERS)
                 .map(|header| {
                     (
                         header.name.to_ascii_lowercase(),

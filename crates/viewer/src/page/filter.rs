@@ -70,6 +70,8 @@ impl FilterQuery {
 /// Conditions that a request must all meet.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    /// There is a condition.
+    chooses: bool,
     /// Any of these, in lower case: the text as it is, and with its escapes undone.
     needles: Vec<Finder<'static>>,
     method: String,
@@ -92,6 +94,7 @@ impl Filter {
     /// A field does not say what it should; the error is a sentence for the visitor.
     pub fn new(query: &FilterQuery) -> Result<Self, String> {
         Ok(Self {
+            chooses: !query.given().is_empty(),
             needles: needles(&query.q),
             method: query.method.trim().to_owned(),
             source: network(query.source.trim())?,
@@ -143,6 +146,12 @@ impl Filter {
             && self
                 .asn
                 .is_none_or(|asn| origin.and_then(|origin| origin.asn) == Some(asn))
+    }
+
+    /// Tells whether there is any condition.
+    #[must_use]
+    pub fn chooses(&self) -> bool {
+        self.chooses
     }
 
     /// Tells whether text is searched for, which takes longer than all other conditions.

@@ -39,7 +39,7 @@ const MINUTES_AT_ONCE: usize = 60;
 /// The minutes that may still grow: a request is counted when it is over, in the minute it began.
 const OPEN_MINUTES: i64 = 2;
 /// Describing gives way to whoever is answered, where they share a core.
-const NICENESS: i32 = 5;
+const NICENESS: i32 = 1;
 
 /// The visitors' end: has the newest view.
 pub struct Reader {

@@ -1,11 +1,12 @@
 //! New requests as server-sent events, to any number of watchers.
 //!
 //! In: the reader's views, and what a watcher wants of them. Out: `event: request` with JSON or, for the page,
-//! `event: row` with HTML; `event: reset` when counting began anew. A watcher holds the place up to which it was told and
-//! one event: who reads slowly misses what rolls over meanwhile, and who is flooded is told of as much as can be shown.
+//! `event: row` with HTML; `event: reset` when counting began anew. A watcher holds some numbers and one
+//! event: who reads slowly misses what rolls over meanwhile, and who is flooded is told of as much as can be shown.
 //!
 //! Protocol: HTML Standard, "Server-sent events".
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ const STRIP_INTERVAL: Duration = Duration::from_secs(1);
 /// A watcher gets this pause for each request it was sent: a ring a second, more than anyone reads.
 const PAUSE_PER_REQUEST: Duration = Duration::from_millis(10);
 
+/// Shortest time between two looks for less than everything: there may be hundreds who look for what never comes.
+const CHOOSING_INTERVAL: Duration = Duration::from_millis(150);
 /// Most requests that a watcher is told of at a time, the newest of them: who is flooded is not told of what was long ago.
 const MOST_AT_A_TIME: usize = 25;
 
@@ -52,10 +55,12 @@ struct Watcher {
     views: watch::Receiver<Arc<View>>,
     filter: Arc<Filter>,
     format: Format,
-    /// Up to where it was told: the version in which a request appeared, and its number.
-    told: (u64, u64),
-    /// The version whose requests are told of without a pause between them.
-    batch: u64,
+    /// What has appeared up to this version was told, or was not meant.
+    seen: u64,
+    /// The numbers of those that are to be told of next.
+    pending: VecDeque<u64>,
+    /// The next look is for all that there is, however much that is.
+    catches_up: bool,
     /// The newest request that the watcher knows from before.
     after: u64,
     /// Counting, as last seen: where it began, and how far it was.
@@ -88,12 +93,9 @@ pub fn events(
         views,
         filter: Arc::new(filter),
         format,
-        told: if after.is_some() {
-            (0, 0)
-        } else {
-            (view.version, u64::MAX)
-        },
-        batch: view.version,
+        seen: if after.is_some() { 0 } else { view.version },
+        pending: VecDeque::new(),
+        catches_up: true,
         after: after.unwrap_or_default(),
         counting: (view.snapshot.since, after.unwrap_or(view.snapshot.cursor)),
         is_new: true,
@@ -147,16 +149,16 @@ impl Watcher {
             if self.counting_began_anew(&view) {
                 return Some(frame("reset", None, b"counting began anew"));
             }
-            if let Some(entry) = self.next_entry(&view) {
-                match self.request(entry).await {
+            if let Some(seq) = self.pending.pop_front() {
+                match self.request(view.find(seq)).await {
                     Ok(Some(event)) => return Some(event),
                     Ok(None) => continue,
                     Err(Busy) => return None,
                 }
             }
             sleep_until(self.next_look).await;
-            if self.batch < view.version {
-                self.begin_batch(&view);
+            if self.seen < view.version {
+                self.look(&view).await.ok()?;
                 continue;
             }
             if let Some(strip) = self.strip(&view) {
@@ -180,64 +182,55 @@ impl Watcher {
         let (began, reached) = std::mem::replace(&mut self.counting, counting);
         let is_anew = began != counting.0 || reached > counting.1;
         if is_anew {
-            (self.told, self.after) = ((0, 0), 0);
+            (self.seen, self.after, self.catches_up) = (0, 0, true);
+            self.pending.clear();
         }
         is_anew
     }
 
-    fn begin_batch(&mut self, view: &View) {
-        self.batch = view.version;
-        let mut new: Vec<_> = view
-            .entries
-            .iter()
-            .map(place)
-            .filter(|it| *it > self.told)
-            .collect();
-        new.sort_unstable();
-        if let Some(skipped) = new.len().checked_sub(MOST_AT_A_TIME + 1) {
-            self.told = new[skipped];
+    /// Notes which of the requests of this view the watcher is to be told of.
+    async fn look(&mut self, view: &View) -> Result<(), Busy> {
+        let is_new =
+            |entry: &&Arc<Entry>| entry.appeared > self.seen && entry.record.seq > self.after;
+        let mut new: Vec<_> = view.entries.iter().filter(is_new).map(Arc::clone).collect();
+        (self.seen, self.after) = (view.version, 0);
+        // Numbers need not appear in their order.
+        new.sort_unstable_by_key(|entry| (entry.appeared, entry.record.seq));
+        if !std::mem::take(&mut self.catches_up) {
+            new.drain(..new.len().saturating_sub(MOST_AT_A_TIME));
         }
+        let filter = Arc::clone(&self.filter);
+        if filter.chooses() {
+            self.next_look = self.next_look.max(Instant::now() + CHOOSING_INTERVAL);
+        }
+        let (is_idle, searches) = (new.is_empty(), filter.searches());
+        let choose = move || {
+            let wanted = new.iter().filter(|entry| filter.matches(entry));
+            wanted.map(|entry| entry.record.seq).collect()
+        };
+        self.pending = if searches && !is_idle {
+            self.visitor.make_next(0, choose).await?.0
+        } else {
+            choose()
+        };
+        Ok(())
     }
 
-    /// Returns the oldest request of this batch that the watcher was not told of, and counts it as told.
-    fn next_entry(&mut self, view: &View) -> Option<Arc<Entry>> {
-        let is_new = |entry: &&Arc<Entry>| {
-            place(entry) > self.told
-                && entry.appeared <= self.batch
-                && entry.record.seq > self.after
+    /// Returns the event of a request, if that is still there.
+    async fn request(&mut self, entry: Option<&Arc<Entry>>) -> Result<Option<Bytes>, Busy> {
+        let Some(entry) = entry.map(Arc::clone) else {
+            return Ok(None);
         };
-        let next = view
-            .entries
-            .iter()
-            .filter(is_new)
-            .min_by_key(|entry| place(entry))?;
-        self.told = place(next);
-        Some(Arc::clone(next))
-    }
-
-    /// Returns the event of a request, if it is one that the watcher wants.
-    async fn request(&mut self, entry: Arc<Entry>) -> Result<Option<Bytes>, Busy> {
-        let (filter, format, viewer) = (
-            Arc::clone(&self.filter),
-            self.format,
-            Arc::clone(&self.viewer),
-        );
-        let is_quick = !filter.searches() && (format == Format::Html || json::is_short(&entry));
-        let most_bytes = if format == Format::Html {
-            0
+        let (format, viewer) = (self.format, Arc::clone(&self.viewer));
+        let is_short = format == Format::Html || json::is_short(&entry);
+        let most_bytes = json::most_bytes(&entry);
+        let make = move || of_request(&viewer, &entry, format);
+        let event = if is_short {
+            make()
         } else {
-            json::most_bytes(&entry)
-        };
-        let make = move || {
-            filter
-                .matches(&entry)
-                .then(|| of_request(&viewer, &entry, format))
-        };
-        let event = if is_quick {
-            make().flatten()
-        } else {
-            let (made, taken) = self.visitor.make_next(most_bytes, make).await?;
-            match made.flatten() {
+            let _turn = self.visitor.long_event().await;
+            let (event, taken) = self.visitor.make_next(most_bytes, make).await?;
+            match event {
                 Some(event) if event.len() >= json::SHORT_BYTES => Some(taken.hold(event)),
                 event => event,
             }
@@ -257,11 +250,6 @@ impl Watcher {
         let strip = self.viewer.caches.strip(&self.viewer.pages, view).ok()?;
         Some(frame("strip", None, strip.trim_ascii()))
     }
-}
-
-/// Where a request stands among all that a watcher is told of. Numbers need not appear in their order.
-fn place(entry: &Arc<Entry>) -> (u64, u64) {
-    (entry.appeared, entry.record.seq)
 }
 
 fn of_request(viewer: &Viewer, entry: &Entry, format: Format) -> Option<Bytes> {

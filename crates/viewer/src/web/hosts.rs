@@ -9,8 +9,10 @@ use std::str::FromStr;
 /// Names that a request's `Host` may have.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
-    /// `None`: any.
+    /// `None`: any name will do.
     known: Option<Vec<String>>,
+    /// Addresses in place of a name may be of this machine alone.
+    loopback_alone: bool,
 }
 
 /// Further names, as `--viewer-hosts` lists them.
@@ -36,12 +38,13 @@ impl FromStr for Names {
 }
 
 impl Hosts {
-    /// Any name will do where the page is public: on an address that is not of this machine alone, or through haproxy.
+    /// Any name will do where haproxy shows the page to everybody. Else localhost, `names`, and addresses: of this machine
+    /// alone where the viewer listens on such a one.
     #[must_use]
     pub fn new(listen: SocketAddr, is_public: bool, names: &Names) -> Self {
-        let is_own_alone = listen.ip().to_canonical().is_loopback() && !is_public;
         Self {
-            known: is_own_alone.then(|| names.0.clone()),
+            known: (!is_public).then(|| names.0.clone()),
+            loopback_alone: listen.ip().to_canonical().is_loopback(),
         }
     }
 
@@ -65,7 +68,7 @@ impl Hosts {
             .parse::<IpAddr>();
         name == "localhost"
             || name.ends_with(".localhost")
-            || address.is_ok_and(|ip| ip.to_canonical().is_loopback())
+            || address.is_ok_and(|ip| !self.loopback_alone || ip.to_canonical().is_loopback())
             || known.iter().any(|known| known == name)
     }
 }
@@ -104,10 +107,12 @@ mod tests {
         ] {
             assert!(!own.contains(host.as_bytes()), "{host}");
         }
-        for (listen, is_public) in [("127.0.0.1:8080", true), ("0.0.0.0:8080", false)] {
-            let any = Hosts::new(listen.parse().unwrap(), is_public, &names);
-            assert!(any.contains(b"evil.example"));
-        }
+        let any = Hosts::new("127.0.0.1:8080".parse().unwrap(), true, &names);
+        assert!(any.contains(b"evil.example") && any.contains(b"\xff"));
+        // As in a container, where the port is published to whom it should be.
+        let published = Hosts::new("0.0.0.0:8080".parse().unwrap(), false, &names);
+        assert!(published.contains(b"192.0.2.8:8080") && published.contains(b"honey.example"));
+        assert!(!published.contains(b"evil.example") && !published.contains(b"\xff"));
     }
 
     #[test]

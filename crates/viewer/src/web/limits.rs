@@ -15,7 +15,7 @@ use axum::http::request::Parts;
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::web::failure::Failure;
 use crate::web::prepared::takes_gzip;
@@ -30,6 +30,8 @@ const TURNS_OF_SOURCE: usize = 1;
 /// Most answers that wait for a turn: of one source, and of all.
 const WAITING_OF_SOURCE: usize = 16;
 const WAITING: usize = 256;
+/// Shortest time between two long events, to whomever.
+const LONG_EVENT_INTERVAL: Duration = Duration::from_millis(10);
 /// What all answers that are on their way may take together, in bytes.
 pub const ROOM_BYTES: usize = 20 * 1024 * 1024;
 /// A part of it is for answers that are no longer than `/home` is.
@@ -49,6 +51,7 @@ const SOURCES: usize = 256;
 pub struct Limits {
     turns: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    long_event: tokio::sync::Mutex<()>,
     sources: Mutex<HashMap<IpAddr, Arc<Source>>>,
     room: Arc<Room>,
 }
@@ -118,6 +121,7 @@ impl Limits {
         Arc::new(Self {
             turns: Arc::new(Semaphore::new(TURNS)),
             waiting: Arc::new(Semaphore::new(WAITING)),
+            long_event: tokio::sync::Mutex::default(),
             sources: Mutex::default(),
             room: Arc::new(Room::new(ROOM_BYTES, ROOM_FOR_SHORT_BYTES)),
         })
@@ -185,6 +189,14 @@ impl Visitor {
             Ok(made) => Ok((made, taken)),
             Err(error) => resume_unwind(error.into_panic()),
         }
+    }
+
+    /// Waits until it is this visitor's turn for an event of more than some kB. Hundreds of watchers may each want the
+    /// same half megabyte, again and again.
+    pub async fn long_event(&self) -> impl Drop + '_ {
+        let turn = self.limits.long_event.lock().await;
+        sleep(LONG_EVENT_INTERVAL).await;
+        turn
     }
 
     /// Takes room for an answer of so many bytes. Where there is none, those that have been on their way the longest are
