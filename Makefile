@@ -158,7 +158,8 @@ fuzz-%:
 faults: install-tools ## Measure what docs/reliability.md promises; FAULT=NAME for one row, FAULT_ROUNDS (25)
 	@rm -f target/faults; image=; if docker info >/dev/null 2>&1; then image=--include-ignored; fi; \
 	export FAULT_ROUNDS="$${FAULT_ROUNDS:-25}" FAULT_REPORT="$(CURDIR)/target/faults"; \
-	cargo test --locked -p forever200-testkit --test faults --test troubles --test load -- --test-threads=1 $$image $(FAULT)
+	cargo test --locked -p forever200-testkit --test faults --test troubles --test load --test visitors -- --test-threads=1 $$image $(FAULT) && \
+	cargo test --locked --release -p forever200-viewer --test cost -- $(FAULT)
 	@cat target/faults
 
 # What is measured is the shipped build, with all its neighbours at once: see bench/README.md.
