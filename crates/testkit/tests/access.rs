@@ -154,6 +154,18 @@ async fn with_the_page_off_home_is_as_any_path() -> anyhow::Result<()> {
         .await?;
         // The viewer's own address has the page: for a port on loopback, or a tunnel.
         let list = stack.until_recorded_by(stack.at(8080), 1).await?;
+        // A website may have its own name stand for this address.
+        for (host, status) in [
+            ("127.0.0.1:8080", 200),
+            ("localhost", 200),
+            ("evil.example", 421),
+        ] {
+            let request =
+                format!("GET /home HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let (mut reply, _) = exchange(stack.at(8080), request.as_bytes()).await?;
+            let response = Response::split_off(&mut reply, "GET").context("no response")?;
+            assert_eq!(response.status, status, "{host}");
+        }
         assert_eq!(list["requests"][0]["summary"], "GET /home");
         if off != "of" {
             let (viewer, bind) = (stack.at(8080).to_string(), stack.front().to_string());
@@ -437,4 +449,34 @@ fn is_over(stream: &TcpStream) -> bool {
             Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_not_for_whom_another_site_sends() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    stack.send(b"GET /x HTTP/1.1\r\n\r\n").await?;
+    stack.until_recorded(1).await?;
+    for (path, is_file) in [
+        ("/home/requests/1/raw", true),
+        ("/home/requests/1/pcap", true),
+        ("/home/export.har", true),
+        ("/home/requests/1", false),
+        ("/home", false),
+    ] {
+        for (header, is_other) in [
+            ("", false),
+            ("Sec-Fetch-Site: same-origin\r\n", false),
+            ("Sec-Fetch-Site: none\r\n", false),
+            ("Sec-Fetch-Site: same-site\r\n", true),
+            ("Sec-Fetch-Site: cross-site\r\n", true),
+        ] {
+            let request =
+                format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n");
+            let mut reply = stack.send(request.as_bytes()).await?;
+            let response = Response::split_off(&mut reply, "GET").context("no response")?;
+            let expected = if is_file && is_other { 403 } else { 200 };
+            assert_eq!(response.status, expected, "{path} {header}");
+        }
+    }
+    Ok(())
 }

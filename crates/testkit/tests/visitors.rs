@@ -436,3 +436,20 @@ async fn watchers_with_a_filter() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_for_ten_seconds_is_cut() -> anyhow::Result<()> {
+    let (stack, _) = start(&[]).await?;
+    fill(&stack, &long(Filler::Controls)).await?;
+    // Without haproxy, which has time limits of its own.
+    let mut reader = connect(VISITOR, stack.at(8080)).await?;
+    let start = Instant::now();
+    reader
+        .write_all(&request("GET", "/home/export.ndjson"))
+        .await?;
+    timeout(Duration::from_secs(20), closed(&reader))
+        .await
+        .context("it is still open")?;
+    ensure!(start.elapsed() > Duration::from_secs(9), "cut at once");
+    Ok(())
+}

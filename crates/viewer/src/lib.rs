@@ -13,5 +13,3 @@ pub mod export;
 pub mod page;
 pub mod reader;
 pub mod web;
-
-pub use web::run;

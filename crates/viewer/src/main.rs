@@ -18,9 +18,7 @@ use forever200_viewer::page::filter::switch;
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::{self, Locations};
 use forever200_viewer::reader::privacy::{Hidden, Privacy};
-use forever200_viewer::run;
-use forever200_viewer::web::hosts::{Hosts, Names};
-use forever200_viewer::web::limits;
+use forever200_viewer::web::{Hosts, Names, TURNS, run, stand_back};
 use tokio::net::TcpListener;
 use tokio::runtime;
 
@@ -128,8 +126,8 @@ fn run_viewer(args: Args) -> anyhow::Result<()> {
     let mut runtime = runtime::Builder::new_current_thread();
     runtime
         .enable_all()
-        .max_blocking_threads(limits::TURNS)
-        .on_thread_start(limits::stand_back)
+        .max_blocking_threads(TURNS)
+        .on_thread_start(stand_back)
         .build()?
         .block_on(serve(args))
 }

@@ -3,16 +3,18 @@
 //! Read in this order: `serve` (connections), `routes`, `handlers` (what each address answers) with `prepared` (whole
 //! answers), `streamed` (long ones) and `events`; `limits` (turns and room), `cache`, `hosts`, `failure`.
 
-pub mod cache;
-pub mod events;
-pub mod failure;
+mod cache;
+mod events;
+mod failure;
 mod handlers;
-pub mod hosts;
-pub mod limits;
-pub mod prepared;
+mod hosts;
+mod limits;
+mod prepared;
 mod routes;
 mod serve;
 mod state;
 mod streamed;
 
+pub use hosts::{Hosts, Names};
+pub use limits::{TURNS, stand_back};
 pub use serve::run;

@@ -10,7 +10,7 @@ use forever200_testkit::{Memcached, Response, get, get_json, loopback, until};
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
-use forever200_viewer::web::hosts::Hosts;
+use forever200_viewer::web::{self, Hosts};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -68,7 +68,7 @@ impl Viewed {
             locations: Locations::default(),
             privacy: Privacy::default(),
         };
-        tokio::spawn(forever200_viewer::run(
+        tokio::spawn(web::run(
             listener,
             store,
             describer,

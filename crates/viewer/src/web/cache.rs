@@ -19,7 +19,7 @@ use crate::web::prepared::Prepared;
 const LABELS_SECONDS: i64 = 5;
 
 /// What was made last, of each kind.
-pub struct Caches {
+pub(crate) struct Caches {
     /// By name. An address has a hash of what is there, so that browsers may keep it.
     assets: [(&'static str, Prepared); 3],
     /// The numbers at the top of the list: by version of the view and second, as ages are in seconds.
@@ -27,7 +27,7 @@ pub struct Caches {
     /// The whole list.
     home: Latest<(u64, i64), Arc<Prepared>>,
     /// The whole list of the API, by version of the view; those that are short.
-    pub list: Latest<u64, Arc<Prepared>>,
+    pub(crate) list: Latest<u64, Arc<Prepared>>,
     labels: Latest<i64, Arc<Prepared>>,
 }
 
@@ -57,7 +57,7 @@ impl Default for Caches {
 impl Caches {
     /// Returns an asset.
     #[must_use]
-    pub fn asset(&self, file: &str) -> Option<&Prepared> {
+    pub(crate) fn asset(&self, file: &str) -> Option<&Prepared> {
         self.assets
             .iter()
             .find(|(name, _)| *name == file)
@@ -68,7 +68,7 @@ impl Caches {
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn strip(&self, pages: &Pages, view: &View) -> anyhow::Result<Bytes> {
+    pub(crate) fn strip(&self, pages: &Pages, view: &View) -> anyhow::Result<Bytes> {
         let key = (view.version, Timestamp::now().as_second());
         self.strip.get(key, || Ok(pages.strip(view)?.into()))
     }
@@ -78,7 +78,12 @@ impl Caches {
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn home(&self, pages: &Pages, view: &View, host: &str) -> Result<Arc<Prepared>, Failure> {
+    pub(crate) fn home(
+        &self,
+        pages: &Pages,
+        view: &View,
+        host: &str,
+    ) -> Result<Arc<Prepared>, Failure> {
         let render = || {
             let strip = self.strip(pages, view)?;
             let query = FilterQuery::default();
@@ -96,7 +101,7 @@ impl Caches {
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn labels(&self, pages: &Pages, view: &View) -> Result<Arc<Prepared>, Failure> {
+    pub(crate) fn labels(&self, pages: &Pages, view: &View) -> Result<Arc<Prepared>, Failure> {
         let key = Timestamp::now().as_second() / LABELS_SECONDS;
         self.labels
             .get(key, || Ok(Arc::new(Prepared::html(pages.labels(view)?))))
@@ -110,14 +115,14 @@ fn text(html: &Bytes) -> std::borrow::Cow<'_, str> {
 
 /// The last value, with what it was made from.
 #[derive(Debug)]
-pub struct Latest<K, V>(Mutex<Option<(K, V)>>);
+pub(crate) struct Latest<K, V>(Mutex<Option<(K, V)>>);
 
 impl<K: PartialEq, V: Clone> Latest<K, V> {
     /// Returns the value for `key`: the last one, or what `make` makes.
     ///
     /// # Errors
     /// `make` failed.
-    pub fn get<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+    pub(crate) fn get<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         if let Some(kept) = self.find(&key) {
             return Ok(kept);
         }
@@ -127,7 +132,7 @@ impl<K: PartialEq, V: Clone> Latest<K, V> {
     }
 
     /// Returns the value for `key`, if that is the last one.
-    pub fn find(&self, key: &K) -> Option<V> {
+    pub(crate) fn find(&self, key: &K) -> Option<V> {
         self.last()
             .as_ref()
             .filter(|(made_from, _)| made_from == key)
@@ -135,7 +140,7 @@ impl<K: PartialEq, V: Clone> Latest<K, V> {
     }
 
     /// Keeps a value in place of the last one.
-    pub fn keep(&self, key: K, value: V) {
+    pub(crate) fn keep(&self, key: K, value: V) {
         *self.last() = Some((key, value));
     }
 

@@ -41,7 +41,7 @@ const MOST_AT_A_TIME: usize = 25;
 
 /// How a watcher wants to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// As JSON.
     Json,
     /// As rows and strips of the page.
@@ -76,7 +76,7 @@ struct Watcher {
 
 /// Streams the requests after number `after`, or from now on, until the viewer stops.
 #[must_use]
-pub fn events(
+pub(crate) fn events(
     viewer: &Arc<Viewer>,
     visitor: Visitor,
     filter: Filter,

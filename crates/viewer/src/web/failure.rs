@@ -18,7 +18,7 @@ use crate::page::pages::Pages;
 /// Why there is no page. Travels in the extensions of a response, which has its status at once, until it is laid out at
 /// the end, in one place.
 #[derive(Clone, Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// There is no such address.
     NotFound,
     /// The request with this number is not in the ring.
@@ -44,7 +44,7 @@ pub enum Failure {
 impl Failure {
     /// Makes the response.
     #[must_use]
-    pub fn lay_out(&self, is_api: bool, pages: &Pages) -> Response {
+    pub(crate) fn lay_out(&self, is_api: bool, pages: &Pages) -> Response {
         let (status, title, text) = self.say();
         if let Self::Bug(error) = self {
             error!(error = format!("{error:#}"), "cannot make a page");

@@ -33,7 +33,7 @@ const WAITING: usize = 256;
 /// Shortest time between two long events, to whomever.
 const LONG_EVENT_INTERVAL: Duration = Duration::from_millis(10);
 /// What all answers that are on their way may take together, in bytes.
-pub const ROOM_BYTES: usize = 20 * 1024 * 1024;
+pub(crate) const ROOM_BYTES: usize = 20 * 1024 * 1024;
 /// A part of it is for answers that are no longer than `/home` is.
 const ROOM_FOR_SHORT_BYTES: usize = 8 * 1024 * 1024;
 const SHORT_BYTES: usize = 512 * 1024;
@@ -48,7 +48,7 @@ const ROOM_WAIT: Duration = Duration::from_secs(3);
 const SOURCES: usize = 256;
 
 /// What all visitors share.
-pub struct Limits {
+pub(crate) struct Limits {
     turns: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     long_event: tokio::sync::Mutex<()>,
@@ -64,18 +64,18 @@ struct Source {
 
 /// One connection to the viewer, as its requests know it.
 #[derive(Clone)]
-pub struct Connection {
+pub(crate) struct Connection {
     /// The other end: haproxy, as a rule.
-    pub peer: IpAddr,
+    pub(crate) peer: IpAddr,
     /// Ends the connection.
-    pub cut: Arc<Notify>,
+    pub(crate) cut: Arc<Notify>,
 }
 
 /// Who asks.
 #[derive(Clone)]
-pub struct Visitor {
+pub(crate) struct Visitor {
     /// The answer may come by gzip.
-    pub takes_gzip: bool,
+    pub(crate) takes_gzip: bool,
     limits: Arc<Limits>,
     source: Arc<Source>,
     connection: Connection,
@@ -83,7 +83,7 @@ pub struct Visitor {
 
 /// There is no room for what was asked, or too many wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
+pub(crate) struct Busy;
 
 /// Counts the bytes that are on their way to visitors.
 struct Room {
@@ -109,7 +109,7 @@ struct Place {
 }
 
 /// Room for one answer, until it is dropped.
-pub struct Taken {
+pub(crate) struct Taken {
     room: Arc<Room>,
     number: u64,
 }
@@ -117,7 +117,7 @@ pub struct Taken {
 impl Limits {
     /// Nobody has taken anything.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             turns: Arc::new(Semaphore::new(TURNS)),
             waiting: Arc::new(Semaphore::new(WAITING)),
@@ -148,7 +148,7 @@ impl Visitor {
     ///
     /// # Errors
     /// Too many wait already, or there is no room for some seconds.
-    pub async fn make<T: Send + 'static>(
+    pub(crate) async fn make<T: Send + 'static>(
         &self,
         most_bytes: usize,
         make: impl FnOnce() -> T + Send + 'static,
@@ -165,7 +165,7 @@ impl Visitor {
     ///
     /// # Panics
     /// `make` does.
-    pub async fn make_next<T: Send + 'static>(
+    pub(crate) async fn make_next<T: Send + 'static>(
         &self,
         most_bytes: usize,
         make: impl FnOnce() -> T + Send + 'static,
@@ -193,7 +193,7 @@ impl Visitor {
 
     /// Waits until it is this visitor's turn for an event of more than some kB. Hundreds of watchers may each want the
     /// same half megabyte, again and again.
-    pub async fn long_event(&self) -> impl Drop + '_ {
+    pub(crate) async fn long_event(&self) -> impl Drop + '_ {
         let turn = self.limits.long_event.lock().await;
         sleep(LONG_EVENT_INTERVAL).await;
         turn
@@ -204,7 +204,7 @@ impl Visitor {
     ///
     /// # Errors
     /// There is no room for some seconds.
-    pub async fn room(&self, bytes: usize) -> Result<Taken, Busy> {
+    pub(crate) async fn room(&self, bytes: usize) -> Result<Taken, Busy> {
         self.limits.room.take(bytes, &self.connection.cut).await
     }
 
@@ -212,7 +212,7 @@ impl Visitor {
     ///
     /// # Errors
     /// There is no room for some seconds.
-    pub async fn hold(&self, bytes: Bytes) -> Result<Bytes, Busy> {
+    pub(crate) async fn hold(&self, bytes: Bytes) -> Result<Bytes, Busy> {
         Ok(self.room(bytes.len()).await?.hold(bytes))
     }
 }
@@ -342,7 +342,7 @@ impl Room {
 impl Taken {
     /// Returns bytes that hold this room, no more of it than they need, until the last of them has gone.
     #[must_use]
-    pub fn hold(self, bytes: impl Into<Bytes>) -> Bytes {
+    pub(crate) fn hold(self, bytes: impl Into<Bytes>) -> Bytes {
         struct Holding(Bytes, #[allow(dead_code)] Taken);
         impl AsRef<[u8]> for Holding {
             fn as_ref(&self) -> &[u8] {

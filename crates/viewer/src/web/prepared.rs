@@ -18,10 +18,10 @@ const LONG_BYTES: usize = 256 * 1024;
 
 /// A body with its type.
 #[derive(Debug)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     content_type: &'static str,
     /// As it is.
-    pub plain: Bytes,
+    pub(crate) plain: Bytes,
     /// By gzip (RFC 1952), made for the first who takes it.
     gzip: OnceLock<Bytes>,
 }
@@ -29,7 +29,7 @@ pub struct Prepared {
 impl Prepared {
     /// Takes a body of this type.
     #[must_use]
-    pub fn new(content_type: &'static str, plain: Bytes) -> Self {
+    pub(crate) fn new(content_type: &'static str, plain: Bytes) -> Self {
         Self {
             content_type,
             plain,
@@ -39,25 +39,25 @@ impl Prepared {
 
     /// Takes a page.
     #[must_use]
-    pub fn html(html: String) -> Self {
+    pub(crate) fn html(html: String) -> Self {
         Self::new("text/html; charset=utf-8", html.into())
     }
 
     /// Takes JSON.
     #[must_use]
-    pub fn json(json: Bytes) -> Self {
+    pub(crate) fn json(json: Bytes) -> Self {
         Self::new("application/json", json)
     }
 
     /// Takes text.
     #[must_use]
-    pub fn text(text: String) -> Self {
+    pub(crate) fn text(text: String) -> Self {
         Self::new("text/plain; charset=utf-8", text.into())
     }
 
     /// Returns the body for a visitor who takes gzip or does not, and whether it is by gzip.
     #[must_use]
-    pub fn body(&self, takes_gzip: bool) -> (Bytes, bool) {
+    pub(crate) fn body(&self, takes_gzip: bool) -> (Bytes, bool) {
         if takes_gzip {
             (
                 self.gzip.get_or_init(|| compressed(&self.plain)).clone(),
@@ -70,7 +70,7 @@ impl Prepared {
 
     /// Makes the response with a [`body`](Self::body).
     #[must_use]
-    pub fn respond(&self, (body, gzip): (Bytes, bool)) -> Response {
+    pub(crate) fn respond(&self, (body, gzip): (Bytes, bool)) -> Response {
         let mut response = Response::new(Body::from(body));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));

@@ -11,7 +11,7 @@ use crate::web::hosts::Hosts;
 use crate::web::limits::Limits;
 
 /// What all requests share.
-pub struct Viewer {
+pub(crate) struct Viewer {
     pub(crate) reader: Reader,
     pub(crate) pages: Arc<Pages>,
     pub(crate) caches: Caches,
