@@ -17,7 +17,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use rustix::net::sockopt::set_socket_send_buffer_size;
+use rustix::net::sockopt::{set_socket_send_buffer_size, set_tcp_user_timeout};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -126,5 +126,7 @@ fn serve(stream: TcpStream, peer: SocketAddr, app: Router, open: &GracefulShutdo
 
 fn prepare(stream: &TcpStream) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
+    // What the kernel holds for a reader who takes nothing would stay for minutes after its connection has gone.
+    set_tcp_user_timeout(stream, WRITE_TIME.as_millis() as u32).context("no time limit")?;
     set_socket_send_buffer_size(stream, SOCKET_BYTES).context("no smaller buffer")
 }
