@@ -33,6 +33,7 @@ const ATTRIBUTES: &[&str] = &[
     "http-equiv",
     "id",
     "lang",
+    "maxlength",
     "method",
     "name",
     "open",
