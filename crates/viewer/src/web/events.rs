@@ -145,18 +145,24 @@ impl Watcher {
             if Instant::now() >= self.next_heartbeat {
                 return Some(comment(""));
             }
-            let view = Arc::clone(&self.views.borrow_and_update());
+            // No view is held while anything is waited for: there is a newer one then.
+            let view = self.newest();
             if self.counting_began_anew(&view) {
                 return Some(frame("reset", None, b"counting began anew"));
             }
             if let Some(seq) = self.pending.pop_front() {
-                match self.request(view.find(seq)).await {
+                drop(view);
+                match self.request(seq).await {
                     Ok(Some(event)) => return Some(event),
                     Ok(None) => continue,
                     Err(Busy) => return None,
                 }
             }
-            sleep_until(self.next_look).await;
+            if Instant::now() < self.next_look {
+                drop(view);
+                sleep_until(self.next_look).await;
+                continue;
+            }
             if self.seen < view.version {
                 self.look(&view).await.ok()?;
                 continue;
@@ -164,6 +170,7 @@ impl Watcher {
             if let Some(strip) = self.strip(&view) {
                 return Some(strip);
             }
+            drop(view);
             let is_due = if self.is_stale {
                 self.next_strip
             } else {
@@ -175,6 +182,10 @@ impl Watcher {
                 self.is_stale = self.format == Format::Html;
             }
         }
+    }
+
+    fn newest(&mut self) -> Arc<View> {
+        Arc::clone(&self.views.borrow_and_update())
     }
 
     fn counting_began_anew(&mut self, view: &View) -> bool {
@@ -217,8 +228,8 @@ impl Watcher {
     }
 
     /// Returns the event of a request, if that is still there.
-    async fn request(&mut self, entry: Option<&Arc<Entry>>) -> Result<Option<Bytes>, Busy> {
-        let Some(entry) = entry.map(Arc::clone) else {
+    async fn request(&mut self, seq: u64) -> Result<Option<Bytes>, Busy> {
+        let Some(entry) = self.newest().find(seq).map(Arc::clone) else {
             return Ok(None);
         };
         let (format, viewer) = (self.format, Arc::clone(&self.viewer));
