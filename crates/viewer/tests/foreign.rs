@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use forever200_identify::Labeller;
-use forever200_ring::{Counts, Ended, Record, Ring, SLOTS, Store, Via};
+use forever200_ring::{Counts, Ring, SLOTS, Store};
 use forever200_testkit::{Memcached, Response, get, get_json, loopback, until};
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::Locations;
@@ -15,6 +15,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+
+use record::record;
+
+mod record;
 
 /// All that reads the ring, and what an address is for one request.
 const ADDRESSES: [&str; 11] = [
@@ -162,25 +166,6 @@ impl Viewed {
             );
             Ok(())
         }
-    }
-}
-
-fn record(seq: u64, raw: &[u8]) -> Record {
-    Record {
-        seq,
-        timestamp: "2026-01-02T03:04:05.000006Z".parse().expect("a time"),
-        src_ip: [203, 0, 113, 7].into(),
-        src_port: 41000,
-        dest_ip: [192, 0, 2, 1].into(),
-        dest_port: 80,
-        via: Via::ProxyV2,
-        bytes: raw.len() as u64,
-        extra: 0,
-        truncated: false,
-        ended: Ended::Complete,
-        continues: None,
-        responder: "0123abcd".into(),
-        raw: raw.to_vec().into(),
     }
 }
 

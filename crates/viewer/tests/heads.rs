@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use forever200_identify::Labeller;
-use forever200_ring::{Ended, Record, Via};
+use forever200_ring::{Ended, Record};
 use forever200_testkit::heads::{Case, End, HEADS};
 use forever200_viewer::bytes::printable::{self, LineFeeds};
 use forever200_viewer::export::{har, json};
@@ -14,27 +14,20 @@ use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
 use serde_json::{Value, json};
 
+use record::record;
+
+mod record;
+
 /// A request as the responder records it: see the test of the same table there.
-fn record(case: &Case) -> Record {
+fn recorded(case: &Case) -> Record {
     let (ended, extra) = match case.end {
         End::Whole(extra) => (Ended::Complete, extra),
         End::Open | End::Unfinished => (Ended::Quiet, 0),
     };
     Record {
-        seq: 7,
-        timestamp: "2026-01-02T03:04:05.000006Z".parse().expect("a time"),
-        src_ip: [203, 0, 113, 7].into(),
-        src_port: 41000,
-        dest_ip: [192, 0, 2, 1].into(),
-        dest_port: 80,
-        via: Via::ProxyV2,
-        bytes: case.bytes.len() as u64,
         extra,
-        truncated: false,
         ended,
-        continues: None,
-        responder: "0123abcd".into(),
-        raw: case.bytes.into(),
+        ..record(7, case.bytes)
     }
 }
 
@@ -60,7 +53,7 @@ fn every_reader_of_a_head_says_the_same() {
     let mut of_http = 0;
     for case in HEADS {
         let name = case.bytes.escape_ascii().to_string();
-        let entry = Entry::new(&record(case), 1, &describer);
+        let entry = Entry::new(&recorded(case), 1, &describer);
         let json: Value = serde_json::from_slice(&json::request(&entry, false)).expect("JSON");
         let archive: Value = serde_json::from_slice(&har::archive().whole([&entry])).expect("JSON");
         let Some([method, target, version]) = case.line.filter(|_| json["protocol"] == "http")

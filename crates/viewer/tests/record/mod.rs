@@ -1,0 +1,23 @@
+//! A record as the responder writes it, for the tests of the viewer.
+
+use forever200_ring::{Ended, Record, Via};
+
+/// Returns a whole request of these bytes, from a documentation address.
+pub(crate) fn record(seq: u64, raw: &[u8]) -> Record {
+    Record {
+        seq,
+        timestamp: "2026-01-02T03:04:05.000006Z".parse().expect("a time"),
+        src_ip: [203, 0, 113, 7].into(),
+        src_port: 41000,
+        dest_ip: [192, 0, 2, 1].into(),
+        dest_port: 80,
+        via: Via::ProxyV2,
+        bytes: raw.len() as u64,
+        extra: 0,
+        truncated: false,
+        ended: Ended::Complete,
+        continues: None,
+        responder: "0123abcd".into(),
+        raw: raw.to_vec().into(),
+    }
+}
