@@ -7,7 +7,7 @@ use std::ops::Range;
 use memchr::memmem;
 
 use crate::condition::{Condition, Lowercase, Test};
-use crate::pattern::Expressions;
+use crate::pattern::Search;
 use crate::sample::Sample;
 use crate::text::Text;
 
@@ -71,7 +71,7 @@ impl Condition {
             evidence.push(agents.into_iter().find_map(|agent| {
                 let start = sample.offset(agent);
                 pattern
-                    .find(agent, sample.expressions)
+                    .find(agent, &sample.search)
                     .map(|found| start + found.start..start + found.end)
             })?);
         }
@@ -97,7 +97,7 @@ impl Test {
     /// The evidence in the first form that meets the test.
     fn holds(&self, views: &[Text], sample: &Sample<'_>) -> Option<Evidence> {
         views.iter().find_map(|text| {
-            let ranges = self.ranges(&text.bytes, sample.expressions)?;
+            let ranges = self.ranges(&text.bytes, &sample.search)?;
             Some(
                 ranges
                     .into_iter()
@@ -109,7 +109,7 @@ impl Test {
     }
 
     /// What takes longest is tried last.
-    fn ranges(&self, bytes: &[u8], expressions: &Expressions) -> Option<Vec<Range<usize>>> {
+    fn ranges(&self, bytes: &[u8], search: &Search<'_>) -> Option<Vec<Range<usize>>> {
         let (mut found, end) = (Vec::new(), bytes.len());
         found.extend(one_of(&self.equals, |word| {
             (bytes == word.0.as_bytes()).then_some(0..end)
@@ -128,9 +128,7 @@ impl Test {
             found.push(word.find(bytes)?);
         }
         found.extend(one_of(&self.contains, |word| word.find(bytes))?);
-        found.extend(one_of(&self.regex, |pattern| {
-            pattern.find(bytes, expressions)
-        })?);
+        found.extend(one_of(&self.regex, |pattern| pattern.find(bytes, search))?);
         Some(found)
     }
 }

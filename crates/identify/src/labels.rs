@@ -55,6 +55,8 @@ pub struct Description<'a> {
     pub labels: Vec<Label>,
     /// The addresses that its payload would have the victim fetch or call.
     pub indicators: Vec<Indicator>,
+    /// A signature was given up that would have taken too long, and may apply all the same.
+    pub is_partial: bool,
 }
 
 /// One signature that applies to a request.
@@ -176,12 +178,14 @@ impl Labeller {
             self.labels(&sample),
             indicator::indicators(raw, sample.request()),
         );
+        let is_partial = sample.search.has_given_up();
         Description {
             http,
             protocol: recognised.protocol,
             detail: recognised.detail,
             labels,
             indicators,
+            is_partial,
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! In: what `signatures.toml` says. Out: matches, in time in proportion to what is searched.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -34,6 +35,26 @@ const MAX_STATES_BYTES: usize = 1 << 15;
 /// The expressions that are compiled.
 pub(crate) type Expressions = Recent<Box<Expression>>;
 
+/// The search for expressions in one request.
+pub(crate) struct Search<'a> {
+    expressions: &'a Expressions,
+    /// One of them found nothing because it would have taken too long.
+    has_given_up: Cell<bool>,
+}
+
+impl<'a> Search<'a> {
+    pub(crate) fn new(expressions: &'a Expressions) -> Self {
+        Self {
+            expressions,
+            has_given_up: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.has_given_up.get()
+    }
+}
+
 /// A regular expression, compiled when needed and held while it is: each takes some 20 kB, and there are thousands.
 #[derive(Debug, Deserialize)]
 #[serde(from = "String")]
@@ -62,13 +83,15 @@ impl Pattern {
     }
 
     /// Never finds anything if it does not compile, which [`Condition::compile`] would have said.
-    pub(crate) fn find(&self, bytes: &[u8], expressions: &Expressions) -> Option<Range<usize>> {
+    pub(crate) fn find(&self, bytes: &[u8], search: &Search<'_>) -> Option<Range<usize>> {
         if !self.may_match(bytes) {
             return None;
         }
-        expressions
-            .get(&self.compiled, || self.build().ok().map(Box::new))?
-            .find(bytes)
+        let compile = || self.build().ok().map(Box::new);
+        search
+            .expressions
+            .get(&self.compiled, compile)?
+            .find(bytes, &search.has_given_up)
     }
 
     /// Bytes, not characters; `.` is any byte, for line ends are where attackers put them.
@@ -123,12 +146,15 @@ impl Pattern {
 }
 
 impl Expression {
-    fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
+    fn find(&self, bytes: &[u8], has_given_up: &Cell<bool>) -> Option<Range<usize>> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        // Giving up is finding nothing.
-        let end = self
-            .matcher
-            .try_search_fwd(&mut states, &Input::new(bytes))
+        // It counts for as long as it lives: after one long request that threw it away, short ones would be given up.
+        if states.clear_count() > 0 {
+            states.reset(&self.matcher);
+        }
+        let found = self.matcher.try_search_fwd(&mut states, &Input::new(bytes));
+        let end = found
+            .inspect_err(|_| has_given_up.set(true))
             .ok()??
             .offset();
         // Where it begins is asked only of what is found, and not of all that comes before.

@@ -4,7 +4,7 @@
 
 use std::cell::OnceCell;
 
-use crate::pattern::Expressions;
+use crate::pattern::{Expressions, Search};
 use crate::text::Text;
 use crate::{Origin, Recognised, http};
 
@@ -24,7 +24,7 @@ pub(crate) struct Sample<'a> {
     pub(crate) recognised: &'a Recognised,
     pub(crate) origin: Option<&'a Origin>,
     pub(crate) http: Option<&'a http::Request<'a>>,
-    pub(crate) expressions: &'a Expressions,
+    pub(crate) search: Search<'a>,
     path: OnceCell<Views>,
     query: OnceCell<Views>,
     target: OnceCell<Views>,
@@ -47,7 +47,7 @@ impl<'a> Sample<'a> {
             recognised,
             origin,
             http,
-            expressions,
+            search: Search::new(expressions),
             path: OnceCell::new(),
             query: OnceCell::new(),
             target: OnceCell::new(),

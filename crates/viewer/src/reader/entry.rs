@@ -105,6 +105,7 @@ impl Entry {
             mut labels,
             indicators,
             http,
+            is_partial,
             ..
         } = description;
         labels.truncate(MAX_LABELS);
@@ -131,7 +132,7 @@ impl Entry {
             src_prefix,
             blanked,
             incomplete: is_incomplete(&record, http.as_ref()),
-            is_looked_at_in_part: is_cut || unfinished,
+            is_looked_at_in_part: is_cut || unfinished || is_partial,
             likeness,
             http: http.map(|http| HttpParts::new(&record.raw, &http)),
             searched: in_lower_case(&record.raw),
