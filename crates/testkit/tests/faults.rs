@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use forever200_testkit::container::shell;
-use forever200_testkit::load::{Attempts, FULL, Load, STEADY};
+use forever200_testkit::load::{Attempt, Attempts, FULL, Load, STEADY};
 use forever200_testkit::process::{quantile, signal};
 use forever200_testkit::report::{at_length, milliseconds, rounds, row};
 use forever200_testkit::stack::Setup;
@@ -144,9 +144,9 @@ async fn killing(running: &Running, programs: &[&str]) -> anyhow::Result<Seen> {
         let load = Load::start(running.front()?, &format!("after{before}"), STEADY);
         sleep(at_random(Duration::from_millis(200))).await;
         running.kill(programs)?;
-        good_again(running.front()?).await?;
+        let last = good_again(running.front()?, &format!("/again{before}")).await?;
         let attempts = load.stop().await?;
-        let (missing, twice) = missing(running, &attempts, before).await?;
+        let (missing, twice) = missing(running, &attempts, &last, before).await?;
         seen.requests += attempts.0.len();
         seen.failed += attempts.failed();
         seen.waits.push(attempts.longest_wait());
@@ -161,15 +161,22 @@ fn at_random(span: Duration) -> Duration {
     span.mul_f64(RandomState::new().hash_one(()) as f64 / u64::MAX as f64)
 }
 
-/// Waits until ten requests in a row are answered.
-async fn good_again(front: SocketAddr) -> anyhow::Result<()> {
-    let mut in_a_row = 0;
+/// Waits until ten requests in a row are answered. Returns the path of the last one: a list with it is from after
+/// the fault, while one without may be from before, and right only until the viewer looks again.
+async fn good_again(front: SocketAddr, name: &str) -> anyhow::Result<String> {
     let answered = async {
-        while in_a_row < 10 {
-            let (reply, _) = exchange(front, b"GET /again HTTP/1.1\r\n\r\n")
+        let (mut number, mut in_a_row) = (0, 0);
+        loop {
+            let path = format!("{name}/{number}");
+            let request = format!("GET {path} HTTP/1.1\r\n\r\n");
+            let (reply, _) = exchange(front, request.as_bytes())
                 .await
                 .unwrap_or_else(|_| (Vec::new(), front));
             in_a_row = if reply == RESPONSE { in_a_row + 1 } else { 0 };
+            if in_a_row == 10 {
+                return path;
+            }
+            number += 1;
         }
     };
     timeout(Duration::from_secs(30), answered)
@@ -177,13 +184,18 @@ async fn good_again(front: SocketAddr) -> anyhow::Result<()> {
         .context("it does not answer again")
 }
 
+fn target(request: &Value) -> &str {
+    request["http"]["target"].as_str().unwrap_or_default()
+}
+
 /// Counts the answered requests that the ring lacks, and those that it has twice.
 async fn missing(
     running: &Running,
     attempts: &Attempts,
+    last: &str,
     before: u64,
 ) -> anyhow::Result<(usize, usize)> {
-    let lacking = async || {
+    let held = async || {
         let list = running.list().await?;
         let recorded = list["total"]
             .as_u64()
@@ -195,37 +207,31 @@ async fn missing(
         );
         let mut held: HashMap<String, usize> = HashMap::new();
         for request in list["requests"].as_array().context("a list")? {
-            *held
-                .entry(
-                    request["http"]["target"]
-                        .as_str()
-                        .unwrap_or_default()
-                        .to_owned(),
-                )
-                .or_default() += 1;
+            *held.entry(target(request).to_owned()).or_default() += 1;
         }
-        let twice = attempts
-            .0
-            .iter()
-            .filter(|attempt| held.get(&attempt.path).is_some_and(|&times| times > 1))
-            .count();
-        Ok::<_, anyhow::Error>((
-            attempts
-                .answered()
-                .filter(|attempt| !held.contains_key(&attempt.path))
-                .count(),
-            twice,
-        ))
+        anyhow::Ok(held)
+    };
+    let lacking = |held: &HashMap<String, usize>| {
+        let is_lacking = |attempt: &&Attempt| !held.contains_key(&attempt.path);
+        attempts.answered().filter(is_lacking).count()
     };
     // The page may look while a restarted memcached is being filled.
     let filled = async {
-        while lacking().await?.0 > 0 {
+        loop {
+            let held = held().await?;
+            if held.contains_key(last) && lacking(&held) == 0 {
+                break anyhow::Ok(());
+            }
             sleep(Duration::from_millis(20)).await;
         }
-        anyhow::Ok(())
     };
-    let _ = timeout(RIGHT_AGAIN, filled).await;
-    lacking().await
+    if let Ok(filled) = timeout(RIGHT_AGAIN, filled).await {
+        filled?;
+    }
+    let held = held().await?;
+    let is_twice = |attempt: &&Attempt| held.get(&attempt.path).is_some_and(|&times| times > 1);
+    let twice = attempts.0.iter().filter(is_twice).count();
+    Ok((lacking(&held), twice))
 }
 
 /// Kills each program, then all pairs but the one that holds all memory.
@@ -300,23 +306,21 @@ async fn when_memcached_and_the_responder_die_at_once_counting_begins_anew() -> 
         let load = Load::start(running.front()?, &format!("round{round}"), STEADY);
         sleep(at_random(Duration::from_millis(200))).await;
         running.kill(&["memcached", "responder"])?;
-        good_again(running.front()?).await?;
+        let last = good_again(running.front()?, &format!("/again{round}")).await?;
         let attempts = load.stop().await?;
         seen.requests += attempts.0.len();
         seen.failed += attempts.failed();
         seen.waits.push(attempts.longest_wait());
         // Those that came while there was no memcached are kept as well.
-        let ten = async || {
-            running.list().await.ok().filter(|list| {
-                list["requests"]
-                    .as_array()
-                    .is_some_and(|held| held.len() >= 10)
-            })
+        let recorded = async || {
+            let list = running.list().await.ok()?;
+            let held = list["requests"].as_array()?;
+            let has_last = held.iter().any(|request| target(request) == last);
+            (has_last && held.len() >= 10).then_some(held.len())
         };
-        let list = timeout(RIGHT_AGAIN, until("ten are recorded", ten))
+        let held = timeout(RIGHT_AGAIN, until("ten are recorded", recorded))
             .await
             .context("ten are not recorded in time")??;
-        let held = list["requests"].as_array().context("a list")?.len();
         seen.missing += attempts.answered().count().saturating_sub(held);
     }
     seen.print("memcached and responder", running.how());
