@@ -126,6 +126,7 @@ fn full_ring() -> (Pages, View, View) {
             version,
             snapshot,
             entries: entries.collect(),
+            is_all_described: true,
             minute: 30_000_000,
             minutes: [].into(),
             away: None,

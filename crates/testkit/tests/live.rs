@@ -1,12 +1,13 @@
 //! The event stream, as programs and a thousand pages see it.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use forever200_daemon::raise_file_limit;
 use forever200_testkit::events::Events;
 use forever200_testkit::process::missing;
-use forever200_testkit::{Stack, get_json, until};
+use forever200_testkit::{Stack, exchange, get_json, until};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -68,6 +69,41 @@ async fn a_stream_goes_on_where_it_was_and_filters() -> anyhow::Result<()> {
         "/home/events?after=x",
     ] {
         assert_eq!(stack.get(path).await?.status, 400, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_flood_the_newest_is_told_and_a_page_is_told_of_all_that_is_kept() -> anyhow::Result<()>
+{
+    let stack = Stack::start().await?;
+    let all: HashSet<_> = (1..=101).map(Some).collect();
+    for (before, path) in [
+        (0, "/home/events?format=html"),
+        (101, "/home/events?format=html&path=/f"),
+    ] {
+        let mut page = Events::open(stack.front(), path, "").await?;
+        let mut program = Events::open(stack.front(), "/home/events", "").await?;
+        let front = stack.front();
+        let flood = (1..=101).map(|number| {
+            // Long enough that they are described in several goes.
+            let request = [get(&format!("/f/{number}")), vec![b'x'; 4000]].concat();
+            tokio::spawn(async move { exchange(front, &request).await })
+        });
+        for sent in flood.collect::<Vec<_>>() {
+            sent.await??;
+        }
+        let mut told = HashSet::new();
+        while told.len() < 101 {
+            let id = page
+                .next("row")
+                .await?
+                .context("the page's stream ended")?
+                .id;
+            told.insert(id.map(|id| id - before));
+        }
+        assert_eq!(told, all, "{path}");
+        while program.next("request").await?.context("a stream ended")?.id != Some(before + 101) {}
     }
     Ok(())
 }

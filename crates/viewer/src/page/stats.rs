@@ -163,6 +163,7 @@ mod tests {
             version: 1,
             snapshot: Snapshot::default(),
             entries: ips.iter().map(entry).collect(),
+            is_all_described: true,
             minute: NOW / 60,
             minutes: minutes
                 .iter()

@@ -213,6 +213,7 @@ impl Follower {
             version: held.version,
             snapshot: counters,
             entries,
+            is_all_described,
             minute,
             minutes,
             away: None,

@@ -22,6 +22,8 @@ pub struct View {
     pub snapshot: Snapshot,
     /// The newest first. Of a flood, those that are not described yet are missing.
     pub entries: Vec<Arc<Entry>>,
+    /// None is missing for that reason.
+    pub is_all_described: bool,
     /// The Unix minute (seconds / 60) of this view; 0 before memcached was read.
     pub minute: i64,
     /// Number of requests by Unix minute, for the last day; a minute without one is left out.
@@ -38,10 +40,17 @@ impl View {
             version: Timestamp::now().as_microsecond().unsigned_abs(),
             snapshot: Snapshot::default(),
             entries: Vec::new(),
+            is_all_described: true,
             minute: 0,
             minutes: BTreeMap::new(),
             away: None,
         }
+    }
+
+    /// Returns the sequence number of the oldest entry; 0 when there is none.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.entries.last().map_or(0, |entry| entry.record.seq)
     }
 
     /// Tells whether memcached was asked for this.

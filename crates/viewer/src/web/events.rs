@@ -36,7 +36,8 @@ const PAUSE_PER_REQUEST: Duration = Duration::from_millis(10);
 
 /// Shortest time between two looks for less than everything: there may be hundreds who look for what never comes.
 const CHOOSING_INTERVAL: Duration = Duration::from_millis(150);
-/// Most requests that a watcher is told of at a time, the newest of them: who is flooded is not told of what was long ago.
+/// Most requests that a watcher is told of at a time, the newest of them: who is flooded is not told first of what was long
+/// ago.
 const MOST_AT_A_TIME: usize = 25;
 
 /// How a watcher wants to be told.
@@ -59,6 +60,9 @@ struct Watcher {
     seen: u64,
     /// The numbers of those that are to be told of next.
     pending: VecDeque<u64>,
+    /// Those that were left out of a flood. A page is told of them when nothing newer is there to tell: it shows what the
+    /// ring holds.
+    late: Vec<u64>,
     /// The next look is for all that there is, however much that is.
     catches_up: bool,
     /// The newest request that the watcher knows from before.
@@ -95,6 +99,7 @@ pub(crate) fn events(
         format,
         seen: if after.is_some() { 0 } else { view.version },
         pending: VecDeque::new(),
+        late: Vec::new(),
         catches_up: true,
         after: after.unwrap_or_default(),
         counting: (view.snapshot.since, after.unwrap_or(view.snapshot.cursor)),
@@ -150,7 +155,9 @@ impl Watcher {
             if self.counting_began_anew(&view) {
                 return Some(frame("reset", None, b"counting began anew"));
             }
-            if let Some(seq) = self.pending.pop_front() {
+            let is_all_seen = Instant::now() >= self.next_look && self.seen == view.version;
+            let late = || self.late.pop_if(|_| is_all_seen);
+            if let Some(seq) = self.pending.pop_front().or_else(late) {
                 drop(view);
                 match self.request(seq).await {
                     Ok(Some(event)) => return Some(event),
@@ -195,6 +202,7 @@ impl Watcher {
         if is_anew {
             (self.seen, self.after, self.catches_up) = (0, 0, true);
             self.pending.clear();
+            self.late.clear();
         }
         is_anew
     }
@@ -205,11 +213,8 @@ impl Watcher {
             |entry: &&Arc<Entry>| entry.appeared > self.seen && entry.record.seq > self.after;
         let mut new: Vec<_> = view.entries.iter().filter(is_new).map(Arc::clone).collect();
         (self.seen, self.after) = (view.version, 0);
-        // Numbers need not appear in their order.
-        new.sort_unstable_by_key(|entry| (entry.appeared, entry.record.seq));
-        if !std::mem::take(&mut self.catches_up) {
-            new.drain(..new.len().saturating_sub(MOST_AT_A_TIME));
-        }
+        // What is newest is described first, so that numbers need not appear in their order.
+        new.sort_unstable_by_key(|entry| entry.record.seq);
         let filter = Arc::clone(&self.filter);
         if filter.chooses() {
             self.next_look = self.next_look.max(Instant::now() + CHOOSING_INTERVAL);
@@ -219,11 +224,19 @@ impl Watcher {
             let wanted = new.iter().filter(|entry| filter.matches(entry));
             wanted.map(|entry| entry.record.seq).collect()
         };
-        self.pending = if searches && !is_idle {
+        let mut wanted: VecDeque<_> = if searches && !is_idle {
             self.visitor.make_next(0, choose).await?.0
         } else {
             choose()
         };
+        if !std::mem::take(&mut self.catches_up) {
+            let late = wanted.drain(..wanted.len().saturating_sub(MOST_AT_A_TIME));
+            if self.format == Format::Html {
+                self.late.extend(late);
+            }
+        }
+        self.late.retain(|&seq| seq >= view.oldest());
+        self.pending = wanted;
         Ok(())
     }
 
