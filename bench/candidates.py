@@ -147,10 +147,10 @@ class Forever200(Candidate):
         conf = (PROJECT / "supervisord.conf").read_text()
         if responders > 1:
             lines = conf.splitlines()
-            at = lines.index("command=forever200-responder --socket fd@0")
-            first = free_port()
+            command = "command=setpriv --pdeathsig KILL forever200-responder --socket fd@0"
+            at = lines.index(command)
             lines[at:at + 5] = [
-                "command=forever200-responder --socket fd@0 --listen 127.0.1.%(process_num)s:" + str(first),
+                f"{command} --listen 127.0.1.%(process_num)s:{free_port()}",
                 "process_name=responder_%(process_num)s", f"numprocs={responders}", "numprocs_start=1",
             ]
             conf = "\n".join(lines)
@@ -159,7 +159,8 @@ class Forever200(Candidate):
         run.mkdir(mode=0o700)
         self.run(
             ["supervisord", "--configuration", "supervisord.conf"], ("127.0.0.1", port),
-            PATH=f"{RELEASE}:/usr/local/bin:/usr/bin:/bin:/usr/sbin", PYTHONPATH=str(PROJECT / "supervisor"), PYTHONDONTWRITEBYTECODE="1",
+            PATH=f"{RELEASE}:/usr/local/bin:/usr/bin:/bin:/usr/sbin", PYTHONPATH=str(PROJECT / "supervisor"),
+            PYTHONDONTWRITEBYTECODE="1",
             FOREVER200_RUN=str(run), FOREVER200_BIND=self.peer, FOREVER200_VIEWER_LISTEN=self.viewer,
             FOREVER200_RESPONDER_SOCKET=str(run / "responder.sock"),
             FOREVER200_RESPONDER_LISTEN=f"127.0.0.1:{free_port()}",

@@ -154,30 +154,38 @@ def fill(one, length):
     time.sleep(0.2)
 
 
+def requests_for(size, least, most):
+    """So many that about 400 MB come back, within these limits."""
+    return max(least, min(most, 400_000_000 // size))
+
+
 def page(folder, rounds):
     """Part 2: what the viewer serves, and nginx serving the same bytes from files."""
+    for_all = [(path, encoding) for path in ("/home", "/home/api/requests") for encoding in ("identity", "gzip")]
+    for_one = [("/home/requests/101", "identity"), ("/home/requests/101", "gzip")]
+    for_one += [(f"/home/export.{kind}", "identity") for kind in ("ndjson", "har", "html", "pcap")]
     rows = {}
     for length in (1024, 65536 - 300):
         one, nginx = candidates.Forever200(folder, f"page{length}"), candidates.Nginx(folder, f"files{length}")
         try:
             fill(one, length)
             measures = {}
-            for path, encoding, file in (
-                ("/home", "identity", "home.html"), ("/home", "gzip", "home.html.gz"),
-                ("/home/api/requests", "identity", "home/api/requests.html"),
-                ("/home/api/requests", "gzip", "home/api/requests.html.gz"),
-            ):
+            for path, encoding in for_all + for_one:
+                file = path.removeprefix("/") + (".html.gz" if encoding == "gzip" else ".html")
                 copy = nginx.folder / file
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(fetch(one.viewer, path, encoding))
                 size = copy.stat().st_size
+                requests = requests_for(size, 5000, 20000) if (path, encoding) in for_all else requests_for(size, 20, 500)
                 for title, peer, pids in (
                     ("viewer", one.viewer, one.pids_of("forever200-view", "memcached")), ("nginx", nginx.peer, nginx.pids()),
                 ):
                     arguments = ["--path", path, "--clients", 8, "--header", f"Accept-Encoding: {encoding}"]
+                    # A clock that ticks a hundred times a second says nothing of twenty files.
+                    many = requests if title == "viewer" else max(requests, 2000 if size < 2_000_000 else 200)
                     measures[f"{path} {encoding} {length} {title}"] = (
-                        lambda peer=peer, pids=pids, arguments=arguments, size=size:
-                            {**load(peer, pids, max(5000, min(20000, 400_000_000 // size)), *arguments), "bytes": size}
+                        lambda peer=peer, pids=pids, arguments=arguments, size=size, many=many:
+                            {**load(peer, pids, many, *arguments), "bytes": size}
                     )
             in_turns(1, measures)
             rows |= {name: {"rounds": taken, **medians(taken)} for name, taken in in_turns(rounds, measures).items()}
@@ -257,6 +265,35 @@ def programs(folder):
         fetch(one.viewer, "/home")
         looked = memory(one.pids_of(*each))
         return {"mib": sum(each.values()), **each, "looked": looked}
+    finally:
+        one.end()
+
+
+def nobody_looks(folder):
+    """CPU time of each program in a second, in microseconds, over 30 s: nothing comes, then 100 requests a second."""
+    one = candidates.Forever200(folder, "nobody")
+    names = {"haproxy": "haproxy", "memcached": "memcached", "forever200-resp": "responder", "forever200-view": "viewer"}
+    seconds = 30
+
+    def by_program():
+        used = {name: 0 for name in [*names.values(), "supervisord"]}
+        for pid in one.pids():
+            comm = (pathlib.Path("/proc") / str(pid) / "comm").read_text().strip()
+            used[names.get(comm, "supervisord")] += cpu([pid])
+        return used
+
+    def while_it(comes):
+        before = by_program()
+        comes()
+        return {name: (used - before[name]) / seconds for name, used in by_program().items()}
+
+    try:
+        fill(one, 1024)
+        time.sleep(12)  # Until the viewer takes nobody for somebody who may look again.
+        return {
+            "nothing": while_it(lambda: time.sleep(seconds)),
+            "100 requests/s": while_it(lambda: client("load", one.peer, "--requests", 100 * seconds, "--rate", 100)),
+        }
     finally:
         one.end()
 

@@ -85,6 +85,9 @@ def goals(figures):
         row("Responder, for each idle connection", "≤ 4 KiB", value, value <= 4, " KiB")
     if small := figures.get("programs"):
         row("Responder and viewer, idle", "< 12 MiB", small["mib"], small["mib"] < 12, " MiB")
+    if nobody := figures.get("nobody_looks"):
+        value = sum(nobody["nothing"].values()) / 1e4
+        row("All programs, idle, of a core", "≤ 0.5 %", value, value <= 0.5, " %")
     if image := figures.get("image"):
         value = image["mb"] - image["location_mb"]
         row("Image without the IP data", "< 150 MB", value, value < 150, " MB")
@@ -198,8 +201,13 @@ def write(figures, folder):
         text.append(f"{part['requests']:,} requests at full load: {part['failed']} failed, {short(part['per_second'])} a "
                     f"second, {short(part['mib'])} MiB afterwards. Command: `bench/run million`.\n")
     if part := figures.get("page"):
-        text += ["## The page\n", "Of a full ring, from the viewer itself, 8 clients. nginx serves the same bytes as a "
-                 "file. Command: `bench/run page`.\n", pages(part)]
+        text += ["## The page\n", "Of a full ring, from the viewer itself, 8 clients of one address. `/home` and the "
+                 "list are made once for all who look; the page of a request, and files, are made for each, one at a time "
+                 "for an address. nginx serves the same bytes as a file. Command: `bench/run page`.\n", pages(part)]
+    if part := figures.get("nobody_looks"):
+        text += ["## When nobody looks\n", "CPU time of each program, per cent of a core, with a full ring. Command: "
+                 "`bench/run nobody_looks`.\n", table(["while there come", *next(iter(part.values()))], [
+                     [what, *(f"{used / 1e4:.2f}" for used in row.values())] for what, row in part.items()])]
     if part := figures.get("visible"):
         text += ["## Until it is seen\n", "Command: `bench/run visible`.\n", visible(part)]
     text += ["## How cost grows\n", "Commands: `bench/run idle_connections request_bytes responders watchers`.\n",
