@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use fantoccini::actions::{InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::process::{kill_session, missing};
+use crate::until;
 
 /// Longest wait for the driver to start.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -120,6 +122,57 @@ impl Browser {
     /// The script fails, or a dialog is open.
     pub async fn run(&self, script: &str) -> anyhow::Result<Value> {
         Ok(self.client.execute(script, Vec::new()).await?)
+    }
+
+    /// Waits until an expression is true in the page.
+    ///
+    /// # Errors
+    /// It does not become true in time.
+    pub async fn until(&self, what: &str, expression: &str) -> anyhow::Result<()> {
+        let script = format!("return {expression}");
+        until(what, || async {
+            self.run(&script).await.ok()?.as_bool()?.then_some(())
+        })
+        .await
+    }
+
+    /// Opens the list, and waits until it follows.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn follow(&self, address: &str) -> anyhow::Result<()> {
+        self.open(address).await?;
+        self.until(
+            "the page follows",
+            "document.querySelector('#live').dataset.state === 'on'",
+        )
+        .await
+    }
+
+    /// Moves the pointer to a place in the page, in CSS pixels, as fast as a person does.
+    ///
+    /// # Errors
+    /// The driver fails.
+    pub async fn point(&self, x: f64, y: f64) -> anyhow::Result<()> {
+        let duration = Some(Duration::from_millis(100));
+        let there =
+            MouseActions::new("mouse".into()).then(PointerAction::MoveTo { duration, x, y });
+        Ok(self.client.perform_actions(there).await?)
+    }
+
+    /// Presses the button for so long.
+    ///
+    /// # Errors
+    /// The driver fails.
+    pub async fn click(&self, after: Duration, for_as_long_as: Duration) -> anyhow::Result<()> {
+        let button = MOUSE_BUTTON_LEFT;
+        let pause = |duration| PointerAction::Pause { duration };
+        let click = MouseActions::new("mouse".into())
+            .then(pause(after))
+            .then(PointerAction::Down { button })
+            .then(pause(for_as_long_as))
+            .then(PointerAction::Up { button });
+        Ok(self.client.perform_actions(click).await?)
     }
 
     /// Returns the text that the page shows.

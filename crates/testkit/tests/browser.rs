@@ -184,12 +184,10 @@ async fn nothing_that_is_sent_is_ever_active() -> anyhow::Result<()> {
             .max()
             .context("a batch")?;
         visit(&browser, &stack, &requests).await?;
-        until_true(
-            &watching,
-            "the page that follows has them",
-            &format!("document.getElementById('r{newest}') !== null"),
-        )
-        .await?;
+        let has_newest = format!("document.getElementById('r{newest}') !== null");
+        watching
+            .until("the page that follows has them", &has_newest)
+            .await?;
         calm(&watching, &origin, "the page that follows").await?;
     }
     Ok(())
@@ -477,32 +475,13 @@ fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
 }
 
-/// Waits until a script returns true.
-async fn until_true(browser: &Browser, what: &str, script: &str) -> anyhow::Result<()> {
-    until(what, || async {
-        browser
-            .run(&format!("return {script}"))
-            .await
-            .ok()?
-            .as_bool()?
-            .then_some(())
-    })
-    .await
-}
-
 /// A page that follows a stack, and has heard from it.
 async fn following() -> anyhow::Result<(Stack, Browser)> {
     let stack = Stack::start().await?;
     let browser = Browser::start(LAPTOP).await?;
     browser
-        .open(&format!("http://{}/home", stack.front()))
+        .follow(&format!("http://{}/home", stack.front()))
         .await?;
-    until_true(
-        &browser,
-        "the page follows",
-        "document.querySelector('#live').dataset.state === 'on'",
-    )
-    .await?;
     Ok((stack, browser))
 }
 
@@ -514,12 +493,12 @@ async fn a_new_request_slides_in_within_half_a_second() -> anyhow::Result<()> {
     for number in 1..=11 {
         let sent = Instant::now();
         stack.send(&get(&format!("/{number}/x"))).await?;
-        until_true(
-            &browser,
-            "the row is there",
-            &format!("document.getElementById('r{number}')?.checkVisibility() ?? false"),
-        )
-        .await?;
+        browser
+            .until(
+                "the row is there",
+                &format!("document.getElementById('r{number}')?.checkVisibility() ?? false"),
+            )
+            .await?;
         waits.push(sent.elapsed());
     }
     // The first one waits for the template's first use; a busy machine is given one more.
@@ -556,24 +535,24 @@ async fn what_is_being_read_does_not_move() -> anyhow::Result<()> {
             .await?;
         stack.until_recorded(number).await?;
     }
-    until_true(
-        &browser,
-        "all rows are there",
-        "document.getElementById('r101') !== null",
-    )
-    .await?;
+    browser
+        .until(
+            "all rows are there",
+            "document.getElementById('r101') !== null",
+        )
+        .await?;
     browser.run("scrollTo(0, 600)").await?;
     let place = "return document.getElementById('r50').getBoundingClientRect().top";
     let before = browser.run(place).await?;
     for number in 1..=12 {
         stack.send(&get(&format!("/new/{number}"))).await?;
     }
-    until_true(
-        &browser,
-        "the pill says so",
-        "document.querySelector('#more').innerText === '12 new'",
-    )
-    .await?;
+    browser
+        .until(
+            "the pill says so",
+            "document.querySelector('#more').innerText === '12 new'",
+        )
+        .await?;
     let moved = browser
         .run(place)
         .await?
@@ -587,12 +566,12 @@ async fn what_is_being_read_does_not_move() -> anyhow::Result<()> {
         .await?
         .click()
         .await?;
-    until_true(
-        &browser,
-        "they are shown",
-        "document.getElementById('r113').checkVisibility()",
-    )
-    .await?;
+    browser
+        .until(
+            "they are shown",
+            "document.getElementById('r113').checkVisibility()",
+        )
+        .await?;
     assert_eq!(
         browser
             .run("return [scrollY, document.querySelectorAll('#requests tbody tr').length]")
@@ -608,42 +587,42 @@ async fn a_page_survives_a_killed_viewer() -> anyhow::Result<()> {
     let (stack, browser) = following().await?;
     browser.run("window.untouched = true").await?;
     stack.send(&get("/before")).await?;
-    until_true(
-        &browser,
-        "the first is there",
-        "document.getElementById('r1') !== null",
-    )
-    .await?;
+    browser
+        .until(
+            "the first is there",
+            "document.getElementById('r1') !== null",
+        )
+        .await?;
     stack.supervisorctl(&["stop", "viewer"])?;
-    until_true(
-        &browser,
-        "the page says that it is cut off",
-        "document.querySelector('#live').innerText.startsWith('Connection lost')",
-    )
-    .await?;
+    browser
+        .until(
+            "the page says that it is cut off",
+            "document.querySelector('#live').innerText.startsWith('Connection lost')",
+        )
+        .await?;
     stack.send(&get("/meanwhile")).await?;
     stack.supervisorctl(&["start", "viewer"])?;
-    until_true(
-        &browser,
-        "the page goes on",
-        "document.getElementById('r2')?.checkVisibility() ?? false",
-    )
-    .await?;
-    until_true(
-        &browser,
-        "the page says so",
-        "document.querySelector('#live').innerText.startsWith('Live')",
-    )
-    .await?;
+    browser
+        .until(
+            "the page goes on",
+            "document.getElementById('r2')?.checkVisibility() ?? false",
+        )
+        .await?;
+    browser
+        .until(
+            "the page says so",
+            "document.querySelector('#live').innerText.startsWith('Live')",
+        )
+        .await?;
     // And once more, by SIGKILL.
     stack.kill("viewer").await?;
     stack.send(&get("/after")).await?;
-    until_true(
-        &browser,
-        "the page goes on",
-        "document.getElementById('r3')?.checkVisibility() ?? false",
-    )
-    .await?;
+    browser
+        .until(
+            "the page goes on",
+            "document.getElementById('r3')?.checkVisibility() ?? false",
+        )
+        .await?;
     assert_eq!(browser.run("return window.untouched").await?, true);
     Ok(())
 }
@@ -655,12 +634,12 @@ async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
     for path in ["/one", "/two", "/three"] {
         stack.send(&get(path)).await?;
     }
-    until_true(
-        &browser,
-        "all rows are there",
-        "document.getElementById('r3') !== null",
-    )
-    .await?;
+    browser
+        .until(
+            "all rows are there",
+            "document.getElementById('r3') !== null",
+        )
+        .await?;
     let press = |key: &'static str| async {
         browser
             .client
@@ -676,41 +655,38 @@ async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
             .await
     };
     press("?").await?;
-    until_true(
-        &browser,
-        "the keys are listed",
-        "document.querySelector('#keys').open",
-    )
-    .await?;
+    browser
+        .until(
+            "the keys are listed",
+            "document.querySelector('#keys').open",
+        )
+        .await?;
     press("\u{e00c}").await?;
-    until_true(
-        &browser,
-        "Escape closes",
-        "!document.querySelector('#keys').open",
-    )
-    .await?;
+    browser
+        .until("Escape closes", "!document.querySelector('#keys').open")
+        .await?;
     press("j").await?;
     press("j").await?;
     assert_eq!(focused().await?, "/two");
     press("k").await?;
     assert_eq!(focused().await?, "/three");
     press("p").await?;
-    until_true(
-        &browser,
-        "it is paused",
-        "document.querySelector('#live').dataset.state === 'paused'",
-    )
-    .await?;
+    browser
+        .until(
+            "it is paused",
+            "document.querySelector('#live').dataset.state === 'paused'",
+        )
+        .await?;
     stack.send(&get("/four")).await?;
     stack.until_recorded(4).await?;
     press("p").await?;
     // The row that has the focus stays where it is.
-    until_true(
-        &browser,
-        "the pill says so",
-        "document.querySelector('#more').innerText === '1 new'",
-    )
-    .await?;
+    browser
+        .until(
+            "the pill says so",
+            "document.querySelector('#more').innerText === '1 new'",
+        )
+        .await?;
     press("/").await?;
     press("q?p").await?;
     assert_eq!(
@@ -720,12 +696,12 @@ async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
     press("\u{e00c}").await?;
     press("j").await?;
     press("\u{e007}").await?;
-    until_true(
-        &browser,
-        "Enter opens",
-        "location.pathname.startsWith('/home/requests/')",
-    )
-    .await?;
+    browser
+        .until(
+            "Enter opens",
+            "location.pathname.startsWith('/home/requests/')",
+        )
+        .await?;
     let log = browser.log().await?;
     assert!(log.is_empty(), "{log:?}");
     Ok(())

@@ -20,8 +20,10 @@ use crate::reader::{Describer, Entry, View, locations};
 
 /// The style sheet, served under an address that changes with it.
 pub const STYLE: &str = include_str!("../../static/style.css");
-/// The script of the list and of the details.
+/// The script of all pages: the keyboard, and copying.
 pub const SCRIPT: &str = include_str!("../../static/script.js");
+/// The script of the list, which follows.
+pub const LIST_SCRIPT: &str = include_str!("../../static/list.js");
 /// The icon. Without one on the page, browsers ask for /favicon.ico, which would be recorded.
 pub const ICON: &str = include_str!("../../static/icon.svg");
 
@@ -66,6 +68,7 @@ impl Pages {
         }
         environment.add_global("style", asset_address("style.css", STYLE));
         environment.add_global("script", asset_address("script.js", SCRIPT));
+        environment.add_global("list_script", asset_address("list.js", LIST_SCRIPT));
         environment.add_global("icon", asset_address("icon.svg", ICON));
         environment.add_global("protocols", Serde(Protocol::ALL));
         environment.add_global("categories", Serde(Category::ALL));
@@ -99,12 +102,20 @@ impl Pages {
         host: &str,
     ) -> anyhow::Result<String> {
         let asked = serde_urlencoded::to_string(query.given())?;
-        let groups = groups(entries, Timestamp::now());
-        let (total, held, cursor) = (entries.len(), view.entries.len(), view.snapshot.cursor);
+        let now = Timestamp::now();
+        let groups = groups(entries, now);
+        let now = now.as_millisecond();
+        let (total, held) = (entries.len(), view.entries.len());
+        // Events begin after it. Those that are missing here will be among them.
+        let cursor = if view.is_all_described {
+            view.snapshot.cursor
+        } else {
+            view.oldest().saturating_sub(1)
+        };
         let (query, groups) = (Serde(query), Serde(&groups));
         self.render(
             "home.html",
-            context! { strip, groups, total, held, cursor, query, asked, host },
+            context! { strip, groups, total, held, cursor, query, asked, host, now },
         )
     }
 
@@ -126,9 +137,10 @@ impl Pages {
         let bar = Bar::new(named.chain((unnamed > 0).then_some(("unrecognised", unnamed))));
         let (stats, hour, day, bar) = (Serde(&stats), Serde(&hour), Serde(&day), Serde(&bar));
         let away = view.away.is_some();
+        let oldest = view.oldest();
         self.render(
             "strip.html",
-            context! { stats, hour, day, bar, first, away },
+            context! { stats, hour, day, bar, first, away, oldest },
         )
     }
 

@@ -53,6 +53,7 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .route("/home/health", get(health))
         .route("/home/static/style.css", asset("style.css"))
         .route("/home/static/script.js", asset("script.js"))
+        .route("/home/static/list.js", asset("list.js"))
         .route("/home/static/icon.svg", asset("icon.svg"))
         .merge(files)
         .fallback(async || Failure::NotFound)

@@ -1,0 +1,380 @@
+// The list follows by itself, and holds still for whoever uses it. Without this file the page shows the same.
+"use strict";
+
+// As many rows as there are slots.
+const MAX_ROWS = 101;
+// The server sends something every 6 s at the latest.
+const SILENCE_MS = 15000;
+const RETRY_MS = 1000;
+// No row moves while a button is down over the list, nor so long after the pointer has moved there.
+const HOLD_MS = 3000;
+// When more than a screen of rows comes within this time, they are let in together.
+const BATCH_MS = 1000;
+// How often a tab that nobody sees counts what is new, for its title.
+const HIDDEN_INTERVAL_MS = 60000;
+
+const table = $("#requests");
+const title = document.title;
+const rowsOf = (part) => [...part.querySelectorAll("tbody tr")];
+
+// ---- Ages, by the server's clock: the visitor's may be wrong
+
+const serverIsAheadMs = Number(table.dataset.now) - Date.now();
+
+function age(seconds) {
+  if (seconds < 1) return "now";
+  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86400)} d ago`;
+}
+
+function tellAges() {
+  const now = Date.now() + serverIsAheadMs;
+  for (const time of document.querySelectorAll(".when time")) {
+    const text = age((now - Date.parse(time.dateTime)) / 1000);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+// ---- Rows
+
+// New rows wait here while someone looks at, or points at, what they would move.
+let waiting = [];
+// The oldest request that is still kept, and how many are.
+let oldest = 0;
+let held = 0;
+
+function rowOf(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return $("tr", template.content);
+}
+
+function tellFold(group) {
+  const rows = [...group.rows];
+  let label = $(".fold", group);
+  if (rows.length < 2) {
+    label?.remove();
+    return;
+  }
+  label ??= $("#fold").content.firstElementChild.cloneNode(true);
+  const sources = new Set(rows.map((row) => row.dataset.ip)).size;
+  $("span", label).textContent = `×${rows.length} from ${sources} ${sources === 1 ? "source" : "sources"}`;
+  const cell = $(".what", rows[0]);
+  if (label.parentElement !== cell) cell.append(" ", label);
+}
+
+function remove(row) {
+  const group = row.parentElement;
+  row.remove();
+  if (group.rows.length === 0) group.remove();
+  else tellFold(group);
+}
+
+const number = (row) => Number(row.id.slice(1));
+const isLike = (row, group) => group?.rows?.[0]?.dataset.likeness === row.dataset.likeness;
+
+// Puts a row where its number belongs: at the top, but for some of those that came at the same time.
+function insert(row) {
+  if (document.getElementById(row.id)) return;
+  row.classList.add("new");
+  const older = rowsOf(table).find((other) => number(other) < number(row));
+  let below = older?.parentElement ?? null;
+  let group = below;
+  if (older && older !== below.rows[0] && !isLike(row, below)) below = cut(below, older);
+  if (!isLike(row, below)) {
+    group = below ? below.previousElementSibling : table.tBodies[table.tBodies.length - 1];
+    if (!isLike(row, group)) {
+      group = document.createElement("tbody");
+      table.insertBefore(group, below);
+    }
+  }
+  group.insertBefore(row, older?.parentElement === group ? older : null);
+  tellFold(group);
+}
+
+// Makes what begins with this row a group of its own.
+function cut(group, first) {
+  const rest = document.createElement("tbody");
+  rest.append(...[...group.rows].slice([...group.rows].indexOf(first)));
+  group.after(rest);
+  tellFold(group);
+  tellFold(rest);
+  return rest;
+}
+
+// What the ring has forgotten leads nowhere.
+function isGone(row) {
+  return number(row) < oldest;
+}
+
+// Lets in what waits, and drops what is gone. Everything below may move.
+function letIn() {
+  waiting.filter((row) => !isGone(row)).forEach(insert);
+  waiting = [];
+  const rows = rowsOf(table);
+  rows.filter((row, at) => at >= MAX_ROWS || isGone(row)).forEach(remove);
+  table.hidden = table.tBodies.length === 0;
+  $("#empty").hidden = !table.hidden;
+  tellAges();
+  tellWaiting();
+}
+
+// Whose rows do not move is told which of them are gone.
+function markGone() {
+  for (const row of rowsOf(table)) row.classList.toggle("gone", isGone(row));
+}
+
+function tellWaiting() {
+  const more = $("#more");
+  more.hidden = waiting.length === 0;
+  more.textContent = `${waiting.length} new`;
+  tellTitle(waiting.length);
+  const count = $("#count");
+  if (count && held) {
+    const shown = rowsOf(table).filter((row) => !isGone(row));
+    count.textContent = `${shown.length + waiting.length} of ${held}`;
+  }
+}
+
+function tellTitle(news) {
+  document.title = news > 0 ? `(${news}) ${title}` : title;
+}
+
+// ---- Holding still
+
+let heldUntil = 0;
+let isDown = false;
+let pointer = { x: -1, y: -1 };
+
+function isPointing() {
+  return isDown || performance.now() < heldUntil;
+}
+
+function isReading() {
+  return table.getBoundingClientRect().top < 0 || table.contains(document.activeElement);
+}
+
+function hold() {
+  heldUntil = performance.now() + HOLD_MS;
+  settleIn(HOLD_MS);
+}
+
+table.addEventListener("pointermove", (event) => {
+  // Browsers say "move" as well when something moves under a pointer that lies still.
+  if (event.screenX === pointer.x && event.screenY === pointer.y) return;
+  pointer = { x: event.screenX, y: event.screenY };
+  hold();
+});
+table.addEventListener("pointerdown", (event) => {
+  isDown = event.button === 0;
+  hold();
+});
+for (const name of ["pointerup", "pointercancel", "blur"]) addEventListener(name, () => { isDown = false; });
+
+// ---- Letting in
+
+let batchBegan = -BATCH_MS;
+let batchRows = 0;
+let timer = 0;
+
+function settleIn(ms) {
+  clearTimeout(timer);
+  timer = setTimeout(settle, ms);
+}
+
+function rowsOfScreen() {
+  const height = rowsOf(table).find((row) => row.offsetHeight > 0)?.offsetHeight ?? 40;
+  return Math.max(5, Math.floor(innerHeight / height));
+}
+
+function settle() {
+  const now = performance.now();
+  const isStale = waiting.length > 0 || rowsOf(table).some(isGone);
+  if (!isStale) return;
+  if (isReading() || isPointing()) {
+    markGone();
+    tellWaiting();
+    if (!isReading()) settleIn(isDown ? HOLD_MS : heldUntil - now + 1);
+    return;
+  }
+  if (now - batchBegan >= BATCH_MS) {
+    batchBegan = now;
+    batchRows = 0;
+  } else if (batchRows + waiting.length > rowsOfScreen()) {
+    settleIn(batchBegan + BATCH_MS - now + 1);
+    return;
+  }
+  batchRows += waiting.length;
+  letIn();
+}
+
+let frame = 0;
+function take(row) {
+  waiting.push(row);
+  if (waiting.length > MAX_ROWS) waiting.shift();
+  // Once a frame, however many come.
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    settle();
+  });
+}
+
+// ---- What is said to those who cannot see the rows: at most every ten seconds
+
+let unsaid = 0;
+function sayNew() {
+  if (unsaid > 0) $("#said").textContent = `${unsaid} new ${unsaid === 1 ? "request" : "requests"}`;
+  unsaid = 0;
+}
+
+// ---- The event stream
+
+let source = null;
+let last = Number(table.dataset.cursor);
+let heard = 0;
+let isPaused = false;
+
+function tell(state, text) {
+  const live = $("#live");
+  live.hidden = false;
+  live.dataset.state = state;
+  if ($("span", live).textContent !== text) $("span", live).textContent = text;
+}
+
+function connect() {
+  source?.close();
+  const query = new URLSearchParams(location.search);
+  query.set("format", "html");
+  query.set("after", last);
+  heard = Date.now();
+  source = new EventSource(`/home/events?${query}`);
+  source.onopen = () => tell("on", "Live");
+  source.onerror = () => {
+    tell("lost", "Connection lost, trying again");
+    // After an answer that is no stream (503 while the viewer starts), the browser does not try again.
+    if (source?.readyState === EventSource.CLOSED) setTimeout(follow, RETRY_MS);
+  };
+  const on = (name, act) => source.addEventListener(name, (event) => {
+    heard = Date.now();
+    act(event);
+  });
+  on("row", (event) => {
+    last = Math.max(last, Number(event.lastEventId));
+    unsaid++;
+    take(rowOf(event.data));
+  });
+  on("strip", (event) => {
+    $("#strip").innerHTML = event.data;
+    const ring = $("[data-oldest]", $("#strip"));
+    [oldest, held] = [Number(ring.dataset.oldest), Number(ring.dataset.held)];
+    settle();
+    tellWaiting();
+  });
+  on("reset", () => {
+    last = 0;
+    waiting = [];
+    for (const group of [...table.tBodies]) group.remove();
+    tellWaiting();
+  });
+}
+
+function disconnect() {
+  source?.close();
+  source = null;
+}
+
+// A browser has six connections for all tabs together: one that nobody sees has none.
+function follow() {
+  if (isPaused || document.hidden) disconnect();
+  else connect();
+}
+
+async function countHidden() {
+  if (!document.hidden || isPaused) return;
+  const answer = await fetch(`/home/api/requests${location.search}`).catch(() => null);
+  if (!answer?.ok) return;
+  const { requests } = await answer.json();
+  const news = requests.filter((request) => request.seq > last).length;
+  if (document.hidden) tellTitle(waiting.length + news);
+}
+
+function togglePause() {
+  isPaused = !isPaused;
+  $("#live button").textContent = isPaused ? "Resume" : "Pause";
+  tell(isPaused ? "paused" : "lost", isPaused ? "Paused" : "Connecting");
+  follow();
+}
+
+// ---- Coming back from a request: to the same row, in the same place
+
+const PLACE = "forever200.place";
+
+addEventListener("pagehide", () => {
+  const row = document.activeElement.closest("#requests tr");
+  const place = row && { address: location.search, row: row.id, top: row.getBoundingClientRect().top };
+  if (place) sessionStorage.setItem(PLACE, JSON.stringify(place));
+  else sessionStorage.removeItem(PLACE);
+  disconnect();
+});
+
+function show(row) {
+  const fold = $(".fold input", row.parentElement);
+  if (fold && !row.checkVisibility()) fold.checked = true;
+  $(".to", row).focus({ preventScroll: true });
+}
+
+function comeBack() {
+  const place = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
+  const isBack = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+  const row = place?.address === location.search && document.getElementById(place.row);
+  if (!isBack || !row) return;
+  show(row);
+  scrollBy(0, row.getBoundingClientRect().top - place.top);
+}
+
+// ---- The keyboard
+
+function move(step) {
+  const links = [...table.querySelectorAll(".to")].filter((link) => link.checkVisibility());
+  const at = links.indexOf(document.activeElement);
+  const next = at < 0 ? (step > 0 ? 0 : -1) : at + step;
+  links.at(Math.min(next, links.length - 1))?.focus();
+}
+
+Object.assign(keys, {
+  "/": () => $("[name=q]").focus(),
+  j: () => move(1),
+  k: () => move(-1),
+  p: togglePause,
+  "?": () => $("#keys").showModal(),
+});
+
+// ---- The beginning
+
+follow();
+document.addEventListener("visibilitychange", follow);
+addEventListener("pageshow", (event) => event.persisted && follow());
+// The browser has scrolled by itself when all is loaded.
+addEventListener("load", () => setTimeout(comeBack));
+setInterval(tellAges, 1000);
+setInterval(sayNew, 10000);
+setInterval(countHidden, HIDDEN_INTERVAL_MS);
+setInterval(() => {
+  if (source && Date.now() - heard > SILENCE_MS) {
+    tell("lost", "Connection lost, trying again");
+    follow();
+  }
+}, 1000);
+$("#live button").addEventListener("click", togglePause);
+$("#more").addEventListener("click", () => {
+  scrollTo({ top: 0 });
+  document.activeElement.blur();
+  letIn();
+});
+// Back at the top, or with the focus elsewhere, nothing is held back.
+addEventListener("scroll", settle, { passive: true });
+table.addEventListener("focusout", () => setTimeout(settle));
+$("#help").hidden = false;
+$("#help button").addEventListener("click", keys["?"]);
