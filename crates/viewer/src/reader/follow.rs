@@ -24,8 +24,9 @@ use crate::reader::view::{MINUTES, View};
 
 /// Time between two looks while somebody watches: half of what a person takes for "at once".
 const WATCHED_INTERVAL: Duration = Duration::from_millis(50);
-/// Time between two looks while nobody does: each wakes two programs.
-const IDLE_INTERVAL: Duration = Duration::from_millis(250);
+/// Time between two looks while nobody does: each wakes two programs. At 250 ms, all programs together took 0.53 % of a
+/// core while nothing came.
+const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 /// Who has asked within this time is likely to ask again.
 const INTEREST: Duration = Duration::from_secs(10);
 /// Longest time for which describing goes on without a view of what is done.
