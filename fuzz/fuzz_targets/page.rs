@@ -40,6 +40,7 @@ fn view(entries: Vec<Arc<Entry>>) -> View {
         version: 1,
         snapshot,
         entries,
+        is_all_described: true,
         minute: 29_000_000,
         minutes: [(29_000_000, 7)].into(),
         away: None,
@@ -71,7 +72,7 @@ fn pages(view: &View, raw: &[u8]) {
         .home(view, &query, &view.entries, &strip, "a.example")
         .expect("a page");
     html::check(&home);
-    assert_eq!(home.matches("<script").count(), 1);
+    assert_eq!(home.matches("<script").count(), 2);
     // Its style is ours, and would be taken for attributes.
     let page = file::page(&PAGES, view, &view.entries).expect("a page");
     let page = page.whole(view.entries.iter().map(AsRef::as_ref));
