@@ -176,13 +176,13 @@ def page(folder, rounds):
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(fetch(one.viewer, path, encoding))
                 size = copy.stat().st_size
-                requests = requests_for(size, 5000, 20000) if (path, encoding) in for_all else requests_for(size, 20, 500)
+                requests = requests_for(size, 5000, 20000) if (path, encoding) in for_all else requests_for(size, 10, 200)
                 for title, peer, pids in (
                     ("viewer", one.viewer, one.pids_of("forever200-view", "memcached")), ("nginx", nginx.peer, nginx.pids()),
                 ):
                     arguments = ["--path", path, "--clients", 8, "--header", f"Accept-Encoding: {encoding}"]
                     # A clock that ticks a hundred times a second says nothing of twenty files.
-                    many = requests if title == "viewer" else max(requests, 2000 if size < 2_000_000 else 200)
+                    many = requests if title == "viewer" else max(requests, 2000 if size < 2_000_000 else 40)
                     measures[f"{path} {encoding} {length} {title}"] = (
                         lambda peer=peer, pids=pids, arguments=arguments, size=size, many=many:
                             {**load(peer, pids, many, *arguments), "bytes": size}

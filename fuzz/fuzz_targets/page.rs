@@ -50,23 +50,19 @@ fn view(entries: Vec<Arc<Entry>>) -> View {
 fn pages(view: &View, raw: &[u8]) {
     let entry = &view.entries[0];
     html::check(as_text(&PAGES.row(entry).expect("a row")));
-    let page = PAGES
-        .request(view, entry.record.seq, "a.example")
-        .expect("a page")
-        .expect("it is there");
-    html::check(&page);
-    assert_eq!(page.matches("<script").count(), 1);
     let asked = String::from_utf8_lossy(&raw[..raw.len().min(64)]).into_owned();
     let asked = if asked.chars().all(is_visible) {
         asked
     } else {
         String::new()
     };
-    let query = FilterQuery {
-        q: asked.clone(),
-        path: asked,
-        ..FilterQuery::default()
-    };
+    let query = FilterQuery::of(&[("q", &asked), ("-path", &asked)]);
+    let page = PAGES
+        .request(view, entry.record.seq, &query, |_| true, "a.example")
+        .expect("a page")
+        .expect("it is there");
+    html::check(&page);
+    assert_eq!(page.matches("<script").count(), 1);
     let strip = PAGES.strip(view).expect("a strip");
     let home = PAGES
         .home(view, &query, &view.entries, &strip, "a.example")

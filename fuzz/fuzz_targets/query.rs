@@ -1,12 +1,13 @@
 //! The query of a page: any is a filter or an error in words, and the page's links say the same again.
 #![no_main]
 
+use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 
 use axum::extract::Query;
 use axum::http::Uri;
 use forever200_fuzz::entry;
-use forever200_viewer::page::filter::{Filter, FilterQuery};
+use forever200_viewer::page::filter::{Field, Filter, FilterQuery};
 use forever200_viewer::reader::Entry;
 use libfuzzer_sys::fuzz_target;
 
@@ -33,22 +34,29 @@ fuzz_target!(|query: &[u8]| {
     let Ok(Query(query)) = Query::<FilterQuery>::try_from_uri(&uri) else {
         return;
     };
-    let link = serde_urlencoded::to_string(query.given()).expect("names and values");
-    let again: FilterQuery = serde_urlencoded::from_str(&link).expect("a link of ours");
-    assert_eq!(again.given(), query.given());
-    let filter = match Filter::new(&query) {
+    let again: FilterQuery = serde_urlencoded::from_str(&query.encoded()).expect("a link of ours");
+    assert_eq!(again, query);
+    for kept in query.kept().values() {
+        serde_urlencoded::from_str::<FilterQuery>(kept).expect("a link of ours");
+    }
+    let filter = match Filter::new(&query, Ipv4Addr::LOCALHOST.into()) {
         Ok(filter) => filter,
         Err(error) => return assert!(error.contains(": expected "), "{error}"),
     };
     let found: Vec<_> = ENTRIES.iter().map(|entry| filter.matches(entry)).collect();
-    match query.given()[..] {
+    match query.conditions() {
         [] => assert!(found.iter().all(|&found| found)),
-        [("q", text)] if !text.contains('\\') => {
-            let text = text.to_ascii_lowercase();
+        [asked] if asked.field == Field::Text && !asked.value.contains('\\') => {
+            let text = asked.value.to_ascii_lowercase();
             for (entry, found) in ENTRIES.iter().zip(found) {
                 let raw = entry.record.raw.to_ascii_lowercase();
                 let is_in = raw.windows(text.len()).any(|part| part == text.as_bytes());
-                assert_eq!(is_in, found, "{text} in {}", entry.summary);
+                assert_eq!(
+                    is_in != asked.excludes,
+                    found,
+                    "{text} in {}",
+                    entry.summary
+                );
             }
         }
         _ => {}

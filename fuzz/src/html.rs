@@ -7,18 +7,21 @@ use forever200_viewer::bytes::printable::is_visible;
 
 const ELEMENTS: &[&str] = &[
     "a", "article", "b", "body", "button", "caption", "code", "dd", "details", "dialog", "div",
-    "dl", "dt", "footer", "form", "h1", "h2", "h3", "head", "header", "html", "i", "input", "kbd",
-    "label", "li", "link", "main", "mark", "meta", "nav", "noscript", "option", "p", "path", "pre",
-    "rect", "script", "search", "section", "select", "span", "style", "summary", "svg", "table",
-    "tbody", "td", "template", "textarea", "th", "thead", "time", "title", "tr", "ul",
+    "dl", "dt", "fieldset", "footer", "form", "h1", "h2", "h3", "head", "header", "html", "i",
+    "input", "kbd", "label", "legend", "li", "link", "main", "mark", "meta", "nav", "noscript",
+    "option", "p", "path", "pre", "rect", "script", "search", "section", "select", "span", "style",
+    "summary", "svg", "table", "tbody", "td", "template", "textarea", "th", "thead", "time",
+    "title", "tr", "ul",
 ];
 const ATTRIBUTES: &[&str] = &[
     "action",
+    "aria-current",
     "aria-hidden",
     "aria-keyshortcuts",
     "aria-label",
     "aria-labelledby",
     "charset",
+    "checked",
     "class",
     "content",
     "d",

@@ -488,7 +488,7 @@ async fn without_the_viewer_haproxy_says_so_and_requests_are_still_kept() -> any
     );
     assert_eq!(
         response.text(),
-        "The viewer is being restarted. Try again in a second.\n"
+        "The viewer is being restarted. A browser tries again by itself.\n"
     );
     assert_eq!(stack.send(&http_get("/x")).await?, RESPONSE);
     stack.supervisorctl(&["start", "viewer"])?;

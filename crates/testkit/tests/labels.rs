@@ -125,6 +125,11 @@ async fn labels_filter_the_list() -> anyhow::Result<()> {
         ("cve=cve-2023-1389", json!([1])),
         ("country=NL", json!([])),
         ("as=AS64496", json!([])),
+        ("-category=exploit", json!([2])),
+        ("-category=exploit&-category=secrets", json!([])),
+        ("category=unrecognised", json!([])),
+        ("source=me&category=secrets", json!([2])),
+        ("-source=me", json!([])),
     ] {
         let list: Value = serde_json::from_slice(
             &stack
@@ -149,6 +154,74 @@ async fn labels_filter_the_list() -> anyhow::Result<()> {
     }
     let stats: Value = serde_json::from_slice(&stack.get("/home/api/stats").await?.body)?;
     assert_eq!(stats["categories"], json!({ "exploit": 1, "secrets": 1 }));
+    Ok(())
+}
+
+/// The addresses of links to requests in a page.
+fn links(page: &str) -> Vec<&str> {
+    let links = page.split("href=\"").skip(1);
+    let links = links.filter_map(|rest| rest.split_once('"').map(|(address, _)| address));
+    links
+        .filter(|address| address.contains("/requests/"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_stays_until_it_is_cleared() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for path in ["/.env", "/a", "/.env.bak", "/b", "/.env"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        stack.send(request.as_bytes()).await?;
+    }
+    stack.until_recorded(5).await?;
+    let list = stack.get("/home?category=secrets").await?.text();
+    let to = |seq| format!("/home/requests/{seq}?category=secrets");
+    ensure!(links(&list) == [to(5), to(3), to(1)], "{list}");
+    ensure!(
+        list.contains("href=\"/home?category=secrets&amp;method=GET\""),
+        "{list}"
+    );
+    ensure!(list.contains("href=\"/home?-category=secrets\""), "{list}");
+    let request = stack.get(&to(3)).await?.text();
+    ensure!(links(&request)[..2] == [to(5), to(1)], "{request}");
+    ensure!(
+        request.contains("href=\"/home?category=secrets#r3\""),
+        "{request}"
+    );
+    ensure!(
+        links(&stack.get("/home/requests/3").await?.text())[..2]
+            == ["/home/requests/4", "/home/requests/2"]
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_labels_is_short_and_can_be_searched() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for request in [EXPLOIT, b"GET /.env HTTP/1.1\r\n\r\n", EXPLOIT] {
+        stack.send(request).await?;
+    }
+    stack.until_recorded(3).await?;
+    let page = stack.get("/home/labels").await?.text();
+    let (rare, usual) = (
+        page.find(".env file with passwords"),
+        page.find("id=\"tp-link"),
+    );
+    ensure!(
+        rare.is_some() && rare < usual,
+        "the rarest is not first: {page}"
+    );
+    ensure!(page.len() < 100_000, "{} bytes", page.len());
+    for (query, expected) in [
+        ("q=cve-2021-44228", "CVE-2021-44228"),
+        ("q=LOG4J&category=exploit", "CVE-2021-44228"),
+        ("label=dotenv-file", "1 label <"),
+        ("category=exploit", "/home/labels?label=tp-link"),
+        ("q=no+such+thing", "0 labels with “no such thing”"),
+    ] {
+        let page = stack.get(&format!("/home/labels?{query}")).await?.text();
+        ensure!(page.contains(expected), "{query}: {page}");
+    }
     Ok(())
 }
 

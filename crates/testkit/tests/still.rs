@@ -251,9 +251,7 @@ async fn ages_are_right_by_any_clock_and_columns_keep_their_width() -> anyhow::R
         stack.send(&request(3)).await?;
         sleep(Duration::from_millis(2500)).await;
         let ages = browser
-            .run(
-                "return [...document.querySelectorAll('.when time')].map((time) => time.innerText)",
-            )
+            .run("return [...document.querySelectorAll('.ago')].map((ago) => ago.textContent)")
             .await?;
         let ages: HashSet<String> = serde_json::from_value(ages)?;
         let is_fresh = |age: &String| age == "now" || age.ends_with(" s ago");

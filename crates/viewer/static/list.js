@@ -31,10 +31,41 @@ function age(seconds) {
 
 function tellAges() {
   const now = Date.now() + serverIsAheadMs;
-  for (const time of document.querySelectorAll(".when time")) {
-    const text = age((now - Date.parse(time.dateTime)) / 1000);
-    if (time.textContent !== text) time.textContent = text;
+  for (const ago of document.querySelectorAll(".ago")) {
+    const text = age((now - Date.parse(ago.parentElement.dateTime)) / 1000);
+    if (ago.textContent !== text) ago.textContent = text;
   }
+}
+
+// ---- Times of day, in UTC or here
+
+const TIMES = "forever200.times";
+const FORMAT = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
+const formats = {
+  utc: new Intl.DateTimeFormat("en-GB", { ...FORMAT, timeZone: "UTC" }),
+  local: new Intl.DateTimeFormat("en-GB", FORMAT),
+};
+
+function tellTimes() {
+  const format = formats[$("[name=times]:checked").value];
+  if (!format) return;
+  for (const at of document.querySelectorAll(".at")) {
+    at.textContent = format.format(new Date(at.parentElement.dateTime)).replace(",", "");
+  }
+}
+
+function offerTimes() {
+  $("#local span").textContent = zone();
+  $("#local").hidden = zone() === "UTC";
+  const chosen = $(`[name=times][value="${localStorage.getItem(TIMES) ?? "ago"}"]`);
+  if (chosen) chosen.checked = true;
+  for (const choice of document.querySelectorAll("[name=times]")) {
+    choice.addEventListener("change", () => {
+      localStorage.setItem(TIMES, choice.value);
+      tellTimes();
+    });
+  }
+  tellTimes();
 }
 
 // ---- Rows
@@ -79,6 +110,7 @@ const isLike = (row, group) => group?.rows?.[0]?.dataset.likeness === row.datase
 function insert(row) {
   if (document.getElementById(row.id)) return;
   row.classList.add("new");
+  narrow(row);
   const older = rowsOf(table).find((other) => number(other) < number(row));
   let below = older?.parentElement ?? null;
   let group = below;
@@ -92,6 +124,17 @@ function insert(row) {
   }
   group.insertBefore(row, older?.parentElement === group ? older : null);
   tellFold(group);
+}
+
+// What is asked for stays asked for: in the links of a value, and of a request, which lead to the next one that matches.
+function narrow(part) {
+  if (!location.search) return;
+  for (const link of part.querySelectorAll("a[href^='/home?']")) {
+    const query = new URLSearchParams(location.search);
+    for (const [name, value] of new URLSearchParams(link.search)) query.set(name, value);
+    link.search = query;
+  }
+  for (const link of part.querySelectorAll(".to")) link.search = location.search;
 }
 
 // Makes what begins with this row a group of its own.
@@ -118,6 +161,7 @@ function letIn() {
   table.hidden = table.tBodies.length === 0;
   $("#empty").hidden = !table.hidden;
   tellAges();
+  tellTimes();
   tellWaiting();
 }
 
@@ -267,6 +311,7 @@ function connect() {
   });
   on("strip", (event) => {
     $("#strip").innerHTML = event.data;
+    narrow($("#strip"));
     const ring = $("[data-oldest]", $("#strip"));
     [oldest, held] = [Number(ring.dataset.oldest), Number(ring.dataset.held)];
     settle();
@@ -348,11 +393,11 @@ Object.assign(keys, {
   j: () => move(1),
   k: () => move(-1),
   p: togglePause,
-  "?": () => $("#keys").showModal(),
 });
 
 // ---- The beginning
 
+offerTimes();
 follow();
 document.addEventListener("visibilitychange", follow);
 addEventListener("pageshow", (event) => event.persisted && follow());
@@ -376,5 +421,5 @@ $("#more").addEventListener("click", () => {
 // Back at the top, or with the focus elsewhere, nothing is held back.
 addEventListener("scroll", settle, { passive: true });
 table.addEventListener("focusout", () => setTimeout(settle));
-$("#help").hidden = false;
-$("#help button").addEventListener("click", keys["?"]);
+narrow($("#strip"));
+if (location.hash === "#q") keys["/"]();

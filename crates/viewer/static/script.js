@@ -3,12 +3,27 @@
 
 const $ = (selector, within = document) => within.querySelector(selector);
 
+// ---- The visitor's own time zone
+
+function zone() {
+  const parts = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts();
+  return parts.find((part) => part.type === "timeZoneName").value;
+}
+
+const here = $("#here");
+if (here) {
+  const time = new Date($("time", here.parentElement).dateTime);
+  here.textContent = `${time.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" })} ${zone()}`;
+}
+
 // ---- The keyboard
 
 // By key; the list has more of them.
 const keys = {
   j: () => $("[rel=next]")?.click(),
   k: () => $("[rel=prev]")?.click(),
+  "/": () => location.assign("/home#q"),
+  "?": () => $("#keys").showModal(),
 };
 
 function isTyping(target) {
@@ -23,6 +38,9 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   act();
 });
+
+$("#help").hidden = false;
+$("#help").addEventListener("click", keys["?"]);
 
 // ---- Copying: `navigator.clipboard` is for https only, which this page seldom has
 

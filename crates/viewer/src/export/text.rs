@@ -11,7 +11,7 @@ use crate::reader::{Entry, View};
 
 /// Returns a table: a line each, the newest first.
 ///
-/// `color` sets apart what is not HTTP and what is not whole, by the codes of ECMA-48, 8.3.117.
+/// `color` sets apart what is not HTTP and what is incomplete, by the codes of ECMA-48, 8.3.117.
 #[must_use]
 pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
     let (faint, red, green, plain) = if color {
@@ -42,7 +42,7 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
             green
         };
         let marks = [
-            (entry.incomplete, "not whole"),
+            (entry.incomplete, "incomplete"),
             (entry.blanked > 0, "blanked in part"),
         ];
         let marks = marks.iter().filter(|(applies, _)| *applies);

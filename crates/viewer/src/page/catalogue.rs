@@ -1,79 +1,111 @@
 //! What can be recognised, laid out for the page that lists it.
 //!
-//! In: all signatures and the ring. Out: groups by category, with counts.
+//! In: signatures and the ring. Out: those that are in the ring, or that a visitor looks for, with counts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use forever200_identify::{Category, Signature};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::reader::View;
 
-/// The signatures of one category.
+/// More than so many are listed by name alone: all of them, in full, take more than a megabyte.
+const MAX_CARDS: usize = 60;
+
+/// What a visitor looks for; nothing, for what is in the ring.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct CatalogueQuery {
+    /// Text in the title, the id, the product, a CVE number or the explanation, in any case.
+    pub q: String,
+    /// The name of a category.
+    pub category: String,
+    /// The id of a signature.
+    pub label: String,
+}
+
+/// The page's content.
 #[derive(Debug, Serialize)]
-pub struct Group {
-    category: Category,
-    count: usize,
-    /// Of weaknesses, habits and tools: laid out in full.
-    known: Vec<Known>,
-    /// Of user agents alone: many, and soon said.
-    agents: Vec<Known>,
+pub struct Catalogue {
+    /// In full.
+    cards: Vec<Known>,
+    /// By name.
+    names: Vec<Known>,
 }
 
 #[derive(Debug, Serialize)]
 struct Known {
     id: String,
     title: String,
+    category: Category,
     product: Option<String>,
     cve: Vec<String>,
     year: Option<u16>,
     explanation: String,
     references: Vec<String>,
+    /// How often it is in the ring.
     count: usize,
 }
 
-/// Groups signatures by category, in the order of their titles. Of each it keeps what is shown: all of them, whole,
-/// take twice as much.
-#[must_use]
-pub fn known_labels(signatures: impl Iterator<Item = Arc<Signature>>, view: &View) -> Vec<Group> {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    for label in view.entries.iter().flat_map(|entry| &entry.labels) {
-        *counts.entry(&label.signature.id).or_default() += 1;
+impl CatalogueQuery {
+    /// Tells whether nothing is looked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.q.is_empty() && self.category.is_empty() && self.label.is_empty()
     }
-    let group = |category| Group {
-        category,
-        count: 0,
-        known: Vec::new(),
-        agents: Vec::new(),
-    };
-    let mut groups: BTreeMap<_, _> = Category::ALL
-        .map(|category| (category, group(category)))
-        .into();
-    for signature in signatures {
-        let Some(group) = groups.get_mut(&signature.category) else {
-            continue;
-        };
-        let known = Known::new(
-            &signature,
-            counts.get(&*signature.id).copied().unwrap_or_default(),
-        );
-        group.count += 1;
-        if signature.is_of_an_agent() {
-            &mut group.agents
-        } else {
-            &mut group.known
+
+    fn is_met_by(&self, signature: &Signature) -> bool {
+        let wanted = self.q.trim().to_lowercase();
+        let has = |text: &str| text.to_lowercase().contains(&wanted);
+        let is_category = |it: Category| it.name() == self.category;
+        (self.label.is_empty() || signature.id == self.label)
+            && (self.category.is_empty() || signature.categories().any(is_category))
+            && (has(&signature.title)
+                || has(&signature.id)
+                || signature.product.as_deref().is_some_and(has)
+                || signature.cve.iter().any(|cve| has(cve))
+                || has(&signature.explanation))
+    }
+}
+
+impl Catalogue {
+    /// Lays out what is in the ring, the rarest first.
+    #[must_use]
+    pub fn of_ring(view: &View) -> Self {
+        let mut seen: BTreeMap<&str, Known> = BTreeMap::new();
+        for label in view.entries.iter().flat_map(|entry| &entry.labels) {
+            let known = || Known::new(&label.signature, 0);
+            seen.entry(&label.signature.id).or_insert_with(known).count += 1;
         }
-        .push(known);
+        let mut seen: Vec<_> = seen.into_values().collect();
+        seen.sort_by_cached_key(|it| (it.count, it.title.to_lowercase()));
+        let names = seen.split_off(seen.len().min(MAX_CARDS));
+        Self { cards: seen, names }
     }
-    for group in groups.values_mut() {
-        group.agents.sort_by_key(|it| it.title.to_lowercase());
-        group.known.sort_by_key(|it| it.title.to_lowercase());
+
+    /// Lays out what a visitor looks for, by title.
+    #[must_use]
+    pub fn of_query(
+        signatures: impl Iterator<Item = Arc<Signature>>,
+        query: &CatalogueQuery,
+        view: &View,
+    ) -> Self {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for label in view.entries.iter().flat_map(|entry| &entry.labels) {
+            *counts.entry(&label.signature.id).or_default() += 1;
+        }
+        let count = |id: &str| counts.get(id).copied().unwrap_or_default();
+        let found = signatures.filter(|signature| query.is_met_by(signature));
+        let mut found: Vec<_> = found.map(|it| Known::new(&it, count(&it.id))).collect();
+        found.sort_by_cached_key(|it| it.title.to_lowercase());
+        let (cards, names) = if found.len() <= MAX_CARDS {
+            (found, Vec::new())
+        } else {
+            (Vec::new(), found)
+        };
+        Self { cards, names }
     }
-    groups
-        .into_values()
-        .filter(|group| group.count > 0)
-        .collect()
 }
 
 impl Known {
@@ -81,6 +113,7 @@ impl Known {
         Self {
             id: signature.id.clone(),
             title: signature.title.clone(),
+            category: signature.category,
             product: signature.product.clone(),
             cve: signature.cve.clone(),
             year: signature.year,
@@ -89,4 +122,14 @@ impl Known {
             count,
         }
     }
+}
+
+/// Returns the number of signatures of each category.
+#[must_use]
+pub fn sizes(signatures: impl Iterator<Item = Arc<Signature>>) -> Vec<(Category, usize)> {
+    let mut sizes: BTreeMap<_, usize> = BTreeMap::new();
+    for category in signatures.flat_map(|it| it.categories().collect::<Vec<_>>()) {
+        *sizes.entry(category).or_default() += 1;
+    }
+    sizes.into_iter().collect()
 }

@@ -1,181 +1,152 @@
-//! Which requests a visitor wants to see: the query string as conditions.
+//! Which requests a visitor wants to see: conditions that are asked of entries.
 //!
-//! In: the query of a page, a list, an export or an event stream. Out: whether an entry is meant.
+//! In: a [`FilterQuery`]. Out: whether an entry is meant.
 
-use std::net::IpAddr;
+mod query;
 
-use forever200_identify::{Category, Label, Origin, Protocol};
+use std::net::{IpAddr, SocketAddr};
+
+use forever200_identify::{Category, Protocol};
+use forever200_ring::Record;
 use ipnet::IpNet;
 use memchr::memmem::Finder;
-use serde::{Deserialize, Serialize};
 
 use crate::reader::Entry;
+use crate::reader::entry::HttpParts;
 
-/// The query string as it came; a field that is empty says nothing, as forms send all of theirs.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub struct FilterQuery {
-    /// Text that the raw bytes contain, in any case (ASCII); `\xff`, `\r` and the like stand for bytes.
-    pub q: String,
-    /// The method, in any case.
-    pub method: String,
-    /// An address, or a network as `203.0.113.0/24`.
-    pub source: String,
-    /// The name of a protocol.
-    pub protocol: String,
-    /// The name of a category.
-    pub category: String,
-    /// The id of a signature.
-    pub label: String,
-    /// A CVE number, in any case.
-    pub cve: String,
-    /// The code of a country, in any case.
-    pub country: String,
-    /// The number of an autonomous system, with or without `AS`.
-    #[serde(rename = "as")]
-    pub asn: String,
-    /// What the target begins with.
-    pub path: String,
-    /// `on`: only requests that are not whole.
-    pub incomplete: String,
-    /// `on`: only requests with a body.
-    pub body: String,
-}
+pub use query::{Chip, Condition, Field, FilterQuery};
 
-impl FilterQuery {
-    /// Returns the fields that say something, by name.
-    #[must_use]
-    pub fn given(&self) -> Vec<(&'static str, &str)> {
-        let all = [
-            ("q", &self.q),
-            ("method", &self.method),
-            ("source", &self.source),
-            ("protocol", &self.protocol),
-            ("category", &self.category),
-            ("label", &self.label),
-            ("cve", &self.cve),
-            ("country", &self.country),
-            ("as", &self.asn),
-            ("path", &self.path),
-            ("incomplete", &self.incomplete),
-            ("body", &self.body),
-        ];
-        all.into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| (name, value.as_str()))
-            .collect()
-    }
-}
+/// By this name a query calls what no label has a category for.
+pub const UNRECOGNISED: &str = "unrecognised";
+/// By this name a visitor's own address may be asked for.
+const ME: &str = "me";
 
 /// Conditions that a request must all meet.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// There is a condition.
-    chooses: bool,
+pub struct Filter(Vec<Term>);
+
+/// One of them.
+#[derive(Clone, Debug)]
+struct Term {
+    test: Test,
+    /// It must not be met.
+    excludes: bool,
+}
+
+/// What a request is asked.
+#[derive(Clone, Debug)]
+enum Test {
     /// Any of these, in lower case: the text as it is, and with its escapes undone.
-    needles: Vec<Finder<'static>>,
-    method: String,
-    source: Option<IpNet>,
-    protocol: Option<Protocol>,
-    category: Option<Category>,
-    label: String,
-    cve: String,
-    country: String,
-    asn: Option<u32>,
-    path: String,
-    incomplete: bool,
-    body: bool,
+    Text(Vec<Finder<'static>>),
+    Method(String),
+    Source(IpNet),
+    Protocol(Protocol),
+    /// `None` stands for [`UNRECOGNISED`].
+    Category(Option<Category>),
+    Label(String),
+    Cve(String),
+    Country(String),
+    Network(u32),
+    Path(String),
+    Incomplete,
+    Body,
 }
 
 impl Filter {
-    /// Reads a query.
+    /// Reads a query; `visitor` is the address of who asks.
     ///
     /// # Errors
     /// A field does not say what it should; the error is a sentence for the visitor.
-    pub fn new(query: &FilterQuery) -> Result<Self, String> {
-        Ok(Self {
-            chooses: !query.given().is_empty(),
-            needles: needles(&query.q),
-            method: query.method.trim().to_owned(),
-            source: network(query.source.trim())?,
-            protocol: protocol(query.protocol.trim())?,
-            category: category(query.category.trim())?,
-            label: query.label.trim().to_owned(),
-            cve: query.cve.trim().to_owned(),
-            country: query.country.trim().to_owned(),
-            asn: asn(query.asn.trim())?,
-            path: query.path.trim().to_owned(),
-            incomplete: switch("incomplete", &query.incomplete)?,
-            body: switch("body", &query.body)?,
-        })
+    pub fn new(query: &FilterQuery, visitor: IpAddr) -> Result<Self, String> {
+        let mut terms = Vec::new();
+        for Condition {
+            field,
+            value,
+            excludes,
+        } in query.conditions()
+        {
+            let excludes = *excludes;
+            terms.extend(test(*field, value, visitor)?.map(|test| Term { test, excludes }));
+        }
+        Ok(Self(terms))
     }
 
     /// Tells whether a request meets all conditions.
     #[must_use]
     pub fn matches(&self, entry: &Entry) -> bool {
-        let of_http = self.body || !self.method.is_empty() || !self.path.is_empty();
-        (!self.incomplete || entry.incomplete)
-            && self
-                .protocol
-                .is_none_or(|protocol| protocol == entry.protocol)
-            && self
-                .source
-                .is_none_or(|source| source.contains(&canonical(entry.record.src_ip)))
-            && self.matches_labels(&entry.labels)
-            && self.matches_origin(entry.origin.as_ref())
-            && (!of_http || self.matches_http(entry))
-            && self.matches_text(&entry.searched)
-    }
-
-    fn matches_labels(&self, labels: &[Label]) -> bool {
-        let mut signatures = labels.iter().map(|label| &label.signature);
-        self.category.is_none_or(|category| {
-            signatures
-                .clone()
-                .any(|it| it.categories().any(|it| it == category))
-        }) && (self.label.is_empty() || signatures.clone().any(|it| it.id == self.label))
-            && (self.cve.is_empty()
-                || signatures
-                    .any(|it| it.cve.iter().any(|cve| cve.eq_ignore_ascii_case(&self.cve))))
-    }
-
-    fn matches_origin(&self, origin: Option<&Origin>) -> bool {
-        let country = origin.and_then(|origin| origin.country.as_deref());
-        (self.country.is_empty()
-            || country.is_some_and(|country| country.eq_ignore_ascii_case(&self.country)))
-            && self
-                .asn
-                .is_none_or(|asn| origin.and_then(|origin| origin.asn) == Some(asn))
+        self.0
+            .iter()
+            .all(|term| term.test.is_met_by(entry) != term.excludes)
     }
 
     /// Tells whether there is any condition.
     #[must_use]
     pub fn chooses(&self) -> bool {
-        self.chooses
+        !self.0.is_empty()
     }
 
     /// Tells whether text is searched for, which takes longer than all other conditions.
     #[must_use]
     pub fn searches(&self) -> bool {
-        !self.needles.is_empty()
+        self.0.iter().any(|term| matches!(term.test, Test::Text(_)))
     }
+}
 
-    fn matches_text(&self, searched: &[u8]) -> bool {
-        self.needles.is_empty()
-            || self
-                .needles
-                .iter()
-                .any(|needle| needle.find(searched).is_some())
+impl Test {
+    fn is_met_by(&self, entry: &Entry) -> bool {
+        let signatures = || entry.labels.iter().map(|label| &label.signature);
+        let origin = entry.origin.as_ref();
+        let http = |is_met: &dyn Fn(&HttpParts) -> bool| entry.http.as_ref().is_some_and(is_met);
+        match self {
+            Self::Text(needles) => needles.iter().any(|it| it.find(&entry.searched).is_some()),
+            Self::Method(method) => {
+                http(&|http| http.method.eq_ignore_ascii_case(method.as_bytes()))
+            }
+            Self::Source(source) => source.contains(&source_of(&entry.record)),
+            Self::Protocol(protocol) => *protocol == entry.protocol,
+            Self::Category(None) => entry.category().is_none(),
+            Self::Category(Some(category)) => {
+                signatures().any(|it| it.categories().any(|it| it == *category))
+            }
+            Self::Label(id) => signatures().any(|it| it.id == *id),
+            Self::Cve(cve) => {
+                signatures().any(|it| it.cve.iter().any(|it| it.eq_ignore_ascii_case(cve)))
+            }
+            Self::Country(code) => origin
+                .and_then(|origin| origin.country.as_deref())
+                .is_some_and(|country| country.eq_ignore_ascii_case(code)),
+            Self::Network(asn) => origin.and_then(|origin| origin.asn) == Some(*asn),
+            Self::Path(beginning) => http(&|http| begins_with(&http.target, beginning)),
+            Self::Incomplete => entry.incomplete,
+            Self::Body => http(&|http| !http.body.is_empty()),
+        }
     }
+}
 
-    fn matches_http(&self, entry: &Entry) -> bool {
-        entry.http.as_ref().is_some_and(|http| {
-            (!self.body || !http.body.is_empty())
-                && (self.method.is_empty()
-                    || http.method.eq_ignore_ascii_case(self.method.as_bytes()))
-                && begins_with(&http.target, &self.path)
-        })
+/// Reads one condition; `None` when all requests meet it.
+fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<Test>, String> {
+    let trimmed = value.trim();
+    if trimmed.is_empty() && field != Field::Text {
+        return Ok(None);
     }
+    Ok(Some(match field {
+        Field::Text => Test::Text(needles(value)),
+        Field::Method => Test::Method(trimmed.to_owned()),
+        Field::Source => Test::Source(network(trimmed, visitor)?),
+        Field::Protocol => {
+            Test::Protocol(named("protocol", trimmed, Protocol::ALL, Protocol::name)?)
+        }
+        Field::Category => Test::Category(category(trimmed)?),
+        Field::Label => Test::Label(trimmed.to_owned()),
+        Field::Cve => Test::Cve(trimmed.to_owned()),
+        Field::Country => Test::Country(trimmed.to_owned()),
+        Field::Network => Test::Network(asn(trimmed)?),
+        Field::Path => Test::Path(trimmed.to_owned()),
+        Field::Incomplete if !switch("incomplete", trimmed)? => return Ok(None),
+        Field::Incomplete => Test::Incomplete,
+        Field::Body if !switch("body", trimmed)? => return Ok(None),
+        Field::Body => Test::Body,
+    }))
 }
 
 /// Tells whether the [`text`](crate::reader::entry::text) of bytes begins with another, without making it: all watchers
@@ -195,57 +166,54 @@ fn begins_with(bytes: &[u8], beginning: &str) -> bool {
     }
 }
 
-/// An address alone is a network of one. `::ffff:203.0.113.7` is `203.0.113.7`.
-fn network(source: &str) -> Result<Option<IpNet>, String> {
-    if source.is_empty() {
-        return Ok(None);
-    }
-    let network = source
-        .parse()
-        .or_else(|_| source.parse().map(|ip| IpNet::from(canonical(ip))));
-    network
-        .map(Some)
-        .map_err(|_| "source: expected an address or a network, as 203.0.113.0/24".to_owned())
+/// An address alone is a network of one, with or without a port. `::ffff:203.0.113.7` is `203.0.113.7`.
+fn network(source: &str, visitor: IpAddr) -> Result<IpNet, String> {
+    let host = |ip: IpAddr| IpNet::from(ip.to_canonical());
+    let network = if source.eq_ignore_ascii_case(ME) {
+        return Ok(host(visitor));
+    } else if let Ok(address) = source.parse::<SocketAddr>() {
+        return Ok(host(address.ip()));
+    } else {
+        source.parse().or_else(|_| source.parse().map(host))
+    };
+    network.map_err(|_| "source: expected an address or a network, as 203.0.113.0/24".to_owned())
 }
 
-fn canonical(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
-}
-
-fn protocol(name: &str) -> Result<Option<Protocol>, String> {
-    named("protocol", name, Protocol::ALL, Protocol::name)
+fn source_of(record: &Record) -> IpAddr {
+    record.src_ip.to_canonical()
 }
 
 fn category(name: &str) -> Result<Option<Category>, String> {
+    if name.eq_ignore_ascii_case(UNRECOGNISED) {
+        return Ok(None);
+    }
     named("category", name, &Category::ALL, Category::name)
+        .map(Some)
+        .map_err(|error| format!("{error}, {UNRECOGNISED}"))
 }
 
+/// Finds what has a name, in any case.
 fn named<T: Copy>(
     field: &str,
     name: &str,
     all: &[T],
     name_of: fn(T) -> &'static str,
-) -> Result<Option<T>, String> {
-    match all.iter().copied().find(|&it| name_of(it) == name) {
-        None if !name.is_empty() => {
-            let names: Vec<_> = all.iter().copied().map(name_of).collect();
-            Err(format!("{field}: expected one of {}", names.join(", ")))
-        }
-        found => Ok(found),
-    }
+) -> Result<T, String> {
+    let is_it = |it: &T| name_of(*it).eq_ignore_ascii_case(name);
+    all.iter().copied().find(is_it).ok_or_else(|| {
+        let names: Vec<_> = all.iter().copied().map(name_of).collect();
+        format!("{field}: expected one of {}", names.join(", "))
+    })
 }
 
-fn asn(number: &str) -> Result<Option<u32>, String> {
+fn asn(number: &str) -> Result<u32, String> {
     let digits = number
         .strip_prefix("AS")
         .or_else(|| number.strip_prefix("as"))
         .unwrap_or(number);
-    let parsed = digits.parse().map(Some);
-    if number.is_empty() {
-        Ok(None)
-    } else {
-        parsed.map_err(|_| "as: expected a number, as AS64496".to_owned())
-    }
+    digits
+        .parse()
+        .map_err(|_| "as: expected a number, as AS64496".to_owned())
 }
 
 /// Reads a switch of a query: `on`, `1` or `true`, in any case; nothing is `off`.

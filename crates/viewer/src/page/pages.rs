@@ -2,7 +2,7 @@
 //!
 //! In: views and entries. Out: HTML. The template escapes; what is made here is visible text only.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use forever200_identify::{Category, Protocol};
@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 
-use crate::page::catalogue::known_labels;
+use crate::bytes::printable;
+use crate::page::catalogue::{Catalogue, CatalogueQuery, sizes};
 use crate::page::chart::{Bar, Chart};
 use crate::page::detail::Detail;
-use crate::page::filter::FilterQuery;
+use crate::page::filter::{FilterQuery, UNRECOGNISED};
 use crate::page::row::{Row, groups, span};
 use crate::page::stats::Stats;
 use crate::reader::{Describer, Entry, View, locations};
@@ -27,10 +28,15 @@ pub const LIST_SCRIPT: &str = include_str!("../../static/list.js");
 /// The icon. Without one on the page, browsers ask for /favicon.ico, which would be recorded.
 pub const ICON: &str = include_str!("../../static/icon.svg");
 
+/// Longest text that the page of labels says was searched for, in characters.
+const MAX_WANTED_CHARS: usize = 80;
+
 /// The templates, ready to render. Keeps nothing of what it renders.
 pub struct Pages {
     environment: Environment<'static>,
     describer: Arc<Describer>,
+    /// The number of signatures of each category: to count them, all have to be read.
+    sizes: OnceLock<Vec<(Category, usize)>>,
 }
 
 impl Pages {
@@ -71,7 +77,11 @@ impl Pages {
         environment.add_global("list_script", asset_address("list.js", LIST_SCRIPT));
         environment.add_global("icon", asset_address("icon.svg", ICON));
         environment.add_global("protocols", Serde(Protocol::ALL));
-        environment.add_global("categories", Serde(Category::ALL));
+        let categories = Category::ALL
+            .map(Category::name)
+            .into_iter()
+            .chain([UNRECOGNISED]);
+        environment.add_global("categories", categories.collect::<Vec<_>>());
         let are_known = describer.locations.are_known();
         environment.add_global(
             "attribution",
@@ -85,6 +95,7 @@ impl Pages {
         Self {
             environment,
             describer,
+            sizes: OnceLock::new(),
         }
     }
 
@@ -101,7 +112,6 @@ impl Pages {
         strip: &str,
         host: &str,
     ) -> anyhow::Result<String> {
-        let asked = serde_urlencoded::to_string(query.given())?;
         let now = Timestamp::now();
         let groups = groups(entries, now);
         let now = now.as_millisecond();
@@ -112,10 +122,12 @@ impl Pages {
         } else {
             view.oldest().saturating_sub(1)
         };
-        let (query, groups) = (Serde(query), Serde(&groups));
+        let (asked, kept) = (query.encoded(), query.kept());
+        let (chips, values) = (query.chips(), query.values());
+        let (groups, chips, query) = (Serde(&groups), Serde(&chips), Serde(&values));
         self.render(
             "home.html",
-            context! { strip, groups, total, held, cursor, query, asked, host, now },
+            context! { strip, groups, total, held, cursor, query, asked, kept, chips, host, now },
         )
     }
 
@@ -134,7 +146,7 @@ impl Pages {
             .iter()
             .map(|(category, &count)| (category.name(), count));
         let unnamed = stats.held - stats.categories.values().sum::<usize>();
-        let bar = Bar::new(named.chain((unnamed > 0).then_some(("unrecognised", unnamed))));
+        let bar = Bar::new(named.chain((unnamed > 0).then_some((UNRECOGNISED, unnamed))));
         let (stats, hour, day, bar) = (Serde(&stats), Serde(&hour), Serde(&day), Serde(&bar));
         let away = view.away.is_some();
         let oldest = view.oldest();
@@ -158,18 +170,32 @@ impl Pages {
         Ok(html)
     }
 
-    /// Renders one request, between its neighbours in the ring; `None` when it is not there.
+    /// Renders one request, between its neighbours in the ring of those that the visitor asks for; `None` when it is not
+    /// there.
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn request(&self, view: &View, seq: u64, host: &str) -> anyhow::Result<Option<String>> {
+    pub fn request(
+        &self,
+        view: &View,
+        seq: u64,
+        query: &FilterQuery,
+        is_neighbour: impl Fn(&Entry) -> bool,
+        host: &str,
+    ) -> anyhow::Result<Option<String>> {
         let Some(entry) = view.find(seq) else {
             return Ok(None);
         };
         let now = Timestamp::now();
-        let seqs = || view.entries.iter().map(|other| other.record.seq);
-        let newer = seqs().filter(|&other| other > seq).min();
-        let older = seqs().filter(|&other| other < seq).max();
+        // The newest first.
+        let (newer, older): (Vec<&Arc<Entry>>, Vec<_>) = view
+            .entries
+            .iter()
+            .partition(|other| other.record.seq > seq);
+        let is_older = |other: &&&Arc<Entry>| other.record.seq < seq && is_neighbour(other);
+        let newer = newer.iter().rfind(|other| is_neighbour(other));
+        let newer = newer.map(|other| other.record.seq);
+        let older = older.iter().find(is_older).map(|other| other.record.seq);
         let is_other =
             |other: &&Arc<Entry>| other.source_ip() == entry.source_ip() && other.record.seq != seq;
         let others = view
@@ -183,22 +209,33 @@ impl Pages {
         let continued_by = continued_by.map(|other| other.record.seq);
         let (row, detail) = (Row::new(entry, now), Detail::new(entry, host));
         let (row, detail, others) = (Serde(&row), Serde(&detail), Serde(&others));
+        let (asked, kept) = (query.encoded(), query.kept());
         self.render(
             "request.html",
-            context! { row, detail, others, newer, older, continued_by },
+            context! { row, detail, others, newer, older, continued_by, asked, kept },
         )
         .map(Some)
     }
 
-    /// Renders what can be recognised, with how often it is in the ring.
+    /// Renders the labels that a visitor looks for, or those in the ring, with how often they are there.
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn labels(&self, view: &View) -> anyhow::Result<String> {
-        let signatures = self.describer.labeller.signatures();
-        let (total, groups) = (signatures.len(), known_labels(signatures, view));
-        let (groups, held) = (Serde(&groups), view.entries.len());
-        self.render("labels.html", context! { groups, total, held })
+    pub fn labels(&self, view: &View, query: &CatalogueQuery) -> anyhow::Result<String> {
+        let signatures = || self.describer.labeller.signatures();
+        let catalogue = if query.is_empty() {
+            Catalogue::of_ring(view)
+        } else {
+            Catalogue::of_query(signatures(), query, view)
+        };
+        let sizes = self.sizes.get_or_init(|| sizes(signatures()));
+        let (total, held) = (signatures().len(), view.entries.len());
+        let wanted = printable::line(query.q.as_bytes(), MAX_WANTED_CHARS);
+        let (query, catalogue, sizes) = (Serde(query), Serde(&catalogue), Serde(sizes));
+        self.render(
+            "labels.html",
+            context! { query, catalogue, sizes, total, held, wanted },
+        )
     }
 
     /// Renders a page that says one thing: an error, most often.

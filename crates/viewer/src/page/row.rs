@@ -22,6 +22,8 @@ pub struct Row {
     /// RFC 3339, microseconds.
     time: String,
     age: String,
+    /// The day and the time of day, UTC.
+    at: String,
     /// The client's address and port, or its network.
     source: String,
     /// The client's address, or its network; empty where nobody knows it.
@@ -77,6 +79,7 @@ impl Row {
         Self {
             seq: record.seq,
             time: format!("{:.6}", record.timestamp),
+            at: record.timestamp.strftime("%-d %b %H:%M:%S").to_string(),
             age: age(now.as_second() - record.timestamp.as_second()),
             source: entry.source.clone(),
             port: if has_port {

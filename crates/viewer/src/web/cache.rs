@@ -2,13 +2,14 @@
 //!
 //! In: a view. Out: what was made of it for whoever asked before, or made now. Beside these, each entry keeps its row and,
 //! where that is short, its JSON. Bounds: a page of 101 rows has some 100 kB, 400 kB at most; the list 1 MiB; the
-//! labels 1.2 MB; the strip some kB. Nobody waits here for anybody: two who find nothing at the same time both make it.
+//! labels 100 kB; the strip some kB. Nobody waits here for anybody: two who find nothing at the same time both make it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::page::catalogue::CatalogueQuery;
 use crate::page::filter::FilterQuery;
 use crate::page::pages::{self, Pages};
 use crate::reader::View;
@@ -108,8 +109,10 @@ impl Caches {
     /// The template fails, which is a bug.
     pub(crate) fn labels(&self, pages: &Pages, view: &View) -> Result<Arc<Prepared>, Failure> {
         let key = Timestamp::now().as_second() / LABELS_SECONDS;
-        self.labels
-            .get(key, || Ok(Arc::new(Prepared::html(pages.labels(view)?))))
+        self.labels.get(key, || {
+            let html = pages.labels(view, &CatalogueQuery::default())?;
+            Ok(Arc::new(Prepared::html(html)))
+        })
     }
 }
 

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::export::{har, html, json, ndjson, pcap, text};
+use crate::page::catalogue::CatalogueQuery;
 use crate::page::filter::{Filter, FilterQuery, switch};
 use crate::page::stats::Stats;
 use crate::reader::follow::Health;
@@ -62,13 +63,13 @@ pub(crate) async fn home(
 ) -> Result<Response, Failure> {
     let Query(query) = query?;
     let view = viewer.reader.view().await?;
-    if query.given().is_empty() {
+    if query.is_empty() {
         // Here and at once: whatever others have asked for, it waits for nothing but room.
         let page = viewer.caches.home(&viewer.pages, &view, host(&headers))?;
         let (body, by_gzip) = page.body(visitor.takes_gzip);
         return Ok(page.respond((visitor.hold(body).await?, by_gzip)));
     }
-    let filter = Filter::new(&query).map_err(Failure::BadQuery)?;
+    let filter = filter(&query, &visitor)?;
     let most_bytes = LIST_BYTES + ROW_BYTES * view.entries.len();
     whole(&visitor, most_bytes, move || {
         let entries = matching(&view, &filter);
@@ -86,21 +87,35 @@ pub(crate) async fn request(
     State(viewer): Shared,
     visitor: Visitor,
     Path(seq): Path<String>,
+    query: QueryOf<FilterQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let seq = number(&seq)?;
+    let (Query(query), seq) = (query?, number(&seq)?);
+    let filter = filter(&query, &visitor)?;
     let view = viewer.reader.view().await?;
     let raw_bytes = find(&view, seq)?.record.raw.len();
     let most_bytes = (DETAIL_TIMES * raw_bytes).min(DETAIL_BYTES + 16 * raw_bytes) + LIST_BYTES;
     whole(&visitor, most_bytes, move || {
-        let page = viewer.pages.request(&view, seq, host(&headers))?;
+        let is_neighbour = |entry: &Entry| filter.matches(entry);
+        let page = viewer
+            .pages
+            .request(&view, seq, &query, is_neighbour, host(&headers))?;
         page.map(Prepared::html).ok_or(Failure::RolledOver(seq))
     })
     .await
 }
 
-pub(crate) async fn labels(State(viewer): Shared, visitor: Visitor) -> Result<Response, Failure> {
+pub(crate) async fn labels(
+    State(viewer): Shared,
+    visitor: Visitor,
+    query: QueryOf<CatalogueQuery>,
+) -> Result<Response, Failure> {
+    let Query(query) = query?;
     let view = viewer.reader.view().await?;
+    if !query.is_empty() {
+        let make = move || Ok(Prepared::html(viewer.pages.labels(&view, &query)?));
+        return whole(&visitor, LABELS_BYTES, make).await;
+    }
     let takes_gzip = visitor.takes_gzip;
     let make = move || {
         let page = viewer.caches.labels(&viewer.pages, &view)?;
@@ -296,7 +311,7 @@ pub(crate) async fn event_stream(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let (Query(filter), Query(query)) = (filter?, query?);
-    let filter = Filter::new(&filter).map_err(Failure::BadQuery)?;
+    let filter = self::filter(&filter, &visitor)?;
     let format = match query.format.as_str() {
         "" | "json" => Format::Json,
         "html" => Format::Html,
@@ -334,7 +349,7 @@ pub(crate) async fn text(
 ) -> Result<Response, Failure> {
     let (Query(filter), Query(query)) = (filter?, query?);
     let color = switch("color", &query.color).map_err(Failure::BadQuery)?;
-    let filter = Filter::new(&filter).map_err(Failure::BadQuery)?;
+    let filter = self::filter(&filter, &visitor)?;
     let view = viewer.reader.view().await?;
     let most_bytes = LIST_BYTES + ROW_BYTES * view.entries.len();
     whole(&visitor, most_bytes, move || {
@@ -419,12 +434,16 @@ async fn choose(
     view: &Arc<View>,
     query: &FilterQuery,
 ) -> Result<Vec<Arc<Entry>>, Failure> {
-    let filter = Filter::new(query).map_err(Failure::BadQuery)?;
+    let filter = filter(query, visitor)?;
     if !filter.searches() {
         return Ok(matching(view, &filter));
     }
     let view = Arc::clone(view);
     Ok(visitor.make(0, move || matching(&view, &filter)).await?.0)
+}
+
+fn filter(query: &FilterQuery, visitor: &Visitor) -> Result<Filter, Failure> {
+    Filter::new(query, visitor.ip).map_err(Failure::BadQuery)
 }
 
 fn matching(view: &View, filter: &Filter) -> Vec<Arc<Entry>> {

@@ -76,6 +76,8 @@ pub(crate) struct Connection {
 pub(crate) struct Visitor {
     /// The answer may come by gzip.
     pub(crate) takes_gzip: bool,
+    /// The visitor's address.
+    pub(crate) ip: IpAddr,
     limits: Arc<Limits>,
     source: Arc<Source>,
     connection: Connection,
@@ -240,6 +242,7 @@ impl FromRequestParts<Arc<Viewer>> for Visitor {
             .unwrap_or(connection.peer);
         Ok(Self {
             takes_gzip: takes_gzip(&parts.headers),
+            ip: source,
             limits: Arc::clone(&viewer.limits),
             source: viewer.limits.source(customer(source)),
             connection,

@@ -1,9 +1,22 @@
+use std::net::Ipv4Addr;
+
+use forever200_identify::Origin;
+
 use super::*;
 use crate::bytes::printable;
 use crate::reader::entry::tests::{entry, record};
 
+/// Who asks.
+const VISITOR: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
+
+fn asked(pairs: &[(&str, &str)]) -> FilterQuery {
+    FilterQuery::of(pairs)
+}
+
 fn matches(query: FilterQuery, raw: &[u8]) -> bool {
-    Filter::new(&query).unwrap().matches(&entry(record(raw)))
+    Filter::new(&query, VISITOR)
+        .unwrap()
+        .matches(&entry(record(raw)))
 }
 
 const POST: &[u8] = b"POST /a/b?c=d HTTP/1.1\r\nHost: Example\r\nContent-Length: 4\r\n\r\n\xff\\x4";
@@ -13,150 +26,41 @@ fn each_condition_is_met_or_not() {
     let all = FilterQuery::default;
     assert!(matches(all(), POST) && matches(all(), b"\x16\x03\x01"));
     for (query, met) in [
+        (asked(&[("method", "post")]), true),
+        (asked(&[("method", "GET")]), false),
+        (asked(&[("source", "203.0.113.7")]), true),
+        (asked(&[("source", " 203.0.113.0/24 ")]), true),
+        (asked(&[("source", "::ffff:203.0.113.7")]), true),
+        (asked(&[("source", "203.0.113.7:41000")]), true),
+        (asked(&[("source", "me")]), true),
+        (asked(&[("-source", "me")]), false),
+        (asked(&[("source", "203.0.113.8")]), false),
+        (asked(&[("source", "2001:db8::/32")]), false),
+        (asked(&[("protocol", "http")]), true),
+        (asked(&[("protocol", "HTTP")]), true),
+        (asked(&[("protocol", "tls")]), false),
+        (asked(&[("-protocol", "tls")]), true),
+        (asked(&[("-incomplete", "on")]), true),
+        (asked(&[("-body", "off")]), true),
         (
-            FilterQuery {
-                method: "post".into(),
-                ..all()
-            },
+            asked(&[("q", "host"), ("q", "example"), ("-q", "elsewhere")]),
             true,
         ),
-        (
-            FilterQuery {
-                method: "GET".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                source: "203.0.113.7".into(),
-                ..all()
-            },
-            true,
-        ),
-        (
-            FilterQuery {
-                source: " 203.0.113.0/24 ".into(),
-                ..all()
-            },
-            true,
-        ),
-        (
-            FilterQuery {
-                source: "::ffff:203.0.113.7".into(),
-                ..all()
-            },
-            true,
-        ),
-        (
-            FilterQuery {
-                source: "203.0.113.8".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                source: "2001:db8::/32".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                protocol: "http".into(),
-                ..all()
-            },
-            true,
-        ),
-        (
-            FilterQuery {
-                protocol: "tls".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                path: "/a/".into(),
-                ..all()
-            },
-            true,
-        ),
-        (
-            FilterQuery {
-                path: "/b".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                incomplete: "on".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                body: "on".into(),
-                ..all()
-            },
-            true,
-        ),
-        (
-            FilterQuery {
-                category: "exploit".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                label: "x".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                cve: "CVE-2021-44228".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                country: "NL".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                asn: "64496".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                method: "POST".into(),
-                path: "/x".into(),
-                ..all()
-            },
-            false,
-        ),
+        (asked(&[("q", "host"), ("q", "elsewhere")]), false),
+        (asked(&[("path", "/a/")]), true),
+        (asked(&[("path", "/b")]), false),
+        (asked(&[("incomplete", "on")]), false),
+        (asked(&[("body", "on")]), true),
+        (asked(&[("category", "exploit")]), false),
+        (asked(&[("label", "x")]), false),
+        (asked(&[("cve", "CVE-2021-44228")]), false),
+        (asked(&[("country", "NL")]), false),
+        (asked(&[("as", "64496")]), false),
+        (asked(&[("method", "POST"), ("path", "/x")]), false),
     ] {
         assert_eq!(matches(query.clone(), POST), met, "{query:?}");
     }
-    assert!(!matches(
-        FilterQuery {
-            path: "/".into(),
-            ..all()
-        },
-        b"\x16\x03\x01"
-    ));
+    assert!(!matches(asked(&[("path", "/")]), b"\x16\x03\x01"));
 }
 
 #[test]
@@ -171,68 +75,24 @@ fn labels_and_origin_are_conditions() {
         origin: Some(origin),
         ..entry(record(raw))
     };
-    let all = FilterQuery::default;
     for (query, met) in [
+        (asked(&[("category", "exploit")]), true),
+        (asked(&[("category", "login")]), false),
+        (asked(&[("category", "unrecognised")]), false),
+        (asked(&[("-category", "Unrecognised")]), true),
+        (asked(&[("-category", "exploit")]), false),
+        (asked(&[("cve", "cve-2021-44228")]), true),
+        (asked(&[("cve", "CVE-2021-4422")]), false),
         (
-            FilterQuery {
-                category: "exploit".into(),
-                ..all()
-            },
+            asked(&[("label", &*log4shell.labels[0].signature.id)]),
             true,
         ),
-        (
-            FilterQuery {
-                category: "login".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                cve: "cve-2021-44228".into(),
-                ..all()
-            },
-            true,
-        ),
-        (
-            FilterQuery {
-                cve: "CVE-2021-4422".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                label: log4shell.labels[0].signature.id.clone(),
-                ..all()
-            },
-            true,
-        ),
-        (
-            FilterQuery {
-                country: "nl".into(),
-                asn: "AS64496".into(),
-                ..all()
-            },
-            true,
-        ),
-        (
-            FilterQuery {
-                country: "DE".into(),
-                ..all()
-            },
-            false,
-        ),
-        (
-            FilterQuery {
-                asn: "64497".into(),
-                ..all()
-            },
-            false,
-        ),
+        (asked(&[("country", "nl"), ("as", "AS64496")]), true),
+        (asked(&[("country", "DE")]), false),
+        (asked(&[("as", "64497")]), false),
     ] {
         assert_eq!(
-            Filter::new(&query).unwrap().matches(&log4shell),
+            Filter::new(&query, VISITOR).unwrap().matches(&log4shell),
             met,
             "{query:?}"
         );
@@ -251,26 +111,10 @@ fn text_is_found_as_sent_and_as_shown() {
         ("é", false),
         (&*shown, true),
     ] {
-        assert_eq!(
-            matches(
-                FilterQuery {
-                    q: q.into(),
-                    ..FilterQuery::default()
-                },
-                POST
-            ),
-            found,
-            "{q}"
-        );
+        assert_eq!(matches(asked(&[("q", q)]), POST), found, "{q}");
     }
     let bidi = "a\u{202e}b".as_bytes();
-    assert!(matches(
-        FilterQuery {
-            q: r"a\u{202e}B".into(),
-            ..FilterQuery::default()
-        },
-        bidi
-    ));
+    assert!(matches(asked(&[("q", r"a\u{202e}B")]), bidi));
 }
 
 #[test]
@@ -292,50 +136,20 @@ fn odd_escapes_are_text() {
 #[test]
 fn a_bad_field_is_named() {
     for (query, reason) in [
+        (asked(&[("source", "here")]), "source: "),
+        (asked(&[("source", "10.0.0.0/33")]), "source: "),
         (
-            FilterQuery {
-                source: "here".into(),
-                ..FilterQuery::default()
-            },
-            "source: ",
-        ),
-        (
-            FilterQuery {
-                source: "10.0.0.0/33".into(),
-                ..FilterQuery::default()
-            },
-            "source: ",
-        ),
-        (
-            FilterQuery {
-                protocol: "gopher".into(),
-                ..FilterQuery::default()
-            },
+            asked(&[("protocol", "gopher")]),
             "protocol: expected one of http, tls",
         ),
         (
-            FilterQuery {
-                category: "evil".into(),
-                ..FilterQuery::default()
-            },
+            asked(&[("category", "evil")]),
             "category: expected one of exploit, ",
         ),
-        (
-            FilterQuery {
-                asn: "AS-1".into(),
-                ..FilterQuery::default()
-            },
-            "as: ",
-        ),
-        (
-            FilterQuery {
-                body: "maybe".into(),
-                ..FilterQuery::default()
-            },
-            "body: ",
-        ),
+        (asked(&[("as", "AS-1")]), "as: "),
+        (asked(&[("body", "maybe")]), "body: "),
     ] {
-        let error = Filter::new(&query).unwrap_err();
+        let error = Filter::new(&query, VISITOR).unwrap_err();
         assert!(error.starts_with(reason), "{error}");
     }
 }

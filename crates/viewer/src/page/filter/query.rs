@@ -1,0 +1,291 @@
+//! The query string of a filter, as a visitor asks with it.
+//!
+//! In: names and values. Out: conditions as text, and the query strings that links need: with a condition less, turned
+//! round, or replaced.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::bytes::printable;
+
+/// Most conditions of a query. Each is asked of each request, for each watcher.
+const MAX_CONDITIONS: usize = 24;
+/// Longest value that a chip shows, in characters.
+const MAX_CHIP_CHARS: usize = 80;
+
+/// What a condition is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// Text that the raw bytes contain, in any case (ASCII); `\xff`, `\r` and the like stand for bytes.
+    Text,
+    /// The method, in any case.
+    Method,
+    /// An address, a network as `203.0.113.0/24`, or `me`: the visitor's own.
+    Source,
+    /// The name of a protocol.
+    Protocol,
+    /// The name of a category, or `unrecognised`: no label has one.
+    Category,
+    /// The id of a signature.
+    Label,
+    /// A CVE number, in any case.
+    Cve,
+    /// The code of a country, in any case.
+    Country,
+    /// The number of an autonomous system, with or without `AS`.
+    Network,
+    /// The beginning of the target.
+    Path,
+    /// `on`: the request is incomplete.
+    Incomplete,
+    /// `on`: the request has a body.
+    Body,
+}
+
+/// A condition as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// What it is about.
+    pub field: Field,
+    /// Never empty: a form sends all of its fields, and an empty one says nothing.
+    pub value: String,
+    /// It must not be met: its name has a `-` before it.
+    pub excludes: bool,
+}
+
+/// The conditions of a query string, in their order. A request is shown that meets all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilterQuery(Vec<Condition>);
+
+/// A condition on the page, with what its links ask for.
+#[derive(Debug, Serialize)]
+pub struct Chip {
+    name: &'static str,
+    value: String,
+    /// The value as visible text.
+    shown: String,
+    excludes: bool,
+    /// The query string without this condition.
+    without: String,
+    /// The query string with this condition turned round.
+    inverted: String,
+}
+
+impl Field {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Text,
+        Self::Method,
+        Self::Source,
+        Self::Protocol,
+        Self::Category,
+        Self::Label,
+        Self::Cve,
+        Self::Country,
+        Self::Network,
+        Self::Path,
+        Self::Incomplete,
+        Self::Body,
+    ];
+
+    /// Returns its name in the query string.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "q",
+            Self::Method => "method",
+            Self::Source => "source",
+            Self::Protocol => "protocol",
+            Self::Category => "category",
+            Self::Label => "label",
+            Self::Cve => "cve",
+            Self::Country => "country",
+            Self::Network => "as",
+            Self::Path => "path",
+            Self::Incomplete => "incomplete",
+            Self::Body => "body",
+        }
+    }
+}
+
+impl Condition {
+    /// Reads a name and a value; `None` for what is no condition.
+    fn new(name: &str, value: &str) -> Option<Self> {
+        let (name, excludes) = match name.strip_prefix('-') {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let field = Field::ALL.into_iter().find(|it| it.name() == name)?;
+        let value = value.to_owned();
+        (!value.is_empty()).then_some(Self {
+            field,
+            value,
+            excludes,
+        })
+    }
+
+    fn name(&self) -> String {
+        format!(
+            "{}{}",
+            if self.excludes { "-" } else { "" },
+            self.field.name()
+        )
+    }
+}
+
+impl FilterQuery {
+    /// Takes names and values; those that are no conditions are left out.
+    #[must_use]
+    pub fn of(pairs: &[(&str, &str)]) -> Self {
+        let conditions = pairs
+            .iter()
+            .filter_map(|(name, value)| Condition::new(name, value));
+        Self(conditions.collect())
+    }
+
+    /// Returns the conditions.
+    #[must_use]
+    pub fn conditions(&self) -> &[Condition] {
+        &self.0
+    }
+
+    /// Tells whether all requests are asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the query string.
+    #[must_use]
+    pub fn encoded(&self) -> String {
+        encoded(self.0.iter())
+    }
+
+    /// Returns, by the name of each field, what is asked for first; empty where nothing is.
+    #[must_use]
+    pub fn values(&self) -> BTreeMap<&'static str, &str> {
+        let value_of = |field: Field| {
+            let mut asked = self.0.iter().filter(|it| it.field == field && !it.excludes);
+            (field.name(), asked.next().map_or("", |it| &it.value))
+        };
+        Field::ALL.map(value_of).into()
+    }
+
+    /// Returns, by the name of each field, what comes before another value of it in a query string: all conditions but
+    /// those that ask for the field's own; and all of them as `all`.
+    #[must_use]
+    pub fn kept(&self) -> BTreeMap<&'static str, String> {
+        let kept_beside = |field: Field| {
+            let others = self.0.iter().filter(|it| it.field != field || it.excludes);
+            (field.name(), begun(encoded(others)))
+        };
+        let mut kept: BTreeMap<_, _> = Field::ALL.map(kept_beside).into();
+        kept.insert("all", begun(self.encoded()));
+        kept
+    }
+
+    /// Returns the conditions as the page shows them.
+    #[must_use]
+    pub fn chips(&self) -> Vec<Chip> {
+        let chip = |(at, condition): (usize, &Condition)| {
+            let others = || self.0.iter().enumerate().filter(|(other, _)| *other != at);
+            let turned = Condition {
+                excludes: !condition.excludes,
+                ..condition.clone()
+            };
+            Chip {
+                name: condition.field.name(),
+                value: condition.value.clone(),
+                shown: printable::line(condition.value.as_bytes(), MAX_CHIP_CHARS),
+                excludes: condition.excludes,
+                without: encoded(others().map(|(_, it)| it)),
+                inverted: encoded(others().map(|(_, it)| it).chain([&turned])),
+            }
+        };
+        self.0.iter().enumerate().map(chip).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for FilterQuery {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = FilterQuery;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("names and values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<FilterQuery, A::Error> {
+                let mut conditions = Vec::new();
+                while let Some((name, value)) = pairs.next_entry::<String, String>()? {
+                    conditions.extend(Condition::new(&name, &value));
+                    if conditions.len() > MAX_CONDITIONS {
+                        return Err(A::Error::custom(format!(
+                            "expected at most {MAX_CONDITIONS} conditions"
+                        )));
+                    }
+                }
+                Ok(FilterQuery(conditions))
+            }
+        }
+
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+fn encoded<'a>(conditions: impl Iterator<Item = &'a Condition>) -> String {
+    let pairs: Vec<_> = conditions.map(|it| (it.name(), &*it.value)).collect();
+    serde_urlencoded::to_string(pairs).expect("names and values can always be written")
+}
+
+/// A query string that goes on.
+fn begun(query: String) -> String {
+    if query.is_empty() { query } else { query + "&" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> FilterQuery {
+        serde_urlencoded::from_str(query).unwrap()
+    }
+
+    #[test]
+    fn a_query_is_read_and_written() {
+        for (query, written) in [
+            ("", ""),
+            ("q=&method=&format=html&after=3", ""),
+            ("q=a%26b&-category=ordinary", "q=a%26b&-category=ordinary"),
+            (
+                "category=exploit&-q=x&q=y&q=z",
+                "category=exploit&-q=x&q=y&q=z",
+            ),
+            ("--q=x&-=y&-limit=3", ""),
+        ] {
+            assert_eq!(read(query).encoded(), written, "{query}");
+        }
+        let many = "q=a&".repeat(MAX_CONDITIONS + 1);
+        assert!(serde_urlencoded::from_str::<FilterQuery>(&many).is_err());
+    }
+
+    #[test]
+    fn links_narrow_replace_and_turn_round() {
+        let query = read("category=exploit&-source=me&country=NL");
+        let kept = query.kept();
+        assert_eq!(kept["category"], "-source=me&country=NL&");
+        assert_eq!(kept["source"], "category=exploit&-source=me&country=NL&");
+        assert_eq!(kept["all"], kept["method"]);
+        assert_eq!(FilterQuery::default().kept()["q"], "");
+        let chips = query.chips();
+        assert_eq!(chips[1].without, "category=exploit&country=NL");
+        assert_eq!(chips[0].inverted, "-source=me&country=NL&-category=exploit");
+        assert_eq!(query.values()["country"], "NL");
+        assert_eq!(query.values()["source"], "");
+    }
+}
