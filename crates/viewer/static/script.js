@@ -11,7 +11,7 @@ function zone() {
 }
 
 const here = $("#here");
-if (here) {
+if (here && zone() !== "UTC") {
   const time = new Date($("time", here.parentElement).dateTime);
   here.textContent = `${time.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" })} ${zone()}`;
 }
