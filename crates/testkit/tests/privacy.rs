@@ -372,7 +372,7 @@ async fn what_is_shown_says_what_it_hides_and_is_otherwise_whole() -> anyhow::Re
     let page = stack.get("/home").await?.text();
     ensure!(
         page.contains(
-            "<a href=\"/home?source=127.231.67.0&#x2f;24\">127.231.67.0&#x2f;24</a></td>"
+            "<a href=\"/home?source=127.231.67.0&#x2f;24\" title=\"127.231.67.0&#x2f;24\">127.231.67.0&#x2f;24</a></td>"
         ),
         "{page}"
     );
