@@ -114,7 +114,8 @@ impl Pages {
     ) -> anyhow::Result<String> {
         let now = Timestamp::now();
         let groups = groups(entries, now);
-        let now = now.as_millisecond();
+        // Within a second, the page stays the same.
+        let now = now.as_second() * 1000;
         let (total, held) = (entries.len(), view.entries.len());
         // Events begin after it. Those that are missing here will be among them.
         let cursor = if view.is_all_described {
