@@ -151,7 +151,7 @@ def fill(one, length):
     for number in range(101):
         body = base64.b64encode(chance.randbytes(length))[: length - 100].decode()
         urllib.request.urlopen(urllib.request.Request(f"http://{one.peer}/{number}", body.encode())).read()
-    time.sleep(0.2)
+    wait_until("all of them are on the page", lambda: len(json.loads(fetch(one.viewer, "/home/api/requests"))["requests"]) == 101)
 
 
 def requests_for(size, least, most):

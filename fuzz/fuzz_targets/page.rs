@@ -88,7 +88,7 @@ fn as_text(bytes: &[u8]) -> &str {
 
 fn json(entry: &Entry, entries: &[Arc<Entry>]) {
     let line = json::request(entry, true);
-    assert!(line.len() <= json::most_bytes(entry));
+    assert!(line.len() <= json::most_bytes(entry, true));
     let line = as_text(&line);
     assert!(line.chars().all(is_visible), "{line}");
     let value: Value = serde_json::from_str(line).expect("JSON");

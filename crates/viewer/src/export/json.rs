@@ -150,7 +150,7 @@ pub fn list(view: &View, raw: bool) -> Listing {
         between: b",",
         end: "]}".into(),
         newest_first: true,
-        most: Box::new(most_bytes),
+        most: Box::new(move |entry| most_bytes(entry, raw)),
         one: Box::new(move |entry| Some(request(entry, raw))),
     }
 }
@@ -205,14 +205,26 @@ pub fn request(entry: &Entry, raw: bool) -> Bytes {
 /// Tells whether the JSON of a request is made in no time.
 #[must_use]
 pub fn is_short(entry: &Entry) -> bool {
-    entry.json.get().is_some() || entry.record.raw.len() <= SHORT_BYTES / 8
+    entry.json.get().is_some() || told_bytes(entry) <= SHORT_BYTES / 8
 }
 
-/// Returns more bytes than the JSON of a request has, whatever it holds: most is an escape of six for a byte,
-/// beside base64.
+/// Returns more bytes than the JSON of a request has, whatever it holds, without or with `raw`: an escape takes six for
+/// a byte, and base64 less than two.
 #[must_use]
-pub fn most_bytes(entry: &Entry) -> usize {
-    8 * entry.record.raw.len() + 4096 * (1 + entry.labels.len())
+pub fn most_bytes(entry: &Entry, raw: bool) -> usize {
+    let raw_bytes = if raw { 2 * entry.record.raw.len() } else { 0 };
+    8 * told_bytes(entry) + raw_bytes + 4096 * (1 + entry.labels.len())
+}
+
+/// Returns of how many bytes the JSON tells beside the labels: of HTTP, those of the head; and some for a summary and for
+/// addresses, which may be in the body.
+fn told_bytes(entry: &Entry) -> usize {
+    let bytes = entry.record.raw.len();
+    let head = entry
+        .http
+        .as_ref()
+        .map_or(0, |http| bytes.saturating_sub(http.body.len()));
+    head + (bytes - head).min(1024)
 }
 
 /// Returns a value as JSON in which nothing is invisible, turns the writing round, or is obeyed by a

@@ -12,7 +12,7 @@ pub fn lines() -> Listing {
         between: b"",
         end: "".into(),
         newest_first: false,
-        most: Box::new(json::most_bytes),
+        most: Box::new(|entry| json::most_bytes(entry, true)),
         one: Box::new(|entry| Some([&*json::request(entry, true), b"\n"].concat().into())),
     }
 }

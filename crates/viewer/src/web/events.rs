@@ -247,7 +247,7 @@ impl Watcher {
         };
         let (format, viewer) = (self.format, Arc::clone(&self.viewer));
         let is_short = format == Format::Html || json::is_short(&entry);
-        let most_bytes = json::most_bytes(&entry);
+        let most_bytes = json::most_bytes(&entry, false);
         let make = move || of_request(&viewer, &entry, format);
         let event = if is_short {
             make()

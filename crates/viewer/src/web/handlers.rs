@@ -283,7 +283,7 @@ pub(crate) async fn api_request(
     let seq = number(&seq)?;
     let view = viewer.reader.view().await?;
     let entry = Arc::clone(find(&view, seq)?);
-    let most_bytes = json::most_bytes(&entry);
+    let most_bytes = json::most_bytes(&entry, true);
     whole(&visitor, most_bytes, move || {
         Ok(Prepared::json(json::request(&entry, true)))
     })
