@@ -15,6 +15,10 @@ use crate::bytes::printable;
 const MAX_CONDITIONS: usize = 24;
 /// Longest value that a chip shows, in characters.
 const MAX_CHIP_CHARS: usize = 80;
+/// Longest query string that the links of rows repeat: a page has 600 of them, and an address may be 8 kB long.
+const MAX_KEPT_BYTES: usize = 256;
+/// What the links of all chips take at most.
+const MAX_CHIPS_BYTES: usize = 16 * 1024;
 
 /// What a condition is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,9 +179,12 @@ impl FilterQuery {
     }
 
     /// Returns, by the name of each field, what comes before another value of it in a query string: all conditions but
-    /// those that ask for the field's own; and all of them as `all`.
+    /// those that ask for the field's own; and all of them as `all`. A long query string is not repeated: a link then begins anew.
     #[must_use]
     pub fn kept(&self) -> BTreeMap<&'static str, String> {
+        if self.encoded().len() > MAX_KEPT_BYTES {
+            return Self::default().kept();
+        }
         let kept_beside = |field: Field| {
             let others = self.0.iter().filter(|it| it.field != field || it.excludes);
             (field.name(), begun(encoded(others)))
@@ -187,9 +194,12 @@ impl FilterQuery {
         kept
     }
 
-    /// Returns the conditions as the page shows them.
+    /// Returns the conditions as the page shows them; none where their links would be too long.
     #[must_use]
     pub fn chips(&self) -> Vec<Chip> {
+        if self.encoded().len() * self.0.len() > MAX_CHIPS_BYTES {
+            return Vec::new();
+        }
         let chip = |(at, condition): (usize, &Condition)| {
             let others = || self.0.iter().enumerate().filter(|(other, _)| *other != at);
             let turned = Condition {
@@ -272,6 +282,18 @@ mod tests {
         }
         let many = "q=a&".repeat(MAX_CONDITIONS + 1);
         assert!(serde_urlencoded::from_str::<FilterQuery>(&many).is_err());
+    }
+
+    #[test]
+    fn a_long_query_is_not_repeated_by_each_link() {
+        let long = read(&format!("q={}&category=exploit", "%22".repeat(1000)));
+        assert_eq!(long.kept(), FilterQuery::default().kept());
+        assert_eq!(long.chips().len(), 2);
+        assert!(
+            read(&format!("q={}", "x&q=".repeat(20) + &"%22".repeat(1000)))
+                .chips()
+                .is_empty()
+        );
     }
 
     #[test]
