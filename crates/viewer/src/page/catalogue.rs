@@ -2,7 +2,7 @@
 //!
 //! In: signatures and the ring. Out: those that are in the ring, or that a visitor looks for, with counts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use forever200_identify::{Category, Signature};
@@ -73,12 +73,7 @@ impl Catalogue {
     /// Lays out what is in the ring, the rarest first.
     #[must_use]
     pub fn of_ring(view: &View) -> Self {
-        let mut seen: BTreeMap<&str, Known> = BTreeMap::new();
-        for label in view.entries.iter().flat_map(|entry| &entry.labels) {
-            let known = || Known::new(&label.signature, 0);
-            seen.entry(&label.signature.id).or_insert_with(known).count += 1;
-        }
-        let mut seen: Vec<_> = seen.into_values().collect();
+        let mut seen: Vec<_> = in_ring(view).into_values().collect();
         seen.sort_by_cached_key(|it| (it.count, it.title.to_lowercase()));
         let names = seen.split_off(seen.len().min(MAX_CARDS));
         Self { cards: seen, names }
@@ -91,11 +86,8 @@ impl Catalogue {
         query: &CatalogueQuery,
         view: &View,
     ) -> Self {
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for label in view.entries.iter().flat_map(|entry| &entry.labels) {
-            *counts.entry(&label.signature.id).or_default() += 1;
-        }
-        let count = |id: &str| counts.get(id).copied().unwrap_or_default();
+        let in_ring = in_ring(view);
+        let count = |id: &str| in_ring.get(id).map_or(0, |known| known.count);
         let found = signatures.filter(|signature| query.is_met_by(signature));
         let mut found: Vec<_> = found.map(|it| Known::new(&it, count(&it.id))).collect();
         found.sort_by_cached_key(|it| it.title.to_lowercase());
@@ -122,6 +114,16 @@ impl Known {
             count,
         }
     }
+}
+
+/// Counts what is in the ring, by id.
+fn in_ring(view: &View) -> BTreeMap<&str, Known> {
+    let mut seen: BTreeMap<&str, Known> = BTreeMap::new();
+    for label in view.entries.iter().flat_map(|entry| &entry.labels) {
+        let known = || Known::new(&label.signature, 0);
+        seen.entry(&label.signature.id).or_insert_with(known).count += 1;
+    }
+    seen
 }
 
 /// Returns the number of signatures of each category.
