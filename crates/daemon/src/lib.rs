@@ -5,11 +5,13 @@
 
 use std::ffi::OsStr;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParserFactory};
 use clap::{Arg, Args, Command, Parser, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -18,6 +20,12 @@ pub const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
 /// Where the responder listens by default; the health check has the same default.
 pub const RESPONDER_LISTEN: &str = "127.0.0.1:9999";
+
+/// Connections that wait to be accepted; the kernel allows 4,096 (`net.core.somaxconn`).
+///
+/// [`TcpListener::bind`] asks for 128. When 400 visitors come back at once, it drops what is above that, and each of them
+/// tries again after a second.
+pub const BACKLOG: u32 = 4096;
 
 /// The flags of logging, the same for both programs.
 #[derive(Args, Clone, Debug)]
@@ -148,6 +156,22 @@ pub fn start_logging(args: &LogArgs) {
     }
 }
 
+/// Listens on an address.
+///
+/// # Errors
+/// The address is in use, or not of this machine.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // So that a restarted program need not wait for the connections of the last to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Raises the soft limit of open files to the hard one, as haproxy does for itself.
 ///
 /// The usual soft limit, 1,024, is for programs that use `select`; here every connection is a file.
@@ -181,6 +205,9 @@ pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
     use super::*;
 
     #[derive(Parser)]
@@ -204,6 +231,17 @@ mod tests {
             let error = Program::try_parse_from(["program", "--switch", word]);
             let text = error.err().unwrap().to_string();
             assert!(text.contains("[possible values: on, off]"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn three_hundred_may_wait_until_they_are_accepted() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for number in 0..300 {
+            let connected = timeout(Duration::from_millis(500), TcpStream::connect(address)).await;
+            waiting.push(connected.unwrap_or_else(|_| panic!("{number} wait already")));
         }
     }
 }

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use forever200_daemon::{
-    LogArgs, RESPONDER_LISTEN, Switch, host_port, parse, raise_file_limit, shutdown_signal,
+    LogArgs, RESPONDER_LISTEN, Switch, host_port, listen, parse, raise_file_limit, shutdown_signal,
     start_logging,
 };
 use forever200_responder::{Config, Listeners, listen_unix, run};
 use forever200_ring::Store;
-use tokio::net::TcpListener;
 
 /// Answers `HTTP/1.1 200 Ok` to every request and keeps the last 101 of them in memcached.
 #[derive(Debug, Parser)]
@@ -58,9 +57,7 @@ async fn main() -> anyhow::Result<()> {
     raise_file_limit();
     let shutdown = shutdown_signal()?;
     let listeners = Listeners {
-        tcp: TcpListener::bind(args.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", args.listen))?,
+        tcp: listen(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?,
         unix: args.socket.as_deref().map(listen_unix).transpose()?,
     };
     let config = Config {

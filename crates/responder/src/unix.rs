@@ -7,7 +7,8 @@ use std::os::unix::net::{self, UnixStream};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use tokio::net::UnixListener;
+use forever200_daemon::BACKLOG;
+use tokio::net::{UnixListener, UnixSocket};
 
 /// What stands for the socket that supervisord has made, as in haproxy's `bind fd@0`.
 const INHERITED: &str = "fd@0";
@@ -47,8 +48,12 @@ fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
         }
         _ => {}
     }
-    let listener =
-        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let listen = || {
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(path)?;
+        socket.listen(BACKLOG)
+    };
+    let listener = listen().with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600))
         .with_context(|| format!("cannot keep others from {}", path.display()))?;
     Ok(listener)

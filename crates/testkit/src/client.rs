@@ -24,6 +24,17 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<(Vec<
     Ok((read_to_end(&mut stream).await?, client))
 }
 
+/// Connects from an address of this machine.
+///
+/// # Errors
+/// The address is not this machine's, or nobody listens.
+pub async fn connect_from(client: Ipv4Addr, address: SocketAddr) -> anyhow::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((client, 0).into())?;
+    let connected = socket.connect(address).await;
+    connected.with_context(|| format!("connecting to {address}"))
+}
+
 /// Sends `bytes` from an address of this machine and reads until the other side closes. Returns the reply.
 ///
 /// # Errors
@@ -33,12 +44,7 @@ pub async fn exchange_from(
     address: SocketAddr,
     bytes: &[u8],
 ) -> anyhow::Result<Vec<u8>> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind((client, 0).into())?;
-    let mut stream = socket
-        .connect(address)
-        .await
-        .with_context(|| format!("connecting to {address}"))?;
+    let mut stream = connect_from(client, address).await?;
     stream.write_all(bytes).await?;
     read_to_end(&mut stream).await
 }

@@ -21,7 +21,7 @@ pub mod stack;
 pub mod tshark;
 
 pub use browser::Browser;
-pub use client::{Response, exchange, exchange_from, get, get_json, request};
+pub use client::{Response, connect_from, exchange, exchange_from, get, get_json, request};
 pub use container::Container;
 pub use load::Load;
 pub use memcached::Memcached;

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use forever200_testkit::process::{command, programs};
 use forever200_testkit::stack::Setup;
-use forever200_testkit::{RESPONSE, Response, Stack, client, exchange, exchange_from, get, until};
+use forever200_testkit::{
+    RESPONSE, Response, Stack, client, connect_from, exchange, exchange_from, get, until,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 const CFG: &str = "haproxy/haproxy.cfg";
 /// Neither 127.0.0.1 nor in 192.0.2.0/24.
@@ -198,9 +200,7 @@ async fn open(
 ) -> anyhow::Result<Vec<TcpStream>> {
     let mut open = Vec::new();
     for _ in 0..count {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind((source, 0).into())?;
-        let mut stream = socket.connect(stack.front()).await?;
+        let mut stream = connect_from(source, stack.front()).await?;
         stream.write_all(bytes).await?;
         open.push(stream);
     }

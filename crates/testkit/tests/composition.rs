@@ -9,12 +9,12 @@ use forever200_testkit::load::{FULL, Load};
 use forever200_testkit::process::{command, programs, signal};
 use forever200_testkit::stack::Setup;
 use forever200_testkit::{
-    RESPONSE, Response, Stack, client, exchange, get, get_json, request, stack, until,
+    RESPONSE, Response, Stack, client, connect_from, exchange, get, get_json, request, stack, until,
 };
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 mod probes;
 
@@ -89,9 +89,7 @@ async fn every_probe_is_answered_and_arrives_byte_for_byte() -> anyhow::Result<(
 #[tokio::test(flavor = "multi_thread")]
 async fn the_source_is_the_client_and_not_haproxy() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
-    let socket = TcpSocket::new_v4()?;
-    socket.bind("127.99.88.77:0".parse()?)?;
-    let mut stream = socket.connect(stack.front()).await?;
+    let mut stream = connect_from("127.99.88.77".parse()?, stack.front()).await?;
     let client = stream.local_addr()?;
     stream.write_all(&http_get("/from")).await?;
     assert_eq!(client::read_to_end(&mut stream).await?, RESPONSE);

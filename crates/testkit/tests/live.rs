@@ -1,13 +1,14 @@
 //! The event stream, as programs and a thousand pages see it.
 
 use std::collections::HashSet;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use forever200_daemon::raise_file_limit;
 use forever200_testkit::events::Events;
 use forever200_testkit::process::missing;
-use forever200_testkit::{Stack, exchange, get_json, until};
+use forever200_testkit::{Stack, connect_from, exchange, get_json, until};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -224,6 +225,23 @@ async fn behind_nginx_an_event_comes_at_once() -> anyhow::Result<()> {
         .context("the end")?;
     assert!(row.data.contains("through-nginx"), "{}", row.data);
     running.kill().await?;
+    Ok(())
+}
+
+/// A reload closes one and opens one. haproxy counts a stream in the visitor's share, 8 here, until it knows of its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_closes_a_stream_may_open_the_next_at_once() -> anyhow::Result<()> {
+    let stack = Stack::start_with(&[("FOREVER200_MAX_CONNECTIONS", "400")]).await?;
+    for time in 1..=40 {
+        let mut stream = connect_from(Ipv4Addr::new(127, 9, 9, 9), stack.front()).await?;
+        stream.write_all(&get("/home/events?path=/none")).await?;
+        let mut came = Vec::new();
+        // All that comes is read, so that closing sends an end and no reset.
+        while !came.ends_with(b": forever200\n\n\r\n") {
+            let read = timeout(Duration::from_secs(5), stream.read_buf(&mut came)).await??;
+            ensure!(read > 0, "time {time}: {}", came.escape_ascii());
+        }
+    }
     Ok(())
 }
 

@@ -14,9 +14,9 @@ use forever200_testkit::load::{Load, STEADY};
 use forever200_testkit::process::{missing, quantile};
 use forever200_testkit::report::{at_length, milliseconds, row};
 use forever200_testkit::stack::Setup;
-use forever200_testkit::{Stack, exchange_from};
+use forever200_testkit::{Stack, connect_from, exchange_from};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::sleep;
 
@@ -70,9 +70,7 @@ impl Bad {
     }
 
     async fn once(self, source: Ipv4Addr, front: SocketAddr, filler: Filler) -> anyhow::Result<()> {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind((source, 0).into())?;
-        let mut stream = socket.connect(front).await?;
+        let mut stream = connect_from(source, front).await?;
         match self {
             Self::Silent => {}
             Self::ByteASecond => {

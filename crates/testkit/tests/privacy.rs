@@ -10,10 +10,9 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use forever200_testkit::events::Events;
 use forever200_testkit::process::{command, programs, project};
-use forever200_testkit::{RESPONSE, Stack, client, exchange_from, get_json, tshark};
+use forever200_testkit::{RESPONSE, Stack, client, connect_from, exchange_from, get_json, tshark};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpSocket;
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 231, 67, 89);
 const NETWORK: &str = "127.231.67.0";
@@ -151,9 +150,7 @@ async fn recorded() -> anyhow::Result<(Stack, usize, Vec<u16>)> {
     let requests = requests()?;
     let mut ports = Vec::new();
     for request in &requests {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind((CLIENT, 0).into())?;
-        let mut stream = socket.connect(stack.front()).await?;
+        let mut stream = connect_from(CLIENT, stack.front()).await?;
         ports.push(stream.local_addr()?.port());
         stream.write_all(request).await?;
         ensure!(

@@ -15,10 +15,10 @@ use forever200_testkit::hostile::{Filler, Mob};
 use forever200_testkit::load::{Load, STEADY};
 use forever200_testkit::process::quantile;
 use forever200_testkit::report::{at_length, milliseconds, row};
-use forever200_testkit::{Stack, exchange_from, get_json, until};
+use forever200_testkit::{Stack, connect_from, exchange_from, get_json, until};
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
@@ -82,12 +82,6 @@ fn source(number: usize, of_each: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 201, high, low + 1)
 }
 
-async fn connect(source: Ipv4Addr, front: SocketAddr) -> anyhow::Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind((source, 0).into())?;
-    Ok(socket.connect(front).await?)
-}
-
 fn request(method: &str, path: &str) -> Vec<u8> {
     format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes()
 }
@@ -101,7 +95,7 @@ async fn asks(
 ) {
     loop {
         let ask = async {
-            let mut stream = connect(source, front).await?;
+            let mut stream = connect_from(source, front).await?;
             stream.write_all(&request(method, path)).await?;
             if let Some(after) = reset {
                 sleep(after).await;
@@ -120,7 +114,7 @@ async fn asks(
 /// Asks for a page, and reads nothing of it.
 async fn never_reads(source: Ipv4Addr, front: SocketAddr, path: &str) {
     loop {
-        if let Ok(mut stream) = connect(source, front).await {
+        if let Ok(mut stream) = connect_from(source, front).await {
             let _ = stream.write_all(&request("GET", path)).await;
             let _ = timeout(Duration::from_secs(20), closed(&stream)).await;
         }
@@ -154,7 +148,7 @@ async fn sends(source: Ipv4Addr, front: SocketAddr, request: Vec<u8>, a_second: 
     loop {
         let start = Instant::now();
         let send = async {
-            let mut stream = connect(source, front).await?;
+            let mut stream = connect_from(source, front).await?;
             stream.write_all(&request).await?;
             stream.read_to_end(&mut Vec::new()).await?;
             anyhow::Ok(())
@@ -462,7 +456,7 @@ async fn who_takes_nothing_for_ten_seconds_is_cut() -> anyhow::Result<()> {
     let (stack, _) = start(&[]).await?;
     fill(&stack, &long(Filler::Controls)).await?;
     // Without haproxy, which has time limits of its own.
-    let mut reader = connect(VISITOR, stack.at(8080)).await?;
+    let mut reader = connect_from(VISITOR, stack.at(8080)).await?;
     let (client, start) = (reader.local_addr()?, Instant::now());
     reader
         .write_all(&request("GET", "/home/export.ndjson"))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use forever200_daemon::{
-    LogArgs, Switch, host_port, parse, raise_file_limit, shutdown_signal, start_logging,
+    LogArgs, Switch, host_port, listen, parse, raise_file_limit, shutdown_signal, start_logging,
 };
 use forever200_identify::Labeller;
 use forever200_ring::Store;
@@ -19,7 +19,6 @@ use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::{self, Locations};
 use forever200_viewer::reader::privacy::{Hidden, Privacy};
 use forever200_viewer::web::{Hosts, Names, TURNS, run, stand_back};
-use tokio::net::TcpListener;
 use tokio::runtime;
 
 /// Shows the last 101 requests at /home.
@@ -136,9 +135,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     start_logging(&args.log);
     raise_file_limit();
     let shutdown = shutdown_signal()?;
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener =
+        listen(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
     let (labeller, locations) = (known(args.signatures), Locations::open(&args.locations));
     let privacy = Privacy {
         mask_sources: args.mask_sources == Switch::On,
