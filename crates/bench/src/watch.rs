@@ -13,7 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::hold::connect_from;
 use crate::load::quantile;
 
-const REQUEST: &[u8] = b"GET /home/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n";
+/// 1.0, or the stream would come in chunks, of which one may end within an event.
+const REQUEST: &[u8] = b"GET /home/events HTTP/1.0\r\nAccept: text/event-stream\r\n\r\n";
 
 /// What watchers got; ages in microseconds.
 #[derive(Serialize)]
