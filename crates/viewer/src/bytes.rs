@@ -1,5 +1,6 @@
-//! Pure functions on foreign bytes: made visible, unwrapped, indented.
+//! Pure functions on foreign bytes: made visible, unwrapped, indented, read from what is pasted.
 
 pub mod decode;
 pub mod indent;
+pub mod pasted;
 pub mod printable;

@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod chart;
 pub mod detail;
+pub mod explained;
 pub mod filter;
 pub mod pages;
 pub mod row;

@@ -1,10 +1,11 @@
 //! HTTP: what each address answers, and to how many at a time.
 //!
 //! Read in this order: `serve` (connections), `routes`, `handlers` (what each address answers) with `prepared` (whole
-//! answers), `streamed` (long ones) and `events`; `limits` (turns and room), `cache`, `hosts`, `failure`.
+//! answers), `streamed` (long ones), `events` and `explain`; `limits` (turns and room), `cache`, `hosts`, `failure`.
 
 mod cache;
 mod events;
+mod explain;
 mod failure;
 mod handlers;
 mod hosts;

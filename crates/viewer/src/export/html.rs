@@ -1,4 +1,4 @@
-//! The ring as one page that needs no server.
+//! The ring, or one request, as a page that needs no server.
 //!
 //! In: entries. Out: HTML, style and all, in which nothing is active.
 
@@ -64,6 +64,42 @@ pub fn page(pages: &Arc<Pages>, view: &View, entries: &[Arc<Entry>]) -> anyhow::
     })
 }
 
+/// Returns the page of one request, without what leads to the ring or elsewhere on this machine. `host` is the name by
+/// which the visitor knows it.
+///
+/// # Errors
+/// The template fails, which is a bug.
+pub fn request(pages: &Pages, entry: &Entry, host: &str) -> anyhow::Result<String> {
+    let made = format!("{:.0}", Timestamp::now());
+    let (layout, in_file, css, writing) = ("file.html", true, STYLE, ());
+    let own = context! { layout, in_file, css, made, writing };
+    let html = pages.alone(entry, host, own)?;
+    Ok(without_own_links(&html))
+}
+
+/// Takes away the links that begin at the root of this machine, and leaves what they say: a file has no such root.
+///
+/// The templates escape every `<` of a client, so that what looks like a link is one of ours, and ends at the next end
+/// of a link.
+fn without_own_links(html: &str) -> String {
+    let (start, end) = ("<a ", "</a>");
+    let mut left = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, link)) = rest.split_once(start) {
+        left.push_str(before);
+        let (tag, behind) = link.split_once('>').unwrap_or((link, ""));
+        let (said, after) = behind.split_once(end).unwrap_or((behind, ""));
+        if tag.contains("href=\"/home") {
+            left.push_str(said);
+        } else {
+            left.extend([start, tag, ">", said, end]);
+        }
+        rest = after;
+    }
+    left.push_str(rest);
+    left
+}
+
 impl<'a> Section<'a> {
     fn new(entry: &'a Entry, now: Timestamp) -> Self {
         let held = entry.record.raw.len();
@@ -75,6 +111,30 @@ impl<'a> Section<'a> {
             text: visible::with_evidence(entry.record.raw.slice(..shown), evidence(entry)),
             shown,
             held,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_to_this_machine_are_left_out_and_others_stay() {
+        for (html, left) in [
+            (
+                "a <a href=\"/home?q=x\" title=\"y\">b <i>c</i></a> d",
+                "a b <i>c</i> d",
+            ),
+            ("<a class=\"x\" href=\"/home\">b</a>", "b"),
+            (
+                "<a href=\"https://a.example\">b</a>c",
+                "<a href=\"https://a.example\">b</a>c",
+            ),
+            ("<article>b</article>", "<article>b</article>"),
+            ("", ""),
+        ] {
+            assert_eq!(without_own_links(html), left);
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Replay {
     pub tool: &'static str,
     /// The line: printable ASCII, without a line break.
     pub line: String,
+    /// It downloads the bytes by their number, and so works only as long as they are kept.
+    pub downloads: bool,
 }
 
 /// Returns the line that sends `raw` to `host`.
@@ -40,18 +42,27 @@ pub fn replay(raw: &[u8], host: &str, raw_url: &str) -> Replay {
     let fits = |line: &String| line.len() <= MAX_LINE_BYTES;
     if raw.len() <= MAX_LINE_BYTES {
         if let Some(line) = curl(raw, name, port).filter(fits) {
-            return Replay { tool: "curl", line };
+            return Replay {
+                tool: "curl",
+                line,
+                downloads: false,
+            };
         }
         if let Some(line) =
             Some(format!("printf '{}' | nc {name} {port}", printf(raw))).filter(fits)
         {
-            return Replay { tool: "nc", line };
+            return Replay {
+                tool: "nc",
+                line,
+                downloads: false,
+            };
         }
     }
     let raw_url: String = raw_url.chars().filter(char::is_ascii_graphic).collect();
     Replay {
         tool: "nc",
         line: format!("{CURL} -s {} | nc {name} {port}", word(&raw_url)),
+        downloads: true,
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use forever200_identify::{Indicator, Origin, http, tls};
 use minijinja::Value;
 use serde::Serialize;
@@ -25,6 +25,10 @@ const HEX_COLUMNS: usize = 16;
 const MAX_FIELDS: usize = 500;
 /// Most of a value that a link searches for: enough to tell it from others, and fit for an address.
 const MAX_SEARCH_BYTES: usize = 200;
+
+/// Longest base64 in an address that carries bytes. haproxy takes a head of 8 kB for a request for a page, of which a browser uses up
+/// to 1 kB for its own headers.
+const MAX_LINK_CHARS: usize = 7000;
 
 /// One request, laid out.
 #[derive(Debug, Serialize)]
@@ -52,6 +56,8 @@ pub struct Detail<'a> {
     hex_dump: String,
     hex: String,
     base64: String,
+    /// The bytes as the address of a page has them that is made from it; `None` where they are too many for one.
+    link: Option<String>,
     replay: Replay,
     truncated: bool,
     ended: &'static str,
@@ -133,6 +139,7 @@ impl<'a> Detail<'a> {
             hex_dump: hex_dump(&record.raw),
             hex: hex(&record.raw),
             base64: BASE64_STANDARD.encode(&record.raw),
+            link: link(&record.raw),
             replay: replay(&record.raw, host, &raw_address),
             truncated: record.truncated,
             ended: ended(entry),
@@ -240,6 +247,12 @@ fn ended(entry: &Entry) -> &'static str {
         Ended::Limit => "too long to be read to its end",
         Ended::Deadline => "its time was over",
     }
+}
+
+fn link(bytes: &[u8]) -> Option<String> {
+    // Four characters for three bytes.
+    let is_short = (1..=MAX_LINK_CHARS / 4 * 3).contains(&bytes.len());
+    is_short.then(|| BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -34,7 +34,7 @@ const MAX_WANTED_CHARS: usize = 80;
 /// The templates, ready to render. Keeps nothing of what it renders.
 pub struct Pages {
     environment: Environment<'static>,
-    describer: Arc<Describer>,
+    pub(super) describer: Arc<Describer>,
     /// The number of signatures of each category: to count them, all have to be read.
     sizes: OnceLock<Vec<(Category, usize)>>,
 }
@@ -55,6 +55,8 @@ impl Pages {
             ("strip.html", include_str!("../../templates/strip.html")),
             ("row.html", include_str!("../../templates/row.html")),
             ("request.html", include_str!("../../templates/request.html")),
+            ("explain.html", include_str!("../../templates/explain.html")),
+            ("file.html", include_str!("../../templates/file.html")),
             ("export.html", include_str!("../../templates/export.html")),
             (
                 "export_request.html",
@@ -211,11 +213,35 @@ impl Pages {
         let (row, detail) = (Row::new(entry, now), Detail::new(entry, host));
         let (row, detail, others) = (Serde(&row), Serde(&detail), Serde(&others));
         let (asked, kept) = (query.encoded(), query.kept());
+        let (layout, in_file, writing) = ("base.html", false, ());
         self.render(
             "request.html",
-            context! { row, detail, others, newer, older, continued_by, asked, kept },
+            context! {
+                layout, in_file, writing, row, detail, others, newer, older, continued_by, asked, kept,
+            },
         )
         .map(Some)
+    }
+
+    /// Renders one request without its neighbours. `own` says what differs: the layout, and whether it is for a file.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub(crate) fn alone(
+        &self,
+        entry: &Entry,
+        host: &str,
+        own: minijinja::Value,
+    ) -> anyhow::Result<String> {
+        let (row, detail) = (Row::new(entry, Timestamp::now()), Detail::new(entry, host));
+        let (row, detail) = (Serde(&row), Serde(&detail));
+        let none = ();
+        let context = context! {
+            row, detail,
+            others => none, newer => none, older => none, continued_by => none, asked => "",
+            kept => none, ..own
+        };
+        self.render("request.html", context)
     }
 
     /// Renders the labels that a visitor looks for, or those in the ring, with how often they are there.

@@ -37,6 +37,8 @@ pub(crate) enum Failure {
     StrangeHost,
     /// A browser says that another site sent it here, to something that is not for other sites.
     CrossSite,
+    /// The body of a request did not come to its end, or not in time.
+    BodyCut,
     /// A template failed.
     Bug(Arc<anyhow::Error>),
 }
@@ -112,7 +114,12 @@ impl Failure {
             Self::CrossSite => (
                 StatusCode::FORBIDDEN,
                 "Not from another site",
-                "A link on another site leads here. What strangers sent is not handed out that way: open it from the page of the request.".into(),
+                "Another site leads here. What strangers sent is not handed out that way, and nothing is explained: go on from a page of this one.".into(),
+            ),
+            Self::BodyCut => (
+                StatusCode::REQUEST_TIMEOUT,
+                "Incomplete",
+                "Not all of it came within ten seconds.".into(),
             ),
             Self::Bug(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,

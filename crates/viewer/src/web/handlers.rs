@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::export::{har, html, json, ndjson, pcap, text};
 use crate::page::catalogue::CatalogueQuery;
 use crate::page::filter::{Filter, FilterQuery, switch};
+use crate::page::pages::STYLE;
 use crate::page::stats::Stats;
 use crate::reader::follow::Health;
 use crate::reader::{Entry, View};
@@ -33,6 +34,7 @@ use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 use crate::web::streamed;
 
+const HTML: &str = "text/html; charset=utf-8";
 /// For assets, whose address changes with their content.
 const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 /// May be kept, and must be asked for again.
@@ -94,8 +96,7 @@ pub(crate) async fn request(
     let filter = filter(&query, &visitor)?;
     let view = viewer.reader.view().await?;
     let raw_bytes = find(&view, seq)?.record.raw.len();
-    let most_bytes = (DETAIL_TIMES * raw_bytes).min(DETAIL_BYTES + 16 * raw_bytes) + LIST_BYTES;
-    whole(&visitor, most_bytes, move || {
+    whole(&visitor, most_bytes_of_request(raw_bytes), move || {
         let is_neighbour = |entry: &Entry| filter.matches(entry);
         let page = viewer
             .pages
@@ -127,11 +128,17 @@ pub(crate) async fn labels(
     Ok(page.respond((taken.hold(body), by_gzip)))
 }
 
-/// `raw`, `har` or `pcap` of one request.
+/// What the page of a request of so many bytes takes at most.
+pub(crate) fn most_bytes_of_request(raw_bytes: usize) -> usize {
+    (DETAIL_TIMES * raw_bytes).min(DETAIL_BYTES + 16 * raw_bytes) + LIST_BYTES
+}
+
+/// `raw`, `har`, `pcap` or `html` of one request.
 pub(crate) async fn download(
     State(viewer): Shared,
     visitor: Visitor,
     Path((seq, format)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let seq = number(&seq)?;
     let view = viewer.reader.view().await?;
@@ -145,6 +152,14 @@ pub(crate) async fn download(
                 "application/octet-stream",
                 raw,
             ))
+        }
+        "html" => {
+            let (pages, host) = (Arc::clone(&viewer.pages), host(&headers).to_owned());
+            let most_bytes = most_bytes_of_request(entry.record.raw.len()) + STYLE.len();
+            let make = move || html::request(&pages, &entry, &host);
+            let (page, taken) = visitor.make(most_bytes, make).await?;
+            let page = taken.hold(page?);
+            Ok(attachment(&format!("{name}.html"), HTML, page))
         }
         "har" if entry.http.is_none() => Err(Failure::NotHttp(seq)),
         "har" | "pcap" => export_of(viewer, visitor, &view, vec![entry], &format, &name).await,
@@ -184,10 +199,7 @@ async fn export_of(
                 (Arc::clone(&viewer.pages), Arc::clone(view), entries.clone());
             let most_bytes = LIST_BYTES + ROW_BYTES * entries.len();
             let make = move || html::page(&pages, &view, &entries);
-            (
-                "text/html; charset=utf-8",
-                visitor.make(most_bytes, make).await?.0?,
-            )
+            (HTML, visitor.make(most_bytes, make).await?.0?)
         }
         "pcap" => {
             let content_type = "application/vnd.tcpdump.pcap";
@@ -402,7 +414,7 @@ pub(crate) fn asset(file: &'static str) -> MethodRouter<Arc<Viewer>> {
 }
 
 /// Makes an answer for one visitor, of at most so many bytes.
-async fn whole(
+pub(crate) async fn whole(
     visitor: &Visitor,
     most_bytes: usize,
     make: impl FnOnce() -> Result<Prepared, Failure> + Send + 'static,
@@ -466,7 +478,7 @@ fn number(seq: &str) -> Result<u64, Failure> {
 }
 
 /// Returns the name by which the visitor knows this machine, or a stand-in for an odd one.
-fn host(headers: &HeaderMap) -> &str {
+pub(crate) fn host(headers: &HeaderMap) -> &str {
     let host = headers
         .get(HOST)
         .and_then(|host| host.to_str().ok())

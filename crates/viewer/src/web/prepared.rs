@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use flate2::Compression;
@@ -19,6 +19,7 @@ const LONG_BYTES: usize = 256 * 1024;
 /// A body with its type.
 #[derive(Debug)]
 pub(crate) struct Prepared {
+    status: StatusCode,
     content_type: &'static str,
     /// As it is.
     pub(crate) plain: Bytes,
@@ -31,6 +32,7 @@ impl Prepared {
     #[must_use]
     pub(crate) fn new(content_type: &'static str, plain: Bytes) -> Self {
         Self {
+            status: StatusCode::OK,
             content_type,
             plain,
             gzip: OnceLock::new(),
@@ -41,6 +43,12 @@ impl Prepared {
     #[must_use]
     pub(crate) fn html(html: String) -> Self {
         Self::new("text/html; charset=utf-8", html.into())
+    }
+
+    /// Returns the same with another status than 200.
+    #[must_use]
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 
     /// Takes JSON.
@@ -72,6 +80,7 @@ impl Prepared {
     #[must_use]
     pub(crate) fn respond(&self, (body, gzip): (Bytes, bool)) -> Response {
         let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));

