@@ -1,14 +1,17 @@
 //! Follows the ring: a record becomes an entry, described once, in a view that all who look share.
 //!
 //! Read in this order: `follow` (the thread that looks at memcached) with `pulse`, `describer` and `entry` (what is said of one
-//! record), `privacy` (what may be shown of it), `locations` (where it is from), `view` (what visitors get).
+//! record, with `asked_for` and `tls_parts`), `privacy` (what may be shown of it), `locations` (where it is from), `view`
+//! (what visitors get).
 
+pub mod asked_for;
 pub mod describer;
 pub mod entry;
 pub mod follow;
 pub mod locations;
 pub mod privacy;
 mod pulse;
+pub mod tls_parts;
 pub mod view;
 
 pub use describer::Describer;

@@ -17,7 +17,9 @@ use serde_json::ser::Formatter;
 use crate::bytes::printable;
 use crate::export::Listing;
 use crate::reader::View;
+use crate::reader::asked_for::AskedFor;
 use crate::reader::entry::{Entry, text};
+use crate::reader::tls_parts::TlsParts;
 
 /// JSON that is shorter is kept with its request. Of an ordinary one it is a tenth of that.
 pub const SHORT_BYTES: usize = 16 * 1024;
@@ -54,6 +56,10 @@ pub struct Request<'a> {
     pub protocol: Protocol,
     /// The parts of an HTTP request; null for other protocols.
     pub http: Option<Http>,
+    /// What a TLS hello offers; null where there is none.
+    pub tls: Option<Tls>,
+    /// The name that it asks for; null where it says none.
+    pub asked_for: Option<&'a AskedFor>,
     /// One printable line.
     pub summary: &'a str,
     /// What the request is, in words, the most specific first.
@@ -81,6 +87,19 @@ pub struct Http {
     /// Length of the body in bytes, as far as it was kept; what came behind the request is no part
     /// of it.
     pub body_bytes: usize,
+}
+
+/// What a TLS hello offers, as text.
+#[derive(Debug, Serialize)]
+pub struct Tls {
+    /// The highest version offered.
+    pub version: String,
+    /// The name of the host that the client wants.
+    pub sni: Option<String>,
+    /// Names of the protocols to speak inside TLS, in the order sent.
+    pub alpn: Vec<String>,
+    /// The fingerprint of the client; null where the hello is not whole.
+    pub ja4: Option<String>,
 }
 
 /// What a request is, in words, with the bytes that say so.
@@ -164,6 +183,8 @@ impl<'a> Request<'a> {
             looked_at_in_part: entry.is_looked_at_in_part,
             protocol: entry.protocol,
             http: entry.request().map(|http| Http::new(&http)),
+            tls: entry.tls.as_ref().map(Tls::new),
+            asked_for: entry.asked_for.as_ref(),
             summary: &entry.summary,
             labels: entry.labels.iter().map(Label::new).collect(),
             indicators: &entry.indicators,
@@ -185,6 +206,17 @@ impl Http {
                 .map(|header| (text(header.name), text(&header.plain_value())))
                 .collect(),
             body_bytes: request.body.len(),
+        }
+    }
+}
+
+impl Tls {
+    fn new(tls: &TlsParts) -> Self {
+        Self {
+            version: tls.version_name(),
+            sni: tls.server_name.as_deref().map(text),
+            alpn: tls.alpn.iter().map(|name| text(name)).collect(),
+            ja4: tls.ja4().map(str::to_owned),
         }
     }
 }
@@ -217,14 +249,16 @@ pub fn most_bytes(entry: &Entry, raw: bool) -> usize {
 }
 
 /// Returns of how many bytes the JSON tells beside the labels: of HTTP, those of the head; and some for a summary and for
-/// addresses, which may be in the body.
+/// addresses, which may be in the body; and of what is told a second time, the name that is asked for and a TLS hello's texts.
 fn told_bytes(entry: &Entry) -> usize {
     let bytes = entry.record.raw.len();
     let head = entry
         .http
         .as_ref()
         .map_or(0, |http| bytes.saturating_sub(http.body.len()));
-    head + (bytes - head).min(1024)
+    let asked_for = entry.asked_for.as_ref().map_or(0, |it| it.name.len());
+    let tls = entry.tls.as_ref().map_or(0, TlsParts::text_bytes);
+    head + (bytes - head).min(1024) + asked_for + tls
 }
 
 /// Returns a value as JSON in which nothing is invisible, turns the writing round, or is obeyed by a

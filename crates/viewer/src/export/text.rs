@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use forever200_identify::{Label, Protocol};
 
+use crate::reader::asked_for::Kind;
 use crate::reader::{Entry, View};
 
 /// Returns a table: a line each, the newest first.
@@ -51,7 +52,7 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
             .collect();
         writeln!(
             text,
-            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}  {:>bytes$} B  {tint}{:<7}  {}{}{marks}{}",
+            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}  {:>bytes$} B  {tint}{:<7}  {}{}{}{marks}{}",
             record.seq,
             record.timestamp,
             entry.source,
@@ -59,11 +60,19 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
             entry.protocol.name(),
             entry.summary,
             if tint.is_empty() { "" } else { plain },
+            name_of(entry).map(|name| format!("  {faint}(for {name}){plain}")).unwrap_or_default(),
             entry.labels.first().map(|label| says(label, color)).unwrap_or_default(),
         )
         .expect("a String takes every write");
     }
     text
+}
+
+/// The name that an HTTP request asks for, where it is one; others say it in their summary.
+fn name_of(entry: &Entry) -> Option<&str> {
+    let asked_for = entry.http.as_ref().and(entry.asked_for.as_ref());
+    let named = asked_for.filter(|it| it.kind == Kind::Name)?;
+    Some(&named.name)
 }
 
 /// What a request is, on a line of its own under it.

@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use forever200_identify::{Indicator, Origin, http, tls};
+use forever200_identify::tls::version_name;
+use forever200_identify::{Indicator, Origin, http};
 use minijinja::Value;
 use serde::Serialize;
 
@@ -17,7 +18,9 @@ use crate::bytes::printable;
 use crate::export::json;
 use crate::export::replay::{Replay, replay};
 use crate::page::visible;
+use crate::reader::asked_for::AskedFor;
 use crate::reader::entry::{Entry, text};
+use crate::reader::tls_parts::TlsParts;
 
 /// Bytes on a line of the hex dump.
 const HEX_COLUMNS: usize = 16;
@@ -41,6 +44,7 @@ pub struct Detail<'a> {
     query: Fields,
     form: Fields,
     tls: Option<Hello>,
+    asked_for: Option<&'a AskedFor>,
     labels: Vec<json::Label<'a>>,
     indicators: &'a [Indicator],
     origin: Option<&'a Origin>,
@@ -91,10 +95,11 @@ struct Hello {
     versions: Vec<String>,
     server_name: Option<Field>,
     alpn: Vec<Value>,
+    more_alpn: usize,
     ciphers: Vec<String>,
+    cipher_count: usize,
     extensions: usize,
-    ja4: String,
-    whole: bool,
+    ja4: Option<String>,
 }
 
 impl<'a> Detail<'a> {
@@ -125,7 +130,8 @@ impl<'a> Detail<'a> {
             ),
             query: Fields::new(parameters(query)),
             form: Fields::new(http.as_ref().map(form).unwrap_or_default()),
-            tls: tls::parse(&record.raw).map(Hello::new),
+            tls: entry.tls.as_ref().map(Hello::new),
+            asked_for: entry.asked_for.as_ref(),
             labels: entry.labels.iter().map(json::Label::new).collect(),
             indicators: &entry.indicators,
             origin: entry.origin.as_ref(),
@@ -184,26 +190,20 @@ impl Part {
 }
 
 impl Hello {
-    fn new(hello: tls::ClientHello) -> Self {
-        let ja4 = hello.ja4();
-        let versions = if hello.versions.is_empty() {
-            vec![hello.legacy_version]
-        } else {
-            hello.versions
-        };
-        let versions = versions
-            .into_iter()
-            .map(|version| tls::version_name(version).into());
-        let names = hello.alpn.into_iter().take(MAX_FIELDS);
-        let ciphers = hello.ciphers.iter().take(MAX_FIELDS);
+    fn new(tls: &TlsParts) -> Self {
+        let versions = tls.versions.iter().map(|&it| version_name(it).into());
+        let names = tls.alpn.iter().map(|name| name.clone().into());
+        let ciphers = tls.ciphers.iter().map(|cipher| format!("{cipher:04x}"));
+        let server_name = tls.server_name.clone();
         Self {
-            versions: versions.take(MAX_FIELDS).collect(),
-            server_name: hello.server_name.map(|name| Field::new(Vec::new(), name)),
-            alpn: names.map(|name| visible::sent(name.into())).collect(),
-            ciphers: ciphers.map(|cipher| format!("{cipher:04x}")).collect(),
-            extensions: hello.extensions.len(),
-            ja4,
-            whole: hello.whole,
+            versions: versions.collect(),
+            server_name: server_name.map(|name| Field::new(Vec::new(), name)),
+            alpn: names.map(visible::sent).collect(),
+            more_alpn: tls.more_alpn,
+            ciphers: ciphers.collect(),
+            cipher_count: tls.cipher_count,
+            extensions: tls.extension_count,
+            ja4: tls.ja4().map(str::to_owned),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! In: a [`FilterQuery`]. Out: whether an entry is meant.
 
+mod host;
 mod query;
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +14,8 @@ use memchr::memmem::Finder;
 
 use crate::reader::Entry;
 use crate::reader::entry::HttpParts;
+use crate::reader::tls_parts::TlsParts;
+use host::Host;
 
 pub use query::{Chip, Condition, Field, FilterQuery};
 
@@ -48,6 +51,8 @@ enum Test {
     Country(String),
     Network(u32),
     Path(String),
+    Host(Host),
+    Ja4(String),
     Incomplete,
     Body,
 }
@@ -117,6 +122,11 @@ impl Test {
                 .is_some_and(|country| country.eq_ignore_ascii_case(code)),
             Self::Network(asn) => origin.and_then(|origin| origin.asn) == Some(*asn),
             Self::Path(beginning) => http(&|http| begins_with(&http.target, beginning)),
+            Self::Host(host) => host.is_asked_for(entry.asked_for.as_ref()),
+            Self::Ja4(ja4) => {
+                let found = entry.tls.as_ref().and_then(TlsParts::ja4);
+                found.is_some_and(|found| found.eq_ignore_ascii_case(ja4))
+            }
             Self::Incomplete => entry.incomplete,
             Self::Body => http(&|http| !http.body.is_empty()),
         }
@@ -142,6 +152,8 @@ fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<Test>, Stri
         Field::Country => Test::Country(trimmed.to_owned()),
         Field::Network => Test::Network(asn(trimmed)?),
         Field::Path => Test::Path(trimmed.to_owned()),
+        Field::Host => Test::Host(Host::new(trimmed)),
+        Field::Ja4 => Test::Ja4(trimmed.to_owned()),
         Field::Incomplete if !switch("incomplete", trimmed)? => return Ok(None),
         Field::Incomplete => Test::Incomplete,
         Field::Body if !switch("body", trimmed)? => return Ok(None),

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::bytes::printable;
+use crate::reader::asked_for::Kind;
 use crate::reader::entry::Entry;
 
 /// Longest method and target in a row, in characters; the page of the request has all of it.
@@ -38,6 +39,8 @@ pub struct Row {
     method: Option<String>,
     /// The target, or the summary of what is not HTTP.
     what: String,
+    /// The name that it asks for, where that is one as DNS has them: one that walks through addresses knows none.
+    asked_for: Option<String>,
     bytes: u64,
     incomplete: bool,
     /// Not all of it was looked at.
@@ -97,6 +100,7 @@ impl Row {
                 .and_then(|origin| origin.country.clone().zip(origin.country_name.clone())),
             method: http.map(|http| printable::line(&http.method, MAX_METHOD_CHARS)),
             what: what.unwrap_or_else(|| entry.summary.clone()),
+            asked_for: name_of(entry),
             bytes: record.bytes,
             incomplete: entry.incomplete,
             in_part: entry.is_looked_at_in_part,
@@ -107,6 +111,12 @@ impl Row {
             likeness: format!("{:x}", entry.likeness),
         }
     }
+}
+
+fn name_of(entry: &Entry) -> Option<String> {
+    let asked_for = entry.asked_for.as_ref();
+    let named = asked_for.filter(|it| it.kind == Kind::Name)?;
+    Some(named.name.clone())
 }
 
 impl RowLabel {

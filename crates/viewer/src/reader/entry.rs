@@ -13,8 +13,10 @@ use forever200_identify::{Category, Indicator, Label, Origin, Protocol, http, tl
 use forever200_ring::{Ended, Record, Via};
 
 use crate::bytes::printable;
+use crate::reader::asked_for::{AskedFor, authority};
 use crate::reader::describer::Describer;
 use crate::reader::privacy::Shown;
+use crate::reader::tls_parts::TlsParts;
 
 /// Longest summary, in characters.
 const MAX_SUMMARY_CHARS: usize = 200;
@@ -51,6 +53,10 @@ pub struct Entry {
     pub source: String,
     /// The parts of an HTTP request; `None` for other protocols.
     pub http: Option<HttpParts>,
+    /// The parts of a TLS hello; `None` where there is none.
+    pub tls: Option<TlsParts>,
+    /// The name that it asks for; `None` where it says none.
+    pub asked_for: Option<AskedFor>,
     /// There was more than was read or kept.
     pub incomplete: bool,
     /// It is so long, or so laborious, that not all of it was looked at.
@@ -80,7 +86,7 @@ impl Entry {
     /// Describes a record that appeared in this version of the view.
     #[must_use]
     pub fn new(record: &Record, appeared: u64, describer: &Describer) -> Self {
-        let whole_source = record.src_ip;
+        let (whole_source, sent) = (record.src_ip, &record.raw);
         // Country and network are those of the whole address, which they do not give away.
         let origin = describer.locations.find(record.src_ip);
         let Shown {
@@ -109,12 +115,17 @@ impl Entry {
             ..
         } = description;
         labels.truncate(MAX_LABELS);
-        let hello = if http.is_none() {
-            tls::parse(&looked_at)
-        } else {
-            None
-        };
-        let likeness = likeness(&looked_at, http.as_ref(), hello.as_ref());
+        let tls = tls_of(&looked_at, http.as_ref());
+        let likeness = likeness(&looked_at, http.as_ref(), tls.as_ref());
+        let asked_for = authority(http.as_ref(), tls.as_ref()).map(|shown| {
+            let asked_for = AskedFor::new(&shown, record.dest_ip);
+            let is_blanked = blanked > 0 && !asks_for(sent, &shown);
+            if is_blanked || names(&asked_for.name) {
+                AskedFor::HIDDEN
+            } else {
+                asked_for
+            }
+        });
         let is_cut = looked_at.len() < record.raw.len();
         // Where the head ends in what was looked at, all behind it is the body.
         let http = match http {
@@ -135,6 +146,8 @@ impl Entry {
             is_looked_at_in_part: is_cut || unfinished || is_partial,
             likeness,
             http: http.map(|http| HttpParts::new(&record.raw, &http)),
+            tls,
+            asked_for,
             searched: in_lower_case(&record.raw),
             record,
             json: OnceLock::new(),
@@ -244,7 +257,23 @@ fn is_incomplete(record: &Record, http: Option<&http::Request<'_>>) -> bool {
         }
 }
 
-fn likeness(raw: &[u8], http: Option<&http::Request<'_>>, hello: Option<&tls::ClientHello>) -> u64 {
+/// What speaks HTTP has no hello.
+fn tls_of(raw: &[u8], http: Option<&http::Request<'_>>) -> Option<TlsParts> {
+    if http.is_some() {
+        return None;
+    }
+    tls::parse(raw).map(TlsParts::new)
+}
+
+/// Tells whether a request, as it was sent, asks for this.
+fn asks_for(sent: &[u8], shown: &[u8]) -> bool {
+    let looked_at = &sent[..sent.len().min(MAX_LOOKED_AT_BYTES)];
+    let http = http::parse(looked_at);
+    let tls = tls_of(looked_at, http.as_ref());
+    authority(http.as_ref(), tls.as_ref()).as_deref() == Some(shown)
+}
+
+fn likeness(raw: &[u8], http: Option<&http::Request<'_>>, tls: Option<&TlsParts>) -> u64 {
     let mut hasher = DefaultHasher::new();
     if let Some(http) = http {
         http.method.hash(&mut hasher);
@@ -255,9 +284,9 @@ fn likeness(raw: &[u8], http: Option<&http::Request<'_>>, hello: Option<&tls::Cl
         {
             word.hash(&mut hasher);
         }
-    } else if let Some(hello) = hello {
-        hello.ja4().hash(&mut hasher);
-        hello.server_name.hash(&mut hasher);
+    } else if let Some(tls) = tls {
+        tls.fingerprint().hash(&mut hasher);
+        tls.server_name.hash(&mut hasher);
     } else {
         raw[..raw.len().min(ALIKE_BYTES)].hash(&mut hasher);
     }
@@ -324,6 +353,47 @@ pub(crate) mod tests {
             b"GET /b HTTP/1.1\r\n\r\n"
         ));
         assert!(!alike(b"\0", b"\x01"));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_hidden_where_it_is_blanked() {
+        let hidden = "192.0.2.1,honey.example.net";
+        let describer = Describer {
+            labeller: Labeller::built_in().into(),
+            locations: Locations::default(),
+            privacy: Privacy {
+                mask_sources: true,
+                hidden: hidden.parse().unwrap(),
+            },
+        };
+        let asked_for = |authority: &str, describer: &Describer| {
+            let raw = format!("GET / HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+            let entry = Entry::new(&record(raw.as_bytes()), 1, describer);
+            entry.asked_for.unwrap()
+        };
+        for authority in [
+            "192.0.2.1:80",
+            "3221225985",
+            "Honey.example.net",
+            "www.honey.example.net",
+            // The client's own.
+            "203.0.113.7",
+        ] {
+            assert_eq!(asked_for(authority, &describer), AskedFor::HIDDEN);
+        }
+        // Nor does it tell whether an address is the one that the request came to.
+        let open = Describer {
+            privacy: Privacy {
+                mask_sources: false,
+                hidden: "198.51.100.1".parse().unwrap(),
+            },
+            ..describer
+        };
+        for authority in ["192.0.2.1", "192.0.2.2"] {
+            let kind = asked_for(authority, &open).kind;
+            assert_eq!(kind, crate::reader::asked_for::Kind::OtherAddress);
+        }
+        assert_eq!(asked_for("xxxx.example", &open).name, "xxxx.example");
     }
 
     #[test]

@@ -47,7 +47,7 @@ const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
 const DETAIL_BYTES: usize = 3 * 1024 * 1024;
 const DETAIL_TIMES: usize = 40;
 /// What the list takes at most for each row, and beside the rows.
-const ROW_BYTES: usize = 4096;
+const ROW_BYTES: usize = 5120;
 const LIST_BYTES: usize = 64 * 1024;
 /// What the page of labels takes.
 const LABELS_BYTES: usize = 2 * 1024 * 1024;

@@ -43,6 +43,10 @@ pub enum Field {
     Network,
     /// The beginning of the target.
     Path,
+    /// The name that is asked for, `.example.com` with all below it, or what kind of name it is: `address`, `name`, `none`.
+    Host,
+    /// The fingerprint of a TLS client, in any case.
+    Ja4,
     /// `on`: the request is incomplete.
     Incomplete,
     /// `on`: the request has a body.
@@ -80,7 +84,7 @@ pub struct Chip {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Text,
         Self::Method,
         Self::Source,
@@ -91,6 +95,8 @@ impl Field {
         Self::Country,
         Self::Network,
         Self::Path,
+        Self::Host,
+        Self::Ja4,
         Self::Incomplete,
         Self::Body,
     ];
@@ -109,6 +115,8 @@ impl Field {
             Self::Country => "country",
             Self::Network => "as",
             Self::Path => "path",
+            Self::Host => "host",
+            Self::Ja4 => "ja4",
             Self::Incomplete => "incomplete",
             Self::Body => "body",
         }

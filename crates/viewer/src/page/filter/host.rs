@@ -1,0 +1,123 @@
+//! What a filter asks of the name that a request asks for.
+
+use std::net::Ipv4Addr;
+
+use crate::reader::asked_for::{AskedFor, Kind};
+
+/// By this a query calls an address of any kind.
+const ADDRESS: &str = "address";
+/// By this a query calls that nothing is asked for.
+const NONE: &str = "none";
+
+/// The names that a filter means.
+#[derive(Clone, Debug)]
+pub(super) enum Host {
+    /// None at all.
+    None,
+    /// An address, one's own or another.
+    Address,
+    /// All of one kind.
+    Kind(Kind),
+    /// This one.
+    Name(String),
+    /// This one and all names below it.
+    Domain(String),
+}
+
+impl Host {
+    /// Reads a condition. A name that is one of the words here is asked for with a dot at its end: `none.`
+    pub(super) fn new(value: &str) -> Self {
+        let word = value.to_ascii_lowercase();
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == word);
+        match (&*word, kind, word.strip_prefix('.')) {
+            (NONE, _, _) => Self::None,
+            (ADDRESS, _, _) => Self::Address,
+            (_, Some(kind), _) => Self::Kind(kind),
+            (_, None, Some(domain)) => Self::Domain(read(domain)),
+            (_, None, None) => Self::Name(read(value)),
+        }
+    }
+
+    /// Tells whether this is what a request asks for.
+    pub(super) fn is_asked_for(&self, asked_for: Option<&AskedFor>) -> bool {
+        let Some(asked_for) = asked_for else {
+            return matches!(self, Self::None);
+        };
+        let AskedFor { kind, name } = asked_for;
+        match self {
+            Self::None => false,
+            Self::Address => matches!(kind, Kind::OwnAddress | Kind::OtherAddress),
+            Self::Kind(wanted) => wanted == kind,
+            Self::Name(wanted) => *kind != Kind::Hidden && name.eq_ignore_ascii_case(wanted),
+            Self::Domain(domain) => {
+                let below = name.strip_suffix(&**domain);
+                let is_it = below.is_some_and(|below| below.is_empty() || below.ends_with('.'));
+                *kind == Kind::Name && is_it
+            }
+        }
+    }
+}
+
+/// Reads a name as those of requests are read, so that it may be written in any of their forms.
+fn read(name: &str) -> String {
+    AskedFor::new(name.as_bytes(), Ipv4Addr::UNSPECIFIED.into()).name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_its_domain_and_its_kind_are_asked_for() {
+        let dest = [192, 0, 2, 1].into();
+        let asks = |host: &str, asked_for: &str| {
+            let asked_for = AskedFor::new(asked_for.as_bytes(), dest);
+            Host::new(host).is_asked_for(Some(&asked_for))
+        };
+        for (host, asked_for) in [
+            ("example.com", "Example.com:80"),
+            ("EXAMPLE.com.", "example.com"),
+            (".example.com", "a.b.example.com"),
+            (".Example.com", "example.com"),
+            ("name", "example.com"),
+            ("none.", "none"),
+            ("address.", "address"),
+            ("address", "192.0.2.1"),
+            ("address", "localhost"),
+            ("address", "192.0.2.2"),
+            ("own-address", "192.0.2.1:80"),
+            ("Other-Address", "192.0.2.2"),
+            ("192.0.2.2", "192.0.514"),
+            ("192.0.2.1", "[::ffff:192.0.2.1]"),
+            ("localhost", "localhost"),
+            ("odd", "a b"),
+            ("A B", "a b"),
+        ] {
+            assert!(asks(host, asked_for), "{host}: {asked_for}");
+        }
+        for (host, asked_for) in [
+            ("example.com", "a.example.com"),
+            (".example.com", "badexample.com"),
+            (".example.com", "example.com.evil.example"),
+            (".", "example.com"),
+            (".0.2.2", "192.0.2.2"),
+            ("name", "192.0.2.1"),
+            ("none", "none"),
+            ("none", "192.0.2.1"),
+            ("address", "example.com"),
+            ("own-address", "192.0.2.2"),
+            ("hidden", "a"),
+        ] {
+            assert!(!asks(host, asked_for), "{host}: {asked_for}");
+        }
+        assert!(Host::new("none").is_asked_for(None));
+        assert!(!Host::new("name").is_asked_for(None));
+        assert!(Host::new("hidden").is_asked_for(Some(&AskedFor::HIDDEN)));
+        for host in ["", "name", "address", ".", "x"] {
+            assert!(
+                !Host::new(host).is_asked_for(Some(&AskedFor::HIDDEN)),
+                "{host}"
+            );
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Whom a request is after: the name that it asks for. A client that walks through addresses knows none.
+//!
+//! In: the parts of a request, and the address that it came to. Out: one name, and what kind of name that is. Looks
+//! nothing up, and takes the client's word for it: a name need not lead here.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
+
+use forever200_identify::http;
+use serde::Serialize;
+
+use crate::bytes::printable;
+use crate::reader::tls_parts::TlsParts;
+
+/// Longest name, and longest part of one: RFC 1035, 2.3.4, without the length of the root.
+const MAX_NAME_BYTES: usize = 253;
+const MAX_LABEL_BYTES: usize = 63;
+/// Longest user, name and port that are looked at together. What is longer is no name.
+const MAX_AUTHORITY_BYTES: usize = 1024;
+/// Most that is told of what is no name, in characters.
+const MAX_ODD_CHARS: usize = 80;
+
+/// The name that a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AskedFor {
+    /// What it is.
+    pub kind: Kind,
+    /// Without user and port: a name in lower case, an address as it is written most often, or one printable line of what
+    /// is neither. Empty where it is hidden.
+    pub name: String,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The address that it came to, or one that is always one's own: `localhost`, `127.0.0.1`.
+    OwnAddress,
+    /// An address that it did not come to. Behind a translation of addresses (NAT), it may be the one that it was sent to.
+    OtherAddress,
+    /// A name as DNS has them.
+    Name,
+    /// Neither an address nor a name.
+    Odd,
+    /// Something that is not shown.
+    Hidden,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::OwnAddress,
+        Self::OtherAddress,
+        Self::Name,
+        Self::Odd,
+        Self::Hidden,
+    ];
+
+    /// Returns its name, as JSON and filters have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OwnAddress => "own-address",
+            Self::OtherAddress => "other-address",
+            Self::Name => "name",
+            Self::Odd => "odd",
+            Self::Hidden => "hidden",
+        }
+    }
+}
+
+/// Returns the bytes in which a request says whom it asks for: the first Host that has a value, else the authority of
+/// its target; the server name of a TLS hello. `None` where it says nothing.
+#[must_use]
+pub fn authority<'a>(
+    http: Option<&http::Request<'a>>,
+    tls: Option<&'a TlsParts>,
+) -> Option<Cow<'a, [u8]>> {
+    let Some(http) = http else {
+        let name = tls?.server_name.as_deref();
+        return name.filter(|name| !name.is_empty()).map(Cow::Borrowed);
+    };
+    let is_host = |header: &&http::Header<'_>| header.name.eq_ignore_ascii_case(b"host");
+    let mut hosts = http.headers.iter().filter(is_host);
+    let host = hosts.find(|host| !host.value.trim_ascii().is_empty());
+    match host {
+        Some(host) => Some(host.plain_value()),
+        None => of_target(http).map(Cow::Borrowed),
+    }
+}
+
+/// The authority of a target in absolute form, or of that of CONNECT: RFC 9112, 3.2.
+fn of_target<'a>(http: &http::Request<'a>) -> Option<&'a [u8]> {
+    let target = http.target;
+    if http.method.eq_ignore_ascii_case(b"CONNECT") {
+        return (!target.is_empty()).then_some(target);
+    }
+    let colon = target.iter().position(|&byte| byte == b':')?;
+    let (scheme, rest) = target.split_at_checked(colon)?;
+    let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    let behind = rest.strip_prefix(b"://")?;
+    let end = behind.iter().position(|byte| b"/?#\\".contains(byte));
+    let authority = behind.get(..end.unwrap_or(behind.len()))?;
+    let is_one = !scheme.is_empty() && scheme.iter().all(is_scheme) && !authority.is_empty();
+    is_one.then_some(authority)
+}
+
+impl AskedFor {
+    /// Something that is not shown.
+    pub const HIDDEN: Self = Self {
+        kind: Kind::Hidden,
+        name: String::new(),
+    };
+
+    /// Reads what a request says; `dest` is the address that it came to.
+    #[must_use]
+    pub fn new(authority: &[u8], dest: IpAddr) -> Self {
+        let Some(host) = host_of(authority) else {
+            return Self::odd(authority);
+        };
+        if let Some((address, is_own)) = address(&host, dest) {
+            let kind = if is_own {
+                Kind::OwnAddress
+            } else {
+                Kind::OtherAddress
+            };
+            let name = address.to_string();
+            return Self { kind, name };
+        }
+        // RFC 6761, 6.3: these are never anybody else's.
+        let kind = if host == "localhost" || host.ends_with(".localhost") {
+            Kind::OwnAddress
+        } else {
+            Kind::Name
+        };
+        if is_name(&host) {
+            Self { kind, name: host }
+        } else {
+            Self::odd(authority)
+        }
+    }
+
+    fn odd(authority: &[u8]) -> Self {
+        Self {
+            kind: Kind::Odd,
+            name: printable::line(authority.trim_ascii(), MAX_ODD_CHARS),
+        }
+    }
+}
+
+/// Finds the host in `user@host:port`, without brackets and without the dot at its end, in lower case (RFC 3986, 3.2);
+/// `None` where there is none.
+fn host_of(authority: &[u8]) -> Option<String> {
+    let authority = authority.trim_ascii();
+    if authority.len() > MAX_AUTHORITY_BYTES {
+        return None;
+    }
+    let text = std::str::from_utf8(authority).ok()?;
+    let behind_user = text.rsplit_once('@').map_or(text, |(_, behind)| behind);
+    let host = match behind_user.strip_prefix('[') {
+        Some(rest) => {
+            let (inside, behind) = rest.split_once(']')?;
+            let port = behind.strip_prefix(':').unwrap_or(behind);
+            Some(inside).filter(|_| are_digits(port))?
+        }
+        None => match behind_user.split_once(':') {
+            Some((host, port)) if are_digits(port) => host,
+            // An address of IPv6 that nobody has put into brackets.
+            _ => behind_user,
+        },
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    // RFC 4007, 11: the zone of an address says nothing outside of its machine.
+    let host = host.split('%').next().unwrap_or(host);
+    Some(host.to_ascii_lowercase())
+}
+
+fn are_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Reads an address, however it is written, and tells whether it is one's own. A number that begins with 0 is octal to
+/// some and decimal to others.
+fn address(host: &str, dest: IpAddr) -> Option<(IpAddr, bool)> {
+    let dest = dest.to_canonical();
+    let is_own = |ip: &IpAddr| ip.is_loopback() || !dest.is_unspecified() && *ip == dest;
+    let plain = host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
+    let readings = [
+        plain,
+        ipv4(host, 8).map(IpAddr::V4),
+        ipv4(host, 10).map(IpAddr::V4),
+    ];
+    let mut readings = readings.into_iter().flatten().peekable();
+    let first = *readings.peek()?;
+    match readings.find(is_own) {
+        Some(own) => Some((own, true)),
+        None => Some((first, false)),
+    }
+}
+
+/// Reads an IPv4 address as `inet_aton` of POSIX does: up to four numbers, of which the last fills what is left.
+fn ipv4(host: &str, radix_of_zero: u32) -> Option<Ipv4Addr> {
+    let mut bits: u64 = 0;
+    let mut left: u32 = 32;
+    let mut numbers = host.split('.').peekable();
+    while let Some(digits) = numbers.next() {
+        let number = number(digits, radix_of_zero)?;
+        let width = if numbers.peek().is_some() { 8 } else { left };
+        left = left.checked_sub(width).filter(|_| width > 0)?;
+        if u64::from(number) >> width != 0 {
+            return None;
+        }
+        bits = bits << width | u64::from(number);
+    }
+    u32::try_from(bits).ok().map(Ipv4Addr::from_bits)
+}
+
+fn number(digits: &str, radix_of_zero: u32) -> Option<u32> {
+    let (digits, radix) = match (digits.strip_prefix("0x"), digits.strip_prefix('0')) {
+        (Some(hex), _) => (hex, 16),
+        (None, Some(rest)) if !rest.is_empty() => (rest, radix_of_zero),
+        _ => (digits, 10),
+    };
+    // What reads numbers takes a sign, too.
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u32::from_str_radix(digits, radix).ok().filter(|_| is_plain)
+}
+
+/// Tells whether this is a name as DNS has them: letters, digits, hyphens, and underscores, which some have. The last
+/// part of one is no number (RFC 1123, 2.1).
+fn is_name(host: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        (1..=MAX_LABEL_BYTES).contains(&label.len()) && label.bytes().all(is_plain)
+    };
+    let last = host.rsplit('.').next().unwrap_or_default();
+    host.len() <= MAX_NAME_BYTES && host.split('.').all(is_label) && !are_digits(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use forever200_identify::tls;
+
+    use super::*;
+
+    const DEST: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
+
+    fn read(authority: &[u8], dest: IpAddr) -> (Kind, String) {
+        let asked = AskedFor::new(authority, dest);
+        (asked.kind, asked.name)
+    }
+
+    #[test]
+    fn ones_own_address_is_known_in_any_form() {
+        for own in [
+            "203.0.113.10",
+            "203.0.113.10:80",
+            "203.0.113.10:",
+            "203.0.113.10.",
+            "user:secret@203.0.113.10:8080",
+            " 203.0.113.10\t",
+            "203.000.113.010",
+            "0313.0.0161.012",
+            "0xcb.0.0x71.0xA",
+            "3405803786",
+            "0xCB00710A",
+            "203.28938",
+            "203.0.28938",
+            "::ffff:203.0.113.10",
+            "[::ffff:cb00:710a]:80",
+        ] {
+            let expected = (Kind::OwnAddress, "203.0.113.10".to_owned());
+            assert_eq!(read(own.as_bytes(), DEST), expected, "{own}");
+        }
+        for (own, name) in [
+            ("localhost", "localhost"),
+            ("LocalHost:80", "localhost"),
+            ("x.localhost", "x.localhost"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.1", "127.0.0.1"),
+            ("[::1]", "::1"),
+        ] {
+            let expected = (Kind::OwnAddress, name.to_owned());
+            assert_eq!(read(own.as_bytes(), DEST), expected, "{own}");
+        }
+        let v6 = "2001:db8::1".parse().unwrap();
+        for own in [
+            "[2001:db8::1]",
+            "[2001:DB8:0::1]:80",
+            "2001:db8::1",
+            "[2001:db8::1%25eth0]",
+        ] {
+            let expected = (Kind::OwnAddress, "2001:db8::1".to_owned());
+            assert_eq!(read(own.as_bytes(), v6), expected, "{own}");
+        }
+        // What came by IPv6 to an address of IPv4.
+        let mapped = "::ffff:203.0.113.10".parse().unwrap();
+        assert_eq!(read(b"203.0.113.10", mapped).0, Kind::OwnAddress);
+    }
+
+    #[test]
+    fn other_addresses_are_not_ones_own() {
+        let unknown = Ipv4Addr::UNSPECIFIED.into();
+        for (other, name, dest) in [
+            ("203.0.113.11", "203.0.113.11", DEST),
+            ("1", "0.0.0.1", DEST),
+            ("010.0.0.1", "8.0.0.1", DEST),
+            ("[2001:db8::2]:443", "2001:db8::2", DEST),
+            ("203.0.113.10", "203.0.113.10", unknown),
+            // It stands for one that is not known or not shown.
+            ("0.0.0.0", "0.0.0.0", unknown),
+        ] {
+            let expected = (Kind::OtherAddress, name.to_owned());
+            assert_eq!(read(other.as_bytes(), dest), expected, "{other}");
+        }
+    }
+
+    #[test]
+    fn names_are_in_lower_case_and_without_their_port() {
+        for (sent, name) in [
+            ("example.com", "example.com"),
+            ("Example.COM:443", "example.com"),
+            ("example.com.", "example.com"),
+            ("a:b@c@_dmarc.example.com:", "_dmarc.example.com"),
+            ("x", "x"),
+            ("203-0-113-10.example.net", "203-0-113-10.example.net"),
+            ("203.0.113.10.example", "203.0.113.10.example"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ] {
+            let expected = (Kind::Name, name.to_owned());
+            assert_eq!(read(sent.as_bytes(), DEST), expected, "{sent}");
+        }
+        let longest = [&*"a".repeat(63); 3].join(".") + "." + &"b".repeat(61);
+        assert_eq!(
+            read(longest.as_bytes(), DEST),
+            (Kind::Name, longest.clone())
+        );
+        assert_eq!(read((longest + "b").as_bytes(), DEST).0, Kind::Odd);
+    }
+
+    #[test]
+    fn anything_else_is_odd_short_and_visible() {
+        for odd in [
+            &b":80"[..],
+            b"@",
+            b".",
+            b"..",
+            b"a..b",
+            b"a b",
+            b"a:b",
+            b"a:80:80",
+            b"[::1",
+            b"[::1]x",
+            b"[::1]:8x",
+            b"<script>alert(1)</script>",
+            b"${jndi:ldap://203.0.113.9/a}",
+            b"a\x1b[2J",
+            b"\xff\xfe",
+            "b\u{fc}cher.example".as_bytes(),
+            "\u{202e}a".as_bytes(),
+            b"*.example.com",
+            b"256.1.1.1",
+            b"1.2.3.4.5",
+            b"1.2.3.+4",
+            b"example.1",
+            &[b'a'; 64],
+            &[b'a'; 65_536],
+            b"4294967296",
+        ] {
+            let (kind, name) = read(odd, DEST);
+            assert_eq!(kind, Kind::Odd, "{}", odd.escape_ascii());
+            assert!(name.chars().count() <= MAX_ODD_CHARS, "{name}");
+            assert!(name.chars().all(printable::is_visible), "{name}");
+        }
+    }
+
+    #[test]
+    fn host_goes_before_the_target_and_a_hello_has_its_own() {
+        let of_http = |raw: &[u8]| {
+            let http = http::parse(raw).unwrap();
+            authority(Some(&http), None).map(Cow::into_owned)
+        };
+        let cases: [(&[u8], Option<&[u8]>); 12] = [
+            (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Some(b"a")),
+            (
+                b"GET / HTTP/1.1\r\nhOST : \r\nHost:a:80\r\n\r\n",
+                Some(b"a:80"),
+            ),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", Some(b"a b")),
+            (b"GET http://c/ HTTP/1.1\r\nHost: a\r\n\r\n", Some(b"a")),
+            (b"GET http://u@c:8080/x HTTP/1.1\r\n\r\n", Some(b"u@c:8080")),
+            (b"GET HTTPS://c?x HTTP/1.0\r\n\r\n", Some(b"c")),
+            (b"CONNECT c:443 HTTP/1.1\r\n\r\n", Some(b"c:443")),
+            (b"GET /?u=http://c/ HTTP/1.1\r\n\r\n", None),
+            (b"GET :// HTTP/1.1\r\n\r\n", None),
+            (b"GET http:/// HTTP/1.1\r\n\r\n", None),
+            (b"GET / HTTP/1.0\r\nX-Host: a\r\n\r\n", None),
+            (b"GET /\r\n", None),
+        ];
+        for (raw, asked) in cases {
+            let found = of_http(raw);
+            assert_eq!(found.as_deref(), asked, "{}", raw.escape_ascii());
+        }
+        let hello = |name: Option<&[u8]>| {
+            TlsParts::new(tls::ClientHello {
+                server_name: name.map(<[u8]>::to_vec),
+                ..tls::ClientHello::default()
+            })
+        };
+        let named = hello(Some(b"a.example"));
+        assert_eq!(
+            authority(None, Some(&named)).as_deref(),
+            Some(&b"a.example"[..])
+        );
+        assert_eq!(authority(None, Some(&hello(Some(b"")))), None);
+        assert_eq!(authority(None, Some(&hello(None))), None);
+        assert_eq!(authority(None, None), None);
+    }
+}

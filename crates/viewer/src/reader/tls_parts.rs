@@ -1,0 +1,161 @@
+//! What is kept of a TLS hello, so that nobody reads it again.
+//!
+//! In: a hello of any size. Out: as much of it as real ones have, and the fingerprint of all of it.
+
+use forever200_identify::tls::{ClientHello, version_name};
+
+/// Most versions that are kept. There are six.
+const MAX_VERSIONS: usize = 32;
+/// Longest server name that is kept: longer ones are none (RFC 1035, 2.3.4).
+const MAX_SERVER_NAME_BYTES: usize = 255;
+/// Most names of protocols that are kept, and most bytes of them together. Browsers send two, of eleven bytes.
+const MAX_ALPN: usize = 32;
+const MAX_ALPN_BYTES: usize = 512;
+/// Most cipher suites that are kept. About 350 have a number.
+const MAX_CIPHERS: usize = 500;
+
+/// The parts of a TLS hello that are asked for again and again.
+#[derive(Clone, Debug)]
+pub struct TlsParts {
+    /// The highest version offered.
+    pub version: u16,
+    /// All versions offered.
+    pub versions: Vec<u16>,
+    /// The name of the host that the client wants, in the bytes sent.
+    pub server_name: Option<Vec<u8>>,
+    /// Names of the protocols to speak inside TLS, each in the bytes sent.
+    pub alpn: Vec<Vec<u8>>,
+    /// Number of those that are not kept.
+    pub more_alpn: usize,
+    /// Numbers of the cipher suites.
+    pub ciphers: Vec<u16>,
+    /// Number of cipher suites offered.
+    pub cipher_count: usize,
+    /// Number of extensions.
+    pub extension_count: usize,
+    /// The fingerprint of what came.
+    fingerprint: String,
+    is_whole: bool,
+}
+
+impl TlsParts {
+    /// Takes over what is kept of a hello.
+    #[must_use]
+    pub fn new(mut hello: ClientHello) -> Self {
+        let (version, fingerprint) = (hello.version(), hello.ja4());
+        let (cipher_count, alpn_count) = (hello.ciphers.len(), hello.alpn.len());
+        if hello.versions.is_empty() {
+            hello.versions.push(hello.legacy_version);
+        }
+        hello.versions.truncate(MAX_VERSIONS);
+        hello.versions.shrink_to_fit();
+        hello.ciphers.truncate(MAX_CIPHERS);
+        hello.ciphers.shrink_to_fit();
+        let alpn = first_of(hello.alpn);
+        let cut = |mut name: Vec<u8>| {
+            name.truncate(MAX_SERVER_NAME_BYTES);
+            name.shrink_to_fit();
+            name
+        };
+        Self {
+            version,
+            versions: hello.versions,
+            server_name: hello.server_name.map(cut),
+            more_alpn: alpn_count - alpn.len(),
+            alpn,
+            ciphers: hello.ciphers,
+            cipher_count,
+            extension_count: hello.extensions.len(),
+            fingerprint,
+            is_whole: hello.whole,
+        }
+    }
+
+    /// Returns the name of the highest version.
+    #[must_use]
+    pub fn version_name(&self) -> String {
+        version_name(self.version).into_owned()
+    }
+
+    /// Returns the JA4 fingerprint; `None` where the hello is not whole, so that it tells nothing.
+    #[must_use]
+    pub fn ja4(&self) -> Option<&str> {
+        self.is_whole.then_some(&self.fingerprint)
+    }
+
+    /// Returns the fingerprint of what came, be it whole or not.
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Returns how many bytes of a client's are kept as text.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let name = self.server_name.as_ref().map_or(0, Vec::len);
+        // Each with its quotes and a comma.
+        name + self.alpn.iter().map(|name| name.len() + 3).sum::<usize>()
+    }
+}
+
+/// Those that are kept of the names of protocols.
+fn first_of(names: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut left = MAX_ALPN_BYTES;
+    let mut fits = |name: &Vec<u8>| match left.checked_sub(name.len()) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    let kept = names.into_iter().take(MAX_ALPN);
+    kept.take_while(|name| fits(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_hello_of_any_size_some_is_kept() {
+        let hello = ClientHello {
+            legacy_version: 0x0303,
+            versions: vec![0x0304; 1000],
+            server_name: Some(vec![b'a'; 60_000]),
+            alpn: vec![b"h".to_vec(); 20_000],
+            ciphers: vec![0x1301; 20_000],
+            extensions: vec![0; 10_000],
+            ..ClientHello::default()
+        };
+        let long_names = ClientHello {
+            alpn: vec![vec![b'h'; 255]; 5],
+            ..hello.clone()
+        };
+        let (fingerprint, parts) = (hello.ja4(), TlsParts::new(hello));
+        assert_eq!(parts.fingerprint(), fingerprint);
+        assert_eq!(parts.ja4(), None);
+        assert_eq!(
+            (parts.version, parts.versions.len()),
+            (0x0304, MAX_VERSIONS)
+        );
+        assert_eq!(parts.server_name.as_ref().map(Vec::len), Some(255));
+        assert_eq!((parts.alpn.len(), parts.more_alpn), (32, 19_968));
+        assert_eq!((parts.ciphers.len(), parts.cipher_count), (500, 20_000));
+        assert_eq!(parts.extension_count, 10_000);
+        let parts = TlsParts::new(long_names);
+        assert_eq!((parts.alpn.len(), parts.more_alpn), (2, 3));
+        assert!(parts.text_bytes() < 1024);
+    }
+
+    #[test]
+    fn a_hello_without_the_extension_offers_its_own_version() {
+        let hello = ClientHello {
+            legacy_version: 0x0301,
+            whole: true,
+            ..ClientHello::default()
+        };
+        let fingerprint = hello.ja4();
+        let parts = TlsParts::new(hello);
+        assert_eq!(parts.versions, [0x0301]);
+        assert_eq!(parts.version_name(), "TLS 1.0");
+        assert_eq!(parts.ja4(), Some(&*fingerprint));
+    }
+}
