@@ -1,19 +1,52 @@
 //! Why there is no page, and how to say so.
 //!
-//! In: what went wrong. Out: JSON under `/home/api`, a page elsewhere, with its status.
+//! In: what went wrong, and what was asked for. Out: JSON or text for programs, a page for people, with its status.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use forever200_ring::{SLOTS, StoreError};
 use serde_json::json;
 use tracing::error;
 
+use crate::bytes::printable;
 use crate::page::pages::Pages;
+
+/// Most that is told of a failure as text, in characters.
+const MAX_TEXT_CHARS: usize = 500;
+
+/// How a failure is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As a page.
+    Page,
+    /// As `{"error": "…"}`.
+    Json,
+    /// As a line of text.
+    Text,
+}
+
+impl Form {
+    /// Returns how to tell who asks for this path: what is not for people is told as JSON, where that was to come, or as
+    /// text.
+    #[must_use]
+    pub(crate) fn of(path: &str) -> Self {
+        let behind_home = path.strip_prefix("/home/").unwrap_or_default();
+        let (first, rest) = behind_home.split_once('/').unwrap_or((behind_home, ""));
+        match (first, rest) {
+            ("api" | "events" | "health" | "export.ndjson" | "export.har", _) => Self::Json,
+            ("text" | "static", _) => Self::Text,
+            ("requests", file) if file.ends_with("/har") => Self::Json,
+            ("requests", file) if file.contains('/') => Self::Text,
+            _ if first.starts_with("export.") => Self::Text,
+            _ => Self::Page,
+        }
+    }
+}
 
 /// Why there is no page. Travels in the extensions of a response, which has its status at once, until it is laid out at
 /// the end, in one place.
@@ -46,20 +79,26 @@ pub(crate) enum Failure {
 impl Failure {
     /// Makes the response.
     #[must_use]
-    pub(crate) fn lay_out(&self, is_api: bool, pages: &Pages) -> Response {
+    pub(crate) fn lay_out(&self, form: Form, pages: &Pages) -> Response {
         let (status, title, text) = self.say();
         if let Self::Bug(error) = self {
             error!(error = format!("{error:#}"), "cannot make a page");
         }
         let is_soon_over = matches!(self, Self::StoreAway(_) | Self::Busy);
-        let mut response = if is_api {
-            (status, Json(json!({ "error": text }))).into_response()
-        } else {
-            // The page about a broken template may not need a template.
-            let page = pages
-                .message(title, &text, is_soon_over)
-                .unwrap_or_else(|_| title.to_owned());
-            (status, Html(page)).into_response()
+        let mut response = match form {
+            Form::Json => (status, Json(json!({ "error": text }))).into_response(),
+            Form::Text => {
+                let content_type = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+                let line = printable::line(text.as_bytes(), MAX_TEXT_CHARS) + "\n";
+                (status, content_type, line).into_response()
+            }
+            Form::Page => {
+                // The page about a broken template may not need a template.
+                let page = pages
+                    .message(title, &text, is_soon_over)
+                    .unwrap_or_else(|_| title.to_owned());
+                (status, Html(page)).into_response()
+            }
         };
         if is_soon_over {
             response
@@ -153,5 +192,36 @@ impl From<QueryRejection> for Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Bug(Arc::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_told_in_what_they_read() {
+        for (path, form) in [
+            ("/home", Form::Page),
+            ("/home/", Form::Page),
+            ("/home/labels", Form::Page),
+            ("/home/requests/7", Form::Page),
+            ("/home/textual", Form::Page),
+            ("/home/api", Form::Json),
+            ("/home/api/requests/7", Form::Json),
+            ("/home/events", Form::Json),
+            ("/home/health", Form::Json),
+            ("/home/export.ndjson", Form::Json),
+            ("/home/export.har", Form::Json),
+            ("/home/requests/7/har", Form::Json),
+            ("/home/export.pcap", Form::Text),
+            ("/home/export.exe", Form::Text),
+            ("/home/requests/7/raw", Form::Text),
+            ("/home/requests/7/exe", Form::Text),
+            ("/home/text", Form::Text),
+            ("/home/static/style.css", Form::Text),
+        ] {
+            assert_eq!(Form::of(path), form, "{path}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::web::explain;
-use crate::web::failure::Failure;
+use crate::web::failure::{Failure, Form};
 use crate::web::handlers::{
     api_list, api_request, asset, download, event_stream, export_as, health, home, labels, request,
     stats, text,
@@ -95,13 +95,12 @@ async fn refuse_strange_hosts(
 
 /// Lays out failures and sets the headers that every response has.
 async fn finish(State(viewer): State<Arc<Viewer>>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_api = path == "/home/api" || path.starts_with("/home/api/");
+    let form = Form::of(request.uri().path());
     let mut response = next.run(request).await;
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         // Keeps the headers that were there: `Allow`, with 405.
         let (mut parts, _) = response.into_parts();
-        let laid_out = failure.lay_out(is_api, &viewer.pages);
+        let laid_out = failure.lay_out(form, &viewer.pages);
         parts.headers.extend(laid_out.headers().clone());
         response = Response::from_parts(parts, laid_out.into_body());
     }
