@@ -1,7 +1,8 @@
 //! HTTP: what each address answers, and to how many at a time.
 //!
 //! Read in this order: `serve` (connections), `routes`, `handlers` (what each address answers) with `prepared` (whole
-//! answers), `streamed` (long ones), `events` and `explain`; `limits` (turns and room), `cache`, `hosts`, `failure`.
+//! answers), `streamed` (long ones), `events` and `explain`; `limits` (turns and room), `cache`,
+//! `hosts`, `parameters`, `failure`.
 
 mod cache;
 mod events;
@@ -10,6 +11,7 @@ mod failure;
 mod handlers;
 mod hosts;
 mod limits;
+mod parameters;
 mod prepared;
 mod routes;
 mod serve;

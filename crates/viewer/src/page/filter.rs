@@ -17,7 +17,7 @@ use crate::reader::entry::HttpParts;
 use crate::reader::tls_parts::TlsParts;
 use host::Host;
 
-pub use query::{Chip, Condition, Field, FilterQuery};
+pub use query::{Chip, Condition, Field, FilterQuery, is_condition};
 
 /// By this name a query calls what no label has a category for.
 pub const UNRECOGNISED: &str = "unrecognised";

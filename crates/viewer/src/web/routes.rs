@@ -21,6 +21,7 @@ use crate::web::handlers::{
     api_list, api_request, asset, download, event_stream, export_as, health, home, labels, request,
     stats, text,
 };
+use crate::web::parameters::refuse_unknown;
 use crate::web::state::Viewer;
 
 /// On every response: nothing from elsewhere, nothing inline, no framing.
@@ -59,6 +60,7 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .route("/home/static/list.js", asset("list.js"))
         .route("/home/static/icon.svg", asset("icon.svg"))
         .merge(not_for_other_sites)
+        .route_layer(from_fn(refuse_unknown))
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         .layer(from_fn_with_state(

@@ -126,11 +126,7 @@ impl Field {
 impl Condition {
     /// Reads a name and a value; `None` for what is no condition.
     fn new(name: &str, value: &str) -> Option<Self> {
-        let (name, excludes) = match name.strip_prefix('-') {
-            Some(name) => (name, true),
-            None => (name, false),
-        };
-        let field = Field::ALL.into_iter().find(|it| it.name() == name)?;
+        let (field, excludes) = field(name)?;
         let value = value.to_owned();
         (!value.is_empty()).then_some(Self {
             field,
@@ -146,6 +142,22 @@ impl Condition {
             self.field.name()
         )
     }
+}
+
+/// Reads the name of a condition, and whether it excludes.
+fn field(name: &str) -> Option<(Field, bool)> {
+    let (name, excludes) = match name.strip_prefix('-') {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
+    let field = Field::ALL.into_iter().find(|it| it.name() == name)?;
+    Some((field, excludes))
+}
+
+/// Tells whether a parameter of this name is a condition.
+#[must_use]
+pub fn is_condition(name: &str) -> bool {
+    field(name).is_some()
 }
 
 impl FilterQuery {
