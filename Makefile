@@ -129,7 +129,7 @@ test-native: install-tools ## Run all tests but those in a browser and those of 
 
 .PHONY: test-browser
 test-browser: install-browser ## Run the tests of the page in Chromium
-	cargo test --locked -p forever200-testkit --test browser --test still -- --ignored --test-threads=2
+	cargo test --locked -p forever200-testkit --test browser --test still --test wall --test zoom -- --ignored --test-threads=2
 
 # Apart from the workspace: built with instrumentation. The seeds of all targets are seeds for each; what a run finds new
 # goes to a folder that is thrown away.

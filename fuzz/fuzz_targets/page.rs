@@ -63,12 +63,20 @@ fn pages(view: &View, raw: &[u8]) {
         .expect("it is there");
     html::check(&page);
     assert_eq!(page.matches("<script").count(), 1);
-    let strip = PAGES.strip(view).expect("a strip");
+    let strip = PAGES.strip(view, &query).expect("a strip");
     let home = PAGES
         .home(view, &query, &view.entries, &strip, "a.example")
         .expect("a page");
     html::check(&home);
     assert_eq!(home.matches("<script").count(), 2);
+    html::check(as_text(&PAGES.wall_row(entry).expect("a row")));
+    let numbers = PAGES.wall_strip(view).expect("numbers");
+    let wall = PAGES
+        .wall(view, &query, &view.entries, &numbers)
+        .expect("a page");
+    html::check(&wall);
+    assert_eq!(wall.matches("<script").count(), 1);
+    assert_eq!(wall.matches("<a ").count(), 1);
     // Its style is ours, and would be taken for attributes.
     let page = file::page(&PAGES, view, &view.entries).expect("a page");
     let page = page.whole(view.entries.iter().map(AsRef::as_ref));

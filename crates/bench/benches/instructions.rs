@@ -139,14 +139,9 @@ fn full_ring() -> (Pages, View, View) {
 }
 
 fn render(pages: &Pages, view: &View) -> usize {
-    let strip = pages.strip(view).unwrap_or_default();
-    let page = pages.home(
-        view,
-        &FilterQuery::default(),
-        &view.entries,
-        &strip,
-        "192.0.2.80",
-    );
+    let query = FilterQuery::default();
+    let strip = pages.strip(view, &query).unwrap_or_default();
+    let page = pages.home(view, &query, &view.entries, &strip, "192.0.2.80");
     page.map_or(0, |page| page.len())
 }
 

@@ -149,6 +149,18 @@ impl Browser {
         .await
     }
 
+    /// Gives the window a size in CSS pixels, each of them so many of the screen: 2 is a zoom of 200 %.
+    ///
+    /// # Errors
+    /// The driver fails.
+    pub async fn resize(&self, width: u32, height: u32, zoom: u32) -> anyhow::Result<()> {
+        // A window cannot be made narrower than 500 pixels; a device can.
+        let device =
+            json!({ "width": width, "height": height, "deviceScaleFactor": zoom, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", device)
+            .await
+    }
+
     /// Moves the pointer to a place in the page, in CSS pixels, as fast as a person does.
     ///
     /// # Errors
@@ -218,10 +230,7 @@ impl Browser {
     }
 
     async fn look_like(&self, visitor: Visitor) -> anyhow::Result<()> {
-        // A window cannot be made narrower than 500 pixels; a device can.
-        let device = json!({ "width": visitor.width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
-        self.devtools("Emulation.setDeviceMetricsOverride", device)
-            .await?;
+        self.resize(visitor.width, 800, 1).await?;
         let scheme = if visitor.dark { "dark" } else { "light" };
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.devtools("Emulation.setEmulatedMedia", features).await

@@ -123,6 +123,7 @@ async fn visit(
         "home/text",
         "home/api/requests?raw=true",
         "home?protocol=unknown",
+        "home?view=wall",
     ] {
         browser.open(&format!("{origin}{path}")).await?;
         calm(browser, &origin, path).await?;
@@ -187,10 +188,12 @@ async fn nothing_that_is_sent_is_ever_active() -> anyhow::Result<()> {
     let browser = Browser::start(LAPTOP).await?;
     let payloads = payloads::payloads();
     assert!(payloads.len() >= 150, "{}", payloads.len());
-    // Watches while all of it comes in.
+    // Watch while all of it comes in.
     let watching = Browser::start(PHONE).await?;
+    let wall = Browser::start(LAPTOP).await?;
     let origin = format!("http://{}/", stack.front());
     watching.open(&format!("{origin}home")).await?;
+    wall.follow(&format!("{origin}home?view=wall")).await?;
     let mut newest = 0;
     for batch in payloads.chunks(BATCH) {
         let requests = send(&stack, batch, newest).await?;
@@ -205,6 +208,7 @@ async fn nothing_that_is_sent_is_ever_active() -> anyhow::Result<()> {
             .until("the page that follows has them", &has_newest)
             .await?;
         calm(&watching, &origin, "the page that follows").await?;
+        calm(&wall, &origin, "the wall").await?;
     }
     Ok(())
 }
@@ -237,6 +241,8 @@ async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
         "/home/explain?b64=!",
         "/home/explain?b64=R0VUIC9hP2I9PGI-IEhUVFAvMS4xDQoNCg",
         "/home/requests/1/html",
+        "/home?view=wall",
+        "/home?view=wall&q=no+such&-method=GET",
         "/home/requests/9999",
         "/home?source=x",
         "/home/export.html",
@@ -299,7 +305,7 @@ async fn every_page_suits_everyone() -> anyhow::Result<()> {
     let (stack, pages) = full_ring().await?;
     let axe = std::fs::read_to_string(package("axe-core/axe.min.js")?)?;
     let check = "const done = arguments[arguments.length - 1];
-        axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
+        axe.run(document, { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } }).then(({ violations }) =>
             done(violations.map((found) => [found.id, found.impact, found.nodes.map((node) => node.html)])))";
     let visitors = [
         LAPTOP,

@@ -182,6 +182,14 @@ async fn a_filter_stays_until_it_is_cleared() -> anyhow::Result<()> {
         "{list}"
     );
     ensure!(list.contains("href=\"/home?-category=secrets\""), "{list}");
+    // The numbers at the top narrow what is asked for, too.
+    let list = stack.get("/home?method=GET&category=secrets").await?.text();
+    let link = "href=\"/home?method=GET&amp;category=secrets\">secrets</a>";
+    ensure!(list.contains(link), "{list}");
+    ensure!(
+        list.contains("href=\"/home?method=GET&amp;category=secrets&amp;view=wall\""),
+        "{list}"
+    );
     let request = stack.get(&to(3)).await?.text();
     ensure!(links(&request)[..2] == [to(5), to(1)], "{request}");
     ensure!(

@@ -351,6 +351,7 @@ async fn what_is_shown_says_what_it_hides_and_is_otherwise_whole() -> anyhow::Re
 
     let pages = [
         ("/home", true),
+        ("/home?view=wall", true),
         ("/home/requests/1", true),
         ("/home/export.html", true),
         ("/home/labels", false),

@@ -214,6 +214,8 @@ async fn no_line_of_a_response_is_a_clients() -> anyhow::Result<()> {
         "/home?source=",
         "/home?protocol=",
         "/home?incomplete=",
+        "/home?view=",
+        "/home?view=wall&q=",
         "/home/labels",
         "/home/explain",
         "/home/explain?b64=",
@@ -384,7 +386,14 @@ async fn a_host_header_makes_no_link_and_nothing_active() -> anyhow::Result<()> 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_files_built_in_are_served_and_only_they_may_be_kept() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
-    for file in ["style.css", "script.js", "list.js", "icon.svg"] {
+    for file in [
+        "style.css",
+        "script.js",
+        "list.js",
+        "wall.css",
+        "wall.js",
+        "icon.svg",
+    ] {
         let response = stack.get(&format!("/home/static/{file}")).await?;
         assert_eq!(
             (response.status, response.header("vary")),

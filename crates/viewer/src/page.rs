@@ -9,3 +9,4 @@ pub mod pages;
 pub mod row;
 pub mod stats;
 pub mod visible;
+pub mod wall;

@@ -421,5 +421,4 @@ $("#more").addEventListener("click", () => {
 // Back at the top, or with the focus elsewhere, nothing is held back.
 addEventListener("scroll", settle, { passive: true });
 table.addEventListener("focusout", () => setTimeout(settle));
-narrow($("#strip"));
 if (location.hash === "#q") keys["/"]();

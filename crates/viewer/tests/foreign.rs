@@ -21,9 +21,10 @@ use record::record;
 mod record;
 
 /// All that reads the ring, and what an address is for one request.
-const ADDRESSES: [&str; 11] = [
+const ADDRESSES: [&str; 12] = [
     "/home",
     "/home?q=ours&incomplete=on",
+    "/home?view=wall",
     "/home/labels",
     "/home/text",
     "/home/api/requests?raw=true",

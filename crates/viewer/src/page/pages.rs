@@ -25,6 +25,10 @@ pub const STYLE: &str = include_str!("../../static/style.css");
 pub const SCRIPT: &str = include_str!("../../static/script.js");
 /// The script of the list, which follows.
 pub const LIST_SCRIPT: &str = include_str!("../../static/list.js");
+/// The style sheet of the wall, beside that of all pages.
+pub const WALL_STYLE: &str = include_str!("../../static/wall.css");
+/// The script of the wall, which follows.
+pub const WALL_SCRIPT: &str = include_str!("../../static/wall.js");
 /// The icon. Without one on the page, browsers ask for /favicon.ico, which would be recorded.
 pub const ICON: &str = include_str!("../../static/icon.svg");
 
@@ -68,6 +72,15 @@ impl Pages {
             ),
             ("labels.html", include_str!("../../templates/labels.html")),
             ("message.html", include_str!("../../templates/message.html")),
+            ("wall.html", include_str!("../../templates/wall.html")),
+            (
+                "wall_row.html",
+                include_str!("../../templates/wall_row.html"),
+            ),
+            (
+                "wall_strip.html",
+                include_str!("../../templates/wall_strip.html"),
+            ),
             ("macros.html", include_str!("../../templates/macros.html")),
         ] {
             environment
@@ -77,6 +90,8 @@ impl Pages {
         environment.add_global("style", asset_address("style.css", STYLE));
         environment.add_global("script", asset_address("script.js", SCRIPT));
         environment.add_global("list_script", asset_address("list.js", LIST_SCRIPT));
+        environment.add_global("wall_style", asset_address("wall.css", WALL_STYLE));
+        environment.add_global("wall_script", asset_address("wall.js", WALL_SCRIPT));
         environment.add_global("icon", asset_address("icon.svg", ICON));
         environment.add_global("protocols", Serde(Protocol::ALL));
         let categories = Category::ALL
@@ -120,11 +135,7 @@ impl Pages {
         let now = now.as_second() * 1000;
         let (total, held) = (entries.len(), view.entries.len());
         // Events begin after it. Those that are missing here will be among them.
-        let cursor = if view.is_all_described {
-            view.snapshot.cursor
-        } else {
-            view.oldest().saturating_sub(1)
-        };
+        let cursor = view.told_up_to();
         let (asked, kept) = (query.encoded(), query.kept());
         let (chips, values) = (query.chips(), query.values());
         let (groups, chips, query) = (Serde(&groups), Serde(&chips), Serde(&values));
@@ -134,11 +145,23 @@ impl Pages {
         )
     }
 
-    /// Renders the numbers at the top of the list.
+    /// Renders the numbers at the top of the list. Its links narrow what the visitor asked for with `query`.
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn strip(&self, view: &View) -> anyhow::Result<String> {
+    pub fn strip(&self, view: &View, query: &FilterQuery) -> anyhow::Result<String> {
+        self.numbers("strip.html", view, query)
+    }
+
+    /// Renders the numbers at the top of the wall, which has no links.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub fn wall_strip(&self, view: &View) -> anyhow::Result<String> {
+        self.numbers("wall_strip.html", view, &FilterQuery::default())
+    }
+
+    fn numbers(&self, template: &str, view: &View, query: &FilterQuery) -> anyhow::Result<String> {
         let stats = Stats::new(view, Timestamp::now());
         let (hour, day) = (Chart::new(&stats.minutes), Chart::new(&stats.quarters));
         let first = stats
@@ -152,10 +175,10 @@ impl Pages {
         let bar = Bar::new(named.chain((unnamed > 0).then_some((UNRECOGNISED, unnamed))));
         let (stats, hour, day, bar) = (Serde(&stats), Serde(&hour), Serde(&day), Serde(&bar));
         let away = view.away.is_some();
-        let oldest = view.oldest();
+        let (oldest, kept) = (view.oldest(), query.kept());
         self.render(
-            "strip.html",
-            context! { stats, hour, day, bar, first, away, oldest },
+            template,
+            context! { stats, hour, day, bar, first, away, oldest, kept },
         )
     }
 

@@ -66,9 +66,10 @@ pub struct Entry {
     pub likeness: u64,
     /// All of its bytes in lower case (ASCII), to be searched.
     pub(crate) searched: Bytes,
-    /// Its JSON, where that is short, and its row: made when first asked for.
+    /// Its JSON, where that is short, and its rows: made when first asked for.
     pub(crate) json: OnceLock<Bytes>,
     pub(crate) row: OnceLock<Bytes>,
+    pub(crate) wall_row: OnceLock<Bytes>,
 }
 
 /// Where the parts of an HTTP request are that are asked for again and again: in the bytes of its record.
@@ -152,6 +153,7 @@ impl Entry {
             record,
             json: OnceLock::new(),
             row: OnceLock::new(),
+            wall_row: OnceLock::new(),
         }
     }
 

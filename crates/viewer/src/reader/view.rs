@@ -53,6 +53,16 @@ impl View {
         self.entries.last().map_or(0, |entry| entry.record.seq)
     }
 
+    /// Returns the sequence number after which events tell what is missing here.
+    #[must_use]
+    pub fn told_up_to(&self) -> u64 {
+        if self.is_all_described {
+            self.snapshot.cursor
+        } else {
+            self.oldest().saturating_sub(1)
+        }
+    }
+
     /// Tells whether memcached was asked for this.
     #[must_use]
     pub fn is_read(&self) -> bool {

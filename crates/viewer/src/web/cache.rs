@@ -4,6 +4,7 @@
 //! where that is short, its JSON. Bounds: a page of 101 rows has some 100 kB, 400 kB at most; the list 1 MiB; the
 //! labels 100 kB; the strip some kB. Nobody waits here for anybody: two who find nothing at the same time both make it.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use crate::page::catalogue::CatalogueQuery;
 use crate::page::filter::FilterQuery;
 use crate::page::pages::{self, Pages};
+use crate::page::wall::Rarity;
 use crate::reader::View;
 use crate::web::failure::Failure;
 use crate::web::prepared::Prepared;
@@ -22,9 +24,12 @@ const LABELS_SECONDS: i64 = 5;
 /// What was made last, of each kind.
 pub(crate) struct Caches {
     /// By name. An address has a hash of what is there, so that browsers may keep it.
-    assets: [(&'static str, Prepared); 4],
+    assets: [(&'static str, Prepared); 6],
     /// The numbers at the top of the list: by version of the view and second, as ages are in seconds.
     strip: Latest<(u64, i64), Bytes>,
+    wall_strip: Latest<(u64, i64), Bytes>,
+    /// How rare each request is, by version of the view.
+    rarity: Latest<u64, Arc<Rarity>>,
     /// The whole list.
     home: Latest<(u64, i64), Arc<Prepared>>,
     /// The whole list of the API, by version of the view; those that are short.
@@ -50,9 +55,17 @@ impl Default for Caches {
                     "text/javascript; charset=utf-8",
                     pages::LIST_SCRIPT,
                 ),
+                asset("wall.css", "text/css; charset=utf-8", pages::WALL_STYLE),
+                asset(
+                    "wall.js",
+                    "text/javascript; charset=utf-8",
+                    pages::WALL_SCRIPT,
+                ),
                 asset("icon.svg", "image/svg+xml", pages::ICON),
             ],
             strip: Latest::default(),
+            wall_strip: Latest::default(),
+            rarity: Latest::default(),
             home: Latest::default(),
             list: Latest::default(),
             labels: Latest::default(),
@@ -70,13 +83,32 @@ impl Caches {
             .map(|(_, asset)| asset)
     }
 
-    /// Returns the numbers at the top of the list.
+    /// Returns the numbers at the top of the whole list.
     ///
     /// # Errors
     /// The template fails, which is a bug.
     pub(crate) fn strip(&self, pages: &Pages, view: &View) -> anyhow::Result<Bytes> {
         let key = (view.version, Timestamp::now().as_second());
-        self.strip.get(key, || Ok(pages.strip(view)?.into()))
+        let query = FilterQuery::default();
+        self.strip
+            .get(key, || Ok(pages.strip(view, &query)?.into()))
+    }
+
+    /// Returns the numbers at the top of the wall.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub(crate) fn wall_strip(&self, pages: &Pages, view: &View) -> anyhow::Result<Bytes> {
+        let key = (view.version, Timestamp::now().as_second());
+        self.wall_strip
+            .get(key, || Ok(pages.wall_strip(view)?.into()))
+    }
+
+    /// Returns how rare each request of a view is.
+    pub(crate) fn rarity(&self, view: &View) -> Arc<Rarity> {
+        let count = || Ok::<_, Infallible>(Arc::new(Rarity::new(view)));
+        let Ok(rarity) = self.rarity.get(view.version, count);
+        rarity
     }
 
     /// Returns the whole list. That there is nothing in it is said to each visitor with `host`, the name by which they

@@ -2,10 +2,12 @@
 //!
 //! In: the reader's views, and what a watcher wants of them. Out: `event: request` with JSON or, for the page,
 //! `event: row` with HTML; `event: reset` when counting began anew. A watcher holds some numbers and one
-//! event: who reads slowly misses what rolls over meanwhile, and who is flooded is told of as much as can be shown.
+//! event: who reads slowly misses what rolls over meanwhile, and who is flooded is told of as much as can be shown. The wall
+//! is told of one a second, the rarest of what came meanwhile.
 //!
 //! Protocol: HTML Standard, "Server-sent events".
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -33,6 +35,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const STRIP_INTERVAL: Duration = Duration::from_secs(1);
 /// A watcher gets this pause for each request it was sent: a ring a second, more than anyone reads.
 const PAUSE_PER_REQUEST: Duration = Duration::from_millis(10);
+/// The same for a wall: rows that come faster cannot be read from afar.
+const PAUSE_OF_WALL: Duration = Duration::from_secs(1);
 
 /// Shortest time between two looks for less than everything: there may be hundreds who look for what never comes.
 const CHOOSING_INTERVAL: Duration = Duration::from_millis(150);
@@ -47,6 +51,8 @@ pub(crate) enum Format {
     Json,
     /// As rows and strips of the page.
     Html,
+    /// As rows and strips of the wall.
+    Wall,
 }
 
 /// One watcher.
@@ -107,7 +113,7 @@ pub(crate) fn events(
         next_look: now,
         next_strip: now,
         next_heartbeat: now + HEARTBEAT,
-        is_stale: format == Format::Html,
+        is_stale: format.is_page(),
     };
     let events = stream::unfold(watcher, async |mut watcher| {
         watcher
@@ -128,6 +134,13 @@ pub(crate) fn events(
         ),
     ]);
     response
+}
+
+impl Format {
+    /// Tells whether it is that of a page, which shows what the ring holds.
+    fn is_page(self) -> bool {
+        self != Self::Json
+    }
 }
 
 impl Watcher {
@@ -166,6 +179,9 @@ impl Watcher {
                 }
             }
             if Instant::now() < self.next_look {
+                if let Some(strip) = self.strip(&view) {
+                    return Some(strip);
+                }
                 drop(view);
                 sleep_until(self.next_look).await;
                 continue;
@@ -186,7 +202,7 @@ impl Watcher {
             let deadline = is_due.min(self.next_heartbeat);
             if let Ok(changed) = timeout_at(deadline, self.views.changed()).await {
                 changed.ok()?;
-                self.is_stale = self.format == Format::Html;
+                self.is_stale = self.format.is_page();
             }
         }
     }
@@ -213,6 +229,7 @@ impl Watcher {
             |entry: &&Arc<Entry>| entry.appeared > self.seen && entry.record.seq > self.after;
         let mut new: Vec<_> = view.entries.iter().filter(is_new).map(Arc::clone).collect();
         (self.seen, self.after) = (view.version, 0);
+        self.is_stale |= self.format.is_page();
         // What is newest is described first, so that numbers need not appear in their order.
         new.sort_unstable_by_key(|entry| entry.record.seq);
         let filter = Arc::clone(&self.filter);
@@ -229,14 +246,24 @@ impl Watcher {
         } else {
             choose()
         };
-        if !std::mem::take(&mut self.catches_up) {
-            let late = wanted.drain(..wanted.len().saturating_sub(MOST_AT_A_TIME));
-            if self.format == Format::Html {
-                self.late.extend(late);
-            }
+        if self.format == Format::Wall {
+            let rarity = self.viewer.caches.rarity(view);
+            let count = |&seq: &u64| view.find(seq).map_or(0, |entry| rarity.count(entry));
+            wanted
+                .make_contiguous()
+                .sort_by_cached_key(|seq| (Reverse(count(seq)), *seq));
+        }
+        let most = match self.format {
+            Format::Wall => 1,
+            _ if std::mem::take(&mut self.catches_up) => wanted.len(),
+            _ => MOST_AT_A_TIME,
+        };
+        let told_at_once = wanted.split_off(wanted.len().saturating_sub(most));
+        if self.format.is_page() {
+            self.late.extend(wanted);
         }
         self.late.retain(|&seq| seq >= view.oldest());
-        self.pending = wanted;
+        self.pending = told_at_once;
         Ok(())
     }
 
@@ -246,7 +273,7 @@ impl Watcher {
             return Ok(None);
         };
         let (format, viewer) = (self.format, Arc::clone(&self.viewer));
-        let is_short = format == Format::Html || json::is_short(&entry);
+        let is_short = format.is_page() || json::is_short(&entry);
         let most_bytes = json::most_bytes(&entry, false);
         let make = move || of_request(&viewer, &entry, format);
         let event = if is_short {
@@ -260,7 +287,11 @@ impl Watcher {
             }
         };
         if event.is_some() {
-            self.next_look = self.next_look.max(Instant::now()) + PAUSE_PER_REQUEST;
+            let pause = match format {
+                Format::Wall => PAUSE_OF_WALL,
+                Format::Json | Format::Html => PAUSE_PER_REQUEST,
+            };
+            self.next_look = self.next_look.max(Instant::now()) + pause;
         }
         Ok(event)
     }
@@ -271,7 +302,12 @@ impl Watcher {
             return None;
         }
         (self.next_strip, self.is_stale) = (now + STRIP_INTERVAL, false);
-        let strip = self.viewer.caches.strip(&self.viewer.pages, view).ok()?;
+        let Viewer { caches, pages, .. } = &*self.viewer;
+        let strip = match self.format {
+            Format::Wall => caches.wall_strip(pages, view),
+            Format::Json | Format::Html => caches.strip(pages, view),
+        };
+        let strip = strip.ok()?;
         Some(frame("strip", None, strip.trim_ascii()))
     }
 }
@@ -281,6 +317,7 @@ fn of_request(viewer: &Viewer, entry: &Entry, format: Format) -> Option<Bytes> {
     Some(match format {
         Format::Json => frame("request", id, &json::request(entry, false)),
         Format::Html => frame("row", id, viewer.pages.row(entry).ok()?.trim_ascii()),
+        Format::Wall => frame("row", id, viewer.pages.wall_row(entry).ok()?.trim_ascii()),
     })
 }
 

@@ -25,6 +25,7 @@ use crate::page::catalogue::CatalogueQuery;
 use crate::page::filter::{Filter, FilterQuery, switch};
 use crate::page::pages::STYLE;
 use crate::page::stats::Stats;
+use crate::page::wall;
 use crate::reader::follow::Health;
 use crate::reader::{Entry, View};
 use crate::web::events::{self, Format};
@@ -57,13 +58,26 @@ const CONNECTION_BYTES: usize = 1024;
 type Shared = State<Arc<Viewer>>;
 type QueryOf<T> = Result<Query<T>, QueryRejection>;
 
+/// The query of the page, beside the filter.
+#[derive(Deserialize)]
+pub(crate) struct HomeQuery {
+    #[serde(default)]
+    view: String,
+}
+
 pub(crate) async fn home(
     State(viewer): Shared,
     visitor: Visitor,
     query: QueryOf<FilterQuery>,
+    home: QueryOf<HomeQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let Query(query) = query?;
+    let (Query(query), Query(home)) = (query?, home?);
+    match home.view.as_str() {
+        "" => {}
+        "wall" => return wall(viewer, visitor, query).await,
+        _ => return Err(Failure::BadQuery("view: expected wall".to_owned())),
+    }
     let view = viewer.reader.view().await?;
     if query.is_empty() {
         // Here and at once: whatever others have asked for, it waits for nothing but room.
@@ -75,11 +89,29 @@ pub(crate) async fn home(
     let most_bytes = LIST_BYTES + ROW_BYTES * view.entries.len();
     whole(&visitor, most_bytes, move || {
         let entries = matching(&view, &filter);
-        let strip = viewer.caches.strip(&viewer.pages, &view)?;
-        let strip = String::from_utf8_lossy(&strip);
+        let strip = viewer.pages.strip(&view, &query)?;
         let html = viewer
             .pages
             .home(&view, &query, &entries, &strip, host(&headers))?;
+        Ok(Prepared::html(html))
+    })
+    .await
+}
+
+/// The list for those who look from afar.
+async fn wall(
+    viewer: Arc<Viewer>,
+    visitor: Visitor,
+    query: FilterQuery,
+) -> Result<Response, Failure> {
+    let filter = filter(&query, &visitor)?;
+    let view = viewer.reader.view().await?;
+    let most_bytes = LIST_BYTES + ROW_BYTES * wall::MAX_ROWS;
+    whole(&visitor, most_bytes, move || {
+        let entries = wall::in_order(&view, matching(&view, &filter));
+        let numbers = viewer.caches.wall_strip(&viewer.pages, &view)?;
+        let numbers = String::from_utf8_lossy(&numbers);
+        let html = viewer.pages.wall(&view, &query, &entries, &numbers)?;
         Ok(Prepared::html(html))
     })
     .await
@@ -327,9 +359,10 @@ pub(crate) async fn event_stream(
     let format = match query.format.as_str() {
         "" | "json" => Format::Json,
         "html" => Format::Html,
+        "wall" => Format::Wall,
         _ => {
             return Err(Failure::BadQuery(
-                "format: expected json or html".to_owned(),
+                "format: expected json, html or wall".to_owned(),
             ));
         }
     };

@@ -58,6 +58,8 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .route("/home/static/style.css", asset("style.css"))
         .route("/home/static/script.js", asset("script.js"))
         .route("/home/static/list.js", asset("list.js"))
+        .route("/home/static/wall.css", asset("wall.css"))
+        .route("/home/static/wall.js", asset("wall.js"))
         .route("/home/static/icon.svg", asset("icon.svg"))
         .merge(not_for_other_sites)
         .route_layer(from_fn(refuse_unknown))

