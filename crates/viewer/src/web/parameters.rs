@@ -28,7 +28,7 @@ pub(super) async fn refuse_unknown(request: Request, next: Next) -> Response {
 /// Returns which parameters an address takes beside a filter; `None` where it takes no filter.
 fn beside_filter(path: &str) -> Option<&'static [&'static str]> {
     match path.strip_prefix("/home")? {
-        "" | "/" => Some(&[]),
+        "" | "/" => Some(&["view"]),
         "/text" => Some(&["color"]),
         "/events" => Some(&["after", "format"]),
         "/api/requests" => Some(&["limit", "raw"]),
@@ -59,6 +59,8 @@ mod tests {
             ("/home", "", None),
             ("/home", "&q=&-q=x&host=a", None),
             ("/home", "q=x&limit=3&bad=1", Some("limit")),
+            ("/home", "view=wall&q=x", None),
+            ("/home/text", "view=wall", Some("view")),
             ("/home", "--q=x", Some("--q")),
             ("/home", "=x", Some("")),
             ("/home/text", "color=on&-host=name", None),
