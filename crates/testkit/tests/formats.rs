@@ -139,6 +139,50 @@ async fn an_archive_is_read_by_a_parser_of_archives() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn forms_cookies_and_bodies_of_any_bytes_are_in_an_archive() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let form = "POST /a?b=%20c HTTP/1.1\r\nHost: x\r\nCookie: sid=1; theme=dark\r\n\
+        Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 14\r\n\r\nuser=a+b&pass=";
+    let bytes = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n\0\xff\xfeA";
+    for (number, request) in (1..).zip([form.as_bytes(), bytes]) {
+        stack.send(request).await?;
+        stack.until_recorded(number).await?;
+    }
+    let archive = stack.get("/home/export.har").await?.body;
+    let har::Spec::V1_2(log) = har::from_slice(&archive)?.log else {
+        anyhow::bail!("not HAR 1.2")
+    };
+    let [first, second] = &log.entries[..] else {
+        anyhow::bail!("{} entries", log.entries.len())
+    };
+    let cookies = first.request.cookies.iter();
+    let cookies: Vec<_> = cookies.map(|it| (&*it.name, &*it.value)).collect();
+    assert_eq!(cookies, [("sid", "1"), ("theme", "dark")]);
+    let query = first.request.query_string.iter();
+    let query: Vec<_> = query.map(|it| (&*it.name, &*it.value)).collect();
+    assert_eq!(query, [("b", " c")]);
+    let posted = first.request.post_data.as_ref().context("no body")?;
+    let params = posted.params.iter().flatten();
+    let params: Vec<_> = params.map(|it| (&*it.name, it.value.as_deref())).collect();
+    assert_eq!(params, [("user", Some("a b")), ("pass", Some(""))]);
+    assert_eq!(posted.text.as_deref(), Some("user=a+b&pass="));
+    let head = form.len() as i64 - 14;
+    let sizes = (first.request.headers_size, first.request.body_size);
+    assert_eq!(sizes, (head, 14));
+    let answered = (first.response.headers_size, first.response.body_size);
+    assert_eq!(answered, (RESPONSE.len() as i64, 0));
+    let posted = second.request.post_data.as_ref().context("no body")?;
+    let text = posted.text.as_deref().context("no text")?;
+    assert_eq!(BASE64_STANDARD.decode(text)?, b"\0\xff\xfeA");
+    // What is not in the specification has a name of its own kind.
+    let archive: Value = serde_json::from_slice(&archive)?;
+    let posted = |number: usize| &archive["log"]["entries"][number]["request"]["postData"];
+    assert_eq!(posted(1)["_encoding"], "base64");
+    assert!(posted(0).get("_encoding").is_none() && posted(1).get("params").is_none());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_are_as_the_schema_says() -> anyhow::Result<()> {
     let schema: Value =
         serde_json::from_slice(&std::fs::read(project().join("docs/api.schema.json"))?)?;

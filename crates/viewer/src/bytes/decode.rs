@@ -7,6 +7,7 @@
 //! What undoes one wrapping stands in the modules below this one. `reader::privacy` looks through
 //! bytes with the same functions, so that nothing is shown that was not looked through.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use forever200_head::chunks;
@@ -79,6 +80,31 @@ pub fn parameters(encoded: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
             None => (plain(pair), Vec::new()),
         })
         .collect()
+}
+
+/// Returns the names and values of a form in the body, decoded, in the order sent; none where there is no form.
+#[must_use]
+pub fn form(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let is_form = |value: &[u8]| {
+        value
+            .to_ascii_lowercase()
+            .starts_with(b"application/x-www-form-urlencoded")
+    };
+    if http.values(b"content-type").any(is_form) {
+        parameters(http.body.trim_ascii())
+    } else {
+        Vec::new()
+    }
+}
+
+/// Returns the body without the frames of its chunks, where it has such.
+#[must_use]
+pub fn content<'a>(http: &http::Request<'a>) -> Cow<'a, [u8]> {
+    let joined = Some(http.body).filter(|_| http.is_chunked);
+    match joined.and_then(unchunk) {
+        Some(joined) => Cow::Owned(joined),
+        None => Cow::Borrowed(http.body),
+    }
 }
 
 /// Undoes the encoding of a form.

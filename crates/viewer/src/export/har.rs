@@ -14,9 +14,9 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::bytes::decode::parameters;
-use crate::export::Listing;
-use crate::export::json;
+use crate::bytes::decode::{content, form, parameters};
+use crate::export::pcap::RESPONSE;
+use crate::export::{Listing, json};
 use crate::reader::entry::{Entry, text};
 
 /// What a parser of addresses would stumble over.
@@ -41,8 +41,9 @@ pub fn archive() -> Listing {
         between: b",",
         end: "]}}".into(),
         newest_first: false,
-        // Most is an object of 24 bytes for two, a parameter without a value.
-        most: Box::new(|entry| 16 * entry.record.raw.len() + 8192),
+        // Most is an object of 29 bytes for two, a cookie without a value whose name is a control character, which is in a
+        // header as well; and base64 of both.
+        most: Box::new(|entry| 24 * entry.record.raw.len() + 8192),
         one: Box::new(|entry| Some(json::to_string(&exchange(entry, &entry.request()?)).into())),
     }
 }
@@ -77,13 +78,14 @@ struct Request<'a> {
     method: String,
     url: String,
     http_version: String,
-    cookies: [(); 0],
+    #[serde(serialize_with = "pairs")]
+    cookies: Vec<(Vec<u8>, Vec<u8>)>,
     #[serde(serialize_with = "pairs")]
     headers: Vec<(&'a [u8], Cow<'a, [u8]>)>,
     #[serde(serialize_with = "pairs")]
     query_string: Vec<(Vec<u8>, Vec<u8>)>,
-    headers_size: usize,
-    body_size: usize,
+    headers_size: i64,
+    body_size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     post_data: Option<PostData>,
 }
@@ -92,7 +94,15 @@ struct Request<'a> {
 #[serde(rename_all = "camelCase")]
 struct PostData {
     mime_type: String,
+    /// What a form says. The specification has it in place of the text; browsers write both, and what reads one of the two
+    /// alone finds it.
+    #[serde(serialize_with = "pairs", skip_serializing_if = "Vec::is_empty")]
+    params: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The body, chunks joined; in base64 where it is no UTF-8.
     text: String,
+    /// `base64`, as the content of a response has it in a field of that name.
+    #[serde(rename = "_encoding", skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -136,7 +146,7 @@ fn exchange<'a>(entry: &'a Entry, http: &http::Request<'a>) -> Exchange<'a> {
             "headers": [{ "name": "Content-Length", "value": "0" }, { "name": "Connection", "value": "close" }],
             "content": { "size": 0, "mimeType": "" },
             "redirectURL": "",
-            "headersSize": -1,
+            "headersSize": RESPONSE.len(),
             "bodySize": 0,
         }),
         cache: json!({}),
@@ -151,28 +161,74 @@ fn exchange<'a>(entry: &'a Entry, http: &http::Request<'a>) -> Exchange<'a> {
 
 fn request<'a>(entry: &Entry, http: &http::Request<'a>) -> Request<'a> {
     let (_, query) = http.path_and_query();
-    let post_data = (!http.body.is_empty()).then(|| PostData {
+    let headers = http.headers.iter();
+    Request {
+        method: text(http.method),
+        url: address(entry, http.target),
+        http_version: text(http.version),
+        cookies: cookies(http),
+        headers: headers.map(|it| (it.name, it.plain_value())).collect(),
+        query_string: parameters(query),
+        headers_size: headers_size(entry, http),
+        body_size: body_size(entry, http),
+        post_data: (!http.body.is_empty()).then(|| post_data(http)),
+    }
+}
+
+/// Names and values of cookies, as they were sent: RFC 6265, 4.2.1.
+fn cookies(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut cookies = Vec::new();
+    let is_cookie = |header: &&http::Header<'_>| header.name.eq_ignore_ascii_case(b"cookie");
+    for header in http.headers.iter().filter(is_cookie) {
+        let value = header.plain_value();
+        let pairs = value.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
+            let mut parts = pair.splitn(2, |&byte| byte == b'=');
+            let mut next = || parts.next().unwrap_or_default().to_vec();
+            cookies.push((next(), next()));
+        }
+    }
+    cookies
+}
+
+/// Bytes up to the blank line; -1 where it did not come, which stands for a size that nobody knows.
+fn headers_size(entry: &Entry, http: &http::Request<'_>) -> i64 {
+    if http.unfinished && http.behind_head.is_empty() {
+        return -1;
+    }
+    let size = entry.record.raw.len() - http.behind_head.len();
+    i64::try_from(size).unwrap_or(-1)
+}
+
+/// Bytes of the body as they came, frames of chunks and all; also those that were not kept.
+fn body_size(entry: &Entry, http: &http::Request<'_>) -> u64 {
+    let record = &entry.record;
+    let missing = record.bytes.saturating_sub(record.raw.len() as u64);
+    let missing_extra = record.extra.saturating_sub(http.extra.len() as u64);
+    http.body.len() as u64 + missing.saturating_sub(missing_extra)
+}
+
+fn post_data(http: &http::Request<'_>) -> PostData {
+    let content = content(http);
+    let (text_of_body, encoding) = match std::str::from_utf8(&content) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => (BASE64_STANDARD.encode(&content), Some("base64")),
+    };
+    // Of a form in chunks, privacy does not look for `+` as a space across their frames.
+    let params = if http.is_chunked {
+        Vec::new()
+    } else {
+        form(http)
+    };
+    PostData {
         mime_type: http
             .values(b"content-type")
             .next()
             .map(text)
             .unwrap_or_default(),
-        text: text(http.body),
-    });
-    Request {
-        method: text(http.method),
-        url: address(entry, http.target),
-        http_version: text(http.version),
-        cookies: [],
-        headers: http
-            .headers
-            .iter()
-            .map(|it| (it.name, it.plain_value()))
-            .collect(),
-        query_string: parameters(query),
-        headers_size: entry.record.raw.len() - http.behind_head.len(),
-        body_size: http.body.len(),
-        post_data,
+        params,
+        text: text_of_body,
+        encoding,
     }
 }
 
@@ -188,6 +244,8 @@ fn address(entry: &Entry, target: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use forever200_ring::Record;
+
     use super::*;
     use crate::reader::entry::tests::{entry, record};
 
@@ -213,11 +271,101 @@ mod tests {
         );
         assert_eq!(
             request["postData"],
-            json!({ "mimeType": "a/b", "text": "hiÿ" })
+            json!({ "mimeType": "a/b", "text": "aGn/", "_encoding": "base64" })
         );
         assert_eq!(
             (&request["headersSize"], &request["bodySize"]),
             (&json!(46), &json!(3))
         );
+    }
+
+    fn archived(record: Record) -> Value {
+        let archive = archive().whole([&entry(record)]);
+        let mut archive: Value = serde_json::from_slice(&archive).unwrap();
+        archive["log"]["entries"][0]["request"].take()
+    }
+
+    fn part<'a>(pair: &'a Value, name: &str) -> &'a str {
+        pair[name].as_str().unwrap()
+    }
+
+    fn pairs_of(pairs: &Value) -> Vec<(&str, &str)> {
+        let pairs = pairs.as_array().into_iter().flatten();
+        pairs
+            .map(|pair| (part(pair, "name"), part(pair, "value")))
+            .collect()
+    }
+
+    #[test]
+    fn forms_and_cookies_are_taken_apart() {
+        let request = archived(record(
+            b"POST /?a=1&a&=2 HTTP/1.1\r\nCookie: a=b=c; d;; =e \r\ncookie: f=\xff\r\n\
+              Content-Type: Application/X-WWW-Form-Urlencoded; charset=utf-8\r\nContent-Length: 9\r\n\r\nx+y=%41&z",
+        ));
+        let cookies = [("a", "b=c"), ("d", ""), ("", "e"), ("f", "\u{ff}")];
+        assert_eq!(pairs_of(&request["cookies"]), cookies);
+        let query = [("a", "1"), ("a", ""), ("", "2")];
+        assert_eq!(pairs_of(&request["queryString"]), query);
+        let form = &request["postData"];
+        assert_eq!(pairs_of(&form["params"]), [("x y", "A"), ("z", "")]);
+        assert_eq!(
+            (&form["text"], &form["_encoding"]),
+            (&json!("x+y=%41&z"), &Value::Null)
+        );
+        assert_eq!(request["bodySize"], 9);
+    }
+
+    #[test]
+    fn sizes_are_those_of_what_came() {
+        let sizes = |record| {
+            let request = archived(record);
+            let size = |name: &str| request[name].as_i64().unwrap();
+            (size("headersSize"), size("bodySize"))
+        };
+        assert_eq!(sizes(record(b"GET / HTTP/1.1\r\n\r\n")), (18, 0));
+        assert_eq!(sizes(record(b"GET / HTTP/1.1\r\nHost: a")), (-1, 0));
+        let chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+        assert_eq!(sizes(record(chunked)), (47, 12));
+        assert_eq!(archived(record(chunked))["postData"]["text"], "ab");
+        let long = b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nab";
+        let truncated = |bytes: u64, extra| Record {
+            bytes: long.len() as u64 + bytes,
+            extra,
+            truncated: true,
+            ..record(long)
+        };
+        assert_eq!(sizes(truncated(98, 0)), (40, 100));
+        assert_eq!(sizes(truncated(103, 5)), (40, 100));
+    }
+
+    #[test]
+    fn no_request_takes_more_than_was_said() {
+        let around = |before: &str, part: &[u8]| {
+            let part = part.iter().copied().cycle().take(60_000);
+            let bytes = before.bytes().chain(part).collect::<Vec<_>>();
+            [&bytes[..], b"\r\n\r\n"].concat()
+        };
+        for part in [
+            &b"\x01;"[..],
+            b"\x9b&",
+            b"a&",
+            b"=&",
+            b";",
+            b"\x01\n",
+            b"\\",
+            b"\xff",
+        ] {
+            for before in [
+                "GET /?",
+                "GET / HTTP/1.1\r\nCookie: ",
+                "POST / HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n",
+            ] {
+                let raw = around(before, part);
+                let (archive, entry) = (archive(), entry(record(&raw)));
+                let most = (archive.most)(&entry);
+                let took = (archive.one)(&entry).map_or(0, |one| one.len());
+                assert!(took <= most, "{before}{}: {took}", part.escape_ascii());
+            }
+        }
     }
 }

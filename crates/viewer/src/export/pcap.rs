@@ -16,7 +16,8 @@ use etherparse::{PacketBuilder, TcpHeader, TcpOptions};
 use forever200_ring::Record;
 
 /// What the responder answers, always. A copy: the viewer does not depend on the responder.
-const RESPONSE: &[u8] = b"HTTP/1.1 200 Ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+pub(super) const RESPONSE: &[u8] =
+    b"HTTP/1.1 200 Ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// Magic number of times in microseconds, version 2.4, two fields that are zero, the longest packet
 /// there may be, `LINKTYPE_RAW`: packets begin with the IP header.

@@ -12,7 +12,7 @@ use forever200_identify::{Indicator, Origin, http};
 use minijinja::Value;
 use serde::Serialize;
 
-use crate::bytes::decode::{Decoded, decode, parameters};
+use crate::bytes::decode::{Decoded, decode, form, parameters};
 use crate::bytes::indent::indent;
 use crate::bytes::printable;
 use crate::export::json;
@@ -215,19 +215,6 @@ pub(crate) fn evidence(entry: &Entry) -> Vec<Range<usize>> {
         .chain(entry.indicators.iter().map(|it| &it.evidence))
         .cloned()
         .collect()
-}
-
-fn form(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let is_form = |value: &[u8]| {
-        value
-            .to_ascii_lowercase()
-            .starts_with(b"application/x-www-form-urlencoded")
-    };
-    if http.values(b"content-type").any(is_form) {
-        parameters(http.body.trim_ascii())
-    } else {
-        Vec::new()
-    }
 }
 
 /// Nobody connects to the unspecified address: it stands for one that is not known or not shown.

