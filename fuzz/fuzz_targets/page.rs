@@ -163,9 +163,16 @@ fn detail(entry: &Entry) {
         entry.record.raw
     );
     assert_eq!(field("hex").len(), 2 * entry.record.raw.len());
+    let dump = text_of(&detail["hex_dump"]);
     assert_eq!(
-        field("hex_dump").lines().count(),
-        entry.record.raw.len().div_ceil(16)
+        dump.lines().map(bytes_of).sum::<usize>(),
+        entry.record.raw.len(),
+        "{dump}"
+    );
+    let copied = text_of(&detail["text"]);
+    assert!(
+        copied.chars().all(|char| char == '\n' || is_visible(char)),
+        "{copied:?}"
     );
     let line = detail["replay"]["line"].as_str().expect("text");
     assert!(
@@ -177,6 +184,22 @@ fn detail(entry: &Entry) {
         0,
         "{line}"
     );
+}
+
+fn text_of(pieces: &Value) -> String {
+    let pieces = pieces.as_array().expect("a list").iter();
+    pieces
+        .map(|piece| piece["text"].as_str().expect("text"))
+        .collect()
+}
+
+/// How many bytes a line of a hex dump stands for.
+fn bytes_of(line: &str) -> usize {
+    let bytes = line.get(10..).expect("an offset");
+    match bytes.split_once(" × ") {
+        Some((count, _)) => count.parse().expect("a number"),
+        None => bytes[..49].split_whitespace().count(),
+    }
 }
 
 /// The packets fill the file, and each is as long as it says.

@@ -11,7 +11,7 @@ const ELEMENTS: &[&str] = &[
     "input", "kbd", "label", "legend", "li", "link", "main", "mark", "meta", "nav", "noscript",
     "ol", "option", "p", "path", "pre", "rect", "script", "search", "section", "select", "span", "style",
     "summary", "svg", "table", "tbody", "td", "template", "textarea", "th", "thead", "time",
-    "title", "tr", "ul",
+    "title", "tr", "u", "ul",
 ];
 const ATTRIBUTES: &[&str] = &[
     "action",

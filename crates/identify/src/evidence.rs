@@ -10,6 +10,10 @@ use crate::condition::{Condition, Lowercase, Test};
 use crate::pattern::Search;
 use crate::sample::Sample;
 use crate::text::Text;
+use crate::whole::whole;
+
+/// Longest value of a parameter that is evidence as a whole.
+const MAX_VALUE_BYTES: usize = 200;
 
 /// Ranges of the raw bytes.
 pub(crate) type Evidence = Vec<Range<usize>>;
@@ -46,16 +50,18 @@ impl Condition {
             let method = sample.http.as_ref()?.method;
             let start = sample.offset(method);
             test.holds(&[Text::raw(method, start)], sample)?;
-            evidence.push(start..start + method.len());
+            if !is_said_by_all(method) {
+                evidence.push(start..start + method.len());
+            }
         }
         if let Some(test) = &self.path {
-            evidence.extend(test.holds(sample.path(), sample)?);
+            evidence.extend(beyond_slash(test.holds(sample.path(), sample)?, sample));
         }
         if let Some(test) = &self.query {
             evidence.extend(test.holds(sample.query(), sample)?);
         }
         if let Some(test) = &self.target {
-            evidence.extend(test.holds(sample.target(), sample)?);
+            evidence.extend(beyond_slash(test.holds(sample.target(), sample)?, sample));
         }
         if let Some(test) = &self.body {
             evidence.extend(test.holds(sample.body(), sample)?);
@@ -70,9 +76,9 @@ impl Condition {
                 .flat_map(|http| http.values(b"user-agent"));
             evidence.push(agents.into_iter().find_map(|agent| {
                 let start = sample.offset(agent);
-                pattern
-                    .find(agent, &sample.search)
-                    .map(|found| start + found.start..start + found.end)
+                let found = pattern.find(agent, &sample.search)?;
+                let found = whole(agent, found);
+                Some(start + found.start..start + found.end)
             })?);
         }
         for (name, test) in &self.header {
@@ -86,7 +92,7 @@ impl Condition {
             evidence.extend(
                 sample
                     .parameter(&name.0)
-                    .find_map(|views| test.holds(views, sample))?,
+                    .find_map(|views| of_value(test.holds(views, sample)?, views))?,
             );
         }
         Some(evidence)
@@ -102,7 +108,7 @@ impl Test {
                 ranges
                     .into_iter()
                     .filter(|range| !range.is_empty())
-                    .map(|range| text.raw_range(range))
+                    .map(|range| text.raw_range(whole(&text.bytes, range)))
                     .collect(),
             )
         })
@@ -137,6 +143,27 @@ impl Lowercase {
     fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
         memmem::find(bytes, self.0.as_bytes()).map(|start| start..start + self.0.len())
     }
+}
+
+/// Every client sends it: that it is there is a condition and no evidence.
+fn is_said_by_all(method: &[u8]) -> bool {
+    [&b"GET"[..], b"HEAD"].contains(&method)
+}
+
+/// Nor is a path that is no more than `/`.
+fn beyond_slash(evidence: Evidence, sample: &Sample<'_>) -> impl Iterator<Item = Range<usize>> {
+    let says_something = |range: &Range<usize>| sample.raw.get(range.clone()) != Some(b"/");
+    evidence.into_iter().filter(says_something)
+}
+
+/// Of a parameter, the value, where the evidence is that it is there or has a single character in it, and it is short.
+fn of_value(evidence: Evidence, views: &[Text]) -> Option<Evidence> {
+    let is_little = evidence.iter().all(|range| range.len() <= 1);
+    let whole = views.first().filter(|sent| {
+        let length = sent.bytes.len();
+        is_little && (1..=MAX_VALUE_BYTES).contains(&length)
+    });
+    Some(whole.map_or(evidence, |sent| vec![sent.raw_range(0..sent.bytes.len())]))
 }
 
 /// Finds one of these; asks for nothing where there are none.

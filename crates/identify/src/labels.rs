@@ -64,7 +64,8 @@ pub struct Description<'a> {
 pub struct Label {
     /// What it says.
     pub signature: Arc<Signature>,
-    /// Ranges of the raw bytes, in order and apart; empty when the source's network is what says so.
+    /// Ranges of the raw bytes, in order and apart; empty when the source's network is what says so, or that there is
+    /// nothing but a request for `/`.
     pub evidence: Vec<Range<usize>>,
 }
 

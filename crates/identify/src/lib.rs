@@ -27,6 +27,7 @@ mod pattern;
 mod recent;
 mod sample;
 mod text;
+mod whole;
 
 pub use indicator::Indicator;
 pub use labels::{Label, Labeller};

@@ -1,6 +1,10 @@
-//! Pure functions on foreign bytes: made visible, unwrapped, indented, read from what is pasted.
+//! Pure functions on foreign bytes: judged, made visible, unwrapped, indented, read from what is
+//! pasted.
 
 pub mod decode;
+pub mod hex;
 pub mod indent;
 pub mod pasted;
 pub mod printable;
+pub mod runs;
+pub mod text;

@@ -93,7 +93,11 @@ function tellFold(group) {
   const sources = new Set(rows.map((row) => row.dataset.ip)).size;
   $("span", label).textContent = `×${rows.length} from ${sources} ${sources === 1 ? "source" : "sources"}`;
   const cell = $(".what", rows[0]);
-  if (label.parentElement !== cell) cell.append(" ", label);
+  if (label.parentElement === cell) return;
+  // Before the excerpt, which is cut where there is no room.
+  const excerpt = $(".excerpt", cell);
+  if (excerpt) excerpt.before(label, " ");
+  else cell.append(" ", label);
 }
 
 function remove(row) {

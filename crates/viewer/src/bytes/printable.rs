@@ -1,12 +1,25 @@
 //! Bytes made visible: the one place where what attackers wrote becomes text.
 //!
 //! In: any bytes. Out: text in which nothing is invisible, moves the cursor, or turns the direction of
-//! writing. What cannot be shown as itself is shown as an escape (`\r`, `\x1b`, `\u{202e}`). Escaping
+//! writing. In bytes that are no text, nothing beyond ASCII is a letter. What cannot be shown as itself is shown as an escape (`\r`, `\x1b`, `\u{202e}`). Escaping
 //! for HTML is the template's.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use serde::Serialize;
+
+use crate::bytes::runs::{self, Part};
+use crate::bytes::text::is_text;
+
+/// Characters that show nothing, or join the letter before, although Unicode has them among letters and symbols: parts
+/// of Korean syllables and what stands for one that is missing, and the empty pattern of Braille.
+const LIKE_NOTHING: [RangeInclusive<char>; 5] = [
+    '\u{115f}'..='\u{11ff}',
+    '\u{2800}'..='\u{2800}',
+    '\u{3164}'..='\u{3164}',
+    '\u{d7b0}'..='\u{d7fb}',
+    '\u{ffa0}'..='\u{ffa0}',
+];
 
 /// A run of text, or of escapes that stand for bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -15,6 +28,8 @@ pub struct Piece {
     pub text: String,
     /// The text is escapes: the page sets it apart from the same characters sent as themselves.
     pub escaped: bool,
+    /// The text is the escapes of a line end that follows as itself: whoever copies it wants one of them.
+    pub ends_line: bool,
     /// The text is evidence: the page marks it.
     pub marked: bool,
 }
@@ -22,47 +37,47 @@ pub struct Piece {
 /// Whose the line feeds are in what is shown: they end the line in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFeeds {
-    /// The sender's: shown as `\n`.
+    /// The sender's: shown as `\n`, or as `\r\n` with what comes before.
     Sent,
+    /// The sender's, to be copied: not shown, nor is the `\r` before one.
+    Copied,
     /// Ours: not shown.
     Ours,
 }
 
+/// How bytes become text.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Whose the line feeds are.
+    pub line_feeds: LineFeeds,
+    /// They are text: letters beyond ASCII are shown as themselves. In other bytes they are there by chance.
+    pub is_text: bool,
+    /// In what is no text, a long run of one byte is shown as the byte and its number.
+    pub folds: bool,
+}
+
+impl Style {
+    /// For these bytes as [`is_text`] judges them, every one of them shown.
+    #[must_use]
+    pub fn of(bytes: &[u8], line_feeds: LineFeeds) -> Self {
+        Self {
+            line_feeds,
+            is_text: is_text(bytes),
+            folds: false,
+        }
+    }
+}
+
 /// Returns bytes as pieces of text, made one at a time: together they take twenty times as much as the bytes.
 pub fn pieces(bytes: &[u8], line_feeds: LineFeeds) -> impl Iterator<Item = Piece> {
-    let shown = bytes.utf8_chunks().flat_map(move |chunk| {
-        let valid = chunk
-            .valid()
-            .chars()
-            .flat_map(move |char| of_char(char, line_feeds));
-        valid.chain(
-            chunk
-                .invalid()
-                .iter()
-                .map(|byte| Shown::Escaped(format!("\\x{byte:02x}"))),
-        )
-    });
-    let mut shown = shown.peekable();
-    std::iter::from_fn(move || {
-        let mut piece = Piece {
-            escaped: shown.peek()?.is_escaped(),
-            ..Piece::default()
-        };
-        while let Some(next) = shown.next_if(|next| next.is_escaped() == piece.escaped) {
-            match next {
-                Shown::Itself(char) => piece.text.push(char),
-                Shown::Escaped(escape) => piece.text.push_str(&escape),
-            }
-        }
-        Some(piece)
-    })
+    styled(bytes, Style::of(bytes, line_feeds))
 }
 
 /// Returns bytes as pieces of text, with the bytes in these ranges, which are in order and apart, marked.
 pub fn marked<'a>(
     bytes: &'a [u8],
     ranges: &'a [Range<usize>],
-    line_feeds: LineFeeds,
+    style: Style,
 ) -> impl Iterator<Item = Piece> + use<'a> {
     let end = |at: usize| at.min(bytes.len());
     let starts = std::iter::once(0).chain(ranges.iter().map(move |range| end(range.end)));
@@ -80,7 +95,56 @@ pub fn marked<'a>(
         .zip(marked)
         .flat_map(|(plain, marked)| std::iter::once(plain).chain(marked));
     parts.flat_map(move |(part, marked)| {
-        pieces(&bytes[part], line_feeds).map(move |piece| Piece { marked, ..piece })
+        styled(&bytes[part], style).map(move |piece| Piece { marked, ..piece })
+    })
+}
+
+fn styled(bytes: &[u8], style: Style) -> impl Iterator<Item = Piece> {
+    let folds = style.folds && !style.is_text;
+    let runs = folds.then(|| runs::parts(bytes)).into_iter().flatten();
+    let all = Part {
+        range: 0..bytes.len(),
+        byte: None,
+    };
+    let parts = runs.chain((!folds).then_some(all));
+    parts.flat_map(move |part| {
+        let run = part.byte.map(|byte| run(byte, part.range.len()));
+        let others = if run.is_some() { 0..0 } else { part.range };
+        run.into_iter().chain(joined(shown(&bytes[others], style)))
+    })
+}
+
+/// A long run of one byte, as `\x00 ×204`.
+fn run(byte: u8, length: usize) -> Piece {
+    let byte = if byte.is_ascii_graphic() {
+        char::from(byte).to_string()
+    } else {
+        of_byte(byte)
+    };
+    Piece {
+        text: format!("{byte} ×{length}"),
+        escaped: true,
+        ..Piece::default()
+    }
+}
+
+fn joined(shown: impl Iterator<Item = Shown>) -> impl Iterator<Item = Piece> {
+    let mut shown = shown.peekable();
+    std::iter::from_fn(move || {
+        let kind = shown.peek()?.kind();
+        let mut piece = Piece {
+            escaped: kind != Kind::Itself,
+            ends_line: kind == Kind::LineEnd,
+            ..Piece::default()
+        };
+        while let Some(next) = shown.next_if(|next| next.kind() == kind) {
+            match next {
+                Shown::Itself(char) => piece.text.push(char),
+                Shown::Escaped(escape) => piece.text.push_str(&escape),
+                Shown::LineEnd(escape) => piece.text.push_str(escape),
+            }
+        }
+        Some(piece)
     })
 }
 
@@ -88,18 +152,60 @@ pub fn marked<'a>(
 enum Shown {
     Itself(char),
     Escaped(String),
+    /// A part of a line end, which follows as itself.
+    LineEnd(&'static str),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Itself,
+    Escaped,
+    LineEnd,
 }
 
 impl Shown {
-    fn is_escaped(&self) -> bool {
-        matches!(self, Self::Escaped(_))
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Itself(_) => Kind::Itself,
+            Self::Escaped(_) => Kind::Escaped,
+            Self::LineEnd(_) => Kind::LineEnd,
+        }
     }
 }
 
-fn of_char(char: char, line_feeds: LineFeeds) -> impl Iterator<Item = Shown> {
-    let escaped = escape(char).filter(|_| char != '\n' || line_feeds == LineFeeds::Sent);
-    let itself = (escaped.is_none() || char == '\n').then_some(Shown::Itself(char));
-    escaped.map(Shown::Escaped).into_iter().chain(itself)
+fn shown(bytes: &[u8], style: Style) -> impl Iterator<Item = Shown> {
+    bytes.utf8_chunks().flat_map(move |chunk| {
+        let text = chunk.valid();
+        let valid = text.char_indices().flat_map(move |(at, char)| {
+            let ends_line = char == '\r' && text.as_bytes().get(at + 1) == Some(&b'\n');
+            of_char(char, ends_line, style)
+        });
+        let invalid = chunk.invalid().iter();
+        valid.chain(invalid.map(|&byte| Shown::Escaped(of_byte(byte))))
+    })
+}
+
+/// `ends_line`: it is a carriage return before a line feed.
+fn of_char(char: char, ends_line: bool, style: Style) -> impl Iterator<Item = Shown> {
+    let mark = match (char, style.line_feeds) {
+        ('\n', LineFeeds::Sent) => Some(Shown::LineEnd("\\n")),
+        ('\r', LineFeeds::Sent) if ends_line => Some(Shown::LineEnd("\\r")),
+        ('\n', _) => None,
+        ('\r', LineFeeds::Copied) if ends_line => None,
+        (' '..='~', _) => Some(Shown::Itself(char)),
+        ('\u{80}'.., _) if !style.is_text => Some(Shown::Escaped(of_bytes(char))),
+        _ => Some(escape(char).map_or(Shown::Itself(char), Shown::Escaped)),
+    };
+    let itself = (char == '\n').then_some(Shown::Itself(char));
+    mark.into_iter().chain(itself)
+}
+
+fn of_bytes(char: char) -> String {
+    char.encode_utf8(&mut [0; 4]).bytes().map(of_byte).collect()
+}
+
+fn of_byte(byte: u8) -> String {
+    format!("\\x{byte:02x}")
 }
 
 /// Returns bytes as one line of at most `max_chars` characters; `…` stands for the rest.
@@ -136,117 +242,14 @@ fn escape(char: char) -> Option<String> {
         '\0'..='\x7f' => Some(format!("\\x{:02x}", u32::from(char))),
         _ => {
             let escaped = char.escape_debug();
-            (escaped.len() > 1).then(|| escaped.to_string())
+            if escaped.len() > 1 {
+                return Some(escaped.to_string());
+            }
+            let is_like_nothing = LIKE_NOTHING.iter().any(|range| range.contains(&char));
+            is_like_nothing.then(|| char.escape_unicode().to_string())
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(bytes: &[u8]) -> String {
-        pieces(bytes, LineFeeds::Sent)
-            .map(|piece| piece.text)
-            .collect()
-    }
-
-    #[test]
-    fn text_is_shown_as_itself() {
-        for text in [
-            "GET /a?b=c HTTP/1.1",
-            "<script>alert(1)</script>",
-            "Grüße, 世界 \u{1f600}",
-            r"\x00",
-            "",
-        ] {
-            assert_eq!(shown(text.as_bytes()), text);
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_seen_is_escaped() {
-        for (bytes, text) in [
-            (&b"\0\x1b[2J\x7f\t"[..], r"\x00\x1b[2J\x7f\t"),
-            (b"\xff\xfe\xc0\xaf", r"\xff\xfe\xc0\xaf"),
-            (
-                "\u{202e}\u{2066}\u{200b}\u{feff}\u{ad}".as_bytes(),
-                r"\u{202e}\u{2066}\u{200b}\u{feff}\u{ad}",
-            ),
-            (
-                "\u{85}\u{9b}\u{2028}\u{a0}\u{e0041}".as_bytes(),
-                r"\u{85}\u{9b}\u{2028}\u{a0}\u{e0041}",
-            ),
-            ("e\u{301}".as_bytes(), r"e\u{301}"),
-        ] {
-            assert_eq!(shown(bytes), text);
-        }
-    }
-
-    #[test]
-    fn a_line_feed_is_seen_and_ends_the_line() {
-        let shown: Vec<_> = pieces(b"a\r\n\\n", LineFeeds::Sent).collect();
-        let piece = |text: &str, escaped| Piece {
-            text: text.into(),
-            escaped,
-            marked: false,
-        };
-        assert_eq!(
-            shown,
-            [
-                piece("a", false),
-                piece(r"\r\n", true),
-                piece("\n\\n", false)
-            ]
-        );
-    }
-
-    #[test]
-    fn evidence_is_marked_and_nothing_is_lost() {
-        let bytes = b"abc\0def\xff";
-        // One range more than there is, which is empty.
-        for ranges in [
-            [0..0, 0..1],
-            [2..4, 5..6],
-            [0..0, 7..8],
-            [0..1, 6..99],
-            [0..0, 0..8],
-        ] {
-            let pieces: Vec<_> = marked(bytes, &ranges, LineFeeds::Sent).collect();
-            let text: String = pieces.iter().map(|piece| &*piece.text).collect();
-            assert_eq!(text, r"abc\x00def\xff");
-            let marked = pieces
-                .iter()
-                .filter(|piece| piece.marked)
-                .map(|piece| &*piece.text);
-            let expected = ranges
-                .iter()
-                .map(|it| shown(&bytes[it.start..it.end.min(8)]));
-            assert_eq!(marked.collect::<String>(), expected.collect::<String>());
-        }
-    }
-
-    #[test]
-    fn no_byte_comes_through_unseen() {
-        for first in 0..=255 {
-            for second in 0..=255 {
-                let text = shown(&[first, second, b'x']);
-                assert!(
-                    text.chars()
-                        .all(|char| char == '\n' || escape(char).is_none()),
-                    "{first} {second}: {text:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_line_is_cut_at_its_limit_and_says_so() {
-        assert_eq!(line(b"abcdef", 6), "abcdef");
-        assert_eq!(line(b"abcdefg", 6), "abcde…");
-        assert_eq!(line(b"a\nb\n", 10), r"a\nb\n");
-        assert_eq!(line(&[0xff; 5000], 6), r"\xff\…");
-        assert_eq!(line("ä".repeat(5000).as_bytes(), 3), "ää…");
-        assert_eq!(line(b"abc", 0), "…");
-    }
-}
+mod tests;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tracing::error;
 
 use crate::export::{Listing, json};
-use crate::page::detail::evidence;
+use crate::page::detail::{evidence, head_bytes};
 use crate::page::pages::{Pages, STYLE};
 use crate::page::row::Row;
 use crate::page::visible;
@@ -104,11 +104,16 @@ impl<'a> Section<'a> {
     fn new(entry: &'a Entry, now: Timestamp) -> Self {
         let held = entry.record.raw.len();
         let shown = held.min(MAX_SHOWN_BYTES);
+        let head_bytes = head_bytes(&entry.record.raw, entry.request().as_ref());
         Self {
             row: Row::new(entry, now),
             labels: entry.labels.iter().map(json::Label::new).collect(),
             indicators: &entry.indicators,
-            text: visible::with_evidence(entry.record.raw.slice(..shown), evidence(entry)),
+            text: visible::request(
+                &entry.record.raw.slice(..shown),
+                head_bytes,
+                &evidence(entry),
+            ),
             shown,
             held,
         }

@@ -61,7 +61,7 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
             entry.summary,
             if tint.is_empty() { "" } else { plain },
             name_of(entry).map(|name| format!("  {faint}(for {name}){plain}")).unwrap_or_default(),
-            entry.labels.first().map(|label| says(label, color)).unwrap_or_default(),
+            entry.labels.first().map(|label| says(label, entry, color)).unwrap_or_default(),
         )
         .expect("a String takes every write");
     }
@@ -76,9 +76,9 @@ fn name_of(entry: &Entry) -> Option<&str> {
 }
 
 /// What a request is, on a line of its own under it.
-fn says(label: &Label, color: bool) -> String {
-    let (bold, plain) = if color {
-        ("\x1b[1m", "\x1b[0m")
+fn says(label: &Label, entry: &Entry, color: bool) -> String {
+    let (bold, faint, plain) = if color {
+        ("\x1b[1m", "\x1b[2m", "\x1b[0m")
     } else {
         Default::default()
     };
@@ -88,8 +88,13 @@ fn says(label: &Label, color: bool) -> String {
         .first()
         .map(|cve| format!(", {cve}"))
         .unwrap_or_default();
+    let excerpt = entry
+        .excerpt
+        .as_ref()
+        .map(|it| format!("  {faint}{}: {}{plain}", it.place, it.text))
+        .unwrap_or_default();
     format!(
-        "\n    {}: {bold}{}{plain}{cve}",
+        "\n    {}: {bold}{}{plain}{cve}{excerpt}",
         signature.category.name(),
         signature.title
     )

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::bytes::decode::{Decoded, decode, form, parameters};
 use crate::bytes::indent::indent;
 use crate::bytes::printable;
+use crate::bytes::text::is_text;
 use crate::export::json;
 use crate::export::replay::{Replay, replay};
 use crate::page::visible;
@@ -22,8 +23,6 @@ use crate::reader::asked_for::AskedFor;
 use crate::reader::entry::{Entry, text};
 use crate::reader::tls_parts::TlsParts;
 
-/// Bytes on a line of the hex dump.
-const HEX_COLUMNS: usize = 16;
 /// Most headers, parameters and the like that are laid out. Beyond, the bytes say it better.
 const MAX_FIELDS: usize = 500;
 /// Most of a value that a link searches for: enough to tell it from others, and fit for an address.
@@ -57,7 +56,11 @@ pub struct Detail<'a> {
     indented: Option<Value>,
     decoded: Vec<Part>,
     raw: Value,
-    hex_dump: String,
+    /// Its bytes are text, or its head is: otherwise the hex dump says more and comes first.
+    is_text: bool,
+    /// The bytes as text to be copied.
+    text: Value,
+    hex_dump: Value,
     hex: String,
     base64: String,
     /// The bytes as the address of a page has them that is made from it; `None` where they are too many for one.
@@ -121,6 +124,8 @@ impl<'a> Detail<'a> {
             .unwrap_or_default();
         let headers = http.iter().flat_map(|http| &http.headers);
         let decoded = decode(&record.raw, http.as_ref()).into_iter();
+        let head_bytes = head_bytes(&record.raw, http.as_ref());
+        let evidence = evidence(entry);
         Self {
             dest: dest(entry),
             version: visible::sent(of_http(|http| http.version)),
@@ -136,13 +141,15 @@ impl<'a> Detail<'a> {
             indicators: &entry.indicators,
             origin: entry.origin.as_ref(),
             indented: indent(&body).map(|text| visible::indented(text.into())),
-            body: visible::sent(body),
-            extra: visible::sent(of_http(|http| http.extra)),
+            body: visible::folded(body),
+            extra: visible::folded(of_http(|http| http.extra)),
             extra_bytes: record.extra,
             continues: record.continues,
             decoded: decoded.map(Part::new).collect(),
-            raw: visible::with_evidence(record.raw.clone(), evidence(entry)),
-            hex_dump: hex_dump(&record.raw),
+            raw: visible::request(&record.raw, head_bytes, &evidence),
+            is_text: is_text(&record.raw[..head_bytes]),
+            text: visible::copied(&record.raw, head_bytes),
+            hex_dump: visible::hex_dump(record.raw.clone(), &evidence),
             hex: hex(&record.raw),
             base64: BASE64_STANDARD.encode(&record.raw),
             link: link(&record.raw),
@@ -180,7 +187,7 @@ impl Part {
     fn new(decoded: Decoded) -> Self {
         let text = match indent(&decoded.bytes) {
             Some(text) => visible::indented(text.into()),
-            None => visible::sent(decoded.bytes.into()),
+            None => visible::folded(decoded.bytes.into()),
         };
         Self {
             what: decoded.what,
@@ -206,6 +213,12 @@ impl Hello {
             ja4: tls.ja4().map(str::to_owned),
         }
     }
+}
+
+/// How long the head is; what has none is taken for one.
+pub(crate) fn head_bytes(raw: &[u8], http: Option<&http::Request<'_>>) -> usize {
+    let behind = http.map_or(0, |http| http.behind_head.len());
+    raw.len().saturating_sub(behind)
 }
 
 /// The bytes that say what a request is.
@@ -248,52 +261,4 @@ fn hex(bytes: &[u8]) -> String {
         write!(hex, "{byte:02x}").expect("a String takes every write");
     }
     hex
-}
-
-/// Returns offset, bytes and their ASCII characters, 16 bytes a line, as `hexdump -C` lays it out.
-fn hex_dump(bytes: &[u8]) -> String {
-    let mut dump = String::with_capacity(bytes.len() / HEX_COLUMNS * 79);
-    for (line, chunk) in bytes.chunks(HEX_COLUMNS).enumerate() {
-        let half = |half: &[u8]| {
-            half.iter().fold(String::new(), |mut half, byte| {
-                write!(half, "{byte:02x} ").expect("a String takes every write");
-                half
-            })
-        };
-        let (left, right) = chunk.split_at(chunk.len().min(HEX_COLUMNS / 2));
-        let ascii: String = chunk
-            .iter()
-            .map(|&byte| {
-                if matches!(byte, b' '..=b'~') {
-                    char::from(byte)
-                } else {
-                    '.'
-                }
-            })
-            .collect();
-        writeln!(
-            dump,
-            "{:08x}  {:<24} {:<24} |{ascii}|",
-            line * HEX_COLUMNS,
-            half(left),
-            half(right)
-        )
-        .expect("a String takes every write");
-    }
-    dump
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hex_dump_looks_like_that_of_hexdump() {
-        let dump = hex_dump(b"GET / HTTP/1.1\r\n\0\xff<");
-        assert_eq!(
-            dump,
-            "00000000  47 45 54 20 2f 20 48 54  54 50 2f 31 2e 31 0d 0a  |GET / HTTP/1.1..|\n\
-             00000010  00 ff 3c                                          |..<|\n"
-        );
-    }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::bytes::printable;
 use crate::reader::asked_for::Kind;
 use crate::reader::entry::Entry;
+use crate::reader::excerpt::Excerpt;
 
 /// Longest method and target in a row, in characters; the page of the request has all of it.
 const MAX_METHOD_CHARS: usize = 20;
@@ -41,6 +42,8 @@ pub struct Row {
     what: String,
     /// The name that it asks for, where that is one as DNS has them: one that walks through addresses knows none.
     asked_for: Option<String>,
+    /// What says what it is, where method and target do not.
+    excerpt: Option<Excerpt>,
     bytes: u64,
     incomplete: bool,
     /// Not all of it was looked at.
@@ -101,6 +104,7 @@ impl Row {
             method: http.map(|http| printable::line(&http.method, MAX_METHOD_CHARS)),
             what: what.unwrap_or_else(|| entry.summary.clone()),
             asked_for: name_of(entry),
+            excerpt: entry.excerpt.clone(),
             bytes: record.bytes,
             incomplete: entry.incomplete,
             in_part: entry.is_looked_at_in_part,

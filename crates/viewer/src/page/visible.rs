@@ -10,43 +10,112 @@ use forever200_identify::labels::apart;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectExt, ObjectRepr, Serde};
 
-use crate::bytes::printable::{LineFeeds, marked};
+use crate::bytes::hex::dump;
+use crate::bytes::printable::{LineFeeds, Style, marked};
 
-/// Bytes to be shown.
+/// Bytes to be shown, the parts one after the other.
 #[derive(Debug)]
-struct Visible {
+struct Visible(Vec<Part>);
+
+/// Bytes that are text as a whole or not at all.
+#[derive(Debug)]
+struct Part {
     bytes: Bytes,
     /// What to mark, in order and apart.
     evidence: Vec<Range<usize>>,
-    line_feeds: LineFeeds,
+    style: Style,
+}
+
+/// Bytes to be shown in a hex dump.
+#[derive(Debug)]
+struct Dump {
+    bytes: Bytes,
+    /// What to mark, in order and apart.
+    evidence: Vec<Range<usize>>,
 }
 
 /// Returns bytes as they were sent.
 #[must_use]
 pub fn sent(bytes: Bytes) -> Value {
-    with_evidence(bytes, Vec::new())
+    let style = Style::of(&bytes, LineFeeds::Sent);
+    visible(vec![Part::new(bytes, style)])
 }
 
-/// Returns bytes as they were sent, with these ranges marked.
+/// Returns bytes as they were sent, with long runs counted in what is no text.
 #[must_use]
-pub fn with_evidence(bytes: Bytes, evidence: Vec<Range<usize>>) -> Value {
-    let (evidence, line_feeds) = (apart(evidence), LineFeeds::Sent);
-    Value::from_object(Visible {
-        bytes,
-        evidence,
-        line_feeds,
-    })
+pub fn folded(bytes: Bytes) -> Value {
+    visible(vec![Part::folded(bytes)])
+}
+
+/// Returns a request as it was sent, with these ranges marked and with long runs counted in what is no text. The head,
+/// of this length, and the rest of it are text or not without regard to each other.
+#[must_use]
+pub fn request(bytes: &Bytes, head_bytes: usize, evidence: &[Range<usize>]) -> Value {
+    let evidence = apart(evidence.to_vec());
+    let parts = halves(bytes, head_bytes).map(|(start, bytes)| {
+        let end = start + bytes.len();
+        let here = evidence
+            .iter()
+            .map(|range| range.start.clamp(start, end) - start..range.end.clamp(start, end) - start)
+            .filter(|range| !range.is_empty());
+        Part {
+            evidence: here.collect(),
+            ..Part::folded(bytes)
+        }
+    });
+    visible(parts.into())
+}
+
+/// Returns a request to be copied as text: every byte, and line ends without marks.
+#[must_use]
+pub fn copied(bytes: &Bytes, head_bytes: usize) -> Value {
+    let parts = halves(bytes, head_bytes).map(|(_, bytes)| {
+        let style = Style::of(&bytes, LineFeeds::Copied);
+        Part::new(bytes, style)
+    });
+    visible(parts.into())
 }
 
 /// Returns text whose line feeds are ours.
 #[must_use]
 pub fn indented(bytes: Bytes) -> Value {
-    let (evidence, line_feeds) = (Vec::new(), LineFeeds::Ours);
-    Value::from_object(Visible {
-        bytes,
-        evidence,
-        line_feeds,
-    })
+    let style = Style::of(&bytes, LineFeeds::Ours);
+    visible(vec![Part::new(bytes, style)])
+}
+
+/// Returns the hex dump of bytes, with these ranges marked.
+#[must_use]
+pub fn hex_dump(bytes: Bytes, evidence: &[Range<usize>]) -> Value {
+    let evidence = apart(evidence.to_vec());
+    Value::from_object(Dump { bytes, evidence })
+}
+
+fn visible(parts: Vec<Part>) -> Value {
+    Value::from_object(Visible(parts))
+}
+
+/// The head of a request and the rest of it, each with where it begins.
+fn halves(bytes: &Bytes, head_bytes: usize) -> [(usize, Bytes); 2] {
+    let at = head_bytes.min(bytes.len());
+    [(0, bytes.slice(..at)), (at, bytes.slice(at..))]
+}
+
+impl Part {
+    fn new(bytes: Bytes, style: Style) -> Self {
+        Self {
+            bytes,
+            evidence: Vec::new(),
+            style,
+        }
+    }
+
+    fn folded(bytes: Bytes) -> Self {
+        let style = Style {
+            folds: true,
+            ..Style::of(&bytes, LineFeeds::Sent)
+        };
+        Self::new(bytes, style)
+    }
 }
 
 impl Object for Visible {
@@ -56,7 +125,27 @@ impl Object for Visible {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         self.mapped_enumerator(|this| {
-            let pieces = marked(&this.bytes, &this.evidence, this.line_feeds);
+            let pieces = this
+                .0
+                .iter()
+                .flat_map(|part| marked(&part.bytes, &part.evidence, part.style));
+            Box::new(pieces.map(|piece| Value::from(Serde(piece))))
+        })
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        self.0.iter().any(|part| !part.bytes.is_empty())
+    }
+}
+
+impl Object for Dump {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Iterable
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        self.mapped_enumerator(|this| {
+            let pieces = dump(&this.bytes, &this.evidence);
             Box::new(pieces.map(|piece| Value::from(Serde(piece))))
         })
     }

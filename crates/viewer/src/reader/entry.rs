@@ -15,6 +15,7 @@ use forever200_ring::{Ended, Record, Via};
 use crate::bytes::printable;
 use crate::reader::asked_for::{AskedFor, authority};
 use crate::reader::describer::Describer;
+use crate::reader::excerpt::Excerpt;
 use crate::reader::privacy::Shown;
 use crate::reader::tls_parts::TlsParts;
 
@@ -49,6 +50,8 @@ pub struct Entry {
     pub origin: Option<Origin>,
     /// One printable line: method and target, what a TLS hello says, or a start of the bytes.
     pub summary: String,
+    /// What says what it is, where method and target do not.
+    pub excerpt: Option<Excerpt>,
     /// The client's address and port, the network that is shown of it, or that nobody knows them.
     pub source: String,
     /// The parts of an HTTP request; `None` for other protocols.
@@ -127,6 +130,9 @@ impl Entry {
                 asked_for
             }
         });
+        let excerpt = http
+            .as_ref()
+            .and_then(|http| Excerpt::find(&looked_at, http, &labels));
         let is_cut = looked_at.len() < record.raw.len();
         // Where the head ends in what was looked at, all behind it is the body.
         let http = match http {
@@ -140,6 +146,7 @@ impl Entry {
             indicators,
             origin,
             summary,
+            excerpt,
             source: source(&record, src_prefix),
             src_prefix,
             blanked,

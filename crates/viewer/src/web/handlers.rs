@@ -44,9 +44,9 @@ const REVALIDATE: &str = "no-cache";
 /// which ordinary requests make a tenth.
 const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
 /// What the page of one request takes at most, beside what its bytes make of it: every byte is there in hexadecimal
-/// three times, and as text up to four.
+/// three times, and as text up to five.
 const DETAIL_BYTES: usize = 3 * 1024 * 1024;
-const DETAIL_TIMES: usize = 40;
+const DETAIL_TIMES: usize = 48;
 /// What the list takes at most for each row, and beside the rows.
 const ROW_BYTES: usize = 5120;
 const LIST_BYTES: usize = 64 * 1024;

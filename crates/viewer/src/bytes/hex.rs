@@ -1,0 +1,213 @@
+//! A hex dump: offset, bytes and their ASCII characters, 16 bytes a line, as `hexdump -C` lays it out.
+//!
+//! In: bytes, and which of them to mark. Out: pieces, made one at a time, in which these are marked in both columns.
+//! Lines of one byte alone become one line with their number. Each range that is marked adds four pieces for each line
+//! that it is on, and a line has 16 bytes: whatever is marked, the dump grows in proportion to the bytes.
+
+use std::ops::Range;
+
+use crate::bytes::printable::Piece;
+use crate::bytes::runs::MIN_RUN_BYTES;
+
+/// Bytes on a line.
+const COLUMNS: usize = 16;
+/// Text of a piece at most, beside a line: a template takes longer for many pieces than for long ones.
+const MAX_PIECE_BYTES: usize = 8 * 1024;
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Returns the dump of bytes, with the bytes in these ranges, which are in order and apart, marked.
+pub fn dump<'a>(
+    bytes: &'a [u8],
+    evidence: &'a [Range<usize>],
+) -> impl Iterator<Item = Piece> + use<'a> {
+    let dump = Dump { bytes, evidence };
+    let mut at = 0;
+    let lines = std::iter::from_fn(move || {
+        if at >= bytes.len() {
+            return None;
+        }
+        let (line, end) = dump.folded(at).unwrap_or_else(|| dump.line(at));
+        at = end;
+        Some(line.0)
+    });
+    joined(lines.flatten())
+}
+
+struct Dump<'a> {
+    bytes: &'a [u8],
+    evidence: &'a [Range<usize>],
+}
+
+impl Dump<'_> {
+    /// The line that begins here, and where the next one does.
+    fn line(&self, at: usize) -> (Line, usize) {
+        let end = self.bytes.len().min(at + COLUMNS);
+        let mut line = Line::default();
+        line.put(&format!("{at:08x}  "), false);
+        for column in 0..COLUMNS {
+            let (place, is_half) = (at + column, column + 1 == COLUMNS / 2);
+            let marked = self.is_marked(place);
+            match self.bytes.get(place) {
+                Some(&byte) => line.put(&hex(byte), marked),
+                None => line.put("  ", false),
+            }
+            // What stands between two marked bytes of a line is marked as they are.
+            let between = marked && column + 1 < COLUMNS && self.is_marked(place + 1);
+            line.put(if is_half { "  " } else { " " }, between);
+        }
+        line.put(" |", false);
+        for place in at..end {
+            let shown = char::from(self.bytes[place]);
+            let shown = if matches!(shown, ' '..='~') {
+                shown
+            } else {
+                '.'
+            };
+            line.put(shown.encode_utf8(&mut [0; 4]), self.is_marked(place));
+        }
+        line.put("|\n", false);
+        (line, end)
+    }
+
+    /// Several lines of one byte alone, all of them marked or none, as one line; `None` where there are none.
+    fn folded(&self, at: usize) -> Option<(Line, usize)> {
+        let rest = &self.bytes[at..self.end_of_mark(at)];
+        let byte = *rest.first()?;
+        let same = rest.iter().take_while(|&&next| next == byte).count();
+        if same < MIN_RUN_BYTES {
+            return None;
+        }
+        let length = same - same % COLUMNS;
+        let mut line = Line::default();
+        line.put(&format!("{at:08x}  "), false);
+        line.put(&format!("{length} × {}", hex(byte)), self.is_marked(at));
+        line.put("\n", false);
+        Some((line, at + length))
+    }
+
+    fn is_marked(&self, at: usize) -> bool {
+        let next = self.evidence.partition_point(|range| range.end <= at);
+        self.evidence
+            .get(next)
+            .is_some_and(|range| range.start <= at)
+    }
+
+    /// Where a mark that is on this byte ends, or the next one begins.
+    fn end_of_mark(&self, at: usize) -> usize {
+        let next = self.evidence.partition_point(|range| range.end <= at);
+        let end = self.evidence.get(next).map(|range| {
+            if range.start <= at {
+                range.end
+            } else {
+                range.start
+            }
+        });
+        end.unwrap_or(usize::MAX).min(self.bytes.len())
+    }
+}
+
+/// A line, as few pieces.
+#[derive(Default)]
+struct Line(Vec<Piece>);
+
+impl Line {
+    fn put(&mut self, text: &str, marked: bool) {
+        match self.0.last_mut() {
+            Some(last) if last.marked == marked => last.text.push_str(text),
+            _ => self.0.push(Piece {
+                text: text.to_owned(),
+                marked,
+                ..Piece::default()
+            }),
+        }
+    }
+}
+
+fn hex(byte: u8) -> String {
+    let digits = [byte >> 4, byte & 0xf].map(|digit| DIGITS[usize::from(digit)]);
+    digits.map(char::from).iter().collect()
+}
+
+/// Joins pieces that are marked alike, up to a length.
+fn joined(pieces: impl Iterator<Item = Piece>) -> impl Iterator<Item = Piece> {
+    let mut pieces = pieces.peekable();
+    std::iter::from_fn(move || {
+        let mut piece = pieces.next()?;
+        while piece.text.len() < MAX_PIECE_BYTES
+            && let Some(next) = pieces.next_if(|next| next.marked == piece.marked)
+        {
+            piece.text.push_str(&next.text);
+        }
+        Some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use forever200_testkit::hostile::Filler;
+
+    use super::*;
+
+    /// The dump with marks as brackets.
+    fn shown(bytes: &[u8], evidence: &[Range<usize>]) -> String {
+        let pieces = dump(bytes, evidence).map(|piece| {
+            if piece.marked {
+                format!("[{}]", piece.text)
+            } else {
+                piece.text
+            }
+        });
+        pieces.collect()
+    }
+
+    #[test]
+    fn it_looks_like_that_of_hexdump() {
+        assert_eq!(
+            shown(b"GET / HTTP/1.1\r\n\0\xff<", &[]),
+            "00000000  47 45 54 20 2f 20 48 54  54 50 2f 31 2e 31 0d 0a  |GET / HTTP/1.1..|\n\
+             00000010  00 ff 3c                                          |..<|\n"
+        );
+        assert_eq!(shown(b"", &[]), "");
+    }
+
+    #[test]
+    fn evidence_is_marked_in_both_columns() {
+        let text = b"GET / HTTP/1.1\r\nabc";
+        assert_eq!(
+            shown(text, &[4..9, 14..17]),
+            "00000000  47 45 54 20 [2f 20 48 54  54] 50 2f 31 2e 31 [0d 0a]  |GET [/ HTT]P/1.1[..]|\n\
+             00000010  [61] 62 63                                          |[a]bc|\n"
+        );
+        // Beyond the end there is nothing to mark.
+        assert!(shown(b"ab", &[1..99]).ends_with("|a[b]|\n"));
+    }
+
+    #[test]
+    fn lines_of_one_byte_are_one_line() {
+        let bytes = [&b"0123456789"[..], &[0; 204], b"x"].concat();
+        assert_eq!(
+            shown(&bytes, &[]),
+            "00000000  30 31 32 33 34 35 36 37  38 39 00 00 00 00 00 00  |0123456789......|\n\
+             00000010  192 × 00\n\
+             000000d0  00 00 00 00 00 00 78                              |......x|\n"
+        );
+        // What is marked in part is not folded over the end of the mark.
+        let parts: Vec<_> = shown(&[0; 96], &[0..48]).lines().map(str::len).collect();
+        assert_eq!(parts.len(), 4, "{}", shown(&[0; 96], &[0..48]));
+        assert!(shown(&[0; 96], &[0..96]).contains("[96 × 00]"));
+    }
+
+    #[test]
+    fn its_size_is_bounded_whatever_is_marked() {
+        let bytes = Filler::Random.bytes(65_536);
+        let every_other: Vec<_> = (0..bytes.len()).step_by(2).map(|at| at..at + 1).collect();
+        let (mut pieces, mut length) = (0, 0);
+        for piece in dump(&bytes, &every_other) {
+            pieces += 1;
+            length += piece.text.len();
+        }
+        assert!(length <= bytes.len() / COLUMNS * 79, "{length}");
+        assert!(pieces <= bytes.len() * 2 + 2, "{pieces}");
+        assert!(dump(&bytes, &[]).count() <= 65_536 / COLUMNS * 79 / MAX_PIECE_BYTES + 1);
+    }
+}
