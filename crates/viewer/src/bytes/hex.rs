@@ -191,9 +191,11 @@ mod tests {
              00000010  192 × 00\n\
              000000d0  00 00 00 00 00 00 78                              |......x|\n"
         );
-        // What is marked in part is not folded over the end of the mark.
-        let parts: Vec<_> = shown(&[0; 96], &[0..48]).lines().map(str::len).collect();
-        assert_eq!(parts.len(), 4, "{}", shown(&[0; 96], &[0..48]));
+        // What is marked and what is not do not fold together.
+        assert_eq!(
+            shown(&[0; 96], &[0..48]),
+            "00000000  [48 × 00]\n00000030  48 × 00\n"
+        );
         assert!(shown(&[0; 96], &[0..96]).contains("[96 × 00]"));
     }
 
