@@ -469,6 +469,44 @@ async fn without_javascript_it_shows_and_filters_the_same() -> anyhow::Result<()
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn a_request_is_copied_as_it_was_sent() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    stack
+        .send(b"\nPOST /<x>&amp; HTTP/1.1\r\nHost: x\r\nX-Odd: a\tb\xff\r\nContent-Length: 6\r\n\r\na\rb\nc\0")
+        .await?;
+    stack.until_recorded(1).await?;
+    stack
+        .send(&[&b"\x05\x00\x0b\xd8\xa8"[..], &[0; 204]].concat())
+        .await?;
+    stack.until_recorded(2).await?;
+    let browser = Browser::start(LAPTOP).await?;
+    let page = |seq: u32| format!("http://{}/home/requests/{seq}", stack.front());
+    let area = "return document.querySelector('[aria-label=\"As text\"]').value";
+    let selected = "getSelection().selectAllChildren(document.querySelector('#raw + pre'));
+        const selected = getSelection().toString(); return selected";
+    browser.open(&page(1)).await?;
+    let sent =
+        "\nPOST /<x>&amp; HTTP/1.1\nHost: x\nX-Odd: a\\tb\\xff\nContent-Length: 6\n\na\\rb\nc\\x00";
+    assert_eq!(browser.run(area).await?, sent);
+    assert_eq!(browser.run(selected).await?, sent);
+    // What is no text has its bytes first, and letters in neither.
+    browser.open(&page(2)).await?;
+    let first = "return [...document.querySelectorAll('pre')].map((it) => it.className)[0]";
+    assert_eq!(browser.run(first).await?, "hex");
+    let zeros = "\\x00".repeat(204);
+    assert_eq!(
+        browser.run(area).await?,
+        format!("\\x05\\x00\\x0b\\xd8\\xa8{zeros}")
+    );
+    let raw = browser
+        .run("return document.querySelector('#raw + pre').textContent")
+        .await?;
+    assert_eq!(raw, "\\x05\\x00\\x0b\\xd8\\xa8 \\x00 ×204 ");
+    Ok(())
+}
+
 /// Waits until the browser has gone to an address with this in it.
 async fn until_at(browser: &Browser, part: &str) -> anyhow::Result<()> {
     until(part, || async {

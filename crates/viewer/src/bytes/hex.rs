@@ -144,6 +144,8 @@ fn joined(pieces: impl Iterator<Item = Piece>) -> impl Iterator<Item = Piece> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use forever200_testkit::hostile::Filler;
 
     use super::*;
@@ -179,7 +181,7 @@ mod tests {
              00000010  [61] 62 63                                          |[a]bc|\n"
         );
         // Beyond the end there is nothing to mark.
-        assert!(shown(b"ab", &[1..99]).ends_with("|a[b]|\n"));
+        assert!(shown(b"ab", from_ref(&(1..99))).ends_with("|a[b]|\n"));
     }
 
     #[test]
@@ -193,10 +195,10 @@ mod tests {
         );
         // What is marked and what is not do not fold together.
         assert_eq!(
-            shown(&[0; 96], &[0..48]),
+            shown(&[0; 96], from_ref(&(0..48))),
             "00000000  [48 × 00]\n00000030  48 × 00\n"
         );
-        assert!(shown(&[0; 96], &[0..96]).contains("[96 × 00]"));
+        assert!(shown(&[0; 96], from_ref(&(0..96))).contains("[96 × 00]"));
     }
 
     #[test]

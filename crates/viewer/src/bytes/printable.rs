@@ -114,7 +114,7 @@ fn styled(bytes: &[u8], style: Style) -> impl Iterator<Item = Piece> {
     })
 }
 
-/// A long run of one byte, as `\x00 ×204`.
+/// A long run of one byte, as `\x00 ×204`, with a space on either side: the number is not that of what stands there.
 fn run(byte: u8, length: usize) -> Piece {
     let byte = if byte.is_ascii_graphic() {
         char::from(byte).to_string()
@@ -122,7 +122,7 @@ fn run(byte: u8, length: usize) -> Piece {
         of_byte(byte)
     };
     Piece {
-        text: format!("{byte} ×{length}"),
+        text: format!(" {byte} ×{length} "),
         escaped: true,
         ..Piece::default()
     }

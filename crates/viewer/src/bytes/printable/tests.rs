@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use forever200_testkit::hostile::Filler;
 
 use super::*;
@@ -84,11 +86,11 @@ fn long_runs_are_counted_in_what_is_no_text() {
         pieces.map(|piece| piece.text).collect::<String>()
     };
     let bytes = [&b"\x03a"[..], &[0; 204], &[b'A'; 40], b"\n"].concat();
-    assert_eq!(folded(&bytes, &[]), "\\x03a\\x00 ×204A ×40\\n\n");
+    assert_eq!(folded(&bytes, &[]), "\\x03a \\x00 ×204  A ×40 \\n\n");
     // A mark divides a run.
     assert_eq!(
-        folded(&bytes, &[0..102]),
-        "\\x03a\\x00 ×100\\x00 ×104A ×40\\n\n"
+        folded(&bytes, from_ref(&(0..102))),
+        "\\x03a \\x00 ×100  \\x00 ×104  A ×40 \\n\n"
     );
     assert_eq!(folded(&[b'A'; 40], &[]), "A".repeat(40));
     assert_eq!(line(&[0; 40], 8), r"\x00\x0…");
