@@ -58,10 +58,7 @@ fn requests(own: &str) -> Vec<(Vec<u8>, Value)> {
         (get("/", &["Example.COM:443"]), name.clone()),
         (get("/", &["", "example.com", "b.example"]), name.clone()),
         (get("http://user@example.com:80/a", &[]), name.clone()),
-        (
-            b"CONNECT example.com:443 HTTP/1.1\r\n\r\n".to_vec(),
-            name,
-        ),
+        (b"CONNECT example.com:443 HTTP/1.1\r\n\r\n".to_vec(), name),
         (hello("www.example.com"), asked("name", "www.example.com")),
         (get("/", &["<b>\u{202e}"]), asked("odd", "<b>\\u{202e}")),
         (

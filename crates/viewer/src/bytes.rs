@@ -7,4 +7,5 @@ pub mod indent;
 pub mod pasted;
 pub mod printable;
 pub mod runs;
+pub mod shell;
 pub mod text;

@@ -1,9 +1,10 @@
 //! Follows the ring: a record becomes an entry, described once, in a view that all who look share.
 //!
 //! Read in this order: `follow` (the thread that looks at memcached) with `pulse`, `describer` and
-//! `entry` (what is said of one record, with `asked_for`, `tls_parts` and `excerpt`), `privacy` (what
-//! may be shown of it), `locations` (where it is from), `view` (what visitors get).
+//! `entry` (what is said of one record, with `asked_for`, `tls_parts`, `excerpt` and `actions`),
+//! `privacy` (what may be shown of it), `locations` (where it is from), `view` (what visitors get).
 
+mod actions;
 pub mod asked_for;
 pub mod describer;
 pub mod entry;

@@ -15,6 +15,7 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
 use crate::bytes::printable;
+use crate::bytes::shell::Action;
 use crate::export::Listing;
 use crate::reader::View;
 use crate::reader::asked_for::AskedFor;
@@ -66,6 +67,8 @@ pub struct Request<'a> {
     pub labels: Vec<Label<'a>>,
     /// Addresses that its payload would have the victim fetch or call, defanged.
     pub indicators: &'a [Indicator],
+    /// What each of its command lines would do, in words, hosts defanged.
+    pub actions: Vec<String>,
     /// What is known of the client's address; null where that is nothing.
     pub origin: Option<&'a Origin>,
     /// The bytes as they came, as far as they were kept.
@@ -188,6 +191,7 @@ impl<'a> Request<'a> {
             summary: &entry.summary,
             labels: entry.labels.iter().map(Label::new).collect(),
             indicators: &entry.indicators,
+            actions: entry.actions.iter().map(Action::sentence).collect(),
             origin: entry.origin.as_ref(),
             raw_base64: raw.then(|| BASE64_STANDARD.encode(&entry.record.raw)),
         }
@@ -245,7 +249,10 @@ pub fn is_short(entry: &Entry) -> bool {
 #[must_use]
 pub fn most_bytes(entry: &Entry, raw: bool) -> usize {
     let raw_bytes = if raw { 2 * entry.record.raw.len() } else { 0 };
-    8 * told_bytes(entry) + raw_bytes + 4096 * (1 + entry.labels.len())
+    let of_actions = entry.actions.iter().map(|it| it.sentence().len());
+    // In a sentence, only quotes and backslashes are escaped.
+    let of_actions = 2 * of_actions.sum::<usize>();
+    8 * told_bytes(entry) + raw_bytes + of_actions + 4096 * (1 + entry.labels.len())
 }
 
 /// Returns of how many bytes the JSON tells beside the labels: of HTTP, those of the head; and some for a summary and for

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::bytes::decode::{Decoded, decode, form, parameters};
 use crate::bytes::indent::indent;
 use crate::bytes::printable;
+use crate::bytes::shell::Action;
 use crate::bytes::text::is_text;
 use crate::export::json;
 use crate::export::replay::{Replay, replay};
@@ -46,6 +47,7 @@ pub struct Detail<'a> {
     asked_for: Option<&'a AskedFor>,
     labels: Vec<json::Label<'a>>,
     indicators: &'a [Indicator],
+    actions: &'a [Action],
     origin: Option<&'a Origin>,
     body: Value,
     /// What came behind the whole request, and how many bytes that were.
@@ -139,6 +141,7 @@ impl<'a> Detail<'a> {
             asked_for: entry.asked_for.as_ref(),
             labels: entry.labels.iter().map(json::Label::new).collect(),
             indicators: &entry.indicators,
+            actions: &entry.actions,
             origin: entry.origin.as_ref(),
             indented: indent(&body).map(|text| visible::indented(text.into())),
             body: visible::folded(body),

