@@ -9,9 +9,9 @@ const ELEMENTS: &[&str] = &[
     "a", "article", "b", "body", "button", "caption", "code", "dd", "details", "dialog", "div",
     "dl", "dt", "fieldset", "footer", "form", "h1", "h2", "h3", "head", "header", "html", "i",
     "input", "kbd", "label", "legend", "li", "link", "main", "mark", "meta", "nav", "noscript",
-    "ol", "option", "p", "path", "pre", "rect", "script", "search", "section", "select", "span", "style",
-    "summary", "svg", "table", "tbody", "td", "template", "textarea", "th", "thead", "time",
-    "title", "tr", "u", "ul",
+    "ol", "option", "p", "path", "pre", "rect", "script", "search", "section", "select", "span",
+    "style", "summary", "svg", "table", "tbody", "td", "template", "textarea", "th", "thead",
+    "time", "title", "tr", "u", "ul",
 ];
 const ATTRIBUTES: &[&str] = &[
     "action",
