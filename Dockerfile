@@ -7,6 +7,7 @@ ENV RUSTFLAGS=--remap-path-prefix=/usr/local/cargo/registry/src=/registry
 COPY Cargo.toml Cargo.lock ./
 COPY crates/bench/Cargo.toml crates/bench/
 COPY crates/daemon/Cargo.toml crates/daemon/
+COPY crates/decode/Cargo.toml crates/decode/
 COPY crates/head/Cargo.toml crates/head/
 COPY crates/identify/Cargo.toml crates/identify/
 COPY crates/responder/Cargo.toml crates/responder/

@@ -1,7 +1,6 @@
-//! Pure functions on foreign bytes: judged, made visible, unwrapped, indented, read from what is
-//! pasted.
+//! Pure functions on foreign bytes: judged, made visible, indented, read from what is pasted.
 
-pub mod decode;
+pub mod form;
 pub mod hex;
 pub mod indent;
 pub mod pasted;

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::bytes::decode::base64;
+use forever200_decode::base64;
 
 /// Most bytes of a request that is explained: as much as is kept of one by default, and as is looked at.
 pub const MAX_BYTES: usize = 64 * 1024;

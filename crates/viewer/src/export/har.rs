@@ -9,12 +9,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use forever200_decode::parameters;
 use forever200_identify::http;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::bytes::decode::{content, form, parameters};
+use crate::bytes::form::{content, form};
 use crate::export::pcap::RESPONSE;
 use crate::export::{Listing, json};
 use crate::reader::entry::{Entry, text};

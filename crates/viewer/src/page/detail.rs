@@ -7,12 +7,13 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use forever200_decode::{Decoded, decode, parameters};
 use forever200_identify::tls::version_name;
 use forever200_identify::{Indicator, Origin, http};
 use minijinja::Value;
 use serde::Serialize;
 
-use crate::bytes::decode::{Decoded, decode, form, parameters};
+use crate::bytes::form::form;
 use crate::bytes::indent::indent;
 use crate::bytes::printable;
 use crate::bytes::shell::Action;
@@ -125,7 +126,7 @@ impl<'a> Detail<'a> {
             .map(http::Request::path_and_query)
             .unwrap_or_default();
         let headers = http.iter().flat_map(|http| &http.headers);
-        let decoded = decode(&record.raw, http.as_ref()).into_iter();
+        let decoded = decode(&record.raw, http.is_some()).into_iter();
         let head_bytes = head_bytes(&record.raw, http.as_ref());
         let evidence = evidence(entry);
         Self {

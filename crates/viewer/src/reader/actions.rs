@@ -7,8 +7,8 @@ use forever200_identify::labels::Description;
 use forever200_identify::{Category, http};
 use memchr::memmem;
 
-use crate::bytes::decode::{decode, parameters};
 use crate::bytes::shell::{self, Action, Text};
+use forever200_decode::{decode, parameters};
 
 /// Most parameters that are looked at.
 const MAX_PARAMETERS: usize = 200;
@@ -45,7 +45,7 @@ pub(super) fn actions(raw: &[u8], searched: &[u8], description: &Description<'_>
     let is_form = http.is_some_and(is_form);
     let parameters = http.map(|http| all_parameters(http, is_form));
     let parameters = parameters.unwrap_or_default();
-    let decoded = decode(raw, http);
+    let decoded = decode(raw, http.is_some());
     let values = parameters.iter().flat_map(|(name, value)| {
         // A parameter without a value may be a command itself.
         let is_alone = value.is_empty();

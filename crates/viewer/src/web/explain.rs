@@ -16,7 +16,6 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::timeout;
 
-use crate::bytes::decode::parameters;
 use crate::bytes::pasted::{self, MAX_BYTES, Unreadable, Writing};
 use crate::bytes::printable;
 use crate::web::failure::Failure;
@@ -24,6 +23,7 @@ use crate::web::handlers::{host, most_bytes_of_request, whole};
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
+use forever200_decode::parameters;
 
 /// Longest body that is read: a dump takes five bytes for one, and a form has something around it.
 const MAX_BODY_BYTES: usize = 6 * MAX_BYTES;

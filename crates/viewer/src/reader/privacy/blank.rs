@@ -11,6 +11,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
+use forever200_decode::MAX_DEPTH;
 use memchr::memchr_iter;
 
 use super::addresses::Addresses;
@@ -18,7 +19,6 @@ use super::layers;
 use super::near::Near;
 use super::texts::Texts;
 use super::work::Work;
-use crate::bytes::decode::MAX_DEPTH;
 
 /// What stands for a byte that is hidden.
 pub(super) const FILLER: u8 = b'x';

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use forever200_decode::escape::{self, Reader};
+
 use super::blank::{Blanker, Draft};
 use super::near::Near;
-use crate::bytes::decode::escape::{self, Reader};
 
 /// Stands between bytes that do not belong together: in no text, whatever its encoding.
 pub(super) const SEPARATOR: u8 = 0xff;

@@ -6,6 +6,9 @@
 
 use std::ops::Range;
 
+use forever200_decode::escape::{self, Reader};
+use forever200_decode::inflate::{begins, inflate};
+use forever200_decode::{MAX_DECODED_BYTES, MAX_DEPTH};
 use forever200_head::{Head, chunks};
 use forever200_identify::http;
 use memchr::{memchr, memchr_iter, memchr2_iter, memchr3_iter, memmem};
@@ -14,9 +17,6 @@ use super::blank::{Blanker, Draft};
 use super::layer::{Layer, SEPARATOR};
 use super::near::Near;
 use super::sextets;
-use crate::bytes::decode::escape::{self, Reader};
-use crate::bytes::decode::inflate::{begins, inflate};
-use crate::bytes::decode::{MAX_DECODED_BYTES, MAX_DEPTH};
 
 /// What a decoder counts for that is begun, beside what comes out: its tables and its window.
 const INFLATE_WORK: usize = 1500;

@@ -5,11 +5,12 @@
 
 use std::ops::Range;
 
+use forever200_decode::base64::{self, GROUP_CHARS};
+use forever200_decode::inflate;
+
 use super::blank::{Blanker, Draft, FILLER};
 use super::layer::SEPARATOR;
 use super::near::Near;
-use crate::bytes::decode::base64::{self, GROUP_CHARS};
-use crate::bytes::decode::inflate;
 
 /// Shorter runs of base64 hold no text that is long enough to be hidden.
 const MIN_CHARS: usize = 6;

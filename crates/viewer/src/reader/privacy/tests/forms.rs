@@ -1,7 +1,8 @@
 //! Every way to write what is hidden, in everything that the page undoes.
 
+use forever200_decode::parameters;
+
 use super::*;
-use crate::bytes::decode::parameters;
 use crate::bytes::indent::indent;
 
 /// What is hidden, and how senders may write it.
@@ -195,8 +196,8 @@ fn requests(bytes: &[u8]) -> Vec<Vec<u8>> {
 fn all_shown(raw: &[u8]) -> Vec<Vec<u8>> {
     let http = forever200_identify::http::parse(raw);
     let mut all = vec![raw.to_vec()];
-    for http in [http.as_ref(), None] {
-        all.extend(decode(raw, http).into_iter().map(|part| part.bytes));
+    for is_http in [http.is_some(), false] {
+        all.extend(decode(raw, is_http).into_iter().map(|part| part.bytes));
     }
     if let Some(http) = &http {
         let forms = [http.path_and_query().1, http.body.trim_ascii()];

@@ -3,28 +3,19 @@
 //! In: the parts of a request. Out: [`Decoded`] bytes, with where they were and how they were wrapped.
 //! Undoes URL encoding, base64, chunks, gzip and zlib, one inside the other, four deep. Runs
 //! nothing, fetches nothing, and stops where all parts together reach 256 KiB.
-//!
-//! What undoes one wrapping stands in the modules below this one. `reader::privacy` looks through
-//! bytes with the same functions, so that nothing is shown that was not looked through.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
-use forever200_head::chunks;
-use forever200_identify::http;
+use forever200_head::{BodyLength, Head, chunks, extent, unfolded};
 
-use crate::bytes::printable;
-use inflate::inflate;
-
-pub(crate) mod base64;
-pub(crate) mod escape;
-pub(crate) mod inflate;
+use crate::inflate::inflate;
+use crate::{base64, escape};
 
 /// Wrappings undone one inside the other.
-pub(crate) const MAX_DEPTH: usize = 4;
+pub const MAX_DEPTH: usize = 4;
 /// Most that all parts together may become. What a request may hold decompresses to a thousand times that,
 /// and every byte is one to lay out and to show, at each look at the page.
-pub(crate) const MAX_DECODED_BYTES: usize = 256 * 1024;
+pub const MAX_DECODED_BYTES: usize = 256 * 1024;
 /// Most parts that one request is taken apart into.
 const MAX_PARTS: usize = 32;
 /// Shorter runs of base64 characters are words.
@@ -43,29 +34,42 @@ pub struct Decoded {
 
 /// Finds what is wrapped in a request; for other protocols than HTTP, in all of its bytes.
 #[must_use]
-pub fn decode(raw: &[u8], http: Option<&http::Request<'_>>) -> Vec<Decoded> {
+pub fn decode(raw: &[u8], is_http: bool) -> Vec<Decoded> {
     let mut finder = Finder {
         found: Vec::new(),
         seen: HashSet::new(),
         left: MAX_DECODED_BYTES,
     };
-    let Some(http) = http else {
+    let Some(head) = Head::parse(raw).filter(|_| is_http) else {
         finder.unwrap("bytes", raw, MAX_DEPTH);
         return finder.found;
     };
-    finder.unwrap("target", http.target, MAX_DEPTH);
-    for header in &http.headers {
-        let name = printable::line(header.name, MAX_NAME_CHARS);
-        finder.unwrap(&name, &header.plain_value(), MAX_DEPTH);
+    finder.unwrap("target", head.slice(&head.line.target), MAX_DEPTH);
+    for field in head.fields() {
+        let name = line(head.slice(&field.name), MAX_NAME_CHARS);
+        finder.unwrap(&name, &unfolded(head.slice(&field.value)), MAX_DEPTH);
     }
-    finder.unwrap("body", http.body, MAX_DEPTH);
-    finder.unwrap("behind the request", http.extra, MAX_DEPTH);
-    if http.is_chunked
-        && let Some(body) = unchunk(http.body)
+    let lies = extent(raw);
+    let body = &raw[lies.body];
+    finder.unwrap("body", body, MAX_DEPTH);
+    finder.unwrap("behind the request", &raw[lies.extra], MAX_DEPTH);
+    if BodyLength::of(&head) == BodyLength::Chunked
+        && let Some(body) = unchunk(body)
     {
         finder.keep("body, chunks joined".to_owned(), body, MAX_DEPTH);
     }
     finder.found
+}
+
+/// Returns bytes as one line of printable ASCII of at most `max_chars` characters; `…` stands for the rest.
+fn line(bytes: &[u8], max_chars: usize) -> String {
+    let shown = &bytes[..bytes.len().min(max_chars)];
+    let mut line = shown.escape_ascii().to_string();
+    if line.len() > max_chars || shown.len() < bytes.len() {
+        line.truncate(max_chars.saturating_sub(1));
+        line.push('…');
+    }
+    line
 }
 
 /// Returns the names and values of a query or form, decoded, in the order sent.
@@ -80,31 +84,6 @@ pub fn parameters(encoded: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
             None => (plain(pair), Vec::new()),
         })
         .collect()
-}
-
-/// Returns the names and values of a form in the body, decoded, in the order sent; none where there is no form.
-#[must_use]
-pub fn form(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let is_form = |value: &[u8]| {
-        value
-            .to_ascii_lowercase()
-            .starts_with(b"application/x-www-form-urlencoded")
-    };
-    if http.values(b"content-type").any(is_form) {
-        parameters(http.body.trim_ascii())
-    } else {
-        Vec::new()
-    }
-}
-
-/// Returns the body without the frames of its chunks, where it has such.
-#[must_use]
-pub fn content<'a>(http: &http::Request<'a>) -> Cow<'a, [u8]> {
-    let joined = Some(http.body).filter(|_| http.is_chunked);
-    match joined.and_then(unchunk) {
-        Some(joined) => Cow::Owned(joined),
-        None => Cow::Borrowed(http.body),
-    }
 }
 
 /// Undoes the encoding of a form.
@@ -134,7 +113,7 @@ impl Finder {
         } else {
             for run in base64_runs(bytes) {
                 if let Some(inner) = base64_decoded(run) {
-                    let run = printable::line(run, MAX_NAME_CHARS / 3);
+                    let run = line(run, MAX_NAME_CHARS / 3);
                     self.keep(format!("{what}, base64 {run}"), inner, depth);
                 }
             }
@@ -208,8 +187,7 @@ mod tests {
     use super::*;
 
     fn found(raw: &[u8]) -> Vec<(String, String)> {
-        let http = http::parse(raw);
-        let parts = decode(raw, http.as_ref()).into_iter();
+        let parts = decode(raw, Head::parse(raw).is_some()).into_iter();
         parts
             .map(|part| (part.what, part.bytes.escape_ascii().to_string()))
             .collect()
@@ -290,7 +268,7 @@ mod tests {
     fn what_explodes_is_cut_off() {
         let bomb = gzip(&vec![b'a'; 50_000_000]);
         let raw = [b"POST / HTTP/1.1\r\n\r\n", &bomb[..]].concat();
-        let sizes: Vec<_> = decode(&raw, http::parse(&raw).as_ref())
+        let sizes: Vec<_> = decode(&raw, true)
             .iter()
             .map(|part| part.bytes.len())
             .collect();
@@ -303,7 +281,7 @@ mod tests {
             "POST / HTTP/1.1\r\n\r\n{}",
             bombs.collect::<Vec<_>>().join(" ")
         );
-        let sizes = decode(raw.as_bytes(), http::parse(raw.as_bytes()).as_ref())
+        let sizes = decode(raw.as_bytes(), true)
             .into_iter()
             .map(|part| part.bytes.len());
         assert_eq!(sizes.sum::<usize>(), MAX_DECODED_BYTES);

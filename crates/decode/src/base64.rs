@@ -3,7 +3,7 @@
 //! In: characters. Out: the bytes that they stand for, and characters for other bytes.
 
 /// Characters that stand for three bytes.
-pub(crate) const GROUP_CHARS: usize = 4;
+pub const GROUP_CHARS: usize = 4;
 /// What stands in the table for a character that is none of base64's.
 const NONE: u8 = 64;
 /// Six bits, by the character that stands for them.
@@ -21,13 +21,13 @@ const fn sextets() -> [u8; 256] {
 }
 
 /// Returns the six bits that a character stands for.
-pub(crate) fn sextet(char: u8) -> Option<u8> {
+pub fn sextet(char: u8) -> Option<u8> {
     let sextet = SEXTETS[usize::from(char)];
     (sextet != NONE).then_some(sextet)
 }
 
 /// Returns the character that stands for six bits.
-pub(crate) const fn char_of(sextet: u8, is_url_safe: bool) -> u8 {
+pub const fn char_of(sextet: u8, is_url_safe: bool) -> u8 {
     match sextet & 63 {
         sextet @ 0..26 => b'A' + sextet,
         sextet @ 26..52 => b'a' + sextet - 26,
@@ -40,7 +40,7 @@ pub(crate) const fn char_of(sextet: u8, is_url_safe: bool) -> u8 {
 }
 
 /// Puts the bytes that so many sextets hold behind `bytes`; what is left of bits is dropped.
-pub(crate) fn extend(bytes: &mut Vec<u8>, sextets: &[u8]) {
+pub fn extend(bytes: &mut Vec<u8>, sextets: &[u8]) {
     for group in sextets.chunks(GROUP_CHARS) {
         let mut bits = 0;
         for index in 0..GROUP_CHARS {
@@ -54,7 +54,7 @@ pub(crate) fn extend(bytes: &mut Vec<u8>, sextets: &[u8]) {
 /// Changes one of the bytes that sextets hold.
 ///
 /// The first of two sextets has the upper 6, 4 or 2 bits of a byte, the other one the rest.
-pub(crate) fn set(sextets: &mut [u8], index: usize, byte: u8) {
+pub fn set(sextets: &mut [u8], index: usize, byte: u8) {
     let first = index * 8 / 6;
     let shift = 2 + index % 3 * 2;
     sextets[first] = sextets[first] >> (8 - shift) << (8 - shift) | byte >> shift;
@@ -62,7 +62,7 @@ pub(crate) fn set(sextets: &mut [u8], index: usize, byte: u8) {
 }
 
 /// Decodes characters of one alphabet, padded or not; `None` where they are none.
-pub(crate) fn decode(run: &[u8]) -> Option<Vec<u8>> {
+pub fn decode(run: &[u8]) -> Option<Vec<u8>> {
     let padding = run.iter().rev().take_while(|&&byte| byte == b'=').count();
     let chars = &run[..run.len() - padding];
     let has_one_of = |two: &[u8; 2]| chars.iter().any(|byte| two.contains(byte));

@@ -13,19 +13,19 @@ const HAS_NAME: u8 = 8;
 const HAS_COMMENT: u8 = 16;
 
 /// What a stream held.
-pub(crate) struct Inflated {
+pub struct Inflated {
     /// How it was undone, for a person.
-    pub(crate) how: &'static str,
+    pub how: &'static str,
     /// As much of it as was asked for.
-    pub(crate) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// Where the stream ends, if it ended well and within what was asked for.
-    pub(crate) end: Option<usize>,
+    pub end: Option<usize>,
 }
 
 /// Returns where the compressed data begin behind a header; `None` where no stream can begin.
 ///
 /// Begins no decoder. Whatever is `None` here decompresses to nothing.
-pub(crate) fn begins(bytes: &[u8]) -> Option<usize> {
+pub fn begins(bytes: &[u8]) -> Option<usize> {
     let start = match bytes {
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => 2,
         [0x1f, 0x8b, 8, ..] => gzip_header(bytes)?,
@@ -63,7 +63,7 @@ fn gzip_header(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Decompresses to at most so many bytes; `None` where nothing comes out.
-pub(crate) fn inflate(bytes: &[u8], max_bytes: usize) -> Option<Inflated> {
+pub fn inflate(bytes: &[u8], max_bytes: usize) -> Option<Inflated> {
     begins(bytes)?;
     let mut inner = Vec::new();
     let limit = max_bytes as u64;

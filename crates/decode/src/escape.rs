@@ -6,13 +6,13 @@
 use std::ops::Range;
 
 /// Reads what is at the beginning of these bytes: the byte that is meant, and the length of the escape.
-pub(crate) type Reader = fn(&[u8]) -> Option<(u8, usize)>;
+pub type Reader = fn(&[u8]) -> Option<(u8, usize)>;
 
 /// Digits of `\u{…}`, at most: those of U+10FFFF, and as many zeros as a sender may like.
 const MAX_BRACED_DIGITS: usize = 8;
 
 /// Calls `put` with each byte that is meant and the place of it; tells whether there was an escape.
-pub(crate) fn undo(bytes: &[u8], read: Reader, mut put: impl FnMut(u8, Range<usize>)) -> bool {
+pub fn undo(bytes: &[u8], read: Reader, mut put: impl FnMut(u8, Range<usize>)) -> bool {
     let mut found = false;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -33,7 +33,7 @@ pub(crate) fn undo(bytes: &[u8], read: Reader, mut put: impl FnMut(u8, Range<usi
 }
 
 /// Reads `%2e`: RFC 3986, 2.1.
-pub(crate) fn percent(rest: &[u8]) -> Option<(u8, usize)> {
+pub fn percent(rest: &[u8]) -> Option<(u8, usize)> {
     match rest {
         [b'%', digits @ ..] => Some((number(digits, 2, 16)?, 3)),
         _ => None,
@@ -41,7 +41,7 @@ pub(crate) fn percent(rest: &[u8]) -> Option<(u8, usize)> {
 }
 
 /// Reads `%2e`, or `+` for a space: WHATWG URL, application/x-www-form-urlencoded.
-pub(crate) fn form(rest: &[u8]) -> Option<(u8, usize)> {
+pub fn form(rest: &[u8]) -> Option<(u8, usize)> {
     match rest {
         [b'+', ..] => Some((b' ', 1)),
         _ => percent(rest),
@@ -49,7 +49,7 @@ pub(crate) fn form(rest: &[u8]) -> Option<(u8, usize)> {
 }
 
 /// Reads the escapes of C, JSON, JavaScript, Java, Python, Rust and shells, `%u002e`, or `%2e`.
-pub(crate) fn language(rest: &[u8]) -> Option<(u8, usize)> {
+pub fn language(rest: &[u8]) -> Option<(u8, usize)> {
     let found = match rest {
         [b'%', b'u' | b'U', digits @ ..] => (number(digits, 4, 16)?, 6),
         [b'%', ..] => percent(rest)?,
@@ -79,7 +79,7 @@ pub(crate) fn language(rest: &[u8]) -> Option<(u8, usize)> {
 }
 
 /// Writes a byte where another one is written, in as many bytes and by the same escape where that can be.
-pub(crate) fn rewrite(place: &mut [u8], byte: u8) {
+pub fn rewrite(place: &mut [u8], byte: u8) {
     match place {
         [] => {}
         [one] => *one = byte,

@@ -1,0 +1,39 @@
+//! The body of an HTTP request as a form, and without the frames of its chunks.
+//!
+//! In: a head that was read. Out: names and values, or bytes. Looks at what the head claims, for programs that go by that.
+
+use std::borrow::Cow;
+
+use forever200_decode::parameters;
+use forever200_head::chunks;
+use forever200_identify::http;
+
+/// Returns the names and values of a form in the body, decoded, in the order sent; none where there is no form.
+#[must_use]
+pub fn form(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let is_form = |value: &[u8]| {
+        value
+            .to_ascii_lowercase()
+            .starts_with(b"application/x-www-form-urlencoded")
+    };
+    if http.values(b"content-type").any(is_form) {
+        parameters(http.body.trim_ascii())
+    } else {
+        Vec::new()
+    }
+}
+
+/// Returns the body without the frames of its chunks, where it has such.
+#[must_use]
+pub fn content<'a>(http: &http::Request<'a>) -> Cow<'a, [u8]> {
+    if !http.is_chunked {
+        return Cow::Borrowed(http.body);
+    }
+    let parts = chunks(http.body).map(|chunk| &http.body[chunk]);
+    let joined: Vec<u8> = parts.flatten().copied().collect();
+    if joined.is_empty() {
+        Cow::Borrowed(http.body)
+    } else {
+        Cow::Owned(joined)
+    }
+}
