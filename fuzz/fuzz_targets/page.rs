@@ -156,7 +156,7 @@ fn table(view: &View) {
 }
 
 fn detail(entry: &Entry) {
-    let detail = serde_json::to_value(Detail::new(entry, "a.example")).expect("JSON");
+    let detail = serde_json::to_value(Detail::new(entry, "a.example", &DESCRIBER)).expect("JSON");
     let field = |name: &str| detail[name].as_str().expect("text");
     assert_eq!(
         BASE64_STANDARD.decode(field("base64")).expect("base64"),

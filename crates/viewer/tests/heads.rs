@@ -97,7 +97,8 @@ fn every_reader_of_a_head_says_the_same() {
         assert_eq!(request["headers"], json!(fields), "{name}");
         assert_eq!(request["bodySize"], case.body, "{name}");
 
-        let page = serde_json::to_value(Detail::new(&entry, "localhost")).expect("JSON");
+        let page =
+            serde_json::to_value(Detail::new(&entry, "localhost", &describer)).expect("JSON");
         let on_page: Vec<_> = page["headers"]["shown"]
             .as_array()
             .into_iter()

@@ -3,6 +3,7 @@
 //! In: a body. Out: the same with line breaks between its parts, or `None` when it is neither. Adds and
 //! drops white space only, so that what was sent is what is read.
 
+use forever200_decode::kind::without_mark;
 use quick_xml::events::Event;
 use quick_xml::{Reader, Writer};
 use serde::de::IgnoredAny;
@@ -16,8 +17,8 @@ const MAX_GROWTH: usize = 8;
 /// Returns a body that is JSON or XML, of at most 40 levels, with its parts on lines of their own.
 #[must_use]
 pub fn indent(body: &[u8]) -> Option<Vec<u8>> {
-    match body.trim_ascii() {
-        trimmed @ [b'{' | b'[', ..] => json(trimmed),
+    match without_mark(body).trim_ascii() {
+        trimmed @ [b'{' | b'[', ..] => json(trimmed).or_else(|| json_lines(trimmed)),
         trimmed @ [b'<', ..] => xml(trimmed),
         _ => None,
     }
@@ -59,6 +60,20 @@ fn json(body: &[u8]) -> Option<Vec<u8>> {
         previous = byte;
     }
     Some(out)
+}
+
+/// Values on a line each: <https://jsonlines.org>.
+fn json_lines(body: &[u8]) -> Option<Vec<u8>> {
+    let lines = body.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    let mut out = Vec::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        if !out.is_empty() {
+            out.push(b'\n');
+        }
+        let is_object = matches!(line, [b'{' | b'[', ..]);
+        out.extend(json(line).filter(|_| is_object)?);
+    }
+    Some(out).filter(|out| out.len() <= most_bytes(body))
 }
 
 /// Short ones may have long lines.

@@ -7,13 +7,12 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use forever200_decode::{Decoded, decode, parameters};
+use forever200_decode::{Kind, Part, multipart, parameters};
 use forever200_identify::tls::version_name;
 use forever200_identify::{Indicator, Origin, http};
 use minijinja::Value;
 use serde::Serialize;
 
-use crate::bytes::form::form;
 use crate::bytes::indent::indent;
 use crate::bytes::printable;
 use crate::bytes::shell::Action;
@@ -21,6 +20,7 @@ use crate::bytes::text::is_text;
 use crate::export::json;
 use crate::export::replay::{Replay, replay};
 use crate::page::visible;
+use crate::reader::Describer;
 use crate::reader::asked_for::AskedFor;
 use crate::reader::entry::{Entry, text};
 use crate::reader::tls_parts::TlsParts;
@@ -44,20 +44,23 @@ pub struct Detail<'a> {
     headers: Fields,
     query: Fields,
     form: Fields,
+    parts: FormParts,
     tls: Option<Hello>,
     asked_for: Option<&'a AskedFor>,
     labels: Vec<json::Label<'a>>,
     indicators: &'a [Indicator],
     actions: &'a [Action],
     origin: Option<&'a Origin>,
+    /// The body as it is meant, and how it was decoded; empty where it is as it came.
     body: Value,
+    body_steps: String,
     /// What came behind the whole request, and how many bytes that were.
     extra: Value,
     extra_bytes: u64,
     /// The request after whose answer this came.
     continues: Option<u64>,
     indented: Option<Value>,
-    decoded: Vec<Part>,
+    decoded: Vec<Decoded>,
     raw: Value,
     /// Its bytes are text, or its head is: otherwise the hex dump says more and comes first.
     is_text: bool,
@@ -89,9 +92,27 @@ struct Field {
     search: String,
 }
 
+/// The parts of a multipart body, as many as anybody reads.
 #[derive(Debug, Serialize)]
-struct Part {
+struct FormParts {
+    shown: Vec<FormPart>,
+    /// Number of those that are left out.
+    more: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct FormPart {
+    field: Field,
+    /// The name of the file; empty where it is none.
+    file_name: Value,
+}
+
+/// What an encoding hid.
+#[derive(Debug, Serialize)]
+struct Decoded {
     what: String,
+    kind: &'static str,
+    bytes: usize,
     text: Value,
 }
 
@@ -111,7 +132,7 @@ struct Hello {
 impl<'a> Detail<'a> {
     /// Lays out a request. `host` is the name by which the visitor knows this machine.
     #[must_use]
-    pub fn new(entry: &'a Entry, host: &str) -> Self {
+    pub fn new(entry: &'a Entry, host: &str, describer: &Describer) -> Self {
         let record = &entry.record;
         let http = entry.request();
         let raw_address = format!("http://{host}/home/requests/{}/raw", record.seq);
@@ -120,13 +141,16 @@ impl<'a> Detail<'a> {
                 .map(|http| record.raw.slice_ref(part(http)))
                 .unwrap_or_default()
         };
-        let body = of_http(|http| http.body);
+        let decoded = entry.decoded(describer);
+        let (body, body_steps) = match decoded.iter().find(|part| part.is_body) {
+            Some(part) => (part.bytes.clone().into(), steps_of_body(part)),
+            None => (of_http(|http| http.body), String::new()),
+        };
         let (path, query) = http
             .as_ref()
             .map(http::Request::path_and_query)
             .unwrap_or_default();
         let headers = http.iter().flat_map(|http| &http.headers);
-        let decoded = decode(&record.raw, http.is_some()).into_iter();
         let head_bytes = head_bytes(&record.raw, http.as_ref());
         let evidence = evidence(entry);
         Self {
@@ -137,7 +161,12 @@ impl<'a> Detail<'a> {
                 headers.map(|it| (it.name.to_vec(), it.plain_value().into_owned())),
             ),
             query: Fields::new(parameters(query)),
-            form: Fields::new(http.as_ref().map(form).unwrap_or_default()),
+            form: Fields::new(
+                http.as_ref()
+                    .map(|http| form(http, &body))
+                    .unwrap_or_default(),
+            ),
+            parts: FormParts::new(&body),
             tls: entry.tls.as_ref().map(Hello::new),
             asked_for: entry.asked_for.as_ref(),
             labels: entry.labels.iter().map(json::Label::new).collect(),
@@ -146,10 +175,15 @@ impl<'a> Detail<'a> {
             origin: entry.origin.as_ref(),
             indented: indent(&body).map(|text| visible::indented(text.into())),
             body: visible::folded(body),
+            body_steps,
             extra: visible::folded(of_http(|http| http.extra)),
             extra_bytes: record.extra,
             continues: record.continues,
-            decoded: decoded.map(Part::new).collect(),
+            decoded: decoded
+                .into_iter()
+                .filter(|part| !part.is_body)
+                .map(Decoded::new)
+                .collect(),
             raw: visible::request(&record.raw, head_bytes, &evidence),
             is_text: is_text(&record.raw[..head_bytes]),
             text: visible::copied(&record.raw, head_bytes),
@@ -187,14 +221,40 @@ impl Field {
     }
 }
 
-impl Part {
-    fn new(decoded: Decoded) -> Self {
-        let text = match indent(&decoded.bytes) {
-            Some(text) => visible::indented(text.into()),
-            None => visible::folded(decoded.bytes.into()),
+impl FormParts {
+    fn new(body: &[u8]) -> Self {
+        let all = match Kind::is_multipart(body) {
+            true => multipart::fields(body),
+            false => Vec::new(),
         };
         Self {
-            what: decoded.what,
+            shown: all.iter().take(MAX_FIELDS).map(FormPart::new).collect(),
+            more: all.len().saturating_sub(MAX_FIELDS),
+        }
+    }
+}
+
+impl FormPart {
+    fn new(part: &multipart::Field<'_>) -> Self {
+        let file_name = part.file_name.unwrap_or_default().to_vec();
+        Self {
+            field: Field::new(part.name.to_vec(), part.value.to_vec()),
+            file_name: visible::sent(file_name.into()),
+        }
+    }
+}
+
+impl Decoded {
+    fn new(part: Part) -> Self {
+        let (what, kind, bytes) = (part.what(), part.kind().name(), part.bytes.len());
+        let text = match indent(&part.bytes) {
+            Some(text) => visible::indented(text.into()),
+            None => visible::folded(part.bytes.into()),
+        };
+        Self {
+            what,
+            kind,
+            bytes,
             text,
         }
     }
@@ -234,6 +294,27 @@ pub(crate) fn evidence(entry: &Entry) -> Vec<Range<usize>> {
         .collect()
 }
 
+/// How a body was decoded, to go on with the title.
+fn steps_of_body(part: &Part) -> String {
+    let steps = part.steps.iter().skip(1).map(ToString::to_string);
+    steps.collect::<Vec<_>>().join(", ")
+}
+
+/// A body that is a form, or that is said to be one and is nothing else: curl says so of whatever it sends.
+fn form(http: &http::Request<'_>, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let is_form = |value: &[u8]| {
+        value
+            .to_ascii_lowercase()
+            .starts_with(b"application/x-www-form-urlencoded")
+    };
+    let is_said = || http.values(b"content-type").any(is_form);
+    match Kind::of(body) {
+        Kind::Form => parameters(body.trim_ascii()),
+        Kind::Text | Kind::Binary if is_said() => parameters(body.trim_ascii()),
+        _ => Vec::new(),
+    }
+}
+
 /// Nobody connects to the unspecified address: it stands for one that is not known or not shown.
 fn dest(entry: &Entry) -> String {
     match (entry.record.dest_ip, entry.record.dest_port) {
@@ -265,4 +346,71 @@ fn hex(bytes: &[u8]) -> String {
         write!(hex, "{byte:02x}").expect("a String takes every write");
     }
     hex
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::LazyLock;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use forever200_identify::Labeller;
+
+    use super::*;
+    use crate::reader::entry::tests::record;
+    use crate::reader::locations::Locations;
+    use crate::reader::privacy::Privacy;
+
+    /// What the page is given of a request.
+    fn detail(head: &str, body: &[u8]) -> serde_json::Value {
+        static DESCRIBER: LazyLock<Describer> = LazyLock::new(|| Describer {
+            labeller: Labeller::built_in().into(),
+            locations: Locations::default(),
+            privacy: Privacy::default(),
+        });
+        let head = format!("POST /x HTTP/1.1\r\n{head}\r\n");
+        let raw = [head.as_bytes(), body].concat();
+        let entry = Entry::new(&record(&raw), 1, &DESCRIBER);
+        serde_json::to_value(Detail::new(&entry, "a.example", &DESCRIBER)).unwrap()
+    }
+
+    fn text(value: &serde_json::Value) -> String {
+        let pieces = value.as_array().into_iter().flatten();
+        pieces.filter_map(|piece| piece["text"].as_str()).collect()
+    }
+
+    #[test]
+    fn a_form_is_read_from_the_body_as_it_is_meant() {
+        let names = |detail: &serde_json::Value| -> Vec<String> {
+            let shown = detail["form"]["shown"].as_array().unwrap();
+            shown.iter().map(|field| text(&field["name"])).collect()
+        };
+        let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+        let chunked = format!("{form}Transfer-Encoding: chunked\r\n");
+        let found = detail(&chunked, b"7\r\na=1&b=2\r\n0\r\n\r\n");
+        assert_eq!(names(&found), ["a", "b"]);
+        assert_eq!(found["body_steps"], "chunks joined");
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(b"a=1&b=2").unwrap();
+        let packed = format!("{form}Content-Encoding: gzip\r\n");
+        let found = detail(&packed, &gzip.finish().unwrap());
+        assert_eq!(names(&found), ["a", "b"]);
+        assert_eq!(found["decoded"].as_array().unwrap().len(), 0);
+        // What curl says of all that it sends.
+        let found = detail(form, br#"{"a":"b=c&d"}"#);
+        assert_eq!(names(&found), [""; 0]);
+        assert_eq!(text(&found["indented"]), "{\n  \"a\": \"b=c&d\"\n}");
+    }
+
+    #[test]
+    fn the_parts_of_a_form_have_names_and_file_names() {
+        let head = "Content-Disposition: form-data; name=\"f\"; filename=\"x.php\"";
+        let body = format!("--b\r\n{head}\r\n\r\n<?php\r\n--b--\r\n");
+        let found = detail("", body.as_bytes());
+        let part = &found["parts"]["shown"][0];
+        let field = &part["field"];
+        let shown = [&field["name"], &part["file_name"], &field["value"]];
+        assert_eq!(shown.map(text), ["f", "x.php", "<?php"]);
+    }
 }

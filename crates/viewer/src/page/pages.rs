@@ -233,7 +233,10 @@ impl Pages {
         let continues_this = |other: &&Arc<Entry>| other.record.continues == Some(seq);
         let continued_by = view.entries.iter().find(continues_this);
         let continued_by = continued_by.map(|other| other.record.seq);
-        let (row, detail) = (Row::new(entry, now), Detail::new(entry, host));
+        let (row, detail) = (
+            Row::new(entry, now),
+            Detail::new(entry, host, &self.describer),
+        );
         let (row, detail, others) = (Serde(&row), Serde(&detail), Serde(&others));
         let (asked, kept) = (query.encoded(), query.kept());
         let (layout, in_file, writing) = ("base.html", false, ());
@@ -256,7 +259,10 @@ impl Pages {
         host: &str,
         own: minijinja::Value,
     ) -> anyhow::Result<String> {
-        let (row, detail) = (Row::new(entry, Timestamp::now()), Detail::new(entry, host));
+        let (row, detail) = (
+            Row::new(entry, Timestamp::now()),
+            Detail::new(entry, host, &self.describer),
+        );
         let (row, detail) = (Serde(&row), Serde(&detail));
         let none = ();
         let context = context! {

@@ -8,7 +8,7 @@ use forever200_identify::{Category, http};
 use memchr::memmem;
 
 use crate::bytes::shell::{self, Action, Text};
-use forever200_decode::{decode, parameters};
+use forever200_decode::{Limits, decode, parameters};
 
 /// Most parameters that are looked at.
 const MAX_PARAMETERS: usize = 200;
@@ -45,7 +45,7 @@ pub(super) fn actions(raw: &[u8], searched: &[u8], description: &Description<'_>
     let is_form = http.is_some_and(is_form);
     let parameters = http.map(|http| all_parameters(http, is_form));
     let parameters = parameters.unwrap_or_default();
-    let decoded = decode(raw, http.is_some());
+    let decoded = decode(raw, http.is_some(), Limits::DESCRIBED);
     let values = parameters.iter().flat_map(|(name, value)| {
         // A parameter without a value may be a command itself.
         let is_alone = value.is_empty();
@@ -68,9 +68,9 @@ pub(super) fn actions(raw: &[u8], searched: &[u8], description: &Description<'_>
     // Of these, the parameters have all.
     let is_told =
         |what: &str| what == "target, URL-decoded" || is_form && what == "body, URL-decoded";
-    let hidden = decoded.iter().filter(|part| !is_told(&part.what));
+    let hidden = decoded.iter().filter(|part| !is_told(&part.what()));
     let hidden = hidden.map(|part| {
-        let is_all = part.what.contains("base64");
+        let is_all = part.what().contains("base64");
         text(&part.bytes, is_all.then_some(&b""[..]))
     });
     shell::actions(values.chain(sent).chain(hidden), is_attack)

@@ -3,11 +3,13 @@
 //! In: a record. Out: what lists, filters and pages ask of it again and again, made from what may be shown
 //! of the record and from nothing else. Makes no HTML.
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use forever200_decode::{Limits, Part, decode};
 use forever200_identify::labels::Description;
 use forever200_identify::{Category, Indicator, Label, Origin, Protocol, http, tls};
 use forever200_ring::{Ended, Record, Via};
@@ -73,6 +75,8 @@ pub struct Entry {
     pub likeness: u64,
     /// All of its bytes in lower case (ASCII), to be searched.
     pub(crate) searched: Bytes,
+    /// Who sent it, to look through what is decoded later; shown nowhere.
+    pub(crate) sender: Sender,
     /// Its JSON, where that is short, and its rows: made when first asked for.
     pub(crate) json: OnceLock<Bytes>,
     pub(crate) row: OnceLock<Bytes>,
@@ -88,6 +92,15 @@ pub struct HttpParts {
     pub target: Bytes,
     /// As far as it came.
     pub body: Bytes,
+}
+
+/// The whole address of who sent a request.
+pub(crate) struct Sender(IpAddr);
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Sender")
+    }
 }
 
 impl Entry {
@@ -166,6 +179,7 @@ impl Entry {
             tls,
             asked_for,
             searched,
+            sender: Sender(whole_source),
             record,
             json: OnceLock::new(),
             row: OnceLock::new(),
@@ -179,6 +193,14 @@ impl Entry {
         self.http
             .as_ref()
             .and_then(|_| http::parse(&self.record.raw))
+    }
+
+    /// Returns what it hides in an encoding, as it may be shown; `describer` is the one that described it.
+    #[must_use]
+    pub fn decoded(&self, describer: &Describer) -> Vec<Part> {
+        let limits = Limits::SHOWN;
+        let parts = decode(&self.record.raw, self.http.is_some(), limits);
+        describer.privacy.show_decoded(self.sender.0, parts, limits)
     }
 
     /// Returns what it is for: the category of the first label.

@@ -5,7 +5,7 @@
 //! framing stay. What is kept stays whole.
 //!
 //! Read in this order: this file, `texts` and `addresses` (what is hidden, and where bytes have it), `blank` (blanks
-//! it), `layers` (undoes encodings).
+//! it), `layers` (undoes encodings), `decoded` (what the page undoes beyond them).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,6 +17,7 @@ pub use texts::Hidden;
 
 mod addresses;
 mod blank;
+mod decoded;
 mod groups;
 mod layer;
 mod layers;
@@ -71,9 +72,8 @@ impl Privacy {
         };
         let source = record.src_ip.to_canonical();
         let is_masked = self.mask_sources && !source.is_unspecified();
-        let hidden = self.hidden.texts();
-        if is_masked || hidden.is_some() {
-            let blanked = Blanker::new(hidden, is_masked.then_some(source)).blank(&record.raw);
+        if let Some(blanker) = self.blanker(record.src_ip) {
+            let blanked = blanker.blank(&record.raw);
             shown.unfinished = blanked.is_unfinished;
             if shown.unfinished {
                 debug!(
@@ -109,15 +109,19 @@ impl Privacy {
     /// Labels undo encodings that are not undone here, such as those of Log4j, and show what they found.
     #[must_use]
     pub fn is_named_in(&self, source: IpAddr, text: &str) -> bool {
-        let source = source.to_canonical();
-        let is_masked = self.mask_sources && !source.is_unspecified();
-        if !is_masked && self.hidden.texts().is_none() {
-            return false;
-        }
         // As addresses are shown that nobody is to follow.
         let text = text.replace("[.]", ".");
-        let blanker = Blanker::new(self.hidden.texts(), is_masked.then_some(source));
-        blanker.blank(text.as_bytes()).raw.is_some()
+        let blanked = self.blanker(source).map(|it| it.blank(text.as_bytes()));
+        blanked.is_some_and(|blanked| blanked.raw.is_some())
+    }
+
+    /// Begins to look through what a source sent; `None` where nothing of it is to be hidden.
+    fn blanker(&self, source: IpAddr) -> Option<Blanker<'_>> {
+        let source = source.to_canonical();
+        let is_masked = self.mask_sources && !source.is_unspecified();
+        let hidden = self.hidden.texts();
+        let masked = is_masked.then_some(source);
+        (is_masked || hidden.is_some()).then(|| Blanker::new(hidden, masked))
     }
 
     /// Returns a sentence for those who look, on what they do not see; empty when they see all.

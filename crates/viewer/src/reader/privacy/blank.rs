@@ -3,7 +3,7 @@
 //! In: bytes, and what to blank. Out: as many bytes, in which all of it is blanked in its own encoding: `%2e`
 //! becomes `%78`, which is an `x`; base64 becomes base64 of other bytes. All is found in the bytes as they came,
 //! and blanked then: what is part of something longer does not save the rest of it. Encodings are undone one
-//! inside the other, as deep as the page undoes them: see `layers`. What is compressed cannot be changed in part
+//! inside the other: see `layers`. What is compressed cannot be changed in part
 //! and keep its length: it is blanked to its end.
 //!
 //! Work is counted. What is left when it is used up is blanked as if it were to be hidden.
@@ -11,7 +11,6 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use forever200_decode::MAX_DEPTH;
 use memchr::memchr_iter;
 
 use super::addresses::Addresses;
@@ -34,6 +33,11 @@ const MAX_RECORD_BYTES: usize = 160 * 1024;
 const MAX_OTHER_LOOKS: usize = 2;
 /// What a look at any bytes counts for, beside the bytes.
 const LOOK_WORK: usize = 64;
+
+/// Encodings undone one inside the other.
+pub(super) const MAX_DEPTH: usize = 4;
+/// Most bytes that one compressed stream is looked through for.
+pub(super) const MAX_DECODED_BYTES: usize = 256 * 1024;
 
 /// Blanks what is hidden in one request.
 pub(super) struct Blanker<'a> {

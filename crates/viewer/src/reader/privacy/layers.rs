@@ -1,19 +1,19 @@
 //! What bytes hold in an encoding: undone, looked through, and written back in the encoding.
 //!
-//! In: bytes as they came. Out: changes to them. Undoes what the page undoes, with the functions that the page
-//! uses: URL encoding, forms, base64, chunks, folded values of headers, gzip and zlib. Beyond that it undoes
-//! escapes of programming languages and UTF-16, and what begins anywhere in the bytes.
+//! In: bytes as they came. Out: changes to them. Undoes what most senders use, with the functions that the page
+//! uses: URL encoding, forms, base64, chunks, folded values of headers, gzip and zlib, escapes of programming
+//! languages and UTF-16, and what begins anywhere in the bytes. What the page undoes beyond that is looked through
+//! when it is undone: see `decoded`.
 
 use std::ops::Range;
 
 use forever200_decode::escape::{self, Reader};
 use forever200_decode::inflate::{begins, inflate};
-use forever200_decode::{MAX_DECODED_BYTES, MAX_DEPTH};
 use forever200_head::{Head, chunks};
 use forever200_identify::http;
 use memchr::{memchr, memchr_iter, memchr2_iter, memchr3_iter, memmem};
 
-use super::blank::{Blanker, Draft};
+use super::blank::{Blanker, Draft, MAX_DECODED_BYTES, MAX_DEPTH};
 use super::layer::{Layer, SEPARATOR};
 use super::near::Near;
 use super::sextets;

@@ -6,7 +6,7 @@ use super::*;
 use crate::bytes::indent::indent;
 
 /// What is hidden, and how senders may write it.
-const FORMS: [(&str, &[&str]); 4] = [
+pub(super) const FORMS: [(&str, &[&str]); 4] = [
     (
         "203.0.113.29",
         &[
@@ -147,7 +147,7 @@ fn percent(text: &[u8], is_encoded: fn(u8) -> bool) -> Vec<u8> {
 }
 
 /// Requests that hold these bytes, each in another part.
-fn requests(bytes: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn requests(bytes: &[u8]) -> Vec<Vec<u8>> {
     let request = |line: &[u8], head: &[u8], body: &[u8]| {
         [line, b" HTTP/1.1\r\nHost: x\r\n", head, b"\r\n", body].concat()
     };
@@ -192,12 +192,15 @@ fn requests(bytes: &[u8]) -> Vec<Vec<u8>> {
     requests
 }
 
-/// All that the page shows of a request.
-fn all_shown(raw: &[u8]) -> Vec<Vec<u8>> {
+/// All that the page shows of a request, of which this is shown.
+pub(super) fn all_shown(privacy: &Privacy, source: IpAddr, raw: &[u8]) -> Vec<Vec<u8>> {
     let http = forever200_identify::http::parse(raw);
     let mut all = vec![raw.to_vec()];
     for is_http in [http.is_some(), false] {
-        all.extend(decode(raw, is_http).into_iter().map(|part| part.bytes));
+        let parts = decode(raw, is_http, Limits::SHOWN);
+        let parts = privacy.show_decoded(source, parts, Limits::SHOWN);
+        all.extend(parts.iter().map(|part| part.what().into_bytes()));
+        all.extend(parts.into_iter().map(|part| part.bytes));
     }
     if let Some(http) = &http {
         let forms = [http.path_and_query().1, http.body.trim_ascii()];
@@ -215,7 +218,7 @@ fn all_shown(raw: &[u8]) -> Vec<Vec<u8>> {
     all
 }
 
-fn contains(bytes: &[u8], form: &str) -> bool {
+pub(super) fn contains(bytes: &[u8], form: &str) -> bool {
     let form = form.as_bytes();
     bytes
         .windows(form.len())
@@ -229,7 +232,7 @@ fn assert_hidden(privacy: &Privacy, bytes: &[u8], form: &str, how: &str) {
         assert_eq!(shown.record.raw.len(), raw.len());
         assert!(shown.blanked > 0, "{form:?}, {how}: {}", raw.escape_ascii());
         assert!(!shown.unfinished, "{form:?}, {how}");
-        for part in all_shown(&shown.record.raw) {
+        for part in all_shown(privacy, shown.record.src_ip, &shown.record.raw) {
             assert!(
                 !contains(&part, form),
                 "{form:?}, {how}: {} in {}",
@@ -285,7 +288,7 @@ fn a_space_may_be_written_as_a_plus() {
         ] {
             let shown = privacy.show(&record(raw.as_bytes()));
             assert!(shown.blanked > 0, "{raw}");
-            for part in all_shown(&shown.record.raw) {
+            for part in all_shown(&privacy, shown.record.src_ip, &shown.record.raw) {
                 assert!(
                     !contains(&part, "my secret") && !contains(&part, "a+b c"),
                     "{raw}"

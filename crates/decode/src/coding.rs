@@ -1,0 +1,144 @@
+//! Content codings: gzip, deflate, br and zstd (RFC 9110, 8.4; RFC 7932; RFC 8878).
+//!
+//! In: bytes, and at times the name that a header has for their coding. Out: what they hold, as far as it goes
+//! and up to a limit. What has a magic number is known by it; raw deflate and Brotli have none, and would make
+//! something of any bytes.
+
+use std::io::Read;
+
+use brotli_decompressor::Decompressor;
+use flate2::bufread::DeflateDecoder;
+use ruzstd::decoding::StreamingDecoder;
+
+use crate::inflate::inflate;
+use crate::kind::is_text;
+
+/// Bytes of text that a stream must give which does not come to its end, where little else tells that it is one.
+const MIN_TEXT_BYTES: usize = 16;
+/// What a decoder of Brotli reads at a time.
+const BROTLI_BUFFER_BYTES: usize = 4096;
+/// Longest window of Zstandard: RFC 9659 allows no longer one in HTTP.
+const MAX_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What was in a coding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// How it was undone, for a person.
+    pub how: &'static str,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Opened {
+    fn new(how: &'static str, bytes: Vec<u8>) -> Option<Self> {
+        (!bytes.is_empty()).then_some(Self { how, bytes })
+    }
+}
+
+/// Tells by two bytes whether a coding with a magic number may begin here.
+#[must_use]
+pub fn may_begin(bytes: &[u8]) -> bool {
+    match bytes {
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, ..] => true,
+        [method, flags, ..] => is_zlib(*method, *flags),
+        _ => false,
+    }
+}
+
+/// Undoes the coding that the beginning of the bytes shows, to at most so many bytes.
+#[must_use]
+pub fn by_magic(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
+    match bytes {
+        [0x1f, 0x8b, ..] | [0x78, ..] => {
+            let inflated = inflate(bytes, max_bytes)?;
+            Opened::new(inflated.how, inflated.bytes)
+        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd(bytes, max_bytes),
+        _ => small_zlib(bytes, max_bytes),
+    }
+}
+
+/// Undoes the coding that a header names, in any case, to at most so many bytes.
+#[must_use]
+pub fn by_name(name: &[u8], bytes: &[u8], max_bytes: usize) -> Option<Opened> {
+    if let Some(opened) = by_magic(bytes, max_bytes) {
+        return Some(opened);
+    }
+    match &*name.to_ascii_lowercase() {
+        b"deflate" => raw_deflate(bytes, max_bytes),
+        b"br" => brotli(bytes, max_bytes),
+        _ => None,
+    }
+}
+
+/// A header of zlib, for any window: RFC 1950, 2.2.
+fn is_zlib(method: u8, flags: u8) -> bool {
+    let has_dictionary = flags & 0x20 != 0;
+    let header = u16::from_be_bytes([method, flags]);
+    method & 0x0f == 8 && method >> 4 <= 7 && header.is_multiple_of(31) && !has_dictionary
+}
+
+/// A stream for another window than that of 32 KiB. Text may begin like one.
+fn small_zlib(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
+    let [method, flags, stream @ ..] = bytes else {
+        return None;
+    };
+    if !is_zlib(*method, *flags) {
+        return None;
+    }
+    let (inner, is_whole) = deflated(stream, max_bytes);
+    let is_one = is_whole || inner.len() >= MIN_TEXT_BYTES && is_text(&inner);
+    Opened::new("inflated", inner).filter(|_| is_one)
+}
+
+fn raw_deflate(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
+    let (inner, is_whole) = deflated(bytes, max_bytes);
+    let is_one = is_whole || is_text(&inner);
+    Opened::new("inflated", inner).filter(|_| is_one)
+}
+
+/// An error comes after what could be read.
+fn deflated(bytes: &[u8], max_bytes: usize) -> (Vec<u8>, bool) {
+    let mut inner = Vec::new();
+    let read = DeflateDecoder::new(bytes)
+        .take(max_bytes as u64)
+        .read_to_end(&mut inner);
+    (inner, read.is_ok())
+}
+
+fn brotli(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
+    // Its windows of up to a gigabyte are not those of RFC 7932, 9.1.
+    if bytes.first().is_some_and(|first| first & 0x7f == 0x11) {
+        return None;
+    }
+    let mut inner = Vec::new();
+    let mut decoder = Decompressor::new(bytes, BROTLI_BUFFER_BYTES).take(max_bytes as u64);
+    let is_whole = decoder.read_to_end(&mut inner).is_ok();
+    Opened::new("Brotli decompressed", inner).filter(|it| is_whole || is_text(&it.bytes))
+}
+
+fn zstd(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
+    if window(bytes)? > MAX_WINDOW_BYTES {
+        return None;
+    }
+    let mut inner = Vec::new();
+    let decoder = StreamingDecoder::new(bytes).ok()?;
+    let _ = decoder.take(max_bytes as u64).read_to_end(&mut inner);
+    Opened::new("Zstandard decompressed", inner)
+}
+
+/// Reads how long the window of a frame is: RFC 8878, 3.1.1.1.
+fn window(frame: &[u8]) -> Option<u64> {
+    let descriptor = *frame.get(4)?;
+    let is_single = descriptor & 0x20 != 0;
+    if !is_single {
+        let window = *frame.get(5)?;
+        let base = 1_u64 << (10 + (window >> 3));
+        return Some(base + base / 8 * u64::from(window & 7));
+    }
+    let start = 5 + [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let length = 1 << (descriptor >> 6);
+    let mut size = [0; 8];
+    size[..length].copy_from_slice(frame.get(start..start + length)?);
+    Some(u64::from_le_bytes(size))
+}

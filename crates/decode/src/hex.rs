@@ -1,0 +1,111 @@
+//! Runs of hexadecimal digits that are text: `0x77676574` as in SQL, and long ones without a sign.
+//!
+//! In: bytes. Out: the runs, and what they stand for. Most numbers, hashes and keys are hexadecimal as well:
+//! a run counts where every byte of it is a character that can be seen.
+
+use std::ops::Range;
+
+/// Digits behind `0x`, at least.
+const MIN_MARKED_DIGITS: usize = 8;
+/// Digits of a run without a sign, at least.
+const MIN_DIGITS: usize = 24;
+/// Fewer different bytes are a pattern.
+const MIN_DIFFERENT: usize = 4;
+
+/// Returns the place of each run of text, sign and all, with its bytes.
+pub fn runs(bytes: &[u8]) -> impl Iterator<Item = (Range<usize>, Vec<u8>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while let Some(run) = next(bytes, at) {
+            at = run.end;
+            if let Some(found) = text(bytes, run) {
+                return Some(found);
+            }
+        }
+        None
+    })
+}
+
+/// Finds digits from `at` on, so many that they may be text.
+fn next(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    let mut start = at;
+    while start < bytes.len() {
+        let from = start + bytes[start..].iter().position(u8::is_ascii_hexdigit)?;
+        let digits = bytes[from..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_hexdigit());
+        let end = from + digits.count();
+        if end - from >= MIN_MARKED_DIGITS {
+            return Some(from..end);
+        }
+        start = end;
+    }
+    None
+}
+
+fn text(bytes: &[u8], run: Range<usize>) -> Option<(Range<usize>, Vec<u8>)> {
+    let before = &bytes[..run.start];
+    let is_marked = before.ends_with(b"0x") || before.ends_with(b"0X");
+    let digits = &bytes[run.clone()];
+    if !digits.len().is_multiple_of(2) || !is_marked && digits.len() < MIN_DIGITS {
+        return None;
+    }
+    let text = plain(digits)?;
+    let mut kinds = [false; 256];
+    text.iter()
+        .for_each(|&byte| kinds[usize::from(byte)] = true);
+    let different = kinds.iter().filter(|&&is_there| is_there).count();
+    let is_pattern = !is_marked && different < MIN_DIFFERENT;
+    let is_text = std::str::from_utf8(&text).is_ok_and(|text| text.chars().all(is_visible));
+    let start = run.start - if is_marked { 2 } else { 0 };
+    (is_text && !is_pattern).then_some((start..run.end, text))
+}
+
+fn is_visible(char: char) -> bool {
+    !char.is_control() || matches!(char, '\n' | '\r' | '\t')
+}
+
+fn plain(digits: &[u8]) -> Option<Vec<u8>> {
+    let value = |digit: u8| char::from(digit).to_digit(16);
+    let (pairs, _) = digits.as_chunks::<2>();
+    pairs
+        .iter()
+        .map(|&[high, low]| u8::try_from(value(high)? * 16 + value(low)?).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<String> {
+        let texts = runs(text.as_bytes()).map(|(_, text)| String::from_utf8(text).unwrap());
+        texts.collect()
+    }
+
+    #[test]
+    fn runs_of_text_are_found() {
+        let sql = "1 UNION SELECT 0x7767657420687474703a2f2f, 0x61626364";
+        assert_eq!(found(sql), ["wget http://", "abcd"]);
+        let (place, _) = runs(sql.as_bytes()).next().unwrap();
+        assert_eq!(&sql[place], "0x7767657420687474703a2f2f");
+        assert_eq!(found("x=6563686f202468656c6c6f21"), ["echo $hello!"]);
+    }
+
+    #[test]
+    fn numbers_and_hashes_are_none() {
+        for text in [
+            "d41d8cd98f00b204e9800998ecf8427e",
+            "0x5f5e1000",
+            "0x616263",
+            "0x6162636",
+            "6563686f",
+            "414141414141414141414141414141414141",
+            "202411271030000000000000000001",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "",
+        ] {
+            assert_eq!(found(text), [""; 0], "{text}");
+        }
+    }
+}

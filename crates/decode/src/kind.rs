@@ -1,0 +1,152 @@
+//! What bytes are, by themselves and not by what a header claims.
+
+use memchr::memchr;
+
+/// How a part of a multipart body begins.
+const HEADER: &[u8] = b"content-";
+
+/// What bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Names and values of `application/x-www-form-urlencoded`.
+    Form,
+    /// `multipart/form-data`, or another multipart.
+    Multipart,
+    /// JSON: one value, or one on each line; whole or not.
+    Json,
+    /// XML or HTML.
+    Xml,
+    /// Text of any other kind.
+    Text,
+    /// Anything else.
+    Binary,
+}
+
+impl Kind {
+    /// Tells what bytes are.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let text = without_mark(bytes).trim_ascii_start();
+        if Self::is_multipart(bytes) {
+            Self::Multipart
+        } else if !is_text(bytes) {
+            Self::Binary
+        } else if is_json(text) {
+            Self::Json
+        } else if matches!(text, [b'<', b'a'..=b'z' | b'A'..=b'Z' | b'!' | b'?', ..]) {
+            Self::Xml
+        } else if is_form(text.trim_ascii_end()) {
+            Self::Form
+        } else {
+            Self::Text
+        }
+    }
+
+    /// Tells whether bytes begin with a line of two hyphens and a name, and then a header.
+    #[must_use]
+    pub fn is_multipart(bytes: &[u8]) -> bool {
+        let text = bytes.trim_ascii_start();
+        let Some(line) = memchr(b'\n', text).filter(|_| text.starts_with(b"--")) else {
+            return false;
+        };
+        let header = text[line + 1..].get(..HEADER.len());
+        text[..line].trim_ascii_end().len() > 2
+            && header.is_some_and(|found| found.eq_ignore_ascii_case(HEADER))
+    }
+
+    /// Returns its name, for a person.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Form => "form",
+            Self::Multipart => "multipart",
+            Self::Json => "JSON",
+            Self::Xml => "XML",
+            Self::Text => "text",
+            Self::Binary => "binary",
+        }
+    }
+}
+
+/// Returns text without the byte order mark of UTF-8, which editors of Windows write.
+#[must_use]
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Tells whether all is UTF-8 without control characters; the last character may be cut.
+#[must_use]
+pub fn is_text(bytes: &[u8]) -> bool {
+    let valid = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    let is_shown = |char: char| !char.is_control() || matches!(char, '\n' | '\r' | '\t');
+    bytes.is_empty() || !valid.is_empty() && valid.chars().all(is_shown)
+}
+
+/// Tells by the beginning: much JSON is not whole, and not all that is meant for it is right.
+fn is_json(text: &[u8]) -> bool {
+    match text {
+        [b'{', rest @ ..] => matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]),
+        [b'[', rest @ ..] => {
+            let rest = rest.trim_ascii_start();
+            let is_word = [&b"true"[..], b"false", b"null"]
+                .iter()
+                .any(|word| rest.starts_with(word));
+            is_word || matches!(rest, [b'{' | b'[' | b']' | b'"' | b'-' | b'0'..=b'9', ..])
+        }
+        _ => false,
+    }
+}
+
+/// A name, an `=`, and nothing that would have been encoded.
+fn is_form(text: &[u8]) -> bool {
+    let Some(equals) = memchr(b'=', text) else {
+        return false;
+    };
+    let is_base64 = text[equals..].iter().all(|&byte| byte == b'=');
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-[]%+:$@*".contains(byte);
+    let is_of_form = |byte: &u8| byte.is_ascii_graphic() && !b"<>\"{}\\^`|".contains(byte);
+    let (name, value) = text.split_at(equals);
+    !name.is_empty()
+        && !is_base64
+        && name.iter().all(|byte| is_of_name(byte) || *byte == b'&')
+        && value.iter().all(is_of_form)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_what_they_are() {
+        for (bytes, kind) in [
+            (&b"a=b&c=%41"[..], Kind::Form),
+            (b"a[]=1+2", Kind::Form),
+            (
+                b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\xff\r\n--x--",
+                Kind::Multipart,
+            ),
+            (b"\xef\xbb\xbf {\"a\": 1", Kind::Json),
+            (b"{\"a\":1}\n{\"a\":2}\n", Kind::Json),
+            (b"[true]", Kind::Json),
+            (b"<?xml version='1.0'?>", Kind::Xml),
+            (b"<a>", Kind::Xml),
+            (b"YWRtaW46YWRtaW4=", Kind::Text),
+            (b"{a=b}", Kind::Text),
+            (b"a = b", Kind::Text),
+            (b"-- x\nselect", Kind::Text),
+            (b"\xff\xfe", Kind::Binary),
+            (b"a\0", Kind::Binary),
+            ("Mü".as_bytes(), Kind::Text),
+            (b"M\xc3", Kind::Text),
+            (b"", Kind::Text),
+        ] {
+            assert_eq!(Kind::of(bytes), kind, "{}", bytes.escape_ascii());
+        }
+    }
+}

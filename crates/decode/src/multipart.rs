@@ -1,0 +1,151 @@
+//! The parts of a multipart body: RFC 7578 and RFC 2046, 5.1.
+//!
+//! In: a body. Out: its parts with their names and file names, as slices of it. The boundary is whatever the
+//! first line says, as it is for what attackers have in mind.
+
+use memchr::{memchr, memmem};
+
+/// Most parts that are read.
+const MAX_PARTS: usize = 512;
+/// Longest head of a part, in bytes.
+const MAX_HEAD_BYTES: usize = 4096;
+
+/// A part of a multipart body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Its name, as it is written between the quotes.
+    pub name: &'a [u8],
+    /// The name of the file, where it is one.
+    pub file_name: Option<&'a [u8]>,
+    /// How it is encoded: the value of `Content-Transfer-Encoding`.
+    pub encoding: &'a [u8],
+    /// What is in it.
+    pub value: &'a [u8],
+}
+
+/// Returns the parts of a body, in the order sent.
+#[must_use]
+pub fn fields(body: &[u8]) -> Vec<Field<'_>> {
+    let body = body.trim_ascii_start();
+    let first = body.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let boundary = first.trim_ascii_end();
+    let mut fields = Vec::new();
+    if boundary.len() < 3 {
+        return fields;
+    }
+    let finder = memmem::Finder::new(boundary);
+    let mut rest = &body[boundary.len()..];
+    while fields.len() < MAX_PARTS && !rest.is_empty() {
+        let end = finder.find(rest);
+        fields.extend(field(&rest[..end.unwrap_or(rest.len())]));
+        rest = end.map_or(&[], |end| &rest[end + boundary.len()..]);
+    }
+    fields
+}
+
+/// Reads what is between two boundaries; `None` where it has no head.
+fn field(part: &[u8]) -> Option<Field<'_>> {
+    let start = memchr(b'\n', part)? + 1;
+    let part = &part[start..];
+    let near = &part[..part.len().min(MAX_HEAD_BYTES)];
+    let by_crlf = memmem::find(near, b"\r\n\r\n").map(|at| (at, at + 4));
+    let by_lf = || memmem::find(near, b"\n\n").map(|at| (at, at + 2));
+    let (end, start) = by_crlf.or_else(by_lf)?;
+    let value = &part[start..];
+    let value = value.strip_suffix(b"\n").unwrap_or(value);
+    let mut field = Field {
+        value: value.strip_suffix(b"\r").unwrap_or(value),
+        ..Field::default()
+    };
+    for line in part[..end].split(|&byte| byte == b'\n') {
+        let colon = memchr(b':', line).unwrap_or(line.len());
+        let (name, value) = (
+            line[..colon].trim_ascii(),
+            line.get(colon + 1..).unwrap_or_default(),
+        );
+        if name.eq_ignore_ascii_case(b"content-disposition") {
+            field.name = parameter(value, b"name").unwrap_or_default();
+            field.file_name =
+                parameter(value, b"filename").or_else(|| parameter(value, b"filename*"));
+        } else if name.eq_ignore_ascii_case(b"content-transfer-encoding") {
+            field.encoding = value.trim_ascii();
+        }
+    }
+    Some(field)
+}
+
+/// Finds `name=value` or `name="value"` behind a semicolon.
+fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = value;
+    while let Some(at) = memchr(b';', rest) {
+        rest = rest[at + 1..].trim_ascii_start();
+        let found = rest
+            .get(..name.len())
+            .filter(|it| it.eq_ignore_ascii_case(name));
+        if let (Some(_), Some(value)) = (found, rest.get(name.len()..)) {
+            match value.trim_ascii_start() {
+                [b'=', b'"', quoted @ ..] => return Some(&quoted[..end_of_quote(quoted)]),
+                [b'=', plain @ ..] => {
+                    let end = memchr(b';', plain).unwrap_or(plain.len());
+                    return Some(plain[..end].trim_ascii());
+                }
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+/// A quote behind a backslash is part of the value.
+fn end_of_quote(quoted: &[u8]) -> usize {
+    let mut is_escaped = false;
+    for (at, &byte) in quoted.iter().enumerate() {
+        if byte == b'"' && !is_escaped {
+            return at;
+        }
+        is_escaped = byte == b'\\' && !is_escaped;
+    }
+    quoted.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_names_and_file_names() {
+        let body = b"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n2\r\n\
+            --b\r\ncontent-disposition: form-data; filename=\"x\\\".php\"; name=\"f\"\r\n\
+            Content-Transfer-Encoding: base64\r\n\r\nPD9waHA=\r\n--b--\r\n";
+        let found = fields(body);
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].name, found[0].value), (&b"a"[..], &b"1\r\n2"[..]));
+        assert_eq!(found[0].file_name, None);
+        let file = Field {
+            name: b"f",
+            file_name: Some(b"x\\\".php"),
+            encoding: b"base64",
+            value: b"PD9waHA=",
+        };
+        assert_eq!(found[1], file);
+    }
+
+    #[test]
+    fn what_is_not_whole_is_read_as_far_as_it_goes() {
+        let body = b"--b\nContent-Disposition: form-data; name=a\n\nx";
+        assert_eq!(fields(body)[0].name, b"a");
+        assert_eq!(fields(body)[0].value, b"x");
+        for body in [
+            &b""[..],
+            b"--",
+            b"--b",
+            b"--b\r\n",
+            b"--b\r\nx: y",
+            b"a=b&c=d",
+        ] {
+            assert_eq!(fields(body), [], "{}", body.escape_ascii());
+        }
+        let many = b"--b\n\n\n".repeat(2000);
+        assert!(fields(&many).len() <= MAX_PARTS);
+    }
+}

@@ -1,0 +1,143 @@
+//! A part of a request that was wrapped, and the way to it.
+
+use std::fmt::{self, Display, Formatter, Write};
+use std::ops::Range;
+
+use crate::kind::Kind;
+
+/// Longest detail of a step, in characters.
+const MAX_DETAIL_CHARS: usize = 60;
+/// Longest beginning of a run that a step shows, in characters.
+const MAX_RUN_CHARS: usize = 20;
+
+/// The name of a step that undoes URL encoding.
+pub(crate) const URL_DECODED: &str = "URL-decoded";
+
+/// Where something was, or how it was wrapped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// What it is called.
+    pub name: &'static str,
+    /// What tells it from others, printable: the name of a header or of a part, the beginning of a run.
+    pub detail: String,
+}
+
+impl Step {
+    pub(crate) fn new(name: &'static str, detail: &[u8]) -> Self {
+        let detail = line(detail, MAX_DETAIL_CHARS);
+        Self { name, detail }
+    }
+
+    /// A step that takes a run of the bytes alone.
+    pub(crate) fn of_run(name: &'static str, run: &[u8]) -> Self {
+        let detail = line(run, MAX_RUN_CHARS);
+        Self { name, detail }
+    }
+}
+
+impl Display for Step {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name)?;
+        if !self.name.is_empty() && !self.detail.is_empty() {
+            formatter.write_char(' ')?;
+        }
+        formatter.write_str(&self.detail)
+    }
+}
+
+/// Bytes that were wrapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where they were, and how they were wrapped, the outermost first.
+    pub steps: Vec<Step>,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// The bytes of the request that hold them.
+    pub place: Range<usize>,
+    /// This is the body as it is meant: without its chunks and codings.
+    pub is_body: bool,
+}
+
+impl Part {
+    /// Returns where they were and how they were wrapped, as printable ASCII and at times an ellipsis.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let steps: Vec<_> = self.steps.iter().map(Step::to_string).collect();
+        steps.join(", ")
+    }
+
+    /// Tells what the bytes are.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        Kind::of(&self.bytes)
+    }
+
+    /// Tells whether nothing but URL encoding was undone.
+    #[must_use]
+    pub fn is_url_decoded_alone(&self) -> bool {
+        self.steps
+            .iter()
+            .skip(1)
+            .all(|step| step.name == URL_DECODED)
+    }
+
+    /// Forgets what the steps say of the bytes.
+    pub fn forget_details(&mut self) {
+        for step in self.steps.iter_mut().skip(1) {
+            step.detail.clear();
+        }
+    }
+}
+
+/// The way to some bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) place: Range<usize>,
+    /// They are those of the place.
+    pub(crate) is_as_sent: bool,
+    pub(crate) is_body: bool,
+}
+
+impl Way {
+    /// To a part of the request as it came.
+    pub(crate) fn new(step: Step, place: Range<usize>) -> Self {
+        Self {
+            steps: vec![step],
+            place,
+            is_as_sent: true,
+            is_body: false,
+        }
+    }
+
+    /// To what all of the bytes hold; it is what the bytes were.
+    pub(crate) fn inside(&self, how: &'static str) -> Self {
+        let mut way = self.clone();
+        way.steps.push(Step::new(how, b""));
+        way.is_as_sent = false;
+        way
+    }
+
+    /// To what the bytes are in another encoding, or a run of them holds.
+    pub(crate) fn to(&self, run: Range<usize>, step: Step) -> Self {
+        let mut way = self.clone();
+        way.steps.push(step);
+        if self.is_as_sent {
+            way.place = self.place.start + run.start..self.place.start + run.end;
+        }
+        way.is_as_sent = false;
+        way.is_body = false;
+        way
+    }
+}
+
+/// Returns bytes as one line of printable ASCII of at most `max_chars` characters; an ellipsis stands for the rest.
+fn line(bytes: &[u8], max_chars: usize) -> String {
+    let shown = &bytes[..bytes.len().min(max_chars)];
+    let mut line = shown.escape_ascii().to_string();
+    if line.len() > max_chars || shown.len() < bytes.len() {
+        line.truncate(max_chars.saturating_sub(1));
+        line.push('…');
+    }
+    line
+}

@@ -1,0 +1,104 @@
+//! Quoted-printable: RFC 2045, 6.7.
+//!
+//! In: bytes. Out: what is meant. `=41` stands in many a query, so nothing counts as quoted-printable where
+//! an `=` is left over, or where nothing was in need of it.
+
+use memchr::{memchr, memmem};
+
+/// An `=` that is written as itself in no other text.
+const EQUALS: &[u8] = b"=3D";
+/// Where there is nothing else to tell it by, so many.
+const MIN_EQUALS: usize = 2;
+
+/// Undoes quoted-printable where it can be nothing else.
+#[must_use]
+pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
+    let has_character = has_character(bytes)?;
+    let has_break =
+        memmem::find(bytes, b"=\r\n").is_some() || memmem::find(bytes, b"=\n").is_some();
+    let is_needed = has_break
+        || memmem::find_iter(bytes, EQUALS).take(MIN_EQUALS).count() == MIN_EQUALS
+        || has_character;
+    if is_needed { plain(bytes) } else { None }
+}
+
+/// Undoes what is said to be quoted-printable, as far as it is; `None` where there is nothing to undo.
+#[must_use]
+pub fn plain(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    let mut found = false;
+    while let Some(at) = memchr(b'=', rest) {
+        plain.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        let (byte, length) = match read(rest) {
+            Some(read) => {
+                found = true;
+                read
+            }
+            None => (Some(b'='), 1),
+        };
+        plain.extend(byte);
+        rest = &rest[length..];
+    }
+    plain.extend_from_slice(rest);
+    found.then_some(plain)
+}
+
+/// Reads what begins with an `=`: the byte, or none for a line that goes on; and the length.
+fn read(rest: &[u8]) -> Option<(Option<u8>, usize)> {
+    match rest {
+        [b'=', b'\r', b'\n', ..] => Some((None, 3)),
+        [b'=', b'\n', ..] => Some((None, 2)),
+        [b'=', high, low, ..] => {
+            let digit = |byte: u8| match byte {
+                b'a'..=b'f' => None,
+                _ => char::from(byte).to_digit(16),
+            };
+            let value = digit(*high)? * 16 + digit(*low)?;
+            Some((u8::try_from(value).ok(), 3))
+        }
+        _ => None,
+    }
+}
+
+/// Tells whether a character beyond ASCII is written in it; `None` where an `=` has no meaning.
+fn has_character(bytes: &[u8]) -> Option<bool> {
+    let mut rest = bytes;
+    let mut previous = None;
+    let mut found = false;
+    while let Some(at) = memchr(b'=', rest) {
+        let (byte, length) = read(&rest[at..])?;
+        let is_behind = at == 0 && matches!(previous, Some(0xc2..=0xf4));
+        found |= is_behind && matches!(byte, Some(0x80..=0xbf));
+        previous = byte;
+        rest = &rest[at + length..];
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_undone_where_it_can_be_nothing_else() {
+        for (encoded, plain) in [
+            ("M=C3=BCller", Some("Müller")),
+            ("a=3D1; b=3D2", Some("a=1; b=2")),
+            (
+                "a long line =\r\nthat goes on=\n",
+                Some("a long line that goes on"),
+            ),
+            ("/?id=10&x=20", None),
+            ("/?dim=3D", None),
+            ("a=3D&b=3D&c=x", None),
+            ("====", None),
+            ("", None),
+        ] {
+            let found = undo(encoded.as_bytes());
+            assert_eq!(found.as_deref(), plain.map(str::as_bytes), "{encoded}");
+        }
+        assert_eq!(plain(b"=41=zz="), Some(b"A=zz=".to_vec()));
+    }
+}

@@ -1,0 +1,228 @@
+//! Runs of base64 in text: where they begin and end, and whether they are any.
+//!
+//! In: bytes. Out: the runs, and what they stand for. Most words, paths and keys are base64 by their letters:
+//! a run counts where it gives text, UTF-16, or a known kind of file. The `/` or `=` before it may be that of a
+//! path or query; lines may be broken, as MIME breaks them and as JSON writes them.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::kind::is_text;
+use crate::work::Work;
+use crate::{base64, utf16};
+
+/// Shorter runs are words.
+const MIN_CHARS: usize = 12;
+/// Shorter runs must look like base64, and what they stand for like words.
+const SHORT_CHARS: usize = 24;
+/// The beginning of a run, which tells of most that they are none.
+const BEGINNING_CHARS: usize = 32;
+/// Places in a run at which base64 may begin, at most.
+const MAX_STARTS: usize = 24;
+/// Lines that are shorter have no second one.
+const MIN_LINE_CHARS: usize = 16;
+
+/// How files begin that are known: gzip, Zstandard, Java's objects and classes, .NET's objects, programs of
+/// Linux and Windows, archives, PDF.
+const MAGIC: [&[u8]; 9] = [
+    b"\x1f\x8b\x08",
+    b"\x28\xb5\x2f\xfd",
+    b"\xac\xed\0\x05",
+    b"\xca\xfe\xba\xbe\0",
+    b"\0\x01\0\0\0\xff\xff\xff\xff",
+    b"\x7fELF",
+    b"MZ\x90\0",
+    b"PK\x03\x04",
+    b"%PDF-",
+];
+
+/// Calls `put` with the place of each run, its characters, and what it stands for.
+pub(crate) fn runs(
+    bytes: &[u8],
+    work: &mut Work,
+    mut put: impl FnMut(Range<usize>, &[u8], Vec<u8>),
+) {
+    let mut at = 0;
+    while let Some(start) = bytes[at..].iter().position(is_char).map(|start| at + start) {
+        let lines = lines(bytes, start);
+        at = lines
+            .last()
+            .map_or(bytes.len(), |line| line.place.end)
+            .max(start + 1);
+        if let ([first, .., last], true) = (&*lines, work.take(at - start)) {
+            let joined: Vec<u8> = lines
+                .iter()
+                .flat_map(|line| &*line.chars)
+                .copied()
+                .collect();
+            if let Some(inner) = content(&joined) {
+                put(first.place.start..last.place.end, &joined, inner);
+                continue;
+            }
+        }
+        for line in &lines {
+            in_line(line, work, &mut put);
+        }
+    }
+}
+
+/// Decodes the characters behind `Basic`, however few they are: RFC 7617.
+pub(crate) fn credentials(chars: &[u8]) -> Option<Vec<u8>> {
+    base64::decode(chars).filter(|bytes| !bytes.is_empty() && is_text(bytes))
+}
+
+fn is_char(byte: &u8) -> bool {
+    base64::sextet(*byte).is_some()
+}
+
+/// Characters without a break.
+struct Line<'a> {
+    place: Range<usize>,
+    chars: Cow<'a, [u8]>,
+}
+
+/// Reads the lines of what begins here.
+fn lines(bytes: &[u8], start: usize) -> Vec<Line<'_>> {
+    let mut lines = Vec::new();
+    let mut start = start;
+    loop {
+        let line = line(bytes, start);
+        let end = line.place.end;
+        let is_long = line.chars.len() >= MIN_LINE_CHARS;
+        lines.push(line);
+        let next = end + line_end(&bytes[end..]);
+        if !is_long || next == end || !bytes.get(next).is_some_and(is_char) {
+            return lines;
+        }
+        start = next;
+    }
+}
+
+/// Reads one line. JSON may have `\/` for a slash.
+fn line(bytes: &[u8], start: usize) -> Line<'_> {
+    let mut chars = Cow::Borrowed(&bytes[..0]);
+    let mut at = start;
+    let mut from = start;
+    loop {
+        let rest = &bytes[at..];
+        let is_of_run = |byte: &u8| is_char(byte) || *byte == b'=';
+        at += rest.iter().take_while(|byte| is_of_run(byte)).count();
+        let is_slash = bytes[at..].starts_with(b"\\/");
+        match &mut chars {
+            Cow::Borrowed(_) if !is_slash => chars = Cow::Borrowed(&bytes[from..at]),
+            chars => chars.to_mut().extend_from_slice(&bytes[from..at]),
+        }
+        if !is_slash {
+            let place = start..at;
+            return Line { place, chars };
+        }
+        from = at + 1;
+        at += 2;
+    }
+}
+
+/// Returns the length of the line end that is here, as it is or as JSON writes it.
+fn line_end(bytes: &[u8]) -> usize {
+    let ends: [&[u8]; 4] = [b"\r\n", b"\n", b"\\r\\n", b"\\n"];
+    let found = ends.iter().find(|end| bytes.starts_with(end));
+    found.map_or(0, |end| end.len())
+}
+
+/// Finds runs in one line. An `=` that is not at the end is none of base64's.
+fn in_line(line: &Line<'_>, work: &mut Work, put: &mut impl FnMut(Range<usize>, &[u8], Vec<u8>)) {
+    let chars = &*line.chars;
+    let is_as_sent = chars.len() == line.place.len();
+    let mut start = 0;
+    while start < chars.len() {
+        let letters = chars[start..]
+            .iter()
+            .take_while(|&&byte| byte != b'=')
+            .count();
+        let padding = chars[start + letters..]
+            .iter()
+            .take_while(|&&byte| byte == b'=')
+            .count();
+        let end = start + letters + padding;
+        let segment = &chars[start..end];
+        for (run, inner) in in_segment(segment, work) {
+            let place = match is_as_sent {
+                true => line.place.start + start + run.start..line.place.start + start + run.end,
+                false => line.place.clone(),
+            };
+            put(place, &segment[run], inner);
+        }
+        start = end;
+    }
+}
+
+/// Tries each place at which base64 may begin: at first, and behind each `/` or `+`; up to the end, or to the
+/// next slash.
+fn in_segment(chars: &[u8], work: &mut Work) -> Vec<(Range<usize>, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for _ in 0..MAX_STARTS {
+        if chars.len() < start + MIN_CHARS || !work.take(2 * BEGINNING_CHARS) {
+            break;
+        }
+        let rest = &chars[start..];
+        let is_sign = |byte: &u8| b"/+".contains(byte);
+        let next = rest.iter().position(is_sign);
+        if begins(rest)
+            && work.take(rest.len())
+            && let Some(inner) = content(rest)
+        {
+            found.push((start..chars.len(), inner));
+            break;
+        }
+        let Some(next) = next else { break };
+        let slash = rest
+            .iter()
+            .position(|&byte| byte == b'/')
+            .unwrap_or(rest.len());
+        if slash >= MIN_CHARS
+            && work.take(slash)
+            && let Some(inner) = content(&rest[..slash])
+        {
+            found.push((start..start + slash, inner));
+            start += slash + 1;
+        } else {
+            start += next + 1;
+        }
+    }
+    found
+}
+
+/// Tells by its beginning whether a run may be base64.
+fn begins(chars: &[u8]) -> bool {
+    let beginning = &chars[..chars.len().min(BEGINNING_CHARS)];
+    base64::decode(beginning).is_some_and(|bytes| is_known(&bytes) || is_text(&bytes))
+}
+
+/// Decodes base64 where the result is something.
+fn content(chars: &[u8]) -> Option<Vec<u8>> {
+    if chars.len() < MIN_CHARS || !begins(chars) {
+        return None;
+    }
+    let bytes = base64::decode(chars)?;
+    let is_long = chars.len() >= SHORT_CHARS;
+    let is_one = is_known(&bytes) || is_text(&bytes) && (is_long || is_likely(chars, &bytes));
+    is_one.then_some(bytes)
+}
+
+fn is_known(bytes: &[u8]) -> bool {
+    MAGIC.iter().any(|magic| bytes.starts_with(magic)) || utf16::begins(bytes)
+}
+
+/// Words have letters of one case, and stand for signs in a row.
+fn is_likely(chars: &[u8], bytes: &[u8]) -> bool {
+    let count = |is_one: fn(&u8) -> bool| chars.iter().filter(|byte| is_one(byte)).count();
+    let upper = count(u8::is_ascii_uppercase);
+    let lower = count(u8::is_ascii_lowercase);
+    let is_mixed = match count(u8::is_ascii_digit) {
+        0 => upper >= 3 && lower >= 3,
+        _ => upper > 0 && lower > 0,
+    };
+    let is_wordy = |byte: &&u8| byte.is_ascii_alphanumeric() || b" -_./:@\n\r\t".contains(byte);
+    let wordy = bytes.iter().filter(is_wordy).count();
+    is_mixed && bytes.is_ascii() && wordy * 10 >= bytes.len() * 7
+}

@@ -1,0 +1,148 @@
+//! UTF-16: as bytes, in either order, and its code units as digits, as in `\u0041`.
+//!
+//! In: bytes. Out: the same text in UTF-8. RFC 2781, and the pattern of NULs of text that has no mark.
+
+use std::char::{REPLACEMENT_CHARACTER, decode_utf16};
+
+/// Fewer characters may be anything.
+const MIN_CHARS: usize = 4;
+/// Of so many code units, one may be more than a letter of ASCII.
+const OTHERS: usize = 4;
+/// Digits of a code unit.
+const DIGITS: usize = 4;
+
+/// Returns UTF-16 in UTF-8: what begins with a byte order mark, or has a NUL in nearly every second place.
+#[must_use]
+pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (bytes, is_little) = match bytes {
+        [0xff, 0xfe, rest @ ..] => (rest, true),
+        [0xfe, 0xff, rest @ ..] => (rest, false),
+        _ => (bytes, is_little(bytes)?),
+    };
+    let (pairs, _) = bytes.as_chunks::<2>();
+    let unit = |&pair: &[u8; 2]| match is_little {
+        true => u16::from_le_bytes(pair),
+        false => u16::from_be_bytes(pair),
+    };
+    let chars = decode_utf16(pairs.iter().map(unit));
+    let text: String = chars
+        .map(|char| char.unwrap_or(REPLACEMENT_CHARACTER))
+        .collect();
+    // Compressed data may begin like a mark.
+    let bad = text.matches(REPLACEMENT_CHARACTER).count();
+    (!text.is_empty() && bad * OTHERS <= pairs.len()).then(|| text.into_bytes())
+}
+
+/// Tells by the NULs in which order the bytes of each code unit are; `None` where it is no text of Latin letters.
+fn is_little(bytes: &[u8]) -> Option<bool> {
+    let (pairs, _) = bytes.as_chunks::<2>();
+    if pairs.len() < MIN_CHARS {
+        return None;
+    }
+    let (mut little, mut big) = (0, 0);
+    for pair in pairs {
+        match pair {
+            [b' '..=b'~' | b'\t' | b'\r' | b'\n', 0] => little += 1,
+            [0, b' '..=b'~' | b'\t' | b'\r' | b'\n'] => big += 1,
+            _ => {}
+        }
+    }
+    let most = pairs.len() - pairs.len() / OTHERS;
+    match (little >= most, big >= most) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    }
+}
+
+/// Tells whether bytes are the start of Latin text in UTF-16.
+#[must_use]
+pub fn begins(bytes: &[u8]) -> bool {
+    is_little(bytes).is_some()
+}
+
+/// Reads a character behind the first byte of an escape: the digits of a code unit, or of two that make one.
+///
+/// `sign` is what stands before the digits of each; `rest` begins at its second byte. Returns the character and
+/// the length from there.
+#[must_use]
+pub fn escaped(rest: &[u8], sign: &[u8; 2]) -> Option<(char, usize)> {
+    let first = unit(rest, sign[1])?;
+    let one = 1 + DIGITS;
+    if let Some(char) = char::from_u32(first.into()) {
+        return Some((char, one));
+    }
+    let behind = rest.get(one..)?.strip_prefix(&sign[..1])?;
+    let second = unit(behind, sign[1])?;
+    let char = decode_utf16([first, second]).next()?.ok()?;
+    Some((char, 2 * one + 1))
+}
+
+fn unit(rest: &[u8], letter: u8) -> Option<u16> {
+    let (&found, digits) = rest.split_first()?;
+    let digits = digits.get(..DIGITS)?;
+    let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
+    let digits = std::str::from_utf8(digits).ok().filter(|_| is_hex)?;
+    let is_sign = found.eq_ignore_ascii_case(&letter);
+    u16::from_str_radix(digits, 16).ok().filter(|_| is_sign)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_orders_are_read() {
+        let text = "whoami; echo ü\u{1f600}";
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for bytes in [
+            little.clone(),
+            big.clone(),
+            [b"\xff\xfe", &little[..]].concat(),
+            [b"\xfe\xff", &big[..]].concat(),
+        ] {
+            assert_eq!(undo(&bytes).as_deref(), Some(text.as_bytes()));
+        }
+        assert_eq!(
+            undo(
+                "\u{feff}世界"
+                    .encode_utf16()
+                    .flat_map(u16::to_le_bytes)
+                    .collect::<Vec<_>>()
+                    .as_slice()
+            ),
+            Some("世界".into())
+        );
+    }
+
+    #[test]
+    fn other_bytes_are_none() {
+        for bytes in [
+            &b""[..],
+            b"\xff\xfe",
+            b"a\0b\0",
+            b"\0\0\0\0\0\0\0\0\0\0",
+            b"plain text of letters",
+            b"\xff\xfe\x00\xd8\x00\xd8\x00\xd8",
+        ] {
+            assert_eq!(undo(bytes), None, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn code_units_are_read_from_digits() {
+        assert_eq!(escaped(b"u0041", b"\\u"), Some(('A', 5)));
+        assert_eq!(escaped(br"ud83d\ude00x", b"\\u"), Some(('\u{1f600}', 11)));
+        for rest in [
+            &b"u004"[..],
+            b"u+041",
+            b"x0041",
+            br"ud83d\u0041",
+            b"ud83d",
+            b"",
+        ] {
+            assert_eq!(escaped(rest, b"\\u"), None, "{}", rest.escape_ascii());
+        }
+    }
+}
