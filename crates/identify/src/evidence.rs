@@ -44,6 +44,13 @@ impl Condition {
             .then_some(evidence)
     }
 
+    /// Tells whether the request meets one of the conditions that must not be met.
+    pub(crate) fn is_excluded(&self, sample: &Sample<'_>) -> bool {
+        let mut none = self.none.iter();
+        none.any(|group| group.evidence(sample).is_some())
+            || self.any.iter().any(|group| group.is_excluded(sample))
+    }
+
     fn parts(&self, sample: &Sample<'_>) -> Option<Evidence> {
         let mut evidence = Evidence::new();
         if let Some(test) = &self.method {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::text::Text;
 
 /// More addresses than this are one dropper for many processors.
-const MAX_INDICATORS: usize = 16;
+pub(crate) const MAX_INDICATORS: usize = 16;
 
 /// A program that fetches, and the first address after it; or the address of a JNDI look-up. A `/` after
 /// the program's name makes it a user agent.
@@ -27,7 +27,7 @@ static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
 pub struct Indicator {
     /// The address, defanged: `hxxp://192.0.2.1[.]…`.
     pub address: String,
-    /// Where it is in the raw bytes.
+    /// Where it is in the raw bytes, or what it was decoded from.
     #[serde(skip)]
     pub evidence: Range<usize>,
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use forever200_decode::{Limits, Part, decode};
 
 use crate::built_in::Line;
 use crate::pattern::Expressions;
@@ -16,7 +17,7 @@ use crate::recent::{Place, Recent};
 use crate::sample::Sample;
 use crate::signature::{Signature, SignatureError, Signatures};
 use crate::text::Text;
-use crate::{Indicator, Origin, built_in, http, indicator};
+use crate::{Indicator, Origin, built_in, http, indicator, inside};
 
 /// Signatures that are held read, some 1.5 kB each, beside those that are tried on every request.
 const MAX_SIGNATURES: usize = 256;
@@ -55,6 +56,8 @@ pub struct Description<'a> {
     pub labels: Vec<Label>,
     /// The addresses that its payload would have the victim fetch or call.
     pub indicators: Vec<Indicator>,
+    /// What it hides in an encoding.
+    pub decoded: Vec<Part>,
     /// A signature was given up that would have taken too long, and may apply all the same.
     pub is_partial: bool,
 }
@@ -67,6 +70,9 @@ pub struct Label {
     /// Ranges of the raw bytes, in order and apart; empty when the source's network is what says so, or that there is
     /// nothing but a request for `/`.
     pub evidence: Vec<Range<usize>>,
+    /// What it was found in, where it is in no bytes as they came: the steps of a decoded part, on one line of text.
+    /// The evidence is then what the part was decoded from.
+    pub found_in: Option<String>,
 }
 
 impl Labeller {
@@ -175,10 +181,10 @@ impl Labeller {
         let recognised = recognise(raw);
         let http = parts(raw, &recognised);
         let sample = Sample::new(raw, &recognised, http.as_ref(), origin, &self.expressions);
-        let (labels, indicators) = (
-            self.labels(&sample),
-            indicator::indicators(raw, sample.request()),
-        );
+        let decoded = decode(raw, http.is_some(), Limits::DESCRIBED);
+        let labels = self.labels(&sample, &decoded);
+        let mut indicators = indicator::indicators(raw, sample.request());
+        inside::indicators(&decoded, &mut indicators);
         let is_partial = sample.search.has_given_up();
         Description {
             http,
@@ -186,33 +192,20 @@ impl Labeller {
             detail: recognised.detail,
             labels,
             indicators,
+            decoded,
             is_partial,
         }
     }
 
-    fn labels(&self, sample: &Sample<'_>) -> Vec<Label> {
-        let apply = |index: usize| {
-            let try_on = |signature: &Arc<Signature>| {
-                let evidence = signature.condition.evidence(sample)?;
-                Some((
-                    index,
-                    Label {
-                        signature: Arc::clone(signature),
-                        evidence: apart(evidence),
-                    },
-                ))
-            };
-            match &self.signatures[index] {
-                Known::Read(signature) => try_on(signature),
-                Known::Line(line, place) => {
-                    let read = self.recent.get(place, || Some(Arc::new(line.read())))?;
-                    try_on(&read)
-                }
-            }
-        };
-        let found = self.candidates(sample).into_iter().filter_map(apply);
-        let (mut agents, mut labels): (Vec<_>, Vec<_>) =
-            found.partition(|(_, it)| it.signature.is_of_an_agent());
+    fn labels(&self, sample: &Sample<'_>, decoded: &[Part]) -> Vec<Label> {
+        let candidates = self.candidates(sample).into_iter();
+        let mut found: Vec<_> = candidates
+            .filter_map(|index| Some((index, self.apply(index, sample)?)))
+            .collect();
+        self.look_inside(sample, decoded, &mut found);
+        let (mut agents, mut labels): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|(_, it)| it.signature.is_of_an_agent());
         // Of a user agent that is known by more than its name, the name alone says nothing new.
         agents.retain(|(_, agent)| !labels.iter().any(|(_, label)| label.overlaps(agent)));
         labels.append(&mut agents);
@@ -220,14 +213,46 @@ impl Labeller {
         labels.into_iter().map(|(_, label)| label).collect()
     }
 
+    /// Tries a signature on a request.
+    pub(crate) fn apply(&self, index: usize, sample: &Sample<'_>) -> Option<Label> {
+        let signature = match self.signatures.get(index)? {
+            Known::Read(signature) => Arc::clone(signature),
+            Known::Line(line, place) => {
+                let held = self.recent.get(place, || Some(Arc::new(line.read())))?;
+                Arc::<Signature>::clone(&held)
+            }
+        };
+        let evidence = apart(signature.condition.evidence(sample)?);
+        Some(Label {
+            signature,
+            evidence,
+            found_in: None,
+        })
+    }
+
+    /// Finds the signatures that have a literal in these texts.
+    pub(crate) fn anchored_in(&self, texts: &[Text]) -> Vec<usize> {
+        let mut may_apply = vec![false; self.signatures.len()];
+        for text in texts {
+            self.look(text, &mut may_apply);
+        }
+        (0..may_apply.len())
+            .filter(|&index| may_apply[index])
+            .collect()
+    }
+
+    fn look(&self, text: &Text, may_apply: &mut [bool]) {
+        for found in self.anchors.find_overlapping_iter(&text.bytes) {
+            may_apply[self.anchored[found.pattern().as_usize()] as usize] = true;
+        }
+    }
+
     /// The signatures that may apply, each once, in order.
     fn candidates(&self, sample: &Sample<'_>) -> Vec<usize> {
         let mut may_apply = self.always.clone();
         let mut look = |texts: &[Text]| {
             for text in texts {
-                for found in self.anchors.find_overlapping_iter(&text.bytes) {
-                    may_apply[self.anchored[found.pattern().as_usize()] as usize] = true;
-                }
+                self.look(text, &mut may_apply);
             }
         };
         look(&sample.request()[..1]);

@@ -7,7 +7,8 @@
 //! [`ja4`]. Then what it is for: [`labels`] tries each [`signature`] of `signatures.toml` and of the
 //! crawlers whose literals are there. `build.rs` has laid them out; each is read when first needed. A
 //! signature's condition looks at the parts of a request as sent and in plainer forms.
-//! [`indicator`] finds the addresses in a payload.
+//! [`indicator`] finds the addresses in a payload. `inside` looks for both in what a request hides in an
+//! encoding, as `forever200-decode` undoes it.
 
 pub mod http;
 pub mod indicator;
@@ -22,6 +23,7 @@ mod built_in;
 mod condition;
 mod crawlers;
 mod evidence;
+mod inside;
 mod literals;
 mod pattern;
 mod recent;

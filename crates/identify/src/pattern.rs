@@ -50,6 +50,17 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Begins another one, in what the request hides.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.expressions)
+    }
+
+    /// Notes that another one was given up.
+    pub(crate) fn give_up_as(&self, other: &Self) {
+        self.has_given_up
+            .set(self.has_given_up.get() || other.has_given_up.get());
+    }
+
     pub(crate) fn has_given_up(&self) -> bool {
         self.has_given_up.get()
     }

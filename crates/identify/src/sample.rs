@@ -3,6 +3,9 @@
 //! In: the raw bytes. Out: the views of a part, made when first asked for. Decides nothing.
 
 use std::cell::OnceCell;
+use std::ops::Range;
+
+use forever200_decode::{Kind, Part};
 
 use crate::pattern::{Expressions, Search};
 use crate::text::Text;
@@ -25,6 +28,8 @@ pub(crate) struct Sample<'a> {
     pub(crate) origin: Option<&'a Origin>,
     pub(crate) http: Option<&'a http::Request<'a>>,
     pub(crate) search: Search<'a>,
+    /// The request, where this is one of its parts, decoded: what the part does not change is found there.
+    outer: Option<&'a Self>,
     path: OnceCell<Views>,
     query: OnceCell<Views>,
     target: OnceCell<Views>,
@@ -48,6 +53,7 @@ impl<'a> Sample<'a> {
             origin,
             http,
             search: Search::new(expressions),
+            outer: None,
             path: OnceCell::new(),
             query: OnceCell::new(),
             target: OnceCell::new(),
@@ -58,6 +64,50 @@ impl<'a> Sample<'a> {
         }
     }
 
+    /// The same request with some of a decoded part in place of its body, and of all of its bytes.
+    pub(crate) fn inside<'s>(&'s self, part: &Part, bytes: &[u8]) -> Sample<'s> {
+        let text = Text::of_part(bytes, part.place.clone());
+        let decoded = text.decoded(true);
+        let views: Views = [Some(text), decoded].into_iter().flatten().collect();
+        let parameters = if part.is_body {
+            self.parameters_of(bytes, &part.place)
+        } else {
+            Vec::new()
+        };
+        Sample {
+            raw: self.raw,
+            recognised: self.recognised,
+            origin: self.origin,
+            http: self.http,
+            search: self.search.another(),
+            outer: Some(self),
+            path: OnceCell::new(),
+            query: OnceCell::new(),
+            target: OnceCell::new(),
+            body: OnceCell::from(views.clone()),
+            request: OnceCell::from(views),
+            headers: OnceCell::new(),
+            parameters: OnceCell::from(parameters),
+        }
+    }
+
+    fn parameters_of(&self, body: &[u8], place: &Range<usize>) -> Vec<(Vec<u8>, Views)> {
+        let fields = if Kind::is_multipart(body) {
+            parts(body)
+        } else {
+            pairs(body)
+        };
+        let views = |value: &[u8]| {
+            let text = Text::of_part(value, place.clone());
+            let decoded = text.decoded(true);
+            [Some(text), decoded].into_iter().flatten().collect()
+        };
+        let fields = fields.into_iter().take(MAX_PARAMETERS);
+        fields
+            .map(|(key, value)| (name(key), views(value)))
+            .collect()
+    }
+
     /// All bytes, whatever they speak.
     pub(crate) fn request(&self) -> &[Text] {
         self.request.get_or_init(|| self.views(self.raw, false))
@@ -65,6 +115,9 @@ impl<'a> Sample<'a> {
 
     /// The target up to its query.
     pub(crate) fn path(&self) -> &[Text] {
+        if let Some(outer) = self.outer {
+            return outer.path();
+        }
         self.path.get_or_init(|| match &self.http {
             Some(http) => self.path_views(http.path_and_query().0),
             None => Views::new(),
@@ -73,12 +126,18 @@ impl<'a> Sample<'a> {
 
     /// What follows the first `?` of the target.
     pub(crate) fn query(&self) -> &[Text] {
+        if let Some(outer) = self.outer {
+            return outer.query();
+        }
         self.query
             .get_or_init(|| self.part(|http| http.path_and_query().1, true))
     }
 
     /// The path with the query.
     pub(crate) fn target(&self) -> &[Text] {
+        if let Some(outer) = self.outer {
+            return outer.target();
+        }
         self.target.get_or_init(|| {
             let Some(http) = &self.http else {
                 return Views::new();
@@ -120,6 +179,9 @@ impl<'a> Sample<'a> {
 
     /// All headers: names in lower case, and values.
     pub(crate) fn headers(&self) -> &[(Vec<u8>, Views)] {
+        if let Some(outer) = self.outer {
+            return outer.headers();
+        }
         self.headers.get_or_init(|| {
             let headers = self.http.iter().flat_map(|http| &http.headers);
             headers
@@ -139,10 +201,15 @@ impl<'a> Sample<'a> {
         let is_meant = move |(found, views): &'s (Vec<u8>, Views)| {
             (found == name.as_bytes()).then_some(&views[..])
         };
-        self.parameters
-            .get_or_init(|| self.read_parameters())
-            .iter()
+        let outer = self.outer.map(Self::parameters);
+        let own = self.parameters();
+        own.iter()
+            .chain(outer.unwrap_or_default())
             .filter_map(is_meant)
+    }
+
+    fn parameters(&self) -> &[(Vec<u8>, Views)] {
+        self.parameters.get_or_init(|| self.read_parameters())
     }
 
     fn read_parameters(&self) -> Vec<(Vec<u8>, Views)> {
@@ -158,10 +225,6 @@ impl<'a> Sample<'a> {
             parts(http.behind_head)
         } else {
             pairs(http.behind_head)
-        };
-        let name = |name: &[u8]| {
-            let name = Text::raw(name, 0);
-            name.decoded(true).unwrap_or(name).bytes
         };
         query
             .into_iter()
@@ -211,6 +274,12 @@ impl<'a> Sample<'a> {
             (part.as_ptr() as usize).wrapping_sub(self.raw.as_ptr() as usize)
         }
     }
+}
+
+/// The name of a parameter as it is compared.
+fn name(name: &[u8]) -> Vec<u8> {
+    let name = Text::raw(name, 0);
+    name.decoded(true).unwrap_or(name).bytes
 }
 
 /// Names and values of `a=b&c=d`.

@@ -24,6 +24,8 @@ enum Spans {
     Straight(usize),
     /// Byte `i` stands for these raw bytes.
     Each(Vec<Range<u32>>),
+    /// Each byte was decoded from these raw bytes.
+    Decoded(Range<usize>),
 }
 
 impl Text {
@@ -35,10 +37,19 @@ impl Text {
         }
     }
 
+    /// Bytes that were decoded from a range of the raw bytes.
+    pub(crate) fn of_part(bytes: &[u8], place: Range<usize>) -> Self {
+        Self {
+            bytes: bytes.to_ascii_lowercase(),
+            spans: Spans::Decoded(place),
+        }
+    }
+
     /// Where the raw bytes are that this range of the text stands for.
     pub(crate) fn raw_range(&self, range: Range<usize>) -> Range<usize> {
         match &self.spans {
             Spans::Straight(start) => start + range.start..start + range.end,
+            Spans::Decoded(place) => place.clone(),
             Spans::Each(_) if range.is_empty() => 0..0,
             Spans::Each(_) => {
                 self.span(range.start).start as usize..self.span(range.end - 1).end as usize
@@ -107,6 +118,7 @@ impl Text {
         match &self.spans {
             Spans::Straight(start) => narrow(start + at)..narrow(start + at + 1),
             Spans::Each(spans) => spans.get(at).cloned().unwrap_or_default(),
+            Spans::Decoded(place) => narrow(place.start)..narrow(place.end),
         }
     }
 

@@ -167,12 +167,14 @@ fn print(
             .iter()
             .map(|cve| format!(", {cve}"))
             .collect::<String>();
+        let place = label.found_in.iter().map(|place| format!(", in {place}"));
         writeln!(
             out,
-            "  {}: {}{cve} ({})",
+            "  {}: {}{cve} ({}{})",
             signature.category.name(),
             signature.title,
-            signature.confidence.name()
+            signature.confidence.name(),
+            place.collect::<String>()
         )?;
         writeln!(out, "    {}", signature.explanation)?;
         for range in &label.evidence {

@@ -128,6 +128,8 @@ pub struct Label<'a> {
     pub year: Option<u16>,
     /// Where to read more.
     pub references: Vec<String>,
+    /// The decoded part that it was found in, by the steps that led to it; null where it is in the bytes as they came.
+    pub found_in: Option<&'a str>,
     /// Ranges of the raw bytes: first, and first after.
     pub evidence: Vec<[usize; 2]>,
 }
@@ -148,6 +150,7 @@ impl<'a> Label<'a> {
             cve: &signature.cve,
             year: signature.year,
             references: signature.links().collect(),
+            found_in: label.found_in.as_deref(),
             evidence: label
                 .evidence
                 .iter()

@@ -29,6 +29,8 @@ const MAX_SUMMARY_CHARS: usize = 200;
 const MAX_LOOKED_AT_BYTES: usize = 64 * 1024;
 /// Most labels that a request is given. Real ones have a handful.
 const MAX_LABELS: usize = 64;
+/// Where a label was found, in place of what would name something that is hidden.
+const UNSAID: &str = "what an encoding hides";
 /// Bytes that two requests of an unknown protocol share when they are nearly identical.
 const ALIKE_BYTES: usize = 16;
 
@@ -136,9 +138,15 @@ impl Entry {
             mut labels,
             indicators,
             http,
+            decoded,
             is_partial,
             ..
         } = description;
+        let limits = Limits::DESCRIBED;
+        let decoded = describer
+            .privacy
+            .show_decoded(whole_source, decoded, limits);
+        hide_places(&mut labels, &decoded);
         labels.truncate(MAX_LABELS);
         let tls = tls_of(&looked_at, http.as_ref());
         let likeness = likeness(&looked_at, http.as_ref(), tls.as_ref());
@@ -243,6 +251,19 @@ impl HttpParts {
             method: raw.slice_ref(http.method),
             target: raw.slice_ref(http.target),
             body: raw.slice_ref(http.body),
+        }
+    }
+}
+
+/// A label says in which part it was found; not where the part is not shown in the same words.
+fn hide_places(labels: &mut [Label], shown: &[Part]) {
+    let whats: Vec<_> = shown.iter().map(Part::what).collect();
+    for place in labels
+        .iter_mut()
+        .filter_map(|label| label.found_in.as_mut())
+    {
+        if !whats.contains(place) {
+            UNSAID.clone_into(place);
         }
     }
 }
