@@ -27,11 +27,23 @@ fn check(raw: &[u8], is_http: bool, limits: Limits) {
         let place = &part.place;
         assert!(place.start <= place.end && place.end <= raw.len());
         // The chunks and codings of a body come before.
-        assert!((2..=2 + 3 * MAX_DEPTH).contains(&part.steps.len()), "{}", part.what());
+        assert!(
+            (2..=2 + 3 * MAX_DEPTH).contains(&part.steps.len()),
+            "{}",
+            part.what()
+        );
         let what = part.what();
-        assert!(what.chars().all(|char| char == '…' || matches!(char, ' '..='~')), "{what}");
+        assert!(
+            what.chars()
+                .all(|char| char == '…' || matches!(char, ' '..='~')),
+            "{what}"
+        );
         let again = parts[..at].iter().find(|other| other.bytes == part.bytes);
-        assert!(again.is_none(), "{what} is {}", again.map(|it| it.what()).unwrap_or_default());
+        assert!(
+            again.is_none(),
+            "{what} is {}",
+            again.map(|it| it.what()).unwrap_or_default()
+        );
     }
     assert_eq!(decode(raw, is_http, limits), parts);
 }

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use forever200_identify::Labeller;
@@ -62,7 +64,54 @@ fn fillers() -> Vec<(&'static str, Vec<u8>)> {
         ("line ends", b"\r\n".to_vec()),
         ("chunks", b"1\r\na\r\n".to_vec()),
         ("brackets", b"[{<".to_vec()),
+        ("references of HTML", b"&#65;".to_vec()),
+        ("no references of HTML", b"&#".to_vec()),
+        ("quoted-printable", b"=3D=3D=41".to_vec()),
+        ("escapes", b"\\u0041\\x41".to_vec()),
+        ("slashes of base64", b"YW5k/and+/".to_vec()),
+        ("nothing but slashes", b"/".to_vec()),
+        ("hexadecimal", b"776765742061206220632064206520".to_vec()),
+        ("UTF-16", b"%\x004\x001\0".to_vec()),
+        (
+            "parts of a form",
+            b"--b\r\nContent-Type: a\r\n\r\nb\r\n".to_vec(),
+        ),
+        (
+            "many in base64",
+            b"bWFueSB3b3JkcyBhbmQgbW9yZSB3Z2V0IA== ".to_vec(),
+        ),
+        ("many packed ones in base64", many_packed()),
+        ("nested", nested()),
+        ("words in base64", words_in_base64()),
     ]
+}
+
+/// Streams that differ, each of which unpacks to much.
+fn many_packed() -> Vec<u8> {
+    let one = |number: u8| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        let text = [&[number][..], &b"%41".repeat(10_000)].concat();
+        gzip.write_all(&text).expect("a Vec takes all");
+        let packed = gzip.finish().expect("a Vec takes all");
+        BASE64_STANDARD.encode(packed) + " "
+    };
+    (0..40).map(one).collect::<String>().into_bytes()
+}
+
+/// One encoding inside the other, as deep as it goes.
+fn nested() -> Vec<u8> {
+    let mut text = "select union script wget http://a.example/; ".repeat(250);
+    for _ in 0..4 {
+        text = BASE64_STANDARD.encode(text);
+    }
+    text.into_bytes()
+}
+
+/// What signatures look for, where it is hidden.
+fn words_in_base64() -> Vec<u8> {
+    let words = "select union script passwd jndi ldap wget cmd exec php cgi-bin admin ../ ";
+    let words = words.repeat(600);
+    (BASE64_STANDARD.encode(words) + " ").into_bytes()
 }
 
 /// Bytes in each part of a request.

@@ -103,7 +103,10 @@ impl Test {
         let origin = entry.origin.as_ref();
         let http = |is_met: &dyn Fn(&HttpParts) -> bool| entry.http.as_ref().is_some_and(is_met);
         match self {
-            Self::Text(needles) => needles.iter().any(|it| it.find(&entry.searched).is_some()),
+            Self::Text(needles) => needles.iter().any(|needle| {
+                let texts = [&entry.searched, &entry.searched_inside];
+                texts.into_iter().any(|text| needle.find(text).is_some())
+            }),
             Self::Method(method) => {
                 http(&|http| http.method.eq_ignore_ascii_case(method.as_bytes()))
             }

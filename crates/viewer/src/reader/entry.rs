@@ -29,6 +29,8 @@ const MAX_SUMMARY_CHARS: usize = 200;
 const MAX_LOOKED_AT_BYTES: usize = 64 * 1024;
 /// Most labels that a request is given. Real ones have a handful.
 const MAX_LABELS: usize = 64;
+/// Stands between decoded parts: in no text.
+const SEPARATOR: u8 = 0xff;
 /// Where a label was found, in place of what would name something that is hidden.
 const UNSAID: &str = "what an encoding hides";
 /// Bytes that two requests of an unknown protocol share when they are nearly identical.
@@ -77,6 +79,8 @@ pub struct Entry {
     pub likeness: u64,
     /// All of its bytes in lower case (ASCII), to be searched.
     pub(crate) searched: Bytes,
+    /// What it hides in an encoding, as it may be shown, in lower case: at most 64 KiB.
+    pub(crate) searched_inside: Bytes,
     /// Who sent it, to look through what is decoded later; shown nowhere.
     pub(crate) sender: Sender,
     /// Its JSON, where that is short, and its rows: made when first asked for.
@@ -187,6 +191,7 @@ impl Entry {
             tls,
             asked_for,
             searched,
+            searched_inside: searched_inside(&decoded),
             sender: Sender(whole_source),
             record,
             json: OnceLock::new(),
@@ -266,6 +271,16 @@ fn hide_places(labels: &mut [Label], shown: &[Part]) {
             UNSAID.clone_into(place);
         }
     }
+}
+
+/// All parts in lower case, with a byte between them that is in no text.
+fn searched_inside(parts: &[Part]) -> Bytes {
+    let mut all = Vec::with_capacity(parts.iter().map(|part| part.bytes.len() + 1).sum());
+    for part in parts {
+        all.extend(part.bytes.iter().map(u8::to_ascii_lowercase));
+        all.push(SEPARATOR);
+    }
+    all.into()
 }
 
 fn in_lower_case(raw: &Bytes) -> Bytes {

