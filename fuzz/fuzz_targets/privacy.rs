@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use forever200_decode::{decode, parameters};
+use forever200_decode::{Limits, decode, parameters};
 use forever200_fuzz::record;
 use forever200_identify::http;
 use forever200_viewer::reader::privacy::Privacy;
@@ -49,7 +49,7 @@ fuzz_target!(|raw: &[u8]| {
     let http = http::parse(&shown.raw);
     let mut parts: Vec<Vec<u8>> = vec![shown.raw.to_vec()];
     parts.extend(
-        decode(&shown.raw, http.is_some())
+        decode(&shown.raw, http.is_some(), Limits::SHOWN)
             .into_iter()
             .map(|part| part.bytes),
     );
