@@ -2,6 +2,7 @@
 
 pub mod form;
 pub mod hex;
+pub mod http2;
 pub mod indent;
 pub mod pasted;
 pub mod printable;

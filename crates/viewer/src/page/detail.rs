@@ -13,6 +13,7 @@ use forever200_identify::{Indicator, Origin, http};
 use minijinja::Value;
 use serde::Serialize;
 
+use crate::bytes::http2;
 use crate::bytes::indent::indent;
 use crate::bytes::printable;
 use crate::bytes::shell::Action;
@@ -50,6 +51,8 @@ pub struct Detail<'a> {
     labels: Vec<json::Label<'a>>,
     indicators: &'a [Indicator],
     actions: &'a [Action],
+    /// For each request of HTTP/2 the names and values of its fields.
+    http2: Vec<Vec<(Value, Value)>>,
     origin: Option<&'a Origin>,
     /// The body as it is meant, and how it was decoded; empty where it is as it came.
     body: Value,
@@ -172,6 +175,7 @@ impl<'a> Detail<'a> {
             labels: entry.labels.iter().map(json::Label::new).collect(),
             indicators: &entry.indicators,
             actions: &entry.actions,
+            http2: entry.http2.iter().map(fields_of_http2).collect(),
             origin: entry.origin.as_ref(),
             indented: indent(&body).map(|text| visible::indented(text.into())),
             body: visible::folded(body),
@@ -313,6 +317,20 @@ fn form(http: &http::Request<'_>, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         Kind::Text | Kind::Binary if is_said() => parameters(body.trim_ascii()),
         _ => Vec::new(),
     }
+}
+
+fn fields_of_http2(request: &http2::Request) -> Vec<(Value, Value)> {
+    let sent = |text: &String| visible::sent(text.clone().into());
+    let pseudo = [
+        (":method", &request.method),
+        (":path", &request.path),
+        (":authority", &request.authority),
+    ];
+    let pseudo = pseudo.into_iter().filter(|(_, value)| !value.is_empty());
+    let pseudo = pseudo.map(|(name, value)| (sent(&name.to_owned()), sent(value)));
+    let headers = request.headers.iter().take(MAX_FIELDS);
+    let headers = headers.map(|(name, value)| (sent(name), visible::sent(value.clone())));
+    pseudo.chain(headers).collect()
 }
 
 /// Nobody connects to the unspecified address: it stands for one that is not known or not shown.

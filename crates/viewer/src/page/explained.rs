@@ -140,4 +140,14 @@ mod tests {
         }
         assert!(!page("203.0.113.99", raw).contains(told));
     }
+
+    #[test]
+    fn what_http2_asks_for_is_told_unless_it_is_hidden() {
+        let raw = include_bytes!("../bytes/http2/curl.bin");
+        let open = page("", raw);
+        for part in ["GET &#x2f;a?b=c (HTTP&#x2f;2)", "HTTP/2 requests", "x-odd"] {
+            assert!(open.contains(part), "{part}: {open}");
+        }
+        assert!(!page("/a?b=c", raw).contains("x-odd"));
+    }
 }

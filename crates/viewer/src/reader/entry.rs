@@ -14,6 +14,7 @@ use forever200_identify::labels::Description;
 use forever200_identify::{Category, Indicator, Label, Origin, Protocol, http, tls};
 use forever200_ring::{Ended, Record, Via};
 
+use crate::bytes::http2;
 use crate::bytes::printable;
 use crate::bytes::shell::Action;
 use crate::reader::actions::actions;
@@ -56,6 +57,8 @@ pub struct Entry {
     pub indicators: Vec<Indicator>,
     /// What the command lines in it would do.
     pub actions: Vec<Action>,
+    /// What it asks for by HTTP/2.
+    pub http2: Vec<http2::Request>,
     /// What is known of the client's address.
     pub origin: Option<Origin>,
     /// One printable line: method and target, what a TLS hello says, or a start of the bytes.
@@ -132,7 +135,15 @@ impl Entry {
             .indicators
             .retain(|indicator| !names(&indicator.address));
         description.detail = description.detail.filter(|detail| !names(detail));
-        let summary = summary(&looked_at, &description);
+        let mut http2 = match description.protocol {
+            Protocol::Http2 => http2::requests(&looked_at),
+            _ => Vec::new(),
+        };
+        http2.retain(|request| !names(&request.text()));
+        let summary = match http2.first() {
+            Some(first) => first.summary(MAX_SUMMARY_CHARS),
+            None => summary(&looked_at, &description),
+        };
         let searched = in_lower_case(&record.raw);
         let mut actions = actions(&looked_at, &searched, &description);
         // A shell undoes quotes, in which privacy finds nothing.
@@ -178,6 +189,7 @@ impl Entry {
             labels,
             indicators,
             actions,
+            http2,
             origin,
             summary,
             excerpt,

@@ -1,0 +1,169 @@
+//! What a client of HTTP/2 asks for that did not wait for an answer: RFC 9113, 3.3, "prior knowledge".
+//!
+//! In: the bytes of a connection. Out: the requests of its first streams, as far as their headers came. The frames are
+//! read, and the headers decoded, by the `h2` crate, which gets a connection that ends nowhere and takes every answer.
+
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+use crate::bytes::printable;
+
+/// RFC 9113, 3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What is read of a connection: headers come first, and are short.
+const MAX_BYTES: usize = 16 * 1024;
+/// Most requests, and most that the headers of one may take.
+const MAX_REQUESTS: usize = 8;
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// How often the connection is asked to go on. Each time it reads all that is there.
+const MAX_POLLS: usize = 16;
+
+/// One request: names and values as they were sent, in lower case as HTTP/2 wants them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `:method`.
+    pub method: String,
+    /// `:path`; empty for CONNECT.
+    pub path: String,
+    /// `:authority`; empty where there is none.
+    pub authority: String,
+    /// The other fields: name and value.
+    pub headers: Vec<(String, Bytes)>,
+}
+
+/// Reads the requests of the first streams; none where the bytes are no HTTP/2.
+#[must_use]
+pub fn requests(raw: &[u8]) -> Vec<Request> {
+    let mut requests = Vec::new();
+    if !raw.starts_with(PREFACE) {
+        return requests;
+    }
+    let raw = &raw[..raw.len().min(MAX_BYTES)];
+    let (mut client, server) = duplex(MAX_BYTES);
+    // There is room for all of it.
+    if client.write_all(raw).now_or_never().is_none() {
+        return requests;
+    }
+    {
+        let mut serve = pin!(serve(server, &mut requests));
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..MAX_POLLS {
+            if serve.as_mut().poll(&mut context).is_ready() {
+                break;
+            }
+        }
+    }
+    // Not before: an end of the connection ends its requests.
+    drop(client);
+    requests
+}
+
+async fn serve(server: DuplexStream, requests: &mut Vec<Request>) {
+    let mut builder = h2::server::Builder::new();
+    builder
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_concurrent_streams(MAX_REQUESTS as u32);
+    let Ok(mut connection) = builder.handshake::<_, Bytes>(server).await else {
+        return;
+    };
+    while requests.len() < MAX_REQUESTS {
+        let Some(Ok((request, _answer))) = connection.accept().await else {
+            return;
+        };
+        requests.push(Request::new(&request));
+    }
+}
+
+impl Request {
+    fn new<T>(request: &axum::http::Request<T>) -> Self {
+        let uri = request.uri();
+        let path = uri.path_and_query().map_or("", |path| path.as_str());
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let headers = request.headers().iter();
+        let headers = headers.map(|(name, value)| {
+            let value = Bytes::copy_from_slice(value.as_bytes());
+            (name.as_str().to_owned(), value)
+        });
+        Self {
+            method: request.method().as_str().to_owned(),
+            path: path.to_owned(),
+            authority: authority.to_owned(),
+            headers: headers.collect(),
+        }
+    }
+
+    /// Returns method and path as one printable line.
+    #[must_use]
+    pub fn summary(&self, max_chars: usize) -> String {
+        let path = if self.path.is_empty() {
+            &self.authority
+        } else {
+            &self.path
+        };
+        let line = format!("{} {path} (HTTP/2)", self.method);
+        printable::line(line.as_bytes(), max_chars)
+    }
+
+    /// Returns all of it as one text, to be looked through.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!("{} {} {}\n", self.method, self.path, self.authority);
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value)));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What curl 7.88 sends with `--http2-prior-knowledge -H 'X-Odd: Two' http://127.0.0.1:8399/a?b=c`.
+    const CURL: &[u8] = include_bytes!("http2/curl.bin");
+
+    #[test]
+    fn a_request_of_curl_is_read() {
+        let requests = requests(CURL);
+        let [request] = &requests[..] else {
+            panic!("{requests:?}");
+        };
+        assert_eq!(
+            (&*request.method, &*request.path, &*request.authority),
+            ("GET", "/a?b=c", "127.0.0.1:8399")
+        );
+        assert_eq!(request.summary(200), "GET /a?b=c (HTTP/2)");
+        let odd = request.headers.iter().find(|(name, _)| name == "x-odd");
+        assert_eq!(odd.map(|(_, value)| &value[..]), Some(&b"Two"[..]));
+    }
+
+    #[test]
+    fn bytes_that_are_cut_or_changed_do_no_harm() {
+        for end in 0..CURL.len() {
+            let _ = requests(&CURL[..end]);
+        }
+        let mut state = 1_u32;
+        let mut next = |most: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % most
+        };
+        for _ in 0..20_000 {
+            let mut raw = CURL.to_vec();
+            for _ in 0..1 + next(4) {
+                let at = PREFACE.len() + next(raw.len() - PREFACE.len());
+                match next(3) {
+                    0 => raw[at] = next(256) as u8,
+                    1 => raw[at] ^= 1 << next(8),
+                    _ => raw.insert(at, [0, 0xff, 0x7f, 0x3f][next(4)]),
+                }
+            }
+            let again = raw[PREFACE.len()..].to_vec();
+            raw.extend(again);
+            assert!(requests(&raw).len() <= MAX_REQUESTS);
+        }
+    }
+}
