@@ -5,6 +5,7 @@
 //! something of any bytes.
 
 use std::io::Read;
+use std::panic::catch_unwind;
 
 use brotli_decompressor::Decompressor;
 use flate2::bufread::DeflateDecoder;
@@ -121,10 +122,14 @@ fn zstd(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     if window(bytes)? > MAX_WINDOW_BYTES {
         return None;
     }
-    let mut inner = Vec::new();
-    let decoder = StreamingDecoder::new(bytes).ok()?;
-    let _ = decoder.take(max_bytes as u64).read_to_end(&mut inner);
-    Opened::new("Zstandard decompressed", inner)
+    // `ruzstd` has places that panic should it be wrong: a frame that finds one is as good as none.
+    let inner = catch_unwind(|| {
+        let mut inner = Vec::new();
+        let decoder = StreamingDecoder::new(bytes).ok()?;
+        let _ = decoder.take(max_bytes as u64).read_to_end(&mut inner);
+        Some(inner)
+    });
+    Opened::new("Zstandard decompressed", inner.ok().flatten()?)
 }
 
 /// Reads how long the window of a frame is: RFC 8878, 3.1.1.1.

@@ -105,7 +105,8 @@ async fn home_is_the_viewers_and_all_else_is_the_responders() -> anyhow::Result<
     for (method, path, status) in [
         ("GET", "/home", 200),
         ("GET", "/home/", 200),
-        ("GET", "/home?x", 200),
+        ("GET", "/home?q=x", 200),
+        ("GET", "/home?x", 400),
         ("HEAD", "/home", 200),
         ("POST", "/home", 405),
         ("DELETE", "/home/api/requests", 405),
@@ -365,7 +366,7 @@ async fn what_the_page_shows_is_what_was_sent() -> anyhow::Result<()> {
         assert!(!page.contains("<script>"), "{page}");
     }
     let page = stack.get("/home/requests/1").await?.text();
-    assert!(page.contains(r"X-Odd:  Two<i>\r\n</i>"), "{page}");
+    assert!(page.contains(r"X-Odd:  Two<u>\r\n</u>"), "{page}");
     assert!(
         page.contains("47 45 54 20 2f 3c 73 63  72 69 70 74 3e"),
         "{page}"
