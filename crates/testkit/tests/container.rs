@@ -22,7 +22,7 @@ async fn works(address: SocketAddr) -> anyhow::Result<()> {
     .await?;
     until("the request is on the page", || async {
         let page = get(address, "/home/requests/1").await.ok()?.text();
-        page.contains(r"X-Odd:  Two<i>\r\n</i>").then_some(())
+        page.contains(r"X-Odd:  Two<u>\r\n</u>").then_some(())
     })
     .await?;
     // The image has the data that tells countries and networks, and says whose it is.
