@@ -44,6 +44,8 @@ pub struct Visitor {
     pub dark: bool,
     /// Has JavaScript.
     pub javascript: bool,
+    /// Size of ordinary letters by the browser's settings, in pixels.
+    pub letters: u32,
 }
 
 /// At a laptop, in daylight.
@@ -51,12 +53,14 @@ pub const LAPTOP: Visitor = Visitor {
     width: 1366,
     dark: false,
     javascript: true,
+    letters: 16,
 };
 /// With a phone, at night.
 pub const PHONE: Visitor = Visitor {
     width: 360,
     dark: true,
     javascript: true,
+    letters: 16,
 };
 
 /// A running Chromium and its driver; both are gone when it is dropped.
@@ -81,8 +85,11 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             "goog:chromeOptions": {
                 "args": arguments,
-                // 2 is "block".
-                "prefs": { "profile.managed_default_content_settings.javascript": if visitor.javascript { 1 } else { 2 } },
+                "prefs": {
+                    // 2 is "block".
+                    "profile.managed_default_content_settings.javascript": if visitor.javascript { 1 } else { 2 },
+                    "webkit.webprefs.default_font_size": visitor.letters,
+                },
             },
         });
         let Value::Object(capabilities) = capabilities else {

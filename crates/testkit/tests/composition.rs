@@ -138,7 +138,8 @@ async fn home_is_the_viewers_and_all_else_is_the_responders() -> anyhow::Result<
         let is_json = response
             .header("content-type")
             .is_some_and(|found| found == "application/json");
-        assert_eq!(is_json, path.starts_with("/home/api"), "{method} {path}");
+        let is_for_programs = path.starts_with("/home/api") || path.ends_with("/har");
+        assert_eq!(is_json, is_for_programs, "{method} {path}");
         if status == 405 {
             assert_eq!(
                 response.header("allow"),
@@ -368,7 +369,7 @@ async fn what_the_page_shows_is_what_was_sent() -> anyhow::Result<()> {
     let page = stack.get("/home/requests/1").await?.text();
     assert!(page.contains(r"X-Odd:  Two<u>\r\n</u>"), "{page}");
     assert!(
-        page.contains("47 45 54 20 2f 3c 73 63  72 69 70 74 3e"),
+        page.contains("47 45 54 20 2f <mark>3c 73 63  72 69 70 74 3e"),
         "{page}"
     );
     let text = stack.get("/home/text").await?;
