@@ -19,8 +19,8 @@ const MAX_BYTES: usize = 16 * 1024;
 /// Most requests, and most that the headers of one may take.
 const MAX_REQUESTS: usize = 8;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// How often the connection is asked to go on. Each time it reads all that is there.
-const MAX_POLLS: usize = 16;
+/// What is read before requests are taken: an error behind them ends the connection, and they would be lost.
+const PIECE_BYTES: usize = 256;
 
 /// One request: names and values as they were sent, in lower case as HTTP/2 wants them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,15 +44,13 @@ pub fn requests(raw: &[u8]) -> Vec<Request> {
     }
     let raw = &raw[..raw.len().min(MAX_BYTES)];
     let (mut client, server) = duplex(MAX_BYTES);
-    // There is room for all of it.
-    if client.write_all(raw).now_or_never().is_none() {
-        return requests;
-    }
     {
         let mut serve = pin!(serve(server, &mut requests));
         let mut context = Context::from_waker(Waker::noop());
-        for _ in 0..MAX_POLLS {
-            if serve.as_mut().poll(&mut context).is_ready() {
+        for piece in raw.chunks(PIECE_BYTES) {
+            // There is room for all of it.
+            let written = client.write_all(piece).now_or_never();
+            if written.is_none() || serve.as_mut().poll(&mut context).is_ready() {
                 break;
             }
         }
@@ -139,6 +137,20 @@ mod tests {
         assert_eq!(request.summary(200), "GET /a?b=c (HTTP/2)");
         let odd = request.headers.iter().find(|(name, _)| name == "x-odd");
         assert_eq!(odd.map(|(_, value)| &value[..]), Some(&b"Two"[..]));
+    }
+
+    #[test]
+    fn of_many_streams_the_first_are_read() {
+        let mut raw = [PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+        for stream in (1..3000_u32).step_by(2) {
+            raw.extend([0, 0, 3, 1, 5]);
+            raw.extend(stream.to_be_bytes());
+            // GET, /, http: of the static table.
+            raw.extend([0x82, 0x84, 0x86]);
+        }
+        let requests = requests(&raw);
+        assert_eq!(requests.len(), MAX_REQUESTS);
+        assert!(requests.iter().all(|request| request.path == "/"));
     }
 
     #[test]
