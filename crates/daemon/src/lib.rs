@@ -146,7 +146,9 @@ fn filter(value: &str) -> Result<String, String> {
 
 /// Starts the logger on stderr.
 pub fn start_logging(args: &LogArgs) {
-    let filter = EnvFilter::try_new(&args.log).expect("the filter was parsed with the flags");
+    // h2 would tell, at `trace`, what a client sent.
+    let filter = EnvFilter::try_new(format!("{},h2=off", args.log))
+        .expect("the filter was parsed with the flags");
     let logger = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
