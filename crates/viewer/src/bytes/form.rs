@@ -11,16 +11,25 @@ use forever200_identify::http;
 /// Returns the names and values of a form in the body, decoded, in the order sent; none where there is no form.
 #[must_use]
 pub fn form(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let is_form = |value: &[u8]| {
-        value
-            .to_ascii_lowercase()
-            .starts_with(b"application/x-www-form-urlencoded")
-    };
-    if http.values(b"content-type").any(is_form) {
+    if is_said(http) {
         parameters(http.body.trim_ascii())
     } else {
         Vec::new()
     }
+}
+
+/// Tells whether a head says that its body is a form.
+#[must_use]
+pub fn is_said(http: &http::Request<'_>) -> bool {
+    http.values(b"content-type").any(is_urlencoded)
+}
+
+/// Tells whether a content type is that of a form.
+#[must_use]
+pub fn is_urlencoded(content_type: &[u8]) -> bool {
+    content_type
+        .to_ascii_lowercase()
+        .starts_with(b"application/x-www-form-urlencoded")
 }
 
 /// Returns the body without the frames of its chunks, where it has such.

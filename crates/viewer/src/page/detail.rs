@@ -13,6 +13,7 @@ use forever200_identify::{Indicator, Origin, http};
 use minijinja::Value;
 use serde::Serialize;
 
+use crate::bytes::form::is_said;
 use crate::bytes::http2;
 use crate::bytes::indent::indent;
 use crate::bytes::printable;
@@ -227,9 +228,10 @@ impl Field {
 
 impl FormParts {
     fn new(body: &[u8]) -> Self {
-        let all = match Kind::is_multipart(body) {
-            true => multipart::fields(body),
-            false => Vec::new(),
+        let all = if Kind::is_multipart(body) {
+            multipart::fields(body)
+        } else {
+            Vec::new()
         };
         Self {
             shown: all.iter().take(MAX_FIELDS).map(FormPart::new).collect(),
@@ -306,15 +308,9 @@ fn steps_of_body(part: &Part) -> String {
 
 /// A body that is a form, or that is said to be one and is nothing else: curl says so of whatever it sends.
 fn form(http: &http::Request<'_>, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let is_form = |value: &[u8]| {
-        value
-            .to_ascii_lowercase()
-            .starts_with(b"application/x-www-form-urlencoded")
-    };
-    let is_said = || http.values(b"content-type").any(is_form);
     match Kind::of(body) {
         Kind::Form => parameters(body.trim_ascii()),
-        Kind::Text | Kind::Binary if is_said() => parameters(body.trim_ascii()),
+        Kind::Text | Kind::Binary if is_said(http) => parameters(body.trim_ascii()),
         _ => Vec::new(),
     }
 }
@@ -373,20 +369,14 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use forever200_identify::Labeller;
 
     use super::*;
-    use crate::reader::entry::tests::record;
-    use crate::reader::locations::Locations;
+    use crate::reader::entry::tests::{describer, record};
     use crate::reader::privacy::Privacy;
 
     /// What the page is given of a request.
     fn detail(head: &str, body: &[u8]) -> serde_json::Value {
-        static DESCRIBER: LazyLock<Describer> = LazyLock::new(|| Describer {
-            labeller: Labeller::built_in().into(),
-            locations: Locations::default(),
-            privacy: Privacy::default(),
-        });
+        static DESCRIBER: LazyLock<Describer> = LazyLock::new(|| describer(Privacy::default()));
         let head = format!("POST /x HTTP/1.1\r\n{head}\r\n");
         let raw = [head.as_bytes(), body].concat();
         let entry = Entry::new(&record(&raw), 1, &DESCRIBER);

@@ -81,21 +81,15 @@ fn entry(raw: Bytes, describer: &Describer) -> Entry {
 mod tests {
     use std::sync::Arc;
 
-    use forever200_identify::Labeller;
-
     use super::*;
-    use crate::reader::locations::Locations;
+    use crate::reader::entry::tests::describer;
     use crate::reader::privacy::Privacy;
 
     fn page(hidden: &str, raw: &'static [u8]) -> String {
-        let describer = Describer {
-            labeller: Labeller::built_in().into(),
-            locations: Locations::default(),
-            privacy: Privacy {
-                mask_sources: true,
-                hidden: hidden.parse().unwrap(),
-            },
-        };
+        let describer = describer(Privacy {
+            mask_sources: true,
+            hidden: hidden.parse().unwrap(),
+        });
         let pages = Pages::new(Arc::new(describer));
         pages.explained(raw.into(), None, "a.example").unwrap()
     }

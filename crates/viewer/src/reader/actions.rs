@@ -3,12 +3,13 @@
 //! In: a request and what is known of it. Out: actions. This is where a request is taken apart for them, and where most
 //! requests, which have none, are told from the others at the price of a few searches.
 
+use forever200_decode::parameters;
 use forever200_identify::labels::Description;
 use forever200_identify::{Category, http};
 use memchr::memmem;
 
+use crate::bytes::form::is_urlencoded;
 use crate::bytes::shell::{self, Action, Text};
-use forever200_decode::{Limits, decode, parameters};
 
 /// Most parameters that are looked at.
 const MAX_PARAMETERS: usize = 200;
@@ -45,7 +46,6 @@ pub(super) fn actions(raw: &[u8], searched: &[u8], description: &Description<'_>
     let is_form = http.is_some_and(is_form);
     let parameters = http.map(|http| all_parameters(http, is_form));
     let parameters = parameters.unwrap_or_default();
-    let decoded = decode(raw, http.is_some(), Limits::DESCRIBED);
     let values = parameters.iter().flat_map(|(name, value)| {
         // A parameter without a value may be a command itself.
         let is_alone = value.is_empty();
@@ -68,7 +68,10 @@ pub(super) fn actions(raw: &[u8], searched: &[u8], description: &Description<'_>
     // Of these, the parameters have all.
     let is_told =
         |what: &str| what == "target, URL-decoded" || is_form && what == "body, URL-decoded";
-    let hidden = decoded.iter().filter(|part| !is_told(&part.what()));
+    let hidden = description
+        .decoded
+        .iter()
+        .filter(|part| !is_told(&part.what()));
     let hidden = hidden.map(|part| {
         let is_all = part.what().contains("base64");
         text(&part.bytes, is_all.then_some(&b""[..]))
@@ -82,9 +85,8 @@ fn text<'a>(bytes: &'a [u8], name: Option<&'a [u8]>) -> Text<'a> {
 
 /// A body that says so, or looks like it and says nothing else.
 fn is_form(http: &http::Request<'_>) -> bool {
-    let mut types = http.values(b"content-type").map(<[u8]>::to_ascii_lowercase);
-    match types.next() {
-        Some(first) => first.starts_with(b"application/x-www-form-urlencoded"),
+    match http.values(b"content-type").next() {
+        Some(first) => is_urlencoded(first),
         None => http.body.contains(&b'=') && !http.body.contains(&b'\n'),
     }
 }

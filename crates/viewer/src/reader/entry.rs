@@ -391,13 +391,18 @@ pub(crate) mod tests {
     use crate::reader::locations::Locations;
     use crate::reader::privacy::Privacy;
 
-    /// A record, described with the built-in signatures, from nobody knows where.
-    pub(crate) fn entry(record: Record) -> Entry {
-        static DESCRIBER: LazyLock<Describer> = LazyLock::new(|| Describer {
+    /// Knows the built-in signatures, and of no address where it is.
+    pub(crate) fn describer(privacy: Privacy) -> Describer {
+        Describer {
             labeller: Labeller::built_in().into(),
             locations: Locations::default(),
-            privacy: Privacy::default(),
-        });
+            privacy,
+        }
+    }
+
+    /// A record, described with the built-in signatures, from nobody knows where.
+    pub(crate) fn entry(record: Record) -> Entry {
+        static DESCRIBER: LazyLock<Describer> = LazyLock::new(|| describer(Privacy::default()));
         Entry::new(&record, 1, &DESCRIBER)
     }
 
@@ -446,14 +451,10 @@ pub(crate) mod tests {
     #[test]
     fn what_is_asked_for_is_hidden_where_it_is_blanked() {
         let hidden = "192.0.2.1,honey.example.net";
-        let describer = Describer {
-            labeller: Labeller::built_in().into(),
-            locations: Locations::default(),
-            privacy: Privacy {
-                mask_sources: true,
-                hidden: hidden.parse().unwrap(),
-            },
-        };
+        let describer = describer(Privacy {
+            mask_sources: true,
+            hidden: hidden.parse().unwrap(),
+        });
         let asked_for = |authority: &str, describer: &Describer| {
             let raw = format!("GET / HTTP/1.1\r\nHost: {authority}\r\n\r\n");
             let entry = Entry::new(&record(raw.as_bytes()), 1, describer);
