@@ -391,6 +391,7 @@ async fn only_the_files_built_in_are_served_and_only_they_may_be_kept() -> anyho
     for file in [
         "style.css",
         "script.js",
+        "live.js",
         "list.js",
         "wall.css",
         "wall.js",

@@ -242,15 +242,15 @@ async fn a_wall_that_nobody_sees_counts_and_one_cut_off_goes_on() -> anyhow::Res
     let browser = Browser::start(LAPTOP).await?;
     browser.follow(&address).await?;
     let hide = "Object.defineProperty(document, 'hidden', { configurable: true, get: () => window.isHidden });
-        window.isHidden = true; follow()";
+        window.isHidden = true; live.follow()";
     browser.run(hide).await?;
     stack.send(RARE).await?;
     stack.until_recorded(2).await?;
-    browser.run("countHidden()").await?;
+    browser.run("live.countHidden()").await?;
     browser
         .until("the title counts", "document.title.startsWith('(1) Wall')")
         .await?;
-    browser.run("window.isHidden = false; follow()").await?;
+    browser.run("window.isHidden = false; live.follow()").await?;
     browser
         .until("it catches up", "document.getElementById('w2') !== null")
         .await?;

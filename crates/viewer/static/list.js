@@ -3,15 +3,10 @@
 
 // As many rows as there are slots.
 const MAX_ROWS = 101;
-// The server sends something every 6 s at the latest.
-const SILENCE_MS = 15000;
-const RETRY_MS = 1000;
 // No row moves while a button is down over the list, nor so long after the pointer has moved there.
 const HOLD_MS = 3000;
 // When more than a screen of rows comes within this time, they are let in together.
 const BATCH_MS = 1000;
-// How often a tab that nobody sees counts what is new, for its title.
-const HIDDEN_INTERVAL_MS = 60000;
 
 const table = $("#requests");
 const title = document.title;
@@ -279,81 +274,34 @@ function sayNew() {
 
 // ---- The event stream
 
-let source = null;
-let last = Number(table.dataset.cursor);
-let heard = 0;
 let isPaused = false;
 
-function tell(state, text) {
-  const live = $("#live");
-  live.hidden = false;
-  live.dataset.state = state;
-  if ($("span", live).textContent !== text) $("span", live).textContent = text;
-}
-
-function connect() {
-  source?.close();
-  const query = new URLSearchParams(location.search);
-  query.set("format", "html");
-  query.set("after", last);
-  heard = Date.now();
-  source = new EventSource(`/home/events?${query}`);
-  source.onopen = () => tell("on", "Live");
-  source.onerror = () => {
-    tell("lost", "Connection lost, trying again");
-    // After an answer that is no stream (503 while the viewer starts), the browser does not try again.
-    if (source?.readyState === EventSource.CLOSED) setTimeout(follow, RETRY_MS);
-  };
-  const on = (name, act) => source.addEventListener(name, (event) => {
-    heard = Date.now();
-    act(event);
-  });
-  on("row", (event) => {
-    last = Math.max(last, Number(event.lastEventId));
+const on = {
+  row(html) {
     unsaid++;
-    take(rowOf(event.data));
-  });
-  on("strip", (event) => {
-    $("#strip").innerHTML = event.data;
+    take(rowOf(html));
+  },
+  strip(html) {
+    $("#strip").innerHTML = html;
     narrow($("#strip"));
     const ring = $("[data-oldest]", $("#strip"));
     [oldest, held] = [Number(ring.dataset.oldest), Number(ring.dataset.held)];
     settle();
     tellWaiting();
-  });
-  on("reset", () => {
-    last = 0;
+  },
+  reset() {
     waiting = [];
     for (const group of [...table.tBodies]) group.remove();
     tellWaiting();
-  });
-}
-
-function disconnect() {
-  source?.close();
-  source = null;
-}
-
-// A browser has six connections for all tabs together: one that nobody sees has none.
-function follow() {
-  if (isPaused || document.hidden) disconnect();
-  else connect();
-}
-
-async function countHidden() {
-  if (!document.hidden || isPaused) return;
-  const answer = await fetch(`/home/api/requests${location.search}`).catch(() => null);
-  if (!answer?.ok) return;
-  const { requests } = await answer.json();
-  const news = requests.filter((request) => request.seq > last).length;
-  if (document.hidden) tellTitle(waiting.length + news);
-}
+  },
+  news: (count) => tellTitle(waiting.length + count),
+};
 
 function togglePause() {
   isPaused = !isPaused;
   $("#live button").textContent = isPaused ? "Resume" : "Pause";
   tell(isPaused ? "paused" : "lost", isPaused ? "Paused" : "Connecting");
-  follow();
+  live.follow();
 }
 
 // ---- Coming back from a request: to the same row, in the same place
@@ -365,7 +313,6 @@ addEventListener("pagehide", () => {
   const place = row && { address: location.search, row: row.id, top: row.getBoundingClientRect().top };
   if (place) sessionStorage.setItem(PLACE, JSON.stringify(place));
   else sessionStorage.removeItem(PLACE);
-  disconnect();
 });
 
 function show(row) {
@@ -402,20 +349,17 @@ Object.assign(keys, {
 // ---- The beginning
 
 offerTimes();
-follow();
-document.addEventListener("visibilitychange", follow);
-addEventListener("pageshow", (event) => event.persisted && follow());
+const live = stream({
+  format: "html",
+  last: Number(table.dataset.cursor),
+  asked: () => new URLSearchParams(location.search),
+  isPaused: () => isPaused,
+  on,
+});
 // The browser has scrolled by itself when all is loaded.
 addEventListener("load", () => setTimeout(comeBack));
 setInterval(tellAges, 1000);
 setInterval(sayNew, 10000);
-setInterval(countHidden, HIDDEN_INTERVAL_MS);
-setInterval(() => {
-  if (source && Date.now() - heard > SILENCE_MS) {
-    tell("lost", "Connection lost, trying again");
-    follow();
-  }
-}, 1000);
 $("#live button").addEventListener("click", togglePause);
 $("#more").addEventListener("click", () => {
   scrollTo({ top: 0 });

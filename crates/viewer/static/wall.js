@@ -5,11 +5,6 @@
 const MAX_ROWS = 40;
 // The server keeps to it as well; what was held up on its way may come in a bunch.
 const ROW_INTERVAL_MS = 1000;
-// The server sends something every 6 s at the latest.
-const SILENCE_MS = 15000;
-const RETRY_MS = 1000;
-// How often a tab that nobody sees counts what is new, for its title.
-const HIDDEN_INTERVAL_MS = 60000;
 
 const $ = (selector, within = document) => within.querySelector(selector);
 const list = $("#wall");
@@ -86,85 +81,22 @@ function take(row) {
 
 // ---- The event stream
 
-let source = null;
-let last = Number(list.dataset.cursor);
-let heard = 0;
-
-function tell(state, text) {
-  const live = $("#live");
-  live.hidden = false;
-  live.dataset.state = state;
-  if ($("span", live).textContent !== text) $("span", live).textContent = text;
-}
-
-function connect() {
-  source?.close();
-  const query = asked();
-  query.set("format", "wall");
-  query.set("after", last);
-  heard = Date.now();
-  source = new EventSource(`/home/events?${query}`);
-  source.onopen = () => tell("on", "Live");
-  source.onerror = () => {
-    tell("lost", "Connection lost, trying again");
-    // After an answer that is no stream (503 while the viewer starts), the browser does not try again.
-    if (source?.readyState === EventSource.CLOSED) setTimeout(follow, RETRY_MS);
-  };
-  const on = (name, act) => source.addEventListener(name, (event) => {
-    heard = Date.now();
-    act(event);
-  });
-  on("row", (event) => {
-    last = Math.max(last, Number(event.lastEventId));
-    take(rowOf(event.data));
-  });
-  on("strip", (event) => { $("#strip").innerHTML = event.data; });
-  on("reset", () => {
-    last = 0;
+const on = {
+  row: (html) => take(rowOf(html)),
+  strip: (html) => { $("#strip").innerHTML = html; },
+  reset() {
     waiting = [];
     list.replaceChildren();
     $("#empty").hidden = false;
-  });
-}
-
-function disconnect() {
-  source?.close();
-  source = null;
-}
-
-// A browser has six connections for all tabs together: one that nobody sees has none.
-function follow() {
-  if (document.hidden) {
-    disconnect();
-    return;
-  }
-  document.title = title;
-  connect();
-}
-
-async function countHidden() {
-  if (!document.hidden) return;
-  const answer = await fetch(`/home/api/requests?${asked()}`).catch(() => null);
-  if (!answer?.ok) return;
-  const { requests } = await answer.json();
-  const news = requests.filter((request) => request.seq > last).length;
-  if (document.hidden) document.title = news > 0 ? `(${news}) ${title}` : title;
-}
+  },
+  news: (count) => { document.title = count > 0 ? `(${count}) ${title}` : title; },
+  shown: () => { document.title = title; },
+};
 
 // ---- The beginning
 
 for (const row of list.children) tellTime(row);
-follow();
-document.addEventListener("visibilitychange", follow);
-addEventListener("pagehide", disconnect);
-addEventListener("pageshow", (event) => event.persisted && follow());
-setInterval(countHidden, HIDDEN_INTERVAL_MS);
-setInterval(() => {
-  if (source && Date.now() - heard > SILENCE_MS) {
-    tell("lost", "Connection lost, trying again");
-    follow();
-  }
-}, 1000);
+const live = stream({ format: "wall", last: Number(list.dataset.cursor), asked, on });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") $("#back").click();
 });

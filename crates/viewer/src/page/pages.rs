@@ -23,6 +23,8 @@ use crate::reader::{Describer, Entry, View, locations};
 pub const STYLE: &str = include_str!("../../static/style.css");
 /// The script of all pages: the keyboard, and copying.
 pub const SCRIPT: &str = include_str!("../../static/script.js");
+/// The stream of events, for the scripts of the list and the wall.
+pub const LIVE_SCRIPT: &str = include_str!("../../static/live.js");
 /// The script of the list, which follows.
 pub const LIST_SCRIPT: &str = include_str!("../../static/list.js");
 /// The style sheet of the wall, beside that of all pages.
@@ -61,6 +63,10 @@ impl Pages {
             ("request.html", include_str!("../../templates/request.html")),
             ("explain.html", include_str!("../../templates/explain.html")),
             ("file.html", include_str!("../../templates/file.html")),
+            (
+                "file_head.html",
+                include_str!("../../templates/file_head.html"),
+            ),
             ("export.html", include_str!("../../templates/export.html")),
             (
                 "export_request.html",
@@ -89,6 +95,7 @@ impl Pages {
         }
         environment.add_global("style", asset_address("style.css", STYLE));
         environment.add_global("script", asset_address("script.js", SCRIPT));
+        environment.add_global("live_script", asset_address("live.js", LIVE_SCRIPT));
         environment.add_global("list_script", asset_address("list.js", LIST_SCRIPT));
         environment.add_global("wall_style", asset_address("wall.css", WALL_STYLE));
         environment.add_global("wall_script", asset_address("wall.js", WALL_SCRIPT));

@@ -24,7 +24,7 @@ const LABELS_SECONDS: i64 = 5;
 /// What was made last, of each kind.
 pub(crate) struct Caches {
     /// By name. An address has a hash of what is there, so that browsers may keep it.
-    assets: [(&'static str, Prepared); 6],
+    assets: [(&'static str, Prepared); 7],
     /// The numbers at the top of the list: by version of the view and second, as ages are in seconds.
     strip: Latest<(u64, i64), Bytes>,
     wall_strip: Latest<(u64, i64), Bytes>,
@@ -50,6 +50,11 @@ impl Default for Caches {
             assets: [
                 asset("style.css", "text/css; charset=utf-8", pages::STYLE),
                 asset("script.js", "text/javascript; charset=utf-8", pages::SCRIPT),
+                asset(
+                    "live.js",
+                    "text/javascript; charset=utf-8",
+                    pages::LIVE_SCRIPT,
+                ),
                 asset(
                     "list.js",
                     "text/javascript; charset=utf-8",

@@ -57,6 +57,7 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .route("/home/health", get(health))
         .route("/home/static/style.css", asset("style.css"))
         .route("/home/static/script.js", asset("script.js"))
+        .route("/home/static/live.js", asset("live.js"))
         .route("/home/static/list.js", asset("list.js"))
         .route("/home/static/wall.css", asset("wall.css"))
         .route("/home/static/wall.js", asset("wall.js"))

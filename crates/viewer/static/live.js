@@ -1,0 +1,90 @@
+// The stream of events that the list and the wall follow, and how it fares. Loaded before either of them.
+"use strict";
+
+// The server sends something every 6 s at the latest.
+const SILENCE_MS = 15000;
+const RETRY_MS = 1000;
+// How often a tab that nobody sees counts what is new, for its title.
+const HIDDEN_INTERVAL_MS = 60000;
+
+function tell(state, text) {
+  const live = document.querySelector("#live");
+  live.hidden = false;
+  live.dataset.state = state;
+  const said = live.querySelector("span");
+  if (said.textContent !== text) said.textContent = text;
+}
+
+// Follows what comes after number `last` in a format, by the filter that `asked` returns, and hands it to `on`: `row` and
+// `strip` get HTML, `reset` nothing, and `news` the number of what came while nobody sees the tab. Returns `follow`, which
+// looks anew whether to: not while `isPaused`, and not in a tab that nobody sees, for a browser has six connections for all
+// tabs together; and `countHidden`, which counts for `news` at once.
+function stream({ format, last, asked, isPaused = () => false, on }) {
+  let source = null;
+  let heard = 0;
+
+  function connect() {
+    source?.close();
+    const query = asked();
+    query.set("format", format);
+    query.set("after", last);
+    heard = Date.now();
+    source = new EventSource(`/home/events?${query}`);
+    source.onopen = () => tell("on", "Live");
+    source.onerror = () => {
+      tell("lost", "Connection lost, trying again");
+      // After an answer that is no stream (503 while the viewer starts), the browser does not try again.
+      if (source?.readyState === EventSource.CLOSED) setTimeout(follow, RETRY_MS);
+    };
+    const listen = (name, act) => source.addEventListener(name, (event) => {
+      heard = Date.now();
+      act(event);
+    });
+    listen("row", (event) => {
+      last = Math.max(last, Number(event.lastEventId));
+      on.row(event.data);
+    });
+    listen("strip", (event) => on.strip(event.data));
+    listen("reset", () => {
+      last = 0;
+      on.reset();
+    });
+  }
+
+  function disconnect() {
+    source?.close();
+    source = null;
+  }
+
+  function follow() {
+    if (isPaused() || document.hidden) {
+      disconnect();
+      return;
+    }
+    on.shown?.();
+    connect();
+  }
+
+  async function countHidden() {
+    if (!document.hidden || isPaused()) return;
+    const query = asked().toString();
+    const address = query ? `/home/api/requests?${query}` : "/home/api/requests";
+    const answer = await fetch(address).catch(() => null);
+    if (!answer?.ok) return;
+    const { requests } = await answer.json();
+    if (document.hidden) on.news(requests.filter((request) => request.seq > last).length);
+  }
+
+  document.addEventListener("visibilitychange", follow);
+  addEventListener("pagehide", disconnect);
+  addEventListener("pageshow", (event) => event.persisted && follow());
+  setInterval(countHidden, HIDDEN_INTERVAL_MS);
+  setInterval(() => {
+    if (source && Date.now() - heard > SILENCE_MS) {
+      tell("lost", "Connection lost, trying again");
+      follow();
+    }
+  }, 1000);
+  follow();
+  return { follow, countHidden };
+}
