@@ -20,6 +20,7 @@ RUN for crate in crates/*; do mkdir "$crate/src" "$crate/benches" && touch "$cra
 
 # `touch`: Cargo goes by the time of a file, and ours may be older than the empty ones.
 COPY crates crates
+COPY docs/history.sql docs/
 RUN find crates -name '*.rs' -exec touch {} + \
     && cargo build --release --locked -p forever200-responder -p forever200-viewer
 
@@ -41,6 +42,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
     && groupadd --gid 10001 forever200 \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin forever200 \
+    && install -d -o 10001 -g 10001 -m 700 /var/lib/forever200 \
     && chmod 1777 /run \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 
@@ -55,6 +57,7 @@ COPY supervisor /etc/forever200/supervisor
 COPY haproxy /etc/forever200/haproxy
 
 ENV FOREVER200_BIND=:80 \
+    FOREVER200_HISTORY=/var/lib/forever200 \
     FOREVER200_LOG_FORMAT=json \
     FOREVER200_RESPONDER_SOCKET=/run/forever200/responder.sock \
     FOREVER200_RUN=/run/forever200 \
@@ -70,6 +73,8 @@ LABEL org.opencontainers.image.title="forever200" \
 
 # Docker lets an unprivileged user listen on port 80 of a container.
 USER 10001:10001
+# The history outlives the container: README.md, "The history".
+VOLUME /var/lib/forever200
 EXPOSE 80
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["forever200-viewer", "health"]
 ENTRYPOINT ["/etc/forever200/supervisor/docker-entrypoint.sh"]

@@ -63,6 +63,7 @@ $(BROWSER)/node_modules: $(BROWSER)/package-lock.json
 .PHONY: run
 run: export FOREVER200_RUN ?= $(CURDIR)/target/run
 run: export FOREVER200_BIND ?= :8000
+run: export FOREVER200_HISTORY ?= $(CURDIR)/target/history
 run: export FOREVER200_RESPONDER_SOCKET ?= $(FOREVER200_RUN)/responder.sock
 run: install ## Build and run it on port 8000 until Ctrl-C
 	@supervisor/run-folder

@@ -3,9 +3,12 @@
 //! In: the command line, the environment, SIGTERM and SIGINT. Out: parsed flags, a logger on
 //! stderr, a future that ends when the program should. Knows nothing of requests.
 
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParserFactory};
@@ -102,6 +105,19 @@ impl TypedValueParser for SwitchParser {
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         Some(Box::new(Self::values().into_iter()))
+    }
+}
+
+/// The folder of the history, or that there is none: `off`, `0` or `false`, in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryFolder(pub Option<PathBuf>);
+
+impl FromStr for HistoryFolder {
+    type Err = Infallible;
+
+    fn from_str(value: &str) -> Result<Self, Infallible> {
+        let is_off = ["off", "0", "false", ""].contains(&&*value.to_ascii_lowercase());
+        Ok(Self((!is_off).then(|| value.into())))
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use forever200_daemon::{
-    LogArgs, RESPONDER_LISTEN, Switch, host_port, listen, parse, raise_file_limit, shutdown_signal,
-    start_logging,
+    HistoryFolder, LogArgs, RESPONDER_LISTEN, Switch, host_port, listen, parse, raise_file_limit,
+    shutdown_signal, start_logging,
 };
 use forever200_responder::{Config, Listeners, listen_unix, run};
 use forever200_ring::Store;
@@ -44,6 +44,15 @@ struct Args {
     /// Most connections at a time; further ones wait
     #[arg(long, value_name = "NUMBER", env = "FOREVER200_MAX_CONNECTIONS", default_value_t = 8000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
+    /// Folder of the viewer's history, or `off`: where there is one, the viewer puts its numbers into an empty memcached
+    /// before the first is drawn
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        env = "FOREVER200_HISTORY",
+        default_value = "off"
+    )]
+    history: HistoryFolder,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -64,6 +73,7 @@ async fn main() -> anyhow::Result<()> {
         proxy_protocol: args.proxy_protocol == Switch::On,
         max_request_bytes: args.max_request_bytes as usize,
         max_connections: args.max_connections as usize,
+        has_history: args.history.0.is_some(),
     };
     // As a task: to wake the runtime's first future costs a system call each time.
     tokio::spawn(run(listeners, config, Store::new(args.memcached), shutdown)).await?;

@@ -38,6 +38,8 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// Whether a viewer has a history, and puts its numbers into an empty memcached.
+    pub has_history: bool,
 }
 
 /// The sockets to accept from.
@@ -60,7 +62,11 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let (stop_recorder, recorder_stopping) = watch::channel(false);
     let recorder = Recorder::default();
-    let recording = tokio::spawn(recorder.clone().run(store, recorder_stopping));
+    let recording = tokio::spawn(recorder.clone().run(
+        store,
+        config.has_history,
+        recorder_stopping,
+    ));
     let server = Server {
         permits: Arc::new(Semaphore::new(config.max_connections)),
         stopping,

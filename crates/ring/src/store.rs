@@ -183,6 +183,15 @@ impl Store {
         Ok(number(&answer.map_err(|e| self.error(e))?).unwrap_or_default())
     }
 
+    /// Tells whether there is a cursor at all: none is in a memcached that has just been started.
+    ///
+    /// # Errors
+    /// memcached is unreachable, or does not answer within a second.
+    pub async fn has_cursor(&self) -> Result<bool, StoreError> {
+        let answer = self.client().await?.get(CURSOR_KEY).send().await;
+        Ok(number(&answer.map_err(|e| self.error(e))?).is_some())
+    }
+
     /// Moves the cursor on by `count` and returns the newest sequence number; 0 when memcached has no
     /// cursor, or none that can be ours, which [`put_back`](Self::put_back) mends.
     ///

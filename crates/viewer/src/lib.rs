@@ -1,15 +1,16 @@
 //! The page: what memcached holds, shown to people and programs.
 //!
-//! Reads the ring for everybody who looks and writes nothing. The bytes were written by attackers: they stay bytes until
+//! Reads the ring for everybody who looks. The bytes were written by attackers: they stay bytes until
 //! [`bytes::printable`] makes them visible, once, and the template escapes them, once.
 //!
-//! Read in the order of a request's way: the [`reader`] follows the ring and describes what is new, [`page`] lays that out
+//! Read in the order of a request's way: the [`reader`] follows the ring and describes what is new, [`history`] keeps it, [`page`] lays that out
 //! for people and [`export`] for programs, [`web`] answers visitors. [`bytes`] are pure functions on foreign bytes.
 //! [`command`] is what the program does besides.
 
 pub mod bytes;
 pub mod command;
 pub mod export;
+pub mod history;
 pub mod page;
 pub mod reader;
 pub mod web;

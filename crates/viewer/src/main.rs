@@ -8,12 +8,14 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use forever200_daemon::{
-    LogArgs, Switch, host_port, listen, parse, raise_file_limit, shutdown_signal, start_logging,
+    HistoryFolder, LogArgs, Switch, host_port, listen, parse, raise_file_limit, shutdown_signal,
+    start_logging,
 };
 use forever200_identify::Labeller;
 use forever200_ring::Store;
 use forever200_viewer::command::health_check::{self, Health};
 use forever200_viewer::command::identify::{self, Identify};
+use forever200_viewer::history::History;
 use forever200_viewer::page::filter::switch;
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::{self, Locations};
@@ -69,6 +71,23 @@ struct Args {
         hide_default_value = true
     )]
     viewer_hosts: Names,
+    /// Folder of the history, or `off`
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        env = "FOREVER200_HISTORY",
+        default_value = "off"
+    )]
+    history: HistoryFolder,
+    /// Size to which the history grows, in bytes; then the oldest requests go
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "FOREVER200_HISTORY_BYTES",
+        default_value_t = 536_870_912,
+        value_parser = clap::value_parser!(u64).range(4_194_304..)
+    )]
+    history_bytes: u64,
     /// Whether haproxy shows the page, by anything but `on` and `1` as by haproxy not: what anybody may read needs no guard
     /// against other websites
     #[arg(
@@ -137,6 +156,9 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let shutdown = shutdown_signal()?;
     let listener =
         listen(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
+    let history = args.history.0.as_deref();
+    let history = history.map(|folder| History::open(folder, args.history_bytes));
+    let history = history.transpose()?.map(Arc::new);
     let (labeller, locations) = (known(args.signatures), Locations::open(&args.locations));
     let privacy = Privacy {
         mask_sources: args.mask_sources == Switch::On,
@@ -156,6 +178,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
             locations,
             privacy,
         },
+        history,
         hosts,
         shutdown,
     ))

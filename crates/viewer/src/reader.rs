@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `follow` (the thread that looks at memcached) with `pulse`, `describer` and
 //! `entry` (what is said of one record, with `asked_for`, `tls_parts`, `excerpt` and `actions`),
-//! `privacy` (what may be shown of it), `locations` (where it is from), `view` (what visitors get).
+//! `memory` (what the history is given, and gives back), `privacy` (what may be shown of it), `locations` (where it is from), `view` (what visitors get).
 
 mod actions;
 pub mod asked_for;
@@ -11,6 +11,7 @@ pub mod entry;
 pub mod excerpt;
 pub mod follow;
 pub mod locations;
+mod memory;
 pub mod privacy;
 mod pulse;
 pub mod tls_parts;

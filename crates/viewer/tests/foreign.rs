@@ -77,6 +77,7 @@ impl Viewed {
             listener,
             store,
             describer,
+            None,
             Hosts::default(),
             std::future::pending(),
         ));

@@ -33,6 +33,10 @@ const STORE_TIME: Duration = Duration::from_millis(9);
 /// millisecond more.
 const TURN_INTERVAL: Duration = Duration::from_millis(1);
 
+/// Longest wait at the start for a viewer that puts back what its history knows, and the time between two looks.
+const RESTORE_TIME: Duration = Duration::from_secs(5);
+const RESTORE_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Turns that failed, one after the other.
 #[derive(Debug, Default)]
 struct Trouble {
@@ -65,8 +69,12 @@ impl Trouble {
 impl Recorder {
     /// Writes to the store until `stop` turns true, then once more, and returns.
     ///
-    /// Trouble with memcached is logged once when it begins and once when it ends.
-    pub async fn run(self, store: Store, mut stop: watch::Receiver<bool>) {
+    /// Trouble with memcached is logged once when it begins and once when it ends. Where there is a history, no number is
+    /// drawn from an empty memcached until the viewer has put its own into it.
+    pub async fn run(self, store: Store, has_history: bool, mut stop: watch::Receiver<bool>) {
+        if has_history {
+            self.until_restored(&store, &mut stop).await;
+        }
         let mut writer = Writer::new(store);
         let mut trouble = Trouble::default();
         loop {
@@ -96,6 +104,25 @@ impl Recorder {
         let lost = self.pending().requests;
         if lost > 0 {
             warn!(lost, "stopped while memcached was away");
+        }
+    }
+
+    /// Waits until memcached has a cursor, for [`RESTORE_TIME`] at most. Connections are answered meanwhile, and their
+    /// records wait, as while memcached is away.
+    async fn until_restored(&self, store: &Store, stop: &mut watch::Receiver<bool>) {
+        let restored = async {
+            while !store.has_cursor().await.unwrap_or(false) {
+                tokio::time::sleep(RESTORE_INTERVAL).await;
+            }
+        };
+        self.nobody_waits();
+        tokio::select! {
+            _ = stop.wait_for(|stopping| *stopping) => {}
+            restored = timeout(RESTORE_TIME, restored) => {
+                if restored.is_err() {
+                    warn!("no viewer has put back what the history knows, numbers may begin anew");
+                }
+            }
         }
     }
 
@@ -182,7 +209,7 @@ mod tests {
         let memcached = TcpListener::bind("127.0.0.1:0").await?;
         let store = Store::new(memcached.local_addr()?.to_string());
         let (recorder, (stop, stopping)) = (Recorder::default(), watch::channel(false));
-        let running = tokio::spawn(recorder.clone().run(store, stopping));
+        let running = tokio::spawn(recorder.clone().run(store, false, stopping));
         let first = recorder.record(record());
         let (mut connection, _) = memcached.accept().await?;
         connection.read_u8().await?;
@@ -204,7 +231,7 @@ mod tests {
         let store = Store::new(memcached.local_addr()?.to_string());
         let recorder = Recorder::default();
         let (_stop, stopping) = watch::channel(false);
-        tokio::spawn(recorder.clone().run(store, stopping));
+        tokio::spawn(recorder.clone().run(store, false, stopping));
         let start = Instant::now();
         recorder.record(record()).await;
         let waited = start.elapsed();

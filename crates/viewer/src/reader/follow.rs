@@ -17,8 +17,10 @@ use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 use tracing::debug;
 
+use crate::history::History;
 use crate::reader::describer::Describer;
 use crate::reader::entry::Entry;
+use crate::reader::memory::Memory;
 use crate::reader::pulse::Pulse;
 use crate::reader::view::{MINUTES, View};
 
@@ -65,6 +67,8 @@ struct Follower {
     pulse: Arc<Pulse>,
     /// As memcached has it. Nobody else sees these records.
     snapshot: Snapshot,
+    /// What is kept when it has left the ring.
+    memory: Option<Memory>,
     /// When the cursor last moved, and when all slots that lack something were last read.
     moved: Instant,
     read: Instant,
@@ -78,6 +82,7 @@ impl Reader {
     pub fn start(
         store: Store,
         describer: Arc<Describer>,
+        history: Option<Arc<History>>,
     ) -> anyhow::Result<(Self, impl Future<Output = anyhow::Error> + use<>)> {
         let (sender, views) = watch::channel(Arc::new(View::nothing()));
         let pulse = Arc::new(Pulse::new());
@@ -87,6 +92,7 @@ impl Reader {
             views: sender,
             pulse: Arc::clone(&pulse),
             snapshot: Snapshot::default(),
+            memory: history.map(Memory::new),
             moved: Instant::now(),
             read: Instant::now(),
         };
@@ -187,7 +193,8 @@ impl Follower {
     fn interval(&self) -> Duration {
         // One is the reader's own.
         let is_watched = self.views.receiver_count() > 1;
-        if is_watched || self.pulse.since_question() < INTEREST {
+        let is_interesting = is_watched || self.pulse.since_question() < INTEREST;
+        if is_interesting || self.memory.as_ref().is_some_and(Memory::is_in_a_hurry) {
             WATCHED_INTERVAL
         } else {
             IDLE_INTERVAL
@@ -199,10 +206,19 @@ impl Follower {
         let held = Arc::clone(&self.views.borrow());
         let has_moved = self.moved.elapsed() < WRITTEN_LATER;
         let is_thorough = has_moved || self.read.elapsed() >= IDLE_INTERVAL;
-        let snapshot = self.store.refresh(&self.snapshot, is_thorough).await?;
+        let mut snapshot = self.store.refresh(&self.snapshot, is_thorough).await?;
+        if let Some(memory) = &self.memory
+            && memory.is_ahead_of(&snapshot)
+        {
+            memory.restore(&self.store, &snapshot).await?;
+            snapshot = self.store.snapshot().await?;
+        }
         let minute = Timestamp::now().as_second().div_euclid(60);
         let minutes = self.minutes(&held, &snapshot, minute).await?;
         let (entries, is_all_described) = self.described(&snapshot.ring, &held);
+        if let Some(memory) = &mut self.memory {
+            memory.keep(&snapshot, &entries);
+        }
         let mut counters = snapshot.clone();
         counters.ring = Ring::default();
         self.snapshot = snapshot;

@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, info, warn};
 
+use crate::history::History;
 use crate::page::pages::Pages;
 use crate::reader::{Describer, Reader};
 use crate::web::cache::Caches;
@@ -50,13 +51,14 @@ pub async fn run(
     listener: TcpListener,
     store: Store,
     describer: Describer,
+    history: Option<Arc<History>>,
     hosts: Hosts,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(());
     describer.privacy.log();
     let describer = Arc::new(describer);
-    let (reader, reader_ended) = Reader::start(store, Arc::clone(&describer))?;
+    let (reader, reader_ended) = Reader::start(store, Arc::clone(&describer), history)?;
     let viewer = Viewer {
         reader,
         pages: Arc::new(Pages::new(describer)),

@@ -1,0 +1,161 @@
+//! The file of the history: opened, made where there is none, set aside when it is broken.
+//!
+//! In: a folder. Out: a connection that may write. Refuses what another version or another program
+//! made, and a folder that others may write to.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tracing::warn;
+
+/// Name of the file in its folder.
+pub(super) const NAME: &str = "history.db";
+/// What makes an empty file a history.
+const SCHEMA: &str = include_str!("../../../../docs/history.sql");
+/// What the first lines of [`SCHEMA`] set: https://www.sqlite.org/pragma.html#pragma_application_id
+const APPLICATION_ID: i32 = 0x4632_3030;
+const VERSION: i32 = 1;
+/// Longest wait for somebody else who has the file locked, before what is to be written waits in memory.
+const LOCK_TIME: Duration = Duration::from_secs(1);
+/// SQLite's cache of pages of the file, in KiB.
+const CACHE_KIB: i32 = 2048;
+/// What the log of changes may keep of the disk after it was written back, in bytes.
+const LOG_BYTES: i32 = 16 * 1024 * 1024;
+/// The folder and the file are their owner's alone: they hold addresses and passwords of strangers.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+/// Bits of a folder's mode by which others may write to it.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// Why a history is not opened, though the disk is well.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Others could put a file of theirs in its place.
+    #[error("{0} belongs to another user, or others may write to it")]
+    Folder(PathBuf),
+    /// A later version made it.
+    #[error("{path} is of version {found}, and this program knows {VERSION}")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Version of its schema.
+        found: i32,
+    },
+    /// It is somebody else's database.
+    #[error("{0} is a database, but no history of forever200")]
+    Foreign(PathBuf),
+}
+
+/// Opens the history in a folder; makes both where they are missing.
+///
+/// A file that is no database any more is set aside under another name, and a new one is begun.
+///
+/// # Errors
+/// The disk refuses, or see [`OpenError`].
+pub(super) fn open(folder: &Path) -> anyhow::Result<Connection> {
+    make_folder(folder)?;
+    let path = folder.join(NAME);
+    match open_file(&path) {
+        Err(error) if is_broken(&error) => {
+            set_aside(&path, &error)?;
+            open_file(&path)
+        }
+        opened => opened,
+    }
+    .with_context(|| format!("cannot open {}", path.display()))
+}
+
+fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let found = folder.metadata()?;
+    let is_mine = found.uid() == rustix::process::geteuid().as_raw();
+    let is_writable = found.mode() & OTHERS_WRITE != 0;
+    // A volume of Kubernetes with `fsGroup` belongs to root, and its group may write.
+    if is_writable && !is_mine && found.mode() & 0o002 != 0 {
+        return Err(OpenError::Folder(folder.to_owned()).into());
+    }
+    Ok(())
+}
+
+fn open_file(path: &Path) -> anyhow::Result<Connection> {
+    // SQLite would make it readable for all.
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(FILE_MODE)
+        .open(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let file = Connection::open_with_flags(path, flags)?;
+    file.busy_timeout(LOCK_TIME)?;
+    check(&file, path)?;
+    file.pragma_update(None, "journal_mode", "wal")?;
+    file.pragma_update(None, "synchronous", "normal")?;
+    file.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    file.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    file.pragma_update(None, "temp_store", "memory")?;
+    Ok(file)
+}
+
+/// Lays out an empty file, and refuses what is not for this program.
+fn check(file: &Connection, path: &Path) -> anyhow::Result<()> {
+    let number = |name| file.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 = file.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 && application == 0 {
+        // So that the file can shrink by small steps; only an empty one takes it.
+        file.pragma_update(None, "auto_vacuum", "incremental")?;
+        file.execute_batch(&format!("BEGIN;{SCHEMA}COMMIT;"))?;
+        return Ok(());
+    }
+    if application != APPLICATION_ID {
+        return Err(OpenError::Foreign(path.to_owned()).into());
+    }
+    if version > VERSION {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found: version,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// Tells whether an error means that the file itself is of no use.
+pub(super) fn is_broken(error: &anyhow::Error) -> bool {
+    let code = error
+        .downcast_ref::<rusqlite::Error>()
+        .and_then(rusqlite::Error::sqlite_error_code);
+    matches!(
+        code,
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+    )
+}
+
+/// Gives a broken file, and the log of changes that belongs to it, another name.
+fn set_aside(path: &Path, error: &anyhow::Error) -> anyhow::Result<()> {
+    let suffix = format!(".broken-{}", Timestamp::now().as_second());
+    for part in ["", "-wal", "-shm"] {
+        let from = with_suffix(path, part);
+        if from.exists() {
+            std::fs::rename(&from, with_suffix(&from, &suffix))?;
+        }
+    }
+    let aside = with_suffix(path, &suffix);
+    warn!(%error, aside = %aside.display(), "the history is broken, a new one begins");
+    Ok(())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

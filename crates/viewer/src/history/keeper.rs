@@ -1,0 +1,123 @@
+//! What the reader hands to the history: each record of the ring once, and what was gone before.
+//!
+//! In: the cursor and the records of each look. Out: what is new, and how many numbers left the ring without
+//! ever being seen. Numbers need not appear in their order: the slot of one may be written after those of later ones,
+//! so one is missing only when the ring has no place for it any more.
+
+use std::collections::BTreeSet;
+
+use forever200_ring::SLOTS;
+use jiff::Timestamp;
+
+/// Numbers that left the ring before they were seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// The first and the last of the numbers between which they are missing.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// How many are missing.
+    pub(crate) requests: u64,
+    /// The looks between which it happened.
+    pub(crate) since: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+/// Remembers which numbers were handed over.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    /// All numbers up to this one are handed over, or missing for ever.
+    settled: u64,
+    /// Those above it that are handed over.
+    handed: BTreeSet<u64>,
+    looked: Timestamp,
+}
+
+impl Keeper {
+    /// Begins behind the newest number that the history holds.
+    pub(crate) fn new(newest: u64, now: Timestamp) -> Self {
+        Self {
+            settled: newest,
+            handed: BTreeSet::new(),
+            looked: now,
+        }
+    }
+
+    /// Tells whether a record with this number is yet to be handed over.
+    pub(crate) fn wants(&self, seq: u64) -> bool {
+        seq > self.settled && !self.handed.contains(&seq)
+    }
+
+    /// Notes that a record was handed over.
+    pub(crate) fn hand_over(&mut self, seq: u64) {
+        if seq > self.settled {
+            self.handed.insert(seq);
+        }
+    }
+
+    /// Ends a look at a ring with this cursor. Returns what has left it unseen since the last.
+    pub(crate) fn settle(&mut self, cursor: u64, now: Timestamp) -> Option<Gap> {
+        let since = std::mem::replace(&mut self.looked, now);
+        let last = cursor.saturating_sub(SLOTS);
+        if last <= self.settled {
+            return None;
+        }
+        let first = self.settled + 1;
+        let in_ring = self.handed.split_off(&(last + 1));
+        let seen = std::mem::replace(&mut self.handed, in_ring).len() as u64;
+        self.settled = last;
+        let requests = (last + 1 - first).saturating_sub(seen);
+        (requests > 0).then_some(Gap {
+            first,
+            last,
+            requests,
+            since,
+            until: now,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn missing(gap: Option<Gap>) -> Option<(u64, u64, u64)> {
+        gap.map(|gap| (gap.first, gap.last, gap.requests))
+    }
+
+    #[test]
+    fn what_is_seen_in_time_is_not_missing() {
+        let mut keeper = Keeper::new(0, NOW);
+        for cursor in (0..1000).step_by(50) {
+            for seq in (cursor + 1_u64).saturating_sub(50)..=cursor {
+                if keeper.wants(seq) {
+                    keeper.hand_over(seq);
+                }
+            }
+            assert_eq!(keeper.settle(cursor, NOW), None, "{cursor}");
+        }
+        assert!(keeper.handed.len() <= SLOTS as usize);
+    }
+
+    #[test]
+    fn a_number_may_come_late_but_not_later_than_its_slot() {
+        let mut keeper = Keeper::new(0, NOW);
+        (1..=100)
+            .filter(|&seq| seq != 7)
+            .for_each(|seq| keeper.hand_over(seq));
+        assert_eq!(keeper.settle(100, NOW), None);
+        assert!(keeper.wants(7));
+        assert_eq!(keeper.settle(107, NOW), None);
+        assert_eq!(missing(keeper.settle(108, NOW)), Some((7, 7, 1)));
+        assert!(!keeper.wants(7));
+    }
+
+    #[test]
+    fn a_flood_is_counted_and_not_listed() {
+        let mut keeper = Keeper::new(10, NOW);
+        let gap = keeper.settle(1 << 53, NOW);
+        assert_eq!(missing(gap), Some((11, (1 << 53) - 101, (1 << 53) - 111)));
+        assert_eq!(keeper.settle(5, NOW), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! What visitors read of the history.
+//!
+//! In: a question. Out: records. Each has a time limit, and none makes the writer wait: SQLite's readers see the file
+//! as it was when they began (https://www.sqlite.org/wal.html).
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use forever200_ring::{Counts, Record, SLOTS};
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use crate::history::row::{self, COLUMNS, integer};
+
+/// Longest time for one question.
+const QUESTION_TIME: Duration = Duration::from_secs(2);
+/// Instructions of SQLite between two looks at the clock: some hundred microseconds.
+const LOOK_AT_CLOCK: i32 = 10_000;
+/// Connections that are kept open for the next question, as many as may ask at a time.
+const MOST_CONNECTIONS: usize = 2;
+/// SQLite's cache of pages of the file for each of them, in KiB.
+const CACHE_KIB: i32 = 1024;
+/// How far back the counts by the minute go, in microseconds.
+const DAY_MICROS: i64 = 25 * 60 * 60 * 1_000_000;
+
+/// Asks the file.
+pub struct Questions {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// What memcached is given when it has nothing.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The newest number.
+    pub cursor: u64,
+    /// The newest records, at most as many as the ring holds.
+    pub records: Vec<Record>,
+    /// Requests by the minute, and silent connections.
+    pub counts: Counts,
+    /// Time of the first start.
+    pub since: Option<Timestamp>,
+    /// Time of the first request.
+    pub first: Option<Timestamp>,
+}
+
+impl Questions {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Returns the request with this number, as it came; `None` when it is not there.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub fn record(&self, seq: u64) -> rusqlite::Result<Option<Record>> {
+        self.ask(|file| {
+            let query = select("WHERE seq = ?1");
+            let mut statement = file.prepare_cached(&query)?;
+            statement.query_row([integer(seq)], row::record).optional()
+        })
+    }
+
+    /// Returns the numbers of the next newer and the next older request.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub fn neighbours(&self, seq: u64) -> rusqlite::Result<(Option<u64>, Option<u64>)> {
+        self.ask(|file| {
+            let number = |query| {
+                let mut statement = file.prepare_cached(query)?;
+                statement.query_row([integer(seq)], |row| row.get::<_, Option<i64>>(0))
+            };
+            let newer = number("SELECT min(seq) FROM request WHERE seq > ?1")?;
+            let older = number("SELECT max(seq) FROM request WHERE seq < ?1")?;
+            Ok((newer.map(i64::unsigned_abs), older.map(i64::unsigned_abs)))
+        })
+    }
+
+    /// Returns what memcached is given when it has nothing.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub fn restore(&self, now: Timestamp) -> rusqlite::Result<Restored> {
+        self.ask(|file| {
+            let newest = newest(file)?;
+            let query = select("WHERE seq > ?1 ORDER BY seq DESC");
+            let mut statement = file.prepare_cached(&query)?;
+            let records = statement
+                .query_map([newest - integer(SLOTS)], row::record)?
+                .collect::<rusqlite::Result<_>>()?;
+            let number = |name| number(file, name);
+            Ok(Restored {
+                cursor: newest.unsigned_abs(),
+                records,
+                counts: Counts {
+                    silent: number("silent")?.unwrap_or_default().unsigned_abs(),
+                    minutes: minutes(file, now)?,
+                },
+                since: number("since")?.and_then(row::time),
+                first: number("first")?.and_then(row::time),
+            })
+        })
+    }
+
+    /// Runs a question on a connection of its own, which may read and nothing else.
+    pub(super) fn ask<T>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let idle = self.lock().pop();
+        let mut file = match idle {
+            Some(file) => file,
+            None => self.connect()?,
+        };
+        let deadline = Instant::now() + QUESTION_TIME;
+        file.progress_handler(LOOK_AT_CLOCK, Some(move || Instant::now() > deadline))?;
+        let answer = question(&file);
+        let mut idle = self.lock();
+        if answer.is_ok() && idle.len() < MOST_CONNECTIONS {
+            idle.push(file);
+        }
+        answer
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let file = Connection::open_with_flags(&self.path, flags)?;
+        file.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        Ok(file)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn select(condition: &str) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM request \
+         JOIN payload ON payload.id = payload JOIN source ON source.id = source {condition}"
+    )
+}
+
+/// The newest number that was ever drawn, whether or not its request was seen.
+pub(super) fn newest(file: &Connection) -> rusqlite::Result<i64> {
+    let query = "SELECT max((SELECT coalesce(max(seq), 0) FROM request), \
+                 (SELECT coalesce(max(last_seq), 0) FROM gap))";
+    file.prepare_cached(query)?.query_row([], |row| row.get(0))
+}
+
+fn number(file: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    let mut statement = file.prepare_cached("SELECT value FROM number WHERE name = ?1")?;
+    statement.query_row([name], |row| row.get(0)).optional()
+}
+
+fn minutes(
+    file: &Connection,
+    now: Timestamp,
+) -> rusqlite::Result<std::collections::BTreeMap<i64, u64>> {
+    let query = "SELECT time / 60000000, count(*) FROM request WHERE time > ?1 GROUP BY 1";
+    let mut statement = file.prepare_cached(query)?;
+    let rows = statement.query_map(params![now.as_microsecond() - DAY_MICROS], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+    })?;
+    rows.collect()
+}

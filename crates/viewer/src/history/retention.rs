@@ -1,0 +1,40 @@
+//! What goes when the history has grown too large: the oldest requests, and what nobody names any more.
+//!
+//! In: the file and its limit. Out: the file, a step closer to it. A step is small, so that what waits to be
+//! written waits for some milliseconds.
+
+use rusqlite::Connection;
+
+/// Requests that go in one step.
+const STEP_REQUESTS: i64 = 500;
+/// Pages of the file that are given back to the disk in one step.
+const STEP_PAGES: i64 = 256;
+/// Gaps that are kept: the newest.
+const MOST_GAPS: i64 = 10_000;
+
+/// Deletes the oldest requests where the file holds more than `most_bytes`, a step of them.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<()> {
+    let number = |name| file.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let used = number("page_count")? - number("freelist_count")?;
+    let bytes = used.saturating_mul(number("page_size")?).unsigned_abs();
+    if bytes <= most_bytes {
+        return Ok(());
+    }
+    file.prepare_cached(
+        "DELETE FROM request WHERE seq IN (SELECT seq FROM request ORDER BY seq LIMIT ?1)",
+    )?
+    .execute([STEP_REQUESTS])?;
+    file.prepare_cached(
+        "DELETE FROM gap WHERE first_seq IN \
+         (SELECT first_seq FROM gap ORDER BY first_seq DESC LIMIT -1 OFFSET ?1)",
+    )?
+    .execute([MOST_GAPS])?;
+    // The statement gives a row for each page.
+    let mut shrink = file.prepare(&format!("PRAGMA incremental_vacuum({STEP_PAGES})"))?;
+    let mut rows = shrink.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}

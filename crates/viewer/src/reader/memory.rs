@@ -1,0 +1,177 @@
+//! The reader's side of the history: what it is given, and what it gives back to an empty memcached.
+//!
+//! In: the ring as memcached has it, and what is said of each record. Out: each record once, as it came; and, where
+//! memcached has less than the history, the newest records, the cursor and the counts. Never waits for the disk but then.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use forever200_ring::{Ring, Snapshot, Store, StoreError};
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use crate::history::keeper::Keeper;
+use crate::history::kind::Kind;
+use crate::history::{History, Item, Restored};
+use crate::reader::entry::Entry;
+
+/// Requests a second at which the reader looks as often as when somebody watches: at fewer it sees all of them anyway, at
+/// more the ring rolls over all the same.
+const FAST_RATES: std::ops::Range<f64> = 100.0..2500.0;
+/// Gaps and counters that wait for the queue, at most.
+const MOST_WAITING: usize = 64;
+
+/// What outlives the ring, and how far it is.
+pub(super) struct Memory {
+    history: Arc<History>,
+    keeper: Keeper,
+    /// The newest number that the history has, or will have when all that was handed over is written.
+    newest: u64,
+    /// The cursor at the last look, and how many requests a second came since the one before.
+    looked: (u64, Instant),
+    rate: f64,
+    /// Counters as they were last handed over.
+    numbers: Numbers,
+    /// Gaps and counters for which there was no room in the queue.
+    waiting: VecDeque<Item>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Numbers {
+    silent: u64,
+    since: Option<Timestamp>,
+    first: Option<Timestamp>,
+}
+
+impl Memory {
+    /// Goes on where the history ends.
+    pub(super) fn new(history: Arc<History>) -> Self {
+        let newest = history.newest();
+        Self {
+            keeper: Keeper::new(newest, Timestamp::now()),
+            history,
+            newest,
+            looked: (newest, Instant::now()),
+            rate: 0.0,
+            numbers: Numbers::default(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Tells whether memcached has nothing at all, or smaller numbers than were given out already.
+    pub(super) fn is_ahead_of(&self, snapshot: &Snapshot) -> bool {
+        snapshot.since.is_none() || snapshot.cursor < self.newest
+    }
+
+    /// Puts what the history has into a memcached that lacks it; lowers nothing.
+    ///
+    /// # Errors
+    /// memcached is unreachable, does not answer within a second, or refused a write.
+    pub(super) async fn restore(
+        &self,
+        store: &Store,
+        snapshot: &Snapshot,
+    ) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let restored = self
+            .history
+            .questions()
+            .restore(now)
+            .unwrap_or_else(|error| {
+                warn!(%error, "the history cannot be read, numbers begin anew");
+                Restored::default()
+            });
+        let cursor = restored.cursor.max(self.newest);
+        let mut ring = Ring::default();
+        for record in restored.records {
+            ring.insert(record);
+        }
+        info!(
+            cursor,
+            found = snapshot.cursor,
+            "memcached gets back what the history has"
+        );
+        let since = restored.since.unwrap_or(now);
+        let counts = Some(&restored.counts);
+        store
+            .put_back(snapshot, cursor, &ring, counts, since, restored.first)
+            .await
+    }
+
+    /// Tells whether requests come so fast that the ring rolls over between two slow looks, and not between two fast ones:
+    /// what a flood brings is lost either way, and fast looks would only take the CPU from those that answer it.
+    pub(super) fn is_in_a_hurry(&self) -> bool {
+        FAST_RATES.contains(&self.rate)
+    }
+
+    fn measure(&mut self, cursor: u64) {
+        let (last, at) = std::mem::replace(&mut self.looked, (cursor, Instant::now()));
+        let new = cursor.saturating_sub(last) as f64;
+        self.rate = new / at.elapsed().as_secs_f64().max(0.001);
+    }
+
+    /// Hands over what is new in the ring and described. What the queue has no room for stays in the ring for the next look,
+    /// or is counted when it leaves that.
+    pub(super) fn keep(&mut self, snapshot: &Snapshot, entries: &[Arc<Entry>]) {
+        for entry in entries.iter().rev() {
+            let seq = entry.record.seq;
+            let Some(record) = snapshot.ring.get(seq).filter(|_| self.keeper.wants(seq)) else {
+                continue;
+            };
+            // As it came: what may be shown of it is decided when it is shown.
+            let kind = Kind::new(&entry.labels, entry.protocol);
+            if self
+                .history
+                .offer(Item::Request(record.clone(), kind))
+                .is_err()
+            {
+                break;
+            }
+            self.keeper.hand_over(seq);
+        }
+        self.newest = self.newest.max(snapshot.cursor);
+        self.measure(snapshot.cursor);
+        if let Some(gap) = self.keeper.settle(snapshot.cursor, Timestamp::now()) {
+            self.waiting.push_back(Item::Gap(gap));
+        }
+        self.keep_numbers(snapshot);
+        self.hand_over_waiting();
+    }
+
+    fn keep_numbers(&mut self, snapshot: &Snapshot) {
+        let numbers = Numbers {
+            silent: snapshot.silent,
+            since: snapshot.since,
+            first: snapshot.first,
+        };
+        if numbers == self.numbers {
+            return;
+        }
+        self.numbers = numbers;
+        let micros = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
+        let silent = i64::try_from(numbers.silent).ok();
+        let named = [
+            ("silent", silent),
+            ("since", micros(numbers.since)),
+            ("first", micros(numbers.first)),
+        ];
+        for (name, value) in named {
+            if let Some(value) = value {
+                self.waiting.push_back(Item::Number(name, value));
+            }
+        }
+    }
+
+    fn hand_over_waiting(&mut self) {
+        while let Some(item) = self.waiting.pop_front() {
+            if let Err(item) = self.history.offer(item) {
+                self.waiting.push_front(item);
+                break;
+            }
+        }
+        // The oldest go, should the disk stand still for long.
+        let surplus = self.waiting.len().saturating_sub(MOST_WAITING);
+        self.waiting.drain(..surplus);
+    }
+}
