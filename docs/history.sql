@@ -1,55 +1,129 @@
--- The history of forever200: each request that was seen, and the bytes of each payload once.
--- Times are microseconds since 1970, UTC. docs/history.md says how to open the file, and what to ask it.
+-- The history of forever200: each request that was seen, the bytes of each payload once, and the collection: one
+-- specimen of each kind for good. Times are microseconds since 1970, UTC. docs/history.md says how to open the file,
+-- and what to ask it.
 
 PRAGMA application_id = 1177694256;  -- "F200"
 PRAGMA user_version = 1;             -- version of this schema
 
 -- What was sent.
 CREATE TABLE payload (
-    id       INTEGER PRIMARY KEY,
-    hash     BLOB    NOT NULL UNIQUE,  -- the first 16 bytes of the SHA-256 of bytes
-    bytes    BLOB    NOT NULL,         -- as received
-    requests INTEGER NOT NULL          -- number of rows in request that have this payload
+    id         INTEGER PRIMARY KEY,
+    hash       BLOB    NOT NULL UNIQUE,  -- the first 16 bytes of the SHA-256 of bytes
+    shape      TEXT,                     -- name of its kind where no label has one; NULL with a label
+    host       TEXT,                     -- the name or address that it asks for
+    user_agent TEXT,
+    ja4        TEXT,
+    bytes      BLOB    NOT NULL          -- as received
 ) STRICT;
 
--- What a request is an example of.
-CREATE TABLE kind (
-    id       INTEGER PRIMARY KEY,
-    name     TEXT NOT NULL UNIQUE,  -- id of the first label, or "protocol:" and the protocol
-    title    TEXT NOT NULL,
-    category TEXT                   -- NULL without a label
+-- What was found out about requests, by the version that saw them.
+CREATE TABLE found (
+    id         INTEGER PRIMARY KEY,
+    protocol   TEXT NOT NULL,
+    labels     TEXT NOT NULL,  -- ids, the most specific first, with a space before and after each
+    categories TEXT NOT NULL,  -- of all labels, in the same way
+    UNIQUE (protocol, labels)
 ) STRICT;
 
 -- Who sent it.
 CREATE TABLE source (
     id       INTEGER PRIMARY KEY,
     address  TEXT    NOT NULL UNIQUE,  -- IPv4 or IPv6; 0.0.0.0 where nobody knows it
-    requests INTEGER NOT NULL          -- number of rows in request that have this source
+    country  TEXT,                     -- ISO 3166-1 alpha-2, when it was first seen
+    asn      INTEGER,                  -- number of the network's autonomous system, when it was first seen
+    as_name  TEXT,
+    requests INTEGER NOT NULL,         -- since it was first seen
+    first    INTEGER NOT NULL,
+    last     INTEGER NOT NULL
 ) STRICT;
 
--- One row a request: the line of JSON of a record, in columns.
+-- How requests came and ended.
+CREATE TABLE way (
+    id        INTEGER PRIMARY KEY,
+    dest      TEXT    NOT NULL,  -- address that the client connected to
+    dest_port INTEGER NOT NULL,
+    via       TEXT    NOT NULL,  -- how the addresses were learned: proxy_v2, proxy_v1, peer, http
+    ended     TEXT    NOT NULL,  -- complete, quiet, eof, limit, deadline
+    responder TEXT    NOT NULL,  -- which one answered
+    UNIQUE (dest, dest_port, via, ended, responder)
+) STRICT;
+
+-- One row a request.
 CREATE TABLE request (
     seq         INTEGER PRIMARY KEY,  -- number of the request
     time        INTEGER NOT NULL,     -- when its first byte came
     payload     INTEGER NOT NULL REFERENCES payload(id),
-    kind        INTEGER NOT NULL REFERENCES kind(id),
+    found       INTEGER NOT NULL REFERENCES found(id),
     source      INTEGER NOT NULL REFERENCES source(id),
     source_port INTEGER NOT NULL,
-    dest        TEXT    NOT NULL,
-    dest_port   INTEGER NOT NULL,
-    via         TEXT    NOT NULL,     -- proxy_v2, proxy_v1, peer, http
+    way         INTEGER NOT NULL REFERENCES way(id),
     bytes       INTEGER NOT NULL,     -- length as received; more than the payload's when truncated
     extra       INTEGER NOT NULL,     -- bytes behind the whole request
     truncated   INTEGER NOT NULL,     -- 0 or 1
-    ended       TEXT    NOT NULL,     -- complete, quiet, eof, limit, deadline
-    continues   INTEGER,              -- the request after whose answer this came
-    responder   TEXT    NOT NULL
+    continues   INTEGER               -- the request after whose answer this came
 ) STRICT;
 
 CREATE INDEX request_time    ON request (time);
 CREATE INDEX request_payload ON request (payload);
-CREATE INDEX request_kind    ON request (kind, seq);
-CREATE INDEX request_source  ON request (source, seq);
+CREATE INDEX request_found   ON request (found);
+CREATE INDEX request_source  ON request (source);
+CREATE INDEX payload_shape   ON payload (shape) WHERE shape IS NOT NULL;
+
+-- The collection. A kind is the first label of a request; without labels its protocol and shape. Its row stays when the
+-- last of its requests has gone.
+CREATE TABLE kind (
+    id       INTEGER PRIMARY KEY,
+    name     TEXT    NOT NULL UNIQUE,  -- id of the label, or protocol and a hash of the shape
+    title    TEXT    NOT NULL,
+    category TEXT,                     -- of the label; NULL without one
+    requests INTEGER NOT NULL,         -- since it was first seen, as the three below
+    sources  INTEGER NOT NULL,
+    first    INTEGER NOT NULL,
+    last     INTEGER NOT NULL,
+    -- The specimen: its columns are those of request, but for the address.
+    seq         INTEGER NOT NULL,
+    time        INTEGER NOT NULL,
+    payload     INTEGER NOT NULL REFERENCES payload(id),
+    kept        INTEGER NOT NULL,      -- length of the payload
+    source      TEXT    NOT NULL,      -- IPv4 or IPv6
+    source_port INTEGER NOT NULL,
+    way         INTEGER NOT NULL REFERENCES way(id),
+    bytes       INTEGER NOT NULL,
+    extra       INTEGER NOT NULL,
+    truncated   INTEGER NOT NULL,
+    continues   INTEGER
+) STRICT;
+
+CREATE INDEX kind_payload    ON kind (payload);
+CREATE INDEX kind_seq        ON kind (seq);
+CREATE INDEX kind_unlabelled ON kind (requests > 1, last) WHERE category IS NULL;
+
+-- Who sent which kind. Goes with the source, or with the kind.
+CREATE TABLE kind_source (
+    kind     INTEGER NOT NULL REFERENCES kind(id),
+    source   INTEGER NOT NULL REFERENCES source(id),
+    requests INTEGER NOT NULL,
+    first    INTEGER NOT NULL,
+    last     INTEGER NOT NULL,
+    PRIMARY KEY (kind, source)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX kind_source_source ON kind_source (source);
+
+-- Requests of a kind by day (days since 1970, UTC).
+CREATE TABLE kind_day (
+    kind     INTEGER NOT NULL REFERENCES kind(id),
+    day      INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    PRIMARY KEY (kind, day)
+) STRICT, WITHOUT ROWID;
+
+-- Countries that a kind came from.
+CREATE TABLE kind_country (
+    kind    INTEGER NOT NULL REFERENCES kind(id),
+    country TEXT    NOT NULL,
+    PRIMARY KEY (kind, country)
+) STRICT, WITHOUT ROWID;
 
 -- Requests that were answered and counted, but are not here: they left the ring before they could be read.
 CREATE TABLE gap (
@@ -66,10 +140,27 @@ CREATE TABLE number (
     value INTEGER NOT NULL
 ) STRICT;
 
--- What nobody names any more goes with the last request that did.
+-- What nothing names any more goes with the last row that did.
 CREATE TRIGGER request_gone AFTER DELETE ON request BEGIN
-    UPDATE payload SET requests = requests - 1 WHERE id = OLD.payload;
-    DELETE FROM payload WHERE id = OLD.payload AND requests <= 0;
-    UPDATE source SET requests = requests - 1 WHERE id = OLD.source;
-    DELETE FROM source WHERE id = OLD.source AND requests <= 0;
+    DELETE FROM payload WHERE id = OLD.payload
+        AND NOT EXISTS (SELECT 1 FROM request WHERE payload = OLD.payload)
+        AND NOT EXISTS (SELECT 1 FROM kind WHERE payload = OLD.payload);
+    DELETE FROM source WHERE id = OLD.source
+        AND NOT EXISTS (SELECT 1 FROM request WHERE source = OLD.source);
+END;
+CREATE TRIGGER source_gone AFTER DELETE ON source BEGIN
+    DELETE FROM kind_source WHERE source = OLD.id;
+END;
+CREATE TRIGGER specimen_gone AFTER UPDATE OF payload ON kind BEGIN
+    DELETE FROM payload WHERE id = OLD.payload
+        AND NOT EXISTS (SELECT 1 FROM request WHERE payload = OLD.payload)
+        AND NOT EXISTS (SELECT 1 FROM kind WHERE payload = OLD.payload);
+END;
+CREATE TRIGGER kind_gone AFTER DELETE ON kind BEGIN
+    DELETE FROM kind_source WHERE kind = OLD.id;
+    DELETE FROM kind_day WHERE kind = OLD.id;
+    DELETE FROM kind_country WHERE kind = OLD.id;
+    DELETE FROM payload WHERE id = OLD.payload
+        AND NOT EXISTS (SELECT 1 FROM request WHERE payload = OLD.payload)
+        AND NOT EXISTS (SELECT 1 FROM kind WHERE payload = OLD.payload);
 END;

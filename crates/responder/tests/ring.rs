@@ -129,7 +129,11 @@ async fn an_answer_that_comes_too_late_is_nobodys() -> anyhow::Result<()> {
         Store::new(memcached.address()),
     );
     let (recorder, (_stop, stopping)) = (Recorder::default(), watch::channel(false));
-    tokio::spawn(recorder.clone().run(Store::new(line.address()), stopping));
+    tokio::spawn(
+        recorder
+            .clone()
+            .run(Store::new(line.address()), false, stopping),
+    );
     recorder.record(record(0, 0)).await;
     until("the first is recorded", || async {
         reader.record(1).await.ok().flatten()

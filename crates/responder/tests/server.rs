@@ -19,6 +19,7 @@ const CONFIG: Config = Config {
     proxy_protocol: false,
     max_request_bytes: 65_536,
     max_connections: 100,
+    has_history: false,
 };
 const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nX-Odd:  Two\r\n\r\n";
 

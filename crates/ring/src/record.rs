@@ -55,7 +55,7 @@ pub struct Record {
 }
 
 /// How the source and destination of a record were learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
     /// From a PROXY protocol header, version 2; the bytes are untouched.
@@ -69,7 +69,7 @@ pub enum Via {
 }
 
 /// Why the responder stopped reading and answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// HTTP framing says that the request is whole: nothing of it is missing.

@@ -4,9 +4,10 @@
 //! their number. The reader never waits for the disk: records are handed to a thread of its own, and
 //! what that cannot write is counted.
 //!
-//! Read in this order: [`keeper`] (what is handed over, and what is missing), [`writer`] (the thread
-//! that writes), [`retention`] (what goes when there is too much), [`questions`] (what visitors read).
-//! [`file`] opens the file, and [`row`] knows its columns. The schema is docs/history.sql.
+//! Read in this order: [`keeper`] (what is handed over, and what is missing), [`found`] and [`kind`] (what is kept
+//! beside the bytes), [`writer`] (the thread that writes) with [`rows`] (of one request) and [`collection`] (of each
+//! kind), [`retention`] (what goes when there is too much), [`questions`] (what visitors read). [`file`] opens the
+//! file, and [`row`] reads a record from it. The schema is docs/history.sql.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,12 +17,15 @@ use anyhow::Context;
 use crate::history::state::State;
 use crate::history::writer::Inbox;
 
+mod collection;
 mod file;
+pub(crate) mod found;
 pub(crate) mod keeper;
-pub(crate) mod kind;
+mod kind;
 mod questions;
 mod retention;
 mod row;
+mod rows;
 mod state;
 mod writer;
 

@@ -108,7 +108,11 @@ impl Model {
     fn writer(&mut self, line: Arc<Between>) -> Writer {
         self.known.push(Known::default());
         let (recorder, (stop, stopping)) = (Recorder::default(), watch::channel(false));
-        let running = tokio::spawn(recorder.clone().run(Store::new(line.address()), stopping));
+        let running = tokio::spawn(recorder.clone().run(
+            Store::new(line.address()),
+            false,
+            stopping,
+        ));
         Writer {
             recorder,
             name: self.known.len() - 1,

@@ -2,33 +2,125 @@
 //!
 //! In: what is said of a request. Out: a name that stays the same from one version to the next, and a title.
 
-use forever200_identify::{Category, Label, Protocol};
+use std::fmt::Write;
+
+use forever200_identify::Category;
+use sha2::{Digest, Sha256};
+
+use crate::reader::Entry;
+
+/// Bytes that two requests of an unknown protocol share when they are of one kind.
+const ALIKE_BYTES: usize = 16;
+/// Longest beginning of a target that tells one kind from another.
+const TARGET_BYTES: usize = 256;
+/// Bytes of the hash in a name: as many as keep thousands of kinds apart.
+const HASH_BYTES: usize = 6;
+/// Longest title, in characters.
+const MAX_TITLE_CHARS: usize = 100;
 
 /// What a request is an example of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
-    /// The id of its first label; without labels, `protocol:` and what it speaks.
+    /// The id of its first label; without labels, its protocol and a hash of its shape.
     pub(crate) name: String,
-    /// In words.
+    /// In words; without labels, its beginning, printable.
     pub(crate) title: String,
     /// What it is for; `None` without a label.
     pub(crate) category: Option<Category>,
 }
 
 impl Kind {
-    /// Returns the kind of a request with these labels, the most specific first.
-    pub(crate) fn new(labels: &[Label], protocol: Protocol) -> Self {
-        if let Some(label) = labels.first() {
-            return Self {
+    /// Returns the kind of a request.
+    pub(crate) fn new(entry: &Entry) -> Self {
+        match entry.labels.first() {
+            Some(label) => Self {
                 name: label.signature.id.clone(),
                 title: label.signature.title.clone(),
                 category: Some(label.signature.category),
-            };
+            },
+            None => Self {
+                name: format!("{}-{}", entry.protocol.name(), hash(&shape(entry))),
+                title: entry.summary.chars().take(MAX_TITLE_CHARS).collect(),
+                category: None,
+            },
         }
-        Self {
-            name: format!("protocol:{}", protocol.name()),
-            title: format!("{} without a label", protocol.name()),
-            category: None,
+    }
+}
+
+/// What requests of one kind share: those that differ in digits, the values of the query, headers and body only, or TLS
+/// hellos of one kind of client.
+fn shape(entry: &Entry) -> Vec<u8> {
+    if let Some(http) = &entry.http {
+        let target = http.target.iter().take(TARGET_BYTES);
+        let mut shape = [&http.method[..http.method.len().min(TARGET_BYTES)], b" "].concat();
+        shape.extend(without_values(target.copied()));
+        return shape;
+    }
+    let ja4 = entry.tls.as_ref().and_then(|tls| tls.ja4());
+    if let Some(ja4) = ja4 {
+        return ja4.as_bytes().to_vec();
+    }
+    let raw = &entry.record.raw;
+    raw[..raw.len().min(ALIKE_BYTES)].to_vec()
+}
+
+/// Leaves digits and the values of a query out.
+fn without_values(target: impl Iterator<Item = u8>) -> Vec<u8> {
+    let (mut is_query, mut is_value) = (false, false);
+    let mut shape = Vec::new();
+    for byte in target {
+        match byte {
+            b'?' => is_query = true,
+            b'&' => is_value = false,
+            _ => {}
         }
+        if !is_value && !byte.is_ascii_digit() {
+            shape.push(byte);
+        }
+        is_value |= is_query && byte == b'=';
+    }
+    shape
+}
+
+fn hash(shape: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * HASH_BYTES);
+    for byte in Sha256::digest(shape).iter().take(HASH_BYTES) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::entry::tests::{entry, record};
+
+    fn kind(raw: &[u8]) -> Kind {
+        Kind::new(&entry(record(raw)))
+    }
+
+    #[test]
+    fn the_first_label_names_a_kind() {
+        let kind = kind(b"GET /.env HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(
+            (kind.name.as_str(), kind.category),
+            ("dotenv-file", Some(Category::Secrets))
+        );
+    }
+
+    #[test]
+    fn without_labels_the_shape_names_a_kind() {
+        let name = |target: &str| {
+            let kind = kind(
+                format!("GET {target} HTTP/1.1\r\nHost: x.example\r\nUser-Agent: y\r\n\r\n")
+                    .as_bytes(),
+            );
+            assert_eq!(kind.category, None, "{target}");
+            kind.name
+        };
+        assert_eq!(name("/qqq/1?a=x&b=y"), name("/qqq/22?a=&b=zz"));
+        assert_ne!(name("/qqq/1?a=x&b=y"), name("/qqq/1?a=x&c=y"));
+        assert_ne!(name("/qqq"), name("/qqr"));
+        assert!(name("/qqq").starts_with("http-"), "{}", name("/qqq"));
     }
 }

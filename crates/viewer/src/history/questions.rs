@@ -11,7 +11,7 @@ use forever200_ring::{Counts, Record, SLOTS};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use crate::history::row::{self, COLUMNS, integer};
+use crate::history::row::{self, REQUESTS, SPECIMENS, integer};
 
 /// Longest time for one question.
 const QUESTION_TIME: Duration = Duration::from_secs(2);
@@ -59,9 +59,16 @@ impl Questions {
     /// The file cannot be read, or not in time.
     pub fn record(&self, seq: u64) -> rusqlite::Result<Option<Record>> {
         self.ask(|file| {
-            let query = select("WHERE seq = ?1");
-            let mut statement = file.prepare_cached(&query)?;
-            statement.query_row([integer(seq)], row::record).optional()
+            for requests in [REQUESTS, SPECIMENS] {
+                let mut statement = file.prepare_cached(&format!("{requests} WHERE seq = ?1"))?;
+                let found = statement
+                    .query_row([integer(seq)], row::record)
+                    .optional()?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            Ok(None)
         })
     }
 
@@ -88,7 +95,7 @@ impl Questions {
     pub fn restore(&self, now: Timestamp) -> rusqlite::Result<Restored> {
         self.ask(|file| {
             let newest = newest(file)?;
-            let query = select("WHERE seq > ?1 ORDER BY seq DESC");
+            let query = format!("{REQUESTS} WHERE seq > ?1 ORDER BY seq DESC");
             let mut statement = file.prepare_cached(&query)?;
             let records = statement
                 .query_map([newest - integer(SLOTS)], row::record)?
@@ -137,13 +144,6 @@ impl Questions {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn select(condition: &str) -> String {
-    format!(
-        "SELECT {COLUMNS} FROM request \
-         JOIN payload ON payload.id = payload JOIN source ON source.id = source {condition}"
-    )
 }
 
 /// The newest number that was ever drawn, whether or not its request was seen.

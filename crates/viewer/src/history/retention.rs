@@ -12,16 +12,16 @@ const STEP_PAGES: i64 = 256;
 /// Gaps that are kept: the newest.
 const MOST_GAPS: i64 = 10_000;
 
-/// Deletes the oldest requests where the file holds more than `most_bytes`, a step of them.
+/// Deletes the oldest requests where the file holds more than `most_bytes`, a step of them. Tells whether it did.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
-pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<()> {
+pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<bool> {
     let number = |name| file.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let used = number("page_count")? - number("freelist_count")?;
     let bytes = used.saturating_mul(number("page_size")?).unsigned_abs();
     if bytes <= most_bytes {
-        return Ok(());
+        return Ok(false);
     }
     file.prepare_cached(
         "DELETE FROM request WHERE seq IN (SELECT seq FROM request ORDER BY seq LIMIT ?1)",
@@ -36,5 +36,5 @@ pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<
     let mut shrink = file.prepare(&format!("PRAGMA incremental_vacuum({STEP_PAGES})"))?;
     let mut rows = shrink.query([])?;
     while rows.next()?.is_some() {}
-    Ok(())
+    Ok(true)
 }

@@ -7,11 +7,16 @@ use jiff::Timestamp;
 use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{Error, Row};
 
-/// The columns that [`record`] reads, in its order.
-pub(super) const COLUMNS: &str = "seq, time, source.address, source_port, dest, dest_port, via, \
-     request.bytes, extra, truncated, ended, continues, responder, payload.bytes";
+/// Requests with all that they name; [`record`] reads a row of it.
+pub(super) const REQUESTS: &str = "SELECT seq, time, source.address, source_port, dest, dest_port, via, \
+     request.bytes, extra, truncated, ended, continues, responder, payload.bytes FROM request \
+     JOIN payload ON payload.id = payload JOIN source ON source.id = source JOIN way ON way.id = way";
+/// The same of specimens.
+pub(super) const SPECIMENS: &str = "SELECT seq, time, kind.source, source_port, dest, dest_port, via, \
+     kind.bytes, extra, truncated, ended, continues, responder, payload.bytes FROM kind \
+     JOIN payload ON payload.id = payload JOIN way ON way.id = way";
 
-/// Reads a row of `request` with its `payload` and its `source`.
+/// Reads a row of [`REQUESTS`] or [`SPECIMENS`].
 ///
 /// # Errors
 /// A column does not hold what a record has.

@@ -8,17 +8,30 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
+use crate::history::found::Found;
 use crate::history::keeper::Gap;
 use crate::history::kind::Kind;
 use crate::reader::entry::tests::record as record_of;
 
 const LARGE: u64 = 1 << 30;
 
-fn kind(name: &str) -> Kind {
-    Kind {
+fn found(name: &str) -> Found {
+    let kind = Kind {
         name: name.to_owned(),
         title: format!("What {name} is"),
         category: None,
+    };
+    Found {
+        kind,
+        protocol: "http",
+        labels: " ".into(),
+        categories: " ".into(),
+        host: None,
+        user_agent: None,
+        ja4: None,
+        country: None,
+        asn: None,
+        as_name: None,
     }
 }
 
@@ -39,7 +52,10 @@ fn offer(history: &History, item: Item) {
 }
 
 fn put(history: &History, record: &Record) {
-    offer(history, Item::Request(record.clone(), kind("some")));
+    offer(
+        history,
+        Item::Request(Box::new((record.clone(), found("some")))),
+    );
 }
 
 /// Waits until the file has a request.
@@ -100,17 +116,16 @@ fn a_payload_is_there_once_and_goes_with_its_last_request() {
     put(&history, &numbered(301, b"last"));
     until_written(&history, 301);
     assert_eq!(count(folder.path(), "SELECT count(*) FROM payload"), 3);
-    let threes = "SELECT requests FROM payload WHERE bytes = CAST('three' AS BLOB)";
-    assert_eq!(count(folder.path(), threes), 100);
     let file = Connection::open(folder.path().join(file::NAME)).unwrap();
     file.busy_timeout(Duration::from_secs(10)).unwrap();
     file.execute("DELETE FROM request WHERE seq % 3 = 0", [])
         .unwrap();
     assert_eq!(count(folder.path(), "SELECT count(*) FROM payload"), 2);
-    assert_eq!(
-        count(folder.path(), "SELECT sum(requests) FROM source"),
-        201
-    );
+    file.execute("DELETE FROM request", []).unwrap();
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM source"), 0);
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM kind_source"), 0);
+    // The specimen stays.
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM payload"), 1);
 }
 
 #[test]
@@ -202,7 +217,10 @@ fn nobody_waits_for_a_file_that_is_locked() {
     let mut seq = 0;
     let start = Instant::now();
     while history
-        .offer(Item::Request(numbered(seq + 1, b"x"), kind("some")))
+        .offer(Item::Request(Box::new((
+            numbered(seq + 1, b"x"),
+            found("some"),
+        ))))
         .is_ok()
     {
         seq += 1;
@@ -248,4 +266,174 @@ fn a_question_that_takes_too_long_is_given_up() {
         .ask(|file| file.query_row(endless, [], |row| row.get::<_, i64>(0)));
     assert!(answer.is_err());
     assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+/// Of a kind that no label names, with this name.
+fn put_kind(history: &History, seq: u64, name: &str, raw: &[u8]) {
+    offer(
+        history,
+        Item::Request(Box::new((numbered(seq, raw), found(name)))),
+    );
+}
+
+fn put_labelled(history: &History, seq: u64, name: &str, raw: &[u8]) {
+    let mut found = found(name);
+    found.kind.category = Some(forever200_identify::Category::Exploit);
+    offer(
+        history,
+        Item::Request(Box::new((numbered(seq, raw), found))),
+    );
+}
+
+#[test]
+fn a_flood_of_random_requests_pushes_no_kind_out_that_matters() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    put_labelled(&history, 1, "rare", b"an exploit");
+    put_kind(&history, 2, "twice", b"seen twice");
+    put_kind(&history, 3, "twice", b"seen twice");
+    put_kind(&history, 4, "once", b"seen once");
+    for seq in 5..=3000 {
+        put_kind(&history, seq, &format!("random-{seq}"), &seq.to_be_bytes());
+    }
+    until_written(&history, 3000);
+    let has = |name: &str| {
+        let query = format!("SELECT count(*) FROM kind WHERE name = '{name}'");
+        count(folder.path(), &query)
+    };
+    assert_eq!(
+        ["rare", "twice", "once", "random-3000"].map(has),
+        [1, 1, 0, 1]
+    );
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM kind"), 2001);
+    assert_eq!(
+        count(
+            folder.path(),
+            "SELECT requests FROM kind WHERE name = 'twice'"
+        ),
+        2
+    );
+    let lost = "SELECT count(*) FROM kind_source WHERE kind NOT IN (SELECT id FROM kind)";
+    assert_eq!(count(folder.path(), lost), 0);
+}
+
+#[test]
+fn kinds_that_are_each_sent_twice_leave_room_for_new_ones() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    for seq in 0..4400 {
+        put_kind(&history, seq + 1, &format!("pair-{}", seq / 2), b"x");
+    }
+    put_kind(&history, 4401, "new", b"y");
+    until_written(&history, 4401);
+    let often = "SELECT count(*) FROM kind WHERE requests > 1";
+    assert_eq!(count(folder.path(), often), 1800);
+    assert_eq!(
+        count(
+            folder.path(),
+            "SELECT count(*) FROM kind WHERE name = 'new'"
+        ),
+        1
+    );
+}
+
+#[test]
+fn specimens_have_a_bound_and_long_ones_give_way_to_short_ones() {
+    let folder = TempDir::new().unwrap();
+    // An eighth of it is for specimens.
+    let history = History::open(folder.path(), 8 * 1024 * 1024).unwrap();
+    let long = |seq: u64| vec![seq as u8; 60_000 + seq as usize];
+    for seq in 1..=40 {
+        put_labelled(&history, seq, &format!("kind-{seq}"), &long(seq));
+    }
+    until_written(&history, 40);
+    let all = "SELECT sum(length(bytes)) FROM payload WHERE id IN (SELECT payload FROM kind)";
+    assert!(count(folder.path(), all) <= 1024 * 1024);
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM kind"), 40);
+    let of_one = "SELECT kept FROM kind WHERE name = 'kind-40'";
+    put_labelled(&history, 41, "kind-40", b"a short one");
+    until_written(&history, 41);
+    let kept = count(folder.path(), of_one);
+    assert!(kept == 11 || kept == 4096, "{kept}");
+    let truncated = "SELECT count(*) FROM kind WHERE kept < bytes AND truncated = 0";
+    assert_eq!(count(folder.path(), truncated), 0);
+}
+
+#[test]
+fn the_collection_outlives_its_requests() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    put_labelled(&history, 1, "some", b"the first");
+    put_labelled(&history, 2, "some", b"another");
+    until_written(&history, 2);
+    let file = Connection::open(folder.path().join(file::NAME)).unwrap();
+    file.busy_timeout(Duration::from_secs(10)).unwrap();
+    file.execute("DELETE FROM request", []).unwrap();
+    // What is written next finds that rows have gone.
+    put_labelled(&history, 3, "some", b"the third");
+    until_written(&history, 3);
+    let specimen = history.questions().record(1).unwrap().unwrap();
+    assert_eq!(specimen, numbered(1, b"the first"));
+    assert_eq!(history.questions().record(2).unwrap(), None);
+    assert_eq!(count(folder.path(), "SELECT requests FROM kind"), 3);
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM source"), 1);
+}
+
+/// Each in a block of its own.
+fn questions_of_the_document() -> Vec<&'static str> {
+    let document = include_str!("../../../../docs/history.md");
+    let blocks = document.split("```sql\n").skip(1);
+    blocks
+        .map(|block| block.split("```").next().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_questions_of_the_document_are_answered() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let now = jiff::Timestamp::now();
+    let record = |seq| Record {
+        timestamp: now,
+        ..numbered(seq, b"GET /etc/passwd HTTP/1.1\r\n\r\n")
+    };
+    put(&history, &record(1));
+    let gap = Gap {
+        first: 2,
+        last: 9,
+        requests: 8,
+        since: now,
+        until: now,
+    };
+    offer(&history, Item::Gap(gap));
+    put(&history, &record(10));
+    until_written(&history, 10);
+    let questions = questions_of_the_document();
+    assert_eq!(questions.len(), 10);
+    for question in questions {
+        let rows = history.questions().ask(|file| {
+            let mut statement = file.prepare(question)?;
+            let rows = statement.query_map([], |_| Ok(()))?;
+            Ok(rows.count())
+        });
+        assert!(rows.unwrap() > 0, "{question}");
+    }
+}
+
+#[test]
+fn the_document_has_the_tables_of_the_file() {
+    let folder = TempDir::new().unwrap();
+    drop(History::open(folder.path(), LARGE).unwrap());
+    let of_document = Connection::open_in_memory().unwrap();
+    let schema = include_str!("../../../../docs/history.sql");
+    of_document.execute_batch(schema).unwrap();
+    let of_file = Connection::open(folder.path().join(file::NAME)).unwrap();
+    let all = |file: &Connection| -> Vec<String> {
+        let mut statement = file
+            .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+            .unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.collect::<rusqlite::Result<_>>().unwrap()
+    };
+    assert_eq!(all(&of_document), all(&of_file));
 }

@@ -1,23 +1,22 @@
 //! The thread that writes the history: nobody else waits for the disk.
 //!
-//! In: records and gaps, through a bounded queue. Out: rows, in transactions. What cannot be written is tried
-//! again; when the queue is full meanwhile, the reader keeps what it has as long as the ring does.
+//! In: requests and gaps, through a bounded queue. Out: rows, in transactions. What cannot be written is
+//! tried again; when the queue is full meanwhile, the reader keeps what it has as long as the ring does.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use forever200_identify::Category;
 use forever200_ring::Record;
 use rusqlite::{Connection, Transaction, params};
-use sha2::{Digest, Sha256};
 
+use crate::history::collection;
+use crate::history::found::Found;
 use crate::history::keeper::Gap;
-use crate::history::kind::Kind;
 use crate::history::retention;
-use crate::history::row::{ended_name, integer, via_name};
+use crate::history::row::integer;
+use crate::history::rows::Rows;
 use crate::history::state::State;
 
 /// Records that wait to be written, at most: two rings, 13 MiB of the longest.
@@ -28,18 +27,14 @@ const MOST_AT_ONCE: usize = 101;
 const GATHER_TIME: Duration = Duration::from_millis(100);
 /// Pause after a transaction that failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Kinds whose row is remembered; without labels there are as many as protocols.
-const MOST_KINDS: usize = 4096;
-/// Bytes of a SHA-256 by which payloads are told apart.
-const HASH_BYTES: usize = 16;
 /// Writing gives way to all else.
 const NICENESS: i32 = 10;
 
 /// What is to be written.
 #[derive(Debug)]
 pub(crate) enum Item {
-    /// A request, as it came.
-    Request(Record, Kind),
+    /// A request, as it came, with what was found out about it.
+    Request(Box<(Record, Found)>),
     /// Requests that nobody saw.
     Gap(Gap),
     /// A number by its name.
@@ -53,8 +48,7 @@ impl Inbox {
     /// Puts something into the queue. Returns it where there is no room, at once.
     pub(crate) fn offer(&self, item: Item) -> Result<(), Item> {
         self.0.try_send(item).map_err(|full| match full {
-            std::sync::mpsc::TrySendError::Full(item)
-            | std::sync::mpsc::TrySendError::Disconnected(item) => item,
+            TrySendError::Full(item) | TrySendError::Disconnected(item) => item,
         })
     }
 }
@@ -70,7 +64,8 @@ pub(super) fn start(
         file,
         most_bytes,
         state,
-        kinds: HashMap::new(),
+        rows: Rows::default(),
+        version: 0,
     };
     thread::Builder::new()
         .name("history".into())
@@ -82,8 +77,9 @@ struct Writer {
     file: Connection,
     most_bytes: u64,
     state: Arc<State>,
-    /// Rows of the kinds that were written lately, by their name.
-    kinds: HashMap<String, i64>,
+    rows: Rows,
+    /// Another one once somebody else has changed the file.
+    version: i64,
 }
 
 impl Writer {
@@ -94,7 +90,7 @@ impl Writer {
             let items = gather(first, waiting);
             while let Err(error) = self.write(&items) {
                 self.state.failed(&error);
-                self.kinds.clear();
+                self.rows.forget();
                 thread::sleep(RETRY_DELAY);
             }
             self.state.works();
@@ -103,119 +99,55 @@ impl Writer {
 
     /// Writes all of it, or nothing; then makes room where there is too much.
     fn write(&mut self, items: &[Item]) -> rusqlite::Result<()> {
+        self.forget_what_others_changed()?;
         let transaction = self.file.transaction()?;
+        let mut written = Vec::with_capacity(items.len());
         for item in items {
             match item {
-                Item::Request(record, kind) => {
-                    write_request(&transaction, record, kind, &mut self.kinds)?;
+                Item::Request(request) => {
+                    let (record, found) = request.as_ref();
+                    let rows = self.rows.write(&transaction, record, found)?;
+                    written.extend(rows.map(|rows| (record, found, rows)));
                 }
                 Item::Gap(gap) => write_gap(&transaction, gap)?,
                 Item::Number(name, value) => write_number(&transaction, name, *value)?,
             }
         }
+        collection::add(&transaction, &written, self.most_bytes)?;
         transaction.commit()?;
-        retention::make_room(&self.file, self.most_bytes)
+        if retention::make_room(&self.file, self.most_bytes)? {
+            self.rows.forget();
+        }
+        Ok(())
+    }
+
+    /// A person may have deleted rows: https://www.sqlite.org/pragma.html#pragma_data_version
+    fn forget_what_others_changed(&mut self) -> rusqlite::Result<()> {
+        let read = |row: &rusqlite::Row<'_>| row.get(0);
+        let version = self
+            .file
+            .prepare_cached("PRAGMA data_version")?
+            .query_row([], read)?;
+        if version != self.version {
+            self.version = version;
+            self.rows.forget();
+        }
+        Ok(())
     }
 }
 
 /// Waits a moment for more of it.
 fn gather(first: Item, waiting: &Receiver<Item>) -> Vec<Item> {
-    let deadline = std::time::Instant::now() + GATHER_TIME;
+    let deadline = Instant::now() + GATHER_TIME;
     let mut items = vec![first];
     while items.len() < MOST_AT_ONCE {
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         match waiting.recv_timeout(left) {
             Ok(item) => items.push(item),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
         }
     }
     items
-}
-
-fn write_request(
-    to: &Transaction<'_>,
-    record: &Record,
-    kind: &Kind,
-    kinds: &mut HashMap<String, i64>,
-) -> rusqlite::Result<()> {
-    let seq = integer(record.seq);
-    let mut is_there = to.prepare_cached("SELECT 1 FROM request WHERE seq = ?1")?;
-    if is_there.exists([seq])? {
-        return Ok(());
-    }
-    let kind = row_of_kind(to, kind, kinds)?;
-    let payload = row_of_payload(to, &record.raw)?;
-    let source = row_of_source(to, &record.src_ip.to_string())?;
-    let mut insert = to.prepare_cached(
-        "INSERT INTO request (seq, time, payload, kind, source, source_port, dest, dest_port, via, \
-         bytes, extra, truncated, ended, continues, responder) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-    )?;
-    insert.execute(params![
-        seq,
-        record.timestamp.as_microsecond(),
-        payload,
-        kind,
-        source,
-        record.src_port,
-        record.dest_ip.to_string(),
-        record.dest_port,
-        via_name(record.via),
-        integer(record.bytes),
-        integer(record.extra),
-        record.truncated,
-        ended_name(record.ended),
-        record.continues.map(integer),
-        record.responder,
-    ])?;
-    Ok(())
-}
-
-fn row_of_kind(
-    to: &Transaction<'_>,
-    kind: &Kind,
-    known: &mut HashMap<String, i64>,
-) -> rusqlite::Result<i64> {
-    if let Some(&row) = known.get(&kind.name) {
-        return Ok(row);
-    }
-    // A title may be put better by a later version.
-    let mut insert = to.prepare_cached(
-        "INSERT INTO kind (name, title, category) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (name) DO UPDATE SET title = excluded.title, category = excluded.category \
-         RETURNING id",
-    )?;
-    let category = kind.category.map(Category::name);
-    let row = insert.query_row(params![kind.name, kind.title, category], |row| row.get(0))?;
-    if known.len() >= MOST_KINDS {
-        known.clear();
-    }
-    known.insert(kind.name.clone(), row);
-    Ok(row)
-}
-
-fn row_of_payload(to: &Transaction<'_>, bytes: &[u8]) -> rusqlite::Result<i64> {
-    let digest = Sha256::digest(bytes);
-    let hash = digest.get(..HASH_BYTES).unwrap_or_default();
-    let mut again = to.prepare_cached(
-        "UPDATE payload SET requests = requests + 1 WHERE hash = ?1 RETURNING id",
-    )?;
-    let mut rows = again.query([hash])?;
-    if let Some(row) = rows.next()? {
-        return row.get(0);
-    }
-    let mut insert = to.prepare_cached(
-        "INSERT INTO payload (hash, bytes, requests) VALUES (?1, ?2, 1) RETURNING id",
-    )?;
-    insert.query_row(params![hash, bytes], |row| row.get(0))
-}
-
-fn row_of_source(to: &Transaction<'_>, address: &str) -> rusqlite::Result<i64> {
-    let mut insert = to.prepare_cached(
-        "INSERT INTO source (address, requests) VALUES (?1, 1) \
-         ON CONFLICT (address) DO UPDATE SET requests = requests + 1 RETURNING id",
-    )?;
-    insert.query_row([address], |row| row.get(0))
 }
 
 fn write_gap(to: &Transaction<'_>, gap: &Gap) -> rusqlite::Result<()> {

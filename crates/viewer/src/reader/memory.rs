@@ -11,8 +11,8 @@ use forever200_ring::{Ring, Snapshot, Store, StoreError};
 use jiff::Timestamp;
 use tracing::{info, warn};
 
+use crate::history::found::Found;
 use crate::history::keeper::Keeper;
-use crate::history::kind::Kind;
 use crate::history::{History, Item, Restored};
 use crate::reader::entry::Entry;
 
@@ -120,12 +120,8 @@ impl Memory {
                 continue;
             };
             // As it came: what may be shown of it is decided when it is shown.
-            let kind = Kind::new(&entry.labels, entry.protocol);
-            if self
-                .history
-                .offer(Item::Request(record.clone(), kind))
-                .is_err()
-            {
+            let request = Item::Request(Box::new((record.clone(), Found::new(entry))));
+            if self.history.offer(request).is_err() {
                 break;
             }
             self.keeper.hand_over(seq);

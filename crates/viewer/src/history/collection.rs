@@ -1,0 +1,361 @@
+//! The collection: a row for each kind, with one specimen, which stays when its requests have gone.
+//!
+//! In: the requests of one transaction. Out: counts, and specimens of what is new, within bounds that hold for any
+//! bytes. All that counts is written once for a transaction: a flood of one kind changes one row.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+
+use forever200_identify::Category;
+use forever200_ring::Record;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::history::found::Found;
+use crate::history::row::integer;
+use crate::history::rows::{Written, row_of_payload};
+
+/// Kinds without a label that are kept. Random requests are each of a kind of its own.
+const MOST_UNLABELLED: i64 = 2000;
+/// As many of these places are for kinds that were seen once: else none could ever be seen twice.
+const PLACES_FOR_ONCE: i64 = 200;
+/// Longest specimen, in bytes.
+const SPECIMEN_BYTES: usize = 64 * 1024;
+/// What all specimens together may take; a history that may hold less than eight times that, an eighth of it.
+const SPECIMENS_BYTES: u64 = 64 * 1024 * 1024;
+const SPECIMENS_SHARE: u64 = 8;
+/// To what the longest are cut when all take more: short enough for the most kinds that there can be.
+const CUT_BYTES: usize = 4 * 1024;
+/// Days of which each kind has a count.
+const MOST_DAYS: i64 = 400;
+const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// A request that was written: as it came, what was found out about it, and what its row names.
+pub(super) type WrittenRequest<'a> = (&'a Record, &'a Found, Written);
+
+/// What one transaction adds to a kind.
+struct Addition<'a> {
+    found: &'a Found,
+    tally: Tally,
+    sources: HashMap<i64, Tally>,
+    days: HashMap<i64, i64>,
+    countries: BTreeSet<&'a str>,
+    /// The first, and the shortest.
+    first: &'a WrittenRequest<'a>,
+    shortest: &'a WrittenRequest<'a>,
+}
+
+/// How often, since when, until when.
+#[derive(Clone, Copy)]
+struct Tally {
+    requests: i64,
+    first: i64,
+    last: i64,
+}
+
+impl Tally {
+    fn once(time: i64) -> Self {
+        Self {
+            requests: 1,
+            first: time,
+            last: time,
+        }
+    }
+
+    fn add(&mut self, time: i64) {
+        self.requests += 1;
+        self.first = self.first.min(time);
+        self.last = self.last.max(time);
+    }
+}
+
+/// Adds the requests of a transaction. `most_bytes` is what the whole history may hold.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn add(
+    to: &Connection,
+    written: &[WrittenRequest<'_>],
+    most_bytes: u64,
+) -> rusqlite::Result<()> {
+    let mut additions: HashMap<&str, Addition<'_>> = HashMap::new();
+    let mut sources: HashMap<i64, Tally> = HashMap::new();
+    for request in written {
+        let (record, found, rows) = request;
+        let time = record.timestamp.as_microsecond();
+        count(&mut sources, rows.source, time);
+        match additions.get_mut(found.kind.name.as_str()) {
+            Some(addition) => addition.add(request),
+            None => {
+                additions.insert(&found.kind.name, Addition::new(request));
+            }
+        }
+    }
+    for (source, tally) in sources {
+        add_to_source(to, source, tally)?;
+    }
+    let specimens_bytes = SPECIMENS_BYTES.min(most_bytes / SPECIMENS_SHARE);
+    let mut has_new = false;
+    for addition in additions.values() {
+        has_new |= add_to_kind(to, addition, specimens_bytes)?;
+    }
+    if has_new {
+        drop_unlabelled(to)?;
+        cut_specimens(to, specimens_bytes)?;
+    }
+    Ok(())
+}
+
+impl<'a> Addition<'a> {
+    fn new(request: &'a WrittenRequest<'a>) -> Self {
+        let (record, found, _) = request;
+        let mut tally = Tally::once(record.timestamp.as_microsecond());
+        tally.requests = 0;
+        let mut addition = Self {
+            found,
+            tally,
+            sources: HashMap::new(),
+            days: HashMap::new(),
+            countries: BTreeSet::new(),
+            first: request,
+            shortest: request,
+        };
+        addition.add(request);
+        addition
+    }
+
+    fn add(&mut self, request: &'a WrittenRequest<'a>) {
+        let (record, found, rows) = request;
+        let time = record.timestamp.as_microsecond();
+        self.tally.add(time);
+        count(&mut self.sources, rows.source, time);
+        *self.days.entry(time.div_euclid(DAY_MICROS)).or_default() += 1;
+        self.countries.extend(found.country.as_deref());
+        if record.raw.len() < self.shortest.0.raw.len() {
+            self.shortest = request;
+        }
+        if record.seq < self.first.0.seq {
+            self.first = request;
+        }
+    }
+}
+
+fn count(tallies: &mut HashMap<i64, Tally>, row: i64, time: i64) {
+    tallies
+        .entry(row)
+        .and_modify(|tally| tally.add(time))
+        .or_insert_with(|| Tally::once(time));
+}
+
+fn add_to_source(to: &Connection, source: i64, tally: Tally) -> rusqlite::Result<()> {
+    to.prepare_cached(
+        "UPDATE source SET requests = requests + ?2, first = min(first, ?3), last = max(last, ?4) WHERE id = ?1",
+    )?
+    .execute(params![source, tally.requests, tally.first, tally.last])?;
+    Ok(())
+}
+
+/// Counts requests of a kind, which is made where it is missing. Tells whether its specimen is another one now.
+fn add_to_kind(
+    to: &Connection,
+    addition: &Addition<'_>,
+    specimens_bytes: u64,
+) -> rusqlite::Result<bool> {
+    let kind = &addition.found.kind;
+    let mut find = to.prepare_cached("SELECT id, kept FROM kind WHERE name = ?1")?;
+    let held: Option<(i64, i64)> = find
+        .query_row([&kind.name], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (row, is_new) = match held {
+        None => (insert_kind(to, addition)?, true),
+        Some((row, kept)) => (row, give_way(to, addition, row, kept, specimens_bytes)?),
+    };
+    let tally = addition.tally;
+    let category = kind.category.map(Category::name);
+    let new_sources = add_sources(to, row, addition)?;
+    // A later version may put the title of a label better. Without one, it is the specimen's.
+    to.prepare_cached(
+        "UPDATE kind SET title = iif(?3 IS NULL, title, ?2), category = ?3, requests = requests + ?4, sources = sources + ?5, \
+         first = min(first, ?6), last = max(last, ?7) WHERE id = ?1",
+    )?
+    .execute(params![row, kind.title, category, tally.requests, new_sources, tally.first, tally.last])?;
+    add_days(to, row, addition)?;
+    let mut insert =
+        to.prepare_cached("INSERT OR IGNORE INTO kind_country (kind, country) VALUES (?1, ?2)")?;
+    for country in &addition.countries {
+        insert.execute(params![row, country])?;
+    }
+    Ok(is_new)
+}
+
+/// Returns how many of the sources were not known for this kind.
+fn add_sources(to: &Connection, row: i64, addition: &Addition<'_>) -> rusqlite::Result<i64> {
+    let mut known = to.prepare_cached(
+        "UPDATE kind_source SET requests = requests + ?3, first = min(first, ?4), last = max(last, ?5) \
+         WHERE kind = ?1 AND source = ?2",
+    )?;
+    let mut insert = to.prepare_cached(
+        "INSERT INTO kind_source (kind, source, requests, first, last) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    let mut new_sources = 0;
+    for (source, tally) in &addition.sources {
+        let values = params![row, source, tally.requests, tally.first, tally.last];
+        if known.execute(values)? == 0 {
+            insert.execute(values)?;
+            new_sources += 1;
+        }
+    }
+    Ok(new_sources)
+}
+
+fn add_days(to: &Connection, row: i64, addition: &Addition<'_>) -> rusqlite::Result<()> {
+    let mut add = to.prepare_cached(
+        "INSERT INTO kind_day (kind, day, requests) VALUES (?1, ?2, ?3) \
+         ON CONFLICT DO UPDATE SET requests = requests + excluded.requests RETURNING requests",
+    )?;
+    for (day, requests) in &addition.days {
+        let all: i64 = add.query_row(params![row, day, requests], |row| row.get(0))?;
+        if all == *requests {
+            to.prepare_cached("DELETE FROM kind_day WHERE kind = ?1 AND day <= ?2")?
+                .execute(params![row, day - MOST_DAYS])?;
+        }
+    }
+    Ok(())
+}
+
+fn insert_kind(to: &Connection, addition: &Addition<'_>) -> rusqlite::Result<i64> {
+    let (record, found, written) = addition.first;
+    let kind = &found.kind;
+    let kept = record.raw.len().min(SPECIMEN_BYTES);
+    let payload = if kept < record.raw.len() {
+        row_of_payload(to, &record.raw[..kept], found)?
+    } else {
+        written.payload
+    };
+    let mut insert = to.prepare_cached(
+        "INSERT INTO kind (name, title, category, requests, sources, first, last, \
+         seq, time, payload, kept, source, source_port, way, bytes, extra, truncated, continues) \
+         VALUES (?1, ?2, ?3, 0, 0, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) RETURNING id",
+    )?;
+    insert.query_row(
+        params![
+            kind.name,
+            kind.title,
+            kind.category.map(Category::name),
+            addition.tally.first,
+            integer(record.seq),
+            record.timestamp.as_microsecond(),
+            payload,
+            integer(kept as u64),
+            record.src_ip.to_string(),
+            record.src_port,
+            written.way,
+            integer(record.bytes),
+            integer(record.extra),
+            record.truncated || kept < record.raw.len(),
+            record.continues.map(integer),
+        ],
+        |row| row.get(0),
+    )
+}
+
+/// Takes a shorter specimen of a kind where there is little room left for all. Tells whether it did.
+fn give_way(
+    to: &Connection,
+    addition: &Addition<'_>,
+    row: i64,
+    kept: i64,
+    specimens_bytes: u64,
+) -> rusqlite::Result<bool> {
+    let (record, _, written) = addition.shortest;
+    let length = integer(record.raw.len() as u64);
+    let is_long = kept > integer(CUT_BYTES as u64);
+    if !is_long || length >= kept || specimens(to)? <= specimens_bytes / 2 {
+        return Ok(false);
+    }
+    let mut update = to.prepare_cached(
+        "UPDATE kind SET seq = ?2, time = ?3, payload = ?4, kept = ?5, source = ?6, source_port = ?7, way = ?8, \
+         bytes = ?9, extra = ?10, truncated = ?11, continues = ?12 WHERE id = ?1",
+    )?;
+    update.execute(params![
+        row,
+        integer(record.seq),
+        record.timestamp.as_microsecond(),
+        written.payload,
+        length,
+        record.src_ip.to_string(),
+        record.src_port,
+        written.way,
+        integer(record.bytes),
+        integer(record.extra),
+        record.truncated,
+        record.continues.map(integer),
+    ])?;
+    Ok(true)
+}
+
+/// Bytes of all specimens.
+fn specimens(file: &Connection) -> rusqlite::Result<u64> {
+    let mut sum = file.prepare_cached("SELECT coalesce(sum(kept), 0) FROM kind")?;
+    sum.query_row([], |row| row.get::<_, i64>(0))
+        .map(i64::unsigned_abs)
+}
+
+/// Of kinds without a label there are only so many: what was seen once, the longest ago, goes first.
+fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
+    let mut count = to.prepare_cached(
+        "SELECT count(*), coalesce(sum(requests > 1), 0) FROM kind WHERE category IS NULL",
+    )?;
+    let (all, often): (i64, i64) = count.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let surplus_often = (often - (MOST_UNLABELLED - PLACES_FOR_ONCE)).max(0);
+    let surplus_once = (all - surplus_often - MOST_UNLABELLED).max(0);
+    let mut drop = to.prepare_cached(
+        "DELETE FROM kind WHERE id IN (SELECT id FROM kind \
+         WHERE category IS NULL AND (requests > 1) = ?1 ORDER BY last LIMIT ?2)",
+    )?;
+    for (is_often, surplus) in [(true, surplus_often), (false, surplus_once)] {
+        if surplus > 0 {
+            drop.execute(params![is_often, surplus])?;
+        }
+    }
+    Ok(())
+}
+
+/// Cuts the longest specimens where all take too much.
+fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<()> {
+    let mut held = specimens(to)?;
+    if held <= most_bytes {
+        return Ok(());
+    }
+    let mut longest = to.prepare_cached(
+        "SELECT kind.id, payload, kept, payload.bytes FROM kind JOIN payload ON payload.id = payload \
+         WHERE kept > ?1 ORDER BY kept DESC LIMIT 64",
+    )?;
+    let mut rows: Vec<(i64, i64, Vec<u8>)> = longest
+        .query_map([integer(CUT_BYTES as u64)], |row| {
+            Ok((row.get(0)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    rows.sort_by_key(|(_, kept, _)| Reverse(*kept));
+    for (kind, kept, bytes) in rows {
+        if held <= most_bytes {
+            break;
+        }
+        let short = bytes.get(..CUT_BYTES).unwrap_or(&bytes);
+        cut(to, kind, short)?;
+        held = held.saturating_sub(kept.unsigned_abs() - short.len() as u64);
+    }
+    Ok(())
+}
+
+fn cut(to: &Connection, kind: i64, short: &[u8]) -> rusqlite::Result<()> {
+    let mut shape = to.prepare_cached(
+        "SELECT shape, host, user_agent, ja4 FROM kind JOIN payload ON payload.id = payload WHERE kind.id = ?1",
+    )?;
+    let texts: [Option<String>; 4] = shape.query_row([kind], |row| {
+        Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+    })?;
+    let payload = crate::history::rows::payload_with(to, short, &texts)?;
+    to.prepare_cached("UPDATE kind SET payload = ?2, kept = ?3, truncated = 1 WHERE id = ?1")?
+        .execute(params![kind, payload, integer(short.len() as u64)])?;
+    Ok(())
+}

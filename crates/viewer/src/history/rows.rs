@@ -1,0 +1,225 @@
+//! The rows of one request: what was sent, what it is, who sent it, how it came.
+//!
+//! In: a record with what was found out about it. Out: its row, and those that it names, made where they are missing.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+
+use forever200_ring::{Ended, Record, Via};
+use rusqlite::{Connection, ToSql, params};
+use sha2::{Digest, Sha256};
+
+use crate::history::found::Found;
+use crate::history::row::{ended_name, integer, via_name};
+
+/// Bytes of a SHA-256 by which payloads are told apart.
+const HASH_BYTES: usize = 16;
+/// Rows of each table whose number is remembered.
+const MOST_KNOWN: usize = 4096;
+
+/// Numbers of the rows that were named lately.
+#[derive(Default)]
+pub(super) struct Rows {
+    found: Known<(&'static str, String)>,
+    sources: Known<IpAddr>,
+    ways: Known<Way>,
+}
+
+/// How a request came and ended.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Way {
+    dest: IpAddr,
+    dest_port: u16,
+    via: Via,
+    ended: Ended,
+    responder: String,
+}
+
+/// What the row of a request names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    pub(super) payload: i64,
+    pub(super) source: i64,
+    pub(super) way: i64,
+}
+
+impl Rows {
+    /// Forgets all numbers: rows may have gone.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Writes the row of a request; `None` when there is one with its number.
+    ///
+    /// # Errors
+    /// The disk refuses, or somebody has the file locked.
+    pub(super) fn write(
+        &mut self,
+        to: &Connection,
+        record: &Record,
+        found: &Found,
+    ) -> rusqlite::Result<Option<Written>> {
+        let seq = integer(record.seq);
+        let mut is_there = to.prepare_cached("SELECT 1 FROM request WHERE seq = ?1")?;
+        if is_there.exists([seq])? {
+            return Ok(None);
+        }
+        let written = Written {
+            payload: row_of_payload(to, &record.raw, found)?,
+            source: self.row_of_source(to, record, found)?,
+            way: self.row_of_way(to, record)?,
+        };
+        let found = self.row_of_found(to, found)?;
+        let mut insert = to.prepare_cached(
+            "INSERT INTO request (seq, time, payload, found, source, source_port, way, bytes, extra, truncated, continues) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?;
+        insert.execute(params![
+            seq,
+            record.timestamp.as_microsecond(),
+            written.payload,
+            found,
+            written.source,
+            record.src_port,
+            written.way,
+            integer(record.bytes),
+            integer(record.extra),
+            record.truncated,
+            record.continues.map(integer),
+        ])?;
+        Ok(Some(written))
+    }
+
+    fn row_of_found(&mut self, to: &Connection, found: &Found) -> rusqlite::Result<i64> {
+        let key = (found.protocol, found.labels.clone());
+        self.found.get(key, |(protocol, labels)| {
+            let mut insert = to.prepare_cached(
+                "INSERT INTO found (protocol, labels, categories) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT DO UPDATE SET categories = excluded.categories RETURNING id",
+            )?;
+            insert.query_row(params![protocol, labels, found.categories], |row| {
+                row.get(0)
+            })
+        })
+    }
+
+    fn row_of_source(
+        &mut self,
+        to: &Connection,
+        record: &Record,
+        found: &Found,
+    ) -> rusqlite::Result<i64> {
+        self.sources.get(record.src_ip, |address| {
+            let time = record.timestamp.as_microsecond();
+            let mut insert = to.prepare_cached(
+                "INSERT INTO source (address, country, asn, as_name, requests, first, last) \
+                 VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5) \
+                 ON CONFLICT DO UPDATE SET country = excluded.country, asn = excluded.asn, as_name = excluded.as_name \
+                 RETURNING id",
+            )?;
+            let Found { country, asn, as_name, .. } = found;
+            insert.query_row(
+                params![address.to_string(), country, asn, as_name, time],
+                |row| row.get(0),
+            )
+        })
+    }
+
+    fn row_of_way(&mut self, to: &Connection, record: &Record) -> rusqlite::Result<i64> {
+        let way = Way {
+            dest: record.dest_ip,
+            dest_port: record.dest_port,
+            via: record.via,
+            ended: record.ended,
+            responder: record.responder.clone(),
+        };
+        self.ways.get(way, |way| {
+            let mut insert = to.prepare_cached(
+                "INSERT INTO way (dest, dest_port, via, ended, responder) VALUES (?1, ?2, ?3, ?4, ?5) \
+                 ON CONFLICT DO UPDATE SET dest = dest RETURNING id",
+            )?;
+            insert.query_row(
+                params![
+                    way.dest.to_string(),
+                    way.dest_port,
+                    via_name(way.via),
+                    ended_name(way.ended),
+                    way.responder,
+                ],
+                |row| row.get(0),
+            )
+        })
+    }
+}
+
+/// Returns the row of these bytes, which are there once.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn row_of_payload(
+    to: &Connection,
+    bytes: &[u8],
+    found: &Found,
+) -> rusqlite::Result<i64> {
+    let shape = found.kind.category.is_none();
+    let texts = [
+        shape.then_some(found.kind.name.as_str()),
+        found.host.as_deref(),
+        found.user_agent.as_deref(),
+        found.ja4.as_deref(),
+    ];
+    payload_with(to, bytes, &texts)
+}
+
+/// Returns the row of these bytes; where there is none, one with these texts: shape, host, user agent, JA4.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn payload_with<T: ToSql>(
+    to: &Connection,
+    bytes: &[u8],
+    texts: &[T; 4],
+) -> rusqlite::Result<i64> {
+    let digest = Sha256::digest(bytes);
+    let hash = digest.get(..HASH_BYTES).unwrap_or_default();
+    let mut again = to.prepare_cached("SELECT id FROM payload WHERE hash = ?1")?;
+    let mut rows = again.query([hash])?;
+    if let Some(row) = rows.next()? {
+        return row.get(0);
+    }
+    let mut insert = to.prepare_cached(
+        "INSERT INTO payload (hash, shape, host, user_agent, ja4, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id",
+    )?;
+    let [shape, host, user_agent, ja4] = texts;
+    insert.query_row(params![hash, shape, host, user_agent, ja4, bytes], |row| {
+        row.get(0)
+    })
+}
+
+/// Numbers of rows, by what they are of.
+struct Known<K>(HashMap<K, i64>);
+
+impl<K> Default for Known<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Hash + Eq> Known<K> {
+    fn get(
+        &mut self,
+        key: K,
+        find: impl FnOnce(&K) -> rusqlite::Result<i64>,
+    ) -> rusqlite::Result<i64> {
+        if let Some(&row) = self.0.get(&key) {
+            return Ok(row);
+        }
+        let row = find(&key)?;
+        if self.0.len() >= MOST_KNOWN {
+            self.0.clear();
+        }
+        self.0.insert(key, row);
+        Ok(row)
+    }
+}
