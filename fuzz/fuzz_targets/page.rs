@@ -16,7 +16,7 @@ use forever200_viewer::reader::{Entry, View};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-static PAGES: LazyLock<Arc<Pages>> = LazyLock::new(|| Arc::new(Pages::new(Arc::clone(&DESCRIBER))));
+static PAGES: LazyLock<Arc<Pages>> = LazyLock::new(|| Arc::new(Pages::new(Arc::clone(&DESCRIBER), true)));
 /// The codes of colour that the text may have when asked for.
 const COLOURS: [&str; 5] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"];
 

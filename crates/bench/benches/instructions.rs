@@ -133,7 +133,7 @@ fn full_ring() -> (Pages, View, View) {
         }
     };
     let (first, second) = (view(1), view(2));
-    let pages = Pages::new(describer.clone());
+    let pages = Pages::new(describer.clone(), true);
     render(&pages, &first);
     (pages, first, second)
 }

@@ -114,8 +114,11 @@ impl Questions {
         })
     }
 
-    /// Runs a question on a connection of its own, which may read and nothing else.
-    pub(super) fn ask<T>(
+    /// Runs a question on a connection of its own, which may read and nothing else. It is given up after two seconds.
+    ///
+    /// # Errors
+    /// The question fails, or takes too long.
+    pub(crate) fn ask<T>(
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {

@@ -90,7 +90,7 @@ mod tests {
             mask_sources: true,
             hidden: hidden.parse().unwrap(),
         });
-        let pages = Pages::new(Arc::new(describer));
+        let pages = Pages::new(Arc::new(describer), false);
         pages.explained(raw.into(), None, "a.example").unwrap()
     }
 

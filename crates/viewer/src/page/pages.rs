@@ -46,12 +46,12 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Compiles the templates.
+    /// Compiles the templates. Pages lead to the history where there is one.
     ///
     /// # Panics
     /// A template does not compile, which a test would have found.
     #[must_use]
-    pub fn new(describer: Arc<Describer>) -> Self {
+    pub fn new(describer: Arc<Describer>, has_history: bool) -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // The names end in .html: that is what turns escaping on.
@@ -115,6 +115,7 @@ impl Pages {
                 ""
             },
         );
+        environment.add_global("has_history", has_history);
         environment.add_global("notice", describer.privacy.notice());
         Self {
             environment,

@@ -64,6 +64,10 @@ pub(crate) enum Failure {
     MethodNotAllowed,
     /// memcached cannot be read.
     StoreAway(Arc<StoreError>),
+    /// The history is off.
+    NoHistory,
+    /// The history cannot be read, or not in time.
+    HistoryAway(Arc<rusqlite::Error>),
     /// Too many want something that takes long, or the answers on their way leave no room for more.
     Busy,
     /// The name by which the viewer was asked is none of its own.
@@ -84,7 +88,7 @@ impl Failure {
         if let Self::Bug(error) = self {
             error!(error = format!("{error:#}"), "cannot make a page");
         }
-        let is_soon_over = matches!(self, Self::StoreAway(_) | Self::Busy);
+        let is_soon_over = matches!(self, Self::StoreAway(_) | Self::HistoryAway(_) | Self::Busy);
         let mut response = match form {
             Form::Json => (status, Json(json!({ "error": text }))).into_response(),
             Form::Text => {
@@ -140,6 +144,16 @@ impl Failure {
                     "The requests cannot be read just now ({error}). They are still answered and kept."
                 ),
             ),
+            Self::NoHistory => (
+                StatusCode::NOT_FOUND,
+                "No history",
+                "Only the last requests are kept here: FOREVER200_HISTORY is off.".into(),
+            ),
+            Self::HistoryAway(error) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The history cannot be read",
+                format!("The history cannot be read just now ({error}). The last requests are at /home."),
+            ),
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too much at once",
@@ -180,6 +194,12 @@ impl IntoResponse for Failure {
 impl From<Arc<StoreError>> for Failure {
     fn from(error: Arc<StoreError>) -> Self {
         Self::StoreAway(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::HistoryAway(Arc::new(error))
     }
 }
 

@@ -25,28 +25,57 @@ pub(super) async fn refuse_unknown(request: Request, next: Next) -> Response {
     }
 }
 
-/// Returns which parameters an address takes beside a filter; `None` where it takes no filter.
-fn beside_filter(path: &str) -> Option<&'static [&'static str]> {
+/// What an address takes.
+struct Taken {
+    /// All conditions of a filter.
+    filter: bool,
+    others: &'static [&'static str],
+}
+
+/// Returns which parameters an address takes; `None` where nobody looks at any.
+fn taken(path: &str) -> Option<Taken> {
+    let with_filter = |others| {
+        Some(Taken {
+            filter: true,
+            others,
+        })
+    };
+    let alone = |others| {
+        Some(Taken {
+            filter: false,
+            others,
+        })
+    };
     match path.strip_prefix("/home")? {
-        "" | "/" => Some(&["view"]),
-        "/text" => Some(&["color"]),
-        "/events" => Some(&["after", "format"]),
-        "/api/requests" => Some(&["limit", "raw"]),
-        other if other.starts_with("/export.") => Some(&[]),
+        "" | "/" => with_filter(&["view"]),
+        "/text" => with_filter(&["color"]),
+        "/events" => with_filter(&["after", "format"]),
+        "/api/requests" => with_filter(&["limit", "raw"]),
+        "/history" => with_filter(&["since", "until", "before", "after"]),
+        "/api/history" => with_filter(&["since", "until", "before", "after", "limit", "raw"]),
+        "/collection" | "/api/collection" => with_filter(&["sort"]),
+        "/sources" | "/api/sources" => alone(&["sort"]),
+        other if other.starts_with("/export.sources.") => alone(&["category", "min", "since"]),
+        other if other.starts_with("/export.") => with_filter(&["since", "until"]),
         other => {
             let of_one = other.strip_prefix("/requests/")?;
-            (!of_one.contains('/')).then_some(&[])
+            if of_one.contains('/') {
+                return None;
+            }
+            with_filter(&[])
         }
     }
 }
 
 /// Finds the first parameter that an address does not have.
 fn unknown(path: &str, query: &str) -> Option<String> {
-    let others = beside_filter(path)?;
+    let taken = taken(path)?;
+    let is_taken =
+        |name: &str| (taken.filter && is_condition(name)) || taken.others.contains(&name);
     // What cannot be read is refused where it is read.
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
     let mut names = pairs.into_iter().map(|(name, _)| name);
-    names.find(|name| !is_condition(name) && !others.contains(&&**name))
+    names.find(|name| !is_taken(name))
 }
 
 #[cfg(test)]

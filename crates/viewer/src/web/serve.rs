@@ -58,10 +58,11 @@ pub async fn run(
     let (stop, stopping) = watch::channel(());
     describer.privacy.log();
     let describer = Arc::new(describer);
-    let (reader, reader_ended) = Reader::start(store, Arc::clone(&describer), history)?;
+    let (reader, reader_ended) = Reader::start(store, Arc::clone(&describer), history.clone())?;
     let viewer = Viewer {
         reader,
-        pages: Arc::new(Pages::new(describer)),
+        pages: Arc::new(Pages::new(describer, history.is_some())),
+        history,
         caches: Caches::default(),
         limits: Limits::new(),
         hosts,
