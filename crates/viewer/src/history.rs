@@ -6,7 +6,7 @@
 //!
 //! Read in this order: [`keeper`] (what is handed over, and what is missing), [`found`] and [`kind`] (what is kept
 //! beside the bytes), [`writer`] (the thread that writes) with [`rows`] (of one request) and [`collection`] (of each
-//! kind), [`retention`] (what goes when there is too much), [`questions`] (what visitors read). [`file`] opens the
+//! kind), [`retention`] (what goes when there is too much), [`questions`] (what visitors read) with [`search`]. [`file`] opens the
 //! file, and [`row`] reads a record from it. The schema is docs/history.sql.
 
 use std::path::Path;
@@ -26,11 +26,14 @@ mod questions;
 mod retention;
 mod row;
 mod rows;
+mod search;
 mod state;
 mod writer;
 
 pub use file::OpenError;
+pub(crate) use kind::Kind;
 pub use questions::{Questions, Restored};
+pub(crate) use search::{Column, From, Page, Wanted};
 pub(crate) use writer::Item;
 
 /// The file, for those who write and those who read.

@@ -5,6 +5,8 @@ pub mod chart;
 pub mod detail;
 pub mod explained;
 pub mod filter;
+pub mod history;
+pub mod moment;
 pub mod pages;
 pub mod row;
 pub mod stats;

@@ -1,7 +1,7 @@
 //! HTTP: what each address answers, and to how many at a time.
 //!
 //! Read in this order: `serve` (connections), `routes`, `handlers` (what each address answers) with `prepared` (whole
-//! answers), `streamed` (long ones), `events` and `explain`; `limits` (turns and room), `cache`,
+//! answers), `streamed` (long ones), `kept` (requests by their number), `history`, `events` and `explain`; `limits` (turns and room), `cache`,
 //! `hosts`, `parameters`, `failure`.
 
 mod cache;
@@ -9,7 +9,9 @@ mod events;
 mod explain;
 mod failure;
 mod handlers;
+mod history;
 mod hosts;
+mod kept;
 mod limits;
 mod parameters;
 mod prepared;

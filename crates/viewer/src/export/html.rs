@@ -17,7 +17,7 @@ use crate::page::detail::{evidence, head_bytes};
 use crate::page::pages::{Pages, STYLE};
 use crate::page::row::Row;
 use crate::page::visible;
-use crate::reader::{Entry, View};
+use crate::reader::Entry;
 
 /// What the page shows of each request: 101 of 64 KiB would make a file that no browser opens with pleasure.
 const MAX_SHOWN_BYTES: usize = 4096;
@@ -32,14 +32,13 @@ struct Section<'a> {
     held: usize,
 }
 
-/// Returns the page of these entries.
+/// Returns the page of requests with these rows, of `total` that there were.
 ///
 /// # Errors
 /// The template fails, which is a bug.
-pub fn page(pages: &Arc<Pages>, view: &View, entries: &[Arc<Entry>]) -> anyhow::Result<Listing> {
+pub fn page(pages: &Arc<Pages>, total: u64, rows: &[Row]) -> anyhow::Result<Listing> {
     let now = Timestamp::now();
-    let rows: Vec<_> = entries.iter().map(|entry| Row::new(entry, now)).collect();
-    let (rows, total, made) = (Serde(&rows), view.snapshot.cursor, format!("{now:.0}"));
+    let (rows, made) = (Serde(rows), format!("{now:.0}"));
     let begin = pages.render("export.html", context! { rows, total, made, css => STYLE })?;
     let end = pages.render("export_end.html", context! {})?;
     let pages = Arc::clone(pages);

@@ -17,6 +17,7 @@ use serde_json::ser::Formatter;
 use crate::bytes::printable;
 use crate::bytes::shell::Action;
 use crate::export::Listing;
+use crate::history::Kind;
 use crate::reader::View;
 use crate::reader::asked_for::AskedFor;
 use crate::reader::entry::{Entry, text};
@@ -65,6 +66,8 @@ pub struct Request<'a> {
     pub summary: &'a str,
     /// What the request is, in words, the most specific first.
     pub labels: Vec<Label<'a>>,
+    /// What it is an example of: the id of the first label; without labels, its protocol and a hash of its shape.
+    pub kind: String,
     /// Addresses that its payload would have the victim fetch or call, defanged.
     pub indicators: &'a [Indicator],
     /// What each of its command lines would do, in words, hosts defanged.
@@ -170,6 +173,10 @@ pub fn list(view: &View, raw: bool) -> Listing {
         silent: view.snapshot.silent,
     });
     let begin = format!("{},\"requests\":[", counters.trim_end_matches('}'));
+    listing(begin, raw)
+}
+
+fn listing(begin: String, raw: bool) -> Listing {
     Listing {
         begin: begin.into(),
         between: b",",
@@ -178,6 +185,23 @@ pub fn list(view: &View, raw: bool) -> Listing {
         most: Box::new(move |entry| most_bytes(entry, raw)),
         one: Box::new(move |entry| Some(request(entry, raw))),
     }
+}
+
+/// What stands in a page of the history before its requests.
+#[derive(Debug, Serialize)]
+struct PageHead {
+    /// `before` (or `after`, where that was asked for) of the next page; null at the end.
+    next: Option<u64>,
+    /// The oldest payloads were not searched, for want of time.
+    partial: bool,
+}
+
+/// Returns a page of the history; `raw` adds bytes as base64.
+#[must_use]
+pub fn page(next: Option<u64>, partial: bool, raw: bool) -> Listing {
+    let head = to_string(&PageHead { next, partial });
+    let begin = format!("{},\"requests\":[", head.trim_end_matches('}'));
+    listing(begin, raw)
 }
 
 impl<'a> Request<'a> {
@@ -193,6 +217,7 @@ impl<'a> Request<'a> {
             asked_for: entry.asked_for.as_ref(),
             summary: &entry.summary,
             labels: entry.labels.iter().map(Label::new).collect(),
+            kind: Kind::new(entry).name,
             indicators: &entry.indicators,
             actions: entry.actions.iter().map(Action::sentence).collect(),
             origin: entry.origin.as_ref(),

@@ -12,8 +12,11 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use bytes::Bytes;
 use etherparse::{PacketBuilder, TcpHeader, TcpOptions};
 use forever200_ring::Record;
+
+use crate::export::Listing;
 
 /// What the responder answers, always. A copy: the viewer does not depend on the responder.
 pub(super) const RESPONSE: &[u8] =
@@ -41,6 +44,9 @@ const INITIAL_SEQUENCES: u64 = 1 << 30;
 /// none of them for a sign of a protocol.
 const FIRST_DYNAMIC_PORT: u16 = 49_152;
 const DYNAMIC_PORTS: u64 = 16_384;
+
+/// What the capture takes for each request beside its bytes and the headers of their packets.
+pub const CONNECTION_BYTES: usize = 1024;
 
 const SECOND_MICROS: u64 = 1_000_000;
 /// The last time that the file can hold, in 2106.
@@ -76,6 +82,23 @@ struct End {
 enum Side {
     Client,
     Server,
+}
+
+/// Returns a capture file of any number of records, the oldest first, made one connection after the other: their packets
+/// are not in one order of time, which readers do without.
+#[must_use]
+pub fn connections() -> Listing {
+    Listing {
+        begin: file(&[]).into(),
+        between: b"",
+        end: "".into(),
+        newest_first: false,
+        most: Box::new(|entry| entry.record.raw.len() * 6 / 5 + CONNECTION_BYTES),
+        one: Box::new(|entry| {
+            let capture = capture([&entry.record]);
+            Some(Bytes::from(capture).split_off(size_of_val(&FILE_HEADER)))
+        }),
+    }
 }
 
 /// Returns a capture file (classic pcap, `LINKTYPE_RAW`, microseconds, little endian) in which each

@@ -21,6 +21,8 @@ const LOOK_AT_CLOCK: i32 = 10_000;
 const MOST_CONNECTIONS: usize = 2;
 /// SQLite's cache of pages of the file for each of them, in KiB.
 const CACHE_KIB: i32 = 1024;
+/// What comes after an answer comes within two seconds: among so many next requests, unless there is a flood.
+const CONTINUED_WITHIN: i64 = 2000;
 /// How far back the counts by the minute go, in microseconds.
 const DAY_MICROS: i64 = 25 * 60 * 60 * 1_000_000;
 
@@ -72,19 +74,43 @@ impl Questions {
         })
     }
 
-    /// Returns the numbers of the next newer and the next older request.
+    /// Returns the number of the request that came after the answer to this one, on the same connection.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
-    pub fn neighbours(&self, seq: u64) -> rusqlite::Result<(Option<u64>, Option<u64>)> {
+    pub fn continued_by(&self, seq: u64) -> rusqlite::Result<Option<u64>> {
         self.ask(|file| {
-            let number = |query| {
-                let mut statement = file.prepare_cached(query)?;
-                statement.query_row([integer(seq)], |row| row.get::<_, Option<i64>>(0))
-            };
-            let newer = number("SELECT min(seq) FROM request WHERE seq > ?1")?;
-            let older = number("SELECT max(seq) FROM request WHERE seq < ?1")?;
-            Ok((newer.map(i64::unsigned_abs), older.map(i64::unsigned_abs)))
+            let mut statement = file.prepare_cached(
+                "SELECT seq FROM request WHERE seq BETWEEN ?1 + 1 AND ?1 + ?2 AND continues = ?1",
+            )?;
+            let parameters = [integer(seq), CONTINUED_WITHIN];
+            let number = statement.query_row(parameters, |row| row.get::<_, i64>(0));
+            Ok(number.optional()?.map(i64::unsigned_abs))
+        })
+    }
+
+    /// Returns when the oldest request that is kept came; `None` when there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub fn oldest(&self) -> rusqlite::Result<Option<Timestamp>> {
+        self.ask(|file| {
+            let mut statement =
+                file.prepare_cached("SELECT time FROM request ORDER BY seq LIMIT 1")?;
+            let micros: Option<i64> = statement.query_row([], |row| row.get(0)).optional()?;
+            Ok(micros.and_then(row::time))
+        })
+    }
+
+    /// Tells whether there is a request with a smaller number.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub fn has_before(&self, seq: u64) -> rusqlite::Result<bool> {
+        self.ask(|file| {
+            let mut statement =
+                file.prepare_cached("SELECT 1 FROM request WHERE seq < ?1 LIMIT 1")?;
+            statement.exists([integer(seq)])
         })
     }
 

@@ -13,9 +13,9 @@ use crate::history::keeper::Gap;
 use crate::history::kind::Kind;
 use crate::reader::entry::tests::record as record_of;
 
-const LARGE: u64 = 1 << 30;
+pub(super) const LARGE: u64 = 1 << 30;
 
-fn found(name: &str) -> Found {
+pub(super) fn found(name: &str) -> Found {
     let kind = Kind {
         name: name.to_owned(),
         title: format!("What {name} is"),
@@ -35,14 +35,14 @@ fn found(name: &str) -> Found {
     }
 }
 
-fn numbered(seq: u64, raw: &[u8]) -> Record {
+pub(super) fn numbered(seq: u64, raw: &[u8]) -> Record {
     Record {
         seq,
         ..record_of(raw)
     }
 }
 
-fn offer(history: &History, item: Item) {
+pub(super) fn offer(history: &History, item: Item) {
     let start = Instant::now();
     let mut item = Some(item);
     while let Some(again) = item.take() {
@@ -59,7 +59,7 @@ fn put(history: &History, record: &Record) {
 }
 
 /// Waits until the file has a request.
-fn until_written(history: &History, seq: u64) {
+pub(super) fn until_written(history: &History, seq: u64) {
     let start = Instant::now();
     while history.questions().record(seq).unwrap().is_none() {
         assert!(
@@ -98,7 +98,8 @@ fn a_record_reads_back_as_it_was() {
     assert_eq!(history.questions().record(1).unwrap(), Some(plain));
     assert_eq!(history.questions().record(2).unwrap(), Some(odd));
     assert_eq!(history.questions().record(3).unwrap(), None);
-    assert_eq!(history.questions().neighbours(1).unwrap(), (Some(2), None));
+    assert_eq!(history.questions().continued_by(1).unwrap(), Some(2));
+    assert_eq!(history.questions().continued_by(2).unwrap(), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! In: a [`FilterQuery`]. Out: whether an entry is meant.
 
 mod host;
+mod narrow;
 mod query;
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +13,7 @@ use forever200_ring::Record;
 use ipnet::IpNet;
 use memchr::memmem::Finder;
 
+use crate::history::Kind;
 use crate::reader::Entry;
 use crate::reader::entry::HttpParts;
 use crate::reader::tls_parts::TlsParts;
@@ -47,6 +49,7 @@ enum Test {
     /// `None` stands for [`UNRECOGNISED`].
     Category(Option<Category>),
     Label(String),
+    Kind(String),
     Cve(String),
     Country(String),
     Network(u32),
@@ -117,6 +120,7 @@ impl Test {
                 signatures().any(|it| it.categories().any(|it| it == *category))
             }
             Self::Label(id) => signatures().any(|it| it.id == *id),
+            Self::Kind(name) => Kind::new(entry).name == *name,
             Self::Cve(cve) => {
                 signatures().any(|it| it.cve.iter().any(|it| it.eq_ignore_ascii_case(cve)))
             }
@@ -151,6 +155,7 @@ fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<Test>, Stri
         }
         Field::Category => Test::Category(category(trimmed)?),
         Field::Label => Test::Label(trimmed.to_owned()),
+        Field::Kind => Test::Kind(trimmed.to_owned()),
         Field::Cve => Test::Cve(trimmed.to_owned()),
         Field::Country => Test::Country(trimmed.to_owned()),
         Field::Network => Test::Network(asn(trimmed)?),

@@ -37,6 +37,21 @@ pub const ICON: &str = include_str!("../../static/icon.svg");
 /// Longest text that the page of labels says was searched for, in characters.
 const MAX_WANTED_CHARS: usize = 80;
 
+/// What stands around a request.
+#[derive(Debug, Default)]
+pub struct Neighbours {
+    /// The next newer and the next older of those that the visitor asks for.
+    pub newer: Option<u64>,
+    /// See `newer`.
+    pub older: Option<u64>,
+    /// The one that came after its answer, on the same connection.
+    pub continued_by: Option<u64>,
+    /// Others of its source, the newest first.
+    pub others: Vec<Arc<Entry>>,
+    /// The page of the last requests has it.
+    pub in_ring: bool,
+}
+
 /// The templates, ready to render. Keeps nothing of what it renders.
 pub struct Pages {
     environment: Environment<'static>,
@@ -58,6 +73,8 @@ impl Pages {
         for (name, source) in [
             ("base.html", include_str!("../../templates/base.html")),
             ("home.html", include_str!("../../templates/home.html")),
+            ("filter.html", include_str!("../../templates/filter.html")),
+            ("history.html", include_str!("../../templates/history.html")),
             ("strip.html", include_str!("../../templates/strip.html")),
             ("row.html", include_str!("../../templates/row.html")),
             ("request.html", include_str!("../../templates/request.html")),
@@ -124,6 +141,12 @@ impl Pages {
         }
     }
 
+    /// Returns what describes requests.
+    #[must_use]
+    pub fn describer(&self) -> &Describer {
+        &self.describer
+    }
+
     /// Renders the list. `query` is what the visitor asked for, `entries` what meets it; `host` is the
     /// name by which the visitor knows this machine.
     ///
@@ -147,9 +170,12 @@ impl Pages {
         let (asked, kept) = (query.encoded(), query.kept());
         let (chips, values) = (query.chips(), query.values());
         let (groups, chips, query) = (Serde(&groups), Serde(&chips), Serde(&values));
+        let (at, span) = ("/home", "");
         self.render(
             "home.html",
-            context! { strip, groups, total, held, cursor, query, asked, kept, chips, host, now },
+            context! {
+                strip, groups, total, held, cursor, query, asked, kept, chips, host, now, at, span,
+            },
         )
     }
 
@@ -204,43 +230,23 @@ impl Pages {
         Ok(html)
     }
 
-    /// Renders one request, between its neighbours in the ring of those that the visitor asks for; `None` when it is not
-    /// there.
+    /// Renders one request, between its neighbours.
     ///
     /// # Errors
     /// The template fails, which is a bug.
     pub fn request(
         &self,
-        view: &View,
-        seq: u64,
+        entry: &Entry,
+        neighbours: &Neighbours,
         query: &FilterQuery,
-        is_neighbour: impl Fn(&Entry) -> bool,
         host: &str,
-    ) -> anyhow::Result<Option<String>> {
-        let Some(entry) = view.find(seq) else {
-            return Ok(None);
-        };
+    ) -> anyhow::Result<String> {
         let now = Timestamp::now();
-        // The newest first.
-        let (newer, older): (Vec<&Arc<Entry>>, Vec<_>) = view
-            .entries
+        let others: Vec<_> = neighbours
+            .others
             .iter()
-            .partition(|other| other.record.seq > seq);
-        let is_older = |other: &&&Arc<Entry>| other.record.seq < seq && is_neighbour(other);
-        let newer = newer.iter().rfind(|other| is_neighbour(other));
-        let newer = newer.map(|other| other.record.seq);
-        let older = older.iter().find(is_older).map(|other| other.record.seq);
-        let is_other =
-            |other: &&Arc<Entry>| other.source_ip() == entry.source_ip() && other.record.seq != seq;
-        let others = view
-            .entries
-            .iter()
-            .filter(|_| entry.source_ip().is_some())
-            .filter(is_other);
-        let others: Vec<_> = others.map(|other| Row::new(other, now)).collect();
-        let continues_this = |other: &&Arc<Entry>| other.record.continues == Some(seq);
-        let continued_by = view.entries.iter().find(continues_this);
-        let continued_by = continued_by.map(|other| other.record.seq);
+            .map(|other| Row::new(other, now))
+            .collect();
         let (row, detail) = (
             Row::new(entry, now),
             Detail::new(entry, host, &self.describer),
@@ -248,13 +254,19 @@ impl Pages {
         let (row, detail, others) = (Serde(&row), Serde(&detail), Serde(&others));
         let (asked, kept) = (query.encoded(), query.kept());
         let (layout, in_file, writing) = ("base.html", false, ());
+        let Neighbours {
+            newer,
+            older,
+            continued_by,
+            in_ring,
+            ..
+        } = *neighbours;
         self.render(
             "request.html",
             context! {
-                layout, in_file, writing, row, detail, others, newer, older, continued_by, asked, kept,
+                layout, in_file, writing, row, detail, others, newer, older, continued_by, in_ring, asked, kept,
             },
         )
-        .map(Some)
     }
 
     /// Renders one request without its neighbours. `own` says what differs: the layout, and whether it is for a file.
@@ -275,7 +287,8 @@ impl Pages {
         let none = ();
         let context = context! {
             row, detail,
-            others => none, newer => none, older => none, continued_by => none, asked => "",
+            others => none, newer => none, older => none, continued_by => none, in_ring => false,
+            asked => "",
             kept => none, ..own
         };
         self.render("request.html", context)

@@ -64,6 +64,8 @@ pub(crate) enum Failure {
     MethodNotAllowed,
     /// memcached cannot be read.
     StoreAway(Arc<StoreError>),
+    /// The request with this number is neither in the ring nor in the history.
+    NotKept(u64),
     /// The history is off.
     NoHistory,
     /// The history cannot be read, or not in time.
@@ -124,6 +126,13 @@ impl Failure {
                 "Gone",
                 format!(
                     "Request {seq} is not here: it has rolled over, or never was. Only the last {SLOTS} are kept."
+                ),
+            ),
+            Self::NotKept(seq) => (
+                StatusCode::NOT_FOUND,
+                "Gone",
+                format!(
+                    "Request {seq} is not here: it is no longer in the history, was not kept, or never was."
                 ),
             ),
             Self::NotHttp(seq) => (

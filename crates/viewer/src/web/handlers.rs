@@ -24,18 +24,21 @@ use crate::export::{har, html, json, ndjson, pcap, text};
 use crate::page::catalogue::CatalogueQuery;
 use crate::page::filter::{Filter, FilterQuery, switch};
 use crate::page::pages::STYLE;
+use crate::page::row::Row;
 use crate::page::stats::Stats;
 use crate::page::wall;
 use crate::reader::follow::Health;
 use crate::reader::{Entry, View};
 use crate::web::events::{self, Format};
 use crate::web::failure::Failure;
+use crate::web::history::{self, HistoryQuery};
+use crate::web::kept;
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 use crate::web::streamed;
 
-const HTML: &str = "text/html; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 /// For assets, whose address changes with their content.
 const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 /// May be kept, and must be asked for again.
@@ -48,15 +51,13 @@ const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
 const DETAIL_BYTES: usize = 3 * 1024 * 1024;
 const DETAIL_TIMES: usize = 48;
 /// What the list takes at most for each row, and beside the rows.
-const ROW_BYTES: usize = 5120;
-const LIST_BYTES: usize = 64 * 1024;
+pub(super) const ROW_BYTES: usize = 5120;
+pub(super) const LIST_BYTES: usize = 64 * 1024;
 /// What the page of labels takes.
 const LABELS_BYTES: usize = 2 * 1024 * 1024;
-/// What the capture takes for each request beside its bytes and the headers of their packets.
-const CONNECTION_BYTES: usize = 1024;
 
-type Shared = State<Arc<Viewer>>;
-type QueryOf<T> = Result<Query<T>, QueryRejection>;
+pub(super) type Shared = State<Arc<Viewer>>;
+pub(super) type QueryOf<T> = Result<Query<T>, QueryRejection>;
 
 /// The query of the page, beside the filter.
 #[derive(Deserialize)]
@@ -127,13 +128,14 @@ pub(crate) async fn request(
     let (Query(query), seq) = (query?, number(&seq)?);
     let filter = filter(&query, &visitor)?;
     let view = viewer.reader.view().await?;
-    let raw_bytes = find(&view, seq)?.record.raw.len();
-    whole(&visitor, most_bytes_of_request(raw_bytes), move || {
-        let is_neighbour = |entry: &Entry| filter.matches(entry);
+    let entry = kept::find(&viewer, &visitor, &view, seq).await?;
+    let most_bytes = most_bytes_of_request(entry.record.raw.len());
+    whole(&visitor, most_bytes, move || {
+        let neighbours = kept::neighbours(&viewer, &view, &entry, &filter);
         let page = viewer
             .pages
-            .request(&view, seq, &query, is_neighbour, host(&headers))?;
-        page.map(Prepared::html).ok_or(Failure::RolledOver(seq))
+            .request(&entry, &neighbours, &query, host(&headers))?;
+        Ok(Prepared::html(page))
     })
     .await
 }
@@ -174,7 +176,7 @@ pub(crate) async fn download(
 ) -> Result<Response, Failure> {
     let seq = number(&seq)?;
     let view = viewer.reader.view().await?;
-    let entry = Arc::clone(find(&view, seq)?);
+    let entry = kept::find(&viewer, &visitor, &view, seq).await?;
     let name = format!("forever200-{seq}");
     match format.as_str() {
         "raw" => {
@@ -204,13 +206,17 @@ pub(crate) async fn export_as(
     visitor: Visitor,
     Path(format): Path<String>,
     query: QueryOf<FilterQuery>,
+    times: QueryOf<HistoryQuery>,
 ) -> Result<Response, Failure> {
-    let Query(query) = query?;
-    let view = viewer.reader.view().await?;
-    let entries = choose(&visitor, &view, &query).await?;
+    let (Query(query), Query(times)) = (query?, times?);
     let name = Timestamp::now()
         .strftime("forever200-%Y%m%dT%H%M%SZ")
         .to_string();
+    if times.names_a_time() {
+        return history::export(viewer, visitor, &query, &times, &format, &name).await;
+    }
+    let view = viewer.reader.view().await?;
+    let entries = choose(&visitor, &view, &query).await?;
     export_of(viewer, visitor, &view, entries, &format, &name).await
 }
 
@@ -230,7 +236,11 @@ async fn export_of(
             let (pages, view, entries) =
                 (Arc::clone(&viewer.pages), Arc::clone(view), entries.clone());
             let most_bytes = LIST_BYTES + ROW_BYTES * entries.len();
-            let make = move || html::page(&pages, &view, &entries);
+            let make = move || {
+                let now = Timestamp::now();
+                let rows: Vec<_> = entries.iter().map(|entry| Row::new(entry, now)).collect();
+                html::page(&pages, view.snapshot.cursor, &rows)
+            };
             (HTML, visitor.make(most_bytes, make).await?.0?)
         }
         "pcap" => {
@@ -249,7 +259,7 @@ async fn export_of(
 
 /// All packets stand in the order of time, so that they are made at once.
 async fn capture(visitor: &Visitor, entries: Vec<Arc<Entry>>) -> Result<Bytes, Failure> {
-    let of_one = |entry: &Arc<Entry>| entry.record.raw.len() * 6 / 5 + CONNECTION_BYTES;
+    let of_one = |entry: &Arc<Entry>| entry.record.raw.len() * 6 / 5 + pcap::CONNECTION_BYTES;
     let most_bytes = entries.iter().map(of_one).sum();
     let make = move || pcap::capture(entries.iter().map(|entry| &entry.record));
     let (capture, taken) = visitor.make(most_bytes, make).await?;
@@ -326,7 +336,7 @@ pub(crate) async fn api_request(
 ) -> Result<Response, Failure> {
     let seq = number(&seq)?;
     let view = viewer.reader.view().await?;
-    let entry = Arc::clone(find(&view, seq)?);
+    let entry = kept::find(&viewer, &visitor, &view, seq).await?;
     let most_bytes = json::most_bytes(&entry, true);
     whole(&visitor, most_bytes, move || {
         Ok(Prepared::json(json::request(&entry, true)))
@@ -464,7 +474,11 @@ pub(crate) async fn whole(
 }
 
 /// A file to save; `name` is ours, never a client's.
-fn attachment(name: &str, content_type: &'static str, content: impl IntoResponse) -> Response {
+pub(super) fn attachment(
+    name: &str,
+    content_type: &'static str,
+    content: impl IntoResponse,
+) -> Response {
     let disposition = format!("attachment; filename=\"{name}\"");
     let headers = [
         (CONTENT_TYPE, content_type.to_owned()),
@@ -487,7 +501,7 @@ async fn choose(
     Ok(visitor.make(0, move || matching(&view, &filter)).await?.0)
 }
 
-fn filter(query: &FilterQuery, visitor: &Visitor) -> Result<Filter, Failure> {
+pub(super) fn filter(query: &FilterQuery, visitor: &Visitor) -> Result<Filter, Failure> {
     Filter::new(query, visitor.ip).map_err(Failure::BadQuery)
 }
 
@@ -497,10 +511,6 @@ fn matching(view: &View, filter: &Filter) -> Vec<Arc<Entry>> {
         .filter(|entry| filter.matches(entry))
         .map(Arc::clone)
         .collect()
-}
-
-fn find(view: &View, seq: u64) -> Result<&Arc<Entry>, Failure> {
-    view.find(seq).ok_or(Failure::RolledOver(seq))
 }
 
 fn number(seq: &str) -> Result<u64, Failure> {

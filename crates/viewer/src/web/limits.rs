@@ -84,7 +84,8 @@ pub(crate) struct Visitor {
 }
 
 /// There is no room for what was asked, or too many wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too much is asked")]
 pub(crate) struct Busy;
 
 /// Counts the bytes that are on their way to visitors.

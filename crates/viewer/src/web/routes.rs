@@ -21,6 +21,7 @@ use crate::web::handlers::{
     api_list, api_request, asset, download, event_stream, export_as, health, home, labels, request,
     stats, text,
 };
+use crate::web::history;
 use crate::web::parameters::refuse_unknown;
 use crate::web::state::Viewer;
 
@@ -51,6 +52,8 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .route("/home/requests/{seq}", get(request))
         .route("/home/api/requests", get(api_list))
         .route("/home/api/requests/{seq}", get(api_request))
+        .route("/home/history", get(history::history))
+        .route("/home/api/history", get(history::api_history))
         .route("/home/api/stats", get(stats))
         .route("/home/events", get(event_stream))
         .route("/home/text", get(text))

@@ -1,7 +1,7 @@
 //! A listing on its way to one visitor, made piece by piece as it is read.
 //!
 //! In: a listing, and the numbers of its requests. Out: a body, by gzip for those who take it. A reader who is slow holds
-//! one piece and these numbers: a request that rolls over before its turn is left out.
+//! one piece and these numbers: a request that has gone before its turn is left out.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -14,10 +14,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures_util::stream;
 
 use crate::export::Listing;
+use crate::page::filter::Filter;
 use crate::reader::Entry;
+use crate::web::kept;
 use crate::web::limits::{Busy, Taken, Visitor};
 use crate::web::state::Viewer;
 
@@ -32,11 +33,19 @@ struct Streamed {
     visitor: Visitor,
     listing: Arc<Listing>,
     next: Next,
-    seqs: VecDeque<u64>,
+    requests: Requests,
     /// A request was sent already.
     has_begun: bool,
     wants_gzip: bool,
     encoder: Option<Encoder>,
+}
+
+/// The requests that are still to be sent.
+pub(super) enum Requests {
+    /// By their numbers, in the ring.
+    OfRing(VecDeque<u64>),
+    /// Those of the history that meet a filter, and the room that their numbers take.
+    OfHistory(Arc<Filter>, VecDeque<u64>, #[allow(dead_code)] Taken),
 }
 
 enum Next {
@@ -48,7 +57,7 @@ enum Next {
 /// An encoder, with the room that it takes.
 struct Encoder(GzEncoder<Vec<u8>>, #[allow(dead_code)] Taken);
 
-/// Streams the listing of these requests.
+/// Streams the listing of these requests of the ring, the newest first.
 pub(super) fn respond(
     viewer: Arc<Viewer>,
     visitor: Visitor,
@@ -59,23 +68,31 @@ pub(super) fn respond(
     if !listing.newest_first {
         seqs.make_contiguous().reverse();
     }
+    stream(viewer, visitor, listing, Requests::OfRing(seqs))
+}
+
+/// Streams the listing of requests, which are in its order.
+pub(super) fn stream(
+    viewer: Arc<Viewer>,
+    visitor: Visitor,
+    listing: Listing,
+    requests: Requests,
+) -> Response {
     let wants_gzip = visitor.takes_gzip;
     let streamed = Streamed {
         viewer,
         visitor,
         listing: Arc::new(listing),
         next: Next::Begin,
-        seqs,
+        requests,
         has_begun: false,
         wants_gzip,
         encoder: None,
     };
-    let pieces = stream::try_unfold(streamed, async |mut streamed| {
-        match streamed.piece().await {
-            Ok(piece) => Ok(piece.map(|piece| (piece, streamed))),
-            // The answer has begun: all that can be said is that it does not end.
-            Err(Busy) => Err(io::Error::other("no room")),
-        }
+    let pieces = futures_util::stream::try_unfold(streamed, async |mut streamed| {
+        // The answer has begun: all that can be said is that it does not end.
+        let piece = streamed.piece().await.map_err(io::Error::other)?;
+        Ok::<_, io::Error>(piece.map(|piece| (piece, streamed)))
     });
     let mut response = Response::new(Body::from_stream(pieces));
     response
@@ -91,12 +108,12 @@ pub(super) fn respond(
 
 impl Streamed {
     /// Returns the next piece, which has some bytes; `None` after the last.
-    async fn piece(&mut self) -> Result<Option<Bytes>, Busy> {
+    async fn piece(&mut self) -> anyhow::Result<Option<Bytes>> {
         loop {
             let (entries, most_bytes) = match self.next {
                 Next::Nothing => return Ok(None),
                 Next::Begin => (Vec::new(), self.listing.begin.len()),
-                Next::Requests => self.next_entries(),
+                Next::Requests => self.next_entries().await?,
             };
             let is_end = matches!(self.next, Next::Requests) && entries.is_empty();
             let piece = self.make(entries, most_bytes, is_end).await?;
@@ -149,20 +166,46 @@ impl Streamed {
         Ok(taken.hold(piece))
     }
 
-    /// Takes the requests of the next piece, and tells how many bytes they are at most.
-    fn next_entries(&mut self) -> (Vec<Arc<Entry>>, usize) {
-        let view = self.viewer.reader.newest();
-        let (mut entries, mut most_bytes) = (Vec::new(), 0);
-        while most_bytes < PIECE_BYTES
-            && let Some(seq) = self.seqs.pop_front()
-        {
-            if let Some(entry) = view.find(seq) {
-                most_bytes += (self.listing.most)(entry);
-                entries.push(Arc::clone(entry));
+    /// Takes the requests of the next piece, and tells how many bytes they are at most. None are left when there are none.
+    async fn next_entries(&mut self) -> anyhow::Result<(Vec<Arc<Entry>>, usize)> {
+        Ok(match &mut self.requests {
+            Requests::OfRing(seqs) => {
+                let view = self.viewer.reader.newest();
+                let read = |seq| Ok(view.find(seq).map(Arc::clone));
+                next_of(seqs, &self.listing, read)?
             }
-        }
-        (entries, most_bytes)
+            Requests::OfHistory(filter, seqs, _) => {
+                let (mut seqs_of_piece, filter) = (std::mem::take(seqs), Arc::clone(filter));
+                let (viewer, listing) = (Arc::clone(&self.viewer), Arc::clone(&self.listing));
+                let read = move || {
+                    let read = |seq| kept::entry(&viewer, seq, &filter);
+                    let next = next_of(&mut seqs_of_piece, &listing, read);
+                    (next, seqs_of_piece)
+                };
+                let ((next, left), _) = self.visitor.make_next(PIECE_BYTES, read).await?;
+                *seqs = left;
+                next?
+            }
+        })
     }
+}
+
+/// Takes requests up to the length of a piece. One that is not there any more is left out.
+fn next_of(
+    seqs: &mut VecDeque<u64>,
+    listing: &Listing,
+    mut read: impl FnMut(u64) -> anyhow::Result<Option<Arc<Entry>>>,
+) -> anyhow::Result<(Vec<Arc<Entry>>, usize)> {
+    let (mut entries, mut most_bytes) = (Vec::new(), 0);
+    while most_bytes < PIECE_BYTES
+        && let Some(seq) = seqs.pop_front()
+    {
+        if let Some(entry) = read(seq)? {
+            most_bytes += (listing.most)(&entry);
+            entries.push(entry);
+        }
+    }
+    Ok((entries, most_bytes))
 }
 
 fn encoded(plain: Vec<u8>, encoder: Option<Encoder>, is_end: bool) -> (Vec<u8>, Option<Encoder>) {

@@ -35,6 +35,8 @@ pub enum Field {
     Category,
     /// The id of a signature.
     Label,
+    /// The name of a kind: the id of the first label; without labels, its protocol and a hash of its shape.
+    Kind,
     /// A CVE number, in any case.
     Cve,
     /// The code of a country, in any case.
@@ -84,13 +86,14 @@ pub struct Chip {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Text,
         Self::Method,
         Self::Source,
         Self::Protocol,
         Self::Category,
         Self::Label,
+        Self::Kind,
         Self::Cve,
         Self::Country,
         Self::Network,
@@ -111,6 +114,7 @@ impl Field {
             Self::Protocol => "protocol",
             Self::Category => "category",
             Self::Label => "label",
+            Self::Kind => "kind",
             Self::Cve => "cve",
             Self::Country => "country",
             Self::Network => "as",
@@ -199,7 +203,7 @@ impl FilterQuery {
     }
 
     /// Returns, by the name of each field, what comes before another value of it in a query string: all conditions but
-    /// those that ask for the field's own; and all of them as `all`. A long query string is not repeated: a link then begins anew.
+    /// those that ask for the field's own; and all of them as `all`. The page that is asked is `at`. A long query string is not repeated: a link then begins anew.
     #[must_use]
     pub fn kept(&self) -> BTreeMap<&'static str, String> {
         if self.encoded().len() > MAX_KEPT_BYTES {
@@ -211,6 +215,7 @@ impl FilterQuery {
         };
         let mut kept: BTreeMap<_, _> = Field::ALL.map(kept_beside).into();
         kept.insert("all", begun(self.encoded()));
+        kept.insert("at", "/home".to_owned());
         kept
     }
 

@@ -1,0 +1,508 @@
+//! Which requests of the history a visitor wants: found in the file, the newest first.
+//!
+//! In: conditions that columns can tell. Out: records, those that the caller accepts, and where to go on. A search ends
+//! when it has enough, or when its time is over: then it says how far it came.
+//!
+//! Each condition becomes a set of rows of `found`, `source` or `payload`. Where one of them is small, the indexes lead
+//! from it to its requests; else the requests are gone through one by one.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use forever200_ring::Record;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use memchr::memmem::Finder;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::history::questions::Questions;
+use crate::history::row::{self, REQUESTS, integer};
+
+/// Time after which a search ends with what it has.
+const SEARCH_TIME: Duration = Duration::from_millis(300);
+/// The same where numbers alone are asked for.
+const NUMBERS_TIME: Duration = Duration::from_secs(1);
+/// Time before it in which payloads are searched for a text.
+const TEXT_TIME: Duration = Duration::from_millis(1000);
+/// Rows between two looks at the clock.
+const LOOK_AT_CLOCK: usize = 1024;
+/// Rows from which the indexes lead to requests, at most.
+const MOST_LEADS: usize = 64;
+/// Requests that are looked up for each of them at a time.
+const LOOKED_UP: usize = 256;
+
+/// What a request of the history is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Column {
+    /// It has one of these labels.
+    Labels(Vec<String>),
+    /// One of its labels is of this category; `None`: it has no label.
+    Category(Option<&'static str>),
+    /// What it speaks.
+    Protocol(&'static str),
+    /// Its kind, where no label gives it one.
+    Kind(String),
+    /// Where it came from.
+    Source(IpNet),
+    Country(String),
+    Network(u32),
+    /// Its TLS client.
+    Ja4(String),
+    /// Its bytes contain one of these, which are in lower case, in any case (ASCII).
+    Text(Vec<Finder<'static>>),
+}
+
+/// The requests that a visitor wants.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// Conditions that all must be met, or must not.
+    pub(crate) columns: Vec<(Column, bool)>,
+    /// Of these times.
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+    /// Those with smaller numbers, or with greater.
+    pub(crate) from: From,
+}
+
+/// Where a search begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum From {
+    /// At the newest.
+    #[default]
+    Newest,
+    /// At the first that is older than this number.
+    Before(u64),
+    /// At the first that is newer than this number.
+    After(u64),
+}
+
+/// What a search has found.
+#[derive(Debug)]
+pub(crate) struct Page<T> {
+    /// The newest first, wherever it began.
+    pub(crate) items: Vec<T>,
+    /// There may be more in the direction of the search, beyond this number; `None` at the end.
+    pub(crate) more: Option<u64>,
+    /// Not all bytes could be searched for a text in time.
+    pub(crate) is_partial: bool,
+}
+
+/// Which column of a request names a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    Found,
+    Source,
+    Payload,
+}
+
+/// Rows that a request must name one of, or none of.
+#[derive(Debug)]
+struct Rows {
+    named: Named,
+    rows: HashSet<i64>,
+    excludes: bool,
+}
+
+/// A request, as its index has it.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    seq: i64,
+    found: i64,
+    source: i64,
+    payload: i64,
+}
+
+impl Questions {
+    /// Returns those of the wanted requests that `accept` makes something of, until there are `most` or it breaks off
+    /// before one.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub(crate) fn search<T>(
+        &self,
+        wanted: &Wanted,
+        most: usize,
+        accept: impl FnMut(Record) -> ControlFlow<(), Option<T>>,
+    ) -> rusqlite::Result<Page<T>> {
+        self.ask(|file| Search::new(file, wanted, SEARCH_TIME)?.run(most, accept))
+    }
+
+    /// Returns the numbers of requests that meet what columns can tell, in the order of the search; `None` when there are
+    /// more than `most`, or they cannot be found in time.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub(crate) fn numbers(
+        &self,
+        wanted: &Wanted,
+        most: usize,
+    ) -> rusqlite::Result<Option<Vec<u64>>> {
+        self.ask(|file| {
+            let search = Search::new(file, wanted, NUMBERS_TIME)?;
+            let mut numbers = Vec::new();
+            let more = search.each(&mut |candidate| {
+                if numbers.len() == most {
+                    return Ok(ControlFlow::Break(()));
+                }
+                numbers.push(candidate.seq.unsigned_abs());
+                Ok(ControlFlow::Continue(()))
+            })?;
+            Ok(more
+                .is_none()
+                .then_some(numbers)
+                .filter(|_| !search.is_partial))
+        })
+    }
+}
+
+/// Told of each request in the order of the search; breaks off when it has enough.
+type Take<'a> = dyn FnMut(Candidate) -> rusqlite::Result<ControlFlow<()>> + 'a;
+
+/// A search under way.
+struct Search<'a> {
+    file: &'a Connection,
+    is_ascending: bool,
+    /// Numbers between which it looks, both among them.
+    lowest: i64,
+    highest: i64,
+    sets: Vec<Rows>,
+    is_partial: bool,
+    deadline: Instant,
+}
+
+impl<'a> Search<'a> {
+    fn new(file: &'a Connection, wanted: &Wanted, time: Duration) -> rusqlite::Result<Self> {
+        let (mut lowest, mut highest) = range(file, wanted.since, wanted.until)?;
+        match wanted.from {
+            From::Newest => {}
+            From::Before(seq) => highest = highest.min(integer(seq) - 1),
+            From::After(seq) => lowest = lowest.max(integer(seq).saturating_add(1)),
+        }
+        let mut search = Self {
+            file,
+            is_ascending: matches!(wanted.from, From::After(_)),
+            lowest,
+            highest,
+            sets: Vec::new(),
+            is_partial: false,
+            deadline: Instant::now(),
+        };
+        for (column, excludes) in &wanted.columns {
+            let set = search.rows_of(column, *excludes)?;
+            search.sets.extend(set);
+        }
+        search.deadline = Instant::now() + time;
+        Ok(search)
+    }
+
+    fn run<T>(
+        self,
+        most: usize,
+        mut accept: impl FnMut(Record) -> ControlFlow<(), Option<T>>,
+    ) -> rusqlite::Result<Page<T>> {
+        let mut items = Vec::new();
+        let mut record = self
+            .file
+            .prepare_cached(&format!("{REQUESTS} WHERE seq = ?1"))?;
+        let more = self.each(&mut |candidate| {
+            if items.len() == most {
+                return Ok(ControlFlow::Break(()));
+            }
+            let Some(record) = record.query_row([candidate.seq], row::record).optional()? else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            Ok(accept(record).map_continue(|item| items.extend(item)))
+        })?;
+        if self.is_ascending {
+            items.reverse();
+        }
+        Ok(Page {
+            items,
+            more: more.map(i64::unsigned_abs),
+            is_partial: self.is_partial,
+        })
+    }
+
+    /// Tells of each request that meets all conditions, as long as there is time. Returns the last that was looked at,
+    /// where it stopped before the end.
+    fn each(&self, tell: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
+        let mut take = |candidate: Candidate| {
+            if Instant::now() > self.deadline {
+                return Ok(ControlFlow::Break(()));
+            }
+            if self.is_met_by(candidate) {
+                return tell(candidate);
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        match self.leads() {
+            Some(leads) => self.follow(leads, &mut take),
+            None => self.go_through(&mut take),
+        }
+    }
+
+    /// Goes through all requests. Returns the last that was looked at, where it stopped before the end.
+    fn go_through(&self, take: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
+        let sql = format!(
+            "SELECT seq, found, source, payload FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
+            self.order()
+        );
+        let mut statement = self.file.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![self.lowest, self.highest])?;
+        let mut looked_at = self.begin();
+        while let Some(row) = rows.next()? {
+            let candidate = candidate(row)?;
+            if take(candidate)?.is_break() {
+                return Ok(Some(looked_at));
+            }
+            looked_at = candidate.seq;
+        }
+        Ok(None)
+    }
+
+    /// The number just before the first in the order of the search.
+    fn begin(&self) -> i64 {
+        if self.is_ascending {
+            self.lowest.saturating_sub(1)
+        } else {
+            self.highest.saturating_add(1)
+        }
+    }
+
+    /// Returns the smallest set that requests must name one of, where it is small.
+    fn leads(&self) -> Option<&Rows> {
+        let sets = self.sets.iter().filter(|set| !set.excludes);
+        sets.min_by_key(|set| set.rows.len())
+            .filter(|set| set.rows.len() <= MOST_LEADS)
+    }
+
+    /// Looks up the requests of each row, a number of them at a time, and goes through all of these in their order.
+    /// Returns the last that was looked at, where it stopped before the end.
+    fn follow(&self, leads: &Rows, take: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
+        let (mut lowest, mut highest) = (self.lowest, self.highest);
+        let mut looked_at = self.begin();
+        loop {
+            let (candidates, sure_up_to) = self.look_up(leads, lowest, highest)?;
+            for candidate in candidates {
+                if take(candidate)?.is_break() {
+                    return Ok(Some(looked_at));
+                }
+                looked_at = candidate.seq;
+            }
+            let Some(seq) = sure_up_to else {
+                return Ok(None);
+            };
+            looked_at = seq;
+            if self.is_ascending {
+                lowest = seq.saturating_add(1);
+            } else {
+                highest = seq - 1;
+            }
+        }
+    }
+
+    /// Returns the next requests that name one of these rows, in the order of the search; and the number up to which
+    /// none of them is missing, where that is not the end.
+    fn look_up(
+        &self,
+        leads: &Rows,
+        lowest: i64,
+        highest: i64,
+    ) -> rusqlite::Result<(Vec<Candidate>, Option<i64>)> {
+        let (column, order) = (leads.named.column(), self.order());
+        let sql = format!(
+            "SELECT seq, found, source, payload FROM request \
+             WHERE {column} = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq {order} LIMIT ?4"
+        );
+        let mut statement = self.file.prepare_cached(&sql)?;
+        let mut candidates = Vec::new();
+        let mut sure_up_to: Option<i64> = None;
+        for lead in &leads.rows {
+            let of_one = statement
+                .query_map(params![lead, lowest, highest, LOOKED_UP as i64], candidate)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            if let Some(last) = of_one.last().filter(|_| of_one.len() == LOOKED_UP) {
+                let nearer = |other: i64| {
+                    if self.is_ascending {
+                        other.min(last.seq)
+                    } else {
+                        other.max(last.seq)
+                    }
+                };
+                sure_up_to = Some(sure_up_to.map_or(last.seq, nearer));
+            }
+            candidates.extend(of_one);
+        }
+        if let Some(sure) = sure_up_to {
+            candidates.retain(|it| {
+                if self.is_ascending {
+                    it.seq <= sure
+                } else {
+                    it.seq >= sure
+                }
+            });
+        }
+        candidates.sort_unstable_by_key(|it| if self.is_ascending { it.seq } else { -it.seq });
+        Ok((candidates, sure_up_to))
+    }
+
+    fn order(&self) -> &'static str {
+        if self.is_ascending { "ASC" } else { "DESC" }
+    }
+
+    fn is_met_by(&self, candidate: Candidate) -> bool {
+        self.sets.iter().all(|set| {
+            let row = match set.named {
+                Named::Found => candidate.found,
+                Named::Source => candidate.source,
+                Named::Payload => candidate.payload,
+            };
+            set.rows.contains(&row) != set.excludes
+        })
+    }
+
+    /// Returns the rows that meet a condition; `None` where a set of them would not help.
+    fn rows_of(&mut self, column: &Column, excludes: bool) -> rusqlite::Result<Option<Rows>> {
+        let (named, rows) = match column {
+            // What does not contain it may hide it in an encoding: that is for who describes it.
+            Column::Text(_) if excludes => return Ok(None),
+            Column::Text(needles) => (Named::Payload, self.payloads_with(needles)?),
+            Column::Kind(kind) => (Named::Payload, self.select("payload", "shape = ?1", kind)?),
+            Column::Ja4(ja4) => (Named::Payload, self.select("payload", "ja4 = ?1", ja4)?),
+            Column::Protocol(name) => (Named::Found, self.select("found", "protocol = ?1", name)?),
+            Column::Category(None) => (Named::Found, self.select("found", "labels = ?1", " ")?),
+            Column::Category(Some(name)) => (Named::Found, self.spaced("categories", &[*name])?),
+            Column::Labels(ids) => {
+                let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+                (Named::Found, self.spaced("labels", &ids)?)
+            }
+            Column::Country(code) => (Named::Source, self.select("source", "country = ?1", code)?),
+            Column::Network(asn) => (Named::Source, self.select("source", "asn = ?1", asn)?),
+            Column::Source(network) => (Named::Source, self.sources_in(*network)?),
+        };
+        Ok(Some(Rows {
+            named,
+            rows,
+            excludes,
+        }))
+    }
+
+    fn select(
+        &self,
+        table: &str,
+        condition: &str,
+        value: impl rusqlite::ToSql,
+    ) -> rusqlite::Result<HashSet<i64>> {
+        let sql = format!("SELECT id FROM {table} WHERE {condition}");
+        let mut statement = self.file.prepare_cached(&sql)?;
+        statement.query_map([value], |row| row.get(0))?.collect()
+    }
+
+    /// Rows of `found` with one of these words in a column of them.
+    fn spaced(&self, column: &str, words: &[&str]) -> rusqlite::Result<HashSet<i64>> {
+        let words: HashSet<&str> = words.iter().copied().collect();
+        let mut statement = self
+            .file
+            .prepare_cached(&format!("SELECT id, {column} FROM found"))?;
+        let mut rows = statement.query([])?;
+        let mut found = HashSet::new();
+        while let Some(row) = rows.next()? {
+            let text = row.get_ref(1)?.as_str()?;
+            if text.split(' ').any(|word| words.contains(word)) {
+                found.insert(row.get(0)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// An IPv4 address may have come as one of IPv6, `::ffff:203.0.113.7`.
+    fn addresses(&self, address: IpAddr) -> rusqlite::Result<HashSet<i64>> {
+        let mut rows = self.select("source", "address = ?1", address.to_string())?;
+        if let IpAddr::V4(address) = address {
+            let mapped = address.to_ipv6_mapped().to_string();
+            rows.extend(self.select("source", "address = ?1", mapped)?);
+        }
+        Ok(rows)
+    }
+
+    fn sources_in(&self, network: IpNet) -> rusqlite::Result<HashSet<i64>> {
+        if network.prefix_len() == network.max_prefix_len() {
+            return self.addresses(network.addr());
+        }
+        let mut statement = self.file.prepare_cached("SELECT id, address FROM source")?;
+        let mut rows = statement.query([])?;
+        let mut found = HashSet::new();
+        while let Some(row) = rows.next()? {
+            let address = row.get_ref(1)?.as_str()?.parse();
+            if address.is_ok_and(|address: IpAddr| network.contains(&address.to_canonical())) {
+                found.insert(row.get(0)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Payloads that contain a text, the newest first, as many as can be searched in time.
+    fn payloads_with(&mut self, needles: &[Finder<'static>]) -> rusqlite::Result<HashSet<i64>> {
+        let deadline = Instant::now() + TEXT_TIME;
+        let mut statement = self
+            .file
+            .prepare_cached("SELECT id, bytes FROM payload ORDER BY id DESC")?;
+        let mut rows = statement.query([])?;
+        let (mut found, mut lower, mut looked_at) = (HashSet::new(), Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            looked_at += 1;
+            if looked_at % LOOK_AT_CLOCK == 0 && Instant::now() > deadline {
+                self.is_partial = true;
+                break;
+            }
+            lower.clear();
+            lower.extend_from_slice(row.get_ref(1)?.as_blob()?);
+            lower.make_ascii_lowercase();
+            if needles.iter().any(|needle| needle.find(&lower).is_some()) {
+                found.insert(row.get(0)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Named {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Source => "source",
+            Self::Payload => "payload",
+        }
+    }
+}
+
+fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
+    Ok(Candidate {
+        seq: row.get(0)?,
+        found: row.get(1)?,
+        source: row.get(2)?,
+        payload: row.get(3)?,
+    })
+}
+
+/// The numbers of the requests of these times.
+fn range(
+    file: &Connection,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+) -> rusqlite::Result<(i64, i64)> {
+    if since.is_none() && until.is_none() {
+        return Ok((0, i64::MAX));
+    }
+    let since = since.map_or(i64::MIN, Timestamp::as_microsecond);
+    let until = until.map_or(i64::MAX, Timestamp::as_microsecond);
+    let mut statement = file.prepare_cached(
+        "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM request WHERE time >= ?1 AND time < ?2",
+    )?;
+    statement.query_row([since, until], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+#[cfg(test)]
+mod tests;

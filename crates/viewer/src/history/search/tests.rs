@@ -1,0 +1,158 @@
+//! Searches of a real file, compared with the same conditions asked of a list.
+
+use std::ops::ControlFlow;
+
+use memchr::memmem::Finder;
+use tempfile::TempDir;
+
+use super::*;
+use crate::history::History;
+use crate::history::tests::{LARGE, found, numbered, offer, until_written};
+use crate::history::writer::Item;
+
+/// What a request of these tests is, by its number.
+struct Sent {
+    seq: u64,
+    label: &'static str,
+    source: [u8; 4],
+    word: &'static str,
+}
+
+/// Numbers up to 3,000, of which every seventh is missing.
+fn sent() -> Vec<Sent> {
+    let numbers = (1..=3000).filter(|seq| seq % 7 != 0);
+    let of = |seq: u64| Sent {
+        seq,
+        label: if seq % 500 == 1 { "rare" } else { "usual" },
+        source: [203, 0, 113, (seq % 100) as u8],
+        word: ["Apple", "pear", "plum"][(seq % 3) as usize],
+    };
+    numbers.map(of).collect()
+}
+
+fn history(folder: &TempDir) -> History {
+    let history = History::open(folder.path(), LARGE).unwrap();
+    for it in sent() {
+        let mut found = found(it.label);
+        found.labels = format!(" {} ", it.label);
+        let raw = format!("GET /{}/{} HTTP/1.1\r\n\r\n", it.word, it.seq % 200);
+        let mut record = numbered(it.seq, raw.as_bytes());
+        record.src_ip = it.source.into();
+        record.timestamp = Timestamp::from_second(it.seq as i64 * 60).unwrap();
+        offer(&history, Item::Request(Box::new((record, found))));
+    }
+    until_written(&history, 2999);
+    history
+}
+
+/// Goes through all pages, in one direction.
+fn all(history: &History, columns: &[(Column, bool)], mut from: From, most: usize) -> Vec<u64> {
+    let mut seqs = Vec::new();
+    for _ in 0..5000 {
+        let wanted = Wanted {
+            columns: columns.to_vec(),
+            from,
+            ..Wanted::default()
+        };
+        let take = |record: Record| ControlFlow::Continue(Some(record.seq));
+        let page = history.questions().search(&wanted, most, take).unwrap();
+        assert!(page.items.is_sorted_by(|a, b| a > b), "{:?}", page.items);
+        let is_ascending = matches!(from, From::After(_));
+        if is_ascending {
+            seqs.splice(0..0, page.items);
+        } else {
+            seqs.extend(page.items);
+        }
+        match page.more {
+            None => return seqs,
+            Some(seq) if is_ascending => from = From::After(seq),
+            Some(seq) => from = From::Before(seq),
+        }
+    }
+    panic!("no end")
+}
+
+#[test]
+fn each_page_goes_on_where_the_last_ended() {
+    let folder = TempDir::new().unwrap();
+    let history = history(&folder);
+    let source = |text: &str| Column::Source(text.parse().unwrap());
+    let text = |text: &str| Column::Text(vec![Finder::new(text.as_bytes()).into_owned()]);
+    let label = |id: &str| Column::Labels(vec![id.to_owned()]);
+    type Meets = fn(&Sent) -> bool;
+    let cases: [(Vec<(Column, bool)>, Meets); 7] = [
+        (vec![], |_| true),
+        (vec![(label("rare"), false)], |it| it.label == "rare"),
+        (vec![(label("rare"), true)], |it| it.label != "rare"),
+        (vec![(source("203.0.113.7/32"), false)], |it| {
+            it.source[3] == 7
+        }),
+        (vec![(source("203.0.113.64/26"), false)], |it| {
+            it.source[3] >= 64
+        }),
+        (
+            vec![(text("/apple/"), false), (source("203.0.113.0/28"), true)],
+            |it| it.word == "Apple" && it.source[3] >= 16,
+        ),
+        (
+            vec![(label("usual"), false), (text("nothing"), false)],
+            |_| false,
+        ),
+    ];
+    for (columns, meets) in cases {
+        let wanted = sent().into_iter().rev().filter(meets).map(|it| it.seq);
+        let wanted: Vec<_> = wanted.collect();
+        for from in [From::Newest, From::After(0)] {
+            for most in [1, 7, 300] {
+                if most == 1 && wanted.len() > 100 {
+                    continue;
+                }
+                assert_eq!(
+                    all(&history, &columns, from, most),
+                    wanted,
+                    "{columns:?} {from:?} {most}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn times_bound_a_search() {
+    let folder = TempDir::new().unwrap();
+    let history = history(&folder);
+    let wanted = |since: i64, until: i64| Wanted {
+        since: Timestamp::from_second(since).ok(),
+        until: Timestamp::from_second(until).ok(),
+        ..Wanted::default()
+    };
+    let numbers = |wanted| history.questions().numbers(&wanted, 100).unwrap();
+    assert_eq!(numbers(wanted(600, 780)), Some(vec![12, 11, 10]));
+    assert_eq!(numbers(wanted(0, 60)), Some(vec![]));
+    assert_eq!(
+        numbers(wanted(0, 6000)),
+        Some((1..100).rev().filter(|seq| seq % 7 != 0).collect())
+    );
+    assert_eq!(numbers(wanted(0, 60_000)), None, "more than 100");
+}
+
+#[test]
+fn a_search_that_breaks_off_goes_on_with_what_it_left() {
+    let folder = TempDir::new().unwrap();
+    let history = history(&folder);
+    let mut left = 3;
+    let page = history
+        .questions()
+        .search(&Wanted::default(), 50, |record| {
+            if left == 0 {
+                return ControlFlow::Break(());
+            }
+            left -= 1;
+            ControlFlow::Continue(Some(record.seq))
+        });
+    let page = page.unwrap();
+    assert_eq!(
+        (page.items, page.more),
+        (vec![3000, 2999, 2998], Some(2998))
+    );
+}

@@ -1,0 +1,271 @@
+//! The history, page by page, and as JSON.
+//!
+//! In: what a visitor asked for. Out: a page of requests, and where to go on. All of it is read on a visitor's turn.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::export::{har, html, json, ndjson, pcap};
+use crate::history::{From, Page, Questions, Wanted};
+use crate::page::filter::{Filter, FilterQuery, switch};
+use crate::page::history::HistoryPage;
+use crate::page::moment::moment;
+use crate::page::row::Row;
+use crate::reader::{Describer, Entry};
+use crate::web::failure::Failure;
+use crate::web::handlers::{HTML, LIST_BYTES, QueryOf, ROW_BYTES, Shared, attachment, filter};
+use crate::web::limits::Visitor;
+use crate::web::prepared::Prepared;
+use crate::web::state::Viewer;
+use crate::web::streamed::{self, Requests};
+
+/// Requests on a page.
+const PAGE_ROWS: usize = 50;
+/// Bytes of requests after which a page ends, however few they are.
+const PAGE_BYTES: usize = 512 * 1024;
+/// Most requests of one answer in JSON.
+const MOST_JSON: usize = 200;
+/// What one answer in JSON takes at most, about: every byte as an escape and as base64.
+const JSON_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most requests of an export: their numbers are held while it is read.
+const MOST_EXPORTED: usize = 100_000;
+/// The same for a page: more make one that no browser opens with pleasure.
+const MOST_IN_PAGE: usize = 1000;
+
+/// Which times, and from where.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct HistoryQuery {
+    pub(crate) since: String,
+    pub(crate) until: String,
+    before: Option<u64>,
+    after: Option<u64>,
+}
+
+/// The query of the JSON beside that.
+#[derive(Deserialize)]
+pub(crate) struct ListQuery {
+    limit: Option<usize>,
+    #[serde(default)]
+    raw: String,
+}
+
+impl HistoryQuery {
+    /// Tells whether it is for requests of some time, and so for the history.
+    pub(crate) fn names_a_time(&self) -> bool {
+        !self.since.trim().is_empty() || !self.until.trim().is_empty()
+    }
+
+    /// Returns what it asks for, and a filter for what columns cannot tell.
+    ///
+    /// # Errors
+    /// A value does not say what it should.
+    pub(crate) fn wanted(&self, filter: &Filter, describer: &Describer) -> Result<Wanted, Failure> {
+        let now = Timestamp::now();
+        let from = match (self.before, self.after) {
+            (None, None) => From::Newest,
+            (Some(seq), None) => From::Before(seq),
+            (None, Some(seq)) => From::After(seq),
+            (Some(_), Some(_)) => {
+                return Err(Failure::BadQuery(
+                    "before, after: expected one of them".to_owned(),
+                ));
+            }
+        };
+        Ok(Wanted {
+            columns: filter.columns(describer),
+            since: time("since", &self.since, now)?,
+            until: time("until", &self.until, now)?,
+            from,
+        })
+    }
+}
+
+fn time(name: &str, value: &str, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    if value.trim().is_empty() {
+        return Ok(None);
+    }
+    moment(value, now)
+        .map(Some)
+        .map_err(|error| Failure::BadQuery(format!("{name}: {error}")))
+}
+
+/// Asks for entries that meet a filter: fewer than `most` where they are long.
+fn entries(
+    questions: &Questions,
+    wanted: &Wanted,
+    most: usize,
+    filter: &Filter,
+    describer: &Describer,
+) -> rusqlite::Result<Page<Arc<Entry>>> {
+    let mut bytes = 0;
+    questions.search(wanted, most, |record| {
+        if bytes > PAGE_BYTES {
+            return ControlFlow::Break(());
+        }
+        let entry = Entry::new(&record, 0, describer);
+        let entry = filter.matches(&entry).then(|| Arc::new(entry));
+        bytes += entry.as_ref().map_or(0, |entry| entry.record.raw.len());
+        ControlFlow::Continue(entry)
+    })
+}
+
+pub(crate) async fn history(
+    State(viewer): Shared,
+    visitor: Visitor,
+    query: QueryOf<FilterQuery>,
+    times: QueryOf<HistoryQuery>,
+) -> Result<Response, Failure> {
+    let (Query(query), Query(times)) = (query?, times?);
+    let filter = filter(&query, &visitor)?;
+    let pages = Arc::clone(&viewer.pages);
+    let wanted = times.wanted(&filter, pages.describer())?;
+    let takes_gzip = visitor.takes_gzip;
+    let read = move |questions: &Questions| {
+        let found = entries(questions, &wanted, PAGE_ROWS, &filter, pages.describer())?;
+        let (newer, older) = ends(questions, wanted.from, &found)?;
+        let page = HistoryPage {
+            query: &query,
+            since: &times.since,
+            until: &times.until,
+            entries: &found.items,
+            newer,
+            older,
+            is_partial: found.is_partial,
+            oldest: questions.oldest()?,
+        };
+        let page = Prepared::html(pages.history(&page)?);
+        let body = page.body(takes_gzip);
+        Ok((page, body))
+    };
+    let most_bytes = LIST_BYTES + ROW_BYTES * PAGE_ROWS;
+    let ((page, (body, by_gzip)), taken) = viewer.ask_history(&visitor, most_bytes, read).await?;
+    Ok(page.respond((taken.hold(body), by_gzip)))
+}
+
+/// Returns after which number the page before goes on, and before which the page after does.
+fn ends(
+    questions: &Questions,
+    from: From,
+    found: &Page<Arc<Entry>>,
+) -> rusqlite::Result<(Option<u64>, Option<u64>)> {
+    let seq = |entry: Option<&Arc<Entry>>| entry.map(|entry| entry.record.seq);
+    let (newest, oldest) = (seq(found.items.first()), seq(found.items.last()));
+    Ok(match from {
+        From::Newest => (None, found.more),
+        From::Before(before) => (newest.or(Some(before.saturating_sub(1))), found.more),
+        From::After(after) => {
+            let older = oldest.unwrap_or(after.saturating_add(1));
+            (found.more, questions.has_before(older)?.then_some(older))
+        }
+    })
+}
+
+pub(crate) async fn api_history(
+    State(viewer): Shared,
+    visitor: Visitor,
+    query: QueryOf<FilterQuery>,
+    times: QueryOf<HistoryQuery>,
+    list: QueryOf<ListQuery>,
+) -> Result<Response, Failure> {
+    let (Query(query), Query(times), Query(list)) = (query?, times?, list?);
+    let raw = switch("raw", &list.raw).map_err(Failure::BadQuery)?;
+    let filter = filter(&query, &visitor)?;
+    let pages = Arc::clone(&viewer.pages);
+    let wanted = times.wanted(&filter, pages.describer())?;
+    let most = list.limit.unwrap_or(PAGE_ROWS).min(MOST_JSON);
+    let takes_gzip = visitor.takes_gzip;
+    let read = move |questions: &Questions| {
+        let found = entries(questions, &wanted, most, &filter, pages.describer())?;
+        let listing = json::page(found.more, found.is_partial, raw);
+        let entries = found.items.iter().map(AsRef::as_ref);
+        let page = Prepared::json(listing.whole(entries));
+        let body = page.body(takes_gzip);
+        Ok((page, body))
+    };
+    let most_bytes = JSON_BYTES;
+    let ((page, (body, by_gzip)), taken) = viewer.ask_history(&visitor, most_bytes, read).await?;
+    Ok(page.respond((taken.hold(body), by_gzip)))
+}
+
+/// Returns all requests of some time as a file, made as it is read.
+pub(crate) async fn export(
+    viewer: Arc<Viewer>,
+    visitor: Visitor,
+    query: &FilterQuery,
+    times: &HistoryQuery,
+    format: &str,
+    name: &str,
+) -> Result<Response, Failure> {
+    let filter = filter(query, &visitor)?;
+    let pages = Arc::clone(&viewer.pages);
+    let mut wanted = times.wanted(&filter, pages.describer())?;
+    let (content_type, listing) = match format {
+        "ndjson" => ("application/x-ndjson", Some(ndjson::lines())),
+        "har" => ("application/json", Some(har::archive())),
+        "pcap" => ("application/vnd.tcpdump.pcap", Some(pcap::connections())),
+        "html" => (HTML, None),
+        _ => return Err(Failure::NotFound),
+    };
+    let is_oldest_first = listing.as_ref().is_some_and(|it| !it.newest_first);
+    if is_oldest_first {
+        wanted.from = From::After(0);
+    }
+    let most = if listing.is_some() {
+        MOST_EXPORTED
+    } else {
+        MOST_IN_PAGE
+    };
+    let (total, asked) = (viewer.reader.view().await?.snapshot.cursor, filter.clone());
+    let find = move |questions: &Questions| {
+        let Some(numbers) = questions.numbers(&wanted, most)? else {
+            return Err(too_many(most));
+        };
+        let listing = match listing {
+            Some(listing) => listing,
+            None => {
+                let rows = rows(questions, &numbers, &asked, pages.describer())?;
+                html::page(&pages, total, &rows)?
+            }
+        };
+        Ok((numbers, listing))
+    };
+    let room = most * size_of::<u64>();
+    let ((numbers, listing), taken) = viewer.ask_history(&visitor, room, find).await?;
+    let requests = Requests::OfHistory(Arc::new(filter), numbers.into(), taken);
+    let body = streamed::stream(viewer, visitor, listing, requests);
+    Ok(attachment(&format!("{name}.{format}"), content_type, body))
+}
+
+fn too_many(most: usize) -> Failure {
+    Failure::BadQuery(format!(
+        "since, until: these are more than {most} requests, or too many to look through. Ask for a shorter time."
+    ))
+}
+
+/// The rows of those requests that meet a filter.
+fn rows(
+    questions: &Questions,
+    numbers: &[u64],
+    filter: &Filter,
+    describer: &Describer,
+) -> rusqlite::Result<Vec<Row>> {
+    let now = Timestamp::now();
+    let mut rows = Vec::new();
+    for &seq in numbers {
+        let record = questions.record(seq)?;
+        let entry = record.map(|record| Entry::new(&record, 0, describer));
+        rows.extend(
+            entry
+                .filter(|it| filter.matches(it))
+                .map(|it| Row::new(&it, now)),
+        );
+    }
+    Ok(rows)
+}
