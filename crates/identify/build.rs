@@ -1,6 +1,6 @@
-//! Lays out `signatures.toml` and the list of crawlers so that the program needs to read hardly any of it.
+//! Lays out the folder `signatures` and the list of crawlers so that the program needs to read hardly any of it.
 //!
-//! In: both files. Out, in `OUT_DIR`: a line of JSON for each signature, without what only tests and people read, in
+//! In: their files. Out, in `OUT_DIR`: a line of JSON for each signature, without what only tests and people read, in
 //! `always.json` where it has to be tried on every request, or else in `others.json`; and `index.json`, which has for
 //! each, in the order of the files, where it is, its length, and the literals without which it need not be read.
 //!
@@ -15,6 +15,8 @@
 
 #[path = "src/condition.rs"]
 mod condition;
+#[path = "src/files.rs"]
+mod files;
 #[path = "src/literals.rs"]
 mod literals;
 #[path = "src/pattern.rs"]
@@ -32,8 +34,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::condition::Condition;
+use crate::files::FILES;
 
-const SIGNATURES: &str = "signatures.toml";
+const SIGNATURES: &str = "signatures";
 const CRAWLERS: &str = "data/crawler-user-agents.json";
 
 #[derive(Deserialize)]
@@ -52,14 +55,15 @@ struct Crawler {
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SIGNATURES}\ncargo::rerun-if-changed={CRAWLERS}");
-    let File {
-        signature: signatures,
-    } = toml::from_str(&std::fs::read_to_string(SIGNATURES)?)?;
     let crawlers: Vec<Crawler> = serde_json::from_str(&std::fs::read_to_string(CRAWLERS)?)?;
-    let signatures = signatures
-        .into_iter()
-        .map(signature)
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut signatures = Vec::new();
+    for name in FILES {
+        let path = Path::new(SIGNATURES).join(name).with_extension("toml");
+        let File { signature: entries } = toml::from_str(&std::fs::read_to_string(path)?)?;
+        for entry in entries {
+            signatures.push(signature(entry)?);
+        }
+    }
     let (mut always, mut others, mut index) = (String::new(), String::new(), Vec::new());
     for (line, condition) in signatures.into_iter().chain(agents(crawlers)) {
         let (line, anchors) = (line.to_string() + "\n", condition.anchors());

@@ -1,6 +1,6 @@
 //! The signatures that come with the program, each read when it is first needed.
 //!
-//! In: what `build.rs` made of `signatures.toml` and of the list of crawlers. Out: lines, and the signatures that they
+//! In: what `build.rs` made of the folder `signatures` and of the list of crawlers. Out: lines, and the signatures that they
 //! are. Most are never needed: a request meets the literals of a few dozen, of thousands.
 
 use serde::Deserialize;
@@ -64,15 +64,13 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::Signatures;
+    use crate::files::tests::written;
 
     #[test]
-    fn the_lines_are_what_the_file_says() {
-        let file = Signatures::parse(include_str!("../signatures.toml"))
-            .unwrap_or_else(|error| panic!("{error}"));
-        let lines = lines();
-        assert!(lines.len() > file.list.len());
-        for (mut meant, (line, anchors)) in file.list.into_iter().zip(lines) {
+    fn the_lines_are_what_the_files_say() {
+        let (written, lines) = (written(), lines());
+        assert!(lines.len() > written.len());
+        for (mut meant, (line, anchors)) in written.into_iter().zip(lines) {
             (meant.examples, meant.line) = (Vec::new(), 0);
             assert_eq!(meant.condition.anchors(), anchors, "{}", meant.id);
             assert_eq!(format!("{meant:?}"), format!("{:?}", line.read()));

@@ -1,4 +1,4 @@
-//! What a request must be like for a signature to apply: the `match` of `signatures.toml`, as written.
+//! What a request must be like for a signature to apply: its `match`, as written.
 //!
 //! In: such a `match`. Out: a [`Condition`], and the literals without which no request meets it. Looks at no request:
 //! the program's build reads conditions as well.

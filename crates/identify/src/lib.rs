@@ -4,7 +4,7 @@
 //! they mean. No I/O, no panic.
 //!
 //! Read in this order: [`protocol`], then what each protocol says: [`http`], [`tls`] and its fingerprint
-//! [`ja4`]. Then what it is for: [`labels`] tries each [`signature`] of `signatures.toml` and of the
+//! [`ja4`]. Then what it is for: [`labels`] tries each [`signature`] of the folder `signatures` and of the
 //! crawlers whose literals are there. `build.rs` has laid them out; each is read when first needed. A
 //! signature's condition looks at the parts of a request as sent and in plainer forms.
 //! [`indicator`] finds the addresses in a payload. `inside` looks for both in what a request hides in an
@@ -23,6 +23,8 @@ mod built_in;
 mod condition;
 mod crawlers;
 mod evidence;
+#[cfg(test)]
+mod files;
 mod inside;
 mod literals;
 mod pattern;

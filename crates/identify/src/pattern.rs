@@ -1,6 +1,6 @@
 //! A regular expression on bytes.
 //!
-//! In: what `signatures.toml` says. Out: matches, in time in proportion to what is searched.
+//! In: what a signature says. Out: matches, in time in proportion to what is searched.
 
 use std::cell::Cell;
 use std::error::Error;

@@ -1,7 +1,7 @@
-//! `signatures.toml`: what can be recognised, in a form that a person can extend.
+//! What can be recognised, in a form that a person can extend: the files of the folder `signatures`.
 //!
 //! In: the text of such a file. Out: [`Signature`]s, or the line and the reason for which it is refused.
-//! The file's head says how it is written.
+//! signatures/README.md says how it is written.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -71,7 +71,7 @@ impl Category {
         Self::Ordinary,
     ];
 
-    /// Returns its name in JSON, addresses and `signatures.toml`.
+    /// Returns its name in JSON, addresses and files of signatures.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ impl Category {
 }
 
 impl Confidence {
-    /// Returns its name in JSON and `signatures.toml`.
+    /// Returns its name in JSON and files of signatures.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::*;
 use crate::Category;
+use crate::files::tests::written;
 
 /// Words that only specialists know; the explanations do without.
 const JARGON: [&str; 14] = [
@@ -22,8 +23,6 @@ const JARGON: [&str; 14] = [
     "unauth",
     "payloads",
 ];
-
-const FILE: &str = include_str!("../../signatures.toml");
 
 const OWN: &str = r#"
     [[signature]]
@@ -46,10 +45,7 @@ fn ids(labeller: &Labeller, raw: &[u8]) -> Vec<String> {
 
 #[test]
 fn every_built_in_signature_is_as_it_should_be() {
-    let signatures =
-        Signatures::parse(FILE).unwrap_or_else(|error| panic!("signatures.toml, {error}"));
-    assert!(signatures.list.len() >= 400, "{}", signatures.list.len());
-    for signature in &signatures.list {
+    for signature in &written() {
         let (id, explanation) = (&signature.id, signature.explanation.to_lowercase());
         assert!(!signature.examples.is_empty(), "{id}: no example");
         assert!(
@@ -64,7 +60,7 @@ fn every_built_in_signature_is_as_it_should_be() {
 
 #[test]
 fn every_signature_applies_to_its_examples() {
-    Labeller::new(Signatures::parse(FILE).unwrap().list, Vec::new())
+    Labeller::new(written(), Vec::new())
         .check_examples()
         .unwrap();
 }
@@ -89,7 +85,7 @@ fn a_file_extends_or_replaces() {
     let replaced = Labeller::with(&format!("replace = true\n{OWN}")).unwrap();
     assert_eq!(replaced.signatures().len(), 1);
     // One of its own with the id of a built-in one stands in its place.
-    let id = &Signatures::parse(FILE).unwrap().list[0].id.clone();
+    let id = &written()[0].id.clone();
     let same = Labeller::with(&OWN.replace("\"own\"", &format!("\"{id}\""))).unwrap();
     assert_eq!(
         same.signatures()
@@ -222,7 +218,7 @@ fn no_bytes_panic_and_evidence_lies_within_them() {
             .wrapping_add(1);
         (random >> 33) as usize % below
     };
-    let signatures = Signatures::parse(FILE).unwrap().list;
+    let signatures = written();
     let examples = signatures.iter().flat_map(|signature| &signature.examples);
     for example in examples.map(|example| Signature::example_bytes(example)) {
         for _ in 0..4 {
