@@ -7,6 +7,7 @@
 //! the recognisers by sense. Each names the document that its checks follow.
 
 mod caches;
+mod contents;
 mod databases;
 mod files;
 mod industry;
@@ -20,6 +21,9 @@ mod peers;
 mod proxies;
 mod reading;
 mod remote;
+mod services;
+mod telephony;
+mod tunnels;
 mod web;
 
 use std::ops::Range;
@@ -52,6 +56,9 @@ const ORDER: &[(Protocol, Recogniser)] = &[
     (Protocol::Rtsp, web::rtsp),
     (Protocol::Sip, web::sip),
     (Protocol::Icap, web::icap),
+    (Protocol::HttpResponse, contents::http_response),
+    (Protocol::Gemini, web::gemini),
+    (Protocol::Finger, services::finger),
     (Protocol::Http, web::http),
     // Magic numbers of three bytes and more.
     (Protocol::Tls, web::tls),
@@ -59,11 +66,19 @@ const ORDER: &[(Protocol, Recogniser)] = &[
     (Protocol::Ssh, remote::ssh),
     (Protocol::Proxy, proxies::proxy),
     (Protocol::Rdp, remote::rdp),
+    (Protocol::H323, telephony::h323),
     (Protocol::S7comm, industry::s7comm),
     (Protocol::IsoTsap, industry::iso_tsap),
     (Protocol::Smb1, files::smb1),
     (Protocol::Smb2, files::smb2),
     (Protocol::Netbios, files::netbios),
+    (Protocol::Elf, contents::elf),
+    (Protocol::WindowsProgram, contents::windows_program),
+    (Protocol::Zip, contents::zip),
+    (Protocol::Ica, remote::ica),
+    (Protocol::Levin, peers::levin),
+    (Protocol::CheckPoint, tunnels::checkpoint),
+    (Protocol::Knx, industry::knx),
     (Protocol::Vnc, remote::vnc),
     (Protocol::X11, remote::x11),
     (Protocol::Adb, remote::adb),
@@ -127,6 +142,10 @@ const ORDER: &[(Protocol, Recogniser)] = &[
     (Protocol::Tarantool, databases::tarantool),
     (Protocol::TeamSpeak, remote::teamspeak),
     (Protocol::Tinc, network::tinc),
+    (Protocol::Syslog, services::syslog),
+    (Protocol::Ident, services::ident),
+    (Protocol::Nntp, services::nntp),
+    (Protocol::ManageSieve, mail::managesieve),
     (Protocol::Irc, mail::irc),
     (Protocol::Pop3, mail::pop3),
     (Protocol::Imap, mail::imap),
@@ -140,6 +159,7 @@ const ORDER: &[(Protocol, Recogniser)] = &[
     (Protocol::Postgres, databases::postgres),
     (Protocol::Mysql, databases::mysql),
     (Protocol::Oracle, databases::oracle),
+    (Protocol::Sybase, mssql::sybase),
     (Protocol::Mssql, mssql::mssql),
     (Protocol::Cassandra, databases::cassandra),
     (Protocol::Memcached, caches::memcached_binary),
@@ -150,6 +170,13 @@ const ORDER: &[(Protocol, Recogniser)] = &[
     (Protocol::Z3950, network::z3950),
     (Protocol::SunRpc, files::sunrpc),
     (Protocol::Msrpc, files::msrpc),
+    (Protocol::Isakmp, tunnels::isakmp),
+    (Protocol::DoIp, industry::doip),
+    (Protocol::Ldp, tunnels::ldp),
+    (Protocol::Diameter, telephony::diameter),
+    (Protocol::Smpp, telephony::smpp),
+    (Protocol::Skinny, telephony::skinny),
+    (Protocol::Nrpe, services::nrpe),
     (Protocol::Dicom, industry::dicom),
     (Protocol::Enip, industry::enip),
     (Protocol::Iec104, industry::iec104),

@@ -77,7 +77,7 @@ pub(super) fn redis_line(bytes: &[u8]) -> Option<Found> {
         command.eq_ignore_ascii_case(name.as_bytes())
             && values.first().is_some_and(|word| is_one_of(word, seconds))
     };
-    let is_set = *command == b"SET" && values.len() == 2;
+    let is_set = *command == b"SET" && (values.len() == 2 || is_quoted(values.get(1..)?));
     need(
         is_text(bytes)
             && (is_set || REDIS_COMMANDS.iter().any(takes) || REDIS_SUBCOMMANDS.iter().any(has)),
@@ -85,6 +85,16 @@ pub(super) fn redis_line(bytes: &[u8]) -> Option<Found> {
     // NATS has an INFO, too, with an object behind.
     need(values.iter().all(|value| !value.starts_with(b"{")))?;
     says(command.len(), [b"COMMAND: ", line(bytes)].concat())
+}
+
+/// Words between a quote before the first and the same behind the last.
+fn is_quoted(words: &[&[u8]]) -> bool {
+    let (first, last) = (words.first(), words.last());
+    let (first, last) = (
+        first.and_then(|it| it.first()),
+        last.and_then(|it| it.last()),
+    );
+    first == last && matches!(first, Some(b'"' | b'\''))
 }
 
 /// `memcached/doc/protocol.txt`: a command in lower case with the values it must have; over UDP behind eight bytes.

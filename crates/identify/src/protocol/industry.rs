@@ -12,7 +12,9 @@ pub(super) fn modbus(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     let length = usize::from(length);
-    need(length + 6 == bytes.len())?;
+    // Several may come at once.
+    let (_, rest) = bytes.split_at_checked(length + 6)?;
+    need(rest.is_empty() || matches!(rest, [_, _, 0, 0, 0, _, _, ..]))?;
     let (name, fits) = match function {
         1 => ("read coils", length == 6),
         2 => ("read inputs", length == 6),
@@ -25,7 +27,10 @@ pub(super) fn modbus(bytes: &[u8]) -> Option<Found> {
             "write several",
             length >= 8 && big(data, 4..5)? + 7 == length,
         ),
-        43 => ("read identification", length == 5 && *data.first()? == 14),
+        43 => (
+            "read identification",
+            matches!(length, 5 | 6) && *data.first()? == 14,
+        ),
         // Schneider's UMAS: a session and a function.
         90 => ("UMAS", length >= 4),
         _ => return None,
@@ -77,6 +82,40 @@ pub(super) fn iso_tsap(bytes: &[u8]) -> Option<Found> {
             format!("{text}{byte:02x}")
         }),
     )
+}
+
+/// ISO 13400-2, 9: a version and its complement, a kind of payload, its length.
+pub(super) fn doip(bytes: &[u8]) -> Option<Found> {
+    let [version, inverse, ..] = bytes else {
+        return None;
+    };
+    need(*inverse == !*version && matches!(version, 1..=4 | 0xff))?;
+    need(big(bytes, 4..8)? + 8 == bytes.len())?;
+    let name = match big(bytes, 2..4)? {
+        1..=3 => "asks for the vehicle",
+        5 => "activates routing",
+        7 => "asks whether it is alive",
+        0x4001 | 0x4003 => "asks for the state",
+        0x8001 => "diagnoses",
+        _ => return None,
+    };
+    says(8, name)
+}
+
+/// KNXnet/IP, 2.3: a header of six bytes, version 1.0, a service, the length of all.
+pub(super) fn knx(bytes: &[u8]) -> Option<Found> {
+    need(bytes.starts_with(&[6, 0x10]) && big(bytes, 4..6)? == bytes.len())?;
+    let name = match big(bytes, 2..4)? {
+        0x201 | 0x20b => "search",
+        0x203 => "asks for a description",
+        0x205 => "connects",
+        0x207 => "asks for the state",
+        0x310 => "configures",
+        0x420 => "tunnel",
+        0x530 => "routes",
+        _ => return None,
+    };
+    says(6, name)
 }
 
 /// ASHRAE 135, annex J.2: 0x81, a function, the length of all, then (for what carries a message) version 1.

@@ -29,6 +29,8 @@ pub(super) fn pop3(bytes: &[u8]) -> Option<Found> {
     let is_pop3 = match values {
         [] => is_one_of(verb, &["CAPA", "STLS", "UIDL"]),
         [_, _] => is_one_of(verb, &["APOP"]),
+        // The name of a mailbox; in FTP, few have one.
+        [user] if is_one_of(verb, &["USER"]) && user.contains(&b'@') => true,
         [_] if is_one_of(verb, &["USER"]) => {
             let commands = lines(bytes).skip(1).map(words);
             commands.into_iter().any(|words| {
@@ -54,7 +56,7 @@ pub(super) fn imap(bytes: &[u8]) -> Option<Found> {
     let is_imap = match values {
         [] if has_digit => is_one_of(command, &["NOOP", "LOGOUT", "CAPABILITY", "STARTTLS"]),
         [] => is_one_of(command, &["CAPABILITY"]),
-        [_, _] if has_digit && is_one_of(command, &["LOGIN"]) => true,
+        [_, _] if is_one_of(command, &["LOGIN"]) => has_digit || tag.len() == 1,
         _ => {
             has_digit
                 && is_one_of(
@@ -69,7 +71,8 @@ pub(super) fn imap(bytes: &[u8]) -> Option<Found> {
 
 /// RFC 2812, 3.1: `NICK` or `PASS` with `USER` behind, `USER` with four values, or a command that only IRC has.
 pub(super) fn irc(bytes: &[u8]) -> Option<Found> {
-    need(is_text(line(bytes)))?;
+    // What programs say to each other stands between two of 0x01 (CTCP).
+    need(line(bytes).split(|&byte| byte == 1).all(is_text))?;
     let all: Vec<Vec<&[u8]>> = lines(bytes).take(8).map(words).collect();
     let begins =
         |line: &[&[u8]], verb: &str| line.first().is_some_and(|word| is_one_of(word, &[verb]));
@@ -83,12 +86,39 @@ pub(super) fn irc(bytes: &[u8]) -> Option<Found> {
                 || (is_one_of(verb, &["NICK"]) && all.iter().skip(1).all(|line| line.is_empty()))
         }
         [verb, what, ..] if is_one_of(verb, &["CAP"]) => is_one_of(what, &["LS", "REQ", "END"]),
-        [verb, channel, ..] if is_one_of(verb, &["JOIN", "PRIVMSG"]) => channel.starts_with(b"#"),
+        [verb, channel, ..] if is_one_of(verb, &["JOIN"]) => channel.starts_with(b"#"),
+        [verb, _, text, ..] if is_one_of(verb, &["PRIVMSG", "NOTICE"]) => text.starts_with(b":"),
+        [verb, to, _, ..] if is_one_of(verb, &["PRIVMSG"]) => to.starts_with(b"#"),
+        [verb, nick, mode, ..] if is_one_of(verb, &["MODE"]) => {
+            is_graphic(nick) && mode.starts_with(b"+")
+        }
         _ => false,
     };
     need(is_irc)?;
     let shown: Vec<&[u8]> = lines(bytes).filter(|line| !line.is_empty()).collect();
     says(line(bytes).len(), shown.join(&b", "[..]))
+}
+
+/// RFC 5804, 2: commands that only it has, and those whose values are in quotes.
+pub(super) fn managesieve(bytes: &[u8]) -> Option<Found> {
+    let words = words(bytes);
+    let (verb, values) = words.split_first()?;
+    let is_sieve = match values {
+        [] => is_one_of(verb, &["CAPABILITY", "LISTSCRIPTS"]),
+        [value, ..] => {
+            let names = [
+                "AUTHENTICATE",
+                "GETSCRIPT",
+                "SETACTIVE",
+                "DELETESCRIPT",
+                "CHECKSCRIPT",
+                "PUTSCRIPT",
+            ];
+            is_one_of(verb, &names) && value.starts_with(b"\"")
+        }
+    };
+    need(is_sieve && is_text(line(bytes)))?;
+    quotes_line(bytes)
 }
 
 /// RFC 6120, 4.2: the element that opens a stream, after a declaration of XML or without.

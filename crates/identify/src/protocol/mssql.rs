@@ -63,3 +63,14 @@ fn old_login(length: usize, content: &[u8]) -> Option<Vec<u8>> {
     need(length == 512 && is_graphic(user) && *content.get(30)? <= 30)?;
     Some([b"log-in as ", user].concat())
 }
+
+/// TDS 5.0, "Login record": the log-in of Sybase, which has its version at a fixed place.
+pub(super) fn sybase(bytes: &[u8]) -> Option<Found> {
+    let (&[2, 0 | 1, _, _, _, _, _, 0], content) = bytes.split_first_chunk::<8>()? else {
+        return None;
+    };
+    need(content.get(458..462)? == [5, 0, 0, 0])?;
+    let user = content.get(31..61)?.get(..usize::from(*content.get(61)?))?;
+    need(is_graphic(user))?;
+    says(8, [b"log-in as ", user].concat())
+}

@@ -24,11 +24,24 @@ const DNS_TYPES: &[(usize, &str)] = &[
 
 /// RFC 1035, 4.2.2: a length before the message; or the message alone, as in a datagram.
 pub(super) fn dns(bytes: &[u8]) -> Option<Found> {
-    match counted(bytes, 2) {
-        Some((message, [])) => dns_message(message).and_then(|detail| says(14, detail)),
-        _ => None,
+    if let Some((message, rest)) = counted(bytes, 2)
+        && let Some(detail) = dns_message(message)
+        && are_dns_messages(rest)
+    {
+        return says(14, detail);
     }
-    .or_else(|| says(12, dns_message(bytes)?))
+    says(12, dns_message(bytes)?)
+}
+
+/// Several may come at once, and each is one.
+fn are_dns_messages(mut rest: &[u8]) -> bool {
+    while let Some((message, more)) = counted(rest, 2) {
+        if dns_message(message).is_none() {
+            return false;
+        }
+        rest = more;
+    }
+    rest.is_empty()
 }
 
 /// RFC 1035, 4.1: a query with one question, whose name, type and class there are; or a request for the status.

@@ -205,3 +205,16 @@ pub(super) fn njrat(bytes: &[u8]) -> Option<Found> {
     need(mark.starts_with(b"|'|'|") || mark.starts_with(b"[endof]"))?;
     says(bytes.len() - mark.len() + 5, rest.trim_ascii_end())
 }
+
+/// Monero, `LEVIN_PROTOCOL.md`: a signature, a length, whether an answer is wanted, a command.
+pub(super) fn levin(bytes: &[u8]) -> Option<Found> {
+    need(bytes.starts_with(&[0x01, 0x21, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01]))?;
+    let name = match little(bytes, 17..21)? {
+        1001 => "handshake",
+        1002 => "timed sync",
+        1003 => "ping",
+        1007 => "support flags",
+        _ => "message",
+    };
+    says(8, name)
+}

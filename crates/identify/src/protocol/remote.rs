@@ -285,3 +285,8 @@ pub(super) fn login(bytes: &[u8]) -> Option<Found> {
         .count();
     (is_login || commands >= 2).then(|| says(bytes.trim_ascii_end().len(), shown))?
 }
+
+/// Citrix ICA, as captures show it: the greeting of both ends.
+pub(super) fn ica(bytes: &[u8]) -> Option<Found> {
+    bytes.starts_with(b"\x7f\x7fICA\0").then(|| found(6))?
+}

@@ -2,7 +2,7 @@
 
 use forever200_head::Head;
 
-use super::reading::{Found, find, found, line, need, quotes_line, says};
+use super::reading::{Found, find, found, is_graphic, is_only_line, line, need, quotes_line, says};
 use crate::tls as hello;
 
 /// RFC 9113, 3.4. A reader that takes it for HTTP/1.1 stops at its first blank line, so this much must do.
@@ -169,4 +169,12 @@ pub(super) fn ssl2(bytes: &[u8]) -> Option<Found> {
 /// RFC 6347, 4.1: a handshake of version 1.0 or 1.2, in the first epoch.
 pub(super) fn dtls(bytes: &[u8]) -> Option<Found> {
     matches!(bytes, [0x16, 0xfe, 0xff | 0xfd, 0, 0, 0, 0, ..]).then(|| found(5))?
+}
+
+/// Gemini specification, 2: an address on a line of its own. In the clear, as the protocol has TLS around it.
+pub(super) fn gemini(bytes: &[u8]) -> Option<Found> {
+    let address = line(bytes);
+    need(address.starts_with(b"gemini://") && is_graphic(address))?;
+    need(is_only_line(bytes, address))?;
+    quotes_line(bytes)
 }

@@ -3,7 +3,7 @@
 use super::Sample;
 
 pub(super) fn samples() -> Vec<Sample> {
-    [databases(), others()].concat()
+    [databases(), others(), telephony(), files_and_tunnels()].concat()
 }
 
 fn zeros(count: usize) -> Vec<u8> {
@@ -132,5 +132,95 @@ fn others() -> Vec<Sample> {
         ("ethereum", rlpx, "handshake of RLPx"),
         ("rtmp", rtmp, ""),
         ("bittorrent", bittorrent, "peer -qB4650-0123456789ab"),
+    ]
+}
+
+fn telephony() -> Vec<Sample> {
+    let diameter = [
+        &b"\x01\0\0\x1c\x80\0\x01\x01\0\0\0\0\0\0\0\x01\0\0\0\x02"[..],
+        &zeros(8),
+    ]
+    .concat();
+    let bind = [
+        &b"\0\0\0\x1d\0\0\0\x09\0\0\0\0\0\0\0\x01smppclient\0"[..],
+        b"\0\x34",
+    ]
+    .concat();
+    let enquire = b"\0\0\0\x10\0\0\0\x15\0\0\0\0\0\0\0\x01".to_vec();
+    let h323 = b"\x03\0\0\x0c\x08\x02\0\x01\x05\x04\x03\x88".to_vec();
+    let skinny = [
+        &b"\x34\0\0\0\0\0\0\0\x01\0\0\0SEP001122334455\0"[..],
+        &zeros(32),
+    ]
+    .concat();
+    vec![
+        ("diameter", diameter, "Capabilities-Exchange"),
+        ("smpp", bind, "bind_transceiver smppclient"),
+        ("smpp", enquire, "enquire_link"),
+        ("h323", h323, "SETUP"),
+        ("skinny", skinny, "registers SEP001122334455"),
+    ]
+}
+
+fn files_and_tunnels() -> Vec<Sample> {
+    let elf = [&b"\x7fELF\x01\x01\x01"[..], &zeros(9), b"\x02\0\x28\0"].concat();
+    let mips = [&b"\x7fELF\x01\x02\x01"[..], &zeros(9), b"\0\x02\0\x08"].concat();
+    let exe = [&b"MZ"[..], &zeros(58), b"\x40\0\0\0PE\0\0"].concat();
+    let zip = [&b"PK\x03\x04\x14\0"[..], &zeros(20), b"\x05\0\0\0a.txtx"].concat();
+    let isakmp = [
+        &b"\x11\x22\x33\x44\x55\x66\x77\x88"[..],
+        &zeros(8),
+        b"\x01\x10\x02\0",
+        &zeros(4),
+        b"\0\0\0\x1e\0\0",
+    ]
+    .concat();
+    let over_tcp = [&b"IKETCP\0\x24\0\0\0\0"[..], &isakmp].concat();
+    let ldp = b"\0\x01\0\x16\xc0\0\x02\x01\0\0\x02\0\0\x0c\0\0\0\x01\0\0\0\0\0\0\0\0".to_vec();
+    let levin = [
+        &b"\x01\x21\x01\x01\x01\x01\x01\x01"[..],
+        &zeros(8),
+        b"\x01\xe9\x03\0\0",
+        &zeros(12),
+    ]
+    .concat();
+    let nrpe = [
+        &b"\0\x02\0\x01\x12\x34\x56\x78\0\x02_NRPE_CHECK"[..],
+        &zeros(1015),
+    ]
+    .concat();
+    let mut sybase = [&b"\x02\0\x02\0\0\0\0\0"[..], &zeros(504)].concat();
+    sybase[39..41].copy_from_slice(b"sa");
+    sybase[69] = 2;
+    sybase[466] = 5;
+    let knx = b"\x06\x10\x02\x01\0\x0e\x08\x01\0\0\0\0\0\0".to_vec();
+    let modbus = b"\0\x01\0\0\0\x05\x0a\x2b\x0e\x03\x01\0\0\0\0\0\x05\x0a\x2b\x0e\x03\x01".to_vec();
+    let question = b"\0\x11\0\0\x01\0\0\x01\0\0\0\0\0\0\0\0\x02\0\x01";
+    let dns = [&question[..], question].concat();
+    vec![
+        ("elf", elf, "32 bits, ARM"),
+        ("elf", mips, "32 bits, MIPS"),
+        ("windows-program", exe, "program for Windows"),
+        ("zip", zip, "a.txt"),
+        ("isakmp", isakmp, "IKE version 1, main mode"),
+        ("isakmp", over_tcp, "IKE version 1, main mode"),
+        ("ldp", ldp, "opens a session, from 192.0.2.1"),
+        ("levin", levin, "handshake"),
+        ("nrpe", nrpe, "asks for _NRPE_CHECK"),
+        ("sybase", sybase, "log-in as sa"),
+        ("knx", knx, "search"),
+        ("modbus", modbus, "unit 10, read identification"),
+        ("dns", dns, ". NS"),
+        ("ica", b"\x7f\x7fICA\0".to_vec(), ""),
+        (
+            "checkpoint",
+            b"\x51\0\0\0\0\0\0\x21".to_vec(),
+            "asks for its name",
+        ),
+        (
+            "doip",
+            b"\x02\xfd\0\x05\0\0\0\x07\x0e\x80\0\0\0\0\0".to_vec(),
+            "activates routing",
+        ),
     ]
 }

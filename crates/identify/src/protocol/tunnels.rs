@@ -1,0 +1,47 @@
+//! Tunnels and firewalls: what opens them, and what asks for them.
+
+use super::reading::{Found, big, need, says};
+
+/// RFC 2408, 3.1 and RFC 7296, 3.1: a first message has no cookie of the answering end, a version of 1.0 or 2.0, an
+/// exchange that begins something, and the length of all. RFC 8229: over TCP, `IKETCP` or a length and four zeros come
+/// before it.
+pub(super) fn isakmp(bytes: &[u8]) -> Option<Found> {
+    let message = isakmp_over_tcp(bytes).unwrap_or(bytes);
+    let start = bytes.len() - message.len();
+    let name = match message.get(17..19)? {
+        [0x10, 2] => "IKE version 1, main mode",
+        [0x10, 4] => "IKE version 1, aggressive mode",
+        [0x20, 34] => "IKE version 2",
+        _ => return None,
+    };
+    need(big(message, 24..28)? == message.len() && message.get(8..16)? == [0; 8])?;
+    says(start + 28, name)
+}
+
+fn isakmp_over_tcp(bytes: &[u8]) -> Option<&[u8]> {
+    let framed = bytes.strip_prefix(b"IKETCP").unwrap_or(bytes);
+    need(big(framed, 0..2)? == framed.len())?;
+    framed.get(2..)?.strip_prefix(&[0; 4])
+}
+
+/// RFC 5036, 3.1 and 3.5: version 1, the length of what follows, an address and a space, a message that opens a session.
+pub(super) fn ldp(bytes: &[u8]) -> Option<Found> {
+    let [0, 1, _, _, a, b, c, d, 0, 0, kind @ (1 | 2), 0 | 1, ..] = bytes else {
+        return None;
+    };
+    need(big(bytes, 2..4)? + 4 == bytes.len() && big(bytes, 12..14)? + 14 <= bytes.len())?;
+    let what = if *kind == 2 {
+        "opens a session"
+    } else {
+        "hello"
+    };
+    says(12, format!("{what}, from {a}.{b}.{c}.{d}"))
+}
+
+/// Check Point's service for topologies, as scanners ask it for names.
+pub(super) fn checkpoint(bytes: &[u8]) -> Option<Found> {
+    let opens = b"\x51\0\0\0\0\0\0\x21";
+    let asks = b"\0\0\0\x0bsecuremote\0";
+    need(bytes.starts_with(opens) || bytes.starts_with(asks))?;
+    says(8, "asks for its name")
+}
