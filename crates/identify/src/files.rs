@@ -2,7 +2,7 @@
 
 /// Names in the folder `signatures`, without `.toml`. Of two labels that weigh the same, the one that is read first
 /// stands first.
-pub(crate) const FILES: [&str; 27] = [
+pub(crate) const FILES: [&str; 28] = [
     "secrets",
     "logins",
     "webshells",
@@ -27,7 +27,8 @@ pub(crate) const FILES: [&str; 27] = [
     "cves-2024-a-to-l",
     "cves-2024-m-to-z",
     "cves-2024-wordpress",
-    "cves-2025",
+    "cves-2025-a-to-l",
+    "cves-2025-m-to-z",
     "cves-2025-wordpress",
     "cves-2026",
 ];
