@@ -1,6 +1,8 @@
 //! A closed box, from the side of HTTP: between haproxy and the viewer nothing is smuggled, split, poisoned
 //! or made of what a client claims. What else an attacker could try is in attacks.rs and bombs.rs.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, ensure};
 use forever200_testkit::{Response, Stack, client, get, get_json, until};
 use serde_json::Value;
@@ -54,9 +56,9 @@ async fn responses(stack: &Stack, bytes: &[u8]) -> anyhow::Result<Vec<Response>>
 }
 
 /// Sends one request with these lines in its head, and returns the response.
-async fn ask(stack: &Stack, target: &str, lines: &str) -> anyhow::Result<Response> {
+async fn ask(address: SocketAddr, target: &str, lines: &str) -> anyhow::Result<Response> {
     let request = format!("GET {target} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n");
-    let mut reply = stack.send(request.as_bytes()).await?;
+    let (mut reply, _) = client::exchange(address, request.as_bytes()).await?;
     Response::split_off(&mut reply, "GET").with_context(|| format!("{target}: no response"))
 }
 
@@ -326,8 +328,8 @@ async fn what_a_header_claims_changes_no_response() -> anyhow::Result<()> {
         ] {
             // Numbers on a page may change with the minute: then once more.
             until(&format!("{path} is the same with {claim}"), || async {
-                let before = without_date(ask(&stack, path, "Host: x\r\n").await.ok()?);
-                let claimed = ask(&stack, path, &format!("Host: x\r\n{claim}\r\n"))
+                let before = without_date(ask(stack.front(), path, "Host: x\r\n").await.ok()?);
+                let claimed = ask(stack.front(), path, &format!("Host: x\r\n{claim}\r\n"))
                     .await
                     .ok()?;
                 (without_date(claimed) == before).then_some(())
@@ -344,7 +346,6 @@ async fn a_host_header_makes_no_link_and_nothing_active() -> anyhow::Result<()> 
     stack.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n").await?;
     stack.until_recorded(1).await?;
     let empty = Stack::start().await?;
-    // What is no page is recorded, and its row tells which name it asks for.
     let recording = Stack::start().await?;
     for host in [
         "evil.example",
@@ -363,17 +364,17 @@ async fn a_host_header_makes_no_link_and_nothing_active() -> anyhow::Result<()> 
         "..",
         "\u{202e}evil",
     ] {
-        for (stack, path) in [
-            (&empty, "/home"),
-            (&stack, "/home/requests/1"),
-            (&recording, "/home/nothing"),
-        ] {
-            let response = ask(stack, path, &format!("Host: {host}\r\n")).await?;
-            ensure!(
-                [200, 404].contains(&response.status),
-                "{host}: {}",
-                response.status
-            );
+        let lines = format!("Host: {host}\r\n");
+        // To haproxy 3.0 a head with some of these is no HTTP, so that even `/home` is the responder's; 2.6 takes all.
+        for path in ["/home", "/home/nothing"] {
+            let response = ask(recording.front(), path, &lines).await?;
+            ensure!(response.status == 200, "{host}: {}", response.status);
+            ensure!(response.header("location").is_none(), "{host}");
+        }
+        // So the pages are asked for at the viewer's own address: there all of these arrive, and none is recorded.
+        for (stack, path) in [(&empty, "/home"), (&stack, "/home/requests/1")] {
+            let response = ask(stack.at(8080), path, &lines).await?;
+            ensure!(response.status == 200, "{host}: {}", response.status);
             ensure!(response.header("location").is_none(), "{host}");
             let page = response.text();
             // It may stand in the command to copy, if it is a plain name, and nowhere else.
@@ -452,7 +453,7 @@ async fn only_the_files_built_in_are_served_and_only_they_may_be_kept() -> anyho
         "../templates/home.html",
     ] {
         let target = format!("/home/static/{file}");
-        let response = ask(&stack, &target, "Host: x\r\n").await?;
+        let response = ask(stack.front(), &target, "Host: x\r\n").await?;
         ensure!(is_empty_200(&response), "{target}: {response:?}");
         // Nor does the viewer have it for those who reach its own address.
         let response = get(stack.at(8080), &target).await?;
@@ -470,7 +471,7 @@ async fn only_the_files_built_in_are_served_and_only_they_may_be_kept() -> anyho
         "/home/text/x.css",
         "/home/api/requests.css",
     ] {
-        let response = ask(&stack, path, "Host: x\r\n").await?;
+        let response = ask(stack.front(), path, "Host: x\r\n").await?;
         ensure!(is_empty_200(&response), "{path}: {response:?}");
         let response = get(stack.at(8080), path).await?;
         assert_eq!(
