@@ -39,7 +39,7 @@ impl Setup<'_> {
             (
                 "PATH",
                 format!(
-                    "{}:/usr/sbin:{}",
+                    "{}:{}:/usr/sbin",
                     programs()?.display(),
                     std::env::var("PATH")?
                 ),
