@@ -128,9 +128,11 @@ test-unit: install ## Run the tests that start no other program
 test-native: install-tools ## Run all tests but those in a browser and those of the image
 	cargo test --workspace --locked
 
+# With `--workspace` here and below, Cargo takes what `test-native` has built; for one package alone it builds the
+# dependencies once more, with fewer of their features.
 .PHONY: test-browser
 test-browser: install-browser ## Run the tests of the page in Chromium
-	cargo test --locked -p forever200-testkit --test browser --test still --test wall --test zoom -- --ignored --test-threads=2
+	cargo test --workspace --locked --test browser --test still --test wall --test zoom -- --ignored --test-threads=2
 
 # Apart from the workspace: built with instrumentation. The seeds of all targets are seeds for each; what a run finds new
 # goes to a folder that is thrown away.
@@ -191,7 +193,7 @@ eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE
 .PHONY: test-container
 test-container: $(BROWSER)/node_modules ## Run the tests of the image, where a Docker engine answers
 	@if docker info >/dev/null 2>&1; then \
-		cargo test --locked -p forever200-testkit --test container --test sbom -- --ignored --test-threads=1; \
+		cargo test --workspace --locked --test container --test sbom -- --ignored --test-threads=1; \
 	elif [ "$${REQUIRE_DOCKER:-0}" = 1 ]; then \
 		echo "The tests of the image need a Docker engine, and none answers."; exit 1; \
 	else \
