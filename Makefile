@@ -124,9 +124,11 @@ reproducible: install ## Build the last commit twice, in different places, and c
 test-unit: install ## Run the tests that start no other program
 	cargo test --workspace --lib --bins --locked
 
+# What Cargo is told to test: nothing for all, `--test front` for one file, `--test '*'` for all but the unit tests.
+TESTS ?=
 .PHONY: test-native
-test-native: install-tools ## Run all tests but those in a browser and those of the image
-	cargo test --workspace --locked
+test-native: install-tools ## Run all tests but those in a browser and those of the image; TESTS='--test front' for one
+	cargo test --workspace --locked $(TESTS)
 
 # With `--workspace` here and below, Cargo takes what `test-native` has built; for one package alone it builds the
 # dependencies once more, with fewer of their features.
