@@ -5,21 +5,25 @@
 //! what that cannot write is counted.
 //!
 //! Read in this order: [`keeper`] (what is handed over, and what is missing), [`found`] and [`kind`] (what is kept
-//! beside the bytes), [`writer`] (the thread that writes) with [`rows`] (of one request) and [`collection`] (of each
-//! kind), [`retention`] (what goes when there is too much), [`questions`] (what visitors read) with [`search`]. [`file`] opens the
+//! beside the bytes), [`writer`] (the thread that writes) with [`rows`] (of one request), [`collection`] (of each
+//! kind) and [`gaps`] (what is not kept), [`retention`] (what goes when there is too much) and [`wal`] (the log of
+//! changes), [`questions`] (what visitors read) with [`search`]. [`file`] opens the
 //! file, and [`row`] reads a record from it. The schema is docs/history.sql.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use jiff::Timestamp;
 
+use crate::history::keeper::Gap;
 use crate::history::state::State;
-use crate::history::writer::Inbox;
+use crate::history::writer::{Inbox, OpenFile};
 
 mod collection;
 mod file;
 pub(crate) mod found;
+mod gaps;
 pub(crate) mod keeper;
 mod kind;
 mod questions;
@@ -28,9 +32,11 @@ mod row;
 mod rows;
 mod search;
 mod state;
+mod wal;
 mod writer;
 
 pub use file::OpenError;
+pub use gaps::NotKept;
 pub(crate) use kind::Kind;
 pub use questions::{Questions, Restored};
 pub(crate) use search::{Column, From, Page, Wanted};
@@ -41,34 +47,51 @@ pub struct History {
     inbox: Inbox,
     questions: Questions,
     state: Arc<State>,
-    newest: u64,
 }
 
 impl History {
     /// Opens the history in `folder`, or begins one, and starts the thread that writes it. It grows to
-    /// about `most_bytes`; then the oldest requests go.
+    /// about `most_bytes`; then the oldest requests go. Where the disk is full or can only be read, this succeeds, and the
+    /// thread tries again.
     ///
     /// # Errors
     /// The folder cannot be used, or holds a file that is not for this version: see [`OpenError`].
     pub fn open(folder: &Path, most_bytes: u64) -> anyhow::Result<Self> {
-        let path = folder.join(file::NAME);
-        let connection = file::open(folder)?;
-        let newest = questions::newest(&connection)?.unsigned_abs();
         let state = Arc::new(State::default());
-        let inbox = writer::start(connection, most_bytes, Arc::clone(&state))
+        let opened = file::open(folder).and_then(|file| OpenFile::new(folder, file, &state));
+        let file = match opened {
+            Err(error) if file::is_refused(&error) => return Err(error),
+            Err(error) => {
+                state.failed(&error);
+                None
+            }
+            Ok(file) => Some(file),
+        };
+        let inbox = writer::start(folder.to_owned(), file, most_bytes, Arc::clone(&state))
             .context("no thread for the history")?;
+        let path = folder.join(file::NAME);
         Ok(Self {
+            questions: Questions::new(path, inbox.clone(), Arc::clone(&state)),
             inbox,
-            questions: Questions::new(path),
             state,
-            newest,
         })
     }
 
-    /// Returns the newest number that was there when it was opened; 0 when it was empty.
+    /// Returns the newest number that was there when it was opened; 0 when it was empty, or could not be opened yet.
     #[must_use]
     pub(crate) fn newest(&self) -> u64 {
-        self.newest
+        self.state.newest()
+    }
+
+    /// Counts requests that are not kept, before they are written to the file.
+    pub(crate) fn count_gap(&self, gap: Gap, now: Timestamp) {
+        self.state.gaps().add(gap, now);
+    }
+
+    /// Returns how many requests of the last day are not kept; `None` when all are.
+    #[must_use]
+    pub fn not_kept(&self, now: Timestamp) -> Option<NotKept> {
+        self.state.gaps().of_last_day(now)
     }
 
     /// Puts something into the queue of what is to be written. Returns it where there is no room, at once.
@@ -89,5 +112,7 @@ impl History {
     }
 }
 
+#[cfg(test)]
+mod million;
 #[cfg(test)]
 mod tests;

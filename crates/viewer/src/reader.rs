@@ -11,7 +11,7 @@ pub mod entry;
 pub mod excerpt;
 pub mod follow;
 pub mod locations;
-mod memory;
+pub mod memory;
 pub mod privacy;
 mod pulse;
 pub mod tls_parts;

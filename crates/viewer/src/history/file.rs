@@ -1,9 +1,10 @@
 //! The file of the history: opened, made where there is none, set aside when it is broken.
 //!
 //! In: a folder. Out: a connection that may write. Refuses what another version or another program
-//! made, and a folder that others may write to.
+//! made, and a folder that others may write to or that is another user's.
 
 use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,15 +30,40 @@ const LOG_BYTES: i32 = 16 * 1024 * 1024;
 /// The folder and the file are their owner's alone: they hold addresses and passwords of strangers.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// Bits of a folder's mode by which others may write to it.
-const OTHERS_WRITE: u32 = 0o022;
+/// Bit of a folder's mode by which everybody may write to it.
+const OTHERS_WRITE: u32 = 0o002;
+/// Files that were set aside and are kept, the newest: a disk that breaks each of them must not fill up.
+const MOST_ASIDE: usize = 3;
+const ASIDE: &str = "history.db.broken-";
 
 /// Why a history is not opened, though the disk is well.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Others could put a file of theirs in its place.
-    #[error("{0} belongs to another user, or others may write to it")]
+    #[error("{0} belongs to another user, and everybody may write to it")]
     Folder(PathBuf),
+    /// There is no such folder, and none can be made.
+    #[error("cannot make {path}, the folder of the history: {error}")]
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Another user has not let this one write there.
+    #[error(
+        "{path} belongs to user {owner}, and this program runs as user {me}, who may not write there: \
+         `chown -R {me} {path}`, where it is a folder of the host there, or name another folder in FOREVER200_HISTORY",
+        path = path.display()
+    )]
+    AnotherUsers {
+        /// The folder or the file.
+        path: PathBuf,
+        /// Numbers of the two users.
+        owner: u32,
+        /// As above.
+        me: u32,
+    },
     /// A later version made it.
     #[error("{path} is of version {found}, and this program knows {VERSION}")]
     Newer {
@@ -61,29 +87,75 @@ pub(super) fn open(folder: &Path) -> anyhow::Result<Connection> {
     make_folder(folder)?;
     let path = folder.join(NAME);
     match open_file(&path) {
-        Err(error) if is_broken(&error) => {
-            set_aside(&path, &error)?;
-            open_file(&path)
-        }
-        opened => opened,
+        Err(error) if is_broken(&error) => begin_anew(folder, &error),
+        // One line, which says all.
+        Err(error) if is_refused(&error) => Err(error),
+        opened => opened.with_context(|| format!("cannot open {}", path.display())),
     }
-    .with_context(|| format!("cannot open {}", path.display()))
+}
+
+/// Sets a broken file aside, and begins a new one.
+///
+/// # Errors
+/// The disk refuses.
+pub(super) fn begin_anew(folder: &Path, error: &anyhow::Error) -> anyhow::Result<Connection> {
+    let path = folder.join(NAME);
+    set_aside(&path, error)?;
+    drop_oldest_aside(folder)?;
+    open_file(&path)
+}
+
+/// Tells whether waiting cannot help.
+pub(super) fn is_refused(error: &anyhow::Error) -> bool {
+    error.is::<OpenError>()
 }
 
 fn make_folder(folder: &Path) -> anyhow::Result<()> {
-    DirBuilder::new()
+    let made = DirBuilder::new()
         .recursive(true)
         .mode(FOLDER_MODE)
-        .create(folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+        .create(folder);
+    if let Err(error) = made {
+        let path = folder.to_owned();
+        return Err(match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                OpenError::NoFolder { path, error }.into()
+            }
+            _ => anyhow::Error::from(error).context(format!("cannot make {}", path.display())),
+        });
+    }
     let found = folder.metadata()?;
-    let is_mine = found.uid() == rustix::process::geteuid().as_raw();
-    let is_writable = found.mode() & OTHERS_WRITE != 0;
     // A volume of Kubernetes with `fsGroup` belongs to root, and its group may write.
-    if is_writable && !is_mine && found.mode() & 0o002 != 0 {
+    if !is_mine(found.uid()) && found.mode() & OTHERS_WRITE != 0 {
         return Err(OpenError::Folder(folder.to_owned()).into());
     }
     Ok(())
+}
+
+fn is_mine(owner: u32) -> bool {
+    owner == rustix::process::geteuid().as_raw()
+}
+
+/// Says whose it is, when that is why it cannot be opened.
+fn explained(path: &Path, error: io::Error) -> anyhow::Error {
+    if error.kind() != ErrorKind::PermissionDenied {
+        return error.into();
+    }
+    let candidates = [Some(path), path.parent()];
+    for path in candidates.into_iter().flatten() {
+        match path.metadata().map(|found| found.uid()) {
+            Ok(owner) if !is_mine(owner) => {
+                return OpenError::AnotherUsers {
+                    path: path.to_owned(),
+                    owner,
+                    me: rustix::process::geteuid().as_raw(),
+                }
+                .into();
+            }
+            _ => {}
+        }
+    }
+    error.into()
 }
 
 fn open_file(path: &Path) -> anyhow::Result<Connection> {
@@ -92,7 +164,8 @@ fn open_file(path: &Path) -> anyhow::Result<Connection> {
         .create(true)
         .append(true)
         .mode(FILE_MODE)
-        .open(path)?;
+        .open(path)
+        .map_err(|error| explained(path, error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let file = Connection::open_with_flags(path, flags)?;
     file.busy_timeout(LOCK_TIME)?;
@@ -131,26 +204,53 @@ fn check(file: &Connection, path: &Path) -> anyhow::Result<()> {
 
 /// Tells whether an error means that the file itself is of no use.
 pub(super) fn is_broken(error: &anyhow::Error) -> bool {
-    let code = error
+    error
         .downcast_ref::<rusqlite::Error>()
-        .and_then(rusqlite::Error::sqlite_error_code);
+        .is_some_and(says_broken)
+}
+
+/// The same of an error of SQLite.
+pub(super) fn says_broken(error: &rusqlite::Error) -> bool {
     matches!(
-        code,
+        error.sqlite_error_code(),
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
     )
 }
 
 /// Gives a broken file, and the log of changes that belongs to it, another name.
 fn set_aside(path: &Path, error: &anyhow::Error) -> anyhow::Result<()> {
-    let suffix = format!(".broken-{}", Timestamp::now().as_second());
+    let aside = path.with_file_name(format!("{ASIDE}{}", Timestamp::now().as_millisecond()));
+    // The file first: without it, nobody opens the rest.
     for part in ["", "-wal", "-shm"] {
         let from = with_suffix(path, part);
         if from.exists() {
-            std::fs::rename(&from, with_suffix(&from, &suffix))?;
+            std::fs::rename(&from, with_suffix(&aside, part))?;
         }
     }
-    let aside = with_suffix(path, &suffix);
+    let error = format!("{error:#}");
     warn!(%error, aside = %aside.display(), "the history is broken, a new one begins");
+    Ok(())
+}
+
+fn drop_oldest_aside(folder: &Path) -> io::Result<()> {
+    let names =
+        std::fs::read_dir(folder)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut aside: Vec<String> = names
+        .filter(|name| {
+            name.starts_with(ASIDE) && !name.ends_with("-wal") && !name.ends_with("-shm")
+        })
+        .collect();
+    aside.sort_unstable();
+    let surplus = aside.len().saturating_sub(MOST_ASIDE);
+    for name in aside.drain(..surplus) {
+        warn!(name, "a history that was set aside before is removed");
+        for part in ["", "-wal", "-shm"] {
+            match std::fs::remove_file(folder.join(format!("{name}{part}"))) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
     Ok(())
 }
 

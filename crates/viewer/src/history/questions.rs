@@ -4,14 +4,17 @@
 //! as it was when they began (https://www.sqlite.org/wal.html).
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use forever200_ring::{Counts, Record, SLOTS};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use crate::history::file::says_broken;
 use crate::history::row::{self, REQUESTS, SPECIMENS, integer};
+use crate::history::state::State;
+use crate::history::writer::{Inbox, Item};
 
 /// Longest time for one question.
 const QUESTION_TIME: Duration = Duration::from_secs(2);
@@ -29,7 +32,10 @@ const DAY_MICROS: i64 = 25 * 60 * 60 * 1_000_000;
 /// Asks the file.
 pub struct Questions {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    /// Each with the number of its file: another one is begun when one is broken.
+    idle: Mutex<Vec<(u64, Connection)>>,
+    inbox: Inbox,
+    state: Arc<State>,
 }
 
 /// What memcached is given when it has nothing.
@@ -48,10 +54,12 @@ pub struct Restored {
 }
 
 impl Questions {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, inbox: Inbox, state: Arc<State>) -> Self {
         Self {
             path,
             idle: Mutex::default(),
+            inbox,
+            state,
         }
     }
 
@@ -148,17 +156,24 @@ impl Questions {
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        let idle = self.lock().pop();
+        let number = self.state.file();
+        let idle = self.lock().pop().filter(|(its, _)| *its == number);
         let mut file = match idle {
-            Some(file) => file,
+            Some((_, file)) => file,
             None => self.connect()?,
         };
         let deadline = Instant::now() + QUESTION_TIME;
         file.progress_handler(LOOK_AT_CLOCK, Some(move || Instant::now() > deadline))?;
         let answer = question(&file);
+        if let Err(error) = &answer
+            && says_broken(error)
+        {
+            // Where there is no room, the next question finds it as well.
+            let _ = self.inbox.offer(Item::Broken(number));
+        }
         let mut idle = self.lock();
         if answer.is_ok() && idle.len() < MOST_CONNECTIONS {
-            idle.push(file);
+            idle.push((number, file));
         }
         answer
     }
@@ -166,11 +181,12 @@ impl Questions {
     fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let file = Connection::open_with_flags(&self.path, flags)?;
+        file.busy_timeout(QUESTION_TIME)?;
         file.pragma_update(None, "cache_size", -CACHE_KIB)?;
         Ok(file)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Connection)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,38 +1,127 @@
 //! How the history is, for those who look.
+//!
+//! In: what the writer succeeds and fails in, and what is not kept. Out: a sentence, which names no path: the page is for
+//! everybody, the log has the error.
 
-use std::sync::{Mutex, PoisonError};
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use rusqlite::ErrorCode;
 use tracing::{info, warn};
+
+use crate::history::gaps::Gaps;
+
+/// A transaction takes milliseconds. Longer than this, and the disk is slow.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// What the writer says of itself.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    trouble: Mutex<Option<String>>,
+    writing: Mutex<Writing>,
+    gaps: Mutex<Gaps>,
+    /// The newest number that the file had when it was opened.
+    newest: AtomicU64,
+    /// How many files there were: another one is begun when one is broken.
+    files: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Writing {
+    /// Why the last transaction failed.
+    trouble: Option<&'static str>,
+    /// When the one that is under way was begun.
+    since: Option<Instant>,
 }
 
 impl State {
     /// Returns what is wrong; `None` when nothing is.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.lock().clone()
+        let writing = lock(&self.writing);
+        let is_slow = writing.since.is_some_and(|since| since.elapsed() > SLOW);
+        let reason = writing
+            .trouble
+            .or_else(|| is_slow.then_some("the disk is slow"))?;
+        Some(format!("The history cannot be written: {reason}."))
+    }
+
+    /// Says that a transaction is begun.
+    pub(super) fn begins(&self) {
+        lock(&self.writing).since = Some(Instant::now());
     }
 
     /// Says that writing failed, once in the log however often it fails.
-    pub(super) fn failed(&self, error: &rusqlite::Error) {
-        let mut trouble = self.lock();
-        if trouble.is_none() {
+    pub(super) fn failed(&self, error: &anyhow::Error) {
+        let mut writing = lock(&self.writing);
+        writing.since = None;
+        if writing.trouble.replace(reason(error)).is_none() {
+            let error = format!("{error:#}");
             warn!(%error, "the history cannot be written");
         }
-        *trouble = Some(format!("The history cannot be written: {error}."));
     }
 
     /// Says that writing succeeded.
     pub(super) fn works(&self) {
-        if self.lock().take().is_some() {
+        let mut writing = lock(&self.writing);
+        let took = writing.since.take().map(|since| since.elapsed());
+        if let Some(took) = took.filter(|took| *took > SLOW) {
+            warn!(seconds = took.as_secs(), "the history was written slowly");
+        }
+        if writing.trouble.take().is_some() {
             info!("the history is written again");
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the requests that are not kept.
+    pub(super) fn gaps(&self) -> MutexGuard<'_, Gaps> {
+        lock(&self.gaps)
     }
+
+    /// Returns the newest number that the file had when it was opened; 0 before.
+    pub(super) fn newest(&self) -> u64 {
+        self.newest.load(Ordering::Relaxed)
+    }
+
+    /// Says that a file is open, and what its newest number is.
+    pub(super) fn opened(&self, newest: u64) {
+        self.newest.fetch_max(newest, Ordering::Relaxed);
+        self.files.fetch_add(1, Ordering::Release);
+    }
+
+    /// Returns another number for another file.
+    pub(super) fn file(&self) -> u64 {
+        self.files.load(Ordering::Acquire)
+    }
+}
+
+/// Puts an error into words.
+fn reason(error: &anyhow::Error) -> &'static str {
+    if let Some(own) = error.downcast_ref::<super::wal::TooLong>() {
+        return own.reason();
+    }
+    let io = error.downcast_ref::<std::io::Error>();
+    match io.map(std::io::Error::kind) {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => return "the disk is full",
+        Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
+            return "its folder can only be read";
+        }
+        _ => {}
+    }
+    let sqlite = error.downcast_ref::<rusqlite::Error>();
+    match sqlite.and_then(rusqlite::Error::sqlite_error_code) {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "somebody else has the file locked"
+        }
+        Some(ErrorCode::DiskFull) => "the disk is full",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => "its folder can only be read",
+        Some(ErrorCode::CannotOpen) => "its file cannot be opened",
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "its file is broken",
+        Some(ErrorCode::SystemIoFailure) => "the disk reports an error",
+        _ => "see the log",
+    }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

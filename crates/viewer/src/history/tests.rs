@@ -438,3 +438,190 @@ fn the_document_has_the_tables_of_the_file() {
     };
     assert_eq!(all(&of_document), all(&of_file));
 }
+
+fn names_in(folder: &Path) -> Vec<String> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+fn until(name: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(30), "never: {name}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Overwrites all of it but the first page, which says that it is a database.
+fn break_file(path: &Path) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let length = file.metadata().unwrap().len();
+    let noise = vec![0x5a; (length - 4096) as usize];
+    file.write_all_at(&noise, 4096).unwrap();
+}
+
+/// As a person would, with all that is in the log of changes.
+fn write_back(folder: &Path) {
+    let file = Connection::open(folder.join(file::NAME)).unwrap();
+    file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+}
+
+#[test]
+fn a_file_that_breaks_while_it_is_written_is_set_aside_and_another_begun() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    offer(&history, Item::Number("silent", 9));
+    for seq in 1..=200 {
+        put(&history, &numbered(seq, &seq.to_be_bytes().repeat(100)));
+    }
+    until_written(&history, 200);
+    write_back(folder.path());
+    break_file(&folder.path().join(file::NAME));
+    // SQLite sees it as soon as somebody changes the file: until then its pages are in memory.
+    let changed = Connection::open(folder.path().join(file::NAME)).unwrap();
+    let _ = changed.execute_batch("PRAGMA user_version = 1");
+    drop(changed);
+    put(&history, &numbered(201, b"after it"));
+    until("the new file has it", || {
+        matches!(history.questions().record(201), Ok(Some(_)))
+    });
+    assert_eq!(history.questions().record(200).unwrap(), None);
+    let restored = history.questions().restore(jiff::Timestamp::now()).unwrap();
+    assert_eq!((restored.cursor, restored.counts.silent), (201, 9));
+    until("all is well", || history.trouble().is_none());
+    let names = names_in(folder.path());
+    let aside = names.iter().find(|it| it.starts_with("history.db.broken-"));
+    assert!(aside.is_some(), "{names:?}");
+}
+
+#[test]
+fn a_question_that_finds_the_file_broken_has_it_set_aside() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    for seq in 1..=200 {
+        put(&history, &numbered(seq, &seq.to_be_bytes().repeat(100)));
+    }
+    until_written(&history, 200);
+    write_back(folder.path());
+    break_file(&folder.path().join(file::NAME));
+    let other = History::open(folder.path(), LARGE);
+    // Its first page is as it was.
+    assert!(other.is_ok());
+    drop(other);
+    until("it is set aside", || {
+        let _ = history.questions().record(100);
+        let names = names_in(folder.path());
+        names.iter().any(|it| it.starts_with("history.db.broken-"))
+    });
+    put(&history, &numbered(201, b"after it"));
+    until("the new file has it", || {
+        matches!(history.questions().record(201), Ok(Some(_)))
+    });
+}
+
+#[test]
+fn of_files_that_were_set_aside_three_are_kept() {
+    let folder = TempDir::new().unwrap();
+    for round in 0..6 {
+        std::fs::write(folder.path().join(file::NAME), b"no database".repeat(500)).unwrap();
+        drop(History::open(folder.path(), LARGE).unwrap());
+        let names = names_in(folder.path());
+        let aside = names.iter().filter(|it| {
+            it.starts_with("history.db.broken-") && !it.ends_with("-wal") && !it.ends_with("-shm")
+        });
+        assert_eq!(aside.count(), 3.min(round + 1), "{names:?}");
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+#[test]
+fn a_file_that_is_removed_or_replaced_is_not_written_any_more() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(file::NAME);
+    let history = History::open(folder.path(), LARGE).unwrap();
+    put(&history, &numbered(1, b"before"));
+    until_written(&history, 1);
+    std::fs::rename(&path, folder.path().join("moved.db")).unwrap();
+    put(&history, &numbered(2, b"after"));
+    until("the new file has it", || {
+        matches!(history.questions().record(2), Ok(Some(_)))
+    });
+    assert_eq!(history.questions().record(1).unwrap(), None);
+    let query = "PRAGMA integrity_check";
+    let file = Connection::open(&path).unwrap();
+    let check: String = file.query_row(query, [], |row| row.get(0)).unwrap();
+    assert_eq!(check, "ok");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_no_reason_not_to_start() {
+    let folder = TempDir::new().unwrap();
+    // In place of the file there is something that cannot be one.
+    let path = folder.path().join(file::NAME);
+    std::fs::create_dir(&path).unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    put(&history, &numbered(1, b"x"));
+    until("it says so", || history.trouble().is_some());
+    assert!(history.questions().record(1).is_err());
+    std::fs::remove_dir(&path).unwrap();
+    until("it is written", || {
+        matches!(history.questions().record(1), Ok(Some(_)))
+    });
+    until("all is well", || history.trouble().is_none());
+}
+
+#[test]
+fn a_reader_who_never_ends_makes_the_log_grow_only_to_its_bound() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    put(&history, &numbered(1, b"x"));
+    until_written(&history, 1);
+    let reader = Connection::open(folder.path().join(file::NAME)).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let read = "SELECT count(*) FROM request";
+    let _: i64 = reader.query_row(read, [], |row| row.get(0)).unwrap();
+    let wal = folder.path().join("history.db-wal");
+    let mut seq = 1;
+    while history.trouble().is_none() {
+        let mut raw = vec![0x61; 60_000];
+        raw.extend_from_slice(&seq.to_string().into_bytes());
+        let request = Item::Request(Box::new((numbered(seq + 1, &raw), found("some"))));
+        if history.offer(request).is_ok() {
+            seq += 1;
+        }
+        assert!(wal.metadata().unwrap().len() < 160 << 20, "it has no bound");
+    }
+    let trouble = history.trouble().unwrap();
+    assert!(trouble.contains("reading its file"), "{trouble}");
+    drop(reader);
+    until_written(&history, seq);
+    until("all is well", || history.trouble().is_none());
+    assert!(wal.metadata().unwrap().len() < 64 << 20);
+}
+
+#[test]
+fn the_gaps_of_one_flood_are_one_row_and_are_known_after_a_start() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let now = jiff::Timestamp::now();
+    for at in 0..50_u64 {
+        let gap = Gap {
+            first: 1 + at * 100,
+            last: 90 + at * 100,
+            requests: 90,
+            since: now,
+            until: now,
+        };
+        offer(&history, Item::Gap(gap));
+    }
+    put(&history, &numbered(6000, b"x"));
+    until_written(&history, 6000);
+    drop(history);
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM gap"), 1);
+    let history = History::open(folder.path(), LARGE).unwrap();
+    assert_eq!(history.not_kept(now).unwrap().requests, 50 * 90);
+}

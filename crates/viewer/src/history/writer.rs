@@ -3,21 +3,26 @@
 //! In: requests and gaps, through a bounded queue. Out: rows, in transactions. What cannot be written is
 //! tried again; when the queue is full meanwhile, the reader keeps what it has as long as the ring does.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use forever200_ring::Record;
+use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
+use tracing::warn;
 
-use crate::history::collection;
 use crate::history::found::Found;
+use crate::history::gaps::{self, Gaps};
 use crate::history::keeper::Gap;
 use crate::history::retention;
-use crate::history::row::integer;
 use crate::history::rows::Rows;
 use crate::history::state::State;
+use crate::history::wal::{Wal, place};
+use crate::history::{collection, file, questions};
 
 /// Records that wait to be written, at most: two rings, 13 MiB of the longest.
 const MOST_WAITING: usize = 202;
@@ -39,9 +44,12 @@ pub(crate) enum Item {
     Gap(Gap),
     /// A number by its name.
     Number(&'static str, i64),
+    /// A visitor's question has found that this file is broken.
+    Broken(u64),
 }
 
 /// The reader's end of the queue.
+#[derive(Clone)]
 pub(crate) struct Inbox(SyncSender<Item>);
 
 impl Inbox {
@@ -53,19 +61,21 @@ impl Inbox {
     }
 }
 
-/// Starts the thread. It ends, when all is written, once the inbox is dropped.
+/// Starts the thread. It ends, when all is written, once the inboxes are dropped. It opens the file in `folder` anew where
+/// that is missing or broken.
 pub(super) fn start(
-    file: Connection,
+    folder: PathBuf,
+    file: Option<OpenFile>,
     most_bytes: u64,
     state: Arc<State>,
 ) -> std::io::Result<Inbox> {
     let (sender, waiting) = sync_channel(MOST_WAITING);
     let writer = Writer {
+        folder,
         file,
         most_bytes,
         state,
-        rows: Rows::default(),
-        version: 0,
+        numbers: BTreeMap::new(),
     };
     thread::Builder::new()
         .name("history".into())
@@ -74,12 +84,48 @@ pub(super) fn start(
 }
 
 struct Writer {
-    file: Connection,
+    folder: PathBuf,
+    file: Option<OpenFile>,
     most_bytes: u64,
     state: Arc<State>,
+    /// As they were last written: another file needs them as well.
+    numbers: BTreeMap<&'static str, i64>,
+}
+
+/// The file that is written.
+pub(super) struct OpenFile {
+    file: Connection,
+    /// Which one it is of the disk's.
+    place: Option<(u64, u64)>,
+    wal: Wal,
     rows: Rows,
     /// Another one once somebody else has changed the file.
     version: i64,
+}
+
+impl OpenFile {
+    /// Goes on with a file that was opened just now.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn new(
+        folder: &std::path::Path,
+        file: Connection,
+        state: &State,
+    ) -> anyhow::Result<Self> {
+        let path = folder.join(file::NAME);
+        let now = Timestamp::now();
+        let newest = questions::newest(&file)?.unsigned_abs();
+        *state.gaps() = Gaps::read(&file, now)?;
+        state.opened(newest);
+        Ok(Self {
+            file,
+            place: place(&path),
+            wal: Wal::of(&path),
+            rows: Rows::default(),
+            version: 0,
+        })
+    }
 }
 
 impl Writer {
@@ -88,17 +134,99 @@ impl Writer {
         let _ = rustix::process::nice(NICENESS);
         while let Ok(first) = waiting.recv() {
             let items = gather(first, waiting);
+            self.remember_numbers(&items);
+            self.state.begins();
             while let Err(error) = self.write(&items) {
                 self.state.failed(&error);
-                self.rows.forget();
-                thread::sleep(RETRY_DELAY);
+                if let Some(open) = &mut self.file {
+                    open.rows.forget();
+                }
+                if file::is_broken(&error) {
+                    self.begin_anew(&error);
+                } else {
+                    thread::sleep(RETRY_DELAY);
+                }
             }
             self.state.works();
         }
     }
 
+    fn write(&mut self, items: &[Item]) -> anyhow::Result<()> {
+        let is_broken =
+            |item: &Item| matches!(item, Item::Broken(file) if *file == self.state.file());
+        if items.iter().any(is_broken) {
+            let error = anyhow::anyhow!("a question has found that it is malformed");
+            self.begin_anew(&error);
+        }
+        if self.file.as_ref().is_some_and(|open| self.is_gone(open)) {
+            // A person has removed it, or put another in its place.
+            self.leave()?;
+        }
+        let open = match &mut self.file {
+            Some(open) => open,
+            none => {
+                let file = file::open(&self.folder)?;
+                let open = none.insert(OpenFile::new(&self.folder, file, &self.state)?);
+                open.write_numbers(&self.numbers)?;
+                open
+            }
+        };
+        open.wal.hold_short(&open.file)?;
+        Ok(open.write(items, self.most_bytes)?)
+    }
+
+    fn is_gone(&self, open: &OpenFile) -> bool {
+        place(&self.folder.join(file::NAME)) != open.place
+    }
+
+    /// Lets go of a file that has gone.
+    fn leave(&mut self) -> std::io::Result<()> {
+        warn!("the history was removed or replaced, the file that is there now is used");
+        if let Some(open) = self.file.take() {
+            drop(open.file);
+            open.wal.remove()?;
+        }
+        Ok(())
+    }
+
+    /// Sets the file aside and begins another one. Where the disk refuses that, it is tried with the next write again.
+    fn begin_anew(&mut self, error: &anyhow::Error) {
+        self.file = None;
+        let begun = file::begin_anew(&self.folder, error)
+            .and_then(|file| OpenFile::new(&self.folder, file, &self.state))
+            .and_then(|mut open| {
+                open.write_numbers(&self.numbers)?;
+                Ok(open)
+            });
+        match begun {
+            Ok(open) => self.file = Some(open),
+            Err(error) => {
+                self.state.failed(&error.context("no new file"));
+                thread::sleep(RETRY_DELAY);
+            }
+        }
+    }
+
+    fn remember_numbers(&mut self, items: &[Item]) {
+        for item in items {
+            if let Item::Number(name, value) = item {
+                self.numbers.insert(name, *value);
+            }
+        }
+    }
+}
+
+impl OpenFile {
+    fn write_numbers(&mut self, numbers: &BTreeMap<&'static str, i64>) -> rusqlite::Result<()> {
+        let transaction = self.file.transaction()?;
+        for (name, value) in numbers {
+            write_number(&transaction, name, *value)?;
+        }
+        transaction.commit()
+    }
+
     /// Writes all of it, or nothing; then makes room where there is too much.
-    fn write(&mut self, items: &[Item]) -> rusqlite::Result<()> {
+    fn write(&mut self, items: &[Item], most_bytes: u64) -> rusqlite::Result<()> {
         self.forget_what_others_changed()?;
         let transaction = self.file.transaction()?;
         let mut written = Vec::with_capacity(items.len());
@@ -109,13 +237,14 @@ impl Writer {
                     let rows = self.rows.write(&transaction, record, found)?;
                     written.extend(rows.map(|rows| (record, found, rows)));
                 }
-                Item::Gap(gap) => write_gap(&transaction, gap)?,
+                Item::Gap(gap) => gaps::write(&transaction, gap)?,
                 Item::Number(name, value) => write_number(&transaction, name, *value)?,
+                Item::Broken(_) => {}
             }
         }
-        collection::add(&transaction, &written, self.most_bytes)?;
+        collection::add(&transaction, &written, most_bytes)?;
         transaction.commit()?;
-        if retention::make_room(&self.file, self.most_bytes)? {
+        if retention::make_room(&self.file, most_bytes)? {
             self.rows.forget();
         }
         Ok(())
@@ -148,21 +277,6 @@ fn gather(first: Item, waiting: &Receiver<Item>) -> Vec<Item> {
         }
     }
     items
-}
-
-fn write_gap(to: &Transaction<'_>, gap: &Gap) -> rusqlite::Result<()> {
-    let mut insert = to.prepare_cached(
-        "INSERT OR REPLACE INTO gap (first_seq, last_seq, requests, since, until) \
-         VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    insert.execute(params![
-        integer(gap.first),
-        integer(gap.last),
-        integer(gap.requests),
-        gap.since.as_microsecond(),
-        gap.until.as_microsecond(),
-    ])?;
-    Ok(())
 }
 
 fn write_number(to: &Transaction<'_>, name: &str, value: i64) -> rusqlite::Result<()> {

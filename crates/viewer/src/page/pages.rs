@@ -11,6 +11,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 
 use crate::bytes::printable;
+use crate::history::NotKept;
 use crate::page::catalogue::{Catalogue, CatalogueQuery, sizes};
 use crate::page::chart::{Bar, Chart};
 use crate::page::detail::Detail;
@@ -210,9 +211,11 @@ impl Pages {
         let (stats, hour, day, bar) = (Serde(&stats), Serde(&hour), Serde(&day), Serde(&bar));
         let away = view.away.is_some();
         let (oldest, kept) = (view.oldest(), query.kept());
+        let not_kept = view.history.as_ref().and_then(|it| it.not_kept.as_ref());
+        let not_kept = not_kept.map(NotKept::sentence);
         self.render(
             template,
-            context! { stats, hour, day, bar, first, away, oldest, kept },
+            context! { stats, hour, day, bar, first, away, oldest, kept, not_kept },
         )
     }
 

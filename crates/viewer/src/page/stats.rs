@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::reader::View;
+use crate::reader::memory::HistoryState;
 use crate::reader::view::MINUTES;
 
 /// Minutes that one bar of the day's chart stands for.
@@ -50,6 +51,8 @@ pub struct Stats {
     pub private_only: bool,
     /// Number of slots that hold something else than a request of forever200.
     pub unreadable: usize,
+    /// How the history is; `None` where it is off.
+    pub history: Option<HistoryState>,
 }
 
 impl Stats {
@@ -85,6 +88,7 @@ impl Stats {
             categories: categories(view),
             private_only: !view.entries.is_empty() && sources.iter().all(|&ip| is_private(ip)),
             unreadable: snapshot.unreadable,
+            history: view.history.clone(),
         }
     }
 }
@@ -169,6 +173,7 @@ mod tests {
                 .iter()
                 .map(|&(ago, count)| (NOW / 60 - ago, count))
                 .collect::<BTreeMap<_, _>>(),
+            history: None,
             away: None,
         }
     }

@@ -237,6 +237,7 @@ impl Follower {
             is_all_described,
             minute,
             minutes,
+            history: self.memory.as_ref().map(Memory::state),
             away: None,
         };
         if view.differs_from(&held) {

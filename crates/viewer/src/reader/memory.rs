@@ -3,24 +3,31 @@
 //! In: the ring as memcached has it, and what is said of each record. Out: each record once, as it came; and, where
 //! memcached has less than the history, the newest records, the cursor and the counts. Never waits for the disk but then.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use forever200_ring::{Ring, Snapshot, Store, StoreError};
 use jiff::Timestamp;
+use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::history::found::Found;
-use crate::history::keeper::Keeper;
-use crate::history::{History, Item, Restored};
+use crate::history::keeper::{Gap, Keeper};
+use crate::history::{History, Item, NotKept, Restored};
 use crate::reader::entry::Entry;
 
 /// Requests a second at which the reader looks as often as when somebody watches: at fewer it sees all of them anyway, at
 /// more the ring rolls over all the same.
 const FAST_RATES: std::ops::Range<f64> = 100.0..2500.0;
-/// Gaps and counters that wait for the queue, at most.
-const MOST_WAITING: usize = 64;
+
+/// How the history is, for those who look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HistoryState {
+    /// Why nothing is written just now, in a sentence.
+    pub trouble: Option<String>,
+    /// Requests of the last day that are not kept.
+    pub not_kept: Option<NotKept>,
+}
 
 /// What outlives the ring, and how far it is.
 pub(super) struct Memory {
@@ -33,8 +40,9 @@ pub(super) struct Memory {
     rate: f64,
     /// Counters as they were last handed over.
     numbers: Numbers,
-    /// Gaps and counters for which there was no room in the queue.
-    waiting: VecDeque<Item>,
+    /// The gap and the counters for which there was no room in the queue, the newest of each.
+    gap: Option<Gap>,
+    waiting: Vec<(&'static str, i64)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,13 +63,27 @@ impl Memory {
             looked: (newest, Instant::now()),
             rate: 0.0,
             numbers: Numbers::default(),
-            waiting: VecDeque::new(),
+            gap: None,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// The file may have been opened later than this was made, when its disk was in trouble.
+    fn newest(&self) -> u64 {
+        self.newest.max(self.history.newest())
+    }
+
+    /// Returns how the history is, for those who look.
+    pub(super) fn state(&self) -> HistoryState {
+        HistoryState {
+            trouble: self.history.trouble(),
+            not_kept: self.history.not_kept(Timestamp::now()),
         }
     }
 
     /// Tells whether memcached has nothing at all, or smaller numbers than were given out already.
     pub(super) fn is_ahead_of(&self, snapshot: &Snapshot) -> bool {
-        snapshot.since.is_none() || snapshot.cursor < self.newest
+        snapshot.since.is_none() || snapshot.cursor < self.newest()
     }
 
     /// Puts what the history has into a memcached that lacks it; lowers nothing.
@@ -82,7 +104,7 @@ impl Memory {
                 warn!(%error, "the history cannot be read, numbers begin anew");
                 Restored::default()
             });
-        let cursor = restored.cursor.max(self.newest);
+        let cursor = restored.cursor.max(self.newest());
         let mut ring = Ring::default();
         for record in restored.records {
             ring.insert(record);
@@ -128,8 +150,13 @@ impl Memory {
         }
         self.newest = self.newest.max(snapshot.cursor);
         self.measure(snapshot.cursor);
-        if let Some(gap) = self.keeper.settle(snapshot.cursor, Timestamp::now()) {
-            self.waiting.push_back(Item::Gap(gap));
+        let now = Timestamp::now();
+        if let Some(gap) = self.keeper.settle(snapshot.cursor, now) {
+            self.history.count_gap(gap, now);
+            match &mut self.gap {
+                Some(waiting) => waiting.swallow(&gap),
+                none => *none = Some(gap),
+            }
         }
         self.keep_numbers(snapshot);
         self.hand_over_waiting();
@@ -154,20 +181,21 @@ impl Memory {
         ];
         for (name, value) in named {
             if let Some(value) = value {
-                self.waiting.push_back(Item::Number(name, value));
+                self.waiting.retain(|(waiting, _)| *waiting != name);
+                self.waiting.push((name, value));
             }
         }
     }
 
     fn hand_over_waiting(&mut self) {
-        while let Some(item) = self.waiting.pop_front() {
-            if let Err(item) = self.history.offer(item) {
-                self.waiting.push_front(item);
-                break;
-            }
+        if let Some(gap) = self.gap.take()
+            && self.history.offer(Item::Gap(gap)).is_err()
+        {
+            self.gap = Some(gap);
+            return;
         }
-        // The oldest go, should the disk stand still for long.
-        let surplus = self.waiting.len().saturating_sub(MOST_WAITING);
-        self.waiting.drain(..surplus);
+        let history = &self.history;
+        self.waiting
+            .retain(|(name, value)| history.offer(Item::Number(name, *value)).is_err());
     }
 }

@@ -9,6 +9,7 @@ use forever200_ring::{Snapshot, StoreError};
 use jiff::Timestamp;
 
 use crate::reader::entry::Entry;
+use crate::reader::memory::HistoryState;
 
 /// What the charts go back to.
 pub const MINUTES: i64 = 24 * 60;
@@ -28,6 +29,8 @@ pub struct View {
     pub minute: i64,
     /// Number of requests by Unix minute, for the last day; a minute without one is left out.
     pub minutes: BTreeMap<i64, u64>,
+    /// How the history is; `None` where it is off.
+    pub history: Option<HistoryState>,
     /// Why memcached cannot be read just now; the rest is then what was last read.
     pub away: Option<Arc<StoreError>>,
 }
@@ -43,6 +46,7 @@ impl View {
             is_all_described: true,
             minute: 0,
             minutes: BTreeMap::new(),
+            history: None,
             away: None,
         }
     }
@@ -102,6 +106,9 @@ impl View {
                 .iter()
                 .zip(&other.entries)
                 .all(|(a, b)| Arc::ptr_eq(a, b));
-        !has_same_entries || counters(self) != counters(other) || self.minutes != other.minutes
+        !has_same_entries
+            || counters(self) != counters(other)
+            || self.minutes != other.minutes
+            || self.history != other.history
     }
 }

@@ -423,15 +423,23 @@ struct Said {
     status: &'static str,
     #[serde(flatten)]
     health: Option<Health>,
+    /// Why the history is not written. The page works without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 pub(crate) async fn health(State(viewer): Shared) -> Response {
+    let history = viewer
+        .history
+        .as_ref()
+        .and_then(|history| history.trouble());
     match viewer.reader.health().await {
         Ok(health) => Json(Said {
             status: "ok",
             health: Some(health),
+            history,
             error: None,
         })
         .into_response(),
@@ -440,6 +448,7 @@ pub(crate) async fn health(State(viewer): Shared) -> Response {
             let said = Json(Said {
                 status: "memcached away",
                 health: None,
+                history,
                 error,
             });
             (StatusCode::SERVICE_UNAVAILABLE, said).into_response()

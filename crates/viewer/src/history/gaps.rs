@@ -1,0 +1,258 @@
+//! Requests that are not kept: counted, put into a sentence, and never listed.
+//!
+//! In: gaps, as the reader finds them and as the file has them. Out: how many requests of the last day are missing. This
+//! is held in memory, so that the page asks no disk for it, and says it also while the disk is away.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::Serialize;
+
+use crate::history::keeper::Gap;
+use crate::history::row::{integer, time};
+
+/// Gaps with less between them than this are of one flood, and one row, of at most so long.
+const SAME_FLOOD: SignedDuration = SignedDuration::from_mins(1);
+const LONGEST_FLOOD: SignedDuration = SignedDuration::from_hours(1);
+/// What the sentence is about.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Floods that are held in memory; of more, the oldest two become one.
+const MOST_FLOODS: usize = 64;
+/// Rows that are read at the start.
+const MOST_READ: i64 = 1000;
+
+const COLUMNS: &str = "SELECT first_seq, last_seq, requests, since, until FROM gap";
+
+/// The floods of the last day, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Gaps(VecDeque<Gap>);
+
+/// Requests of the last day that are not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotKept {
+    /// How many.
+    pub requests: u64,
+    /// Between which times, RFC 3339.
+    pub since: String,
+    /// The second of them.
+    pub until: String,
+}
+
+impl NotKept {
+    /// Puts it into words.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let minute = |time: &str| time.get(..16).unwrap_or(time).replace('T', " ");
+        let since = minute(&self.since);
+        let mut until = minute(&self.until);
+        if let (Some(day), Some((same, clock))) = (since.get(..10), until.split_once(' '))
+            && day == same
+        {
+            until = clock.to_owned();
+        }
+        let (noun, verb) = match self.requests {
+            1 => ("request", "was"),
+            _ => ("requests", "were"),
+        };
+        let requests = grouped(self.requests);
+        format!(
+            "{requests} {noun} between {since} and {until} UTC {verb} answered, but not kept in the history."
+        )
+    }
+}
+
+/// Returns a number with a comma after each three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl Gap {
+    /// Returns both as one, where they are of one flood.
+    fn joined(&self, next: &Self) -> Option<Self> {
+        let is_soon = next.since.duration_since(self.until) < SAME_FLOOD;
+        let is_short = next.until.duration_since(self.since) < LONGEST_FLOOD;
+        let mut both = *self;
+        both.swallow(next);
+        (is_soon && is_short && next.first > self.last).then_some(both)
+    }
+
+    /// Takes in what is missing later. Between the two, some are there.
+    pub(crate) fn swallow(&mut self, next: &Self) {
+        self.last = next.last;
+        self.requests = self.requests.saturating_add(next.requests);
+        self.since = self.since.min(next.since);
+        self.until = self.until.max(next.until);
+    }
+}
+
+impl Gaps {
+    /// Reads those of the last day.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn read(file: &Connection, now: Timestamp) -> rusqlite::Result<Self> {
+        let query = format!("{COLUMNS} ORDER BY first_seq DESC LIMIT ?1");
+        let mut statement = file.prepare_cached(&query)?;
+        let rows = statement.query_map([MOST_READ], gap)?;
+        let mut newest_first: Vec<Gap> = rows.collect::<rusqlite::Result<_>>()?;
+        newest_first.retain(|gap| is_recent(gap, now));
+        let mut gaps = Self::default();
+        for gap in newest_first.into_iter().rev() {
+            gaps.add(gap, now);
+        }
+        Ok(gaps)
+    }
+
+    /// Adds the newest.
+    pub(crate) fn add(&mut self, gap: Gap, now: Timestamp) {
+        self.0.retain(|gap| is_recent(gap, now));
+        match self.0.back().and_then(|last| last.joined(&gap)) {
+            Some(both) => {
+                self.0.pop_back();
+                self.0.push_back(both);
+            }
+            None => self.0.push_back(gap),
+        }
+        if self.0.len() > MOST_FLOODS
+            && let Some(mut oldest) = self.0.pop_front()
+            && let Some(next) = self.0.front_mut()
+        {
+            oldest.swallow(next);
+            *next = oldest;
+        }
+    }
+
+    /// Returns what is missing of the last day; `None` when nothing is.
+    pub(crate) fn of_last_day(&self, now: Timestamp) -> Option<NotKept> {
+        let recent = || self.0.iter().filter(|gap| is_recent(gap, now));
+        let requests = recent().fold(0_u64, |sum, gap| sum.saturating_add(gap.requests));
+        let since = recent().map(|gap| gap.since).min()?;
+        let until = recent().map(|gap| gap.until).max()?;
+        Some(NotKept {
+            requests,
+            since: format!("{since:.6}"),
+            until: format!("{until:.6}"),
+        })
+    }
+}
+
+/// A clock may have been set back since.
+fn is_recent(gap: &Gap, now: Timestamp) -> bool {
+    let age = now.duration_since(gap.until);
+    age < DAY && age > -SAME_FLOOD
+}
+
+/// Writes what is missing: into the row of the same flood, where there is one.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn write(to: &Transaction<'_>, new: &Gap) -> rusqlite::Result<()> {
+    let newest = format!("{COLUMNS} ORDER BY first_seq DESC LIMIT 1");
+    let last = to.prepare_cached(&newest)?.query_row([], gap).optional()?;
+    let row = last.and_then(|last| last.joined(new)).unwrap_or(*new);
+    let mut insert = to.prepare_cached(
+        "INSERT OR REPLACE INTO gap (first_seq, last_seq, requests, since, until) \
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    insert.execute(params![
+        integer(row.first),
+        integer(row.last),
+        integer(row.requests),
+        row.since.as_microsecond(),
+        row.until.as_microsecond(),
+    ])?;
+    Ok(())
+}
+
+fn gap(row: &Row<'_>) -> rusqlite::Result<Gap> {
+    let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+    let moment = |column| Ok::<_, rusqlite::Error>(time(row.get(column)?).unwrap_or_default());
+    Ok(Gap {
+        first: number(0)?,
+        last: number(1)?,
+        requests: number(2)?,
+        since: moment(3)?,
+        until: moment(4)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute)
+    }
+
+    fn gap(first: u64, requests: u64, since: i64, until: i64) -> Gap {
+        Gap {
+            first,
+            last: first + requests - 1,
+            requests,
+            since: at(since),
+            until: at(until),
+        }
+    }
+
+    #[test]
+    fn the_gaps_of_a_flood_are_one_and_bounded() {
+        let mut gaps = Gaps::default();
+        for minute in 0..2 {
+            gaps.add(
+                gap(1 + minute * 10, 5, minute as i64, minute as i64 + 1),
+                at(2),
+            );
+        }
+        assert_eq!(gaps.0.len(), 1);
+        let missing = gaps.of_last_day(at(2)).unwrap();
+        assert_eq!(missing.requests, 10);
+        assert_eq!(missing.until, "1970-01-01T00:02:00.000000Z");
+        assert_eq!(
+            missing.sentence(),
+            "10 requests between 1970-01-01 00:00 and 00:02 UTC were answered, but not kept in the history."
+        );
+        for minute in (10..1000).step_by(5) {
+            let first = minute as u64 * 100;
+            gaps.add(gap(first, 5, minute, minute + 1), at(minute + 1));
+        }
+        assert_eq!(gaps.0.len(), MOST_FLOODS);
+        let all = gaps.of_last_day(at(1000)).unwrap();
+        assert_eq!(all.requests, 10 + 198 * 5);
+        assert_eq!(gaps.of_last_day(at(4000)), None);
+    }
+
+    #[test]
+    fn large_numbers_are_grouped_and_other_days_named() {
+        let missing = NotKept {
+            requests: 1_234_210,
+            since: "2026-01-01T23:59:00.000000Z".into(),
+            until: "2026-01-02T00:01:30.000000Z".into(),
+        };
+        let sentence = missing.sentence();
+        assert!(
+            sentence.starts_with(
+                "1,234,210 requests between 2026-01-01 23:59 and 2026-01-02 00:01 UTC"
+            ),
+            "{sentence}"
+        );
+        assert_eq!([0, 12, 123, 1000].map(grouped), ["0", "12", "123", "1,000"]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_hides_what_is_to_come() {
+        let mut gaps = Gaps::default();
+        gaps.add(gap(1, 5, 1_000_000, 1_000_001), at(1_000_001));
+        assert_eq!(gaps.of_last_day(at(5)), None);
+        gaps.add(gap(6, 5, 4, 5), at(5));
+        assert_eq!(gaps.of_last_day(at(5)).map(|it| it.requests), Some(5));
+    }
+}

@@ -1,0 +1,195 @@
+//! One million requests of 300,000 payloads, through the real writer: what it costs, and a file to measure on.
+//!
+//! `cargo test --release -p forever200-viewer million -- --ignored --nocapture`. `HISTORY_FOLDER` keeps the file.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use forever200_identify::{Labeller, Signature};
+use forever200_ring::Record;
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::Connection;
+
+use super::*;
+use crate::history::found::Found;
+use crate::history::kind::Kind;
+use crate::reader::entry::tests::record as record_of;
+
+const REQUESTS: u64 = 1_000_000;
+const PAYLOADS: u64 = 300_000;
+const SOURCES: u64 = 40_000;
+const MEAN_BYTES: u64 = 400;
+/// USER_HZ, the unit of times in /proc.
+const TICKS_PER_SECOND: u64 = 100;
+/// Over how long they came.
+const DAYS: u64 = 30;
+const LARGE: u64 = 1 << 30;
+/// What may be taken for each request.
+const MOST_BYTES_BESIDE: u64 = 160;
+const MOST_CPU: Duration = Duration::from_micros(60);
+
+/// The numbers of SplitMix64: the same in each run.
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, most: u64) -> u64 {
+        self.next() % most
+    }
+
+    /// Small numbers much more often than large ones.
+    fn often_small(&mut self, most: u64) -> u64 {
+        let unit = self.next() as f64 / u64::MAX as f64;
+        ((most as f64 + 1.0).powf(unit) - 1.0) as u64 % most
+    }
+}
+
+/// What a payload is, by its number alone.
+fn payload(number: u64, signatures: &[Arc<Signature>]) -> (Vec<u8>, Found) {
+    let mut draw = Draw(number);
+    let signature = &signatures[draw.often_small(signatures.len() as u64) as usize];
+    // Every seventh has no label.
+    let labelled = (number % 7 != 0).then_some(signature);
+    let host = format!("192.0.2.{}", draw.below(4));
+    let user_agent = format!("Mozilla/5.0 (made up) client/{}", draw.often_small(500));
+    let path = draw.often_small(3000);
+    let mut bytes = format!(
+        "GET /made-up/{path}?id={number} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {user_agent}\r\n\r\n"
+    )
+    .into_bytes();
+    let length = 100 + draw.below(2 * (MEAN_BYTES - 100)) as usize;
+    while bytes.len() < length {
+        bytes.extend_from_slice(&draw.next().to_le_bytes());
+    }
+    let kind = match labelled {
+        Some(signature) => Kind {
+            name: signature.id.clone(),
+            title: signature.title.clone(),
+            category: Some(signature.category),
+        },
+        None => Kind {
+            name: format!("http-{path:012x}"),
+            title: format!("GET /made-up/{path}?id={number}"),
+            category: None,
+        },
+    };
+    let spaced = |text: Option<&str>| text.map_or(" ".into(), |text| format!(" {text} "));
+    let found = Found {
+        labels: spaced(labelled.map(|it| it.id.as_str())),
+        categories: spaced(labelled.map(|it| it.category.name())),
+        kind,
+        protocol: "http",
+        host: Some(host),
+        user_agent: Some(user_agent),
+        ja4: None,
+        country: Some(["US", "DE", "NL", "CN", "BR", "IN"][draw.below(6) as usize].into()),
+        asn: Some(64_496),
+        as_name: Some("Made up".into()),
+    };
+    (bytes, found)
+}
+
+/// Most of what is alike comes from the same few; a quarter from anybody.
+fn source_of(payload: u64, draw: &mut Draw) -> u32 {
+    let few = Draw(payload / 8).below(SOURCES) + draw.often_small(32);
+    let any = draw.often_small(SOURCES);
+    (if draw.below(4) == 0 {
+        any
+    } else {
+        few % SOURCES
+    }) as u32
+}
+
+/// CPU time of the thread that writes: `utime` and `stime` of proc_pid_stat(5).
+fn cpu_of_writer() -> Duration {
+    let ticks_of = |stat: &str| -> Option<u64> {
+        let (name, rest) = stat.split_once(") ")?;
+        let fields: Vec<&str> = rest.split(' ').collect();
+        let is_writer = name.ends_with("(history");
+        let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        is_writer.then_some(ticks(11)? + ticks(12)?)
+    };
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let stats = threads.filter_map(|it| std::fs::read_to_string(it.ok()?.path().join("stat")).ok());
+    let ticks: u64 = stats.filter_map(|stat| ticks_of(&stat)).sum();
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+}
+
+fn until_written(history: &History, seq: u64) {
+    let start = Instant::now();
+    while history.questions().record(seq).unwrap().is_none() {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "{seq} is missing"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn number(folder: &Path, query: &str) -> u64 {
+    let file = Connection::open(folder.join(file::NAME)).unwrap();
+    let number: i64 = file.query_row(query, [], |row| row.get(0)).unwrap();
+    number.unsigned_abs()
+}
+
+#[test]
+#[ignore = "takes minutes, and counts in a release build alone"]
+fn a_million_requests_stay_within_their_bounds() {
+    let made = tempfile::tempdir().unwrap();
+    let kept = std::env::var_os("HISTORY_FOLDER").map(std::path::PathBuf::from);
+    let folder = kept.as_deref().unwrap_or(made.path());
+    let history = History::open(folder, LARGE).unwrap();
+    let labeller = Labeller::built_in();
+    let signatures: Vec<Arc<Signature>> = labeller.signatures().collect();
+    let begin = Timestamp::now() - SignedDuration::from_hours(24 * DAYS as i64);
+    let step_micros = DAYS * 24 * 3600 * 1_000_000 / REQUESTS;
+    let mut draw = Draw(1);
+    let mut fresh = 0;
+    for seq in 1..=REQUESTS {
+        // New payloads come all the time, and half of what comes again is of the most frequent.
+        let number = if fresh == 0 || draw.below(REQUESTS) < PAYLOADS {
+            fresh = PAYLOADS.min(fresh + 1);
+            fresh
+        } else {
+            draw.often_small(fresh) + 1
+        };
+        let (raw, found) = payload(number, &signatures);
+        let source = source_of(number, &mut draw);
+        let record = Record {
+            seq,
+            timestamp: begin + SignedDuration::from_micros((seq * step_micros) as i64),
+            src_ip: std::net::Ipv4Addr::from(0x0b00_0000 + source * 97).into(),
+            src_port: 1024 + draw.below(60_000) as u16,
+            ..record_of(&raw)
+        };
+        let mut item = Some(Item::Request(Box::new((record, found))));
+        while let Some(again) = item.take() {
+            item = history.offer(again).err();
+            if item.is_some() {
+                std::thread::sleep(Duration::from_micros(500));
+            }
+        }
+    }
+    until_written(&history, REQUESTS);
+    let cpu = cpu_of_writer() / REQUESTS as u32;
+    drop(history);
+    let payload_bytes = number(folder, "SELECT sum(length(bytes)) FROM payload");
+    let query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+    let beside = number(folder, query).saturating_sub(payload_bytes) / REQUESTS;
+    let payloads = number(folder, "SELECT count(*) FROM payload");
+    println!(
+        "{REQUESTS} requests of {payloads} payloads, {} B in the mean: \
+         {beside} B and {} us of CPU a request beside them",
+        payload_bytes / payloads,
+        cpu.as_micros()
+    );
+    assert!(beside <= MOST_BYTES_BESIDE, "{beside} B a request");
+    assert!(cpu <= MOST_CPU, "{cpu:?} a request");
+}
