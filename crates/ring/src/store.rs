@@ -230,7 +230,7 @@ impl Store {
     }
 
     /// Makes memcached hold what `ring`, `cursor`, `counts`, `since` and `first` say, where `snapshot` shows
-    /// less: the cursor first, then slots that are empty or older. Lowers nothing and overwrites
+    /// less: the times where there are none, the cursor, then slots that are empty or older. Lowers nothing and overwrites
     /// nothing that has changed since the snapshot.
     ///
     /// # Errors
@@ -245,6 +245,14 @@ impl Store {
         since: Timestamp,
         first: Option<Timestamp>,
     ) -> Result<(), StoreError> {
+        let times = || {
+            let first = first.map(|first| time(FIRST_KEY, first));
+            std::iter::once(time(SINCE_KEY, since)).chain(first)
+        };
+        if snapshot.since.is_none() {
+            // Whoever waits for the cursor would begin with a time of its own.
+            self.run(times().map(Op::Set)).await?;
+        }
         self.raise([(CURSOR_KEY.to_owned(), cursor, 0)]).await?;
         let newer = ring.newest_first().into_iter().filter(|record| {
             let held = snapshot.ring.seq_in(slot_of(record.seq));
@@ -263,9 +271,7 @@ impl Store {
                 },
             )
         });
-        let times = std::iter::once(time(SINCE_KEY, since))
-            .chain(first.map(|first| time(FIRST_KEY, first)));
-        self.run(slots.chain(times.map(Op::Set))).await?;
+        self.run(slots.chain(times().map(Op::Set))).await?;
         match counts {
             Some(counts) => self.raise(counts.by_key()).await,
             None => Ok(()),

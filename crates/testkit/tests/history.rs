@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use forever200_testkit::load::{Load, STEADY};
 use forever200_testkit::process::signal;
-use forever200_testkit::{Stack, get_json, until};
+use forever200_testkit::stack::Setup;
+use forever200_testkit::{RESPONSE, Stack, get_json, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 fn get(number: u64) -> Vec<u8> {
     format!("GET /{number} HTTP/1.1\r\n\r\n").into_bytes()
@@ -18,13 +21,16 @@ async fn start(folder: &Path) -> anyhow::Result<Stack> {
     Stack::start_with(&[("FOREVER200_HISTORY", folder)]).await
 }
 
-/// Sends requests with these numbers in their path, and waits until the page has the last.
+/// Sends requests with these numbers in their path, and waits until the page has the last. No faster than it takes them: on
+/// a busy machine, the ring would roll over what is not described yet.
 async fn send(stack: &Stack, numbers: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
     let last = *numbers.end();
     for number in numbers {
         stack.send(&get(number)).await?;
+        if number % 50 == 0 || number == last {
+            stack.until_recorded(number).await?;
+        }
     }
-    stack.until_recorded(last).await?;
     Ok(())
 }
 
@@ -61,6 +67,7 @@ async fn numbers_and_requests_outlive_a_stop() -> anyhow::Result<()> {
     let before = list(&stack).await?;
     stack.stop().await?;
     stack.start_again().await?;
+    stack.until_recorded(130).await?;
     let after = list(&stack).await?;
     is_in_order(&after, 130)?;
     assert_eq!(before["requests"], after["requests"]);
@@ -123,5 +130,147 @@ async fn off_means_that_nothing_is_written_to_a_disk() -> anyhow::Result<()> {
     stack.start_again().await?;
     assert_eq!(list(&stack).await?["total"], 0);
     assert_eq!(std::fs::read_dir(folder.path())?.count(), 0);
+    Ok(())
+}
+
+/// The numbers of the list by the number in the path, the oldest first.
+fn by_path(list: &Value) -> anyhow::Result<Vec<(u64, u64)>> {
+    let requests = list["requests"].as_array().context("no list")?;
+    let numbers = requests.iter().rev().map(|request| {
+        let path = request["http"]["target"].as_str()?;
+        Some((
+            path.trim_start_matches('/').parse().ok()?,
+            request["seq"].as_u64()?,
+        ))
+    });
+    Ok(numbers.collect::<Option<_>>().unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_comes_while_memcached_is_refilled_is_numbered_after_all_before()
+-> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let stack = start(folder.path()).await?;
+    send(&stack, 1..=150).await?;
+    until_written(folder.path(), 150).await?;
+    for program in ["memcached", "responder"] {
+        let pid = stack.pid(program)?.context("it does not run")?;
+        signal(pid, Signal::KILL)?;
+    }
+    // At once, and answered as ever: supervisord holds the responder's socket.
+    for number in 151..=170 {
+        let reply = stack.send(&get(number)).await?;
+        assert_eq!(reply, RESPONSE, "{number}");
+    }
+    stack.until_running().await?;
+    let list = stack.until_recorded(170).await?;
+    is_in_order(&list, 170)?;
+    let numbers = by_path(&list)?;
+    ensure!(numbers.iter().all(|(path, seq)| path == seq), "{numbers:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_and_the_time_of_the_first_start_are_back_with_an_empty_memcached()
+-> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let mut stack = start(folder.path()).await?;
+    send(&stack, 1..=40).await?;
+    // Nothing is ever sent.
+    let silent = TcpStream::connect(stack.front()).await?;
+    drop(silent);
+    let stats = || async {
+        let stats = get_json(stack.front(), "/home/api/stats").await.ok()?;
+        (stats["silent"] == 1).then_some(stats)
+    };
+    let before = until("the silent one is counted", stats).await?;
+    until_written(folder.path(), 40).await?;
+    until("the silent one is written", || async {
+        let file = rusqlite::Connection::open(folder.path().join("history.db")).ok()?;
+        let query = "SELECT value FROM number WHERE name = 'silent'";
+        let silent: i64 = file.query_row(query, [], |row| row.get(0)).ok()?;
+        (silent == 1).then_some(())
+    })
+    .await?;
+    stack.stop().await?;
+    stack.start_again().await?;
+    stack.until_recorded(40).await?;
+    let after = get_json(stack.front(), "/home/api/stats").await?;
+    for name in ["total", "since", "silent", "first_request_seconds", "held"] {
+        assert_eq!(before[name], after[name], "{name}");
+    }
+    let sum = |stats: &Value| -> Option<u64> {
+        stats["quarters"]
+            .as_array()?
+            .iter()
+            .map(Value::as_u64)
+            .sum()
+    };
+    assert_eq!((sum(&before), sum(&after)), (Some(40), Some(40)));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_is_killed_loses_nothing_that_the_ring_still_has() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let stack = start(folder.path()).await?;
+    let load = Load::start(stack.front(), "killed", STEADY);
+    for round in 1..=5 {
+        stack.until_recorded(round * 60).await?;
+        stack.kill("viewer").await?;
+        stack.until_up().await?;
+    }
+    let attempts = load.stop().await?;
+    assert_eq!(attempts.failed(), 0);
+    let sent = attempts.0.len() as u64;
+    let accounts = || -> rusqlite::Result<(u64, u64)> {
+        let file = rusqlite::Connection::open(folder.path().join("history.db"))?;
+        let query =
+            "SELECT (SELECT count(*) FROM request), (SELECT coalesce(sum(requests), 0) FROM gap)";
+        file.query_row(query, [], |row| {
+            Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
+        })
+    };
+    let missing = until("all are accounted for", || async {
+        let (written, missing) = accounts().ok()?;
+        (written + missing == sent).then_some(missing)
+    })
+    .await
+    .with_context(|| format!("{sent} {:?}", accounts()))?;
+    // A start takes less than the second for which the ring lasts, but on a machine that is busy.
+    ensure!(missing < sent / 4, "{missing} of {sent} are missing");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_without_the_history_lowers_no_number_while_memcached_lives() -> anyhow::Result<()>
+{
+    let folder = TempDir::new()?;
+    let path = folder.path().to_str().context("an odd path")?;
+    // The switch is a file, so that a restart of the viewer alone reads it anew.
+    let switch = folder.path().join("switch");
+    std::fs::write(&switch, path)?;
+    let viewer = format!(
+        "command=sh -c 'FOREVER200_HISTORY=$(cat {}) exec setpriv --pdeathsig KILL forever200-viewer'",
+        switch.display()
+    );
+    let stack = Stack::start_as(Setup {
+        edits: &[(
+            "supervisord.conf",
+            "command=setpriv --pdeathsig KILL forever200-viewer",
+            &viewer,
+        )],
+        ..Setup::default()
+    })
+    .await?;
+    send(&stack, 1..=130).await?;
+    until_written(folder.path(), 130).await?;
+    for (history, last) in [("off", 140), (path, 150), ("off", 160)] {
+        std::fs::write(&switch, history)?;
+        stack.kill("viewer").await?;
+        stack.until_up().await?;
+        send(&stack, last - 9..=last).await?;
+        is_in_order(&list(&stack).await?, last)?;
+    }
     Ok(())
 }

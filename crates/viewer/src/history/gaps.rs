@@ -45,20 +45,22 @@ impl NotKept {
     pub fn sentence(&self) -> String {
         let minute = |time: &str| time.get(..16).unwrap_or(time).replace('T', " ");
         let since = minute(&self.since);
-        let mut until = minute(&self.until);
-        if let (Some(day), Some((same, clock))) = (since.get(..10), until.split_once(' '))
-            && day == same
-        {
-            until = clock.to_owned();
-        }
+        let until = minute(&self.until);
+        let until_clock = match until.split_once(' ') {
+            Some((day, clock)) if since.starts_with(day) => clock,
+            _ => &until,
+        };
+        let when = if since == until {
+            format!("at {since}")
+        } else {
+            format!("between {since} and {until_clock}")
+        };
         let (noun, verb) = match self.requests {
             1 => ("request", "was"),
             _ => ("requests", "were"),
         };
         let requests = grouped(self.requests);
-        format!(
-            "{requests} {noun} between {since} and {until} UTC {verb} answered, but not kept in the history."
-        )
+        format!("{requests} {noun} {when} UTC {verb} answered, but not kept in the history.")
     }
 }
 
