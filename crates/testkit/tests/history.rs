@@ -274,3 +274,18 @@ async fn a_viewer_without_the_history_lowers_no_number_while_memcached_lives() -
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_a_moment_before_a_stop_is_kept() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let mut stack = start(folder.path()).await?;
+    for last in [20, 40, 60] {
+        for number in last - 19..=last {
+            stack.send(&get(number)).await?;
+        }
+        stack.stop().await?;
+        stack.start_again().await?;
+        is_in_order(&stack.until_recorded(last).await?, last)?;
+    }
+    Ok(())
+}

@@ -12,9 +12,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use crate::history::keeper::Gap;
 use crate::history::state::State;
@@ -41,6 +44,9 @@ pub(crate) use kind::Kind;
 pub use questions::{Questions, Restored};
 pub(crate) use search::{Column, From, Page, Wanted};
 pub(crate) use writer::Item;
+
+/// Time between two attempts to find room in the queue.
+const FULL_TIME: Duration = Duration::from_millis(10);
 
 /// The file, for those who write and those who read.
 pub struct History {
@@ -97,6 +103,18 @@ impl History {
     /// Puts something into the queue of what is to be written. Returns it where there is no room, at once.
     pub(crate) fn offer(&self, item: Item) -> Result<(), Item> {
         self.inbox.offer(item)
+    }
+
+    /// Waits until all that was offered is written.
+    pub(crate) async fn flush(&self) {
+        let (begun, written) = oneshot::channel();
+        let mut item = Item::Flush(begun);
+        while let Err(again) = self.offer(item) {
+            item = again;
+            sleep(FULL_TIME).await;
+        }
+        // It is dropped, not used.
+        let _ = written.await;
     }
 
     /// Returns what visitors may ask.

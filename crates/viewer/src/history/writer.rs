@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use forever200_ring::Record;
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::history::found::Found;
@@ -46,6 +47,11 @@ pub(crate) enum Item {
     Number(&'static str, i64),
     /// A visitor's question has found that this file is broken.
     Broken(u64),
+    /// Is dropped once all before it is written.
+    Flush(
+        #[expect(dead_code, reason = "whoever has the other end notices the drop")]
+        oneshot::Sender<()>,
+    ),
 }
 
 /// The reader's end of the queue.
@@ -239,7 +245,7 @@ impl OpenFile {
                 }
                 Item::Gap(gap) => gaps::write(&transaction, gap)?,
                 Item::Number(name, value) => write_number(&transaction, name, *value)?,
-                Item::Broken(_) => {}
+                Item::Broken(_) | Item::Flush(_) => {}
             }
         }
         collection::add(&transaction, &written, most_bytes)?;
@@ -268,11 +274,18 @@ impl OpenFile {
 /// Waits a moment for more of it.
 fn gather(first: Item, waiting: &Receiver<Item>) -> Vec<Item> {
     let deadline = Instant::now() + GATHER_TIME;
+    let is_last = matches!(first, Item::Flush(_));
     let mut items = vec![first];
-    while items.len() < MOST_AT_ONCE {
+    while !is_last && items.len() < MOST_AT_ONCE {
         let left = deadline.saturating_duration_since(Instant::now());
         match waiting.recv_timeout(left) {
-            Ok(item) => items.push(item),
+            Ok(item) => {
+                let is_last = matches!(item, Item::Flush(_));
+                items.push(item);
+                if is_last {
+                    break;
+                }
+            }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
         }
     }

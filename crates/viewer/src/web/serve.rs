@@ -36,6 +36,9 @@ use crate::web::state::Viewer;
 /// Longest time for which nothing is taken of an answer, and for a head to come.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// Longest wait at the end for the history to be written, and the time after which a look is another one.
+const KEEP_TIME: Duration = Duration::from_millis(900);
+const LAST_LOOK: Duration = Duration::from_millis(20);
 /// Most that is buffered of a request's head, and of an answer before the socket takes it. haproxy has 16 KiB for a head.
 const BUFFER_BYTES: usize = 20 * 1024;
 /// What the kernel holds of an answer for one connection; it doubles it. By itself it goes up to megabytes.
@@ -68,7 +71,8 @@ pub async fn run(
         hosts,
         stopping,
     };
-    let app = routes(Arc::new(viewer));
+    let viewer = Arc::new(viewer);
+    let app = routes(Arc::clone(&viewer));
     let open = GracefulShutdown::new();
     info!("started");
     tokio::select! {
@@ -80,8 +84,26 @@ pub async fn run(
     if timeout(GRACE_PERIOD, open.shutdown()).await.is_err() {
         warn!("cut off open requests at the end");
     }
+    if timeout(KEEP_TIME, keep_the_last(&viewer)).await.is_err() {
+        warn!("what came last is not in the history");
+    }
     info!("stopped");
     Ok(())
+}
+
+/// Looks once more, and waits until the history has what it found: memcached is stopped next.
+async fn keep_the_last(viewer: &Viewer) {
+    let Some(history) = &viewer.history else {
+        return;
+    };
+    loop {
+        sleep(LAST_LOOK).await;
+        match viewer.reader.view().await {
+            Ok(view) if !view.is_all_described => {}
+            _ => break,
+        }
+    }
+    history.flush().await;
 }
 
 async fn accept(listener: &TcpListener, app: &Router, open: &GracefulShutdown) {
