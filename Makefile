@@ -163,7 +163,7 @@ fuzz-%:
 faults: install-tools ## Measure what docs/reliability.md promises; FAULT=NAME for one row, FAULT_ROUNDS (25)
 	@rm -f target/faults; image=; if docker info >/dev/null 2>&1; then image=--include-ignored; fi; \
 	export FAULT_ROUNDS="$${FAULT_ROUNDS:-25}" FAULT_REPORT="$(CURDIR)/target/faults"; \
-	cargo test --locked -p forever200-testkit --test faults --test troubles --test load --test visitors -- --test-threads=1 $$image $(FAULT) && \
+	cargo test --locked -p forever200-testkit --test faults --test troubles --test history_troubles --test load --test visitors -- --test-threads=1 $$image $(FAULT) && \
 	cargo test --locked --release -p forever200-viewer --test cost -- $(FAULT)
 	@cat target/faults
 
@@ -195,7 +195,7 @@ eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE
 .PHONY: test-container
 test-container: $(BROWSER)/node_modules ## Run the tests of the image, where a Docker engine answers
 	@if docker info >/dev/null 2>&1; then \
-		cargo test --workspace --locked --test container --test sbom -- --ignored --test-threads=1; \
+		cargo test --workspace --locked --test container --test container_history --test sbom -- --ignored --test-threads=1; \
 	elif [ "$${REQUIRE_DOCKER:-0}" = 1 ]; then \
 		echo "The tests of the image need a Docker engine, and none answers."; exit 1; \
 	else \

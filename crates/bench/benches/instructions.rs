@@ -129,6 +129,7 @@ fn full_ring() -> (Pages, View, View) {
             is_all_described: true,
             minute: 30_000_000,
             minutes: [].into(),
+            history: None,
             away: None,
         }
     };

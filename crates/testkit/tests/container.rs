@@ -393,7 +393,14 @@ async fn nothing_in_the_image_helps_to_become_root_or_tells_a_secret() -> anyhow
             .collect::<std::collections::BTreeSet<_>>()
             .into_iter()
             .collect::<Vec<_>>(),
-        ["/run", "/run/forever200", "/run/lock", "/tmp", "/var/tmp"]
+        [
+            "/run",
+            "/run/forever200",
+            "/run/lock",
+            "/tmp",
+            "/var/lib/forever200",
+            "/var/tmp"
+        ]
     );
     assert_eq!(
         root("find / -xdev -type f -perm -0002 -not -path \"/proc/*\"")?,
@@ -413,7 +420,7 @@ async fn nothing_in_the_image_helps_to_become_root_or_tells_a_secret() -> anyhow
     let names = container.sh("env | cut -d= -f1 | sort | tr \"\\n\" \" \"")?;
     assert_eq!(
         names.trim(),
-        "FOREVER200_BIND FOREVER200_LOG_FORMAT FOREVER200_RESPONDER_SOCKET FOREVER200_RUN HOME HOSTNAME PATH PWD \
+        "FOREVER200_BIND FOREVER200_HISTORY FOREVER200_LOG_FORMAT FOREVER200_RESPONDER_SOCKET FOREVER200_RUN HOME HOSTNAME PATH PWD \
          PYTHONPATH"
     );
     Ok(())
@@ -448,7 +455,7 @@ struct Compose;
 
 impl Drop for Compose {
     fn drop(&mut self) {
-        let _ = shell("docker compose -p forever200-test down");
+        let _ = shell("docker compose -p forever200-test down --volumes");
     }
 }
 
@@ -462,5 +469,7 @@ async fn docker_compose_up_works() -> anyhow::Result<()> {
     works(address).await?;
     let user = shell("docker compose -p forever200-test exec -T forever200 id -u")?;
     assert_eq!(user, "10001");
+    let volumes = shell("docker volume ls -q -f label=com.docker.compose.project=forever200-test")?;
+    assert_eq!(volumes, "forever200-test_history");
     Ok(())
 }

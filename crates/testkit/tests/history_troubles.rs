@@ -17,7 +17,6 @@ use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::sleep;
 
 /// All but one in a hundred requests are answered within this, as in any other trouble.
 const ON_TIME: Duration = Duration::from_millis(50);

@@ -19,6 +19,8 @@ const REQUESTS: u64 = 1_000_000;
 const PAYLOADS: u64 = 300_000;
 const SOURCES: u64 = 40_000;
 const MEAN_BYTES: u64 = 400;
+/// Payloads of one tool, which are alike: of one kind, from the same few sources.
+const TOOL: u64 = 64;
 /// USER_HZ, the unit of times in /proc.
 const TICKS_PER_SECOND: u64 = 100;
 /// Over how long they came.
@@ -53,10 +55,10 @@ impl Draw {
 
 /// What a payload is, by its number alone.
 fn payload(number: u64, signatures: &[Arc<Signature>]) -> (Vec<u8>, Found) {
-    let mut draw = Draw(number);
-    let signature = &signatures[draw.often_small(signatures.len() as u64) as usize];
+    let (mut draw, mut of_tool) = (Draw(number), Draw(number / TOOL));
+    let signature = &signatures[of_tool.often_small(signatures.len() as u64) as usize];
     // Every seventh has no label.
-    let labelled = (number % 7 != 0).then_some(signature);
+    let labelled = (!(number / TOOL).is_multiple_of(7)).then_some(signature);
     let host = format!("192.0.2.{}", draw.below(4));
     let user_agent = format!("Mozilla/5.0 (made up) client/{}", draw.often_small(500));
     let path = draw.often_small(3000);
@@ -96,9 +98,9 @@ fn payload(number: u64, signatures: &[Arc<Signature>]) -> (Vec<u8>, Found) {
     (bytes, found)
 }
 
-/// Most of what is alike comes from the same few; a quarter from anybody.
+/// Most of what one tool sends comes from the same few; a quarter from anybody.
 fn source_of(payload: u64, draw: &mut Draw) -> u32 {
-    let few = Draw(payload / 8).below(SOURCES) + draw.often_small(32);
+    let few = Draw(payload / TOOL).below(SOURCES) + draw.often_small(64);
     let any = draw.often_small(SOURCES);
     (if draw.below(4) == 0 {
         any
