@@ -55,8 +55,8 @@ pub enum OpenError {
     },
     /// Another user has not let this one write there.
     #[error(
-        "{path} belongs to user {owner}, and this program runs as user {me}, who may not write there: \
-         `chown -R {me} {path}`, where it is a folder of the host there, or name another folder in FOREVER200_HISTORY",
+        "{path} belongs to user {owner}, and this program runs as user {me}, who may not write there. \
+         Give it to that user (`chown -R {me}`, on the host where it is mounted), or name another folder in FOREVER200_HISTORY",
         path = path.display()
     )]
     AnotherUsers {
