@@ -7,7 +7,7 @@
 //! Read in this order: [`keeper`] (what is handed over, and what is missing), [`found`] and [`kind`] (what is kept
 //! beside the bytes), [`writer`] (the thread that writes) with [`rows`] (of one request), [`collection`] (of each
 //! kind) and [`gaps`] (what is not kept), [`retention`] (what goes when there is too much) and [`wal`] (the log of
-//! changes), [`questions`] (what visitors read) with [`search`]. [`file`] opens the
+//! changes), [`questions`] (what visitors read) with [`search`], [`sources`], [`one_source`] and [`blocklist`]. [`file`] opens the
 //! file, and [`row`] reads a record from it. The schema is docs/history.sql.
 
 use std::path::Path;
@@ -23,17 +23,20 @@ use crate::history::keeper::Gap;
 use crate::history::state::State;
 use crate::history::writer::{Inbox, OpenFile};
 
+pub(crate) mod blocklist;
 mod collection;
 mod file;
 pub(crate) mod found;
 mod gaps;
 pub(crate) mod keeper;
 mod kind;
+pub(crate) mod one_source;
 mod questions;
 mod retention;
 mod row;
 mod rows;
 mod search;
+pub(crate) mod sources;
 mod state;
 mod wal;
 mod writer;

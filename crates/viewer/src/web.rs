@@ -1,7 +1,8 @@
 //! HTTP: what each address answers, and to how many at a time.
 //!
 //! Read in this order: `serve` (connections), `routes`, `handlers` (what each address answers) with `prepared` (whole
-//! answers), `streamed` (long ones), `kept` (requests by their number), `history`, `events` and `explain`; `limits` (turns and room), `cache`,
+//! answers), `streamed` (long ones), `kept` (requests by their number), `history`, `sources`, `events` and `explain`;
+//! `limits` (turns and room), `cache`,
 //! `hosts`, `parameters`, `failure`.
 
 mod cache;
@@ -17,6 +18,7 @@ mod parameters;
 mod prepared;
 mod routes;
 mod serve;
+mod sources;
 mod state;
 mod streamed;
 

@@ -70,7 +70,7 @@ pub(super) fn until_written(history: &History, seq: u64) {
     }
 }
 
-fn count(folder: &Path, query: &str) -> i64 {
+pub(super) fn count(folder: &Path, query: &str) -> i64 {
     let file = Connection::open(folder.join(file::NAME)).unwrap();
     file.query_row(query, [], |row| row.get(0)).unwrap()
 }

@@ -187,7 +187,7 @@ fn begins_with(bytes: &[u8], beginning: &str) -> bool {
 }
 
 /// An address alone is a network of one, with or without a port. `::ffff:203.0.113.7` is `203.0.113.7`.
-fn network(source: &str, visitor: IpAddr) -> Result<IpNet, String> {
+pub(crate) fn network(source: &str, visitor: IpAddr) -> Result<IpNet, String> {
     let host = |ip: IpAddr| IpNet::from(ip.to_canonical());
     let network = if source.eq_ignore_ascii_case(ME) {
         return Ok(host(visitor));
@@ -203,7 +203,7 @@ fn source_of(record: &Record) -> IpAddr {
     record.src_ip.to_canonical()
 }
 
-fn category(name: &str) -> Result<Option<Category>, String> {
+pub(crate) fn category(name: &str) -> Result<Option<Category>, String> {
     if name.eq_ignore_ascii_case(UNRECOGNISED) {
         return Ok(None);
     }
@@ -226,7 +226,7 @@ fn named<T: Copy>(
     })
 }
 
-fn asn(number: &str) -> Result<u32, String> {
+pub(crate) fn asn(number: &str) -> Result<u32, String> {
     let digits = number
         .strip_prefix("AS")
         .or_else(|| number.strip_prefix("as"))

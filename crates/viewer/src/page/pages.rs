@@ -16,8 +16,10 @@ use crate::page::catalogue::{Catalogue, CatalogueQuery, sizes};
 use crate::page::chart::{Bar, Chart};
 use crate::page::detail::Detail;
 use crate::page::filter::{FilterQuery, UNRECOGNISED};
+use crate::page::kinds::Also;
 use crate::page::row::{Row, groups, span};
 use crate::page::stats::Stats;
+use crate::reader::privacy::Privacy;
 use crate::reader::{Describer, Entry, View, locations};
 
 /// The style sheet, served under an address that changes with it.
@@ -59,6 +61,8 @@ pub struct Pages {
     pub(super) describer: Arc<Describer>,
     /// The number of signatures of each category: to count them, all have to be read.
     sizes: OnceLock<Vec<(Category, usize)>>,
+    /// Signatures that are of more than one category.
+    pub(super) also: OnceLock<Also>,
 }
 
 impl Pages {
@@ -105,6 +109,8 @@ impl Pages {
                 "wall_strip.html",
                 include_str!("../../templates/wall_strip.html"),
             ),
+            ("sources.html", include_str!("../../templates/sources.html")),
+            ("source.html", include_str!("../../templates/source.html")),
             ("macros.html", include_str!("../../templates/macros.html")),
         ] {
             environment
@@ -139,6 +145,7 @@ impl Pages {
             environment,
             describer,
             sizes: OnceLock::new(),
+            also: OnceLock::new(),
         }
     }
 
@@ -324,6 +331,12 @@ impl Pages {
     /// The template fails, which is a bug.
     pub fn message(&self, title: &str, text: &str, refresh: bool) -> anyhow::Result<String> {
         self.render("message.html", context! { title, text, refresh })
+    }
+
+    /// Returns what not to show.
+    #[must_use]
+    pub(crate) fn privacy(&self) -> &Privacy {
+        &self.describer.privacy
     }
 
     /// Renders any template.

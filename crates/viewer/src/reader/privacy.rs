@@ -32,7 +32,7 @@ mod work;
 const V4_PREFIX: u8 = 24;
 const V6_PREFIX: u8 = 48;
 /// RFC 3056: 2002 and then an IPv4 address, of which no more than of any other is shown.
-const V6_OF_V4: u16 = 0x2002;
+pub(crate) const V6_OF_V4: u16 = 0x2002;
 const V6_OF_V4_PREFIX: u8 = 16 + V4_PREFIX;
 
 /// What not to show.
@@ -115,6 +115,17 @@ impl Privacy {
         blanked.is_some_and(|blanked| blanked.raw.is_some())
     }
 
+    /// Returns what is shown of a source's address: itself, or its network and the length of that in bits.
+    #[must_use]
+    pub fn source(&self, address: IpAddr) -> (IpAddr, Option<u8>) {
+        let address = address.to_canonical();
+        if !self.mask_sources || address.is_unspecified() {
+            return (address, None);
+        }
+        let (network, prefix) = network(address);
+        (network, Some(prefix))
+    }
+
     /// Begins to look through what a source sent; `None` where nothing of it is to be hidden.
     fn blanker(&self, source: IpAddr) -> Option<Blanker<'_>> {
         let source = source.to_canonical();
@@ -155,7 +166,7 @@ impl Privacy {
 }
 
 /// Returns the network of an address, and its length in bits.
-fn network(ip: IpAddr) -> (IpAddr, u8) {
+pub(crate) fn network(ip: IpAddr) -> (IpAddr, u8) {
     match ip {
         IpAddr::V4(ip) => (
             Ipv4Addr::from_bits(ip.to_bits() & (u32::MAX << (32 - V4_PREFIX))).into(),

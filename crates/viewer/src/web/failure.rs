@@ -38,7 +38,15 @@ impl Form {
         let behind_home = path.strip_prefix("/home/").unwrap_or_default();
         let (first, rest) = behind_home.split_once('/').unwrap_or((behind_home, ""));
         match (first, rest) {
-            ("api" | "events" | "health" | "export.ndjson" | "export.har", _) => Self::Json,
+            (
+                "api"
+                | "events"
+                | "health"
+                | "export.ndjson"
+                | "export.har"
+                | "export.sources.json",
+                _,
+            ) => Self::Json,
             ("text" | "static", _) => Self::Text,
             ("requests", file) if file.ends_with("/har") => Self::Json,
             ("requests", file) if file.contains('/') => Self::Text,
@@ -70,6 +78,10 @@ pub(crate) enum Failure {
     NoHistory,
     /// The history cannot be read, or not in time.
     HistoryAway(Arc<rusqlite::Error>),
+    /// Nothing came from this address, as far as the history goes back.
+    NoSource,
+    /// What was asked for is of single addresses, and these are masked.
+    Masked,
     /// Too many want something that takes long, or the answers on their way leave no room for more.
     Busy,
     /// The name by which the viewer was asked is none of its own.
@@ -163,6 +175,18 @@ impl Failure {
                 "The history cannot be read",
                 format!("The history cannot be read just now ({error}). The last requests are at /home."),
             ),
+            Self::NoSource => (
+                StatusCode::NOT_FOUND,
+                "No such source",
+                "Nothing came from this address, as far as the history goes back.".into(),
+            ),
+            Self::Masked => (
+                StatusCode::FORBIDDEN,
+                "Addresses are masked",
+                "Source addresses are cut to their network here (FOREVER200_MASK_SOURCES). A list of networks would block \
+                 their neighbours, so that there is none."
+                    .into(),
+            ),
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too much at once",
@@ -242,6 +266,9 @@ mod tests {
             ("/home/health", Form::Json),
             ("/home/export.ndjson", Form::Json),
             ("/home/export.har", Form::Json),
+            ("/home/export.sources.json", Form::Json),
+            ("/home/export.sources.csv", Form::Text),
+            ("/home/sources/192.0.2.1", Form::Page),
             ("/home/requests/7/har", Form::Json),
             ("/home/export.pcap", Form::Text),
             ("/home/export.exe", Form::Text),

@@ -54,7 +54,10 @@ fn taken(path: &str) -> Option<Taken> {
         "/history" => with_filter(&["since", "until", "before", "after"]),
         "/api/history" => with_filter(&["since", "until", "before", "after", "limit", "raw"]),
         "/collection" | "/api/collection" => with_filter(&["sort"]),
-        "/sources" | "/api/sources" => alone(&["sort"]),
+        "/sources" | "/api/sources" => {
+            alone(&["sort", "before", "category", "country", "as", "source"])
+        }
+        other if is_one_source(other) => alone(&[]),
         other if other.starts_with("/export.sources.") => alone(&["category", "min", "since"]),
         other if other.starts_with("/export.") => with_filter(&["since", "until"]),
         other => {
@@ -65,6 +68,10 @@ fn taken(path: &str) -> Option<Taken> {
             with_filter(&[])
         }
     }
+}
+
+fn is_one_source(path: &str) -> bool {
+    path.starts_with("/sources/") || path.starts_with("/api/sources/")
 }
 
 /// Finds the first parameter that an address does not have.
@@ -103,6 +110,8 @@ mod tests {
             ("/home/export.har", "catgory=exploit", Some("catgory")),
             ("/home/requests/7", "limit=1", Some("limit")),
             ("/home/requests/7/raw", "x=1", None),
+            ("/home/sources", "sort=new&before=1-2&as=AS1", None),
+            ("/home/sources/192.0.2.1", "sort=new", Some("sort")),
             ("/home/static/style.css", "v=1", None),
         ] {
             assert_eq!(unknown(path, query).as_deref(), found, "{path}?{query}");

@@ -23,6 +23,7 @@ use crate::web::handlers::{
 };
 use crate::web::history;
 use crate::web::parameters::refuse_unknown;
+use crate::web::sources;
 use crate::web::state::Viewer;
 
 /// On every response: nothing from elsewhere, nothing inline, no framing.
@@ -42,6 +43,9 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
     let not_for_other_sites = Router::new()
         .route("/home/requests/{seq}/{format}", get(download))
         .route("/home/export.{format}", get(export_as))
+        .route("/home/export.sources.txt", get(sources::text))
+        .route("/home/export.sources.csv", get(sources::csv))
+        .route("/home/export.sources.json", get(sources::json))
         .route("/home/explain", post(explain::by_post))
         .layer(from_fn(refuse_other_sites));
     Router::new()
@@ -50,6 +54,10 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .route("/home/labels", get(labels))
         .route("/home/explain", get(explain::by_link))
         .route("/home/requests/{seq}", get(request))
+        .route("/home/sources", get(sources::page))
+        .route("/home/sources/{address}", get(sources::page_of_one))
+        .route("/home/api/sources", get(sources::api))
+        .route("/home/api/sources/{address}", get(sources::api_of_one))
         .route("/home/api/requests", get(api_list))
         .route("/home/api/requests/{seq}", get(api_request))
         .route("/home/history", get(history::history))

@@ -1,0 +1,284 @@
+//! One source, or one network of them where addresses are masked: what it sent, and who else is there.
+//!
+//! In: an address. Out: what its page says. What is not counted by the collection is counted over the last requests,
+//! from columns beside the bytes: nothing is described again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+
+use rusqlite::{Connection, params};
+
+use crate::history::Questions;
+use crate::history::row::integer;
+use crate::history::sources::{
+    COLUMNS, Group, MOST_OF_NETWORK, SentKind, Source, list, most_frequent, sent_kinds,
+};
+use crate::reader::privacy::{Privacy, V6_OF_V4, network};
+
+/// Requests of a source that are looked at: the last ones.
+pub(crate) const MOST_LOOKED_AT: usize = 1000;
+/// Kinds that are listed.
+const MOST_KINDS: usize = 100;
+/// Ports, names, user agents and fingerprints that are listed, of each.
+const MOST_NAMED: usize = 20;
+/// Others of its network that are listed, the last seen first, and how many rows are looked at for them.
+const MOST_NEIGHBOURS: usize = 20;
+const MOST_NEIGHBOUR_ROWS: usize = 1024;
+
+/// What the page of a source says.
+#[derive(Debug)]
+pub(crate) struct OneSource {
+    pub(crate) source: Source,
+    pub(crate) kinds: Vec<SentKind>,
+    /// How many of its requests the rest is from.
+    pub(crate) looked_at: usize,
+    pub(crate) ports: Vec<(u16, u64)>,
+    pub(crate) hosts: Named,
+    pub(crate) user_agents: Named,
+    pub(crate) ja4: Named,
+    pub(crate) neighbours: Vec<Source>,
+    pub(crate) more_neighbours: usize,
+}
+
+/// Texts that clients sent, with how often.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) texts: Vec<(String, Count)>,
+}
+
+/// How often a text was sent, and by whom: what is hidden depends on that.
+#[derive(Debug, Default)]
+pub(crate) struct Count {
+    pub(crate) requests: u64,
+    pub(crate) senders: BTreeSet<IpAddr>,
+}
+
+/// What the last requests have in common.
+#[derive(Default)]
+struct Sample {
+    looked_at: usize,
+    ports: HashMap<u16, u64>,
+    texts: [HashMap<String, Count>; 3],
+}
+
+impl Questions {
+    /// Returns what is known of a source, or of the network that is shown of it; `None` when it never came, or long ago.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub(crate) fn one_source(
+        &self,
+        address: IpAddr,
+        privacy: &Privacy,
+    ) -> rusqlite::Result<Option<OneSource>> {
+        self.ask(|file| {
+            let own = if privacy.mask_sources {
+                rows_of_network(file, address, MOST_OF_NETWORK)?
+            } else {
+                rows_of_address(file, address)?
+            };
+            let Some((group, senders)) = joined(own, privacy) else {
+                return Ok(None);
+            };
+            let sample = Sample::of(file, &senders)?;
+            let ids = list(&group.ids);
+            let (neighbours, more_neighbours) = neighbours(file, address, privacy)?;
+            let ports = most_frequent(sample.ports, MOST_NAMED, |count| *count);
+            let [hosts, user_agents, ja4] = sample.texts.map(Named::new);
+            Ok(Some(OneSource {
+                source: group.finish(file)?,
+                kinds: sent_kinds(file, &ids, MOST_KINDS)?,
+                looked_at: sample.looked_at,
+                ports,
+                hosts,
+                user_agents,
+                ja4,
+                neighbours,
+                more_neighbours,
+            }))
+        })
+    }
+}
+
+/// A row of a source, with its address.
+type SourceRow = (Group, i64, IpAddr);
+
+/// Makes one of several rows, and tells which row is of which address.
+fn joined(rows: Vec<SourceRow>, privacy: &Privacy) -> Option<(Group, Vec<(i64, IpAddr)>)> {
+    let senders = rows
+        .iter()
+        .map(|(_, id, address)| (*id, *address))
+        .collect();
+    let mut groups = rows.into_iter().map(|(mut group, _, _)| {
+        (group.address, group.prefix) = privacy.source(group.address);
+        group
+    });
+    let mut all = groups.next()?;
+    groups.for_each(|group| all.add(&group));
+    Some((all, senders))
+}
+
+fn rows_of_address(file: &Connection, address: IpAddr) -> rusqlite::Result<Vec<SourceRow>> {
+    let query = format!("SELECT {COLUMNS} FROM source WHERE address = ?1");
+    read(file, &query, params![address.to_string()])
+}
+
+/// Returns rows of the network of an address, at most so many.
+fn rows_of_network(
+    file: &Connection,
+    address: IpAddr,
+    most: usize,
+) -> rusqlite::Result<Vec<SourceRow>> {
+    let own = network(address.to_canonical());
+    let query =
+        format!("SELECT {COLUMNS} FROM source WHERE address >= ?1 AND address < ?2 LIMIT ?3");
+    let mut all = Vec::new();
+    for (from, to) in ranges(own.0) {
+        let rows = read(file, &query, params![from, to, integer(most as u64)])?;
+        all.extend(rows.into_iter().filter(|(_, _, it)| network(*it) == own));
+    }
+    all.truncate(most);
+    Ok(all)
+}
+
+fn read(
+    file: &Connection,
+    query: &str,
+    values: &[&dyn rusqlite::ToSql],
+) -> rusqlite::Result<Vec<SourceRow>> {
+    let mut statement = file.prepare_cached(query)?;
+    let mut rows = statement.query(values)?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        // As it is: what is shown of it is decided later.
+        if let Some(group) = Group::read(row, &Privacy::default())? {
+            let address = group.address;
+            all.push((group, row.get(0)?, address));
+        }
+    }
+    Ok(all)
+}
+
+/// Returns between which texts the addresses of a network are, some others among them. An address of IPv6 leaves out a
+/// run of zeros (RFC 5952), so that it may begin in several ways.
+fn ranges(network: IpAddr) -> Vec<(String, String)> {
+    let beginnings = match network {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            vec![format!("{a}.{b}.{c}.")]
+        }
+        IpAddr::V6(ip) => beginnings(ip),
+    };
+    let range = |from: String| {
+        // The next character after the last: '.' and ':' stand before '/' and ';'.
+        let mut to = from.clone();
+        let last = to
+            .pop()
+            .map_or('/', |char| if char == '.' { '/' } else { ';' });
+        to.push(last);
+        (from, to)
+    };
+    beginnings.into_iter().map(range).collect()
+}
+
+fn beginnings(ip: Ipv6Addr) -> Vec<String> {
+    let [a, b, c, ..] = ip.segments();
+    if a == V6_OF_V4 {
+        // Its network ends in the middle of a number.
+        return vec![format!("{a:x}:{b:x}:"), format!("{a:x}::")];
+    }
+    let mut all = vec![format!("{a:x}:{b:x}:{c:x}:")];
+    if c == 0 {
+        all.push(format!("{a:x}:{b:x}::"));
+        if b == 0 {
+            all.push(format!("{a:x}::"));
+            if a == 0 {
+                all.push("::".to_owned());
+            }
+        }
+    }
+    all
+}
+
+/// Returns others of the network, the last seen first, and how many more there are.
+fn neighbours(
+    file: &Connection,
+    address: IpAddr,
+    privacy: &Privacy,
+) -> rusqlite::Result<(Vec<Source>, usize)> {
+    // A network that is shown as one has no others.
+    if privacy.mask_sources {
+        return Ok((Vec::new(), 0));
+    }
+    let mut rows = rows_of_network(file, address, MOST_NEIGHBOUR_ROWS)?;
+    rows.retain(|(_, _, it)| *it != address);
+    rows.sort_by_key(|(group, id, _)| std::cmp::Reverse((group.last(), *id)));
+    let more = rows.len().saturating_sub(MOST_NEIGHBOURS);
+    rows.truncate(MOST_NEIGHBOURS);
+    let found = rows.into_iter().map(|(group, _, _)| group.finish(file));
+    Ok((found.collect::<rusqlite::Result<_>>()?, more))
+}
+
+impl Sample {
+    fn of(file: &Connection, senders: &[(i64, IpAddr)]) -> rusqlite::Result<Self> {
+        let mut sample = Self::default();
+        let most = (MOST_LOOKED_AT / senders.len().max(1)).max(1);
+        let mut statement = file.prepare_cached(
+            "SELECT dest_port, host, user_agent, ja4 FROM request \
+             CROSS JOIN way ON way.id = way CROSS JOIN payload ON payload.id = payload \
+             WHERE source = ?1 ORDER BY seq DESC LIMIT ?2",
+        )?;
+        for (id, sender) in senders {
+            let mut rows = statement.query(params![id, integer(most as u64)])?;
+            while let Some(row) = rows.next()? {
+                sample.looked_at += 1;
+                *sample.ports.entry(row.get(0)?).or_default() += 1;
+                for (column, texts) in (1..).zip(&mut sample.texts) {
+                    if let Some(text) = row.get::<_, Option<String>>(column)? {
+                        let count = texts.entry(text).or_default();
+                        count.requests += 1;
+                        count.senders.insert(*sender);
+                    }
+                }
+            }
+        }
+        Ok(sample)
+    }
+}
+
+impl Named {
+    fn new(counts: HashMap<String, Count>) -> Self {
+        let texts = most_frequent(counts, MOST_NAMED, |count| count.requests);
+        Self { texts }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_a_network_are_between_its_texts() {
+        for address in [
+            "203.0.113.7",
+            "1.2.3.4",
+            "2001:db8:1::5",
+            "2001:db8:1:2:3:4:5:6",
+            "2001:db8::5",
+            "2001:db8:0:1:2:3:4:5",
+            "2001:0:0:1::",
+            "2001::1",
+            "2002:c000:207::1",
+            "2002::1",
+            "2001:0:0:1:2:3:4:5",
+            "::1",
+            "0:0:0:1:2:3:4:5",
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            let text = address.to_string();
+            let ranges = ranges(network(address).0);
+            let is_in = |(from, to): &(String, String)| *from <= text && text < *to;
+            assert!(ranges.iter().any(is_in), "{text} in {ranges:?}");
+        }
+    }
+}

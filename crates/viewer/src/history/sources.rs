@@ -1,0 +1,403 @@
+//! Who came: sources, or their networks where addresses are masked.
+//!
+//! In: what a visitor wants to see. Out: a page of them, with the most telling kind of each. All sources are looked
+//! through, in constant memory; what does not end in time is given up by [`Questions::ask`].
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use forever200_identify::Category;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, named_params, params};
+
+use crate::history::Questions;
+use crate::history::row;
+use crate::reader::privacy::Privacy;
+
+/// Sources on a page of the list.
+pub(crate) const PAGE_SOURCES: usize = 50;
+/// Sources of one network that are looked at: all of a /24, and those of a /48 that are found first.
+pub(crate) const MOST_OF_NETWORK: usize = 256;
+/// Networks of IPv6 that wait for the rest of their sources, which stand elsewhere in the order of texts.
+const MOST_SPLIT: usize = 4096;
+/// Columns that [`Group::add`] reads.
+pub(super) const COLUMNS: &str = "id, address, country, asn, requests, first, last";
+
+/// What a visitor wants to see of the sources.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) sort: Sort,
+    /// Only what comes after this place in the order.
+    pub(crate) before: Option<Place>,
+    /// Only those that sent something of this category; of `None`, something without a label.
+    pub(crate) category: Option<Option<Category>>,
+    pub(crate) country: Option<String>,
+    pub(crate) asn: Option<u32>,
+    pub(crate) network: Option<IpNet>,
+}
+
+/// The order of the sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// Who came last goes first.
+    #[default]
+    Last,
+    /// Who came the most often.
+    Often,
+    /// Who came last for the first time.
+    New,
+}
+
+/// Where a page of the list begins: by what it is sorted, and which row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) value: i64,
+    pub(crate) id: i64,
+}
+
+/// A page of the list.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) sources: Vec<Source>,
+    /// Where the next page begins.
+    pub(crate) next: Option<Place>,
+}
+
+/// A source, or a network of them.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) address: IpAddr,
+    /// Length of the network in bits; `None` for one address.
+    pub(crate) prefix: Option<u8>,
+    pub(crate) country: Option<String>,
+    pub(crate) asn: Option<u32>,
+    pub(crate) as_name: Option<String>,
+    pub(crate) requests: u64,
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    /// How many kinds it sent, and the most telling.
+    pub(crate) kinds: u64,
+    pub(crate) kind: Option<SentKind>,
+}
+
+/// A kind that a source sent.
+#[derive(Debug)]
+pub(crate) struct SentKind {
+    pub(crate) name: String,
+    /// Without a label, made of what a client sent: see `specimen_source`.
+    pub(crate) title: String,
+    pub(crate) category: Option<String>,
+    /// Who sent the specimen from which the title is.
+    pub(crate) specimen_source: Option<IpAddr>,
+    /// How often this source sent it, and when.
+    pub(crate) requests: u64,
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+}
+
+/// Rows of sources that are shown as one.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) address: IpAddr,
+    pub(super) prefix: Option<u8>,
+    /// Rows, at most [`MOST_OF_NETWORK`].
+    pub(super) ids: Vec<i64>,
+    country: Option<String>,
+    asn: Option<u32>,
+    requests: i64,
+    first: i64,
+    last: i64,
+}
+
+impl Questions {
+    /// Returns a page of the sources that a visitor wants to see. `is_of` tells whether a kind is of a category, by its name
+    /// and that of its category.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub(crate) fn sources(
+        &self,
+        wanted: &Wanted,
+        privacy: &Privacy,
+        is_of: impl Fn(&str, Option<&str>) -> bool,
+    ) -> rusqlite::Result<Page> {
+        self.ask(|file| {
+            let kinds = match wanted.category {
+                Some(_) => Some(kinds(file, is_of)?),
+                None => None,
+            };
+            let mut best = Best::new(wanted);
+            let mut split = BTreeMap::new();
+            each_group(file, wanted, kinds.as_deref(), privacy, |group| {
+                best.offer_or_wait(group, &mut split);
+            })?;
+            split.into_values().for_each(|group| best.offer(group));
+            best.into_page(file)
+        })
+    }
+}
+
+/// Returns the rows of the kinds that are wanted, as JSON: what a statement takes as a list.
+pub(super) fn kinds(
+    file: &Connection,
+    is_wanted: impl Fn(&str, Option<&str>) -> bool,
+) -> rusqlite::Result<String> {
+    let mut statement = file.prepare_cached("SELECT id, name, category FROM kind")?;
+    let mut rows = statement.query([])?;
+    let mut wanted = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (name, category): (String, Option<String>) = (row.get(1)?, row.get(2)?);
+        if is_wanted(&name, category.as_deref()) {
+            wanted.push(row.get::<_, i64>(0)?);
+        }
+    }
+    Ok(list(&wanted))
+}
+
+/// Writes numbers as JSON does, for `json_each`.
+pub(super) fn list(numbers: &[i64]) -> String {
+    let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    format!("[{}]", texts.join(","))
+}
+
+/// Reads all sources that are wanted. Those of a network of IPv4 follow each other in the order of texts.
+fn each_group(
+    file: &Connection,
+    wanted: &Wanted,
+    kinds: Option<&str>,
+    privacy: &Privacy,
+    mut give: impl FnMut(Group),
+) -> rusqlite::Result<()> {
+    let query = format!(
+        "SELECT {COLUMNS} FROM source WHERE (:country IS NULL OR country = :country) \
+         AND (:asn IS NULL OR asn = :asn) AND (:kinds IS NULL OR id IN \
+         (SELECT source FROM kind_source WHERE kind IN (SELECT value FROM json_each(:kinds)))) {}",
+        if privacy.mask_sources {
+            "ORDER BY address"
+        } else {
+            ""
+        }
+    );
+    let mut statement = file.prepare_cached(&query)?;
+    let mut rows = statement.query(named_params! {
+        ":country": wanted.country,
+        ":asn": wanted.asn,
+        ":kinds": kinds,
+    })?;
+    let mut last: Option<Group> = None;
+    while let Some(row) = rows.next()? {
+        let Some(group) = Group::read(row, privacy)? else {
+            continue;
+        };
+        if wanted
+            .network
+            .is_some_and(|network| !network.contains(&group.address))
+        {
+            continue;
+        }
+        match &mut last {
+            Some(held) if held.is_of_same_network(&group) => held.add(&group),
+            _ => {
+                if let Some(whole) = last.replace(group) {
+                    give(whole);
+                }
+            }
+        }
+    }
+    last.into_iter().for_each(give);
+    Ok(())
+}
+
+impl Group {
+    /// Reads a row of [`COLUMNS`]; `None` where nobody knows the address.
+    pub(super) fn read(row: &Row<'_>, privacy: &Privacy) -> rusqlite::Result<Option<Self>> {
+        let Some(address) = known_address(row.get_ref(1)?.as_str().unwrap_or_default()) else {
+            return Ok(None);
+        };
+        let (address, prefix) = privacy.source(address);
+        Ok(Some(Self {
+            address,
+            prefix,
+            ids: vec![row.get(0)?],
+            country: row.get(2)?,
+            asn: row.get(3)?,
+            requests: row.get(4)?,
+            first: row.get(5)?,
+            last: row.get(6)?,
+        }))
+    }
+
+    pub(super) fn is_of_same_network(&self, other: &Self) -> bool {
+        self.prefix.is_some() && self.prefix == other.prefix && self.address == other.address
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        let room = MOST_OF_NETWORK.saturating_sub(self.ids.len());
+        self.ids.extend(other.ids.iter().take(room));
+        self.requests = self.requests.saturating_add(other.requests);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+
+    pub(super) fn last(&self) -> i64 {
+        self.last
+    }
+
+    /// Looks up what a page says of it beside its own row.
+    pub(super) fn finish(self, file: &Connection) -> rusqlite::Result<Source> {
+        let ids = list(&self.ids);
+        let mut name = file.prepare_cached("SELECT as_name FROM source WHERE id = ?1")?;
+        let as_name = match self.ids.first() {
+            Some(id) => name.query_row([id], |row| row.get(0))?,
+            None => None,
+        };
+        let mut count = file.prepare_cached(
+            "SELECT count(DISTINCT kind) FROM kind_source WHERE source IN (SELECT value FROM json_each(?1))",
+        )?;
+        let kinds: i64 = count.query_row([&ids], |row| row.get(0))?;
+        Ok(Source {
+            address: self.address,
+            prefix: self.prefix,
+            country: self.country,
+            asn: self.asn,
+            as_name,
+            requests: self.requests.unsigned_abs(),
+            first: row::time(self.first).unwrap_or_default(),
+            last: row::time(self.last).unwrap_or_default(),
+            kinds: kinds.unsigned_abs(),
+            kind: sent_kinds(file, &ids, 1)?.pop(),
+        })
+    }
+}
+
+/// Reads an address of the file; `None` for what stands there when nobody knows it.
+pub(super) fn known_address(text: &str) -> Option<IpAddr> {
+    text.parse().ok().filter(|it: &IpAddr| !it.is_unspecified())
+}
+
+/// Returns the kinds that these sources sent, the most telling first: by the weight of the category, then what is rare.
+pub(super) fn sent_kinds(
+    file: &Connection,
+    ids: &str,
+    most: usize,
+) -> rusqlite::Result<Vec<SentKind>> {
+    let weights: String = Category::ALL
+        .iter()
+        .enumerate()
+        .map(|(weight, category)| format!("WHEN '{}' THEN {weight} ", category.name()))
+        .collect();
+    let query = format!(
+        "SELECT name, title, category, kind.source, sum(kind_source.requests), min(kind_source.first), max(kind_source.last) \
+         FROM kind_source JOIN kind ON kind.id = kind \
+         WHERE kind_source.source IN (SELECT value FROM json_each(?1)) GROUP BY kind.id \
+         ORDER BY CASE category {weights} ELSE 99 END, kind.requests, name LIMIT ?2"
+    );
+    let mut statement = file.prepare_cached(&query)?;
+    let rows = statement.query_map(params![ids, row::integer(most as u64)], |row| {
+        let specimen_source: String = row.get(3)?;
+        Ok(SentKind {
+            name: row.get(0)?,
+            title: row.get(1)?,
+            category: row.get(2)?,
+            specimen_source: specimen_source.parse().ok(),
+            requests: row.get::<_, i64>(4)?.unsigned_abs(),
+            first: row::time(row.get(5)?).unwrap_or_default(),
+            last: row::time(row.get(6)?).unwrap_or_default(),
+        })
+    })?;
+    rows.collect()
+}
+
+/// The first of what is offered, in the order that is wanted.
+struct Best {
+    sort: Sort,
+    before: Option<Place>,
+    held: BTreeMap<Reverse<Place>, Group>,
+}
+
+impl Best {
+    fn new(wanted: &Wanted) -> Self {
+        Self {
+            sort: wanted.sort,
+            before: wanted.before,
+            held: BTreeMap::new(),
+        }
+    }
+
+    fn place(&self, group: &Group) -> Place {
+        let value = match self.sort {
+            Sort::Last => group.last,
+            Sort::Often => group.requests,
+            Sort::New => group.first,
+        };
+        let id = group.ids.iter().min().copied().unwrap_or_default();
+        Place { value, id }
+    }
+
+    fn offer(&mut self, group: Group) {
+        let place = self.place(&group);
+        if self.before.is_some_and(|before| place >= before) {
+            return;
+        }
+        // One more than a page, which tells that there is another.
+        if self.held.len() > PAGE_SOURCES {
+            let last = self.held.last_key_value();
+            if last.is_some_and(|(last, _)| place <= last.0) {
+                return;
+            }
+            self.held.pop_last();
+        }
+        self.held.insert(Reverse(place), group);
+    }
+
+    /// A network of IPv6 that has a zero may be written in several ways, so that its sources do not follow each other.
+    fn offer_or_wait(&mut self, group: Group, split: &mut BTreeMap<IpAddr, Group>) {
+        let has_zero = match group.address {
+            IpAddr::V6(ip) => ip.segments().iter().take(3).any(|&segment| segment == 0),
+            IpAddr::V4(_) => false,
+        };
+        if group.prefix.is_none() || !has_zero {
+            return self.offer(group);
+        }
+        if let Some(held) = split.get_mut(&group.address) {
+            held.add(&group);
+        } else if split.len() < MOST_SPLIT {
+            split.insert(group.address, group);
+        } else {
+            self.offer(group);
+        }
+    }
+
+    fn into_page(mut self, file: &Connection) -> rusqlite::Result<Page> {
+        let has_more = self.held.len() > PAGE_SOURCES;
+        if has_more {
+            self.held.pop_last();
+        }
+        let last = self.held.last_key_value().map(|(place, _)| place.0);
+        let groups = self.held.into_values();
+        Ok(Page {
+            sources: groups
+                .map(|group| group.finish(file))
+                .collect::<rusqlite::Result<_>>()?,
+            next: last.filter(|_| has_more),
+        })
+    }
+}
+
+/// Returns the most frequent of what was counted, at most so many.
+pub(super) fn most_frequent<K: Ord, V>(
+    counts: HashMap<K, V>,
+    most: usize,
+    requests: impl Fn(&V) -> u64,
+) -> Vec<(K, V)> {
+    let mut counts: Vec<(K, V)> = counts.into_iter().collect();
+    counts
+        .sort_by(|(name_a, a), (name_b, b)| requests(b).cmp(&requests(a)).then(name_a.cmp(name_b)));
+    counts.truncate(most);
+    counts
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,462 @@
+//! Sources to pages and to JSON: what may be shown of who came.
+//!
+//! In: what the history says, with whole addresses and texts that clients sent. Out: pages and values without what is to
+//! be hidden. Links that lead elsewhere are no more than links, and only for addresses of the internet.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use minijinja::context;
+use minijinja::value::Serde;
+use serde::{Deserialize, Serialize};
+
+use crate::bytes::printable::{self, is_visible};
+use crate::history::one_source::{MOST_LOOKED_AT, Named, OneSource};
+use crate::history::sources::{Page, Place, SentKind, Sort, Source, Wanted};
+use crate::page::filter;
+use crate::page::global::is_global;
+use crate::page::pages::Pages;
+use crate::page::row::span;
+use crate::reader::privacy::Privacy;
+
+/// Longest text of a client that is shown, in characters: as long as the history keeps it.
+const MAX_CHARS: usize = 200;
+/// What stands between an address and the length of its network in the path of a page, where `/` has its own meaning.
+const NETWORK_MARK: char = '_';
+/// In place of a text that may not be shown.
+const UNSAID: &str = "something that is not shown";
+
+/// What a visitor asks the list for.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct SourcesQuery {
+    /// `last`, `often` or `new`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    sort: String,
+    /// The name of a category.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    category: String,
+    /// The code of a country, in any case.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    country: String,
+    /// The number of a network, with or without `AS`.
+    #[serde(rename = "as", skip_serializing_if = "String::is_empty")]
+    network: String,
+    /// An address, or a network as `203.0.113.0/24`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    source: String,
+    /// Where the page begins, as the one before says.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    before: String,
+}
+
+/// The sources that were asked for, as JSON.
+#[derive(Debug, Serialize)]
+struct List {
+    sources: Vec<ShownSource>,
+    /// What `before` has to be for the next page.
+    next: Option<String>,
+}
+
+/// A source, as it may be shown.
+#[derive(Debug, Serialize)]
+struct ShownSource {
+    /// An address, or a network.
+    address: String,
+    country: Option<String>,
+    country_name: Option<String>,
+    asn: Option<u32>,
+    as_name: Option<String>,
+    requests: u64,
+    /// RFC 3339, microseconds.
+    first: String,
+    last: String,
+    /// How many kinds it sent, and the most telling.
+    kinds: u64,
+    kind: Option<ShownKind>,
+}
+
+/// A kind, as it may be shown.
+#[derive(Debug, Serialize)]
+struct ShownKind {
+    kind: String,
+    title: String,
+    category: Option<String>,
+    requests: u64,
+    first: String,
+    last: String,
+}
+
+/// One source, as it may be shown.
+#[derive(Debug, Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    source: ShownSource,
+    sent: Vec<ShownKind>,
+    /// How many of its requests the following is from: the last ones.
+    looked_at: usize,
+    ports: Vec<Counted<u16>>,
+    hosts: Vec<Counted<String>>,
+    user_agents: Vec<Counted<String>>,
+    ja4: Vec<Counted<String>>,
+    neighbours: Vec<ShownSource>,
+    more_neighbours: usize,
+}
+
+/// Something with how often it was sent.
+#[derive(Debug, Serialize)]
+struct Counted<T> {
+    value: T,
+    requests: u64,
+}
+
+/// A source in a template, with what only people read.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    source: &'a ShownSource,
+    path: String,
+    first_ago: String,
+    last_ago: String,
+}
+
+/// A place to read more about an address.
+#[derive(Serialize)]
+struct Elsewhere {
+    name: &'static str,
+    address: String,
+}
+
+impl SourcesQuery {
+    /// Reads what is asked for.
+    ///
+    /// # Errors
+    /// A value is none; the error is a sentence for the visitor.
+    pub(crate) fn wanted(&self, visitor: IpAddr) -> Result<Wanted, String> {
+        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let sort = match self.sort.trim() {
+            "" | "last" => Sort::Last,
+            "often" => Sort::Often,
+            "new" => Sort::New,
+            _ => return Err("sort: expected last, often or new".to_owned()),
+        };
+        let before = given(&self.before).map(|text| place(&text)).transpose()?;
+        let category = given(&self.category);
+        let network = given(&self.network);
+        let source = given(&self.source);
+        Ok(Wanted {
+            sort,
+            before,
+            category: category.map(|it| filter::category(&it)).transpose()?,
+            country: given(&self.country).map(|country| country.to_ascii_uppercase()),
+            asn: network.map(|it| filter::asn(&it)).transpose()?,
+            network: source.map(|it| filter::network(&it, visitor)).transpose()?,
+        })
+    }
+
+    fn encoded(&self) -> String {
+        serde_urlencoded::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Reads where a page begins, as [`SourcesQuery`] has it.
+fn place(text: &str) -> Result<Place, String> {
+    let numbers = text.split_once('-');
+    let read = numbers.and_then(|(value, id)| {
+        Some(Place {
+            value: value.parse().ok()?,
+            id: id.parse().ok()?,
+        })
+    });
+    read.ok_or_else(|| "before: expected what the page before says".to_owned())
+}
+
+/// Reads the path of a page: an address, or a network as `203.0.113.0_24` where addresses are masked. `None` where there
+/// can be no such page.
+pub(crate) fn address_of(path: &str, privacy: &Privacy) -> Option<IpAddr> {
+    let (address, prefix) = match path.split_once(NETWORK_MARK) {
+        Some((address, prefix)) => (address, Some(prefix.parse().ok()?)),
+        None => (path, None),
+    };
+    let address = address.parse::<IpAddr>().ok()?.to_canonical();
+    // So that nobody finds out by asking which address it was.
+    (privacy.source(address) == (address, prefix)).then_some(address)
+}
+
+/// Returns the path of the page of a source that is shown so.
+fn path_of(shown: &str) -> String {
+    shown.replace('/', &NETWORK_MARK.to_string())
+}
+
+impl Pages {
+    /// Renders a page of the list of sources.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub(crate) fn sources(&self, query: &SourcesQuery, page: &Page) -> anyhow::Result<String> {
+        let list = self.list(page);
+        let lines: Vec<_> = list.sources.iter().map(Line::new).collect();
+        let of_all = SourcesQuery {
+            before: String::new(),
+            ..query.clone()
+        };
+        let sorted_by = |sort: &str| {
+            SourcesQuery {
+                sort: sort.to_owned(),
+                ..of_all.clone()
+            }
+            .encoded()
+        };
+        let sorts = [
+            ("last", "seen last"),
+            ("often", "the most frequent"),
+            ("new", "the newest"),
+        ]
+        .map(|(sort, name)| (sort, name, sorted_by(sort)));
+        let next = list.next.map(|before| {
+            SourcesQuery {
+                before,
+                ..query.clone()
+            }
+            .encoded()
+        });
+        let sort = if query.sort.is_empty() {
+            "last"
+        } else {
+            query.sort.trim()
+        };
+        let is_filtered = [
+            &query.category,
+            &query.country,
+            &query.network,
+            &query.source,
+        ]
+        .iter()
+        .any(|value| !value.is_empty());
+        let is_first = query.before.is_empty();
+        let masked = self.describer.privacy.mask_sources;
+        let (lines, sorts, query) = (Serde(&lines), Serde(&sorts), Serde(query));
+        self.render(
+            "sources.html",
+            context! { lines, sorts, sort, next, query, is_filtered, is_first, masked },
+        )
+    }
+
+    /// Returns a page of the list of sources as JSON.
+    #[must_use]
+    pub(crate) fn sources_json(&self, page: &Page) -> Vec<u8> {
+        serde_json::to_vec(&self.list(page)).unwrap_or_default()
+    }
+
+    /// Renders the page of one source.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub(crate) fn source(&self, one: &OneSource) -> anyhow::Result<String> {
+        let whole = self.whole(one);
+        let line = Line::new(&whole.source);
+        let neighbours: Vec<_> = whole.neighbours.iter().map(Line::new).collect();
+        let address = one.source.address;
+        let is_whole = one.source.prefix.is_none();
+        let origin = self.describer.locations.find(address);
+        let origin = origin.filter(|_| is_whole);
+        let elsewhere = if is_whole {
+            elsewhere(address)
+        } else {
+            Vec::new()
+        };
+        let most = MOST_LOOKED_AT;
+        let (whole, line, neighbours) = (Serde(&whole), Serde(&line), Serde(&neighbours));
+        let (elsewhere, origin) = (Serde(&elsewhere), Serde(&origin));
+        self.render(
+            "source.html",
+            context! { whole, line, neighbours, elsewhere, origin, most },
+        )
+    }
+
+    /// Returns one source as JSON.
+    #[must_use]
+    pub(crate) fn source_json(&self, one: &OneSource) -> Vec<u8> {
+        serde_json::to_vec(&self.whole(one)).unwrap_or_default()
+    }
+
+    fn list(&self, page: &Page) -> List {
+        List {
+            sources: page.sources.iter().map(|it| self.shown(it)).collect(),
+            next: page.next.map(|next| format!("{}-{}", next.value, next.id)),
+        }
+    }
+
+    fn whole(&self, one: &OneSource) -> Whole {
+        let ports = one
+            .ports
+            .iter()
+            .map(|&(value, requests)| Counted { value, requests });
+        Whole {
+            source: self.shown(&one.source),
+            sent: one.kinds.iter().map(|it| self.shown_kind(it)).collect(),
+            looked_at: one.looked_at,
+            ports: ports.collect(),
+            hosts: self.shown_texts(&one.hosts),
+            user_agents: self.shown_texts(&one.user_agents),
+            ja4: self.shown_texts(&one.ja4),
+            neighbours: one.neighbours.iter().map(|it| self.shown(it)).collect(),
+            more_neighbours: one.more_neighbours,
+        }
+    }
+
+    fn shown(&self, source: &Source) -> ShownSource {
+        let prefix = source.prefix.map(|bits| format!("/{bits}"));
+        let origin = self.describer.locations.find(source.address);
+        let name = origin.and_then(|origin| origin.country.zip(origin.country_name));
+        let country_name = name
+            .filter(|(code, _)| source.country.as_ref() == Some(code))
+            .map(|(_, name)| name);
+        ShownSource {
+            address: format!("{}{}", source.address, prefix.unwrap_or_default()),
+            country: source.country.as_deref().map(clean),
+            country_name,
+            asn: source.asn,
+            as_name: source.as_name.as_deref().map(clean),
+            requests: source.requests,
+            first: time(source.first),
+            last: time(source.last),
+            kinds: source.kinds,
+            kind: source.kind.as_ref().map(|kind| self.shown_kind(kind)),
+        }
+    }
+
+    /// The title of a kind without a label is the beginning of what a client sent.
+    fn shown_kind(&self, sent: &SentKind) -> ShownKind {
+        let is_hidden = sent.category.is_none()
+            && sent
+                .specimen_source
+                .is_none_or(|source| self.describer.privacy.is_named_in(source, &sent.title));
+        ShownKind {
+            kind: clean(&sent.name),
+            title: if is_hidden {
+                UNSAID.to_owned()
+            } else {
+                clean(&sent.title)
+            },
+            category: sent.category.as_deref().map(clean),
+            requests: sent.requests,
+            first: time(sent.first),
+            last: time(sent.last),
+        }
+    }
+
+    /// Texts that name what is hidden, or a masked address of one who sent them, are left out.
+    fn shown_texts(&self, named: &Named) -> Vec<Counted<String>> {
+        let privacy = &self.describer.privacy;
+        let may_be_shown = |(text, count): &&(String, crate::history::one_source::Count)| {
+            let mut senders = count.senders.iter();
+            !senders.any(|&sender| privacy.is_named_in(sender, text))
+        };
+        let texts = named.texts.iter().filter(may_be_shown);
+        texts
+            .map(|(text, count)| Counted {
+                value: clean(text),
+                requests: count.requests,
+            })
+            .collect()
+    }
+}
+
+impl<'a> Line<'a> {
+    fn new(source: &'a ShownSource) -> Self {
+        Self {
+            path: path_of(&source.address),
+            first_ago: ago(&source.first),
+            last_ago: ago(&source.last),
+            source,
+        }
+    }
+}
+
+fn ago(time: &str) -> String {
+    let seconds = time
+        .parse::<Timestamp>()
+        .map_or(0, |time| Timestamp::now().as_second() - time.as_second());
+    span(seconds)
+}
+
+fn time(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+/// A person may have changed the file: what the page cannot show is escaped again.
+fn clean(text: &str) -> String {
+    if text.chars().all(is_visible) && text.chars().count() <= MAX_CHARS {
+        text.to_owned()
+    } else {
+        printable::line(text.as_bytes(), MAX_CHARS)
+    }
+}
+
+/// Who else knows an address. Nobody is asked: these are links for a person to follow.
+fn elsewhere(address: IpAddr) -> Vec<Elsewhere> {
+    if !is_global(address) {
+        return Vec::new();
+    }
+    let link = |name, beginning: &str| Elsewhere {
+        name,
+        address: format!("{beginning}{address}"),
+    };
+    vec![
+        link("RIPEstat", "https://stat.ripe.net/"),
+        link("Shodan", "https://www.shodan.io/host/"),
+        link("GreyNoise", "https://viz.greynoise.io/ip/"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_an_address_or_where_these_are_masked_a_network() {
+        let masked = Privacy {
+            mask_sources: true,
+            ..Privacy::default()
+        };
+        let plain = Privacy::default();
+        for (path, whole, network) in [
+            ("203.0.113.7", Some("203.0.113.7"), None),
+            ("::ffff:203.0.113.7", Some("203.0.113.7"), None),
+            ("2001:DB8::1", Some("2001:db8::1"), None),
+            ("203.0.113.0_24", None, Some("203.0.113.0")),
+            ("203.0.113.7_24", None, None),
+            ("203.0.113.0_25", None, None),
+            ("203.0.113.0_32", None, None),
+            ("2001:db8:1::_48", None, Some("2001:db8:1::")),
+            ("2001:db8:1::1_48", None, None),
+            ("2002:c000:200::_40", None, Some("2002:c000:200::")),
+            ("203.0.113.0_", None, None),
+            ("_24", None, None),
+            ("x", None, None),
+            ("0.0.0.0", Some("0.0.0.0"), Some("0.0.0.0")),
+        ] {
+            let read = |privacy: &Privacy| address_of(path, privacy).map(|it| it.to_string());
+            assert_eq!(read(&plain).as_deref(), whole, "{path}");
+            assert_eq!(read(&masked).as_deref(), network, "{path}, masked");
+        }
+    }
+
+    #[test]
+    fn a_place_is_two_numbers() {
+        assert_eq!(place("17-4"), Ok(Place { value: 17, id: 4 }));
+        for text in ["17", "-4", "17-", "a-b", "17-4-1", "99999999999999999999-1"] {
+            assert!(place(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_led_elsewhere_with_an_address_of_nobody() {
+        assert!(elsewhere("192.168.1.1".parse().unwrap()).is_empty());
+        assert!(elsewhere("203.0.113.7".parse().unwrap()).is_empty());
+        let links = elsewhere("2600::1".parse().unwrap());
+        assert_eq!(links.len(), 3);
+        assert_eq!(links[1].address, "https://www.shodan.io/host/2600::1");
+    }
+}
