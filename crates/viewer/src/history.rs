@@ -7,7 +7,8 @@
 //! Read in this order: [`keeper`] (what is handed over, and what is missing), [`found`] and [`kind`] (what is kept
 //! beside the bytes), [`writer`] (the thread that writes) with [`rows`] (of one request), [`collection`] (of each
 //! kind) and [`gaps`] (what is not kept), [`retention`] (what goes when there is too much) and [`wal`] (the log of
-//! changes), [`questions`] (what visitors read) with [`search`], [`sources`], [`one_source`] and [`blocklist`]. [`file`] opens the
+//! changes), [`questions`] (what visitors read) with [`search`], [`sources`], [`one_source`] and [`blocklist`],
+//! [`forget`] (what a person deletes). [`file`] opens the
 //! file, and [`row`] reads a record from it. The schema is docs/history.sql.
 
 use std::path::Path;
@@ -26,6 +27,7 @@ use crate::history::writer::{Inbox, OpenFile};
 pub(crate) mod blocklist;
 mod collection;
 mod file;
+pub mod forget;
 pub(crate) mod found;
 mod gaps;
 pub(crate) mod keeper;

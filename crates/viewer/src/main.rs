@@ -1,7 +1,7 @@
 //! `forever200-viewer`: the page at /home.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use forever200_daemon::{
 };
 use forever200_identify::Labeller;
 use forever200_ring::Store;
+use forever200_viewer::command::backup::{self, Backup};
+use forever200_viewer::command::forget::{self, Forget};
 use forever200_viewer::command::health_check::{self, Health};
 use forever200_viewer::command::identify::{self, Identify};
 use forever200_viewer::history::History;
@@ -76,7 +78,8 @@ struct Args {
         long,
         value_name = "FOLDER",
         env = "FOREVER200_HISTORY",
-        default_value = "off"
+        default_value = "off",
+        global = true
     )]
     history: HistoryFolder,
     /// Size to which the history grows, in bytes; then the oldest requests go
@@ -110,6 +113,10 @@ enum Command {
     Health(Health),
     /// Say what raw requests are, without a server
     Identify(Identify),
+    /// Delete from the history, also while the viewer runs
+    Forget(Forget),
+    /// Copy the history into a file, also while the viewer runs
+    Backup(Backup),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -119,8 +126,26 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Identify(what)) => {
             identify::run(&known(args.signatures), &what).map(|()| ExitCode::SUCCESS)
         }
+        Some(Command::Forget(what)) => with_history(&args.history, |folder| {
+            forget::run(folder, &what, &known(args.signatures))
+        }),
+        Some(Command::Backup(what)) => {
+            with_history(&args.history, |folder| backup::run(folder, &what))
+        }
         None => run_viewer(args).map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// Does something with the history; to have none is a bad value.
+fn with_history(
+    history: &HistoryFolder,
+    work: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let Some(folder) = &history.0 else {
+        eprintln!("error: the history is off: name its folder by --history or FOREVER200_HISTORY");
+        return Ok(ExitCode::from(2));
+    };
+    work(folder).map(|()| ExitCode::SUCCESS)
 }
 
 /// The line on stderr is what `docker inspect` shows of a check that failed.

@@ -266,7 +266,7 @@ fn give_way(
     kept: i64,
     specimens_bytes: u64,
 ) -> rusqlite::Result<bool> {
-    let (record, _, written) = addition.shortest;
+    let (record, found, written) = addition.shortest;
     let length = integer(record.raw.len() as u64);
     let is_long = kept > integer(CUT_BYTES as u64);
     if !is_long || length >= kept || specimens(to)? <= specimens_bytes / 2 {
@@ -274,7 +274,8 @@ fn give_way(
     }
     let mut update = to.prepare_cached(
         "UPDATE kind SET seq = ?2, time = ?3, payload = ?4, kept = ?5, source = ?6, source_port = ?7, way = ?8, \
-         bytes = ?9, extra = ?10, truncated = ?11, continues = ?12 WHERE id = ?1",
+         bytes = ?9, extra = ?10, truncated = ?11, continues = ?12, \
+         title = iif(category IS NULL, ?13, title) WHERE id = ?1",
     )?;
     update.execute(params![
         row,
@@ -289,6 +290,7 @@ fn give_way(
         integer(record.extra),
         record.truncated,
         record.continues.map(integer),
+        found.kind.title,
     ])?;
     Ok(true)
 }

@@ -182,6 +182,23 @@ fn open_file(path: &Path) -> anyhow::Result<Connection> {
     Ok(file)
 }
 
+/// Opens a history that is there, to change it while a viewer may write it.
+///
+/// # Errors
+/// There is none, the disk refuses, or see [`OpenError`].
+pub(super) fn open_present(folder: &Path, lock_time: Duration) -> anyhow::Result<Connection> {
+    let path = folder.join(NAME);
+    anyhow::ensure!(path.is_file(), "there is no {}", path.display());
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> anyhow::Result<Connection> {
+        let file = Connection::open_with_flags(&path, flags)?;
+        file.busy_timeout(lock_time)?;
+        check(&file, &path)?;
+        Ok(file)
+    };
+    open().with_context(|| format!("cannot open {}", path.display()))
+}
+
 /// Lays out an empty file, and refuses what is not for this program.
 fn check(file: &Connection, path: &Path) -> anyhow::Result<()> {
     let number = |name| file.pragma_query_value(None, name, |row| row.get::<_, i32>(0));

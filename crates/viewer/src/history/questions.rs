@@ -191,10 +191,11 @@ impl Questions {
     }
 }
 
-/// The newest number that was ever drawn, whether or not its request was seen.
+/// The newest number that was ever drawn, whether or not its request was seen, or is still here.
 pub(super) fn newest(file: &Connection) -> rusqlite::Result<i64> {
     let query = "SELECT max((SELECT coalesce(max(seq), 0) FROM request), \
-                 (SELECT coalesce(max(last_seq), 0) FROM gap))";
+                 (SELECT coalesce(max(last_seq), 0) FROM gap), \
+                 (SELECT coalesce(max(value), 0) FROM number WHERE name = 'newest'))";
     file.prepare_cached(query)?.query_row([], |row| row.get(0))
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use forever200_ring::Record;
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -233,8 +233,15 @@ impl OpenFile {
 
     /// Writes all of it, or nothing; then makes room where there is too much.
     fn write(&mut self, items: &[Item], most_bytes: u64) -> rusqlite::Result<()> {
-        self.forget_what_others_changed()?;
-        let transaction = self.file.transaction()?;
+        // Nobody else writes from here on; to begin as a reader would fail when somebody has written meanwhile.
+        let transaction = self
+            .file
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let version = data_version(&transaction)?;
+        if version != self.version {
+            self.version = version;
+            self.rows.forget();
+        }
         let mut written = Vec::with_capacity(items.len());
         for item in items {
             match item {
@@ -255,20 +262,13 @@ impl OpenFile {
         }
         Ok(())
     }
+}
 
-    /// A person may have deleted rows: https://www.sqlite.org/pragma.html#pragma_data_version
-    fn forget_what_others_changed(&mut self) -> rusqlite::Result<()> {
-        let read = |row: &rusqlite::Row<'_>| row.get(0);
-        let version = self
-            .file
-            .prepare_cached("PRAGMA data_version")?
-            .query_row([], read)?;
-        if version != self.version {
-            self.version = version;
-            self.rows.forget();
-        }
-        Ok(())
-    }
+/// Another number once somebody else has changed the file, who may have deleted rows:
+/// https://www.sqlite.org/pragma.html#pragma_data_version
+fn data_version(file: &Connection) -> rusqlite::Result<i64> {
+    let mut version = file.prepare_cached("PRAGMA data_version")?;
+    version.query_row([], |row| row.get(0))
 }
 
 /// Waits a moment for more of it.

@@ -31,22 +31,17 @@ const UNSAID: &str = "something that is not shown";
 #[serde(default)]
 pub struct SourcesQuery {
     /// `last`, `often` or `new`.
-    #[serde(skip_serializing_if = "String::is_empty")]
     sort: String,
     /// The name of a category.
-    #[serde(skip_serializing_if = "String::is_empty")]
     category: String,
     /// The code of a country, in any case.
-    #[serde(skip_serializing_if = "String::is_empty")]
     country: String,
     /// The number of a network, with or without `AS`.
-    #[serde(rename = "as", skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "as")]
     network: String,
     /// An address, or a network as `203.0.113.0/24`.
-    #[serde(skip_serializing_if = "String::is_empty")]
     source: String,
     /// Where the page begins, as the one before says.
-    #[serde(skip_serializing_if = "String::is_empty")]
     before: String,
 }
 
@@ -154,8 +149,21 @@ impl SourcesQuery {
         })
     }
 
+    /// Returns the query string, without what says nothing.
     fn encoded(&self) -> String {
-        serde_urlencoded::to_string(self).unwrap_or_default()
+        let pairs = [
+            ("sort", &self.sort),
+            ("category", &self.category),
+            ("country", &self.country),
+            ("as", &self.network),
+            ("source", &self.source),
+            ("before", &self.before),
+        ];
+        let said: Vec<_> = pairs
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
+        serde_urlencoded::to_string(said).unwrap_or_default()
     }
 }
 

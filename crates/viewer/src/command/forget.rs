@@ -1,0 +1,82 @@
+//! `forever200-viewer forget`: deletes from the history what a person wants gone.
+//!
+//! In: a folder with a history, and what is to go. Out: a line that says what went. The viewer may run meanwhile. What
+//! memcached still holds is not touched: it rolls over.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use forever200_identify::Labeller;
+use forever200_ring::SLOTS;
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use crate::history::forget::{Forgotten, What, forget};
+use crate::page::moment::moment;
+use crate::reader::entry;
+
+/// What is to go.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+#[command(
+    after_help = "The last 101 requests stay in memcached, and on the page, until they roll over or memcached is \
+                        restarted. They are not written to the history again."
+)]
+pub struct Forget {
+    /// All that came from an address or a network, as 203.0.113.0/24
+    #[arg(long, value_name = "NET", value_parser = network)]
+    source: Option<IpNet>,
+    /// All that came before a time: RFC 3339, a date, or how long ago, as 30d
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    before: Option<Timestamp>,
+    /// Everything
+    #[arg(long)]
+    all: bool,
+}
+
+/// Deletes, and says on stdout what is gone.
+///
+/// # Errors
+/// There is no history, the disk refuses, or others keep the file locked.
+pub fn run(folder: &Path, what: &Forget, labeller: &Labeller) -> anyhow::Result<()> {
+    let what = match (what.source, what.before) {
+        (Some(network), _) => What::Source(network),
+        (_, Some(time)) => What::Before(time),
+        _ => What::All,
+    };
+    let folder = folder
+        .canonicalize()
+        .with_context(|| format!("cannot open {}", folder.display()))?;
+    // SQLite writes the file anew in a folder for temporary files; in the working folder, where none of those can be written.
+    std::env::set_current_dir(&folder)?;
+    let title = |raw: &[u8]| entry::summary(raw, &labeller.describe(raw, None));
+    let Forgotten {
+        requests,
+        sources,
+        kinds,
+        is_clean,
+    } = forget(&folder, &what, &title)?;
+    println!(
+        "{requests} requests, {sources} sources and {kinds} kinds were deleted from the history. The last {SLOTS} requests \
+         in memcached stay until they roll over."
+    );
+    ensure!(
+        is_clean,
+        "the bytes are not wiped from the disk yet, for others use the file or there is no room: run this again"
+    );
+    Ok(())
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text
+        .parse()
+        .map(|ip: IpAddr| IpNet::from(ip.to_canonical()));
+    text.parse()
+        .or(address)
+        .map_err(|_| "expected an address or a network, as 203.0.113.0/24".to_owned())
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    moment(text, Timestamp::now())
+}

@@ -1,0 +1,399 @@
+//! Deletes from the history what a person wants gone, while a viewer may write it.
+//!
+//! In: a folder, and what is to go. Out: the file without it, down to the bytes on the disk. Deletes in small steps,
+//! each a transaction, so that the writer waits for some milliseconds; only at the end, while the file is written anew,
+//! it waits for seconds. The newest number stays known: what was deleted is not written again, and no number is used
+//! twice.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use crate::history::sources::list;
+use crate::history::{file, questions};
+
+/// Rows that go in one step.
+const STEP_ROWS: i64 = 500;
+/// Pause between two steps, in which the writer gets its turn: SQLite has no queue for those who wait.
+const STEP_PAUSE: Duration = Duration::from_millis(10);
+/// Longest wait for a lock.
+const LOCK_TIME: Duration = Duration::from_secs(30);
+/// How often it looks for what was on its way to the file when it began, and how long it waits for that.
+const ROUNDS: usize = 5;
+const ROUND_PAUSE: Duration = Duration::from_millis(500);
+/// Longest specimen, in bytes, as the collection has it.
+const SPECIMEN_BYTES: i64 = 64 * 1024;
+/// Longest title, in characters.
+const MAX_TITLE_CHARS: usize = 100;
+const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// What is to go.
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    /// All that came from a network.
+    Source(IpNet),
+    /// All that came before a time.
+    Before(Timestamp),
+    /// Everything.
+    All,
+}
+
+/// What went.
+#[derive(Debug, Default)]
+pub struct Forgotten {
+    /// Requests.
+    pub requests: u64,
+    /// Sources that are not there any more.
+    pub sources: u64,
+    /// Kinds that are not there any more.
+    pub kinds: u64,
+    /// No byte of it is in the file, or in the log of changes beside it.
+    pub is_clean: bool,
+}
+
+/// Makes the title of a kind without a label from its specimen.
+type Title<'a> = &'a dyn Fn(&[u8]) -> String;
+
+/// Deletes from the history in a folder. `title` makes one for a kind whose specimen is another one now.
+///
+/// # Errors
+/// There is no history, the disk refuses, or others keep it locked.
+pub fn forget(folder: &Path, what: &What, title: Title<'_>) -> anyhow::Result<Forgotten> {
+    let mut file = file::open_present(folder, LOCK_TIME)?;
+    file.pragma_update(None, "secure_delete", true)?;
+    let mut forgotten = Forgotten::default();
+    for _ in 0..ROUNDS {
+        let before = forgotten.requests;
+        let last = keep_newest(&mut file)?;
+        match what {
+            What::Source(network) => of_source(&mut file, *network, last, title, &mut forgotten)?,
+            What::Before(time) => before_time(&mut file, *time, last, title, &mut forgotten)?,
+            What::All => {
+                all(&mut file, last, &mut forgotten)?;
+                break;
+            }
+        }
+        if forgotten.requests == before {
+            break;
+        }
+        sleep(ROUND_PAUSE);
+    }
+    forgotten.is_clean = wipe(&file)?;
+    Ok(forgotten)
+}
+
+/// Copies the history in a folder into an empty file, as it is at one moment.
+///
+/// # Errors
+/// There is no history, or the disk refuses.
+pub fn copy(folder: &Path, to: &Path) -> anyhow::Result<()> {
+    let file = file::open_present(folder, LOCK_TIME)?;
+    let name = to.to_str().context("the name of the copy is not UTF-8")?;
+    file.execute("VACUUM INTO ?1", [name])?;
+    Ok(())
+}
+
+/// Runs a step, and then lets others write.
+fn step<T>(
+    file: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(&transaction)?;
+    transaction.commit()?;
+    sleep(STEP_PAUSE);
+    Ok(done)
+}
+
+/// Writes down the newest number, and returns it: what comes later is not deleted in this round.
+fn keep_newest(file: &mut Connection) -> rusqlite::Result<i64> {
+    step(file, |file| {
+        let newest = questions::newest(file)?;
+        file.execute(
+            "INSERT OR REPLACE INTO number (name, value) VALUES ('newest', ?1)",
+            [newest],
+        )?;
+        Ok(newest)
+    })
+}
+
+fn of_source(
+    file: &mut Connection,
+    network: IpNet,
+    last: i64,
+    title: Title<'_>,
+    forgotten: &mut Forgotten,
+) -> rusqlite::Result<()> {
+    for id in sources_in(file, network)? {
+        step(file, |file| uncount(file, id))?;
+        let condition = "source = ?1 AND seq <= ?2 AND ?1 IS NOT NULL";
+        forgotten.requests += delete_requests(file, condition, id, last)?;
+        forgotten.sources += step(file, |file| {
+            let is_used = "EXISTS (SELECT 1 FROM request WHERE source = ?1)";
+            let query = format!("DELETE FROM source WHERE id = ?1 AND NOT {is_used}");
+            file.execute(&query, [id])?;
+            let is_gone = "SELECT NOT EXISTS (SELECT 1 FROM source WHERE id = ?1)";
+            file.query_row(is_gone, [id], |row| row.get::<_, bool>(0))
+        })? as u64;
+    }
+    let is_meant = |source: &str, _| is_in(network, source);
+    replace_specimens(file, is_meant, title, forgotten)
+}
+
+/// Tells whether an address of the file is of a network.
+fn is_in(network: IpNet, address: &str) -> bool {
+    let address: Option<IpAddr> = address.parse().ok();
+    address.is_some_and(|address| network.contains(&address.to_canonical()))
+}
+
+fn sources_in(file: &Connection, network: IpNet) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = file.prepare("SELECT id, address FROM source")?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        if is_in(network, row.get_ref(1)?.as_str().unwrap_or_default()) {
+            found.push(row.get(0)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Takes what a source sent out of the counts of kinds.
+fn uncount(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
+    file.execute(
+        "UPDATE kind SET sources = max(kind.sources - 1, 0), requests = max(kind.requests - own.requests, 0) \
+         FROM kind_source AS own WHERE own.kind = kind.id AND own.source = ?1",
+        [source],
+    )?;
+    file.execute(
+        "DELETE FROM kind_country WHERE country = (SELECT country FROM source WHERE id = ?1) \
+         AND kind IN (SELECT kind FROM kind_source WHERE source = ?1) AND NOT EXISTS (SELECT 1 FROM kind_source AS other \
+         JOIN source ON source.id = other.source WHERE other.kind = kind_country.kind AND other.source <> ?1 \
+         AND source.country = kind_country.country)",
+        [source],
+    )?;
+    file.execute("DELETE FROM kind_source WHERE source = ?1", [source])?;
+    Ok(())
+}
+
+/// Deletes the requests that meet a condition, step by step; what nothing names any more goes by the triggers.
+fn delete_requests(
+    file: &mut Connection,
+    condition: &str,
+    value: i64,
+    last: i64,
+) -> rusqlite::Result<u64> {
+    let query = format!("SELECT seq FROM request WHERE {condition} LIMIT {STEP_ROWS}");
+    let mut deleted = 0;
+    loop {
+        let count = step(file, |file| {
+            let seqs: Vec<i64> = file
+                .prepare_cached(&query)?
+                .query_map(params![value, last], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            let seqs = list(&seqs);
+            uncount_days(file, &seqs)?;
+            file.prepare_cached(
+                "DELETE FROM request WHERE seq IN (SELECT value FROM json_each(?1))",
+            )?
+            .execute([seqs])
+        })?;
+        if count == 0 {
+            return Ok(deleted);
+        }
+        deleted += count as u64;
+    }
+}
+
+/// Takes requests out of the counts by day.
+fn uncount_days(file: &Transaction<'_>, seqs: &str) -> rusqlite::Result<()> {
+    file.prepare_cached(
+        "WITH gone AS (SELECT iif(labels = ' ', shape, substr(labels, 2, instr(substr(labels, 2), ' ') - 1)) AS name, \
+         time / ?2 AS day, count(*) AS requests FROM json_each(?1) JOIN request ON seq = value \
+         JOIN found ON found.id = found JOIN payload ON payload.id = payload GROUP BY 1, 2) \
+         UPDATE kind_day SET requests = max(kind_day.requests - gone.requests, 0) FROM gone JOIN kind ON kind.name = gone.name \
+         WHERE kind_day.kind = kind.id AND kind_day.day = gone.day",
+    )?
+    .execute(params![seqs, DAY_MICROS])?;
+    file.prepare_cached("DELETE FROM kind_day WHERE requests <= 0")?
+        .execute([])?;
+    Ok(())
+}
+
+fn before_time(
+    file: &mut Connection,
+    time: Timestamp,
+    last: i64,
+    title: Title<'_>,
+    forgotten: &mut Forgotten,
+) -> rusqlite::Result<()> {
+    let time = time.as_microsecond();
+    let count = |file: &Connection| {
+        let query = "SELECT count(*) FROM source";
+        file.query_row(query, [], |row| row.get::<_, i64>(0))
+    };
+    let sources = count(file)?;
+    forgotten.requests += delete_requests(file, "time < ?1 AND seq <= ?2", time, last)?;
+    forgotten.sources += (sources - count(file)?).max(0).unsigned_abs();
+    recount_sources(file, time)?;
+    step(file, |file| {
+        file.execute("DELETE FROM kind_source WHERE last < ?1", [time])?;
+        file.execute(
+            "UPDATE kind_source SET first = max(kind_source.first, source.first), \
+             requests = min(kind_source.requests, source.requests) \
+             FROM source WHERE source.id = kind_source.source AND kind_source.first < ?1",
+            [time],
+        )?;
+        file.execute(
+            "DELETE FROM kind_day WHERE day < ?1 / ?2",
+            [time, DAY_MICROS],
+        )?;
+        file.execute("DELETE FROM gap WHERE until < ?1", [time])
+    })?;
+    replace_specimens(file, |_, at| at < time, title, forgotten)?;
+    step(file, |file| {
+        forgotten.kinds += file.execute("DELETE FROM kind WHERE last < ?1", [time])? as u64;
+        file.execute(
+            "UPDATE kind SET first = max(first, ?1), (requests, sources) = \
+             (SELECT coalesce(sum(requests), 0), count(*) FROM kind_source WHERE kind = kind.id) WHERE first < ?1",
+            [time],
+        )
+    })?;
+    Ok(())
+}
+
+/// Counts anew what sources that came before a time have sent since.
+fn recount_sources(file: &mut Connection, time: i64) -> rusqlite::Result<()> {
+    loop {
+        let changed = step(file, |file| {
+            file.execute(
+                "UPDATE source SET (requests, first) = (SELECT count(*), max(coalesce(min(time), ?1), ?1) FROM request \
+                 WHERE source = source.id) WHERE id IN (SELECT id FROM source WHERE first < ?1 LIMIT ?2)",
+                [time, STEP_ROWS],
+            )
+        })?;
+        if changed == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn all(file: &mut Connection, last: i64, forgotten: &mut Forgotten) -> rusqlite::Result<()> {
+    let sources = "SELECT count(*) FROM source";
+    let sources: i64 = file.query_row(sources, [], |row| row.get(0))?;
+    loop {
+        let query = "DELETE FROM kind WHERE id IN (SELECT id FROM kind WHERE seq <= ?1 LIMIT ?2)";
+        let kinds = step(file, |file| file.execute(query, [last, STEP_ROWS]))?;
+        forgotten.kinds += kinds as u64;
+        if kinds == 0 {
+            break;
+        }
+    }
+    forgotten.requests = delete_requests(file, "?1 = 0 AND seq <= ?2", 0, last)?;
+    forgotten.sources = sources.unsigned_abs();
+    step(file, |file| {
+        file.execute("DELETE FROM gap WHERE last_seq <= ?1", [last])?;
+        file.execute("DELETE FROM number WHERE name <> 'newest'", [])?;
+        file.execute(
+            "DELETE FROM found WHERE id NOT IN (SELECT found FROM request)",
+            [],
+        )?;
+        let used = "SELECT way FROM request UNION SELECT way FROM kind";
+        file.execute(&format!("DELETE FROM way WHERE id NOT IN ({used})"), [])
+    })?;
+    Ok(())
+}
+
+/// Gives kinds whose specimen is meant another one, or deletes them where the history has none.
+fn replace_specimens(
+    file: &mut Connection,
+    is_meant: impl Fn(&str, i64) -> bool,
+    title: Title<'_>,
+    forgotten: &mut Forgotten,
+) -> rusqlite::Result<()> {
+    for (id, name, is_labelled) in kinds_with(file, is_meant)? {
+        let is_replaced = step(file, |file| {
+            let Some((seq, raw)) = another(file, &name, is_labelled)? else {
+                file.execute("DELETE FROM kind WHERE id = ?1", [id])?;
+                return Ok(false);
+            };
+            let title: String = title(&raw).chars().take(MAX_TITLE_CHARS).collect();
+            file.execute(
+                "UPDATE kind SET title = iif(category IS NULL, ?3, title), (seq, time, payload, kept, source, source_port, way, \
+                 bytes, extra, truncated, continues) = (SELECT seq, request.time, payload, length(payload.bytes), address, \
+                 source_port, way, request.bytes, extra, truncated, continues FROM request \
+                 JOIN payload ON payload.id = payload JOIN source ON source.id = source WHERE seq = ?2) WHERE id = ?1",
+                params![id, seq, title],
+            )?;
+            Ok(true)
+        })?;
+        forgotten.kinds += u64::from(!is_replaced);
+    }
+    Ok(())
+}
+
+fn kinds_with(
+    file: &Connection,
+    is_meant: impl Fn(&str, i64) -> bool,
+) -> rusqlite::Result<Vec<(i64, String, bool)>> {
+    let mut statement =
+        file.prepare("SELECT id, name, category IS NOT NULL, source, time FROM kind")?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        if is_meant(row.get_ref(3)?.as_str().unwrap_or_default(), row.get(4)?) {
+            found.push((row.get(0)?, row.get(1)?, row.get(2)?));
+        }
+    }
+    Ok(found)
+}
+
+/// Finds the newest request of a kind, and its bytes.
+fn another(
+    file: &Connection,
+    name: &str,
+    is_labelled: bool,
+) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
+    let condition = if is_labelled {
+        "found IN (SELECT id FROM found WHERE substr(labels, 1, length(?1) + 2) = ' ' || ?1 || ' ')"
+    } else {
+        "shape = ?1 AND found IN (SELECT id FROM found WHERE labels = ' ')"
+    };
+    let query = format!(
+        "SELECT seq, payload.bytes FROM request JOIN payload ON payload.id = payload \
+         WHERE {condition} AND length(payload.bytes) <= ?2 ORDER BY seq DESC LIMIT 1"
+    );
+    let mut statement = file.prepare_cached(&query)?;
+    let found = statement.query_row(params![name, SPECIMEN_BYTES], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    });
+    found.optional()
+}
+
+/// Writes the file anew, as free pages and the rest of pages keep what was there, and empties the log of changes. Tells
+/// whether it could.
+fn wipe(file: &Connection) -> rusqlite::Result<bool> {
+    let is_new = file.execute_batch("VACUUM").is_ok();
+    let deadline = Instant::now() + LOCK_TIME;
+    loop {
+        let is_busy = file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, bool>(0)
+        })?;
+        if !is_busy {
+            return Ok(is_new);
+        }
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+        sleep(STEP_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests;

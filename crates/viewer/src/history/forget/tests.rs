@@ -1,0 +1,152 @@
+//! What is deleted is gone, down to the bytes.
+
+use forever200_ring::Record;
+use tempfile::TempDir;
+
+use super::*;
+use crate::history::tests::{LARGE, count, found, numbered, offer, until_written};
+use crate::history::{History, Item};
+
+fn send(history: &History, seq: u64, source: &str, kind: &str, raw: &str) {
+    let mut found = found(kind);
+    found.kind.title = raw.to_owned();
+    found.host = Some(format!("{source}.example"));
+    let record = Record {
+        src_ip: source.parse().unwrap(),
+        timestamp: Timestamp::from_second(1_800_000_000 + seq as i64).unwrap(),
+        ..numbered(seq, raw.as_bytes())
+    };
+    offer(history, Item::Request(Box::new((record, found))));
+}
+
+/// Tells whether a text is in any file of the folder.
+fn is_on_disk(folder: &Path, text: &str) -> bool {
+    let files = std::fs::read_dir(folder).unwrap();
+    files.flatten().any(|entry| {
+        // What SQLite has just removed has nothing.
+        let bytes = std::fs::read(entry.path()).unwrap_or_default();
+        memchr::memmem::find(&bytes, text.as_bytes()).is_some()
+    })
+}
+
+fn title(raw: &[u8]) -> String {
+    String::from_utf8_lossy(raw).into_owned()
+}
+
+#[test]
+fn a_source_goes_with_its_specimens_while_the_file_is_written() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    for seq in 1..=400 {
+        let source = format!("198.51.{}.{}", seq % 4, seq % 50);
+        let raw = format!("request {seq} of 198.51.{}", seq % 4);
+        send(&history, seq, &source, &format!("kind-{}", seq % 8), &raw);
+    }
+    send(&history, 401, "198.51.3.1", "only-there", "a secret");
+    until_written(&history, 401);
+    let network = What::Source("198.51.3.0/24".parse().unwrap());
+    let forgotten = forget(folder.path(), &network, &title).unwrap();
+    assert!(forgotten.is_clean);
+    assert_eq!((forgotten.requests, forgotten.kinds), (101, 3));
+    for text in ["198.51.3.", "of 198.51.3", "a secret"] {
+        assert!(!is_on_disk(folder.path(), text), "{text}");
+    }
+    let counted = |query: &str| count(folder.path(), query);
+    assert_eq!(counted("SELECT count(*) FROM request"), 300);
+    assert_eq!(counted("SELECT sum(requests) FROM kind"), 300);
+    assert_eq!(counted("SELECT sum(requests) FROM kind_day"), 300);
+    assert_eq!(counted("SELECT sum(requests) FROM kind_source"), 300);
+    // It goes on, and what the writer remembered of the rows is not used.
+    send(&history, 402, "198.51.3.1", "kind-1", "again");
+    until_written(&history, 402);
+    let lost = "SELECT count(*) FROM request WHERE source NOT IN (SELECT id FROM source) \
+                OR found NOT IN (SELECT id FROM found)";
+    assert_eq!(counted(lost), 0);
+    assert_eq!(history.trouble(), None);
+}
+
+#[test]
+fn a_specimen_is_replaced_by_another_request_of_its_kind() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    send(&history, 1, "198.51.100.1", "some", "bytes-of-one");
+    send(&history, 2, "198.51.100.2", "some", "the second");
+    until_written(&history, 2);
+    let network = What::Source("198.51.100.1/32".parse().unwrap());
+    forget(folder.path(), &network, &title).unwrap();
+    assert!(!is_on_disk(folder.path(), "bytes-of-one"));
+    let specimen = "SELECT count(*) FROM kind WHERE seq = 2 AND title = 'the second' \
+                    AND source = '198.51.100.2' AND requests = 1 AND sources = 1";
+    assert_eq!(count(folder.path(), specimen), 1);
+}
+
+#[test]
+fn what_came_before_a_time_goes() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    send(&history, 1, "198.51.100.1", "old", "an old one");
+    send(&history, 2, "198.51.100.1", "both", "in between");
+    send(&history, 10, "198.51.100.1", "both", "a new one");
+    until_written(&history, 10);
+    let time = What::Before(Timestamp::from_second(1_800_000_010).unwrap());
+    let forgotten = forget(folder.path(), &time, &title).unwrap();
+    assert_eq!((forgotten.requests, forgotten.kinds), (2, 1));
+    assert!(!is_on_disk(folder.path(), "an old one") && !is_on_disk(folder.path(), "in between"));
+    let left =
+        "SELECT count(*) FROM kind WHERE title = 'a new one' AND requests = 1 AND sources = 1";
+    assert_eq!(count(folder.path(), left), 1);
+    let source = "SELECT requests FROM source";
+    assert_eq!(count(folder.path(), source), 1);
+}
+
+#[test]
+fn numbers_go_on_when_everything_is_gone() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    for seq in 1..=1200 {
+        send(
+            &history,
+            seq,
+            "198.51.100.1",
+            &format!("kind-{seq}"),
+            "gone",
+        );
+    }
+    until_written(&history, 1200);
+    let forgotten = forget(folder.path(), &What::All, &title).unwrap();
+    assert_eq!((forgotten.requests, forgotten.sources), (1200, 1));
+    drop(history);
+    assert!(!is_on_disk(folder.path(), "bytes-of-all") && !is_on_disk(folder.path(), "198.51.100"));
+    for table in [
+        "request",
+        "payload",
+        "source",
+        "kind",
+        "kind_source",
+        "kind_day",
+        "found",
+        "way",
+    ] {
+        assert_eq!(
+            count(folder.path(), &format!("SELECT count(*) FROM {table}")),
+            0,
+            "{table}"
+        );
+    }
+    let history = History::open(folder.path(), LARGE).unwrap();
+    assert_eq!(history.newest(), 1200);
+    let restored = history.questions().restore(Timestamp::now()).unwrap();
+    assert_eq!((restored.cursor, restored.records.len()), (1200, 0));
+}
+
+#[test]
+fn a_copy_is_a_history_of_its_own() {
+    let (folder, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let history = History::open(folder.path(), LARGE).unwrap();
+    send(&history, 7, "198.51.100.1", "some", "a request");
+    until_written(&history, 7);
+    copy(folder.path(), &to.path().join(file::NAME)).unwrap();
+    let copied = History::open(to.path(), LARGE).unwrap();
+    assert_eq!(copied.newest(), 7);
+    assert!(forget(&to.path().join("nothing"), &What::All, &title).is_err());
+}
