@@ -4,19 +4,21 @@
 //! through; those that are left are held, up to a bound.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::Connection;
 
 use crate::history::Questions;
 use crate::history::row;
-use crate::history::sources::{known_address, list};
+use crate::history::sources::known_address;
 use crate::page::global::is_global;
 
 /// Addresses of one list: those that were seen last.
 pub(crate) const MOST_LISTED: usize = 20_000;
+/// Sources whose requests are counted for it: 10 MB.
+const MOST_COUNTED: usize = 200_000;
 /// Reasons of one address: the kinds that it sent the most often.
 const MOST_REASONS: usize = 8;
 
@@ -66,17 +68,24 @@ struct KnownKind {
     is_polite: bool,
 }
 
-/// A source while its kinds are read.
-struct Candidate {
-    id: i64,
-    address: IpAddr,
-    origin: (Option<String>, Option<u32>, Option<String>),
+/// What a source sent that counts.
+#[derive(Clone, Copy)]
+struct Tally {
     requests: u64,
     first: i64,
     last: i64,
-    kinds: Vec<(u64, i64, i64)>,
     is_polite: bool,
 }
+
+/// A source that is listed.
+struct Candidate {
+    address: IpAddr,
+    origin: (Option<String>, Option<u32>, Option<String>),
+    tally: Tally,
+    kinds: Vec<(u64, i64, i64)>,
+}
+
+type Tallies = HashMap<i64, Tally>;
 
 impl Questions {
     /// Returns the addresses to block, in their order, at most [`MOST_LISTED`]; and whether these are all. `is_polite` tells
@@ -91,36 +100,19 @@ impl Questions {
     ) -> rusqlite::Result<(Vec<Listed>, bool)> {
         self.ask(|file| {
             let kinds = known_kinds(file, wanted, &is_polite)?;
-            let found = polite_found(file, &kinds, &is_polite)?;
-            let mut best = BTreeMap::new();
-            let mut is_whole = true;
-            each_candidate(file, &kinds, &found, |candidate| {
-                if !is_listed(&candidate, wanted) {
-                    return;
-                }
-                best.insert(Reverse((candidate.last, candidate.id)), candidate);
-                if best.len() > MOST_LISTED {
-                    best.pop_last();
-                    is_whole = false;
-                }
-            })?;
-            let mut listed: Vec<_> = best
-                .into_values()
-                .map(|candidate| candidate.finish(&kinds))
-                .collect();
+            let (mut tallies, mut is_whole) = tallies(file, &kinds)?;
+            mark_polite(file, &kinds, &is_polite, &mut tallies)?;
+            let since = wanted.since.map_or(i64::MIN, Timestamp::as_microsecond);
+            let min = wanted.min.max(1);
+            tallies.retain(|_, it| !it.is_polite && it.requests >= min && it.last >= since);
+            let mut listed = candidates(file, wanted, &tallies, &mut is_whole)?;
+            drop(tallies);
+            add_reasons(file, &kinds, &mut listed)?;
+            let mut listed: Vec<_> = listed.into_values().map(|it| it.finish(&kinds)).collect();
             listed.sort_by_key(|it| it.address);
             Ok((listed, is_whole))
         })
     }
-}
-
-fn is_listed(candidate: &Candidate, wanted: &Wanted<'_>) -> bool {
-    let since = wanted.since.map_or(i64::MIN, Timestamp::as_microsecond);
-    candidate.requests >= wanted.min.max(1)
-        && candidate.last >= since
-        && !candidate.is_polite
-        && is_global(candidate.address)
-        && !(wanted.is_own)(candidate.address)
 }
 
 fn known_kinds(
@@ -144,97 +136,146 @@ fn known_kinds(
     rows.collect()
 }
 
-/// Returns what was found out about requests that have a label of those who say who they are behind another one: whose kind
-/// does not tell.
-fn polite_found(
+/// Counts what each source sent, and whether it said who it is. All rows are read in their order: to look them up source by
+/// source takes ten times as long.
+fn tallies(
+    file: &Connection,
+    kinds: &HashMap<i64, KnownKind>,
+) -> rusqlite::Result<(Tallies, bool)> {
+    let mut statement =
+        file.prepare_cached("SELECT kind, source, requests, first, last FROM kind_source")?;
+    let mut rows = statement.query([])?;
+    let (mut tallies, mut is_whole) = (Tallies::new(), true);
+    while let Some(row) = rows.next()? {
+        let Some(kind) = kinds.get(&row.get(0)?) else {
+            continue;
+        };
+        if !kind.is_reason && !kind.is_polite {
+            continue;
+        }
+        let source = row.get(1)?;
+        if tallies.len() >= MOST_COUNTED && !tallies.contains_key(&source) {
+            is_whole = false;
+            continue;
+        }
+        let tally = tallies.entry(source).or_insert(Tally {
+            requests: 0,
+            first: i64::MAX,
+            last: i64::MIN,
+            is_polite: false,
+        });
+        tally.is_polite |= kind.is_polite;
+        if kind.is_reason {
+            let requests = row.get::<_, i64>(2)?.unsigned_abs();
+            tally.requests = tally.requests.saturating_add(requests);
+            tally.first = tally.first.min(row.get(3)?);
+            tally.last = tally.last.max(row.get(4)?);
+        }
+    }
+    Ok((tallies, is_whole))
+}
+
+/// Marks sources that said who they are by a label behind another one: the kind of such a request does not tell.
+fn mark_polite(
     file: &Connection,
     kinds: &HashMap<i64, KnownKind>,
     is_polite: &impl Fn(&str) -> bool,
-) -> rusqlite::Result<String> {
-    let names: std::collections::HashSet<&str> = kinds
+    tallies: &mut Tallies,
+) -> rusqlite::Result<()> {
+    let names: HashSet<&str> = kinds
         .values()
         .filter(|kind| kind.is_polite)
         .map(|kind| kind.name.as_str())
         .collect();
-    let mut statement = file.prepare_cached("SELECT id, labels, categories FROM found")?;
-    let mut rows = statement.query([])?;
-    let mut polite = Vec::new();
+    let mut found = file.prepare_cached("SELECT id, labels, categories FROM found")?;
+    let mut requests = file.prepare_cached("SELECT source FROM request WHERE found = ?1")?;
+    let mut rows = found.query([])?;
     while let Some(row) = rows.next()? {
         let (labels, categories): (String, String) = (row.get(1)?, row.get(2)?);
         let first = labels.split_whitespace().next().unwrap_or_default();
-        if categories.split_whitespace().any(is_polite) && !names.contains(first) {
-            polite.push(row.get::<_, i64>(0)?);
+        if names.contains(first) || !categories.split_whitespace().any(is_polite) {
+            continue;
+        }
+        let mut sources = requests.query([row.get::<_, i64>(0)?])?;
+        while let Some(source) = sources.next()? {
+            if let Some(tally) = tallies.get_mut(&source.get(0)?) {
+                tally.is_polite = true;
+            }
         }
     }
-    Ok(list(&polite))
+    Ok(())
 }
 
-/// Reads each source with its kinds. Addresses that requests came to are this machine's own.
-fn each_candidate(
+/// Returns those that are of the internet and not this machine's, by their rows; where there are too many, those seen last.
+fn candidates(
     file: &Connection,
-    kinds: &HashMap<i64, KnownKind>,
-    found: &str,
-    mut give: impl FnMut(Candidate),
-) -> rusqlite::Result<()> {
-    let mut statement = file.prepare_cached(
-        "SELECT source.id, kind, kind_source.requests, kind_source.first, kind_source.last, address, country, asn, as_name, \
-         source.id IN (SELECT source FROM request WHERE found IN (SELECT value FROM json_each(?1))) \
-         FROM source CROSS JOIN kind_source ON kind_source.source = source.id \
-         WHERE address NOT IN (SELECT dest FROM way) ORDER BY source.id",
-    )?;
-    let mut rows = statement.query(params![found])?;
-    let mut held: Option<Candidate> = None;
+    wanted: &Wanted<'_>,
+    tallies: &Tallies,
+    is_whole: &mut bool,
+) -> rusqlite::Result<HashMap<i64, Candidate>> {
+    let own: HashSet<String> = file
+        .prepare_cached("SELECT DISTINCT dest FROM way")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut statement =
+        file.prepare_cached("SELECT id, address, country, asn, as_name FROM source")?;
+    let mut rows = statement.query([])?;
+    let mut best = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
-        if held.as_ref().is_none_or(|held| held.id != id) {
-            held.take().into_iter().for_each(&mut give);
-            held = Candidate::read(row, id)?;
-        }
-        if let Some(held) = &mut held {
-            held.add(row, kinds)?;
+        let Some(tally) = tallies.get(&id) else {
+            continue;
+        };
+        let text = row.get_ref(1)?.as_str().unwrap_or_default();
+        let address = known_address(text).filter(|it| is_global(*it) && !own.contains(text));
+        let Some(address) = address.filter(|it| !(wanted.is_own)(*it)) else {
+            continue;
+        };
+        let candidate = Candidate {
+            address: address.to_canonical(),
+            origin: (row.get(2)?, row.get(3)?, row.get(4)?),
+            tally: *tally,
+            kinds: Vec::new(),
+        };
+        best.insert(Reverse((tally.last, id)), candidate);
+        if best.len() > MOST_LISTED {
+            best.pop_last();
+            *is_whole = false;
         }
     }
-    held.into_iter().for_each(give);
+    Ok(best
+        .into_iter()
+        .map(|(place, candidate)| (place.0.1, candidate))
+        .collect())
+}
+
+fn add_reasons(
+    file: &Connection,
+    kinds: &HashMap<i64, KnownKind>,
+    listed: &mut HashMap<i64, Candidate>,
+) -> rusqlite::Result<()> {
+    let mut statement =
+        file.prepare_cached("SELECT kind, source, requests, last FROM kind_source")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let kind: i64 = row.get(0)?;
+        if !kinds.get(&kind).is_some_and(|kind| kind.is_reason) {
+            continue;
+        }
+        if let Some(candidate) = listed.get_mut(&row.get(1)?) {
+            let requests = row.get::<_, i64>(2)?.unsigned_abs();
+            candidate.add(requests, kind, row.get(3)?);
+        }
+    }
     Ok(())
 }
 
 impl Candidate {
-    /// `None` where nobody knows the address.
-    fn read(row: &Row<'_>, id: i64) -> rusqlite::Result<Option<Self>> {
-        let Some(address) = known_address(row.get_ref(5)?.as_str().unwrap_or_default()) else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
-            id,
-            address: address.to_canonical(),
-            origin: (row.get(6)?, row.get(7)?, row.get(8)?),
-            requests: 0,
-            first: i64::MAX,
-            last: i64::MIN,
-            kinds: Vec::new(),
-            is_polite: row.get(9)?,
-        }))
-    }
-
-    fn add(&mut self, row: &Row<'_>, kinds: &HashMap<i64, KnownKind>) -> rusqlite::Result<()> {
-        let kind: i64 = row.get(1)?;
-        let Some(known) = kinds.get(&kind) else {
-            return Ok(());
-        };
-        self.is_polite |= known.is_polite;
-        if !known.is_reason {
-            return Ok(());
-        }
-        let requests = row.get::<_, i64>(2)?.unsigned_abs();
-        let last: i64 = row.get(4)?;
-        self.requests = self.requests.saturating_add(requests);
-        self.first = self.first.min(row.get(3)?);
-        self.last = self.last.max(last);
+    fn add(&mut self, requests: u64, kind: i64, last: i64) {
         self.kinds.push((requests, kind, last));
         if self.kinds.len() > 2 * MOST_REASONS {
             self.cut();
         }
-        Ok(())
     }
 
     fn cut(&mut self) {
@@ -261,9 +302,9 @@ impl Candidate {
             country,
             asn,
             as_name,
-            requests: self.requests,
-            first: row::time(self.first).unwrap_or_default(),
-            last: row::time(self.last).unwrap_or_default(),
+            requests: self.tally.requests,
+            first: row::time(self.tally.first).unwrap_or_default(),
+            last: row::time(self.tally.last).unwrap_or_default(),
             reasons: self.kinds.iter().filter_map(reason).collect(),
         }
     }

@@ -16,13 +16,13 @@ use crate::history::sources::{
 use crate::reader::privacy::{Privacy, V6_OF_V4, network};
 
 /// Requests of a source that are looked at: the last ones.
-pub(crate) const MOST_LOOKED_AT: usize = 1000;
+pub(crate) const MOST_LOOKED_AT: usize = 500;
 /// Kinds that are listed.
 const MOST_KINDS: usize = 100;
 /// Ports, names, user agents and fingerprints that are listed, of each.
 const MOST_NAMED: usize = 20;
 /// Others of its network that are listed, the last seen first, and how many rows are looked at for them.
-const MOST_NEIGHBOURS: usize = 20;
+const MOST_NEIGHBOURS: usize = 12;
 const MOST_NEIGHBOUR_ROWS: usize = 1024;
 
 /// What the page of a source says.
@@ -87,7 +87,7 @@ impl Questions {
             let [hosts, user_agents, ja4] = sample.texts.map(Named::new);
             Ok(Some(OneSource {
                 source: group.finish(file)?,
-                kinds: sent_kinds(file, &ids, MOST_KINDS)?,
+                kinds: sent_kinds(file, &ids, MOST_KINDS)?.0,
                 looked_at: sample.looked_at,
                 ports,
                 hosts,

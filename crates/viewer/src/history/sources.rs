@@ -22,7 +22,9 @@ pub(crate) const PAGE_SOURCES: usize = 50;
 pub(crate) const MOST_OF_NETWORK: usize = 256;
 /// Networks of IPv6 that wait for the rest of their sources, which stand elsewhere in the order of texts.
 const MOST_SPLIT: usize = 4096;
-/// Columns that [`Group::add`] reads.
+/// Rows of which it can be told who sent something: 8 MB, far more sources than a history holds.
+const MOST_ROWS: usize = 1 << 26;
+/// Columns that [`Group::read`] reads.
 pub(super) const COLUMNS: &str = "id, address, country, asn, requests, first, last";
 
 /// What a visitor wants to see of the sources.
@@ -124,13 +126,13 @@ impl Questions {
         is_of: impl Fn(&str, Option<&str>) -> bool,
     ) -> rusqlite::Result<Page> {
         self.ask(|file| {
-            let kinds = match wanted.category {
-                Some(_) => Some(kinds(file, is_of)?),
+            let senders = match wanted.category {
+                Some(_) => Some(senders(file, is_of)?),
                 None => None,
             };
             let mut best = Best::new(wanted);
             let mut split = BTreeMap::new();
-            each_group(file, wanted, kinds.as_deref(), privacy, |group| {
+            each_group(file, wanted, senders.as_ref(), privacy, |group| {
                 best.offer_or_wait(group, &mut split);
             })?;
             split.into_values().for_each(|group| best.offer(group));
@@ -139,21 +141,50 @@ impl Questions {
     }
 }
 
-/// Returns the rows of the kinds that are wanted, as JSON: what a statement takes as a list.
-pub(super) fn kinds(
+/// Returns the rows of sources that sent kinds that are wanted.
+fn senders(
     file: &Connection,
     is_wanted: impl Fn(&str, Option<&str>) -> bool,
-) -> rusqlite::Result<String> {
-    let mut statement = file.prepare_cached("SELECT id, name, category FROM kind")?;
-    let mut rows = statement.query([])?;
-    let mut wanted = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (name, category): (String, Option<String>) = (row.get(1)?, row.get(2)?);
-        if is_wanted(&name, category.as_deref()) {
-            wanted.push(row.get::<_, i64>(0)?);
+) -> rusqlite::Result<Rows> {
+    let mut kinds = file.prepare_cached("SELECT id, name, category FROM kind")?;
+    let mut of_kind = file.prepare_cached("SELECT source FROM kind_source WHERE kind = ?1")?;
+    let mut kinds = kinds.query([])?;
+    let mut found = Rows::default();
+    while let Some(kind) = kinds.next()? {
+        let (name, category): (String, Option<String>) = (kind.get(1)?, kind.get(2)?);
+        if !is_wanted(&name, category.as_deref()) {
+            continue;
+        }
+        let mut sources = of_kind.query([kind.get::<_, i64>(0)?])?;
+        while let Some(source) = sources.next()? {
+            found.insert(source.get(0)?);
         }
     }
-    Ok(list(&wanted))
+    Ok(found)
+}
+
+/// A set of rows, a bit each.
+#[derive(Default)]
+struct Rows(Vec<u64>);
+
+impl Rows {
+    fn insert(&mut self, id: i64) {
+        let Some(id) = usize::try_from(id).ok().filter(|id| *id < MOST_ROWS) else {
+            return;
+        };
+        if self.0.len() <= id / 64 {
+            self.0.resize(id / 64 + 1, 0);
+        }
+        if let Some(bits) = self.0.get_mut(id / 64) {
+            *bits |= 1 << (id % 64);
+        }
+    }
+
+    fn contains(&self, id: i64) -> bool {
+        let id = usize::try_from(id).unwrap_or(usize::MAX);
+        let bits = self.0.get(id / 64).copied().unwrap_or_default();
+        bits >> (id % 64) & 1 == 1
+    }
 }
 
 /// Writes numbers as JSON does, for `json_each`.
@@ -166,14 +197,13 @@ pub(super) fn list(numbers: &[i64]) -> String {
 fn each_group(
     file: &Connection,
     wanted: &Wanted,
-    kinds: Option<&str>,
+    senders: Option<&Rows>,
     privacy: &Privacy,
     mut give: impl FnMut(Group),
 ) -> rusqlite::Result<()> {
     let query = format!(
         "SELECT {COLUMNS} FROM source WHERE (:country IS NULL OR country = :country) \
-         AND (:asn IS NULL OR asn = :asn) AND (:kinds IS NULL OR id IN \
-         (SELECT source FROM kind_source WHERE kind IN (SELECT value FROM json_each(:kinds)))) {}",
+         AND (:asn IS NULL OR asn = :asn) {}",
         if privacy.mask_sources {
             "ORDER BY address"
         } else {
@@ -184,10 +214,13 @@ fn each_group(
     let mut rows = statement.query(named_params! {
         ":country": wanted.country,
         ":asn": wanted.asn,
-        ":kinds": kinds,
     })?;
     let mut last: Option<Group> = None;
     while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        if senders.is_some_and(|senders| !senders.contains(id)) {
+            continue;
+        }
         let Some(group) = Group::read(row, privacy)? else {
             continue;
         };
@@ -253,10 +286,7 @@ impl Group {
             Some(id) => name.query_row([id], |row| row.get(0))?,
             None => None,
         };
-        let mut count = file.prepare_cached(
-            "SELECT count(DISTINCT kind) FROM kind_source WHERE source IN (SELECT value FROM json_each(?1))",
-        )?;
-        let kinds: i64 = count.query_row([&ids], |row| row.get(0))?;
+        let (mut telling, kinds) = sent_kinds(file, &ids, 1)?;
         Ok(Source {
             address: self.address,
             prefix: self.prefix,
@@ -266,8 +296,8 @@ impl Group {
             requests: self.requests.unsigned_abs(),
             first: row::time(self.first).unwrap_or_default(),
             last: row::time(self.last).unwrap_or_default(),
-            kinds: kinds.unsigned_abs(),
-            kind: sent_kinds(file, &ids, 1)?.pop(),
+            kinds,
+            kind: telling.pop(),
         })
     }
 }
@@ -277,27 +307,31 @@ pub(super) fn known_address(text: &str) -> Option<IpAddr> {
     text.parse().ok().filter(|it: &IpAddr| !it.is_unspecified())
 }
 
-/// Returns the kinds that these sources sent, the most telling first: by the weight of the category, then what is rare.
+/// Returns the kinds that these sources sent, at most so many, and how many there are. The most telling goes first: by the
+/// weight of the category, then what is rare.
 pub(super) fn sent_kinds(
     file: &Connection,
     ids: &str,
     most: usize,
-) -> rusqlite::Result<Vec<SentKind>> {
+) -> rusqlite::Result<(Vec<SentKind>, u64)> {
     let weights: String = Category::ALL
         .iter()
         .enumerate()
         .map(|(weight, category)| format!("WHEN '{}' THEN {weight} ", category.name()))
         .collect();
     let query = format!(
-        "SELECT name, title, category, kind.source, sum(kind_source.requests), min(kind_source.first), max(kind_source.last) \
-         FROM kind_source JOIN kind ON kind.id = kind \
+        "SELECT name, title, category, kind.source, sum(kind_source.requests), min(kind_source.first), max(kind_source.last), \
+         count(*) OVER () FROM kind_source JOIN kind ON kind.id = kind \
          WHERE kind_source.source IN (SELECT value FROM json_each(?1)) GROUP BY kind.id \
          ORDER BY CASE category {weights} ELSE 99 END, kind.requests, name LIMIT ?2"
     );
     let mut statement = file.prepare_cached(&query)?;
-    let rows = statement.query_map(params![ids, row::integer(most as u64)], |row| {
+    let mut rows = statement.query(params![ids, row::integer(most as u64)])?;
+    let (mut sent, mut all) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
         let specimen_source: String = row.get(3)?;
-        Ok(SentKind {
+        all = row.get::<_, i64>(7)?.unsigned_abs();
+        sent.push(SentKind {
             name: row.get(0)?,
             title: row.get(1)?,
             category: row.get(2)?,
@@ -305,9 +339,9 @@ pub(super) fn sent_kinds(
             requests: row.get::<_, i64>(4)?.unsigned_abs(),
             first: row::time(row.get(5)?).unwrap_or_default(),
             last: row::time(row.get(6)?).unwrap_or_default(),
-        })
-    })?;
-    rows.collect()
+        });
+    }
+    Ok((sent, all))
 }
 
 /// The first of what is offered, in the order that is wanted.
