@@ -32,6 +32,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) since: Option<Timestamp>,
     /// Not these, though they did: the owner's own.
     pub(crate) is_own: &'a dyn Fn(IpAddr) -> bool,
+    /// Each with its reasons, which takes as long again.
+    pub(crate) with_reasons: bool,
 }
 
 /// An address to block.
@@ -107,7 +109,9 @@ impl Questions {
             tallies.retain(|_, it| !it.is_polite && it.requests >= min && it.last >= since);
             let mut listed = candidates(file, wanted, &tallies, &mut is_whole)?;
             drop(tallies);
-            add_reasons(file, &kinds, &mut listed)?;
+            if wanted.with_reasons {
+                add_reasons(file, &kinds, &mut listed)?;
+            }
             let mut listed: Vec<_> = listed.into_values().map(|it| it.finish(&kinds)).collect();
             listed.sort_by_key(|it| it.address);
             Ok((listed, is_whole))

@@ -212,6 +212,7 @@ fn make(
         min: options.min,
         since: options.since,
         is_own: &is_own,
+        with_reasons: format != Format::Text,
     };
     let is_polite = |name: &str| blocklist::POLITE.map(Category::name).contains(&name);
     let (listed, is_whole) = questions.blocklist(&wanted, is_polite)?;

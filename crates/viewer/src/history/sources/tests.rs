@@ -270,6 +270,7 @@ fn a_blocklist_has_attackers_of_the_internet_and_nobody_who_says_who_they_are() 
             min,
             since: since.map(|second| Timestamp::from_second(second).unwrap()),
             is_own: &|address| address == own,
+            with_reasons: true,
         };
         let is_polite = |name: &str| ["crawler", "research-scanner"].contains(&name);
         let (listed, is_whole) = history.questions().blocklist(&wanted, is_polite).unwrap();
