@@ -129,10 +129,8 @@ async fn visit(
         calm(browser, &origin, path).await?;
     }
     for (seq, (name, payload)) in requests {
-        browser
-            .open(&format!("{origin}home/requests/{seq}"))
-            .await
-            .with_context(|| *name)?;
+        let request = format!("{origin}home/requests/{seq}");
+        browser.open(&request).await.with_context(|| *name)?;
         calm(browser, &origin, name).await?;
         let shown = browser
             .run("return document.querySelector('#raw + pre').textContent")
@@ -145,25 +143,22 @@ async fn visit(
             !plain || shown.contains(text),
             "{name}: {text} is not in {shown}"
         );
-    }
-    for (seq, (name, payload)) in requests.iter().filter(|(seq, _)| seq % 2 == 0) {
-        let link = "return document.querySelector('a[href^=\"/home/explain?b64\"]')?.href ?? null";
-        browser
-            .open(&format!("{origin}home/requests/{seq}"))
-            .await?;
-        if let Some(link) = browser.run(link).await?.as_str() {
-            browser.open(link).await.with_context(|| *name)?;
-            calm(browser, &origin, name).await?;
+        if seq % 2 == 0 {
+            let link =
+                "return document.querySelector('a[href^=\"/home/explain?b64\"]')?.href ?? null";
+            let explained = browser.run(link).await?;
+            let list = if seq % 8 == 0 { "home/labels" } else { "home" };
+            // haproxy answers an address beyond its buffer with 400.
+            let mut search = url::Url::parse(&format!("{origin}{list}"))?;
+            search.query_pairs_mut().append_pair(
+                "q",
+                &String::from_utf8_lossy(&payload[..payload.len().min(1500)]),
+            );
+            for address in explained.as_str().into_iter().chain([search.as_str()]) {
+                browser.open(address).await.with_context(|| *name)?;
+                calm(browser, &origin, name).await?;
+            }
         }
-        let list = if seq % 8 == 0 { "home/labels" } else { "home" };
-        // haproxy answers an address beyond its buffer with 400.
-        let mut search = url::Url::parse(&format!("{origin}{list}"))?;
-        search.query_pairs_mut().append_pair(
-            "q",
-            &String::from_utf8_lossy(&payload[..payload.len().min(1500)]),
-        );
-        browser.open(search.as_str()).await.with_context(|| *name)?;
-        calm(browser, &origin, name).await?;
     }
     // Handed out, it lies on a disk.
     let newest = requests.iter().map(|(seq, _)| *seq).max().unwrap_or(1);
