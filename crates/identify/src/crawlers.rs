@@ -39,6 +39,7 @@ impl Agent {
             product: None,
             cve: Vec::new(),
             year: None,
+            usual: None,
             confidence: Confidence::Likely,
             generic: false,
             explanation,

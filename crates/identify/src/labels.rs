@@ -152,6 +152,15 @@ impl Labeller {
         })
     }
 
+    /// Returns the signature that is at this place of [`signatures`](Self::signatures).
+    #[must_use]
+    pub fn signature(&self, index: usize) -> Option<Arc<Signature>> {
+        self.signatures.get(index).map(|known| match known {
+            Known::Read(signature) => Arc::clone(signature),
+            Known::Line(line, _) => Arc::new(line.read()),
+        })
+    }
+
     /// Tries each signature on its examples. Those of the built-in ones are not in the program.
     pub(crate) fn check_examples(&self) -> Result<(), SignatureError> {
         for (index, known) in self.signatures.iter().enumerate() {

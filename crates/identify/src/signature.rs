@@ -11,6 +11,9 @@ use toml::Spanned;
 
 use crate::condition::Condition;
 
+/// Published logs in which was counted what is usual.
+pub const LOGS: u8 = 24;
+
 /// What a request is for; the order is that of weight, the heaviest first.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
@@ -123,6 +126,8 @@ pub struct Signature {
     pub cve: Vec<String>,
     /// When it became known.
     pub year: Option<u16>,
+    /// How usual it is: in how many of [`LOGS`] published logs it is.
+    pub usual: Option<u8>,
     /// How sure it is.
     #[serde(default)]
     pub confidence: Confidence,
@@ -308,6 +313,9 @@ impl Signature {
             .find(|link| !link.starts_with("https://"))
         {
             return Err(format!("references: {link} does not begin with https://"));
+        }
+        if self.usual.is_some_and(|logs| !(1..=LOGS).contains(&logs)) {
+            return Err(format!("usual: expected 1 to {LOGS}"));
         }
         if self.condition.is_empty() {
             return Err("match: expected at least one condition".into());
