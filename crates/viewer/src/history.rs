@@ -7,8 +7,8 @@
 //! Read in this order: [`keeper`] (what is handed over, and what is missing), [`found`] and [`kind`] (what is kept
 //! beside the bytes), [`writer`] (the thread that writes) with [`rows`] (of one request), [`collection`] (of each
 //! kind) and [`gaps`] (what is not kept), [`retention`] (what goes when there is too much) and [`wal`] (the log of
-//! changes), [`questions`] (what visitors read) with [`search`], [`sources`], [`one_source`] and [`blocklist`],
-//! [`forget`] (what a person deletes). [`file`] opens the
+//! changes), [`questions`] (what visitors read) with [`search`], [`kinds`], [`sources`], [`one_source`] and
+//! [`blocklist`], [`forget`] (what a person deletes). [`file`] opens the
 //! file, and [`row`] reads a record from it. The schema is docs/history.sql.
 
 use std::path::Path;
@@ -32,6 +32,7 @@ pub(crate) mod found;
 mod gaps;
 pub(crate) mod keeper;
 mod kind;
+pub(crate) mod kinds;
 pub(crate) mod one_source;
 mod questions;
 mod retention;

@@ -1,0 +1,380 @@
+//! What visitors ask of the collection.
+//!
+//! In: which kinds, or one of them. Out: rows as the file has them, each list bounded. Times are as the writer saw them,
+//! texts as they were written: what may be shown of them is decided where they are shown.
+
+use std::collections::BTreeMap;
+
+use forever200_ring::Record;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::history::Questions;
+use crate::history::questions::newest;
+use crate::history::row::{self, REQUESTS, SPECIMENS, integer};
+
+/// Kinds that are read at most: all labels that there are, all kinds without one, and as much again.
+const MOST_KINDS: i64 = 12_000;
+/// Countries of a kind that a list names.
+const LISTED_COUNTRIES: i64 = 4;
+/// Sources, networks and countries of one kind that are read, those with the most requests first.
+const MOST_SOURCES: i64 = 200;
+const MOST_NETWORKS: i64 = 20;
+const MOST_COUNTRIES: i64 = 300;
+/// Days of which a kind has a count, and some more.
+const MOST_DAYS: i64 = 500;
+/// Newest requests whose names are read: of a label, by each set of labels that begins with it; of a shape, by payload.
+const SETS_OF_LABELS: i64 = 8;
+const REQUESTS_OF_SET: i64 = 250;
+const PAYLOADS_OF_SHAPE: i64 = 500;
+const REQUESTS_OF_PAYLOAD: i64 = 4;
+/// A set of labels begins with that of the kind.
+const IS_FIRST_LABEL: &str = "substr(found.labels, 1, length(?1) + 2) = ' ' || ?1 || ' '";
+
+/// What the file says of a kind.
+#[derive(Clone, Debug)]
+pub(crate) struct KindRow {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    pub(crate) title: String,
+    /// Name of the category; `None` without a label.
+    pub(crate) category: Option<String>,
+    pub(crate) requests: u64,
+    pub(crate) sources: u64,
+    /// Microseconds since 1970.
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    /// Number and sender of the specimen.
+    pub(crate) seq: u64,
+    pub(crate) sender: String,
+    /// One of the countries that were asked for has sent it.
+    pub(crate) is_from: Vec<bool>,
+}
+
+/// How much there is, and since when.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    /// Numbers that were drawn.
+    pub(crate) requests: u64,
+    pub(crate) countries: u64,
+    /// Time of the first start, microseconds since 1970.
+    pub(crate) since: Option<i64>,
+}
+
+/// The countries of a kind, some of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Countries {
+    pub(crate) codes: Vec<String>,
+    pub(crate) all: u64,
+}
+
+/// Who sent a kind.
+#[derive(Clone, Debug)]
+pub(crate) struct KindSource {
+    pub(crate) address: String,
+    pub(crate) country: Option<String>,
+    pub(crate) asn: Option<u32>,
+    pub(crate) as_name: Option<String>,
+    pub(crate) requests: u64,
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+}
+
+/// A network by its number.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub(crate) asn: u32,
+    pub(crate) name: Option<String>,
+}
+
+/// A part of a kind's requests: those of a network or a country.
+#[derive(Clone, Debug)]
+pub(crate) struct Share<T> {
+    pub(crate) of: T,
+    pub(crate) requests: u64,
+    pub(crate) sources: u64,
+}
+
+/// A name that requests of a kind ask for, and who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) requests: u64,
+}
+
+/// All that the file says of one kind.
+#[derive(Clone, Debug)]
+pub(crate) struct WholeKind {
+    pub(crate) row: KindRow,
+    pub(crate) specimen: Record,
+    /// The newest request of it, where it is still kept.
+    pub(crate) newest: Option<Record>,
+    /// Requests by day (days since 1970), the oldest first.
+    pub(crate) days: Vec<(i64, u64)>,
+    pub(crate) sources: Vec<KindSource>,
+    pub(crate) networks: Vec<Share<Network>>,
+    /// Those of sources that are gone have no requests.
+    pub(crate) countries: Vec<Share<String>>,
+    /// Of the newest requests.
+    pub(crate) asked: Vec<Asked>,
+}
+
+impl Questions {
+    /// Returns all kinds, the newest first, each with whether it came from each of these countries.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub(crate) fn kinds(&self, countries: &[String]) -> rusqlite::Result<(Vec<KindRow>, Totals)> {
+        self.ask(|file| {
+            let query = format!("{KINDS} ORDER BY first DESC, id DESC LIMIT ?1");
+            let mut statement = file.prepare_cached(&query)?;
+            let rows = statement.query_map([MOST_KINDS], kind_row)?;
+            let mut kinds: Vec<KindRow> = rows.collect::<rusqlite::Result<_>>()?;
+            for country in countries {
+                mark_country(file, &mut kinds, country)?;
+            }
+            Ok((kinds, totals(file)?))
+        })
+    }
+
+    /// Returns the newest kinds: so many with a label, and so many without one.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub(crate) fn new_kinds(
+        &self,
+        labelled: usize,
+        unlabelled: usize,
+    ) -> rusqlite::Result<(Vec<KindRow>, Totals)> {
+        self.ask(|file| {
+            let mut kinds = Vec::new();
+            for (condition, most) in [("IS NOT NULL", labelled), ("IS NULL", unlabelled)] {
+                let query = format!(
+                    "{KINDS} WHERE category {condition} ORDER BY first DESC, id DESC LIMIT ?1"
+                );
+                let mut statement = file.prepare_cached(&query)?;
+                for row in statement.query_map([integer(most as u64)], kind_row)? {
+                    kinds.push(row?);
+                }
+            }
+            Ok((kinds, totals(file)?))
+        })
+    }
+
+    /// Returns the countries of each of these kinds.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub(crate) fn countries_of(
+        &self,
+        kinds: impl Iterator<Item = i64>,
+    ) -> rusqlite::Result<BTreeMap<i64, Countries>> {
+        self.ask(|file| {
+            let mut some = file.prepare_cached(
+                "SELECT country FROM kind_country WHERE kind = ?1 ORDER BY country LIMIT ?2",
+            )?;
+            let mut all =
+                file.prepare_cached("SELECT count(*) FROM kind_country WHERE kind = ?1")?;
+            let mut found = BTreeMap::new();
+            for kind in kinds {
+                let codes = some.query_map([kind, LISTED_COUNTRIES], |row| row.get(0))?;
+                let countries = Countries {
+                    codes: codes.collect::<rusqlite::Result<_>>()?,
+                    all: all.query_row([kind], |row| count(row, 0))?,
+                };
+                found.insert(kind, countries);
+            }
+            Ok(found)
+        })
+    }
+
+    /// Returns all that there is of the kind with this name; `None` when there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub(crate) fn kind(&self, name: &str) -> rusqlite::Result<Option<WholeKind>> {
+        self.ask(|file| {
+            let query = format!("{KINDS} WHERE name = ?1");
+            let mut statement = file.prepare_cached(&query)?;
+            let Some(row) = statement.query_row([name], kind_row).optional()? else {
+                return Ok(None);
+            };
+            let query = format!("{SPECIMENS} WHERE kind.id = ?1");
+            let mut specimen = file.prepare_cached(&query)?;
+            Ok(Some(WholeKind {
+                specimen: specimen.query_row([row.id], row::record)?,
+                newest: newest_of(file, &row)?,
+                days: days(file, row.id)?,
+                sources: sources(file, row.id)?,
+                networks: networks(file, row.id)?,
+                countries: countries(file, row.id)?,
+                asked: asked(file, &row)?,
+                row,
+            }))
+        })
+    }
+}
+
+const KINDS: &str =
+    "SELECT id, name, title, category, requests, sources, first, last, seq, source FROM kind";
+
+/// Reads a row of [`KINDS`].
+fn kind_row(row: &Row<'_>) -> rusqlite::Result<KindRow> {
+    Ok(KindRow {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        title: row.get(2)?,
+        category: row.get(3)?,
+        requests: count(row, 4)?,
+        sources: count(row, 5)?,
+        first: row.get(6)?,
+        last: row.get(7)?,
+        seq: count(row, 8)?,
+        sender: row.get(9)?,
+        is_from: Vec::new(),
+    })
+}
+
+fn mark_country(file: &Connection, kinds: &mut [KindRow], country: &str) -> rusqlite::Result<()> {
+    let mut of_kind =
+        file.prepare_cached("SELECT 1 FROM kind_country WHERE kind = ?1 AND country = upper(?2)")?;
+    for kind in kinds {
+        kind.is_from
+            .push(of_kind.exists(params![kind.id, country])?);
+    }
+    Ok(())
+}
+
+fn totals(file: &Connection) -> rusqlite::Result<Totals> {
+    let mut countries = file.prepare_cached("SELECT count(DISTINCT country) FROM kind_country")?;
+    Ok(Totals {
+        requests: newest(file)?.unsigned_abs(),
+        countries: countries.query_row([], |row| count(row, 0))?,
+        since: since(file)?,
+    })
+}
+
+fn since(file: &Connection) -> rusqlite::Result<Option<i64>> {
+    let mut since = file.prepare_cached("SELECT value FROM number WHERE name = 'since'")?;
+    since.query_row([], |row| row.get(0)).optional()
+}
+
+/// The row of the kind knows when its newest request came, and requests have an index by time.
+fn newest_of(file: &Connection, kind: &KindRow) -> rusqlite::Result<Option<Record>> {
+    let query = format!(
+        "{REQUESTS} JOIN found ON found.id = found WHERE time = ?2 \
+         AND ({IS_FIRST_LABEL} OR payload.shape = ?1) ORDER BY seq DESC LIMIT 1"
+    );
+    let mut statement = file.prepare_cached(&query)?;
+    statement
+        .query_row(params![kind.name, kind.last], row::record)
+        .optional()
+}
+
+fn days(file: &Connection, kind: i64) -> rusqlite::Result<Vec<(i64, u64)>> {
+    let mut statement = file.prepare_cached(
+        "SELECT day, requests FROM kind_day WHERE kind = ?1 ORDER BY day DESC LIMIT ?2",
+    )?;
+    let rows = statement.query_map([kind, MOST_DAYS], |row| Ok((row.get(0)?, count(row, 1)?)))?;
+    let mut days: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
+    days.reverse();
+    Ok(days)
+}
+
+fn sources(file: &Connection, kind: i64) -> rusqlite::Result<Vec<KindSource>> {
+    let mut statement = file.prepare_cached(
+        "SELECT address, country, asn, as_name, kind_source.requests, kind_source.first, kind_source.last \
+         FROM kind_source JOIN source ON source.id = source WHERE kind = ?1 \
+         ORDER BY kind_source.requests DESC, kind_source.last DESC LIMIT ?2",
+    )?;
+    let rows = statement.query_map([kind, MOST_SOURCES], |row| {
+        Ok(KindSource {
+            address: row.get(0)?,
+            country: row.get(1)?,
+            asn: row.get(2)?,
+            as_name: row.get(3)?,
+            requests: count(row, 4)?,
+            first: row.get(5)?,
+            last: row.get(6)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn networks(file: &Connection, kind: i64) -> rusqlite::Result<Vec<Share<Network>>> {
+    let mut statement = file.prepare_cached(
+        "SELECT asn, max(as_name), sum(kind_source.requests) AS sent, count(*) \
+         FROM kind_source JOIN source ON source.id = source WHERE kind = ?1 AND asn IS NOT NULL \
+         GROUP BY asn ORDER BY sent DESC, asn LIMIT ?2",
+    )?;
+    let rows = statement.query_map([kind, MOST_NETWORKS], |row| {
+        Ok(Share {
+            of: Network {
+                asn: row.get(0)?,
+                name: row.get(1)?,
+            },
+            requests: count(row, 2)?,
+            sources: count(row, 3)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// Countries stay for good, and sources go.
+fn countries(file: &Connection, kind: i64) -> rusqlite::Result<Vec<Share<String>>> {
+    let mut statement = file.prepare_cached(
+        "SELECT country, coalesce(sent, 0), coalesce(senders, 0) FROM kind_country LEFT JOIN \
+         (SELECT country, sum(kind_source.requests) AS sent, count(*) AS senders \
+          FROM kind_source JOIN source ON source.id = source WHERE kind = ?1 GROUP BY country) USING (country) \
+         WHERE kind = ?1 ORDER BY 2 DESC, country LIMIT ?2",
+    )?;
+    let rows = statement.query_map([kind, MOST_COUNTRIES], |row| {
+        Ok(Share {
+            of: row.get(0)?,
+            requests: count(row, 1)?,
+            sources: count(row, 2)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// Names that the newest requests ask for. All of them would take seconds for a kind that comes a million times.
+fn asked(file: &Connection, kind: &KindRow) -> rusqlite::Result<Vec<Asked>> {
+    let of_label = format!(
+        "SELECT host, address, count(*) FROM \
+         (SELECT request.payload, request.source FROM found JOIN request ON request.seq IN \
+          (SELECT seq FROM request WHERE found = found.id ORDER BY seq DESC LIMIT {REQUESTS_OF_SET}) \
+          WHERE found.id IN (SELECT id FROM found WHERE {IS_FIRST_LABEL} ORDER BY id DESC LIMIT {SETS_OF_LABELS})) AS sent \
+         JOIN payload ON payload.id = sent.payload JOIN source ON source.id = sent.source \
+         WHERE host IS NOT NULL GROUP BY host, address"
+    );
+    let of_shape = format!(
+        "SELECT host, address, count(*) FROM \
+         (SELECT id, host FROM payload WHERE shape = ?1 ORDER BY id DESC LIMIT {PAYLOADS_OF_SHAPE}) AS sent \
+         JOIN request ON request.seq IN \
+          (SELECT seq FROM request WHERE payload = sent.id ORDER BY seq DESC LIMIT {REQUESTS_OF_PAYLOAD}) \
+         JOIN source ON source.id = request.source \
+         WHERE host IS NOT NULL GROUP BY host, address"
+    );
+    let query = if kind.category.is_some() {
+        of_label
+    } else {
+        of_shape
+    };
+    let mut statement = file.prepare_cached(&query)?;
+    let rows = statement.query_map([&kind.name], |row| {
+        Ok(Asked {
+            name: row.get(0)?,
+            address: row.get(1)?,
+            requests: count(row, 2)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::unsigned_abs)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
