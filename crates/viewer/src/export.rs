@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::reader::Entry;
 
+pub(crate) mod atom;
 pub(crate) mod blocklist;
 pub mod har;
 pub mod html;

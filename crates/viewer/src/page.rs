@@ -2,11 +2,13 @@
 
 pub mod catalogue;
 pub mod chart;
+pub(crate) mod collection;
 pub mod detail;
 pub mod explained;
 pub mod filter;
 pub mod global;
 pub mod history;
+pub(crate) mod kind;
 pub mod kinds;
 pub mod moment;
 pub mod pages;

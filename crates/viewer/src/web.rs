@@ -1,11 +1,12 @@
 //! HTTP: what each address answers, and to how many at a time.
 //!
 //! Read in this order: `serve` (connections), `routes`, `handlers` (what each address answers) with `prepared` (whole
-//! answers), `streamed` (long ones), `kept` (requests by their number), `history`, `sources`, `events` and `explain`;
-//! `limits` (turns and room), `cache`,
+//! answers), `streamed` (long ones), `kept` (requests by their number), `history`, `collection`, `sources`, `events` and
+//! `explain`; `limits` (turns and room), `cache`,
 //! `hosts`, `parameters`, `failure`.
 
 mod cache;
+mod collection;
 mod events;
 mod explain;
 mod failure;

@@ -203,6 +203,7 @@ fn source_of(record: &Record) -> IpAddr {
     record.src_ip.to_canonical()
 }
 
+/// Reads the name of a category; `None` for what no label has one for.
 pub(crate) fn category(name: &str) -> Result<Option<Category>, String> {
     if name.eq_ignore_ascii_case(UNRECOGNISED) {
         return Ok(None);

@@ -14,6 +14,7 @@ use crate::bytes::printable;
 use crate::history::NotKept;
 use crate::page::catalogue::{Catalogue, CatalogueQuery, sizes};
 use crate::page::chart::{Bar, Chart};
+use crate::page::collection::known::KnownLabels;
 use crate::page::detail::Detail;
 use crate::page::filter::{FilterQuery, UNRECOGNISED};
 use crate::page::kinds::Also;
@@ -58,11 +59,13 @@ pub struct Neighbours {
 /// The templates, ready to render. Keeps nothing of what it renders.
 pub struct Pages {
     environment: Environment<'static>,
-    pub(super) describer: Arc<Describer>,
+    pub(crate) describer: Arc<Describer>,
     /// The number of signatures of each category: to count them, all have to be read.
     sizes: OnceLock<Vec<(Category, usize)>>,
     /// Signatures that are of more than one category.
     pub(super) also: OnceLock<Also>,
+    /// What the collection says of labels; the same.
+    known_labels: OnceLock<KnownLabels>,
 }
 
 impl Pages {
@@ -99,6 +102,11 @@ impl Pages {
                 include_str!("../../templates/export_end.html"),
             ),
             ("labels.html", include_str!("../../templates/labels.html")),
+            (
+                "collection.html",
+                include_str!("../../templates/collection.html"),
+            ),
+            ("kind.html", include_str!("../../templates/kind.html")),
             ("message.html", include_str!("../../templates/message.html")),
             ("wall.html", include_str!("../../templates/wall.html")),
             (
@@ -117,6 +125,7 @@ impl Pages {
                 .add_template(name, source)
                 .expect("the templates compile");
         }
+        environment.add_filter("grouped", grouped);
         environment.add_global("style", asset_address("style.css", STYLE));
         environment.add_global("script", asset_address("script.js", SCRIPT));
         environment.add_global("live_script", asset_address("live.js", LIVE_SCRIPT));
@@ -146,6 +155,7 @@ impl Pages {
             describer,
             sizes: OnceLock::new(),
             also: OnceLock::new(),
+            known_labels: OnceLock::new(),
         }
     }
 
@@ -289,6 +299,20 @@ impl Pages {
         host: &str,
         own: minijinja::Value,
     ) -> anyhow::Result<String> {
+        self.alone_as("request.html", entry, host, own)
+    }
+
+    /// The same by a template that extends it.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub(crate) fn alone_as(
+        &self,
+        template: &str,
+        entry: &Entry,
+        host: &str,
+        own: minijinja::Value,
+    ) -> anyhow::Result<String> {
         let (row, detail) = (
             Row::new(entry, Timestamp::now()),
             Detail::new(entry, host, &self.describer),
@@ -301,7 +325,13 @@ impl Pages {
             asked => "",
             kept => none, ..own
         };
-        self.render("request.html", context)
+        self.render(template, context)
+    }
+
+    /// Returns what the collection says of labels.
+    pub(crate) fn known_labels(&self) -> &KnownLabels {
+        self.known_labels
+            .get_or_init(|| KnownLabels::new(&self.describer.labeller))
     }
 
     /// Renders the labels that a visitor looks for, or those in the ring, with how often they are there.
@@ -350,6 +380,19 @@ impl Pages {
     ) -> anyhow::Result<String> {
         Ok(self.environment.get_template(template)?.render(context)?)
     }
+}
+
+/// Writes a number with a comma after each three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Returns the address of an asset, with a hash of its content.

@@ -104,6 +104,17 @@ impl Privacy {
         shown
     }
 
+    /// Returns what may be shown of a source's address, with the length of its network where it is cut to that.
+    #[must_use]
+    pub fn shown_source(&self, source: IpAddr) -> (IpAddr, Option<u8>) {
+        let source = source.to_canonical();
+        if !self.mask_sources || source.is_unspecified() {
+            return (source, None);
+        }
+        let (network, prefix) = network(source);
+        (network, Some(prefix))
+    }
+
     /// Tells whether a text that was made from what is shown of a record names what is hidden.
     ///
     /// Labels undo encodings that are not undone here, such as those of Log4j, and show what they found.

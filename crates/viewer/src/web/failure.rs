@@ -47,7 +47,7 @@ impl Form {
                 | "export.sources.json",
                 _,
             ) => Self::Json,
-            ("text" | "static", _) => Self::Text,
+            ("text" | "static" | "new.atom", _) => Self::Text,
             ("requests", file) if file.ends_with("/har") => Self::Json,
             ("requests", file) if file.contains('/') => Self::Text,
             _ if first.starts_with("export.") => Self::Text,

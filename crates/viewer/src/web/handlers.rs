@@ -56,8 +56,8 @@ pub(super) const LIST_BYTES: usize = 64 * 1024;
 /// What the page of labels takes.
 const LABELS_BYTES: usize = 2 * 1024 * 1024;
 
-pub(super) type Shared = State<Arc<Viewer>>;
-pub(super) type QueryOf<T> = Result<Query<T>, QueryRejection>;
+pub(crate) type Shared = State<Arc<Viewer>>;
+pub(crate) type QueryOf<T> = Result<Query<T>, QueryRejection>;
 
 /// The query of the page, beside the filter.
 #[derive(Deserialize)]

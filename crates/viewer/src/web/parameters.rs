@@ -53,7 +53,7 @@ fn taken(path: &str) -> Option<Taken> {
         "/api/requests" => with_filter(&["limit", "raw"]),
         "/history" => with_filter(&["since", "until", "before", "after"]),
         "/api/history" => with_filter(&["since", "until", "before", "after", "limit", "raw"]),
-        "/collection" | "/api/collection" => with_filter(&["sort"]),
+        "/collection" | "/api/collection" => with_filter(&["sort", "page"]),
         "/sources" | "/api/sources" => {
             alone(&["sort", "before", "category", "country", "as", "source"])
         }
@@ -113,6 +113,8 @@ mod tests {
             ("/home/sources", "sort=new&before=1-2&as=AS1", None),
             ("/home/sources/192.0.2.1", "sort=new", Some("sort")),
             ("/home/static/style.css", "v=1", None),
+            ("/home/collection", "sort=new&page=2&-category=recon", None),
+            ("/home/collection", "limit=1", Some("limit")),
         ] {
             assert_eq!(unknown(path, query).as_deref(), found, "{path}?{query}");
         }

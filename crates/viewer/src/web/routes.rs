@@ -15,6 +15,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
+use crate::web::collection::{api_collection, api_kind, collection, feed, kind};
 use crate::web::explain;
 use crate::web::failure::{Failure, Form};
 use crate::web::handlers::{
@@ -53,6 +54,11 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .route("/home/", get(home))
         .route("/home/labels", get(labels))
         .route("/home/explain", get(explain::by_link))
+        .route("/home/collection", get(collection))
+        .route("/home/collection/{kind}", get(kind))
+        .route("/home/api/collection", get(api_collection))
+        .route("/home/api/collection/{kind}", get(api_kind))
+        .route("/home/new.atom", get(feed))
         .route("/home/requests/{seq}", get(request))
         .route("/home/sources", get(sources::page))
         .route("/home/sources/{address}", get(sources::page_of_one))

@@ -1,0 +1,228 @@
+//! The collection: one row for each kind that was ever seen.
+//!
+//! In: rows of the history and what a visitor wants. Out: a page of them as it may be shown, and what is said of all.
+//! Titles, CVE numbers and years are those of the labels as they are now; a kind whose label is gone keeps its title. A
+//! title that names what is hidden is not shown, nor is its kind.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use forever200_identify::Category;
+use jiff::Timestamp;
+use minijinja::context;
+use minijinja::value::Serde;
+use serde::Serialize;
+
+use crate::bytes::printable;
+use crate::history::kinds::{Countries, KindRow, Totals};
+use crate::page::collection::choice::{Candidate, Choice, Sort};
+use crate::page::collection::known::KnownLabels;
+use crate::page::collection::overview::Overview;
+use crate::page::filter::FilterQuery;
+use crate::page::pages::Pages;
+use crate::reader::privacy::Privacy;
+
+pub(crate) mod choice;
+pub(crate) mod known;
+mod overview;
+pub(crate) mod usual;
+mod years;
+
+/// Kinds on one page: 80 kB of HTML.
+const PAGE_KINDS: usize = 100;
+/// Longest title, in characters; a signature's is shorter.
+const MAX_TITLE_CHARS: usize = 120;
+/// How long a kind is new, in microseconds.
+const NEW_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// A page of the collection. Its JSON is that of `/home/api/collection`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Collection {
+    #[serde(flatten)]
+    overview: Overview,
+    /// Kinds that meet the conditions, with a label and without.
+    matching: usize,
+    matching_unrecognised: usize,
+    sort: Sort,
+    page: usize,
+    pages: usize,
+    kinds: Vec<ShownKind>,
+}
+
+/// A kind, as it may be shown.
+#[derive(Debug, Serialize)]
+pub(crate) struct ShownKind {
+    #[serde(skip)]
+    id: i64,
+    pub(crate) kind: String,
+    pub(crate) title: String,
+    pub(crate) category: Option<Category>,
+    also: Vec<Category>,
+    cve: Vec<String>,
+    /// When the weakness became known.
+    year: Option<u16>,
+    requests: u64,
+    sources: u64,
+    countries: Vec<String>,
+    more_countries: u64,
+    /// RFC 3339, microseconds.
+    pub(crate) first: String,
+    last: String,
+    /// Number of the specimen.
+    specimen: u64,
+    /// It has a label, or had one.
+    pub(crate) is_recognised: bool,
+    /// It was seen for the first time within the last day.
+    is_new: bool,
+    /// In how many published logs it is, and what that means.
+    pub(crate) usual: Option<u8>,
+    pub(crate) elsewhere: Option<&'static str>,
+}
+
+impl Collection {
+    /// Chooses and orders kinds, and takes the page that is asked for.
+    pub(crate) fn new(
+        rows: &[KindRow],
+        totals: &Totals,
+        choice: &Choice,
+        pages: &Pages,
+        now: Timestamp,
+    ) -> Self {
+        let (labels, privacy) = (pages.known_labels(), &pages.describer.privacy);
+        let all: Vec<Candidate<'_>> = candidates(rows, labels, privacy).collect();
+        let mut chosen: Vec<Candidate<'_>> = Vec::with_capacity(all.len());
+        chosen.extend(all.iter().filter(|kind| choice.is_met_by(kind)));
+        choice.sort.apply(&mut chosen);
+        let last_page = chosen.len().div_ceil(PAGE_KINDS).max(1);
+        let page = choice.page.clamp(1, last_page);
+        let here = chosen.iter().skip((page - 1) * PAGE_KINDS).take(PAGE_KINDS);
+        let unlabelled = chosen.iter().filter(|it| it.row.category.is_none());
+        Self {
+            overview: Overview::new(&all, totals),
+            matching: chosen.len(),
+            matching_unrecognised: unlabelled.count(),
+            sort: choice.sort,
+            page,
+            pages: last_page,
+            kinds: here.map(|kind| ShownKind::new(kind, now)).collect(),
+        }
+    }
+
+    /// Returns the rows of the kinds on this page.
+    pub(crate) fn rows(&self) -> Vec<i64> {
+        self.kinds.iter().map(|kind| kind.id).collect()
+    }
+
+    /// Says where the kinds on this page came from.
+    pub(crate) fn add_countries(&mut self, mut countries: BTreeMap<i64, Countries>) {
+        for kind in &mut self.kinds {
+            let found = countries.remove(&kind.id).unwrap_or_default();
+            kind.add_countries(found);
+        }
+    }
+}
+
+impl ShownKind {
+    /// Lays out a kind; what is new is so at `now`.
+    pub(crate) fn new(kind: &Candidate<'_>, now: Timestamp) -> Self {
+        let (row, label) = (kind.row, kind.label);
+        let cve = label.iter().flat_map(|it| it.cve.iter());
+        let usual = label.and_then(|it| it.usual);
+        Self {
+            id: row.id,
+            kind: row.name.clone(),
+            title: title(kind),
+            category: kind.category(),
+            also: label.map(|it| it.also.to_vec()).unwrap_or_default(),
+            cve: cve.map(|cve| cve.to_string()).collect(),
+            year: label.and_then(|it| it.year),
+            requests: row.requests,
+            sources: row.sources,
+            countries: Vec::new(),
+            more_countries: 0,
+            first: time(row.first),
+            last: time(row.last),
+            specimen: row.seq,
+            is_recognised: row.category.is_some(),
+            is_new: row.first > now.as_microsecond() - NEW_MICROS,
+            usual,
+            elsewhere: usual::elsewhere(usual),
+        }
+    }
+
+    /// Says where it came from.
+    pub(crate) fn add_countries(&mut self, countries: Countries) {
+        self.more_countries = countries.all.saturating_sub(countries.codes.len() as u64);
+        self.countries = countries.codes;
+    }
+}
+
+/// Returns the kinds that may be shown, each with what is known of its label.
+pub(crate) fn candidates<'a>(
+    rows: &'a [KindRow],
+    labels: &'a KnownLabels,
+    privacy: &'a Privacy,
+) -> impl Iterator<Item = Candidate<'a>> {
+    let candidate = |row: &'a KindRow| Candidate {
+        row,
+        // The name of a shape may be that of somebody's label by chance.
+        label: labels.find(&row.name).filter(|_| row.category.is_some()),
+    };
+    rows.iter()
+        .map(candidate)
+        .filter(|kind| may_be_shown(kind, privacy))
+}
+
+/// Titles of labels are the owner's own; others are what somebody sent, and are as old as their specimen.
+fn may_be_shown(kind: &Candidate<'_>, privacy: &Privacy) -> bool {
+    if kind.label.is_some() {
+        return true;
+    }
+    let sender = kind
+        .row
+        .sender
+        .parse()
+        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    !privacy.is_named_in(sender, &kind.row.title)
+}
+
+/// What is in the file may have been changed there.
+fn title(kind: &Candidate<'_>) -> String {
+    match printable::line(kind.title().as_bytes(), MAX_TITLE_CHARS) {
+        empty if empty.is_empty() => "(nothing that can be shown)".to_owned(),
+        title => title,
+    }
+}
+
+/// Returns a time of the file as RFC 3339 with microseconds; the beginning of 1970 where no calendar reaches.
+pub(crate) fn time(micros: i64) -> String {
+    format!(
+        "{:.6}",
+        Timestamp::from_microsecond(micros).unwrap_or_default()
+    )
+}
+
+impl Pages {
+    /// Renders a page of the collection. `query` is what the visitor asked for.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub(crate) fn collection(
+        &self,
+        collection: &Collection,
+        query: &FilterQuery,
+    ) -> anyhow::Result<String> {
+        let asked = query.encoded();
+        let (chips, values) = (query.chips(), query.values());
+        let sorts = Sort::ALL.map(Sort::name);
+        let years = Serde(&collection.overview.years);
+        let (collection, chips, query) = (Serde(collection), Serde(&chips), Serde(&values));
+        self.render(
+            "collection.html",
+            context! { collection, years, query, asked, chips, sorts },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! Which kinds a visitor wants to see, and in which order.
+//!
+//! In: the conditions of a query that make sense for a kind. Out: whether a kind is meant. Refuses the others, so that
+//! nobody takes all kinds for those of one source.
+
+use std::cmp::Reverse;
+
+use forever200_identify::Category;
+use serde::{Deserialize, Serialize};
+
+use crate::history::kinds::KindRow;
+use crate::page::collection::known::KnownLabel;
+use crate::page::filter::{Condition, Field, FilterQuery, category};
+
+/// The query of the collection, beside the filter.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct CollectionQuery {
+    sort: String,
+    page: String,
+}
+
+/// What comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Sort {
+    /// What was seen the least.
+    #[default]
+    Rare,
+    /// What was seen first the latest.
+    New,
+    /// What was seen the most.
+    Often,
+    /// What became known the earliest.
+    Oldest,
+}
+
+impl Sort {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Rare, Self::New, Self::Often, Self::Oldest];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Rare => "rare",
+            Self::New => "new",
+            Self::Often => "often",
+            Self::Oldest => "oldest",
+        }
+    }
+
+    /// Puts kinds in order: those with a label first.
+    pub(crate) fn apply(self, kinds: &mut [Candidate<'_>]) {
+        kinds.sort_by_key(|it| {
+            let row = it.row;
+            let rank = match self {
+                Self::Rare => row.requests,
+                Self::New => 0,
+                Self::Often => u64::MAX - row.requests,
+                Self::Oldest => it.label.and_then(|it| it.year).map_or(u64::MAX, u64::from),
+            };
+            (
+                row.category.is_none(),
+                rank,
+                Reverse(row.first),
+                Reverse(row.id),
+            )
+        });
+    }
+}
+
+/// A kind, with what is known of its label now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) row: &'a KindRow,
+    pub(crate) label: Option<&'a KnownLabel>,
+}
+
+impl<'a> Candidate<'a> {
+    /// Returns its title: that of the label, or the one that it had.
+    pub(crate) fn title(&self) -> &'a str {
+        self.label.map_or(&self.row.title, |label| &label.title)
+    }
+
+    /// Returns its main category; `None` without a label, or when nothing is called so any more.
+    pub(crate) fn category(&self) -> Option<Category> {
+        let kept = || {
+            let name = self.row.category.as_deref()?;
+            Category::ALL.into_iter().find(|it| it.name() == name)
+        };
+        self.label.map(|label| label.category).or_else(kept)
+    }
+}
+
+/// What a visitor wants to see.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    tests: Vec<(Test, bool)>,
+    /// Countries that are asked for, as a test numbers them.
+    pub(crate) countries: Vec<String>,
+    pub(crate) sort: Sort,
+    /// From 1.
+    pub(crate) page: usize,
+}
+
+#[derive(Debug)]
+enum Test {
+    /// In lower case.
+    Text(String),
+    /// `None` without a label.
+    Category(Option<Category>),
+    Label(String),
+    Cve(String),
+    Country(usize),
+}
+
+impl Choice {
+    /// Reads what a visitor asks for.
+    ///
+    /// # Errors
+    /// A condition is none of kinds, or does not say what it should; the error is a sentence for the visitor.
+    pub(crate) fn new(filter: &FilterQuery, query: &CollectionQuery) -> Result<Self, String> {
+        let mut choice = Self {
+            sort: sort(&query.sort)?,
+            page: page(&query.page)?,
+            ..Self::default()
+        };
+        for condition in filter.conditions() {
+            if let Some(test) = choice.test(condition)? {
+                choice.tests.push((test, condition.excludes));
+            }
+        }
+        Ok(choice)
+    }
+
+    /// Reads one condition; `None` when all kinds meet it.
+    fn test(&mut self, condition: &Condition) -> Result<Option<Test>, String> {
+        let value = condition.value.trim();
+        if value.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(match condition.field {
+            Field::Text => Test::Text(value.to_lowercase()),
+            Field::Category => Test::Category(category(value)?),
+            Field::Label => Test::Label(value.to_owned()),
+            Field::Cve => Test::Cve(value.to_owned()),
+            Field::Country => {
+                self.countries.push(value.to_owned());
+                Test::Country(self.countries.len() - 1)
+            }
+            other => {
+                return Err(format!(
+                    "{}: a kind has no such condition; expected q, category, label, cve or country",
+                    other.name()
+                ));
+            }
+        }))
+    }
+
+    /// Tells whether a kind meets all conditions.
+    pub(crate) fn is_met_by(&self, kind: &Candidate<'_>) -> bool {
+        self.tests
+            .iter()
+            .all(|(test, excludes)| test.is_met_by(kind) != *excludes)
+    }
+}
+
+impl Test {
+    fn is_met_by(&self, kind: &Candidate<'_>) -> bool {
+        let cves = || kind.label.iter().flat_map(|label| label.cve.iter());
+        match self {
+            Self::Text(wanted) => {
+                let has = |text: &str| text.to_lowercase().contains(wanted);
+                has(kind.title())
+                    || has(&kind.row.name)
+                    || cves().any(|cve| has(cve))
+                    || kind
+                        .label
+                        .is_some_and(|it| it.product.as_deref().is_some_and(has))
+            }
+            Self::Category(None) => kind.row.category.is_none(),
+            Self::Category(Some(category)) => match kind.label {
+                Some(label) => label.categories().any(|it| it == *category),
+                None => kind.category() == Some(*category),
+            },
+            Self::Label(id) => kind.row.name == *id,
+            Self::Cve(wanted) => cves().any(|cve| cve.eq_ignore_ascii_case(wanted)),
+            Self::Country(number) => kind.row.is_from.get(*number) == Some(&true),
+        }
+    }
+}
+
+fn sort(name: &str) -> Result<Sort, String> {
+    if name.is_empty() {
+        return Ok(Sort::default());
+    }
+    let found = Sort::ALL.into_iter().find(|it| it.name() == name);
+    found.ok_or_else(|| "sort: expected rare, new, often or oldest".to_owned())
+}
+
+fn page(number: &str) -> Result<usize, String> {
+    if number.is_empty() {
+        return Ok(1);
+    }
+    let read = number.parse().ok().filter(|&page| page > 0);
+    read.ok_or_else(|| "page: expected a number from 1".to_owned())
+}

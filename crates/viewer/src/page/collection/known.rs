@@ -1,0 +1,80 @@
+//! What is known now of the labels that kinds are named after.
+//!
+//! In: all signatures, read once. Out: for an id, what lists of kinds say of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use forever200_identify::{Category, Labeller, Signature};
+
+/// What lists say of each label, by id; some hundred bytes each.
+#[derive(Debug)]
+pub(crate) struct KnownLabels(HashMap<Box<str>, KnownLabel>);
+
+/// What lists say of a label.
+#[derive(Debug)]
+pub(crate) struct KnownLabel {
+    /// Where the labeller has the rest.
+    index: usize,
+    pub(crate) title: Box<str>,
+    pub(crate) category: Category,
+    pub(crate) also: Box<[Category]>,
+    pub(crate) product: Option<Box<str>>,
+    pub(crate) cve: Box<[Box<str>]>,
+    /// When it became known.
+    pub(crate) year: Option<u16>,
+    /// In how many published logs it is.
+    pub(crate) usual: Option<u8>,
+}
+
+impl KnownLabels {
+    /// Reads all signatures, which takes some ten milliseconds.
+    pub(crate) fn new(labeller: &Labeller) -> Self {
+        let signatures = labeller.signatures().enumerate();
+        let known =
+            signatures.map(|(index, it)| (it.id.as_str().into(), KnownLabel::new(index, &it)));
+        Self(known.collect())
+    }
+
+    /// Returns what is known of a label; `None` when there is none of this name any more.
+    pub(crate) fn find(&self, id: &str) -> Option<&KnownLabel> {
+        self.0.get(id)
+    }
+}
+
+impl KnownLabel {
+    fn new(index: usize, signature: &Signature) -> Self {
+        let cve: Vec<Box<str>> = signature
+            .cve
+            .iter()
+            .map(|cve| cve.as_str().into())
+            .collect();
+        Self {
+            index,
+            title: signature.title.as_str().into(),
+            category: signature.category,
+            also: signature.also.as_slice().into(),
+            product: signature.product.as_deref().map(Into::into),
+            year: signature
+                .year
+                .or_else(|| cve.first().and_then(|cve| year_of(cve))),
+            cve: cve.into(),
+            usual: signature.usual,
+        }
+    }
+
+    /// Reads the whole signature.
+    pub(crate) fn signature(&self, labeller: &Labeller) -> Option<Arc<Signature>> {
+        labeller.signature(self.index)
+    }
+
+    /// Returns all categories, the main one first.
+    pub(crate) fn categories(&self) -> impl Iterator<Item = Category> {
+        std::iter::once(self.category).chain(self.also.iter().copied())
+    }
+}
+
+/// The year in a CVE number.
+fn year_of(cve: &str) -> Option<u16> {
+    cve.split('-').nth(1)?.parse().ok()
+}

@@ -1,0 +1,94 @@
+//! Weaknesses by the year in which they became known, as a strip of dots.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Dots above each other, at most; where there are more weaknesses of a year, each dot stands for several.
+const MOST_DOTS: usize = 10;
+/// Width of a year and height of a dot, in the units of the drawing.
+const PITCH: usize = 10;
+/// Years that are drawn, the last ones: a signature of one's own may say any.
+const MOST_YEARS: u16 = 40;
+
+/// The strip.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Years {
+    columns: Vec<Column>,
+    width: usize,
+    height: usize,
+    first: u16,
+    last: u16,
+    /// How many weaknesses a dot stands for, at most.
+    of_dot: usize,
+    /// All of it in words.
+    words: String,
+}
+
+/// The dots of a year, as the `d` of an SVG path whose ends are round.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Column {
+    year: u16,
+    count: usize,
+    path: String,
+}
+
+impl Years {
+    /// Draws how many weaknesses became known in each year; `None` where there are none.
+    pub(crate) fn new(years: impl Iterator<Item = u16>) -> Option<Self> {
+        let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
+        for year in years {
+            *counts.entry(year).or_default() += 1;
+        }
+        let last = *counts.keys().next_back()?;
+        counts.retain(|&year, _| year > last.saturating_sub(MOST_YEARS));
+        let first = *counts.keys().next()?;
+        let of_dot = counts.values().max()?.div_ceil(MOST_DOTS);
+        let highest = counts.values().max()?.div_ceil(of_dot);
+        let column = |(&year, &count): (&u16, &usize)| {
+            let x = usize::from(year - first) * PITCH + PITCH / 2;
+            let dot = |number| format!("M{x} {}h0", (highest - number) * PITCH - PITCH / 2);
+            let path = (0..count.div_ceil(of_dot)).map(dot).collect();
+            Column { year, count, path }
+        };
+        let words: Vec<_> = counts
+            .iter()
+            .map(|(year, count)| format!("{year}: {count}"))
+            .collect();
+        Some(Self {
+            columns: counts.iter().map(column).collect(),
+            width: (usize::from(last - first) + 1) * PITCH,
+            height: highest * PITCH,
+            first,
+            last,
+            of_dot,
+            words: words.join(", "),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weakness_is_a_dot_above_its_year() {
+        let years = Years::new([2014, 2017, 2014].into_iter()).unwrap();
+        assert_eq!((years.first, years.last, years.of_dot), (2014, 2017, 1));
+        assert_eq!((years.width, years.height), (40, 20));
+        let paths: Vec<_> = years.columns.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(paths, ["M5 15h0M5 5h0", "M35 15h0"]);
+        assert_eq!(years.words, "2014: 2, 2017: 1");
+        assert_eq!(Years::new([].into_iter()), None);
+    }
+
+    #[test]
+    fn a_strip_has_bounds() {
+        let many = std::iter::repeat_n(2021, 5000).chain([0, 2020]);
+        let years = Years::new(many).unwrap();
+        assert_eq!((years.first, years.last, years.of_dot), (2020, 2021, 500));
+        assert_eq!(years.height, 100);
+        let odd = Years::new([u16::MAX, 0].into_iter()).unwrap();
+        assert_eq!((odd.columns.len(), odd.width), (1, 10));
+    }
+}

@@ -1,0 +1,306 @@
+//! The page of one kind: what it is, how usual it is, who sends it, and its specimen.
+//!
+//! In: what the history has of it. Out: the same as it may be shown: addresses as far as they may be, and names that
+//! nothing hides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use forever200_identify::Signature;
+use jiff::Timestamp;
+use minijinja::context;
+use minijinja::value::Serde;
+use serde::Serialize;
+
+use crate::bytes::printable;
+use crate::history::kinds::{Asked, Countries, KindSource, WholeKind};
+use crate::page::chart::Chart;
+use crate::page::collection::{ShownKind, candidates, time, usual};
+use crate::page::pages::Pages;
+use crate::reader::Entry;
+use crate::reader::privacy::Privacy;
+
+/// Sources and names that are shown.
+const MAX_SOURCES: usize = 20;
+const MAX_NAMES: usize = 20;
+/// Longest name that is shown, in characters.
+const MAX_NAME_CHARS: usize = 120;
+/// Days that the chart shows at most, those of which there are counts.
+const CHART_DAYS: i64 = 400;
+
+/// A kind, as it may be shown. Its JSON is that of `/home/api/collection/{kind}`, without the specimen.
+#[derive(Debug, Serialize)]
+pub(crate) struct KindParts {
+    #[serde(flatten)]
+    pub(crate) kind: ShownKind,
+    product: Option<String>,
+    explanation: Option<String>,
+    references: Vec<String>,
+    /// How usual it is here, in words.
+    here: String,
+    /// What is said of other machines rests on this.
+    grounds: Option<String>,
+    /// Requests by day.
+    days: Vec<Day>,
+    sent_by: Vec<Sender>,
+    networks: Vec<Network>,
+    sent_from: Vec<Country>,
+    asked_for: Vec<Name>,
+    /// Number of the newest request, where it is still kept.
+    newest: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Day {
+    date: String,
+    requests: u64,
+}
+
+/// Who sent it: an address, or the network that is shown of it.
+#[derive(Debug, Serialize)]
+struct Sender {
+    address: String,
+    is_network: bool,
+    country: Option<String>,
+    asn: Option<u32>,
+    as_name: Option<String>,
+    requests: u64,
+    first: String,
+    last: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Network {
+    asn: u32,
+    as_name: Option<String>,
+    requests: u64,
+    sources: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Country {
+    country: String,
+    requests: u64,
+    sources: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Name {
+    name: String,
+    requests: u64,
+}
+
+/// A kind with the requests that stand for it.
+pub(crate) struct KindPage {
+    pub(crate) parts: KindParts,
+    chart: Chart,
+    chart_since: String,
+    pub(crate) specimen: Entry,
+    newest: Option<Entry>,
+}
+
+impl Pages {
+    /// Lays out a kind; `None` when it may not be shown.
+    pub(crate) fn kind_page(&self, whole: &WholeKind, now: Timestamp) -> Option<KindPage> {
+        let describer = &self.describer;
+        let rows = std::slice::from_ref(&whole.row);
+        let candidate = candidates(rows, self.known_labels(), &describer.privacy).next()?;
+        let signature = candidate
+            .label
+            .and_then(|it| it.signature(&describer.labeller));
+        let mut kind = ShownKind::new(&candidate, now);
+        let all = whole.countries.len() as u64;
+        let codes = whole.countries.iter().map(|it| it.of.clone());
+        kind.add_countries(Countries {
+            codes: codes.collect(),
+            all,
+        });
+        let newest = whole
+            .newest
+            .as_ref()
+            .filter(|it| it.seq != whole.specimen.seq);
+        let newest = newest.map(|it| Entry::new(it, 0, describer));
+        let (chart, chart_since) = chart(&whole.days, now);
+        Some(KindPage {
+            parts: KindParts::new(whole, kind, signature.as_deref(), &describer.privacy, now),
+            chart,
+            chart_since,
+            specimen: Entry::new(&whole.specimen, 0, describer),
+            newest,
+        })
+    }
+
+    /// Renders the page of a kind. `host` is the name by which the visitor knows this machine.
+    ///
+    /// # Errors
+    /// The template fails, which is a bug.
+    pub(crate) fn kind(&self, page: &KindPage, host: &str) -> anyhow::Result<String> {
+        let newest = page.newest.as_ref().map(|it| Newest {
+            seq: it.record.seq,
+            summary: &it.summary,
+            time: format!("{:.6}", it.record.timestamp),
+        });
+        let (kind, chart, newest) = (Serde(&page.parts), Serde(&page.chart), Serde(&newest));
+        let (layout, in_file, writing) = ("base.html", false, ());
+        let since = &page.chart_since;
+        let own = context! { kind, chart, since, newest, layout, in_file, writing };
+        self.alone_as("kind.html", &page.specimen, host, own)
+    }
+}
+
+/// What the page says of the newest request.
+#[derive(Serialize)]
+struct Newest<'a> {
+    seq: u64,
+    summary: &'a str,
+    time: String,
+}
+
+impl KindParts {
+    fn new(
+        whole: &WholeKind,
+        kind: ShownKind,
+        signature: Option<&Signature>,
+        privacy: &Privacy,
+        now: Timestamp,
+    ) -> Self {
+        let days: Vec<i64> = whole.days.iter().map(|(day, _)| *day).collect();
+        let first = Timestamp::from_microsecond(whole.row.first).unwrap_or_default();
+        Self {
+            product: signature.and_then(|it| it.product.clone()),
+            explanation: signature.map(|it| it.explanation.clone()),
+            references: signature.map(|it| it.links().collect()).unwrap_or_default(),
+            here: usual::here(&days, whole.row.requests, first, now),
+            grounds: usual::grounds(kind.usual),
+            days: whole.days.iter().map(Day::new).collect(),
+            sent_by: senders(&whole.sources, privacy),
+            networks: whole
+                .networks
+                .iter()
+                .map(|it| Network {
+                    asn: it.of.asn,
+                    as_name: it.of.name.as_deref().map(shown),
+                    requests: it.requests,
+                    sources: it.sources,
+                })
+                .collect(),
+            sent_from: whole
+                .countries
+                .iter()
+                .map(|it| Country {
+                    country: shown(&it.of),
+                    requests: it.requests,
+                    sources: it.sources,
+                })
+                .collect(),
+            asked_for: names(&whole.asked, privacy),
+            newest: whole.newest.as_ref().map(|it| it.seq),
+            kind,
+        }
+    }
+}
+
+impl Day {
+    fn new((day, requests): &(i64, u64)) -> Self {
+        Self {
+            date: date(*day),
+            requests: *requests,
+        }
+    }
+}
+
+/// Bars from the first day to today, and the date of the first.
+fn chart(days: &[(i64, u64)], now: Timestamp) -> (Chart, String) {
+    let today = usual::day_of(now);
+    let first = days.first().map_or(today, |(day, _)| *day);
+    let first = first.clamp(today - CHART_DAYS + 1, today);
+    let mut bars = vec![0; usize::try_from(today - first).unwrap_or_default() + 1];
+    for (day, requests) in days {
+        let place = usize::try_from(day - first).ok();
+        if let Some(bar) = place.and_then(|place| bars.get_mut(place)) {
+            *bar = *requests;
+        }
+    }
+    (Chart::new(&bars), date(first))
+}
+
+fn date(day: i64) -> String {
+    let time = Timestamp::from_second(day.saturating_mul(24 * 60 * 60)).unwrap_or_default();
+    time.strftime("%Y-%m-%d").to_string()
+}
+
+/// Sources of one network are one where no more is shown of them.
+fn senders(sources: &[KindSource], privacy: &Privacy) -> Vec<Sender> {
+    let mut senders: Vec<Sender> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for source in sources {
+        let Ok(address) = source.address.parse::<IpAddr>() else {
+            continue;
+        };
+        let (address, prefix) = privacy.shown_source(address);
+        let address = match prefix {
+            Some(bits) => format!("{address}/{bits}"),
+            None if address.is_unspecified() => "unknown".to_owned(),
+            None => address.to_string(),
+        };
+        if let Some(known) = places
+            .get(&address)
+            .and_then(|&place| senders.get_mut(place))
+        {
+            known.add(source);
+            continue;
+        }
+        places.insert(address.clone(), senders.len());
+        senders.push(Sender {
+            is_network: prefix.is_some(),
+            country: source.country.as_deref().map(shown),
+            asn: source.asn,
+            as_name: source.as_name.as_deref().map(shown),
+            requests: source.requests,
+            first: time(source.first),
+            last: time(source.last),
+            address,
+        });
+    }
+    senders.sort_by_key(|it| std::cmp::Reverse(it.requests));
+    senders.truncate(MAX_SOURCES);
+    senders
+}
+
+impl Sender {
+    fn add(&mut self, source: &KindSource) {
+        self.requests = self.requests.saturating_add(source.requests);
+        // Of one length, so that they are in order as text.
+        self.first = time(source.first).min(std::mem::take(&mut self.first));
+        self.last = time(source.last).max(std::mem::take(&mut self.last));
+    }
+}
+
+/// A name that is hidden from whoever sent it is hidden.
+fn names(asked: &[Asked], privacy: &Privacy) -> Vec<Name> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut hidden: BTreeSet<&str> = BTreeSet::new();
+    for asked in asked {
+        let address = asked.address.parse().unwrap_or(IpAddr::from([0; 4]));
+        if hidden.contains(asked.name.as_str()) || privacy.is_named_in(address, &asked.name) {
+            hidden.insert(&asked.name);
+        }
+        *counts.entry(&asked.name).or_default() += asked.requests;
+    }
+    let mut names: Vec<Name> = counts
+        .into_iter()
+        .filter(|(name, _)| !hidden.contains(name))
+        .map(|(name, requests)| Name {
+            name: shown(name),
+            requests,
+        })
+        .collect();
+    names.sort_by_key(|it| std::cmp::Reverse(it.requests));
+    names.truncate(MAX_NAMES);
+    names
+}
+
+/// What is in the file may have been changed there.
+fn shown(text: &str) -> String {
+    printable::line(text.as_bytes(), MAX_NAME_CHARS)
+}

@@ -1,0 +1,221 @@
+//! The collection for those who look: pages, JSON, and the feed of what is new.
+//!
+//! In: what a visitor asked for. Out: answers made from the history when it is the visitor's turn.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::header::{CACHE_CONTROL, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
+use crate::export::{atom, json};
+use crate::history::Questions;
+use crate::page::collection::choice::{Choice, CollectionQuery};
+use crate::page::collection::{Collection, ShownKind, candidates};
+use crate::page::filter::{FilterQuery, UNRECOGNISED};
+use crate::page::kind::KindPage;
+use crate::page::pages::Pages;
+use crate::web::failure::Failure;
+use crate::web::handlers::{QueryOf, Shared, host, most_bytes_of_request};
+use crate::web::limits::Visitor;
+use crate::web::prepared::Prepared;
+use crate::web::state::Viewer;
+
+/// What a page of the collection takes at most.
+const COLLECTION_BYTES: usize = 512 * 1024;
+/// What a kind takes beside its specimen, which is no longer than this.
+const KIND_BYTES: usize = 128 * 1024;
+const SPECIMEN_BYTES: usize = 64 * 1024;
+/// What the feed takes at most.
+const FEED_BYTES: usize = 256 * 1024;
+const ATOM: &str = "application/atom+xml; charset=utf-8";
+/// May be kept, and must be asked for again.
+const REVALIDATE: &str = "no-cache";
+/// As RFC 9110, 5.6.7 has times.
+const HTTP_TIME: &str = "%a, %d %b %Y %H:%M:%S GMT";
+
+pub(crate) async fn collection(
+    State(viewer): Shared,
+    visitor: Visitor,
+    filter: QueryOf<FilterQuery>,
+    query: QueryOf<CollectionQuery>,
+) -> Result<Response, Failure> {
+    let (Query(filter), Query(query)) = (filter?, query?);
+    let choice = Choice::new(&filter, &query).map_err(Failure::BadQuery)?;
+    let pages = Arc::clone(&viewer.pages);
+    answer(&viewer, &visitor, COLLECTION_BYTES, move |questions| {
+        let collection = read(questions, &choice, &pages)?;
+        Ok(Prepared::html(pages.collection(&collection, &filter)?))
+    })
+    .await
+}
+
+pub(crate) async fn api_collection(
+    State(viewer): Shared,
+    visitor: Visitor,
+    filter: QueryOf<FilterQuery>,
+    query: QueryOf<CollectionQuery>,
+) -> Result<Response, Failure> {
+    let (Query(filter), Query(query)) = (filter?, query?);
+    let choice = Choice::new(&filter, &query).map_err(Failure::BadQuery)?;
+    let pages = Arc::clone(&viewer.pages);
+    answer(&viewer, &visitor, COLLECTION_BYTES, move |questions| {
+        let collection = read(questions, &choice, &pages)?;
+        Ok(Prepared::json(json::to_string(&collection).into()))
+    })
+    .await
+}
+
+pub(crate) async fn kind(
+    State(viewer): Shared,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let most_bytes = KIND_BYTES + most_bytes_of_request(SPECIMEN_BYTES);
+    let (pages, host) = (Arc::clone(&viewer.pages), host(&headers).to_owned());
+    answer(&viewer, &visitor, most_bytes, move |questions| {
+        let page = find(questions, &name, &pages)?;
+        Ok(Prepared::html(pages.kind(&page, &host)?))
+    })
+    .await
+}
+
+pub(crate) async fn api_kind(
+    State(viewer): Shared,
+    visitor: Visitor,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let most_bytes = KIND_BYTES + most_bytes_of_request(SPECIMEN_BYTES);
+    let pages = Arc::clone(&viewer.pages);
+    answer(&viewer, &visitor, most_bytes, move |questions| {
+        let page = find(questions, &name, &pages)?;
+        let parts = json::to_string(&page.parts);
+        let specimen = json::request(&page.specimen, true);
+        // The parts are an object, which ends with a brace.
+        let begin = parts.strip_suffix('}').unwrap_or(&parts).as_bytes();
+        let all = [begin, b",\"request\":", &specimen, b"}"].concat();
+        Ok(Prepared::json(all.into()))
+    })
+    .await
+}
+
+/// The feed, for those who have not seen its last state yet.
+pub(crate) async fn feed(
+    State(viewer): Shared,
+    visitor: Visitor,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let (pages, host) = (Arc::clone(&viewer.pages), host(&headers).to_owned());
+    let takes_gzip = visitor.takes_gzip;
+    let make = move |questions: &Questions| {
+        let (feed, updated) = read_feed(questions, &pages, &host)?;
+        let mut hasher = DefaultHasher::new();
+        feed.hash(&mut hasher);
+        let prepared = Prepared::new(ATOM, Bytes::from(feed));
+        let body = prepared.body(takes_gzip);
+        Ok((prepared, body, hasher.finish(), updated))
+    };
+    let (made, taken) = viewer.ask_history(&visitor, FEED_BYTES, make).await?;
+    let (prepared, (body, by_gzip), hash, updated) = made;
+    // Weak: the same feed may be sent compressed or not.
+    let tag = format!("W/\"{hash:x}\"");
+    let kept = [
+        (ETAG, tag.clone()),
+        (LAST_MODIFIED, updated.strftime(HTTP_TIME).to_string()),
+        (CACHE_CONTROL, REVALIDATE.to_owned()),
+    ];
+    if is_known(&headers, &tag, updated) {
+        return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
+    }
+    Ok((kept, prepared.respond((taken.hold(body), by_gzip))).into_response())
+}
+
+/// Makes an answer from the history for one visitor, of at most so many bytes.
+async fn answer(
+    viewer: &Viewer,
+    visitor: &Visitor,
+    most_bytes: usize,
+    make: impl FnOnce(&Questions) -> Result<Prepared, Failure> + Send + 'static,
+) -> Result<Response, Failure> {
+    let takes_gzip = visitor.takes_gzip;
+    let make = move |questions: &Questions| {
+        let prepared = make(questions)?;
+        let body = prepared.body(takes_gzip);
+        Ok((prepared, body))
+    };
+    let ((prepared, (body, by_gzip)), taken) =
+        viewer.ask_history(visitor, most_bytes, make).await?;
+    Ok(prepared.respond((taken.hold(body), by_gzip)))
+}
+
+fn read(questions: &Questions, choice: &Choice, pages: &Pages) -> Result<Collection, Failure> {
+    let (rows, totals) = questions.kinds(&choice.countries)?;
+    let mut collection = Collection::new(&rows, &totals, choice, pages, Timestamp::now());
+    collection.add_countries(questions.countries_of(collection.rows().into_iter())?);
+    Ok(collection)
+}
+
+fn find(questions: &Questions, name: &str, pages: &Pages) -> Result<KindPage, Failure> {
+    let whole = questions.kind(name)?.ok_or(Failure::NotFound)?;
+    pages
+        .kind_page(&whole, Timestamp::now())
+        .ok_or(Failure::NotFound)
+}
+
+/// Returns the feed, and when the newest of its entries came.
+fn read_feed(
+    questions: &Questions,
+    pages: &Pages,
+    host: &str,
+) -> Result<(String, Timestamp), Failure> {
+    let (rows, totals) = questions.new_kinds(atom::ENTRIES, atom::UNLABELLED_ENTRIES)?;
+    let shown = candidates(&rows, pages.known_labels(), &pages.describer.privacy);
+    let now = Timestamp::now();
+    let mut entries = Vec::new();
+    for kind in shown {
+        let signature = kind
+            .label
+            .and_then(|it| it.signature(&pages.describer.labeller));
+        let first = Timestamp::from_microsecond(kind.row.first).unwrap_or_default();
+        let shown = ShownKind::new(&kind, now);
+        let explanation = match &signature {
+            Some(signature) => signature.explanation.as_str(),
+            None => "No label knows it.",
+        };
+        let cve = signature
+            .iter()
+            .flat_map(|it| &it.cve)
+            .map(|cve| format!("{cve}. "));
+        entries.push(atom::FeedEntry {
+            summary: cve.collect::<String>() + explanation,
+            category: shown.category.map_or(UNRECOGNISED, |it| it.name()),
+            kind: shown.kind,
+            title: shown.title,
+            first,
+        });
+    }
+    entries.sort_by_key(|it| std::cmp::Reverse(it.first));
+    entries.truncate(atom::ENTRIES);
+    let updated = entries.iter().map(|it| it.first).max().unwrap_or_default();
+    let era = totals.since.unwrap_or_default();
+    Ok((atom::feed(&entries, era, host), updated))
+}
+
+/// Tells whether a reader has this state: RFC 9110, 13.2.2.
+fn is_known(headers: &HeaderMap, tag: &str, updated: Timestamp) -> bool {
+    if headers.contains_key(IF_NONE_MATCH) {
+        let mut known = headers.get_all(IF_NONE_MATCH).iter();
+        return known.any(|known| known.to_str().is_ok_and(|known| known.contains(tag)));
+    }
+    let since = headers
+        .get(IF_MODIFIED_SINCE)
+        .and_then(|it| it.to_str().ok());
+    let since = since.and_then(|text| rfc2822::parse(text).ok());
+    since.is_some_and(|since| since.timestamp().as_second() >= updated.as_second())
+}
