@@ -172,6 +172,7 @@ impl Follower {
     /// Looks again and again, until nobody is left who could ask.
     async fn run(mut self) {
         while self.views.receiver_count() > 0 {
+            let begun = Instant::now();
             let is_all_described = match self.look().await {
                 Ok(is_all_described) => is_all_described,
                 Err(error) => {
@@ -188,20 +189,30 @@ impl Follower {
             };
             self.pulse.look();
             if is_all_described {
-                self.pulse.rest(self.interval()).await;
+                self.pulse.rest(self.rest(begun.elapsed())).await;
             }
+        }
+    }
+
+    /// How long to rest after a look that took so long. At a thousand requests a second, describing takes as long as the
+    /// ring needs to roll over in part: the next look must not wait for that as well.
+    fn rest(&self, look: Duration) -> Duration {
+        if self.memory.as_ref().is_some_and(Memory::is_in_a_hurry) {
+            WATCHED_INTERVAL.saturating_sub(look)
+        } else {
+            self.interval()
         }
     }
 
     fn interval(&self) -> Duration {
         // One is the reader's own.
         let is_watched = self.views.receiver_count() > 1;
-        let is_interesting = is_watched || self.pulse.since_question() < INTEREST;
-        match &self.memory {
-            _ if is_interesting => WATCHED_INTERVAL,
-            Some(memory) if memory.is_in_a_hurry() => WATCHED_INTERVAL,
-            Some(_) => KEPT_INTERVAL,
-            None => IDLE_INTERVAL,
+        if is_watched || self.pulse.since_question() < INTEREST {
+            WATCHED_INTERVAL
+        } else if self.memory.is_some() {
+            KEPT_INTERVAL
+        } else {
+            IDLE_INTERVAL
         }
     }
 

@@ -4,7 +4,7 @@
 //! memcached has less than the history, the newest records, the cursor and the counts. Never waits for the disk but then.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use forever200_ring::{Ring, Snapshot, Store, StoreError};
 use jiff::Timestamp;
@@ -19,6 +19,10 @@ use crate::reader::entry::Entry;
 /// Requests a second at which the reader looks as often as when somebody watches: at fewer it sees all of them anyway, at
 /// more the ring rolls over all the same.
 const FAST_RATES: std::ops::Range<f64> = 100.0..2500.0;
+/// How long it goes on after such a rate: from one look to the next it goes up and down.
+const HURRY_TIME: Duration = Duration::from_secs(2);
+/// Shortest time over which a rate is measured.
+const MEASURE_TIME: Duration = Duration::from_millis(200);
 
 /// How the history is, for those who look.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -35,9 +39,10 @@ pub(super) struct Memory {
     keeper: Keeper,
     /// The newest number that the history has, or will have when all that was handed over is written.
     newest: u64,
-    /// The cursor at the last look, and how many requests a second came since the one before.
+    /// The cursor when the rate was last measured.
     looked: (u64, Instant),
-    rate: f64,
+    /// When the rate was last such that it is worth looking often; `None` in a flood.
+    hurried: Option<Instant>,
     /// Counters as they were last handed over.
     numbers: Numbers,
     /// The gap and the counters for which there was no room in the queue, the newest of each.
@@ -61,7 +66,7 @@ impl Memory {
             history,
             newest,
             looked: (newest, Instant::now()),
-            rate: 0.0,
+            hurried: None,
             numbers: Numbers::default(),
             gap: None,
             waiting: Vec::new(),
@@ -124,13 +129,21 @@ impl Memory {
     /// Tells whether requests come so fast that the ring rolls over between two slow looks, and not between two fast ones:
     /// what a flood brings is lost either way, and fast looks would only take the CPU from those that answer it.
     pub(super) fn is_in_a_hurry(&self) -> bool {
-        FAST_RATES.contains(&self.rate)
+        self.hurried.is_some_and(|at| at.elapsed() < HURRY_TIME)
     }
 
     fn measure(&mut self, cursor: u64) {
+        if self.looked.1.elapsed() < MEASURE_TIME {
+            return;
+        }
         let (last, at) = std::mem::replace(&mut self.looked, (cursor, Instant::now()));
         let new = cursor.saturating_sub(last) as f64;
-        self.rate = new / at.elapsed().as_secs_f64().max(0.001);
+        let rate = new / at.elapsed().as_secs_f64().max(0.001);
+        if FAST_RATES.contains(&rate) {
+            self.hurried = Some(Instant::now());
+        } else if rate >= FAST_RATES.end {
+            self.hurried = None;
+        }
     }
 
     /// Hands over what is new in the ring and described. What the queue has no room for stays in the ring for the next look,
