@@ -2,7 +2,7 @@
 
 /// Names in the folder `signatures`, without `.toml`. Of two labels that weigh the same, the one that is read first
 /// stands first.
-pub(crate) const FILES: [&str; 28] = [
+pub(crate) const FILES: [&str; 29] = [
     "secrets",
     "logins",
     "webshells",
@@ -22,7 +22,8 @@ pub(crate) const FILES: [&str; 28] = [
     "cves-2021-others",
     "cves-2022",
     "cves-2022-wordpress",
-    "cves-2023",
+    "cves-2023-a-to-l",
+    "cves-2023-m-to-z",
     "cves-2023-wordpress",
     "cves-2024-a-to-l",
     "cves-2024-m-to-z",
