@@ -124,6 +124,10 @@ async fn visit(
         "home/api/requests?raw=true",
         "home?protocol=unknown",
         "home?view=wall",
+        "home/history",
+        "home/collection?sort=new",
+        "home/sources?sort=new",
+        "home/new.atom",
     ] {
         browser.open(&format!("{origin}{path}")).await?;
         calm(browser, &origin, path).await?;
@@ -160,6 +164,15 @@ async fn visit(
             }
         }
     }
+    // The kind of one, whose title is what was sent where no label names it, and the page of a source.
+    if let Some((seq, _)) = requests.first() {
+        let json = get_json(stack.front(), &format!("/home/api/requests/{seq}")).await?;
+        for (page, name) in [("collection", "kind"), ("sources", "src_ip")] {
+            let name = json[name].as_str().context("no name")?;
+            browser.open(&format!("{origin}home/{page}/{name}")).await?;
+            calm(browser, &origin, page).await?;
+        }
+    }
     // Handed out, it lies on a disk.
     let newest = requests.iter().map(|(seq, _)| *seq).max().unwrap_or(1);
     for path in [
@@ -179,7 +192,8 @@ async fn visit(
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: make test-browser"]
 async fn nothing_that_is_sent_is_ever_active() -> anyhow::Result<()> {
-    let stack = Stack::start().await?;
+    let history = tempfile::tempdir()?;
+    let stack = with_history(&history).await?;
     let browser = Browser::start(LAPTOP).await?;
     let payloads = payloads::payloads();
     assert!(payloads.len() >= 150, "{}", payloads.len());
@@ -208,9 +222,15 @@ async fn nothing_that_is_sent_is_ever_active() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Starts a stack that keeps a history in a folder.
+async fn with_history(folder: &tempfile::TempDir) -> anyhow::Result<Stack> {
+    let folder = folder.path().to_str().context("an odd path")?;
+    Stack::start_with(&[("FOREVER200_HISTORY", folder)]).await
+}
+
 /// A ring with some of everything, and the pages that show it.
-async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
-    let stack = Stack::start().await?;
+async fn full_ring(history: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<String>)> {
+    let stack = with_history(history).await?;
     let mut sent = 0;
     let gzip = b"POST /z HTTP/1.1\r\nContent-Length: 9\r\nAuthorization: Basic YWRtaW46YWRtaW4x\r\n\r\n{\"a\":[1]}";
     let probes = probes::probes();
@@ -241,10 +261,33 @@ async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
         "/home/requests/9999",
         "/home?source=x",
         "/home/export.html",
+        "/home/history",
+        "/home/history?since=1h&-category=ordinary",
+        "/home/history?q=no+such",
+        "/home/collection",
+        "/home/collection?sort=oldest&category=unrecognised",
+        "/home/collection/log4shell",
+        "/home/collection/no-such",
+        "/home/sources",
+        "/home/sources?category=exploit",
+        "/home/sources/127.0.0.1",
+        "/home/sources/192.0.2.1",
     ] {
         pages.push(page.to_owned());
     }
+    until_kept(&stack, sent).await?;
     Ok((stack, pages))
+}
+
+/// Waits until the history has a request.
+async fn until_kept(stack: &Stack, seq: u64) -> anyhow::Result<()> {
+    until(&format!("{seq} is in the history"), || async {
+        let list = get_json(stack.front(), "/home/api/history?limit=1")
+            .await
+            .ok()?;
+        (list["requests"][0]["seq"] == seq).then_some(())
+    })
+    .await
 }
 
 fn package(path: &str) -> anyhow::Result<PathBuf> {
@@ -262,7 +305,8 @@ fn package(path: &str) -> anyhow::Result<PathBuf> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a validator: make test-browser"]
 async fn every_page_is_valid_html() -> anyhow::Result<()> {
-    let (stack, mut pages) = full_ring().await?;
+    let history = tempfile::tempdir()?;
+    let (stack, mut pages) = full_ring(&history).await?;
     let empty = Stack::start().await?;
     let folder = tempfile::tempdir()?;
     std::fs::write(
@@ -297,7 +341,8 @@ async fn every_page_is_valid_html() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: make test-browser"]
 async fn every_page_suits_everyone() -> anyhow::Result<()> {
-    let (stack, pages) = full_ring().await?;
+    let history = tempfile::tempdir()?;
+    let (stack, pages) = full_ring(&history).await?;
     let axe = std::fs::read_to_string(package("axe-core/axe.min.js")?)?;
     let check = "const done = arguments[arguments.length - 1];
         axe.run(document, { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } }).then(({ violations }) =>
@@ -388,7 +433,8 @@ async fn a_browser_is_not_taken_for_an_attacker() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: make test-browser"]
 async fn without_javascript_it_shows_and_filters_the_same() -> anyhow::Result<()> {
-    let (stack, _) = full_ring().await?;
+    let history = tempfile::tempdir()?;
+    let (stack, _) = full_ring(&history).await?;
     let browser = Browser::start(Visitor {
         javascript: false,
         ..PHONE

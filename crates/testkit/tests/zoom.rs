@@ -70,8 +70,9 @@ const SIZE: &str =
     .filter((it) => it.checkVisibility()).map((it) => parseFloat(getComputedStyle(it).fontSize)))";
 
 /// A stack with some of everything, and the pages that show it.
-async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
-    let stack = Stack::start().await?;
+async fn full_ring(history: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<String>)> {
+    let folder = history.path().to_str().context("an odd path")?;
+    let stack = Stack::start_with(&[("FOREVER200_HISTORY", folder)]).await?;
     for (sent, (_, bytes)) in (1..).zip(probes::probes()) {
         stack.send(&bytes).await?;
         stack.until_recorded(sent).await?;
@@ -95,6 +96,11 @@ async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
         "/home/labels",
         "/home/labels?category=recon",
         "/home?view=wall",
+        "/home/history?category=exploit",
+        "/home/collection",
+        "/home/collection/log4shell",
+        "/home/sources",
+        "/home/sources/127.0.0.1",
         "/home/requests/1",
         "/home/requests/9",
         "/home/requests/9999",
@@ -107,7 +113,8 @@ async fn full_ring() -> anyhow::Result<(Stack, Vec<String>)> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: make test-browser"]
 async fn nothing_is_lost_at_200_percent_or_320_pixels() -> anyhow::Result<()> {
-    let (stack, pages) = full_ring().await?;
+    let history = tempfile::tempdir()?;
+    let (stack, pages) = full_ring(&history).await?;
     let browser = Browser::start(LAPTOP).await?;
     let mut faults = Vec::new();
     for (width, height, zoom) in WINDOWS {
@@ -133,7 +140,8 @@ async fn nothing_is_lost_at_200_percent_or_320_pixels() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: make test-browser"]
 async fn letters_may_be_twice_as_large() -> anyhow::Result<()> {
-    let (stack, pages) = full_ring().await?;
+    let history = tempfile::tempdir()?;
+    let (stack, pages) = full_ring(&history).await?;
     let mut sizes: Vec<Vec<f64>> = Vec::new();
     let mut faults = Vec::new();
     for letters in [16, 32] {

@@ -20,7 +20,7 @@ use tracing::debug;
 use crate::history::History;
 use crate::reader::describer::Describer;
 use crate::reader::entry::Entry;
-use crate::reader::memory::Memory;
+use crate::reader::memory::{Memory, Pace};
 use crate::reader::pulse::Pulse;
 use crate::reader::view::{MINUTES, View};
 
@@ -197,22 +197,14 @@ impl Follower {
     /// How long to rest after a look that took so long. At a thousand requests a second, describing takes as long as the
     /// ring needs to roll over in part: the next look must not wait for that as well.
     fn rest(&self, look: Duration) -> Duration {
-        if self.memory.as_ref().is_some_and(Memory::is_in_a_hurry) {
-            WATCHED_INTERVAL.saturating_sub(look)
-        } else {
-            self.interval()
-        }
-    }
-
-    fn interval(&self) -> Duration {
         // One is the reader's own.
         let is_watched = self.views.receiver_count() > 1;
-        if is_watched || self.pulse.since_question() < INTEREST {
-            WATCHED_INTERVAL
-        } else if self.memory.is_some() {
-            KEPT_INTERVAL
-        } else {
-            IDLE_INTERVAL
+        let is_interesting = is_watched || self.pulse.since_question() < INTEREST;
+        match self.memory.as_ref().map(Memory::pace) {
+            Some(Pace::Fast) => WATCHED_INTERVAL.saturating_sub(look),
+            _ if is_interesting => WATCHED_INTERVAL,
+            Some(Pace::Calm) => KEPT_INTERVAL,
+            Some(Pace::Flood) | None => IDLE_INTERVAL,
         }
     }
 

@@ -19,8 +19,8 @@ use crate::reader::entry::Entry;
 /// Requests a second at which the reader looks as often as when somebody watches: at fewer it sees all of them anyway, at
 /// more the ring rolls over all the same.
 const FAST_RATES: std::ops::Range<f64> = 100.0..2500.0;
-/// How long it goes on after such a rate: from one look to the next it goes up and down.
-const HURRY_TIME: Duration = Duration::from_secs(2);
+/// How long it goes on after such a rate.
+const PACE_TIME: Duration = Duration::from_secs(2);
 /// Shortest time over which a rate is measured.
 const MEASURE_TIME: Duration = Duration::from_millis(200);
 
@@ -41,13 +41,24 @@ pub(super) struct Memory {
     newest: u64,
     /// The cursor when the rate was last measured.
     looked: (u64, Instant),
-    /// When the rate was last such that it is worth looking often; `None` in a flood.
-    hurried: Option<Instant>,
+    /// How fast requests came, and when that was measured.
+    pace: (Pace, Instant),
     /// Counters as they were last handed over.
     numbers: Numbers,
     /// The gap and the counters for which there was no room in the queue, the newest of each.
     gap: Option<Gap>,
     waiting: Vec<(&'static str, i64)>,
+}
+
+/// How fast requests come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// The ring lasts from one look to the next.
+    Calm,
+    /// It rolls over between two slow looks, and not between two fast ones.
+    Fast,
+    /// What comes is lost either way, and fast looks would only take the CPU from those that answer it.
+    Flood,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +77,7 @@ impl Memory {
             history,
             newest,
             looked: (newest, Instant::now()),
-            hurried: None,
+            pace: (Pace::Calm, Instant::now()),
             numbers: Numbers::default(),
             gap: None,
             waiting: Vec::new(),
@@ -126,10 +137,14 @@ impl Memory {
             .await
     }
 
-    /// Tells whether requests come so fast that the ring rolls over between two slow looks, and not between two fast ones:
-    /// what a flood brings is lost either way, and fast looks would only take the CPU from those that answer it.
-    pub(super) fn is_in_a_hurry(&self) -> bool {
-        self.hurried.is_some_and(|at| at.elapsed() < HURRY_TIME)
+    /// Tells how fast requests come. A fast pace lasts a while, for from one look to the next it goes up and down.
+    pub(super) fn pace(&self) -> Pace {
+        let (pace, at) = self.pace;
+        if at.elapsed() < PACE_TIME {
+            pace
+        } else {
+            Pace::Calm
+        }
     }
 
     fn measure(&mut self, cursor: u64) {
@@ -139,10 +154,10 @@ impl Memory {
         let (last, at) = std::mem::replace(&mut self.looked, (cursor, Instant::now()));
         let new = cursor.saturating_sub(last) as f64;
         let rate = new / at.elapsed().as_secs_f64().max(0.001);
-        if FAST_RATES.contains(&rate) {
-            self.hurried = Some(Instant::now());
-        } else if rate >= FAST_RATES.end {
-            self.hurried = None;
+        if rate >= FAST_RATES.end {
+            self.pace = (Pace::Flood, Instant::now());
+        } else if FAST_RATES.contains(&rate) {
+            self.pace = (Pace::Fast, Instant::now());
         }
     }
 

@@ -92,10 +92,11 @@ fn asked(name: &str, words: &[Vec<u8>]) -> Option<String> {
     words.iter().all(is_option).then(|| format!("asks {what}"))
 }
 
-/// Where its output goes, if that is a file.
+/// Where its output goes, if that is a file whose name stands there, and no command that makes it.
 fn written(around: &Around<'_>) -> String {
     let into = around.call.into.as_deref();
-    let into = into.filter(|into| *into != b"/dev/null");
+    let is_command = |into: &[u8]| into.contains(&b'`') || into.windows(2).any(|it| it == b"$(");
+    let into = into.filter(|into| *into != b"/dev/null" && !is_command(into));
     into.map_or_else(String::new, |into| {
         format!(" and writes that to {}", shown(into))
     })

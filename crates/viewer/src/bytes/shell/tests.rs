@@ -105,6 +105,10 @@ fn a_command_is_told_step_by_step() {
             "asks which user it runs as and writes that to /tmp/x",
         ),
         (
+            "id > `uname`",
+            "asks what system this is, asks which user it runs as",
+        ),
+        (
             "nslookup a.example.com",
             "looks up the name a[.]example[.]com",
         ),
