@@ -13,6 +13,8 @@
     reason = "the program's own modules, of which little is needed here"
 )]
 
+#[path = "src/attack/names.rs"]
+mod attack;
 #[path = "src/condition.rs"]
 mod condition;
 #[path = "src/files.rs"]

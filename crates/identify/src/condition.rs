@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, IntoDeserializer, SeqAccess, Visitor};
 
+use crate::attack::Attack;
 use crate::literals::{MIN_ANCHOR_BYTES, cut, strongest, weakest};
 use crate::pattern::Pattern;
 use crate::protocol::Protocol;
@@ -27,6 +28,7 @@ pub(crate) struct Condition {
     pub(crate) header: BTreeMap<Lowercase, Test>,
     pub(crate) body: Option<Box<Test>>,
     pub(crate) request: Option<Box<Test>>,
+    pub(crate) attack: Attacks,
     pub(crate) protocol: Vec<Protocol>,
     pub(crate) asn: Vec<u32>,
     pub(crate) asn_not: Vec<u32>,
@@ -37,6 +39,17 @@ pub(crate) struct Condition {
     /// What the user agent is like, in its case.
     #[serde(skip)]
     pub(crate) agent: Option<Box<Pattern>>,
+}
+
+/// Kinds of attack that a parser must find, one of each list, in a part of the request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Attacks {
+    pub(crate) target: Box<[Attack]>,
+    pub(crate) header: Box<[Attack]>,
+    pub(crate) body: Box<[Attack]>,
+    /// Anywhere.
+    pub(crate) request: Box<[Attack]>,
 }
 
 /// What a part of a request must be like; each field that is there must hold, in the same form of it.
@@ -70,6 +83,7 @@ impl Condition {
     /// Tells whether it asks for nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.tests().next().is_none()
+            && self.attack.lists().next().is_none()
             && self.agent.is_none()
             && self.protocol.is_empty()
             && self.asn.is_empty()
@@ -114,6 +128,7 @@ impl Condition {
             .tests()
             .flat_map(Test::anchors)
             .chain(names)
+            .chain(self.attack.literals())
             .chain(agent)
             .chain(any.map(|groups| groups.concat()));
         strongest(sets)
@@ -130,6 +145,21 @@ impl Condition {
             .iter()
             .chain(&*self.none)
             .try_for_each(Self::compile)
+    }
+}
+
+impl Attacks {
+    /// The lists that ask for something.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = &[Attack]> {
+        let all = [&self.target, &self.header, &self.body, &self.request];
+        all.into_iter()
+            .map(|list| &**list)
+            .filter(|list| !list.is_empty())
+    }
+
+    fn literals(&self) -> impl Iterator<Item = Vec<String>> {
+        self.lists()
+            .map(|list| list.iter().map(|attack| attack.literal()).collect())
     }
 }
 

@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use crate::condition::{Condition, Lowercase, Test};
+use crate::attack::Place;
+use crate::condition::{Attacks, Condition, Lowercase, Test};
 use crate::pattern::Search;
 use crate::sample::Sample;
 use crate::text::Text;
@@ -35,6 +36,7 @@ impl Condition {
         if !self.protocol.is_empty() {
             evidence.push(speaks.evidence.clone());
         }
+        self.attack.find(sample, &mut evidence)?;
         if !self.any.is_empty() {
             evidence.extend(self.any.iter().find_map(|group| group.evidence(sample))?);
         }
@@ -103,6 +105,26 @@ impl Condition {
             );
         }
         Some(evidence)
+    }
+}
+
+impl Attacks {
+    /// Adds what is one of the kinds that each list asks for; `None` where there is none.
+    fn find(&self, sample: &Sample<'_>, evidence: &mut Evidence) -> Option<()> {
+        let lists = [
+            (&self.target, Some(Place::Target)),
+            (&self.header, Some(Place::Header)),
+            (&self.body, Some(Place::Body)),
+            (&self.request, None),
+        ];
+        for (list, place) in lists.into_iter().filter(|(list, _)| !list.is_empty()) {
+            let mut all = sample.attacks().iter();
+            let found = all.find(|found| {
+                list.contains(&found.attack) && place.is_none_or(|place| place == found.place)
+            })?;
+            evidence.push(found.evidence.clone());
+        }
+        Some(())
     }
 }
 

@@ -26,7 +26,7 @@ impl Labeller {
     ) {
         for (part, seen) in parts(decoded) {
             let inside = sample.inside(part, &part.bytes[seen]);
-            for index in self.anchored_in(inside.request()) {
+            for index in self.anchored_in(&inside) {
                 if found.iter().any(|(known, _)| *known == index) {
                     continue;
                 }

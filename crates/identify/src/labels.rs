@@ -13,9 +13,10 @@ use forever200_decode::{Limits, Part, decode};
 use crate::built_in::Line;
 use crate::pattern::Expressions;
 use crate::protocol::{Protocol, Recognised, recognise};
+use crate::quotation::quoted;
 use crate::recent::{Place, Recent};
 use crate::sample::Sample;
-use crate::signature::{Signature, SignatureError, Signatures};
+use crate::signature::{Category, Signature, SignatureError, Signatures};
 use crate::text::Text;
 use crate::{Indicator, Origin, built_in, http, indicator, inside};
 
@@ -212,6 +213,9 @@ impl Labeller {
             .filter_map(|index| Some((index, self.apply(index, sample)?)))
             .collect();
         self.look_inside(sample, decoded, &mut found);
+        if let Some(quoted) = quoted(sample) {
+            found.retain(|(_, label)| !label.is_quoted(&quoted));
+        }
         let (mut agents, mut labels): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|(_, it)| it.signature.is_of_an_agent());
@@ -239,12 +243,13 @@ impl Labeller {
         })
     }
 
-    /// Finds the signatures that have a literal in these texts.
-    pub(crate) fn anchored_in(&self, texts: &[Text]) -> Vec<usize> {
+    /// Finds the signatures that have a literal in a decoded part, or ask for an attack that is in it.
+    pub(crate) fn anchored_in(&self, inside: &Sample<'_>) -> Vec<usize> {
         let mut may_apply = vec![false; self.signatures.len()];
-        for text in texts {
+        for text in inside.request() {
             self.look(text, &mut may_apply);
         }
+        self.look_for_attacks(inside, &mut may_apply);
         (0..may_apply.len())
             .filter(|&index| may_apply[index])
             .collect()
@@ -253,6 +258,13 @@ impl Labeller {
     fn look(&self, text: &Text, may_apply: &mut [bool]) {
         for found in self.anchors.find_overlapping_iter(&text.bytes) {
             may_apply[self.anchored[found.pattern().as_usize()] as usize] = true;
+        }
+    }
+
+    /// A kind of attack that was found stands for its literal.
+    fn look_for_attacks(&self, sample: &Sample<'_>, may_apply: &mut [bool]) {
+        for found in sample.attacks() {
+            self.look(&Text::raw(found.attack.literal().as_bytes(), 0), may_apply);
         }
     }
 
@@ -273,6 +285,7 @@ impl Labeller {
             .headers()
             .iter()
             .for_each(|(_, views)| look(views.get(1..).unwrap_or_default()));
+        self.look_for_attacks(sample, &mut may_apply);
         (0..may_apply.len())
             .filter(|&index| may_apply[index])
             .collect()
@@ -286,6 +299,17 @@ impl Label {
             .iter()
             .flat_map(|a| other.evidence.iter().map(move |b| (a, b)));
         pairs.any(|(a, b)| a.start < b.end && b.start < a.end)
+    }
+
+    /// It is an attack by what it quotes alone.
+    fn is_quoted(&self, quoted: &Range<usize>) -> bool {
+        let is_inside =
+            |range: &Range<usize>| quoted.start <= range.start && range.end <= quoted.end;
+        let is_attack = matches!(
+            self.signature.category,
+            Category::Exploit | Category::Webshell | Category::Secrets
+        );
+        is_attack && !self.evidence.is_empty() && self.evidence.iter().all(is_inside)
     }
 
     /// One weakness before a kind of attack, the heavier before the lighter, the surer before the guess.

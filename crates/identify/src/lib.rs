@@ -7,6 +7,7 @@
 //! [`ja4`]. Then what it is for: [`labels`] tries each [`signature`] of the folder `signatures` and of the
 //! crawlers whose literals are there. `build.rs` has laid them out; each is read when first needed. A
 //! signature's condition looks at the parts of a request as sent and in plainer forms.
+//! `attack` finds what names no product, by small parsers; `quotation` knows who only quotes.
 //! [`indicator`] finds the addresses in a payload. `inside` looks for both in what a request hides in an
 //! encoding, as `forever200-decode` undoes it.
 
@@ -19,6 +20,7 @@ pub mod protocol;
 pub mod signature;
 pub mod tls;
 
+mod attack;
 mod built_in;
 mod condition;
 mod crawlers;
@@ -28,6 +30,7 @@ mod files;
 mod inside;
 mod literals;
 mod pattern;
+mod quotation;
 mod recent;
 mod sample;
 mod text;

@@ -7,9 +7,10 @@ use std::ops::Range;
 
 use forever200_decode::{Kind, Part};
 
+use crate::attack::Found;
 use crate::pattern::{Expressions, Search};
 use crate::text::Text;
-use crate::{Origin, Recognised, http};
+use crate::{Origin, Recognised, attack, http};
 
 /// Parameters of one request that are looked at; more are noise.
 const MAX_PARAMETERS: usize = 512;
@@ -37,6 +38,7 @@ pub(crate) struct Sample<'a> {
     request: OnceCell<Views>,
     headers: OnceCell<Vec<(Vec<u8>, Views)>>,
     parameters: OnceCell<Vec<(Vec<u8>, Views)>>,
+    attacks: OnceCell<Vec<Found>>,
 }
 
 impl<'a> Sample<'a> {
@@ -61,6 +63,7 @@ impl<'a> Sample<'a> {
             request: OnceCell::new(),
             headers: OnceCell::new(),
             parameters: OnceCell::new(),
+            attacks: OnceCell::new(),
         }
     }
 
@@ -88,6 +91,7 @@ impl<'a> Sample<'a> {
             request: OnceCell::from(views),
             headers: OnceCell::new(),
             parameters: OnceCell::from(parameters),
+            attacks: OnceCell::new(),
         }
     }
 
@@ -208,7 +212,18 @@ impl<'a> Sample<'a> {
             .filter_map(is_meant)
     }
 
-    fn parameters(&self) -> &[(Vec<u8>, Views)] {
+    /// The kinds of attack that parsers find in it.
+    pub(crate) fn attacks(&self) -> &[Found] {
+        self.attacks.get_or_init(|| attack::find(self))
+    }
+
+    /// Tells whether it is a decoded part of another one.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.outer.is_some()
+    }
+
+    /// Names, in lower case, and values of the parameters, but for those of the request that this is a part of.
+    pub(crate) fn parameters(&self) -> &[(Vec<u8>, Views)] {
         self.parameters.get_or_init(|| self.read_parameters())
     }
 

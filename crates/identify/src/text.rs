@@ -105,6 +105,33 @@ impl Text {
         Some(builder.text()).filter(|text| text.bytes != self.bytes)
     }
 
+    /// A part of the text.
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+        let spans = match &self.spans {
+            Spans::Straight(start) => Spans::Straight(start + range.start),
+            Spans::Each(spans) => Spans::Each(spans[range.clone()].to_vec()),
+            Spans::Decoded(place) => Spans::Decoded(place.clone()),
+        };
+        let bytes = self.bytes[range].to_vec();
+        Self { bytes, spans }
+    }
+
+    /// A string of JSON without its escapes; `None` where it has none. RFC 8259 7; `decoded` undoes `\u`.
+    pub(crate) fn unescaped(&self) -> Option<Self> {
+        self.rewritten(|rest| match rest {
+            [b'\\', b'n', ..] => Some((b'\n', 2)),
+            [b'\\', b'r', ..] => Some((b'\r', 2)),
+            [b'\\', b't', ..] => Some((b'\t', 2)),
+            [b'\\', sign @ (b'"' | b'\\' | b'/'), ..] => Some((*sign, 2)),
+            _ => None,
+        })
+    }
+
+    /// Text of XML or HTML without its entities for signs; `None` where it has none. XML 1.0 4.1 and 4.6.
+    pub(crate) fn without_entities(&self) -> Option<Self> {
+        self.rewritten(entity)
+    }
+
     /// One text after the other.
     pub(crate) fn then(&self, next: &Self) -> Self {
         let mut builder = Builder::with_capacity(self.bytes.len() + next.bytes.len());
@@ -241,6 +268,31 @@ fn fold(rest: &[u8]) -> Option<(u8, usize)> {
         .take_while(|byte| byte.is_ascii_whitespace())
         .count();
     rest[..length].contains(&b'\n').then_some((b' ', length))
+}
+
+/// Reads one entity: the ASCII sign that is meant, and the length of the entity.
+fn entity(rest: &[u8]) -> Option<(u8, usize)> {
+    const LONGEST: usize = 10;
+    if rest[0] != b'&' {
+        return None;
+    }
+    let end = rest.iter().take(LONGEST).position(|&byte| byte == b';')?;
+    let name = std::str::from_utf8(&rest[1..end]).ok()?;
+    let byte = match name {
+        "lt" => b'<',
+        "gt" => b'>',
+        "amp" => b'&',
+        "quot" => b'"',
+        "apos" => b'\'',
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let number = number
+                .strip_prefix('x')
+                .map_or_else(|| number.parse(), |hex| u8::from_str_radix(hex, 16));
+            number.ok().filter(u8::is_ascii)?
+        }
+    };
+    Some((byte, end + 1))
 }
 
 /// Reads one escape: the byte that is meant, and the length of the escape.

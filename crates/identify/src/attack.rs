@@ -1,0 +1,65 @@
+//! Attacks that name no product, recognised by small parsers of what they are written in.
+//!
+//! In: the values of a request: parameters, strings in JSON, texts in XML, parts of forms, headers,
+//! the path. Out: the kinds of [`Attack`] in them, each with where it is. A signature asks for a
+//! kind with `match.attack`, and its restraints decide what is an attack from whom. Every parser
+//! reads bytes in lower case, once from front to back, and no more than [`MAX_BYTES`] of a request
+//! altogether.
+//!
+//! Read in this order: `value` and `body` cut a request into values, `scan` gives each to the
+//! parsers that its bytes call for.
+
+mod address;
+mod body;
+mod code;
+mod entity;
+mod include;
+mod marker;
+mod names;
+mod path;
+mod scan;
+mod script;
+mod shell;
+mod sql;
+mod template;
+mod token;
+mod upload;
+mod value;
+
+use std::ops::Range;
+
+pub(crate) use names::Attack;
+
+use crate::sample::Sample;
+
+/// What is read of the values of a request.
+const MAX_BYTES: usize = 32 * 1024;
+/// Values of a request that are read; more are noise.
+const MAX_VALUES: usize = 256;
+
+/// Where something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Target,
+    Header,
+    Body,
+}
+
+/// A kind of attack in a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) attack: Attack,
+    pub(crate) place: Place,
+    /// The raw bytes that are it.
+    pub(crate) evidence: Range<usize>,
+}
+
+/// Returns the kinds of attack in a request, each once for each place.
+pub(crate) fn find(sample: &Sample<'_>) -> Vec<Found> {
+    let mut scan = scan::Scan::new();
+    value::visit(sample, &mut scan);
+    scan.found()
+}
+
+#[cfg(test)]
+mod tests;

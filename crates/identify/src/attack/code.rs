@@ -1,0 +1,143 @@
+//! Calls in PHP that hide the function they call, or that are a whole value.
+//!
+//! In: a value in lower case. Out: the call. A page that computes its parameters runs
+//! `(system)(ls)`, `$f(1)` and `system(ls)` alike; in a sentence, a name stands before a
+//! parenthesis with something around them.
+//!
+//! Rules: PHP manual, "Variable functions" and "Variable variables".
+
+use std::ops::Range;
+
+/// Longest value that is one call.
+const MAX_CALL_BYTES: usize = 512;
+/// Longest name, with what hides it.
+const MAX_NAME_BYTES: usize = 64;
+/// Functions that run, read or tell something.
+const FUNCTIONS: [&str; 44] = [
+    "system",
+    "exec",
+    "shell_exec",
+    "passthru",
+    "popen",
+    "proc_open",
+    "pcntl_exec",
+    "eval",
+    "assert",
+    "phpinfo",
+    "php_uname",
+    "phpversion",
+    "phpcredits",
+    "posix_getegid",
+    "posix_getpwuid",
+    "posix_getuid",
+    "getenv",
+    "get_defined_vars",
+    "get_defined_functions",
+    "get_defined_constants",
+    "get_current_user",
+    "getcwd",
+    "scandir",
+    "opendir",
+    "readfile",
+    "file_get_contents",
+    "file_put_contents",
+    "fopen",
+    "unlink",
+    "highlight_file",
+    "show_source",
+    "call_user_func",
+    "call_user_func_array",
+    "create_function",
+    "include",
+    "require",
+    "var_dump",
+    "print_r",
+    "base64_decode",
+    "gzinflate",
+    "str_rot13",
+    "md5_file",
+    "sys_get_temp_dir",
+    "disk_free_space",
+];
+
+/// Returns the bytes of a value that are such a call.
+pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
+    let text = value.trim_ascii();
+    let text = text.strip_suffix(b";").unwrap_or(text).trim_ascii_end();
+    if text.len() > MAX_CALL_BYTES || !text.contains(&b'(') {
+        return None;
+    }
+    let is_call = is_hidden(text) || is_variable(text) || is_function(text);
+    is_call.then_some(0..value.len())
+}
+
+/// `(system)(ls)`, `('sys'.'tem')('ls')`, `"system"(ls)`, `[system][0](ls)`.
+fn is_hidden(text: &[u8]) -> bool {
+    if !b"(['\"".contains(&text[0]) || text.last() != Some(&b')') {
+        return false;
+    }
+    let is_of_name =
+        |byte: &&u8| byte.is_ascii_alphanumeric() || b"_'\".()[] +\\$/*".contains(byte);
+    let length = text
+        .iter()
+        .take(MAX_NAME_BYTES)
+        .take_while(is_of_name)
+        .count();
+    let Some(open) = text[1..length]
+        .iter()
+        .rposition(|&byte| byte == b'(')
+        .map(|at| at + 1)
+    else {
+        return false;
+    };
+    let before = text[..open].trim_ascii_end();
+    let is_closed = match (before[0], before[before.len() - 1]) {
+        (b'(', b')') | (b'(', b']') => true,
+        (b'[', b']') => before.windows(2).any(|pair| pair == b"[0" || pair == b"0]"),
+        (b'\'', b'\'') | (b'"', b'"') => before.len() > 4 && !before.contains(&b' '),
+        _ => false,
+    };
+    let has_word = before
+        .iter()
+        .filter(|byte| byte.is_ascii_alphabetic())
+        .count()
+        > 2;
+    is_closed && has_word && !before.contains(&b'$')
+}
+
+/// `$f(1)`, `$_[0](1)`, `$a['b'] (1)`: a variable, its index, and arguments.
+fn is_variable(text: &[u8]) -> bool {
+    let Some(name) = text.strip_prefix(b"$") else {
+        return false;
+    };
+    let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_$@+!-[]{}'\"".contains(byte);
+    let length = name
+        .iter()
+        .take(MAX_NAME_BYTES)
+        .take_while(is_of_name)
+        .count();
+    let rest = &name[length..];
+    let is_indexed = name[..length].iter().any(|byte| b"[{_".contains(byte));
+    let rest = if is_indexed {
+        rest.trim_ascii_start()
+    } else {
+        rest
+    };
+    let begins = name
+        .first()
+        .is_some_and(|byte| byte.is_ascii_alphabetic() || b"_$".contains(byte));
+    begins && rest.first() == Some(&b'(') && rest.last() == Some(&b')')
+}
+
+fn is_function(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"@").unwrap_or(text);
+    let length = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+        .count();
+    let rest = text[length..].trim_ascii_start();
+    let is_known = FUNCTIONS
+        .iter()
+        .any(|name| name.as_bytes() == &text[..length]);
+    is_known && rest.first() == Some(&b'(') && rest.iter().rev().take(4).any(|&byte| byte == b')')
+}

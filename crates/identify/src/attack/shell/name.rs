@@ -1,0 +1,164 @@
+//! The name of a command, as a shell reads it.
+//!
+//! In: bytes from where a command may begin. Out: its name, without quotes, escapes, empty
+//! variables and its path; and whether what follows is what commands are given.
+
+use super::words::{COMMANDS, WORDS};
+
+/// Longest name of a command, path and all.
+const MAX_NAME_BYTES: usize = 48;
+
+/// The name of a command, without its path and what hides it.
+pub(super) struct Name {
+    bytes: [u8; MAX_NAME_BYTES],
+    from: usize,
+    to: usize,
+    /// Bytes of the value that it is written in.
+    pub(super) length: usize,
+    pub(super) has_tricks: bool,
+    pub(super) has_path: bool,
+}
+
+impl Name {
+    pub(super) fn read(rest: &[u8]) -> Self {
+        let mut name = Self {
+            bytes: [0; MAX_NAME_BYTES],
+            from: 0,
+            to: 0,
+            length: 0,
+            has_tricks: false,
+            has_path: false,
+        };
+        while name.to < MAX_NAME_BYTES
+            && let Some(step) = name.step(&rest[name.length..])
+        {
+            name.length += step;
+        }
+        name
+    }
+
+    /// Reads one letter, or something that stands for nothing.
+    fn step(&mut self, rest: &[u8]) -> Option<usize> {
+        let is_letter = |at: usize| rest.get(at).is_some_and(u8::is_ascii_alphanumeric);
+        match *rest {
+            [byte @ (b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'), ..] => {
+                self.push(byte);
+                Some(1)
+            }
+            [b'/', ..] => {
+                (self.from, self.has_path) = (self.to, true);
+                Some(1)
+            }
+            [a @ (b'\'' | b'"' | b'`'), b, ..] if a == b && self.to > 0 && is_letter(2) => {
+                self.trick(2)
+            }
+            [b'\'' | b'"', ..] if self.is_split(rest) => self.trick(1),
+            [b'\\' | b'^', ..] if is_letter(1) => self.trick(1),
+            // Variables that are empty: $@, $1, $u and the like, and commands that print nothing.
+            [
+                b'$',
+                b'@' | b'*' | b'-' | b'_' | b'!' | b'?' | b'$' | b'0'..=b'9' | b'u',
+                ..,
+            ] if self.to > 0 => self.trick(2),
+            [b'$' | b'>' | b'<', b'(', b')', ..] if self.to > 0 => self.trick(3),
+            [b'{', b'}', ..] | [b'`', b'`', ..] if self.to > 0 => self.trick(2),
+            [b'?', ..] if self.has_path => {
+                self.push(b'?');
+                self.has_tricks = true;
+                Some(1)
+            }
+            _ => None,
+        }
+    }
+
+    /// A quote within a name, which goes on behind it: `w'g'et`, `"c"at`.
+    fn is_split(&self, rest: &[u8]) -> bool {
+        let letters = rest[1..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphanumeric())
+            .count();
+        let is_closed = rest.get(letters + 1) == Some(&rest[0]);
+        let goes_on = rest.get(letters + 2).is_some_and(u8::is_ascii_alphanumeric);
+        let is_inside = self.has_tricks && letters == 0;
+        letters <= 10 && is_closed && letters > 0 && (goes_on || self.to > self.from || letters > 2)
+            || self.has_tricks && rest.get(1).is_some_and(u8::is_ascii_alphanumeric)
+            || is_inside && is_end(&rest[1..])
+    }
+
+    fn trick(&mut self, length: usize) -> Option<usize> {
+        self.has_tricks = true;
+        Some(length)
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.to) {
+            *place = byte;
+            self.to += 1;
+        }
+    }
+
+    pub(super) fn text(&self) -> &[u8] {
+        &self.bytes[self.from..self.to]
+    }
+
+    pub(super) fn is_command(&self) -> bool {
+        COMMANDS.iter().any(|known| self.is(known))
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.is_command() || WORDS.iter().any(|known| self.is(known))
+    }
+
+    /// `?` in a path is any letter, if the others are a name's.
+    fn is(&self, known: &str) -> bool {
+        let (text, known) = (self.text(), known.as_bytes());
+        let is_same = |(mine, theirs): (&u8, &u8)| mine == theirs || *mine == b'?';
+        let letters = text.iter().filter(|&&byte| byte != b'?').count();
+        text.len() == known.len() && letters > 0 && text.iter().zip(known).all(is_same)
+    }
+
+    /// It is a command, by what follows it.
+    pub(super) fn is_run(&self, rest: &[u8], is_substitution: bool, is_sentence: bool) -> bool {
+        if !self.is_known() {
+            return false;
+        }
+        let is_at_end = is_end(rest);
+        if self.has_tricks || self.has_path {
+            return is_at_end || b"$%{\"'+".contains(&rest[0]);
+        }
+        let argument = rest.trim_ascii_start();
+        let has_gap = argument.len() < rest.len();
+        let ends = argument
+            .first()
+            .is_none_or(|byte| b";|&`)<>#\"'\n,}".contains(byte));
+        if is_substitution {
+            return is_at_end && (ends || self.is_command() || is_argument(argument));
+        }
+        if self.is_command() {
+            return is_at_end && (ends || has_gap)
+                || b"$%{".contains(&rest.first().copied().unwrap_or(b' '));
+        }
+        ends && is_at_end && !is_sentence || has_gap && is_argument(argument)
+    }
+}
+
+/// What commands are given and sentences do not have: options, paths, variables, addresses,
+/// numbers.
+fn is_argument(argument: &[u8]) -> bool {
+    match *argument {
+        [b'-', b'a'..=b'z' | b'0'..=b'9' | b'-', ..] => true,
+        [b'/' | b'$' | b'~' | b'*' | b'`', ..] => true,
+        [b'.', b'/' | b'.', ..] => true,
+        [b'0'..=b'9', ..] => true,
+        [b'c', b':', b'/' | b'\\', ..] => true,
+        _ => [&b"http:"[..], b"https:", b"etc/"]
+            .iter()
+            .any(|start| argument.starts_with(start)),
+    }
+}
+
+/// No letter follows.
+pub(super) fn is_end(rest: &[u8]) -> bool {
+    rest.first()
+        .is_none_or(|byte| b" \t\r\n;|&`)<>,}+".contains(byte))
+}

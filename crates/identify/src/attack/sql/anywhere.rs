@@ -1,0 +1,221 @@
+//! Orders of tokens that are an attack wherever they stand in a value.
+//!
+//! In: the tokens of a value, and a place among them. Out: whether a clause, a call, a statement or
+//! a query begins there that nobody but an attacker writes.
+
+use super::names::{CATALOGUES, LEAKS, OBJECTS, PROBES, WAITS};
+use super::rules::Tokens;
+use super::token::Kind;
+
+impl Tokens<'_> {
+    /// Rules that hold anywhere in a value.
+    pub(super) fn is_attack_at(&self, at: usize) -> bool {
+        let Some(token) = self.list.get(at) else {
+            return false;
+        };
+        match token.kind {
+            Kind::Keyword => self.is_clause(at),
+            Kind::Function => self.is_call(at),
+            Kind::Logic => at > 0 && self.is_condition(at + 1, false),
+            Kind::Semicolon => self.is_statement(at + 1),
+            Kind::Open => self.is_before_query(at) && self.is_subquery(at),
+            Kind::Word => self.is_catalogue(at),
+            Kind::Variable => {
+                token.text.starts_with(b"@@")
+                    && token.text.len() > 4
+                    && (self.is_behind_quote || at == 0 || self.is_before_query(at))
+            }
+            _ => false,
+        }
+    }
+
+    fn is_clause(&self, at: usize) -> bool {
+        let into = |word| self.is(at + 1, word) && self.kind(at + 2) == Some(Kind::Text);
+        match self.list[at].text {
+            b"union" | b"except" | b"intersect" => self.is_union(at),
+            b"waitfor" => self.is(at + 1, "delay") || self.is(at + 1, "time"),
+            b"into" => into("outfile") || into("dumpfile"),
+            b"case" => self.is(at + 1, "when") && self.is_literal_condition(at + 2),
+            b"select" => self.is_query(at),
+            b"exec" | b"execute" => self.is_procedure(at + 1),
+            _ => false,
+        }
+    }
+
+    fn is_union(&self, at: usize) -> bool {
+        let next = at + 1;
+        let is_all = self.is_one_of(next, &["all", "distinct", "distinctrow"]);
+        let select = self.skip(next + usize::from(is_all), &[Kind::Open]);
+        self.is_select_list(select)
+            || self.is(next, "values") && self.kind(next + 1) == Some(Kind::Open)
+            || self.is(select, "select")
+                && self.is_behind_quote
+                && at == 0
+                && self.is_end(select + 1)
+            || is_all && self.is(select, "select")
+    }
+
+    /// SELECT with what it selects: never a single word, as in a sentence.
+    pub(super) fn is_select_list(&self, at: usize) -> bool {
+        if !self.is(at, "select") {
+            return false;
+        }
+        let mut list = at + 1;
+        while self.is_one_of(list, &["all", "distinct", "distinctrow", "top"]) {
+            list += 1;
+        }
+        let list = self.skip(list, &[Kind::Open]);
+        let next = self.list.get(list + 1);
+        match self.kind(list) {
+            Some(Kind::Number) => !next.is_some_and(|token| token.kind == Kind::Word),
+            Some(Kind::Text) => is_short(self.list[list].text),
+            Some(Kind::Constant | Kind::Variable | Kind::Function) => true,
+            Some(Kind::Operator) => true,
+            Some(Kind::Keyword) if self.kind(list + 1) == Some(Kind::Open) => true,
+            Some(Kind::Word | Kind::Keyword) => next.is_some_and(|token| {
+                matches!(token.kind, Kind::Comma | Kind::Comment | Kind::Logic)
+            }),
+            _ => self.is(list, "case"),
+        }
+    }
+
+    /// A whole query that reads tables which describe the database, waits, or writes files.
+    fn is_query(&self, at: usize) -> bool {
+        let is_waited = |at: usize| {
+            self.kind(at) == Some(Kind::Function)
+                && (self.is_one_of(at, &WAITS) || self.is_one_of(at, &LEAKS[..16]))
+        };
+        let mut behind = at + 1..self.list.len();
+        let is_probe = at == 0
+            && !behind.clone().any(|at| self.is(at, "from"))
+            && matches!(self.kind(1), Some(Kind::Function | Kind::Variable));
+        is_probe || self.is_select_list(at) && behind.any(is_waited)
+    }
+
+    pub(super) fn is_subquery(&self, at: usize) -> bool {
+        let select = self.skip(at, &[Kind::Open]);
+        if !(self.kind(at) == Some(Kind::Open) && self.is(select, "select")) {
+            return false;
+        }
+        let mut behind = select + 1..self.list.len();
+        self.is_select_list(select) || behind.any(|at| self.is(at, "from"))
+    }
+
+    /// What stands before takes a value, and is no sentence.
+    fn is_before_query(&self, at: usize) -> bool {
+        let Some(before) = at.checked_sub(1).and_then(|before| self.list.get(before)) else {
+            return true;
+        };
+        match before.kind {
+            Kind::Word | Kind::Constant | Kind::Comment | Kind::Other => false,
+            Kind::Keyword => !self.is_one_of(at - 1, &["as", "time", "user", "use", "table"]),
+            _ => true,
+        }
+    }
+
+    fn is_call(&self, at: usize) -> bool {
+        if self.kind(at + 1) != Some(Kind::Open) || !self.is_before_query(at) {
+            return false;
+        }
+        let is_empty = self.kind(at + 2) == Some(Kind::Close);
+        if self.is_one_of(at, &WAITS) {
+            let is_glued = self.list[at].place.end == self.list[at + 1].place.start;
+            return !is_empty && (is_glued || self.kind(at + 2) == Some(Kind::Number));
+        }
+        let text = self.list[at].text;
+        if text.starts_with(b"xp_") || text.starts_with(b"sp_oa") {
+            return true;
+        }
+        if self.is_one_of(at, &LEAKS) {
+            return !is_empty;
+        }
+        self.is_one_of(at, &PROBES) && self.is_probe(at + 2)
+    }
+
+    /// The arguments of a function that probes: a query, a comparison of literals, or characters by
+    /// number.
+    fn is_probe(&self, at: usize) -> bool {
+        let is_query = self.is_select_list(self.skip(at, &[Kind::Open]));
+        let is_nested = self.kind(at) == Some(Kind::Function)
+            && (self.is_one_of(at, &PROBES)
+                || self.is_one_of(at, &["database", "version", "user", "md5"]));
+        let is_joined = matches!(self.kind(at), Some(Kind::Number))
+            && self.kind(at + 1) == Some(Kind::Close)
+            && matches!(
+                self.kind(at + 2),
+                Some(Kind::Logic | Kind::Operator | Kind::Comma)
+            )
+            && self.kind(at + 3) == Some(Kind::Function);
+        let is_hexadecimal = self
+            .list
+            .get(at)
+            .is_some_and(|token| token.text.starts_with(b"0x") && token.text.len() > 4);
+        is_query || is_nested || is_joined || is_hexadecimal || self.is_literal_condition(at)
+    }
+
+    /// Two literals that are compared: what no person asks.
+    pub(super) fn is_literal_condition(&self, at: usize) -> bool {
+        let at = self.skip_not(at);
+        let is_literal = |at: usize| matches!(self.kind(at), Some(Kind::Number | Kind::Text));
+        let is_query = self.is_select_list(at);
+        is_query || is_literal(at) && self.kind(at + 1) == Some(Kind::Compare) && is_literal(at + 2)
+    }
+
+    fn is_statement(&self, at: usize) -> bool {
+        let Some(token) = self.list.get(at) else {
+            return false;
+        };
+        let next = self.kind(at + 1);
+        match token.text {
+            b"select" => {
+                self.is_select_list(at) || self.kind(at + 2).is_some() && self.is(at + 2, "from")
+            }
+            b"insert" => self.is(at + 1, "into"),
+            b"update" => next == Some(Kind::Word) && self.is(at + 2, "set"),
+            b"delete" => self.is(at + 1, "from"),
+            b"drop" | b"alter" | b"create" | b"truncate" => self.is_one_of(at + 1, &OBJECTS),
+            b"declare" => matches!(next, Some(Kind::Variable | Kind::Word)),
+            b"exec" | b"execute" => {
+                matches!(next, Some(Kind::Function | Kind::Open | Kind::Variable))
+                    || self.is_procedure(at + 1)
+            }
+            b"waitfor" => self.is(at + 1, "delay"),
+            b"set" => next == Some(Kind::Variable),
+            b"shutdown" => self.is_end(at + 1),
+            b"copy" => self.list[at..].iter().any(|token| token.text == b"program"),
+            b"if" => next == Some(Kind::Open) && self.is_literal_condition(at + 2),
+            _ => false,
+        }
+    }
+
+    /// A procedure of SQL Server's own.
+    fn is_procedure(&self, at: usize) -> bool {
+        let name = self
+            .list
+            .get(at)
+            .map(|token| token.text)
+            .unwrap_or_default();
+        let name = name.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+        name.starts_with(b"xp_") || name.starts_with(b"sp_")
+    }
+
+    /// A table that describes the database, where a table is read.
+    fn is_catalogue(&self, at: usize) -> bool {
+        let text = self.list[at].text;
+        let is_known = CATALOGUES.iter().any(|name| {
+            let name = name.as_bytes();
+            if name.ends_with(b".") {
+                text.starts_with(name) && text.len() > name.len()
+            } else {
+                text == name
+            }
+        });
+        let is_read = at > 0 && (self.is(at - 1, "from") || self.kind(at - 1) == Some(Kind::Comma));
+        is_known && is_read || text.starts_with(b"xp_cmdshell")
+    }
+}
+
+/// A string that ends, or has no words: the rest of a sentence behind a quote is neither.
+fn is_short(text: &[u8]) -> bool {
+    text.len() > 1 && text.last() == text.first() || !text.contains(&b' ')
+}

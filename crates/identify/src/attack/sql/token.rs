@@ -1,0 +1,232 @@
+//! The tokens of SQL, as several databases read it at once.
+//!
+//! In: the bytes of a value, in lower case, from where a query may go on in them. Out: tokens.
+//! White space and comments in between are left out, and so are the marks of MySQL's `/*!50000 …
+//! */`, whose inside is read.
+//!
+//! Rules: MySQL "Lexical structure", PostgreSQL "Lexical structure", Transact-SQL "Comments" and
+//! "Identifiers".
+
+use std::ops::Range;
+
+use super::names::{COMPARE, CONSTANTS, KEYWORDS, LOGIC};
+
+/// Tokens that are read of one value: what makes an attack is near its beginning.
+const MAX_TOKENS: usize = 96;
+/// Digits of the version in `/*!50000`.
+const MAX_VERSION_DIGITS: usize = 6;
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Number,
+    /// A string, whether it ends or not.
+    Text,
+    /// NULL, TRUE, FALSE and the like.
+    Constant,
+    /// A variable such as `@@version`.
+    Variable,
+    /// A name that stands before a parenthesis.
+    Function,
+    Word,
+    /// A word that has a meaning of its own.
+    Keyword,
+    /// AND, OR and their signs.
+    Logic,
+    Compare,
+    Operator,
+    Open,
+    Close,
+    Comma,
+    Semicolon,
+    /// A comment behind which nothing follows.
+    Comment,
+    Other,
+}
+
+/// A token, and where it is.
+#[derive(Clone, Debug)]
+pub(super) struct Token<'a> {
+    pub(super) kind: Kind,
+    pub(super) text: &'a [u8],
+    pub(super) place: Range<usize>,
+}
+
+impl Token<'_> {
+    pub(super) fn is(&self, word: &str) -> bool {
+        self.kind == Kind::Keyword && self.text == word.as_bytes()
+    }
+}
+
+/// Reads the tokens of `bytes` from `start`.
+pub(super) fn tokens(bytes: &[u8], start: usize) -> Vec<Token<'_>> {
+    let mut found = Vec::with_capacity(MAX_TOKENS / 4);
+    let mut at = start;
+    while at < bytes.len() && found.len() < MAX_TOKENS {
+        let rest = &bytes[at..];
+        if let Some(length) = blank(rest) {
+            at += length;
+            continue;
+        }
+        let (kind, length) = token(rest);
+        let length = length.clamp(1, rest.len());
+        let place = at..at + length;
+        found.push(Token {
+            kind,
+            text: &bytes[place.clone()],
+            place,
+        });
+        at += length;
+    }
+    found
+}
+
+/// The length of what separates tokens, if that is what comes next. A comment that ends the value
+/// is a token.
+fn blank(rest: &[u8]) -> Option<usize> {
+    match rest {
+        [0 | 9..=13 | b' ' | 0xa0, ..] | [b'+', b' ' | b'+', ..] => Some(1),
+        [b'/', b'*', b'!', digits @ ..] => {
+            let version = digits.iter().take(MAX_VERSION_DIGITS);
+            Some(3 + version.take_while(|byte| byte.is_ascii_digit()).count())
+        }
+        [b'/', b'*', inside @ ..] => {
+            let end = memchr::memmem::find(inside, b"*/")? + 4;
+            rest[end..]
+                .iter()
+                .any(|byte| !byte.is_ascii_whitespace())
+                .then_some(end)
+        }
+        [b'*', b'/', ..] => Some(2),
+        [b'-', b'-', ..] | [b'#', ..] => {
+            let end = memchr::memchr(b'\n', rest)? + 1;
+            (end < rest.len()).then_some(end)
+        }
+        _ => None,
+    }
+}
+
+fn token(rest: &[u8]) -> (Kind, usize) {
+    let second = rest.get(1).copied().unwrap_or_default();
+    match rest[0] {
+        b'-' if second == b'-' => (Kind::Comment, rest.len()),
+        b'#' => (Kind::Comment, rest.len()),
+        b'/' if second == b'*' => (Kind::Comment, rest.len()),
+        quote @ (b'\'' | b'"') => (Kind::Text, string(rest, quote)),
+        b'`' => (Kind::Word, string(rest, b'`')),
+        b'[' => (Kind::Word, bracketed(rest)),
+        b'@' => (Kind::Variable, variable(rest)),
+        b'0'..=b'9' => (Kind::Number, number(rest)),
+        b'.' if second.is_ascii_digit() => (Kind::Number, 1 + number(&rest[1..])),
+        b'a'..=b'z' | b'_' | b'$' | 0xa1.. => word(rest),
+        b'(' | b'{' => (Kind::Open, 1),
+        b')' | b'}' => (Kind::Close, 1),
+        b',' => (Kind::Comma, 1),
+        b';' => (Kind::Semicolon, 1),
+        sign @ (b'|' | b'&') if sign == second => (Kind::Logic, 2),
+        b'=' | b'<' | b'>' => (Kind::Compare, run(rest, b"=<>")),
+        b'!' if second == b'=' => (Kind::Compare, 2),
+        b'~' if second == b'*' => (Kind::Compare, 2),
+        b':' if second == b'=' => (Kind::Compare, 2),
+        b'+' | b'-' | b'*' | b'/' | b'%' | b'^' | b'&' | b'|' | b'~' | b'!' => (Kind::Operator, 1),
+        _ => (Kind::Other, 1),
+    }
+}
+
+fn run(rest: &[u8], of: &[u8]) -> usize {
+    rest.iter().take_while(|byte| of.contains(byte)).count()
+}
+
+/// The length of a string: a quote is in it when it is there twice, or behind `\`.
+pub(super) fn string(rest: &[u8], quote: u8) -> usize {
+    let mut at = 1;
+    while let Some(found) = memchr::memchr2(quote, b'\\', &rest[at.min(rest.len())..]) {
+        at += found;
+        let is_twice = rest.get(at + 1) == Some(&quote);
+        if rest[at] == quote && !is_twice {
+            return at + 1;
+        }
+        at += 2;
+    }
+    rest.len()
+}
+
+/// The length of `[name]`, or 1 where it is not one.
+fn bracketed(rest: &[u8]) -> usize {
+    let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_ .".contains(byte);
+    let name = rest[1..].iter().take(64).take_while(is_of_name).count();
+    if name > 0 && rest.get(name + 1) == Some(&b']') {
+        name + 2
+    } else {
+        1
+    }
+}
+
+fn variable(rest: &[u8]) -> usize {
+    let signs = run(rest, b"@");
+    match rest.get(signs) {
+        Some(&quote @ (b'\'' | b'"' | b'`')) => signs + string(&rest[signs..], quote),
+        _ => signs + name(&rest[signs..]),
+    }
+}
+
+fn name(rest: &[u8]) -> usize {
+    let is_of_name =
+        |byte: &&u8| byte.is_ascii_alphanumeric() || b"_$.".contains(byte) || **byte > 0xa0;
+    rest.iter().take_while(is_of_name).count()
+}
+
+/// `0x1f`, `0b1`, `12`, `1.5e3`: no letter behind it is a part, as `1union` is two tokens.
+fn number(rest: &[u8]) -> usize {
+    let digits = |rest: &[u8]| rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if let [b'0', b'x', hex @ ..] = rest {
+        return 2 + hex
+            .iter()
+            .take_while(|byte| byte.is_ascii_hexdigit())
+            .count();
+    }
+    let mut length = digits(rest);
+    if rest.get(length) == Some(&b'.') {
+        length += 1 + digits(&rest[length + 1..]);
+    }
+    if rest.get(length) == Some(&b'e') {
+        let sign = usize::from(matches!(rest.get(length + 1), Some(b'+' | b'-')));
+        let exponent = digits(&rest[length + 1 + sign..]);
+        if exponent > 0 {
+            length += 1 + sign + exponent;
+        }
+    }
+    length
+}
+
+fn word(rest: &[u8]) -> (Kind, usize) {
+    let length = name(rest);
+    let word = &rest[..length];
+    if let Some(&quote @ (b'\'' | b'"')) = rest.get(length)
+        && (length == 1 || word[0] == b'_')
+    {
+        return (Kind::Text, length + string(&rest[length..], quote));
+    }
+    let is_in = |list: &[&str]| list.iter().any(|known| known.as_bytes() == word);
+    let kind = if is_in(&LOGIC) {
+        Kind::Logic
+    } else if is_in(&COMPARE) {
+        Kind::Compare
+    } else if is_in(&KEYWORDS) {
+        Kind::Keyword
+    } else if is_before_parenthesis(&rest[length..]) {
+        Kind::Function
+    } else if is_in(&CONSTANTS) {
+        Kind::Constant
+    } else {
+        Kind::Word
+    };
+    (kind, length)
+}
+
+fn is_before_parenthesis(mut rest: &[u8]) -> bool {
+    while let Some(length) = blank(rest) {
+        rest = &rest[length..];
+    }
+    rest.first() == Some(&b'(')
+}

@@ -1,0 +1,206 @@
+//! Addresses that only a server reaches, foreign pages, programs that are sent, XML entities.
+
+use super::check;
+use crate::attack::{address, entity, include, upload};
+
+#[test]
+fn inner_addresses_are_found() {
+    let attacks = [
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0177.0.0.1/",
+        "http://127.1/",
+        "http://0x7f.0.0.1:80/",
+        "http://169.254.169.254/latest/",
+        "http://[::1]/",
+        "http://[::ffff:169.254.169.254]/",
+        "gopher://127.0.0.1:6379/_x",
+        "dict://x:11211/stat",
+        "file:///etc/hostname",
+        "url:file://x",
+        "ldap://x/a",
+        "jar:http://x.example/a.zip!/b",
+        "http://metadata.google.internal/x",
+        "http://127.127.127.127/",
+        "http://2852039166/",
+        "http://0xa9fea9fe/",
+        "http://a@2130706433/",
+        "host.docker.internal/",
+        "http://100.100.100.200/",
+        "http://017700000001/",
+        "phar://x",
+        "http://[fd00:ec2::254]/",
+    ];
+    let others = [
+        "http://example.com/",
+        "https://198.51.100.7/x",
+        "http://192.168.1.5:8123/",
+        "http://10.0.0.2/",
+        "10:30",
+        "a:b",
+        "see http://example.com/ please",
+        "mailto:a@b.example",
+        "http://localhost.example/",
+        "tel:+123",
+        "127.0.0.1",
+        "http://example.com:80/?u=x",
+        "ftp://example.com/",
+        "ratio 1:/2",
+        "data:image/png;base64,x",
+        "https://a.b/c:/d",
+        "http://1e100.example/",
+        "//example.com/x",
+        "urn:isbn:1",
+        "blob:https://x/y",
+        "ws://example.com/",
+    ];
+    check(address::find, &attacks, &others);
+}
+
+#[test]
+fn foreign_pages_are_found_by_name_and_ending() {
+    let attacks = [
+        "http://x.example/a.txt",
+        "http://x.example/a.php",
+        "https://x.example/shell.txt?",
+        "ftp://x.example/a.php",
+        "http://198.51.100.7/x",
+        "http://198.51.100.7:8080/x",
+        "http://x.example/a.inc",
+        "http://x.example/a.sh",
+        "https://x.example/x?",
+        "http://x.example/a.xml",
+        "//198.51.100.7/x",
+        "\\\\198.51.100.7\\x",
+        "http://x.example/r57.txt?",
+        "http://x.example/c99.txt??",
+        "http://x.example/a.jsp",
+        "http://x.example/a.asp",
+        "http://x.example/a.pl",
+        "ftps://x.example/a.txt",
+        "https://203.0.113.9/a",
+        "http://x.example/a.txt?x=1",
+    ];
+    let others = [
+        "home",
+        "about.php",
+        "http://x.example/",
+        "https://example.com/a.jpg",
+        "/a/b",
+        "news",
+        "2",
+        "en",
+        "//example.com/",
+        "https://example.com/a.html",
+        "http://example.com/page",
+        "a.txt",
+        "x?",
+        "http",
+        "https://example.com/x?y=1",
+        "index",
+        "../x",
+        "a.b",
+        "mailto:x",
+        "http:/x",
+    ];
+    check(|value| include::find(b"page", value), &attacks, &others);
+    assert!(include::find(b"redirect", b"http://x.example/a.txt").is_none());
+    assert!(include::find(b"_conf[path]", b"https://x.example").is_some());
+}
+
+#[test]
+fn programs_are_found_by_their_file_names() {
+    let head =
+        |name: &&str| format!("content-disposition: form-data; name=\"f\"; filename=\"{name}\"");
+    let attacks = [
+        "x.php",
+        "x.phtml",
+        "x.jsp",
+        "x.aspx",
+        "x.php.jpg",
+        "x.php5",
+        "x.php;.jpg",
+        "x.php\0.gif",
+        "x.asp",
+        "x.ashx",
+        "x.phar",
+        "../x.php",
+        "x.php.",
+        "x.php::$data",
+        ".htaccess",
+        "web.config",
+        "x.jspx",
+        "x.cfm",
+        "x.pht",
+        "x.cer",
+        "x.php%00.png",
+        "x.php ",
+        ".user.ini",
+        "x.war",
+        "x.asa",
+    ]
+    .map(|name| head(&name));
+    let others = [
+        "x.jpg",
+        "x.txt",
+        "php.jpg",
+        "x.pdf",
+        "report.docx",
+        "x",
+        "",
+        "my.photo.png",
+        "x.tar.gz",
+        "x.html",
+        "x.js",
+        "x.py",
+        "x.phpx",
+        "a.b.c",
+        "x.json",
+        "x.csv",
+        "jsp",
+        "x.zip",
+        "photo 1.jpeg",
+        "x.svg",
+        "x.mp4",
+        "x.xml",
+    ]
+    .map(|name| head(&name));
+    check(
+        upload::find,
+        &attacks.each_ref().map(String::as_str),
+        &others.each_ref().map(String::as_str),
+    );
+    assert!(
+        upload::find(b"content-disposition: form-data; name=\"filename\";filename=\"x.jsp\"")
+            .is_some()
+    );
+}
+
+#[test]
+fn entities_are_found() {
+    let attacks = [
+        "<!ENTITY x SYSTEM \"file:///x\">",
+        "<!ENTITY % x SYSTEM 'http://x'>",
+        "<!ENTITY x PUBLIC \"a\" \"http://x\">",
+        "<!DOCTYPE r SYSTEM \"http://x\">",
+        "<xi:include href=\"file:///x\"/>",
+        "<!DOCTYPE r [<!ENTITY x SYSTEM 'a'>]>",
+    ];
+    let others = [
+        "<!DOCTYPE html>",
+        "<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" \"http://www.w3.org/TR/x.dtd\">",
+        "<a>system</a>",
+        "<!ENTITY nbsp \"&#160;\">",
+        "<include href=\"x\"/>",
+        "&amp;",
+    ];
+    for (texts, is_attack) in [(&attacks, true), (&others, false)] {
+        for text in texts {
+            assert_eq!(
+                entity::find(text.to_ascii_lowercase().as_bytes()).is_some(),
+                is_attack,
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Tokens that say that they are not signed.
+//!
+//! In: bytes as they were sent: the case of base64 matters. Out: a JSON Web Token whose head has
+//! `"alg": "none"`.
+//!
+//! Rules: RFC 7519 6 "Unsecured JWTs", RFC 7515 7.1 "JWS Compact Serialization".
+
+use std::ops::Range;
+
+use forever200_decode::base64;
+use memchr::memmem;
+
+/// Longest head of a token that is read; common ones have 36 letters.
+const MAX_HEAD_BYTES: usize = 256;
+/// Tokens of one request that are read.
+const MAX_TOKENS: usize = 8;
+/// What every head begins with: `{"`.
+const HEAD: &[u8] = b"eyJ";
+
+/// Returns where an unsigned token is.
+pub(crate) fn find(raw: &[u8]) -> Option<Range<usize>> {
+    memmem::find_iter(raw, HEAD)
+        .take(MAX_TOKENS)
+        .find_map(|start| {
+            let rest = &raw[start..raw.len().min(start + MAX_HEAD_BYTES)];
+            let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+            let length = rest.iter().position(|byte| !is_letter(byte))?;
+            let is_token = rest[length] == b'.' && rest.get(length + 1..length + 3) == Some(b"ey");
+            (is_token && is_unsigned(&rest[..length])).then(|| start..start + length)
+        })
+}
+
+fn is_unsigned(head: &[u8]) -> bool {
+    let Some(mut json) = base64::decode(head) else {
+        return false;
+    };
+    json.make_ascii_lowercase();
+    json.retain(|byte| !byte.is_ascii_whitespace());
+    memmem::find(&json, b"\"alg\":\"none\"").is_some()
+        || memmem::find(&json, b"\"alg\":\"\"").is_some()
+}

@@ -1,0 +1,260 @@
+//! Requests that quote: what others wrote, stored or browse is in them, and is no attack on whoever
+//! gets it.
+//!
+//! In: a request. Out: which of its bytes are a quotation. A webhook brings a commit's text, a log
+//! shipper the attacks that another server has seen, a forge's address the name of a file. Each
+//! kind is known by what its real senders send, more than one thing each; a sender of attacks can
+//! copy that, and hides his attack from the page then, not from the record.
+
+use std::ops::Range;
+
+use memchr::memmem;
+
+use crate::attack::Attack;
+use crate::sample::Sample;
+
+/// Bytes of a form in which the head of its first file is.
+const MAX_FORM_HEAD_BYTES: usize = 1024;
+/// Headers with which a service signs or names what it sends.
+const WEBHOOKS: [&str; 22] = [
+    "x-github-event",
+    "x-gitlab-event",
+    "x-gitea-event",
+    "x-gogs-event",
+    "x-forgejo-event",
+    "x-event-key",
+    "x-hub-signature-256",
+    "stripe-signature",
+    "x-slack-signature",
+    "x-shopify-hmac-sha256",
+    "x-twilio-signature",
+    "sentry-hook-resource",
+    "x-atlassian-webhook-identifier",
+    "x-line-signature",
+    "x-signature-ed25519",
+    "svix-signature",
+    "webhook-signature",
+    "x-zm-signature",
+    "x-discourse-event",
+    "x-docusign-signature-1",
+    "paypal-transmission-sig",
+    "x-square-hmacsha256-signature",
+];
+/// Where the collectors of logs, traces and errors take them.
+const COLLECTORS: [&str; 18] = [
+    "/_bulk",
+    "/loki/api/v1/push",
+    "/api/v1/push",
+    "/api/v1/write",
+    "/api/v2/write",
+    "/v1/logs",
+    "/v1/traces",
+    "/v1/metrics",
+    "/services/collector",
+    "/services/collector/event",
+    "/services/collector/raw",
+    "/api/v2/logs",
+    "/insert/jsonline",
+    "/insert/elasticsearch/_bulk",
+    "/gelf",
+    "/envelope/",
+    "/store/",
+    "/logs/ingest",
+];
+/// Parts of a forge's address behind which there is the name of a file.
+const FORGES: [&str; 10] = [
+    "/-/raw/",
+    "/-/blob/",
+    "/-/tree/",
+    "/-/blame/",
+    "/-/commits/",
+    "/src/branch/",
+    "/src/commit/",
+    "/raw/branch/",
+    "/blob/",
+    "/tree/",
+];
+/// Fields that hold what a person wrote to another one.
+const MESSAGES: [&str; 5] = ["body", "text", "message", "content", "msg"];
+/// Fields that say who gets it.
+const RECEIVERS: [&str; 7] = [
+    "to",
+    "from",
+    "recipient",
+    "phone",
+    "number",
+    "channel",
+    "chat_id",
+];
+
+/// Returns the raw bytes of a request that are a quotation.
+pub(crate) fn quoted(sample: &Sample<'_>) -> Option<Range<usize>> {
+    let http = sample.http?;
+    let start = sample.offset(http.behind_head);
+    let body = start..start + http.behind_head.len();
+    if is_signed_storage(sample) {
+        return Some(0..sample.raw.len());
+    }
+    if is_forge(sample) || is_query_of_a_dashboard(sample) {
+        let start = sample.offset(http.target);
+        return Some(start..start + http.target.len());
+    }
+    let is_post = [&b"POST"[..], b"PUT", b"PATCH"].contains(&http.method);
+    let is_quoting = is_webhook(sample)
+        || is_federation(sample)
+        || is_shipped(sample)
+        || is_message(sample)
+        || is_stored_text(sample)
+        || is_database_page(sample);
+    (is_post && !body.is_empty() && is_quoting).then_some(body)
+}
+
+fn has(sample: &Sample<'_>, name: &str) -> bool {
+    sample.header(name).next().is_some()
+}
+
+fn header_begins(sample: &Sample<'_>, name: &str, starts: &[&str]) -> bool {
+    let mut values = sample.header(name).filter_map(|views| views.first());
+    values.any(|text| {
+        starts
+            .iter()
+            .any(|start| text.bytes.starts_with(start.as_bytes()))
+    })
+}
+
+fn path<'s>(sample: &'s Sample<'_>) -> &'s [u8] {
+    sample.path().first().map_or(b"", |text| &text.bytes)
+}
+
+fn climbs(sample: &Sample<'_>) -> bool {
+    let mut views = sample.target().iter();
+    views.any(|text| memmem::find(&text.bytes, b"..").is_some())
+}
+
+/// Amazon's S3 and what speaks like it: AWS Signature Version 4.
+fn is_signed_storage(sample: &Sample<'_>) -> bool {
+    header_begins(sample, "authorization", &["aws4-hmac-sha256 credential="])
+        && (has(sample, "x-amz-date") || has(sample, "date"))
+}
+
+/// A person looks at a file in GitLab, Gitea or GitHub: a browser that has been there before.
+fn is_forge(sample: &Sample<'_>) -> bool {
+    let is_there =
+        |part: &&str| memmem::find(path(sample), part.as_bytes()).is_some_and(|at| at > 0);
+    let is_known = has(sample, "referer") || has(sample, "cookie") || has(sample, "authorization");
+    FORGES.iter().any(is_there) && is_known && !climbs(sample)
+}
+
+/// A dashboard asks a database in the database's own language.
+fn is_query_of_a_dashboard(sample: &Sample<'_>) -> bool {
+    let ends = [
+        "/query",
+        "/api/v1/query",
+        "/api/v1/query_range",
+        "/api/v1/series",
+    ];
+    let is_query = ends
+        .iter()
+        .any(|end| path(sample).ends_with(end.as_bytes()));
+    is_query
+        && header_begins(
+            sample,
+            "user-agent",
+            &["grafana/", "chronograf/", "telegraf/"],
+        )
+}
+
+fn is_webhook(sample: &Sample<'_>) -> bool {
+    let agents = [
+        "github-hookshot/",
+        "gitlab/",
+        "stripe/1.0",
+        "slackbot 1.0",
+        "bitbucket-webhooks/",
+        "atlassian webhook",
+        "sentry/",
+        "paypal ipn",
+    ];
+    WEBHOOKS.iter().any(|name| has(sample, name)) || header_begins(sample, "user-agent", &agents)
+}
+
+/// Mastodon and others: W3C ActivityPub 7, with HTTP Signatures; Matrix: Server-Server API,
+/// "Request Authentication".
+fn is_federation(sample: &Sample<'_>) -> bool {
+    let kinds = ["application/activity+json", "application/ld+json"];
+    let is_signed = has(sample, "signature") || has(sample, "signature-input");
+    header_begins(sample, "content-type", &kinds) && is_signed
+        || header_begins(sample, "authorization", &["x-matrix origin="])
+}
+
+/// Logs, traces and errors that a collector's client hands in; the body says so as well, or the
+/// client.
+fn is_shipped(sample: &Sample<'_>) -> bool {
+    let path = path(sample);
+    let kinds = [
+        "application/x-ndjson",
+        "application/json",
+        "application/x-protobuf",
+        "application/x-sentry-envelope",
+        "text/plain",
+    ];
+    let is_collector = COLLECTORS.iter().any(|end| path.ends_with(end.as_bytes()));
+    is_collector && has(sample, "user-agent") && header_begins(sample, "content-type", &kinds)
+}
+
+/// A message for somebody, by a client that has a key: the field with the text, and one that says
+/// to whom.
+fn is_message(sample: &Sample<'_>) -> bool {
+    let is_known = header_begins(sample, "authorization", &["basic ", "bearer ", "app "]);
+    let has_field = |names: &[&str]| names.iter().any(|name| has_field(sample, name));
+    is_known && has_field(&MESSAGES) && has_field(&RECEIVERS)
+}
+
+fn has_field(sample: &Sample<'_>, name: &str) -> bool {
+    let in_json = || {
+        let body = sample.body().first()?;
+        let quoted = format!("\"{name}\"");
+        memmem::find(&body.bytes[..body.bytes.len().min(8192)], quoted.as_bytes())
+    };
+    sample.parameter(name).next().is_some() || in_json().is_some()
+}
+
+/// A text that a visitor who has logged in uploads: it says that it is one, and is no program by
+/// its name.
+fn is_stored_text(sample: &Sample<'_>) -> bool {
+    let Some(body) = sample.body().first() else {
+        return false;
+    };
+    let kinds = [
+        &b"content-type: text/markdown"[..],
+        b"content-type: text/csv",
+        b"content-type: text/x-diff",
+    ];
+    let is_known = has(sample, "cookie") || has(sample, "authorization");
+    let is_program = || {
+        sample
+            .attacks()
+            .iter()
+            .any(|found| found.attack == Attack::Upload)
+    };
+    let near = &body.bytes[..body.bytes.len().min(MAX_FORM_HEAD_BYTES)];
+    is_known && kinds.iter().any(|kind| memmem::find(near, kind).is_some()) && !is_program()
+}
+
+/// An owner at phpMyAdmin or Adminer: with its cookies, from its own pages.
+fn is_database_page(sample: &Sample<'_>) -> bool {
+    let mut cookies = sample.header("cookie").filter_map(|views| views.first());
+    let is_own = cookies.any(|text| {
+        let names = [
+            &b"pma_lang"[..],
+            b"pmauser-",
+            b"pmaauth-",
+            b"phpmyadmin=",
+            b"adminer_sid",
+        ];
+        names
+            .iter()
+            .any(|name| memmem::find(&text.bytes, name).is_some())
+    });
+    is_own && has(sample, "referer")
+}

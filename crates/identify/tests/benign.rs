@@ -1,0 +1,31 @@
+//! Requests of real clients, as their documentation has them: none is an attack, whatever it quotes.
+//!
+//! In: `benign.txt`, whose entries begin with a line `%% name`; a line feed stands for CR LF.
+
+use forever200_identify::{Category, Labeller, Signature};
+
+const REQUESTS: &str = include_str!("benign.txt");
+/// Fewer would say little of what people's own programs send.
+const MIN_REQUESTS: usize = 100;
+
+#[test]
+fn no_request_of_a_real_client_is_an_attack() {
+    let labeller = Labeller::built_in();
+    let entries: Vec<_> = REQUESTS.split("%% ").skip(1).collect();
+    assert!(entries.len() >= MIN_REQUESTS, "{}", entries.len());
+    let attacks = [Category::Exploit, Category::Secrets, Category::Webshell];
+    let alarms = entries.iter().filter_map(|entry| {
+        let (name, request) = entry.split_once('\n')?;
+        let raw = Signature::example_bytes(request.trim_end_matches('\n'));
+        let labels = labeller.describe(&raw, None).labels;
+        let is_attack = |category| attacks.contains(&category);
+        let wrong: Vec<_> = labels
+            .iter()
+            .filter(|label| label.signature.categories().any(is_attack))
+            .map(|label| label.signature.id.clone())
+            .collect();
+        (!wrong.is_empty()).then(|| format!("{name}: {wrong:?}"))
+    });
+    let alarms: Vec<_> = alarms.collect();
+    assert!(alarms.is_empty(), "{alarms:#?}");
+}
