@@ -11,12 +11,16 @@ use forever200_viewer::bytes::printable::is_visible;
 use forever200_viewer::export::{Listing, har, html as file, json, ndjson, pcap, text};
 use forever200_viewer::page::detail::Detail;
 use forever200_viewer::page::filter::FilterQuery;
-use forever200_viewer::page::pages::Pages;
+use forever200_viewer::page::history::HistoryPage;
+use forever200_viewer::page::pages::{Neighbours, Pages};
+use forever200_viewer::page::row::Row;
 use forever200_viewer::reader::{Entry, View};
+use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-static PAGES: LazyLock<Arc<Pages>> = LazyLock::new(|| Arc::new(Pages::new(Arc::clone(&DESCRIBER), true)));
+static PAGES: LazyLock<Arc<Pages>> =
+    LazyLock::new(|| Arc::new(Pages::new(Arc::clone(&DESCRIBER), true)));
 /// The codes of colour that the text may have when asked for.
 const COLOURS: [&str; 5] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"];
 
@@ -43,6 +47,7 @@ fn view(entries: Vec<Arc<Entry>>) -> View {
         is_all_described: true,
         minute: 29_000_000,
         minutes: [(29_000_000, 7)].into(),
+        history: None,
         away: None,
     }
 }
@@ -57,11 +62,27 @@ fn pages(view: &View, raw: &[u8]) {
         String::new()
     };
     let query = FilterQuery::of(&[("q", &asked), ("-path", &asked)]);
+    let neighbours = Neighbours {
+        older: Some(6),
+        others: vec![Arc::clone(&view.entries[1])],
+        in_ring: true,
+        ..Neighbours::default()
+    };
     let page = PAGES
-        .request(view, entry.record.seq, &query, |_| true, "a.example")
-        .expect("a page")
-        .expect("it is there");
+        .request(entry, &neighbours, &query, "a.example")
+        .expect("a page");
     html::check(&page);
+    let history = HistoryPage {
+        query: &query,
+        since: &asked,
+        until: "",
+        entries: &view.entries,
+        newer: Some(8),
+        older: None,
+        is_partial: true,
+        oldest: None,
+    };
+    html::check(&PAGES.history(&history).expect("a page"));
     assert_eq!(page.matches("<script").count(), 1);
     let strip = PAGES.strip(view, &query).expect("a strip");
     let home = PAGES
@@ -77,8 +98,10 @@ fn pages(view: &View, raw: &[u8]) {
     html::check(&wall);
     assert_eq!(wall.matches("<script").count(), 1);
     assert_eq!(wall.matches("<a ").count(), 1);
+    let now = Timestamp::UNIX_EPOCH;
+    let rows: Vec<_> = view.entries.iter().map(|it| Row::new(it, now)).collect();
     // Its style is ours, and would be taken for attributes.
-    let page = file::page(&PAGES, view, &view.entries).expect("a page");
+    let page = file::page(&PAGES, 7, &rows).expect("a page");
     let page = page.whole(view.entries.iter().map(AsRef::as_ref));
     let page = as_text(&page);
     let (head, rest) = page.split_once("<style>").expect("a style");

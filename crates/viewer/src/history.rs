@@ -4,12 +4,12 @@
 //! their number. The reader never waits for the disk: records are handed to a thread of its own, and
 //! what that cannot write is counted.
 //!
-//! Read in this order: [`keeper`] (what is handed over, and what is missing), [`found`] and [`kind`] (what is kept
-//! beside the bytes), [`writer`] (the thread that writes) with [`rows`] (of one request), [`collection`] (of each
-//! kind) and [`gaps`] (what is not kept), [`retention`] (what goes when there is too much) and [`wal`] (the log of
-//! changes), [`questions`] (what visitors read) with [`search`], [`kinds`], [`sources`], [`one_source`] and
-//! [`blocklist`], [`forget`] (what a person deletes). [`file`] opens the
-//! file, and [`row`] reads a record from it. The schema is docs/history.sql.
+//! Read in this order: `keeper` (what is handed over, and what is missing), `found` and `kind` (what is kept
+//! beside the bytes), `writer` (the thread that writes) with `rows` (of one request), `collection` (of each
+//! kind) and `gaps` (what is not kept), `retention` (what goes when there is too much) and `wal` (the log of
+//! changes), `questions` (what visitors read) with `search`, `kinds`, `sources`, `one_source` and
+//! `blocklist`, `forget` (what a person deletes). `file` opens the
+//! file, and `row` reads a record from it. The schema is docs/history.sql.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use tracing::warn;
 pub(super) const NAME: &str = "history.db";
 /// What makes an empty file a history.
 const SCHEMA: &str = include_str!("../../../../docs/history.sql");
-/// What the first lines of [`SCHEMA`] set: https://www.sqlite.org/pragma.html#pragma_application_id
+/// What the first lines of [`SCHEMA`] set: <https://www.sqlite.org/pragma.html#pragma_application_id>
 const APPLICATION_ID: i32 = 0x4632_3030;
 const VERSION: i32 = 1;
 /// Longest wait for somebody else who has the file locked, before what is to be written waits in memory.

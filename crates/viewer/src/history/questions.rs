@@ -1,7 +1,7 @@
 //! What visitors read of the history.
 //!
 //! In: a question. Out: records. Each has a time limit, and none makes the writer wait: SQLite's readers see the file
-//! as it was when they began (https://www.sqlite.org/wal.html).
+//! as it was when they began (<https://www.sqlite.org/wal.html>).
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

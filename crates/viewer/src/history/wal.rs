@@ -1,7 +1,7 @@
 //! The log of changes beside the file (`history.db-wal`), which must not grow without end.
 //!
 //! SQLite writes it back into the file by itself, but for what somebody still reads: a person who leaves a query open, or
-//! visitors without a pause (https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files). Here it is pressed to
+//! visitors without a pause (<https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files>). Here it is pressed to
 //! do so once the log is long, and beyond a bound nothing is written any more.
 
 use std::os::unix::fs::MetadataExt;

@@ -265,7 +265,7 @@ impl OpenFile {
 }
 
 /// Another number once somebody else has changed the file, who may have deleted rows:
-/// https://www.sqlite.org/pragma.html#pragma_data_version
+/// <https://www.sqlite.org/pragma.html#pragma_data_version>
 fn data_version(file: &Connection) -> rusqlite::Result<i64> {
     let mut version = file.prepare_cached("PRAGMA data_version")?;
     version.query_row([], |row| row.get(0))
