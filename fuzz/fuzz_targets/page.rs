@@ -89,14 +89,14 @@ fn pages(view: &View, raw: &[u8]) {
         .home(view, &query, &view.entries, &strip, "a.example")
         .expect("a page");
     html::check(&home);
-    assert_eq!(home.matches("<script").count(), 2);
+    assert_eq!(home.matches("<script").count(), 3);
     html::check(as_text(&PAGES.wall_row(entry).expect("a row")));
     let numbers = PAGES.wall_strip(view).expect("numbers");
     let wall = PAGES
         .wall(view, &query, &view.entries, &numbers)
         .expect("a page");
     html::check(&wall);
-    assert_eq!(wall.matches("<script").count(), 1);
+    assert_eq!(wall.matches("<script").count(), 2);
     assert_eq!(wall.matches("<a ").count(), 1);
     let now = Timestamp::UNIX_EPOCH;
     let rows: Vec<_> = view.entries.iter().map(|it| Row::new(it, now)).collect();
