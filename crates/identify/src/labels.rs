@@ -223,7 +223,9 @@ impl Labeller {
         agents.retain(|(_, agent)| !labels.iter().any(|(_, label)| label.overlaps(agent)));
         labels.append(&mut agents);
         labels.sort_by_key(|(index, label)| (label.rank(), *index));
-        labels.into_iter().map(|(_, label)| label).collect()
+        let mut labels: Vec<_> = labels.into_iter().map(|(_, label)| label).collect();
+        one_product_leads(&mut labels);
+        labels
     }
 
     /// Tries a signature on a request.
@@ -322,6 +324,20 @@ impl Label {
             signature.cve.is_empty(),
         )
     }
+}
+
+/// Puts CVEs of other products that fit the same bytes behind the rest of their category: a request is
+/// for one product, and a reader looks at the first.
+fn one_product_leads(labels: &mut [Label]) {
+    let names_cve = |label: &&Label| !label.signature.generic && !label.signature.cve.is_empty();
+    let Some(first) = labels.iter().find(names_cve).cloned() else {
+        return;
+    };
+    labels.sort_by_key(|label| {
+        let is_other = label.signature.product != first.signature.product;
+        let is_behind = names_cve(&label) && is_other && label.overlaps(&first);
+        (label.signature.category, is_behind)
+    });
 }
 
 /// Finds the parts of what speaks HTTP.

@@ -5,6 +5,8 @@
 //! shipper the attacks that another server has seen, a forge's address the name of a file. Each
 //! kind is known by what its real senders send, more than one thing each; a sender of attacks can
 //! copy that, and hides his attack from the page then, not from the record.
+//!
+//! Long for its lists of names, which are only used here.
 
 use std::ops::Range;
 
@@ -16,7 +18,7 @@ use crate::sample::Sample;
 /// Bytes of a form in which the head of its first file is.
 const MAX_FORM_HEAD_BYTES: usize = 1024;
 /// Headers with which a service signs or names what it sends.
-const WEBHOOKS: [&str; 22] = [
+const WEBHOOKS: [&str; 26] = [
     "x-github-event",
     "x-gitlab-event",
     "x-gitea-event",
@@ -31,6 +33,10 @@ const WEBHOOKS: [&str; 22] = [
     "sentry-hook-resource",
     "x-atlassian-webhook-identifier",
     "x-line-signature",
+    "bugsnag-api-key",
+    "x-sentry-auth",
+    "dd-api-key",
+    "x-telegram-bot-api-secret-token",
     "x-signature-ed25519",
     "svix-signature",
     "webhook-signature",
@@ -76,6 +82,15 @@ const FORGES: [&str; 10] = [
 ];
 /// Fields that hold what a person wrote to another one.
 const MESSAGES: [&str; 5] = ["body", "text", "message", "content", "msg"];
+/// Parts of an address where people write to each other.
+const TALKS: [&str; 6] = [
+    "/chat/",
+    "/messages",
+    "/comments",
+    "/notes",
+    "/posts",
+    "/snippets",
+];
 /// Fields that say who gets it.
 const RECEIVERS: [&str; 7] = [
     "to",
@@ -207,7 +222,12 @@ fn is_shipped(sample: &Sample<'_>) -> bool {
 fn is_message(sample: &Sample<'_>) -> bool {
     let is_known = header_begins(sample, "authorization", &["basic ", "bearer ", "app "]);
     let has_field = |names: &[&str]| names.iter().any(|name| has_field(sample, name));
-    is_known && has_field(&MESSAGES) && has_field(&RECEIVERS)
+    let is_talk = || {
+        TALKS
+            .iter()
+            .any(|part| memmem::find(path(sample), part.as_bytes()).is_some())
+    };
+    is_known && has_field(&MESSAGES) && (is_talk() || has_field(&RECEIVERS))
 }
 
 fn has_field(sample: &Sample<'_>, name: &str) -> bool {

@@ -20,6 +20,9 @@ const MIN_BASE64_BYTES: usize = 9;
 /// Longest word that is also a piece of other base64.
 const MAX_SHORT_BYTES: usize = 5;
 
+/// Longest name of a class that is read.
+const MAX_CLASS_BYTES: usize = 120;
+
 struct Words {
     finder: AhoCorasick,
     kinds: Vec<(Attack, bool)>,
@@ -64,7 +67,20 @@ fn is_apart(kind: Attack, text: &[u8], word: Range<usize>) -> bool {
     let is_of_word =
         before.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_.-/+".contains(&byte));
     let is_code = matches!(kind, Attack::JavaCode | Attack::PhpCode);
-    !is_of_word || !is_code && word.len() > MAX_SHORT_BYTES
+    let is_piece = is_of_word && (is_code || word.len() <= MAX_SHORT_BYTES);
+    !(is_piece || kind == Attack::JavaCode && is_of_trace(text, word))
+}
+
+/// A line of a stack trace, or the name of an error: programs report both.
+fn is_of_trace(text: &[u8], word: Range<usize>) -> bool {
+    let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"._$".contains(byte);
+    let rest = text[word.start..]
+        .iter()
+        .take(MAX_CLASS_BYTES)
+        .take_while(is_of_name);
+    let name = &text[word.start..word.start + rest.count()];
+    let ends = [&b"exception"[..], b"error", b"throwable"];
+    text[..word.start].ends_with(b"at ") || ends.iter().any(|end| name.ends_with(end))
 }
 
 /// The letters that a word makes in base64, whatever stands before and behind it, in lower case.

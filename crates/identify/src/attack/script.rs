@@ -15,7 +15,7 @@ const MAX_TAG_BYTES: usize = 1024;
 /// Tags of a value that are looked at.
 const MAX_TAGS: usize = 64;
 /// Tags that run what is in them, or fetch it.
-const RUNNING: [&str; 16] = [
+const RUNNING: [&str; 14] = [
     "script",
     "iframe",
     "object",
@@ -30,8 +30,6 @@ const RUNNING: [&str; 16] = [
     "style",
     "link",
     "v:vmlframe",
-    "svg",
-    "math",
 ];
 /// Schemes of addresses that are code.
 const CODE_SCHEMES: [&str; 4] = ["javascript:", "vbscript:", "livescript:", "data:text/html"];

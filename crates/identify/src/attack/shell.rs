@@ -118,7 +118,7 @@ fn command(value: &[u8], start: &Start, is_command: bool) -> Option<Range<usize>
     let is_run = if is_expanded {
         b",}".contains(rest.first().unwrap_or(&b' '))
     } else if start.is_first {
-        name.is_known() && (is_command && is_end(rest) || is_line(&name, rest))
+        name.is_known() && (is_command && name.is_run(rest, false, false) || is_line(&name, rest))
     } else {
         let is_sentence =
             next > start.next && SENTENCES.iter().any(|word| word.as_bytes() == name.text());

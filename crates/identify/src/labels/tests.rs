@@ -308,3 +308,34 @@ fn what_would_take_too_long_is_given_up_and_said() {
     ));
     assert!(!is_partial(&b"x".repeat(65_536)));
 }
+
+#[test]
+fn one_product_leads_where_several_fit_the_same_bytes() {
+    let entry = |id: &str, product: &str, is_generic: bool| {
+        format!(
+            "[[signature]]\nid = \"{id}\"\ntitle = \"x\"\ncategory = \"exploit\"\nproduct = \"{product}\"\n\
+             {}\nexplanation = \"What we look for ourselves, and nobody else in the world does.\"\n\
+             match.path.contains = \"/upload.cgi\"\n",
+            if is_generic {
+                "generic = true"
+            } else {
+                "cve = [\"CVE-2020-0001\"]"
+            }
+        )
+    };
+    let file = [
+        "replace = true\n".to_owned(),
+        entry("one", "One", false),
+        entry("other", "Other", false),
+        entry("one-more", "One", false),
+        entry("kind", "Any", true),
+    ];
+    let labeller = Labeller::with(&file.concat()).unwrap();
+    let found = labeller.describe(b"GET /upload.cgi HTTP/1.1\r\n\r\n", None);
+    let ids: Vec<_> = found
+        .labels
+        .iter()
+        .map(|label| &*label.signature.id)
+        .collect();
+    assert_eq!(ids, ["one", "one-more", "kind", "other"]);
+}
