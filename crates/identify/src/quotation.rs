@@ -3,8 +3,9 @@
 //!
 //! In: a request. Out: which of its bytes are a quotation. A webhook brings a commit's text, a log
 //! shipper the attacks that another server has seen, a forge's address the name of a file. Each
-//! kind is known by what its real senders send, more than one thing each; a sender of attacks can
-//! copy that, and hides his attack from the page then, not from the record.
+//! kind is known by headers, addresses and fields that its real senders have, for a webhook by one
+//! header alone. Nothing here proves who sent it: a sender of attacks can copy that, and hides what
+//! is in the quotation from the labels, not from the record.
 //!
 //! Long for its lists of names, which are only used here.
 
