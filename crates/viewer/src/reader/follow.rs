@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};
+use tokio::time::sleep;
 use tracing::debug;
 
 use crate::history::History;
@@ -38,6 +39,8 @@ const INTEREST: Duration = Duration::from_secs(10);
 const BATCH_TIME: Duration = Duration::from_millis(50);
 /// Slots and the counts of minutes are written after the cursor has moved, by this much at most.
 const WRITTEN_LATER: Duration = Duration::from_secs(2);
+/// Pause of who waits for a look, before it is asked for again.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// Without a look for this long, the reader stands still: memcached is given up after a second.
 const STANDSTILL: Duration = Duration::from_secs(6);
 /// Minutes that are asked for at once. All of a day, as at the start, would take a megabyte, of which nothing comes back.
@@ -150,6 +153,19 @@ impl Reader {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<View>> {
         self.views.clone()
+    }
+
+    /// Waits until a look that begins from now on has ended, and all that it found is described and handed over.
+    pub(crate) async fn look_once_more(&self) {
+        let next = self.pulse.ended() + 2;
+        loop {
+            self.pulse.ask().await;
+            let is_all_described = self.views.borrow().is_all_described;
+            if self.pulse.ended() >= next && is_all_described {
+                return;
+            }
+            sleep(LOOK_PAUSE).await;
+        }
     }
 
     /// Tells how the reader is.

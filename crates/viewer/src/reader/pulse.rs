@@ -20,8 +20,9 @@ pub(super) struct Pulse {
     /// Milliseconds after the start, from 1.
     asked: AtomicU64,
     looked: AtomicU64,
-    /// How often all slots were looked at.
+    /// How often all slots were looked at, and how many looks of any kind have ended.
     looks: AtomicU64,
+    ended: AtomicU64,
     /// All is described, and nothing is being looked at.
     is_resting: AtomicBool,
     wake: Notify,
@@ -35,6 +36,7 @@ impl Pulse {
             asked: AtomicU64::new(0),
             looked: AtomicU64::new(0),
             looks: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             is_resting: AtomicBool::new(false),
             wake: Notify::new(),
             has_looked: Notify::new(),
@@ -54,12 +56,18 @@ impl Pulse {
     /// Says that memcached was looked at.
     pub(super) fn look(&self) {
         self.touch(&self.looked);
+        self.ended.fetch_add(1, Relaxed);
         self.has_looked.notify_waiters();
     }
 
     /// Says that all slots were looked at.
     pub(super) fn count_look(&self) {
         self.looks.fetch_add(1, Relaxed);
+    }
+
+    /// Returns how many looks have ended. One that ends as the second from now has begun after now.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended.load(Relaxed)
     }
 
     pub(super) fn looks(&self) -> u64 {

@@ -36,9 +36,8 @@ use crate::web::state::Viewer;
 /// Longest time for which nothing is taken of an answer, and for a head to come.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 const HEAD_TIME: Duration = Duration::from_secs(30);
-/// Longest wait at the end for the history to be written, and the time after which a look is another one.
+/// Longest wait at the end for the history to be written.
 const KEEP_TIME: Duration = Duration::from_millis(900);
-const LAST_LOOK: Duration = Duration::from_millis(20);
 /// Most that is buffered of a request's head, and of an answer before the socket takes it. haproxy has 16 KiB for a head.
 const BUFFER_BYTES: usize = 20 * 1024;
 /// What the kernel holds of an answer for one connection; it doubles it. By itself it goes up to megabytes.
@@ -96,13 +95,7 @@ async fn keep_the_last(viewer: &Viewer) {
     let Some(history) = &viewer.history else {
         return;
     };
-    loop {
-        sleep(LAST_LOOK).await;
-        match viewer.reader.view().await {
-            Ok(view) if !view.is_all_described => {}
-            _ => break,
-        }
-    }
+    viewer.reader.look_once_more().await;
     history.flush().await;
 }
 
