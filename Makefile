@@ -46,7 +46,7 @@ install: ## Install a C compiler, haproxy, memcached, supervisor and the IP data
 .PHONY: install-tools
 install-tools: install
 	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nc:netcat-openbsd nginx:nginx nmap:nmap \
-		slowhttptest:slowhttptest sqlmap:sqlmap sysctl:procps tshark:tshark)
+		slowhttptest:slowhttptest sqlmap:sqlmap strace:strace sysctl:procps tshark:tshark)
 
 .PHONY: install-browser
 install-browser: install-tools $(BROWSER)/node_modules

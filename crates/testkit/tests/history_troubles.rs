@@ -18,8 +18,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// All but one in a hundred requests are answered within this, as in any other trouble.
-const ON_TIME: Duration = Duration::from_millis(50);
+/// All but one in a hundred requests are answered within this. Whoever waited for the disk would wait for a second or more;
+/// on a machine that is busy, answers alone take a tenth of one.
+const ON_TIME: Duration = Duration::from_millis(400);
 const VIEWER: &str = "command=setpriv --pdeathsig KILL forever200-viewer";
 /// The viewer with a disk of its own in the folder of the history, of 8 MiB, which nobody else sees. In a name space of its
 /// own, of users as well for who is not root.
@@ -198,7 +199,10 @@ async fn a_folder_that_can_only_be_read_at_the_start_is_no_reason_not_to_start()
     } else {
         "--user --preserve-credentials"
     };
-    let remount = format!("nsenter {enter} --mount --target {viewer} mount -o remount,rw {folder}");
+    // With a device, for without one the options that it has are given again, and those of Debian 13 name a user that
+    // there is none of in a name space.
+    let remount =
+        format!("nsenter {enter} --mount --target {viewer} mount -o remount,rw none {folder}");
     let status = command("sh").args(["-c", &remount]).status()?;
     ensure!(status.success(), "{remount}");
     kept.until_more(50).await?;
