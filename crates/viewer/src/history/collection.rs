@@ -3,7 +3,6 @@
 //! In: the requests of one transaction. Out: counts, and specimens of what is new, within bounds that hold for any
 //! bytes. All that counts is written once for a transaction: a flood of one kind changes one row.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 use forever200_identify::Category;
@@ -12,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::history::found::Found;
 use crate::history::row::integer;
-use crate::history::rows::{Written, row_of_payload};
+use crate::history::rows::{Written, payload_with, row_of_payload};
 
 /// Kinds without a label that are kept. Random requests are each of a kind of its own.
 const MOST_UNLABELLED: i64 = 2000;
@@ -329,15 +328,14 @@ fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<()> {
         return Ok(());
     }
     let mut longest = to.prepare_cached(
-        "SELECT kind.id, payload, kept, payload.bytes FROM kind JOIN payload ON payload.id = payload \
+        "SELECT kind.id, kept, payload.bytes FROM kind JOIN payload ON payload.id = payload \
          WHERE kept > ?1 ORDER BY kept DESC LIMIT 64",
     )?;
-    let mut rows: Vec<(i64, i64, Vec<u8>)> = longest
+    let rows: Vec<(i64, i64, Vec<u8>)> = longest
         .query_map([integer(CUT_BYTES as u64)], |row| {
-            Ok((row.get(0)?, row.get(2)?, row.get(3)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
-    rows.sort_by_key(|(_, kept, _)| Reverse(*kept));
     for (kind, kept, bytes) in rows {
         if held <= most_bytes {
             break;
@@ -356,7 +354,7 @@ fn cut(to: &Connection, kind: i64, short: &[u8]) -> rusqlite::Result<()> {
     let texts: [Option<String>; 4] = shape.query_row([kind], |row| {
         Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
     })?;
-    let payload = crate::history::rows::payload_with(to, short, &texts)?;
+    let payload = payload_with(to, short, &texts)?;
     to.prepare_cached("UPDATE kind SET payload = ?2, kept = ?3, truncated = 1 WHERE id = ?1")?
         .execute(params![kind, payload, integer(short.len() as u64)])?;
     Ok(())

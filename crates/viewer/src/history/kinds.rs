@@ -9,7 +9,7 @@ use forever200_ring::Record;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::history::Questions;
-use crate::history::questions::newest;
+use crate::history::questions::{newest, number};
 use crate::history::row::{self, REQUESTS, SPECIMENS, integer};
 
 /// Kinds that are read at most: all labels that there are, all kinds without one, and as much again.
@@ -180,7 +180,7 @@ impl Questions {
                 let codes = some.query_map([kind, LISTED_COUNTRIES], |row| row.get(0))?;
                 let countries = Countries {
                     codes: codes.collect::<rusqlite::Result<_>>()?,
-                    all: all.query_row([kind], |row| count(row, 0))?,
+                    all: all.query_row([kind], |row| row::number(row, 0))?,
                 };
                 found.insert(kind, countries);
             }
@@ -225,11 +225,11 @@ fn kind_row(row: &Row<'_>) -> rusqlite::Result<KindRow> {
         name: row.get(1)?,
         title: row.get(2)?,
         category: row.get(3)?,
-        requests: count(row, 4)?,
-        sources: count(row, 5)?,
+        requests: row::number(row, 4)?,
+        sources: row::number(row, 5)?,
         first: row.get(6)?,
         last: row.get(7)?,
-        seq: count(row, 8)?,
+        seq: row::number(row, 8)?,
         sender: row.get(9)?,
         is_from: Vec::new(),
     })
@@ -249,14 +249,9 @@ fn totals(file: &Connection) -> rusqlite::Result<Totals> {
     let mut countries = file.prepare_cached("SELECT count(DISTINCT country) FROM kind_country")?;
     Ok(Totals {
         requests: newest(file)?.unsigned_abs(),
-        countries: countries.query_row([], |row| count(row, 0))?,
-        since: since(file)?,
+        countries: countries.query_row([], |row| row::number(row, 0))?,
+        since: number(file, "since")?,
     })
-}
-
-fn since(file: &Connection) -> rusqlite::Result<Option<i64>> {
-    let mut since = file.prepare_cached("SELECT value FROM number WHERE name = 'since'")?;
-    since.query_row([], |row| row.get(0)).optional()
 }
 
 /// The row of the kind knows when its newest request came, and requests have an index by time.
@@ -275,7 +270,9 @@ fn days(file: &Connection, kind: i64) -> rusqlite::Result<Vec<(i64, u64)>> {
     let mut statement = file.prepare_cached(
         "SELECT day, requests FROM kind_day WHERE kind = ?1 ORDER BY day DESC LIMIT ?2",
     )?;
-    let rows = statement.query_map([kind, MOST_DAYS], |row| Ok((row.get(0)?, count(row, 1)?)))?;
+    let rows = statement.query_map([kind, MOST_DAYS], |row| {
+        Ok((row.get(0)?, row::number(row, 1)?))
+    })?;
     let mut days: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
     days.reverse();
     Ok(days)
@@ -293,7 +290,7 @@ fn sources(file: &Connection, kind: i64) -> rusqlite::Result<Vec<KindSource>> {
             country: row.get(1)?,
             asn: row.get(2)?,
             as_name: row.get(3)?,
-            requests: count(row, 4)?,
+            requests: row::number(row, 4)?,
             first: row.get(5)?,
             last: row.get(6)?,
         })
@@ -313,8 +310,8 @@ fn networks(file: &Connection, kind: i64) -> rusqlite::Result<Vec<Share<Network>
                 asn: row.get(0)?,
                 name: row.get(1)?,
             },
-            requests: count(row, 2)?,
-            sources: count(row, 3)?,
+            requests: row::number(row, 2)?,
+            sources: row::number(row, 3)?,
         })
     })?;
     rows.collect()
@@ -331,8 +328,8 @@ fn countries(file: &Connection, kind: i64) -> rusqlite::Result<Vec<Share<String>
     let rows = statement.query_map([kind, MOST_COUNTRIES], |row| {
         Ok(Share {
             of: row.get(0)?,
-            requests: count(row, 1)?,
-            sources: count(row, 2)?,
+            requests: row::number(row, 1)?,
+            sources: row::number(row, 2)?,
         })
     })?;
     rows.collect()
@@ -366,14 +363,10 @@ fn asked(file: &Connection, kind: &KindRow) -> rusqlite::Result<Vec<Asked>> {
         Ok(Asked {
             name: row.get(0)?,
             address: row.get(1)?,
-            requests: count(row, 2)?,
+            requests: row::number(row, 2)?,
         })
     })?;
     rows.collect()
-}
-
-fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(column).map(i64::unsigned_abs)
 }
 
 #[cfg(test)]

@@ -199,7 +199,8 @@ pub(super) fn newest(file: &Connection) -> rusqlite::Result<i64> {
     file.prepare_cached(query)?.query_row([], |row| row.get(0))
 }
 
-fn number(file: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+/// Returns one of the numbers that have a name.
+pub(super) fn number(file: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     let mut statement = file.prepare_cached("SELECT value FROM number WHERE name = ?1")?;
     statement.query_row([name], |row| row.get(0)).optional()
 }

@@ -21,10 +21,11 @@ use crate::page::filter::{FilterQuery, UNRECOGNISED};
 use crate::page::kind::KindPage;
 use crate::page::pages::Pages;
 use crate::web::failure::Failure;
-use crate::web::handlers::{QueryOf, Shared, host, most_bytes_of_request};
+use crate::web::handlers::{
+    QueryOf, REVALIDATE, Shared, has_tag, host, most_bytes_of_request, whole_from_history,
+};
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
-use crate::web::state::Viewer;
 
 /// What a page of the collection takes at most.
 const COLLECTION_BYTES: usize = 512 * 1024;
@@ -34,8 +35,6 @@ const SPECIMEN_BYTES: usize = 64 * 1024;
 /// What the feed takes at most.
 const FEED_BYTES: usize = 256 * 1024;
 const ATOM: &str = "application/atom+xml; charset=utf-8";
-/// May be kept, and must be asked for again.
-const REVALIDATE: &str = "no-cache";
 /// As RFC 9110, 5.6.7 has times.
 const HTTP_TIME: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
@@ -48,7 +47,7 @@ pub(crate) async fn collection(
     let (Query(filter), Query(query)) = (filter?, query?);
     let choice = Choice::new(&filter, &query).map_err(Failure::BadQuery)?;
     let pages = Arc::clone(&viewer.pages);
-    answer(&viewer, &visitor, COLLECTION_BYTES, move |questions| {
+    whole_from_history(&viewer, &visitor, COLLECTION_BYTES, move |questions| {
         let collection = read(questions, &choice, &pages)?;
         Ok(Prepared::html(pages.collection(&collection, &filter)?))
     })
@@ -64,7 +63,7 @@ pub(crate) async fn api_collection(
     let (Query(filter), Query(query)) = (filter?, query?);
     let choice = Choice::new(&filter, &query).map_err(Failure::BadQuery)?;
     let pages = Arc::clone(&viewer.pages);
-    answer(&viewer, &visitor, COLLECTION_BYTES, move |questions| {
+    whole_from_history(&viewer, &visitor, COLLECTION_BYTES, move |questions| {
         let collection = read(questions, &choice, &pages)?;
         Ok(Prepared::json(json::to_string(&collection).into()))
     })
@@ -79,7 +78,7 @@ pub(crate) async fn kind(
 ) -> Result<Response, Failure> {
     let most_bytes = KIND_BYTES + most_bytes_of_request(SPECIMEN_BYTES);
     let (pages, host) = (Arc::clone(&viewer.pages), host(&headers).to_owned());
-    answer(&viewer, &visitor, most_bytes, move |questions| {
+    whole_from_history(&viewer, &visitor, most_bytes, move |questions| {
         let page = find(questions, &name, &pages)?;
         Ok(Prepared::html(pages.kind(&page, &host)?))
     })
@@ -93,7 +92,7 @@ pub(crate) async fn api_kind(
 ) -> Result<Response, Failure> {
     let most_bytes = KIND_BYTES + most_bytes_of_request(SPECIMEN_BYTES);
     let pages = Arc::clone(&viewer.pages);
-    answer(&viewer, &visitor, most_bytes, move |questions| {
+    whole_from_history(&viewer, &visitor, most_bytes, move |questions| {
         let page = find(questions, &name, &pages)?;
         let parts = json::to_string(&page.parts);
         let specimen = json::request(&page.specimen, true);
@@ -134,24 +133,6 @@ pub(crate) async fn feed(
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
     Ok((kept, prepared.respond((taken.hold(body), by_gzip))).into_response())
-}
-
-/// Makes an answer from the history for one visitor, of at most so many bytes.
-async fn answer(
-    viewer: &Viewer,
-    visitor: &Visitor,
-    most_bytes: usize,
-    make: impl FnOnce(&Questions) -> Result<Prepared, Failure> + Send + 'static,
-) -> Result<Response, Failure> {
-    let takes_gzip = visitor.takes_gzip;
-    let make = move |questions: &Questions| {
-        let prepared = make(questions)?;
-        let body = prepared.body(takes_gzip);
-        Ok((prepared, body))
-    };
-    let ((prepared, (body, by_gzip)), taken) =
-        viewer.ask_history(visitor, most_bytes, make).await?;
-    Ok(prepared.respond((taken.hold(body), by_gzip)))
 }
 
 fn read(questions: &Questions, choice: &Choice, pages: &Pages) -> Result<Collection, Failure> {
@@ -210,8 +191,7 @@ fn read_feed(
 /// Tells whether a reader has this state: RFC 9110, 13.2.2.
 fn is_known(headers: &HeaderMap, tag: &str, updated: Timestamp) -> bool {
     if headers.contains_key(IF_NONE_MATCH) {
-        let mut known = headers.get_all(IF_NONE_MATCH).iter();
-        return known.any(|known| known.to_str().is_ok_and(|known| known.contains(tag)));
+        return has_tag(headers, tag);
     }
     let since = headers
         .get(IF_MODIFIED_SINCE)

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::export::{har, html, json, ndjson, pcap, text};
+use crate::history::Questions;
 use crate::page::catalogue::CatalogueQuery;
 use crate::page::filter::{Filter, FilterQuery, switch};
 use crate::page::pages::STYLE;
@@ -42,7 +43,7 @@ pub(super) const HTML: &str = "text/html; charset=utf-8";
 /// For assets, whose address changes with their content.
 const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 /// May be kept, and must be asked for again.
-const REVALIDATE: &str = "no-cache";
+pub(super) const REVALIDATE: &str = "no-cache";
 /// Longest list that is made whole, compressed, and kept for others who ask for the same. This is what it is at most, of
 /// which ordinary requests make a tenth.
 const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
@@ -290,8 +291,7 @@ pub(crate) async fn api_list(
     raw_query.hash(&mut hasher);
     let tag = format!("W/\"{:x}-{:x}\"", view.version, hasher.finish());
     let kept = [(ETAG, tag.clone()), (CACHE_CONTROL, REVALIDATE.to_owned())];
-    let mut known = headers.get_all(IF_NONE_MATCH).iter();
-    if known.any(|known| known.to_str().is_ok_and(|known| known.contains(&tag))) {
+    if has_tag(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
     let (is_for_many, takes_gzip) = (raw_query.is_none(), visitor.takes_gzip);
@@ -480,6 +480,29 @@ pub(crate) async fn whole(
     let (made, taken) = visitor.make(most_bytes, make).await?;
     let (prepared, (body, by_gzip)) = made?;
     Ok(prepared.respond((taken.hold(body), by_gzip)))
+}
+
+/// Makes an answer from the history for one visitor, of at most so many bytes.
+pub(super) async fn whole_from_history(
+    viewer: &Viewer,
+    visitor: &Visitor,
+    most_bytes: usize,
+    make: impl FnOnce(&Questions) -> Result<Prepared, Failure> + Send + 'static,
+) -> Result<Response, Failure> {
+    let takes_gzip = visitor.takes_gzip;
+    let ask = move |questions: &Questions| {
+        let prepared = make(questions)?;
+        let body = prepared.body(takes_gzip);
+        Ok((prepared, body))
+    };
+    let ((prepared, (body, by_gzip)), taken) = viewer.ask_history(visitor, most_bytes, ask).await?;
+    Ok(prepared.respond((taken.hold(body), by_gzip)))
+}
+
+/// Tells whether a visitor has what this tag is of: RFC 9110, 13.1.2.
+pub(super) fn has_tag(headers: &HeaderMap, tag: &str) -> bool {
+    let mut known = headers.get_all(IF_NONE_MATCH).iter();
+    known.any(|known| known.to_str().is_ok_and(|known| known.contains(tag)))
 }
 
 /// A file to save; `name` is ours, never a client's.

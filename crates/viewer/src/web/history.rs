@@ -18,7 +18,9 @@ use crate::page::moment::moment;
 use crate::page::row::Row;
 use crate::reader::{Describer, Entry};
 use crate::web::failure::Failure;
-use crate::web::handlers::{HTML, LIST_BYTES, QueryOf, ROW_BYTES, Shared, attachment, filter};
+use crate::web::handlers::{
+    HTML, LIST_BYTES, QueryOf, ROW_BYTES, Shared, attachment, filter, whole_from_history,
+};
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
@@ -126,8 +128,8 @@ pub(crate) async fn history(
     let filter = filter(&query, &visitor)?;
     let pages = Arc::clone(&viewer.pages);
     let wanted = times.wanted(&filter, pages.describer())?;
-    let takes_gzip = visitor.takes_gzip;
-    let read = move |questions: &Questions| {
+    let most_bytes = LIST_BYTES + ROW_BYTES * PAGE_ROWS;
+    whole_from_history(&viewer, &visitor, most_bytes, move |questions| {
         let found = entries(questions, &wanted, PAGE_ROWS, &filter, pages.describer())?;
         let (newer, older) = ends(questions, wanted.from, &found)?;
         let page = HistoryPage {
@@ -140,13 +142,9 @@ pub(crate) async fn history(
             is_partial: found.is_partial,
             oldest: questions.oldest()?,
         };
-        let page = Prepared::html(pages.history(&page)?);
-        let body = page.body(takes_gzip);
-        Ok((page, body))
-    };
-    let most_bytes = LIST_BYTES + ROW_BYTES * PAGE_ROWS;
-    let ((page, (body, by_gzip)), taken) = viewer.ask_history(&visitor, most_bytes, read).await?;
-    Ok(page.respond((taken.hold(body), by_gzip)))
+        Ok(Prepared::html(pages.history(&page)?))
+    })
+    .await
 }
 
 /// Returns after which number the page before goes on, and before which the page after does.
@@ -180,18 +178,13 @@ pub(crate) async fn api_history(
     let pages = Arc::clone(&viewer.pages);
     let wanted = times.wanted(&filter, pages.describer())?;
     let most = list.limit.unwrap_or(PAGE_ROWS).min(MOST_JSON);
-    let takes_gzip = visitor.takes_gzip;
-    let read = move |questions: &Questions| {
+    whole_from_history(&viewer, &visitor, JSON_BYTES, move |questions| {
         let found = entries(questions, &wanted, most, &filter, pages.describer())?;
         let listing = json::page(found.more, found.is_partial, raw);
         let entries = found.items.iter().map(AsRef::as_ref);
-        let page = Prepared::json(listing.whole(entries));
-        let body = page.body(takes_gzip);
-        Ok((page, body))
-    };
-    let most_bytes = JSON_BYTES;
-    let ((page, (body, by_gzip)), taken) = viewer.ask_history(&visitor, most_bytes, read).await?;
-    Ok(page.respond((taken.hold(body), by_gzip)))
+        Ok(Prepared::json(listing.whole(entries)))
+    })
+    .await
 }
 
 /// Returns all requests of some time as a file, made as it is read.

@@ -6,9 +6,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use axum::http::header::{CACHE_CONTROL, ETAG};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use forever200_identify::Category;
@@ -22,6 +21,7 @@ use crate::history::one_source::OneSource;
 use crate::page::pages::Pages;
 use crate::page::sources::{SourcesQuery, address_of};
 use crate::web::failure::Failure;
+use crate::web::handlers::{QueryOf, REVALIDATE, Shared, has_tag, whole_from_history};
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
@@ -31,11 +31,8 @@ const LIST_BYTES: usize = 256 * 1024;
 const SOURCE_BYTES: usize = 512 * 1024;
 /// What a list for blocking takes at most while it is made: addresses with their reasons.
 const BLOCKLIST_BYTES: usize = 12 * 1024 * 1024;
-/// May be kept, and must be asked for again.
-const REVALIDATE: &str = "no-cache";
 
-type Shared = State<Arc<Viewer>>;
-type SourcesOf = Result<Query<SourcesQuery>, QueryRejection>;
+type SourcesOf = QueryOf<SourcesQuery>;
 
 pub(crate) async fn page(
     State(viewer): Shared,
@@ -69,7 +66,7 @@ async fn list(
 ) -> Result<Response, Failure> {
     let wanted = query.wanted(visitor.ip).map_err(Failure::BadQuery)?;
     let pages = Arc::clone(&viewer.pages);
-    answer(&viewer, &visitor, LIST_BYTES, move |questions| {
+    whole_from_history(&viewer, &visitor, LIST_BYTES, move |questions| {
         let privacy = pages.privacy();
         let is_of = |name: &str, category: Option<&str>| {
             let of = wanted.category.flatten();
@@ -111,28 +108,11 @@ async fn one(
 ) -> Result<Response, Failure> {
     let pages = Arc::clone(&viewer.pages);
     let address = address_of(address, pages.privacy()).ok_or(Failure::NoSource)?;
-    answer(&viewer, &visitor, SOURCE_BYTES, move |questions| {
+    whole_from_history(&viewer, &visitor, SOURCE_BYTES, move |questions| {
         let one = questions.one_source(address, pages.privacy())?;
         lay_out(&pages, &one.ok_or(Failure::NoSource)?)
     })
     .await
-}
-
-/// Asks the history, and makes the whole answer on the same turn.
-async fn answer(
-    viewer: &Viewer,
-    visitor: &Visitor,
-    most_bytes: usize,
-    make: impl FnOnce(&Questions) -> Result<Prepared, Failure> + Send + 'static,
-) -> Result<Response, Failure> {
-    let takes_gzip = visitor.takes_gzip;
-    let ask = move |questions: &Questions| {
-        let prepared = make(questions)?;
-        let body = prepared.body(takes_gzip);
-        Ok((prepared, body))
-    };
-    let ((prepared, (body, by_gzip)), taken) = viewer.ask_history(visitor, most_bytes, ask).await?;
-    Ok(prepared.respond((taken.hold(body), by_gzip)))
 }
 
 pub(crate) async fn text(
@@ -186,8 +166,7 @@ async fn blocklist(
     let ((prepared, (body, by_gzip), tag), taken) =
         viewer.ask_history(&visitor, BLOCKLIST_BYTES, ask).await?;
     let kept = [(ETAG, tag.clone()), (CACHE_CONTROL, REVALIDATE.to_owned())];
-    let mut known = headers.get_all(IF_NONE_MATCH).iter();
-    if known.any(|known| known.to_str().is_ok_and(|known| known.contains(&tag))) {
+    if has_tag(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
     Ok((kept, prepared.respond((taken.hold(body), by_gzip))).into_response())
