@@ -47,9 +47,15 @@ def make(supervisord):
         groups = supervisord.process_groups.values()
         held.extend(group.socket_manager.get_socket() for group in groups if hasattr(group, "socket_manager"))
 
+    # supervisord logs that it closes a socket, and its log is closed before Python lets go of ours: without this, every
+    # stop ends with a traceback.
+    def release_sockets(_event):
+        held.clear()
+
     supervisord.options.get_socket_map()[bell.hears] = bell
     events.subscribe(events.SupervisorRunningEvent, hold_sockets)
     events.subscribe(events.SupervisorRunningEvent, bell.ring)
+    events.subscribe(events.SupervisorStoppingEvent, release_sockets)
     events.subscribe(events.ProcessStateEvent, bell.ring)
     # A program that has died may become a zombie a moment after its pipes are closed.
     signal.set_wakeup_fd(bell.rings, warn_on_full_buffer=False)

@@ -524,6 +524,7 @@ async fn a_stop_drains_and_leaves_nothing_behind() -> anyhow::Result<()> {
         start.elapsed()
     );
     assert_eq!(in_hand.await??.0, RESPONSE);
+    assert!(!stack.log().contains("Traceback"), "{}", stack.log());
     for port in [stack::FRONT_PORT, 8080, 9999, 11211] {
         assert!(
             TcpStream::connect(stack.at(port)).await.is_err(),
