@@ -116,6 +116,12 @@ sbom: install ## Write what the programs are made of, as CycloneDX: target/sbom.
 	{ rustc -V && cargo tree --locked -p forever200-responder -p forever200-viewer \
 		-e normal,no-proc-macro --prefix depth -f ' {p}|{l}'; } | /usr/bin/python3 scripts/sbom Cargo.lock >target/sbom.cdx.json
 
+.PHONY: deb
+deb: install ## Make a package for this Debian, with a service of systemd: target/debian/
+	@command -v cargo-deb >/dev/null || cargo install --locked --quiet cargo-deb
+	cargo build --release --locked -p forever200-responder -p forever200-viewer
+	cargo deb --no-build -p forever200-viewer
+
 .PHONY: reproducible
 reproducible: install ## Build the last commit twice, in different places, and compare the programs
 	scripts/reproducible

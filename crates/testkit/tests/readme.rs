@@ -1,4 +1,4 @@
-//! README.md's table of variables, and the files that repeat it.
+//! README.md's table of variables, and the files that repeat it or the image: docker-compose.yml and deploy/.
 //!
 //! .ci/fresh follows the commands of README.md; here are the facts that stand twice.
 
@@ -77,5 +77,72 @@ fn compose_repeats_the_defaults_of_the_image() -> anyhow::Result<()> {
     composed.retain(|_, default| !default.is_empty());
     ensure!(!image.is_empty(), "the Dockerfile sets none");
     assert_eq!(composed, image);
+    Ok(())
+}
+
+/// The user's number in the last USER of the Dockerfile.
+fn user_of_the_image() -> anyhow::Result<String> {
+    let dockerfile = read("Dockerfile")?;
+    let user = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("USER "))
+        .next_back()
+        .context("the Dockerfile names no user")?;
+    let (number, _) = user.split_once(':').context("no group")?;
+    Ok(number.to_owned())
+}
+
+#[test]
+fn the_files_of_a_cluster_fit_the_image() -> anyhow::Result<()> {
+    let kubernetes = read("deploy/kubernetes.yaml")?;
+    let swarm = read("deploy/swarm.yml")?;
+    let history = of_the_image()?
+        .remove("FOREVER200_HISTORY")
+        .context("no folder of the history")?;
+    let user = user_of_the_image()?;
+    assert!(kubernetes.contains(&format!("mountPath: {history}}}")));
+    assert!(swarm.contains(&format!("history:{history}\n")));
+    for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+        assert!(
+            kubernetes.contains(&format!("{field}: {user}\n")),
+            "{field}"
+        );
+    }
+    // What the image writes to beside it.
+    for folder in ["/run", "/tmp"] {
+        assert!(
+            kubernetes.contains(&format!("mountPath: {folder}}}")),
+            "{folder}"
+        );
+        assert!(swarm.contains(&format!("target: {folder}}}")), "{folder}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_package_has_all_that_supervisord_needs() -> anyhow::Result<()> {
+    let manifest = read("crates/viewer/Cargo.toml")?;
+    for entry in std::fs::read_dir(project().join("supervisor"))? {
+        let name = entry?.file_name().into_string().ok().context("a name")?;
+        if name != "__pycache__" {
+            assert!(
+                manifest.contains(&format!("\"../../supervisor/{name}\"")),
+                "{name}"
+            );
+        }
+    }
+    for name in ["supervisord.conf", "haproxy/haproxy.cfg"] {
+        assert!(manifest.contains(&format!("\"../../{name}\"")), "{name}");
+    }
+    // What the image sets, but for the form of the log, which is for the journal here.
+    let service = read("deploy/forever200.service")?;
+    for (name, value) in of_the_image()? {
+        if name != "FOREVER200_LOG_FORMAT" {
+            assert!(
+                service.contains(&format!("Environment={name}={value}\n")),
+                "{name}"
+            );
+        }
+    }
     Ok(())
 }
