@@ -94,7 +94,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let mut reading = Reading::new(shared, &origin, arrived, limit, stopping.clone());
     let Some(ended) = reading.run(&mut stream).await else {
-        shared.recorder.silent();
+        shared.recorder.silent(origin.destination.port());
         return Ok(());
     };
     let rest = rest_of(&reading, ended);

@@ -182,7 +182,7 @@ async fn counters_at_the_end_of_numbers_are_begun_anew() -> anyhow::Result<()> {
         )
         .await?;
     }
-    model.writers[0].recorder.silent();
+    model.writers[0].recorder.silent(22);
     model
         .play(&Event::Requests {
             writer: 0,

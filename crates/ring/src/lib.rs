@@ -4,14 +4,16 @@
 //! The newest 101 records live in a [`Ring`], in memcached and in the responder's memory; the
 //! [`Store`] moves them between the two and is the only code that knows memcached.
 //!
-//! Read in this order: [`record`], [`ring`], [`counts`], [`store`].
+//! Read in this order: [`record`], [`ring`], [`counts`], [`silent`], [`store`].
 
 pub mod counts;
 pub mod record;
 pub mod ring;
+pub mod silent;
 pub mod store;
 
 pub use counts::Counts;
 pub use record::{Ended, Record, Via};
 pub use ring::{Ring, SLOTS};
+pub use silent::{ByPort, SilentPorts};
 pub use store::{Snapshot, Store, StoreError};

@@ -11,6 +11,8 @@ pub const SLOTS: u64 = 101;
 pub const CURSOR_KEY: &str = "forever200:cursor";
 /// Key of the number of connections that never sent a byte.
 pub const SILENT_KEY: &str = "forever200:silent";
+/// Key of these connections by port, the most frequent ports.
+pub const SILENT_PORTS_KEY: &str = "forever200:silent_ports";
 /// Key of the time of the first start, RFC 3339.
 pub const SINCE_KEY: &str = "forever200:since";
 /// Key of the time of the first request, RFC 3339.

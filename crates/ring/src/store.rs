@@ -16,9 +16,10 @@ use tokio::sync::OnceCell;
 use crate::counts::Counts;
 use crate::record::Record;
 use crate::ring::{
-    CURSOR_KEY, FIRST_KEY, Ring, SILENT_KEY, SINCE_KEY, SLOTS, due_in, minute_key, slot_key,
-    slot_of,
+    CURSOR_KEY, FIRST_KEY, Ring, SILENT_KEY, SILENT_PORTS_KEY, SINCE_KEY, SLOTS, due_in,
+    minute_key, slot_key, slot_of,
 };
+use crate::silent::{self, ByPort, SilentPorts};
 
 /// Longest wait for a connection to memcached, and then for one batch of answers. memcached on
 /// loopback answers in under a millisecond; one that is stopped or overloaded is found out by this.
@@ -54,6 +55,8 @@ pub struct Snapshot {
     pub first: Option<Timestamp>,
     /// Number of connections that never sent a byte.
     pub silent: u64,
+    /// Number of these connections by port: of the most frequent ports, at most 64.
+    pub silent_ports: ByPort,
     /// The records; empty or evicted slots are misses, which is normal.
     pub ring: Ring,
     /// Number of slots that hold something else than a record that belongs there.
@@ -136,7 +139,14 @@ impl Store {
     async fn read_slots(&self, snapshot: &mut Snapshot, slots: Vec<u64>) -> Result<(), StoreError> {
         // memcached answers a connection's commands in their order. The cursor comes last, so that
         // no slot can hold a newer record than the cursor says.
-        let counters = [SINCE_KEY, FIRST_KEY, SILENT_KEY, CURSOR_KEY].map(str::to_owned);
+        let counters = [
+            SINCE_KEY,
+            FIRST_KEY,
+            SILENT_PORTS_KEY,
+            SILENT_KEY,
+            CURSOR_KEY,
+        ];
+        let counters = counters.map(str::to_owned);
         let answers = self
             .get(slots.iter().copied().map(slot_key).chain(counters))
             .await?;
@@ -227,6 +237,38 @@ impl Store {
         let counts = more.by_key().filter(|(_, count, _)| *count > 0);
         let counts = counts.map(|(key, count, ttl)| Op::Arithmetic(increment(&key, count, ttl)));
         self.run(slots.chain(first).chain(counts)).await
+    }
+
+    /// Adds to the counts of silent connections by port, which other responders add to as well. Where one of them was
+    /// faster, nothing is written, and `ports` stay due.
+    ///
+    /// # Errors
+    /// memcached is unreachable, or does not answer within a second. It may have taken the counts all the same: then
+    /// they are counted twice.
+    pub async fn add_silent_ports(&self, ports: &mut SilentPorts) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let read = client.get(SILENT_PORTS_KEY).meta(Meta::NONE.cas());
+        let answer = read.send().await.map_err(|e| self.error(e))?;
+        let found = ports_in(&answer);
+        let after = ports.put_into(found.as_ref());
+        let is_there = found.as_ref() == Some(after.held());
+        if !is_there && !after.held().is_empty() {
+            let write = Set::new(SILENT_PORTS_KEY, silent::encode(after.held())).ttl(Ttl::NEVER);
+            let write = match answer.item.cas {
+                Some(cas) => write.compare_cas(cas),
+                None => write.add(),
+            };
+            if !client
+                .run(write)
+                .await
+                .map_err(|e| self.error(e))?
+                .applied()
+            {
+                return Ok(());
+            }
+        }
+        *ports = after;
+        Ok(())
     }
 
     /// Makes memcached hold what `ring`, `cursor`, `counts`, `since` and `first` say, where `snapshot` shows
@@ -345,12 +387,14 @@ impl Store {
 impl Default for Snapshot {
     fn default() -> Self {
         let (cursor, silent, unreadable) = (0, 0, 0);
+        let silent_ports = ByPort::new();
         let cas = vec![None; SLOTS as usize];
         Self {
             cursor,
             since: None,
             first: None,
             silent,
+            silent_ports,
             ring: Ring::default(),
             unreadable,
             cas,
@@ -359,13 +403,15 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
-    /// Takes over the answers to: these slots, since, first, silent, cursor.
+    /// Takes over the answers to: these slots, since, first, silent ports, silent, cursor.
     fn take(&mut self, slots: &[u64], answers: &[GetResult]) {
-        let Some((values, [since, first, silent, cursor])) = answers.split_last_chunk() else {
+        let Some((values, [since, first, ports, silent, cursor])) = answers.split_last_chunk()
+        else {
             return;
         };
         (self.since, self.first) = (timestamp(since), timestamp(first));
         self.silent = number(silent).unwrap_or_default();
+        self.silent_ports = ports_in(ports).unwrap_or_default();
         // Without a cursor (memcached may evict it like any other item) every record counts.
         let newest = number(cursor).unwrap_or(MAX_NUMBER);
         for (&slot, answer) in slots.iter().zip(values) {
@@ -407,6 +453,11 @@ fn timestamp(answer: &GetResult) -> Option<Timestamp> {
         .ok()?
         .parse()
         .ok()
+}
+
+/// Counts by port, `None` for a miss or anything else.
+fn ports_in(answer: &GetResult) -> Option<ByPort> {
+    silent::decode(answer.value.as_deref()?, MAX_NUMBER)
 }
 
 /// A decimal number, `None` for a miss or anything else. memcached pads a number with spaces when

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use forever200_ring::{Counts, Ended, Record, Ring, SLOTS, Snapshot, Store, Via};
+use forever200_ring::{
+    ByPort, Counts, Ended, Record, Ring, SLOTS, SilentPorts, Snapshot, Store, Via,
+};
 use forever200_testkit::Memcached;
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -370,5 +372,32 @@ async fn trouble_names_the_address() -> anyhow::Result<()> {
         error.starts_with(&format!("memcached at {}: ", memcached.address())),
         "{error}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn silent_ports_are_added_to_whatever_is_there() -> anyhow::Result<()> {
+    let memcached = Memcached::start().await?;
+    let store = Store::new(memcached.address());
+    let mut ports = SilentPorts::default();
+    ports.add(&ByPort::from([(22, 2)]));
+    store.add_silent_ports(&mut ports).await?;
+    assert!(!ports.is_due());
+    let key = "forever200:silent_ports";
+    for (there, counts) in [
+        (r#"{"22":4,"23":1}"#, ByPort::from([(22, 5), (23, 1)])),
+        // What is not ours gives way to what was there last.
+        ("many", ByPort::from([(22, 6), (23, 1)])),
+        (
+            r#"{"22":9007199254740992}"#,
+            ByPort::from([(22, 7), (23, 1)]),
+        ),
+        (r#"{"22":-1}"#, ByPort::from([(22, 8), (23, 1)])),
+    ] {
+        set(&memcached, key, there.as_bytes()).await?;
+        ports.add(&ByPort::from([(22, 1)]));
+        store.add_silent_ports(&mut ports).await?;
+        assert_eq!(store.snapshot().await?.silent_ports, counts, "{there}");
+    }
     Ok(())
 }

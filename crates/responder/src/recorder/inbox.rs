@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use forever200_ring::{Counts, Record, SLOTS};
+use forever200_ring::{ByPort, Counts, Record, SLOTS};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
@@ -88,6 +88,8 @@ pub(super) struct Pending {
     /// Number of requests, including those whose record fell out.
     pub(super) requests: u64,
     pub(super) counts: Counts,
+    /// Silent connections by port.
+    pub(super) silent_ports: ByPort,
     pub(super) waiters: Waiters,
 }
 
@@ -166,9 +168,12 @@ impl Recorder {
         }
     }
 
-    /// Counts a connection that never sent a byte.
-    pub fn silent(&self) {
-        self.pending().counts.silent += 1;
+    /// Counts a connection to this port that never sent a byte.
+    pub fn silent(&self, port: u16) {
+        let mut pending = self.pending();
+        pending.counts.silent += 1;
+        *pending.silent_ports.entry(port).or_default() += 1;
+        drop(pending);
         self.0.wake.notify_one();
     }
 
@@ -186,6 +191,9 @@ impl Recorder {
         older.requests += pending.requests;
         older.counts.add(&pending.counts);
         older.counts.expire(Timestamp::now());
+        for (port, count) in older.silent_ports {
+            *pending.silent_ports.entry(port).or_default() += count;
+        }
         (pending.records, pending.requests, pending.counts) =
             (older.records, older.requests, older.counts);
     }

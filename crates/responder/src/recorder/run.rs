@@ -93,6 +93,10 @@ impl Recorder {
                 }
             }
             if stopping {
+                // There is no later turn for them.
+                if let Err(error) = writer.write_ports().await {
+                    warn!(%error, "silent connections by port were not written");
+                }
                 break;
             }
             self.until_worth_a_turn(&mut stop, trouble.retry_delay)

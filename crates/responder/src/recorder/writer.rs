@@ -3,14 +3,19 @@
 //! In: what the inbox holds, a turn at a time. Out: the ring in memcached, put back when memcached
 //! has lost it. Decides neither when a turn begins nor what becomes of a failed one.
 
-use forever200_ring::{Counts, Ring, Store, StoreError};
+use std::time::Duration;
+
+use forever200_ring::{Counts, Ring, SilentPorts, Store, StoreError};
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::inbox::Recorder;
 
 /// How often numbers are drawn in one turn, each time because memcached was emptied meanwhile.
 const MAX_DRAWS: usize = 4;
+/// Shortest time between two writes of the silent connections by port: each is a question and an answer more.
+const PORTS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The store's end: what memcached should hold, as far as this responder knows.
 pub(super) struct Writer {
@@ -19,6 +24,9 @@ pub(super) struct Writer {
     ring: Ring,
     pub(super) cursor: u64,
     counts: Counts,
+    silent_ports: SilentPorts,
+    /// When these were last written.
+    ports_written: Option<Instant>,
     since: Timestamp,
     /// Time of the first request ever.
     first: Option<Timestamp>,
@@ -43,6 +51,8 @@ impl Writer {
             ring: Ring::default(),
             cursor: 0,
             counts: Counts::default(),
+            silent_ports: SilentPorts::default(),
+            ports_written: None,
             since: Timestamp::now(),
             first: None,
             agreement: Agreement::Unknown,
@@ -61,7 +71,8 @@ impl Writer {
         }
         let pending = recorder.take();
         if pending.is_empty() {
-            return self.check().await.map(|()| 0);
+            self.check().await?;
+            return self.write_ports_in_time().await.map(|()| 0);
         }
         let last = match self.draw_numbers(pending.requests).await {
             Ok(Some(last)) => last,
@@ -83,13 +94,35 @@ impl Writer {
             .first
             .or(self.ring.get(1).map(|record| record.timestamp));
         self.counts.add(&pending.counts);
+        self.silent_ports.add(&pending.silent_ports);
         let written = self.store.write(&records, &pending.counts).await;
         self.agreement = if written.is_ok() {
             Agreement::Written
         } else {
             Agreement::Unknown
         };
-        written.map(|()| records.len())
+        written?;
+        self.write_ports_in_time().await.map(|()| records.len())
+    }
+
+    async fn write_ports_in_time(&mut self) -> Result<(), StoreError> {
+        let last = self.ports_written;
+        if last.is_some_and(|last| last.elapsed() < PORTS_INTERVAL) {
+            return Ok(());
+        }
+        self.write_ports().await
+    }
+
+    /// Writes the silent connections by port, where there are some that memcached does not have.
+    ///
+    /// # Errors
+    /// memcached did not do what was asked: they are written later.
+    pub(super) async fn write_ports(&mut self) -> Result<(), StoreError> {
+        if !self.silent_ports.is_due() {
+            return Ok(());
+        }
+        self.ports_written = Some(Instant::now());
+        self.store.add_silent_ports(&mut self.silent_ports).await
     }
 
     /// Moves the cursor on by `count` and returns it; `None` when memcached keeps answering with
@@ -165,6 +198,7 @@ impl Writer {
             self.ring.insert(record.clone());
         }
         self.counts.silent = self.counts.silent.max(snapshot.silent);
+        self.silent_ports.compare();
         self.agreement = Agreement::Compared;
         Ok(())
     }

@@ -1,0 +1,185 @@
+//! Silent connections by port: where the server speaks first (SSH, SMTP, Telnet), a client that waits says nothing.
+//!
+//! In: ports that connections without a byte came to. Out: counts of the most frequent of them, which memcached holds
+//! as one value that all responders share. Does no I/O.
+//!
+//! There are 65,536 ports: a key for each would be too many to read at once, and whoever scans them all would fill a
+//! list of those that came first. So the value has places for [`MOST_PORTS`], and a port that has none waits, with its
+//! exact count, in the responder that counted it, until that count is greater than the least in the value. What loses its
+//! place then goes on waiting in turn. What waits is lost with its responder; what is in the value is not.
+
+use std::collections::BTreeMap;
+
+/// Ports in the value: more than a page shows, and few enough to be read with each look.
+pub const MOST_PORTS: usize = 64;
+/// Longest value that is read. Ours has at most 64 × 25 bytes.
+const MAX_VALUE_BYTES: usize = 4096;
+
+/// Counts by port.
+pub type ByPort = BTreeMap<u16, u64>;
+
+/// What one responder knows of silent connections by port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SilentPorts {
+    /// The value, as it was last read or written.
+    held: ByPort,
+    /// What has no place in it, or was not written yet: at most a count for each port there is.
+    waiting: ByPort,
+    /// There is something to write, or to compare.
+    is_due: bool,
+}
+
+impl SilentPorts {
+    /// Adds counts. Those of port 0 are left out: nobody knows where they belong.
+    pub fn add(&mut self, more: &ByPort) {
+        for (&port, &count) in more.iter().filter(|(port, _)| **port != 0) {
+            add(&mut self.waiting, port, count);
+            self.is_due = true;
+        }
+    }
+
+    /// Asks for a comparison with memcached, which may have lost the value.
+    pub fn compare(&mut self) {
+        self.is_due = true;
+    }
+
+    /// Tells whether memcached should be asked.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.is_due
+    }
+
+    /// Returns these counts after they were put into what memcached has; `None` for a value that is missing or not ours,
+    /// in whose place comes what was last known.
+    pub(crate) fn put_into(&self, found: Option<&ByPort>) -> Self {
+        let mut after = Self {
+            held: found.unwrap_or(&self.held).clone(),
+            waiting: ByPort::new(),
+            is_due: false,
+        };
+        // The most frequent first, so that none has to give way to another of the same turn.
+        let mut waiting: Vec<_> = self
+            .waiting
+            .iter()
+            .map(|(&port, &count)| (port, count))
+            .collect();
+        waiting.sort_unstable_by_key(|&(port, count)| (std::cmp::Reverse(count), port));
+        for (port, count) in waiting {
+            after.place(port, count);
+        }
+        after
+    }
+
+    fn place(&mut self, port: u16, count: u64) {
+        if self.held.len() < MOST_PORTS || self.held.contains_key(&port) {
+            add(&mut self.held, port, count);
+            return;
+        }
+        let least = self.held.iter().min_by_key(|(_, count)| **count);
+        match least.map(|(&port, &count)| (port, count)) {
+            Some((least, of_least)) if of_least < count => {
+                self.held.remove(&least);
+                self.held.insert(port, count);
+                add(&mut self.waiting, least, of_least);
+            }
+            _ => add(&mut self.waiting, port, count),
+        }
+    }
+
+    /// Returns what is in the value.
+    pub(crate) fn held(&self) -> &ByPort {
+        &self.held
+    }
+}
+
+fn add(to: &mut ByPort, port: u16, count: u64) {
+    let held = to.entry(port).or_default();
+    *held = held.saturating_add(count);
+}
+
+/// Writes the value: a line of JSON, which a person can read.
+pub(crate) fn encode(counts: &ByPort) -> Vec<u8> {
+    serde_json::to_vec(counts).expect("numbers become keys, and a Vec takes every write")
+}
+
+/// Reads the value; `None` for what is not ours, or has a number that cannot be.
+pub(crate) fn decode(value: &[u8], largest: u64) -> Option<ByPort> {
+    if value.len() > MAX_VALUE_BYTES {
+        return None;
+    }
+    let counts: ByPort = serde_json::from_slice(value).ok()?;
+    let is_ours = counts.len() <= MOST_PORTS && counts.values().all(|&count| count <= largest);
+    is_ours.then_some(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(counts: impl IntoIterator<Item = (u16, u64)>) -> SilentPorts {
+        let mut ports = SilentPorts::default();
+        ports.add(&counts.into_iter().collect());
+        ports
+    }
+
+    #[test]
+    fn counts_are_added_to_what_is_there() {
+        let ports = counted([(22, 3), (23, 1), (0, 9)]);
+        let after = ports.put_into(Some(&ByPort::from([(23, 4), (25, 2)])));
+        assert_eq!(after.held, ByPort::from([(22, 3), (23, 5), (25, 2)]));
+        assert!(ports.is_due() && !after.is_due());
+        // Nothing is counted twice.
+        assert_eq!(after.put_into(Some(&after.held)), after);
+    }
+
+    #[test]
+    fn a_value_that_is_lost_is_put_back() {
+        let mut ports = counted([(22, 3)]).put_into(None);
+        ports.add(&ByPort::from([(22, 1)]));
+        assert_eq!(ports.put_into(None).held, ByPort::from([(22, 4)]));
+    }
+
+    #[test]
+    fn a_scan_of_all_ports_pushes_no_frequent_port_out_and_keeps_none_from_coming_in() {
+        let mut ports =
+            counted((1..=u16::MAX).map(|port| (port, 1)).chain([(22, 5)])).put_into(None);
+        assert_eq!(ports.held.len(), MOST_PORTS);
+        assert_eq!(ports.held[&22], 5);
+        // One at a time, each less than what is there.
+        for _ in 0..2 {
+            ports.add(&ByPort::from([(60_000, 1)]));
+            ports = ports.put_into(Some(&ports.held));
+        }
+        assert_eq!(ports.held[&60_000], 3);
+        let all: u64 = ports.held.values().chain(ports.waiting.values()).sum();
+        assert_eq!(all, 65_535 + 4 + 2);
+    }
+
+    #[test]
+    fn a_full_value_reads_back_and_a_foreign_one_is_none() {
+        let most = |places: usize| -> ByPort {
+            let ports = (0..places).map(|place| 65_535 - place as u16);
+            ports.map(|port| (port, (1 << 53) - 1)).collect()
+        };
+        let full = most(MOST_PORTS);
+        assert!(encode(&full).len() <= MAX_VALUE_BYTES);
+        assert_eq!(decode(&encode(&full), (1 << 53) - 1), Some(full.clone()));
+        assert_eq!(
+            encode(&ByPort::from([(22, 3), (23, 1)])),
+            br#"{"22":3,"23":1}"#
+        );
+        for foreign in [
+            &b""[..],
+            b"7",
+            b"[]",
+            b"{\"x\":1}",
+            b"{\"65536\":1}",
+            b"{\"22\":-1}",
+            &encode(&most(MOST_PORTS + 1)),
+            &b" ".repeat(MAX_VALUE_BYTES + 1),
+        ] {
+            assert_eq!(decode(foreign, (1 << 53) - 1), None);
+        }
+        assert_eq!(decode(&encode(&full), 1), None);
+    }
+}
