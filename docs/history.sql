@@ -165,3 +165,25 @@ CREATE TRIGGER kind_gone AFTER DELETE ON kind BEGIN
         AND NOT EXISTS (SELECT 1 FROM request WHERE payload = OLD.payload)
         AND NOT EXISTS (SELECT 1 FROM kind WHERE payload = OLD.payload);
 END;
+
+-- Later: files that were begun before get what follows when they are opened. It changes no row.
+
+CREATE INDEX IF NOT EXISTS request_way ON request (way);  -- leads from a port to its requests
+CREATE INDEX IF NOT EXISTS kind_way    ON kind (way);
+
+-- With all ports open there are many ways.
+CREATE TRIGGER IF NOT EXISTS way_of_request_gone AFTER DELETE ON request BEGIN
+    DELETE FROM way WHERE id = OLD.way
+        AND NOT EXISTS (SELECT 1 FROM request WHERE way = OLD.way)
+        AND NOT EXISTS (SELECT 1 FROM kind WHERE way = OLD.way);
+END;
+CREATE TRIGGER IF NOT EXISTS way_of_specimen_gone AFTER UPDATE OF way ON kind WHEN OLD.way != NEW.way BEGIN
+    DELETE FROM way WHERE id = OLD.way
+        AND NOT EXISTS (SELECT 1 FROM request WHERE way = OLD.way)
+        AND NOT EXISTS (SELECT 1 FROM kind WHERE way = OLD.way);
+END;
+CREATE TRIGGER IF NOT EXISTS way_of_kind_gone AFTER DELETE ON kind BEGIN
+    DELETE FROM way WHERE id = OLD.way
+        AND NOT EXISTS (SELECT 1 FROM request WHERE way = OLD.way)
+        AND NOT EXISTS (SELECT 1 FROM kind WHERE way = OLD.way);
+END;

@@ -285,6 +285,8 @@ const on = {
     $("#strip").innerHTML = html;
     narrow($("#strip"));
     const ring = $("[data-oldest]", $("#strip"));
+    // A column that says the same in each row would cost its width for nothing.
+    table.classList.toggle("ports", ring.dataset.ports > 1);
     [oldest, held] = [Number(ring.dataset.oldest), Number(ring.dataset.held)];
     settle();
     tellWaiting();

@@ -7,8 +7,12 @@ use std::sync::Arc;
 
 use forever200_identify::{Label, Protocol};
 
+use crate::page::stats::ports;
 use crate::reader::asked_for::Kind;
 use crate::reader::{Entry, View};
+
+/// Stands before the port that a request came to, where there are several.
+const TO_PORT: &str = " to :";
 
 /// Returns a table: a line each, the newest first.
 ///
@@ -30,6 +34,11 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
     let seqs = widest(|entry| entry.record.seq.to_string().len());
     let sources = widest(|entry| entry.source.len());
     let bytes = widest(|entry| entry.record.bytes.to_string().len());
+    let ports = if ports(entries).len() > 1 {
+        widest(|entry| entry.record.dest_port.to_string().len() + TO_PORT.len())
+    } else {
+        0
+    };
     let mut text = format!(
         "{} requests so far, {} shown:\n\n",
         view.snapshot.cursor,
@@ -52,10 +61,15 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
             .collect();
         writeln!(
             text,
-            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}  {:>bytes$} B  {tint}{:<7}  {}{}{}{marks}{}",
+            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}{:<ports$}  {:>bytes$} B  {tint}{:<7}  {}{}{}{marks}{}",
             record.seq,
             record.timestamp,
             entry.source,
+            if ports > 0 {
+                format!("{TO_PORT}{}", record.dest_port)
+            } else {
+                String::new()
+            },
             record.bytes,
             entry.protocol.name(),
             entry.summary,

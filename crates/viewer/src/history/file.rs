@@ -18,6 +18,8 @@ use tracing::warn;
 pub(super) const NAME: &str = "history.db";
 /// What makes an empty file a history.
 const SCHEMA: &str = include_str!("../../../../docs/history.sql");
+/// What follows this in [`SCHEMA`], a file that was begun before it gets when it is opened.
+const LATER: &str = "-- Later:";
 /// What the first lines of [`SCHEMA`] set: <https://www.sqlite.org/pragma.html#pragma_application_id>
 const APPLICATION_ID: i32 = 0x4632_3030;
 const VERSION: i32 = 1;
@@ -220,7 +222,20 @@ fn check(file: &Connection, path: &Path) -> anyhow::Result<()> {
         }
         .into());
     }
-    Ok(())
+    add_later(file)
+}
+
+/// Adds what makes an older file faster and smaller. It is readable without: a full disk is no reason to refuse it.
+fn add_later(file: &Connection) -> anyhow::Result<()> {
+    let later = SCHEMA.find(LATER).and_then(|at| SCHEMA.get(at..));
+    match file.execute_batch(later.unwrap_or_default()) {
+        Err(error) if says_broken(&error) => Err(error.into()),
+        Err(error) => {
+            warn!(%error, "the history stays without its newer indexes");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Tells whether an error means that the file itself is of no use.

@@ -20,6 +20,8 @@ const LISTED_COUNTRIES: i64 = 4;
 const MOST_SOURCES: i64 = 200;
 const MOST_NETWORKS: i64 = 20;
 const MOST_COUNTRIES: i64 = 300;
+/// Ports of a kind's newest requests that are read.
+const MOST_PORTS: i64 = 20;
 /// Days of which a kind has a count, and some more.
 const MOST_DAYS: i64 = 500;
 /// Newest requests whose names are read: of a label, by each set of labels that begins with it; of a shape, by payload.
@@ -117,6 +119,8 @@ pub(crate) struct WholeKind {
     pub(crate) countries: Vec<Share<String>>,
     /// Of the newest requests.
     pub(crate) asked: Vec<Asked>,
+    /// The same: how many came to which port, the most frequent first.
+    pub(crate) ports: Vec<(u16, u64)>,
 }
 
 impl Questions {
@@ -209,6 +213,7 @@ impl Questions {
                 networks: networks(file, row.id)?,
                 countries: countries(file, row.id)?,
                 asked: asked(file, &row)?,
+                ports: ports(file, &row)?,
                 row,
             }))
         })
@@ -365,6 +370,35 @@ fn asked(file: &Connection, kind: &KindRow) -> rusqlite::Result<Vec<Asked>> {
             address: row.get(1)?,
             requests: row::number(row, 2)?,
         })
+    })?;
+    rows.collect()
+}
+
+/// Ports that the newest requests came to.
+fn ports(file: &Connection, kind: &KindRow) -> rusqlite::Result<Vec<(u16, u64)>> {
+    let of_label = format!(
+        "SELECT dest_port, count(*) AS sent FROM found JOIN request ON request.seq IN \
+          (SELECT seq FROM request WHERE found = found.id ORDER BY seq DESC LIMIT {REQUESTS_OF_SET}) \
+         JOIN way ON way.id = request.way \
+         WHERE found.id IN (SELECT id FROM found WHERE {IS_FIRST_LABEL} ORDER BY id DESC LIMIT {SETS_OF_LABELS}) \
+         GROUP BY dest_port ORDER BY sent DESC, dest_port LIMIT ?2"
+    );
+    let of_shape = format!(
+        "SELECT dest_port, count(*) AS sent FROM \
+         (SELECT id FROM payload WHERE shape = ?1 ORDER BY id DESC LIMIT {PAYLOADS_OF_SHAPE}) AS of \
+         JOIN request ON request.seq IN \
+          (SELECT seq FROM request WHERE payload = of.id ORDER BY seq DESC LIMIT {REQUESTS_OF_PAYLOAD}) \
+         JOIN way ON way.id = request.way \
+         GROUP BY dest_port ORDER BY sent DESC, dest_port LIMIT ?2"
+    );
+    let query = if kind.category.is_some() {
+        of_label
+    } else {
+        of_shape
+    };
+    let mut statement = file.prepare_cached(&query)?;
+    let rows = statement.query_map(params![kind.name, MOST_PORTS], |row| {
+        Ok((row.get(0)?, row::number(row, 1)?))
     })?;
     rows.collect()
 }

@@ -3,12 +3,12 @@
 //! In: conditions that columns can tell. Out: records, those that the caller accepts, and where to go on. A search ends
 //! when it has enough, or when its time is over: then it says how far it came.
 //!
-//! Each condition becomes a set of rows of `found`, `source` or `payload`. Where one of them is small, the indexes lead
+//! Each condition becomes a set of rows of `found`, `source`, `way` or `payload`. Where one of them is small, the indexes lead
 //! from it to its requests; else the requests are gone through one by one.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::time::{Duration, Instant};
 
 use forever200_ring::Record;
@@ -48,6 +48,8 @@ pub(crate) enum Column {
     Source(IpNet),
     Country(String),
     Network(u32),
+    /// To which port it came.
+    Port(RangeInclusive<u16>),
     /// Its TLS client.
     Ja4(String),
     /// Its bytes contain one of these, which are in lower case, in any case (ASCII).
@@ -95,6 +97,7 @@ enum Named {
     Found,
     Source,
     Payload,
+    Way,
 }
 
 /// Rows that a request must name one of, or none of.
@@ -112,6 +115,7 @@ struct Candidate {
     found: i64,
     source: i64,
     payload: i64,
+    way: i64,
 }
 
 impl Questions {
@@ -246,7 +250,7 @@ impl<'a> Search<'a> {
     /// Goes through all requests. Returns the last that was looked at, where it stopped before the end.
     fn go_through(&self, take: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
         let sql = format!(
-            "SELECT seq, found, source, payload FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
+            "SELECT seq, found, source, payload, way FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
             self.order()
         );
         let mut statement = self.file.prepare_cached(&sql)?;
@@ -313,7 +317,7 @@ impl<'a> Search<'a> {
     ) -> rusqlite::Result<(Vec<Candidate>, Option<i64>)> {
         let (column, order) = (leads.named.column(), self.order());
         let sql = format!(
-            "SELECT seq, found, source, payload FROM request \
+            "SELECT seq, found, source, payload, way FROM request \
              WHERE {column} = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq {order} LIMIT ?4"
         );
         let mut statement = self.file.prepare_cached(&sql)?;
@@ -358,6 +362,7 @@ impl<'a> Search<'a> {
                 Named::Found => candidate.found,
                 Named::Source => candidate.source,
                 Named::Payload => candidate.payload,
+                Named::Way => candidate.way,
             };
             set.rows.contains(&row) != set.excludes
         })
@@ -381,6 +386,7 @@ impl<'a> Search<'a> {
             Column::Country(code) => (Named::Source, self.select("source", "country = ?1", code)?),
             Column::Network(asn) => (Named::Source, self.select("source", "asn = ?1", asn)?),
             Column::Source(network) => (Named::Source, self.sources_in(*network)?),
+            Column::Port(ports) => (Named::Way, self.ways_to(ports)?),
         };
         Ok(Some(Rows {
             named,
@@ -398,6 +404,16 @@ impl<'a> Search<'a> {
         let sql = format!("SELECT id FROM {table} WHERE {condition}");
         let mut statement = self.file.prepare_cached(&sql)?;
         statement.query_map([value], |row| row.get(0))?.collect()
+    }
+
+    /// Several for each port: requests end in several ways, and responders have names.
+    fn ways_to(&self, ports: &RangeInclusive<u16>) -> rusqlite::Result<HashSet<i64>> {
+        let mut statement = self
+            .file
+            .prepare_cached("SELECT id FROM way WHERE dest_port BETWEEN ?1 AND ?2")?;
+        statement
+            .query_map([ports.start(), ports.end()], |row| row.get(0))?
+            .collect()
     }
 
     /// Rows of `found` with one of these words in a column of them.
@@ -474,6 +490,7 @@ impl Named {
             Self::Found => "found",
             Self::Source => "source",
             Self::Payload => "payload",
+            Self::Way => "way",
         }
     }
 }
@@ -484,6 +501,7 @@ fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
         found: row.get(1)?,
         source: row.get(2)?,
         payload: row.get(3)?,
+        way: row.get(4)?,
     })
 }
 

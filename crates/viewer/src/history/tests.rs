@@ -439,6 +439,48 @@ fn the_document_has_the_tables_of_the_file() {
     assert_eq!(all(&of_document), all(&of_file));
 }
 
+/// Ports are many where all are open: 65,536 of them, times the ways in which a request ends.
+#[test]
+fn a_way_goes_with_its_last_request_and_an_older_file_learns_it() {
+    let folder = TempDir::new().unwrap();
+    let ways = || count(folder.path(), "SELECT count(*) FROM way");
+    let added = "FROM sqlite_schema WHERE name LIKE '%way%' AND type IN ('index', 'trigger') AND sql IS NOT NULL";
+    drop(History::open(folder.path(), LARGE).unwrap());
+    let path = folder.path().join(file::NAME);
+    let file = Connection::open(&path).unwrap();
+    let names: Vec<(String, String)> = file
+        .prepare(&format!("SELECT type, name {added}"))
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .collect::<rusqlite::Result<_>>()
+        .unwrap();
+    assert_eq!(names.len(), 5, "{names:?}");
+    for (kind, name) in names {
+        file.execute_batch(&format!("DROP {kind} {name}")).unwrap();
+    }
+    drop(file);
+    let history = History::open(folder.path(), LARGE).unwrap();
+    assert_eq!(count(folder.path(), &format!("SELECT count(*) {added}")), 5);
+    for seq in 1..=20 {
+        let mut record = numbered(seq, b"x");
+        record.dest_port = 1000 + (seq % 10) as u16;
+        put(&history, &record);
+    }
+    until_written(&history, 20);
+    assert_eq!(ways(), 10);
+    let file = Connection::open(&path).unwrap();
+    file.busy_timeout(Duration::from_secs(10)).unwrap();
+    file.execute("DELETE FROM request WHERE seq > 10", [])
+        .unwrap();
+    assert_eq!(ways(), 10);
+    file.execute("DELETE FROM request", []).unwrap();
+    // That of the specimen stays.
+    assert_eq!(ways(), 1);
+    file.execute("DELETE FROM kind", []).unwrap();
+    assert_eq!(ways(), 0);
+}
+
 fn names_in(folder: &Path) -> Vec<String> {
     std::fs::read_dir(folder)
         .unwrap()

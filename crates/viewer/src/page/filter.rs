@@ -7,6 +7,7 @@ mod narrow;
 mod query;
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use forever200_identify::{Category, Protocol};
 use forever200_ring::Record;
@@ -57,6 +58,7 @@ enum Test {
     Host(Host),
     Ja4(String),
     Incomplete,
+    Port(RangeInclusive<u16>),
     Body,
 }
 
@@ -136,6 +138,7 @@ impl Test {
             }
             Self::Incomplete => entry.incomplete,
             Self::Body => http(&|http| !http.body.is_empty()),
+            Self::Port(ports) => ports.contains(&entry.record.dest_port),
         }
     }
 }
@@ -167,6 +170,7 @@ fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<Test>, Stri
         Field::Body if !switch("body", trimmed)? => return Ok(None),
         Field::Body => Test::Body,
     }))
+        Field::Port => Test::Port(ports(trimmed)?),
 }
 
 /// Tells whether the [`text`](crate::reader::entry::text) of bytes begins with another, without making it: all watchers
@@ -191,6 +195,16 @@ pub(crate) fn network(source: &str, visitor: IpAddr) -> Result<IpNet, String> {
     let host = |ip: IpAddr| IpNet::from(ip.to_canonical());
     let network = if source.eq_ignore_ascii_case(ME) {
         return Ok(host(visitor));
+/// Reads a port, or a range of them.
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let number = |text: &str| text.trim().parse::<u16>();
+    match (number(first), number(last)) {
+        (Ok(first), Ok(last)) if first <= last => Ok(first..=last),
+        _ => Err("port: expected a number, as 8080, or a range, as 2300-2399".to_owned()),
+    }
+}
+
     } else if let Ok(address) = source.parse::<SocketAddr>() {
         return Ok(host(address.ip()));
     } else {

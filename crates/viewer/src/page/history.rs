@@ -11,6 +11,7 @@ use minijinja::value::Serde;
 use crate::page::filter::FilterQuery;
 use crate::page::pages::Pages;
 use crate::page::row::groups;
+use crate::page::stats::ports;
 use crate::reader::Entry;
 
 /// Where the page is.
@@ -63,11 +64,12 @@ impl Pages {
         let oldest = page.oldest.map(|oldest| format!("{oldest:.6}"));
         let (asked, exported) = (page.query.encoded(), page.exported());
         let (groups, chips, query) = (Serde(&groups), Serde(&chips), Serde(&values));
-        let at = ADDRESS;
+        let (at, has_ports) = (ADDRESS, ports(page.entries).len() > 1);
         self.render(
             "history.html",
             context! {
                 groups, chips, query, kept, asked, at, span, since, until, newer, older, is_partial, oldest, exported,
+                has_ports,
             },
         )
     }

@@ -17,6 +17,7 @@ use crate::history::kinds::{Asked, Countries, KindSource, WholeKind};
 use crate::page::chart::Chart;
 use crate::page::collection::{ShownKind, candidates, time, usual};
 use crate::page::pages::Pages;
+use crate::page::stats::PortCount;
 use crate::reader::Entry;
 use crate::reader::privacy::Privacy;
 
@@ -46,6 +47,8 @@ pub(crate) struct KindParts {
     networks: Vec<Network>,
     sent_from: Vec<Country>,
     asked_for: Vec<Name>,
+    /// How many of the newest requests came to which port.
+    ports: Vec<PortCount>,
     /// Number of the newest request, where it is still kept.
     newest: Option<u64>,
 }
@@ -194,6 +197,11 @@ impl KindParts {
                 })
                 .collect(),
             asked_for: names(&whole.asked, privacy),
+            ports: whole
+                .ports
+                .iter()
+                .map(|&(port, requests)| PortCount { port, requests })
+                .collect(),
             newest: whole.newest.as_ref().map(|it| it.seq),
             kind,
         }

@@ -19,7 +19,7 @@ use crate::page::detail::Detail;
 use crate::page::filter::{FilterQuery, UNRECOGNISED};
 use crate::page::kinds::Also;
 use crate::page::row::{Row, groups, span};
-use crate::page::stats::Stats;
+use crate::page::stats::{Stats, ports};
 use crate::reader::privacy::Privacy;
 use crate::reader::{Describer, Entry, View, locations};
 
@@ -189,10 +189,12 @@ impl Pages {
         let (chips, values) = (query.chips(), query.values());
         let (groups, chips, query) = (Serde(&groups), Serde(&chips), Serde(&values));
         let (at, span) = ("/home", "");
+        let has_ports = ports(&view.entries).len() > 1;
         self.render(
             "home.html",
             context! {
                 strip, groups, total, held, cursor, query, asked, kept, chips, host, now, at, span,
+                has_ports,
             },
         )
     }

@@ -32,6 +32,8 @@ pub struct Row {
     ip: String,
     /// The client's port, with its colon; empty where none is shown.
     port: String,
+    /// The port that it came to.
+    dest_port: u16,
     via: &'static str,
     protocol: Protocol,
     label: Option<RowLabel>,
@@ -94,6 +96,7 @@ impl Row {
                 String::new()
             },
             ip,
+            dest_port: record.dest_port,
             via: entry.via(),
             protocol: entry.protocol,
             label: entry.labels.first().map(RowLabel::new),

@@ -3,17 +3,19 @@
 //! In: a view. Out: [`Stats`], as JSON has them. What they say of sources and protocols, they say of
 //! the requests in the ring.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use forever200_identify::{Category, Protocol};
-use forever200_ring::SLOTS;
+use forever200_ring::{ByPort, SLOTS};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::reader::View;
 use crate::reader::memory::HistoryState;
 use crate::reader::view::MINUTES;
+use crate::reader::{Entry, View};
 
 /// Minutes that one bar of the day's chart stands for.
 pub const MINUTES_PER_BAR: i64 = 15;
@@ -33,6 +35,8 @@ pub struct Stats {
     pub first_request_seconds: Option<f64>,
     /// Number of connections that never sent a byte.
     pub silent: u64,
+    /// Number of these by port, of the most frequent ports, these first.
+    pub silent_ports: Vec<SilentPort>,
     /// Number of requests within the last 60 seconds.
     pub last_minute: u64,
     /// Number of requests by minute, the last 60, the oldest first; the last one is not over.
@@ -43,6 +47,8 @@ pub struct Stats {
     pub held: usize,
     /// Number of different client addresses in the ring.
     pub sources: usize,
+    /// Number of requests in the ring by the port that they came to, the most frequent first.
+    pub ports: Vec<PortCount>,
     /// Number of requests in the ring that are not HTTP.
     pub not_http: usize,
     /// Number of requests in the ring by category, of those that have one.
@@ -53,6 +59,24 @@ pub struct Stats {
     pub unreadable: usize,
     /// How the history is; `None` where it is off.
     pub history: Option<HistoryState>,
+}
+
+/// How many requests came to a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PortCount {
+    /// The port that the client connected to.
+    pub port: u16,
+    /// How many.
+    pub requests: u64,
+}
+
+/// How many connections to a port never sent a byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SilentPort {
+    /// The port that the client connected to.
+    pub port: u16,
+    /// How many.
+    pub connections: u64,
 }
 
 impl Stats {
@@ -75,11 +99,13 @@ impl Stats {
             since: snapshot.since.map(|since| format!("{since:.6}")),
             first_request_seconds: first.and_then(Result::ok),
             silent: snapshot.silent,
+            silent_ports: silent_ports(&snapshot.silent_ports),
             last_minute: last_minute(view, now),
             minutes: bars(view, HOUR, 1),
             quarters: bars(view, MINUTES, MINUTES_PER_BAR),
             held: view.entries.len(),
             sources: sources.len(),
+            ports: ports(&view.entries),
             not_http: view
                 .entries
                 .iter()
@@ -91,6 +117,29 @@ impl Stats {
             history: view.history.clone(),
         }
     }
+}
+
+/// Counts requests by port, the most frequent port first. Those whose port nobody knows are left out.
+#[must_use]
+pub fn ports(entries: &[Arc<Entry>]) -> Vec<PortCount> {
+    let mut counts: BTreeMap<u16, u64> = BTreeMap::new();
+    for entry in entries {
+        *counts.entry(entry.record.dest_port).or_default() += 1;
+    }
+    counts.remove(&0);
+    let counts = counts.into_iter();
+    let mut ports: Vec<_> = counts
+        .map(|(port, requests)| PortCount { port, requests })
+        .collect();
+    ports.sort_by_key(|it| Reverse(it.requests));
+    ports
+}
+
+fn silent_ports(counts: &ByPort) -> Vec<SilentPort> {
+    let silent = |(&port, &connections): (&u16, &u64)| SilentPort { port, connections };
+    let mut ports: Vec<_> = counts.iter().map(silent).collect();
+    ports.sort_by_key(|it| Reverse(it.connections));
+    ports
 }
 
 fn categories(view: &View) -> BTreeMap<Category, usize> {
@@ -147,8 +196,6 @@ fn is_private(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use forever200_ring::{Record, Snapshot};
 
     use super::*;
@@ -243,5 +290,30 @@ mod tests {
             stats(&view(&[[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]], &[])).sources,
             1
         );
+    }
+
+    #[test]
+    fn ports_are_counted_the_most_frequent_first() {
+        let mut view = view(&[], &[]);
+        let entry = |&dest_port: &u16| {
+            Arc::new(described(Record {
+                dest_port,
+                ..record(b"x")
+            }))
+        };
+        view.entries = [23, 80, 2323, 80, 0].iter().map(entry).collect();
+        view.snapshot.silent_ports = ByPort::from([(22, 3), (25, 9)]);
+        let stats = stats(&view);
+        let ports: Vec<_> = stats
+            .ports
+            .iter()
+            .map(|it| (it.port, it.requests))
+            .collect();
+        assert_eq!(ports, [(80, 2), (23, 1), (2323, 1)]);
+        let silent = stats
+            .silent_ports
+            .iter()
+            .map(|it| (it.port, it.connections));
+        assert_eq!(silent.collect::<Vec<_>>(), [(25, 9), (22, 3)]);
     }
 }

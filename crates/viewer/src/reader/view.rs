@@ -109,6 +109,7 @@ impl View {
         !has_same_entries
             || counters(self) != counters(other)
             || self.minutes != other.minutes
+            || self.snapshot.silent_ports != other.snapshot.silent_ports
             || self.history != other.history
     }
 }

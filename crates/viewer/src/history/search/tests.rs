@@ -16,6 +16,7 @@ struct Sent {
     label: &'static str,
     source: [u8; 4],
     word: &'static str,
+    port: u16,
 }
 
 /// Numbers up to 3,000, of which every seventh is missing.
@@ -26,6 +27,7 @@ fn sent() -> Vec<Sent> {
         label: if seq % 500 == 1 { "rare" } else { "usual" },
         source: [203, 0, 113, (seq % 100) as u8],
         word: ["Apple", "pear", "plum"][(seq % 3) as usize],
+        port: if seq % 400 == 2 { 2323 } else { 80 },
     };
     numbers.map(of).collect()
 }
@@ -38,6 +40,7 @@ fn history(folder: &TempDir) -> History {
         let raw = format!("GET /{}/{} HTTP/1.1\r\n\r\n", it.word, it.seq % 200);
         let mut record = numbered(it.seq, raw.as_bytes());
         record.src_ip = it.source.into();
+        record.dest_port = it.port;
         record.timestamp = Timestamp::from_second(it.seq as i64 * 60).unwrap();
         offer(&history, Item::Request(Box::new((record, found))));
     }
@@ -80,7 +83,7 @@ fn each_page_goes_on_where_the_last_ended() {
     let text = |text: &str| Column::Text(vec![Finder::new(text.as_bytes()).into_owned()]);
     let label = |id: &str| Column::Labels(vec![id.to_owned()]);
     type Meets = fn(&Sent) -> bool;
-    let cases: [(Vec<(Column, bool)>, Meets); 7] = [
+    let cases: [(Vec<(Column, bool)>, Meets); 10] = [
         (vec![], |_| true),
         (vec![(label("rare"), false)], |it| it.label == "rare"),
         (vec![(label("rare"), true)], |it| it.label != "rare"),
@@ -93,6 +96,14 @@ fn each_page_goes_on_where_the_last_ended() {
         (
             vec![(text("/apple/"), false), (source("203.0.113.0/28"), true)],
             |it| it.word == "Apple" && it.source[3] >= 16,
+        ),
+        (vec![(Column::Port(2300..=2399), false)], |it| {
+            it.port == 2323
+        }),
+        (vec![(Column::Port(2323..=2323), true)], |it| it.port == 80),
+        (
+            vec![(Column::Port(80..=80), false), (label("rare"), false)],
+            |it| it.port == 80 && it.label == "rare",
         ),
         (
             vec![(label("usual"), false), (text("nothing"), false)],

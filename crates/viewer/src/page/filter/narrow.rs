@@ -44,6 +44,7 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
     })
 }
 
+        Test::Port(ports) => Column::Port(ports.clone()),
 /// A masked source may be any of its network.
 fn wide(network: IpNet) -> IpNet {
     let prefix = network.prefix_len();

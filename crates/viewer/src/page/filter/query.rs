@@ -51,6 +51,8 @@ pub enum Field {
     Ja4,
     /// `on`: the request is incomplete.
     Incomplete,
+    /// The port that it came to, or a range as `2300-2399`.
+    Port,
     /// `on`: the request has a body.
     Body,
 }
@@ -86,7 +88,7 @@ pub struct Chip {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Text,
         Self::Method,
         Self::Source,
@@ -103,6 +105,7 @@ impl Field {
         Self::Incomplete,
         Self::Body,
     ];
+        Self::Port,
 
     /// Returns its name in the query string.
     #[must_use]
@@ -125,6 +128,7 @@ impl Field {
             Self::Body => "body",
         }
     }
+            Self::Port => "port",
 }
 
 impl Condition {
