@@ -1,11 +1,12 @@
 //! Follows the ring: a record becomes an entry, described once, in a view that all who look share.
 //!
 //! Read in this order: `follow` (the thread that looks at memcached) with `pulse`, `describer` and
-//! `entry` (what is said of one record, with `asked_for`, `tls_parts`, `excerpt` and `actions`),
+//! `entry` (what is said of one record, with `asked_for`, `claims`, `tls_parts`, `excerpt` and `actions`),
 //! `memory` (what the history is given, and gives back), `privacy` (what may be shown of it), `locations` (where it is from), `view` (what visitors get).
 
 mod actions;
 pub mod asked_for;
+pub mod claims;
 pub mod describer;
 pub mod entry;
 pub mod excerpt;

@@ -20,6 +20,7 @@ use crate::export::Listing;
 use crate::history::Kind;
 use crate::reader::View;
 use crate::reader::asked_for::AskedFor;
+use crate::reader::claims::Claim;
 use crate::reader::entry::{Entry, text};
 use crate::reader::tls_parts::TlsParts;
 
@@ -62,6 +63,8 @@ pub struct Request<'a> {
     pub tls: Option<Tls>,
     /// The name that it asks for; null where it says none.
     pub asked_for: Option<&'a AskedFor>,
+    /// Addresses that its head claims it is from.
+    pub claims: &'a [Claim],
     /// One printable line.
     pub summary: &'a str,
     /// What the request is, in words, the most specific first.
@@ -215,6 +218,7 @@ impl<'a> Request<'a> {
             http: entry.request().map(|http| Http::new(&http)),
             tls: entry.tls.as_ref().map(Tls::new),
             asked_for: entry.asked_for.as_ref(),
+            claims: &entry.claims,
             summary: &entry.summary,
             labels: entry.labels.iter().map(Label::new).collect(),
             kind: Kind::new(entry).name,

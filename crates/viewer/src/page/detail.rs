@@ -24,6 +24,7 @@ use crate::export::replay::{Replay, replay};
 use crate::page::visible;
 use crate::reader::Describer;
 use crate::reader::asked_for::AskedFor;
+use crate::reader::claims::Claim;
 use crate::reader::entry::{Entry, text};
 use crate::reader::tls_parts::TlsParts;
 
@@ -49,6 +50,7 @@ pub struct Detail<'a> {
     parts: FormParts,
     tls: Option<Hello>,
     asked_for: Option<&'a AskedFor>,
+    claims: &'a [Claim],
     labels: Vec<json::Label<'a>>,
     indicators: &'a [Indicator],
     actions: &'a [Action],
@@ -173,6 +175,7 @@ impl<'a> Detail<'a> {
             parts: FormParts::new(&body),
             tls: entry.tls.as_ref().map(Hello::new),
             asked_for: entry.asked_for.as_ref(),
+            claims: &entry.claims,
             labels: entry.labels.iter().map(json::Label::new).collect(),
             indicators: &entry.indicators,
             actions: &entry.actions,

@@ -46,6 +46,7 @@ enum Test {
     Text(Vec<Finder<'static>>),
     Method(String),
     Source(IpNet),
+    Claims(IpNet),
     Protocol(Protocol),
     /// `None` stands for [`UNRECOGNISED`].
     Category(Option<Category>),
@@ -57,8 +58,8 @@ enum Test {
     Path(String),
     Host(Host),
     Ja4(String),
-    Incomplete,
     Port(RangeInclusive<u16>),
+    Incomplete,
     Body,
 }
 
@@ -116,6 +117,7 @@ impl Test {
                 http(&|http| http.method.eq_ignore_ascii_case(method.as_bytes()))
             }
             Self::Source(source) => source.contains(&source_of(&entry.record)),
+            Self::Claims(network) => entry.claims.iter().any(|it| network.contains(&it.ip)),
             Self::Protocol(protocol) => *protocol == entry.protocol,
             Self::Category(None) => entry.category().is_none(),
             Self::Category(Some(category)) => {
@@ -136,9 +138,9 @@ impl Test {
                 let found = entry.tls.as_ref().and_then(TlsParts::ja4);
                 found.is_some_and(|found| found.eq_ignore_ascii_case(ja4))
             }
+            Self::Port(ports) => ports.contains(&entry.record.dest_port),
             Self::Incomplete => entry.incomplete,
             Self::Body => http(&|http| !http.body.is_empty()),
-            Self::Port(ports) => ports.contains(&entry.record.dest_port),
         }
     }
 }
@@ -153,6 +155,9 @@ fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<Test>, Stri
         Field::Text => Test::Text(needles(value)),
         Field::Method => Test::Method(trimmed.to_owned()),
         Field::Source => Test::Source(network(trimmed, visitor)?),
+        Field::Claims => Test::Claims(network(trimmed, visitor).map_err(|_| {
+            "claims: expected an address or a network, as 203.0.113.0/24".to_owned()
+        })?),
         Field::Protocol => {
             Test::Protocol(named("protocol", trimmed, Protocol::ALL, Protocol::name)?)
         }
@@ -165,12 +170,12 @@ fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<Test>, Stri
         Field::Path => Test::Path(trimmed.to_owned()),
         Field::Host => Test::Host(Host::new(trimmed)),
         Field::Ja4 => Test::Ja4(trimmed.to_owned()),
+        Field::Port => Test::Port(ports(trimmed)?),
         Field::Incomplete if !switch("incomplete", trimmed)? => return Ok(None),
         Field::Incomplete => Test::Incomplete,
         Field::Body if !switch("body", trimmed)? => return Ok(None),
         Field::Body => Test::Body,
     }))
-        Field::Port => Test::Port(ports(trimmed)?),
 }
 
 /// Tells whether the [`text`](crate::reader::entry::text) of bytes begins with another, without making it: all watchers
@@ -190,11 +195,6 @@ fn begins_with(bytes: &[u8], beginning: &str) -> bool {
     }
 }
 
-/// An address alone is a network of one, with or without a port. `::ffff:203.0.113.7` is `203.0.113.7`.
-pub(crate) fn network(source: &str, visitor: IpAddr) -> Result<IpNet, String> {
-    let host = |ip: IpAddr| IpNet::from(ip.to_canonical());
-    let network = if source.eq_ignore_ascii_case(ME) {
-        return Ok(host(visitor));
 /// Reads a port, or a range of them.
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
@@ -205,6 +205,11 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     }
 }
 
+/// An address alone is a network of one, with or without a port. `::ffff:203.0.113.7` is `203.0.113.7`.
+pub(crate) fn network(source: &str, visitor: IpAddr) -> Result<IpNet, String> {
+    let host = |ip: IpAddr| IpNet::from(ip.to_canonical());
+    let network = if source.eq_ignore_ascii_case(ME) {
+        return Ok(host(visitor));
     } else if let Ok(address) = source.parse::<SocketAddr>() {
         return Ok(host(address.ip()));
     } else {

@@ -19,6 +19,7 @@ use crate::bytes::printable;
 use crate::bytes::shell::Action;
 use crate::reader::actions::actions;
 use crate::reader::asked_for::{AskedFor, authority};
+use crate::reader::claims::{Claim, claims};
 use crate::reader::describer::Describer;
 use crate::reader::excerpt::Excerpt;
 use crate::reader::privacy::Shown;
@@ -73,6 +74,8 @@ pub struct Entry {
     pub tls: Option<TlsParts>,
     /// The name that it asks for; `None` where it says none.
     pub asked_for: Option<AskedFor>,
+    /// Addresses that its head claims it is from.
+    pub claims: Vec<Claim>,
     /// There was more than was read or kept.
     pub incomplete: bool,
     /// It is so long, or so laborious, that not all of it was looked at.
@@ -124,6 +127,7 @@ impl Entry {
             src_prefix,
             blanked,
             unfinished,
+            claims: masked_claims,
         } = describer.privacy.show(record);
         let looked_at = record
             .raw
@@ -174,6 +178,7 @@ impl Entry {
                 asked_for
             }
         });
+        let claims = masked_claims.or_else(|| http.as_ref().map(claims));
         let excerpt = http
             .as_ref()
             .and_then(|http| Excerpt::find(&looked_at, http, &labels));
@@ -202,6 +207,7 @@ impl Entry {
             http: http.map(|http| HttpParts::new(&record.raw, &http)),
             tls,
             asked_for,
+            claims: claims.unwrap_or_default(),
             searched,
             searched_inside: searched_inside(&decoded),
             sender: Sender(whole_source),

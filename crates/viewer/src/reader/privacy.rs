@@ -9,11 +9,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use forever200_identify::http;
 use forever200_ring::Record;
 use tracing::{debug, info};
 
 use blank::Blanker;
 pub use texts::Hidden;
+
+use crate::reader::claims::{Claim, claims};
 
 mod addresses;
 mod blank;
@@ -34,6 +37,8 @@ const V6_PREFIX: u8 = 48;
 /// RFC 3056: 2002 and then an IPv4 address, of which no more than of any other is shown.
 pub(crate) const V6_OF_V4: u16 = 0x2002;
 const V6_OF_V4_PREFIX: u8 = 16 + V4_PREFIX;
+/// Where the headers are looked for that claim a source: as much as is described of a request.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// What not to show.
 #[derive(Clone, Default)]
@@ -55,12 +60,15 @@ pub struct Shown {
     pub blanked: usize,
     /// The record would have taken too much work: what was not looked through is blanked, be it to be hidden or not.
     pub unfinished: bool,
+    /// Where sources are masked, the networks that its head claims it is from: the bytes do not tell them any more.
+    pub claims: Option<Vec<Claim>>,
 }
 
 impl Privacy {
     /// Returns what may be shown of a record.
     ///
-    /// Of a masked source, port and full address are hidden, the latter in the bytes as well: clients name it, too.
+    /// Of a masked source, port and full address are hidden, the latter in the bytes as well: clients name it, too. So are
+    /// the addresses that a request claims to be from: behind a proxy for HTTP, one of them is the source.
     /// Where texts are hidden, so is the address that the client connected to, be it among them or not.
     #[must_use]
     pub fn show(&self, record: &Record) -> Shown {
@@ -69,10 +77,17 @@ impl Privacy {
             src_prefix: None,
             blanked: 0,
             unfinished: false,
+            claims: self.mask_sources.then(|| claims_in(&record.raw)),
         };
         let source = record.src_ip.to_canonical();
         let is_masked = self.mask_sources && !source.is_unspecified();
-        if let Some(blanker) = self.blanker(record.src_ip) {
+        let claimed = shown
+            .claims
+            .iter()
+            .flatten()
+            .map(|it| it.ip)
+            .collect::<Vec<_>>();
+        if let Some(blanker) = self.blanker_with(record.src_ip, &claimed) {
             let blanked = blanker.blank(&record.raw);
             shown.unfinished = blanked.is_unfinished;
             if shown.unfinished {
@@ -91,6 +106,7 @@ impl Privacy {
             let (network, prefix) = network(source);
             (shown.record.src_ip, shown.src_prefix) = (network, Some(prefix));
         }
+        shown.claims = shown.claims.map(|claims| self.shown_claims(claims));
         if self.mask_sources {
             // With the time, a port is enough for a provider to tell which of its customers it was (RFC 6302).
             shown.record.src_port = 0;
@@ -137,6 +153,35 @@ impl Privacy {
         (network, Some(prefix))
     }
 
+    /// The same, where addresses that it claims to be from are hidden as well; there are none unless sources are masked.
+    fn blanker_with(&self, source: IpAddr, claimed: &[IpAddr]) -> Option<Blanker<'_>> {
+        if claimed.is_empty() {
+            return self.blanker(source);
+        }
+        let hidden = self.hidden.texts();
+        let mut blanker = self
+            .blanker(source)
+            .unwrap_or_else(|| Blanker::new(hidden, None));
+        claimed.iter().for_each(|&it| blanker.hide(it));
+        Some(blanker)
+    }
+
+    /// Cuts claims to their network, and leaves those out that name what is hidden.
+    fn shown_claims(&self, claims: Vec<Claim>) -> Vec<Claim> {
+        let is_hidden = |claim: &Claim| {
+            let blanker = self.hidden.texts().map(|it| Blanker::new(Some(it), None));
+            let blanked = blanker.map(|it| it.blank(claim.address.as_bytes()));
+            blanked.is_some_and(|blanked| blanked.raw.is_some())
+        };
+        let mut shown = Vec::new();
+        for claim in claims.into_iter().filter(|claim| !is_hidden(claim)) {
+            let (ip, prefix) = self.source(claim.ip);
+            let claim = Claim::new(claim.header, ip, prefix);
+            shown.extend(Some(claim).filter(|claim| !shown.contains(claim)));
+        }
+        shown
+    }
+
     /// Begins to look through what a source sent; `None` where nothing of it is to be hidden.
     fn blanker(&self, source: IpAddr) -> Option<Blanker<'_>> {
         let source = source.to_canonical();
@@ -174,6 +219,14 @@ impl Privacy {
             );
         }
     }
+}
+
+fn claims_in(raw: &[u8]) -> Vec<Claim> {
+    let looked_at = raw.get(..MAX_HEAD_BYTES).unwrap_or(raw);
+    http::parse(looked_at)
+        .as_ref()
+        .map(claims)
+        .unwrap_or_default()
 }
 
 /// Returns the network of an address, and its length in bits.

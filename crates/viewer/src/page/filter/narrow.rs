@@ -4,10 +4,12 @@
 
 use forever200_identify::Labeller;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use memchr::memmem::Finder;
 
 use super::{Filter, Test};
 use crate::history::Column;
 use crate::reader::Describer;
+use crate::reader::claims::HEADERS_CONTAIN;
 
 /// The longest networks that are shown of a masked source, in bits: IPv4, and IPv6 where that is made of IPv4.
 const MASKED_V4: u8 = 24;
@@ -18,6 +20,10 @@ impl Filter {
     pub(crate) fn columns(&self, describer: &Describer) -> Vec<(Column, bool)> {
         let mut columns = Vec::new();
         for term in &self.0 {
+            // Who has such a header may claim another address.
+            if term.excludes && matches!(term.test, Test::Claims(_)) {
+                continue;
+            }
             let column = column(&term.test, describer);
             columns.extend(column.map(|column| (column, term.excludes)));
         }
@@ -28,6 +34,7 @@ impl Filter {
 fn column(test: &Test, describer: &Describer) -> Option<Column> {
     Some(match test {
         Test::Text(needles) => Column::Text(needles.clone()),
+        Test::Claims(_) => Column::Text(HEADERS_CONTAIN.map(finder).into()),
         Test::Source(network) if describer.privacy.mask_sources => Column::Source(wide(*network)),
         Test::Source(network) => Column::Source(*network),
         Test::Protocol(protocol) => Column::Protocol(protocol.name()),
@@ -37,6 +44,7 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
         Test::Kind(kind) => kind_of(kind, &describer.labeller),
         Test::Country(code) => Column::Country(code.to_uppercase()),
         Test::Network(asn) => Column::Network(*asn),
+        Test::Port(ports) => Column::Port(ports.clone()),
         Test::Ja4(ja4) => Column::Ja4(ja4.to_lowercase()),
         Test::Method(_) | Test::Path(_) | Test::Host(_) | Test::Incomplete | Test::Body => {
             return None;
@@ -44,7 +52,10 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
     })
 }
 
-        Test::Port(ports) => Column::Port(ports.clone()),
+fn finder(text: &str) -> Finder<'static> {
+    Finder::new(text.as_bytes()).into_owned()
+}
+
 /// A masked source may be any of its network.
 fn wide(network: IpNet) -> IpNet {
     let prefix = network.prefix_len();

@@ -29,6 +29,8 @@ pub enum Field {
     Method,
     /// An address, a network as `203.0.113.0/24`, or `me`: the visitor's own.
     Source,
+    /// The same of an address that the head claims the request is from.
+    Claims,
     /// The name of a protocol.
     Protocol,
     /// The name of a category, or `unrecognised`: no label has one.
@@ -49,10 +51,10 @@ pub enum Field {
     Host,
     /// The fingerprint of a TLS client, in any case.
     Ja4,
-    /// `on`: the request is incomplete.
-    Incomplete,
     /// The port that it came to, or a range as `2300-2399`.
     Port,
+    /// `on`: the request is incomplete.
+    Incomplete,
     /// `on`: the request has a body.
     Body,
 }
@@ -88,10 +90,11 @@ pub struct Chip {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Text,
         Self::Method,
         Self::Source,
+        Self::Claims,
         Self::Protocol,
         Self::Category,
         Self::Label,
@@ -102,10 +105,10 @@ impl Field {
         Self::Path,
         Self::Host,
         Self::Ja4,
+        Self::Port,
         Self::Incomplete,
         Self::Body,
     ];
-        Self::Port,
 
     /// Returns its name in the query string.
     #[must_use]
@@ -114,6 +117,7 @@ impl Field {
             Self::Text => "q",
             Self::Method => "method",
             Self::Source => "source",
+            Self::Claims => "claims",
             Self::Protocol => "protocol",
             Self::Category => "category",
             Self::Label => "label",
@@ -124,11 +128,11 @@ impl Field {
             Self::Path => "path",
             Self::Host => "host",
             Self::Ja4 => "ja4",
+            Self::Port => "port",
             Self::Incomplete => "incomplete",
             Self::Body => "body",
         }
     }
-            Self::Port => "port",
 }
 
 impl Condition {

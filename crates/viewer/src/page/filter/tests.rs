@@ -220,8 +220,33 @@ fn a_bad_field_is_named() {
         ),
         (asked(&[("as", "AS-1")]), "as: "),
         (asked(&[("body", "maybe")]), "body: "),
+        (asked(&[("claims", "yes")]), "claims: "),
+        (asked(&[("port", "http")]), "port: "),
+        (asked(&[("port", "65536")]), "port: "),
+        (asked(&[("port", "90-80")]), "port: "),
+        (asked(&[("port", "80-")]), "port: "),
     ] {
         let error = Filter::new(&query, VISITOR).unwrap_err();
         assert!(error.starts_with(reason), "{error}");
     }
+}
+
+#[test]
+fn an_address_that_is_claimed_is_asked_for_apart_from_the_source() {
+    let raw = b"GET / HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7, 10.0.0.1\r\n\r\n";
+    for (query, met) in [
+        (asked(&[("claims", "198.51.100.7")]), true),
+        (asked(&[("claims", "10.0.0.0/8")]), true),
+        (asked(&[("-claims", "10.0.0.0/8")]), false),
+        (asked(&[("claims", "198.51.100.8")]), false),
+        (asked(&[("claims", "203.0.113.7")]), false),
+        (asked(&[("source", "198.51.100.7")]), false),
+        (
+            asked(&[("source", "203.0.113.7"), ("claims", "0.0.0.0/0")]),
+            true,
+        ),
+    ] {
+        assert_eq!(matches(query.clone(), raw), met, "{query:?}");
+    }
+    assert!(!matches(asked(&[("claims", "0.0.0.0/0")]), POST));
 }

@@ -88,6 +88,11 @@ impl<'a> Blanker<'a> {
         }
     }
 
+    /// Hides one more address.
+    pub(super) fn hide(&mut self, address: IpAddr) {
+        self.addresses.add(address);
+    }
+
     /// Blanks what is hidden in a request.
     pub(super) fn blank(mut self, raw: &[u8]) -> Blanked {
         let (seen, unseen) = raw.split_at(raw.len().min(MAX_RECORD_BYTES));

@@ -392,3 +392,26 @@ fn any_bytes_are_looked_through() {
         assert_eq!(again.record.raw, shown.record.raw, "{}", raw.escape_ascii());
     }
 }
+
+#[test]
+fn claimed_addresses_are_masked_as_sources_are() {
+    let raw = b"GET / HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7, 198.51.100.9, 192.0.2.1\r\n\r\n198.51.100.9";
+    let told = |privacy: &Privacy| {
+        let claims = privacy.show(&record(raw)).claims.unwrap();
+        let told: Vec<_> = claims.into_iter().map(|it| it.address).collect();
+        told.join(" ")
+    };
+    assert_eq!(told(&masking()), "198.51.100.0/24 192.0.2.0/24");
+    let both = Privacy {
+        mask_sources: true,
+        ..hiding("192.0.2.1")
+    };
+    assert_eq!(told(&both), "198.51.100.0/24");
+    let shown = shown(&masking(), raw);
+    assert!(
+        !shown.contains("198.51.100") && !shown.contains("192.0.2"),
+        "{shown}"
+    );
+    // Without masking, they are read from what is shown.
+    assert_eq!(hiding(HOST).show(&record(raw)).claims, None);
+}

