@@ -45,7 +45,8 @@ install: ## Install a C compiler, haproxy, memcached, supervisor and the IP data
 
 .PHONY: install-tools
 install-tools: install
-	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nc:netcat-openbsd nginx:nginx nmap:nmap \
+	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nc:netcat-openbsd nft:nftables nginx:nginx nmap:nmap \
+		/usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
 		slowhttptest:slowhttptest sqlmap:sqlmap strace:strace sysctl:procps tshark:tshark)
 
 .PHONY: install-browser

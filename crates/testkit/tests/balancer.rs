@@ -1,11 +1,13 @@
 //! Behind another balancer, `FOREVER200_ACCEPT_PROXY=on`: whose requests they are, on the real
-//! haproxy.
+//! haproxy, and behind those balancers that docs/ports.md has a recipe for.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
 
 use anyhow::{Context, ensure};
+use forever200_testkit::process::{missing, project};
 use forever200_testkit::stack::Setup;
-use forever200_testkit::{RESPONSE, Stack, client, exchange, until};
+use forever200_testkit::{RESPONSE, Stack, client, exchange, loopback, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -17,6 +19,8 @@ const OTHER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 8);
 /// What clients connect to, at the balancer.
 const BALANCER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 8443);
 const CLIENT_PORT: u16 = 41_000;
+/// Where Debian has nginx's module for what is no HTTP.
+const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 /// A header of version 1: doc/proxy-protocol.txt of haproxy, section 2.1.
 fn version_1(client: Ipv4Addr) -> Vec<u8> {
@@ -165,4 +169,111 @@ async fn a_switch_that_is_neither_on_nor_off_ends_haproxy_and_says_why() -> anyh
     let complaint = stack.unhealthy()?.context("it is healthy")?;
     ensure!(complaint.contains("yes"), "{complaint}");
     Ok(())
+}
+
+/// What forever200 and the balancer listen on in the recipes of docs/ports.md.
+const RECIPE_SERVER: &str = "192.0.2.10:80";
+
+/// Returns the recipe that begins with this line.
+fn recipe(begin: &str) -> anyhow::Result<String> {
+    let document = std::fs::read_to_string(project().join("docs/ports.md"))?;
+    let mut blocks = document.split("```text\n").skip(1);
+    let block = blocks.find(|block| block.starts_with(begin));
+    let (recipe, _) = block
+        .and_then(|block| block.split_once("```"))
+        .with_context(|| format!("no recipe begins with {begin}"))?;
+    ensure!(recipe.contains(RECIPE_SERVER), "{recipe}");
+    Ok(recipe.to_owned())
+}
+
+/// A request of HTTP, two that are none, and one whose client ends its side at once.
+const SENT: [(&[u8], bool); 4] = [
+    (REQUEST, false),
+    (b"SSH-2.0-Go\r\n", false),
+    (b"\x16\x03\x01\0\0\r\n\0\xff", false),
+    (b"GET  /odd target HTTP/1.1\n\n", true),
+];
+
+/// Sends through a balancer, and finds whose requests they are.
+async fn passes_everything_on(stack: &Stack, balancer: SocketAddr) -> anyhow::Result<()> {
+    until("the balancer listens", || async {
+        TcpStream::connect(balancer).await.ok()
+    })
+    .await?;
+    for (number, (bytes, ends_its_side)) in (1..).zip(SENT) {
+        let client = Ipv4Addr::new(127, 88, 77, number);
+        let mut stream = client::connect_from(client, balancer).await?;
+        let port = stream.local_addr()?.port();
+        stream.write_all(bytes).await?;
+        if ends_its_side {
+            stream.shutdown().await?;
+        }
+        assert_eq!(
+            client::read_to_end(&mut stream).await?,
+            RESPONSE,
+            "{number}"
+        );
+        let list = stack
+            .until_recorded_by(stack.at(8080), number.into())
+            .await?;
+        let record = &list["requests"][0];
+        assert_eq!(record["src_ip"], client.to_string());
+        assert_eq!(record["src_port"], port);
+        assert_eq!(record["dest_ip"], balancer.ip().to_string());
+        assert_eq!(record["dest_port"], balancer.port());
+        let raw = client::get(stack.at(8080), &format!("/home/requests/{number}/raw")).await?;
+        assert_eq!(raw.body, bytes);
+    }
+    let mut page = client::connect_from(Ipv4Addr::new(127, 88, 77, 9), balancer).await?;
+    page.write_all(HOME).await?;
+    let page = client::read_to_end(&mut page).await?;
+    ensure!(String::from_utf8_lossy(&page).contains("127.88.77.4"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_haproxy_the_sources_are_real() -> anyhow::Result<()> {
+    let stack = behind_a_balancer("on", "8000").await?;
+    let (folder, balancer) = (tempfile::tempdir()?, SocketAddr::from((loopback(), 8300)));
+    let recipe = recipe("defaults\n")?
+        .replace("bind :80", &format!("bind {balancer}"))
+        .replace(RECIPE_SERVER, &stack.front().to_string());
+    let file = folder.path().join("haproxy.cfg");
+    std::fs::write(&file, recipe)?;
+    let _running = tokio::process::Command::new("haproxy")
+        .args(["-db", "-f"])
+        .arg(&file)
+        .kill_on_drop(true)
+        .spawn()
+        .context(missing("haproxy"))?;
+    passes_everything_on(&stack, balancer).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_nginx_the_sources_are_real() -> anyhow::Result<()> {
+    let stack = behind_a_balancer("on", "8000").await?;
+    let (folder, balancer) = (tempfile::tempdir()?, SocketAddr::from((loopback(), 8300)));
+    let recipe = recipe("stream {\n")?
+        .replace("listen 80;", &format!("listen {balancer};"))
+        .replace(RECIPE_SERVER, &stack.front().to_string());
+    let folder_name = folder.path().display();
+    let before = format!(
+        "load_module {STREAM_MODULE};\ndaemon off; master_process off; pid {folder_name}/pid; \
+         error_log stderr; events {{}}\n"
+    );
+    ensure!(
+        Path::new(STREAM_MODULE).exists(),
+        missing("libnginx-mod-stream")
+    );
+    let file = folder.path().join("nginx.conf");
+    std::fs::write(&file, before + &recipe)?;
+    let _running = tokio::process::Command::new("nginx")
+        .arg("-e")
+        .arg("stderr")
+        .arg("-c")
+        .arg(&file)
+        .kill_on_drop(true)
+        .spawn()
+        .context(missing("nginx"))?;
+    passes_everything_on(&stack, balancer).await
 }
