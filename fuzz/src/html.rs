@@ -32,6 +32,7 @@ const ATTRIBUTES: &[&str] = &[
     "data-likeness",
     "data-now",
     "data-oldest",
+    "data-ports",
     "datetime",
     "defer",
     "enctype",

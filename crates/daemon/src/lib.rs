@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,21 +13,18 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParserFactory};
 use clap::{Arg, Args, Command, Parser, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+mod listening;
+
+pub use listening::{BACKLOG, listen};
 
 /// Longest wait, once told to stop, for what is in flight.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
 /// Where the responder listens by default; the health check has the same default.
 pub const RESPONDER_LISTEN: &str = "127.0.0.1:9999";
-
-/// Connections that wait to be accepted; the kernel allows 4,096 (`net.core.somaxconn`).
-///
-/// [`TcpListener::bind`] asks for 128. When 400 visitors come back at once, it drops what is above that, and each of them
-/// tries again after a second.
-pub const BACKLOG: u32 = 4096;
 
 /// The flags of logging, the same for both programs.
 #[derive(Args, Clone, Debug)]
@@ -172,22 +168,6 @@ pub fn start_logging(args: &LogArgs) {
         LogFormat::Text => logger.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => logger.json().flatten_event(true).init(),
     }
-}
-
-/// Listens on an address.
-///
-/// # Errors
-/// The address is in use, or not of this machine.
-pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    // So that a restarted program need not wait for the connections of the last to be forgotten.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// Raises the soft limit of open files to the hard one, as haproxy does for itself.

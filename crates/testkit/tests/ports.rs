@@ -3,9 +3,10 @@
 use std::process::Output;
 
 use anyhow::{Context, ensure};
-use forever200_testkit::process::{command, missing, project};
+use forever200_testkit::process::{command, missing, project, signal};
 use forever200_testkit::stack::{FRONT_PORT, Setup};
 use forever200_testkit::{RESPONSE, Stack, client, exchange, get_json, loopback, until};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -14,6 +15,15 @@ use tokio::net::TcpStream;
 const DOCUMENT: &str = "docs/ports.md";
 /// How that line begins.
 const REDIRECT: &str = "sudo nft ";
+/// There is no user in there but root, whom memcached refuses unless it is told.
+const IN_A_NAMESPACE_OF_USERS: &[(&str, &str, &str)] = &[
+    ("supervisord.conf", "[ \"$(id -u)\" != 0 ] ||", "true ||"),
+    (
+        "supervisord.conf",
+        "memcached -U 0",
+        "memcached -u root -U 0",
+    ),
+];
 
 /// A stack that listens on `FRONT_PORT`, and on three ports in a range.
 async fn on_many_ports(variables: &[(&str, &str)]) -> anyhow::Result<Stack> {
@@ -186,15 +196,7 @@ async fn with_all_ports_redirected_a_record_has_the_one_that_was_asked_for() -> 
     let before = in_a_network_of_its_own()?;
     let stack = Stack::spawn(Setup {
         variables: &[("FOREVER200_BIND", &format!(":{FRONT_PORT}"))],
-        // There is no other user in there.
-        edits: &[
-            ("supervisord.conf", "[ \"$(id -u)\" != 0 ] ||", "true ||"),
-            (
-                "supervisord.conf",
-                "memcached -U 0",
-                "memcached -u root -U 0",
-            ),
-        ],
+        edits: IN_A_NAMESPACE_OF_USERS,
         before: &before,
         ..Setup::default()
     })?;
@@ -237,4 +239,75 @@ async fn with_all_ports_redirected_a_record_has_the_one_that_was_asked_for() -> 
     let page = curl(client, &["http://192.0.2.1:8080/home"])?.stdout;
     ensure!(String::from_utf8_lossy(&page).contains("<!doctype html>"));
     Ok(())
+}
+
+/// The viewer, the responder and memcached have ports as well, at an address of their own. Those of the first two may be
+/// among haproxy's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ports_of_the_viewer_and_the_responder_may_be_among_them() -> anyhow::Result<()> {
+    let inside = "ip link set lo up && exec supervisord -c supervisord.conf";
+    let before = format!("exec unshare --map-root-user --net sh -c '{inside}'; ");
+    let stack = Stack::spawn(Setup {
+        variables: &[("FOREVER200_BIND", ":80,:8080,:9999,:2300-2399")],
+        edits: IN_A_NAMESPACE_OF_USERS,
+        before: &before,
+        ..Setup::default()
+    })?;
+    let server = until("haproxy runs", || async {
+        stack.pid("haproxy").ok().flatten()
+    })
+    .await
+    .with_context(|| stack.log())?
+    .to_string();
+    let answers = async || {
+        for port in [80, 8080, 9999, 2399] {
+            // Not the address where the viewer and the responder listen.
+            let url = format!("http://127.0.0.9:{port}/x");
+            until(&format!("{port} answers"), || async {
+                let answer = curl(&server, &[&url]).ok()?;
+                (answer.stdout == RESPONSE).then_some(())
+            })
+            .await
+            .with_context(|| stack.log())?;
+        }
+        until("it is healthy", || async {
+            let page = curl(&server, &["http://127.0.0.9:8080/home/health"]).ok()?;
+            page.stdout.starts_with(b"HTTP/1.1 200").then_some(())
+        })
+        .await
+        .with_context(|| stack.log())
+    };
+    answers().await?;
+    // A restarted one finds the port taken on all addresses, and comes back all the same.
+    for program in ["viewer", "responder"] {
+        let pid = stack.pid(program)?.context("it does not run")?;
+        signal(pid, Signal::KILL)?;
+        until("another one runs", || async {
+            let now = stack.pid(program).ok()??;
+            (now != pid).then_some(())
+        })
+        .await?;
+        answers().await?;
+    }
+    ensure!(!stack.log().contains("in use"), "{}", stack.log());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_very_address_of_the_viewer_is_refused() -> anyhow::Result<()> {
+    let own = loopback();
+    let bind = format!("{own}:{FRONT_PORT},{own}:8080");
+    let variables = [
+        ("FOREVER200_BIND", bind.as_str()),
+        ("FOREVER200_VIEWER_LISTEN", &format!("{own}:8080")),
+    ];
+    let stack = Stack::spawn(Setup {
+        variables: &variables,
+        ..Setup::default()
+    })?;
+    until("haproxy has said why", || async {
+        let line = format!("FOREVER200_BIND has {own}:8080, where the viewer");
+        stack.log().contains(&line).then_some(())
+    })
+    .await
 }
