@@ -11,7 +11,8 @@ use anyhow::{Context, ensure};
 use fantoccini::Locator;
 use forever200_testkit::browser::{Browser, LAPTOP, PHONE, Visitor};
 use forever200_testkit::process::{missing, project};
-use forever200_testkit::{Stack, exchange_from, get_json, until};
+use forever200_testkit::stack::{FRONT_PORT, Setup};
+use forever200_testkit::{Stack, exchange, exchange_from, get_json, loopback, until};
 use serde_json::Value;
 
 mod payloads;
@@ -19,6 +20,8 @@ mod probes;
 
 type Payload = (&'static str, Vec<u8>);
 
+/// A port beside that of all stacks, so that the list has a column for it.
+const SECOND_PORT: u16 = 2323;
 /// Payloads of one look: two requests each, which fit into the ring with room for the /favicon.ico that a
 /// browser asks for when it shows text or JSON.
 const BATCH: usize = 45;
@@ -222,10 +225,16 @@ async fn nothing_that_is_sent_is_ever_active() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a stack that keeps a history in a folder.
+/// Starts a stack that keeps a history in a folder, and has a second port.
 async fn with_history(folder: &tempfile::TempDir) -> anyhow::Result<Stack> {
     let folder = folder.path().to_str().context("an odd path")?;
-    Stack::start_with(&[("FOREVER200_HISTORY", folder)]).await
+    let own = loopback();
+    let bind = format!("{own}:{FRONT_PORT},{own}:{SECOND_PORT}");
+    let setup = Setup {
+        variables: &[("FOREVER200_HISTORY", folder), ("FOREVER200_BIND", &bind)],
+        ..Setup::default()
+    };
+    Stack::start_at(own, setup).await
 }
 
 /// A ring with some of everything, and the pages that show it.
@@ -243,6 +252,10 @@ async fn full_ring(history: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<St
         sent += 1;
         stack.until_recorded(sent).await?;
     }
+    let claims = b"GET /a HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7, 2001:db8::7\r\n\r\n";
+    exchange(stack.at(SECOND_PORT), claims).await?;
+    sent += 1;
+    stack.until_recorded(sent).await?;
     let mut pages: Vec<_> = (1..=sent)
         .map(|seq| format!("/home/requests/{seq}"))
         .collect();
@@ -272,6 +285,8 @@ async fn full_ring(history: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<St
         "/home/sources?category=exploit",
         "/home/sources/127.0.0.1",
         "/home/sources/192.0.2.1",
+        "/home?port=2300-2399&claims=198.51.100.0%2F24",
+        "/home/history?port=2323",
     ] {
         pages.push(page.to_owned());
     }

@@ -2,8 +2,9 @@
 //! WCAG 2.2, 1.4.4 and 1.4.10. Needs Chromium: `make test-browser`.
 
 use anyhow::{Context, ensure};
-use forever200_testkit::Stack;
 use forever200_testkit::browser::{Browser, LAPTOP, Visitor};
+use forever200_testkit::stack::{FRONT_PORT, Setup};
+use forever200_testkit::{Stack, exchange, loopback};
 use serde_json::json;
 
 mod probes;
@@ -72,11 +73,23 @@ const SIZE: &str =
 /// A stack with some of everything, and the pages that show it.
 async fn full_ring(history: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<String>)> {
     let folder = history.path().to_str().context("an odd path")?;
-    let stack = Stack::start_with(&[("FOREVER200_HISTORY", folder)]).await?;
+    let own = loopback();
+    let bind = format!("{own}:{FRONT_PORT},{own}:65535");
+    let setup = Setup {
+        variables: &[("FOREVER200_HISTORY", folder), ("FOREVER200_BIND", &bind)],
+        ..Setup::default()
+    };
+    let stack = Stack::start_at(own, setup).await?;
     for (sent, (_, bytes)) in (1..).zip(probes::probes()) {
         stack.send(&bytes).await?;
         stack.until_recorded(sent).await?;
     }
+    // With a second port, the list has a column for it.
+    let claims =
+        b"GET / HTTP/1.1\r\nX-Forwarded-For: 2001:db8:1111:2222:3333:4444:5555:6666\r\n\r\n";
+    exchange(stack.at(65_535), claims).await?;
+    let claimed = probes::probes().len() as u64 + 1;
+    stack.until_recorded(claimed).await?;
     let long = [
         b"GET /",
         &[b'w'; 900][..],
@@ -106,7 +119,7 @@ async fn full_ring(history: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<St
         "/home/requests/9999",
     ];
     let mut pages: Vec<_> = pages.map(str::to_owned).into();
-    pages.push(format!("/home/requests/{newest}"));
+    pages.extend([claimed, newest].map(|seq| format!("/home/requests/{seq}")));
     Ok((stack, pages))
 }
 
