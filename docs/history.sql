@@ -134,8 +134,8 @@ CREATE TABLE gap (
     until     INTEGER NOT NULL   -- time of the first look after
 ) STRICT;
 
--- Numbers by name: since and first (times), silent (connections without a byte), newest (number of the newest request
--- when requests were deleted by `forget`: no number is used twice).
+-- Numbers by name: since and first (times), silent (connections without a byte), silent:22 (those to port 22), newest
+-- (number of the newest request when requests were deleted by `forget`: no number is used twice).
 CREATE TABLE number (
     name  TEXT    PRIMARY KEY,
     value INTEGER NOT NULL

@@ -30,6 +30,16 @@ pub struct SilentPorts {
 }
 
 impl SilentPorts {
+    /// What somebody else knows of the value, for a memcached that has none.
+    #[must_use]
+    pub fn known(held: ByPort) -> Self {
+        Self {
+            held,
+            waiting: ByPort::new(),
+            is_due: true,
+        }
+    }
+
     /// Adds counts. Those of port 0 are left out: nobody knows where they belong.
     pub fn add(&mut self, more: &ByPort) {
         for (&port, &count) in more.iter().filter(|(port, _)| **port != 0) {

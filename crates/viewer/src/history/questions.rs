@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use forever200_ring::{Counts, Record, SLOTS};
+use forever200_ring::silent::MOST_PORTS;
+use forever200_ring::{ByPort, Counts, Record, SLOTS};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
@@ -47,6 +48,8 @@ pub struct Restored {
     pub records: Vec<Record>,
     /// Requests by the minute, and silent connections.
     pub counts: Counts,
+    /// Silent connections by port.
+    pub silent_ports: ByPort,
     /// Time of the first start.
     pub since: Option<Timestamp>,
     /// Time of the first request.
@@ -142,6 +145,7 @@ impl Questions {
                     silent: number("silent")?.unwrap_or_default().unsigned_abs(),
                     minutes: minutes(file, now)?,
                 },
+                silent_ports: silent_ports(file)?,
                 since: number("since")?.and_then(row::time),
                 first: number("first")?.and_then(row::time),
             })
@@ -203,6 +207,21 @@ pub(super) fn newest(file: &Connection) -> rusqlite::Result<i64> {
 pub(super) fn number(file: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     let mut statement = file.prepare_cached("SELECT value FROM number WHERE name = ?1")?;
     statement.query_row([name], |row| row.get(0)).optional()
+}
+
+fn silent_ports(file: &Connection) -> rusqlite::Result<ByPort> {
+    let query = "SELECT CAST(substr(name, 8) AS INTEGER), value FROM number WHERE name GLOB 'silent:*' \
+                 ORDER BY value DESC LIMIT ?1";
+    let mut statement = file.prepare_cached(query)?;
+    let mut rows = statement.query([MOST_PORTS as i64])?;
+    let mut ports = ByPort::new();
+    while let Some(row) = rows.next()? {
+        // What is in the file may have been changed there.
+        if let Ok(port) = u16::try_from(row.get::<_, i64>(0)?) {
+            ports.insert(port, row::number(row, 1)?);
+        }
+    }
+    Ok(ports)
 }
 
 fn minutes(

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use forever200_ring::Record;
+use forever200_ring::{ByPort, Record};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -164,11 +164,15 @@ fn what_is_restored_is_the_ring_and_what_was_counted() {
     };
     offer(&history, Item::Gap(gap));
     offer(&history, Item::Number("silent", 9));
+    for ports in [ByPort::from([(22, 1), (23, 2)]), [(22, 5), (25, 4)].into()] {
+        offer(&history, Item::SilentPorts(ports));
+    }
     put(&history, &numbered(171, b"y"));
     until_written(&history, 171);
     let restored = history.questions().restore(now).unwrap();
     assert_eq!((restored.cursor, restored.records.len()), (171, 81));
     assert_eq!(restored.counts.silent, 9);
+    assert_eq!(restored.silent_ports, ByPort::from([(22, 5), (25, 4)]));
     assert_eq!(restored.counts.minutes.values().sum::<u64>(), 151);
     drop(history);
     assert_eq!(History::open(folder.path(), LARGE).unwrap().newest(), 171);

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, Instant};
 
-use forever200_ring::Record;
+use forever200_ring::{ByPort, Record};
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -20,6 +20,7 @@ use crate::history::found::Found;
 use crate::history::gaps::{self, Gaps};
 use crate::history::keeper::Gap;
 use crate::history::retention;
+use crate::history::row::integer;
 use crate::history::rows::Rows;
 use crate::history::state::State;
 use crate::history::wal::{Wal, place};
@@ -45,6 +46,8 @@ pub(crate) enum Item {
     Gap(Gap),
     /// A number by its name.
     Number(&'static str, i64),
+    /// Silent connections by port, in the place of those that were written before.
+    SilentPorts(ByPort),
     /// A visitor's question has found that this file is broken.
     Broken(u64),
     /// Is dropped once all before it is written.
@@ -252,6 +255,7 @@ impl OpenFile {
                 }
                 Item::Gap(gap) => gaps::write(&transaction, gap)?,
                 Item::Number(name, value) => write_number(&transaction, name, *value)?,
+                Item::SilentPorts(ports) => write_silent_ports(&transaction, ports)?,
                 Item::Broken(_) | Item::Flush(_) => {}
             }
         }
@@ -290,6 +294,16 @@ fn gather(first: Item, waiting: &Receiver<Item>) -> Vec<Item> {
         }
     }
     items
+}
+
+/// Numbers as well, at most as many as memcached holds: `silent:22`.
+fn write_silent_ports(to: &Transaction<'_>, ports: &ByPort) -> rusqlite::Result<()> {
+    to.prepare_cached("DELETE FROM number WHERE name GLOB 'silent:*'")?
+        .execute([])?;
+    for (port, &count) in ports {
+        write_number(to, &format!("silent:{port}"), integer(count))?;
+    }
+    Ok(())
 }
 
 fn write_number(to: &Transaction<'_>, name: &str, value: i64) -> rusqlite::Result<()> {

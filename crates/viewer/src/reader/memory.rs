@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forever200_ring::{Ring, Snapshot, Store, StoreError};
+use forever200_ring::{ByPort, Ring, SilentPorts, Snapshot, Store, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{info, warn};
@@ -48,6 +48,8 @@ pub(super) struct Memory {
     /// The gap and the counters for which there was no room in the queue, the newest of each.
     gap: Option<Gap>,
     waiting: Vec<(&'static str, i64)>,
+    /// Silent connections by port, as they were last handed over.
+    silent_ports: ByPort,
 }
 
 /// How fast requests come.
@@ -81,6 +83,7 @@ impl Memory {
             numbers: Numbers::default(),
             gap: None,
             waiting: Vec::new(),
+            silent_ports: ByPort::new(),
         }
     }
 
@@ -132,6 +135,9 @@ impl Memory {
         );
         let since = restored.since.unwrap_or(now);
         let counts = Some(&restored.counts);
+        // Before the cursor, for which a responder waits that adds to them.
+        let mut silent_ports = SilentPorts::known(restored.silent_ports);
+        store.add_silent_ports(&mut silent_ports).await?;
         store
             .put_back(snapshot, cursor, &ring, counts, since, restored.first)
             .await
@@ -187,6 +193,7 @@ impl Memory {
             }
         }
         self.keep_numbers(snapshot);
+        self.keep_silent_ports(snapshot);
         self.hand_over_waiting();
     }
 
@@ -212,6 +219,18 @@ impl Memory {
                 self.waiting.retain(|(waiting, _)| *waiting != name);
                 self.waiting.push((name, value));
             }
+        }
+    }
+
+    /// A memcached that has none has lost them.
+    fn keep_silent_ports(&mut self, snapshot: &Snapshot) {
+        let ports = &snapshot.silent_ports;
+        if ports.is_empty() || *ports == self.silent_ports {
+            return;
+        }
+        // Where there is no room, the next look finds them changed as well.
+        if self.history.offer(Item::SilentPorts(ports.clone())).is_ok() {
+            self.silent_ports = ports.clone();
         }
     }
 
