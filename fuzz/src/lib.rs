@@ -56,6 +56,7 @@ pub fn record(seq: u64, raw: &[u8]) -> Record {
             Ended::Limit,
             Ended::Deadline,
         ][choice % 5],
+        tls: None,
         continues: [None, seq.checked_sub(1).filter(|&first| first > 0)][choice / 32 % 2],
         responder: "0123abcd".to_owned(),
         raw: raw.to_vec().into(),

@@ -61,6 +61,7 @@ fn record(seq: u64, raw: Vec<u8>) -> Record {
         truncated: false,
         ended: Ended::Complete,
         continues: None,
+        tls: None,
         responder: "0123abcd".into(),
         raw: raw.into(),
     }

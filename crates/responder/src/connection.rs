@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use forever200_ring::Ended;
+use forever200_ring::{Ended, Tls};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::handshakes::{self, Hellos};
 use crate::proxy::{self, Origin};
 use crate::reading::{Arrived, FIRST_READ_BYTES, Reading, TimeLimit};
 use crate::recorder::{Number, Recorder};
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) account: Account,
     /// Takes the records.
     pub(crate) recorder: Recorder,
+    /// What clients of TLS sent before they encrypted.
+    pub(crate) hellos: Hellos,
     /// This responder's name in its records.
     pub(crate) name: String,
 }
@@ -75,8 +78,17 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> anyhow::Result<()> {
     let deadline = Instant::now() + DEADLINE;
     let mut arrived = Arrived::nothing();
-    let mut origin = peer;
+    let (mut origin, mut tls) = (peer, None);
     if shared.proxy_protocol {
+        let first = stream.read_buf(&mut arrived.buffer);
+        let first = timeout_at(deadline, first).await;
+        if !matches!(first, Ok(Ok(1..))) {
+            // haproxy's connection for lines about TLS, when there were none.
+            return Ok(());
+        }
+        if arrived.buffer.starts_with(handshakes::FIRST) {
+            return handshakes::follow(&mut stream, arrived.buffer, shared, stopping).await;
+        }
         let header = proxy::read_header(&mut stream, &mut arrived.buffer, peer);
         let header = timeout_at(deadline, header)
             .await
@@ -84,7 +96,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let Some(from_header) = header.origin else {
             return Ok(());
         };
-        origin = from_header;
+        (origin, tls) = (from_header, header.tls);
         arrived.filled = arrived.buffer.len() == arrived.buffer.capacity();
         arrived.buffer.drain(..header.length);
     }
@@ -93,12 +105,18 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         end: deadline,
     };
     let mut reading = Reading::new(shared, &origin, arrived, limit, stopping.clone());
-    let Some(ended) = reading.run(&mut stream).await else {
+    let ended = reading.run(&mut stream).await;
+    if let Some(tls) = &mut tls {
+        shared.hellos.add_to(tls, &origin).await;
+    }
+    // What a handshake tells is worth a record, also where no request follows it.
+    let Some(ended) = ended.or(tls.as_ref().map(|_| Ended::Eof)) else {
         shared.recorder.silent(origin.destination.port());
         return Ok(());
     };
     let rest = rest_of(&reading, ended);
-    let record = reading.into_record(&origin, ended);
+    let mut record = reading.into_record(&origin, ended);
+    record.tls.clone_from(&tls);
     if rest != Rest::Keep && rest != Rest::KeepTunnel {
         shared.recorder.record(record).await;
         if answer(&mut stream).await && rest == Rest::Discard {
@@ -114,7 +132,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             // send RST, which can destroy the answer on its way (RFC 9112, 9.6).
             let _ = stream.shutdown().await;
         }
-        record_rest(&mut stream, &origin, shared, &number, stopping).await;
+        record_rest(&mut stream, &origin, tls, shared, &number, stopping).await;
     }
     Ok(())
 }
@@ -147,6 +165,7 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S) -> bool {
 async fn record_rest<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     origin: &Origin,
+    tls: Option<Box<Tls>>,
     shared: &Shared,
     number: &Number,
     stopping: watch::Receiver<bool>,
@@ -163,7 +182,8 @@ async fn record_rest<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let mut reading = Reading::new(shared, origin, Arrived::nothing(), limit, stopping);
     if let Some(ended) = reading.run_silently(stream).await {
-        let record = reading.into_record(origin, ended);
+        let mut record = reading.into_record(origin, ended);
+        record.tls = tls;
         shared.recorder.record_continuation(record, number);
     }
 }

@@ -5,10 +5,11 @@
 //!
 //! Read in the order of a request: [`server`] accepts, [`proxy`] learns where it comes from,
 //! [`connection`] answers, [`reading`] waits until it is whole and `room` gives it memory for that,
-//! [`recorder`] stores it, normally before the answer. The crate `forever200-head` says where a
+//! [`recorder`] stores it, normally before the answer. `handshakes` hears what haproxy tells of TLS. The crate `forever200-head` says where a
 //! request ends.
 
 pub mod connection;
+mod handshakes;
 pub mod proxy;
 mod rate_limit;
 pub mod reading;

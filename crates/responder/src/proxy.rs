@@ -8,12 +8,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, bail};
-use forever200_ring::Via;
+use forever200_ring::{Tls, Via};
 use jiff::{SignedDuration, Timestamp};
-use proxy_header::{Error, ParseConfig, ProxyHeader};
+use proxy_header::{Error, ParseConfig, ProxyHeader, SslInfo};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Longest header that is read. haproxy's are 28 to about 80 bytes; TLVs may make them longer.
+/// Longest header that is read. haproxy's are 28 to about 140 bytes; the name of a host may make them longer.
 const MAX_HEADER_BYTES: usize = 4096;
 /// Longest header of version 1, its line end included: section 2.1 of the specification.
 const MAX_V1_HEADER_BYTES: usize = 107;
@@ -23,6 +23,8 @@ const COMMAND: usize = 12;
 const LOCAL: u8 = 0x20;
 /// The first word of the unique id of requests that haproxy had in `mode http`, and rewrote.
 const HTTP_MARK: &str = "http";
+/// Longest text that is kept of TLS, in characters: a name of DNS has 253.
+const MAX_TLS_CHARS: usize = 255;
 /// Longest time that haproxy may have held the first byte. Its `tcp-request inspect-delay` is 10 s.
 const MAX_HELD: SignedDuration = SignedDuration::from_secs(60);
 
@@ -53,10 +55,12 @@ impl Origin {
 }
 
 /// A PROXY header that was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// What it says; `None` for a LOCAL header: a health check, nobody's request.
     pub origin: Option<Origin>,
+    /// The TLS that haproxy ended.
+    pub tls: Option<Box<Tls>>,
     /// Its length in bytes.
     pub length: usize,
 }
@@ -83,6 +87,7 @@ pub async fn read_header<S: AsyncRead + Unpin>(
             Ok((header, length)) => {
                 return Ok(Header {
                     origin: origin(&header, buffer, peer),
+                    tls: tls(&header),
                     length,
                 });
             }
@@ -117,6 +122,7 @@ fn origin(header: &ProxyHeader<'_>, bytes: &[u8], peer: Origin) -> Option<Origin
     let (mode, first_byte) = unique_id(header);
     let via = match mode {
         HTTP_MARK => Via::Http,
+        _ if is_tls(header) => Via::Tls,
         _ if is_v2 => Via::ProxyV2,
         _ => Via::ProxyV1,
     };
@@ -126,6 +132,25 @@ fn origin(header: &ProxyHeader<'_>, bytes: &[u8], peer: Origin) -> Option<Origin
         via,
         first_byte: believable(first_byte, Timestamp::now()),
     })
+}
+
+fn is_tls(header: &ProxyHeader<'_>) -> bool {
+    header.ssl().as_ref().is_some_and(SslInfo::client_ssl)
+}
+
+/// Reads what haproxy.cfg has sent of the TLS that it ended: section 2.2.6 of the specification.
+fn tls(header: &ProxyHeader<'_>) -> Option<Box<Tls>> {
+    let ssl = header.ssl().filter(SslInfo::client_ssl)?;
+    let bounded = |text: &str| text.chars().take(MAX_TLS_CHARS).collect();
+    Some(Box::new(Tls {
+        version: ssl.version().map(bounded),
+        cipher: ssl.cipher().map(bounded),
+        sni: header.authority().map(bounded),
+        alpn: header
+            .alpn()
+            .map(|name| bounded(&String::from_utf8_lossy(name))),
+        ..Tls::default()
+    }))
 }
 
 /// Splits the unique id that haproxy.cfg sends: the mode of the connection, and a time.
@@ -230,6 +255,41 @@ mod tests {
                 assert_eq!((origin.via, origin.first_byte), (via, None), "{time}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_told_of_tls_is_kept() {
+        // As haproxy 2.6 sends it for TLS 1.3 with a name and HTTP/1.1.
+        let tlvs = b"\x01\0\x08http/1.1\x02\0\x09a.example\x20\0\x28\x01\0\0\0\0\
+            \x21\0\x07TLSv1.3\x23\0\x16TLS_AES_256_GCM_SHA384";
+        let header = |tlvs: &[u8]| {
+            let mut header = V2.to_vec();
+            header[15] = 12 + tlvs.len() as u8;
+            [&header, tlvs].concat()
+        };
+        let read = async |bytes: &[u8]| {
+            let mut buffer = Vec::new();
+            read_header(&mut { bytes }, &mut buffer, Origin::UNKNOWN)
+                .await
+                .unwrap()
+        };
+        let found = read(&header(tlvs)).await;
+        assert_eq!(found.origin.unwrap().via, Via::Tls);
+        let tls = found.tls.unwrap();
+        let texts = [&tls.version, &tls.cipher, &tls.sni, &tls.alpn];
+        assert_eq!(
+            texts.map(|text| text.as_deref().unwrap()),
+            ["TLSv1.3", "TLS_AES_256_GCM_SHA384", "a.example", "http/1.1"]
+        );
+        // For a connection in the clear, haproxy says that there was none.
+        let found = read(&header(b"\x20\0\x05\0\0\0\0\x01")).await;
+        assert_eq!((found.origin.unwrap().via, found.tls), (Via::ProxyV2, None));
+        // A name is bytes of the client's.
+        let found = read(&header(b"\x02\0\x01\xff\x20\0\x05\x01\0\0\0\0")).await;
+        assert_eq!(
+            (found.origin.unwrap().via, found.tls),
+            (Via::Tls, Some(Box::default()))
+        );
     }
 
     #[tokio::test]

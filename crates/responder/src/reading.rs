@@ -282,6 +282,7 @@ impl<'a> Reading<'a> {
             truncated: self.bytes > self.buffer.len() as u64,
             ended,
             continues: None,
+            tls: None,
             responder: self.shared.name.clone(),
             // A boxed slice has no spare room: the ring keeps 101 of these for long.
             raw: Bytes::from(self.buffer.into_boxed_slice()),

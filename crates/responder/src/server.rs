@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::connection::{self, Shared};
+use crate::handshakes::Hellos;
 use crate::proxy::Origin;
 use crate::rate_limit::RateLimit;
 use crate::recorder::Recorder;
@@ -76,6 +77,7 @@ pub async fn run(
             max_request_bytes: config.max_request_bytes,
             account: Account::default(),
             recorder,
+            hellos: Hellos::default(),
             name: random_name(),
         }),
     };

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Longest line of JSON that is read. Ours are about 300 bytes; a longer one is not ours.
-const MAX_LINE_BYTES: usize = 4096;
+/// Longest line of JSON that is read. Ours are about 300 bytes, and at most 8,000 more with a TLS hello; a longer
+/// one is not ours.
+const MAX_LINE_BYTES: usize = 9 * 1024;
 
 /// One request, as received and with what is known of how it came.
 ///
@@ -47,6 +48,9 @@ pub struct Record {
     /// connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<u64>,
+    /// The TLS that it came through; `None` for what came in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Box<Tls>>,
     /// Which responder wrote it: eight hexadecimal digits drawn at its start.
     pub responder: String,
     /// The bytes as they came.
@@ -66,6 +70,35 @@ pub enum Via {
     Peer,
     /// From a PROXY header, but haproxy had the request in `mode http` and rewrote its head.
     Http,
+    /// From a PROXY header, version 2; the bytes are as they were before the client encrypted them.
+    Tls,
+}
+
+/// What haproxy tells of the TLS that it ended, each in text of a few bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tls {
+    /// The version that both sides agreed on, as OpenSSL names it: `TLSv1.3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The cipher suite that both sides agreed on, as OpenSSL names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<String>,
+    /// The name of the host that the client wants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// The protocol that both sides agreed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<String>,
+    /// The client's hello in base64, as it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hello: Option<String>,
+    /// The hello's fingerprint, where the hello itself is not kept any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<String>,
+    /// Why there was no agreement: the bytes of the record are the hello.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }
 
 /// Why the responder stopped reading and answered.
@@ -174,6 +207,7 @@ mod tests {
             truncated: false,
             ended: Ended::Complete,
             continues: None,
+            tls: None,
             responder: "0123abcd".into(),
             raw: Bytes::from_static(raw),
         }
@@ -211,6 +245,17 @@ mod tests {
             ..record(b"more")
         };
         assert_eq!(Record::decode(continuation.encode()).unwrap(), continuation);
+        let through_tls = Record {
+            via: Via::Tls,
+            tls: Some(Box::new(Tls {
+                version: Some("TLSv1.3".into()),
+                sni: Some("\u{fffd}\u{1}\"".repeat(255)),
+                hello: Some("A".repeat(5464)),
+                ..Tls::default()
+            })),
+            ..record(b"GET / HTTP/1.1\r\n\r\n")
+        };
+        assert_eq!(Record::decode(through_tls.encode()).unwrap(), through_tls);
         let truncated = Record {
             bytes: 90_000,
             truncated: true,

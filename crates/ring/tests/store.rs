@@ -25,6 +25,7 @@ fn record(seq: u64, raw: &str) -> Record {
         truncated: false,
         ended: Ended::Complete,
         continues: None,
+        tls: None,
         responder: "0123abcd".into(),
         raw: Bytes::copy_from_slice(raw.as_bytes()),
     }

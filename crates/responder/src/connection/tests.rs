@@ -33,6 +33,7 @@ impl Connection {
             max_request_bytes,
             account: Account::default(),
             recorder: Recorder::without_store(),
+            hellos: Hellos::default(),
             name: "r".to_owned(),
         };
         Self::open_beside(&Arc::new(shared))

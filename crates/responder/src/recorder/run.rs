@@ -202,6 +202,7 @@ mod tests {
             truncated: false,
             ended: Ended::Complete,
             continues: None,
+            tls: None,
             responder: "r".into(),
             raw: bytes::Bytes::new(),
         }

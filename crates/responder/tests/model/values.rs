@@ -25,6 +25,7 @@ pub(crate) fn record(writer: usize, number: u64) -> Record {
         extra: 0,
         truncated: false,
         continues: None,
+        tls: None,
         ended: Ended::Complete,
         responder: format!("{writer:08x}"),
         raw: raw.into(),

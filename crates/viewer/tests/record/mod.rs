@@ -17,6 +17,7 @@ pub(crate) fn record(seq: u64, raw: &[u8]) -> Record {
         truncated: false,
         ended: Ended::Complete,
         continues: None,
+        tls: None,
         responder: "0123abcd".into(),
         raw: raw.to_vec().into(),
     }

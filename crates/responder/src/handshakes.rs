@@ -1,0 +1,328 @@
+//! What haproxy tells of TLS beside the connections themselves: each client's hello, and each handshake that failed.
+//!
+//! In: lines of text, from a connection that haproxy opens for them and that has no PROXY header. Out: the hello of a
+//! connection that is asked for, and a record for each failure. haproxy.cfg writes the lines: `ring handshakes`.
+//!
+//! ```text
+//! tls hello SOURCE PORT HELLO-IN-BASE64
+//! tls failed SOURCE PORT DESTINATION PORT REASON|REASON
+//! ```
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::bail;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use forever200_ring::{Ended, Record, Tls, Via};
+use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use crate::connection::Shared;
+use crate::proxy::Origin;
+
+/// How every line begins, and no PROXY header does.
+pub(crate) const FIRST: &[u8] = b"tls ";
+/// Longest line: haproxy's buffer of 16 KiB in base64, and what stands before it.
+const MAX_LINE_BYTES: usize = 24 * 1024;
+/// Hellos that are held for connections to come, and their bytes together. A client that takes its time with the
+/// handshake is one of those that came within ten seconds.
+const MAX_HELLOS: usize = 4096;
+const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
+/// Longest hello in a record, in base64: 4 KiB. The longest of browsers have 2 KiB.
+const MAX_HELLO_CHARS: usize = 5464;
+/// Longest wait for a hello. haproxy writes it before the handshake, through another connection.
+const HELLO_TIME: Duration = Duration::from_millis(20);
+/// Longest reason that is kept, in characters.
+const MAX_REASON_CHARS: usize = 100;
+
+/// The hellos of connections that have not sent a request yet.
+#[derive(Debug, Default)]
+pub(crate) struct Hellos {
+    held: Mutex<Held>,
+    more: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    by_source: HashMap<SocketAddr, Hello>,
+    /// In the order in which they came; also those that were taken since.
+    order: VecDeque<SocketAddr>,
+    bytes: usize,
+}
+
+/// What a client sent first.
+#[derive(Debug)]
+struct Hello {
+    base64: String,
+    came: Timestamp,
+}
+
+impl Hellos {
+    fn keep(&self, source: SocketAddr, base64: &str) {
+        let hello = Hello {
+            base64: base64.to_owned(),
+            came: Timestamp::now(),
+        };
+        let mut held = self.held();
+        held.take(source);
+        held.bytes += hello.base64.len();
+        held.by_source.insert(source, hello);
+        held.order.push_back(source);
+        while held.order.len() > MAX_HELLOS || held.bytes > MAX_HELD_BYTES {
+            let Some(oldest) = held.order.pop_front() else {
+                break;
+            };
+            held.take(oldest);
+        }
+        drop(held);
+        self.more.notify_waiters();
+    }
+
+    /// Adds its hello to what is known of a request from there, if it comes in time.
+    pub(crate) async fn add_to(&self, tls: &mut Tls, origin: &Origin) {
+        let hello = async {
+            loop {
+                let more = self.more.notified();
+                if let Some(hello) = self.of(origin) {
+                    return hello;
+                }
+                more.await;
+            }
+        };
+        let hello = timeout(HELLO_TIME, hello).await.ok();
+        tls.hello = hello.filter(|hello| hello.len() <= MAX_HELLO_CHARS);
+    }
+
+    /// Where haproxy splits a connection into requests, others with the same hello may follow.
+    fn of(&self, origin: &Origin) -> Option<String> {
+        let mut held = self.held();
+        if origin.via == Via::Http {
+            let hello = held.by_source.get(&origin.source);
+            return hello.map(|hello| hello.base64.clone());
+        }
+        held.take(origin.source).map(|hello| hello.base64)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn take(&mut self, source: SocketAddr) -> Option<Hello> {
+        let hello = self.by_source.remove(&source)?;
+        self.bytes = self.bytes.saturating_sub(hello.base64.len());
+        Some(hello)
+    }
+}
+
+/// Reads lines until haproxy closes the connection or the program is told to stop. `buffer` holds the first of them.
+///
+/// # Errors
+/// A line has no end.
+pub(crate) async fn follow<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    mut buffer: Vec<u8>,
+    shared: &Shared,
+    mut stopping: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    loop {
+        while let Some(end) = buffer.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = buffer.drain(..=end).collect();
+            take_line(&line, shared);
+        }
+        if buffer.len() > MAX_LINE_BYTES {
+            bail!("a line of more than {MAX_LINE_BYTES} bytes about TLS");
+        }
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
+            read = stream.read_buf(&mut buffer) => {
+                if !read.is_ok_and(|count| count > 0) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// What is no line of ours is left out.
+fn take_line(line: &[u8], shared: &Shared) {
+    let line = std::str::from_utf8(line).unwrap_or_default().trim_end();
+    let mut words = line.splitn(5, ' ');
+    let (Some("tls"), Some(what)) = (words.next(), words.next()) else {
+        return;
+    };
+    let Some(source) = address(words.next(), words.next()) else {
+        return;
+    };
+    let rest = words.next().unwrap_or_default();
+    match what {
+        "hello" => shared.hellos.keep(source, rest),
+        "failed" => {
+            if let Some(record) = failure(source, rest, shared) {
+                // No client waits for it.
+                drop(shared.recorder.record(record));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn address(ip: Option<&str>, port: Option<&str>) -> Option<SocketAddr> {
+    let ip: IpAddr = ip?.parse().ok()?;
+    Some(SocketAddr::new(ip, port?.parse().ok()?))
+}
+
+/// The record of a handshake that failed: its bytes are the client's hello, where that is known.
+fn failure(source: SocketAddr, rest: &str, shared: &Shared) -> Option<Record> {
+    let mut words = rest.splitn(3, ' ');
+    let destination = address(words.next(), words.next())?;
+    let reasons = words.next()?.split('|');
+    let mut reasons = reasons.filter(|reason| !reason.is_empty() && *reason != "-");
+    let reason = reasons.next().unwrap_or("unknown");
+    let hello = shared.hellos.held().take(source);
+    let came = hello
+        .as_ref()
+        .map_or_else(Timestamp::now, |hello| hello.came);
+    let raw = hello.and_then(|hello| BASE64_STANDARD.decode(hello.base64).ok());
+    let mut raw = raw.unwrap_or_default();
+    let bytes = raw.len();
+    raw.truncate(shared.max_request_bytes);
+    Some(Record {
+        seq: 0,
+        timestamp: came,
+        src_ip: source.ip().to_canonical(),
+        src_port: source.port(),
+        dest_ip: destination.ip().to_canonical(),
+        dest_port: destination.port(),
+        via: Via::ProxyV2,
+        bytes: bytes as u64,
+        extra: 0,
+        truncated: bytes > raw.len(),
+        ended: Ended::Eof,
+        continues: None,
+        tls: Some(Box::new(Tls {
+            failed: Some(reason.chars().take(MAX_REASON_CHARS).collect()),
+            ..Tls::default()
+        })),
+        responder: shared.name.clone(),
+        raw: Bytes::from(raw.into_boxed_slice()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::Recorder;
+    use crate::room::Account;
+
+    fn shared() -> Shared {
+        Shared {
+            proxy_protocol: true,
+            max_request_bytes: 65_536,
+            account: Account::default(),
+            recorder: Recorder::without_store(),
+            hellos: Hellos::default(),
+            name: "r".to_owned(),
+        }
+    }
+
+    fn source(port: u16) -> SocketAddr {
+        ([203, 0, 113, 7], port).into()
+    }
+
+    fn from(source: SocketAddr, via: Via) -> Origin {
+        Origin {
+            source,
+            via,
+            ..Origin::UNKNOWN
+        }
+    }
+
+    async fn read(mut lines: &[u8], shared: &Shared) -> anyhow::Result<()> {
+        let (_stop, stopping) = watch::channel(false);
+        follow(&mut lines, Vec::new(), shared, stopping).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hello_is_that_of_the_connection_from_its_source_and_is_taken_once() {
+        let shared = shared();
+        let lines = b"tls hello 203.0.113.7 1 FgMB\ntls hello 2001:db8::1 1 AAAA\n";
+        read(lines, &shared).await.unwrap();
+        let mut tls = Tls::default();
+        for via in [Via::Http, Via::Http, Via::Tls] {
+            shared.hellos.add_to(&mut tls, &from(source(1), via)).await;
+            assert_eq!(tls.hello.as_deref(), Some("FgMB"));
+        }
+        shared
+            .hellos
+            .add_to(&mut tls, &from(source(1), Via::Tls))
+            .await;
+        assert_eq!(tls.hello, None);
+        let v6 = "[2001:db8::1]:1".parse().unwrap();
+        shared.hellos.add_to(&mut tls, &from(v6, Via::Tls)).await;
+        assert_eq!(tls.hello.as_deref(), Some("AAAA"));
+        assert_eq!(shared.hellos.held().bytes, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hello_that_comes_late_is_waited_for_a_moment() {
+        let shared = shared();
+        let mut tls = Tls::default();
+        let origin = from(source(1), Via::Tls);
+        tokio::join!(shared.hellos.add_to(&mut tls, &origin), async {
+            tokio::time::sleep(HELLO_TIME / 2).await;
+            shared.hellos.keep(source(1), "FgMB");
+        });
+        assert_eq!(tls.hello.as_deref(), Some("FgMB"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_a_record_of_the_hello_and_its_reason() {
+        let shared = shared();
+        let lines = b"tls hello 203.0.113.7 1 FgMBAAA=\n\
+            tls failed 203.0.113.7 1 192.0.2.1 443 tlsv1 alert unknown ca|SSL handshake failure\n\
+            tls failed 203.0.113.7 2 192.0.2.1 443 -|Timeout during SSL handshake\n\
+            tls failed 203.0.113.7\nnonsense\n\xff\n\n";
+        read(lines, &shared).await.unwrap();
+        let records = shared.recorder.numbered();
+        let told: Vec<_> = records
+            .iter()
+            .map(|it| {
+                let failed = it.tls.as_ref().unwrap().failed.as_deref();
+                (it.src_port, &it.raw[..], it.bytes, it.dest_port, failed)
+            })
+            .collect();
+        let (hello, nothing) = (&b"\x16\x03\x01\0\0"[..], &b""[..]);
+        assert_eq!(
+            told,
+            [
+                (1, hello, 5, 443, Some("tlsv1 alert unknown ca")),
+                (2, nothing, 0, 443, Some("Timeout during SSL handshake")),
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_is_bounded() {
+        let shared = shared();
+        for port in 0..=u16::MAX {
+            shared.hellos.keep(source(port), &"A".repeat(100));
+        }
+        assert_eq!(shared.hellos.held().by_source.len(), MAX_HELLOS);
+        for port in 0..2000 {
+            shared.hellos.keep(source(port), &"A".repeat(20_000));
+        }
+        let held = shared.hellos.held();
+        assert!(held.bytes <= MAX_HELD_BYTES && held.order.len() < 2000);
+        drop(held);
+        let endless = [b"tls ", &[b'A'; 3 * MAX_LINE_BYTES][..]].concat();
+        assert!(read(&endless, &shared).await.is_err());
+    }
+}
