@@ -37,7 +37,7 @@ FROM debian:trixie-slim
 # /run is for everyone: sockets are made there, and a tmpfs on it takes over its mode.
 # Debian's su, mount, passwd and the like lose the right to become root, of no use to anybody here.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends haproxy libloc-database memcached supervisor \
+    && apt-get install -y --no-install-recommends haproxy libloc-database memcached openssl supervisor \
     && dpkg --purge --force-depends $(dpkg-query -W -f '${Package} ' perl 'perl-modules-*' 'libperl5*') \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
     && groupadd --gid 10001 forever200 \

@@ -38,16 +38,16 @@ define install-missing
 endef
 
 .PHONY: install
-install: ## Install a C compiler, haproxy, memcached, supervisor and the IP data where they are missing
+install: ## Install a C compiler, haproxy, memcached, openssl, supervisor and the IP data where they are missing
 	@command -v cargo >/dev/null || { echo 'Rust is missing: README.md, "Without Docker", says how to install it.'; exit 1; }
-	$(call install-missing,cc:build-essential haproxy:haproxy memcached:memcached supervisord:supervisor \
+	$(call install-missing,cc:build-essential haproxy:haproxy memcached:memcached openssl:openssl supervisord:supervisor \
 		/usr/share/libloc-location/location.db:libloc-database)
 
 .PHONY: install-tools
 install-tools: install
 	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nc:netcat-openbsd nft:nftables nginx:nginx nmap:nmap \
 		/usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
-		slowhttptest:slowhttptest sqlmap:sqlmap strace:strace sysctl:procps tshark:tshark)
+		slowhttptest:slowhttptest sqlmap:sqlmap sslscan:sslscan strace:strace sysctl:procps tshark:tshark)
 
 .PHONY: install-browser
 install-browser: install-tools $(BROWSER)/node_modules
@@ -73,7 +73,7 @@ run: install ## Build and run it on port 8000 until Ctrl-C
 	if supervisorctl --configuration supervisord.conf pid >/dev/null 2>&1; then \
 		echo "FOREVER200_RUN: $$run is in use by another make run."; exit 1; \
 	fi; \
-	trap 'rm -f "$$run"/{responder,haproxy,supervisor}.sock "$$run"/{fatal,supervisord.pid}; rmdir --ignore-fail-on-non-empty "$$run"' EXIT; \
+	trap 'rm -f "$$run"/{responder,haproxy,supervisor,tls,plain}.sock "$$run"/{fatal,supervisord.pid,certificate.pem}; rmdir --ignore-fail-on-non-empty "$$run"' EXIT; \
 	address=$(FOREVER200_BIND); address=$${address%%,*}; host=$${address%:*}; port=$${address##*:}; \
 	case "$$host" in ''|'*'|0.0.0.0|::|'[::]') host=localhost;; esac; \
 	echo; echo "The page: http://$$host:$${port%%-*}/home    Stop it with Ctrl-C."; echo; \
@@ -87,7 +87,7 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
-	@for file in $$(grep -l '^#!.*bash' .ci/* scripts/*); do bash -n "$$file"; done; for file in supervisor/docker-entrypoint.sh supervisor/run-folder; do sh -n "$$file"; done
+	@for file in $$(grep -l '^#!.*bash' .ci/* scripts/*); do bash -n "$$file"; done; for file in supervisor/certificate supervisor/docker-entrypoint.sh supervisor/run-folder; do sh -n "$$file"; done
 	@awk '/^\[/ { section = $$0 } \
 		section == "[workspace.dependencies]" && /^[a-z].* = / && !/path = / && above !~ /^# / { print FILENAME ":" FNR ": no reason above it: " $$0; bad = 1 } \
 		{ above = $$0 } END { exit bad }' Cargo.toml
@@ -141,7 +141,7 @@ test-native: install-tools ## Run all tests but those in a browser and those of 
 # dependencies once more, with fewer of their features.
 .PHONY: test-browser
 test-browser: install-browser ## Run the tests of the page in Chromium
-	cargo test --workspace --locked --test browser --test still --test wall --test zoom -- --ignored --test-threads=2
+	cargo test --workspace --locked --test browser --test still --test tls --test wall --test zoom -- --ignored --test-threads=2
 
 # Apart from the workspace: built with instrumentation. The seeds of all targets are seeds for each; what a run finds new
 # goes to a folder that is thrown away.
