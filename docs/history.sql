@@ -3,17 +3,18 @@
 -- and what to ask it.
 
 PRAGMA application_id = 1177694256;  -- "F200"
-PRAGMA user_version = 1;             -- version of this schema
+PRAGMA user_version = 2;             -- version of this schema
 
 -- What was sent.
 CREATE TABLE payload (
     id         INTEGER PRIMARY KEY,
-    hash       BLOB    NOT NULL UNIQUE,  -- the first 16 bytes of the SHA-256 of bytes
+    hash       BLOB    NOT NULL UNIQUE,  -- the first 16 bytes of the SHA-256 of bytes and tls
     shape      TEXT,                     -- name of its kind where no label has one; NULL with a label
     host       TEXT,                     -- the name or address that it asks for
     user_agent TEXT,
     ja4        TEXT,
-    bytes      BLOB    NOT NULL          -- as received
+    bytes      BLOB    NOT NULL,         -- as received
+    tls        TEXT                      -- the TLS that it came through, in JSON; NULL for what came in the clear
 ) STRICT;
 
 -- What was found out about requests, by the version that saw them.

@@ -99,16 +99,22 @@ pub struct Http {
 }
 
 /// What a TLS hello offers, as text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Tls {
-    /// The highest version offered.
+    /// The version that both sides agreed on; without an answer, the highest that was offered.
     pub version: String,
+    /// The cipher suite that both sides agreed on; absent where nobody answered the hello.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<String>,
     /// The name of the host that the client wants.
     pub sni: Option<String>,
     /// Names of the protocols to speak inside TLS, in the order sent.
     pub alpn: Vec<String>,
     /// The fingerprint of the client; null where the hello is not whole.
     pub ja4: Option<String>,
+    /// Why the handshake came to nothing; absent where it was not tried, or came to an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }
 
 /// What a request is, in words, with the bytes that say so.
@@ -216,7 +222,7 @@ impl<'a> Request<'a> {
             looked_at_in_part: entry.is_looked_at_in_part,
             protocol: entry.protocol,
             http: entry.request().map(|http| Http::new(&http)),
-            tls: entry.tls.as_ref().map(Tls::new),
+            tls: Tls::new(entry),
             asked_for: entry.asked_for.as_ref(),
             claims: &entry.claims,
             summary: &entry.summary,
@@ -247,13 +253,23 @@ impl Http {
 }
 
 impl Tls {
-    fn new(tls: &TlsParts) -> Self {
-        Self {
+    fn new(entry: &Entry) -> Option<Self> {
+        let failed = entry.tls_failed.clone();
+        let Some(tls) = &entry.tls else {
+            // Of a handshake whose hello is not known, only that.
+            return failed.map(|failed| Self {
+                failed: Some(failed),
+                ..Self::default()
+            });
+        };
+        Some(Self {
             version: tls.version_name(),
+            cipher: tls.agreed.as_ref().map(|agreed| agreed.cipher.clone()),
             sni: tls.server_name.as_deref().map(text),
             alpn: tls.alpn.iter().map(|name| text(name)).collect(),
             ja4: tls.ja4().map(str::to_owned),
-        }
+            failed,
+        })
     }
 }
 

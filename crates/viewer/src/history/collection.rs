@@ -226,7 +226,7 @@ fn insert_kind(to: &Connection, addition: &Addition<'_>) -> rusqlite::Result<i64
     let kind = &found.kind;
     let kept = record.raw.len().min(SPECIMEN_BYTES);
     let payload = if kept < record.raw.len() {
-        row_of_payload(to, &record.raw[..kept], found)?
+        row_of_payload(to, record, &record.raw[..kept], found)?
     } else {
         written.payload
     };
@@ -349,10 +349,16 @@ fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<()> {
 
 fn cut(to: &Connection, kind: i64, short: &[u8]) -> rusqlite::Result<()> {
     let mut shape = to.prepare_cached(
-        "SELECT shape, host, user_agent, ja4 FROM kind JOIN payload ON payload.id = payload WHERE kind.id = ?1",
+        "SELECT shape, host, user_agent, ja4, tls FROM kind JOIN payload ON payload.id = payload WHERE kind.id = ?1",
     )?;
-    let texts: [Option<String>; 4] = shape.query_row([kind], |row| {
-        Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+    let texts: [Option<String>; 5] = shape.query_row([kind], |row| {
+        Ok([
+            row.get(0)?,
+            row.get(1)?,
+            row.get(2)?,
+            row.get(3)?,
+            row.get(4)?,
+        ])
     })?;
     let payload = payload_with(to, short, &texts)?;
     to.prepare_cached("UPDATE kind SET payload = ?2, kept = ?3, truncated = 1 WHERE id = ?1")?

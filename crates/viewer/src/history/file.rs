@@ -22,7 +22,10 @@ const SCHEMA: &str = include_str!("../../../../docs/history.sql");
 const LATER: &str = "-- Later:";
 /// What the first lines of [`SCHEMA`] set: <https://www.sqlite.org/pragma.html#pragma_application_id>
 const APPLICATION_ID: i32 = 0x4632_3030;
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
+/// What makes a file of version 1 one of version 2.
+const FROM_1: &str =
+    "BEGIN IMMEDIATE; ALTER TABLE payload ADD COLUMN tls TEXT; PRAGMA user_version = 2; COMMIT;";
 /// Longest wait for somebody else who has the file locked, before what is to be written waits in memory.
 const LOCK_TIME: Duration = Duration::from_secs(1);
 /// SQLite's cache of pages of the file, in KiB.
@@ -221,6 +224,9 @@ fn check(file: &Connection, path: &Path) -> anyhow::Result<()> {
             found: version,
         }
         .into());
+    }
+    if version == 1 {
+        file.execute_batch(FROM_1)?;
     }
     add_later(file)
 }

@@ -56,7 +56,7 @@ fn shape(entry: &Entry) -> Vec<u8> {
         shape.extend(without_values(target.copied()));
         return shape;
     }
-    let ja4 = entry.tls.as_ref().and_then(|tls| tls.ja4());
+    let ja4 = entry.hello().and_then(|tls| tls.ja4());
     if let Some(ja4) = ja4 {
         return ja4.as_bytes().to_vec();
     }

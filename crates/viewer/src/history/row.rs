@@ -9,11 +9,11 @@ use rusqlite::{Error, Row};
 
 /// Requests with all that they name; [`record`] reads a row of it.
 pub(super) const REQUESTS: &str = "SELECT seq, time, source.address, source_port, dest, dest_port, via, \
-     request.bytes, extra, truncated, ended, continues, responder, payload.bytes FROM request \
+     request.bytes, extra, truncated, ended, continues, responder, payload.bytes, payload.tls FROM request \
      JOIN payload ON payload.id = payload JOIN source ON source.id = source JOIN way ON way.id = way";
 /// The same of specimens.
 pub(super) const SPECIMENS: &str = "SELECT seq, time, kind.source, source_port, dest, dest_port, via, \
-     kind.bytes, extra, truncated, ended, continues, responder, payload.bytes FROM kind \
+     kind.bytes, extra, truncated, ended, continues, responder, payload.bytes, payload.tls FROM kind \
      JOIN payload ON payload.id = payload JOIN way ON way.id = way";
 
 /// Reads a row of [`REQUESTS`] or [`SPECIMENS`].
@@ -24,6 +24,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let via: String = row.get(6)?;
     let ended: String = row.get(10)?;
     let raw: Vec<u8> = row.get(13)?;
+    let tls: Option<String> = row.get(14)?;
     Ok(Record {
         seq: number(row, 0)?,
         timestamp: time(row.get(1)?).ok_or_else(|| foreign(1))?,
@@ -45,17 +46,19 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             .ok_or_else(|| foreign(10))?
             .1,
         continues: row.get::<_, Option<i64>>(11)?.map(i64::unsigned_abs),
+        tls: tls.and_then(|json| serde_json::from_str(&json).ok()),
         responder: row.get(12)?,
         raw: raw.into(),
     })
 }
 
 /// How the addresses were learned, by the name in the line of JSON.
-const VIAS: [(&str, Via); 4] = [
+const VIAS: [(&str, Via); 5] = [
     ("proxy_v2", Via::ProxyV2),
     ("proxy_v1", Via::ProxyV1),
     ("peer", Via::Peer),
     ("http", Via::Http),
+    ("tls", Via::Tls),
 ];
 
 /// Why reading ended, by the name in the line of JSON.

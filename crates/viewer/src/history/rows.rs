@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 
-use forever200_ring::{Ended, Record, Via};
+use forever200_ring::{Ended, Record, Tls, Via};
 use rusqlite::{Connection, ToSql, params};
 use sha2::{Digest, Sha256};
 
@@ -66,7 +66,7 @@ impl Rows {
             return Ok(None);
         }
         let written = Written {
-            payload: row_of_payload(to, &record.raw, found)?,
+            payload: row_of_payload(to, record, &record.raw, found)?,
             source: self.row_of_source(to, record, found)?,
             way: self.row_of_way(to, record)?,
         };
@@ -153,35 +153,53 @@ impl Rows {
     }
 }
 
-/// Returns the row of these bytes, which are there once.
+/// Returns the row of these bytes of a record, which are there once for each TLS that they came through.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
 pub(super) fn row_of_payload(
     to: &Connection,
+    record: &Record,
     bytes: &[u8],
     found: &Found,
 ) -> rusqlite::Result<i64> {
+    let tls = record.tls.as_deref().and_then(|tls| tls_text(tls, found));
     let shape = found.kind.category.is_none();
     let texts = [
         shape.then_some(found.kind.name.as_str()),
         found.host.as_deref(),
         found.user_agent.as_deref(),
         found.ja4.as_deref(),
+        tls.as_deref(),
     ];
     payload_with(to, bytes, &texts)
 }
 
-/// Returns the row of these bytes; where there is none, one with these texts: shape, host, user agent, JA4.
+/// Returns what is kept of the TLS that a request came through: without the hello, which is another each time.
+fn tls_text(tls: &Tls, found: &Found) -> Option<String> {
+    let kept = Tls {
+        hello: None,
+        ja4: found.ja4.clone(),
+        ..tls.clone()
+    };
+    serde_json::to_string(&kept).ok()
+}
+
+/// Returns the row of these bytes; where there is none, one with these texts: shape, host, user agent, JA4, TLS.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
-pub(super) fn payload_with<T: ToSql>(
+pub(super) fn payload_with<T: ToSql + AsRef<str>>(
     to: &Connection,
     bytes: &[u8],
-    texts: &[T; 4],
+    texts: &[Option<T>; 5],
 ) -> rusqlite::Result<i64> {
-    let digest = Sha256::digest(bytes);
+    let [shape, host, user_agent, ja4, tls] = texts;
+    let mut digest = Sha256::new_with_prefix(bytes);
+    if let Some(tls) = tls {
+        digest.update(tls.as_ref());
+    }
+    let digest = digest.finalize();
     let hash = digest.get(..HASH_BYTES).unwrap_or_default();
     let mut again = to.prepare_cached("SELECT id FROM payload WHERE hash = ?1")?;
     let mut rows = again.query([hash])?;
@@ -189,12 +207,12 @@ pub(super) fn payload_with<T: ToSql>(
         return row.get(0);
     }
     let mut insert = to.prepare_cached(
-        "INSERT INTO payload (hash, shape, host, user_agent, ja4, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id",
+        "INSERT INTO payload (hash, shape, host, user_agent, ja4, bytes, tls) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
     )?;
-    let [shape, host, user_agent, ja4] = texts;
-    insert.query_row(params![hash, shape, host, user_agent, ja4, bytes], |row| {
-        row.get(0)
-    })
+    insert.query_row(
+        params![hash, shape, host, user_agent, ja4, bytes, tls],
+        |row| row.get(0),
+    )
 }
 
 /// Numbers of rows, by what they are of.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use forever200_ring::{ByPort, Record};
+use forever200_ring::{ByPort, Record, Tls};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -103,6 +103,49 @@ fn a_record_reads_back_as_it_was() {
 }
 
 #[test]
+fn a_file_of_the_first_version_keeps_what_it_has_and_takes_tls() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let plain = numbered(1, b"GET / HTTP/1.1\r\n\r\n");
+    put(&history, &plain);
+    until_written(&history, 1);
+    drop(history);
+    let file = Connection::open(folder.path().join(file::NAME)).unwrap();
+    file.execute_batch("ALTER TABLE payload DROP COLUMN tls; PRAGMA user_version = 1")
+        .unwrap();
+    drop(file);
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let through_tls = |seq, sni: &str| {
+        let tls = Tls {
+            version: Some("TLSv1.3".into()),
+            sni: Some(sni.into()),
+            hello: Some("FgMB".into()),
+            ..Tls::default()
+        };
+        Record {
+            seq,
+            via: forever200_ring::Via::Tls,
+            tls: Some(Box::new(tls)),
+            ..plain.clone()
+        }
+    };
+    let names = ["a.example", "b.example", "a.example"];
+    for (seq, name) in (2..).zip(names) {
+        put(&history, &through_tls(seq, name));
+    }
+    until_written(&history, 4);
+    assert_eq!(history.questions().record(1).unwrap(), Some(plain.clone()));
+    for (seq, name) in (2..).zip(names) {
+        let mut kept = through_tls(seq, name);
+        // Another one each time, and of no use but for its fingerprint.
+        kept.tls.as_mut().unwrap().hello = None;
+        assert_eq!(history.questions().record(seq).unwrap(), Some(kept));
+    }
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM payload"), 3);
+    assert_eq!(count(folder.path(), "PRAGMA user_version"), 2);
+}
+
+#[test]
 fn a_payload_is_there_once_and_goes_with_its_last_request() {
     let folder = TempDir::new().unwrap();
     let history = History::open(folder.path(), LARGE).unwrap();
@@ -199,10 +242,10 @@ fn a_broken_file_is_set_aside_and_a_newer_one_refused() {
         "{names:?}"
     );
     let file = Connection::open(&path).unwrap();
-    file.pragma_update(None, "user_version", 2).unwrap();
+    file.pragma_update(None, "user_version", 99).unwrap();
     let error = History::open(folder.path(), LARGE).err().unwrap();
     assert!(
-        format!("{error:#}").contains("is of version 2"),
+        format!("{error:#}").contains("is of version 99"),
         "{error:#}"
     );
     file.pragma_update(None, "application_id", 1).unwrap();
@@ -529,7 +572,7 @@ fn a_file_that_breaks_while_it_is_written_is_set_aside_and_another_begun() {
     break_file(&folder.path().join(file::NAME));
     // SQLite sees it as soon as somebody changes the file: until then its pages are in memory.
     let changed = Connection::open(folder.path().join(file::NAME)).unwrap();
-    let _ = changed.execute_batch("PRAGMA user_version = 1");
+    let _ = changed.execute_batch("PRAGMA user_version = 2");
     drop(changed);
     put(&history, &numbered(201, b"after it"));
     until("the new file has it", || {

@@ -49,6 +49,8 @@ pub struct Detail<'a> {
     form: Fields,
     parts: FormParts,
     tls: Option<Hello>,
+    /// Why the handshake came to nothing.
+    tls_failed: Option<&'a str>,
     asked_for: Option<&'a AskedFor>,
     claims: &'a [Claim],
     labels: Vec<json::Label<'a>>,
@@ -125,6 +127,8 @@ struct Decoded {
 /// A ClientHello in words.
 #[derive(Debug, Serialize)]
 struct Hello {
+    /// What both sides agreed on: version and cipher suite.
+    agreed: Option<(String, String)>,
     versions: Vec<String>,
     server_name: Option<Field>,
     alpn: Vec<Value>,
@@ -174,6 +178,7 @@ impl<'a> Detail<'a> {
             ),
             parts: FormParts::new(&body),
             tls: entry.tls.as_ref().map(Hello::new),
+            tls_failed: entry.tls_failed.as_deref(),
             asked_for: entry.asked_for.as_ref(),
             claims: &entry.claims,
             labels: entry.labels.iter().map(json::Label::new).collect(),
@@ -275,7 +280,9 @@ impl Hello {
         let names = tls.alpn.iter().map(|name| name.clone().into());
         let ciphers = tls.ciphers.iter().map(|cipher| format!("{cipher:04x}"));
         let server_name = tls.server_name.clone();
+        let agreed = tls.agreed.as_ref();
         Self {
+            agreed: agreed.map(|it| (it.version.clone(), it.cipher.clone())),
             versions: versions.collect(),
             server_name: server_name.map(|name| Field::new(Vec::new(), name)),
             alpn: names.map(visible::sent).collect(),

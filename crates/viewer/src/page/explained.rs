@@ -69,6 +69,7 @@ fn entry(raw: Bytes, describer: &Describer) -> Entry {
         truncated: false,
         ended: Ended::Eof,
         continues: None,
+        tls: None,
         responder: String::new(),
         raw,
     };

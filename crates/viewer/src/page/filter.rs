@@ -39,6 +39,17 @@ struct Term {
     excludes: bool,
 }
 
+/// What TLS a request came through.
+#[derive(Clone, Debug)]
+enum Tls {
+    /// Any.
+    Ended,
+    /// None: the handshake failed.
+    Failed,
+    /// This version.
+    Version(String),
+}
+
 /// What a request is asked.
 #[derive(Clone, Debug)]
 enum Test {
@@ -59,6 +70,7 @@ enum Test {
     Host(Host),
     Ja4(String),
     Port(RangeInclusive<u16>),
+    Tls(Tls),
     Incomplete,
     Body,
 }
@@ -139,8 +151,29 @@ impl Test {
                 found.is_some_and(|found| found.eq_ignore_ascii_case(ja4))
             }
             Self::Port(ports) => ports.contains(&entry.record.dest_port),
+            Self::Tls(tls) => tls.is_that_of(entry),
             Self::Incomplete => entry.incomplete,
             Self::Body => http(&|http| !http.body.is_empty()),
+        }
+    }
+}
+
+impl Tls {
+    fn new(value: &str) -> Result<Self, String> {
+        Ok(match &*value.to_ascii_lowercase() {
+            "on" | "true" | "1" => Self::Ended,
+            "failed" => Self::Failed,
+            version @ ("1.0" | "1.1" | "1.2" | "1.3") => Self::Version(format!("TLS {version}")),
+            _ => return Err("tls: expected on, failed, 1.0, 1.1, 1.2 or 1.3".to_owned()),
+        })
+    }
+
+    fn is_that_of(&self, entry: &Entry) -> bool {
+        let agreed = entry.tls.as_ref().and_then(|tls| tls.agreed.as_ref());
+        match self {
+            Self::Ended => agreed.is_some(),
+            Self::Failed => entry.tls_failed.is_some(),
+            Self::Version(version) => agreed.is_some_and(|it| it.version == *version),
         }
     }
 }
@@ -171,6 +204,7 @@ fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<Test>, Stri
         Field::Host => Test::Host(Host::new(trimmed)),
         Field::Ja4 => Test::Ja4(trimmed.to_owned()),
         Field::Port => Test::Port(ports(trimmed)?),
+        Field::Tls => Test::Tls(Tls::new(trimmed)?),
         Field::Incomplete if !switch("incomplete", trimmed)? => return Ok(None),
         Field::Incomplete => Test::Incomplete,
         Field::Body if !switch("body", trimmed)? => return Ok(None),

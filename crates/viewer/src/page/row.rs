@@ -54,6 +54,8 @@ pub struct Row {
     /// The request after whose answer this came.
     continues: Option<u64>,
     rewritten: bool,
+    /// The version of TLS that it came through, or `failed`.
+    tls: Option<String>,
     blanked: bool,
     likeness: String,
 }
@@ -114,10 +116,19 @@ impl Row {
             truncated: record.truncated,
             continues: record.continues,
             rewritten: record.via == Via::Http,
+            tls: tls_of(entry),
             blanked: entry.blanked > 0,
             likeness: format!("{:x}", entry.likeness),
         }
     }
+}
+
+fn tls_of(entry: &Entry) -> Option<String> {
+    if entry.tls_failed.is_some() {
+        return Some("TLS failed".to_owned());
+    }
+    let agreed = entry.tls.as_ref()?.agreed.as_ref()?;
+    Some(agreed.version.clone())
 }
 
 fn name_of(entry: &Entry) -> Option<String> {

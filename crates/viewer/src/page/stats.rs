@@ -51,6 +51,10 @@ pub struct Stats {
     pub ports: Vec<PortCount>,
     /// Number of requests in the ring that are not HTTP.
     pub not_http: usize,
+    /// Number of requests in the ring that came through TLS which haproxy ended.
+    pub tls: usize,
+    /// Number of TLS handshakes in the ring that failed.
+    pub tls_failed: usize,
     /// Number of requests in the ring by category, of those that have one.
     pub categories: BTreeMap<Category, usize>,
     /// There are requests in the ring, and none is from an address of the internet.
@@ -111,6 +115,10 @@ impl Stats {
                 .iter()
                 .filter(|entry| entry.protocol != Protocol::Http)
                 .count(),
+            tls: count(view, |entry| {
+                entry.tls.as_ref().is_some_and(|tls| tls.agreed.is_some())
+            }),
+            tls_failed: count(view, |entry| entry.tls_failed.is_some()),
             categories: categories(view),
             private_only: !view.entries.is_empty() && sources.iter().all(|&ip| is_private(ip)),
             unreadable: snapshot.unreadable,
@@ -140,6 +148,11 @@ fn silent_ports(counts: &ByPort) -> Vec<SilentPort> {
     let mut ports: Vec<_> = counts.iter().map(silent).collect();
     ports.sort_by_key(|it| Reverse(it.connections));
     ports
+}
+
+fn count(view: &View, is_counted: impl Fn(&Entry) -> bool) -> usize {
+    let counted = view.entries.iter().filter(|entry| is_counted(entry));
+    counted.count()
 }
 
 fn categories(view: &View) -> BTreeMap<Category, usize> {

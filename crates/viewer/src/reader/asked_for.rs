@@ -70,16 +70,20 @@ impl Kind {
 }
 
 /// Returns the bytes in which a request says whom it asks for: the first Host that has a value, else the authority of
-/// its target; the server name of a TLS hello. `None` where it says nothing.
+/// its target; else the server name of TLS. `None` where it says nothing.
 #[must_use]
 pub fn authority<'a>(
     http: Option<&http::Request<'a>>,
     tls: Option<&'a TlsParts>,
 ) -> Option<Cow<'a, [u8]>> {
-    let Some(http) = http else {
+    let by_http = http.and_then(of_http);
+    by_http.or_else(|| {
         let name = tls?.server_name.as_deref();
-        return name.filter(|name| !name.is_empty()).map(Cow::Borrowed);
-    };
+        name.filter(|name| !name.is_empty()).map(Cow::Borrowed)
+    })
+}
+
+fn of_http<'a>(http: &http::Request<'a>) -> Option<Cow<'a, [u8]>> {
     let is_host = |header: &&http::Header<'_>| header.name.eq_ignore_ascii_case(b"host");
     let mut hosts = http.headers.iter().filter(is_host);
     let host = hosts.find(|host| !host.value.trim_ascii().is_empty());

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use forever200_decode::{Limits, Part, decode};
 use forever200_identify::labels::Description;
 use forever200_identify::{Category, Indicator, Label, Origin, Protocol, http, tls};
-use forever200_ring::{Ended, Record, Via};
+use forever200_ring::{Ended, Record, Tls, Via};
 
 use crate::bytes::http2;
 use crate::bytes::printable;
@@ -35,6 +35,8 @@ const MAX_LABELS: usize = 64;
 const SEPARATOR: u8 = 0xff;
 /// Where a label was found, in place of what would name something that is hidden.
 const UNSAID: &str = "what an encoding hides";
+/// In place of each byte of a name that is hidden.
+const BLANK: u8 = b'x';
 /// Bytes that two requests of an unknown protocol share when they are nearly identical.
 const ALIKE_BYTES: usize = 16;
 
@@ -70,8 +72,10 @@ pub struct Entry {
     pub source: String,
     /// The parts of an HTTP request; `None` for other protocols.
     pub http: Option<HttpParts>,
-    /// The parts of a TLS hello; `None` where there is none.
+    /// The parts of a TLS hello: of the one that it is, or of the one that haproxy answered; `None` where there is none.
     pub tls: Option<TlsParts>,
+    /// Why the handshake that it is came to nothing.
+    pub tls_failed: Option<String>,
     /// The name that it asks for; `None` where it says none.
     pub asked_for: Option<AskedFor>,
     /// Addresses that its head claims it is from.
@@ -122,6 +126,7 @@ impl Entry {
         let (whole_source, sent) = (record.src_ip, &record.raw);
         // Country and network are those of the whole address, which they do not give away.
         let origin = describer.locations.find(record.src_ip);
+        let through = record.tls.as_deref();
         let Shown {
             record,
             src_prefix,
@@ -144,9 +149,13 @@ impl Entry {
             _ => Vec::new(),
         };
         http2.retain(|request| !names(&request.text()));
-        let summary = match http2.first() {
-            Some(first) => first.summary(MAX_SUMMARY_CHARS),
-            None => summary(&looked_at, &description),
+        let summary = match (http2.first(), through) {
+            (Some(first), _) => first.summary(MAX_SUMMARY_CHARS),
+            (None, Some(tls)) if looked_at.is_empty() => {
+                description.protocol = Protocol::Tls;
+                summary_of_handshake(tls, names)
+            }
+            (None, _) => summary(&looked_at, &description),
         };
         let searched = in_lower_case(&record.raw);
         let mut actions = actions(&looked_at, &searched, &description);
@@ -167,8 +176,12 @@ impl Entry {
             .show_decoded(whole_source, decoded, limits);
         hide_places(&mut labels, &decoded);
         labels.truncate(MAX_LABELS);
-        let tls = tls_of(&looked_at, http.as_ref());
-        let likeness = likeness(&looked_at, http.as_ref(), tls.as_ref());
+        let mut tls = match through.filter(|tls| tls.failed.is_none()) {
+            Some(through) => Some(TlsParts::ended(through)),
+            None => tls_of(&looked_at, http.as_ref()),
+        };
+        let of_hello = tls.as_ref().filter(|it| is_hello(it, &looked_at));
+        let likeness = likeness(&looked_at, http.as_ref(), of_hello);
         let asked_for = authority(http.as_ref(), tls.as_ref()).map(|shown| {
             let asked_for = AskedFor::new(&shown, record.dest_ip);
             let is_blanked = blanked > 0 && !asks_for(sent, &shown);
@@ -179,6 +192,12 @@ impl Entry {
             }
         });
         let claims = masked_claims.or_else(|| http.as_ref().map(claims));
+        if let Some(tls) = &mut tls {
+            let told = tls.server_name.iter_mut().chain(&mut tls.alpn);
+            for name in told.filter(|name| names(&text(name))) {
+                name.fill(BLANK);
+            }
+        }
         let excerpt = http
             .as_ref()
             .and_then(|http| Excerpt::find(&looked_at, http, &labels));
@@ -206,6 +225,7 @@ impl Entry {
             likeness,
             http: http.map(|http| HttpParts::new(&record.raw, &http)),
             tls,
+            tls_failed: through.and_then(|tls| tls.failed.clone()),
             asked_for,
             claims: claims.unwrap_or_default(),
             searched,
@@ -240,6 +260,13 @@ impl Entry {
         self.labels.first().map(|label| label.signature.category)
     }
 
+    /// Returns the TLS hello that it is, or that is all there is of it: no request came after it.
+    #[must_use]
+    pub fn hello(&self) -> Option<&TlsParts> {
+        let tls = self.tls.as_ref();
+        tls.filter(|tls| is_hello(tls, &self.record.raw))
+    }
+
     /// Returns the client's address; `None` where nobody knows it.
     #[must_use]
     pub fn source_ip(&self) -> Option<IpAddr> {
@@ -260,7 +287,7 @@ impl Entry {
     #[must_use]
     pub fn via(&self) -> &'static str {
         match self.record.via {
-            Via::ProxyV2 => "PROXY v2",
+            Via::ProxyV2 | Via::Tls => "PROXY v2",
             Via::ProxyV1 => "PROXY v1",
             Via::Peer => "socket",
             Via::Http => "PROXY, http",
@@ -321,6 +348,21 @@ pub fn summary(raw: &[u8], description: &Description<'_>) -> String {
         (_, Some(detail)) => printable::line(detail.as_bytes(), MAX_SUMMARY_CHARS),
         (_, None) => printable::line(raw, MAX_SUMMARY_CHARS),
     }
+}
+
+/// A handshake after which no request came, or whose hello is not known.
+fn summary_of_handshake(tls: &Tls, is_hidden: impl Fn(&str) -> bool) -> String {
+    let name = tls.sni.as_ref().filter(|name| !is_hidden(name));
+    let said = match (&tls.failed, name) {
+        (Some(_), _) => "TLS handshake that failed".to_owned(),
+        (None, Some(name)) => format!("TLS handshake for {name}, no request"),
+        (None, None) => "TLS handshake, no request".to_owned(),
+    };
+    printable::line(said.as_bytes(), MAX_SUMMARY_CHARS)
+}
+
+fn is_hello(tls: &TlsParts, raw: &[u8]) -> bool {
+    tls.agreed.is_none() || raw.is_empty()
 }
 
 /// Returns bytes as UTF-8, or else as ISO 8859-1, in which every byte is a character: RFC 9110, 5.5.
@@ -427,6 +469,7 @@ pub(crate) mod tests {
             truncated: false,
             ended: Ended::Complete,
             continues: None,
+            tls: None,
             responder: "0123abcd".into(),
             raw: raw.to_vec().into(),
         }

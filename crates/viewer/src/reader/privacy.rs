@@ -79,6 +79,8 @@ impl Privacy {
             unfinished: false,
             claims: self.mask_sources.then(|| claims_in(&record.raw)),
         };
+        // It has names, too: what is shown of it is made by the entry.
+        shown.record.tls = None;
         let source = record.src_ip.to_canonical();
         let is_masked = self.mask_sources && !source.is_unspecified();
         let claimed = shown

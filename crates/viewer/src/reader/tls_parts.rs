@@ -2,7 +2,10 @@
 //!
 //! In: a hello of any size. Out: as much of it as real ones have, and the fingerprint of all of it.
 
-use forever200_identify::tls::{ClientHello, version_name};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use forever200_identify::tls::{self, ClientHello, version_name};
+use forever200_ring::Tls;
 
 /// Most versions that are kept. There are six.
 const MAX_VERSIONS: usize = 32;
@@ -33,12 +36,49 @@ pub struct TlsParts {
     pub cipher_count: usize,
     /// Number of extensions.
     pub extension_count: usize,
+    /// What both sides agreed on; `None` where nobody answered the hello.
+    pub agreed: Option<Agreed>,
     /// The fingerprint of what came.
     fingerprint: String,
     is_whole: bool,
 }
 
+/// What the two sides of TLS agreed on.
+#[derive(Clone, Debug)]
+pub struct Agreed {
+    /// The version, as `TLS 1.3`.
+    pub version: String,
+    /// The name of the cipher suite.
+    pub cipher: String,
+}
+
 impl TlsParts {
+    /// Takes over what is known of TLS that was ended before the request was recorded.
+    #[must_use]
+    pub fn ended(tls: &Tls) -> Self {
+        let hello = tls.hello.as_ref();
+        let hello = hello.and_then(|base64| BASE64_STANDARD.decode(base64).ok());
+        let mut parts = match hello.and_then(|hello| tls::parse(&hello)) {
+            Some(hello) => Self::new(hello),
+            None => Self::told(tls),
+        };
+        parts.agreed = Some(Agreed::new(tls));
+        parts
+    }
+
+    /// What is known without the hello.
+    fn told(tls: &Tls) -> Self {
+        let bytes = |text: &String| text.clone().into_bytes();
+        let mut parts = Self::new(ClientHello {
+            server_name: tls.sni.as_ref().map(bytes),
+            alpn: tls.alpn.iter().map(bytes).collect(),
+            ..ClientHello::default()
+        });
+        parts.is_whole = tls.ja4.is_some();
+        parts.fingerprint = tls.ja4.clone().unwrap_or_default();
+        parts
+    }
+
     /// Takes over what is kept of a hello.
     #[must_use]
     pub fn new(mut hello: ClientHello) -> Self {
@@ -66,15 +106,19 @@ impl TlsParts {
             ciphers: hello.ciphers,
             cipher_count,
             extension_count: hello.extensions.len(),
+            agreed: None,
             fingerprint,
             is_whole: hello.whole,
         }
     }
 
-    /// Returns the name of the highest version.
+    /// Returns the name of the version that was agreed on, or else of the highest that was offered.
     #[must_use]
     pub fn version_name(&self) -> String {
-        version_name(self.version).into_owned()
+        match &self.agreed {
+            Some(agreed) => agreed.version.clone(),
+            None => version_name(self.version).into_owned(),
+        }
     }
 
     /// Returns the JA4 fingerprint; `None` where the hello is not whole, so that it tells nothing.
@@ -93,6 +137,18 @@ impl TlsParts {
         let name = self.server_name.as_ref().map_or(0, Vec::len);
         // Each with its quotes and a comma.
         name + self.alpn.iter().map(|name| name.len() + 3).sum::<usize>()
+    }
+}
+
+impl Agreed {
+    fn new(tls: &Tls) -> Self {
+        // OpenSSL calls TLS 1.0 `TLSv1`.
+        let version = match tls.version.as_deref().unwrap_or_default() {
+            "TLSv1" => "TLS 1.0".to_owned(),
+            version => version.replacen("v", " ", 1),
+        };
+        let cipher = tls.cipher.clone().unwrap_or_default();
+        Self { version, cipher }
     }
 }
 

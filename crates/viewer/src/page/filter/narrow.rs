@@ -46,7 +46,12 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
         Test::Network(asn) => Column::Network(*asn),
         Test::Port(ports) => Column::Port(ports.clone()),
         Test::Ja4(ja4) => Column::Ja4(ja4.to_lowercase()),
-        Test::Method(_) | Test::Path(_) | Test::Host(_) | Test::Incomplete | Test::Body => {
+        Test::Method(_)
+        | Test::Path(_)
+        | Test::Host(_)
+        | Test::Tls(_)
+        | Test::Incomplete
+        | Test::Body => {
             return None;
         }
     })

@@ -53,6 +53,8 @@ pub enum Field {
     Ja4,
     /// The port that it came to, or a range as `2300-2399`.
     Port,
+    /// What TLS it came through: `on` for any, a version as `1.2`, or `failed`.
+    Tls,
     /// `on`: the request is incomplete.
     Incomplete,
     /// `on`: the request has a body.
@@ -90,7 +92,7 @@ pub struct Chip {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Text,
         Self::Method,
         Self::Source,
@@ -106,6 +108,7 @@ impl Field {
         Self::Host,
         Self::Ja4,
         Self::Port,
+        Self::Tls,
         Self::Incomplete,
         Self::Body,
     ];
@@ -129,6 +132,7 @@ impl Field {
             Self::Host => "host",
             Self::Ja4 => "ja4",
             Self::Port => "port",
+            Self::Tls => "tls",
             Self::Incomplete => "incomplete",
             Self::Body => "body",
         }
