@@ -23,7 +23,7 @@ use crate::until;
 /// Longest wait for the driver to start.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// As root, Chromium runs without its sandbox only. The others keep it from asking for anything of its own.
-const ARGUMENTS: [&str; 9] = [
+const ARGUMENTS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -33,6 +33,8 @@ const ARGUMENTS: [&str; 9] = [
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
+    // A visitor who clicks the warning away: the certificate is of our own making.
+    "--ignore-certificate-errors",
 ];
 
 /// What kind of visitor.

@@ -55,6 +55,39 @@ async fn the_two_commands_of_the_readme_give_a_page_on_port_80() -> anyhow::Resu
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: make test-container"]
+async fn hardened_it_ends_tls_and_keeps_its_certificate() -> anyhow::Result<()> {
+    let container = Container::run(
+        "--read-only --tmpfs /run --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
+         -p 127.0.0.1::443 -e FOREVER200_BIND_TLS=:443",
+    )?;
+    container.until_healthy().await?;
+    let address = async || {
+        let port = format!("docker port {} 443/tcp", container.0);
+        until("the port is published", || async { shell(&port).ok() }).await
+    };
+    let sum = "sha256sum /var/lib/forever200/certificate.pem";
+    let made = container.sh(sum)?;
+    let ask = |address: &str| {
+        shell(&format!(
+            "curl -sk https://{address}/container -w '%{{http_code}}'"
+        ))
+    };
+    assert_eq!(ask(&address().await?)?, "200");
+    shell(&format!("docker restart {}", container.0))?;
+    container.until_healthy().await?;
+    assert_eq!(ask(&address().await?)?, "200");
+    assert_eq!(container.sh(sum)?, made);
+    until("both are on the page", || async {
+        let list = get_json(container.address().ok()?, "/home/api/requests?tls=1.3");
+        let found = list.await.ok()?["requests"].as_array()?.len();
+        (found == 2).then_some(())
+    })
+    .await
+    .with_context(|| container.logs())
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: make test-container"]
 async fn hardened_it_works_unprivileged_with_port_80_alone_open() -> anyhow::Result<()> {
     let container = Container::run(
         "--read-only --tmpfs /run --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges",

@@ -251,7 +251,7 @@ async fn a_file_that_breaks_is_set_aside_while_it_runs() -> anyhow::Result<()> {
     until("it is set aside", || async {
         // What is in SQLite's memory is right as long as nobody else changes the file.
         let person = kept.connect().ok()?;
-        let _ = person.execute_batch("PRAGMA user_version = 1");
+        let _ = person.execute_batch("PRAGMA user_version = 2");
         aside()
     })
     .await
@@ -308,7 +308,7 @@ async fn a_file_of_a_newer_version_is_refused_with_one_clear_line() -> anyhow::R
         "nothing tells the container"
     );
     let log = stack.log();
-    let line = format!("Error: {path}/history.db is of version 99, and this program knows 1");
+    let line = format!("Error: {path}/history.db is of version 99, and this program knows 2");
     ensure!(log.lines().any(|it| it == line), "{log}");
     Ok(())
 }

@@ -306,7 +306,8 @@ async fn the_very_address_of_the_viewer_is_refused() -> anyhow::Result<()> {
         ..Setup::default()
     })?;
     until("haproxy has said why", || async {
-        let line = format!("FOREVER200_BIND has {own}:8080, where the viewer");
+        let line =
+            format!("FOREVER200_BIND or FOREVER200_BIND_TLS has {own}:8080, where the viewer");
         stack.log().contains(&line).then_some(())
     })
     .await

@@ -71,7 +71,11 @@ impl Setup<'_> {
     pub(super) fn copy_files(&self, ip: Ipv4Addr, folder: &Path) -> anyhow::Result<()> {
         std::fs::create_dir(folder.join("haproxy"))?;
         std::fs::create_dir(folder.join("supervisor"))?;
-        for file in [SUPERVISORD_CONF, "supervisor/bell.py", HAPROXY_CFG] {
+        let of_supervisor = ["supervisor/bell.py", "supervisor/certificate"];
+        for file in [SUPERVISORD_CONF, HAPROXY_CFG]
+            .into_iter()
+            .chain(of_supervisor)
+        {
             std::fs::copy(project().join(file), folder.join(file))?;
         }
         self.edits.iter().try_for_each(|(file, old, new)| {

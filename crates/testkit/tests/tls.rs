@@ -1,0 +1,802 @@
+//! TLS, ended on FOREVER200_BIND_TLS: each client's record is right, and what is no TLS comes through as it was sent.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use forever200_testkit::browser::{Browser, LAPTOP};
+use forever200_testkit::load::{Load, STEADY};
+use forever200_testkit::process::{missing, project};
+use forever200_testkit::stack::Setup;
+use forever200_testkit::{
+    RESPONSE, Stack, connect_from, exchange, exchange_from, get, get_json, loopback, until,
+};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// Where the tests have TLS ended.
+const PORT: u16 = 8443;
+/// sslscan and nmap try some hundred handshakes.
+const LONGEST_RUN: Duration = Duration::from_secs(120);
+/// While handshakes are held open, all but one in a hundred requests are answered within this, as in tests/troubles.rs.
+const ON_TIME: Duration = Duration::from_millis(50);
+
+/// A forever200 that ends TLS.
+struct Ended {
+    stack: Stack,
+    address: SocketAddr,
+}
+
+impl Ended {
+    async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_as(variables, &[]).await
+    }
+
+    async fn start_as(
+        variables: &[(&str, &str)],
+        edits: &[(&str, &str, &str)],
+    ) -> anyhow::Result<Self> {
+        let ip = loopback();
+        let address = SocketAddr::new(ip.into(), PORT);
+        let bind = address.to_string();
+        let variables = [&[("FOREVER200_BIND_TLS", &*bind)], variables].concat();
+        let setup = Setup {
+            variables: &variables,
+            edits,
+            ..Setup::default()
+        };
+        let stack = Stack::start_at(ip, setup).await?;
+        Ok(Self { stack, address })
+    }
+
+    /// Runs a program with `ADDRESS` in its line; returns what it prints.
+    async fn run(&self, package: &str, line: &str) -> anyhow::Result<String> {
+        let line = line.replace("ADDRESS", &self.address.to_string());
+        let line = line.replace("IP", &self.address.ip().to_string());
+        let mut tool = Command::new("sh");
+        tool.args(["-c", &line])
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = timeout(LONGEST_RUN, tool.output()).await;
+        let output = output.with_context(|| format!("{line} goes on and on"))??;
+        // The status of a shell that finds no such program.
+        ensure!(output.status.code() != Some(127), missing(package));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The newest request, when there are so many.
+    async fn newest(&self, count: u64) -> anyhow::Result<Value> {
+        let list = self.stack.until_recorded(count).await?;
+        Ok(list["requests"][0].clone())
+    }
+}
+
+fn is_ja4(value: &Value, beginning: &str) -> bool {
+    value
+        .as_str()
+        .is_some_and(|ja4| ja4.starts_with(beginning) && ja4.len() == 36)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_is_recorded_decrypted_with_all_versions_of_tls() -> anyhow::Result<()> {
+    let ended = Ended::start().await?;
+    let to = ended.address;
+    for (number, version, ja4) in [
+        (1, "1.0", "t10d"),
+        (2, "1.1", "t11d"),
+        (3, "1.2", "t12d"),
+        (4, "1.3", "t13d"),
+    ] {
+        let line = format!(
+            "curl -isk --tlsv{version} --tls-max {version} --ciphers DEFAULT@SECLEVEL=0 \
+             --connect-to a.example:443:ADDRESS -H X-Odd:Two https://a.example/v{version}"
+        );
+        let reply = ended.run("curl", &line).await?;
+        assert_eq!(reply.as_bytes(), RESPONSE, "{version}");
+        let request = ended.newest(number).await?;
+        let tls = &request["tls"];
+        assert_eq!(request["via"], "tls", "{request}");
+        assert_eq!(tls["version"], format!("TLS {version}"), "{request}");
+        assert_eq!(
+            (&tls["sni"], &tls["alpn"]),
+            (&json!("a.example"), &json!(["h2", "http/1.1"]))
+        );
+        ensure!(
+            tls["cipher"].as_str().is_some_and(|it| it.contains("AES")),
+            "{request}"
+        );
+        ensure!(is_ja4(&tls["ja4"], ja4), "{request}");
+        assert_eq!(request["dest_port"], PORT);
+        assert_eq!(request["dest_ip"], to.ip().to_string());
+        let raw = get(ended.stack.front(), &format!("/home/requests/{number}/raw")).await?;
+        let head = format!("GET /v{version} HTTP/1.1\r\nHost: a.example\r\nUser-Agent: curl/");
+        ensure!(raw.body.starts_with(head.as_bytes()), "{}", raw.text());
+        ensure!(
+            raw.body.ends_with(b"\r\nAccept: */*\r\nX-Odd:Two\r\n\r\n"),
+            "{}",
+            raw.text()
+        );
+    }
+    for (query, found) in [
+        ("tls=on", 4),
+        ("tls=1.0", 1),
+        ("tls=failed", 0),
+        ("-tls=1.3", 3),
+        ("host=a.example", 4),
+    ] {
+        let list = get_json(ended.stack.front(), &format!("/home/api/requests?{query}")).await?;
+        assert_eq!(
+            list["requests"].as_array().map(Vec::len),
+            Some(found),
+            "{query}"
+        );
+    }
+    let bad = get(ended.stack.front(), "/home/api/requests?tls=0.9").await?;
+    assert_eq!(bad.status, 400);
+    let stats = get_json(ended.stack.front(), "/home/api/stats").await?;
+    assert_eq!(
+        (&stats["tls"], &stats["tls_failed"]),
+        (&json!(4), &json!(0))
+    );
+    let list = get(ended.stack.front(), "/home").await?.text();
+    assert_eq!(list.matches("<span class=\"mark\">TLS 1.").count(), 4);
+    let page = get(ended.stack.front(), "/home/requests/4").await?.text();
+    for said in [
+        "<dt>Agreed on</dt><dd>TLS 1.3, TLS_AES_",
+        "haproxy decrypted the bytes",
+        "/home?ja4=t13d",
+    ] {
+        ensure!(page.contains(said), "{said}: {page}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_without_a_request_is_a_record_of_what_was_asked_for() -> anyhow::Result<()> {
+    let ended = Ended::start().await?;
+    let shown = ended
+        .run("openssl", "openssl s_client -connect ADDRESS -servername only.example -alpn spdy/3 -tls1_2 2>/dev/null")
+        .await?;
+    ensure!(shown.contains("subject=CN = localhost"), "{shown}");
+    let request = ended.newest(1).await?;
+    assert_eq!(
+        (&request["bytes"], &request["protocol"], &request["via"]),
+        (&json!(0), &json!("tls"), &json!("tls"))
+    );
+    assert_eq!(
+        request["summary"],
+        "TLS handshake for only.example, no request"
+    );
+    assert_eq!(
+        request["asked_for"],
+        json!({ "kind": "name", "name": "only.example" })
+    );
+    let tls = &request["tls"];
+    assert_eq!(
+        (&tls["version"], &tls["sni"], &tls["alpn"]),
+        (
+            &json!("TLS 1.2"),
+            &json!("only.example"),
+            &json!(["spdy/3"])
+        )
+    );
+    ensure!(is_ja4(&tls["ja4"], "t12d"), "{request}");
+    let stats = get_json(ended.stack.front(), "/home/api/stats").await?;
+    assert_eq!(stats["silent"], 0);
+    let page = get(ended.stack.front(), "/home/requests/1").await?;
+    assert_eq!(page.status, 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_fails_is_a_record_of_the_hello() -> anyhow::Result<()> {
+    let ended = Ended::start().await?;
+    // Does not know who signed the certificate, and says so.
+    ended
+        .run(
+            "curl",
+            "curl -s --connect-to a.example:443:ADDRESS https://a.example/",
+        )
+        .await?;
+    let request = ended.newest(1).await?;
+    assert_eq!(
+        (&request["protocol"], &request["via"]),
+        (&json!("tls"), &json!("proxy_v2"))
+    );
+    assert_eq!(
+        request["tls"]["failed"], "tlsv1 alert unknown ca",
+        "{request}"
+    );
+    assert_eq!(request["tls"]["sni"], "a.example");
+    ensure!(is_ja4(&request["tls"]["ja4"], "t13d"), "{request}");
+    // A hello that is none: haproxy answers with an alert, and its bytes are kept.
+    let hello = b"\x16\x03\x01\0\x05\x01\0\0\x01\0";
+    let (reply, _) = exchange(ended.address, hello).await?;
+    ensure!(reply.starts_with(b"\x15\x03"), "{}", reply.escape_ascii());
+    ended.newest(2).await?;
+    let raw = get(ended.stack.front(), "/home/requests/2/raw").await?;
+    assert_eq!(raw.body, hello);
+    // One that goes away in the middle of it.
+    let mut stream = connect_from([127, 8, 8, 8].into(), ended.address).await?;
+    stream.write_all(&hello_for("b.example")).await?;
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).await?;
+    assert_eq!(answer[..2], [0x16, 3]);
+    drop(stream);
+    let request = ended.newest(3).await?;
+    assert_eq!(request["src_ip"], "127.8.8.8");
+    assert_eq!(request["tls"]["sni"], "b.example");
+    ensure!(request["tls"]["failed"].is_string(), "{request}");
+    let raw = get(ended.stack.front(), "/home/requests/3/raw").await?;
+    assert_eq!(raw.body, hello_for("b.example"));
+    let stats = get_json(ended.stack.front(), "/home/api/stats").await?;
+    assert_eq!(
+        (&stats["tls_failed"], &stats["silent"]),
+        (&json!(3), &json!(0))
+    );
+    let page = get(ended.stack.front(), "/home/requests/1").await?.text();
+    ensure!(
+        page.contains("It came to nothing: tlsv1 alert unknown ca."),
+        "{page}"
+    );
+    Ok(())
+}
+
+/// A hello of TLS 1.2 that is worth an answer.
+fn hello_for(name: &str) -> Vec<u8> {
+    let counted =
+        |width: usize, bytes: &[u8]| [&bytes.len().to_be_bytes()[8 - width..], bytes].concat();
+    let extension = |number: u8, content: &[u8]| [&[0, number][..], &counted(2, content)].concat();
+    let names = counted(2, &[&[0][..], &counted(2, name.as_bytes())].concat());
+    let algorithms = counted(2, &[4, 1, 8, 4]);
+    let extensions = [extension(0, &names), extension(13, &algorithms)].concat();
+    let body = [
+        &[3, 3][..],
+        &[7; 32],
+        &[0],
+        // TLS_RSA_WITH_AES_128_GCM_SHA256
+        &[0, 2, 0, 0x9c],
+        &[1, 0],
+        &counted(2, &extensions),
+    ]
+    .concat();
+    let message = [&[1][..], &counted(3, &body)].concat();
+    [&[0x16, 3, 1][..], &counted(2, &message)].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_tls_comes_through_the_same_port_byte_for_byte() -> anyhow::Result<()> {
+    let ended = Ended::start().await?;
+    let whole = hello_for("cut.example");
+    let ssl2 = b"\x80\x2e\x01\x03\x01\0\x15\0\0\0\x10".to_vec();
+    let sent = [
+        b"GET /plain HTTP/1.1\r\nX-Odd:  Two\r\n folded\r\n\r\n".to_vec(),
+        b"SSH-2.0-Go\r\n".to_vec(),
+        b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x0b\0\0\0".to_vec(),
+        (0..=255).collect(),
+        b"\x16".to_vec(),
+        b"\x16\x03\x05\0\x05\x01\0\0\x01\0".to_vec(),
+        // A handshake record that is no hello.
+        b"\x16\x03\x01\0\x05\x02\0\0\x01\0".to_vec(),
+        whole[..whole.len() - 1].to_vec(),
+        ssl2,
+        b"GET /homework HTTP/1.1\r\n\r\n".to_vec(),
+    ];
+    for (number, bytes) in (1..).zip(&sent) {
+        let mut stream = connect_from([127, 8, 8, 9].into(), ended.address).await?;
+        stream.write_all(bytes).await?;
+        stream.shutdown().await?;
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).await?;
+        assert_eq!(reply, RESPONSE, "{}", bytes.escape_ascii());
+        let request = ended.newest(number).await?;
+        assert_eq!(
+            (&request["via"], &request["src_ip"]),
+            (&json!("proxy_v2"), &json!("127.8.8.9"))
+        );
+        let raw = get(ended.stack.front(), &format!("/home/requests/{number}/raw")).await?;
+        assert_eq!(raw.body, *bytes, "{}", bytes.escape_ascii());
+    }
+    // A client that says nothing is counted; the page is there in the clear, too.
+    drop(connect_from([127, 8, 8, 9].into(), ended.address).await?);
+    until("the silent one is counted", || async {
+        let stats = get_json(ended.address, "/home/api/stats").await.ok()?;
+        (stats["silent"] == 1).then_some(())
+    })
+    .await?;
+    // On the other port a hello is kept as it came, and nobody speaks TLS.
+    let (reply, _) = exchange(ended.stack.front(), &whole).await?;
+    assert_eq!(reply, RESPONSE);
+    let request = ended.newest(sent.len() as u64 + 1).await?;
+    assert_eq!(request["tls"].get("cipher"), None);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_there_by_https_with_all_its_files_and_for_the_real_source()
+-> anyhow::Result<()> {
+    let ended = Ended::start().await?;
+    ended.run("curl", "curl -sk https://ADDRESS/seen").await?;
+    ended.newest(1).await?;
+    let page = ended.run("curl", "curl -sk https://ADDRESS/home").await?;
+    ensure!(page.contains("seen</a>"), "{page}");
+    // Nothing that a browser would fetch in the clear.
+    ensure!(
+        !page.contains("=\"http:") && !page.contains("url("),
+        "{page}"
+    );
+    for path in [
+        "/home/static/style.css",
+        "/home/static/script.js",
+        "/home/api/requests",
+        "/home/health",
+    ] {
+        let status = ended
+            .run(
+                "curl",
+                &format!("curl -sk -o /dev/null -w '%{{http_code}}' https://ADDRESS{path}"),
+            )
+            .await?;
+        assert_eq!(status, "200", "{path}");
+    }
+    let mine = "curl -sk --interface 127.8.8.10 'https://ADDRESS/home/api/requests?source=me'";
+    ended
+        .run(
+            "curl",
+            "curl -sk --interface 127.8.8.10 https://ADDRESS/mine",
+        )
+        .await?;
+    ended.newest(2).await?;
+    let list: Value = serde_json::from_str(&ended.run("curl", mine).await?)?;
+    assert_eq!(list["requests"].as_array().map(Vec::len), Some(1), "{list}");
+    // The same connection: a page, and then something else, which haproxy rewrites and says so.
+    ended
+        .run(
+            "curl",
+            "curl -sk https://ADDRESS/home https://ADDRESS/after",
+        )
+        .await?;
+    let request = ended.newest(3).await?;
+    assert_eq!(
+        (&request["via"], &request["tls"]["version"]),
+        (&json!("http"), &json!("TLS 1.3"))
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn a_browser_that_takes_the_certificate_has_the_page_and_its_events() -> anyhow::Result<()> {
+    let ended = Ended::start().await?;
+    let origin = format!("https://{}", ended.address);
+    let browser = Browser::start(LAPTOP).await?;
+    browser.follow(&format!("{origin}/home")).await?;
+    exchange(
+        ended.stack.front(),
+        b"GET /while-it-watches HTTP/1.1\r\n\r\n",
+    )
+    .await?;
+    let row = "document.querySelector('#requests').textContent.includes('/while-it-watches')";
+    browser.until("a new request is on the page", row).await?;
+    let styled = "return getComputedStyle(document.querySelector('.hidden')).position";
+    assert_eq!(browser.run(styled).await?, "absolute");
+    let log = browser.log().await?;
+    ensure!(log.is_empty(), "{log:?}");
+    for address in browser.requested().await? {
+        ensure!(address.starts_with(&origin), "asked for {address}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scanners_of_tls_find_a_server_and_are_recorded() -> anyhow::Result<()> {
+    let ended = Ended::start().await?;
+    let found = ended.run("sslscan", "sslscan --no-colour ADDRESS").await?;
+    for said in [
+        "TLSv1.0   enabled",
+        "TLSv1.3   enabled",
+        "Subject:  localhost",
+        "RSA Key Strength:    2048",
+    ] {
+        ensure!(found.contains(said), "{said}: {found}");
+    }
+    let found = ended
+        .run(
+            "nmap",
+            &format!("nmap -Pn -p {PORT} --script +ssl-enum-ciphers,+ssl-cert IP"),
+        )
+        .await?;
+    for said in ["TLSv1.0", "TLSv1.2", "TLSv1.3", "commonName=localhost"] {
+        ensure!(found.contains(said), "{said}: {found}");
+    }
+    let list = get_json(ended.stack.front(), "/home/api/requests").await?;
+    ensure!(list["total"].as_u64() > Some(50), "{}", list["total"]);
+    for request in list["requests"].as_array().into_iter().flatten() {
+        assert_eq!(request["dest_port"], PORT, "{request}");
+        // haproxy ended TLS, or did not and says why, or it was none.
+        let tls = &request["tls"];
+        let is_told = tls["cipher"].is_string() || tls["failed"].is_string();
+        ensure!(is_told || request["via"] == "proxy_v2", "{request}");
+    }
+    let stats = get_json(ended.stack.front(), "/home/api/stats").await?;
+    ensure!(stats["tls_failed"].as_u64() > Some(0), "{stats}");
+    Ok(())
+}
+
+/// What `supervisor/certificate` prints, or why it refuses.
+async fn certificate(
+    run: &Path,
+    variables: &[(&str, &Path)],
+) -> anyhow::Result<Result<String, String>> {
+    let mut script = Command::new(project().join("supervisor/certificate"));
+    script
+        .env_remove("FOREVER200_HISTORY")
+        .env_remove("FOREVER200_CERTIFICATE");
+    script
+        .env("FOREVER200_RUN", run)
+        .envs(variables.iter().copied());
+    let output = script.output().await?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end().to_owned();
+    Ok(if output.status.success() {
+        Ok(text(output.stdout))
+    } else {
+        Err(text(output.stderr))
+    })
+}
+
+#[tokio::test]
+async fn a_certificate_is_made_once_and_another_takes_its_place() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = folder.path();
+    let history = run.join("history");
+    let own = history.join("certificate.pem");
+    let kept = [("FOREVER200_HISTORY", &*history)];
+    assert_eq!(
+        certificate(run, &kept).await?,
+        Ok(own.display().to_string())
+    );
+    assert_eq!(own.metadata()?.permissions().mode() & 0o777, 0o600);
+    assert_eq!(history.metadata()?.permissions().mode() & 0o777, 0o700);
+    let first = std::fs::read_to_string(&own)?;
+    certificate(run, &kept).await?.map_err(anyhow::Error::msg)?;
+    assert_eq!(std::fs::read_to_string(&own)?, first);
+    assert_eq!(std::fs::read_dir(&history)?.count(), 1, "a leftover");
+    // Without a history it is beside the sockets.
+    let off = [("FOREVER200_HISTORY", Path::new("Off"))];
+    let beside = run.join("certificate.pem").display().to_string();
+    assert_eq!(certificate(run, &off).await?, Ok(beside.clone()));
+
+    let (certified, key) = first.split_once("-----BEGIN PRIVATE").context("no key")?;
+    let key = format!("-----BEGIN PRIVATE{key}");
+    let theirs = run.join("theirs");
+    std::fs::create_dir(&theirs)?;
+    let given = [("FOREVER200_CERTIFICATE", &*theirs)];
+    let refused = |error: &str| Err(format!("FOREVER200_CERTIFICATE: {error}"));
+    let neither = format!(
+        "{} has neither fullchain.pem and privkey.pem nor tls.crt and tls.key",
+        theirs.display()
+    );
+    assert_eq!(certificate(run, &given).await?, refused(&neither));
+    for (cert_name, key_name) in [("tls.crt", "tls.key"), ("fullchain.pem", "privkey.pem")] {
+        std::fs::write(theirs.join(cert_name), certified)?;
+        std::fs::write(theirs.join(key_name), &key)?;
+        assert_eq!(certificate(run, &given).await?, Ok(beside.clone()));
+        assert_eq!(std::fs::read_to_string(&beside)?, first);
+    }
+    let file = theirs.join("one.pem");
+    let given = [("FOREVER200_CERTIFICATE", &*file)];
+    let said = file.display();
+    assert_eq!(
+        certificate(run, &given).await?,
+        refused(&format!("cannot read {said}"))
+    );
+    for (content, error) in [
+        ("", format!("there is no certificate in {said}")),
+        (
+            certified,
+            format!("there is no key without a passphrase in {said}"),
+        ),
+    ] {
+        std::fs::write(&file, content)?;
+        assert_eq!(certificate(run, &given).await?, refused(&error));
+    }
+    std::fs::remove_file(run.join("certificate.pem"))?;
+    certificate(run, &off).await?.map_err(anyhow::Error::msg)?;
+    let other = std::fs::read_to_string(&beside)?;
+    let (_, other_key) = other.split_once("-----BEGIN PRIVATE").context("no key")?;
+    std::fs::write(&file, format!("{certified}-----BEGIN PRIVATE{other_key}"))?;
+    let error = format!("the key in {said} is not that of the first certificate there");
+    assert_eq!(certificate(run, &given).await?, refused(&error));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_certificate_is_one_line_in_the_log() -> anyhow::Result<()> {
+    let ip = loopback();
+    let bind = format!("{ip}:{PORT}");
+    let variables = [
+        ("FOREVER200_BIND_TLS", &*bind),
+        ("FOREVER200_CERTIFICATE", "/nowhere.pem"),
+    ];
+    let mut stack = Stack::spawn(Setup {
+        variables: &variables,
+        ..Setup::default()
+    })?;
+    stack.until_ended().await?;
+    ensure!(
+        stack
+            .log()
+            .contains("\nFOREVER200_CERTIFICATE: cannot read /nowhere.pem\n"),
+        "{}",
+        stack.log()
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_keeps_what_was_ended() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let history = folder.path().to_str().context("an odd name")?.to_owned();
+    let ended = Ended::start_with(&[("FOREVER200_HISTORY", &history)]).await?;
+    for name in ["a.example", "b.example"] {
+        let line = format!("curl -sk --connect-to {name}:443:ADDRESS https://{name}/ -H Host:");
+        ended.run("curl", &line).await?;
+    }
+    ended.run("curl", "curl -s https://ADDRESS/").await?;
+    ended.newest(3).await?;
+    // Beyond the ring.
+    for number in 0..110_u64 {
+        exchange(ended.stack.front(), b"GET /x HTTP/1.1\r\n\r\n").await?;
+        ended.stack.until_recorded(4 + number).await?;
+    }
+    let found = async |query: &str| {
+        let path = format!("/home/api/history?{query}");
+        let page = get_json(ended.stack.front(), &path).await.ok()?;
+        page["requests"].as_array().cloned()
+    };
+    let old = until("the history has them", || async {
+        found("tls=on").await.filter(|it| it.len() == 2)
+    })
+    .await?;
+    for (request, name) in old.iter().zip(["b.example", "a.example"]) {
+        let tls = &request["tls"];
+        assert_eq!(
+            (&tls["sni"], &request["asked_for"]["name"]),
+            (&json!(name), &json!(name))
+        );
+        ensure!(
+            is_ja4(&tls["ja4"], "t13d") && tls["version"] == "TLS 1.3",
+            "{request}"
+        );
+        let ja4 = tls["ja4"].as_str().unwrap_or_default();
+        assert_eq!(
+            found(&format!("ja4={ja4}&host={name}"))
+                .await
+                .map(|it| it.len()),
+            Some(1)
+        );
+        let page = get(
+            ended.stack.front(),
+            &format!("/home/requests/{}", request["seq"]),
+        )
+        .await?;
+        ensure!(
+            page.text()
+                .contains("<dt>Agreed on</dt><dd>TLS 1.3, TLS_AES_")
+        );
+    }
+    let failed = found("tls=failed").await.context("no history")?;
+    ensure!(
+        failed.len() == 1 && failed[0]["tls"]["failed"] == "tlsv1 alert unknown ca",
+        "{failed:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_is_offered_where_the_comments_are_removed() -> anyhow::Result<()> {
+    let cfg = "haproxy/haproxy.cfg";
+    let is_h2 = "{ var(txn.switches) -m bool }";
+    let mode = format!("tcp-request content set-var(sess.mode) str(http) if {is_h2}");
+    let switch = format!("tcp-request content switch-mode http proto h2 if {is_h2}");
+    let switches = "tcp-request content set-var(txn.switches) bool(true)";
+    let comments = [switches, &mode, &switch].map(|line| (format!("#{line}"), line));
+    let mut edits = vec![(cfg, " alpn http/1.1", " alpn h2,http/1.1")];
+    edits.extend(comments.iter().map(|(old, new)| (cfg, &**old, *new)));
+    let ended = Ended::start_as(&[], &edits).await?;
+    let line = "curl -sk --http2 https://ADDRESS/Odd https://ADDRESS/home/health https://ADDRESS/again \
+        -H 'X-Odd: Two' -o /dev/null -o /dev/null -o /dev/null -w '%{http_version} %{http_code} %{size_download},'";
+    let printed = ended.run("curl", line).await?;
+    ensure!(printed.starts_with("2 200 0,2 200 "), "{printed}");
+    ensure!(!printed.contains("2 200 0,2 200 0,"), "{printed}");
+    let list = ended.stack.until_recorded(2).await?;
+    for (number, target) in ["/again", "/Odd"].into_iter().enumerate() {
+        let request = &list["requests"][number];
+        assert_eq!(
+            (&request["via"], &request["http"]["target"]),
+            (&json!("http"), &json!(target))
+        );
+        ensure!(is_ja4(&request["tls"]["ja4"], "t13i"), "{request}");
+    }
+    assert_eq!(list["total"], 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hidden_names_are_hidden_in_tls_too() -> anyhow::Result<()> {
+    let variables = [
+        ("FOREVER200_HIDE", "honeypot.example"),
+        ("FOREVER200_MASK_SOURCES", "on"),
+    ];
+    let ended = Ended::start_with(&variables).await?;
+    ended
+        .run(
+            "openssl",
+            "openssl s_client -connect ADDRESS -servername www.honeypot.example >/dev/null 2>&1",
+        )
+        .await?;
+    ended.newest(1).await?;
+    ended
+        .run(
+            "curl",
+            "curl -sk --connect-to honeypot.example:443:ADDRESS https://honeypot.example/",
+        )
+        .await?;
+    ended.newest(2).await?;
+    ended
+        .run(
+            "curl",
+            "curl -s --connect-to honeypot.example:443:ADDRESS https://honeypot.example/",
+        )
+        .await?;
+    ended.newest(3).await?;
+    for path in [
+        "/home",
+        "/home/text",
+        "/home/requests/1",
+        "/home/requests/2",
+        "/home/requests/3",
+        "/home/export.ndjson",
+        "/home/api/requests?raw=on",
+    ] {
+        let shown = get(ended.stack.front(), path).await?.text();
+        ensure!(
+            !shown.contains("honeypot") && !shown.contains("aG9uZXlwb3Q"),
+            "{path}: {shown}"
+        );
+    }
+    Ok(())
+}
+
+/// Tells whether haproxy closes a connection unseen; else its bytes are answered when no more of a hello comes.
+async fn is_refused(stream: &mut TcpStream) -> bool {
+    let mut reply = Vec::new();
+    let _ = stream.read_to_end(&mut reply).await;
+    reply.is_empty()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shares_of_sources_hold_and_the_other_port_has_room() -> anyhow::Result<()> {
+    // A sixteenth of these is 10, three eighths are 60.
+    let ended = Ended::start_with(&[("FOREVER200_MAX_CONNECTIONS", "160")]).await?;
+    let open = async |source: [u8; 4], to| {
+        let mut stream = connect_from(source.into(), to).await?;
+        stream.write_all(b"\x16\x03\x01").await?;
+        anyhow::Ok(stream)
+    };
+    let current = async || {
+        let csv = ended.stack.haproxy("show stat tls 1 -1").await.ok()?;
+        let current = csv.lines().nth(1)?.split(',').nth(4)?;
+        current.parse::<usize>().ok()
+    };
+    let mut held = Vec::new();
+    for source in 1..=6 {
+        for _ in 0..10 {
+            held.push(open([127, 62, 0, source], ended.address).await?);
+            // One after the other: haproxy's threads accept side by side.
+            until("it is accepted", || async {
+                current().await.filter(|&count| count == held.len())
+            })
+            .await?;
+        }
+    }
+    // Its share is used up: on the other port as well. And so are three eighths.
+    for (source, to) in [
+        (1, ended.address),
+        (1, ended.stack.front()),
+        (7, ended.address),
+    ] {
+        let mut stream = open([127, 62, 0, source], to).await?;
+        ensure!(is_refused(&mut stream).await, "{source} at {to}");
+    }
+    let request = b"GET /x HTTP/1.1\r\n\r\n";
+    let reply = exchange_from([127, 62, 0, 7].into(), ended.stack.front(), request).await?;
+    assert_eq!(reply, RESPONSE);
+    drop(held);
+    until("there is room again", || async {
+        let reply = exchange_from([127, 62, 0, 1].into(), ended.address, request).await;
+        reply.ok().filter(|reply| reply == RESPONSE)
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_half_handshakes_delay_nobody() -> anyhow::Result<()> {
+    let ended = Ended::start().await?;
+    let hello = hello_for("half.example");
+    let mut held = Vec::new();
+    for number in 0..2000_u32 {
+        let source = Ipv4Addr::from_bits(Ipv4Addr::new(127, 60, 0, 1).to_bits() + number);
+        let mut stream = connect_from(source, ended.address).await?;
+        // Some are cut in the hello, the others behind it.
+        let sent = if number % 4 == 0 {
+            &hello[..hello.len() / 2]
+        } else {
+            &hello[..]
+        };
+        stream.write_all(sent).await?;
+        held.push(stream);
+    }
+    let load = Load::start(ended.stack.front(), "beside", STEADY);
+    let mut pages = Vec::new();
+    for number in 0..40_u8 {
+        let begun = tokio::time::Instant::now();
+        let source = Ipv4Addr::new(127, 61, 0, number + 1);
+        let request = b"GET /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let page = exchange_from(source, ended.stack.front(), request).await?;
+        ensure!(page.starts_with(b"HTTP/1.1 200"), "{}", page.escape_ascii());
+        pages.push(begun.elapsed());
+        let https = format!("curl -sk --interface {source} https://ADDRESS/among");
+        let reply = ended
+            .run("curl", &format!("{https} -w '%{{http_code}}'"))
+            .await?;
+        assert_eq!(reply, "200");
+    }
+    let attempts = load.stop().await?;
+    assert_eq!(attempts.failed(), 0);
+    ensure!(
+        attempts.latency(0.99) < ON_TIME,
+        "{:?}",
+        attempts.latency(0.99)
+    );
+    pages.sort_unstable();
+    println!(
+        "half handshakes: /x {:?} / {:?}, the page {:?} / {:?}",
+        attempts.latency(0.5),
+        attempts.latency(0.99),
+        pages[20],
+        pages[39]
+    );
+    // They are closed, and all are known.
+    for mut stream in held {
+        let mut rest = Vec::new();
+        // Reset or not: haproxy may still have an alert to say.
+        let _ = timeout(Duration::from_secs(20), stream.read_to_end(&mut rest))
+            .await
+            .context("held for long")?;
+    }
+    let total = async || {
+        let list = get_json(ended.stack.front(), "/home/api/requests")
+            .await
+            .ok()?;
+        list["total"].as_u64()
+    };
+    let least = 2000 + attempts.0.len() as u64 + 40;
+    until("all are recorded", || async {
+        total().await.filter(|&total| total >= least)
+    })
+    .await?;
+    assert_eq!(total().await, Some(least));
+    Ok(())
+}
