@@ -4,12 +4,16 @@ supervisord starts programs in a loop that waits for output of theirs, or for a 
 notices a death at once and starts the next one a second later. A bell ends that wait whenever a program changes
 its state or a signal comes. And supervisord closes the listening socket of an `fcgi-program` while no process of
 it runs; here it is held, so that clients wait in its queue. docs/reliability.md has what both are worth.
+
+And its log goes to standard error, as those of all programs do: it would else be standard output, where lines of JSON
+for other tools go, or a file.
 """
 
 import os
 import signal
+import sys
 
-from supervisor import events
+from supervisor import events, loggers
 
 
 class Bell:
@@ -38,8 +42,18 @@ class Bell:
         pass
 
 
+def log_to_stderr(logger):
+    """What cannot be written is lost: supervisord would complain on standard error, and end where that has failed."""
+    loggers.Handler.handleError = lambda _handler: None
+    handler = loggers.StreamHandler(sys.stderr)
+    handler.setFormat("%(asctime)s %(levelname)s %(message)s\n")
+    handler.setLevel(logger.level)
+    logger.addHandler(handler)
+
+
 def make(supervisord):
     """Adds a bell. Returns an interface for XML-RPC, which is what the loading is meant for: an empty one."""
+    log_to_stderr(supervisord.options.logger)
     bell = Bell()
     held = []
 

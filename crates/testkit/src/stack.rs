@@ -85,8 +85,7 @@ impl Stack {
         let folder = tempfile::tempdir()?;
         let environment = setup.environment(ip, folder.path())?;
         setup.copy_files(ip, folder.path())?;
-        let supervisord =
-            start_supervisord(folder.path(), &environment, setup.before, setup.output)?;
+        let supervisord = start_supervisord(folder.path(), &environment, setup)?;
         Ok(Self {
             ip,
             folder,
@@ -319,7 +318,8 @@ impl Stack {
     /// # Errors
     /// It does not come up.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
-        self.supervisord = start_supervisord(self.folder.path(), &self.environment, "", None)?;
+        self.supervisord =
+            start_supervisord(self.folder.path(), &self.environment, Setup::default())?;
         self.until_up().await.with_context(|| self.log())
     }
 
@@ -374,19 +374,18 @@ impl Drop for Stack {
 fn start_supervisord(
     folder: &Path,
     environment: &[(OsString, OsString)],
-    before: &str,
-    output: Option<Stdio>,
+    setup: Setup<'_>,
 ) -> anyhow::Result<Child> {
     let log = append(&folder.join(LOG))?;
-    let script = format!("{before}exec supervisord -c {SUPERVISORD_CONF}");
+    let script = format!("{}exec supervisord -c {SUPERVISORD_CONF}", setup.before);
     // A session of its own: that is how all of its processes are found again.
     command("setsid")
         .args(["sh", "-c", &script])
         .current_dir(folder)
         .envs(environment.iter().cloned())
         .stdin(Stdio::null())
-        .stdout(output.unwrap_or(log.try_clone()?.into()))
-        .stderr(log)
+        .stdout(setup.lines.unwrap_or(log.try_clone()?.into()))
+        .stderr(setup.output.unwrap_or(log.into()))
         .spawn()
         .context(missing("supervisor haproxy memcached"))
 }

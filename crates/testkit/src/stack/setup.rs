@@ -24,6 +24,8 @@ pub struct Setup<'a> {
     pub before: &'a str,
     /// Where the programs' log goes, if not into a file.
     pub output: Option<Stdio>,
+    /// Where the lines of `FOREVER200_CAPTURES=stdout` go, if not into the same file.
+    pub lines: Option<Stdio>,
 }
 
 impl Setup<'_> {
