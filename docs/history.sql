@@ -136,7 +136,8 @@ CREATE TABLE gap (
 ) STRICT;
 
 -- Numbers by name: since and first (times), silent (connections without a byte), silent:22 (those to port 22), newest
--- (number of the newest request when requests were deleted by `forget`: no number is used twice).
+-- (number of the newest request when requests were deleted by `forget`: no number is used twice), lines (number of the
+-- newest request that has a line of FOREVER200_CAPTURES).
 CREATE TABLE number (
     name  TEXT    PRIMARY KEY,
     value INTEGER NOT NULL

@@ -256,15 +256,11 @@ async fn a_viewer_without_the_history_lowers_no_number_while_memcached_lives() -
     let switch = folder.path().join("switch");
     std::fs::write(&switch, path)?;
     let viewer = format!(
-        "command=sh -c 'FOREVER200_HISTORY=$(cat {}) exec setpriv --pdeathsig KILL forever200-viewer'",
+        "FOREVER200_HISTORY=$(cat {}) exec forever200-viewer'",
         switch.display()
     );
     let stack = Stack::start_as(Setup {
-        edits: &[(
-            "supervisord.conf",
-            "command=setpriv --pdeathsig KILL forever200-viewer",
-            &viewer,
-        )],
+        edits: &[("supervisord.conf", "exec forever200-viewer'", &viewer)],
         ..Setup::default()
     })
     .await?;

@@ -21,11 +21,10 @@ use tempfile::TempDir;
 /// All but one in a hundred requests are answered within this. Whoever waited for the disk would wait for a second or more;
 /// on a machine that is busy, answers alone take a tenth of one.
 const ON_TIME: Duration = Duration::from_millis(400);
-const VIEWER: &str = "command=setpriv --pdeathsig KILL forever200-viewer";
+const VIEWER: &str = "exec forever200-viewer'";
 /// The viewer with a disk of its own in the folder of the history, of 8 MiB, which nobody else sees. In a name space of its
 /// own, of users as well for who is not root.
-const SMALL_DISK: &str = r#"command=sh -c '
-    user=; [ "$(id -u)" = 0 ] || user=--map-root-user
+const SMALL_DISK: &str = r#"user=; [ "$(id -u)" = 0 ] || user=--map-root-user
     exec unshare $user --mount sh -c "
         mount -t tmpfs -o OPTIONS none \"$FOREVER200_HISTORY\" && exec setpriv --pdeathsig KILL forever200-viewer"'"#;
 

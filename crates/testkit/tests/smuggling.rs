@@ -250,6 +250,7 @@ async fn no_line_of_a_response_is_a_clients() -> anyhow::Result<()> {
         "/home/api/collection",
         "/home/api/collection/",
         "/home/api/sources/",
+        "/home/metrics?",
         "/home/health",
         "/home/static/style.css",
         "/home/static/",

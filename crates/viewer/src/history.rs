@@ -23,6 +23,7 @@ use tokio::time::sleep;
 use crate::history::keeper::Gap;
 use crate::history::state::State;
 use crate::history::writer::{Inbox, OpenFile};
+use crate::metrics::HistoryNow;
 
 pub(crate) mod blocklist;
 mod collection;
@@ -127,6 +128,18 @@ impl History {
     #[must_use]
     pub fn questions(&self) -> &Questions {
         &self.questions
+    }
+
+    /// Returns how it is, in numbers.
+    #[must_use]
+    pub(crate) fn now(&self) -> HistoryNow {
+        let (requests, bytes) = self.state.size();
+        HistoryNow {
+            is_well: self.trouble().is_none(),
+            requests,
+            bytes,
+            waiting: self.state.waiting() as u64,
+        }
     }
 
     /// Returns a sentence for those who look, when something is wrong with the history.

@@ -13,6 +13,7 @@ use forever200_daemon::{
 };
 use forever200_identify::Labeller;
 use forever200_ring::Store;
+use forever200_viewer::captures::{Captures, Target};
 use forever200_viewer::command::backup::{self, Backup};
 use forever200_viewer::command::forget::{self, Forget};
 use forever200_viewer::command::health_check::{self, Health};
@@ -24,6 +25,8 @@ use forever200_viewer::reader::locations::{self, Locations};
 use forever200_viewer::reader::privacy::{Hidden, Privacy};
 use forever200_viewer::web::{Hosts, Names, TURNS, run, stand_back};
 use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
 
 /// Shows the last 101 requests at /home.
 #[derive(Parser)]
@@ -91,6 +94,22 @@ struct Args {
         value_parser = clap::value_parser!(u64).range(4_194_304..)
     )]
     history_bytes: u64,
+    /// Where a line of JSON goes for each request: `off`, `stdout`, or the path of a file, opened anew on SIGHUP
+    #[arg(
+        long,
+        value_name = "WHERE",
+        env = "FOREVER200_CAPTURES",
+        default_value = "off"
+    )]
+    captures: Target,
+    /// Whether the bytes of each request stand in its line, as base64
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        env = "FOREVER200_CAPTURES_RAW",
+        default_value = "on"
+    )]
+    captures_raw: Switch,
     /// Whether haproxy shows the page, by anything but `on` and `1` as by haproxy not: what anybody may read needs no guard
     /// against other websites
     #[arg(
@@ -189,6 +208,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         mask_sources: args.mask_sources == Switch::On,
         hidden: args.hide,
     };
+    let captures = start_captures(args.captures, args.captures_raw)?;
     let hosts = Hosts::new(
         args.listen,
         switch("page", &args.page) == Ok(true),
@@ -204,10 +224,27 @@ async fn serve(args: Args) -> anyhow::Result<()> {
             privacy,
         },
         history,
+        captures,
         hosts,
         shutdown,
     ))
     .await?
+}
+
+/// Starts the lines. SIGHUP has their file opened anew; without a file it ends the program, as it does by default.
+fn start_captures(target: Target, raw: Switch) -> anyhow::Result<Option<Captures>> {
+    let is_file = matches!(target, Target::File(_));
+    let captures = Captures::start(target, raw == Switch::On)?;
+    if let Some(captures) = captures.clone().filter(|_| is_file) {
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                info!("SIGHUP, the file of the lines is opened anew");
+                captures.reopen();
+            }
+        });
+    }
+    Ok(captures)
 }
 
 /// Reads a file of signatures, which is refused like any bad value: with the line and the reason.

@@ -1,8 +1,8 @@
 //! HTTP: what each address answers, and to how many at a time.
 //!
 //! Read in this order: `serve` (connections), `routes`, `handlers` (what each address answers) with `prepared` (whole
-//! answers), `streamed` (long ones), `kept` (requests by their number), `history`, `collection`, `sources`, `events` and
-//! `explain`; `limits` (turns and room), `cache`,
+//! answers), `streamed` (long ones), `kept` (requests by their number), `history`, `collection`, `sources`, `events`,
+//! `metrics` and `explain`; `limits` (turns and room), `cache`,
 //! `hosts`, `parameters`, `failure`.
 
 mod cache;
@@ -15,6 +15,7 @@ mod history;
 mod hosts;
 mod kept;
 mod limits;
+mod metrics;
 mod parameters;
 mod prepared;
 mod routes;

@@ -30,7 +30,9 @@ async fn viewer_of(store: Store) -> anyhow::Result<SocketAddr> {
     };
     let hosts = Hosts::default();
     let stopped = std::future::pending();
-    tokio::spawn(web::run(listener, store, describer, None, hosts, stopped));
+    tokio::spawn(web::run(
+        listener, store, describer, None, None, hosts, stopped,
+    ));
     Ok(viewer)
 }
 

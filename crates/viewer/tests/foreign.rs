@@ -78,6 +78,7 @@ impl Viewed {
             store,
             describer,
             None,
+            None,
             Hosts::default(),
             std::future::pending(),
         ));

@@ -152,6 +152,15 @@ impl Questions {
         })
     }
 
+    /// Returns one of the numbers that have a name; `None` where nobody has written it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub(crate) fn number(&self, name: &str) -> rusqlite::Result<Option<u64>> {
+        let found = self.ask(|file| number(file, name))?;
+        Ok(found.map(i64::unsigned_abs))
+    }
+
     /// Runs a question on a connection of its own, which may read and nothing else. It is given up after two seconds.
     ///
     /// # Errors

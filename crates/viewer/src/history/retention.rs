@@ -12,21 +12,22 @@ const STEP_PAGES: i64 = 256;
 /// Gaps that are kept: the newest.
 const MOST_GAPS: i64 = 10_000;
 
-/// Deletes the oldest requests where the file holds more than `most_bytes`, a step of them. Tells whether it did.
+/// Deletes the oldest requests where the file holds more than `most_bytes`, a step of them. Returns how many went;
+/// `None` where there was room.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
-pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<bool> {
+pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<Option<u64>> {
     let number = |name| file.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let used = number("page_count")? - number("freelist_count")?;
     let bytes = used.saturating_mul(number("page_size")?).unsigned_abs();
     if bytes <= most_bytes {
-        return Ok(false);
+        return Ok(None);
     }
-    file.prepare_cached(
+    let mut delete = file.prepare_cached(
         "DELETE FROM request WHERE seq IN (SELECT seq FROM request ORDER BY seq LIMIT ?1)",
-    )?
-    .execute([STEP_REQUESTS])?;
+    )?;
+    let gone = delete.execute([STEP_REQUESTS])?;
     file.prepare_cached(
         "DELETE FROM gap WHERE first_seq IN \
          (SELECT first_seq FROM gap ORDER BY first_seq DESC LIMIT -1 OFFSET ?1)",
@@ -36,5 +37,5 @@ pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<
     let mut shrink = file.prepare(&format!("PRAGMA incremental_vacuum({STEP_PAGES})"))?;
     let mut rows = shrink.query([])?;
     while rows.next()?.is_some() {}
-    Ok(true)
+    Ok(Some(gone as u64))
 }

@@ -4,7 +4,7 @@
 //! everybody, the log has the error.
 
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,11 @@ pub(super) struct State {
     newest: AtomicU64,
     /// How many files there were: another one is begun when one is broken.
     files: AtomicU64,
+    /// Requests in the file, and what it takes of the disk, after the last transaction.
+    requests: AtomicU64,
+    bytes: AtomicU64,
+    /// What waits to be written.
+    waiting: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +92,36 @@ impl State {
     pub(super) fn opened(&self, newest: u64) {
         self.newest.fetch_max(newest, Ordering::Relaxed);
         self.files.fetch_add(1, Ordering::Release);
+    }
+
+    /// Says how large the file is.
+    pub(super) fn holds(&self, requests: u64, bytes: u64) {
+        self.requests.store(requests, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Says that something waits to be written.
+    pub(super) fn comes(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says that something that waited is written.
+    pub(super) fn goes(&self, items: usize) {
+        self.waiting.fetch_sub(items, Ordering::Relaxed);
+    }
+
+    /// Returns the requests in the file, and what it takes of the disk; 0 before the first transaction.
+    pub(super) fn size(&self) -> (u64, u64) {
+        let [requests, bytes] = [&self.requests, &self.bytes];
+        (
+            requests.load(Ordering::Relaxed),
+            bytes.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Returns how much waits to be written.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Returns another number for another file.

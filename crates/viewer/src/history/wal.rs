@@ -86,7 +86,7 @@ impl Wal {
         Ok(())
     }
 
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.path.metadata().map_or(0, |found| found.len())
     }
 }

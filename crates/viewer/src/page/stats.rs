@@ -13,6 +13,7 @@ use forever200_ring::{ByPort, SLOTS};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::captures::Counted;
 use crate::reader::memory::HistoryState;
 use crate::reader::view::MINUTES;
 use crate::reader::{Entry, View};
@@ -63,6 +64,8 @@ pub struct Stats {
     pub unreadable: usize,
     /// How the history is; `None` where it is off.
     pub history: Option<HistoryState>,
+    /// How many lines there were; `None` where there are none, and for the page.
+    pub lines: Option<Counted>,
 }
 
 /// How many requests came to a port.
@@ -123,6 +126,7 @@ impl Stats {
             private_only: !view.entries.is_empty() && sources.iter().all(|&ip| is_private(ip)),
             unreadable: snapshot.unreadable,
             history: view.history.clone(),
+            lines: None,
         }
     }
 }

@@ -18,10 +18,14 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tracing::debug;
 
+use crate::captures::Captures;
 use crate::history::History;
+use crate::metrics::Counters;
 use crate::reader::describer::Describer;
 use crate::reader::entry::Entry;
-use crate::reader::memory::{Memory, Pace};
+use crate::reader::memory::Memory;
+use crate::reader::outlets::{Outlets, Start};
+use crate::reader::pace::{Pace, Rate};
 use crate::reader::pulse::Pulse;
 use crate::reader::view::{MINUTES, View};
 
@@ -47,6 +51,8 @@ const STANDSTILL: Duration = Duration::from_secs(6);
 const MINUTES_AT_ONCE: usize = 60;
 /// The minutes that may still grow: a request is counted when it is over, in the minute it began.
 const OPEN_MINUTES: i64 = 2;
+/// Name of the newest number that has a line, in the history.
+const LINES: &str = "lines";
 /// Describing gives way to whoever is answered, where they share a core.
 const NICENESS: i32 = 1;
 
@@ -75,6 +81,11 @@ struct Follower {
     snapshot: Snapshot,
     /// What is kept when it has left the ring.
     memory: Option<Memory>,
+    /// How fast requests come, where all of them are kept or told.
+    rate: Option<Rate>,
+    outlets: Outlets,
+    counters: Arc<Counters>,
+    captures: Option<Captures>,
     /// When the cursor last moved, and when all slots that lack something were last read.
     moved: Instant,
     read: Instant,
@@ -85,13 +96,18 @@ impl Reader {
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub fn start(
+    pub(crate) fn start(
         store: Store,
         describer: Arc<Describer>,
         history: Option<Arc<History>>,
+        captures: Option<Captures>,
+        counters: Arc<Counters>,
     ) -> anyhow::Result<(Self, impl Future<Output = anyhow::Error> + use<>)> {
         let (sender, views) = watch::channel(Arc::new(View::nothing()));
         let pulse = Arc::new(Pulse::new());
+        let start = history.as_deref().map(start_of).unwrap_or_default();
+        let outlets = Outlets::new(Arc::clone(&counters), captures.clone(), start);
+        let keeps = history.is_some() || captures.is_some();
         let follower = Follower {
             store,
             describer,
@@ -99,6 +115,10 @@ impl Reader {
             pulse: Arc::clone(&pulse),
             snapshot: Snapshot::default(),
             memory: history.map(Memory::new),
+            rate: keeps.then(|| Rate::new(start.history.unwrap_or_default())),
+            outlets,
+            counters,
+            captures,
             moved: Instant::now(),
             read: Instant::now(),
         };
@@ -153,6 +173,11 @@ impl Reader {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<View>> {
         self.views.clone()
+    }
+
+    /// Returns how many are told of each new view.
+    pub(crate) fn watching(&self) -> u64 {
+        self.pulse.watching()
     }
 
     /// Waits until a look that begins from now on has ended, and all that it found is described and handed over.
@@ -214,9 +239,11 @@ impl Follower {
     /// ring needs to roll over in part: the next look must not wait for that as well.
     fn rest(&self, look: Duration) -> Duration {
         // One is the reader's own.
-        let is_watched = self.views.receiver_count() > 1;
+        let watching = self.views.receiver_count().saturating_sub(1);
+        self.pulse.count_watching(watching);
+        let is_watched = watching > 0;
         let is_interesting = is_watched || self.pulse.since_question() < INTEREST;
-        match self.memory.as_ref().map(Memory::pace) {
+        match self.rate.as_ref().map(Rate::pace) {
             Some(Pace::Fast) => WATCHED_INTERVAL.saturating_sub(look),
             _ if is_interesting => WATCHED_INTERVAL,
             Some(Pace::Calm) => KEPT_INTERVAL,
@@ -239,7 +266,14 @@ impl Follower {
         let minute = Timestamp::now().as_second().div_euclid(60);
         let minutes = self.minutes(&held, &snapshot, minute).await?;
         let (entries, is_all_described) = self.described(&snapshot.ring, &held);
+        if let Some(rate) = &mut self.rate {
+            rate.measure(snapshot.cursor);
+        }
+        self.outlets.look(&snapshot, &entries);
         if let Some(memory) = &mut self.memory {
+            if let Some(captures) = self.captures.as_ref().filter(|it| it.up_to() > 0) {
+                memory.note(LINES, captures.up_to());
+            }
             memory.keep(&snapshot, &entries);
         }
         let mut counters = snapshot.clone();
@@ -314,14 +348,23 @@ impl Follower {
                     entries.push(Arc::clone(entry));
                 }
                 _ if start.elapsed() > BATCH_TIME => is_all_described = false,
-                _ => entries.push(Arc::new(Entry::new(
-                    record,
-                    held.version + 1,
-                    &self.describer,
-                ))),
+                _ => {
+                    let begun = Instant::now();
+                    let entry = Entry::new(record, held.version + 1, &self.describer);
+                    self.counters.described(begun.elapsed());
+                    entries.push(Arc::new(entry));
+                }
             }
         }
         entries.sort_by_key(|entry| Reverse(entry.record.seq));
         (entries, is_all_described)
+    }
+}
+
+/// Where counting and lines begin. What cannot be read is not known.
+fn start_of(history: &History) -> Start {
+    Start {
+        history: Some(history.newest()).filter(|&newest| newest > 0),
+        lines: history.questions().number(LINES).unwrap_or_default(),
     }
 }

@@ -3,8 +3,8 @@
 //! In: the ring as memcached has it, and what is said of each record. Out: each record once, as it came; and, where
 //! memcached has less than the history, the newest records, the cursor and the counts. Never waits for the disk but then.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use forever200_ring::{ByPort, Ring, SilentPorts, Snapshot, Store, StoreError};
 use jiff::Timestamp;
@@ -15,14 +15,6 @@ use crate::history::found::Found;
 use crate::history::keeper::{Gap, Keeper};
 use crate::history::{History, Item, NotKept, Restored};
 use crate::reader::entry::Entry;
-
-/// Requests a second at which the reader looks as often as when somebody watches: at fewer it sees all of them anyway, at
-/// more the ring rolls over all the same.
-const FAST_RATES: std::ops::Range<f64> = 100.0..2500.0;
-/// How long it goes on after such a rate.
-const PACE_TIME: Duration = Duration::from_secs(2);
-/// Shortest time over which a rate is measured.
-const MEASURE_TIME: Duration = Duration::from_millis(200);
 
 /// How the history is, for those who look.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -39,28 +31,15 @@ pub(super) struct Memory {
     keeper: Keeper,
     /// The newest number that the history has, or will have when all that was handed over is written.
     newest: u64,
-    /// The cursor when the rate was last measured.
-    looked: (u64, Instant),
-    /// How fast requests came, and when that was measured.
-    pace: (Pace, Instant),
     /// Counters as they were last handed over.
     numbers: Numbers,
+    /// What others had written, by its name.
+    noted: BTreeMap<&'static str, u64>,
     /// The gap and the counters for which there was no room in the queue, the newest of each.
     gap: Option<Gap>,
     waiting: Vec<(&'static str, i64)>,
     /// Silent connections by port, as they were last handed over.
     silent_ports: ByPort,
-}
-
-/// How fast requests come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// The ring lasts from one look to the next.
-    Calm,
-    /// It rolls over between two slow looks, and not between two fast ones.
-    Fast,
-    /// What comes is lost either way, and fast looks would only take the CPU from those that answer it.
-    Flood,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,9 +57,8 @@ impl Memory {
             keeper: Keeper::new(newest, Timestamp::now()),
             history,
             newest,
-            looked: (newest, Instant::now()),
-            pace: (Pace::Calm, Instant::now()),
             numbers: Numbers::default(),
+            noted: BTreeMap::new(),
             gap: None,
             waiting: Vec::new(),
             silent_ports: ByPort::new(),
@@ -143,28 +121,17 @@ impl Memory {
             .await
     }
 
-    /// Tells how fast requests come. A fast pace lasts a while, for from one look to the next it goes up and down.
-    pub(super) fn pace(&self) -> Pace {
-        let (pace, at) = self.pace;
-        if at.elapsed() < PACE_TIME {
-            pace
-        } else {
-            Pace::Calm
+    /// Has a number written under a name, where it is another one than before.
+    pub(super) fn note(&mut self, name: &'static str, value: u64) {
+        let last = self.noted.insert(name, value);
+        if let Some(number) = i64::try_from(value).ok().filter(|_| last != Some(value)) {
+            self.wait(name, number);
         }
     }
 
-    fn measure(&mut self, cursor: u64) {
-        if self.looked.1.elapsed() < MEASURE_TIME {
-            return;
-        }
-        let (last, at) = std::mem::replace(&mut self.looked, (cursor, Instant::now()));
-        let new = cursor.saturating_sub(last) as f64;
-        let rate = new / at.elapsed().as_secs_f64().max(0.001);
-        if rate >= FAST_RATES.end {
-            self.pace = (Pace::Flood, Instant::now());
-        } else if FAST_RATES.contains(&rate) {
-            self.pace = (Pace::Fast, Instant::now());
-        }
+    fn wait(&mut self, name: &'static str, value: i64) {
+        self.waiting.retain(|(waiting, _)| *waiting != name);
+        self.waiting.push((name, value));
     }
 
     /// Hands over what is new in the ring and described. What the queue has no room for stays in the ring for the next look,
@@ -183,7 +150,6 @@ impl Memory {
             self.keeper.hand_over(seq);
         }
         self.newest = self.newest.max(snapshot.cursor);
-        self.measure(snapshot.cursor);
         let now = Timestamp::now();
         if let Some(gap) = self.keeper.settle(snapshot.cursor, now) {
             self.history.count_gap(gap, now);
@@ -216,8 +182,7 @@ impl Memory {
         ];
         for (name, value) in named {
             if let Some(value) = value {
-                self.waiting.retain(|(waiting, _)| *waiting != name);
-                self.waiting.push((name, value));
+                self.wait(name, value);
             }
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct Pulse {
     /// How often all slots were looked at, and how many looks of any kind have ended.
     looks: AtomicU64,
     ended: AtomicU64,
+    /// How many are told of each view.
+    watching: AtomicU64,
     /// All is described, and nothing is being looked at.
     is_resting: AtomicBool,
     wake: Notify,
@@ -37,6 +39,7 @@ impl Pulse {
             looked: AtomicU64::new(0),
             looks: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            watching: AtomicU64::new(0),
             is_resting: AtomicBool::new(false),
             wake: Notify::new(),
             has_looked: Notify::new(),
@@ -63,6 +66,15 @@ impl Pulse {
     /// Says that all slots were looked at.
     pub(super) fn count_look(&self) {
         self.looks.fetch_add(1, Relaxed);
+    }
+
+    /// Says how many are told of each view.
+    pub(super) fn count_watching(&self, watching: usize) {
+        self.watching.store(watching as u64, Relaxed);
+    }
+
+    pub(super) fn watching(&self) -> u64 {
+        self.watching.load(Relaxed)
     }
 
     /// Returns how many looks have ended. One that ends as the second from now has begun after now.

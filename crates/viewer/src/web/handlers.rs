@@ -20,6 +20,7 @@ use forever200_ring::SLOTS;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::captures::Captures;
 use crate::export::{har, html, json, ndjson, pcap, text};
 use crate::history::Questions;
 use crate::page::catalogue::CatalogueQuery;
@@ -345,7 +346,13 @@ pub(crate) async fn api_request(
 }
 
 pub(crate) async fn stats(State(viewer): Shared) -> Result<Response, Failure> {
-    Ok(Json(Stats::new(&*viewer.reader.view().await?, Timestamp::now())).into_response())
+    let view = viewer.reader.view().await?;
+    let lines = viewer.captures.as_ref().map(Captures::counted);
+    let stats = Stats {
+        lines,
+        ..Stats::new(&view, Timestamp::now())
+    };
+    Ok(Json(stats).into_response())
 }
 
 /// The query of the event stream, beside the filter.

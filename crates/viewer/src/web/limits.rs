@@ -17,6 +17,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::metrics::VisitorsNow;
 use crate::web::failure::Failure;
 use crate::web::prepared::takes_gzip;
 use crate::web::state::Viewer;
@@ -128,6 +129,15 @@ impl Limits {
             sources: Mutex::default(),
             room: Arc::new(Room::new(ROOM_BYTES, ROOM_FOR_SHORT_BYTES)),
         })
+    }
+
+    /// Returns how many look and wait, beside so many who watch.
+    pub(crate) fn now(&self, watching: u64) -> VisitorsNow {
+        VisitorsNow {
+            watching,
+            waiting: WAITING.saturating_sub(self.waiting.available_permits()) as u64,
+            answer_bytes: lock(&self.room.held).bytes as u64,
+        }
     }
 
     fn source(&self, ip: IpAddr) -> Arc<Source> {

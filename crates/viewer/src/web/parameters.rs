@@ -57,6 +57,7 @@ fn taken(path: &str) -> Option<Taken> {
         "/sources" | "/api/sources" => {
             alone(&["sort", "before", "category", "country", "as", "source"])
         }
+        "/metrics" => alone(&[]),
         other if is_one_source(other) => alone(&[]),
         other if other.starts_with("/export.sources.") => alone(&["category", "min", "since"]),
         other if other.starts_with("/export.") => with_filter(&["since", "until"]),

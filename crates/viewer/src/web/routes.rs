@@ -23,6 +23,7 @@ use crate::web::handlers::{
     stats, text,
 };
 use crate::web::history;
+use crate::web::metrics::metrics;
 use crate::web::parameters::refuse_unknown;
 use crate::web::sources;
 use crate::web::state::Viewer;
@@ -72,6 +73,7 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .route("/home/events", get(event_stream))
         .route("/home/text", get(text))
         .route("/home/health", get(health))
+        .route("/home/metrics", get(metrics))
         .route("/home/static/style.css", asset("style.css"))
         .route("/home/static/script.js", asset("script.js"))
         .route("/home/static/live.js", asset("live.js"))

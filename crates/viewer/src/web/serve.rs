@@ -24,7 +24,9 @@ use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, info, warn};
 
+use crate::captures::Captures;
 use crate::history::History;
+use crate::metrics::Counters;
 use crate::page::pages::Pages;
 use crate::reader::{Describer, Reader};
 use crate::web::cache::Caches;
@@ -54,17 +56,27 @@ pub async fn run(
     store: Store,
     describer: Describer,
     history: Option<Arc<History>>,
+    captures: Option<Captures>,
     hosts: Hosts,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(());
     describer.privacy.log();
     let describer = Arc::new(describer);
-    let (reader, reader_ended) = Reader::start(store, Arc::clone(&describer), history.clone())?;
+    let counters = Arc::new(Counters::default());
+    let (reader, reader_ended) = Reader::start(
+        store,
+        Arc::clone(&describer),
+        history.clone(),
+        captures.clone(),
+        Arc::clone(&counters),
+    )?;
     let viewer = Viewer {
         reader,
         pages: Arc::new(Pages::new(describer, history.is_some())),
         history,
+        captures,
+        counters,
         caches: Caches::default(),
         limits: Limits::new(),
         hosts,
@@ -84,19 +96,32 @@ pub async fn run(
         warn!("cut off open requests at the end");
     }
     if timeout(KEEP_TIME, keep_the_last(&viewer)).await.is_err() {
-        warn!("what came last is not in the history");
+        warn!("what came last is not in the history, or has no line");
     }
     info!("stopped");
     Ok(())
 }
 
-/// Looks once more, and waits until the history has what it found: memcached is stopped next.
+/// Looks once more, and waits until the history and the lines have what it found: memcached is stopped next.
 async fn keep_the_last(viewer: &Viewer) {
-    let Some(history) = &viewer.history else {
+    if viewer.history.is_none() && viewer.captures.is_none() {
         return;
-    };
+    }
     viewer.reader.look_once_more().await;
-    history.flush().await;
+    flush_history(viewer).await;
+    // Whoever reads the lines may stand still: nothing else waits for them.
+    if let Some(captures) = &viewer.captures {
+        captures.flush().await;
+        // The history is told which lines are written.
+        viewer.reader.look_once_more().await;
+        flush_history(viewer).await;
+    }
+}
+
+async fn flush_history(viewer: &Viewer) {
+    if let Some(history) = &viewer.history {
+        history.flush().await;
+    }
 }
 
 async fn accept(listener: &TcpListener, app: &Router, open: &GracefulShutdown) {

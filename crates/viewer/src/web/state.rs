@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::captures::Captures;
 use crate::history::{History, Questions};
+use crate::metrics::Counters;
 use crate::page::pages::Pages;
 use crate::reader::Reader;
 use crate::web::cache::Caches;
@@ -17,6 +19,9 @@ pub(crate) struct Viewer {
     pub(crate) reader: Reader,
     /// What outlives the ring; `None` where it is off.
     pub(crate) history: Option<Arc<History>>,
+    /// `None` where there are no lines.
+    pub(crate) captures: Option<Captures>,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) caches: Caches,
     pub(crate) limits: Arc<Limits>,

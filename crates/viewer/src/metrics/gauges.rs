@@ -1,0 +1,195 @@
+//! What is asked for when somebody asks: the ring, the history, the lines, the visitors.
+//!
+//! In: what these parts say of themselves. Out: metrics that live as long as one answer.
+
+use std::sync::atomic::AtomicU64;
+
+use jiff::Timestamp;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::captures::Counted;
+use crate::reader::View;
+
+/// All that is asked for.
+pub(crate) struct Now<'a> {
+    /// The ring, as it was last seen.
+    pub(crate) view: &'a View,
+    /// Memcached answers.
+    pub(crate) is_up: bool,
+    /// `None` where it is off.
+    pub(crate) history: Option<HistoryNow>,
+    /// `None` where there are none.
+    pub(crate) lines: Option<Counted>,
+    pub(crate) visitors: VisitorsNow,
+}
+
+/// How the history is.
+pub(crate) struct HistoryNow {
+    /// It can be written.
+    pub(crate) is_well: bool,
+    /// Requests in it.
+    pub(crate) requests: u64,
+    /// What its file and the log of changes take of the disk.
+    pub(crate) bytes: u64,
+    /// What waits to be written.
+    pub(crate) waiting: u64,
+}
+
+/// How many look.
+pub(crate) struct VisitorsNow {
+    /// Those that are told of new requests as they come.
+    pub(crate) watching: u64,
+    /// Those that wait for their turn.
+    pub(crate) waiting: u64,
+    /// Bytes of answers on their way.
+    pub(crate) answer_bytes: u64,
+}
+
+/// A counter that another program or part counts.
+#[derive(Debug)]
+struct Elsewhere {
+    name: &'static str,
+    help: &'static str,
+    value: u64,
+}
+
+impl Collector for Elsewhere {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let counter = ConstCounter::new(self.value);
+        let kind = counter.metric_type();
+        counter.encode(encoder.encode_descriptor(self.name, self.help, None, kind)?)
+    }
+}
+
+/// Makes metrics of it all.
+pub(super) fn register(registry: &mut Registry, now: &Now<'_>) {
+    let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+    registry.register("build", "Version of this program", Info::new(version));
+    of_ring(registry, now);
+    if let Some(history) = &now.history {
+        of_history(registry, history);
+    }
+    if let Some(lines) = &now.lines {
+        of_lines(registry, lines);
+    }
+    let visitors = &now.visitors;
+    gauge(
+        registry,
+        "visitors_watching",
+        "Visitors who are told of new requests as they come",
+        visitors.watching,
+    );
+    gauge(
+        registry,
+        "visitors_waiting",
+        "Answers that wait for their turn to be made",
+        visitors.waiting,
+    );
+    gauge(
+        registry,
+        "answers_on_their_way_bytes",
+        "Bytes of answers that were not yet taken",
+        visitors.answer_bytes,
+    );
+}
+
+fn of_ring(registry: &mut Registry, now: &Now<'_>) {
+    let view = now.view;
+    counter(
+        registry,
+        "requests",
+        "Requests recorded since the beginning, also those that were missed",
+        view.snapshot.cursor,
+    );
+    counter(
+        registry,
+        "silent_connections",
+        "Connections that never sent a byte",
+        view.snapshot.silent,
+    );
+    gauge(
+        registry,
+        "memcached_up",
+        "Whether memcached answers",
+        now.is_up.into(),
+    );
+    gauge(
+        registry,
+        "ring_requests",
+        "Requests in the ring, which has 101 slots",
+        view.entries.len() as u64,
+    );
+    let oldest = view.entries.last().map(|entry| entry.record.timestamp);
+    let age = oldest.map(|oldest| Timestamp::now().duration_since(oldest).as_secs_f64());
+    let seconds = Gauge::<f64, AtomicU64>::default();
+    seconds.set(age.unwrap_or_default().max(0.0));
+    registry.register(
+        "ring_age_seconds",
+        "Age of the oldest request in the ring; 0 when it is empty",
+        seconds,
+    );
+}
+
+fn of_history(registry: &mut Registry, history: &HistoryNow) {
+    gauge(
+        registry,
+        "history_up",
+        "Whether the history can be written",
+        history.is_well.into(),
+    );
+    gauge(
+        registry,
+        "history_requests",
+        "Requests in the history",
+        history.requests,
+    );
+    gauge(
+        registry,
+        "history_bytes",
+        "What the history takes of the disk, with its log of changes",
+        history.bytes,
+    );
+    gauge(
+        registry,
+        "history_waiting",
+        "Requests and numbers that wait to be written to the history",
+        history.waiting,
+    );
+}
+
+fn of_lines(registry: &mut Registry, lines: &Counted) {
+    counter(
+        registry,
+        "lines_written",
+        "Requests that were written as lines",
+        lines.written,
+    );
+    counter(
+        registry,
+        "lines_dropped",
+        "Requests that have no line, because their reader is slow",
+        lines.dropped,
+    );
+    gauge(
+        registry,
+        "lines_waiting_bytes",
+        "Memory of requests that wait to be written as lines",
+        lines.waiting_bytes,
+    );
+}
+
+fn counter(registry: &mut Registry, name: &'static str, help: &'static str, value: u64) {
+    let (name, help) = (name, help);
+    registry.register_collector(Box::new(Elsewhere { name, help, value }));
+}
+
+fn gauge(registry: &mut Registry, name: &'static str, help: &'static str, value: u64) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
+}

@@ -1,0 +1,65 @@
+//! How fast requests come, and so how often the reader looks where all of them are to be kept.
+
+use std::time::{Duration, Instant};
+
+/// Requests a second at which the reader looks as often as when somebody watches: at fewer it sees all of them anyway, at
+/// more the ring rolls over all the same.
+const FAST_RATES: std::ops::Range<f64> = 100.0..2500.0;
+/// How long it goes on after such a rate.
+const PACE_TIME: Duration = Duration::from_secs(2);
+/// Shortest time over which a rate is measured.
+const MEASURE_TIME: Duration = Duration::from_millis(200);
+
+/// How fast requests come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// The ring lasts from one look to the next.
+    Calm,
+    /// It rolls over between two slow looks, and not between two fast ones.
+    Fast,
+    /// What comes is lost either way, and fast looks would only take the CPU from those that answer it.
+    Flood,
+}
+
+/// Measures it.
+pub(super) struct Rate {
+    /// The cursor when the rate was last measured.
+    looked: (u64, Instant),
+    /// How fast requests came, and when that was measured.
+    pace: (Pace, Instant),
+}
+
+impl Rate {
+    /// Begins at this number.
+    pub(super) fn new(cursor: u64) -> Self {
+        Self {
+            looked: (cursor, Instant::now()),
+            pace: (Pace::Calm, Instant::now()),
+        }
+    }
+
+    /// Tells how fast requests come. A fast pace lasts a while, for from one look to the next it goes up and down.
+    pub(super) fn pace(&self) -> Pace {
+        let (pace, at) = self.pace;
+        if at.elapsed() < PACE_TIME {
+            pace
+        } else {
+            Pace::Calm
+        }
+    }
+
+    /// Takes the cursor of a look into account.
+    pub(super) fn measure(&mut self, cursor: u64) {
+        if self.looked.1.elapsed() < MEASURE_TIME {
+            return;
+        }
+        let (last, at) = std::mem::replace(&mut self.looked, (cursor, Instant::now()));
+        let new = cursor.saturating_sub(last) as f64;
+        let rate = new / at.elapsed().as_secs_f64().max(0.001);
+        if rate >= FAST_RATES.end {
+            self.pace = (Pace::Flood, Instant::now());
+        } else if FAST_RATES.contains(&rate) {
+            self.pace = (Pace::Fast, Instant::now());
+        }
+    }
+}

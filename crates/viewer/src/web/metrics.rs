@@ -1,0 +1,38 @@
+//! Numbers for Prometheus, to those who may see the page.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::captures::Captures;
+use crate::metrics::{CONTENT_TYPE, Now, exposition};
+use crate::web::failure::Failure;
+use crate::web::handlers::whole;
+use crate::web::limits::Visitor;
+use crate::web::prepared::Prepared;
+use crate::web::state::Viewer;
+
+/// More than the metrics take: some 150 lines.
+const METRICS_BYTES: usize = 32 * 1024;
+
+pub(super) async fn metrics(
+    State(viewer): State<Arc<Viewer>>,
+    visitor: Visitor,
+) -> Result<Response, Failure> {
+    // Also while memcached is away: that is a number as well.
+    let is_up = viewer.reader.view().await.is_ok();
+    let visitors = viewer.limits.now(viewer.reader.watching());
+    whole(&visitor, METRICS_BYTES, move || {
+        let now = Now {
+            view: &viewer.reader.newest(),
+            is_up,
+            history: viewer.history.as_ref().map(|history| history.now()),
+            lines: viewer.captures.as_ref().map(Captures::counted),
+            visitors,
+        };
+        let text = exposition(&viewer.counters, &now).map_err(anyhow::Error::from)?;
+        Ok(Prepared::new(CONTENT_TYPE, text.into()))
+    })
+    .await
+}
