@@ -45,7 +45,7 @@ install: ## Install a C compiler, haproxy, memcached, openssl, supervisor and th
 
 .PHONY: install-tools
 install-tools: install
-	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nc:netcat-openbsd nft:nftables nginx:nginx nmap:nmap \
+	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nc:netcat-openbsd nft:nftables nginx:nginx nmap:nmap promtool:prometheus \
 		/usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
 		slowhttptest:slowhttptest sqlmap:sqlmap sslscan:sslscan strace:strace sysctl:procps tshark:tshark)
 
