@@ -2,7 +2,8 @@
 //!
 //! In: their files. Out, in `OUT_DIR`: a line of JSON for each signature, without what only tests and people read, in
 //! `always.json` where it has to be tried on every request, or else in `others.json`; and `index.json`, which has for
-//! each, in the order of the files, where it is, its length, and the literals without which it need not be read.
+//! each, in the order of the files, where it is, its length, and the literals without which it need not be read. What
+//! tests and people read is in `beside.json`, by ids.
 //!
 //! It takes the reading of conditions from the program: one reading, in one place. What is wrong with an entry a test
 //! says; here the build fails.
@@ -58,11 +59,18 @@ struct Crawler {
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SIGNATURES}\ncargo::rerun-if-changed={CRAWLERS}");
     let crawlers: Vec<Crawler> = serde_json::from_str(&std::fs::read_to_string(CRAWLERS)?)?;
-    let mut signatures = Vec::new();
+    let (mut signatures, mut beside) = (Vec::new(), serde_json::Map::new());
     for name in FILES {
         let path = Path::new(SIGNATURES).join(name).with_extension("toml");
         let File { signature: entries } = toml::from_str(&std::fs::read_to_string(path)?)?;
-        for entry in entries {
+        for mut entry in entries {
+            let id = entry.get("id").and_then(toml::Value::as_str);
+            let id = id.ok_or("a signature without an id")?.to_owned();
+            let texts = ["examples", "siblings"].map(|name| (name, entry.remove(name)));
+            let texts = texts
+                .into_iter()
+                .filter_map(|(name, list)| Some((name, list?)));
+            beside.insert(id, json!(texts.collect::<HashMap<_, _>>()));
             signatures.push(signature(entry)?);
         }
     }
@@ -82,14 +90,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("always", always),
         ("others", others),
         ("index", Value::from(index).to_string()),
+        ("beside", Value::from(beside).to_string()),
     ] {
         std::fs::write(Path::new(&folder).join(name).with_extension("json"), text)?;
     }
     Ok(())
 }
 
-fn signature(mut entry: toml::Table) -> Result<(Value, Condition), Box<dyn Error>> {
-    entry.remove("examples");
+fn signature(entry: toml::Table) -> Result<(Value, Condition), Box<dyn Error>> {
     let condition = entry
         .get("match")
         .ok_or("a signature without a match")?

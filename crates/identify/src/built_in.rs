@@ -71,7 +71,7 @@ mod tests {
         let (written, lines) = (written(), lines());
         assert!(lines.len() > written.len());
         for (mut meant, (line, anchors)) in written.into_iter().zip(lines) {
-            (meant.examples, meant.line) = (Vec::new(), 0);
+            (meant.examples, meant.siblings, meant.line) = (Vec::new(), Vec::new(), 0);
             assert_eq!(meant.condition.anchors(), anchors, "{}", meant.id);
             assert_eq!(format!("{meant:?}"), format!("{:?}", line.read()));
         }

@@ -45,6 +45,7 @@ impl Agent {
             explanation,
             references: Vec::new(),
             examples: Vec::new(),
+            siblings: Vec::new(),
             condition: Condition::user_agent(self.pattern),
             line: 0,
         }

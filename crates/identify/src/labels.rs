@@ -13,10 +13,10 @@ use forever200_decode::{Limits, Part, decode};
 use crate::built_in::Line;
 use crate::pattern::Expressions;
 use crate::protocol::{Protocol, Recognised, recognise};
-use crate::quotation::quoted;
+use crate::quotation::Quotation;
 use crate::recent::{Place, Recent};
 use crate::sample::Sample;
-use crate::signature::{Category, Signature, SignatureError, Signatures};
+use crate::signature::{Category, Confidence, Signature, SignatureError, Signatures};
 use crate::text::Text;
 use crate::{Indicator, Origin, built_in, http, indicator, inside};
 
@@ -55,6 +55,9 @@ pub struct Description<'a> {
     pub detail: Option<String>,
     /// What it is for and who sent it, the most specific first.
     pub labels: Vec<Label>,
+    /// Attacks that are in what it quotes and nowhere else. They say nothing of who sent it, if it is
+    /// what it says that it is; anybody can say so.
+    pub quoted: Vec<Label>,
     /// The addresses that its payload would have the victim fetch or call.
     pub indicators: Vec<Indicator>,
     /// What it hides in an encoding.
@@ -74,6 +77,14 @@ pub struct Label {
     /// What it was found in, where it is in no bytes as they came: the steps of a decoded part, on one line of text.
     /// The evidence is then what the part was decoded from.
     pub found_in: Option<String>,
+    /// The label that leads names a weakness of another product, and this one fits the same bytes.
+    pub also_fits: bool,
+}
+
+/// What applies to a request, and what applies to its quotation alone.
+struct Labels {
+    found: Vec<Label>,
+    quoted: Vec<Label>,
 }
 
 impl Labeller {
@@ -192,7 +203,7 @@ impl Labeller {
         let http = parts(raw, &recognised);
         let sample = Sample::new(raw, &recognised, http.as_ref(), origin, &self.expressions);
         let decoded = decode(raw, http.is_some(), Limits::DESCRIBED);
-        let labels = self.labels(&sample, &decoded);
+        let Labels { found, quoted } = self.labels(&sample, &decoded);
         let mut indicators = indicator::indicators(raw, sample.request());
         inside::indicators(&decoded, &mut indicators);
         let is_partial = sample.search.has_given_up();
@@ -200,32 +211,32 @@ impl Labeller {
             http,
             protocol: recognised.protocol,
             detail: recognised.detail,
-            labels,
+            labels: found,
+            quoted,
             indicators,
             decoded,
             is_partial,
         }
     }
 
-    fn labels(&self, sample: &Sample<'_>, decoded: &[Part]) -> Vec<Label> {
+    fn labels(&self, sample: &Sample<'_>, decoded: &[Part]) -> Labels {
         let candidates = self.candidates(sample).into_iter();
         let mut found: Vec<_> = candidates
             .filter_map(|index| Some((index, self.apply(index, sample)?)))
             .collect();
         self.look_inside(sample, decoded, &mut found);
-        if let Some(quoted) = quoted(sample) {
-            found.retain(|(_, label)| !label.is_quoted(&quoted));
-        }
+        let quotation = Quotation::of(sample).unwrap_or_default();
+        let is_quoted = |(_, label): &mut (usize, Label)| label.is_quoted(&quotation);
+        let quoted = in_order(found.extract_if(.., is_quoted).collect());
         let (mut agents, mut labels): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|(_, it)| it.signature.is_of_an_agent());
         // Of a user agent that is known by more than its name, the name alone says nothing new.
         agents.retain(|(_, agent)| !labels.iter().any(|(_, label)| label.overlaps(agent)));
         labels.append(&mut agents);
-        labels.sort_by_key(|(index, label)| (label.rank(), *index));
-        let mut labels: Vec<_> = labels.into_iter().map(|(_, label)| label).collect();
-        one_product_leads(&mut labels);
-        labels
+        let mut found = in_order(labels);
+        one_product_leads(&mut found);
+        Labels { found, quoted }
     }
 
     /// Tries a signature on a request.
@@ -242,6 +253,7 @@ impl Labeller {
             signature,
             evidence,
             found_in: None,
+            also_fits: false,
         })
     }
 
@@ -303,15 +315,15 @@ impl Label {
         pairs.any(|(a, b)| a.start < b.end && b.start < a.end)
     }
 
-    /// It is an attack by what it quotes alone.
-    fn is_quoted(&self, quoted: &Range<usize>) -> bool {
-        let is_inside =
-            |range: &Range<usize>| quoted.start <= range.start && range.end <= quoted.end;
+    /// It is an attack by what the request quotes alone.
+    fn is_quoted(&self, quotation: &Quotation) -> bool {
+        let signature = &self.signature;
         let is_attack = matches!(
-            self.signature.category,
+            signature.category,
             Category::Exploit | Category::Webshell | Category::Secrets
         );
-        is_attack && !self.evidence.is_empty() && self.evidence.iter().all(is_inside)
+        let is_exploit = !signature.cve.is_empty() && signature.confidence == Confidence::Certain;
+        is_attack && quotation.holds(&self.evidence, is_exploit)
     }
 
     /// One weakness before a kind of attack, the heavier before the lighter, the surer before the guess.
@@ -326,18 +338,24 @@ impl Label {
     }
 }
 
-/// Puts CVEs of other products that fit the same bytes behind the rest of their category: a request is
-/// for one product, and a reader looks at the first.
+/// The most specific first; of two that weigh the same, the one that is read first.
+fn in_order(mut labels: Vec<(usize, Label)>) -> Vec<Label> {
+    labels.sort_by_key(|(index, label)| (label.rank(), *index));
+    labels.into_iter().map(|(_, label)| label).collect()
+}
+
+/// Marks CVEs of other products that fit the same bytes, and puts them behind the rest of their
+/// category: a request is for one product, and a reader looks at the first.
 fn one_product_leads(labels: &mut [Label]) {
     let names_cve = |label: &&Label| !label.signature.generic && !label.signature.cve.is_empty();
     let Some(first) = labels.iter().find(names_cve).cloned() else {
         return;
     };
-    labels.sort_by_key(|label| {
+    for label in &mut *labels {
         let is_other = label.signature.product != first.signature.product;
-        let is_behind = names_cve(&label) && is_other && label.overlaps(&first);
-        (label.signature.category, is_behind)
-    });
+        label.also_fits = is_other && names_cve(&&*label) && label.overlaps(&first);
+    }
+    labels.sort_by_key(|label| (label.signature.category, label.also_fits));
 }
 
 /// Finds the parts of what speaks HTTP.

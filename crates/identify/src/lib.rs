@@ -8,9 +8,11 @@
 //! crawlers whose literals are there. `build.rs` has laid them out; each is read when first needed. A
 //! signature's condition looks at the parts of a request as sent and in plainer forms.
 //! `attack` finds what names no product, by small parsers; `quotation` knows who only quotes.
+//! [`check`] says what is wrong with signatures as a whole.
 //! [`indicator`] finds the addresses in a payload. `inside` looks for both in what a request hides in an
 //! encoding, as `forever200-decode` undoes it.
 
+pub mod check;
 pub mod http;
 pub mod indicator;
 pub mod ja4;

@@ -4,10 +4,11 @@
 //! In: a request. Out: which of its bytes are a quotation. A webhook brings a commit's text, a log
 //! shipper the attacks that another server has seen, a forge's address the name of a file. Each
 //! kind is known by headers, addresses and fields that its real senders have, for a webhook by one
-//! header alone. Nothing here proves who sent it: a sender of attacks can copy that, and hides what
-//! is in the quotation from the labels, not from the record.
-//!
-//! Long for its lists of names, which are only used here.
+//! header alone. Nothing here proves who sent it: a sender of attacks can copy that. So a quotation
+//! is never all of a request: headers are none, nor is a target that carries the exploit of a CVE,
+//! which no name of a file does by chance. And what is quoted is not dropped, but told apart.
+
+mod names;
 
 use std::ops::Range;
 
@@ -15,114 +16,62 @@ use memchr::memmem;
 
 use crate::attack::Attack;
 use crate::sample::Sample;
+use names::{COLLECTORS, FORGES, MESSAGES, MODELS, PROMPTS, RECEIVERS, TALKS, WEBHOOKS};
 
 /// Bytes of a form in which the head of its first file is.
 const MAX_FORM_HEAD_BYTES: usize = 1024;
-/// Headers with which a service signs or names what it sends.
-const WEBHOOKS: [&str; 26] = [
-    "x-github-event",
-    "x-gitlab-event",
-    "x-gitea-event",
-    "x-gogs-event",
-    "x-forgejo-event",
-    "x-event-key",
-    "x-hub-signature-256",
-    "stripe-signature",
-    "x-slack-signature",
-    "x-shopify-hmac-sha256",
-    "x-twilio-signature",
-    "sentry-hook-resource",
-    "x-atlassian-webhook-identifier",
-    "x-line-signature",
-    "bugsnag-api-key",
-    "x-sentry-auth",
-    "dd-api-key",
-    "x-telegram-bot-api-secret-token",
-    "x-signature-ed25519",
-    "svix-signature",
-    "webhook-signature",
-    "x-zm-signature",
-    "x-discourse-event",
-    "x-docusign-signature-1",
-    "paypal-transmission-sig",
-    "x-square-hmacsha256-signature",
-];
-/// Where the collectors of logs, traces and errors take them.
-const COLLECTORS: [&str; 18] = [
-    "/_bulk",
-    "/loki/api/v1/push",
-    "/api/v1/push",
-    "/api/v1/write",
-    "/api/v2/write",
-    "/v1/logs",
-    "/v1/traces",
-    "/v1/metrics",
-    "/services/collector",
-    "/services/collector/event",
-    "/services/collector/raw",
-    "/api/v2/logs",
-    "/insert/jsonline",
-    "/insert/elasticsearch/_bulk",
-    "/gelf",
-    "/envelope/",
-    "/store/",
-    "/logs/ingest",
-];
-/// Parts of a forge's address behind which there is the name of a file.
-const FORGES: [&str; 10] = [
-    "/-/raw/",
-    "/-/blob/",
-    "/-/tree/",
-    "/-/blame/",
-    "/-/commits/",
-    "/src/branch/",
-    "/src/commit/",
-    "/raw/branch/",
-    "/blob/",
-    "/tree/",
-];
-/// Fields that hold what a person wrote to another one.
-const MESSAGES: [&str; 5] = ["body", "text", "message", "content", "msg"];
-/// Parts of an address where people write to each other.
-const TALKS: [&str; 6] = [
-    "/chat/",
-    "/messages",
-    "/comments",
-    "/notes",
-    "/posts",
-    "/snippets",
-];
-/// Fields that say who gets it.
-const RECEIVERS: [&str; 7] = [
-    "to",
-    "from",
-    "recipient",
-    "phone",
-    "number",
-    "channel",
-    "chat_id",
-];
 
-/// Returns the raw bytes of a request that are a quotation.
-pub(crate) fn quoted(sample: &Sample<'_>) -> Option<Range<usize>> {
-    let http = sample.http?;
-    let start = sample.offset(http.behind_head);
-    let body = start..start + http.behind_head.len();
-    if is_signed_storage(sample) {
-        return Some(0..sample.raw.len());
+/// Where in the raw bytes of a request there is a quotation; empty where there is none.
+#[derive(Debug, Default)]
+pub(crate) struct Quotation {
+    target: Range<usize>,
+    body: Range<usize>,
+}
+
+impl Quotation {
+    /// Finds what a request quotes.
+    pub(crate) fn of(sample: &Sample<'_>) -> Option<Self> {
+        let http = sample.http?;
+        let range = |part: &[u8]| {
+            let start = sample.offset(part);
+            start..start + part.len()
+        };
+        let (target, body) = (range(http.target), range(http.behind_head));
+        if is_signed_storage(sample) {
+            return Some(Self { target, body });
+        }
+        if is_forge(sample) || is_query_of_a_dashboard(sample) {
+            return Some(Self { target, body: 0..0 });
+        }
+        let is_quoted = !body.is_empty() && is_quoted_body(sample, http.method);
+        is_quoted.then_some(Self { target: 0..0, body })
     }
-    if is_forge(sample) || is_query_of_a_dashboard(sample) {
-        let start = sample.offset(http.target);
-        return Some(start..start + http.target.len());
+
+    /// Tells whether all of these ranges, of which there is one at least, are quoted; `is_exploit`
+    /// where they are the exploit of a CVE for certain.
+    pub(crate) fn holds(&self, evidence: &[Range<usize>], is_exploit: bool) -> bool {
+        let is_in = |range: &Range<usize>, part: &Range<usize>| {
+            part.start <= range.start && range.end <= part.end
+        };
+        let is_quoted =
+            |range| is_in(range, &self.body) || !is_exploit && is_in(range, &self.target);
+        !evidence.is_empty() && evidence.iter().all(is_quoted)
     }
-    let is_post = [&b"POST"[..], b"PUT", b"PATCH"].contains(&http.method);
-    let is_quoting = is_webhook(sample)
-        || is_federation(sample)
-        || is_shipped(sample)
-        || is_message(sample)
-        || is_stored_text(sample)
-        || is_database_page(sample);
-    (is_post && !body.is_empty() && is_quoting).then_some(body)
+}
+
+fn is_quoted_body(sample: &Sample<'_>, method: &[u8]) -> bool {
+    let is_post = [&b"POST"[..], b"PUT", b"PATCH"].contains(&method);
+    let is_quoting = || {
+        is_webhook(sample)
+            || is_federation(sample)
+            || is_shipped(sample)
+            || is_message(sample)
+            || is_stored_text(sample)
+            || is_database_page(sample)
+            || is_prompt(sample)
+            || is_state(sample)
+    };
+    is_post && is_quoting()
 }
 
 fn has(sample: &Sample<'_>, name: &str) -> bool {
@@ -147,10 +96,19 @@ fn climbs(sample: &Sample<'_>) -> bool {
     views.any(|text| memmem::find(&text.bytes, b"..").is_some())
 }
 
-/// Amazon's S3 and what speaks like it: AWS Signature Version 4.
+/// Amazon's S3 and what speaks like it: AWS Signature Version 4, in a header or in a link.
 fn is_signed_storage(sample: &Sample<'_>) -> bool {
-    header_begins(sample, "authorization", &["aws4-hmac-sha256 credential="])
-        && (has(sample, "x-amz-date") || has(sample, "date"))
+    let is_signed = header_begins(sample, "authorization", &["aws4-hmac-sha256 credential="])
+        && (has(sample, "x-amz-date") || has(sample, "date"));
+    let parts = ["x-amz-algorithm=", "x-amz-credential=", "x-amz-signature="];
+    let is_link = || {
+        let target = sample.target().first();
+        target.is_some_and(|target| {
+            let is_there = |part: &str| memmem::find(&target.bytes, part.as_bytes()).is_some();
+            parts.iter().all(|part| is_there(part))
+        })
+    };
+    is_signed || is_link()
 }
 
 /// A person looks at a file in GitLab, Gitea or GitHub: a browser that has been there before.
@@ -231,6 +189,24 @@ fn is_message(sample: &Sample<'_>) -> bool {
     is_known && has_field(&MESSAGES) && (is_talk() || has_field(&RECEIVERS))
 }
 
+/// A text for a language model, which names the model.
+fn is_prompt(sample: &Sample<'_>) -> bool {
+    let is_model = MODELS
+        .iter()
+        .any(|end| path(sample).ends_with(end.as_bytes()));
+    is_model && has_field(sample, "model") && PROMPTS.iter().any(|name| has_field(sample, name))
+}
+
+/// What containers are to run, from a client with a key of the cluster, or what Terraform keeps of
+/// that: the commands are its owner's.
+fn is_state(sample: &Sample<'_>) -> bool {
+    let is_cluster = header_begins(sample, "user-agent", &["kubectl/", "helm/", "terraform/"])
+        && [&b"/api/v1/"[..], b"/apis/"]
+            .iter()
+            .any(|start| path(sample).starts_with(start));
+    has(sample, "authorization") && (is_cluster || has_field(sample, "terraform_version"))
+}
+
 fn has_field(sample: &Sample<'_>, name: &str) -> bool {
     let in_json = || {
         let body = sample.body().first()?;
@@ -279,3 +255,6 @@ fn is_database_page(sample: &Sample<'_>) -> bool {
     });
     is_own && has(sample, "referer")
 }
+
+#[cfg(test)]
+mod tests;

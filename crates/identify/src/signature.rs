@@ -142,6 +142,10 @@ pub struct Signature {
     /// Requests that it recognises, as [`example_bytes`](Self::example_bytes) reads them.
     #[serde(default)]
     pub examples: Vec<String>,
+    /// Ids of others that name other CVEs and apply to its examples: nothing in such a request tells
+    /// which of the weaknesses is meant.
+    #[serde(default)]
+    pub siblings: Vec<String>,
     #[serde(rename = "match")]
     pub(crate) condition: Condition,
     /// Where it is in its file, from 1; 0 for the built-in ones.

@@ -1,0 +1,208 @@
+//! What is wrong with signatures that none of them shows alone: `identify --check`.
+//!
+//! In: all that a [`Labeller`] knows, with examples. Out: how many there are, which say the same
+//! twice, and which examples are said to be the weakness of another product as well.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::labels::Labeller;
+use crate::signature::Signature;
+
+/// What only tests and this need of the built-in signatures, by their ids; `build.rs` wrote it.
+const BESIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/beside.json"));
+
+/// What a check of all signatures found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Signatures that are written in files.
+    pub signatures: usize,
+    /// Those that are made of a list of user agents.
+    pub crawlers: usize,
+    /// Ids of signatures that ask for the same of a request.
+    pub same_match: Vec<Vec<String>>,
+    /// Ids of signatures that have the same title.
+    pub same_title: Vec<Vec<String>>,
+    /// Examples that a signature with other CVEs applies to as well.
+    pub foreign: Vec<Foreign>,
+}
+
+/// An example that has the label of a signature with other CVEs.
+#[derive(Debug)]
+pub struct Foreign {
+    /// The signature that has the example.
+    pub id: String,
+    /// Which of its examples, from 1.
+    pub example: usize,
+    /// The other signature.
+    pub other: String,
+    /// The CVEs of that.
+    pub cve: Vec<String>,
+}
+
+/// What is written of a signature and is no part of recognising.
+#[derive(Clone, Deserialize)]
+struct Beside {
+    #[serde(default)]
+    examples: Vec<String>,
+    #[serde(default)]
+    siblings: Vec<String>,
+}
+
+impl Labeller {
+    /// Looks for what is there twice, and tries all examples.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let mut report = Report::default();
+        let (mut matches, mut titles) = (BTreeMap::new(), BTreeMap::new());
+        let mut written = Vec::new();
+        for signature in self.signatures() {
+            if signature.is_of_an_agent() {
+                report.crawlers += 1;
+                continue;
+            }
+            let condition = format!("{:?}", signature.condition);
+            note(&mut matches, condition, &signature);
+            note(&mut titles, signature.title.to_lowercase(), &signature);
+            written.push(signature);
+        }
+        report.signatures = written.len();
+        report.same_match = twice(matches);
+        report.same_title = twice(titles);
+        let beside = beside(written.iter().map(AsRef::as_ref));
+        for signature in written.iter().filter(|it| !it.cve.is_empty()) {
+            self.find_foreign(signature, &beside, &mut report.foreign);
+        }
+        report
+    }
+
+    fn find_foreign(
+        &self,
+        signature: &Signature,
+        beside: &HashMap<String, Beside>,
+        all: &mut Vec<Foreign>,
+    ) {
+        let Some(own) = beside.get(&signature.id) else {
+            return;
+        };
+        let is_sibling = |other: &str| {
+            let theirs = beside.get(other).map(|it| &it.siblings);
+            own.siblings.iter().any(|id| id == other)
+                || theirs.is_some_and(|ids| ids.contains(&signature.id))
+        };
+        for (example, number) in own.examples.iter().zip(1..) {
+            let raw = Signature::example_bytes(example);
+            for label in self.describe(&raw, None).labels {
+                let other = &label.signature;
+                let is_other = other.id != signature.id && !other.cve.is_empty();
+                let shares = other.cve.iter().any(|cve| signature.cve.contains(cve));
+                if is_other && !shares && !is_sibling(&other.id) {
+                    all.push(Foreign {
+                        id: signature.id.clone(),
+                        example: number,
+                        other: other.id.clone(),
+                        cve: other.cve.clone(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            signatures,
+            crawlers,
+            ..
+        } = self;
+        writeln!(formatter, "{signatures} signatures, {crawlers} crawlers")?;
+        for ids in &self.same_match {
+            writeln!(formatter, "the same match: {}", ids.join(", "))?;
+        }
+        for ids in &self.same_title {
+            writeln!(formatter, "the same title: {}", ids.join(", "))?;
+        }
+        for it in &self.foreign {
+            let cve = it.cve.join(", ");
+            let (id, example, other) = (&it.id, it.example, &it.other);
+            writeln!(
+                formatter,
+                "{id}: example {example} is also {other} ({cve}), which is not listed as a sibling"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn note(ids: &mut BTreeMap<String, Vec<String>>, key: String, signature: &Signature) {
+    ids.entry(key).or_default().push(signature.id.clone());
+}
+
+fn twice(ids: BTreeMap<String, Vec<String>>) -> Vec<Vec<String>> {
+    ids.into_values().filter(|ids| ids.len() > 1).collect()
+}
+
+/// Those of a file stand beside their signatures, or in place of the built-in ones.
+fn beside<'a>(written: impl Iterator<Item = &'a Signature>) -> HashMap<String, Beside> {
+    let mut all: HashMap<String, Beside> = serde_json::from_str(BESIDE).expect("build.rs wrote it");
+    for signature in written.filter(|it| it.line > 0) {
+        let own = Beside {
+            examples: signature.examples.clone(),
+            siblings: signature.siblings.clone(),
+        };
+        all.insert(signature.id.clone(), own);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_built_in_is_there_twice_or_names_what_is_foreign() {
+        let report = Labeller::built_in().report();
+        let found = report.to_string();
+        assert_eq!(found.lines().count(), 1, "{found}");
+        assert_eq!(report.signatures, crate::files::tests::written().len());
+    }
+
+    #[test]
+    fn a_sibling_that_is_listed_is_there() {
+        let written = crate::files::tests::written();
+        for signature in &written {
+            for sibling in &signature.siblings {
+                let is_there = written.iter().any(|other| other.id == *sibling);
+                assert!(is_there, "{}: {sibling}", signature.id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_double_and_a_foreign_cve_are_told() {
+        let entry = |id: &str, cve: &str, rest: &str| {
+            format!(
+                "[[signature]]\nid = \"{id}\"\ntitle = \"One title\"\ncategory = \"exploit\"\n\
+                 cve = [\"{cve}\"]\n\
+                 explanation = \"What we look for ourselves, and nobody else in the world does.\"\n\
+                 match.path.equals = \"/own\"\nexamples = [\"GET /own HTTP/1.1\"]\n{rest}\n"
+            )
+        };
+        let report = |rest: &str| {
+            let one = entry("one", "CVE-2020-0001", "");
+            let other = entry("other", "CVE-2020-0002", rest);
+            let file = format!("replace = true\n{one}{other}");
+            Labeller::with(&file).unwrap().report().to_string()
+        };
+        let doubles =
+            "2 signatures, 0 crawlers\nthe same match: one, other\nthe same title: one, other\n";
+        let told = report("");
+        assert!(told.starts_with(doubles), "{told}");
+        let foreign = "one: example 1 is also other (CVE-2020-0002)";
+        assert!(told.contains(foreign), "{told}");
+        assert_eq!(report("siblings = [\"one\"]"), doubles);
+    }
+}
