@@ -196,8 +196,9 @@ instructions: ## Count instructions and write bench/instructions.txt, the same o
 	bench/instructions
 
 .PHONY: eval
-eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE
-	cargo run --quiet --release --locked -p forever200-identify --example eval -- $(CORPUS)
+eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE, and MISSES=all or =cve to list misses
+	cargo run --quiet --release --locked -p forever200-identify --example eval -- \
+		$(if $(MISSES),--misses=$(MISSES:all=)) $(CORPUS)
 
 .PHONY: test-container
 test-container: $(BROWSER)/node_modules ## Run the tests of the image, where a Docker engine answers

