@@ -8,7 +8,7 @@ pub mod html;
 use std::sync::{Arc, LazyLock};
 
 use forever200_identify::Labeller;
-use forever200_ring::{Ended, Record, Via};
+use forever200_ring::{Ended, Record, Tls, Via};
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::Entry;
 use forever200_viewer::reader::locations::Locations;
@@ -45,7 +45,7 @@ pub fn record(seq: u64, raw: &[u8]) -> Record {
             .parse()
             .expect("an address"),
         dest_port: 80,
-        via: [Via::ProxyV2, Via::ProxyV1, Via::Peer, Via::Http][choice / 16 % 4],
+        via: [Via::ProxyV2, Via::ProxyV1, Via::Peer, Via::Http, Via::Tls][choice / 16 % 5],
         bytes: raw.len() as u64 + u64::from(truncated),
         extra: (choice / 8 % 2) as u64,
         truncated,
@@ -56,10 +56,25 @@ pub fn record(seq: u64, raw: &[u8]) -> Record {
             Ended::Limit,
             Ended::Deadline,
         ][choice % 5],
-        tls: None,
+        tls: (choice / 64 % 2 == 1).then(|| Box::new(tls(raw))),
         continues: [None, seq.checked_sub(1).filter(|&first| first > 0)][choice / 32 % 2],
         responder: "0123abcd".to_owned(),
         raw: raw.to_vec().into(),
+    }
+}
+
+/// What might be told of TLS: the client's texts are these bytes.
+fn tls(raw: &[u8]) -> Tls {
+    let text = String::from_utf8_lossy(&raw[..raw.len().min(80)]).into_owned();
+    let failed = (raw.len() % 3 == 2).then(|| "no shared cipher".to_owned());
+    Tls {
+        version: Some("TLSv1.3".to_owned()),
+        cipher: Some("TLS_AES_256_GCM_SHA384".to_owned()),
+        sni: Some(text.clone()),
+        alpn: Some(text),
+        hello: (raw.len() % 3 == 1).then(|| "FgMBAAUBAAABAA==".to_owned()),
+        ja4: None,
+        failed,
     }
 }
 

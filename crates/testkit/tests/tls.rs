@@ -218,6 +218,8 @@ async fn a_handshake_that_fails_is_a_record_of_the_hello() -> anyhow::Result<()>
         "{request}"
     );
     assert_eq!(request["tls"]["sni"], "a.example");
+    // It is not the wrong port for it.
+    assert_eq!(request["labels"], json!([]));
     ensure!(is_ja4(&request["tls"]["ja4"], "t13d"), "{request}");
     // A hello that is none: haproxy answers with an alert, and its bytes are kept.
     let hello = b"\x16\x03\x01\0\x05\x01\0\0\x01\0";

@@ -35,6 +35,8 @@ const MAX_LABELS: usize = 64;
 const SEPARATOR: u8 = 0xff;
 /// Where a label was found, in place of what would name something that is hidden.
 const UNSAID: &str = "what an encoding hides";
+/// The label of a hello where nobody speaks TLS: not right where it was answered.
+const TLS_IN_THE_WRONG_PLACE: &str = "protocol-tls";
 /// In place of each byte of a name that is hidden.
 const BLANK: u8 = b'x';
 /// Bytes that two requests of an unknown protocol share when they are nearly identical.
@@ -177,6 +179,9 @@ impl Entry {
         let decoded = describer
             .privacy
             .show_decoded(whole_source, decoded, limits);
+        if through.is_some() {
+            labels.retain(|label| label.signature.id != TLS_IN_THE_WRONG_PLACE);
+        }
         hide_places(&mut labels, &decoded);
         hide_places(&mut quoted, &decoded);
         labels.truncate(MAX_LABELS);
