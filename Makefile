@@ -200,6 +200,10 @@ eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE, a
 	cargo run --quiet --release --locked -p forever200-identify --example eval -- \
 		$(if $(MISSES),--misses=$(MISSES:all=)) $(CORPUS)
 
+.PHONY: describe
+describe: ## Measure what it costs to describe requests: make describe CORPUS=FILE
+	cargo run --quiet --release --locked -p forever200-viewer --example describe -- --built $(CORPUS)
+
 .PHONY: test-container
 test-container: $(BROWSER)/node_modules ## Run the tests of the image, where a Docker engine answers
 	@if docker info >/dev/null 2>&1; then \
