@@ -32,15 +32,24 @@ impl BodyLength {
         if version.is_empty() {
             return Self::Unknown;
         }
-        if head.lists(b"transfer-encoding", b"chunked") {
-            return Self::Chunked;
+        // Once through the fields: there may be 21,000, and a head is read several times.
+        let (mut length, mut says_nothing) = (None, true);
+        for field in head.fields() {
+            let name = head.slice(&field.name);
+            if name.eq_ignore_ascii_case(b"transfer-encoding") {
+                says_nothing = false;
+                if head.has_word(&field, b"chunked") {
+                    return Self::Chunked;
+                }
+            } else if name.eq_ignore_ascii_case(b"content-length") {
+                says_nothing = false;
+                length = length.max(largest(head.slice(&field.value)));
+            }
         }
-        if let Some(length) = content_length(head) {
+        if let Some(length) = length {
             return Self::Bytes(length);
         }
         let method = head.slice(&head.line.method);
-        let says_nothing = head.fields_named(b"content-length").next().is_none()
-            && head.fields_named(b"transfer-encoding").next().is_none();
         let has_none = WITHOUT_BODY
             .iter()
             .any(|name| method.eq_ignore_ascii_case(name))
@@ -61,16 +70,13 @@ fn starts_with(version: &[u8], name: &[u8]) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
-/// The largest of all lengths that are numbers; `None` where none is.
-fn content_length(head: &Head<'_>) -> Option<u64> {
-    let mut largest = None;
-    for field in head.fields_named(b"content-length") {
-        let value = unfolded(head.slice(&field.value));
-        for element in value.split(|&byte| byte == b',') {
-            largest = largest.max(decimal(element.trim_ascii()));
-        }
-    }
-    largest
+/// The largest of the lengths in a value that are numbers; `None` where none is.
+fn largest(value: &[u8]) -> Option<u64> {
+    let value = unfolded(value);
+    let elements = value.split(|&byte| byte == b',');
+    elements
+        .filter_map(|element| decimal(element.trim_ascii()))
+        .max()
 }
 
 /// The leading digits; the largest number where there are too many of them.

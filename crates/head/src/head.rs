@@ -59,12 +59,16 @@ impl<'a> Head<'a> {
     /// Returns whether a field of this name lists this word: `a, Word;q=1`, in any case.
     #[must_use]
     pub fn lists(&self, name: &'static [u8], word: &[u8]) -> bool {
-        self.fields_named(name).any(|field| {
-            let value = unfolded(self.slice(&field.value));
-            value
-                .split(|&byte| byte == b',')
-                .any(|element| is_element(element, word))
-        })
+        self.fields_named(name)
+            .any(|field| self.has_word(&field, word))
+    }
+
+    /// Returns whether a field lists this word.
+    pub(crate) fn has_word(&self, field: &Field, word: &[u8]) -> bool {
+        let value = unfolded(self.slice(&field.value));
+        value
+            .split(|&byte| byte == b',')
+            .any(|element| is_element(element, word))
     }
 
     /// Returns whether the client waits for `100 Continue` before it sends its body: RFC 9110,
