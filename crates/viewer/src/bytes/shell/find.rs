@@ -242,9 +242,14 @@ fn length(rest: &[u8], closing: Option<u8>, is_escaped: bool) -> usize {
         None => rest.len(),
     };
     let ends = |at: &usize| {
-        [&b"</"[..], b"\0", b"\n--", b"\r\n\r\n"]
-            .iter()
-            .any(|end| rest[*at..].starts_with(end))
+        let rest = &rest[*at..];
+        match rest.first() {
+            Some(b'\0') => true,
+            Some(b'<') => rest.starts_with(b"</"),
+            Some(b'\n') => rest.starts_with(b"\n--"),
+            Some(b'\r') => rest.starts_with(b"\r\n\r\n"),
+            _ => false,
+        }
     };
     (0..closed).find(ends).unwrap_or(closed)
 }
