@@ -10,6 +10,7 @@
 //! parsers that its bytes call for.
 
 mod address;
+mod any;
 mod body;
 mod code;
 mod entity;

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::any::{AnyOf, finder};
+
 /// Steps that are counted together.
 const MIN_STEPS: usize = 3;
 /// Files that exist everywhere, or hold what an attacker wants.
@@ -79,6 +81,9 @@ const TRICKS: [&str; 16] = [
     "....//", "..0x2f", "..0x5c", ".%00./", "..././", "..;.", "0x5c0x2e",
 ];
 
+static ANY_FILE: AnyOf = AnyOf::new(|| finder(FILES));
+static ANY_TRICK: AnyOf = AnyOf::new(|| finder(TRICKS));
+
 /// Returns the bytes of a value that lead out of its folder. `is_path`: the value is the request's
 /// own path.
 pub(crate) fn find(value: &[u8], is_path: bool) -> Option<Range<usize>> {
@@ -142,6 +147,9 @@ fn names_secret(rest: &[u8]) -> bool {
 }
 
 fn trick(value: &[u8]) -> Option<Range<usize>> {
+    if !ANY_TRICK.is_in(value) {
+        return None;
+    }
     TRICKS.iter().find_map(|trick| {
         let start = memmem::find(value, trick.as_bytes())?;
         Some(start..start + trick.len())
@@ -150,6 +158,9 @@ fn trick(value: &[u8]) -> Option<Range<usize>> {
 
 /// A file of the system, where a value begins with it or climbs to it.
 fn file(value: &[u8]) -> Option<Range<usize>> {
+    if !ANY_FILE.is_in(value) {
+        return None;
+    }
     FILES.iter().find_map(|name| {
         let start = memmem::find(value, name.as_bytes())?;
         let before = value[..start].trim_ascii_start();

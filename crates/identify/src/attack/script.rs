@@ -10,6 +10,8 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::any::{AnyOf, finder};
+
 /// Bytes of a tag that are looked at.
 const MAX_TAG_BYTES: usize = 1024;
 /// Tags of a value that are looked at.
@@ -84,6 +86,8 @@ const CALLS: [&str; 36] = [
     "url(javascript",
 ];
 
+static ANY_CALL: AnyOf = AnyOf::new(|| finder(CALLS));
+
 /// Returns the bytes of a value that are script code. `is_page`: the value may be a page of its
 /// own, whose tags are no attack: then only what testers write counts.
 pub(crate) fn find(value: &[u8], is_page: bool) -> Option<Range<usize>> {
@@ -129,10 +133,7 @@ fn event(tag: &[u8], has_call: bool) -> Option<Range<usize>> {
             .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
             .count();
         let rest = tag[at + 2 + name..].trim_ascii_start();
-        let is_known = !has_call
-            || CALLS
-                .iter()
-                .any(|call| memmem::find(rest, call.as_bytes()).is_some());
+        let is_known = !has_call || ANY_CALL.is_in(rest);
         is_apart && (3..=28).contains(&name) && rest.first() == Some(&b'=') && is_known
     })?;
     Some(found..tag.len())
@@ -180,6 +181,9 @@ fn attribute(value: &[u8]) -> Option<Range<usize>> {
 }
 
 fn call(value: &[u8]) -> Option<Range<usize>> {
+    if !ANY_CALL.is_in(value) {
+        return None;
+    }
     CALLS.iter().find_map(|call| {
         let start = memmem::find(value, call.as_bytes())?;
         let is_apart =

@@ -16,17 +16,21 @@ use memchr::memmem;
 
 use self::name::{Name, is_end};
 use self::words::{MARKS, SENTENCES};
+use super::any::{AnyOf, finder};
 
 /// What of a value is read.
 const MAX_VALUE_BYTES: usize = 8 * 1024;
 /// Signs that may begin a command, of one value; more are not a command line.
 const MAX_STARTS: usize = 48;
 
+static ANY_MARK: AnyOf = AnyOf::new(|| finder(MARKS));
+
 /// Returns the bytes of a value that are a command. `is_command`: the value's name says that it is
 /// one, as `cmd`. `is_list`: what clients write of themselves, in which `;` and `|` separate words.
 pub(crate) fn find(value: &[u8], is_command: bool, is_list: bool) -> Option<Range<usize>> {
     let value = &value[..value.len().min(MAX_VALUE_BYTES)];
-    let mark = MARKS.iter().find_map(|mark| {
+    let has_mark = ANY_MARK.is_in(value);
+    let mark = MARKS.iter().filter(|_| has_mark).find_map(|mark| {
         let start = memmem::find(value, mark.as_bytes())?;
         Some(start..start + mark.len())
     });

@@ -5,10 +5,10 @@
 //! full of, and counts only where it leads out of the template: to a class, a process, a global.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
 use memchr::memmem;
+
+use super::any::{AnyOf, finder};
 
 /// Bytes between two marks that are looked at.
 const MAX_INSIDE_BYTES: usize = 256;
@@ -80,12 +80,15 @@ const NAMES: [&str; 44] = [
     "`",
 ];
 
-static FINDER: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(NAMES).ok());
+static ANY_NAME: AnyOf = AnyOf::new(|| finder(NAMES));
+static ANY_MARK: AnyOf = AnyOf::new(|| finder(MARKS.iter().map(|(open, _)| *open)));
 
 /// Returns the bytes of a value that a template language would compute.
 pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
+    let has_mark = ANY_MARK.is_in(value);
     let marked = MARKS
         .iter()
+        .filter(|_| has_mark)
         .find_map(|(open, close)| marked(value, open.as_bytes(), close.as_bytes()));
     let list = || memmem::find(value, b"@{[").map(|start| start..start + 3);
     marked.or_else(|| line(value)).or_else(list)
@@ -122,7 +125,7 @@ fn is_sum(text: &[u8]) -> bool {
 }
 
 fn leads_out(text: &[u8]) -> bool {
-    FINDER.as_ref().is_some_and(|finder| finder.is_match(text))
+    ANY_NAME.is_in(text)
 }
 
 /// PHP's variables by expression: `${$foo->bar}(200)`, `${'ff'}`.
