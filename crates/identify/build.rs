@@ -1,9 +1,9 @@
 //! Lays out the folder `signatures` and the list of crawlers so that the program needs to read hardly any of it.
 //!
-//! In: their files. Out, in `OUT_DIR`: a line of JSON for each signature, without what only tests and people read, in
-//! `always.json` where it has to be tried on every request, or else in `others.json`; and `index.json`, which has for
-//! each, in the order of the files, where it is, its length, and the literals without which it need not be read. What
-//! tests and people read is in `beside.json`, by ids.
+//! In: their files. Out, in `OUT_DIR`: two lines of JSON for each signature, without what only tests and people read:
+//! what it asks for in `conditions.json`, what it says in `signatures.json`. And `index.json`, which has for each, in the
+//! order of the files, where its lines are, the literals without which it need not be tried, and otherwise the protocols;
+//! and all literals that are looked for in a request. What tests and people read is in `beside.json`, by ids.
 //!
 //! It takes the reading of conditions from the program: one reading, in one place. What is wrong with an entry a test
 //! says; here the build fails.
@@ -24,10 +24,14 @@ mod files;
 mod literals;
 #[path = "src/pattern.rs"]
 mod pattern;
+#[path = "src/program.rs"]
+mod program;
 #[path = "src/protocol/names.rs"]
 mod protocol;
 #[path = "src/recent.rs"]
 mod recent;
+#[path = "src/words.rs"]
+mod words;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -74,22 +78,32 @@ fn main() -> Result<(), Box<dyn Error>> {
             signatures.push(signature(entry)?);
         }
     }
-    let (mut always, mut others, mut index) = (String::new(), String::new(), Vec::new());
-    for (line, condition) in signatures.into_iter().chain(agents(crawlers)) {
-        let (line, anchors) = (line.to_string() + "\n", condition.anchors());
-        let file = if anchors.is_some() {
-            &mut others
-        } else {
-            &mut always
-        };
-        index.push(json!([file.len(), line.len(), anchors]));
-        file.push_str(&line);
+    let (mut conditions, mut texts, mut lines) = (String::new(), String::new(), Vec::new());
+    let mut literals = Literals::default();
+    for Known {
+        asks,
+        says,
+        condition,
+    } in signatures.into_iter().chain(agents(crawlers))
+    {
+        let places = [(&mut conditions, asks), (&mut texts, says)].map(|(file, value)| {
+            let start = file.len();
+            file.push_str(&(value.to_string() + "\n"));
+            [start, file.len()]
+        });
+        let anchors = condition.anchors().map(|anchors| literals.numbers(anchors));
+        let speaks: Vec<_> = condition.protocol.iter().map(|it| it.name()).collect();
+        lines.push(json!([places, anchors, speaks]));
+        for pattern in condition.patterns() {
+            literals.numbers(pattern.words().unwrap_or_default());
+        }
     }
+    let index = json!({ "literals": literals.all, "lines": lines });
     let folder = std::env::var("OUT_DIR")?;
     for (name, text) in [
-        ("always", always),
-        ("others", others),
-        ("index", Value::from(index).to_string()),
+        ("conditions", conditions),
+        ("signatures", texts),
+        ("index", index.to_string()),
         ("beside", Value::from(beside).to_string()),
     ] {
         std::fs::write(Path::new(&folder).join(name).with_extension("json"), text)?;
@@ -97,17 +111,43 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn signature(entry: toml::Table) -> Result<(Value, Condition), Box<dyn Error>> {
-    let condition = entry
-        .get("match")
-        .ok_or("a signature without a match")?
-        .clone()
-        .try_into()?;
-    Ok((json!({ "signature": entry }), condition))
+/// All literals, each once; the number of one is its place.
+#[derive(Default)]
+struct Literals {
+    all: Vec<String>,
+    known: HashMap<String, usize>,
+}
+
+impl Literals {
+    fn numbers(&mut self, literals: Vec<String>) -> Vec<usize> {
+        let number = |literal: String| {
+            *self.known.entry(literal).or_insert_with_key(|literal| {
+                self.all.push(literal.clone());
+                self.all.len() - 1
+            })
+        };
+        literals.into_iter().map(number).collect()
+    }
+}
+
+/// A signature: its two lines, and what it asks for as the program reads it.
+struct Known {
+    asks: Value,
+    says: Value,
+    condition: Condition,
+}
+
+fn signature(mut entry: toml::Table) -> Result<Known, Box<dyn Error>> {
+    let asks = entry.remove("match").ok_or("a signature without a match")?;
+    Ok(Known {
+        asks: json!({ "match": asks }),
+        says: json!({ "signature": entry }),
+        condition: asks.try_into()?,
+    })
 }
 
 /// Each has an id of its own, which takes a number where patterns differ in signs only.
-fn agents(crawlers: Vec<Crawler>) -> impl Iterator<Item = (Value, Condition)> {
+fn agents(crawlers: Vec<Crawler>) -> impl Iterator<Item = Known> {
     let mut ids: HashMap<String, usize> = HashMap::new();
     crawlers.into_iter().map(move |Crawler { pattern, description, tags }| {
         let slug = slug(&pattern);
@@ -115,7 +155,11 @@ fn agents(crawlers: Vec<Crawler>) -> impl Iterator<Item = (Value, Condition)> {
         *count += 1;
         let id = if *count > 1 { format!("agent-{slug}-{count}") } else { format!("agent-{slug}") };
         let agent = json!({ "id": id, "pattern": pattern, "description": description, "tag": tags.first() });
-        (json!({ "agent": agent }), Condition::user_agent(pattern))
+        Known {
+            asks: json!({ "agent": pattern }),
+            says: json!({ "agent": agent }),
+            condition: Condition::user_agent(pattern),
+        }
     })
 }
 

@@ -58,13 +58,12 @@ impl Labeller {
         let mut report = Report::default();
         let (mut matches, mut titles) = (BTreeMap::new(), BTreeMap::new());
         let mut written = Vec::new();
-        for signature in self.signatures() {
+        for (signature, condition) in self.signatures().zip(self.conditions()) {
             if signature.is_of_an_agent() {
                 report.crawlers += 1;
                 continue;
             }
-            let condition = format!("{:?}", signature.condition);
-            note(&mut matches, condition, &signature);
+            note(&mut matches, format!("{condition:?}"), &signature);
             note(&mut titles, signature.title.to_lowercase(), &signature);
             written.push(signature);
         }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
@@ -12,8 +13,11 @@ use serde::de::{Deserializer, IntoDeserializer, SeqAccess, Visitor};
 
 use crate::attack::Attack;
 use crate::literals::{MIN_ANCHOR_BYTES, cut, strongest, weakest};
-use crate::pattern::Pattern;
+use crate::pattern::{Gate, Pattern};
 use crate::protocol::Protocol;
+
+/// Tests, each with the name of what it is for, in the order of the names. A map would take 1.4 kB for one.
+pub(crate) type Named = Box<[(Lowercase, Test)]>;
 
 /// A condition; every field that is there must hold. Lists are slices: vectors keep room for more, which takes half a
 /// megabyte in all.
@@ -24,8 +28,10 @@ pub(crate) struct Condition {
     pub(crate) path: Option<Box<Test>>,
     pub(crate) query: Option<Box<Test>>,
     pub(crate) target: Option<Box<Test>>,
-    pub(crate) parameter: BTreeMap<Lowercase, Test>,
-    pub(crate) header: BTreeMap<Lowercase, Test>,
+    #[serde(deserialize_with = "named")]
+    pub(crate) parameter: Named,
+    #[serde(deserialize_with = "named")]
+    pub(crate) header: Named,
     pub(crate) body: Option<Box<Test>>,
     pub(crate) request: Option<Box<Test>>,
     pub(crate) attack: Attacks,
@@ -69,6 +75,9 @@ pub(crate) struct Test {
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) regex: Box<[Pattern]>,
     pub(crate) exists: bool,
+    /// What one of the expressions needs; found when first needed.
+    #[serde(skip)]
+    pub(crate) gate: OnceLock<Box<Gate>>,
 }
 
 impl Condition {
@@ -109,14 +118,15 @@ impl Condition {
             .into_iter()
             .flatten()
             .map(AsRef::as_ref)
-            .chain(self.parameter.values())
-            .chain(self.header.values())
+            .chain(self.parameter.iter().map(|(_, test)| test))
+            .chain(self.header.iter().map(|(_, test)| test))
     }
 
     /// Returns literals of which at least one is in every request that meets the condition; `None` when
     /// there are none that are worth it.
     pub(crate) fn anchors(&self) -> Option<Vec<String>> {
-        let names = self.parameter.keys().map(|name| vec![name.0.to_string()]);
+        let names = self.parameter.iter();
+        let names = names.map(|(name, _)| vec![name.0.to_string()]);
         let any = self
             .any
             .iter()
@@ -134,6 +144,16 @@ impl Condition {
         strongest(sets)
             .filter(|literals| weakest(literals) >= MIN_ANCHOR_BYTES)
             .map(cut)
+    }
+
+    /// All expressions in it.
+    pub(crate) fn patterns(&self) -> Vec<&Pattern> {
+        let own = self.tests().flat_map(|test| &*test.regex);
+        let inner = self.any.iter().chain(&*self.none);
+        let agent = self.agent.as_deref().into_iter();
+        own.chain(agent)
+            .chain(inner.flat_map(Self::patterns))
+            .collect()
     }
 
     /// Compiles all expressions now, which is otherwise done when one is first needed.
@@ -205,6 +225,11 @@ impl From<String> for Lowercase {
     fn from(text: String) -> Self {
         Self(text.to_ascii_lowercase().into())
     }
+}
+
+fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Named, D::Error> {
+    let tests = BTreeMap::<Lowercase, Test>::deserialize(deserializer)?;
+    Ok(tests.into_iter().collect())
 }
 
 /// Reads a value, or a list of them.

@@ -138,7 +138,7 @@ mod tests {
     fn signatures() -> Vec<Signature> {
         let crawlers: Vec<Crawler> =
             serde_json::from_str(include_str!("../data/crawler-user-agents.json")).unwrap();
-        let read = built_in::lines().into_iter().map(|(line, _)| line.read());
+        let read = built_in::index().lines.into_iter().map(|it| it.line.read());
         let signatures: Vec<_> = read.filter(Signature::is_of_an_agent).collect();
         assert_eq!(signatures.len(), crawlers.len());
         let with_example = |(signature, crawler): (Signature, Crawler)| {
@@ -168,7 +168,7 @@ mod tests {
                 .check()
                 .unwrap_or_else(|reason| panic!("{}: {reason}", signature.id));
         }
-        Labeller::new(signatures, Vec::new())
+        Labeller::new(signatures, built_in::Index::default())
             .check_examples()
             .unwrap();
     }

@@ -8,7 +8,8 @@ use memchr::memmem;
 
 use crate::attack::Place;
 use crate::condition::{Attacks, Condition, Lowercase, Test};
-use crate::pattern::Search;
+use crate::pattern::{Gate, Search};
+use crate::program::Bytes;
 use crate::sample::Sample;
 use crate::text::Text;
 use crate::whole::whole;
@@ -57,9 +58,9 @@ impl Condition {
         let mut evidence = Evidence::new();
         if let Some(test) = &self.method {
             let method = sample.http.as_ref()?.method;
-            let start = sample.offset(method);
-            test.holds(&[Text::raw(method, start)], sample)?;
+            test.holds(sample.method(), sample)?;
             if !is_said_by_all(method) {
+                let start = sample.offset(method);
                 evidence.push(start..start + method.len());
             }
         }
@@ -85,7 +86,7 @@ impl Condition {
                 .flat_map(|http| http.values(b"user-agent"));
             evidence.push(agents.into_iter().find_map(|agent| {
                 let start = sample.offset(agent);
-                let found = pattern.find(agent, &sample.search)?;
+                let found = pattern.find(agent, &Bytes::in_text(agent), &sample.search)?;
                 let found = whole(agent, found);
                 Some(start + found.start..start + found.end)
             })?);
@@ -132,7 +133,7 @@ impl Test {
     /// The evidence in the first form that meets the test.
     fn holds(&self, views: &[Text], sample: &Sample<'_>) -> Option<Evidence> {
         views.iter().find_map(|text| {
-            let ranges = self.ranges(&text.bytes, &sample.search)?;
+            let ranges = self.ranges(text, &sample.search)?;
             Some(
                 ranges
                     .into_iter()
@@ -144,7 +145,8 @@ impl Test {
     }
 
     /// What takes longest is tried last.
-    fn ranges(&self, bytes: &[u8], search: &Search<'_>) -> Option<Vec<Range<usize>>> {
+    fn ranges(&self, text: &Text, search: &Search<'_>) -> Option<Vec<Range<usize>>> {
+        let bytes = &text.bytes[..];
         let (mut found, end) = (Vec::new(), bytes.len());
         found.extend(one_of(&self.equals, |word| {
             (bytes == word.0.as_bytes()).then_some(0..end)
@@ -163,7 +165,15 @@ impl Test {
             found.push(word.find(bytes)?);
         }
         found.extend(one_of(&self.contains, |word| word.find(bytes))?);
-        found.extend(one_of(&self.regex, |pattern| pattern.find(bytes, search))?);
+        if self.regex.len() > 1 {
+            let gate = || Box::new(Gate::new(&self.regex, search));
+            if !self.gate.get_or_init(gate).is_open(text.present(), search) {
+                return None;
+            }
+        }
+        found.extend(one_of(&self.regex, |pattern| {
+            pattern.find(bytes, text.present(), search)
+        })?);
         Some(found)
     }
 }

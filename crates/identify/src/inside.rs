@@ -26,19 +26,19 @@ impl Labeller {
     ) {
         for (part, seen) in parts(decoded) {
             let inside = sample.inside(part, &part.bytes[seen]);
-            for index in self.anchored_in(&inside) {
+            for index in self.anchored_in(&inside).iter() {
                 if found.iter().any(|(known, _)| *known == index) {
                     continue;
                 }
                 let Some(mut label) = self.apply(index, &inside) else {
                     continue;
                 };
-                if !label.signature.condition.is_excluded(sample) {
+                if !self.is_excluded(index, sample) {
                     label.found_in = Some(part.what());
                     found.push((index, label));
                 }
             }
-            sample.search.give_up_as(&inside.search);
+            sample.search.add(&inside.search);
         }
     }
 }

@@ -5,43 +5,52 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use forever200_decode::{Limits, Part, decode};
 
-use crate::built_in::Line;
-use crate::pattern::Expressions;
+use crate::built_in::{Index, Indexed, Line};
+use crate::condition::Condition;
+use crate::pattern::{Expressions, Pattern, Search};
 use crate::protocol::{Protocol, Recognised, recognise};
 use crate::quotation::Quotation;
 use crate::recent::{Place, Recent};
 use crate::sample::Sample;
 use crate::signature::{Category, Confidence, Signature, SignatureError, Signatures};
-use crate::text::Text;
+use crate::words::{Numbers, Words};
 use crate::{Indicator, Origin, built_in, http, indicator, inside};
 
-/// Signatures that are held read, some 1.5 kB each, beside those that are tried on every request.
+/// What signatures say is held of so many, some 1 kB each, that lately applied. What they ask for is kept of all that
+/// were ever tried: some 4 MB if it is all of them.
 const MAX_SIGNATURES: usize = 256;
-/// Expressions that are held compiled, some 20 kB each: the thirty that every request is held against, and what lately
-/// found something to do.
+/// Expressions that are held compiled for long texts, some 20 kB each.
 const MAX_EXPRESSIONS: usize = 128;
 
 /// Knows all signatures and finds those that apply.
 pub struct Labeller {
     signatures: Vec<Known>,
-    /// Finds literals without which some signatures cannot apply.
-    anchors: AhoCorasick,
-    /// The signature of each literal. One that several have is there for each.
+    /// Finds words without which some signatures, or expressions of them, cannot apply.
+    words: Words,
+    /// The signatures that need one of some words, by the words: those of a word are from its place in `anchors` to the
+    /// next one's.
     anchored: Vec<u32>,
-    /// Which signatures have none, and are tried on every request.
-    always: Vec<bool>,
+    anchors: Vec<u32>,
+    /// Those that need none, and are tried on every request.
+    always: Numbers,
+    /// Those that need none, and are tried on every request that speaks this.
+    speaking: Vec<(Protocol, usize)>,
     expressions: Expressions,
     recent: Recent<Arc<Signature>>,
 }
 
 enum Known {
     Read(Arc<Signature>),
-    Line(Line, Place<Arc<Signature>>),
+    Line {
+        line: Line,
+        /// Read when first needed, and kept.
+        condition: OnceLock<Box<Condition>>,
+        signature: Place<Arc<Signature>>,
+    },
 }
 
 /// What a request is.
@@ -91,7 +100,7 @@ impl Labeller {
     /// Takes the built-in signatures.
     #[must_use]
     pub fn built_in() -> Self {
-        Self::new(Vec::new(), built_in::lines())
+        Self::new(Vec::new(), built_in::index())
     }
 
     /// Takes the signatures of a file beside the built-in ones or in their place, as it says.
@@ -101,55 +110,74 @@ impl Labeller {
     pub fn with(file: &str) -> Result<Self, SignatureError> {
         let own = Signatures::parse(file)?;
         let mut built_in = if own.replace {
-            Vec::new()
+            built_in::Index::default()
         } else {
-            built_in::lines()
+            built_in::index()
         };
         let ids: HashSet<String> = own
             .list
             .iter()
             .map(|signature| signature.id.clone())
             .collect();
-        built_in.retain(|(line, _)| !ids.contains(&line.read().id));
+        built_in
+            .lines
+            .retain(|known| !ids.contains(&known.line.read().id));
         let labeller = Self::new(own.list, built_in);
         labeller.check_examples()?;
         Ok(labeller)
     }
 
-    pub(crate) fn new(own: Vec<Signature>, built_in: Vec<(Line, Option<Vec<String>>)>) -> Self {
-        let own = own.into_iter().map(|signature| {
-            (
-                signature.condition.anchors(),
-                Known::Read(Arc::new(signature)),
-            )
-        });
-        let built_in = built_in.into_iter().map(|(line, anchors)| match anchors {
-            Some(anchors) => (Some(anchors), Known::Line(line, Place::default())),
-            None => (None, Known::Read(Arc::new(line.read()))),
-        });
-        let (mut literals, mut always, mut signatures) = (Vec::new(), Vec::new(), Vec::new());
-        for ((anchors, signature), index) in own.chain(built_in).zip(0..) {
-            always.push(anchors.is_none());
-            literals.extend(
-                anchors
-                    .into_iter()
-                    .flatten()
-                    .map(|literal| (literal, index)),
-            );
-            signatures.push(signature);
+    pub(crate) fn new(own: Vec<Signature>, built_in: Index) -> Self {
+        let mut literals = built_in.literals;
+        let (mut anchored, mut signatures) = (Vec::new(), Vec::new());
+        let (mut always, mut speaking) = (Vec::new(), Vec::new());
+        for signature in own {
+            let number = signatures.len();
+            // Some are there twice: each is found.
+            match signature.condition.anchors() {
+                Some(anchors) => {
+                    let first = literals.len();
+                    literals.extend(anchors);
+                    anchored.extend((first..literals.len()).map(|word| (word, number)));
+                }
+                None => always.push(number),
+            }
+            let patterns = signature.condition.patterns().into_iter();
+            literals.extend(patterns.filter_map(Pattern::words).flatten());
+            signatures.push(Known::Read(Arc::new(signature)));
         }
-        let mut finder = AhoCorasick::builder();
-        // A table of all bytes for the first of a literal alone: a quarter of the memory, a twentieth more time.
-        let finder = finder
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .dense_depth(1);
+        for Indexed {
+            line,
+            anchors,
+            protocols,
+        } in built_in.lines
+        {
+            let number = signatures.len();
+            match anchors {
+                Some(anchors) => {
+                    anchored.extend(anchors.into_iter().map(|word| (word as usize, number)));
+                }
+                None if protocols.is_empty() => always.push(number),
+                None => speaking.extend(protocols.into_iter().map(|speaks| (speaks, number))),
+            }
+            signatures.push(Known::Line {
+                line,
+                condition: OnceLock::new(),
+                signature: Place::default(),
+            });
+        }
+        anchored.sort_unstable();
+        let first = |word: usize| anchored.partition_point(|&(it, _)| it < word) as u32;
         Self {
-            // Literals of a few bytes each: far from the limits of the automaton.
-            anchors: finder
-                .build(literals.iter().map(|(literal, _)| literal))
-                .expect("fewer than 2^31 literals"),
-            anchored: literals.iter().map(|&(_, index)| index).collect(),
-            always,
+            anchors: (0..=literals.len()).map(first).collect(),
+            words: Words::new(&literals),
+            // There are some thousands of each.
+            anchored: anchored
+                .into_iter()
+                .map(|(_, number)| number as u32)
+                .collect(),
+            always: Numbers::of(always, signatures.len()),
+            speaking,
             expressions: Expressions::new(MAX_EXPRESSIONS),
             recent: Recent::new(MAX_SIGNATURES),
             signatures,
@@ -160,8 +188,13 @@ impl Labeller {
     pub fn signatures(&self) -> impl ExactSizeIterator<Item = Arc<Signature>> {
         self.signatures.iter().map(|known| match known {
             Known::Read(signature) => Arc::clone(signature),
-            Known::Line(line, _) => Arc::new(line.read()),
+            Known::Line { line, .. } => Arc::new(line.read()),
         })
+    }
+
+    /// Returns what each of them asks for, in the same order.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.signatures.iter().map(Known::condition)
     }
 
     /// Returns the signature that is at this place of [`signatures`](Self::signatures).
@@ -169,7 +202,7 @@ impl Labeller {
     pub fn signature(&self, index: usize) -> Option<Arc<Signature>> {
         self.signatures.get(index).map(|known| match known {
             Known::Read(signature) => Arc::clone(signature),
-            Known::Line(line, _) => Arc::new(line.read()),
+            Known::Line { line, .. } => Arc::new(line.read()),
         })
     }
 
@@ -183,8 +216,9 @@ impl Labeller {
                 let raw = Signature::example_bytes(example);
                 let recognised = recognise(&raw);
                 let http = parts(&raw, &recognised);
-                let sample = Sample::new(&raw, &recognised, http.as_ref(), None, &self.expressions);
-                !self.candidates(&sample).contains(&index)
+                let search = Search::new(&self.expressions, &self.words);
+                let sample = Sample::new(&raw, &recognised, http.as_ref(), None, search);
+                !self.candidates(&sample).has(index)
                     || signature.condition.evidence(&sample).is_none()
             };
             if let Some(example) = signature.examples.iter().find(is_missed) {
@@ -201,7 +235,8 @@ impl Labeller {
     pub fn describe<'a>(&self, raw: &'a [u8], origin: Option<&Origin>) -> Description<'a> {
         let recognised = recognise(raw);
         let http = parts(raw, &recognised);
-        let sample = Sample::new(raw, &recognised, http.as_ref(), origin, &self.expressions);
+        let search = Search::new(&self.expressions, &self.words);
+        let sample = Sample::new(raw, &recognised, http.as_ref(), origin, search);
         let decoded = decode(raw, http.is_some(), Limits::DESCRIBED);
         let Labels { found, quoted } = self.labels(&sample, &decoded);
         let mut indicators = indicator::indicators(raw, sample.request());
@@ -220,8 +255,9 @@ impl Labeller {
     }
 
     fn labels(&self, sample: &Sample<'_>, decoded: &[Part]) -> Labels {
-        let candidates = self.candidates(sample).into_iter();
+        let candidates = self.candidates(sample);
         let mut found: Vec<_> = candidates
+            .iter()
             .filter_map(|index| Some((index, self.apply(index, sample)?)))
             .collect();
         self.look_inside(sample, decoded, &mut found);
@@ -241,14 +277,17 @@ impl Labeller {
 
     /// Tries a signature on a request.
     pub(crate) fn apply(&self, index: usize, sample: &Sample<'_>) -> Option<Label> {
-        let signature = match self.signatures.get(index)? {
+        let known = self.signatures.get(index)?;
+        let evidence = apart(known.condition().evidence(sample)?);
+        let signature = match known {
             Known::Read(signature) => Arc::clone(signature),
-            Known::Line(line, place) => {
-                let held = self.recent.get(place, || Some(Arc::new(line.read())))?;
+            Known::Line {
+                line, signature, ..
+            } => {
+                let held = self.recent.get(signature, || Some(Arc::new(line.read())))?;
                 Arc::<Signature>::clone(&held)
             }
         };
-        let evidence = apart(signature.condition.evidence(sample)?);
         Some(Label {
             signature,
             evidence,
@@ -257,52 +296,77 @@ impl Labeller {
         })
     }
 
-    /// Finds the signatures that have a literal in a decoded part, or ask for an attack that is in it.
-    pub(crate) fn anchored_in(&self, inside: &Sample<'_>) -> Vec<usize> {
-        let mut may_apply = vec![false; self.signatures.len()];
+    /// Tells whether a request meets what a signature excludes.
+    pub(crate) fn is_excluded(&self, index: usize, sample: &Sample<'_>) -> bool {
+        let known = self.signatures.get(index);
+        known.is_some_and(|known| known.condition().is_excluded(sample))
+    }
+
+    /// Finds the signatures that have a word in a decoded part, or ask for an attack that is in it.
+    pub(crate) fn anchored_in(&self, inside: &Sample<'_>) -> Numbers {
+        let mut seen = Numbers::none(self.words.len());
         for text in inside.request() {
-            self.look(text, &mut may_apply);
+            self.words.look(&text.bytes, &mut seen);
         }
-        self.look_for_attacks(inside, &mut may_apply);
-        (0..may_apply.len())
-            .filter(|&index| may_apply[index])
-            .collect()
+        let mut may_apply = Numbers::none(self.signatures.len());
+        self.add_anchored(inside, seen, &mut may_apply);
+        may_apply
     }
 
-    fn look(&self, text: &Text, may_apply: &mut [bool]) {
-        for found in self.anchors.find_overlapping_iter(&text.bytes) {
-            may_apply[self.anchored[found.pattern().as_usize()] as usize] = true;
+    /// The signatures that may apply.
+    fn candidates(&self, sample: &Sample<'_>) -> Numbers {
+        let mut seen = Numbers::none(self.words.len());
+        // What is as it was sent is in the whole request.
+        let plainer = [
+            sample.request(),
+            sample.path(),
+            sample.query(),
+            sample.body(),
+        ];
+        let headers = sample.headers().iter().map(|(_, views)| &**views);
+        let plainer = plainer.into_iter().chain(headers);
+        let plainer = plainer.flatten().filter(|text| !text.is_as_sent());
+        for text in sample.request().iter().take(1).chain(plainer) {
+            self.words.look(&text.bytes, &mut seen);
         }
-    }
-
-    /// A kind of attack that was found stands for its literal.
-    fn look_for_attacks(&self, sample: &Sample<'_>, may_apply: &mut [bool]) {
-        for found in sample.attacks() {
-            self.look(&Text::raw(found.attack.literal().as_bytes(), 0), may_apply);
-        }
-    }
-
-    /// The signatures that may apply, each once, in order.
-    fn candidates(&self, sample: &Sample<'_>) -> Vec<usize> {
         let mut may_apply = self.always.clone();
-        let mut look = |texts: &[Text]| {
-            for text in texts {
-                self.look(text, &mut may_apply);
-            }
-        };
-        look(&sample.request()[..1]);
-        look(sample.request().get(1..).unwrap_or_default());
-        look(sample.path().get(1..).unwrap_or_default());
-        look(sample.query().get(1..).unwrap_or_default());
-        look(sample.body().get(1..).unwrap_or_default());
-        sample
-            .headers()
+        let speaks = sample.recognised.protocol;
+        for (_, number) in self
+            .speaking
             .iter()
-            .for_each(|(_, views)| look(views.get(1..).unwrap_or_default()));
-        self.look_for_attacks(sample, &mut may_apply);
-        (0..may_apply.len())
-            .filter(|&index| may_apply[index])
-            .collect()
+            .filter(|(protocol, _)| *protocol == speaks)
+        {
+            may_apply.add(*number);
+        }
+        self.add_anchored(sample, seen, &mut may_apply);
+        may_apply
+    }
+
+    /// Adds the signatures that need one of the words that were seen. A kind of attack that was found stands for its
+    /// literal.
+    fn add_anchored(&self, sample: &Sample<'_>, mut seen: Numbers, may_apply: &mut Numbers) {
+        for found in sample.attacks() {
+            self.words
+                .look(found.attack.literal().as_bytes(), &mut seen);
+        }
+        for word in seen.iter() {
+            let (start, end) = (self.anchors[word], self.anchors[word + 1]);
+            for number in &self.anchored[start as usize..end as usize] {
+                may_apply.add(*number as usize);
+            }
+        }
+        sample.search.has_seen(seen);
+    }
+}
+
+impl Known {
+    fn condition(&self) -> &Condition {
+        match self {
+            Self::Read(signature) => &signature.condition,
+            Self::Line {
+                line, condition, ..
+            } => condition.get_or_init(|| line.condition()),
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 //! Read in this order: [`protocol`], then what each protocol says: [`http`], [`tls`] and its fingerprint
 //! [`ja4`]. Then what it is for: [`labels`] tries each [`signature`] of the folder `signatures` and of the
 //! crawlers whose literals are there. `build.rs` has laid them out; each is read when first needed. A
-//! signature's condition looks at the parts of a request as sent and in plainer forms.
+//! signature's condition looks at the parts of a request as sent and in plainer forms. `words` finds the
+//! literals of all of them at once; `program` runs what expressions are left on short texts.
 //! `attack` finds what names no product, by small parsers; `quotation` knows who only quotes.
 //! [`check`] says what is wrong with signatures as a whole.
 //! [`indicator`] finds the addresses in a payload. `inside` looks for both in what a request hides in an
@@ -32,11 +33,13 @@ mod files;
 mod inside;
 mod literals;
 mod pattern;
+mod program;
 mod quotation;
 mod recent;
 mod sample;
 mod text;
 mod whole;
+mod words;
 
 pub use indicator::Indicator;
 pub use labels::{Label, Labeller};

@@ -23,6 +23,21 @@ pub(crate) fn of_expression(source: &str, most: usize) -> Option<Vec<String>> {
     required(&parser.ok()?, most)
 }
 
+/// Returns what is looked for in a request before an expression is tried on a text of it: one of these is in every
+/// match, in so many bytes as are looked for. `None` where there is nothing worth it.
+///
+/// The texts that are searched are those of a request, but for its path and query put together: no word goes on
+/// behind the `?` between them.
+pub(crate) fn words_of_expression(source: &str, most: usize) -> Option<Vec<String>> {
+    let literals = of_expression(source, most)?;
+    let longest = |literal: &String| {
+        let pieces = literal.split('?');
+        pieces.max_by_key(|piece| piece.len()).map(str::to_owned)
+    };
+    let words: Vec<_> = literals.iter().filter_map(longest).collect();
+    (weakest(&words) >= MIN_ANCHOR_BYTES).then(|| cut(words))
+}
+
 /// Returns the set that narrows down most.
 pub(crate) fn strongest(sets: impl Iterator<Item = Vec<String>>) -> Option<Vec<String>> {
     sets.max_by_key(|literals| {

@@ -2,12 +2,11 @@
 //!
 //! In: what a signature says. Out: matches, in time in proportion to what is searched.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::error::Error;
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use memchr::memmem;
 use regex_automata::Input;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson::{self, Compiler, WhichCaptures, pikevm::PikeVM};
@@ -15,18 +14,16 @@ use regex_automata::util::syntax;
 use serde::Deserialize;
 
 use crate::literals;
+use crate::program::{Bytes, MAX_TEXT_BYTES, Program, Scratch};
 use crate::recent::{Place, Recent};
+use crate::words::{Numbers, Words};
 
 /// Most literals that stand for one regular expression; all are looked for in every request.
 const MAX_ANCHORS: usize = 100;
-/// Most words that are looked for, one after the other, before the expression; more take longer than it does.
-const MAX_WORDS: usize = 4;
 /// How often an expression may throw its states away before it gives up, where it made them for fewer bytes each than
 /// this: whoever writes the beginning of what it looks for again and again would have it take 13 ms for 64 KiB.
 const MAX_CLEARED: usize = 8;
 const MIN_BYTES_FOR_A_STATE: usize = 8;
-/// Bytes before the end of a match in which its beginning is looked for, which takes up to a microsecond for each.
-const MAX_EVIDENCE_BYTES: usize = 2048;
 /// What one regular expression may take when compiled: a person's mistake, not a stranger's.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 /// What its states may take; when there is no more room, they are found anew.
@@ -38,25 +35,56 @@ pub(crate) type Expressions = Recent<Box<Expression>>;
 /// The search for expressions in one request.
 pub(crate) struct Search<'a> {
     expressions: &'a Expressions,
+    words: &'a Words,
+    /// The words that are in the request; all may be there until somebody has looked.
+    seen: OnceCell<Numbers>,
+    /// The search in the request, where this is one in what it hides.
+    outer: Option<&'a Self>,
+    scratch: RefCell<Scratch>,
     /// One of them found nothing because it would have taken too long.
     has_given_up: Cell<bool>,
 }
 
 impl<'a> Search<'a> {
-    pub(crate) fn new(expressions: &'a Expressions) -> Self {
+    pub(crate) fn new(expressions: &'a Expressions, words: &'a Words) -> Self {
         Self {
             expressions,
+            words,
+            seen: OnceCell::new(),
+            outer: None,
+            scratch: RefCell::new(Scratch::new()),
             has_given_up: Cell::new(false),
         }
     }
 
     /// Begins another one, in what the request hides.
-    pub(crate) fn another(&self) -> Self {
-        Self::new(self.expressions)
+    pub(crate) fn another(&self) -> Search<'_> {
+        let another = Search {
+            outer: Some(self),
+            ..Search::new(self.expressions, self.words)
+        };
+        *another.scratch.borrow_mut().work() = *self.scratch.borrow_mut().work();
+        another
     }
 
-    /// Notes that another one was given up.
-    pub(crate) fn give_up_as(&self, other: &Self) {
+    /// Notes which words are in what is searched.
+    pub(crate) fn has_seen(&self, words: Numbers) {
+        // Whoever looks looks once.
+        let _ = self.seen.set(words);
+    }
+
+    /// Tells whether one of these words is there, or in the request that hides it.
+    fn may_have(&self, words: &[u32]) -> bool {
+        let is_here = match self.seen.get() {
+            Some(seen) => words.iter().any(|&word| seen.has(word as usize)),
+            None => true,
+        };
+        is_here || self.outer.is_some_and(|outer| outer.may_have(words))
+    }
+
+    /// Notes what another one took, and that it was given up.
+    pub(crate) fn add(&self, other: &Search<'_>) {
+        *self.scratch.borrow_mut().work() = *other.scratch.borrow_mut().work();
         self.has_given_up
             .set(self.has_given_up.get() || other.has_given_up.get());
     }
@@ -66,14 +94,17 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A regular expression, compiled when needed and held while it is: each takes some 20 kB, and there are thousands.
+/// A regular expression. Its program is made when first needed and kept; the automaton for long texts, some 20 kB, is
+/// held while it is of use.
 #[derive(Debug, Deserialize)]
 #[serde(from = "String")]
 pub(crate) struct Pattern {
     source: Box<str>,
     any_case: bool,
-    /// What every match contains one of; empty when there is no such thing. Found when first needed.
-    words: OnceLock<Box<[String]>>,
+    /// The numbers of what every match contains one of; empty when there is no such thing. Found when first needed.
+    words: OnceLock<Box<[u32]>>,
+    /// `None` where there is none.
+    program: OnceLock<Option<Box<Program>>>,
     compiled: Place<Box<Expression>>,
 }
 
@@ -82,6 +113,40 @@ pub(crate) struct Pattern {
 pub(crate) struct Expression {
     matcher: DFA,
     states: Mutex<Cache>,
+}
+
+/// What tells of many expressions at once that none of them matches.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// One of these words is there,
+    words: Box<[u32]>,
+    /// or one of these bytes; `None` where an expression needs neither.
+    bytes: Option<Bytes>,
+}
+
+impl Gate {
+    /// Takes the expressions of which one is to match.
+    pub(crate) fn new(patterns: &[Pattern], search: &Search<'_>) -> Self {
+        let (mut all, mut bytes) = (Vec::new(), Some(Bytes::default()));
+        for pattern in patterns {
+            let words = pattern.known_words(search);
+            if words.is_empty() {
+                let need = pattern.program().and_then(Program::need);
+                bytes = bytes.zip(need).map(|(bytes, need)| bytes.join(need));
+            } else {
+                all.extend(words);
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+        let words = all.into();
+        Self { words, bytes }
+    }
+
+    /// Tells whether one of the expressions may match a text with these bytes.
+    pub(crate) fn is_open(&self, present: &Bytes, search: &Search<'_>) -> bool {
+        self.bytes.is_none_or(|bytes| bytes.meets(present)) || search.may_have(&self.words)
+    }
 }
 
 impl Pattern {
@@ -94,9 +159,25 @@ impl Pattern {
     }
 
     /// Never finds anything if it does not compile, which [`Condition::compile`] would have said.
-    pub(crate) fn find(&self, bytes: &[u8], search: &Search<'_>) -> Option<Range<usize>> {
-        if !self.may_match(bytes) {
+    /// `present` are the bytes that there are.
+    pub(crate) fn find(
+        &self,
+        bytes: &[u8],
+        present: &Bytes,
+        search: &Search<'_>,
+    ) -> Option<Range<usize>> {
+        let words = self.known_words(search);
+        if !words.is_empty() && !search.may_have(words) {
             return None;
+        }
+        let program = self.program();
+        if program.is_some_and(|program| !program.may_match(present)) {
+            return None;
+        }
+        if let Some(program) = program
+            && let Ok(found) = program.find(bytes, &mut search.scratch.borrow_mut())
+        {
+            return found;
         }
         let compile = || self.build().ok().map(Box::new);
         search
@@ -105,20 +186,13 @@ impl Pattern {
             .find(bytes, &search.has_given_up)
     }
 
-    /// Bytes, not characters; `.` is any byte, for line ends are where attackers put them.
+    /// Compiles it for texts of any length.
     pub(crate) fn build(&self) -> Result<Expression, String> {
-        // What is searched is in lower case: few patterns need both, which double their size.
-        let has_upper_case = self.source.contains(|char: char| char.is_ascii_uppercase())
-            || self.source.contains("\\x");
-        let syntax = syntax::Config::new()
-            .unicode(false)
-            .utf8(false)
-            .dot_matches_new_line(true);
         let nfa = thompson::Config::new()
             .utf8(false)
             .which_captures(WhichCaptures::Implicit);
         let nfa = Compiler::new()
-            .syntax(syntax.case_insensitive(self.any_case && has_upper_case))
+            .syntax(self.syntax())
             .configure(nfa.nfa_size_limit(Some(MAX_REGEX_BYTES)))
             .build(&self.source);
         let limit = DFA::config()
@@ -134,25 +208,45 @@ impl Pattern {
         Ok(Expression { matcher, states })
     }
 
+    /// Bytes, not characters; `.` is any byte, for line ends are where attackers put them.
+    fn syntax(&self) -> syntax::Config {
+        // What is searched is in lower case: few patterns need both, which double their size.
+        let has_upper_case = self.source.contains(|char: char| char.is_ascii_uppercase())
+            || self.source.contains("\\x");
+        syntax::Config::new()
+            .unicode(false)
+            .utf8(false)
+            .dot_matches_new_line(true)
+            .case_insensitive(self.any_case && has_upper_case)
+    }
+
+    fn program(&self) -> Option<&Program> {
+        let make = || {
+            let read = syntax::parse_with(&self.source, &self.syntax()).ok()?;
+            Program::new(&read).map(Box::new)
+        };
+        self.program.get_or_init(make).as_deref()
+    }
+
     /// Literals of which at least one is in every match, in lower case; `None` when there are none, or too many.
     pub(crate) fn anchors(&self) -> Option<Vec<String>> {
         literals::of_expression(&self.source, MAX_ANCHORS)
     }
 
-    /// Tells without the expression that it does not match, which is so nearly every time.
-    fn may_match(&self, bytes: &[u8]) -> bool {
-        // The words are in lower case. Bytes that are not meet expressions on user agents alone, few of which are tried.
-        let words = || {
-            literals::of_expression(&self.source, MAX_WORDS)
-                .filter(|_| self.any_case)
-                .unwrap_or_default()
-                .into()
-        };
-        let words = self.words.get_or_init(words);
-        words.is_empty()
-            || words
-                .iter()
-                .any(|word| memmem::find(bytes, word.as_bytes()).is_some())
+    /// What to look for before it is tried: one of these is in every match, in lower case.
+    pub(crate) fn words(&self) -> Option<Vec<String>> {
+        literals::words_of_expression(&self.source, MAX_ANCHORS)
+    }
+
+    fn known_words(&self, search: &Search<'_>) -> &[u32] {
+        self.words.get_or_init(|| self.numbers(search.words))
+    }
+
+    /// The numbers of its words, where all of them are looked for.
+    fn numbers(&self, known: &Words) -> Box<[u32]> {
+        let words = self.words().unwrap_or_default();
+        let numbers = words.iter().map(|word| known.number(word));
+        numbers.collect::<Option<_>>().unwrap_or_default()
     }
 }
 
@@ -170,7 +264,7 @@ impl Expression {
             .offset();
         // Where it begins is asked only of what is found, and not of all that comes before.
         let slow = PikeVM::new_from_nfa(self.matcher.get_nfa().clone()).ok()?;
-        let near = end.saturating_sub(MAX_EVIDENCE_BYTES)..end;
+        let near = end.saturating_sub(MAX_TEXT_BYTES)..end;
         let found = slow.find(
             &mut slow.create_cache(),
             Input::new(bytes).range(near.clone()),
@@ -190,7 +284,125 @@ impl From<String> for Pattern {
             source: source.into(),
             any_case: true,
             words: OnceLock::new(),
+            program: OnceLock::new(),
             compiled: Place::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::tests::written;
+    use crate::signature::Signature;
+
+    /// Compares the two ways to find an expression, and what is looked at before either.
+    fn compare(pattern: &Pattern, text: &[u8]) {
+        let has_given_up = Cell::new(false);
+        let expected = pattern.build().unwrap().find(text, &has_given_up);
+        let lower = text.to_ascii_lowercase();
+        let is_there = |word: &String| {
+            let mut places = lower.windows(word.len());
+            places.any(|place| place == word.as_bytes())
+        };
+        if expected.is_some() {
+            let words = pattern.words().unwrap_or_default();
+            assert!(
+                words.is_empty() || words.iter().any(is_there),
+                "{pattern:?}"
+            );
+        }
+        let program = pattern.program().unwrap();
+        let may_match = program.may_match(&Bytes::in_text(text));
+        assert!(may_match || expected.is_none(), "{pattern:?}");
+        // What is too much for a program is found by the other way alone.
+        if let Ok(found) = program.find(text, &mut Scratch::new()) {
+            let text = text.escape_ascii();
+            assert_eq!(found, expected, "{} in {text}", pattern.source);
+        }
+    }
+
+    #[test]
+    fn a_program_finds_what_the_automaton_finds() {
+        let all: Vec<u8> = (0..=255).collect();
+        for signature in written() {
+            let mut texts = vec![Vec::new(), b"\n".to_vec(), all.clone()];
+            for example in &signature.examples {
+                let raw = Signature::example_bytes(example).to_ascii_lowercase();
+                let target = raw.split(|&byte| byte == b' ').nth(1);
+                texts.push(target.unwrap_or_default().to_vec());
+                texts.push(raw);
+            }
+            for pattern in signature.condition.patterns() {
+                for text in texts.iter().filter(|text| text.len() <= MAX_TEXT_BYTES) {
+                    compare(pattern, text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_leftmost_match_is_found_and_of_those_the_preferred_one() {
+        for source in [
+            "a|ab",
+            "ab|a",
+            "(a|ab)(c|bcd)",
+            "a*?b",
+            "a{2,4}",
+            "a{2,4}?",
+            "(a*)*b",
+            "(a|b*)*c",
+            "^a$",
+            "\\bab\\b",
+            "\\Bab",
+            "(?m)^b$",
+            "(^|x)b",
+            "x*",
+            "(?i)AB",
+            "[^a]b",
+            "(a|b|)c",
+            ".{3}",
+            "(\\r|\\x{560a})b",
+            "a.*b.*c",
+            "(ab?)+?c",
+        ] {
+            let pattern = Pattern::from(source.to_owned());
+            for text in [
+                "",
+                "a",
+                "ab",
+                "abc",
+                "abcd",
+                "xab",
+                "ab b",
+                "a\nb\nc",
+                "aaaaab",
+                "xxb",
+                "AB ab",
+                "aab abab c",
+                "\u{560a}b",
+                "\rb",
+                "cab",
+                "bbbb",
+                "aaac",
+            ] {
+                compare(&pattern, text.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_that_is_too_much_is_left_to_the_automaton() {
+        let expression = syntax::parse_with("(a|b|ab)*c", &syntax::Config::new()).unwrap();
+        let program = Program::new(&expression).unwrap();
+        let long = vec![b'a'; MAX_TEXT_BYTES + 1];
+        assert!(program.find(&long, &mut Scratch::new()).is_err());
+        let mut scratch = Scratch::new();
+        *scratch.work() = 100;
+        assert!(program.find(&[b'a'; 1000], &mut scratch).is_err());
+        assert!(matches!(
+            program.find(b"abc", &mut Scratch::new()),
+            Ok(Some(_))
+        ));
     }
 }

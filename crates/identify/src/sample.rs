@@ -8,7 +8,7 @@ use std::ops::Range;
 use forever200_decode::{Kind, Part};
 
 use crate::attack::Found;
-use crate::pattern::{Expressions, Search};
+use crate::pattern::Search;
 use crate::text::Text;
 use crate::{Origin, Recognised, attack, http};
 
@@ -31,6 +31,7 @@ pub(crate) struct Sample<'a> {
     pub(crate) search: Search<'a>,
     /// The request, where this is one of its parts, decoded: what the part does not change is found there.
     outer: Option<&'a Self>,
+    method: OnceCell<Views>,
     path: OnceCell<Views>,
     query: OnceCell<Views>,
     target: OnceCell<Views>,
@@ -47,15 +48,16 @@ impl<'a> Sample<'a> {
         recognised: &'a Recognised,
         http: Option<&'a http::Request<'a>>,
         origin: Option<&'a Origin>,
-        expressions: &'a Expressions,
+        search: Search<'a>,
     ) -> Self {
         Self {
             raw,
             recognised,
             origin,
             http,
-            search: Search::new(expressions),
+            search,
             outer: None,
+            method: OnceCell::new(),
             path: OnceCell::new(),
             query: OnceCell::new(),
             target: OnceCell::new(),
@@ -84,6 +86,7 @@ impl<'a> Sample<'a> {
             http: self.http,
             search: self.search.another(),
             outer: Some(self),
+            method: OnceCell::new(),
             path: OnceCell::new(),
             query: OnceCell::new(),
             target: OnceCell::new(),
@@ -115,6 +118,20 @@ impl<'a> Sample<'a> {
     /// All bytes, whatever they speak.
     pub(crate) fn request(&self) -> &[Text] {
         self.request.get_or_init(|| self.views(self.raw, false))
+    }
+
+    /// The first word of an HTTP request.
+    pub(crate) fn method(&self) -> &[Text] {
+        if let Some(outer) = self.outer {
+            return outer.method();
+        }
+        let method = || {
+            self.http
+                .iter()
+                .map(|http| self.text(http.method))
+                .collect()
+        };
+        self.method.get_or_init(method)
     }
 
     /// The target up to its query.
@@ -353,12 +370,21 @@ fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pattern::Expressions;
     use crate::recognise;
+    use crate::words::Words;
 
     fn values(raw: &[u8], name: &str) -> Vec<String> {
         let (recognised, expressions) = (recognise(raw), Expressions::new(1));
+        let words = Words::new(&[""; 0]);
         let http = http::parse(raw);
-        let sample = Sample::new(raw, &recognised, http.as_ref(), None, &expressions);
+        let sample = Sample::new(
+            raw,
+            &recognised,
+            http.as_ref(),
+            None,
+            Search::new(&expressions, &words),
+        );
         let plain = |views: &[Text]| {
             views
                 .last()
@@ -386,8 +412,15 @@ mod tests {
     fn every_view_leads_back_to_the_raw_bytes() {
         let raw = b"GET /a/%2e%2e/b?c=%2F HTTP/1.1\r\nX: %24y\r\n\r\n";
         let (recognised, expressions) = (recognise(raw), Expressions::new(1));
+        let words = Words::new(&[""; 0]);
         let http = http::parse(raw);
-        let sample = Sample::new(raw, &recognised, http.as_ref(), None, &expressions);
+        let sample = Sample::new(
+            raw,
+            &recognised,
+            http.as_ref(),
+            None,
+            Search::new(&expressions, &words),
+        );
         let plain: Vec<&[u8]> = sample.target().iter().map(|text| &*text.bytes).collect();
         assert_eq!(
             plain,

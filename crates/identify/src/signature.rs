@@ -146,7 +146,8 @@ pub struct Signature {
     /// which of the weaknesses is meant.
     #[serde(default)]
     pub siblings: Vec<String>,
-    #[serde(rename = "match")]
+    /// Empty for the built-in ones, whose conditions the labeller reads apart from them.
+    #[serde(default, rename = "match")]
     pub(crate) condition: Condition,
     /// Where it is in its file, from 1; 0 for the built-in ones.
     #[serde(skip)]

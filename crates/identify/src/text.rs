@@ -4,10 +4,17 @@
 //! undone that hide it from filters. A match in it is shown in the raw bytes. Every step takes time in
 //! proportion to what it reads.
 
+use std::cell::OnceCell;
 use std::ops::Range;
+
+use memchr::memmem;
+
+use crate::program::Bytes;
 
 /// Percent-encoding is undone so many times: servers undo it once, attackers wrap it twice or thrice.
 const MAX_DECODINGS: usize = 3;
+/// What an escape or a look-up begins with, but for the `+` of a form.
+const ESCAPES: &[u8] = b"%\\$\xc0\xc1\xe0";
 /// What `${…}` may hold to be undone; bounds the search in each.
 const MAX_LOOKUP_BYTES: usize = 128;
 
@@ -16,6 +23,7 @@ const MAX_LOOKUP_BYTES: usize = 128;
 pub(crate) struct Text {
     pub(crate) bytes: Vec<u8>,
     spans: Spans,
+    present: OnceCell<Bytes>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +42,7 @@ impl Text {
         Self {
             bytes: bytes.to_ascii_lowercase(),
             spans: Spans::Straight(start),
+            present: OnceCell::new(),
         }
     }
 
@@ -42,7 +51,18 @@ impl Text {
         Self {
             bytes: bytes.to_ascii_lowercase(),
             spans: Spans::Decoded(place),
+            present: OnceCell::new(),
         }
+    }
+
+    /// Which bytes there are.
+    pub(crate) fn present(&self) -> &Bytes {
+        self.present.get_or_init(|| Bytes::in_text(&self.bytes))
+    }
+
+    /// Tells whether it is bytes as they were sent, but for their case.
+    pub(crate) fn is_as_sent(&self) -> bool {
+        matches!(self.spans, Spans::Straight(_))
     }
 
     /// Where the raw bytes are that this range of the text stands for.
@@ -60,6 +80,12 @@ impl Text {
     /// The text without its percent-encoding, overlong UTF-8 and Log4j look-ups; `None` when that is
     /// the text itself. A form has `+` for a space.
     pub(crate) fn decoded(&self, is_form: bool) -> Option<Self> {
+        // Most texts have none of the signs that anything here begins with.
+        let has_escape = self.present().meets(&Bytes::in_text(ESCAPES));
+        let has_plus = is_form && memchr::memchr(b'+', &self.bytes).is_some();
+        if !has_escape && !has_plus {
+            return None;
+        }
         let mut text: Option<Self> = None;
         for turn in 0..MAX_DECODINGS {
             let held = text.as_ref().unwrap_or(self);
@@ -113,7 +139,11 @@ impl Text {
             Spans::Decoded(place) => Spans::Decoded(place.clone()),
         };
         let bytes = self.bytes[range].to_vec();
-        Self { bytes, spans }
+        Self {
+            bytes,
+            spans,
+            present: OnceCell::new(),
+        }
     }
 
     /// A string of JSON without its escapes; `None` where it has none. RFC 8259 7; `decoded` undoes `\u`.
@@ -174,9 +204,7 @@ impl Text {
     ///
     /// Apache Log4j 2, "Lookups": the innermost is replaced first, `:-` comes before a default.
     fn without_lookups(&self) -> Option<Self> {
-        if !self.bytes.windows(2).any(|pair| pair == b"${") {
-            return None;
-        }
+        memmem::find(&self.bytes, b"${")?;
         let mut builder = Builder::with_capacity(self.bytes.len());
         // Where in the new text each look-up that is open begins.
         let mut open: Vec<usize> = Vec::new();
@@ -252,6 +280,7 @@ impl Builder {
         Text {
             bytes: self.bytes,
             spans: Spans::Each(self.spans),
+            present: OnceCell::new(),
         }
     }
 }

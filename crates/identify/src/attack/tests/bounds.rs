@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::pattern::Expressions;
+use crate::pattern::{Expressions, Search};
 use crate::sample::Sample;
+use crate::words::Words;
 use crate::{attack, http, recognise};
 
 /// With optimisation; without it, a fortieth of the speed is allowed.
@@ -90,9 +91,10 @@ fn a_long_request_of_anything_takes_no_time() {
 /// The least of a few, on the processor: others use it as well.
 fn time_of(raw: &[u8]) -> Duration {
     let (recognised, expressions) = (recognise(raw), Expressions::new(1));
-    let http = http::parse(raw);
+    let (http, words) = (http::parse(raw), Words::new(&[""; 0]));
     let once = |_| {
-        let sample = Sample::new(raw, &recognised, http.as_ref(), None, &expressions);
+        let search = Search::new(&expressions, &words);
+        let sample = Sample::new(raw, &recognised, http.as_ref(), None, search);
         // The views of the request are made for signatures as well.
         let _views = (
             sample.path(),
