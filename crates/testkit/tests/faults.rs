@@ -467,10 +467,10 @@ async fn all_programs_end_with_their_supervisor_and_it_starts_again_at_once() ->
 /// For responders on other machines, say.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_cannot_be_opened_goes_to_the_next_server() -> anyhow::Result<()> {
-    let own = "    server responder \"${RESPONDER}\" send-proxy-v2 proxy-v2-options unique-id\n\n# Not a byte";
-    let two = own.replace("\n\n", "\n    server gone IP:9 send-proxy-v2\n\n");
+    let end_of_backend = "\n\n# Not a byte";
+    let another = format!("\n    server gone IP:9 send-proxy-v2{end_of_backend}");
     let stack = Stack::start_as(Setup {
-        edits: &[("haproxy/haproxy.cfg", own, &two)],
+        edits: &[("haproxy/haproxy.cfg", end_of_backend, &another)],
         ..Setup::default()
     })
     .await?;
