@@ -15,6 +15,7 @@ use crate::pattern::{Expressions, Pattern, Search};
 use crate::protocol::{Protocol, Recognised, recognise};
 use crate::quotation::Quotation;
 use crate::recent::{Place, Recent};
+use crate::repeats::Repeats;
 use crate::sample::Sample;
 use crate::signature::{Category, Confidence, Signature, SignatureError, Signatures};
 use crate::words::{Numbers, Words};
@@ -41,6 +42,7 @@ pub struct Labeller {
     speaking: Vec<(Protocol, usize)>,
     expressions: Expressions,
     recent: Recent<Arc<Signature>>,
+    repeats: Repeats,
 }
 
 enum Known {
@@ -73,6 +75,48 @@ pub struct Description<'a> {
     pub decoded: Vec<Part>,
     /// A signature was given up that would have taken too long, and may apply all the same.
     pub is_partial: bool,
+}
+
+impl<'a> Description<'a> {
+    fn new(findings: &Findings, http: Option<http::Request<'a>>) -> Self {
+        let findings = findings.clone();
+        Self {
+            http,
+            protocol: findings.protocol,
+            detail: findings.detail,
+            labels: findings.labels,
+            quoted: findings.quoted,
+            indicators: findings.indicators,
+            decoded: findings.decoded,
+            is_partial: findings.is_partial,
+        }
+    }
+}
+
+/// What is said of a request, without the parts of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Findings {
+    protocol: Protocol,
+    detail: Option<String>,
+    labels: Vec<Label>,
+    quoted: Vec<Label>,
+    indicators: Vec<Indicator>,
+    decoded: Vec<Part>,
+    is_partial: bool,
+}
+
+impl Findings {
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let part = |part: &Part| size_of::<Part>() + part.bytes.len() + part.steps.len() * 32;
+        let indicator = |it: &Indicator| size_of::<Indicator>() + it.address.len();
+        let labels = self.labels.iter().chain(&self.quoted);
+        let label = |it: &Label| size_of::<Label>() + it.evidence.len() * 16;
+        size_of::<Self>()
+            + labels.map(label).sum::<usize>()
+            + self.decoded.iter().map(part).sum::<usize>()
+            + self.indicators.iter().map(indicator).sum::<usize>()
+    }
 }
 
 /// One signature that applies to a request.
@@ -180,6 +224,7 @@ impl Labeller {
             speaking,
             expressions: Expressions::new(MAX_EXPRESSIONS),
             recent: Recent::new(MAX_SIGNATURES),
+            repeats: Repeats::new(),
             signatures,
         }
     }
@@ -233,6 +278,33 @@ impl Labeller {
     /// Describes a request.
     #[must_use]
     pub fn describe<'a>(&self, raw: &'a [u8], origin: Option<&Origin>) -> Description<'a> {
+        let (findings, http) = self.find(raw, origin);
+        Description::new(&findings, http)
+    }
+
+    /// Describes a request, where the same bytes from the same network were not described lately: what was said of them
+    /// then is said again.
+    #[must_use]
+    pub fn describe_once<'a>(&self, raw: &'a [u8], origin: Option<&Origin>) -> Description<'a> {
+        let asn = origin.and_then(|origin| origin.asn);
+        let mut http = None;
+        let findings = self.repeats.findings(raw, asn, || {
+            let (findings, parts) = self.find(raw, origin);
+            http = parts;
+            findings
+        });
+        if http.is_none() && findings.protocol == Protocol::Http {
+            http = http::parse(raw);
+        }
+        Description::new(&findings, http)
+    }
+
+    /// Finds out what there is to say of a request.
+    pub(crate) fn find<'a>(
+        &self,
+        raw: &'a [u8],
+        origin: Option<&Origin>,
+    ) -> (Findings, Option<http::Request<'a>>) {
         let recognised = recognise(raw);
         let http = parts(raw, &recognised);
         let search = Search::new(&self.expressions, &self.words);
@@ -242,8 +314,7 @@ impl Labeller {
         let mut indicators = indicator::indicators(raw, sample.request());
         inside::indicators(&decoded, &mut indicators);
         let is_partial = sample.search.has_given_up();
-        Description {
-            http,
+        let findings = Findings {
             protocol: recognised.protocol,
             detail: recognised.detail,
             labels: found,
@@ -251,7 +322,8 @@ impl Labeller {
             indicators,
             decoded,
             is_partial,
-        }
+        };
+        (findings, http)
     }
 
     fn labels(&self, sample: &Sample<'_>, decoded: &[Part]) -> Labels {

@@ -9,7 +9,7 @@
 //! signature's condition looks at the parts of a request as sent and in plainer forms. `words` finds the
 //! literals of all of them at once; `program` runs what expressions are left on short texts.
 //! `attack` finds what names no product, by small parsers; `quotation` knows who only quotes.
-//! [`check`] says what is wrong with signatures as a whole.
+//! `repeats` knows what was found out about the same bytes before. [`check`] says what is wrong with signatures as a whole.
 //! [`indicator`] finds the addresses in a payload. `inside` looks for both in what a request hides in an
 //! encoding, as `forever200-decode` undoes it.
 
@@ -36,6 +36,7 @@ mod pattern;
 mod program;
 mod quotation;
 mod recent;
+mod repeats;
 mod sample;
 mod text;
 mod whole;

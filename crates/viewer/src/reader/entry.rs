@@ -141,7 +141,9 @@ impl Entry {
         let looked_at = record
             .raw
             .slice(..record.raw.len().min(MAX_LOOKED_AT_BYTES));
-        let mut description = describer.labeller.describe(&looked_at, origin.as_ref());
+        let mut description = describer
+            .labeller
+            .describe_once(&looked_at, origin.as_ref());
         // These undo encodings in which privacy finds nothing.
         let names = |text: &str| describer.privacy.is_named_in(whole_source, text);
         description
