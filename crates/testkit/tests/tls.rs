@@ -202,6 +202,23 @@ async fn a_handshake_without_a_request_is_a_record_of_what_was_asked_for() -> an
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn noise_that_begins_as_a_hello_has_a_page() -> anyhow::Result<()> {
+    let ended = Ended::start().await?;
+    // A handshake record of 16 bytes, a ClientHello, and nothing in it that one has.
+    let noise = [&[0x16, 3, 1, 0, 16, 1][..], &[0xff; 15]].concat();
+    exchange(ended.address, &noise).await?;
+    let request = ended.newest(1).await?;
+    assert_eq!(request["bytes"], 21);
+    let page = get(ended.stack.front(), "/home/requests/1").await?;
+    let text = page.text();
+    ensure!(
+        page.status == 200 && text.contains("It came to nothing"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_that_fails_is_a_record_of_the_hello() -> anyhow::Result<()> {
     let ended = Ended::start().await?;
     // Does not know who signed the certificate, and says so.
