@@ -204,17 +204,23 @@ async fn a_handshake_without_a_request_is_a_record_of_what_was_asked_for() -> an
 #[tokio::test(flavor = "multi_thread")]
 async fn noise_that_begins_as_a_hello_has_a_page() -> anyhow::Result<()> {
     let ended = Ended::start().await?;
-    // A handshake record of 16 bytes, a ClientHello, and nothing in it that one has.
-    let noise = [&[0x16, 3, 1, 0, 16, 1][..], &[0xff; 15]].concat();
-    exchange(ended.address, &noise).await?;
-    let request = ended.newest(1).await?;
-    assert_eq!(request["bytes"], 21);
-    let page = get(ended.stack.front(), "/home/requests/1").await?;
-    let text = page.text();
-    ensure!(
-        page.status == 200 && text.contains("It came to nothing"),
-        "{text}"
-    );
+    // Handshake records with a ClientHello: one byte of it, none of it, and what is in none.
+    let noises = [
+        &[0x16, 3, 1, 0, 1, 1][..],
+        &[0x16, 3, 1, 0, 4, 1, 0, 0, 0],
+        &[0x16, 3, 1, 0, 10, 1, 0, 0, 6, 9, 9, 0xff, 0xff, 0xff, 0xff],
+    ];
+    for (noise, number) in noises.into_iter().zip(1..) {
+        exchange(ended.address, noise).await?;
+        let request = ended.newest(number).await?;
+        assert_eq!(request["bytes"], noise.len());
+        let page = get(ended.stack.front(), &format!("/home/requests/{number}")).await?;
+        let text = page.text();
+        ensure!(
+            page.status == 200 && text.contains("It came to nothing"),
+            "{text}"
+        );
+    }
     Ok(())
 }
 
