@@ -94,8 +94,8 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A regular expression. Its program is made when first needed and kept; the automaton for long texts, some 20 kB, is
-/// held while it is of use.
+/// A regular expression. Its program, 2 kB in the mean, is made when first needed and kept: 6 MB when all were. The
+/// automaton for long texts, some 20 kB, is held while it is of use.
 #[derive(Debug, Deserialize)]
 #[serde(from = "String")]
 pub(crate) struct Pattern {

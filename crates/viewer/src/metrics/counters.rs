@@ -27,7 +27,7 @@ const MOST_OTHER_PORTS: usize = 24;
 const OTHER: &str = "other";
 /// The category of a request without a label.
 const NO_CATEGORY: &str = "none";
-/// Upper ends of the histogram's buckets, in seconds. An ordinary request takes some 100 µs, the most laborious 50 ms.
+/// Upper ends of the histogram's buckets, in seconds. An ordinary request takes some 50 µs, the most laborious 10 ms.
 const DESCRIBE_SECONDS: [f64; 11] = [
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0,
 ];
