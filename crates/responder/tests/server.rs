@@ -1,6 +1,5 @@
 //! The responder with real sockets and a real memcached, without haproxy.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use forever200_responder::connection::{CONTINUE, DEADLINE, RESPONSE};
@@ -12,8 +11,10 @@ use forever200_testkit::{Between, Fault, Memcached, client, exchange, loopback, 
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+
+use running::Responder;
+
+mod running;
 
 const CONFIG: Config = Config {
     proxy_protocol: false,
@@ -23,38 +24,7 @@ const CONFIG: Config = Config {
 };
 const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nX-Odd:  Two\r\n\r\n";
 
-/// A responder in this process.
-struct Responder {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    running: JoinHandle<()>,
-}
-
 impl Responder {
-    async fn start(memcached: &str, config: Config) -> anyhow::Result<Self> {
-        let tcp = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, (stop, stopped)) = (tcp.local_addr()?, oneshot::channel());
-        let store = Store::new(memcached);
-        let running = tokio::spawn(run(
-            Listeners { tcp, unix: None },
-            config,
-            store,
-            async move {
-                let _ = stopped.await;
-            },
-        ));
-        Ok(Self {
-            address,
-            stop,
-            running,
-        })
-    }
-
-    async fn stop(self) -> anyhow::Result<()> {
-        let _ = self.stop.send(());
-        Ok(self.running.await?)
-    }
-
     async fn send(&self, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
         Ok(exchange(self.address, bytes).await?.0)
     }

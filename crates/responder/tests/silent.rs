@@ -1,14 +1,14 @@
 //! Silent connections by port, with real sockets and a real memcached.
 
-use std::net::SocketAddr;
-
-use forever200_responder::{Config, Listeners, run};
+use forever200_responder::Config;
 use forever200_ring::{ByPort, Store};
 use forever200_testkit::{Memcached, client, until};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
+
+use running::Responder;
+
+mod running;
 
 const CONFIG: Config = Config {
     proxy_protocol: true,
@@ -17,35 +17,7 @@ const CONFIG: Config = Config {
     has_history: false,
 };
 
-/// A responder in this process, behind a proxy.
-struct Responder {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    running: JoinHandle<()>,
-}
-
 impl Responder {
-    async fn start(memcached: &Memcached) -> anyhow::Result<Self> {
-        let tcp = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, (stop, stopped)) = (tcp.local_addr()?, oneshot::channel());
-        let listeners = Listeners { tcp, unix: None };
-        let store = Store::new(memcached.address());
-        let stopped = async move {
-            let _ = stopped.await;
-        };
-        let running = tokio::spawn(run(listeners, CONFIG, store, stopped));
-        Ok(Self {
-            address,
-            stop,
-            running,
-        })
-    }
-
-    async fn stop(self) -> anyhow::Result<()> {
-        let _ = self.stop.send(());
-        Ok(self.running.await?)
-    }
-
     /// Connects to a port, and says nothing.
     async fn connect(&self, port: u16, times: usize) -> anyhow::Result<()> {
         for _ in 0..times {
@@ -72,8 +44,11 @@ async fn until_counted(store: &Store, counts: &[(u16, u64)]) -> anyhow::Result<(
 async fn all_responders_count_in_one_value_that_outlives_each_of_them() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;
     let store = Store::new(memcached.address());
-    let (one, other) =
-        tokio::try_join!(Responder::start(&memcached), Responder::start(&memcached))?;
+    let address = memcached.address();
+    let (one, other) = tokio::try_join!(
+        Responder::start(&address, CONFIG),
+        Responder::start(&address, CONFIG)
+    )?;
     tokio::try_join!(
         one.connect(22, 5),
         other.connect(22, 7),
@@ -85,7 +60,7 @@ async fn all_responders_count_in_one_value_that_outlives_each_of_them() -> anyho
     one.connect(23, 4).await?;
     one.stop().await?;
     until_counted(&store, &[(22, 12), (23, 6), (25, 1)]).await?;
-    let next = Responder::start(&memcached).await?;
+    let next = Responder::start(&address, CONFIG).await?;
     next.connect(23, 1).await?;
     until_counted(&store, &[(22, 12), (23, 7), (25, 1)]).await?;
     assert_eq!(store.snapshot().await?.silent, 20);
@@ -96,7 +71,7 @@ async fn all_responders_count_in_one_value_that_outlives_each_of_them() -> anyho
 async fn a_memcached_that_comes_back_empty_gets_the_ports_back() -> anyhow::Result<()> {
     let mut memcached = Memcached::start().await?;
     let store = Store::new(memcached.address());
-    let responder = Responder::start(&memcached).await?;
+    let responder = Responder::start(&memcached.address(), CONFIG).await?;
     responder.connect(22, 3).await?;
     until_counted(&store, &[(22, 3)]).await?;
     memcached.restart().await?;

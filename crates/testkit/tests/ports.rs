@@ -189,6 +189,14 @@ fn curl(pid: &str, arguments: &[&str]) -> anyhow::Result<Output> {
         .context(missing("util-linux curl"))
 }
 
+/// Returns haproxy's process: in a network of its own, nobody outside can ask it for a page.
+async fn until_haproxy_runs(stack: &Stack) -> anyhow::Result<u32> {
+    until("haproxy runs", || async {
+        stack.pid("haproxy").ok().flatten()
+    })
+    .await
+}
+
 /// One socket listens, and the record has the port that the client asked for: haproxy asks the kernel for it
 /// (`SO_ORIGINAL_DST`).
 #[tokio::test(flavor = "multi_thread")]
@@ -200,11 +208,9 @@ async fn with_all_ports_redirected_a_record_has_the_one_that_was_asked_for() -> 
         before: &before,
         ..Setup::default()
     })?;
-    let server = until("haproxy runs", || async {
-        stack.pid("haproxy").ok().flatten()
-    })
-    .await
-    .with_context(|| format!("{}: {}", missing("nftables iproute2"), stack.log()))?;
+    let server = until_haproxy_runs(&stack)
+        .await
+        .with_context(|| format!("{}: {}", missing("nftables iproute2"), stack.log()))?;
     let client = std::fs::read_to_string(stack.run_path("client.pid"))?;
     let (client, server) = (client.trim(), server.to_string());
     let api = format!("http://192.0.2.1:{FRONT_PORT}/home/api/requests");
@@ -253,12 +259,10 @@ async fn the_ports_of_the_viewer_and_the_responder_may_be_among_them() -> anyhow
         before: &before,
         ..Setup::default()
     })?;
-    let server = until("haproxy runs", || async {
-        stack.pid("haproxy").ok().flatten()
-    })
-    .await
-    .with_context(|| stack.log())?
-    .to_string();
+    let server = until_haproxy_runs(&stack)
+        .await
+        .with_context(|| stack.log())?
+        .to_string();
     let answers = async || {
         for port in [80, 8080, 9999, 2399] {
             // Not the address where the viewer and the responder listen.
