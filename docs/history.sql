@@ -189,3 +189,49 @@ CREATE TRIGGER IF NOT EXISTS way_of_kind_gone AFTER DELETE ON kind BEGIN
         AND NOT EXISTS (SELECT 1 FROM request WHERE way = OLD.way)
         AND NOT EXISTS (SELECT 1 FROM kind WHERE way = OLD.way);
 END;
+
+-- Machines whose requests came here by the stream of a fleet: docs/fleet.md.
+CREATE TABLE IF NOT EXISTS sensor (
+    id       INTEGER PRIMARY KEY,
+    name     TEXT    NOT NULL UNIQUE,
+    version  TEXT    NOT NULL,  -- of forever200 there
+    requests INTEGER NOT NULL,  -- that came, since it was first heard of
+    missing  INTEGER NOT NULL,  -- that it answered and could not send
+    heard    INTEGER NOT NULL,  -- when the last of them was written here
+    first    INTEGER NOT NULL,  -- times of its first and its last request
+    last     INTEGER NOT NULL
+) STRICT;
+
+-- What a request was at its sensor. The same one is taken once, however often it is delivered.
+CREATE TABLE IF NOT EXISTS sent (
+    sensor  INTEGER NOT NULL REFERENCES sensor(id),
+    era     INTEGER NOT NULL,  -- when the sensor's history began
+    number  INTEGER NOT NULL,  -- of the request in that
+    stream  INTEGER NOT NULL,  -- number of its message in the stream
+    request INTEGER NOT NULL,  -- its seq here
+    PRIMARY KEY (sensor, era, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS sent_request ON sent (request);
+
+-- Which sensors saw a kind, and which a source.
+CREATE TABLE IF NOT EXISTS kind_sensor (
+    kind   INTEGER NOT NULL REFERENCES kind(id),
+    sensor INTEGER NOT NULL REFERENCES sensor(id),
+    PRIMARY KEY (kind, sensor)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS source_sensor (
+    source INTEGER NOT NULL REFERENCES source(id),
+    sensor INTEGER NOT NULL REFERENCES sensor(id),
+    PRIMARY KEY (source, sensor)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER IF NOT EXISTS sent_request_gone AFTER DELETE ON request BEGIN
+    DELETE FROM sent WHERE request = OLD.seq;
+END;
+CREATE TRIGGER IF NOT EXISTS seen_kind_gone AFTER DELETE ON kind BEGIN
+    DELETE FROM kind_sensor WHERE kind = OLD.id;
+END;
+CREATE TRIGGER IF NOT EXISTS seen_source_gone AFTER DELETE ON source BEGIN
+    DELETE FROM source_sensor WHERE source = OLD.id;
+END;

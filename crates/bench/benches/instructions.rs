@@ -62,6 +62,7 @@ fn record(seq: u64, raw: Vec<u8>) -> Record {
         ended: Ended::Complete,
         continues: None,
         tls: None,
+        sensor: None,
         responder: "0123abcd".into(),
         raw: raw.into(),
     }

@@ -211,6 +211,7 @@ fn failure(source: SocketAddr, rest: &str, shared: &Shared) -> Option<Record> {
             failed: Some(reason.chars().take(MAX_REASON_CHARS).collect()),
             ..Tls::default()
         })),
+        sensor: None,
         responder: shared.name.clone(),
         raw: Bytes::from(raw.into_boxed_slice()),
     })

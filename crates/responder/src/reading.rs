@@ -283,6 +283,7 @@ impl<'a> Reading<'a> {
             ended,
             continues: None,
             tls: None,
+            sensor: None,
             responder: self.shared.name.clone(),
             // A boxed slice has no spare room: the ring keeps 101 of these for long.
             raw: Bytes::from(self.buffer.into_boxed_slice()),

@@ -13,7 +13,7 @@ pub mod silent;
 pub mod store;
 
 pub use counts::Counts;
-pub use record::{Ended, Record, Tls, Via};
+pub use record::{Ended, Record, Sent, Tls, Via};
 pub use ring::{Ring, SLOTS};
 pub use silent::{ByPort, SilentPorts};
 pub use store::{Snapshot, Store, StoreError};

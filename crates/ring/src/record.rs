@@ -51,6 +51,9 @@ pub struct Record {
     /// The TLS that it came through; `None` for what came in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Box<Tls>>,
+    /// The other machine that recorded it; `None` for what came to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensor: Option<Box<Sent>>,
     /// Which responder wrote it: eight hexadecimal digits drawn at its start.
     pub responder: String,
     /// The bytes as they came.
@@ -99,6 +102,24 @@ pub struct Tls {
     /// Why there was no agreement: the bytes of the record are the hello.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+}
+
+/// Where a request was recorded that another machine sent here: sensor, era and number together are its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Name of the sensor.
+    pub name: String,
+    /// Which of the sensor's histories has it: when that began, microseconds since 1970.
+    pub era: u64,
+    /// Its sequence number there.
+    pub seq: u64,
+    /// How many requests before it the sensor answered and cannot send any more.
+    #[serde(default)]
+    pub missing: u64,
+    /// Its number in the stream that brought it.
+    pub stream: u64,
+    /// Version of forever200 on the sensor.
+    pub version: String,
 }
 
 /// Why the responder stopped reading and answered.
@@ -208,6 +229,7 @@ mod tests {
             ended: Ended::Complete,
             continues: None,
             tls: None,
+            sensor: None,
             responder: "0123abcd".into(),
             raw: Bytes::from_static(raw),
         }
@@ -256,6 +278,18 @@ mod tests {
             ..record(b"GET / HTTP/1.1\r\n\r\n")
         };
         assert_eq!(Record::decode(through_tls.encode()).unwrap(), through_tls);
+        let sent = Record {
+            sensor: Some(Box::new(Sent {
+                name: "berlin-1".into(),
+                era: 1_767_323_045_000_006,
+                seq: 12,
+                missing: 3,
+                stream: 900,
+                version: "0.1.0".into(),
+            })),
+            ..record(b"GET / HTTP/1.1\r\n\r\n")
+        };
+        assert_eq!(Record::decode(sent.encode()).unwrap(), sent);
         let truncated = Record {
             bytes: 90_000,
             truncated: true,

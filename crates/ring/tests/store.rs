@@ -26,6 +26,7 @@ fn record(seq: u64, raw: &str) -> Record {
         ended: Ended::Complete,
         continues: None,
         tls: None,
+        sensor: None,
         responder: "0123abcd".into(),
         raw: Bytes::copy_from_slice(raw.as_bytes()),
     }

@@ -5,7 +5,7 @@
 //! what that cannot write is counted.
 //!
 //! Read in this order: `keeper` (what is handed over, and what is missing), `found` and `kind` (what is kept
-//! beside the bytes), `writer` (the thread that writes) with `rows` (of one request), `collection` (of each
+//! beside the bytes), `writer` (the thread that writes) with `rows` (of one request) and `sent` (of another machine's), `collection` (of each
 //! kind) and `gaps` (what is not kept), `retention` (what goes when there is too much) and `wal` (the log of
 //! changes), `questions` (what visitors read) with `search`, `kinds`, `sources`, `one_source` and
 //! `blocklist`, `forget` (what a person deletes). `file` opens the
@@ -40,6 +40,7 @@ mod retention;
 mod row;
 mod rows;
 mod search;
+mod sent;
 pub(crate) mod sources;
 mod state;
 mod wal;

@@ -203,6 +203,7 @@ mod tests {
             ended: Ended::Complete,
             continues: None,
             tls: None,
+            sensor: None,
             responder: "r".into(),
             raw: bytes::Bytes::new(),
         }

@@ -26,6 +26,7 @@ pub(crate) fn record(writer: usize, number: u64) -> Record {
         truncated: false,
         continues: None,
         tls: None,
+        sensor: None,
         ended: Ended::Complete,
         responder: format!("{writer:08x}"),
         raw: raw.into(),

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::history::found::Found;
 use crate::history::row::integer;
 use crate::history::rows::{Written, payload_with, row_of_payload};
+use crate::history::sent;
 
 /// Kinds without a label that are kept. Random requests are each of a kind of its own.
 const MOST_UNLABELLED: i64 = 2000;
@@ -38,6 +39,7 @@ struct Addition<'a> {
     sources: HashMap<i64, Tally>,
     days: HashMap<i64, i64>,
     countries: BTreeSet<&'a str>,
+    sensors: BTreeSet<i64>,
     /// The first, and the shortest.
     first: &'a WrittenRequest<'a>,
     shortest: &'a WrittenRequest<'a>,
@@ -89,6 +91,13 @@ pub(super) fn add(
             }
         }
     }
+    let seen: BTreeSet<_> = written
+        .iter()
+        .filter_map(|(_, _, rows)| Some((rows.sensor?, rows.source)))
+        .collect();
+    for (sensor, source) in seen {
+        sent::saw_source(to, sensor, source)?;
+    }
     for (source, tally) in sources {
         add_to_source(to, source, tally)?;
     }
@@ -115,6 +124,7 @@ impl<'a> Addition<'a> {
             sources: HashMap::new(),
             days: HashMap::new(),
             countries: BTreeSet::new(),
+            sensors: BTreeSet::new(),
             first: request,
             shortest: request,
         };
@@ -129,6 +139,7 @@ impl<'a> Addition<'a> {
         count(&mut self.sources, rows.source, time);
         *self.days.entry(time.div_euclid(DAY_MICROS)).or_default() += 1;
         self.countries.extend(found.country.as_deref());
+        self.sensors.extend(rows.sensor);
         if record.raw.len() < self.shortest.0.raw.len() {
             self.shortest = request;
         }
@@ -182,6 +193,9 @@ fn add_to_kind(
         to.prepare_cached("INSERT OR IGNORE INTO kind_country (kind, country) VALUES (?1, ?2)")?;
     for country in &addition.countries {
         insert.execute(params![row, country])?;
+    }
+    for sensor in &addition.sensors {
+        sent::saw_kind(to, *sensor, row)?;
     }
     Ok(is_new)
 }

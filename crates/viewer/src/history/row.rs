@@ -9,11 +9,15 @@ use rusqlite::{Error, Row};
 
 /// Requests with all that they name; [`record`] reads a row of it.
 pub(super) const REQUESTS: &str = "SELECT seq, time, source.address, source_port, dest, dest_port, via, \
-     request.bytes, extra, truncated, ended, continues, responder, payload.bytes, payload.tls FROM request \
+     request.bytes, extra, truncated, ended, continues, responder, payload.bytes, payload.tls, \
+     (SELECT json_object('name', name, 'era', era, 'seq', number, 'stream', stream, 'version', version) \
+     FROM sent JOIN sensor ON sensor.id = sensor WHERE sent.request = request.seq) FROM request \
      JOIN payload ON payload.id = payload JOIN source ON source.id = source JOIN way ON way.id = way";
 /// The same of specimens.
 pub(super) const SPECIMENS: &str = "SELECT seq, time, kind.source, source_port, dest, dest_port, via, \
-     kind.bytes, extra, truncated, ended, continues, responder, payload.bytes, payload.tls FROM kind \
+     kind.bytes, extra, truncated, ended, continues, responder, payload.bytes, payload.tls, \
+     (SELECT json_object('name', name, 'era', era, 'seq', number, 'stream', stream, 'version', version) \
+     FROM sent JOIN sensor ON sensor.id = sensor WHERE sent.request = kind.seq) FROM kind \
      JOIN payload ON payload.id = payload JOIN way ON way.id = way";
 
 /// Reads a row of [`REQUESTS`] or [`SPECIMENS`].
@@ -25,6 +29,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let ended: String = row.get(10)?;
     let raw: Vec<u8> = row.get(13)?;
     let tls: Option<String> = row.get(14)?;
+    let sensor: Option<String> = row.get(15)?;
     Ok(Record {
         seq: number(row, 0)?,
         timestamp: time(row.get(1)?).ok_or_else(|| foreign(1))?,
@@ -47,6 +52,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             .1,
         continues: row.get::<_, Option<i64>>(11)?.map(i64::unsigned_abs),
         tls: tls.and_then(|json| serde_json::from_str(&json).ok()),
+        sensor: sensor.and_then(|json| serde_json::from_str(&json).ok()),
         responder: row.get(12)?,
         raw: raw.into(),
     })

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::history::found::Found;
 use crate::history::row::{ended_name, integer, via_name};
+use crate::history::sent;
 
 /// Bytes of a SHA-256 by which payloads are told apart.
 const HASH_BYTES: usize = 16;
@@ -42,6 +43,8 @@ pub(super) struct Written {
     pub(super) payload: i64,
     pub(super) source: i64,
     pub(super) way: i64,
+    /// The sensor that sent it; `None` for what came to this machine.
+    pub(super) sensor: Option<i64>,
 }
 
 impl Rows {
@@ -50,7 +53,7 @@ impl Rows {
         *self = Self::default();
     }
 
-    /// Writes the row of a request; `None` when there is one with its number.
+    /// Writes the row of a request; `None` when there is one with its number, or its sensor has sent it before.
     ///
     /// # Errors
     /// The disk refuses, or somebody has the file locked.
@@ -65,10 +68,17 @@ impl Rows {
         if is_there.exists([seq])? {
             return Ok(None);
         }
+        let sent = record.sensor.as_deref();
+        if let Some(sent) = sent
+            && sent::has(to, sent)?
+        {
+            return Ok(None);
+        }
         let written = Written {
             payload: row_of_payload(to, record, &record.raw, found)?,
             source: self.row_of_source(to, record, found)?,
             way: self.row_of_way(to, record)?,
+            sensor: sent.map(|sent| sent::write(to, record, sent)).transpose()?,
         };
         let found = self.row_of_found(to, found)?;
         let mut insert = to.prepare_cached(

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use forever200_ring::{ByPort, Record, Tls};
+use forever200_ring::{ByPort, Record, Sent, Tls};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -100,6 +100,56 @@ fn a_record_reads_back_as_it_was() {
     assert_eq!(history.questions().record(3).unwrap(), None);
     assert_eq!(history.questions().continued_by(1).unwrap(), Some(2));
     assert_eq!(history.questions().continued_by(2).unwrap(), None);
+}
+
+#[test]
+fn what_a_sensor_sends_twice_is_written_once() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let sent = |seq, name: &str, number| {
+        let sent = Sent {
+            name: name.into(),
+            era: 5,
+            seq: number,
+            missing: 0,
+            stream: 100 + number,
+            version: "0.1.0".into(),
+        };
+        Record {
+            sensor: Some(Box::new(sent)),
+            ..numbered(seq, b"GET / HTTP/1.1\r\n\r\n")
+        }
+    };
+    put(&history, &sent(1, "one", 7));
+    put(&history, &sent(2, "two", 7));
+    put(&history, &sent(3, "one", 7));
+    let mut last = sent(4, "one", 10);
+    last.sensor.as_mut().unwrap().missing = 2;
+    put(&history, &last);
+    until_written(&history, 4);
+    assert_eq!(
+        history.questions().record(1).unwrap(),
+        Some(sent(1, "one", 7))
+    );
+    assert_eq!(history.questions().record(3).unwrap(), None);
+    let number = |query: &str| count(folder.path(), query);
+    assert_eq!(number("SELECT count(*) FROM request"), 3);
+    let of_one = "FROM sensor WHERE name = 'one'";
+    assert_eq!(number(&format!("SELECT requests {of_one}")), 2);
+    assert_eq!(number(&format!("SELECT missing {of_one}")), 2);
+    assert_eq!(number("SELECT count(*) FROM kind_sensor"), 2);
+    assert_eq!(number("SELECT count(*) FROM source_sensor"), 2);
+    drop(history);
+    let file = Connection::open(folder.path().join(file::NAME)).unwrap();
+    file.execute("DELETE FROM request", []).unwrap();
+    file.execute("DELETE FROM kind", []).unwrap();
+    for table in ["sent", "kind_sensor", "source_sensor"] {
+        assert_eq!(
+            number(&format!("SELECT count(*) FROM {table}")),
+            0,
+            "{table}"
+        );
+    }
 }
 
 #[test]

@@ -70,6 +70,7 @@ fn entry(raw: Bytes, describer: &Describer) -> Entry {
         ended: Ended::Eof,
         continues: None,
         tls: None,
+        sensor: None,
         responder: String::new(),
         raw,
     };

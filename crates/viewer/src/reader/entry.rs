@@ -483,6 +483,7 @@ pub(crate) mod tests {
             ended: Ended::Complete,
             continues: None,
             tls: None,
+            sensor: None,
             responder: "0123abcd".into(),
             raw: raw.to_vec().into(),
         }

@@ -18,6 +18,7 @@ pub(crate) fn record(seq: u64, raw: &[u8]) -> Record {
         ended: Ended::Complete,
         continues: None,
         tls: None,
+        sensor: None,
         responder: "0123abcd".into(),
         raw: raw.to_vec().into(),
     }

@@ -1,0 +1,72 @@
+//! Of a request that another machine sent: which one, and what the request was there.
+//!
+//! In: records with their sensor. Out: rows by which the same one is taken once, and a count for each sensor.
+
+use forever200_ring::{Record, Sent};
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use crate::history::row::integer;
+
+/// Tells whether this very request is there, under whatever number.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn has(file: &Connection, sent: &Sent) -> rusqlite::Result<bool> {
+    let mut find = file.prepare_cached(
+        "SELECT 1 FROM sent WHERE sensor = (SELECT id FROM sensor WHERE name = ?1) AND era = ?2 AND number = ?3",
+    )?;
+    find.exists(params![sent.name, integer(sent.era), integer(sent.seq)])
+}
+
+/// Writes what a request was at its sensor, and counts it there. Returns the row of the sensor.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn write(to: &Connection, record: &Record, sent: &Sent) -> rusqlite::Result<i64> {
+    let mut count = to.prepare_cached(
+        "INSERT INTO sensor (name, version, requests, missing, heard, first, last) VALUES (?1, ?2, 1, ?3, ?4, ?5, ?5) \
+         ON CONFLICT DO UPDATE SET version = excluded.version, requests = requests + 1, \
+         missing = missing + excluded.missing, heard = excluded.heard, \
+         first = min(first, excluded.first), last = max(last, excluded.last) RETURNING id",
+    )?;
+    let counted = params![
+        sent.name,
+        sent.version,
+        integer(sent.missing),
+        Timestamp::now().as_microsecond(),
+        record.timestamp.as_microsecond(),
+    ];
+    let sensor: i64 = count.query_row(counted, |row| row.get(0))?;
+    let mut insert = to.prepare_cached(
+        "INSERT INTO sent (sensor, era, number, stream, request) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    insert.execute(params![
+        sensor,
+        integer(sent.era),
+        integer(sent.seq),
+        integer(sent.stream),
+        integer(record.seq),
+    ])?;
+    Ok(sensor)
+}
+
+/// Notes that a sensor has seen this source.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn saw_source(to: &Connection, sensor: i64, source: i64) -> rusqlite::Result<()> {
+    to.prepare_cached("INSERT OR IGNORE INTO source_sensor (source, sensor) VALUES (?1, ?2)")?
+        .execute([source, sensor])?;
+    Ok(())
+}
+
+/// Notes that a sensor has seen this kind.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn saw_kind(to: &Connection, sensor: i64, kind: i64) -> rusqlite::Result<()> {
+    to.prepare_cached("INSERT OR IGNORE INTO kind_sensor (kind, sensor) VALUES (?1, ?2)")?
+        .execute([kind, sensor])?;
+    Ok(())
+}
