@@ -8,6 +8,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY crates/bench/Cargo.toml crates/bench/
 COPY crates/daemon/Cargo.toml crates/daemon/
 COPY crates/decode/Cargo.toml crates/decode/
+COPY crates/fleet/Cargo.toml crates/fleet/
 COPY crates/head/Cargo.toml crates/head/
 COPY crates/identify/Cargo.toml crates/identify/
 COPY crates/responder/Cargo.toml crates/responder/
@@ -16,18 +17,18 @@ COPY crates/testkit/Cargo.toml crates/testkit/
 COPY crates/viewer/Cargo.toml crates/viewer/
 RUN for crate in crates/*; do mkdir "$crate/src" "$crate/benches" && touch "$crate/src/lib.rs" "$crate/benches/instructions.rs"; done \
     && echo 'fn main() {}' >crates/identify/build.rs \
-    && cargo build --release --locked -p forever200-responder -p forever200-viewer
+    && cargo build --release --locked -p forever200-fleet -p forever200-responder -p forever200-viewer
 
 # `touch`: Cargo goes by the time of a file, and ours may be older than the empty ones.
 COPY crates crates
 COPY docs/history.sql docs/
 RUN find crates -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked -p forever200-responder -p forever200-viewer
+    && cargo build --release --locked -p forever200-fleet -p forever200-responder -p forever200-viewer
 
 # What is in the two programs; `make sbom` says it alike.
 COPY scripts/sbom sbom/
 RUN { rustc -V \
-    && cargo tree --locked -p forever200-responder -p forever200-viewer \
+    && cargo tree --locked -p forever200-fleet -p forever200-responder -p forever200-viewer \
         -e normal,no-proc-macro --prefix depth -f ' {p}|{l}'; } >sbom/crates \
     && cp Cargo.lock sbom
 
@@ -46,7 +47,7 @@ RUN apt-get update \
     && chmod 1777 /run \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 
-COPY --from=build /src/target/release/forever200-responder /src/target/release/forever200-viewer /usr/local/bin/
+COPY --from=build /src/target/release/forever200-fleet /src/target/release/forever200-responder /src/target/release/forever200-viewer /usr/local/bin/
 # Every crate in them and every package of this system, for scanners to read.
 COPY --from=build /src/sbom /tmp/sbom
 RUN mkdir /usr/share/doc/forever200 \

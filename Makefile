@@ -45,7 +45,7 @@ install: ## Install a C compiler, haproxy, memcached, openssl, supervisor and th
 
 .PHONY: install-tools
 install-tools: install
-	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nc:netcat-openbsd nft:nftables nginx:nginx nmap:nmap promtool:prometheus \
+	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nats-server:nats-server nc:netcat-openbsd nft:nftables nginx:nginx nmap:nmap promtool:prometheus \
 		/usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
 		slowhttptest:slowhttptest sqlmap:sqlmap sslscan:sslscan strace:strace sysctl:procps tshark:tshark)
 
@@ -68,7 +68,7 @@ run: export FOREVER200_HISTORY ?= $(CURDIR)/target/history
 run: export FOREVER200_RESPONDER_SOCKET ?= $(FOREVER200_RUN)/responder.sock
 run: install ## Build and run it on port 8000 until Ctrl-C
 	@supervisor/run-folder
-	cargo build --release --locked -p forever200-responder -p forever200-viewer
+	cargo build --release --locked -p forever200-fleet -p forever200-responder -p forever200-viewer
 	@run="$(FOREVER200_RUN)"; \
 	if supervisorctl --configuration supervisord.conf pid >/dev/null 2>&1; then \
 		echo "FOREVER200_RUN: $$run is in use by another make run."; exit 1; \
@@ -114,13 +114,13 @@ deny: ## Check the dependencies: licences, sources, duplicates, advisories
 .PHONY: sbom
 sbom: install ## Write what the programs are made of, as CycloneDX: target/sbom.cdx.json
 	@mkdir -p target
-	{ rustc -V && cargo tree --locked -p forever200-responder -p forever200-viewer \
+	{ rustc -V && cargo tree --locked -p forever200-fleet -p forever200-responder -p forever200-viewer \
 		-e normal,no-proc-macro --prefix depth -f ' {p}|{l}'; } | /usr/bin/python3 scripts/sbom Cargo.lock >target/sbom.cdx.json
 
 .PHONY: deb
 deb: install ## Make a package for this Debian, with a service of systemd: target/debian/
 	@command -v cargo-deb >/dev/null || cargo install --locked --quiet cargo-deb
-	cargo build --release --locked -p forever200-responder -p forever200-viewer
+	cargo build --release --locked -p forever200-fleet -p forever200-responder -p forever200-viewer
 	cargo deb --no-build -p forever200-viewer
 
 .PHONY: reproducible

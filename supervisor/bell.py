@@ -5,6 +5,8 @@ notices a death at once and starts the next one a second later. A bell ends that
 its state or a signal comes. And supervisord closes the listening socket of an `fcgi-program` while no process of
 it runs; here it is held, so that clients wait in its queue. docs/reliability.md has what both are worth.
 
+Programs without `autostart` are started where the variable is set that `[rpcinterface:bell]` has for them.
+
 And its log goes to standard error, as those of all programs do: it would else be standard output, where lines of JSON
 for other tools go, or a file.
 """
@@ -51,8 +53,8 @@ def log_to_stderr(logger):
     logger.addHandler(handler)
 
 
-def make(supervisord):
-    """Adds a bell. Returns an interface for XML-RPC, which is what the loading is meant for: an empty one."""
+def make(supervisord, **variables):
+    """Adds a bell. `variables` are names of variables by names of programs. Returns an interface for XML-RPC, which is what the loading is meant for: an empty one."""
     log_to_stderr(supervisord.options.logger)
     bell = Bell()
     held = []
@@ -61,6 +63,12 @@ def make(supervisord):
         groups = supervisord.process_groups.values()
         held.extend(group.socket_manager.get_socket() for group in groups if hasattr(group, "socket_manager"))
 
+    def start_wanted(_event):
+        for group in supervisord.process_groups.values():
+            for name, process in group.processes.items():
+                if os.environ.get(variables.get(name, "")):
+                    process.config.autostart = True
+
     # supervisord logs that it closes a socket, and its log is closed before Python lets go of ours: without this, every
     # stop ends with a traceback.
     def release_sockets(_event):
@@ -68,6 +76,7 @@ def make(supervisord):
 
     supervisord.options.get_socket_map()[bell.hears] = bell
     events.subscribe(events.SupervisorRunningEvent, hold_sockets)
+    events.subscribe(events.SupervisorRunningEvent, start_wanted)
     events.subscribe(events.SupervisorRunningEvent, bell.ring)
     events.subscribe(events.SupervisorStoppingEvent, release_sockets)
     events.subscribe(events.ProcessStateEvent, bell.ring)

@@ -14,6 +14,7 @@ pub mod heads;
 pub mod hostile;
 pub mod load;
 pub mod memcached;
+pub mod nats;
 pub mod process;
 pub mod proxy;
 pub mod report;
@@ -25,6 +26,7 @@ pub use client::{Response, connect_from, exchange, exchange_from, get, get_json,
 pub use container::Container;
 pub use load::Load;
 pub use memcached::Memcached;
+pub use nats::Nats;
 pub use process::{loopback, until};
 pub use proxy::{Between, Fault};
 pub use stack::Stack;

@@ -77,6 +77,8 @@ fn build() -> anyhow::Result<PathBuf> {
         "build",
         "--quiet",
         "-p",
+        "forever200-fleet",
+        "-p",
         "forever200-responder",
         "-p",
         "forever200-viewer",

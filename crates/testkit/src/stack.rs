@@ -256,7 +256,8 @@ impl Stack {
             .filter(|&pid| pid > 0))
     }
 
-    /// Waits until supervisord calls all programs RUNNING: one that ends sooner is started again later.
+    /// Waits until supervisord calls all programs RUNNING: one that ends sooner is started again later. Those of a fleet that
+    /// this is no part of are not started at all.
     ///
     /// # Errors
     /// It does not within 30 seconds.
@@ -265,7 +266,7 @@ impl Stack {
             let status = self.supervisorctl(&["status"]).ok()?;
             status
                 .lines()
-                .all(|line| line.contains(" RUNNING "))
+                .all(|line| line.contains(" RUNNING ") || line.contains(" Not started"))
                 .then_some(())
         })
         .await

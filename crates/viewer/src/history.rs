@@ -8,7 +8,7 @@
 //! beside the bytes), `writer` (the thread that writes) with `rows` (of one request) and `sent` (of another machine's), `collection` (of each
 //! kind) and `gaps` (what is not kept), `retention` (what goes when there is too much) and `wal` (the log of
 //! changes), `questions` (what visitors read) with `search`, `kinds`, `sources`, `one_source` and
-//! `blocklist`, `forget` (what a person deletes). `file` opens the
+//! `blocklist`, `forget` (what a person deletes), `outbox` (what another program reads). `file` opens the
 //! file, and `row` reads a record from it. The schema is docs/history.sql.
 
 use std::path::Path;
@@ -35,6 +35,7 @@ pub(crate) mod keeper;
 mod kind;
 pub(crate) mod kinds;
 pub(crate) mod one_source;
+mod outbox;
 mod questions;
 mod retention;
 mod row;
@@ -49,6 +50,7 @@ mod writer;
 pub use file::OpenError;
 pub use gaps::NotKept;
 pub(crate) use kind::Kind;
+pub use outbox::{Ledger, Outbox};
 pub use questions::{Questions, Restored};
 pub(crate) use search::{Column, From, Page, Wanted};
 pub(crate) use writer::Item;

@@ -30,6 +30,9 @@ use crate::history::{collection, file, questions};
 const MOST_WAITING: usize = 202;
 /// Records of one transaction, at most.
 const MOST_AT_ONCE: usize = 101;
+/// The same where another machine sent the first of them: whoever writes these into the ring waits until they are kept, and
+/// the ring has more of them than this.
+const MOST_SENT_AT_ONCE: usize = 32;
 /// How long the first record of a transaction waits for others: a transaction costs as much as a dozen records.
 const GATHER_TIME: Duration = Duration::from_millis(100);
 /// Pause after a transaction that failed.
@@ -325,8 +328,12 @@ fn data_version(file: &Connection) -> rusqlite::Result<i64> {
 fn gather(first: Item, waiting: &Receiver<Item>) -> Vec<Item> {
     let deadline = Instant::now() + GATHER_TIME;
     let is_last = matches!(first, Item::Flush(_));
+    let most = match &first {
+        Item::Request(request) if request.0.sensor.is_some() => MOST_SENT_AT_ONCE,
+        _ => MOST_AT_ONCE,
+    };
     let mut items = vec![first];
-    while !is_last && items.len() < MOST_AT_ONCE {
+    while !is_last && items.len() < most {
         let left = deadline.saturating_duration_since(Instant::now());
         match waiting.recv_timeout(left) {
             Ok(item) => {

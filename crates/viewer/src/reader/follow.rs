@@ -37,6 +37,8 @@ const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 /// The same while all that comes is to be kept: as long as the ring lasts at 1,000 requests a second, and some time to
 /// spare. Such a look reads the counters alone.
 const KEPT_INTERVAL: Duration = Duration::from_millis(75);
+/// The same while another machine's requests come fast: whoever writes them into the ring waits until they are kept.
+const FED_INTERVAL: Duration = Duration::from_millis(5);
 /// Who has asked within this time is likely to ask again.
 const INTEREST: Duration = Duration::from_secs(10);
 /// Longest time for which describing goes on without a view of what is done.
@@ -244,11 +246,19 @@ impl Follower {
         let is_watched = watching > 0;
         let is_interesting = is_watched || self.pulse.since_question() < INTEREST;
         match self.rate.as_ref().map(Rate::pace) {
+            Some(Pace::Fast | Pace::Flood) if self.is_fed() => FED_INTERVAL,
             Some(Pace::Fast) => WATCHED_INTERVAL.saturating_sub(look),
             _ if is_interesting => WATCHED_INTERVAL,
             Some(Pace::Calm) => KEPT_INTERVAL,
             Some(Pace::Flood) | None => IDLE_INTERVAL,
         }
+    }
+
+    /// Tells whether what came last was sent by another machine.
+    fn is_fed(&self) -> bool {
+        let ring = &self.snapshot.ring;
+        let newest = ring.get(ring.newest_seq());
+        newest.is_some_and(|record| record.sensor.is_some())
     }
 
     /// Brings the view up to date. Tells whether all that is new is described; what is not is left for the next look.

@@ -1,0 +1,76 @@
+//! Says in words what is well and what is not, for a person who sets up a sensor or a hub.
+//!
+//! In: the same variables as for sending and collecting. Out: a line for each thing that is looked at, up to the first that
+//! is wrong.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use async_nats::Client;
+use async_nats::jetstream;
+use forever200_viewer::history::Outbox;
+
+use crate::last_sent::last_sent;
+use crate::sensor::Sensor;
+use crate::stream::STREAM;
+
+/// Looks at what a sensor needs: its history, and what the hub has of it.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub async fn sensor(client: &Client, sensor: &Sensor, folder: &Path) -> anyhow::Result<()> {
+    let outbox = Outbox::open(folder)?;
+    let newest = outbox.newest()?;
+    println!("history: the newest request is {newest}");
+    let last = last_sent(client, sensor).await?;
+    let Some(last) = last else {
+        println!("stream: it has nothing of {sensor} yet");
+        return Ok(());
+    };
+    println!(
+        "stream: the newest request of {sensor} there is {}",
+        last.seq
+    );
+    let since = outbox.since()?.context("the history has not begun yet")?;
+    let era = since.as_microsecond().unsigned_abs();
+    ensure!(
+        last.era == era,
+        "what the stream has last of {sensor} is not of this history: another machine has the same name, or this one's \
+         history was deleted since"
+    );
+    Ok(())
+}
+
+/// Looks at what a hub needs: the stream, and that its servers agree.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub async fn hub(client: Client) -> anyhow::Result<()> {
+    let context = jetstream::new(client);
+    let mut subjects = context
+        .get_stream(STREAM)
+        .await
+        .context("there is no stream yet: a hub that collects makes it")?;
+    let info = subjects.info().await?;
+    let state = &info.state;
+    println!(
+        "stream: {} messages of {} sensors, {} bytes",
+        state.messages, state.subjects_count, state.bytes
+    );
+    let Some(cluster) = &info.cluster else {
+        return Ok(());
+    };
+    let leader = cluster
+        .leader
+        .as_deref()
+        .context("the servers have no leader")?;
+    println!("servers: {leader} leads {}", cluster.replicas.len());
+    let away: Vec<_> = cluster
+        .replicas
+        .iter()
+        .filter(|replica| !replica.current)
+        .map(|replica| replica.name.as_str())
+        .collect();
+    ensure!(away.is_empty(), "away or behind: {}", away.join(", "));
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! A hub's end: reads what all sensors send, and has it written into the hub's ring.
+//!
+//! In: the stream. Out: records, through a window that all sensors share. Each sensor has a consumer and a task of its own,
+//! and each waits for the window in a queue: who sends without end waits behind the others like everybody. Where a sensor is
+//! on is in the hub's history: the server remembers nothing of a hub.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::Client;
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::stream::Stream;
+use forever200_ring::{Record, Store};
+use forever200_viewer::history::Ledger;
+use futures_util::TryStreamExt;
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use crate::message::{self, Delivery};
+use crate::patience::Patience;
+use crate::ring_writer::{Arrival, RingWriter, WINDOW};
+use crate::sensor::{ALL_SUBJECTS, Sensor};
+use crate::stream::{self, StreamArgs};
+
+/// Longest wait for an answer of the server.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// Time between two looks for sensors that are new.
+const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
+/// Messages of one sensor that are fetched ahead, at most.
+const FETCHED_AHEAD: i64 = 8;
+
+/// Collects what sensors send, for ever.
+pub struct Collector {
+    context: jetstream::Context,
+    stream: StreamArgs,
+    history: PathBuf,
+    memcached: String,
+}
+
+impl Collector {
+    /// Makes a collector. `history` is the folder of the hub's history, and `memcached` the address of its ring.
+    #[must_use]
+    pub fn new(client: Client, stream: StreamArgs, history: PathBuf, memcached: String) -> Self {
+        let mut context = jetstream::new(client);
+        context.set_timeout(ANSWER_TIME);
+        Self {
+            context,
+            stream,
+            history,
+            memcached,
+        }
+    }
+
+    /// Collects until it is dropped. After a failure it begins anew, at growing intervals.
+    pub async fn run(&self) -> Infallible {
+        let mut patience = Patience::new("nothing can be collected");
+        loop {
+            let begun = Instant::now();
+            let Err(error) = self.collect().await;
+            patience.wait(&error, begun.elapsed()).await;
+        }
+    }
+
+    async fn collect(&self) -> anyhow::Result<Infallible> {
+        let stream = stream::open(&self.context, &self.stream).await?;
+        let ledger = Ledger::open(&self.history)?;
+        let (arrivals, waiting) = mpsc::channel(WINDOW);
+        let writer = RingWriter::new(Store::new(&self.memcached), Ledger::open(&self.history)?);
+        let sensors = Sensors {
+            stream,
+            ledger,
+            window: Arc::new(Semaphore::new(WINDOW)),
+            arrivals,
+            tasks: JoinSet::new(),
+            known: HashMap::new(),
+        };
+        tokio::select! {
+            error = sensors.follow() => error,
+            error = writer.run(waiting) => error,
+        }
+    }
+}
+
+/// The tasks, one for each sensor.
+struct Sensors {
+    stream: Stream,
+    ledger: Ledger,
+    window: Arc<Semaphore>,
+    arrivals: mpsc::Sender<Arrival>,
+    tasks: JoinSet<(Sensor, anyhow::Error)>,
+    known: HashMap<Sensor, AbortHandle>,
+}
+
+impl Sensors {
+    /// Starts a task for each sensor that has something in the stream, and again where one fails.
+    async fn follow(mut self) -> anyhow::Result<Infallible> {
+        let mut looks = interval(DISCOVERY_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = looks.tick() => self.discover().await?,
+                Some(ended) = self.tasks.join_next() => {
+                    let (sensor, error) = ended.context("the task of a sensor")?;
+                    warn!(%sensor, error = format!("{error:#}"), "its messages are asked for anew");
+                    self.known.remove(&sensor);
+                }
+            }
+        }
+    }
+
+    async fn discover(&mut self) -> anyhow::Result<()> {
+        let mut subjects = self
+            .stream
+            .info_with_subjects(ALL_SUBJECTS)
+            .await
+            .context("cannot ask for the sensors")?;
+        let newest = subjects.info.state.last_sequence;
+        while let Some((subject, _)) = subjects.try_next().await? {
+            let sensor = Sensor::of_subject(&subject);
+            if let Some(sensor) = sensor.filter(|sensor| !self.known.contains_key(sensor)) {
+                self.start(sensor, newest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the task of a sensor, a window before the newest message of it that the history has: of those that were on
+    /// their way into it together, an earlier one may not have arrived.
+    fn start(&mut self, sensor: Sensor, newest: u64) -> anyhow::Result<()> {
+        let from = self.ledger.stream_position(sensor.as_str(), WINDOW)?;
+        // A stream that was made anew counts from 1.
+        let from = from.filter(|from| *from <= newest).unwrap_or(0);
+        info!(%sensor, from, "collecting");
+        let feed = Feed {
+            sensor: sensor.clone(),
+            window: Arc::clone(&self.window),
+            arrivals: self.arrivals.clone(),
+            refused: 0,
+        };
+        let stream = self.stream.clone();
+        let name = sensor.clone();
+        let task = self.tasks.spawn(async move {
+            let Err(error) = feed.run(&stream, from).await;
+            (name, error)
+        });
+        self.known.insert(sensor, task);
+        Ok(())
+    }
+}
+
+/// The task of one sensor.
+struct Feed {
+    sensor: Sensor,
+    window: Arc<Semaphore>,
+    arrivals: mpsc::Sender<Arrival>,
+    /// Messages that are no request.
+    refused: u64,
+}
+
+impl Feed {
+    async fn run(mut self, stream: &Stream, from: u64) -> anyhow::Result<Infallible> {
+        let deliver_policy = match from {
+            0 => DeliverPolicy::All,
+            start_sequence => DeliverPolicy::ByStartSequence { start_sequence },
+        };
+        let config = OrderedConfig {
+            filter_subject: self.sensor.subject(),
+            deliver_policy,
+            max_batch: FETCHED_AHEAD,
+            ..OrderedConfig::default()
+        };
+        let consumer = stream.create_consumer(config).await?;
+        let mut messages = consumer.messages().await?;
+        loop {
+            let message = messages.try_next().await?.context("no more messages")?;
+            let Some(record) = self.read(&message)? else {
+                continue;
+            };
+            // First come, first served: behind the other sensors that wait.
+            let place = Arc::clone(&self.window).acquire_owned().await?;
+            self.arrivals.send(Arrival { record, place }).await?;
+        }
+    }
+
+    /// Reads a message; `None` where it is no request.
+    fn read(&mut self, message: &jetstream::Message) -> anyhow::Result<Option<Record>> {
+        let info = message.info().map_err(anyhow::Error::from_boxed)?;
+        let delivery = Delivery {
+            sequence: info.stream_sequence,
+            published: Timestamp::from_nanosecond(info.published.unix_timestamp_nanos())?,
+        };
+        let headers = message.headers.as_ref();
+        match message::read(&self.sensor, headers, &message.payload, delivery) {
+            Ok(record) => Ok(Some(record)),
+            Err(error) => {
+                // One line for the first, and for each tenfold.
+                self.refused += 1;
+                if self.refused.to_string().trim_end_matches('0') == "1" {
+                    let (sensor, refused) = (&self.sensor, self.refused);
+                    warn!(%sensor, refused, %error, "a message that is no request");
+                }
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The connection to a hub's NATS: addresses, key, certificate.
+//!
+//! In: the variables. Out: a client that connects again by itself. Says in words what keeps it away, once for each change.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use clap::Args;
+use tracing::{info, warn};
+
+use crate::patience::pause_after;
+
+/// Longest wait for a connection, and for an answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it looks whether the other end is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// How a server of NATS knows this program, and the other way round.
+#[derive(Args, Clone, Debug)]
+pub struct KeyArgs {
+    /// File with the secret half of the key, an nkey seed
+    #[arg(long, value_name = "FILE", env = "FOREVER200_HUB_KEY", global = true)]
+    hub_key: Option<PathBuf>,
+    /// File with the certificate of the authority that signed the server's, PEM; without it, the system's authorities
+    #[arg(long, value_name = "FILE", env = "FOREVER200_HUB_CA", global = true)]
+    hub_ca: Option<PathBuf>,
+}
+
+/// Reads `tls://host:port`, several between commas.
+///
+/// # Errors
+/// One of them is no address; the error names it.
+pub fn addresses(list: &str) -> anyhow::Result<Vec<ServerAddr>> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|address| !address.is_empty())
+        .map(|address| {
+            let parsed = address.parse::<ServerAddr>();
+            parsed.with_context(|| format!("{address}: expected tls://host:port"))
+        })
+        .collect()
+}
+
+/// Reads the seed of a key from its file.
+///
+/// # Errors
+/// The file cannot be read, or holds no seed.
+pub fn seed(path: &Path) -> anyhow::Result<String> {
+    let named = || path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(named)?;
+    let seed = text.trim();
+    nkeys::KeyPair::from_seed(seed)
+        .map_err(|_| anyhow::anyhow!("{}: no seed of a key", named()))?;
+    Ok(seed.to_owned())
+}
+
+/// Connects to a hub. `name` is who asks: the answers come to subjects of that name alone, as the server's rules say.
+///
+/// # Errors
+/// Nobody answers, the certificate or the key is refused, or a file cannot be read.
+pub async fn connect(args: &KeyArgs, list: &str, name: &str) -> anyhow::Result<Client> {
+    let last = Mutex::new(String::new());
+    let mut options = ConnectOptions::new()
+        .name(format!("forever200 {name}"))
+        .custom_inbox_prefix(format!("_INBOX.{name}"))
+        .connection_timeout(TIMEOUT)
+        .request_timeout(Some(TIMEOUT))
+        .ping_interval(PING_INTERVAL)
+        .reconnect_delay_callback(pause_after)
+        .event_callback(move |event| {
+            tell(&last, &event);
+            async {}
+        });
+    if let Some(path) = &args.hub_key {
+        options = options.nkey(seed(path)?);
+    }
+    if let Some(path) = &args.hub_ca {
+        options = options.add_root_certificates(path.clone());
+    }
+    options
+        .connect(addresses(list)?)
+        .await
+        .with_context(|| format!("cannot connect to {list}"))
+}
+
+/// Logs an event, unless it is the last one again: a hub that is away for a day is a line, not a thousand.
+fn tell(last: &Mutex<String>, event: &Event) {
+    let text = event.to_string();
+    let mut last = last
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if *last == text {
+        return;
+    }
+    match event {
+        Event::Connected => info!("connected"),
+        _ => warn!(event = text, "the connection"),
+    }
+    *last = text;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_stand_between_commas() {
+        assert_eq!(addresses("tls://a:1, tls://b:2,").unwrap().len(), 2);
+        assert!(addresses("tls://a:b").is_err());
+    }
+}

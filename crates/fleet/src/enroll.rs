@@ -1,0 +1,72 @@
+//! Makes a key for a sensor, and says where its two halves go.
+
+use std::fmt;
+
+use anyhow::Context;
+use nkeys::KeyPair;
+
+use crate::sensor::Sensor;
+use crate::stream::STREAM;
+
+/// What an owner does to let a sensor in.
+pub struct Enrolment {
+    sensor: Sensor,
+    /// The secret half of the key.
+    seed: String,
+    /// The entry in the server's list of users.
+    user: String,
+}
+
+impl Enrolment {
+    /// Draws a key.
+    ///
+    /// # Errors
+    /// A key has no secret half, which does not happen.
+    pub fn new(sensor: &Sensor) -> anyhow::Result<Self> {
+        let key = KeyPair::new_user();
+        let seed = key.seed().ok().context("a key without a seed")?;
+        let subject = sensor.subject();
+        Ok(Self {
+            sensor: sensor.clone(),
+            seed,
+            user: format!(
+                "{{ nkey: {key}, permissions: {{ publish: {{ allow: [\"{subject}\", \
+                 \"$JS.API.DIRECT.GET.{STREAM}.{subject}\"] }}, \
+                 subscribe: {{ allow: [\"_INBOX.{sensor}.>\"] }} }} }}",
+                key = key.public_key(),
+            ),
+        })
+    }
+}
+
+impl fmt::Display for Enrolment {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            to,
+            "# {}: for the list of users of each server",
+            self.sensor
+        )?;
+        writeln!(to, "{}", self.user)?;
+        writeln!(
+            to,
+            "# {}: for its file FOREVER200_HUB_KEY, and for nobody else",
+            self.sensor
+        )?;
+        writeln!(to, "{}", self.seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sensor_may_publish_to_its_own_subject_alone() {
+        let enrolment = Enrolment::new(&"berlin-1".parse().unwrap()).unwrap();
+        assert!(enrolment.seed.starts_with("SU"));
+        let user = enrolment.user;
+        let allowed = r#"publish: { allow: ["forever200.berlin-1", "$JS.API.DIRECT.GET.forever200.forever200.berlin-1"] }, subscribe: { allow: ["_INBOX.berlin-1.>"] }"#;
+        assert!(user.contains(allowed), "{user}");
+        assert!(!user.contains(&enrolment.seed));
+    }
+}

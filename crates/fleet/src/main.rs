@@ -1,0 +1,184 @@
+//! `forever200-fleet`: one page over many machines.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::Client;
+use clap::{Parser, Subcommand};
+use forever200_daemon::{HistoryFolder, LogArgs, host_port, parse, shutdown_signal, start_logging};
+use forever200_fleet::check;
+use forever200_fleet::collect::Collector;
+use forever200_fleet::connection::{self, KeyArgs};
+use forever200_fleet::enroll::Enrolment;
+use forever200_fleet::patience::Patience;
+use forever200_fleet::publish::Publisher;
+use forever200_fleet::sensor::Sensor;
+use forever200_fleet::stream::StreamArgs;
+
+/// Sends what one forever200 recorded to a page over many, and collects it there.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    site: SiteArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Which part of a fleet this machine is.
+#[derive(clap::Args, Clone, Debug)]
+struct SiteArgs {
+    /// Addresses of the NATS servers that this sensor sends to, `tls://host:port`, several between commas
+    #[arg(long, value_name = "ADDRESSES", env = "FOREVER200_HUB", global = true)]
+    hub: Option<String>,
+    /// Name of this sensor, 1 to 40 of a-z, 0-9 and -
+    #[arg(long, value_name = "NAME", env = "FOREVER200_SENSOR", global = true)]
+    sensor: Option<Sensor>,
+    /// Addresses of the NATS servers that this hub collects from
+    #[arg(
+        long,
+        value_name = "ADDRESSES",
+        env = "FOREVER200_FLEET",
+        global = true
+    )]
+    fleet: Option<String>,
+    /// Folder of the viewer's history
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        env = "FOREVER200_HISTORY",
+        default_value = "off",
+        global = true
+    )]
+    history: HistoryFolder,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// At a sensor: follow the history and send what is new
+    Publish,
+    /// At a hub: collect what sensors send
+    Collect(CollectArgs),
+    /// Say what is well and what is not, up to the first thing that is wrong; exit with 0 when all is well
+    Check,
+    /// Make a key for a sensor: print what goes into the server's list and what goes to the sensor
+    Enroll {
+        /// The sensor's name
+        name: Sensor,
+    },
+}
+
+#[derive(clap::Args, Debug)]
+struct CollectArgs {
+    /// Address of the hub's memcached, host:port
+    #[arg(long, value_name = "ADDRESS", env = "FOREVER200_MEMCACHED", default_value = "127.0.0.1:11211", value_parser = host_port)]
+    memcached: String,
+    #[command(flatten)]
+    stream: StreamArgs,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let args: Args = parse();
+    start_logging(&args.log);
+    let shutdown = shutdown_signal()?;
+    tokio::select! {
+        result = run(args) => result,
+        () = shutdown => Ok(()),
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let Args {
+        command, site, key, ..
+    } = args;
+    match command {
+        Command::Publish => {
+            let (sensor, folder) = (site.name()?, site.folder()?);
+            site.hub()?;
+            let client = connected(|| site.connect_as_sensor(&key, &sensor)).await;
+            match Publisher::new(sensor, &folder, client).run().await {}
+        }
+        Command::Collect(args) => {
+            let folder = site.folder()?;
+            site.fleet()?;
+            let client = connected(|| site.connect_as_hub(&key)).await;
+            let collector = Collector::new(client, args.stream, folder, args.memcached);
+            match collector.run().await {}
+        }
+        Command::Check => check(&site, &key).await,
+        Command::Enroll { name } => {
+            print!("{}", Enrolment::new(&name)?);
+            Ok(())
+        }
+    }
+}
+
+/// Connects, however long that takes: a server that is away is no reason to end.
+async fn connected<F: Future<Output = anyhow::Result<Client>>>(connect: impl Fn() -> F) -> Client {
+    let mut patience = Patience::new("no connection");
+    loop {
+        match connect().await {
+            Ok(client) => return client,
+            Err(error) => patience.wait(&error, Duration::ZERO).await,
+        }
+    }
+}
+
+async fn check(site: &SiteArgs, key: &KeyArgs) -> anyhow::Result<()> {
+    if site.hub.is_some() {
+        let sensor = site.name()?;
+        println!("name: {sensor}");
+        let client = site.connect_as_sensor(key, &sensor).await?;
+        println!("connection: the server knows this key");
+        check::sensor(&client, &sensor, &site.folder()?).await?;
+    }
+    if site.fleet.is_some() {
+        let client = site.connect_as_hub(key).await?;
+        println!("connection: the server knows this key");
+        check::hub(client).await?;
+    }
+    if site.hub.is_none() && site.fleet.is_none() {
+        println!("neither FOREVER200_HUB nor FOREVER200_FLEET is set: this is no part of a fleet");
+    }
+    Ok(())
+}
+
+impl SiteArgs {
+    fn name(&self) -> anyhow::Result<Sensor> {
+        self.sensor
+            .clone()
+            .context("FOREVER200_SENSOR names no sensor")
+    }
+
+    fn folder(&self) -> anyhow::Result<PathBuf> {
+        self.history.0.clone().context(
+            "FOREVER200_HISTORY is off: what is sent, and what has arrived, is what the history has",
+        )
+    }
+
+    fn hub(&self) -> anyhow::Result<&str> {
+        self.hub
+            .as_deref()
+            .context("FOREVER200_HUB names no server")
+    }
+
+    fn fleet(&self) -> anyhow::Result<&str> {
+        self.fleet
+            .as_deref()
+            .context("FOREVER200_FLEET names no server")
+    }
+
+    async fn connect_as_sensor(&self, key: &KeyArgs, sensor: &Sensor) -> anyhow::Result<Client> {
+        connection::connect(key, self.hub()?, sensor.as_str()).await
+    }
+
+    async fn connect_as_hub(&self, key: &KeyArgs) -> anyhow::Result<Client> {
+        connection::connect(key, self.fleet()?, "hub").await
+    }
+}

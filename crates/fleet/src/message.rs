@@ -1,0 +1,374 @@
+//! One message of the stream: a request as a sensor recorded it.
+//!
+//! In: a record of the sensor's history. Out: subject, headers and body of a message, and back. What comes back was written by
+//! a sensor that may be in a stranger's hands: lengths and fields are checked, and its name is not in the message at all.
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use forever200_ring::record::DecodeError;
+use forever200_ring::{Record, Sent};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::sensor::Sensor;
+
+/// Longest body, in bytes: the longest request that can be kept, and its line of JSON. It is just below what NATS takes.
+pub const MAX_BODY_BYTES: usize = 1_000_000 + 9 * 1024;
+/// Header by which NATS, and a hub, know a message again: `NAME-ERA-SEQ`.
+pub const ID: &str = "Nats-Msg-Id";
+/// Header with the number of requests before this one that the sensor answered and cannot send any more.
+const MISSING: &str = "Forever200-Missing";
+/// Header with the version of the sensor's program.
+const VERSION: &str = "Forever200-Version";
+/// Longest version, in characters.
+const MAX_VERSION_CHARS: usize = 20;
+/// Largest number in JSON, 2⁵³ - 1: as in a ring.
+const MAX_NUMBER: u64 = (1 << 53) - 1;
+/// Longest name of a responder, which is eight hexadecimal digits.
+const RESPONDER_CHARS: usize = 8;
+/// Longest text of TLS but the hello, in bytes: a host name's 255, and three bytes for what is no UTF-8.
+const MAX_TLS_TEXT: usize = 3 * 255;
+/// Longest hello, in base64.
+const MAX_HELLO: usize = 5464;
+/// By how much a sensor's clock may be ahead of the hub's.
+const AHEAD: SignedDuration = SignedDuration::from_secs(10);
+/// No request was recorded before, in seconds since 1970: 1 January 2019.
+const EARLIEST: i64 = 1_546_300_800;
+
+/// Where a sensor is: in which of its histories, and at which number of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// When the history began, microseconds since 1970: one that begins anew has another.
+    pub era: u64,
+    /// The sequence number.
+    pub seq: u64,
+}
+
+/// What the stream says of a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    /// The message's number in the stream.
+    pub sequence: u64,
+    /// When the stream took it.
+    pub published: Timestamp,
+}
+
+/// Why a message is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// It is longer than any request can be.
+    #[error("{0} bytes are more than a request can have")]
+    Length(usize),
+    /// Its id is not `NAME-ERA-SEQ` with the name of its subject.
+    #[error("its id is not one of this sensor")]
+    Id,
+    /// Its id says another number than its record.
+    #[error("its id says number {id}, and its record {record}")]
+    Number {
+        /// Number in the id.
+        id: u64,
+        /// Number in the record.
+        record: u64,
+    },
+    /// A field is longer than the programs write it.
+    #[error("its field {0} is none of ours")]
+    Field(&'static str),
+    /// It is no record.
+    #[error(transparent)]
+    Record(#[from] DecodeError),
+}
+
+impl Position {
+    /// Returns the id of the message with the request at this position.
+    #[must_use]
+    pub fn id(&self, sensor: &Sensor) -> String {
+        format!("{sensor}-{}-{}", self.era, self.seq)
+    }
+
+    /// Reads an id; `None` where it is not one of this sensor.
+    #[must_use]
+    pub fn of_id(id: &str, sensor: &Sensor) -> Option<Self> {
+        let rest = id.strip_prefix(sensor.as_str())?.strip_prefix('-')?;
+        let (era, seq) = rest.split_once('-')?;
+        let position = Self {
+            era: era.parse().ok().filter(|&era| era <= MAX_NUMBER)?,
+            seq: seq.parse().ok().filter(|&seq| seq <= MAX_NUMBER)?,
+        };
+        // One id for one position: no signs, no zeros in front.
+        (position.id(sensor) == id).then_some(position)
+    }
+}
+
+/// Returns the headers of a message.
+#[must_use]
+pub fn headers(sensor: &Sensor, position: Position, missing: u64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ID, position.id(sensor));
+    headers.insert(VERSION, env!("CARGO_PKG_VERSION"));
+    if missing > 0 {
+        headers.insert(MISSING, missing.to_string());
+    }
+    headers
+}
+
+/// Reads a message of `sensor`. The record has the number of the sensor; a hub gives it one of its own.
+///
+/// # Errors
+/// It is not what a sensor sends: see [`MessageError`].
+pub fn read(
+    sensor: &Sensor,
+    headers: Option<&HeaderMap>,
+    body: &Bytes,
+    delivery: Delivery,
+) -> Result<Record, MessageError> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(MessageError::Length(body.len()));
+    }
+    let header = |name| headers?.get(name).map(async_nats::HeaderValue::as_str);
+    let position = header(ID).and_then(|id| Position::of_id(id, sensor));
+    let position = position.ok_or(MessageError::Id)?;
+    let mut record = Record::decode(body.clone())?;
+    if record.seq != position.seq {
+        return Err(MessageError::Number {
+            id: position.seq,
+            record: record.seq,
+        });
+    }
+    check_fields(&record)?;
+    record.timestamp = likely_time(record.timestamp, delivery.published);
+    let missing = header(MISSING).and_then(|number| number.parse().ok());
+    record.sensor = Some(Box::new(Sent {
+        name: sensor.to_string(),
+        era: position.era,
+        seq: position.seq,
+        // There cannot be more of them than numbers.
+        missing: missing.unwrap_or(0).min(position.seq),
+        stream: delivery.sequence,
+        version: version(header(VERSION).unwrap_or_default()),
+    }));
+    Ok(record)
+}
+
+/// Refuses texts and numbers that no forever200 writes.
+fn check_fields(record: &Record) -> Result<(), MessageError> {
+    let is_name = |byte: u8| byte.is_ascii_hexdigit();
+    if record.responder.len() > RESPONDER_CHARS || !record.responder.bytes().all(is_name) {
+        return Err(MessageError::Field("responder"));
+    }
+    let largest = record.bytes.max(record.extra);
+    if largest.max(record.continues.unwrap_or(0)) > MAX_NUMBER {
+        return Err(MessageError::Field("bytes"));
+    }
+    let Some(tls) = &record.tls else {
+        return Ok(());
+    };
+    let texts = [
+        &tls.version,
+        &tls.cipher,
+        &tls.sni,
+        &tls.alpn,
+        &tls.ja4,
+        &tls.failed,
+    ];
+    let has_long = texts
+        .into_iter()
+        .flatten()
+        .any(|text| text.len() > MAX_TLS_TEXT);
+    if has_long
+        || tls
+            .hello
+            .as_ref()
+            .is_some_and(|hello| hello.len() > MAX_HELLO)
+    {
+        return Err(MessageError::Field("tls"));
+    }
+    Ok(())
+}
+
+/// A clock that is wrong must not put its requests before or behind all others.
+fn likely_time(said: Timestamp, published: Timestamp) -> Timestamp {
+    let latest = published.checked_add(AHEAD).unwrap_or(published);
+    if said.as_second() < EARLIEST || said > latest {
+        published
+    } else {
+        said
+    }
+}
+
+fn version(said: &str) -> String {
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+    said.chars().filter(plain).take(MAX_VERSION_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use forever200_ring::{Ended, Tls, Via};
+
+    use super::*;
+
+    const PUBLISHED: &str = "2026-01-02T03:04:06Z";
+
+    fn record(seq: u64) -> Record {
+        Record {
+            seq,
+            timestamp: "2026-01-02T03:04:05.000006Z".parse().unwrap(),
+            src_ip: "203.0.113.7".parse().unwrap(),
+            src_port: 41000,
+            dest_ip: "192.0.2.1".parse().unwrap(),
+            dest_port: 80,
+            via: Via::ProxyV2,
+            bytes: 4,
+            extra: 0,
+            truncated: false,
+            ended: Ended::Complete,
+            continues: None,
+            tls: None,
+            sensor: None,
+            responder: "0123abcd".into(),
+            raw: Bytes::from_static(b"\0\xff{}"),
+        }
+    }
+
+    fn sensor() -> Sensor {
+        "one".parse().unwrap()
+    }
+
+    fn read_as(id: &str, record: &Record) -> Result<Record, MessageError> {
+        let mut headers = headers(&sensor(), Position { era: 12, seq: 7 }, 3);
+        headers.insert(ID, id);
+        let delivery = Delivery {
+            sequence: 90,
+            published: PUBLISHED.parse().unwrap(),
+        };
+        read(&sensor(), Some(&headers), &record.encode().into(), delivery)
+    }
+
+    #[test]
+    fn what_is_sent_is_read_as_it_was_and_says_who_sent_it() {
+        let read = read_as("one-12-7", &record(7)).unwrap();
+        let sent = Sent {
+            name: "one".into(),
+            era: 12,
+            seq: 7,
+            missing: 3,
+            stream: 90,
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        assert_eq!(read.sensor.as_deref(), Some(&sent));
+        assert_eq!(
+            Record {
+                sensor: None,
+                ..read
+            },
+            record(7)
+        );
+    }
+
+    #[test]
+    fn who_sent_it_is_what_its_subject_says() {
+        let forged = Sent {
+            name: "other".into(),
+            era: 1,
+            seq: 1,
+            missing: 1 << 50,
+            stream: 1,
+            version: "9".into(),
+        };
+        let forged = Record {
+            sensor: Some(Box::new(forged)),
+            ..record(7)
+        };
+        let read = read_as("one-12-7", &forged).unwrap();
+        assert_eq!(read.sensor.unwrap().name, "one");
+    }
+
+    #[test]
+    fn an_id_has_one_form_and_its_own_name() {
+        for id in [
+            "one-12-07",
+            "one-+12-7",
+            "one-12",
+            "one-12-7-",
+            "two-12-7",
+            "one12-7",
+            "",
+            "one--12--7",
+            "one-12-18446744073709551615",
+        ] {
+            assert_eq!(Position::of_id(id, &sensor()), None, "{id}");
+            assert!(
+                matches!(read_as(id, &record(7)), Err(MessageError::Id)),
+                "{id}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_no_sensor_sends_is_refused() {
+        assert!(matches!(
+            read_as("one-12-7", &record(8)),
+            Err(MessageError::Number { id: 7, record: 8 })
+        ));
+        let long_name = Record {
+            responder: "0".repeat(9),
+            ..record(7)
+        };
+        let long_text = Record {
+            tls: Some(Box::new(Tls {
+                sni: Some("a".repeat(MAX_TLS_TEXT + 1)),
+                ..Tls::default()
+            })),
+            ..record(7)
+        };
+        let large_number = Record {
+            extra: MAX_NUMBER + 1,
+            ..record(7)
+        };
+        for forged in [long_name, long_text, large_number] {
+            assert!(matches!(
+                read_as("one-12-7", &forged),
+                Err(MessageError::Field(_))
+            ));
+        }
+        let delivery = Delivery {
+            sequence: 1,
+            published: PUBLISHED.parse().unwrap(),
+        };
+        let headers = headers(&sensor(), Position { era: 12, seq: 7 }, 0);
+        for body in [&b""[..], b"{}", b"{}\n", b"\n", b"\xff\xff"] {
+            let body = Bytes::from_static(body);
+            assert!(matches!(
+                read(&sensor(), Some(&headers), &body, delivery),
+                Err(MessageError::Record(_))
+            ));
+        }
+        let long = Bytes::from(vec![b'x'; MAX_BODY_BYTES + 1]);
+        assert!(matches!(
+            read(&sensor(), Some(&headers), &long, delivery),
+            Err(MessageError::Length(_))
+        ));
+        assert!(matches!(
+            read(&sensor(), None, &record(7).encode().into(), delivery),
+            Err(MessageError::Id)
+        ));
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_does_not_decide_when_a_request_came() {
+        let published: Timestamp = PUBLISHED.parse().unwrap();
+        for wrong in ["9999-01-01T00:00:00Z", "1970-01-01T00:00:00Z"] {
+            let wrong = Record {
+                timestamp: wrong.parse().unwrap(),
+                ..record(7)
+            };
+            let read = read_as("one-12-7", &wrong).unwrap();
+            assert_eq!(read.timestamp, published);
+        }
+    }
+
+    #[test]
+    fn a_version_is_short_and_plain() {
+        assert_eq!(version("0.1.0-rc.1+x"), "0.1.0-rc.1+x");
+        assert_eq!(version("<b>\u{202e}1</b>\n"), "b1b");
+        assert_eq!(version(&"1".repeat(99)).len(), MAX_VERSION_CHARS);
+    }
+}

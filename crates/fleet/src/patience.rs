@@ -1,0 +1,67 @@
+//! What becomes of a failure: a line in the log when it is another than before, and a pause that grows.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::warn;
+
+/// Pauses after a failure: they double from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LAST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Remembers the last failure.
+pub struct Patience {
+    what: &'static str,
+    pause: Duration,
+    last: String,
+}
+
+impl Patience {
+    /// Begins with the shortest pause. `what` is what failed, in words.
+    #[must_use]
+    pub fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            pause: FIRST_PAUSE,
+            last: String::new(),
+        }
+    }
+
+    /// Waits after a failure of something that had worked for some time.
+    pub async fn wait(&mut self, error: &anyhow::Error, worked: Duration) {
+        if worked > LAST_PAUSE {
+            self.pause = FIRST_PAUSE;
+            self.last.clear();
+        }
+        let error = format!("{error:#}");
+        if error != self.last {
+            warn!(error, "{}; it is tried again", self.what);
+            self.last = error;
+        }
+        sleep(self.pause).await;
+        self.pause = next(self.pause);
+    }
+}
+
+fn next(pause: Duration) -> Duration {
+    (pause * 2).min(LAST_PAUSE)
+}
+
+/// Returns the pause before an attempt, by the number of those that failed.
+#[must_use]
+pub(crate) fn pause_after(attempts: usize) -> Duration {
+    (1..attempts.min(16)).fold(FIRST_PAUSE, |pause, _| next(pause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_become_rare_and_stay_so() {
+        assert_eq!(pause_after(0), FIRST_PAUSE);
+        assert_eq!(pause_after(1), FIRST_PAUSE);
+        assert_eq!(pause_after(3), FIRST_PAUSE * 4);
+        assert_eq!(pause_after(usize::MAX), LAST_PAUSE);
+    }
+}

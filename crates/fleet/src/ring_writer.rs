@@ -1,0 +1,189 @@
+//! Writes what arrives into the hub's ring, not faster than the hub's history takes it from there.
+//!
+//! In: records, each with a place in the window. Out: the same in memcached, as a responder writes them. A place is free again
+//! when the history has the record. What gets lost on the way, because memcached or the viewer was killed, is written again.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use anyhow::bail;
+use forever200_ring::{Counts, Record, SLOTS, Sent, Store, StoreError};
+use forever200_viewer::history::Ledger;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+/// Records in the ring that the history does not have yet, at most. The rest of the slots is for what comes to the hub itself.
+pub(crate) const WINDOW: usize = 64;
+const _: () = assert!((WINDOW as u64) < SLOTS);
+/// Time between two looks at the history while something is awaited from it.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// A record that the history does not have after this time may have left the ring: usually it takes a tenth of it.
+const OVERDUE: Duration = Duration::from_secs(2);
+/// Pause where memcached is away, or has just been emptied and not been given its numbers back.
+const MEMCACHED_PAUSE: Duration = Duration::from_millis(200);
+
+/// A record on its way into the ring, with its place in the window.
+pub(crate) struct Arrival {
+    pub(crate) record: Record,
+    #[expect(dead_code, reason = "it is free again when this is dropped")]
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+/// Knows what was written and is not in the history yet.
+pub(crate) struct RingWriter {
+    store: Store,
+    ledger: Ledger,
+    awaited: Vec<Awaited>,
+    /// Version of the history at the last look.
+    version: Option<i64>,
+    is_away: bool,
+}
+
+struct Awaited {
+    arrival: Arrival,
+    since: Instant,
+}
+
+impl RingWriter {
+    /// Makes a writer for the ring in `store`, and the history that follows it.
+    #[must_use]
+    pub(crate) fn new(store: Store, ledger: Ledger) -> Self {
+        Self {
+            store,
+            ledger,
+            awaited: Vec::with_capacity(WINDOW),
+            version: None,
+            is_away: false,
+        }
+    }
+
+    /// Writes what comes, for ever.
+    ///
+    /// # Errors
+    /// The history cannot be read any more.
+    pub(crate) async fn run(
+        mut self,
+        mut arrivals: mpsc::Receiver<Arrival>,
+    ) -> anyhow::Result<Infallible> {
+        loop {
+            tokio::select! {
+                arrival = arrivals.recv() => {
+                    let Some(first) = arrival else { bail!("no task is left") };
+                    let mut due = vec![first];
+                    while let Ok(more) = arrivals.try_recv() {
+                        due.push(more);
+                    }
+                    let due = self.without_known(due)?;
+                    self.write(due).await;
+                }
+                () = sleep(LOOK_INTERVAL), if !self.awaited.is_empty() => {
+                    self.settle()?;
+                    let lost = self.take_lost().await?;
+                    self.write(lost).await;
+                }
+            }
+        }
+    }
+
+    /// Drops what the history has already, or will have: a sensor that begins anew repeats a little.
+    fn without_known(&self, due: Vec<Arrival>) -> anyhow::Result<Vec<Arrival>> {
+        let mut unknown: Vec<Arrival> = Vec::with_capacity(due.len());
+        for arrival in due {
+            let id = sent(&arrival.record);
+            let awaited = self.awaited.iter().map(|it| &it.arrival);
+            let is_on_its_way = awaited.chain(&unknown).any(|it| sent(&it.record) == id);
+            if !is_on_its_way && !self.has(&arrival.record)? {
+                unknown.push(arrival);
+            }
+        }
+        Ok(unknown)
+    }
+
+    fn has(&self, record: &Record) -> anyhow::Result<bool> {
+        match &record.sensor {
+            Some(sent) => Ok(self.ledger.has(sent)?),
+            None => Ok(false),
+        }
+    }
+
+    /// Writes records, each under a number of this ring; tries again until memcached takes them.
+    async fn write(&mut self, mut due: Vec<Arrival>) {
+        while !due.is_empty() {
+            match self.write_once(&mut due).await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) if self.is_away => drop(error),
+                Err(error) => warn!(%error, "collecting waits for memcached"),
+            }
+            self.is_away = true;
+            sleep(MEMCACHED_PAUSE).await;
+        }
+        if !due.is_empty() {
+            self.is_away = false;
+        }
+        let since = Instant::now();
+        let written = due.into_iter();
+        self.awaited
+            .extend(written.map(|arrival| Awaited { arrival, since }));
+    }
+
+    /// Tells whether memcached has numbers to give: one that was emptied gets its cursor back from the viewer.
+    async fn write_once(&self, due: &mut [Arrival]) -> Result<bool, StoreError> {
+        let last = self.store.advance(due.len() as u64).await?;
+        if last < due.len() as u64 {
+            return Ok(false);
+        }
+        let first = last + 1 - due.len() as u64;
+        let mut counts = Counts::default();
+        for (seq, arrival) in (first..).zip(due.iter_mut()) {
+            arrival.record.seq = seq;
+            counts.request(arrival.record.timestamp);
+        }
+        let records: Vec<Record> = due.iter().map(|it| it.record.clone()).collect();
+        self.store.write(&records, &counts).await?;
+        Ok(true)
+    }
+
+    /// Lets go of what the history has.
+    fn settle(&mut self) -> anyhow::Result<()> {
+        let version = self.ledger.version()?;
+        if self.version.replace(version) == Some(version) {
+            return Ok(());
+        }
+        for awaited in std::mem::take(&mut self.awaited) {
+            if !self.has(&awaited.arrival.record)? {
+                self.awaited.push(awaited);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out what is overdue and not in the ring any more. What is in neither place is lost, or between the two: then it
+    /// is written twice, and the history takes it once.
+    async fn take_lost(&mut self) -> anyhow::Result<Vec<Arrival>> {
+        let mut lost = Vec::new();
+        for mut awaited in std::mem::take(&mut self.awaited) {
+            if awaited.since.elapsed() < OVERDUE {
+                self.awaited.push(awaited);
+                continue;
+            }
+            awaited.since = Instant::now();
+            let record = &awaited.arrival.record;
+            match self.store.record(record.seq).await {
+                Ok(Some(held)) if held.sensor == record.sensor => self.awaited.push(awaited),
+                Ok(_) if self.has(record)? => {}
+                Ok(_) => lost.push(awaited.arrival),
+                // It is asked for again.
+                Err(_) => self.awaited.push(awaited),
+            }
+        }
+        Ok(lost)
+    }
+}
+
+/// What a request is known by.
+fn sent(record: &Record) -> Option<(&str, u64, u64)> {
+    let Sent { name, era, seq, .. } = record.sensor.as_deref()?;
+    Some((name, *era, *seq))
+}

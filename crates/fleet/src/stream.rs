@@ -1,0 +1,79 @@
+//! The stream of JetStream that holds what all sensors send.
+//!
+//! In: a connection. Out: the stream, made by the first hub where there is none.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::jetstream;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
+use clap::Args;
+
+use crate::message::MAX_BODY_BYTES;
+use crate::sensor::ALL_SUBJECTS;
+
+/// Name of the stream.
+pub const STREAM: &str = "forever200";
+/// How long the server knows the id of a message again.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// Room for the headers of a message, in bytes.
+const HEADERS_BYTES: usize = 1024;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a stream is made with, where there is none.
+#[derive(Args, Clone, Debug)]
+pub struct StreamArgs {
+    /// Number of servers that hold each message
+    #[arg(long, value_name = "SERVERS", env = "FOREVER200_FLEET_REPLICAS", default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=5))]
+    replicas: u8,
+    /// Size of the stream on each of them, in bytes, reserved when it is made; then the oldest messages go
+    #[arg(long, value_name = "BYTES", env = "FOREVER200_FLEET_BYTES", default_value_t = 4 << 30)]
+    stream_bytes: i64,
+    /// Messages of one sensor in it; then the oldest of them go
+    #[arg(
+        long,
+        value_name = "MESSAGES",
+        env = "FOREVER200_FLEET_MESSAGES",
+        default_value_t = 250_000
+    )]
+    sensor_messages: i64,
+    /// Days after which a message goes
+    #[arg(long, value_name = "DAYS", env = "FOREVER200_FLEET_DAYS", default_value_t = 7,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    stream_days: u32,
+}
+
+impl StreamArgs {
+    fn config(&self) -> Config {
+        Config {
+            name: STREAM.into(),
+            description: Some(
+                "Requests that forever200 recorded, a subject for each sensor".into(),
+            ),
+            subjects: vec![ALL_SUBJECTS.into()],
+            max_bytes: self.stream_bytes,
+            // One sensor that sends without end must not push out what the others have sent.
+            max_messages_per_subject: self.sensor_messages,
+            max_age: DAY * self.stream_days,
+            max_message_size: i32::try_from(MAX_BODY_BYTES + HEADERS_BYTES).unwrap_or(i32::MAX),
+            discard: DiscardPolicy::Old,
+            storage: StorageType::File,
+            num_replicas: self.replicas.into(),
+            duplicate_window: DUPLICATE_WINDOW,
+            allow_direct: true,
+            ..Config::default()
+        }
+    }
+}
+
+/// Returns the stream, which is made where there is none. One that is there stays as it is.
+///
+/// # Errors
+/// Nobody answers, this key may not do so, or there is no room for it.
+pub async fn open(context: &jetstream::Context, args: &StreamArgs) -> anyhow::Result<Stream> {
+    context
+        .get_or_create_stream(args.config())
+        .await
+        .context("cannot open the stream")
+}

@@ -1,0 +1,159 @@
+//! Servers of NATS of the test's own: one, or a cluster of three.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+
+use anyhow::Context;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use crate::process::{command, loopback, missing, until};
+
+const CLIENTS: u16 = 4222;
+const ROUTES: u16 = 6222;
+
+/// Running servers, killed and reaped when dropped.
+#[derive(Debug)]
+pub struct Nats {
+    folder: TempDir,
+    servers: Vec<Server>,
+}
+
+#[derive(Debug)]
+struct Server {
+    ip: Ipv4Addr,
+    child: Option<Child>,
+}
+
+impl Nats {
+    /// Starts servers, each at an address of its own, with JetStream. `settings` are further lines of their configuration.
+    ///
+    /// # Errors
+    /// nats-server is not installed, or does not answer.
+    pub async fn start(servers: usize, settings: &str) -> anyhow::Result<Self> {
+        let mut nats = Self {
+            folder: tempfile::tempdir()?,
+            servers: Vec::new(),
+        };
+        for _ in 0..servers {
+            nats.servers.push(Server {
+                ip: loopback(),
+                child: None,
+            });
+        }
+        nats.set(settings)?;
+        for number in 0..servers {
+            nats.restart(number)?;
+        }
+        for number in 0..servers {
+            nats.until_up(number).await?;
+        }
+        Ok(nats)
+    }
+
+    /// Writes the configuration, for the next start of each.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn set(&self, settings: &str) -> anyhow::Result<()> {
+        for number in 0..self.servers.len() {
+            std::fs::write(
+                self.path(number, "conf"),
+                self.configuration(number, settings),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn configuration(&self, number: usize, settings: &str) -> String {
+        let ip = self.servers[number].ip;
+        let store = self.path(number, "data").display().to_string();
+        let mut text = format!(
+            "server_name: n{number}\nlisten: {ip}:{CLIENTS}\n\
+             jetstream {{ store_dir: \"{store}\", max_file_store: 4GB, max_memory_store: 256MB }}\n{settings}\n"
+        );
+        if self.servers.len() > 1 {
+            let routes = self
+                .servers
+                .iter()
+                .map(|it| format!("nats://{}:{ROUTES}", it.ip));
+            let routes = routes.collect::<Vec<_>>().join(", ");
+            text += &format!(
+                "cluster {{ name: forever200, listen: {ip}:{ROUTES}, routes: [{routes}] }}\n"
+            );
+        }
+        text
+    }
+
+    fn path(&self, number: usize, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{number}.{name}"))
+    }
+
+    /// Kills a server, if it runs, and starts it again with what it had.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn restart(&mut self, number: usize) -> anyhow::Result<()> {
+        self.kill(number);
+        let log = std::fs::File::create(self.path(number, "log"))?;
+        let mut server = command("nats-server");
+        server
+            .arg("-c")
+            .arg(self.path(number, "conf"))
+            .stdout(Stdio::null())
+            .stderr(log);
+        self.servers[number].child = Some(server.spawn().context(missing("nats-server"))?);
+        Ok(())
+    }
+
+    /// Waits until a server takes connections.
+    ///
+    /// # Errors
+    /// It does not within 30 seconds.
+    pub async fn until_up(&self, number: usize) -> anyhow::Result<()> {
+        let address = SocketAddr::from((self.servers[number].ip, CLIENTS));
+        until("nats-server listens", || async {
+            TcpStream::connect(address).await.ok()
+        })
+        .await
+        .with_context(|| self.log(number))?;
+        Ok(())
+    }
+
+    /// Kills a server with SIGKILL.
+    pub fn kill(&mut self, number: usize) {
+        if let Some(mut child) = self.servers[number].child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Returns the addresses of all, between commas. `scheme` is `nats` or `tls`.
+    #[must_use]
+    pub fn addresses(&self, scheme: &str) -> String {
+        let servers = self.servers.iter();
+        let addresses = servers.map(|it| format!("{scheme}://{}:{CLIENTS}", it.ip));
+        addresses.collect::<Vec<_>>().join(",")
+    }
+
+    /// Returns the address of one of them, for its certificate.
+    #[must_use]
+    pub fn ip(&self, number: usize) -> Ipv4Addr {
+        self.servers[number].ip
+    }
+
+    /// Returns what a server has logged since its last start.
+    #[must_use]
+    pub fn log(&self, number: usize) -> String {
+        std::fs::read_to_string(self.path(number, "log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        for number in 0..self.servers.len() {
+            self.kill(number);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The history as another program reads it beside the viewer that writes it: at a sensor to send it on, at a hub to know what
+//! has arrived.
+//!
+//! In: the folder of the history. Out: records in the order of their numbers; whether one of another machine is there. Writes
+//! nothing, and makes the writer wait for nothing (<https://www.sqlite.org/wal.html>).
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use forever200_ring::{Record, Sent};
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use crate::history::row::{self, REQUESTS, integer};
+use crate::history::{file, questions, sent};
+
+/// Longest wait for somebody who has the file locked.
+const LOCK_TIME: Duration = Duration::from_secs(1);
+/// SQLite's cache of pages of the file, in KiB.
+const CACHE_KIB: i32 = 512;
+
+/// The history of a sensor, to be sent.
+#[derive(Debug)]
+pub struct Outbox {
+    file: Connection,
+}
+
+/// The history of a hub, as a list of what has arrived.
+#[derive(Debug)]
+pub struct Ledger {
+    file: Connection,
+}
+
+impl Outbox {
+    /// Opens the history in `folder`.
+    ///
+    /// # Errors
+    /// There is none yet, or it cannot be read.
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        let file = open(folder)?;
+        Ok(Self { file })
+    }
+
+    /// Returns the time of the first start, by which one history is told from the next; `None` before it is written.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn since(&self) -> rusqlite::Result<Option<Timestamp>> {
+        let micros = questions::number(&self.file, "since")?;
+        Ok(micros.and_then(row::time))
+    }
+
+    /// Returns the newest number that was drawn; 0 when none was.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn newest(&self) -> rusqlite::Result<u64> {
+        questions::newest(&self.file).map(i64::unsigned_abs)
+    }
+
+    /// Returns another number whenever the viewer has written.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn version(&self) -> rusqlite::Result<i64> {
+        version(&self.file)
+    }
+
+    /// Returns the records behind number `seq`, the oldest first, at most `most` of them.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn after(&self, seq: u64, most: usize) -> rusqlite::Result<Vec<Record>> {
+        let query = format!("{REQUESTS} WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+        let mut statement = self.file.prepare_cached(&query)?;
+        let most = integer(most as u64);
+        let rows = statement.query_map([integer(seq), most], row::record)?;
+        rows.collect()
+    }
+}
+
+impl Ledger {
+    /// Opens the history in `folder`.
+    ///
+    /// # Errors
+    /// There is none yet, or it cannot be read.
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        let file = open(folder)?;
+        Ok(Self { file })
+    }
+
+    /// Returns another number whenever the viewer has written.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn version(&self) -> rusqlite::Result<i64> {
+        version(&self.file)
+    }
+
+    /// Tells whether this request of a sensor has arrived.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn has(&self, sent: &Sent) -> rusqlite::Result<bool> {
+        sent::has(&self.file, sent)
+    }
+
+    /// Returns the number in the stream of a sensor's newest request but `earlier`; `None` when fewer have arrived.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn stream_position(&self, sensor: &str, earlier: usize) -> rusqlite::Result<Option<u64>> {
+        let mut statement = self.file.prepare_cached(
+            "SELECT stream FROM sent WHERE sensor = (SELECT id FROM sensor WHERE name = ?1) \
+             ORDER BY era DESC, number DESC LIMIT 1 OFFSET ?2",
+        )?;
+        let earlier = integer(earlier as u64);
+        let found = statement
+            .query_row(params![sensor, earlier], |row| row.get::<_, i64>(0))
+            .optional()?;
+        Ok(found.map(i64::unsigned_abs))
+    }
+}
+
+fn open(folder: &Path) -> anyhow::Result<Connection> {
+    let path = folder.join(file::NAME);
+    let open = || -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let file = Connection::open_with_flags(&path, flags)?;
+        file.busy_timeout(LOCK_TIME)?;
+        file.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        Ok(file)
+    };
+    open().with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// <https://www.sqlite.org/pragma.html#pragma_data_version>
+fn version(file: &Connection) -> rusqlite::Result<i64> {
+    let mut version = file.prepare_cached("PRAGMA data_version")?;
+    version.query_row([], |row| row.get(0))
+}
