@@ -158,8 +158,8 @@ fn filter(value: &str) -> Result<String, String> {
 
 /// Starts the logger on stderr.
 pub fn start_logging(args: &LogArgs) {
-    // h2 would tell, at `trace`, what a client sent.
-    let filter = EnvFilter::try_new(format!("{},h2=off", args.log))
+    // h2 would tell, at `trace`, what a client sent; async_nats tells of each attempt to connect.
+    let filter = EnvFilter::try_new(format!("{},h2=off,async_nats=off", args.log))
         .expect("the filter was parsed with the flags");
     let logger = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -57,15 +57,16 @@ pub fn seed(path: &Path) -> anyhow::Result<String> {
     Ok(seed.to_owned())
 }
 
-/// Connects to a hub. `name` is who asks: the answers come to subjects of that name alone, as the server's rules say.
+/// Connects to a server of NATS, any of a list. Answers come to subjects that begin with `inbox`: what a sensor's key may
+/// listen to.
 ///
 /// # Errors
 /// Nobody answers, the certificate or the key is refused, or a file cannot be read.
-pub async fn connect(args: &KeyArgs, list: &str, name: &str) -> anyhow::Result<Client> {
+pub async fn connect(args: &KeyArgs, list: &str, inbox: &str) -> anyhow::Result<Client> {
     let last = Mutex::new(String::new());
     let mut options = ConnectOptions::new()
-        .name(format!("forever200 {name}"))
-        .custom_inbox_prefix(format!("_INBOX.{name}"))
+        .name("forever200-fleet")
+        .custom_inbox_prefix(inbox)
         .connection_timeout(TIMEOUT)
         .request_timeout(Some(TIMEOUT))
         .ping_interval(PING_INTERVAL)

@@ -8,9 +8,9 @@ use nkeys::KeyPair;
 use crate::sensor::Sensor;
 use crate::stream::STREAM;
 
-/// What an owner does to let a sensor in.
+/// What an owner does to let a sensor or a hub in.
 pub struct Enrolment {
-    sensor: Sensor,
+    name: String,
     /// The secret half of the key.
     seed: String,
     /// The entry in the server's list of users.
@@ -18,39 +18,46 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    /// Draws a key.
+    /// Draws a key for a sensor, which may write to its own subject, ask for the last message there, and nothing else.
     ///
     /// # Errors
     /// A key has no secret half, which does not happen.
-    pub fn new(sensor: &Sensor) -> anyhow::Result<Self> {
+    pub fn of_sensor(sensor: &Sensor) -> anyhow::Result<Self> {
+        let subject = sensor.subject();
+        let permissions = format!(
+            ", permissions: {{ publish: {{ allow: [\"{subject}\", \"$JS.API.DIRECT.GET.{STREAM}.{subject}\"] }}, \
+             subscribe: {{ allow: [\"_INBOX.{sensor}.>\"] }} }}"
+        );
+        Self::draw(sensor.to_string(), &permissions)
+    }
+
+    /// Draws a key for a hub, which may do everything.
+    ///
+    /// # Errors
+    /// A key has no secret half, which does not happen.
+    pub fn of_hub() -> anyhow::Result<Self> {
+        Self::draw("the hub".to_owned(), "")
+    }
+
+    fn draw(name: String, permissions: &str) -> anyhow::Result<Self> {
         let key = KeyPair::new_user();
         let seed = key.seed().ok().context("a key without a seed")?;
-        let subject = sensor.subject();
         Ok(Self {
-            sensor: sensor.clone(),
+            name,
             seed,
-            user: format!(
-                "{{ nkey: {key}, permissions: {{ publish: {{ allow: [\"{subject}\", \
-                 \"$JS.API.DIRECT.GET.{STREAM}.{subject}\"] }}, \
-                 subscribe: {{ allow: [\"_INBOX.{sensor}.>\"] }} }} }}",
-                key = key.public_key(),
-            ),
+            user: format!("{{ nkey: {}{permissions} }}", key.public_key()),
         })
     }
 }
 
 impl fmt::Display for Enrolment {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            to,
-            "# {}: for the list of users of each server",
-            self.sensor
-        )?;
+        writeln!(to, "# {}: for the list of users of each server", self.name)?;
         writeln!(to, "{}", self.user)?;
         writeln!(
             to,
             "# {}: for its file FOREVER200_HUB_KEY, and for nobody else",
-            self.sensor
+            self.name
         )?;
         writeln!(to, "{}", self.seed)
     }
@@ -62,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_sensor_may_publish_to_its_own_subject_alone() {
-        let enrolment = Enrolment::new(&"berlin-1".parse().unwrap()).unwrap();
+        let enrolment = Enrolment::of_sensor(&"berlin-1".parse().unwrap()).unwrap();
         assert!(enrolment.seed.starts_with("SU"));
         let user = enrolment.user;
         let allowed = r#"publish: { allow: ["forever200.berlin-1", "$JS.API.DIRECT.GET.forever200.forever200.berlin-1"] }, subscribe: { allow: ["_INBOX.berlin-1.>"] }"#;

@@ -34,14 +34,19 @@ struct Args {
 #[derive(clap::Args, Clone, Debug)]
 struct SiteArgs {
     /// Addresses of the NATS servers that this sensor sends to, `tls://host:port`, several between commas
-    #[arg(long, value_name = "ADDRESSES", env = "FOREVER200_HUB", global = true)]
+    #[arg(
+        long = "send-to",
+        value_name = "ADDRESSES",
+        env = "FOREVER200_HUB",
+        global = true
+    )]
     hub: Option<String>,
     /// Name of this sensor, 1 to 40 of a-z, 0-9 and -
     #[arg(long, value_name = "NAME", env = "FOREVER200_SENSOR", global = true)]
     sensor: Option<Sensor>,
     /// Addresses of the NATS servers that this hub collects from
     #[arg(
-        long,
+        long = "collect-from",
         value_name = "ADDRESSES",
         env = "FOREVER200_FLEET",
         global = true
@@ -66,10 +71,14 @@ enum Command {
     Collect(CollectArgs),
     /// Say what is well and what is not, up to the first thing that is wrong; exit with 0 when all is well
     Check,
-    /// Make a key for a sensor: print what goes into the server's list and what goes to the sensor
+    /// Make a key for a sensor or a hub: print what goes into the server's list and what goes to that machine
     Enroll {
         /// The sensor's name
-        name: Sensor,
+        #[arg(required_unless_present = "for_hub")]
+        name: Option<Sensor>,
+        /// For a hub, which may read and write everything
+        #[arg(long = "hub", id = "for_hub", conflicts_with = "name")]
+        for_hub: bool,
     },
 }
 
@@ -112,8 +121,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
             match collector.run().await {}
         }
         Command::Check => check(&site, &key).await,
-        Command::Enroll { name } => {
-            print!("{}", Enrolment::new(&name)?);
+        Command::Enroll { name, .. } => {
+            let enrolment = match name {
+                Some(sensor) => Enrolment::of_sensor(&sensor)?,
+                None => Enrolment::of_hub()?,
+            };
+            print!("{enrolment}");
             Ok(())
         }
     }
@@ -175,10 +188,10 @@ impl SiteArgs {
     }
 
     async fn connect_as_sensor(&self, key: &KeyArgs, sensor: &Sensor) -> anyhow::Result<Client> {
-        connection::connect(key, self.hub()?, sensor.as_str()).await
+        connection::connect(key, self.hub()?, &format!("_INBOX.{sensor}")).await
     }
 
     async fn connect_as_hub(&self, key: &KeyArgs) -> anyhow::Result<Client> {
-        connection::connect(key, self.fleet()?, "hub").await
+        connection::connect(key, self.fleet()?, "_HUB_INBOX").await
     }
 }

@@ -27,29 +27,34 @@ struct Server {
 }
 
 impl Nats {
-    /// Starts servers, each at an address of its own, with JetStream. `settings` are further lines of their configuration.
+    /// Chooses addresses, and starts nothing yet.
+    ///
+    /// # Errors
+    /// There is no temporary folder.
+    pub fn new(servers: usize) -> anyhow::Result<Self> {
+        let server = || Server {
+            ip: loopback(),
+            child: None,
+        };
+        Ok(Self {
+            folder: tempfile::tempdir()?,
+            servers: std::iter::repeat_with(server).take(servers).collect(),
+        })
+    }
+
+    /// Starts all servers, with JetStream. `settings` are further lines of their configuration.
     ///
     /// # Errors
     /// nats-server is not installed, or does not answer.
-    pub async fn start(servers: usize, settings: &str) -> anyhow::Result<Self> {
-        let mut nats = Self {
-            folder: tempfile::tempdir()?,
-            servers: Vec::new(),
-        };
-        for _ in 0..servers {
-            nats.servers.push(Server {
-                ip: loopback(),
-                child: None,
-            });
+    pub async fn start(&mut self, settings: &str) -> anyhow::Result<()> {
+        self.set(settings)?;
+        for number in 0..self.servers.len() {
+            self.restart(number)?;
         }
-        nats.set(settings)?;
-        for number in 0..servers {
-            nats.restart(number)?;
+        for number in 0..self.servers.len() {
+            self.until_up(number).await?;
         }
-        for number in 0..servers {
-            nats.until_up(number).await?;
-        }
-        Ok(nats)
+        Ok(())
     }
 
     /// Writes the configuration, for the next start of each.
@@ -129,18 +134,18 @@ impl Nats {
         }
     }
 
-    /// Returns the addresses of all, between commas. `scheme` is `nats` or `tls`.
+    /// Returns the addresses of all, between commas.
     #[must_use]
-    pub fn addresses(&self, scheme: &str) -> String {
+    pub fn addresses(&self) -> String {
         let servers = self.servers.iter();
-        let addresses = servers.map(|it| format!("{scheme}://{}:{CLIENTS}", it.ip));
+        let addresses = servers.map(|it| format!("tls://{}:{CLIENTS}", it.ip));
         addresses.collect::<Vec<_>>().join(",")
     }
 
-    /// Returns the address of one of them, for its certificate.
+    /// Returns the addresses for their certificates.
     #[must_use]
-    pub fn ip(&self, number: usize) -> Ipv4Addr {
-        self.servers[number].ip
+    pub fn ips(&self) -> Vec<String> {
+        self.servers.iter().map(|it| it.ip.to_string()).collect()
     }
 
     /// Returns what a server has logged since its last start.
