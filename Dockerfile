@@ -74,7 +74,7 @@ LABEL org.opencontainers.image.title="forever200" \
 
 # Docker lets an unprivileged user listen on port 80 of a container.
 USER 10001:10001
-# The history outlives the container: README.md, "The history".
+# The history outlives the container: docs/history.md.
 VOLUME /var/lib/forever200
 EXPOSE 80
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["forever200-viewer", "health"]

@@ -1,4 +1,4 @@
-//! README.md's table of variables, and the files that repeat it or the image: docker-compose.yml and deploy/.
+//! What the documents say, held against the programs, haproxy.cfg, docker-compose.yml and the image.
 //!
 //! .ci/fresh follows the commands of README.md; here are the facts that stand twice.
 
@@ -11,12 +11,15 @@ fn read(name: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(project().join(name)).context(name.to_owned())
 }
 
-/// The names in the first column of README.md's table.
+/// The document that has the table of variables.
+const VARIABLES: &str = "docs/configuration.md";
+
+/// The names in the first column of the table of variables.
 fn documented() -> anyhow::Result<BTreeSet<String>> {
-    let readme = read("README.md")?;
-    let (_, table) = readme
+    let document = read(VARIABLES)?;
+    let (_, table) = document
         .split_once("\n| variable |")
-        .context("README.md has no table of variables")?;
+        .context("docs/configuration.md has no table of variables")?;
     let rows = table.lines().skip(1).take_while(|row| row.starts_with('|'));
     // A row may name several: | `FOREVER200_ONE`, `FOREVER200_OTHER` | …
     let names = rows
@@ -61,7 +64,7 @@ fn of_the_image() -> anyhow::Result<BTreeMap<String, String>> {
 }
 
 #[test]
-fn compose_passes_every_variable_of_the_readme() -> anyhow::Result<()> {
+fn compose_passes_every_variable_of_the_documents() -> anyhow::Result<()> {
     let (documented, composed) = (documented()?, composed()?);
     ensure!(
         documented.len() >= 16,

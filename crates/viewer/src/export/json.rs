@@ -1,6 +1,6 @@
 //! Requests as JSON, for programs.
 //!
-//! In: entries. Out: serializable values, as README.md and docs/api.schema.json document them. Exact
+//! In: entries. Out: serializable values, as docs/api.md and docs/api.schema.json document them. Exact
 //! bytes travel as base64 only; text in JSON is for reading.
 
 use std::io;
