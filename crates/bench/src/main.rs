@@ -1,6 +1,7 @@
-//! The clients of the bench. Each command says what it saw as one line of JSON; `bench/run` starts them and reads it.
+//! The clients of the benchmark. `bench/run` starts them, and reads one line of JSON from each.
 //!
-//! In: an address, and how to press. Out: times as a client saw them. Knows nothing of who answers.
+//! In: an address, and how much load to make. Out: times as a client measured them. They do not know which server
+//! answers.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,14 +1,21 @@
-//! What a request hides in an encoding: found, and undone.
+//! Finds and undoes the encodings that hide something in a request.
 //!
-//! In: the bytes of a request, which may be anything. Out: the parts that were wrapped, each with the
-//! steps that led to it. Runs nothing, fetches nothing, and never panics; every depth, number and length
-//! has a bound, and so has the work.
+//! In: the bytes of a request, which may be anything. Out: the decoded parts, each with the steps that
+//! led to it. Runs nothing, fetches nothing, and never panics. Every depth, number and length has a
+//! limit, and so has the work.
 //!
-//! Read in this order: [`chain`] tries each decoder on each part of a request, and counts the [`work`]; a
-//! [`part`] is what comes out, and its [`kind`] what it is. What undoes one encoding stands in a file of its own:
-//! [`coding`] with [`inflate`] and [`utf16`] open all of the bytes; [`url`], [`entity`], [`literal`] and
-//! [`quoted`] rewrite text; [`run`](mod@run) with [`base64`], and [`hex`], find runs in it; [`multipart`] takes a
-//! body apart. [`escape`], [`base64`] and [`inflate`] are also for those who must look through bytes and write
+//! - [`chain`] tries each decoder on each part of a request; read it first
+//! - [`work`] counts the work, and [`Limits`] bound it
+//! - [`part`] is a decoded part, and [`kind`] says what its bytes are
+//!
+//! Each decoder has a file:
+//!
+//! - for all bytes of a part: [`coding`] (compression), [`inflate`], [`utf16`]
+//! - for text that is rewritten: [`url`], [`entity`], [`literal`], [`quoted`]
+//! - for a run inside a text: [`run`](mod@run) with [`base64`], and [`hex`]
+//! - for the parts of a form: [`multipart`]
+//!
+//! The viewer's privacy also uses [`escape`], [`base64`] and [`inflate`], to find hidden texts and to write
 //! others in their place.
 
 pub mod base64;

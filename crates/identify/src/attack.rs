@@ -1,13 +1,12 @@
-//! Attacks that name no product, recognised by small parsers of what they are written in.
+//! Attacks that name no product, such as SQL injection, recognised by small parsers.
 //!
-//! In: the values of a request: parameters, strings in JSON, texts in XML, parts of forms, headers,
-//! the path. Out: the kinds of [`Attack`] in them, each with where it is. A signature asks for a
-//! kind with `match.attack`, and its restraints decide what is an attack from whom. Every parser
-//! reads bytes in lower case, once from front to back, and no more than [`MAX_BYTES`] of a request
-//! altogether.
+//! In: the values of a request: parameters, strings in JSON, texts in XML, parts of forms, headers, the path.
+//! Out: the kinds of [`Attack`] in them, with their place. A signature asks for a kind with `match.attack`, and its
+//! other conditions restrict it. Every parser reads lower-case bytes, once from front to back, and at most
+//! [`MAX_BYTES`] of a request.
 //!
-//! Read in this order: `value` and `body` cut a request into values, `scan` gives each to the
-//! parsers that its bytes call for.
+//! Read in this order: `value` and `body` split a request into values, `scan` gives each value to the parsers
+//! that its bytes call for. The other files are one parser each.
 
 mod address;
 mod any;

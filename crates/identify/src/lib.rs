@@ -1,17 +1,29 @@
 //! What a request is, from its bytes alone.
 //!
-//! In: raw bytes, which may be anything, and what is known of their source. Out: slices of them and what
-//! they mean. No I/O, no panic.
+//! In: raw bytes, which may be anything, and what is known about their source. Out: slices of these bytes,
+//! and what they mean. No I/O, no panic.
 //!
-//! Read in this order: [`protocol`], then what each protocol says: [`http`], [`tls`] and its fingerprint
-//! [`ja4`]. Then what it is for: [`labels`] tries each [`signature`] of the folder `signatures` and of the
-//! crawlers whose literals are there. `build.rs` has laid them out; each is read when first needed. A
-//! signature's condition looks at the parts of a request as sent and in plainer forms. `words` finds the
-//! literals of all of them at once; `program` runs what expressions are left on short texts.
-//! `attack` finds what names no product, by small parsers; `quotation` knows who only quotes.
-//! `repeats` knows what was found out about the same bytes before. [`check`] says what is wrong with signatures as a whole.
-//! [`indicator`] finds the addresses in a payload. `inside` looks for both in what a request hides in an
-//! encoding, as `forever200-decode` undoes it.
+//! Which protocol it is, and what the protocol says:
+//!
+//! - [`protocol`] recognises the protocol by the first bytes
+//! - [`http`] and [`tls`] read the two most frequent ones, and [`ja4`] is the fingerprint of a TLS client
+//!
+//! What the request is for:
+//!
+//! - [`labels`] tries all signatures and returns the labels; read it first
+//! - [`signature`] is one signature, as it is written in the folder `signatures`; `crawlers` makes more from a
+//!   list of user agents
+//! - `condition` is the `match` of a signature, `evidence` evaluates it, and `sample` has the parts of a
+//!   request as sent and decoded
+//! - `words` finds the literals of all signatures in one pass, so that few conditions are evaluated;
+//!   `program` and `pattern` run regular expressions
+//! - `build.rs` compiles the signatures into the program, and `built_in` reads each when it is first needed
+//! - `attack` has small parsers for attacks without a product, such as SQL injection
+//! - `quotation` recognises requests that only quote an attack, such as webhooks
+//! - `inside` does the same for decoded parts (the crate `forever200-decode`)
+//! - `repeats` remembers the results for the same bytes
+//!
+//! Besides: [`indicator`] finds addresses in a payload, and [`check`] finds mistakes in signatures.
 
 pub mod check;
 pub mod http;

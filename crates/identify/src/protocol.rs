@@ -1,10 +1,10 @@
-//! Which protocol the first bytes speak, which of them say so, and what they say of themselves.
+//! Recognises the protocol of the first bytes, and which bytes show it.
 //!
-//! In: what a client sent before anybody answered, which may be anything and be cut anywhere. Out: a [`Recognised`].
-//! Never panics, never guesses: a wrong name is worse than [`Protocol::Unknown`].
+//! In: what a client sent before the answer, which may be anything and may end anywhere. Out: a [`Recognised`].
+//! Never panics and never guesses: a wrong name is worse than [`Protocol::Unknown`].
 //!
-//! Read in this order: `names` (what there is), [`recognise`] and its order here, `reading` (how bytes are read), then
-//! the recognisers by sense. Each names the document that its checks follow.
+//! Read in this order: `names` (the list of protocols), [`recognise`] and `ORDER` below, `reading` (helpers that
+//! read bytes). The other files have the recognisers by topic; each names the document that it follows.
 
 mod caches;
 mod contents;

@@ -1,12 +1,18 @@
 //! Bytes in, 200 out.
 //!
-//! Listens on raw sockets, answers every request with the same [`connection::RESPONSE`], and hands
-//! its bytes to a recorder that keeps the last 101 in memcached.
+//! Accepts connections, answers every request with the same [`connection::RESPONSE`], and gives its bytes to
+//! a recorder, which keeps the last 101 in memcached.
 //!
-//! Read in the order of a request: [`server`] accepts, [`proxy`] learns where it comes from,
-//! [`connection`] answers, [`reading`] waits until it is whole and `room` gives it memory for that,
-//! [`recorder`] stores it, normally before the answer. `handshakes` hears what haproxy tells of TLS. The crate `forever200-head` says where a
-//! request ends.
+//! Read in the order of a request:
+//!
+//! - [`server`] accepts the connection
+//! - [`proxy`] reads the PROXY header, for the client's address
+//! - [`connection`] handles one connection: read, record, answer
+//! - [`reading`] reads until the request is complete; the crate `forever200-head` says where it ends
+//! - `room` limits the memory of unfinished requests
+//! - [`recorder`] writes records to memcached, normally before the answer
+//!
+//! `handshakes` receives from haproxy what it knows about TLS connections.
 
 pub mod connection;
 mod handshakes;

@@ -1,10 +1,15 @@
-//! What is kept, and where.
+//! What is kept, and where: records, the ring of 101 slots, and memcached.
 //!
-//! The responder turns every request into a [`Record`], a line of JSON and the bytes as they came.
-//! The newest 101 records live in a [`Ring`], in memcached and in the responder's memory; the
-//! [`Store`] moves them between the two and is the only code that knows memcached.
+//! The responder writes, the viewer reads; the format of a record is all that they share.
 //!
-//! Read in this order: [`record`], [`ring`], [`counts`], [`silent`], [`store`].
+//! - [`record`]: a [`Record`] is one request as stored, a line of JSON and the bytes as they came
+//! - [`ring`]: a [`Ring`] is the newest 101 records, in memcached and in the responder's memory
+//! - [`counts`]: requests by the minute
+//! - [`silent`]: connections that never sent a byte, by port
+//! - [`store`]: the [`Store`] moves all of these to and from memcached. It is the only code that knows
+//!   memcached
+//!
+//! Read in this order.
 
 pub mod counts;
 pub mod record;

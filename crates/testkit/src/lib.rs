@@ -1,10 +1,15 @@
 //! Real programs for tests: started, owned, and gone when the test ends.
 //!
-//! Every [`Memcached`] and every [`Stack`] has a loopback address of its own, so that each listens on
-//! the usual ports, tests run side by side, and a program that was killed comes back where it was.
+//! Each [`Memcached`] and each [`Stack`] has a loopback address of its own. So each program listens on its usual
+//! port, tests run side by side, and a program that was killed comes back at the same address.
 //!
-//! Read in this order: [`process`], [`client`], [`events`], [`load`], [`memcached`], [`proxy`], [`stack`],
-//! [`container`], [`browser`], [`tshark`], [`report`]. [`heads`] is a table for whoever reads heads.
+//! - programs: [`process`], [`memcached`], [`stack`] (all of forever200), [`container`], [`browser`], [`tshark`]
+//! - clients: [`client`], [`events`], [`load`]
+//! - faults between two programs: [`proxy`]
+//! - data: [`heads`] (HTTP heads, and how they are read), [`hostile`] (payloads against the page)
+//! - [`report`] prints the rows of docs/reliability.md
+//!
+//! The tests themselves are in `tests/`, one file for each topic.
 
 pub mod browser;
 pub mod client;

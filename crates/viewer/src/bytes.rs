@@ -1,4 +1,8 @@
-//! Pure functions on foreign bytes: judged, made visible, indented, read from what is pasted.
+//! Functions without state on foreign bytes.
+//!
+//! - to show them: `printable` (the only place where bytes become text), `hex`, `indent`, `runs`
+//! - to read them: `form`, `http2`, `text`, `pasted` (a request that a visitor pastes)
+//! - `shell`: what a command line would do, in words
 
 pub mod form;
 pub mod hex;

@@ -1,4 +1,4 @@
-//! What `forever200-viewer` does when it is not to show the page.
+//! The subcommands of `forever200-viewer`: `backup`, `forget`, `health-check` and `identify`.
 
 pub mod backup;
 pub mod forget;

@@ -1,4 +1,7 @@
 //! Views and entries to files that other programs read.
+//!
+//! Each format has a file: `json` (also for the API), `ndjson`, `har`, `pcap`, `html`, `text`, `atom` (the feed)
+//! and `blocklist`. `replay` makes a shell command that sends a request again.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

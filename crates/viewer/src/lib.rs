@@ -1,12 +1,18 @@
-//! The page: what memcached holds, shown to people and programs.
+//! The viewer: reads the ring, describes each request once, keeps a history, and serves the page.
 //!
-//! Reads the ring for everybody who looks. The bytes were written by attackers: they stay bytes until
-//! [`bytes::printable`] makes them visible, once, and the template escapes them, once.
+//! The bytes were written by attackers. They stay bytes until [`bytes::printable`] makes them visible, once,
+//! and a template escapes them, once.
 //!
-//! Read in the order of a request's way: the [`reader`] follows the ring and describes what is new, [`history`] keeps it, [`page`] lays that out
-//! for people and [`export`] for programs, [`web`] answers visitors. [`captures`] are lines of JSON, and `metrics` are
-//! numbers, for other tools. [`bytes`] are pure functions on foreign bytes.
-//! [`command`] is what the program does besides.
+//! Read in the order of a request's path:
+//!
+//! - [`reader`] follows the ring: a record becomes an [`Entry`](reader::Entry), described and with
+//!   everything blanked that must not be shown
+//! - [`history`] keeps it in SQLite
+//! - [`page`] makes HTML from entries, and [`export`] makes files
+//! - [`web`] answers visitors
+//! - [`captures`] writes lines of JSON, and `metrics` counts, for other tools
+//! - [`bytes`] has functions without state that read or print foreign bytes
+//! - [`command`] has the subcommands of the program
 
 pub mod bytes;
 pub mod captures;

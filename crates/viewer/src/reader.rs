@@ -1,10 +1,14 @@
-//! Follows the ring: a record becomes an entry, described once, in a view that all who look share.
+//! Follows the ring: a record becomes an entry, described once, in a view that all visitors share.
 //!
-//! Read in this order: `follow` (the thread that looks at memcached) with `pulse`, `describer` and
-//! `entry` (what is said of one record, with `asked_for`, `claims`, `tls_parts`, `excerpt` and `actions`),
-//! `memory` (what the history is given, and gives back) with `pace` (how often to look), `outlets` (what counters and
-//! lines are told) with `once` (of each request once), `privacy` (what may be shown of it), `locations` (where it is from),
-//! `view` (what visitors get).
+//! Read in this order:
+//!
+//! - `follow`: the thread that reads memcached; `pulse` and `pace` say when, `memory` exchanges with the
+//!   history
+//! - `describer` and `entry`: what is said about one record, with `asked_for`, `claims`, `tls_parts`,
+//!   `excerpt` and `actions`
+//! - `privacy`: what must be blanked or masked; `locations`: country and network
+//! - `view`: the ring at one moment, for visitors
+//! - `outlets`: counters and lines get each request; `once` makes sure that each gets it once
 
 mod actions;
 pub mod asked_for;

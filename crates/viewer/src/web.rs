@@ -1,9 +1,12 @@
-//! HTTP: what each address answers, and to how many at a time.
+//! HTTP: what each address answers, and to how many visitors at a time.
 //!
-//! Read in this order: `serve` (connections), `routes`, `handlers` (what each address answers) with `prepared` (whole
-//! answers), `streamed` (long ones), `kept` (requests by their number), `history`, `collection`, `sources`, `events`,
-//! `metrics` and `explain`; `limits` (turns and room), `cache`,
-//! `hosts`, `parameters`, `failure`.
+//! Read in this order:
+//!
+//! - `serve`: connections; `routes`: addresses and security headers; `state`: what all requests share
+//! - `handlers`: the list and its formats; `kept`: one request by its number; `history`, `collection`, `sources`,
+//!   `events`, `metrics` and `explain`: the other addresses
+//! - `prepared`: complete answers; `streamed`: long answers; `cache`: answers that are the same for all
+//! - `limits`: queues and memory; `hosts`, `parameters`: what is refused; `failure`: error pages
 
 mod cache;
 mod collection;
