@@ -62,7 +62,7 @@ pub fn decode(raw: &[u8], is_http: bool, limits: Limits) -> Vec<Part> {
         finder.header(&head, &field);
     }
     finder.body(&head, raw, lies.body);
-    let way = Way::new(Step::new("behind the request", b""), lies.extra.clone());
+    let way = Way::new(Step::new("after the request", b""), lies.extra.clone());
     finder.source(&way, &raw[lies.extra]);
     finder.parts
 }

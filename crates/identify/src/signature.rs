@@ -310,7 +310,9 @@ impl Signature {
             return Err("title: expected 1 to 80 characters".into());
         }
         if let Some(cve) = self.cve.iter().find(|cve| !is_cve(cve)) {
-            return Err(format!("cve: {cve} is not a CVE number, as CVE-2021-44228"));
+            return Err(format!(
+                "cve: {cve} is not a CVE number such as CVE-2021-44228"
+            ));
         }
         if let Some(link) = self
             .references

@@ -16,10 +16,10 @@ const INHERITED: &str = "fd@0";
 /// Listens at `path`, or on standard input where that is `fd@0`.
 ///
 /// # Errors
-/// Somebody listens there already, the path cannot be used, or standard input is no Unix socket.
+/// Somebody listens there already, the path cannot be used, or standard input is not a Unix socket.
 pub fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {
     if path == Path::new(INHERITED) {
-        inherited().context("standard input is no Unix socket")
+        inherited().context("standard input is not a Unix socket")
     } else {
         bind_unix(path)
     }
@@ -39,7 +39,10 @@ fn inherited() -> std::io::Result<UnixListener> {
 /// Who can connect can forge a PROXY header. Until the mode is set, that of the folder keeps others out.
 fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
     if UnixStream::connect(path).is_ok() {
-        bail!("cannot listen on {}: somebody does already", path.display());
+        bail!(
+            "cannot listen on {}: another process does already",
+            path.display()
+        );
     }
     match std::fs::symlink_metadata(path) {
         Ok(found) if std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => {
@@ -55,6 +58,6 @@ fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
     };
     let listener = listen().with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600))
-        .with_context(|| format!("cannot keep others from {}", path.display()))?;
+        .with_context(|| format!("cannot restrict access to {}", path.display()))?;
     Ok(listener)
 }

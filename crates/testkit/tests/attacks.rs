@@ -104,7 +104,10 @@ async fn no_byte_of_a_client_reaches_a_log() -> anyhow::Result<()> {
         stack.supervisorctl(&["stop", "memcached"])?;
         send_all(stack.front(), forged()).await?;
         until("trouble is logged", || async {
-            stack.log().contains("memcached is away").then_some(())
+            stack
+                .log()
+                .contains("memcached is unreachable")
+                .then_some(())
         })
         .await?;
         let log = stack.log();

@@ -464,10 +464,7 @@ async fn without_javascript_it_shows_and_filters_the_same() -> anyhow::Result<()
         .await?
         .text()
         .await?;
-    assert!(
-        text.contains("Look again") && !text.contains("Live"),
-        "{text}"
-    );
+    assert!(text.contains("Reload") && !text.contains("Live"), "{text}");
     // Two alike are one row, until opened.
     let rows = || async { visible_rows(&browser).await };
     let folded = rows().await?;
@@ -625,7 +622,7 @@ async fn a_new_request_slides_in_within_half_a_second() -> anyhow::Result<()> {
     assert!(waits[9] < Duration::from_millis(500), "{waits:?}");
     let text = browser.text().await?;
     assert!(
-        !text.contains("Nothing has come yet") && text.contains("/11/x"),
+        !text.contains("No requests yet") && text.contains("/11/x"),
         "{text}"
     );
     // As a reload would show it: folded, in order.
@@ -853,7 +850,7 @@ async fn a_request_is_pasted_chosen_or_opened_by_a_link() -> anyhow::Result<()> 
         .await?;
     browser
         .client
-        .find(Locator::LinkText("Link that carries its bytes"))
+        .find(Locator::LinkText("Link that contains its bytes"))
         .await?
         .click()
         .await?;

@@ -75,8 +75,8 @@ async fn kinds_are_listed_ordered_and_filtered() -> anyhow::Result<()> {
     }
     for (query, says) in [
         ("?sort=x", "sort: expected"),
-        ("?source=me", "a kind has no such condition"),
-        ("?limit=3", "there is no such parameter"),
+        ("?source=me", "unknown condition for kinds"),
+        ("?limit=3", "unknown parameter"),
     ] {
         let page = stack.get(&format!("/home/collection{query}")).await?;
         ensure!(

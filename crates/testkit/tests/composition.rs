@@ -403,7 +403,7 @@ async fn the_102nd_request_replaces_the_first() -> anyhow::Result<()> {
     assert_eq!(seqs(&list), (2..=102).rev().collect::<Vec<_>>());
     let gone = stack.get("/home/requests/1").await?;
     assert_eq!(gone.status, 404);
-    assert!(gone.text().contains("rolled over"), "{}", gone.text());
+    assert!(gone.text().contains("does not exist"), "{}", gone.text());
     Ok(())
 }
 
@@ -451,8 +451,8 @@ async fn without_memcached_the_page_says_so_and_recovers() -> anyhow::Result<()>
     stack.until_recorded(1).await?;
     stack.supervisorctl(&["stop", "memcached"])?;
     for (path, says) in [
-        ("/home", "<h1>memcached is away</h1>"),
-        ("/home/requests/1", "<h1>memcached is away</h1>"),
+        ("/home", "<h1>memcached is unreachable</h1>"),
+        ("/home/requests/1", "<h1>memcached is unreachable</h1>"),
         (
             "/home/api/requests",
             r#"{"error":"The requests cannot be read"#,

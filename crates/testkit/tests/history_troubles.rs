@@ -190,7 +190,7 @@ async fn a_folder_that_can_only_be_read_at_the_start_is_no_reason_not_to_start()
 -> anyhow::Result<()> {
     let kept = Kept::start_on_disk("ro,size=8m,mode=700").await?;
     let load = Load::start(kept.stack.front(), "read-only", STEADY);
-    kept.until_told("its folder can only be read").await?;
+    kept.until_told("its folder is read-only").await?;
     let viewer = kept.stack.pid("viewer")?.context("no viewer")?;
     let folder = kept.folder.path().display();
     let enter = if rustix::process::geteuid().is_root() {
@@ -217,7 +217,8 @@ async fn a_file_that_somebody_locks_delays_nobody() -> anyhow::Result<()> {
     kept.until_more(50).await?;
     let person = kept.connect()?;
     person.execute_batch("BEGIN EXCLUSIVE")?;
-    kept.until_told("somebody else has the file locked").await?;
+    kept.until_told("another process has locked the file")
+        .await?;
     kept.until_more(500).await?;
     person.execute_batch("COMMIT")?;
     kept.until_more(50).await?;
@@ -307,7 +308,7 @@ async fn a_file_of_a_newer_version_is_refused_with_one_clear_line() -> anyhow::R
         "nothing tells the container"
     );
     let log = stack.log();
-    let line = format!("Error: {path}/history.db is of version 99, and this program knows 2");
+    let line = format!("Error: {path}/history.db has version 99, and this program supports 2");
     ensure!(log.lines().any(|it| it == line), "{log}");
     Ok(())
 }

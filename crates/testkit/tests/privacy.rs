@@ -362,7 +362,7 @@ async fn what_is_shown_says_what_it_hides_and_is_otherwise_whole() -> anyhow::Re
                 .get(path)
                 .await?
                 .text()
-                .contains("Not all is shown: source addresses"),
+                .contains("Not everything is shown: source addresses"),
             says_so,
             "{path}"
         );
@@ -374,7 +374,7 @@ async fn what_is_shown_says_what_it_hides_and_is_otherwise_whole() -> anyhow::Re
         ),
         "{page}"
     );
-    ensure!(page.contains("blanked in part"), "{page}");
+    ensure!(page.contains("partly blanked"), "{page}");
     ensure!(
         stack
             .get("/home/text")

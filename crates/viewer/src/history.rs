@@ -1,15 +1,21 @@
-//! What stays when the ring has moved on: an SQLite file, which a person can open as well.
+//! What is kept after the ring has moved on: an SQLite file, which a person can open as well.
 //!
-//! In: each record that the reader has seen, as it came, and what it is an example of. Out: records by
-//! their number. The reader never waits for the disk: records are handed to a thread of its own, and
-//! what that cannot write is counted.
+//! In: each record that the reader has seen, as it came, and its kind. Out: records by their number. The
+//! reader never waits for the disk: a separate thread writes, and what it cannot write is counted.
 //!
-//! Read in this order: `keeper` (what is handed over, and what is missing), `found` and `kind` (what is kept
-//! beside the bytes), `writer` (the thread that writes) with `rows` (of one request) and `sent` (of another machine's), `collection` (of each
-//! kind) and `gaps` (what is not kept), `retention` (what goes when there is too much) and `wal` (the log of
-//! changes), `questions` (what visitors read) with `search`, `kinds`, `sources`, `one_source` and
-//! `blocklist`, `forget` (what a person deletes), `outbox` (what another program reads). `file` opens the
-//! file, and `row` reads a record from it. The schema is docs/history.sql.
+//! Read in this order:
+//!
+//! - `keeper`: what the reader hands over, and what is missing
+//! - `found` and `kind`: what is kept in addition to the bytes
+//! - `writer`: the thread that writes, with `rows` (a request), `sent` (a request of another machine),
+//!   `collection` (kinds) and `gaps` (requests that are not kept)
+//! - `retention`: what is deleted when the file is too large; `wal`: the log of changes
+//! - `questions`: what visitors read, with `search`, `kinds`, `sources`, `one_source` and `blocklist`
+//! - `forget`: what a person deletes
+//! - `outbox`: what `forever200-fleet` reads
+//! - `file` opens the file, and `row` reads a record from it
+//!
+//! The schema is docs/history.sql.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -84,7 +90,7 @@ impl History {
             Ok(file) => Some(file),
         };
         let inbox = writer::start(folder.to_owned(), file, most_bytes, Arc::clone(&state))
-            .context("no thread for the history")?;
+            .context("cannot start the thread of the history")?;
         let path = folder.join(file::NAME);
         Ok(Self {
             questions: Questions::new(path, inbox.clone(), Arc::clone(&state)),

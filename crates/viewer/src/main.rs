@@ -46,10 +46,10 @@ struct Args {
     /// File of signatures, to be added to the built-in ones or to replace them
     #[arg(long, value_name = "FILE", env = "FOREVER200_SIGNATURES", global = true, value_parser = labeller)]
     signatures: Option<Arc<Labeller>>,
-    /// Database of IPFire Location, which tells countries and networks; goes on without it
+    /// Database of IPFire Location, for countries and networks; optional
     #[arg(long, value_name = "FILE", env = "FOREVER200_LOCATIONS", default_value = locations::DEFAULT_PATH)]
     locations: PathBuf,
-    /// Whether to show of source addresses only their network, /24 or /48, and no ports
+    /// Show only the network of source addresses, /24 or /48, and no ports
     #[arg(
         long,
         value_name = "SWITCH",
@@ -57,7 +57,7 @@ struct Args {
         default_value = "off"
     )]
     mask_sources: Switch,
-    /// Texts to blank in everything that is shown, between commas: this machine's addresses and names
+    /// Texts to blank in everything that is shown, separated by commas, such as this machine's addresses and names
     #[arg(
         long,
         value_name = "TEXTS",
@@ -66,8 +66,8 @@ struct Args {
         hide_default_value = true
     )]
     hide: Hidden,
-    /// Names between commas by which the viewer may be asked on a loopback address, beside localhost and loopback
-    /// addresses, while haproxy does not show the page
+    /// Further host names, separated by commas, to which the viewer answers while haproxy does not show the page;
+    /// localhost and loopback addresses always work
     #[arg(
         long,
         value_name = "NAMES",
@@ -85,7 +85,7 @@ struct Args {
         global = true
     )]
     history: HistoryFolder,
-    /// Size to which the history grows, in bytes; then the oldest requests go
+    /// Largest size of the history, in bytes; at this size the oldest requests are deleted
     #[arg(
         long,
         value_name = "BYTES",
@@ -94,7 +94,7 @@ struct Args {
         value_parser = clap::value_parser!(u64).range(4_194_304..)
     )]
     history_bytes: u64,
-    /// Where a line of JSON goes for each request: `off`, `stdout`, or the path of a file, opened anew on SIGHUP
+    /// Where to write a line of JSON for each request: `off`, `stdout`, or the path of a file, reopened on SIGHUP
     #[arg(
         long,
         value_name = "WHERE",
@@ -102,7 +102,7 @@ struct Args {
         default_value = "off"
     )]
     captures: Target,
-    /// Whether the bytes of each request stand in its line, as base64
+    /// Include the bytes of each request in its line, as base64
     #[arg(
         long,
         value_name = "SWITCH",
@@ -110,8 +110,8 @@ struct Args {
         default_value = "on"
     )]
     captures_raw: Switch,
-    /// Whether haproxy shows the page, by anything but `on` and `1` as by haproxy not: what anybody may read needs no guard
-    /// against other websites
+    /// Whether haproxy shows the page; with anything but `on`, `1` or `true`, the viewer answers only to its own host
+    /// names, because a page that is not public needs protection from other websites
     #[arg(
         long,
         value_name = "SWITCH",
@@ -161,7 +161,9 @@ fn with_history(
     work: impl FnOnce(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let Some(folder) = &history.0 else {
-        eprintln!("error: the history is off: name its folder by --history or FOREVER200_HISTORY");
+        eprintln!(
+            "error: the history is off. Name its folder with --history or FOREVER200_HISTORY"
+        );
         return Ok(ExitCode::from(2));
     };
     work(folder).map(|()| ExitCode::SUCCESS)

@@ -52,7 +52,7 @@ impl Trouble {
             Some(last) => last * 2,
         };
         if delay > WORTH_REPORTING && !self.reported {
-            warn!(%error, "memcached is away, the last {SLOTS} requests are kept in memory");
+            warn!(%error, "memcached is unreachable, the last {SLOTS} requests are kept in memory");
             self.reported = true;
         }
         self.retry_delay = Some(delay.min(*RETRY_DELAY.end()));
@@ -60,7 +60,7 @@ impl Trouble {
 
     fn ends(&mut self, cursor: u64) {
         if self.reported {
-            info!(cursor, "memcached is back");
+            info!(cursor, "memcached is reachable again");
         }
         *self = Self::default();
     }
@@ -124,7 +124,7 @@ impl Recorder {
             _ = stop.wait_for(|stopping| *stopping) => {}
             restored = timeout(RESTORE_TIME, restored) => {
                 if restored.is_err() {
-                    warn!("no viewer has put back what the history knows, numbers may begin anew");
+                    warn!("no viewer has restored the numbers from the history, they may start again at 1");
                 }
             }
         }

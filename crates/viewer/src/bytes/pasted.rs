@@ -32,13 +32,13 @@ pub enum Unreadable {
     #[error("Nothing was given: paste a request or choose a file.")]
     Empty,
     /// It is more than is explained.
-    #[error("This is too long: at most {MAX_BYTES} bytes are explained.")]
+    #[error("This is too long. At most {MAX_BYTES} bytes are explained.")]
     TooLong,
     /// A character, or the number of them, is wrong.
     #[error("This is not hex: two digits for each byte, with spaces or as a dump.")]
     NoHex,
     /// `hexdump` left lines out.
-    #[error("A line of this dump is *: lines are left out there. hexdump -vC has all of them.")]
+    #[error("This dump leaves out lines (there is a line with *). hexdump -vC prints all of them.")]
     Gap,
     /// A character, or the number of them, is wrong.
     #[error("This is not base64.")]

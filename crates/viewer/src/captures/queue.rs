@@ -90,7 +90,8 @@ impl Captures {
         }
         let (captures, waiting) = Self::queue();
         let state = Arc::clone(&captures.state);
-        writer::start(target, raw, waiting, state).context("no thread for the lines")?;
+        writer::start(target, raw, waiting, state)
+            .context("cannot start the thread of the lines")?;
         Ok(Some(captures))
     }
 
@@ -194,7 +195,7 @@ impl Offers {
         };
         self.captures.state.dropped.fetch_add(1, Relaxed);
         if self.dropped.is_none() {
-            warn!("lines are dropped: too much waits to be read");
+            warn!("lines are dropped, their reader is too slow");
         }
         add(&mut self.dropped, gap);
     }

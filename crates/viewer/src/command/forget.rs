@@ -63,7 +63,7 @@ pub fn run(folder: &Path, what: &Forget, labeller: &Labeller) -> anyhow::Result<
     );
     ensure!(
         is_clean,
-        "the bytes are not wiped from the disk yet, for others use the file or there is no room: run this again"
+        "the bytes are not erased from the disk yet, because another process uses the file or the disk is full: run this again"
     );
     Ok(())
 }
@@ -74,7 +74,7 @@ fn network(text: &str) -> Result<IpNet, String> {
         .map(|ip: IpAddr| IpNet::from(ip.to_canonical()));
     text.parse()
         .or(address)
-        .map_err(|_| "expected an address or a network, as 203.0.113.0/24".to_owned())
+        .map_err(|_| "expected an address or a network, such as 203.0.113.0/24".to_owned())
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

@@ -112,7 +112,7 @@ impl Options {
                     let since = moment(value, now).map_err(|error| format!("since: {error}"))?;
                     options.since = Some(since);
                 }
-                _ => return Err("there is no such parameter here".to_owned()),
+                _ => return Err("unknown parameter".to_owned()),
             }
         }
         if options.categories.is_empty() {
@@ -129,7 +129,7 @@ fn category(name: &str) -> Result<Category, String> {
     let found = Category::ALL.iter().find(named).copied();
     match found {
         Some(category) if POLITE.contains(&category) => Err(format!(
-            "category: who sends {} says who it is, and is never listed",
+            "category: senders of {} say who they are, and are never listed",
             category.name()
         )),
         Some(category) => Ok(category),
@@ -263,7 +263,7 @@ mod tests {
         };
         assert_eq!(options, expected);
         for (query, error) in [
-            ("category=crawler", "says who it is"),
+            ("category=crawler", "say who they are"),
             ("category=exploit,x", "expected some of exploit,webshell"),
             ("category=unrecognised", "expected some of"),
             ("min=0", "expected a number"),

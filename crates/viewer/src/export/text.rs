@@ -53,7 +53,7 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
         };
         let marks = [
             (entry.incomplete, "incomplete"),
-            (entry.blanked > 0, "blanked in part"),
+            (entry.blanked > 0, "partly blanked"),
         ];
         let marks = marks.iter().filter(|(applies, _)| *applies);
         let marks: String = marks

@@ -73,7 +73,7 @@ pub enum OpenError {
         me: u32,
     },
     /// A later version made it.
-    #[error("{path} is of version {found}, and this program knows {VERSION}")]
+    #[error("{path} has version {found}, and this program supports {VERSION}")]
     Newer {
         /// The file.
         path: PathBuf,
@@ -81,7 +81,7 @@ pub enum OpenError {
         found: i32,
     },
     /// It is somebody else's database.
-    #[error("{0} is a database, but no history of forever200")]
+    #[error("{0} is a database, but not a history of forever200")]
     Foreign(PathBuf),
 }
 

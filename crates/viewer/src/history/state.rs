@@ -139,17 +139,17 @@ fn reason(error: &anyhow::Error) -> &'static str {
     match io.map(std::io::Error::kind) {
         Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => return "the disk is full",
         Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
-            return "its folder can only be read";
+            return "its folder is read-only";
         }
         _ => {}
     }
     let sqlite = error.downcast_ref::<rusqlite::Error>();
     match sqlite.and_then(rusqlite::Error::sqlite_error_code) {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "somebody else has the file locked"
+            "another process has locked the file"
         }
         Some(ErrorCode::DiskFull) => "the disk is full",
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => "its folder can only be read",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => "its folder is read-only",
         Some(ErrorCode::CannotOpen) => "its file cannot be opened",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "its file is broken",
         Some(ErrorCode::SystemIoFailure) => "the disk reports an error",

@@ -294,14 +294,11 @@ fn a_broken_file_is_set_aside_and_a_newer_one_refused() {
     let file = Connection::open(&path).unwrap();
     file.pragma_update(None, "user_version", 99).unwrap();
     let error = History::open(folder.path(), LARGE).err().unwrap();
-    assert!(
-        format!("{error:#}").contains("is of version 99"),
-        "{error:#}"
-    );
+    assert!(format!("{error:#}").contains("has version 99"), "{error:#}");
     file.pragma_update(None, "application_id", 1).unwrap();
     let error = History::open(folder.path(), LARGE).err().unwrap();
     assert!(
-        format!("{error:#}").contains("no history of forever200"),
+        format!("{error:#}").contains("not a history of forever200"),
         "{error:#}"
     );
 }

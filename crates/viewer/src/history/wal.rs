@@ -16,13 +16,15 @@ const MOST_BYTES: u64 = 128 * 1024 * 1024;
 
 /// Somebody reads for so long that the log would grow beyond its bound.
 #[derive(Debug, thiserror::Error)]
-#[error("somebody has been reading the file for long, and the log of changes takes {0} bytes")]
+#[error(
+    "another process has been reading the file for too long, and the log of changes has {0} bytes"
+)]
 pub(super) struct TooLong(u64);
 
 impl TooLong {
     /// In words, for the page.
     pub(super) fn reason(&self) -> &'static str {
-        "somebody else has been reading its file for too long"
+        "another process has been reading its file for too long"
     }
 }
 

@@ -81,19 +81,19 @@ pub(super) fn register(registry: &mut Registry, now: &Now<'_>) {
     gauge(
         registry,
         "visitors_watching",
-        "Visitors who are told of new requests as they come",
+        "Visitors who follow new requests live",
         visitors.watching,
     );
     gauge(
         registry,
         "visitors_waiting",
-        "Answers that wait for their turn to be made",
+        "Answers that wait until they can be made",
         visitors.waiting,
     );
     gauge(
         registry,
         "answers_on_their_way_bytes",
-        "Bytes of answers that were not yet taken",
+        "Bytes of answers that clients have not received yet",
         visitors.answer_bytes,
     );
 }
@@ -151,7 +151,7 @@ fn of_history(registry: &mut Registry, history: &HistoryNow) {
     gauge(
         registry,
         "history_bytes",
-        "What the history takes of the disk, with its log of changes",
+        "Bytes of the history on the disk, with its log of changes",
         history.bytes,
     );
     gauge(

@@ -356,8 +356,8 @@ fn ended(entry: &Entry) -> &'static str {
         Ended::Complete => "complete",
         Ended::Quiet => "nothing more came",
         Ended::Eof => "the client closed its side",
-        Ended::Limit => "too long to be read to its end",
-        Ended::Deadline => "its time was over",
+        Ended::Limit => "too long, not read to the end",
+        Ended::Deadline => "the time limit was reached",
     }
 }
 

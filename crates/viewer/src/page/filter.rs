@@ -189,7 +189,7 @@ fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<Test>, Stri
         Field::Method => Test::Method(trimmed.to_owned()),
         Field::Source => Test::Source(network(trimmed, visitor)?),
         Field::Claims => Test::Claims(network(trimmed, visitor).map_err(|_| {
-            "claims: expected an address or a network, as 203.0.113.0/24".to_owned()
+            "claims: expected an address or a network, such as 203.0.113.0/24".to_owned()
         })?),
         Field::Protocol => {
             Test::Protocol(named("protocol", trimmed, Protocol::ALL, Protocol::name)?)
@@ -235,7 +235,7 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let number = |text: &str| text.trim().parse::<u16>();
     match (number(first), number(last)) {
         (Ok(first), Ok(last)) if first <= last => Ok(first..=last),
-        _ => Err("port: expected a number, as 8080, or a range, as 2300-2399".to_owned()),
+        _ => Err("port: expected a number, such as 8080, or a range, such as 2300-2399".to_owned()),
     }
 }
 
@@ -249,7 +249,8 @@ pub(crate) fn network(source: &str, visitor: IpAddr) -> Result<IpNet, String> {
     } else {
         source.parse().or_else(|_| source.parse().map(host))
     };
-    network.map_err(|_| "source: expected an address or a network, as 203.0.113.0/24".to_owned())
+    network
+        .map_err(|_| "source: expected an address or a network, such as 203.0.113.0/24".to_owned())
 }
 
 fn source_of(record: &Record) -> IpAddr {
@@ -287,7 +288,7 @@ pub(crate) fn asn(number: &str) -> Result<u32, String> {
         .unwrap_or(number);
     digits
         .parse()
-        .map_err(|_| "as: expected a number, as AS64496".to_owned())
+        .map_err(|_| "as: expected a number, such as AS64496".to_owned())
 }
 
 /// Reads a switch of a query: `on`, `1` or `true`, in any case; nothing is `off`.

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 /// What a value should be, for those who gave another.
 const EXPECTED: &str =
-    "expected a time, as 2031-05-04T03:02:01Z, a date, or how long ago, as 90m, 24h, 7d";
+    "expected a time such as 2031-05-04T03:02:01Z, a date, or how long ago, such as 90m, 24h or 7d";
 const MINUTE_SECONDS: i64 = 60;
 const HOUR_SECONDS: i64 = 60 * MINUTE_SECONDS;
 const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;

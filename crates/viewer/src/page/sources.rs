@@ -176,7 +176,7 @@ fn place(text: &str) -> Result<Place, String> {
             id: id.parse().ok()?,
         })
     });
-    read.ok_or_else(|| "before: expected what the page before says".to_owned())
+    read.ok_or_else(|| "before: expected the value from the previous page".to_owned())
 }
 
 /// Reads the path of a page: an address, or a network as `203.0.113.0_24` where addresses are masked. `None` where there

@@ -137,7 +137,7 @@ impl Reader {
         thread::Builder::new()
             .name("reader".into())
             .spawn(follow)
-            .context("no thread for the reader")?;
+            .context("cannot start the thread of the reader")?;
         let ended = async {
             let _ = ended.await;
             anyhow::anyhow!("the reader has ended")
@@ -219,7 +219,7 @@ impl Follower {
             let is_all_described = match self.look().await {
                 Ok(is_all_described) => is_all_described,
                 Err(error) => {
-                    debug!(%error, "memcached is away");
+                    debug!(%error, "memcached is unreachable");
                     let held = Arc::clone(&self.views.borrow());
                     if held.away.is_none() {
                         self.publish(View {

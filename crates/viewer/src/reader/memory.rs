@@ -98,7 +98,7 @@ impl Memory {
             .questions()
             .restore(now)
             .unwrap_or_else(|error| {
-                warn!(%error, "the history cannot be read, numbers begin anew");
+                warn!(%error, "the history cannot be read, numbers start again at 1");
                 Restored::default()
             });
         let cursor = restored.cursor.max(self.newest());
@@ -109,7 +109,7 @@ impl Memory {
         info!(
             cursor,
             found = snapshot.cursor,
-            "memcached gets back what the history has"
+            "memcached is restored from the history"
         );
         let since = restored.since.unwrap_or(now);
         let counts = Some(&restored.counts);

@@ -96,7 +96,7 @@ impl Privacy {
                 debug!(
                     seq = record.seq,
                     work = blanked.work,
-                    "record not looked through to its end"
+                    "record not searched to its end"
                 );
             }
             if let Some(raw) = blanked.raw {
@@ -207,7 +207,7 @@ impl Privacy {
         if parts.is_empty() {
             String::new()
         } else {
-            format!("Not all is shown: {}.", parts.join(", "))
+            format!("Not everything is shown: {}.", parts.join(", "))
         }
     }
 
@@ -217,7 +217,7 @@ impl Privacy {
             info!(
                 mask_sources = self.mask_sources,
                 hidden_texts = self.hidden.count(),
-                "not all is shown"
+                "not everything is shown"
             );
         }
     }

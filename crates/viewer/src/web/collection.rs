@@ -167,7 +167,7 @@ fn read_feed(
         let shown = ShownKind::new(&kind, now);
         let explanation = match &signature {
             Some(signature) => signature.explanation.as_str(),
-            None => "No label knows it.",
+            None => "It has no label.",
         };
         let cve = signature
             .iter()

@@ -1,7 +1,7 @@
 //! New requests as server-sent events, to any number of watchers.
 //!
 //! In: the reader's views, and what a watcher wants of them. Out: `event: request` with JSON or, for the page,
-//! `event: row` with HTML; `event: reset` when counting began anew. A watcher holds some numbers and one
+//! `event: row` with HTML; `event: reset` when the numbers start again at 1. A watcher holds some numbers and one
 //! event: who reads slowly misses what rolls over meanwhile, and who is flooded is told of as much as can be shown. The wall
 //! is told of one a second, the rarest of what came meanwhile.
 //!
@@ -166,7 +166,7 @@ impl Watcher {
             // No view is held while anything is waited for: there is a newer one then.
             let view = self.newest();
             if self.counting_began_anew(&view) {
-                return Some(frame("reset", None, b"counting began anew"));
+                return Some(frame("reset", None, b"the numbers start again at 1"));
             }
             let is_all_seen = Instant::now() >= self.next_look && self.seen == view.version;
             let late = || self.late.pop_if(|_| is_all_seen);

@@ -137,20 +137,20 @@ impl Failure {
                 StatusCode::NOT_FOUND,
                 "Gone",
                 format!(
-                    "Request {seq} is not here: it has rolled over, or never was. Only the last {SLOTS} are kept."
+                    "Request {seq} does not exist, or newer requests have replaced it. Only the last {SLOTS} are kept."
                 ),
             ),
             Self::NotKept(seq) => (
                 StatusCode::NOT_FOUND,
                 "Gone",
                 format!(
-                    "Request {seq} is not here: it is no longer in the history, was not kept, or never was."
+                    "Request {seq} does not exist, was not kept, or is no longer in the history."
                 ),
             ),
             Self::NotHttp(seq) => (
                 StatusCode::NOT_FOUND,
                 "Not HTTP",
-                format!("Request {seq} is not HTTP: there is no HAR of it."),
+                format!("Request {seq} is not HTTP, so there is no HAR file."),
             ),
             Self::BadQuery(reason) => (StatusCode::BAD_REQUEST, "Bad query", reason.clone()),
             Self::MethodNotAllowed => (
@@ -160,9 +160,9 @@ impl Failure {
             ),
             Self::StoreAway(error) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "memcached is away",
+                "memcached is unreachable",
                 format!(
-                    "The requests cannot be read just now ({error}). They are still answered and kept."
+                    "The requests cannot be read at the moment ({error}). New ones are still answered and kept."
                 ),
             ),
             Self::NoHistory => (
@@ -173,7 +173,7 @@ impl Failure {
             Self::HistoryAway(error) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The history cannot be read",
-                format!("The history cannot be read just now ({error}). The last requests are at /home."),
+                format!("The history cannot be read at the moment ({error}). The last requests are at /home."),
             ),
             Self::NoSource => (
                 StatusCode::NOT_FOUND,
@@ -183,34 +183,34 @@ impl Failure {
             Self::Masked => (
                 StatusCode::FORBIDDEN,
                 "Addresses are masked",
-                "Source addresses are cut to their network here (FOREVER200_MASK_SOURCES). A list of networks would block \
-                 their neighbours, so that there is none."
+                "Source addresses are masked here (FOREVER200_MASK_SOURCES). There is no blocklist, because a list of networks \
+                 would block the attackers' neighbours."
                     .into(),
             ),
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Too much at once",
-                "Too much is being asked just now. Try again in a second.".into(),
+                "Too busy",
+                "Too many visitors are waiting. Try again in a second.".into(),
             ),
             Self::StrangeHost => (
                 StatusCode::MISDIRECTED_REQUEST,
                 "Not this host",
-                "The viewer is not known by this name: see FOREVER200_VIEWER_HOSTS.".into(),
+                "The viewer does not answer to this host name: see FOREVER200_VIEWER_HOSTS.".into(),
             ),
             Self::CrossSite => (
                 StatusCode::FORBIDDEN,
                 "Not from another site",
-                "Another site leads here. What strangers sent is not handed out that way, and nothing is explained: go on from a page of this one.".into(),
+                "Another website leads here. Downloads and explanations work only from a page of forever200, so that other websites cannot misuse them.".into(),
             ),
             Self::BodyCut => (
                 StatusCode::REQUEST_TIMEOUT,
                 "Incomplete",
-                "Not all of it came within ten seconds.".into(),
+                "The body did not arrive completely within ten seconds.".into(),
             ),
             Self::Bug(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "A bug",
-                "This page could not be made.".into(),
+                "This page could not be made because of an error in forever200.".into(),
             ),
         }
     }

@@ -86,7 +86,7 @@ pub(crate) struct Visitor {
 
 /// There is no room for what was asked, or too many wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too much is asked")]
+#[error("too busy")]
 pub(crate) struct Busy;
 
 /// Counts the bytes that are on their way to visitors.

@@ -19,7 +19,7 @@ pub(super) async fn refuse_unknown(request: Request, next: Next) -> Response {
     match unknown(request.uri().path(), query) {
         Some(name) => {
             let name = printable::line(name.as_bytes(), MAX_NAME_CHARS);
-            Failure::BadQuery(format!("{name}: there is no such parameter here")).into_response()
+            Failure::BadQuery(format!("{name}: unknown parameter")).into_response()
         }
         None => next.run(request).await,
     }

@@ -96,7 +96,7 @@ pub async fn run(
         warn!("cut off open requests at the end");
     }
     if timeout(KEEP_TIME, keep_the_last(&viewer)).await.is_err() {
-        warn!("what came last is not in the history, or has no line");
+        warn!("the newest requests are not in the history, or have no line");
     }
     info!("stopped");
     Ok(())

@@ -149,7 +149,7 @@ impl Choice {
             }
             other => {
                 return Err(format!(
-                    "{}: a kind has no such condition; expected q, category, label, cve or country",
+                    "{}: unknown condition for kinds; expected q, category, label, cve or country",
                     other.name()
                 ));
             }

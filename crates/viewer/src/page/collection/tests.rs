@@ -121,7 +121,7 @@ fn conditions_of_kinds_choose_and_others_are_refused() {
     ] {
         let error = read(query).unwrap_err();
         assert!(
-            error.contains("a kind has no such condition"),
+            error.contains("unknown condition for kinds"),
             "{query}: {error}"
         );
     }
