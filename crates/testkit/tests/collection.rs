@@ -87,7 +87,7 @@ async fn kinds_are_listed_ordered_and_filtered() -> anyhow::Result<()> {
     }
     let page = stack.get("/home/collection").await?.text();
     ensure!(
-        page.contains("<b>5</b> requests") && page.contains("<b>2</b> things"),
+        page.contains("<b>5</b> requests") && page.contains("<b>2</b> kinds with a label"),
         "{page}"
     );
     ensure!(
