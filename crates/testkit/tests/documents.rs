@@ -221,6 +221,7 @@ fn the_table_of_variables_agrees_with_the_help_of_the_programs() -> anyhow::Resu
     let documented = documented_defaults()?;
     let mut seen = BTreeSet::new();
     for (program, arguments) in [
+        ("forever200-fleet", vec!["collect", "--help"]),
         ("forever200-responder", vec!["--help"]),
         ("forever200-viewer", vec!["--help"]),
         ("forever200-viewer", vec!["health-check", "--help"]),
