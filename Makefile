@@ -73,7 +73,7 @@ run: install ## Build and run it on port 8000 until Ctrl-C
 	if supervisorctl --configuration supervisord.conf pid >/dev/null 2>&1; then \
 		echo "FOREVER200_RUN: $$run is in use by another make run."; exit 1; \
 	fi; \
-	trap 'rm -f "$$run"/{responder,haproxy,supervisor,tls,plain}.sock "$$run"/{fatal,supervisord.pid,certificate.pem}; rmdir --ignore-fail-on-non-empty "$$run"' EXIT; \
+	trap 'rm -f "$$run"/{responder,haproxy,supervisor,tls,plain,utf8,encoded}.sock "$$run"/{fatal,supervisord.pid,certificate.pem}; rmdir --ignore-fail-on-non-empty "$$run"' EXIT; \
 	address=$(FOREVER200_BIND); address=$${address%%,*}; host=$${address%:*}; port=$${address##*:}; \
 	case "$$host" in ''|'*'|0.0.0.0|::|'[::]') host=localhost;; esac; \
 	echo; echo "The page: http://$$host:$${port%%-*}/home    Stop it with Ctrl-C."; echo; \

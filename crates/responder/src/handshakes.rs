@@ -38,6 +38,8 @@ const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 const MAX_HELLO_CHARS: usize = 5464;
 /// Longest wait for a hello. haproxy writes it before the handshake, through another connection.
 const HELLO_TIME: Duration = Duration::from_millis(20);
+/// The end of a line about a connection that has no error: a later request on it was no HTTP, which haproxy logs alike.
+const NO_FAILURE: &str = "|Success";
 /// Longest reason that is kept, in characters.
 const MAX_REASON_CHARS: usize = 100;
 
@@ -183,8 +185,13 @@ fn address(ip: Option<&str>, port: Option<&str>) -> Option<SocketAddr> {
 fn failure(source: SocketAddr, rest: &str, shared: &Shared) -> Option<Record> {
     let mut words = rest.splitn(3, ' ');
     let destination = address(words.next(), words.next())?;
-    let reasons = words.next()?.split('|');
-    let mut reasons = reasons.filter(|reason| !reason.is_empty() && *reason != "-");
+    let reasons = words.next()?;
+    if reasons.ends_with(NO_FAILURE) {
+        return None;
+    }
+    let mut reasons = reasons
+        .split('|')
+        .filter(|reason| !reason.is_empty() && *reason != "-");
     let reason = reasons.next().unwrap_or("unknown");
     let hello = shared.hellos.held().take(source);
     let came = hello
@@ -290,6 +297,7 @@ mod tests {
         let lines = b"tls hello 203.0.113.7 1 FgMBAAA=\n\
             tls failed 203.0.113.7 1 192.0.2.1 443 tlsv1 alert unknown ca|SSL handshake failure\n\
             tls failed 203.0.113.7 2 192.0.2.1 443 -|Timeout during SSL handshake\n\
+            tls failed 203.0.113.7 3 192.0.2.1 443 -|Success\n\
             tls failed 203.0.113.7\nnonsense\n\xff\n\n";
         read(lines, &shared).await.unwrap();
         let records = shared.recorder.numbered();

@@ -74,13 +74,23 @@ async fn with_a_login_strangers_are_asked_for_the_password_and_recorded() -> any
     ] {
         assert_eq!(stack.get(path).await?.status, 401, "{path}");
     }
+    // A target in UTF-8 is no way past it.
+    for (headers, status) in [
+        ("", 401),
+        ("Authorization: Basic YWRtaW46czNjcmV0\r\n", 200),
+    ] {
+        let look = format!("GET /home/text?q=ü HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+        let mut reply = stack.send(look.as_bytes()).await?;
+        let response = Response::split_off(&mut reply, "GET").context("no response")?;
+        assert_eq!(response.status, status, "{headers}");
+    }
     assert_eq!(
         stack.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n").await?,
         RESPONSE
     );
-    // All but the one that was let in are on the page, the wrong password with its bytes.
-    let list = stack.until_recorded_by(stack.at(8080), 8).await?;
-    assert_eq!(list["total"], 8);
+    // All but the two that were let in are on the page, the wrong password with its bytes.
+    let list = stack.until_recorded_by(stack.at(8080), 9).await?;
+    assert_eq!(list["total"], 9);
     let requests = list["requests"].as_array().context("a list")?;
     let wrong = requests
         .iter()

@@ -123,12 +123,12 @@ async fn a_smuggled_request_never_meets_another_client() -> anyhow::Result<()> {
     let mut others = KeptAlive::open(&stack).await?;
     let mut number = 0;
     for before in [&b""[..], HEALTH] {
-        for (path, lines) in ["/home/text", "/x"]
+        for (target, lines) in ["POST /home/text", "GET /home/text?q=ü", "POST /x"]
             .iter()
-            .flat_map(|path| AMBIGUOUS.iter().map(move |lines| (path, lines)))
+            .flat_map(|target| AMBIGUOUS.iter().map(move |lines| (target, lines)))
         {
             number += 1;
-            let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{lines}\r\n0\r\n\r\n");
+            let head = format!("{target} HTTP/1.1\r\nHost: x\r\n{lines}\r\n0\r\n\r\n");
             let smuggled = format!("GET /{MARK} HTTP/1.1\r\nHost: x\r\n\r\n");
             let attack = [before, head.as_bytes(), smuggled.as_bytes()].concat();
             let what = attack.escape_ascii().to_string();
