@@ -32,37 +32,6 @@ function tellAges() {
   }
 }
 
-// ---- Times of day, in UTC or here
-
-const TIMES = "forever200.times";
-const FORMAT = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
-const formats = {
-  utc: new Intl.DateTimeFormat("en-GB", { ...FORMAT, timeZone: "UTC" }),
-  local: new Intl.DateTimeFormat("en-GB", FORMAT),
-};
-
-function tellTimes() {
-  const format = formats[$("[name=times]:checked").value];
-  if (!format) return;
-  for (const at of document.querySelectorAll(".at")) {
-    at.textContent = format.format(new Date(at.parentElement.dateTime)).replace(",", "");
-  }
-}
-
-function offerTimes() {
-  $("#local span").textContent = zone();
-  $("#local").hidden = zone() === "UTC";
-  const chosen = $(`[name=times][value="${localStorage.getItem(TIMES) ?? "ago"}"]`);
-  if (chosen) chosen.checked = true;
-  for (const choice of document.querySelectorAll("[name=times]")) {
-    choice.addEventListener("change", () => {
-      localStorage.setItem(TIMES, choice.value);
-      tellTimes();
-    });
-  }
-  tellTimes();
-}
-
 // ---- Rows
 
 // New rows wait here while someone looks at, or points at, what they would move.
@@ -350,7 +319,6 @@ Object.assign(keys, {
 
 // ---- The beginning
 
-offerTimes();
 const live = stream({
   format: "html",
   last: Number(table.dataset.cursor),

@@ -3,17 +3,72 @@
 
 const $ = (selector, within = document) => within.querySelector(selector);
 
-// ---- The visitor's own time zone
+// ---- Times: in UTC, as they come, or in the visitor's own time zone
 
-function zone() {
-  const parts = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts();
+const TIMES = "forever200.times";
+const DAY = { year: "numeric", month: "2-digit", day: "2-digit" };
+const MINUTE = { ...DAY, hour: "2-digit", minute: "2-digit" };
+const ROW = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
+// By the class of what is told so; that of a row comes last, because it has others beside it. Sweden writes 2031-05-04 03:02.
+const formats = {
+  day: new Intl.DateTimeFormat("sv-SE", DAY),
+  minute: new Intl.DateTimeFormat("sv-SE", MINUTE),
+  second: new Intl.DateTimeFormat("sv-SE", { ...MINUTE, second: "2-digit" }),
+  at: new Intl.DateTimeFormat("en-GB", ROW),
+};
+
+// Not the same in summer and in winter.
+function zone(time = new Date()) {
+  const parts = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts(time);
   return parts.find((part) => part.type === "timeZoneName").value;
 }
 
-const here = $("#here");
-if (here && zone() !== "UTC") {
+function timeHere(part) {
+  const time = new Date(part.parentElement.dateTime);
+  const form = Object.keys(formats).find((name) => part.classList.contains(name));
+  const text = formats[form].format(time).replace(",", "");
+  return part.classList.contains("zoned") ? `${text} ${zone(time)}` : text;
+}
+
+function tellTimes() {
+  const isHere = $("[name=times]:checked")?.value === "local";
+  for (const part of document.querySelectorAll("time > span:not(.ago)")) {
+    part.dataset.utc ??= part.textContent;
+    part.textContent = isHere ? timeHere(part) : part.dataset.utc;
+  }
+}
+
+// What was chosen on another page, where this one offers it. Else, what is in UTC for want of this script is told here.
+function chooseTimes() {
+  const chosen = $(`[name=times][value="${CSS.escape(localStorage.getItem(TIMES) ?? "")}"]`);
+  const checked = $("[name=times]:checked");
+  const choice = chosen ?? (checked.value === "utc" ? $("#local input") : checked);
+  if (!choice.closest("[hidden]")) choice.checked = true;
+}
+
+function offerTimes() {
+  const local = $("#local");
+  if (!local) return;
+  $("span", local).textContent = zone();
+  if (zone() !== "UTC") {
+    local.hidden = false;
+    local.parentElement.hidden = false;
+  }
+  chooseTimes();
+  for (const choice of document.querySelectorAll("[name=times]")) {
+    choice.addEventListener("change", () => {
+      localStorage.setItem(TIMES, choice.value);
+      tellTimes();
+    });
+  }
+  tellTimes();
+}
+
+offerTimes();
+for (const here of document.querySelectorAll(".here")) {
+  if (zone() === "UTC") break;
   const time = new Date($("time", here.parentElement).dateTime);
-  here.textContent = `${time.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" })} ${zone()}`;
+  here.textContent = `${time.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" })} ${zone(time)}`;
 }
 
 // ---- The keyboard
