@@ -204,6 +204,18 @@ eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE, a
 describe: ## Measure what it costs to describe requests: make describe CORPUS=FILE
 	cargo run --quiet --release --locked -p forever200-viewer --example describe -- --built $(CORPUS)
 
+# ClickHouse's engine, with its hashes. Debian's pip and any other install into a folder without being told twice.
+CLICKHOUSE := target/clickhouse
+$(CLICKHOUSE): crates/testkit/clickhouse/requirements.txt
+	$(call install-missing,pip3:python3-pip)
+	@rm -rf $@
+	pip3 install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes --target $@ --requirement $<
+	@touch $@
+
+.PHONY: test-clickhouse
+test-clickhouse: install-tools $(CLICKHOUSE) ## Run deploy/clickhouse on lines of a real copy, in ClickHouse's engine
+	cargo test --workspace --locked --test clickhouse -- --ignored
+
 .PHONY: test-container
 test-container: $(BROWSER)/node_modules ## Run the tests of the image, where a Docker engine answers
 	@if docker info >/dev/null 2>&1; then \
