@@ -143,6 +143,10 @@ test-native: install-tools ## Run all tests but those in a browser and those of 
 test-browser: install-browser ## Run the tests of the page in Chromium
 	cargo test --workspace --locked --test browser --test still --test times --test tls --test wall --test zoom -- --ignored --test-threads=2
 
+.PHONY: test-fleet
+test-fleet: install-tools ## Run the tests of many machines: sensors, servers of NATS, a hub
+	cargo test --workspace --locked --test fleet
+
 # Apart from the workspace: built with instrumentation. The seeds of all targets are seeds for each; what a run finds new
 # goes to a folder that is thrown away.
 FUZZ_SECONDS ?= 60
@@ -170,7 +174,7 @@ fuzz-%:
 faults: install-tools ## Measure what docs/reliability.md promises; FAULT=NAME for one row, FAULT_ROUNDS (25)
 	@rm -f target/faults; image=; if docker info >/dev/null 2>&1; then image=--include-ignored; fi; \
 	export FAULT_ROUNDS="$${FAULT_ROUNDS:-25}" FAULT_REPORT="$(CURDIR)/target/faults"; \
-	cargo test --locked -p forever200-testkit --test faults --test troubles --test history_troubles --test load --test visitors -- --test-threads=1 $$image $(FAULT) && \
+	cargo test --locked -p forever200-testkit --test faults --test fleet --test troubles --test history_troubles --test load --test visitors -- --test-threads=1 $$image $(FAULT) && \
 	cargo test --locked --release -p forever200-viewer --test cost -- $(FAULT)
 	@cat target/faults
 

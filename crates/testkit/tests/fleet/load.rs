@@ -1,0 +1,120 @@
+//! A thousand sensors and one hub.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use forever200_fleet::sensor::Sensor;
+use forever200_testkit::process::quantile;
+use forever200_testkit::report::{at_length, milliseconds, row};
+use forever200_testkit::until;
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep};
+
+use crate::site::{Fleet, publish, record};
+
+/// Time between two looks at the hub's history.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Each sensor sends once a second, and every so many seconds so many at once.
+const BURST_EVERY: u64 = 20;
+const BURST: u64 = 5;
+
+/// Sensors, and requests of each.
+fn size() -> (usize, u64) {
+    if at_length() { (1000, 200) } else { (30, 10) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_many_sensors_send_arrives_once_in_order_and_soon() -> anyhow::Result<()> {
+    let (sensors, requests) = size();
+    let names: Vec<String> = (0..sensors)
+        .map(|number| format!("sensor-{number}"))
+        .collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let fleet = Fleet::start(1, &all).await?;
+    let hub = fleet.site("--hub").await?;
+    until("there is a stream", || async {
+        let check = fleet.check("--hub", &[]).ok()?;
+        check.status.success().then_some(())
+    })
+    .await?;
+    let mut sending = JoinSet::new();
+    for (number, name) in names.iter().enumerate() {
+        let client = fleet.client(name).await?;
+        let sensor: Sensor = name.parse().map_err(anyhow::Error::msg)?;
+        sending.spawn(async move {
+            // Not all in the same moment.
+            sleep(Duration::from_micros(
+                1_000_000 * number as u64 / sensors as u64,
+            ))
+            .await;
+            let mut seconds = interval(Duration::from_secs(1));
+            let mut seq = 0;
+            while seq < requests {
+                seconds.tick().await;
+                let many = if seq % BURST_EVERY == 0 { BURST } else { 1 };
+                for _ in 0..many.min(requests - seq) {
+                    seq += 1;
+                    let raw = format!("GET /{seq} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+                    publish(&client, &sensor, &record(seq, raw)).await?;
+                }
+            }
+            anyhow::Ok(())
+        });
+    }
+    let begun = Instant::now();
+    let expected = sensors * usize::try_from(requests)?;
+    let mut waits = Vec::with_capacity(expected);
+    let file = hub.file()?;
+    let mut seen = 0;
+    while waits.len() < expected {
+        let new = times_after(&file, &mut seen)?;
+        let now = Timestamp::now();
+        let wait = |time: Timestamp| now.duration_since(time).unsigned_abs();
+        waits.extend(new.into_iter().map(wait));
+        while let Some(sent) = sending.try_join_next() {
+            sent??;
+        }
+        if begun.elapsed() > Duration::from_secs(30 + 3 * requests) {
+            let log = hub.stack.log();
+            anyhow::bail!("{} of {expected} arrived\n{log}", waits.len());
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+    let in_order: Vec<u64> = (1..=requests).collect();
+    let numbers = hub.numbers()?;
+    for name in &names {
+        assert_eq!(
+            numbers.get(name).context("a sensor is missing")?,
+            &in_order,
+            "{name}"
+        );
+    }
+    assert_eq!(waits.len(), expected);
+    waits.sort_unstable();
+    row(
+        "fleet load",
+        &[
+            &sensors,
+            &expected,
+            &milliseconds(quantile(&waits, 0.5)),
+            &milliseconds(quantile(&waits, 0.99)),
+        ],
+    );
+    Ok(())
+}
+
+/// Returns the times of requests that are new.
+fn times_after(file: &Connection, seen: &mut i64) -> anyhow::Result<Vec<Timestamp>> {
+    let mut statement =
+        file.prepare_cached("SELECT seq, time FROM request WHERE seq > ?1 ORDER BY seq")?;
+    let rows = statement.query_map([*seen], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+    let mut times = Vec::new();
+    for row in rows {
+        let (seq, time) = row?;
+        *seen = seq;
+        times.push(Timestamp::from_microsecond(time)?);
+    }
+    Ok(times)
+}

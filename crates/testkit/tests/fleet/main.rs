@@ -1,0 +1,210 @@
+//! Many machines and one page: real sensors, real servers of NATS, a real hub, with keys and certificates as
+//! docs/fleet.md makes them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::jetstream;
+use forever200_fleet::message::{self, Position};
+use forever200_fleet::sensor::Sensor;
+use forever200_testkit::report::{rounds, row};
+use forever200_testkit::until;
+
+use site::{Fleet, publish, record};
+
+mod load;
+mod site;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_sensors_answer_is_on_the_page_of_the_hub() -> anyhow::Result<()> {
+    let fleet = Fleet::start(3, &["one", "two"]).await?;
+    let hub = fleet.site("--hub").await?;
+    let (one, two) = (fleet.site("one").await?, fleet.site("two").await?);
+    one.ask(1..=120).await?;
+    two.ask(1..=30).await?;
+    let all: Vec<u64> = (1..=120).collect();
+    assert_eq!(hub.until_has("one", 120).await?, all);
+    assert_eq!(hub.until_has("two", 30).await?, all[..30]);
+    let list = hub.stack.until_recorded(150).await?;
+    let newest = &list["requests"][0];
+    let path = newest["http"]["target"].as_str().context("no target")?;
+    assert!(["/120", "/30"].contains(&path), "{path}");
+    assert_eq!(list["total"], 150);
+    for name in ["one", "--hub"] {
+        let history = if name == "one" {
+            &one.history
+        } else {
+            &hub.history
+        };
+        let well = fleet.check(name, &[("FOREVER200_HISTORY", history.path())])?;
+        assert!(well.status.success(), "{well:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_killed_nothing_is_lost_and_nothing_is_there_twice() -> anyhow::Result<()> {
+    let mut fleet = Fleet::start(3, &["one"]).await?;
+    let hub = fleet.site("--hub").await?;
+    let sensor = fleet.site("one").await?;
+    let mut sent = 0;
+    for _ in 0..rounds().div_ceil(2) {
+        for program in [
+            "collector",
+            "viewer",
+            "memcached",
+            "publisher",
+            "server",
+            "servers",
+        ] {
+            sensor.ask(sent + 1..=sent + 20).await?;
+            match program {
+                "server" => fleet.nats.restart(0)?,
+                "servers" => (0..3).try_for_each(|number| fleet.nats.restart(number))?,
+                "publisher" => sensor.stack.kill(program).await?,
+                _ => hub.stack.kill(program).await?,
+            }
+            sensor.ask(sent + 21..=sent + 40).await?;
+            sent += 40;
+            let mut numbers = hub.until_has("one", sent as usize).await?;
+            numbers.sort_unstable();
+            assert_eq!(numbers, (1..=sent).collect::<Vec<_>>(), "{program}");
+        }
+    }
+    row("fleet", &[&"kill -9 of each part", &sent, &0, &0]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sensor_answers_while_no_server_is_there_is_sent_later() -> anyhow::Result<()> {
+    let mut fleet = Fleet::start(1, &["one"]).await?;
+    let hub = fleet.site("--hub").await?;
+    let sensor = fleet.site("one").await?;
+    sensor.ask(1..=10).await?;
+    hub.until_has("one", 10).await?;
+    fleet.nats.kill(0);
+    // Twice as many as the ring holds.
+    sensor.ask(11..=212).await?;
+    fleet.nats.restart(0)?;
+    let all: Vec<u64> = (1..=212).collect();
+    assert_eq!(hub.until_has("one", 212).await?, all);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_floods_hides_none_of_the_others() -> anyhow::Result<()> {
+    const FLOOD: u64 = 3000;
+    let fleet = Fleet::start(1, &["flood", "quiet"]).await?;
+    // The hub makes the stream, and is away while one of them fills it.
+    let hub = fleet.site("--hub").await?;
+    let (flood, quiet): (Sensor, Sensor) = (
+        "flood".parse().map_err(anyhow::Error::msg)?,
+        "quiet".parse().map_err(anyhow::Error::msg)?,
+    );
+    let client = fleet.client("flood").await?;
+    until("there is a stream", || async {
+        publish(&client, &flood, &record(1, b"first".to_vec()))
+            .await
+            .ok()
+    })
+    .await?;
+    hub.stack.supervisorctl(&["stop", "collector"])?;
+    for seq in 2..=FLOOD {
+        publish(&client, &flood, &record(seq, vec![b'x'; 500])).await?;
+    }
+    let client = fleet.client("quiet").await?;
+    for seq in 1..=10 {
+        publish(
+            &client,
+            &quiet,
+            &record(seq, b"GET / HTTP/1.1\r\n\r\n".to_vec()),
+        )
+        .await?;
+    }
+    hub.stack.supervisorctl(&["start", "collector"])?;
+    hub.until_has("quiet", 10).await?;
+    let numbers = hub.numbers()?;
+    let behind = FLOOD as usize - numbers.get("flood").map_or(0, Vec::len);
+    assert!(behind > 0, "all of the flood was first");
+    assert_eq!(hub.until_has("flood", FLOOD as usize).await?.len(), 3000);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_opens_the_subject_of_its_sensor_and_nothing_else() -> anyhow::Result<()> {
+    let fleet = Fleet::start(1, &["one", "two"]).await?;
+    let hub = fleet.site("--hub").await?;
+    let (one, two): (Sensor, Sensor) = (
+        "one".parse().map_err(anyhow::Error::msg)?,
+        "two".parse().map_err(anyhow::Error::msg)?,
+    );
+    let client = fleet.client("one").await?;
+    until("there is a stream", || async {
+        publish(&client, &one, &record(1, b"mine".to_vec()))
+            .await
+            .ok()
+    })
+    .await?;
+    let asked = Duration::from_secs(2);
+    let forged = record(1, b"forged".to_vec());
+    let forged = tokio::time::timeout(asked, publish(&client, &two, &forged));
+    assert!(!matches!(forged.await, Ok(Ok(()))), "it wrote as another");
+    for subject in [
+        "$JS.API.STREAM.DELETE.forever200",
+        "$JS.API.STREAM.PURGE.forever200",
+        "$JS.API.STREAM.INFO.forever200",
+        "$JS.API.DIRECT.GET.forever200.forever200.two",
+        "$JS.API.CONSUMER.CREATE.forever200",
+    ] {
+        let answer = tokio::time::timeout(asked, client.request(subject, "{}".into())).await;
+        assert!(!matches!(answer, Ok(Ok(_))), "{subject}");
+    }
+    // What is none of ours is passed over.
+    let position = Position { era: 1, seq: 2 };
+    let headers = message::headers(&one, position, 0);
+    let context = jetstream::new(client.clone());
+    let noise = bytes::Bytes::from(vec![0xff; 65_536]);
+    context
+        .publish_with_headers(one.subject(), headers, noise)
+        .await?
+        .await?;
+    publish(&client, &one, &record(3, b"after".to_vec())).await?;
+    assert_eq!(hub.until_has("one", 2).await?, [1, 3]);
+    assert_eq!(hub.numbers()?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_key_or_a_certificate_is_said() -> anyhow::Result<()> {
+    let fleet = Fleet::start(1, &["one"]).await?;
+    fleet.enroll("stranger")?;
+    let folder = tempfile::tempdir()?;
+    let other = fleet.folder.path().join("other");
+    std::fs::create_dir(&other)?;
+    let nobody = other.join("nothing.nk");
+    let checks = [
+        (
+            fleet.check("stranger", &[("FOREVER200_HISTORY", folder.path())])?,
+            "authorization violation",
+        ),
+        (
+            fleet.check("one", &[("FOREVER200_HUB_KEY", &nobody)])?,
+            "nothing.nk",
+        ),
+        (
+            fleet.check("one", &[("FOREVER200_HUB_CA", Path::new("/dev/null"))])?,
+            "cannot connect",
+        ),
+        (
+            fleet.check("one", &[("FOREVER200_HISTORY", Path::new("off"))])?,
+            "FOREVER200_HISTORY is off",
+        ),
+    ];
+    for (check, reason) in checks {
+        let said = String::from_utf8_lossy(&check.stderr).into_owned();
+        assert!(!check.status.success(), "{said}");
+        assert!(said.contains(reason), "{said}");
+    }
+    Ok(())
+}

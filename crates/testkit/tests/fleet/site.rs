@@ -1,0 +1,231 @@
+//! Servers of NATS, sensors and hubs for the tests of a fleet, with keys and certificates as docs/fleet.md makes them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use anyhow::{Context, ensure};
+use async_nats::{Client, ConnectOptions, jetstream};
+use forever200_fleet::message::{self, Position};
+use forever200_fleet::sensor::Sensor;
+use forever200_ring::{Ended, Record, Via};
+use forever200_testkit::process::{command, programs, project};
+use forever200_testkit::stack::Setup;
+use forever200_testkit::{Nats, Stack, until};
+use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
+
+/// Servers, and the keys of all who may reach them.
+pub(super) struct Fleet {
+    pub(super) nats: Nats,
+    /// Certificates, and a key for each name.
+    pub(super) folder: TempDir,
+}
+
+impl Fleet {
+    pub(super) async fn start(servers: usize, sensors: &[&str]) -> anyhow::Result<Self> {
+        let mut fleet = Self {
+            nats: Nats::new(servers)?,
+            folder: tempfile::tempdir()?,
+        };
+        fleet.make_certificates()?;
+        let mut users = vec![fleet.enroll("--hub")?];
+        for sensor in sensors {
+            users.push(fleet.enroll(sensor)?);
+        }
+        let secrets = fleet.folder.path().join("secrets");
+        let settings = format!(
+            "tls {{ cert_file: \"{0}/server.pem\", key_file: \"{0}/server.key\" }}\n\
+             authorization {{ users: [\n{1}\n] }}",
+            secrets.display(),
+            users.join("\n")
+        );
+        fleet.nats.start(&settings).await?;
+        Ok(fleet)
+    }
+
+    /// With the script of docs/fleet.md.
+    pub(super) fn make_certificates(&self) -> anyhow::Result<()> {
+        let script = self.folder.path().join("certificates");
+        std::fs::copy(project().join("deploy/fleet/certificates"), &script)?;
+        let made = command(script).args(self.nats.ips()).output()?;
+        ensure!(made.status.success(), "no certificates: {made:?}");
+        Ok(())
+    }
+
+    /// Makes a key, and returns the entry for the list of users.
+    pub(super) fn enroll(&self, name: &str) -> anyhow::Result<String> {
+        let made = command(programs()?.join("forever200-fleet"))
+            .args(["enroll", name])
+            .output()?;
+        let made = String::from_utf8(made.stdout)?;
+        let mut lines = made.lines().filter(|line| !line.starts_with('#'));
+        let user = lines.next().context("no entry")?.to_owned();
+        std::fs::write(self.key(name), lines.next().context("no seed")?)?;
+        Ok(user)
+    }
+
+    pub(super) fn key(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.nk"))
+    }
+
+    pub(super) fn authority(&self) -> PathBuf {
+        self.folder.path().join("secrets/ca.pem")
+    }
+
+    /// Returns the variables by which a program is let in.
+    pub(super) fn variables(&self, name: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let text = |path: PathBuf| path.to_str().map(str::to_owned).context("an odd name");
+        let who = match name {
+            "--hub" => vec![("FOREVER200_FLEET", self.nats.addresses())],
+            name => vec![
+                ("FOREVER200_HUB", self.nats.addresses()),
+                ("FOREVER200_SENSOR", name.to_owned()),
+            ],
+        };
+        let secrets = [
+            ("FOREVER200_HUB_KEY", text(self.key(name))?),
+            ("FOREVER200_HUB_CA", text(self.authority())?),
+        ];
+        Ok(who.into_iter().chain(secrets).collect())
+    }
+
+    pub(super) async fn site(&self, name: &str) -> anyhow::Result<Site> {
+        Site::start(&self.variables(name)?).await
+    }
+
+    /// Connects as a program of the test's own that has the key of this name.
+    pub(super) async fn client(&self, name: &str) -> anyhow::Result<Client> {
+        let seed = std::fs::read_to_string(self.key(name))?;
+        let options = ConnectOptions::with_nkey(seed)
+            .add_root_certificates(self.authority())
+            .custom_inbox_prefix(format!("_INBOX.{name}"));
+        Ok(options.connect(self.nats.addresses()).await?)
+    }
+
+    /// Runs `forever200-fleet check` for a name, with variables beside the usual.
+    pub(super) fn check(&self, name: &str, further: &[(&str, &Path)]) -> anyhow::Result<Output> {
+        let mut check = command(programs()?.join("forever200-fleet"));
+        check.arg("check").envs(self.variables(name)?);
+        check.envs(further.iter().copied());
+        Ok(check.output()?)
+    }
+}
+
+/// A forever200 with a history in a folder of its own.
+pub(super) struct Site {
+    pub(super) stack: Stack,
+    pub(super) history: TempDir,
+}
+
+/// Requests that the history of a sensor may lack while the next is sent: half a ring.
+pub(super) const MOST_AHEAD: u64 = 50;
+
+impl Site {
+    pub(super) async fn start(variables: &[(&str, String)]) -> anyhow::Result<Self> {
+        let history = tempfile::tempdir()?;
+        let folder = history.path().to_str().context("an odd name")?;
+        let mut all = vec![("FOREVER200_HISTORY", folder)];
+        all.extend(variables.iter().map(|(name, value)| (*name, &**value)));
+        let stack = Stack::start_as(Setup {
+            variables: &all,
+            ..Setup::default()
+        })
+        .await?;
+        Ok(Self { stack, history })
+    }
+
+    /// Sends requests one after the other, each with another target, not faster than the history here takes them: a sensor
+    /// that is short of CPU loses what its ring cannot hold, and counts it.
+    pub(super) async fn ask(&self, numbers: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
+        let file = self.file()?;
+        for number in numbers {
+            until("the history has what was answered", || async {
+                (newest(&file).ok()? + MOST_AHEAD > number).then_some(())
+            })
+            .await?;
+            let request = format!("GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n");
+            let reply = self.stack.send(request.as_bytes()).await?;
+            ensure!(reply.starts_with(b"HTTP/1.1 200 Ok"), "no answer");
+        }
+        Ok(())
+    }
+
+    pub(super) fn file(&self) -> anyhow::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let path = self.history.path().join("history.db");
+        Ok(Connection::open_with_flags(path, flags)?)
+    }
+
+    /// Numbers at the sensors of what this hub has, by the name of the sensor, in the order in which they came.
+    pub(super) fn numbers(&self) -> anyhow::Result<BTreeMap<String, Vec<u64>>> {
+        let file = self.file()?;
+        let mut statement = file.prepare(
+            "SELECT name, number FROM sent JOIN sensor ON sensor.id = sensor ORDER BY request",
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+        let mut numbers = BTreeMap::<String, Vec<u64>>::new();
+        for row in rows {
+            let (name, number) = row?;
+            numbers.entry(name).or_default().push(number.unsigned_abs());
+        }
+        Ok(numbers)
+    }
+
+    /// Waits until this hub has so many requests of a sensor.
+    pub(super) async fn until_has(&self, sensor: &str, count: usize) -> anyhow::Result<Vec<u64>> {
+        let what = format!("{count} requests of {sensor} at the hub");
+        until(&what, || async {
+            let numbers = self.numbers().ok()?.remove(sensor)?;
+            (numbers.len() >= count).then_some(numbers)
+        })
+        .await
+        .with_context(|| format!("{:?} {}", self.numbers(), self.stack.log()))
+    }
+}
+
+pub(super) fn newest(file: &Connection) -> anyhow::Result<u64> {
+    let newest = "SELECT coalesce(max(seq), 0) FROM request";
+    let newest: i64 = file.query_row(newest, [], |row| row.get(0))?;
+    Ok(newest.unsigned_abs())
+}
+
+pub(super) fn record(seq: u64, raw: Vec<u8>) -> Record {
+    Record {
+        seq,
+        timestamp: jiff::Timestamp::now(),
+        src_ip: "203.0.113.7".parse().expect("an address"),
+        src_port: 41000,
+        dest_ip: "192.0.2.1".parse().expect("an address"),
+        dest_port: 80,
+        via: Via::ProxyV2,
+        bytes: raw.len() as u64,
+        extra: 0,
+        truncated: false,
+        ended: Ended::Complete,
+        continues: None,
+        tls: None,
+        sensor: None,
+        responder: "0123abcd".into(),
+        raw: raw.into(),
+    }
+}
+
+/// Publishes a record as a sensor that is not ours does, and waits until the stream has it.
+pub(super) async fn publish(
+    client: &Client,
+    sensor: &Sensor,
+    record: &Record,
+) -> anyhow::Result<()> {
+    let position = Position {
+        era: 1,
+        seq: record.seq,
+    };
+    let headers = message::headers(sensor, position, 0);
+    let context = jetstream::new(client.clone());
+    let taken = context
+        .publish_with_headers(sensor.subject(), headers, record.encode().into())
+        .await?;
+    taken.await?;
+    Ok(())
+}
