@@ -204,15 +204,16 @@ CREATE TABLE IF NOT EXISTS sensor (
 
 -- What a request was at its sensor. The same one is taken once, however often it is delivered.
 CREATE TABLE IF NOT EXISTS sent (
+    request INTEGER PRIMARY KEY,  -- its seq here
     sensor  INTEGER NOT NULL REFERENCES sensor(id),
     era     INTEGER NOT NULL,  -- when the sensor's history began
     number  INTEGER NOT NULL,  -- of the request in that
     stream  INTEGER NOT NULL,  -- number of its message in the stream
-    request INTEGER NOT NULL,  -- its seq here
-    PRIMARY KEY (sensor, era, number)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (sensor, era, number)
+) STRICT;
 
-CREATE INDEX IF NOT EXISTS sent_request ON sent (request);
+-- What one sensor sent, in the order of seq.
+CREATE INDEX IF NOT EXISTS sent_sensor ON sent (sensor);
 
 -- Which sensors saw a kind, and which a source.
 CREATE TABLE IF NOT EXISTS kind_sensor (

@@ -10,7 +10,8 @@
 //! - `writer`: the thread that writes, with `rows` (a request), `sent` (a request of another machine),
 //!   `collection` (kinds) and `gaps` (requests that are not kept)
 //! - `retention`: what is deleted when the file is too large; `wal`: the log of changes
-//! - `questions`: what visitors read, with `search`, `kinds`, `sources`, `one_source` and `blocklist`
+//! - `questions`: what visitors read, with `search`, `kinds`, `sources`, `one_source`, `sensors`
+//!   and `blocklist`
 //! - `forget`: what a person deletes
 //! - `outbox`: what `forever200-fleet` reads
 //! - `file` opens the file, and `row` reads a record from it
@@ -19,6 +20,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -47,6 +49,7 @@ mod retention;
 mod row;
 mod rows;
 mod search;
+pub(crate) mod sensors;
 mod sent;
 pub(crate) mod sources;
 mod state;
@@ -149,6 +152,12 @@ impl History {
             bytes,
             waiting: self.state.waiting() as u64,
         }
+    }
+
+    /// Returns how many sensors are in the file, a number that follows it.
+    #[must_use]
+    pub(crate) fn sensors(&self) -> Arc<AtomicU64> {
+        self.state.sensors()
     }
 
     /// Returns a sentence for those who look, when something is wrong with the history.

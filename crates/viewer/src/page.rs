@@ -21,6 +21,7 @@ pub mod kinds;
 pub mod moment;
 pub mod pages;
 pub mod row;
+pub mod sensors;
 pub mod sources;
 pub mod stats;
 pub mod visible;

@@ -5,7 +5,7 @@
 //! - `follow`: the thread that reads memcached; `pulse` and `pace` say when, `memory` exchanges with the
 //!   history
 //! - `describer` and `entry`: what is said about one record, with `asked_for`, `claims`, `tls_parts`,
-//!   `excerpt` and `actions`
+//!   `sensor`, `excerpt` and `actions`
 //! - `privacy`: what must be blanked or masked; `locations`: country and network
 //! - `view`: the ring at one moment, for visitors
 //! - `outlets`: counters and lines get each request; `once` makes sure that each gets it once
@@ -24,6 +24,7 @@ mod outlets;
 mod pace;
 pub mod privacy;
 mod pulse;
+pub mod sensor;
 pub mod tls_parts;
 pub mod view;
 

@@ -4,7 +4,7 @@
 //!
 //! - `serve`: connections; `routes`: addresses and security headers; `state`: what all requests share
 //! - `handlers`: the list and its formats; `kept`: one request by its number; `history`, `collection`, `sources`,
-//!   `events`, `metrics` and `explain`: the other addresses
+//!   `sensors`, `events`, `metrics` and `explain`: the other addresses
 //! - `prepared`: complete answers; `streamed`: long answers; `cache`: answers that are the same for all
 //! - `limits`: queues and memory; `hosts`, `parameters`: what is refused; `failure`: error pages
 
@@ -22,6 +22,7 @@ mod metrics;
 mod parameters;
 mod prepared;
 mod routes;
+mod sensors;
 mod serve;
 mod sources;
 mod state;

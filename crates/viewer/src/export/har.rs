@@ -69,6 +69,8 @@ struct Exchange<'a> {
     src_ip: IpAddr,
     #[serde(rename = "_src_prefix")]
     src_prefix: Option<u8>,
+    #[serde(rename = "_sensor", skip_serializing_if = "Option::is_none")]
+    sensor: Option<String>,
     #[serde(rename = "_raw_base64")]
     raw_base64: String,
 }
@@ -156,6 +158,7 @@ fn exchange<'a>(entry: &'a Entry, http: &http::Request<'a>) -> Exchange<'a> {
         seq: record.seq,
         src_ip: record.src_ip,
         src_prefix: entry.src_prefix,
+        sensor: entry.sensor.as_ref().map(|it| it.name.clone()),
         raw_base64: BASE64_STANDARD.encode(&record.raw),
     }
 }

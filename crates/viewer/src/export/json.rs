@@ -22,6 +22,7 @@ use crate::reader::View;
 use crate::reader::asked_for::AskedFor;
 use crate::reader::claims::Claim;
 use crate::reader::entry::{Entry, text};
+use crate::reader::sensor::Sensor;
 use crate::reader::tls_parts::TlsParts;
 
 /// JSON that is shorter is kept with its request. Of an ordinary one it is a tenth of that.
@@ -65,6 +66,15 @@ pub struct Request<'a> {
     pub asked_for: Option<&'a AskedFor>,
     /// Addresses that its head claims it is from.
     pub claims: &'a [Claim],
+    /// The sensor that sent it; null where it came to this machine.
+    pub sensor: Option<&'a str>,
+    /// Its number there, and when the history began there that counts so: with the name, its id; absent where there is no
+    /// sensor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sensor_seq: Option<u64>,
+    /// See `sensor_seq`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sensor_era: Option<String>,
     /// One printable line.
     pub summary: &'a str,
     /// What the request is, in words, the most specific first.
@@ -230,6 +240,9 @@ impl<'a> Request<'a> {
             tls: Tls::new(entry),
             asked_for: entry.asked_for.as_ref(),
             claims: &entry.claims,
+            sensor: entry.sensor.as_ref().map(|it| &*it.name),
+            sensor_seq: entry.sensor.as_ref().map(|it| it.seq),
+            sensor_era: entry.sensor.as_ref().and_then(Sensor::era_text),
             summary: &entry.summary,
             labels: entry.labels.iter().map(Label::new).collect(),
             quoted: entry.quoted.iter().map(Label::new).collect(),

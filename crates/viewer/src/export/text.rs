@@ -13,6 +13,8 @@ use crate::reader::{Entry, View};
 
 /// Stands before the port that a request came to, where there are several.
 const TO_PORT: &str = " to :";
+/// Stands before the sensor that sent a request, where one of them has one.
+const BY: &str = " by ";
 
 /// Returns a table: a line each, the newest first.
 ///
@@ -39,6 +41,7 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
     } else {
         0
     };
+    let sensors = widest(|entry| by_sensor(entry).len());
     let mut text = format!(
         "{} requests so far, {} shown:\n\n",
         view.snapshot.cursor,
@@ -61,10 +64,11 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
             .collect();
         writeln!(
             text,
-            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}{:<ports$}  {:>bytes$} B  {tint}{:<7}  {}{}{}{marks}{}",
+            "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}{:<sensors$}{:<ports$}  {:>bytes$} B  {tint}{:<7}  {}{}{}{marks}{}",
             record.seq,
             record.timestamp,
             entry.source,
+            by_sensor(entry),
             if ports > 0 {
                 format!("{TO_PORT}{}", record.dest_port)
             } else {
@@ -80,6 +84,13 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
         .expect("a String takes every write");
     }
     text
+}
+
+fn by_sensor(entry: &Entry) -> String {
+    let sensor = entry.sensor.as_ref();
+    sensor
+        .map(|it| format!("{BY}{}", it.name))
+        .unwrap_or_default()
 }
 
 /// The name that an HTTP request asks for, where it is one; others say it in their summary.

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::history::Questions;
 use crate::history::questions::{newest, number};
 use crate::history::row::{self, REQUESTS, SPECIMENS, integer};
+use crate::history::sensors::SeenBy;
 
 /// Kinds that are read at most: all labels that there are, all kinds without one, and as much again.
 const MOST_KINDS: i64 = 12_000;
@@ -117,6 +118,8 @@ pub(crate) struct WholeKind {
     pub(crate) networks: Vec<Share<Network>>,
     /// Those of sources that are gone have no requests.
     pub(crate) countries: Vec<Share<String>>,
+    /// How many of the sensors saw it; `None` where there are none.
+    pub(crate) seen_by: Option<SeenBy>,
     /// Of the newest requests.
     pub(crate) asked: Vec<Asked>,
     /// The same: how many came to which port, the most frequent first.
@@ -212,6 +215,7 @@ impl Questions {
                 sources: sources(file, row.id)?,
                 networks: networks(file, row.id)?,
                 countries: countries(file, row.id)?,
+                seen_by: SeenBy::kind_if_any(file, row.id)?,
                 asked: asked(file, &row)?,
                 ports: ports(file, &row)?,
                 row,

@@ -3,7 +3,7 @@
 //! In: conditions that columns can tell. Out: records, those that the caller accepts, and where to go on. A search ends
 //! when it has enough, or when its time is over: then it says how far it came.
 //!
-//! Each condition becomes a set of rows of `found`, `source`, `way` or `payload`. Where one of them is small, the indexes lead
+//! Each condition becomes a set of rows of `found`, `source`, `way`, `payload` or `sensor`. Where one of them is small, the indexes lead
 //! from it to its requests; else the requests are gone through one by one.
 
 use std::collections::HashSet;
@@ -48,6 +48,8 @@ pub(crate) enum Column {
     Source(IpNet),
     Country(String),
     Network(u32),
+    /// The sensor that sent it.
+    Sensor(String),
     /// To which port it came.
     Port(RangeInclusive<u16>),
     /// Its TLS client.
@@ -98,6 +100,8 @@ enum Named {
     Source,
     Payload,
     Way,
+    /// The row of `sent`, which stands beside that of the request.
+    Sensor,
 }
 
 /// Rows that a request must name one of, or none of.
@@ -116,6 +120,8 @@ struct Candidate {
     source: i64,
     payload: i64,
     way: i64,
+    /// 0 for what came to this machine, and where no condition asks for it.
+    sensor: i64,
 }
 
 impl Questions {
@@ -250,7 +256,8 @@ impl<'a> Search<'a> {
     /// Goes through all requests. Returns the last that was looked at, where it stopped before the end.
     fn go_through(&self, take: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
         let sql = format!(
-            "SELECT seq, found, source, payload, way FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
+            "SELECT seq, found, source, payload, way, {} FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
+            self.sensor(),
             self.order()
         );
         let mut statement = self.file.prepare_cached(&sql)?;
@@ -315,11 +322,17 @@ impl<'a> Search<'a> {
         lowest: i64,
         highest: i64,
     ) -> rusqlite::Result<(Vec<Candidate>, Option<i64>)> {
-        let (column, order) = (leads.named.column(), self.order());
-        let sql = format!(
-            "SELECT seq, found, source, payload, way FROM request \
-             WHERE {column} = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq {order} LIMIT ?4"
-        );
+        let (order, sensor) = (self.order(), self.sensor());
+        let sql = match leads.named.column() {
+            Some(column) => format!(
+                "SELECT seq, found, source, payload, way, {sensor} FROM request \
+                 WHERE {column} = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq {order} LIMIT ?4"
+            ),
+            None => format!(
+                "SELECT seq, found, source, payload, way, sensor FROM sent CROSS JOIN request ON seq = sent.request \
+                 WHERE sensor = ?1 AND sent.request BETWEEN ?2 AND ?3 ORDER BY sent.request {order} LIMIT ?4"
+            ),
+        };
         let mut statement = self.file.prepare_cached(&sql)?;
         let mut candidates = Vec::new();
         let mut sure_up_to: Option<i64> = None;
@@ -352,6 +365,15 @@ impl<'a> Search<'a> {
         Ok((candidates, sure_up_to))
     }
 
+    /// What is read of the sensor: it costs a look into another table for each request.
+    fn sensor(&self) -> &'static str {
+        if self.sets.iter().any(|set| set.named == Named::Sensor) {
+            "coalesce((SELECT sensor FROM sent WHERE sent.request = request.seq), 0)"
+        } else {
+            "0"
+        }
+    }
+
     fn order(&self) -> &'static str {
         if self.is_ascending { "ASC" } else { "DESC" }
     }
@@ -363,6 +385,7 @@ impl<'a> Search<'a> {
                 Named::Source => candidate.source,
                 Named::Payload => candidate.payload,
                 Named::Way => candidate.way,
+                Named::Sensor => candidate.sensor,
             };
             set.rows.contains(&row) != set.excludes
         })
@@ -386,6 +409,7 @@ impl<'a> Search<'a> {
             Column::Country(code) => (Named::Source, self.select("source", "country = ?1", code)?),
             Column::Network(asn) => (Named::Source, self.select("source", "asn = ?1", asn)?),
             Column::Source(network) => (Named::Source, self.sources_in(*network)?),
+            Column::Sensor(name) => (Named::Sensor, self.select("sensor", "name = ?1", name)?),
             Column::Port(ports) => (Named::Way, self.ways_to(ports)?),
         };
         Ok(Some(Rows {
@@ -485,12 +509,14 @@ impl<'a> Search<'a> {
 }
 
 impl Named {
-    fn column(self) -> &'static str {
+    /// The column of `request` that names the row; `None` where another table does.
+    fn column(self) -> Option<&'static str> {
         match self {
-            Self::Found => "found",
-            Self::Source => "source",
-            Self::Payload => "payload",
-            Self::Way => "way",
+            Self::Found => Some("found"),
+            Self::Source => Some("source"),
+            Self::Payload => Some("payload"),
+            Self::Way => Some("way"),
+            Self::Sensor => None,
         }
     }
 }
@@ -502,6 +528,7 @@ fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
         source: row.get(2)?,
         payload: row.get(3)?,
         way: row.get(4)?,
+        sensor: row.get(5)?,
     })
 }
 

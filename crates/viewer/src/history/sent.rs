@@ -39,7 +39,7 @@ pub(super) fn write(to: &Connection, record: &Record, sent: &Sent) -> rusqlite::
     ];
     let sensor: i64 = count.query_row(counted, |row| row.get(0))?;
     let mut insert = to.prepare_cached(
-        "INSERT INTO sent (sensor, era, number, stream, request) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO sent (sensor, era, number, stream, request) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     insert.execute(params![
         sensor,

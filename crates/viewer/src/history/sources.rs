@@ -14,6 +14,7 @@ use rusqlite::{Connection, Row, named_params, params};
 
 use crate::history::Questions;
 use crate::history::row;
+use crate::history::sensors::SeenBy;
 use crate::reader::privacy::Privacy;
 
 /// Sources on a page of the list.
@@ -82,6 +83,8 @@ pub(crate) struct Source {
     /// How many kinds it sent, and the most telling.
     pub(crate) kinds: u64,
     pub(crate) kind: Option<SentKind>,
+    /// How many of the sensors saw it; `None` where there are none.
+    pub(crate) seen_by: Option<SeenBy>,
 }
 
 /// A kind that a source sent.
@@ -298,6 +301,7 @@ impl Group {
             last: row::time(self.last).unwrap_or_default(),
             kinds,
             kind: telling.pop(),
+            seen_by: SeenBy::sources(file, &ids)?,
         })
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::ErrorCode;
@@ -28,6 +28,8 @@ pub(super) struct State {
     /// Requests in the file, and what it takes of the disk, after the last transaction.
     requests: AtomicU64,
     bytes: AtomicU64,
+    /// Sensors in the file, for pages that nobody asks the history for.
+    sensors: Arc<AtomicU64>,
     /// What waits to be written.
     waiting: AtomicUsize,
 }
@@ -98,6 +100,16 @@ impl State {
     pub(super) fn holds(&self, requests: u64, bytes: u64) {
         self.requests.store(requests, Ordering::Relaxed);
         self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Says how many sensors are in the file.
+    pub(super) fn has_sensors(&self, sensors: u64) {
+        self.sensors.store(sensors, Ordering::Relaxed);
+    }
+
+    /// Returns how many sensors are in the file, a number that follows it.
+    pub(super) fn sensors(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.sensors)
     }
 
     /// Says that something waits to be written.

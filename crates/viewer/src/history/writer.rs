@@ -24,7 +24,7 @@ use crate::history::row::integer;
 use crate::history::rows::Rows;
 use crate::history::state::State;
 use crate::history::wal::{Wal, place};
-use crate::history::{collection, file, questions};
+use crate::history::{collection, file, questions, sensors};
 
 /// Records that wait to be written, at most: two rings, 13 MiB of the longest.
 const MOST_WAITING: usize = 202;
@@ -58,6 +58,12 @@ pub(crate) enum Item {
         #[expect(dead_code, reason = "whoever has the other end notices the drop")]
         oneshot::Sender<()>,
     ),
+}
+
+impl Item {
+    fn is_of_sensor(&self) -> bool {
+        matches!(self, Self::Request(request) if request.0.sensor.is_some())
+    }
 }
 
 /// The reader's end of the queue.
@@ -141,6 +147,7 @@ impl OpenFile {
         let now = Timestamp::now();
         let newest = questions::newest(&file)?.unsigned_abs();
         *state.gaps() = Gaps::read(&file, now)?;
+        state.has_sensors(sensors::count(&file)?);
         state.opened(newest);
         Ok(Self {
             file,
@@ -203,7 +210,11 @@ impl Writer {
             }
         };
         open.wal.hold_short(&open.file)?;
-        Ok(open.write(items, self.most_bytes)?)
+        open.write(items, self.most_bytes)?;
+        if items.iter().any(Item::is_of_sensor) {
+            self.state.has_sensors(sensors::count(&open.file)?);
+        }
+        Ok(())
     }
 
     fn is_gone(&self, open: &OpenFile) -> bool {

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::bytes::printable;
 use crate::history::kinds::{Countries, KindRow, Totals};
+use crate::history::sensors::SeenBy;
 use crate::page::collection::choice::{Candidate, Choice, Sort};
 use crate::page::collection::known::KnownLabels;
 use crate::page::collection::overview::Overview;
@@ -65,6 +66,8 @@ pub(crate) struct ShownKind {
     sources: u64,
     countries: Vec<String>,
     more_countries: u64,
+    /// How many of the sensors saw it; null where there are none.
+    seen_by: Option<SeenBy>,
     /// RFC 3339, microseconds.
     pub(crate) first: String,
     last: String,
@@ -113,6 +116,13 @@ impl Collection {
         self.kinds.iter().map(|kind| kind.id).collect()
     }
 
+    /// Says how many of the sensors saw the kinds on this page.
+    pub(crate) fn add_sensors(&mut self, seen_by: &BTreeMap<i64, SeenBy>) {
+        for kind in &mut self.kinds {
+            kind.add_sensors(seen_by.get(&kind.id).copied());
+        }
+    }
+
     /// Says where the kinds on this page came from.
     pub(crate) fn add_countries(&mut self, mut countries: BTreeMap<i64, Countries>) {
         for kind in &mut self.kinds {
@@ -140,6 +150,7 @@ impl ShownKind {
             sources: row.sources,
             countries: Vec::new(),
             more_countries: 0,
+            seen_by: None,
             first: time(row.first),
             last: time(row.last),
             specimen: row.seq,
@@ -148,6 +159,11 @@ impl ShownKind {
             usual,
             elsewhere: usual::elsewhere(usual),
         }
+    }
+
+    /// Says how many of the sensors saw it.
+    pub(crate) fn add_sensors(&mut self, seen_by: Option<SeenBy>) {
+        self.seen_by = seen_by;
     }
 
     /// Says where it came from.
@@ -215,11 +231,13 @@ impl Pages {
         let asked = query.encoded();
         let (chips, values) = (query.chips(), query.values());
         let sorts = Sort::ALL.map(Sort::name);
+        let sensors = collection.kinds.iter().find_map(|kind| kind.seen_by);
+        let sensors = sensors.map_or(0, |seen_by| seen_by.of);
         let years = Serde(&collection.overview.years);
         let (collection, chips, query) = (Serde(collection), Serde(&chips), Serde(&values));
         self.render(
             "collection.html",
-            context! { collection, years, query, asked, chips, sorts },
+            context! { collection, sensors, years, query, asked, chips, sorts },
         )
     }
 }

@@ -26,6 +26,7 @@ use crate::reader::Describer;
 use crate::reader::asked_for::AskedFor;
 use crate::reader::claims::Claim;
 use crate::reader::entry::{Entry, text};
+use crate::reader::sensor::Sensor;
 use crate::reader::tls_parts::TlsParts;
 
 /// Most headers, parameters and the like that are laid out. Beyond, the bytes say it better.
@@ -53,6 +54,7 @@ pub struct Detail<'a> {
     tls_failed: Option<&'a str>,
     asked_for: Option<&'a AskedFor>,
     claims: &'a [Claim],
+    sensor: Option<SentBy<'a>>,
     labels: Vec<json::Label<'a>>,
     /// Attacks that are in what it quotes and nowhere else.
     quoted: Vec<json::Label<'a>>,
@@ -84,6 +86,15 @@ pub struct Detail<'a> {
     replay: Replay,
     truncated: bool,
     ended: &'static str,
+}
+
+/// The sensor that sent a request, and what it was there.
+#[derive(Debug, Serialize)]
+struct SentBy<'a> {
+    name: &'a str,
+    seq: u64,
+    era: Option<String>,
+    version: &'a str,
 }
 
 /// Names and values, as many as anybody reads.
@@ -183,6 +194,7 @@ impl<'a> Detail<'a> {
             tls_failed: entry.tls_failed.as_deref(),
             asked_for: entry.asked_for.as_ref(),
             claims: &entry.claims,
+            sensor: entry.sensor.as_ref().map(SentBy::new),
             labels: entry.labels.iter().map(json::Label::new).collect(),
             quoted: entry.quoted.iter().map(json::Label::new).collect(),
             indicators: &entry.indicators,
@@ -210,6 +222,17 @@ impl<'a> Detail<'a> {
             replay: replay(&record.raw, host, &raw_address),
             truncated: record.truncated,
             ended: ended(entry),
+        }
+    }
+}
+
+impl<'a> SentBy<'a> {
+    fn new(sensor: &'a Sensor) -> Self {
+        Self {
+            name: &sensor.name,
+            seq: sensor.seq,
+            era: sensor.era_text(),
+            version: &sensor.version,
         }
     }
 }

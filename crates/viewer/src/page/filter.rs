@@ -17,6 +17,7 @@ use memchr::memmem::Finder;
 use crate::history::Kind;
 use crate::reader::Entry;
 use crate::reader::entry::HttpParts;
+use crate::reader::sensor::is_name;
 use crate::reader::tls_parts::TlsParts;
 use host::Host;
 
@@ -58,6 +59,7 @@ enum Test {
     Method(String),
     Source(IpNet),
     Claims(IpNet),
+    Sensor(String),
     Protocol(Protocol),
     /// `None` stands for [`UNRECOGNISED`].
     Category(Option<Category>),
@@ -130,6 +132,7 @@ impl Test {
             }
             Self::Source(source) => source.contains(&source_of(&entry.record)),
             Self::Claims(network) => entry.claims.iter().any(|it| network.contains(&it.ip)),
+            Self::Sensor(name) => entry.sensor.as_ref().is_some_and(|it| it.name == *name),
             Self::Protocol(protocol) => *protocol == entry.protocol,
             Self::Category(None) => entry.category().is_none(),
             Self::Category(Some(category)) => {
@@ -191,6 +194,7 @@ fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<Test>, Stri
         Field::Claims => Test::Claims(network(trimmed, visitor).map_err(|_| {
             "claims: expected an address or a network, such as 203.0.113.0/24".to_owned()
         })?),
+        Field::Sensor => Test::Sensor(sensor(trimmed)?),
         Field::Protocol => {
             Test::Protocol(named("protocol", trimmed, Protocol::ALL, Protocol::name)?)
         }
@@ -226,6 +230,16 @@ fn begins_with(bytes: &[u8], beginning: &str) -> bool {
         as_utf8
     } else {
         as_utf8 == std::str::from_utf8(bytes).is_ok()
+    }
+}
+
+/// Reads the name of a sensor.
+fn sensor(text: &str) -> Result<String, String> {
+    let name = text.to_ascii_lowercase();
+    if is_name(&name) {
+        Ok(name)
+    } else {
+        Err("sensor: expected a name, 1 to 40 of a-z, 0-9 and -".to_owned())
     }
 }
 

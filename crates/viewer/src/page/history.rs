@@ -65,11 +65,12 @@ impl Pages {
         let (asked, exported) = (page.query.encoded(), page.exported());
         let (groups, chips, query) = (Serde(&groups), Serde(&chips), Serde(&values));
         let (at, has_ports) = (ADDRESS, ports(page.entries).len() > 1);
+        let shows_sensors = self.shows_sensors(page.entries);
         self.render(
             "history.html",
             context! {
                 groups, chips, query, kept, asked, at, span, since, until, newer, older, is_partial, oldest, exported,
-                has_ports,
+                has_ports, shows_sensors,
             },
         )
     }

@@ -118,6 +118,7 @@ impl Pages {
             codes: codes.collect(),
             all,
         });
+        kind.add_sensors(whole.seen_by);
         let newest = whole
             .newest
             .as_ref()

@@ -2,12 +2,13 @@
 //!
 //! In: views and entries. Out: HTML. The template escapes; what is made here is visible text only.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use forever200_identify::{Category, Protocol};
 use jiff::Timestamp;
-use minijinja::value::Serde;
+use minijinja::value::{Object, Serde, Value};
 use minijinja::{Environment, UndefinedBehavior, context};
 
 use crate::bytes::printable;
@@ -56,9 +57,21 @@ pub struct Neighbours {
     pub in_ring: bool,
 }
 
+/// A number that is true in a template where it is not 0.
+#[derive(Debug, Default)]
+struct Count(Arc<AtomicU64>);
+
+impl Object for Count {
+    fn is_true(self: &Arc<Self>) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
 /// The templates, ready to render. Keeps nothing of what it renders.
 pub struct Pages {
     environment: Environment<'static>,
+    /// How many sensors the history has.
+    sensors: Arc<Count>,
     pub(crate) describer: Arc<Describer>,
     /// The number of signatures of each category: to count them, all have to be read.
     sizes: OnceLock<Vec<(Category, usize)>>,
@@ -118,6 +131,7 @@ impl Pages {
                 include_str!("../../templates/wall_strip.html"),
             ),
             ("sources.html", include_str!("../../templates/sources.html")),
+            ("sensors.html", include_str!("../../templates/sensors.html")),
             ("source.html", include_str!("../../templates/source.html")),
             ("macros.html", include_str!("../../templates/macros.html")),
         ] {
@@ -150,13 +164,28 @@ impl Pages {
         );
         environment.add_global("has_history", has_history);
         environment.add_global("notice", describer.privacy.notice());
-        Self {
+        let mut pages = Self {
             environment,
+            sensors: Arc::default(),
             describer,
             sizes: OnceLock::new(),
             also: OnceLock::new(),
             known_labels: OnceLock::new(),
-        }
+        };
+        pages.follow_sensors(Arc::default());
+        pages
+    }
+
+    /// Pages lead to the sensors, and offer to filter by them, as long as this number is not 0.
+    pub(crate) fn follow_sensors(&mut self, sensors: Arc<AtomicU64>) {
+        self.sensors = Arc::new(Count(sensors));
+        let value = Value::from_dyn_object(Arc::clone(&self.sensors));
+        self.environment.add_global("has_sensors", value);
+    }
+
+    /// Tells whether a list of these requests offers to filter by sensors.
+    pub(super) fn shows_sensors(&self, entries: &[Arc<Entry>]) -> bool {
+        self.sensors.is_true() || entries.iter().any(|entry| entry.sensor.is_some())
     }
 
     /// Returns what describes requests.
@@ -190,11 +219,12 @@ impl Pages {
         let (groups, chips, query) = (Serde(&groups), Serde(&chips), Serde(&values));
         let (at, span) = ("/home", "");
         let has_ports = ports(&view.entries).len() > 1;
+        let shows_sensors = self.shows_sensors(&view.entries);
         self.render(
             "home.html",
             context! {
                 strip, groups, total, held, cursor, query, asked, kept, chips, host, now, at, span,
-                has_ports,
+                has_ports, shows_sensors,
             },
         )
     }

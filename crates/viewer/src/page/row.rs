@@ -34,6 +34,8 @@ pub struct Row {
     port: String,
     /// The port that it came to.
     dest_port: u16,
+    /// The sensor that sent it.
+    sensor: Option<String>,
     via: &'static str,
     protocol: Protocol,
     label: Option<RowLabel>,
@@ -99,6 +101,7 @@ impl Row {
             },
             ip,
             dest_port: record.dest_port,
+            sensor: entry.sensor.as_ref().map(|sensor| sensor.name.clone()),
             via: entry.via(),
             protocol: entry.protocol,
             label: entry.labels.first().map(RowLabel::new),

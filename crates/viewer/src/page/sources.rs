@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bytes::printable::{self, is_visible};
 use crate::history::one_source::{MOST_LOOKED_AT, Named, OneSource};
+use crate::history::sensors::SeenBy;
 use crate::history::sources::{Page, Place, SentKind, Sort, Source, Wanted};
 use crate::page::filter;
 use crate::page::global::is_global;
@@ -69,6 +70,8 @@ struct ShownSource {
     /// How many kinds it sent, and the most telling.
     kinds: u64,
     kind: Option<ShownKind>,
+    /// How many of the sensors saw it; null where there are none.
+    seen_by: Option<SeenBy>,
 }
 
 /// A kind, as it may be shown.
@@ -331,6 +334,7 @@ impl Pages {
             last: time(source.last),
             kinds: source.kinds,
             kind: source.kind.as_ref().map(|kind| self.shown_kind(kind)),
+            seen_by: source.seen_by,
         }
     }
 

@@ -23,6 +23,7 @@ use crate::reader::claims::{Claim, claims};
 use crate::reader::describer::Describer;
 use crate::reader::excerpt::Excerpt;
 use crate::reader::privacy::Shown;
+use crate::reader::sensor::Sensor;
 use crate::reader::tls_parts::TlsParts;
 
 /// Longest summary, in characters.
@@ -84,6 +85,8 @@ pub struct Entry {
     pub asked_for: Option<AskedFor>,
     /// Addresses that its head claims it is from.
     pub claims: Vec<Claim>,
+    /// The other machine that recorded it; `None` for what came to this one.
+    pub sensor: Option<Sensor>,
     /// There was more than was read or kept.
     pub incomplete: bool,
     /// It is so long, or so laborious, that not all of it was looked at.
@@ -131,6 +134,8 @@ impl Entry {
         // Country and network are those of the whole address, which they do not give away.
         let origin = describer.locations.find(record.src_ip);
         let through = record.tls.as_deref();
+        let sent_by = record.sensor.as_deref();
+        let sensor = sent_by.and_then(|sent| Sensor::new(sent, &describer.privacy));
         let Shown {
             record,
             src_prefix,
@@ -241,6 +246,7 @@ impl Entry {
             tls_failed: through.and_then(|tls| tls.failed.clone()),
             asked_for,
             claims: claims.unwrap_or_default(),
+            sensor,
             searched,
             searched_inside: searched_inside(&decoded),
             sender: Sender(whole_source),

@@ -81,6 +81,7 @@ impl Privacy {
         };
         // It has names, too: what is shown of it is made by the entry.
         shown.record.tls = None;
+        shown.record.sensor = None;
         let source = record.src_ip.to_canonical();
         let is_masked = self.mask_sources && !source.is_unspecified();
         let claimed = shown
@@ -120,6 +121,12 @@ impl Privacy {
             };
         }
         shown
+    }
+
+    /// Tells whether texts are hidden.
+    #[must_use]
+    pub(crate) fn hides_texts(&self) -> bool {
+        self.hidden.texts().is_some()
     }
 
     /// Returns what may be shown of a source's address, with the length of its network where it is cut to that.

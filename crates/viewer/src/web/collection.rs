@@ -138,7 +138,9 @@ pub(crate) async fn feed(
 fn read(questions: &Questions, choice: &Choice, pages: &Pages) -> Result<Collection, Failure> {
     let (rows, totals) = questions.kinds(&choice.countries)?;
     let mut collection = Collection::new(&rows, &totals, choice, pages, Timestamp::now());
-    collection.add_countries(questions.countries_of(collection.rows().into_iter())?);
+    let rows = collection.rows();
+    collection.add_sensors(&questions.sensors_of_kinds(rows.iter().copied())?);
+    collection.add_countries(questions.countries_of(rows.into_iter())?);
     Ok(collection)
 }
 

@@ -179,7 +179,10 @@ pub(crate) async fn download(
     let seq = number(&seq)?;
     let view = viewer.reader.view().await?;
     let entry = kept::find(&viewer, &visitor, &view, seq).await?;
-    let name = format!("forever200-{seq}");
+    // The name of a sensor is one of a few plain characters.
+    let sensor = entry.sensor.as_ref();
+    let sensor = sensor.map(|it| format!("{}-", it.name)).unwrap_or_default();
+    let name = format!("forever200-{sensor}{seq}");
     match format.as_str() {
         "raw" => {
             let raw = visitor.hold(entry.record.raw.clone()).await?;

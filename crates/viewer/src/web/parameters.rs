@@ -57,6 +57,7 @@ fn taken(path: &str) -> Option<Taken> {
         "/sources" | "/api/sources" => {
             alone(&["sort", "before", "category", "country", "as", "source"])
         }
+        "/sensors" | "/api/sensors" => alone(&["sort", "page"]),
         "/metrics" => alone(&[]),
         other if is_one_source(other) => alone(&[]),
         other if other.starts_with("/export.sources.") => alone(&["category", "min", "since"]),
@@ -116,6 +117,9 @@ mod tests {
             ("/home/static/style.css", "v=1", None),
             ("/home/collection", "sort=new&page=2&-category=recon", None),
             ("/home/collection", "limit=1", Some("limit")),
+            ("/home", "sensor=a&-sensor=b", None),
+            ("/home/sensors", "sort=often&page=2", None),
+            ("/home/api/sensors", "sensor=a", Some("sensor")),
         ] {
             assert_eq!(unknown(path, query).as_deref(), found, "{path}?{query}");
         }

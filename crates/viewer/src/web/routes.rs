@@ -25,6 +25,7 @@ use crate::web::handlers::{
 use crate::web::history;
 use crate::web::metrics::metrics;
 use crate::web::parameters::refuse_unknown;
+use crate::web::sensors;
 use crate::web::sources;
 use crate::web::state::Viewer;
 
@@ -65,6 +66,8 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .route("/home/sources/{address}", get(sources::page_of_one))
         .route("/home/api/sources", get(sources::api))
         .route("/home/api/sources/{address}", get(sources::api_of_one))
+        .route("/home/sensors", get(sensors::page))
+        .route("/home/api/sensors", get(sensors::api))
         .route("/home/api/requests", get(api_list))
         .route("/home/api/requests/{seq}", get(api_request))
         .route("/home/history", get(history::history))

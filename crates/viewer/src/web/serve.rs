@@ -71,9 +71,13 @@ pub async fn run(
         captures.clone(),
         Arc::clone(&counters),
     )?;
+    let mut pages = Pages::new(describer, history.is_some());
+    if let Some(history) = &history {
+        pages.follow_sensors(history.sensors());
+    }
     let viewer = Viewer {
         reader,
-        pages: Arc::new(Pages::new(describer, history.is_some())),
+        pages: Arc::new(pages),
         history,
         captures,
         counters,

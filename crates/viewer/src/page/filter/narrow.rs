@@ -37,6 +37,9 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
         Test::Claims(_) => Column::Text(HEADERS_CONTAIN.map(finder).into()),
         Test::Source(network) if describer.privacy.mask_sources => Column::Source(wide(*network)),
         Test::Source(network) => Column::Source(*network),
+        // What is shown of a name is not what the history has.
+        Test::Sensor(_) if describer.privacy.hides_texts() => return None,
+        Test::Sensor(name) => Column::Sensor(name.clone()),
         Test::Protocol(protocol) => Column::Protocol(protocol.name()),
         Test::Category(category) => Column::Category(category.map(|it| it.name())),
         Test::Label(id) => Column::Labels(vec![id.clone()]),

@@ -31,6 +31,8 @@ pub enum Field {
     Source,
     /// The same of an address that the head claims the request is from.
     Claims,
+    /// The name of the sensor that sent it, in any case.
+    Sensor,
     /// The name of a protocol.
     Protocol,
     /// The name of a category, or `unrecognised`: no label has one.
@@ -92,11 +94,12 @@ pub struct Chip {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Text,
         Self::Method,
         Self::Source,
         Self::Claims,
+        Self::Sensor,
         Self::Protocol,
         Self::Category,
         Self::Label,
@@ -121,6 +124,7 @@ impl Field {
             Self::Method => "method",
             Self::Source => "source",
             Self::Claims => "claims",
+            Self::Sensor => "sensor",
             Self::Protocol => "protocol",
             Self::Category => "category",
             Self::Label => "label",

@@ -1,0 +1,192 @@
+//! Machines whose requests came here: all of them, and how many of them saw something.
+//!
+//! In: an order and a page, or rows of kinds and sources. Out: rows as the file has them; what may be shown of a name is
+//! decided where it is shown.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+use serde::Serialize;
+
+use crate::history::Questions;
+use crate::history::row::{self, integer};
+
+/// Sensors on a page.
+pub(crate) const PAGE_SENSORS: u64 = 200;
+
+/// The order of the sensors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// The one that is silent for the longest time goes first.
+    #[default]
+    Silent,
+    /// The one with the most requests.
+    Often,
+    /// The one that misses the most requests.
+    Missing,
+    /// By name.
+    Name,
+}
+
+/// A sensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SensorRow {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) requests: u64,
+    /// That it answered and could not send.
+    pub(crate) missing: u64,
+    /// When the last of its requests was written here.
+    pub(crate) heard: Timestamp,
+    /// Times of its first and its last request.
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+}
+
+/// What there is of all sensors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AllSensors {
+    pub(crate) sensors: u64,
+    /// Those of which nothing was heard since the time that was asked for.
+    pub(crate) silent: u64,
+    pub(crate) requests: u64,
+    pub(crate) missing: u64,
+}
+
+/// How many of the sensors saw something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct SeenBy {
+    pub(crate) sensors: u64,
+    /// Of so many.
+    pub(crate) of: u64,
+}
+
+impl Questions {
+    /// Returns a page of the sensors, the first is 1, and what there is of all.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub(crate) fn sensors(
+        &self,
+        sort: Sort,
+        page: u64,
+        silent_since: Timestamp,
+    ) -> rusqlite::Result<(Vec<SensorRow>, AllSensors)> {
+        self.ask(|file| {
+            let sql = format!(
+                "SELECT name, version, requests, missing, heard, first, last FROM sensor \
+                 ORDER BY {}, name LIMIT ?1 OFFSET ?2",
+                sort.column()
+            );
+            let mut statement = file.prepare_cached(&sql)?;
+            let offset = page.saturating_sub(1).saturating_mul(PAGE_SENSORS);
+            let rows =
+                statement.query_map(params![integer(PAGE_SENSORS), integer(offset)], sensor_row)?;
+            Ok((
+                rows.collect::<rusqlite::Result<_>>()?,
+                all_sensors(file, silent_since)?,
+            ))
+        })
+    }
+
+    /// Returns, for each of these rows of kinds, how many sensors saw it; nothing where there are no sensors.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not in time.
+    pub(crate) fn sensors_of_kinds(
+        &self,
+        kinds: impl Iterator<Item = i64>,
+    ) -> rusqlite::Result<BTreeMap<i64, SeenBy>> {
+        self.ask(|file| {
+            let all = count(file)?;
+            if all == 0 {
+                return Ok(BTreeMap::new());
+            }
+            let of_one = |kind| Ok((kind, SeenBy::kind(file, kind, all)?));
+            kinds.map(of_one).collect()
+        })
+    }
+}
+
+impl Sort {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Silent => "heard",
+            Self::Often => "requests DESC",
+            Self::Missing => "missing DESC",
+            Self::Name => "name",
+        }
+    }
+}
+
+impl SeenBy {
+    /// Counts those of all sensors that saw a kind.
+    fn kind(file: &Connection, kind: i64, all: u64) -> rusqlite::Result<Self> {
+        let mut statement =
+            file.prepare_cached("SELECT count(*) FROM kind_sensor WHERE kind = ?1")?;
+        Ok(Self {
+            sensors: statement.query_row([kind], |row| row::number(row, 0))?,
+            of: all,
+        })
+    }
+
+    /// The same; `None` where there are no sensors.
+    pub(super) fn kind_if_any(file: &Connection, kind: i64) -> rusqlite::Result<Option<Self>> {
+        match count(file)? {
+            0 => Ok(None),
+            all => Self::kind(file, kind, all).map(Some),
+        }
+    }
+
+    /// Counts those that saw one of these rows of sources, as `json_each` reads them; `None` where there are no sensors.
+    pub(super) fn sources(file: &Connection, ids: &str) -> rusqlite::Result<Option<Self>> {
+        let of = count(file)?;
+        if of == 0 {
+            return Ok(None);
+        }
+        let mut statement = file.prepare_cached(
+            "SELECT count(DISTINCT sensor) FROM source_sensor WHERE source IN (SELECT value FROM json_each(?1))",
+        )?;
+        let sensors = statement.query_row([ids], |row| row::number(row, 0))?;
+        Ok(Some(Self { sensors, of }))
+    }
+}
+
+/// Returns how many sensors there are. SQLite goes through all, for a thousand in some microseconds.
+pub(super) fn count(file: &Connection) -> rusqlite::Result<u64> {
+    let mut statement = file.prepare_cached("SELECT count(*) FROM sensor")?;
+    statement.query_row([], |row| row::number(row, 0))
+}
+
+fn all_sensors(file: &Connection, silent_since: Timestamp) -> rusqlite::Result<AllSensors> {
+    // A sum of floating point numbers does not overflow, whatever a person has written into the file.
+    let mut statement = file.prepare_cached(
+        "SELECT count(*), coalesce(sum(heard < ?1), 0), CAST(total(requests) AS INTEGER), \
+         CAST(total(missing) AS INTEGER) FROM sensor",
+    )?;
+    statement.query_row([silent_since.as_microsecond()], |row| {
+        Ok(AllSensors {
+            sensors: row::number(row, 0)?,
+            silent: row::number(row, 1)?,
+            requests: row::number(row, 2)?,
+            missing: row::number(row, 3)?,
+        })
+    })
+}
+
+fn sensor_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<SensorRow> {
+    let time = |column| {
+        row.get(column)
+            .map(|micros| row::time(micros).unwrap_or_default())
+    };
+    Ok(SensorRow {
+        name: row.get(0)?,
+        version: row.get(1)?,
+        requests: row::number(row, 2)?,
+        missing: row::number(row, 3)?,
+        heard: time(4)?,
+        first: time(5)?,
+        last: time(6)?,
+    })
+}

@@ -1,0 +1,147 @@
+//! Of a request that another machine recorded and sent here: which one, as it may be shown.
+//!
+//! In: what its record says. Out: a name that can stand in a link, in a header and in the name of a file. A sensor may be
+//! in a stranger's hands: what has no proper name is not shown as a sensor's.
+
+use std::net::Ipv4Addr;
+
+use forever200_ring::Sent;
+use jiff::Timestamp;
+
+use crate::bytes::printable;
+use crate::reader::privacy::Privacy;
+
+/// Longest name of a sensor, in bytes.
+const MAX_NAME_BYTES: usize = 40;
+/// Longest version that is shown, in characters.
+const MAX_VERSION_CHARS: usize = 40;
+/// Stands in place of a name in which something is to be hidden.
+const HIDDEN: &str = "hidden";
+
+/// The sensor of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sensor {
+    /// Its name.
+    pub name: String,
+    /// The number of the request there.
+    pub seq: u64,
+    /// When the history of the sensor began that has this number; `None` where no calendar reaches.
+    pub era: Option<Timestamp>,
+    /// Version of forever200 on the sensor.
+    pub version: String,
+}
+
+impl Sensor {
+    /// Reads what a record says; `None` where that is no proper name.
+    pub(crate) fn new(sent: &Sent, privacy: &Privacy) -> Option<Self> {
+        Some(Self {
+            name: shown_name(&sent.name, privacy)?,
+            seq: sent.seq,
+            era: i64::try_from(sent.era)
+                .ok()
+                .and_then(|micros| Timestamp::from_microsecond(micros).ok()),
+            version: shown_version(&sent.version, privacy),
+        })
+    }
+
+    /// Returns the era as RFC 3339, with microseconds.
+    #[must_use]
+    pub fn era_text(&self) -> Option<String> {
+        self.era.map(|era| format!("{era:.6}"))
+    }
+}
+
+/// Tells whether this is a proper name: 1 to 40 of a-z, 0-9 and `-`.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
+/// Returns what is shown of a name; `None` for what is none.
+pub(crate) fn shown_name(name: &str, privacy: &Privacy) -> Option<String> {
+    if !is_name(name) {
+        return None;
+    }
+    let shown = if names_what_is_hidden(name, privacy) {
+        HIDDEN
+    } else {
+        name
+    };
+    Some(shown.to_owned())
+}
+
+/// Returns what is shown of the version that a sensor says it has.
+pub(crate) fn shown_version(version: &str, privacy: &Privacy) -> String {
+    let shown = if names_what_is_hidden(version, privacy) {
+        HIDDEN
+    } else {
+        version
+    };
+    printable::line(shown.as_bytes(), MAX_VERSION_CHARS)
+}
+
+fn names_what_is_hidden(text: &str, privacy: &Privacy) -> bool {
+    privacy.is_named_in(Ipv4Addr::UNSPECIFIED.into(), text)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// What the record of a request says that this sensor sent.
+    pub(crate) fn sent(name: &str, seq: u64) -> Box<Sent> {
+        Box::new(Sent {
+            name: name.into(),
+            era: 1_767_323_045_000_006,
+            seq,
+            missing: 0,
+            stream: seq,
+            version: "0.1.0".into(),
+        })
+    }
+
+    #[test]
+    fn a_sensor_is_shown_by_a_name_that_is_safe_everywhere() {
+        for (name, is_proper) in [
+            ("berlin-1", true),
+            ("a", true),
+            (&"a".repeat(40), true),
+            (&"a".repeat(41), false),
+            ("", false),
+            ("Berlin", false),
+            ("a.b", false),
+            ("a/b", false),
+            ("a\"b", false),
+            ("ä", false),
+            ("a\r\n", false),
+        ] {
+            assert_eq!(is_name(name), is_proper, "{name:?}");
+            let shown = Sensor::new(&sent(name, 1), &Privacy::default());
+            assert_eq!(shown.is_some(), is_proper, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_sensor_says_is_bounded_printable_and_hidden() {
+        let odd = Sent {
+            era: u64::MAX,
+            version: "<b>\u{202e}\x1b[31m".repeat(100),
+            ..*sent("berlin-1", 1)
+        };
+        let shown = Sensor::new(&odd, &Privacy::default()).unwrap();
+        assert_eq!((shown.era, shown.era_text()), (None, None));
+        assert!(shown.version.chars().count() <= MAX_VERSION_CHARS + 1);
+        assert!(shown.version.chars().all(printable::is_visible));
+        let privacy = Privacy {
+            hidden: "berlin".parse().unwrap(),
+            ..Privacy::default()
+        };
+        let named = Sent {
+            version: "0.1.0 of berlin".into(),
+            ..*sent("berlin-1", 1)
+        };
+        let shown = Sensor::new(&named, &privacy).unwrap();
+        assert_eq!((&*shown.name, &*shown.version), (HIDDEN, HIDDEN));
+    }
+}
