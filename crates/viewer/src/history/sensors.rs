@@ -190,3 +190,6 @@ fn sensor_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<SensorRow> {
         last: time(6)?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,7 +175,105 @@ impl<'a> Line<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::bytes::printable::is_visible;
+    use crate::reader::entry::tests::describer;
+
+    fn pages(privacy: Privacy) -> Pages {
+        Pages::new(Arc::new(describer(privacy)), true)
+    }
+
+    fn row(name: &str, version: &str) -> SensorRow {
+        SensorRow {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            requests: 1234,
+            missing: 5,
+            heard: Timestamp::from_second(1_800_000_000).unwrap(),
+            first: Timestamp::UNIX_EPOCH,
+            last: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn page(rows: Vec<SensorRow>) -> SensorsPage {
+        SensorsPage {
+            sort: Sort::Silent,
+            page: 1,
+            all: AllSensors {
+                sensors: 1000,
+                silent: 12,
+                requests: 123_456,
+                missing: 5,
+            },
+            rows,
+            now: Timestamp::from_second(1_800_007_200).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_sensor_has_a_row_with_how_long_it_is_silent() {
+        let (pages, page) = (
+            pages(Privacy::default()),
+            page(vec![row("berlin-1", "0.1.0")]),
+        );
+        let html = pages.sensors(&page).unwrap();
+        for text in [
+            "<b>1,000</b> machines send here",
+            "<b>12</b> for an hour",
+            "/home/history?sensor=berlin-1\"",
+            "<b>2 h</b>",
+            "page 1 of 5",
+            "sort=silent&amp;page=2",
+        ] {
+            assert!(html.contains(text), "{text}: {html}");
+        }
+        let json: serde_json::Value = serde_json::from_str(&pages.sensors_json(&page)).unwrap();
+        let sensor = &json["sensors"][0];
+        assert_eq!(sensor["silent_seconds"], 7200);
+        assert_eq!((&json["pages"], &json["total"]), (&5.into(), &1000.into()));
+        let nothing = SensorsPage {
+            all: AllSensors::default(),
+            ..super::tests::page(Vec::new())
+        };
+        let html = pages.sensors(&nothing).unwrap();
+        assert!(
+            html.contains("No other machine sends anything here"),
+            "{html}"
+        );
+    }
+
+    #[test]
+    fn what_a_sensor_says_of_itself_does_nothing_to_the_page() {
+        let odd = "<script>\u{202e}\u{9b}31m\"".repeat(9);
+        let page = page(vec![
+            row("berlin-1", &odd),
+            row("<b>", "1"),
+            row("../x", "1"),
+        ]);
+        let hidden = Privacy {
+            hidden: "berlin".parse().unwrap(),
+            ..Privacy::default()
+        };
+        for (privacy, name) in [(Privacy::default(), "berlin-1"), (hidden, "hidden")] {
+            let pages = pages(privacy);
+            for answer in [pages.sensors(&page).unwrap(), pages.sensors_json(&page)] {
+                assert!(answer.contains(name), "{answer}");
+                assert!(
+                    answer.chars().all(|it| it == '\n' || is_visible(it)),
+                    "{answer}"
+                );
+                assert!(
+                    !answer.contains("<b>\"") && !answer.contains("../x"),
+                    "{answer}"
+                );
+            }
+            let html = pages.sensors(&page).unwrap();
+            assert!(!html.contains("<script>"), "{html}");
+            assert_eq!(html.contains("berlin"), name == "berlin-1", "{html}");
+        }
+    }
 
     #[test]
     fn an_order_and_a_page_are_asked_for_by_name_and_number() {

@@ -9,6 +9,7 @@ use super::*;
 use crate::history::History;
 use crate::history::tests::{LARGE, found, numbered, offer, until_written};
 use crate::history::writer::Item;
+use crate::reader::sensor::tests::sent as sent_by;
 
 /// What a request of these tests is, by its number.
 struct Sent {
@@ -17,6 +18,8 @@ struct Sent {
     source: [u8; 4],
     word: &'static str,
     port: u16,
+    /// Who sent it; empty for what came to this machine.
+    sensor: &'static str,
 }
 
 /// Numbers up to 3,000, of which every seventh is missing.
@@ -28,6 +31,11 @@ fn sent() -> Vec<Sent> {
         source: [203, 0, 113, (seq % 100) as u8],
         word: ["Apple", "pear", "plum"][(seq % 3) as usize],
         port: if seq % 400 == 2 { 2323 } else { 80 },
+        sensor: match seq % 50 {
+            3 => "quiet",
+            number if number < 25 => "berlin",
+            _ => "",
+        },
     };
     numbers.map(of).collect()
 }
@@ -41,6 +49,7 @@ fn history(folder: &TempDir) -> History {
         let mut record = numbered(it.seq, raw.as_bytes());
         record.src_ip = it.source.into();
         record.dest_port = it.port;
+        record.sensor = Some(sent_by(it.sensor, it.seq)).filter(|sent| !sent.name.is_empty());
         record.timestamp = Timestamp::from_second(it.seq as i64 * 60).unwrap();
         offer(&history, Item::Request(Box::new((record, found))));
     }
@@ -82,8 +91,9 @@ fn each_page_goes_on_where_the_last_ended() {
     let source = |text: &str| Column::Source(text.parse().unwrap());
     let text = |text: &str| Column::Text(vec![Finder::new(text.as_bytes()).into_owned()]);
     let label = |id: &str| Column::Labels(vec![id.to_owned()]);
+    let sensor = |name: &str| Column::Sensor(name.to_owned());
     type Meets = fn(&Sent) -> bool;
-    let cases: [(Vec<(Column, bool)>, Meets); 10] = [
+    let cases: [(Vec<(Column, bool)>, Meets); 16] = [
         (vec![], |_| true),
         (vec![(label("rare"), false)], |it| it.label == "rare"),
         (vec![(label("rare"), true)], |it| it.label != "rare"),
@@ -109,6 +119,18 @@ fn each_page_goes_on_where_the_last_ended() {
             vec![(label("usual"), false), (text("nothing"), false)],
             |_| false,
         ),
+        (vec![(sensor("quiet"), false)], |it| it.sensor == "quiet"),
+        (vec![(sensor("berlin"), false)], |it| it.sensor == "berlin"),
+        (vec![(sensor("berlin"), true)], |it| it.sensor != "berlin"),
+        (
+            vec![(sensor("quiet"), true), (label("rare"), false)],
+            |it| it.sensor != "quiet" && it.label == "rare",
+        ),
+        (
+            vec![(sensor("berlin"), false), (text("/apple/"), false)],
+            |it| it.sensor == "berlin" && it.word == "Apple",
+        ),
+        (vec![(sensor("nobody"), false)], |_| false),
     ];
     for (columns, meets) in cases {
         let wanted = sent().into_iter().rev().filter(meets).map(|it| it.seq);

@@ -250,3 +250,30 @@ fn an_address_that_is_claimed_is_asked_for_apart_from_the_source() {
     }
     assert!(!matches(asked(&[("claims", "0.0.0.0/0")]), POST));
 }
+
+#[test]
+fn a_sensor_is_asked_for_by_its_name() {
+    let of = |name: Option<&str>| {
+        let mut record = record(POST);
+        record.sensor = name.map(|name| crate::reader::sensor::tests::sent(name, 1));
+        entry(record)
+    };
+    let (local, berlin, odd) = (of(None), of(Some("berlin-1")), of(Some("<Berlin>")));
+    for (name, value, met) in [
+        ("sensor", "berlin-1", [false, true, false]),
+        ("sensor", " Berlin-1 ", [false, true, false]),
+        ("sensor", "berlin", [false, false, false]),
+        ("-sensor", "berlin-1", [true, false, true]),
+    ] {
+        let filter = Filter::new(&asked(&[(name, value)]), VISITOR).unwrap();
+        let found = [&local, &berlin, &odd].map(|entry| filter.matches(entry));
+        assert_eq!(found, met, "{name}={value}");
+    }
+    for value in ["a b", "ä", "a.b", &"a".repeat(41)] {
+        let refused = Filter::new(&asked(&[("sensor", value)]), VISITOR);
+        assert!(
+            refused.unwrap_err().starts_with("sensor: expected "),
+            "{value}"
+        );
+    }
+}
