@@ -141,7 +141,7 @@ test-native: install-tools ## Run all tests but those in a browser and those of 
 # dependencies once more, with fewer of their features.
 .PHONY: test-browser
 test-browser: install-browser ## Run the tests of the page in Chromium
-	cargo test --workspace --locked --test browser --test still --test times --test tls --test wall --test zoom -- --ignored --test-threads=2
+	cargo test --workspace --locked --test browser --test sensors --test still --test times --test tls --test wall --test zoom -- --ignored --test-threads=2
 
 .PHONY: test-fleet
 test-fleet: install-tools ## Run the tests of many machines: sensors, servers of NATS, a hub

