@@ -220,10 +220,12 @@ $(CLICKHOUSE): crates/testkit/clickhouse/requirements.txt
 test-clickhouse: install-tools $(CLICKHOUSE) ## Run deploy/clickhouse on lines of a real copy, in ClickHouse's engine
 	cargo test --workspace --locked --test clickhouse -- --ignored
 
+# Four tests at a time, which mostly wait for containers; the image, which each builds, is there before them.
 .PHONY: test-container
 test-container: $(BROWSER)/node_modules ## Run the tests of the image, where a Docker engine answers
 	@if docker info >/dev/null 2>&1; then \
-		cargo test --workspace --locked --test container --test container_history --test sbom -- --ignored --test-threads=1; \
+		docker build -q -t forever200 . && \
+		cargo test --workspace --locked --test container --test container_history --test sbom -- --ignored --test-threads=4; \
 	elif [ "$${REQUIRE_DOCKER:-0}" = 1 ]; then \
 		echo "The tests of the image need a Docker engine, and none answers."; exit 1; \
 	else \
