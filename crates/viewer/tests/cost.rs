@@ -31,60 +31,65 @@ fn processor_time() -> Duration {
 
 #[test]
 fn no_record_takes_more_than_its_time() {
+    each_takes_its_time("open", Privacy::default());
+}
+
+#[test]
+fn no_record_takes_more_than_its_time_where_addresses_are_hidden() {
     let hidden = "203.0.113.7,honey.example.net,192.0.2.80,2001:db8::7";
-    let open = Privacy::default();
     let masked = Privacy {
         mask_sources: true,
         hidden: hidden.parse().expect("a list"),
     };
-    let patience = if cfg!(debug_assertions) { 30 } else { 1 };
-    for (how, privacy) in [("open", open), ("masked", masked)] {
-        let labeller = Arc::new(Labeller::built_in());
-        let describer = Describer {
-            labeller,
-            locations: Locations::default(),
-            privacy,
-        };
-        let mut dearest = (Duration::ZERO, "", 0);
-        for (name, filler) in fillers() {
-            // The longest alone where it takes time: what costs more than in proportion shows there.
-            for length in if at_length() {
-                &LENGTHS[..]
-            } else {
-                &LENGTHS[..1]
-            } {
-                for raw in requests(&filler, *length) {
-                    // The first one compiles what is compiled once. Of two more, the quicker one was less disturbed. Each
-                    // has a byte less, for the same bytes are described once.
-                    let describe = |missing: usize| {
-                        let record = Record {
-                            src_ip: SOURCE.into(),
-                            ..record(7, &raw[..raw.len().saturating_sub(missing)])
-                        };
-                        let start = processor_time();
-                        drop(Entry::new(&record, 1, &describer));
-                        processor_time() - start
-                    };
-                    describe(0);
-                    let time = (1..=2).map(describe);
-                    let time = time.min().unwrap_or_default();
-                    dearest = dearest.max((time, name, *length));
-                }
+    each_takes_its_time("masked", masked);
+}
+
+fn each_takes_its_time(how: &str, privacy: Privacy) {
+    let describer = Describer {
+        labeller: Arc::new(Labeller::built_in()),
+        locations: Locations::default(),
+        privacy,
+    };
+    let most = MOST * if cfg!(debug_assertions) { 30 } else { 1 };
+    // The longest alone where it takes time: what costs more than in proportion shows there.
+    let lengths = if at_length() {
+        &LENGTHS[..]
+    } else {
+        &LENGTHS[..1]
+    };
+    let mut dearest = (Duration::ZERO, "", 0);
+    for (name, filler) in fillers() {
+        for &length in lengths {
+            for raw in requests(&filler, length) {
+                dearest = dearest.max((time_of(&raw, &describer, most), name, length));
             }
         }
-        let (time, name, length) = dearest;
-        row(
-            "cost",
-            &[
-                &how,
-                &name,
-                &length,
-                &format!("{:.1} ms", time.as_secs_f64() * 1000.0),
-            ],
-        );
-        assert!(
-            time < MOST * patience,
-            "{how}: {name}, {length} bytes: {time:?}"
-        );
     }
+    let (time, name, length) = dearest;
+    let milliseconds = format!("{:.1} ms", time.as_secs_f64() * 1000.0);
+    row("cost", &[&how, &name, &length, &milliseconds]);
+    assert!(time < most, "{how}: {name}, {length} bytes: {time:?}");
+}
+
+/// Returns what it takes to describe a request; where that is more than `most`, or a figure is wanted, the least of three.
+///
+/// The first one compiles what is compiled once, and each may be disturbed. Each has a byte less, for the same bytes are
+/// described once.
+fn time_of(raw: &[u8], describer: &Describer, most: Duration) -> Duration {
+    let describe = |missing: usize| {
+        let record = Record {
+            src_ip: SOURCE.into(),
+            ..record(7, &raw[..raw.len().saturating_sub(missing)])
+        };
+        let start = processor_time();
+        drop(Entry::new(&record, 1, describer));
+        processor_time() - start
+    };
+    let mut least = describe(0);
+    for missing in 1..=2 {
+        if at_length() || least >= most {
+            least = least.min(describe(missing));
+        }
+    }
+    least
 }
