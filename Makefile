@@ -135,7 +135,7 @@ test-unit: install ## Run the tests that start no other program
 TESTS ?=
 .PHONY: test-native
 test-native: install-tools ## Run all tests but those in a browser and those of the image; TESTS='--test front' for one
-	cargo test --workspace --locked $(TESTS)
+	cargo test --workspace --locked --config "target.'cfg(all())'.runner = '$(CURDIR)/scripts/run-test'" $(TESTS)
 
 # With `--workspace` here and below, Cargo takes what `test-native` has built; for one package alone it builds the
 # dependencies once more, with fewer of their features.
