@@ -199,7 +199,8 @@ CREATE TABLE IF NOT EXISTS sensor (
     missing  INTEGER NOT NULL,  -- that it answered and could not send
     heard    INTEGER NOT NULL,  -- when the last of them was written here
     first    INTEGER NOT NULL,  -- times of its first and its last request
-    last     INTEGER NOT NULL
+    last     INTEGER NOT NULL,
+    newest   INTEGER NOT NULL   -- largest number of its messages in the stream that was written here
 ) STRICT;
 
 -- What a request was at its sensor. The same one is taken once, however often it is delivered.

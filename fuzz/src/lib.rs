@@ -8,7 +8,7 @@ pub mod html;
 use std::sync::{Arc, LazyLock};
 
 use forever200_identify::Labeller;
-use forever200_ring::{Ended, Record, Tls, Via};
+use forever200_ring::{Ended, Record, Sent, Tls, Via};
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::Entry;
 use forever200_viewer::reader::locations::Locations;
@@ -57,6 +57,7 @@ pub fn record(seq: u64, raw: &[u8]) -> Record {
             Ended::Deadline,
         ][choice % 5],
         tls: (choice / 64 % 2 == 1).then(|| Box::new(tls(raw))),
+        sensor: (choice / 128 % 2 == 1).then(|| Box::new(sent(raw))),
         continues: [None, seq.checked_sub(1).filter(|&first| first > 0)][choice / 32 % 2],
         responder: "0123abcd".to_owned(),
         raw: raw.to_vec().into(),
@@ -82,4 +83,18 @@ fn tls(raw: &[u8]) -> Tls {
 #[must_use]
 pub fn entry(seq: u64, raw: &[u8]) -> Entry {
     Entry::new(&record(seq, raw), 1, &DESCRIBER)
+}
+
+/// A sensor that says of itself what it likes; its name is a proper one for some.
+fn sent(raw: &[u8]) -> Sent {
+    let text = String::from_utf8_lossy(raw).into_owned();
+    let is_proper = raw.len() % 2 == 0;
+    Sent {
+        name: if is_proper { "berlin-1" } else { &text }.to_owned(),
+        era: raw.len() as u64,
+        seq: 1,
+        missing: 0,
+        stream: 1,
+        version: text,
+    }
 }

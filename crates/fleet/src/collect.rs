@@ -138,7 +138,7 @@ impl Sensors {
     fn start(&mut self, sensor: Sensor, newest: u64) -> anyhow::Result<()> {
         let from = self.ledger.stream_position(sensor.as_str(), WINDOW)?;
         // A stream that was made anew counts from 1.
-        let from = from.filter(|from| *from <= newest).unwrap_or(0);
+        let from = from.filter(|from| *from <= newest + 1).unwrap_or(0);
         info!(%sensor, from, "collecting");
         let feed = Feed {
             sensor: sensor.clone(),

@@ -304,6 +304,8 @@ fn all(file: &mut Connection, last: i64, forgotten: &mut Forgotten) -> rusqlite:
             "DELETE FROM found WHERE id NOT IN (SELECT found FROM request)",
             [],
         )?;
+        let used = "SELECT sensor FROM sent UNION SELECT sensor FROM kind_sensor UNION SELECT sensor FROM source_sensor";
+        file.execute(&format!("DELETE FROM sensor WHERE id NOT IN ({used})"), [])?;
         let used = "SELECT way FROM request UNION SELECT way FROM kind";
         file.execute(&format!("DELETE FROM way WHERE id NOT IN ({used})"), [])
     })?;

@@ -106,14 +106,17 @@ impl Ledger {
         sent::has(&self.file, sent)
     }
 
-    /// Returns the number in the stream of a sensor's newest request but `earlier`; `None` when fewer have arrived.
+    /// Returns where to begin reading the messages of a sensor: at its newest request but `earlier`, or the oldest that is still
+    /// here; behind its newest message, when none is. `None` when nothing ever came.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn stream_position(&self, sensor: &str, earlier: usize) -> rusqlite::Result<Option<u64>> {
         let mut statement = self.file.prepare_cached(
-            "SELECT stream FROM sent WHERE sensor = (SELECT id FROM sensor WHERE name = ?1) \
-             ORDER BY era DESC, number DESC LIMIT 1 OFFSET ?2",
+            "SELECT coalesce( \
+             (SELECT stream FROM sent WHERE sensor = sensor.id ORDER BY era DESC, number DESC LIMIT 1 OFFSET ?2), \
+             (SELECT min(stream) FROM sent WHERE sensor = sensor.id), \
+             newest + 1) FROM sensor WHERE name = ?1",
         )?;
         let earlier = integer(earlier as u64);
         let found = statement

@@ -25,10 +25,12 @@ pub(super) fn has(file: &Connection, sent: &Sent) -> rusqlite::Result<bool> {
 /// The disk refuses, or somebody has the file locked.
 pub(super) fn write(to: &Connection, record: &Record, sent: &Sent) -> rusqlite::Result<i64> {
     let mut count = to.prepare_cached(
-        "INSERT INTO sensor (name, version, requests, missing, heard, first, last) VALUES (?1, ?2, 1, ?3, ?4, ?5, ?5) \
+        "INSERT INTO sensor (name, version, requests, missing, heard, first, last, newest) \
+         VALUES (?1, ?2, 1, ?3, ?4, ?5, ?5, ?6) \
          ON CONFLICT DO UPDATE SET version = excluded.version, requests = requests + 1, \
          missing = missing + excluded.missing, heard = excluded.heard, \
-         first = min(first, excluded.first), last = max(last, excluded.last) RETURNING id",
+         first = min(first, excluded.first), last = max(last, excluded.last), \
+         newest = max(newest, excluded.newest) RETURNING id",
     )?;
     let counted = params![
         sent.name,
@@ -36,6 +38,7 @@ pub(super) fn write(to: &Connection, record: &Record, sent: &Sent) -> rusqlite::
         integer(sent.missing),
         Timestamp::now().as_microsecond(),
         record.timestamp.as_microsecond(),
+        integer(sent.stream),
     ];
     let sensor: i64 = count.query_row(counted, |row| row.get(0))?;
     let mut insert = to.prepare_cached(

@@ -140,9 +140,17 @@ fn what_a_sensor_sends_twice_is_written_once() {
     assert_eq!(number("SELECT count(*) FROM kind_sensor"), 2);
     assert_eq!(number("SELECT count(*) FROM source_sensor"), 2);
     drop(history);
+    let ledger = Ledger::open(folder.path()).unwrap();
+    let position = |earlier| ledger.stream_position("one", earlier).unwrap();
+    assert_eq!(position(0), Some(110));
+    assert_eq!(position(1), Some(107));
+    assert_eq!(position(64), Some(107));
+    assert_eq!(ledger.stream_position("three", 64).unwrap(), None);
     let file = Connection::open(folder.path().join(file::NAME)).unwrap();
     file.execute("DELETE FROM request", []).unwrap();
     file.execute("DELETE FROM kind", []).unwrap();
+    // What has left the history is not asked for again.
+    assert_eq!(position(64), Some(111));
     for table in ["sent", "kind_sensor", "source_sensor"] {
         assert_eq!(
             number(&format!("SELECT count(*) FROM {table}")),

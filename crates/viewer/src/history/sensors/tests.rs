@@ -9,8 +9,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
+use crate::history::forget::{What, forget};
 use crate::history::sources::Wanted;
-use crate::history::tests::{LARGE, found, numbered, offer, until_written};
+use crate::history::tests::{LARGE, count as count_in, found, numbered, offer, until_written};
 use crate::history::{History, Item};
 use crate::reader::privacy::Privacy;
 use crate::reader::sensor::tests::sent;
@@ -168,4 +169,23 @@ fn where_nothing_was_sent_nothing_is_said_of_sensors() {
     drop(history);
     let again = History::open(folder.path(), LARGE).unwrap();
     assert_eq!(again.sensors().load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn sensors_go_when_everything_goes() {
+    let folder = TempDir::new().unwrap();
+    let history = history(folder.path());
+    let title = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned();
+    forget(folder.path(), &What::All, &title).unwrap();
+    for table in ["sensor", "sent", "kind_sensor", "source_sensor"] {
+        let query = format!("SELECT count(*) FROM {table}");
+        assert_eq!(count_in(folder.path(), &query), 0, "{table}");
+    }
+    send(&history, 6, Some("lima"), "one", 1);
+    until_written(&history, 6);
+    let (rows, all) = history
+        .questions()
+        .sensors(Sort::Name, 1, Timestamp::UNIX_EPOCH)
+        .unwrap();
+    assert_eq!((rows[0].requests, rows[0].missing, all.sensors), (1, 1, 1));
 }
