@@ -54,7 +54,7 @@ pub async fn hub(client: Client) -> anyhow::Result<()> {
     let info = subjects.info().await?;
     let state = &info.state;
     println!(
-        "stream: {} messages of {} sensors, {} bytes",
+        "stream: {} messages, sensors: {}, bytes: {}",
         state.messages, state.subjects_count, state.bytes
     );
     let Some(cluster) = &info.cluster else {

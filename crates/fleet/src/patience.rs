@@ -27,10 +27,13 @@ impl Patience {
         }
     }
 
-    /// Waits after a failure of something that had worked for some time.
+    /// Waits after a failure of something that had worked for some time. What had worked for longer than the last pause begins
+    /// with the shortest again.
     pub async fn wait(&mut self, error: &anyhow::Error, worked: Duration) {
-        if worked > LAST_PAUSE {
+        if worked > self.pause {
             self.pause = FIRST_PAUSE;
+        }
+        if worked > LAST_PAUSE {
             self.last.clear();
         }
         let error = format!("{error:#}");
