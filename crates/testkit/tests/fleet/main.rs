@@ -8,7 +8,7 @@ use anyhow::Context;
 use async_nats::jetstream;
 use forever200_fleet::message::{self, Position};
 use forever200_fleet::sensor::Sensor;
-use forever200_testkit::report::{rounds, row};
+use forever200_testkit::report::{at_length, rounds, row};
 use forever200_testkit::until;
 
 use site::{Fleet, publish, record};

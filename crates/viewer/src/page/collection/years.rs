@@ -10,6 +10,8 @@ const MOST_DOTS: usize = 10;
 const PITCH: usize = 10;
 /// Years that are drawn, the last ones: a signature of one's own may say any.
 const MOST_YEARS: u16 = 40;
+/// Years that are drawn at least, up to the last: of fewer, each dot would be as large as a hand.
+const LEAST_YEARS: u16 = 25;
 
 /// The strip.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -43,6 +45,7 @@ impl Years {
         let last = *counts.keys().next_back()?;
         counts.retain(|&year, _| year > last.saturating_sub(MOST_YEARS));
         let first = *counts.keys().next()?;
+        let first = first.min(last.saturating_sub(LEAST_YEARS - 1));
         let of_dot = counts.values().max()?.div_ceil(MOST_DOTS);
         let highest = counts.values().max()?.div_ceil(of_dot);
         let column = |(&year, &count): (&u16, &usize)| {
@@ -74,10 +77,10 @@ mod tests {
     #[test]
     fn a_weakness_is_a_dot_above_its_year() {
         let years = Years::new([2014, 2017, 2014].into_iter()).unwrap();
-        assert_eq!((years.first, years.last, years.of_dot), (2014, 2017, 1));
-        assert_eq!((years.width, years.height), (40, 20));
+        assert_eq!((years.first, years.last, years.of_dot), (1993, 2017, 1));
+        assert_eq!((years.width, years.height), (250, 20));
         let paths: Vec<_> = years.columns.iter().map(|it| it.path.as_str()).collect();
-        assert_eq!(paths, ["M5 15h0M5 5h0", "M35 15h0"]);
+        assert_eq!(paths, ["M215 15h0M215 5h0", "M245 15h0"]);
         assert_eq!(years.words, "2014: 2, 2017: 1");
         assert_eq!(Years::new([].into_iter()), None);
     }
@@ -86,9 +89,9 @@ mod tests {
     fn a_strip_has_bounds() {
         let many = std::iter::repeat_n(2021, 5000).chain([0, 2020]);
         let years = Years::new(many).unwrap();
-        assert_eq!((years.first, years.last, years.of_dot), (2020, 2021, 500));
+        assert_eq!((years.first, years.last, years.of_dot), (1997, 2021, 500));
         assert_eq!(years.height, 100);
         let odd = Years::new([u16::MAX, 0].into_iter()).unwrap();
-        assert_eq!((odd.columns.len(), odd.width), (1, 10));
+        assert_eq!((odd.columns.len(), odd.width), (1, 250));
     }
 }
