@@ -82,6 +82,7 @@ impl Collector {
             arrivals,
             tasks: JoinSet::new(),
             known: HashMap::new(),
+            last_error: String::new(),
         };
         tokio::select! {
             error = sensors.follow() => error,
@@ -98,6 +99,8 @@ struct Sensors {
     arrivals: mpsc::Sender<Arrival>,
     tasks: JoinSet<(Sensor, anyhow::Error)>,
     known: HashMap<Sensor, AbortHandle>,
+    /// Why a task last failed: a thousand that fail alike are one line.
+    last_error: String,
 }
 
 impl Sensors {
@@ -110,8 +113,12 @@ impl Sensors {
                 _ = looks.tick() => self.discover().await?,
                 Some(ended) = self.tasks.join_next() => {
                     let (sensor, error) = ended.context("the task of a sensor")?;
-                    warn!(%sensor, error = format!("{error:#}"), "its messages are asked for anew");
                     self.known.remove(&sensor);
+                    let error = format!("{error:#}");
+                    if error != self.last_error {
+                        warn!(%sensor, error, "the messages of a sensor are asked for anew");
+                        self.last_error = error;
+                    }
                 }
             }
         }
@@ -124,11 +131,16 @@ impl Sensors {
             .await
             .context("cannot ask for the sensors")?;
         let newest = subjects.info.state.last_sequence;
+        let before = self.known.len();
         while let Some((subject, _)) = subjects.try_next().await? {
             let sensor = Sensor::of_subject(&subject);
             if let Some(sensor) = sensor.filter(|sensor| !self.known.contains_key(sensor)) {
                 self.start(sensor, newest)?;
             }
+        }
+        let sensors = self.known.len();
+        if sensors > before {
+            info!(sensors, new = sensors - before, "collecting");
         }
         Ok(())
     }
@@ -139,7 +151,6 @@ impl Sensors {
         let from = self.ledger.stream_position(sensor.as_str(), WINDOW)?;
         // A stream that was made anew counts from 1.
         let from = from.filter(|from| *from <= newest + 1).unwrap_or(0);
-        info!(%sensor, from, "collecting");
         let feed = Feed {
             sensor: sensor.clone(),
             window: Arc::clone(&self.window),
