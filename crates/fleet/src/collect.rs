@@ -27,7 +27,7 @@ use tracing::{info, warn};
 
 use crate::message::{self, Delivery};
 use crate::patience::Patience;
-use crate::ring_writer::{Arrival, RingWriter, WINDOW};
+use crate::ring_writer::{AnotherHistory, Arrival, RingWriter, WINDOW};
 use crate::sensor::{ALL_SUBJECTS, Sensor};
 use crate::stream::{self, StreamArgs};
 
@@ -63,25 +63,32 @@ impl Collector {
     /// Collects until it is dropped. After a failure it begins anew, at growing intervals.
     pub async fn run(&self) -> Infallible {
         let mut patience = Patience::new("nothing can be collected");
+        let mut from_start = false;
         loop {
             let begun = Instant::now();
-            let Err(error) = self.collect().await;
+            let Err(error) = self.collect(from_start).await;
+            from_start |= error.is::<AnotherHistory>();
             patience.wait(&error, begun.elapsed()).await;
         }
     }
 
-    async fn collect(&self) -> anyhow::Result<Infallible> {
+    /// Collects what each sensor has sent since the newest that the history has; all of it when that is to be done
+    /// `from_start`.
+    async fn collect(&self, from_start: bool) -> anyhow::Result<Infallible> {
         let stream = stream::open(&self.context, &self.stream).await?;
-        let ledger = Ledger::open(&self.history)?;
         let (arrivals, waiting) = mpsc::channel(WINDOW);
-        let writer = RingWriter::new(Store::new(&self.memcached), Ledger::open(&self.history)?);
+        let writer = RingWriter::new(
+            Store::new(&self.memcached),
+            Ledger::new(self.history.clone()),
+        );
         let sensors = Sensors {
             stream,
-            ledger,
+            ledger: Ledger::new(self.history.clone()),
             window: Arc::new(Semaphore::new(WINDOW)),
             arrivals,
             tasks: JoinSet::new(),
             known: HashMap::new(),
+            from_start,
             last_error: String::new(),
         };
         tokio::select! {
@@ -99,6 +106,7 @@ struct Sensors {
     arrivals: mpsc::Sender<Arrival>,
     tasks: JoinSet<(Sensor, anyhow::Error)>,
     known: HashMap<Sensor, AbortHandle>,
+    from_start: bool,
     /// Why a task last failed: a thousand that fail alike are one line.
     last_error: String,
 }
@@ -150,7 +158,8 @@ impl Sensors {
     fn start(&mut self, sensor: Sensor, newest: u64) -> anyhow::Result<()> {
         let from = self.ledger.stream_position(sensor.as_str(), WINDOW)?;
         // A stream that was made anew counts from 1.
-        let from = from.filter(|from| *from <= newest + 1).unwrap_or(0);
+        let is_known = |from: &u64| !self.from_start && *from <= newest + 1;
+        let from = from.filter(is_known).unwrap_or(0);
         let feed = Feed {
             sensor: sensor.clone(),
             window: Arc::clone(&self.window),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use forever200_ring::{Counts, Record, SLOTS, Sent, Store, StoreError};
-use forever200_viewer::history::Ledger;
+use forever200_viewer::history::{Ledger, Version};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -30,13 +30,20 @@ pub(crate) struct Arrival {
     pub(crate) place: OwnedSemaphorePermit,
 }
 
+/// The history was removed or replaced.
+#[derive(Debug, thiserror::Error)]
+#[error("the history is another file than before: all that the stream has is collected again")]
+pub(crate) struct AnotherHistory;
+
 /// Knows what was written and is not in the history yet.
 pub(crate) struct RingWriter {
     store: Store,
     ledger: Ledger,
     awaited: Vec<Awaited>,
-    /// Version of the history at the last look.
-    version: Option<i64>,
+    /// Version of the history at the last look; `None` where there was none.
+    version: Option<Version>,
+    /// Which file it was when there last was one.
+    file: Option<(u64, u64)>,
     is_away: bool,
 }
 
@@ -54,6 +61,7 @@ impl RingWriter {
             ledger,
             awaited: Vec::with_capacity(WINDOW),
             version: None,
+            file: None,
             is_away: false,
         }
     }
@@ -61,7 +69,7 @@ impl RingWriter {
     /// Writes what comes, for ever.
     ///
     /// # Errors
-    /// The history cannot be read any more.
+    /// The history cannot be read any more, or another one has begun: then all is to be collected again.
     pub(crate) async fn run(
         mut self,
         mut arrivals: mpsc::Receiver<Arrival>,
@@ -87,7 +95,7 @@ impl RingWriter {
     }
 
     /// Drops what the history has already, or will have: a sensor that begins anew repeats a little.
-    fn without_known(&self, due: Vec<Arrival>) -> anyhow::Result<Vec<Arrival>> {
+    fn without_known(&mut self, due: Vec<Arrival>) -> anyhow::Result<Vec<Arrival>> {
         let mut unknown: Vec<Arrival> = Vec::with_capacity(due.len());
         for arrival in due {
             let id = sent(&arrival.record);
@@ -100,9 +108,9 @@ impl RingWriter {
         Ok(unknown)
     }
 
-    fn has(&self, record: &Record) -> anyhow::Result<bool> {
+    fn has(&mut self, record: &Record) -> anyhow::Result<bool> {
         match &record.sensor {
-            Some(sent) => Ok(self.ledger.has(sent)?),
+            Some(sent) => self.ledger.has(sent),
             None => Ok(false),
         }
     }
@@ -148,8 +156,16 @@ impl RingWriter {
     /// Lets go of what the history has.
     fn settle(&mut self) -> anyhow::Result<()> {
         let version = self.ledger.version()?;
-        if self.version.replace(version) == Some(version) {
+        if std::mem::replace(&mut self.version, version) == version {
             return Ok(());
+        }
+        if let Some(now) = version
+            && self
+                .file
+                .replace(now.file)
+                .is_some_and(|file| file != now.file)
+        {
+            return Err(AnotherHistory.into());
         }
         for awaited in std::mem::take(&mut self.awaited) {
             if !self.has(&awaited.arrival.record)? {
@@ -159,8 +175,8 @@ impl RingWriter {
         Ok(())
     }
 
-    /// Takes out what is overdue and not in the ring any more. What is in neither place is lost, or between the two: then it
-    /// is written twice, and the history takes it once.
+    /// Takes out what is overdue and not in the ring any more, or went into a history that is gone. What is in neither place is
+    /// lost, or between the two: then it is written twice, and the history takes it once.
     async fn take_lost(&mut self) -> anyhow::Result<Vec<Arrival>> {
         let mut lost = Vec::new();
         for mut awaited in std::mem::take(&mut self.awaited) {
@@ -169,10 +185,13 @@ impl RingWriter {
                 continue;
             }
             awaited.since = Instant::now();
-            let record = &awaited.arrival.record;
+            let record = awaited.arrival.record.clone();
+            let has_history = self.version.is_some();
             match self.store.record(record.seq).await {
-                Ok(Some(held)) if held.sensor == record.sensor => self.awaited.push(awaited),
-                Ok(_) if self.has(record)? => {}
+                Ok(Some(held)) if has_history && held.sensor == record.sensor => {
+                    self.awaited.push(awaited);
+                }
+                Ok(_) if self.has(&record)? => {}
                 Ok(_) => lost.push(awaited.arrival),
                 // It is asked for again.
                 Err(_) => self.awaited.push(awaited),

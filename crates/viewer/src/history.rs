@@ -59,7 +59,7 @@ mod writer;
 pub use file::OpenError;
 pub use gaps::NotKept;
 pub(crate) use kind::Kind;
-pub use outbox::{Ledger, Outbox};
+pub use outbox::{Ledger, Outbox, Version};
 pub use questions::{Questions, Restored};
 pub(crate) use search::{Column, From, Page, Wanted};
 pub(crate) use writer::Item;

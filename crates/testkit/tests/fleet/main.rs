@@ -94,6 +94,23 @@ async fn what_a_sensor_answers_while_no_server_is_there_is_sent_later() -> anyho
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hub_whose_history_was_removed_collects_all_again() -> anyhow::Result<()> {
+    let fleet = Fleet::start(1, &["one"]).await?;
+    let hub = fleet.site("--hub").await?;
+    let sensor = fleet.site("one").await?;
+    sensor.ask(1..=70).await?;
+    hub.until_has("one", 70).await?;
+    for file in ["history.db", "history.db-wal", "history.db-shm"] {
+        std::fs::remove_file(hub.history.path().join(file))?;
+    }
+    sensor.ask(71..=80).await?;
+    let mut numbers = hub.until_has("one", 80).await?;
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=80).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_floods_hides_none_of_the_others() -> anyhow::Result<()> {
     const FLOOD: u64 = 3000;
     let fleet = Fleet::start(1, &["flood", "quiet"]).await?;

@@ -4,15 +4,16 @@
 //! In: the folder of the history. Out: records in the order of their numbers; whether one of another machine is there. Writes
 //! nothing, and makes the writer wait for nothing (<https://www.sqlite.org/wal.html>).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use forever200_ring::{Record, Sent};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::history::row::{self, REQUESTS, integer};
+use crate::history::wal::place;
 use crate::history::{file, questions, sent};
 
 /// Longest wait for somebody who has the file locked.
@@ -24,12 +25,29 @@ const CACHE_KIB: i32 = 512;
 #[derive(Debug)]
 pub struct Outbox {
     file: Connection,
+    place: Place,
 }
 
-/// The history of a hub, as a list of what has arrived.
+/// The history of a hub, as a list of what has arrived: of the file that is there now, which may be another than before.
 #[derive(Debug)]
 pub struct Ledger {
-    file: Connection,
+    folder: PathBuf,
+    open: Option<(Connection, Place)>,
+}
+
+/// A state of a [`Ledger`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Which file it is.
+    pub file: (u64, u64),
+    changes: i64,
+}
+
+/// Where a file is, and which one it was when it was opened.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    file: Option<(u64, u64)>,
 }
 
 impl Outbox {
@@ -38,8 +56,8 @@ impl Outbox {
     /// # Errors
     /// There is none yet, or it cannot be read.
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
-        let file = open(folder)?;
-        Ok(Self { file })
+        let (file, place) = open(folder)?;
+        Ok(Self { file, place })
     }
 
     /// Returns the time of the first start, by which one history is told from the next; `None` before it is written.
@@ -62,9 +80,10 @@ impl Outbox {
     /// Returns another number whenever the viewer has written.
     ///
     /// # Errors
-    /// The file cannot be read.
-    pub fn version(&self) -> rusqlite::Result<i64> {
-        version(&self.file)
+    /// The file cannot be read, or another one is in its place: a broken one is set aside, and a person may remove it.
+    pub fn version(&self) -> anyhow::Result<i64> {
+        self.place.check()?;
+        Ok(version(&self.file)?)
     }
 
     /// Returns the records behind number `seq`, the oldest first, at most `most` of them.
@@ -81,29 +100,42 @@ impl Outbox {
 }
 
 impl Ledger {
-    /// Opens the history in `folder`.
-    ///
-    /// # Errors
-    /// There is none yet, or it cannot be read.
-    pub fn open(folder: &Path) -> anyhow::Result<Self> {
-        let file = open(folder)?;
-        Ok(Self { file })
+    /// Makes a ledger of the history in `folder`, which may come later.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, open: None }
     }
 
-    /// Returns another number whenever the viewer has written.
+    /// Returns another version whenever the viewer has written, or begun another file; `None` where there is none.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn version(&self) -> rusqlite::Result<i64> {
-        version(&self.file)
+    pub fn version(&mut self) -> anyhow::Result<Option<Version>> {
+        let Some((file, place)) = self.now()? else {
+            return Ok(None);
+        };
+        let changes = version(file)?;
+        Ok(place.file.map(|file| Version { file, changes }))
     }
 
     /// Tells whether this request of a sensor has arrived.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn has(&self, sent: &Sent) -> rusqlite::Result<bool> {
-        sent::has(&self.file, sent)
+    pub fn has(&mut self, sent: &Sent) -> anyhow::Result<bool> {
+        match self.now()? {
+            Some((file, _)) => Ok(sent::has(file, sent)?),
+            None => Ok(false),
+        }
+    }
+
+    fn now(&mut self) -> anyhow::Result<Option<&(Connection, Place)>> {
+        let is_current = |(_, place): &(Connection, Place)| place.check().is_ok();
+        if !self.open.as_ref().is_some_and(is_current) {
+            let is_there = self.folder.join(file::NAME).exists();
+            self.open = is_there.then(|| open(&self.folder)).transpose()?;
+        }
+        Ok(self.open.as_ref())
     }
 
     /// Returns where to begin reading the messages of a sensor: at its newest request but `earlier`, or the oldest that is still
@@ -111,8 +143,11 @@ impl Ledger {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn stream_position(&self, sensor: &str, earlier: usize) -> rusqlite::Result<Option<u64>> {
-        let mut statement = self.file.prepare_cached(
+    pub fn stream_position(&mut self, sensor: &str, earlier: usize) -> anyhow::Result<Option<u64>> {
+        let Some((file, _)) = self.now()? else {
+            return Ok(None);
+        };
+        let mut statement = file.prepare_cached(
             "SELECT coalesce( \
              (SELECT stream FROM sent WHERE sensor = sensor.id ORDER BY era DESC, number DESC LIMIT 1 OFFSET ?2), \
              (SELECT min(stream) FROM sent WHERE sensor = sensor.id), \
@@ -126,8 +161,21 @@ impl Ledger {
     }
 }
 
-fn open(folder: &Path) -> anyhow::Result<Connection> {
+impl Place {
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            place(&self.path) == self.file,
+            "{} is another file than before",
+            self.path.display()
+        );
+        Ok(())
+    }
+}
+
+fn open(folder: &Path) -> anyhow::Result<(Connection, Place)> {
     let path = folder.join(file::NAME);
+    // Before it is opened: should another one come between, the first look notices.
+    let found = place(&path);
     let open = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let file = Connection::open_with_flags(&path, flags)?;
@@ -135,7 +183,8 @@ fn open(folder: &Path) -> anyhow::Result<Connection> {
         file.pragma_update(None, "cache_size", -CACHE_KIB)?;
         Ok(file)
     };
-    open().with_context(|| format!("cannot read {}", path.display()))
+    let file = open().with_context(|| format!("cannot read {}", path.display()))?;
+    Ok((file, Place { path, file: found }))
 }
 
 /// <https://www.sqlite.org/pragma.html#pragma_data_version>

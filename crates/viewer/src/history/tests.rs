@@ -140,12 +140,12 @@ fn what_a_sensor_sends_twice_is_written_once() {
     assert_eq!(number("SELECT count(*) FROM kind_sensor"), 2);
     assert_eq!(number("SELECT count(*) FROM source_sensor"), 2);
     drop(history);
-    let ledger = Ledger::open(folder.path()).unwrap();
-    let position = |earlier| ledger.stream_position("one", earlier).unwrap();
+    let mut ledger = Ledger::new(folder.path().to_owned());
+    assert_eq!(ledger.stream_position("three", 64).unwrap(), None);
+    let mut position = |earlier| ledger.stream_position("one", earlier).unwrap();
     assert_eq!(position(0), Some(110));
     assert_eq!(position(1), Some(107));
     assert_eq!(position(64), Some(107));
-    assert_eq!(ledger.stream_position("three", 64).unwrap(), None);
     let file = Connection::open(folder.path().join(file::NAME)).unwrap();
     file.execute("DELETE FROM request", []).unwrap();
     file.execute("DELETE FROM kind", []).unwrap();
@@ -158,6 +158,32 @@ fn what_a_sensor_sends_twice_is_written_once() {
             "{table}"
         );
     }
+}
+
+#[test]
+fn who_reads_a_history_beside_the_viewer_notices_that_it_was_replaced() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    put(&history, &numbered(1, b"GET / HTTP/1.1\r\n\r\n"));
+    until_written(&history, 1);
+    let outbox = Outbox::open(folder.path()).unwrap();
+    let before = outbox.version().unwrap();
+    assert_eq!(outbox.version().unwrap(), before);
+    put(&history, &numbered(2, b"GET / HTTP/1.1\r\n\r\n"));
+    until_written(&history, 2);
+    assert_ne!(outbox.version().unwrap(), before);
+    assert_eq!(outbox.after(1, 10).unwrap().len(), 1);
+    std::fs::rename(
+        folder.path().join(file::NAME),
+        folder.path().join("aside.db"),
+    )
+    .unwrap();
+    assert!(outbox.version().is_err());
+    let again = History::open(folder.path(), LARGE).unwrap();
+    put(&again, &numbered(3, b"GET / HTTP/1.1\r\n\r\n"));
+    until_written(&again, 3);
+    assert!(outbox.version().is_err());
+    assert!(Outbox::open(folder.path()).unwrap().version().is_ok());
 }
 
 #[test]
