@@ -1,12 +1,14 @@
-//! Lays out the folder `signatures` and the list of crawlers so that the program needs to read hardly any of it.
+//! Lays out the folder `signatures` and the list of crawlers so that the program needs to read
+//! hardly any of it.
 //!
-//! In: their files. Out, in `OUT_DIR`: two lines of JSON for each signature, without what only tests and people read:
-//! what it asks for in `conditions.json`, what it says in `signatures.json`. And `index.json`, which has for each, in the
-//! order of the files, where its lines are, the literals without which it need not be tried, and otherwise the protocols;
-//! and all literals that are looked for in a request. What tests and people read is in `beside.json`, by ids.
+//! In: their files. Out, in `OUT_DIR`: two lines of JSON for each signature, without what only
+//! tests and people read: what it asks for in `conditions.json`, what it says in `signatures.json`.
+//! And `index.json`, which has for each, in the order of the files, where its lines are, the
+//! literals without which it need not be tried, and otherwise the protocols; and all literals that
+//! are looked for in a request. What tests and people read is in `beside.json`, by ids.
 //!
-//! It takes the reading of conditions from the program: one reading, in one place. What is wrong with an entry a test
-//! says; here the build fails.
+//! It takes the reading of conditions from the program: one reading, in one place. What is wrong
+//! with an entry a test says; here the build fails.
 
 #![allow(
     dead_code,

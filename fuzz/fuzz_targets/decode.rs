@@ -1,4 +1,5 @@
-//! What is hidden in a request: within its limits, each part once, from bytes that there are, and no panic.
+//! What is hidden in a request: within its limits, each part once, from bytes that there are, and
+//! no panic.
 #![no_main]
 
 use forever200_decode::{Limits, MAX_DEPTH, MAX_PARTS, decode, multipart, parameters};

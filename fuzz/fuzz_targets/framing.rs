@@ -1,4 +1,5 @@
-//! Framing sees the same in a request however it is cut, at every cut, and a whole request stays whole.
+//! Framing sees the same in a request however it is cut, at every cut, and a whole request stays
+//! whole.
 #![no_main]
 
 use forever200_fuzz::choice;

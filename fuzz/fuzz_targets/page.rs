@@ -1,4 +1,5 @@
-//! All that is shown of a request: pages in which nothing is active, JSON that reads back, text that no terminal obeys.
+//! All that is shown of a request: pages in which nothing is active, JSON that reads back, text
+//! that no terminal obeys.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};

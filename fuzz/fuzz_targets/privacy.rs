@@ -1,5 +1,5 @@
-//! A record that may be shown in public: as long as before, and neither its source nor a hidden text in it, nor in
-//! anything that the page decodes from it.
+//! A record that may be shown in public: as long as before, and neither its source nor a hidden
+//! text in it, nor in anything that the page decodes from it.
 #![no_main]
 
 use std::sync::LazyLock;

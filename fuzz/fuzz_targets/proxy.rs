@@ -1,4 +1,5 @@
-//! The PROXY header: any bytes are a header or an error, the bytes behind it are left alone, and addresses come through.
+//! The PROXY header: any bytes are a header or an error, the bytes behind it are left alone, and
+//! addresses come through.
 #![no_main]
 
 use std::net::{IpAddr, SocketAddr};

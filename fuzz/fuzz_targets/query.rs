@@ -1,4 +1,5 @@
-//! The query of a page: any is a filter or an error in words, and the page's links say the same again.
+//! The query of a page: any is a filter or an error in words, and the page's links say the same
+//! again.
 #![no_main]
 
 use std::net::Ipv4Addr;

@@ -1,7 +1,8 @@
 //! Is a page what its template says, whatever was put in?
 //!
-//! In: HTML. Out: nothing, or a panic. Strict as no browser is: knows the elements, attributes and character references
-//! of our templates and takes anything else for something that an attacker wrote.
+//! In: HTML. Out: nothing, or a panic. Strict as no browser is: knows the elements, attributes and
+//! character references of our templates and takes anything else for something that an attacker
+//! wrote.
 
 use forever200_viewer::bytes::printable::is_visible;
 

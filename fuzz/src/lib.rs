@@ -1,7 +1,8 @@
 //! What the fuzz targets share.
 //!
-//! A seed is a request, a header, a value or a query as it is: where a target needs more than that (where to cut, how
-//! a record came), the last byte of the input says so as well, so that one target's seeds are of use to the others.
+//! A seed is a request, a header, a value or a query as it is: where a target needs more than that
+//! (where to cut, how a record came), the last byte of the input says so as well, so that one
+//! target's seeds are of use to the others.
 
 pub mod html;
 

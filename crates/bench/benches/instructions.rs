@@ -1,4 +1,5 @@
-//! How many instructions the parts of the work take: the same figure on every machine with the same compiler.
+//! How many instructions the parts of the work take: the same figure on every machine with the same
+//! compiler.
 
 // The macros make modules without a word.
 #![allow(missing_docs)]
@@ -92,7 +93,8 @@ fn decode(value: Vec<u8>) -> Option<Record> {
     Record::decode(black_box(value)).ok()
 }
 
-/// A labeller that has seen such a request before: an expression is compiled when it is first needed.
+/// A labeller that has seen such a request before: an expression is compiled when it is first
+/// needed.
 fn warm(request: Vec<u8>) -> (Labeller, Vec<u8>) {
     let labeller = Labeller::built_in();
     drop(labeller.describe(&request, None));

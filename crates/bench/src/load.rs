@@ -125,7 +125,8 @@ pub(crate) async fn by_clients(peer: &Peer, request: &[u8], requests: u64, clien
     }
 }
 
-/// Sends a request each time one is due, `rate` a second. What a request waits for its turn counts as its latency.
+/// Sends a request each time one is due, `rate` a second. What a request waits for its turn counts
+/// as its latency.
 pub(crate) async fn at_rate(peer: &Peer, request: &[u8], requests: u64, rate: u32) -> Seen {
     let seen = Rc::new(RefCell::new(Seen::default()));
     let (peer, request) = (Rc::new(peer.clone()), Rc::<[u8]>::from(request));

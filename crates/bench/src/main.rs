@@ -1,7 +1,7 @@
 //! The clients of the benchmark. `bench/run` starts them, and reads one line of JSON from each.
 //!
-//! In: an address, and how much load to make. Out: times as a client measured them. They do not know which server
-//! answers.
+//! In: an address, and how much load to make. Out: times as a client measured them. They do not
+//! know which server answers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,7 +37,8 @@ enum Command {
         /// Clients at a time, each with one request after the other
         #[arg(long, default_value_t = 64)]
         clients: usize,
-        /// Requests a second, each at its time whatever became of those before it, instead of as many as can be
+        /// Requests a second, each at its time whatever became of those before it, instead of as
+        /// many as can be
         #[arg(long)]
         rate: Option<u32>,
     },
@@ -60,7 +61,8 @@ enum Command {
         #[arg(long, value_parser = seconds)]
         seconds: Duration,
     },
-    /// Measure how long after its answer a request is seen in the API, and how old it is in the event stream
+    /// Measure how long after its answer a request is seen in the API, and how old it is in the
+    /// event stream
     Visible {
         /// haproxy
         peer: SocketAddr,

@@ -1,7 +1,8 @@
 //! From the answer until it is seen.
 //!
-//! A record's number is the number of requests until it, so the API shows what was answered once its `total` has
-//! reached the number of answers. That holds at full load as well, when the ring is rolled over many times a second.
+//! A record's number is the number of requests until it, so the API shows what was answered once
+//! its `total` has reached the number of answers. That holds at full load as well, when the ring is
+//! rolled over many times a second.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;

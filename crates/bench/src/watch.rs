@@ -26,7 +26,8 @@ pub(crate) struct Watched {
     age_max: f64,
 }
 
-/// Watches from many addresses for a while. The age of an event is the time since its request's first byte came.
+/// Watches from many addresses for a while. The age of an event is the time since its request's
+/// first byte came.
 pub(crate) async fn watch(
     peer: SocketAddr,
     watchers: u32,
@@ -62,7 +63,8 @@ async fn watch_one(number: u32, peer: SocketAddr, until: Instant) -> anyhow::Res
     Ok(ages)
 }
 
-/// Returns how long ago the request of an event began. Of a thousand watchers nobody reads all of the JSON.
+/// Returns how long ago the request of an event began. Of a thousand watchers nobody reads all of
+/// the JSON.
 fn age(data: &[u8]) -> anyhow::Result<Duration> {
     const FIELD: &[u8] = b"\"timestamp\":\"";
     let at = data

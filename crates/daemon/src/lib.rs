@@ -1,7 +1,8 @@
 //! What both programs have in common around their own work: flags, logs, limits, signals.
 //!
-//! In: the command line, the environment, SIGTERM and SIGINT. Out: parsed flags, a logger on stderr, a future
-//! that ends when the program should. It knows nothing about requests. `listening` binds sockets.
+//! In: the command line, the environment, SIGTERM and SIGINT. Out: parsed flags, a logger on
+//! stderr, a future that ends when the program should. It knows nothing about requests. `listening`
+//! binds sockets.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;

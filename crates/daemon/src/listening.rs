@@ -1,9 +1,10 @@
 //! Listening on an address whose port somebody has on all addresses.
 //!
-//! In: an address of this machine. Out: a listener. Where haproxy listens on a port of all addresses (`:8080`), the viewer's
-//! 127.0.0.1:8080 can still be its own: the kernel gives a connection to whoever listens on its very address, if both
-//! have said that they share (`SO_REUSEPORT`, socket(7)) and are of one user. haproxy says so. A second program at the
-//! same address is refused as ever.
+//! In: an address of this machine. Out: a listener. Where haproxy listens on a port of all
+//! addresses (`:8080`), the viewer's 127.0.0.1:8080 can still be its own: the kernel gives a
+//! connection to whoever listens on its very address, if both have said that they share
+//! (`SO_REUSEPORT`, socket(7)) and are of one user. haproxy says so. A second program at the same
+//! address is refused as ever.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -12,8 +13,8 @@ use tokio::net::{TcpListener, TcpSocket};
 
 /// Connections that wait to be accepted; the kernel allows 4,096 (`net.core.somaxconn`).
 ///
-/// [`TcpListener::bind`] asks for 128. When 400 visitors come back at once, it drops what is above that, and each of them
-/// tries again after a second.
+/// [`TcpListener::bind`] asks for 128. When 400 visitors come back at once, it drops what is above
+/// that, and each of them tries again after a second.
 pub const BACKLOG: u32 = 4096;
 /// A socket that listens, in proc(5)'s list of them.
 const LISTENS: &str = "0A";
@@ -41,13 +42,14 @@ fn bind(address: SocketAddr, shares: bool) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(shares)?;
     socket.bind(address)?;
-    // Only now, so that a second program finds the address in use. On all addresses, nothing would tell the two apart.
+    // Only now, so that a second program finds the address in use. On all addresses, nothing would
+    // tell the two apart.
     socket.set_reuseport(!address.ip().is_unspecified())?;
     socket.listen(BACKLOG)
 }
 
-/// Tells whether somebody listens at this very address, or on all addresses where that is meant; where nobody can tell, it
-/// is.
+/// Tells whether somebody listens at this very address, or on all addresses where that is meant;
+/// where nobody can tell, it is.
 fn is_taken(address: SocketAddr) -> bool {
     let list = if address.is_ipv4() {
         "/proc/net/tcp"
@@ -65,7 +67,8 @@ fn is_taken(address: SocketAddr) -> bool {
         })
 }
 
-/// Writes an address as the kernel lists it: in words of 32 bits, each as this machine has numbers, and the port.
+/// Writes an address as the kernel lists it: in words of 32 bits, each as this machine has numbers,
+/// and the port.
 fn as_in_proc(address: SocketAddr) -> String {
     let octets = match address {
         SocketAddr::V4(it) => it.ip().octets().to_vec(),

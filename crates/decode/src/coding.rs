@@ -1,8 +1,8 @@
 //! Content codings: gzip, deflate, br and zstd (RFC 9110, 8.4; RFC 7932; RFC 8878).
 //!
-//! In: bytes, and at times the name that a header has for their coding. Out: what they hold, as far as it goes
-//! and up to a limit. What has a magic number is known by it; raw deflate and Brotli have none, and would make
-//! something of any bytes.
+//! In: bytes, and at times the name that a header has for their coding. Out: what they hold, as far
+//! as it goes and up to a limit. What has a magic number is known by it; raw deflate and Brotli
+//! have none, and would make something of any bytes.
 
 use std::io::Read;
 use std::panic::catch_unwind;
@@ -14,7 +14,8 @@ use ruzstd::decoding::StreamingDecoder;
 use crate::inflate::inflate;
 use crate::kind::is_text;
 
-/// Bytes of text that a stream must give which does not come to its end, where little else tells that it is one.
+/// Bytes of text that a stream must give which does not come to its end, where little else tells
+/// that it is one.
 const MIN_TEXT_BYTES: usize = 16;
 /// What a decoder of Brotli reads at a time.
 const BROTLI_BUFFER_BYTES: usize = 4096;

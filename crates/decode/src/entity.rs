@@ -1,7 +1,7 @@
 //! Character references of HTML and XML: `&#65;`, `&#x41;`, `&lt;`.
 //!
-//! In: bytes. Out: the characters that are meant. HTML, 13.2.5.72; of its two thousand names, those that
-//! hide a payload.
+//! In: bytes. Out: the characters that are meant. HTML, 13.2.5.72; of its two thousand names, those
+//! that hide a payload.
 
 use memchr::memchr;
 

@@ -1,11 +1,12 @@
 //! Escapes that stand for one byte each: those of URLs, of forms and of programming languages.
 //!
-//! In: bytes. Out: the bytes that are meant, each with the place where it is written, so that another
-//! byte can be written there. Undoes one level: `%252e` becomes `%2e`.
+//! In: bytes. Out: the bytes that are meant, each with the place where it is written, so that
+//! another byte can be written there. Undoes one level: `%252e` becomes `%2e`.
 
 use std::ops::Range;
 
-/// Reads what is at the beginning of these bytes: the byte that is meant, and the length of the escape.
+/// Reads what is at the beginning of these bytes: the byte that is meant, and the length of the
+/// escape.
 pub type Reader = fn(&[u8]) -> Option<(u8, usize)>;
 
 /// Digits of `\u{…}`, at most: those of U+10FFFF, and as many zeros as a sender may like.
@@ -78,7 +79,8 @@ pub fn language(rest: &[u8]) -> Option<(u8, usize)> {
     Some(found)
 }
 
-/// Writes a byte where another one is written, in as many bytes and by the same escape where that can be.
+/// Writes a byte where another one is written, in as many bytes and by the same escape where that
+/// can be.
 pub fn rewrite(place: &mut [u8], byte: u8) {
     match place {
         [] => {}

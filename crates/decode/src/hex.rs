@@ -1,7 +1,7 @@
 //! Runs of hexadecimal digits that are text: `0x77676574` as in SQL, and long ones without a sign.
 //!
-//! In: bytes. Out: the runs, and what they stand for. Most numbers, hashes and keys are hexadecimal as well:
-//! a run counts where every byte of it is a character that can be seen.
+//! In: bytes. Out: the runs, and what they stand for. Most numbers, hashes and keys are hexadecimal
+//! as well: a run counts where every byte of it is a character that can be seen.
 
 use std::ops::Range;
 

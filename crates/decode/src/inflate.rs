@@ -31,7 +31,8 @@ pub fn begins(bytes: &[u8]) -> Option<usize> {
         [0x1f, 0x8b, 8, ..] => gzip_header(bytes)?,
         _ => return None,
     };
-    // RFC 1951, 3.2.3: two bits of the type of the first block, behind one that says whether it is the last.
+    // RFC 1951, 3.2.3: two bits of the type of the first block, behind one that says whether it is
+    // the last.
     match bytes.get(start)? >> 1 & 3 {
         0 => {
             let lengths: [u8; 4] = bytes.get(start + 1..start + 5)?.try_into().ok()?;

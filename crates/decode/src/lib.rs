@@ -1,8 +1,8 @@
 //! Finds and undoes the encodings that hide something in a request.
 //!
-//! In: the bytes of a request, which may be anything. Out: the decoded parts, each with the steps that
-//! led to it. Runs nothing, fetches nothing, and never panics. Every depth, number and length has a
-//! limit, and so has the work.
+//! In: the bytes of a request, which may be anything. Out: the decoded parts, each with the steps
+//! that led to it. Runs nothing, fetches nothing, and never panics. Every depth, number and length
+//! has a limit, and so has the work.
 //!
 //! - [`chain`] tries each decoder on each part of a request; read it first
 //! - [`work`] counts the work, and [`Limits`] bound it
@@ -15,8 +15,8 @@
 //! - for a run inside a text: [`run`](mod@run) with [`base64`], and [`hex`]
 //! - for the parts of a form: [`multipart`]
 //!
-//! The viewer's privacy also uses [`escape`], [`base64`] and [`inflate`], to find hidden texts and to write
-//! others in their place.
+//! The viewer's privacy also uses [`escape`], [`base64`] and [`inflate`], to find hidden texts and
+//! to write others in their place.
 
 pub mod base64;
 pub mod chain;

@@ -1,7 +1,8 @@
-//! Escapes of programming languages, as text: `\u0041`, `\x41`, `\u{41}`, `\101`, and what goes with them.
+//! Escapes of programming languages, as text: `\u0041`, `\x41`, `\u{41}`, `\101`, and what goes
+//! with them.
 //!
-//! In: bytes. Out: the characters that are meant. `\n` and `\/` alone are in half of all JSON and in paths of
-//! Windows: they are undone only where there is another escape.
+//! In: bytes. Out: the characters that are meant. `\n` and `\/` alone are in half of all JSON and
+//! in paths of Windows: they are undone only where there is another escape.
 
 use memchr::memchr;
 
@@ -13,7 +14,8 @@ const LONG_DIGITS: usize = 8;
 
 /// Undoes escapes; `None` where there is none that stands for a letter.
 ///
-/// `\xfc` is a byte to a shell, and a character to JavaScript: it is the latter where bytes give no UTF-8.
+/// `\xfc` is a byte to a shell, and a character to JavaScript: it is the latter where bytes give no
+/// UTF-8.
 #[must_use]
 pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     let plain = undo_to(bytes, false)?;

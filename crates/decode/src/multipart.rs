@@ -1,7 +1,7 @@
 //! The parts of a multipart body: RFC 7578 and RFC 2046, 5.1.
 //!
-//! In: a body. Out: its parts with their names and file names, as slices of it. The boundary is whatever the
-//! first line says, as it is for what attackers have in mind.
+//! In: a body. Out: its parts with their names and file names, as slices of it. The boundary is
+//! whatever the first line says, as it is for what attackers have in mind.
 
 use memchr::{memchr, memmem};
 

@@ -18,7 +18,8 @@ pub(crate) const URL_DECODED: &str = "URL-decoded";
 pub struct Step {
     /// What it is called.
     pub name: &'static str,
-    /// What tells it from others, printable: the name of a header or of a part, the beginning of a run.
+    /// What tells it from others, printable: the name of a header or of a part, the beginning of a
+    /// run.
     pub detail: String,
 }
 
@@ -59,7 +60,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// Returns where they were and how they were wrapped, as printable ASCII and at times an ellipsis.
+    /// Returns where they were and how they were wrapped, as printable ASCII and at times an
+    /// ellipsis.
     #[must_use]
     pub fn what(&self) -> String {
         let steps: Vec<_> = self.steps.iter().map(Step::to_string).collect();
@@ -131,7 +133,8 @@ impl Way {
     }
 }
 
-/// Returns bytes as one line of printable ASCII of at most `max_chars` characters; an ellipsis stands for the rest.
+/// Returns bytes as one line of printable ASCII of at most `max_chars` characters; an ellipsis
+/// stands for the rest.
 fn line(bytes: &[u8], max_chars: usize) -> String {
     let shown = &bytes[..bytes.len().min(max_chars)];
     let mut line = shown.escape_ascii().to_string();

@@ -1,7 +1,7 @@
 //! Quoted-printable: RFC 2045, 6.7.
 //!
-//! In: bytes. Out: what is meant. `=41` stands in many a query, so nothing counts as quoted-printable where
-//! an `=` is left over, or where nothing was in need of it.
+//! In: bytes. Out: what is meant. `=41` stands in many a query, so nothing counts as
+//! quoted-printable where an `=` is left over, or where nothing was in need of it.
 
 use memchr::{memchr, memmem};
 
@@ -22,7 +22,8 @@ pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     if is_needed { plain(bytes) } else { None }
 }
 
-/// Undoes what is said to be quoted-printable, as far as it is; `None` where there is nothing to undo.
+/// Undoes what is said to be quoted-printable, as far as it is; `None` where there is nothing to
+/// undo.
 #[must_use]
 pub fn plain(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(bytes.len());

@@ -1,8 +1,9 @@
 //! Runs of base64 in text: where they begin and end, and whether they are any.
 //!
-//! In: bytes. Out: the runs, and what they stand for. Most words, paths and keys are base64 by their letters:
-//! a run counts where it gives text, UTF-16, or a known kind of file. The `/` or `=` before it may be that of a
-//! path or query; lines may be broken, as MIME breaks them and as JSON writes them.
+//! In: bytes. Out: the runs, and what they stand for. Most words, paths and keys are base64 by
+//! their letters: a run counts where it gives text, UTF-16, or a known kind of file. The `/` or `=`
+//! before it may be that of a path or query; lines may be broken, as MIME breaks them and as JSON
+//! writes them.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -22,8 +23,8 @@ const MAX_STARTS: usize = 24;
 /// Lines that are shorter have no second one.
 const MIN_LINE_CHARS: usize = 16;
 
-/// How files begin that are known: gzip, Zstandard, Java's objects and classes, .NET's objects, programs of
-/// Linux and Windows, archives, PDF.
+/// How files begin that are known: gzip, Zstandard, Java's objects and classes, .NET's objects,
+/// programs of Linux and Windows, archives, PDF.
 const MAGIC: [&[u8]; 9] = [
     b"\x1f\x8b\x08",
     b"\x28\xb5\x2f\xfd",
@@ -155,8 +156,8 @@ fn in_line(line: &Line<'_>, work: &mut Work, put: &mut impl FnMut(Range<usize>, 
     }
 }
 
-/// Tries each place at which base64 may begin: at first, and behind each `/` or `+`; up to the end, or to the
-/// next slash.
+/// Tries each place at which base64 may begin: at first, and behind each `/` or `+`; up to the end,
+/// or to the next slash.
 fn in_segment(chars: &[u8], work: &mut Work) -> Vec<(Range<usize>, Vec<u8>)> {
     let mut found = Vec::new();
     let mut start = 0;

@@ -1,7 +1,7 @@
 //! URL encoding: `%41` (RFC 3986, 2.1), and `%u0041`, which Microsoft's servers read as well.
 //!
-//! In: bytes. Out: what is meant by them, one level of it: `%252e` becomes `%2e`. And the names and values
-//! of a form.
+//! In: bytes. Out: what is meant by them, one level of it: `%252e` becomes `%2e`. And the names and
+//! values of a form.
 
 use memchr::memchr;
 

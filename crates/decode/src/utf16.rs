@@ -1,6 +1,7 @@
 //! UTF-16: as bytes, in either order, and its code units as digits, as in `\u0041`.
 //!
-//! In: bytes. Out: the same text in UTF-8. RFC 2781, and the pattern of NULs of text that has no mark.
+//! In: bytes. Out: the same text in UTF-8. RFC 2781, and the pattern of NULs of text that has no
+//! mark.
 
 use std::char::{REPLACEMENT_CHARACTER, decode_utf16};
 
@@ -11,7 +12,8 @@ const OTHERS: usize = 4;
 /// Digits of a code unit.
 const DIGITS: usize = 4;
 
-/// Returns UTF-16 in UTF-8: what begins with a byte order mark, or has a NUL in nearly every second place.
+/// Returns UTF-16 in UTF-8: what begins with a byte order mark, or has a NUL in nearly every second
+/// place.
 #[must_use]
 pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     let (bytes, is_little) = match bytes {
@@ -33,7 +35,8 @@ pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     (!text.is_empty() && bad * OTHERS <= pairs.len()).then(|| text.into_bytes())
 }
 
-/// Tells by the NULs in which order the bytes of each code unit are; `None` where it is no text of Latin letters.
+/// Tells by the NULs in which order the bytes of each code unit are; `None` where it is no text of
+/// Latin letters.
 fn is_little(bytes: &[u8]) -> Option<bool> {
     let (pairs, _) = bytes.as_chunks::<2>();
     if pairs.len() < MIN_CHARS {
@@ -61,10 +64,11 @@ pub fn begins(bytes: &[u8]) -> bool {
     is_little(bytes).is_some()
 }
 
-/// Reads a character behind the first byte of an escape: the digits of a code unit, or of two that make one.
+/// Reads a character behind the first byte of an escape: the digits of a code unit, or of two that
+/// make one.
 ///
-/// `sign` is what stands before the digits of each; `rest` begins at its second byte. Returns the character and
-/// the length from there.
+/// `sign` is what stands before the digits of each; `rest` begins at its second byte. Returns the
+/// character and the length from there.
 #[must_use]
 pub fn escaped(rest: &[u8], sign: &[u8; 2]) -> Option<(char, usize)> {
     let first = unit(rest, sign[1])?;

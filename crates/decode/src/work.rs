@@ -10,8 +10,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For one who looks at a request. What a request may hold decompresses to a thousand times that, and every
-    /// byte is one to lay out and to show, at each look.
+    /// For one who looks at a request. What a request may hold decompresses to a thousand times
+    /// that, and every byte is one to lay out and to show, at each look.
     pub const SHOWN: Self = Self {
         bytes: 256 * 1024,
         work: 4_000_000,
@@ -32,8 +32,8 @@ impl Work {
         Self(units)
     }
 
-    /// Takes so many units. Where there are not so many it returns `false`, and takes what there is: else a
-    /// thousand things that are too much would be begun.
+    /// Takes so many units. Where there are not so many it returns `false`, and takes what there
+    /// is: else a thousand things that are too much would be begun.
     pub(crate) fn take(&mut self, units: usize) -> bool {
         let is_enough = units <= self.0;
         self.0 = self.0.saturating_sub(units);

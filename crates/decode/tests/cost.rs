@@ -10,8 +10,8 @@ use flate2::write::GzEncoder;
 use forever200_decode::{Limits, decode};
 use rustix::time::{ClockId, clock_gettime};
 
-/// What one request of the longest that are looked at may take in a release build; a debug build takes thirty times
-/// that.
+/// What one request of the longest that are looked at may take in a release build; a debug build
+/// takes thirty times that.
 const MOST: Duration = Duration::from_millis(5);
 const LENGTH: usize = 65_536;
 

@@ -7,8 +7,8 @@ use forever200_decode::{Limits, MAX_PARTS, decode};
 
 /// Texts that are made up.
 const TEXTS: usize = 60;
-/// What they are made of. Each has a character beyond ASCII, without which some encodings change nothing. None has
-/// an escape of its own.
+/// What they are made of. Each has a character beyond ASCII, without which some encodings change
+/// nothing. None has an escape of its own.
 const WORDS: [&str; 16] = [
     "wget",
     "http://198.51.100.9/x",

@@ -1,7 +1,7 @@
 //! Says in words what is well and what is not, for a person who sets up a sensor or a hub.
 //!
-//! In: the same variables as for sending and collecting. Out: a line for each thing that is looked at, up to the first that
-//! is wrong.
+//! In: the same variables as for sending and collecting. Out: a line for each thing that is looked
+//! at, up to the first that is wrong.
 
 use std::path::Path;
 

@@ -1,8 +1,9 @@
 //! A hub's end: reads what all sensors send, and has it written into the hub's ring.
 //!
-//! In: the stream. Out: records, through a window that all sensors share. Each sensor has a consumer and a task of its own,
-//! and each waits for the window in a queue: who sends without end waits behind the others like everybody. Where a sensor is
-//! on is in the hub's history: the server remembers nothing of a hub.
+//! In: the stream. Out: records, through a window that all sensors share. Each sensor has a
+//! consumer and a task of its own, and each waits for the window in a queue: who sends without end
+//! waits behind the others like everybody. Where a sensor is on is in the hub's history: the server
+//! remembers nothing of a hub.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -47,7 +48,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Makes a collector. `history` is the folder of the hub's history, and `memcached` the address of its ring.
+    /// Makes a collector. `history` is the folder of the hub's history, and `memcached` the address
+    /// of its ring.
     #[must_use]
     pub fn new(client: Client, stream: StreamArgs, history: PathBuf, memcached: String) -> Self {
         let mut context = jetstream::new(client);
@@ -72,8 +74,8 @@ impl Collector {
         }
     }
 
-    /// Collects what each sensor has sent since the newest that the history has; all of it when that is to be done
-    /// `from_start`.
+    /// Collects what each sensor has sent since the newest that the history has; all of it when
+    /// that is to be done `from_start`.
     async fn collect(&self, from_start: bool) -> anyhow::Result<Infallible> {
         let stream = stream::open(&self.context, &self.stream).await?;
         let (arrivals, waiting) = mpsc::channel(WINDOW);
@@ -153,8 +155,8 @@ impl Sensors {
         Ok(())
     }
 
-    /// Starts the task of a sensor, a window before the newest message of it that the history has: of those that were on
-    /// their way into it together, an earlier one may not have arrived.
+    /// Starts the task of a sensor, a window before the newest message of it that the history has:
+    /// of those that were on their way into it together, an earlier one may not have arrived.
     fn start(&mut self, sensor: Sensor, newest: u64) -> anyhow::Result<()> {
         let from = self.ledger.stream_position(sensor.as_str(), WINDOW)?;
         // A stream that was made anew counts from 1.

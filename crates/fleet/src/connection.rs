@@ -1,6 +1,7 @@
 //! The connection to a hub's NATS: addresses, key, certificate.
 //!
-//! In: the variables. Out: a client that connects again by itself. Says in words what keeps it away, once for each change.
+//! In: the variables. Out: a client that connects again by itself. Says in words what keeps it
+//! away, once for each change.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -24,7 +25,8 @@ pub struct KeyArgs {
     /// File with the secret half of the key, an nkey seed
     #[arg(long, value_name = "FILE", env = "FOREVER200_HUB_KEY", global = true)]
     hub_key: Option<PathBuf>,
-    /// File with the certificate of the authority that signed the server's, PEM; without it, the system's authorities
+    /// File with the certificate of the authority that signed the server's, PEM; without it, the
+    /// system's authorities
     #[arg(long, value_name = "FILE", env = "FOREVER200_HUB_CA", global = true)]
     hub_ca: Option<PathBuf>,
 }
@@ -57,8 +59,8 @@ pub fn seed(path: &Path) -> anyhow::Result<String> {
     Ok(seed.to_owned())
 }
 
-/// Connects to a server of NATS, any of a list. Answers come to subjects that begin with `inbox`: what a sensor's key may
-/// listen to.
+/// Connects to a server of NATS, any of a list. Answers come to subjects that begin with `inbox`:
+/// what a sensor's key may listen to.
 ///
 /// # Errors
 /// Nobody answers, the certificate or the key is refused, or a file cannot be read.
@@ -87,7 +89,8 @@ pub async fn connect(args: &KeyArgs, list: &str, inbox: &str) -> anyhow::Result<
         .with_context(|| format!("cannot connect to {list}"))
 }
 
-/// Logs an event, unless it is the last one again: a hub that is away for a day is a line, not a thousand.
+/// Logs an event, unless it is the last one again: a hub that is away for a day is a line, not a
+/// thousand.
 fn tell(last: &Mutex<String>, event: &Event) {
     let text = event.to_string();
     let mut last = last

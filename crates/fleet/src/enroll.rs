@@ -18,7 +18,8 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    /// Draws a key for a sensor, which may write to its own subject, ask for the last message there, and nothing else.
+    /// Draws a key for a sensor, which may write to its own subject, ask for the last message
+    /// there, and nothing else.
     ///
     /// # Errors
     /// A key has no secret half, which does not happen.

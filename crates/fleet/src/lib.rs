@@ -1,9 +1,11 @@
-//! One page over many machines: sensors send what they recorded to a stream of NATS, hubs read it from there.
+//! One page over many machines: sensors send what they recorded to a stream of NATS, hubs read it
+//! from there.
 //!
-//! The only part that knows NATS; the responder and the viewer do without it. At a sensor, [`publish`] follows the history and
-//! sends each request as a [`message`] to the subject of that [`sensor`]. At a hub, [`collect`] reads the [`stream`] and
-//! `ring_writer` writes into the hub's ring, from where everything is as with any other request. [`connection`] is how both
-//! reach the server; [`enroll`] and [`check`] are for the person who sets it up.
+//! The only part that knows NATS; the responder and the viewer do without it. At a sensor,
+//! [`publish`] follows the history and sends each request as a [`message`] to the subject of that
+//! [`sensor`]. At a hub, [`collect`] reads the [`stream`] and `ring_writer` writes into the hub's
+//! ring, from where everything is as with any other request. [`connection`] is how both reach the
+//! server; [`enroll`] and [`check`] are for the person who sets it up.
 
 pub mod check;
 pub mod collect;

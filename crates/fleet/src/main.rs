@@ -33,7 +33,8 @@ struct Args {
 /// Which part of a fleet this machine is.
 #[derive(clap::Args, Clone, Debug)]
 struct SiteArgs {
-    /// Addresses of the NATS servers that this sensor sends to, `tls://host:port`, several between commas
+    /// Addresses of the NATS servers that this sensor sends to, `tls://host:port`, several between
+    /// commas
     #[arg(
         long = "send-to",
         value_name = "ADDRESSES",
@@ -69,9 +70,11 @@ enum Command {
     Publish,
     /// At a hub: collect what sensors send
     Collect(CollectArgs),
-    /// Say what is well and what is not, up to the first thing that is wrong; exit with 0 when all is well
+    /// Say what is well and what is not, up to the first thing that is wrong; exit with 0 when all
+    /// is well
     Check,
-    /// Make a key for a sensor or a hub: print what goes into the server's list and what goes to that machine
+    /// Make a key for a sensor or a hub: print what goes into the server's list and what goes to
+    /// that machine
     Enroll {
         /// The sensor's name
         #[arg(required_unless_present = "for_hub")]

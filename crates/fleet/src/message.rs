@@ -1,7 +1,8 @@
 //! One message of the stream: a request as a sensor recorded it.
 //!
-//! In: a record of the sensor's history. Out: subject, headers and body of a message, and back. What comes back was written by
-//! a sensor that may be in a stranger's hands: lengths and fields are checked, and its name is not in the message at all.
+//! In: a record of the sensor's history. Out: subject, headers and body of a message, and back.
+//! What comes back was written by a sensor that may be in a stranger's hands: lengths and fields
+//! are checked, and its name is not in the message at all.
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -11,11 +12,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::sensor::Sensor;
 
-/// Longest body, in bytes: the longest request that can be kept, and its line of JSON. It is just below what NATS takes.
+/// Longest body, in bytes: the longest request that can be kept, and its line of JSON. It is just
+/// below what NATS takes.
 pub const MAX_BODY_BYTES: usize = 1_000_000 + 9 * 1024;
 /// Header by which NATS, and a hub, know a message again: `NAME-ERA-SEQ`.
 pub const ID: &str = "Nats-Msg-Id";
-/// Header with the number of requests before this one that the sensor answered and cannot send any more.
+/// Header with the number of requests before this one that the sensor answered and cannot send any
+/// more.
 const MISSING: &str = "Forever200-Missing";
 /// Header with the version of the sensor's program.
 const VERSION: &str = "Forever200-Version";
@@ -25,7 +28,8 @@ const MAX_VERSION_CHARS: usize = 20;
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// Longest name of a responder, which is eight hexadecimal digits.
 const RESPONDER_CHARS: usize = 8;
-/// Longest text of TLS but the hello, in bytes: a host name's 255, and three bytes for what is no UTF-8.
+/// Longest text of TLS but the hello, in bytes: a host name's 255, and three bytes for what is no
+/// UTF-8.
 const MAX_TLS_TEXT: usize = 3 * 255;
 /// Longest hello, in base64.
 const MAX_HELLO: usize = 5464;
@@ -110,7 +114,8 @@ pub fn headers(sensor: &Sensor, position: Position, missing: u64) -> HeaderMap {
     headers
 }
 
-/// Reads a message of `sensor`. The record has the number of the sensor; a hub gives it one of its own.
+/// Reads a message of `sensor`. The record has the number of the sensor; a hub gives it one of its
+/// own.
 ///
 /// # Errors
 /// It is not what a sensor sends: see [`MessageError`].

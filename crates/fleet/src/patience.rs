@@ -1,4 +1,5 @@
-//! What becomes of a failure: a line in the log when it is another than before, and a pause that grows.
+//! What becomes of a failure: a line in the log when it is another than before, and a pause that
+//! grows.
 
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ impl Patience {
         }
     }
 
-    /// Waits after a failure of something that had worked for some time. What had worked for longer than the last pause begins
-    /// with the shortest again.
+    /// Waits after a failure of something that had worked for some time. What had worked for longer
+    /// than the last pause begins with the shortest again.
     pub async fn wait(&mut self, error: &anyhow::Error, worked: Duration) {
         if worked > self.pause {
             self.pause = FIRST_PAUSE;

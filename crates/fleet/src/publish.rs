@@ -1,7 +1,8 @@
 //! A sensor's end: follows its history, and sends what is new to the hub.
 //!
-//! In: the history. Out: messages to one subject. Where to go on it asks the hub: nothing is kept here. What has left the
-//! history before it could be sent is counted. Nothing here is on the way of an answer.
+//! In: the history. Out: messages to one subject. Where to go on it asks the hub: nothing is kept
+//! here. What has left the history before it could be sent is counted. Nothing here is on the way
+//! of an answer.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ use crate::message::{self, Position};
 use crate::patience::Patience;
 use crate::sensor::Sensor;
 
-/// Messages that are sent and not acknowledged yet, at most: 4 MiB of the longest that are kept by default.
+/// Messages that are sent and not acknowledged yet, at most: 4 MiB of the longest that are kept by
+/// default.
 const MOST_IN_FLIGHT: usize = 64;
 /// Longest wait for an acknowledgement: a cluster that chooses a new leader took 8 s.
 pub const ACK_TIME: Duration = Duration::from_secs(15);
@@ -31,7 +33,8 @@ pub const ACK_TIME: Duration = Duration::from_secs(15);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Time between two questions whether another machine sends under the same name.
 const NAME_INTERVAL: Duration = Duration::from_secs(60);
-/// Longest wait for a number whose record is not in the history, though later ones are: a slot may be written late.
+/// Longest wait for a number whose record is not in the history, though later ones are: a slot may
+/// be written late.
 const LATE_TIME: Duration = Duration::from_secs(5);
 
 /// Sends what the history in a folder has, for ever.
@@ -56,7 +59,8 @@ impl Publisher {
         }
     }
 
-    /// Sends until it is dropped. After a failure it asks the hub anew where to go on, at growing intervals.
+    /// Sends until it is dropped. After a failure it asks the hub anew where to go on, at growing
+    /// intervals.
     pub async fn run(&self) -> Infallible {
         let mut patience = Patience::new("nothing can be sent to the hub");
         loop {
@@ -164,15 +168,16 @@ struct Due {
 
 /// How far the history was read.
 struct Cursor {
-    /// The newest number that was read; `None` before the first of a history that the hub has nothing of.
+    /// The newest number that was read; `None` before the first of a history that the hub has
+    /// nothing of.
     seq: Option<u64>,
     /// Since when a number is awaited whose record is late.
     late: Option<Instant>,
 }
 
 impl Cursor {
-    /// Begins behind what the hub has last, a little earlier: of messages that were on their way together, a later one may
-    /// have arrived alone. What the hub has twice it takes once.
+    /// Begins behind what the hub has last, a little earlier: of messages that were on their way
+    /// together, a later one may have arrived alone. What the hub has twice it takes once.
     fn behind(last: Option<u64>) -> Self {
         let seq = last.map(|last| last.saturating_sub(MOST_IN_FLIGHT as u64));
         Self { seq, late: None }
@@ -183,7 +188,8 @@ impl Cursor {
         self.late.is_some()
     }
 
-    /// Returns what comes next, and moves behind it; nothing when all is sent, or the next number is late.
+    /// Returns what comes next, and moves behind it; nothing when all is sent, or the next number
+    /// is late.
     fn due(&mut self, outbox: &Outbox) -> anyhow::Result<Vec<Due>> {
         let newest = outbox.newest()?;
         let mut due = Vec::new();
@@ -212,7 +218,8 @@ impl Cursor {
         Ok(due)
     }
 
-    /// Tells whether a number will not come any more: the ring has no place for it, or it is late for too long.
+    /// Tells whether a number will not come any more: the ring has no place for it, or it is late
+    /// for too long.
     fn gives_up(&mut self, next: u64, newest: u64) -> bool {
         let since = *self.late.get_or_insert_with(Instant::now);
         next + SLOTS <= newest || since.elapsed() > LATE_TIME

@@ -1,7 +1,8 @@
 //! Writes what arrives into the hub's ring, not faster than the hub's history takes it from there.
 //!
-//! In: records, each with a place in the window. Out: the same in memcached, as a responder writes them. A place is free again
-//! when the history has the record. What gets lost on the way, because memcached or the viewer was killed, is written again.
+//! In: records, each with a place in the window. Out: the same in memcached, as a responder writes
+//! them. A place is free again when the history has the record. What gets lost on the way, because
+//! memcached or the viewer was killed, is written again.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,12 +14,14 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-/// Records in the ring that the history does not have yet, at most. The rest of the slots is for what comes to the hub itself.
+/// Records in the ring that the history does not have yet, at most. The rest of the slots is for
+/// what comes to the hub itself.
 pub(crate) const WINDOW: usize = 64;
 const _: () = assert!((WINDOW as u64) < SLOTS);
 /// Time between two looks at the history while something is awaited from it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-/// A record that the history does not have after this time may have left the ring: usually it takes a tenth of it.
+/// A record that the history does not have after this time may have left the ring: usually it takes
+/// a tenth of it.
 const OVERDUE: Duration = Duration::from_secs(2);
 /// Pause where memcached is away, or has just been emptied and not been given its numbers back.
 const MEMCACHED_PAUSE: Duration = Duration::from_millis(200);
@@ -69,7 +72,8 @@ impl RingWriter {
     /// Writes what comes, for ever.
     ///
     /// # Errors
-    /// The history cannot be read any more, or another one has begun: then all is to be collected again.
+    /// The history cannot be read any more, or another one has begun: then all is to be collected
+    /// again.
     pub(crate) async fn run(
         mut self,
         mut arrivals: mpsc::Receiver<Arrival>,
@@ -94,7 +98,8 @@ impl RingWriter {
         }
     }
 
-    /// Drops what the history has already, or will have: a sensor that begins anew repeats a little.
+    /// Drops what the history has already, or will have: a sensor that begins anew repeats a
+    /// little.
     fn without_known(&mut self, due: Vec<Arrival>) -> anyhow::Result<Vec<Arrival>> {
         let mut unknown: Vec<Arrival> = Vec::with_capacity(due.len());
         for arrival in due {
@@ -136,7 +141,8 @@ impl RingWriter {
             .extend(written.map(|arrival| Awaited { arrival, since }));
     }
 
-    /// Tells whether memcached has numbers to give: one that was emptied gets its cursor back from the viewer.
+    /// Tells whether memcached has numbers to give: one that was emptied gets its cursor back from
+    /// the viewer.
     async fn write_once(&self, due: &mut [Arrival]) -> Result<bool, StoreError> {
         let last = self.store.advance(due.len() as u64).await?;
         if last < due.len() as u64 {
@@ -175,8 +181,9 @@ impl RingWriter {
         Ok(())
     }
 
-    /// Takes out what is overdue and not in the ring any more, or went into a history that is gone. What is in neither place is
-    /// lost, or between the two: then it is written twice, and the history takes it once.
+    /// Takes out what is overdue and not in the ring any more, or went into a history that is gone.
+    /// What is in neither place is lost, or between the two: then it is written twice, and the
+    /// history takes it once.
     async fn take_lost(&mut self) -> anyhow::Result<Vec<Arrival>> {
         let mut lost = Vec::new();
         for mut awaited in std::mem::take(&mut self.awaited) {

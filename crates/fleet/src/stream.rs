@@ -27,7 +27,8 @@ pub struct StreamArgs {
     #[arg(long, value_name = "SERVERS", env = "FOREVER200_FLEET_REPLICAS", default_value_t = 1,
         value_parser = clap::value_parser!(u8).range(1..=5))]
     replicas: u8,
-    /// Size of the stream on each of them, in bytes, reserved when it is made; then the oldest messages go
+    /// Size of the stream on each of them, in bytes, reserved when it is made; then the oldest
+    /// messages go
     #[arg(long, value_name = "BYTES", env = "FOREVER200_FLEET_BYTES", default_value_t = 4 << 30)]
     stream_bytes: i64,
     /// Messages of one sensor in it; then the oldest of them go

@@ -1,10 +1,10 @@
 //! Measures the labels on requests of which somebody knows what they are: `make eval CORPUS=FILE`.
 //!
-//! In: lines of JSON with `id`, `b64`, and what is known: `kind`, `cve` and `cve_certain`, `kev` and
-//! `vkev` (known to be exploited), `protocol` (acceptable names), `attack`. A line that lacks one of
-//! these is no part of the figures that need it. Out: six figures for all requests and for each
-//! kind, and the CPU time of a request. `--misses` adds a line for each miss, `--misses=FIGURE` for
-//! those of one figure.
+//! In: lines of JSON with `id`, `b64`, and what is known: `kind`, `cve` and `cve_certain`, `kev`
+//! and `vkev` (known to be exploited), `protocol` (acceptable names), `attack`. A line that lacks
+//! one of these is no part of the figures that need it. Out: six figures for all requests and for
+//! each kind, and the CPU time of a request. `--misses` adds a line for each miss,
+//! `--misses=FIGURE` for those of one figure.
 //!
 //! Long, for an example is one file.
 

@@ -1,12 +1,12 @@
 //! Attacks that name no product, such as SQL injection, recognised by small parsers.
 //!
-//! In: the values of a request: parameters, strings in JSON, texts in XML, parts of forms, headers, the path.
-//! Out: the kinds of [`Attack`] in them, with their place. A signature asks for a kind with `match.attack`, and its
-//! other conditions restrict it. Every parser reads lower-case bytes, once from front to back, and at most
-//! [`MAX_BYTES`] of a request.
+//! In: the values of a request: parameters, strings in JSON, texts in XML, parts of forms, headers,
+//! the path. Out: the kinds of [`Attack`] in them, with their place. A signature asks for a kind
+//! with `match.attack`, and its other conditions restrict it. Every parser reads lower-case bytes,
+//! once from front to back, and at most [`MAX_BYTES`] of a request.
 //!
-//! Read in this order: `value` and `body` split a request into values, `scan` gives each value to the parsers
-//! that its bytes call for. The other files are one parser each.
+//! Read in this order: `value` and `body` split a request into values, `scan` gives each value to
+//! the parsers that its bytes call for. The other files are one parser each.
 
 mod address;
 mod any;

@@ -1,7 +1,8 @@
 //! The signatures that come with the program, each read when it is first needed.
 //!
-//! In: what `build.rs` made of the folder `signatures` and of the list of crawlers. Out: lines, and what they ask for and
-//! say. Most are never needed: a request meets the literals of a few dozen, of thousands.
+//! In: what `build.rs` made of the folder `signatures` and of the list of crawlers. Out: lines, and
+//! what they ask for and say. Most are never needed: a request meets the literals of a few dozen,
+//! of thousands.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -11,7 +12,8 @@ use crate::crawlers::Agent;
 use crate::protocol::Protocol;
 use crate::signature::Signature;
 
-/// Apart, for a line that is read brings sixteen pages of the file to memory, and most conditions are read in vain.
+/// Apart, for a line that is read brings sixteen pages of the file to memory, and most conditions
+/// are read in vain.
 const CONDITIONS: &str = include_str!(concat!(env!("OUT_DIR"), "/conditions.json"));
 const SIGNATURES: &str = include_str!(concat!(env!("OUT_DIR"), "/signatures.json"));
 const INDEX: &str = include_str!(concat!(env!("OUT_DIR"), "/index.json"));
@@ -51,8 +53,8 @@ pub(crate) struct Index {
 #[derive(Deserialize)]
 pub(crate) struct Indexed {
     pub(crate) line: Line,
-    /// The numbers of the literals of which one is in every request that its signature applies to; `None` where there are
-    /// none.
+    /// The numbers of the literals of which one is in every request that its signature applies to;
+    /// `None` where there are none.
     pub(crate) anchors: Option<Vec<u32>>,
     /// What such a request speaks; empty where it may be anything.
     pub(crate) protocols: Vec<Protocol>,

@@ -1,7 +1,7 @@
 //! What a request must be like for a signature to apply: its `match`, as written.
 //!
-//! In: such a `match`. Out: a [`Condition`], and the literals without which no request meets it. Looks at no request:
-//! the program's build reads conditions as well.
+//! In: such a `match`. Out: a [`Condition`], and the literals without which no request meets it.
+//! Looks at no request: the program's build reads conditions as well.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,11 +16,12 @@ use crate::literals::{MIN_ANCHOR_BYTES, cut, strongest, weakest};
 use crate::pattern::{Gate, Pattern};
 use crate::protocol::Protocol;
 
-/// Tests, each with the name of what it is for, in the order of the names. A map would take 1.4 kB for one.
+/// Tests, each with the name of what it is for, in the order of the names. A map would take 1.4 kB
+/// for one.
 pub(crate) type Named = Box<[(Lowercase, Test)]>;
 
-/// A condition; every field that is there must hold. Lists are slices: vectors keep room for more, which takes half a
-/// megabyte in all.
+/// A condition; every field that is there must hold. Lists are slices: vectors keep room for more,
+/// which takes half a megabyte in all.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Condition {
@@ -58,7 +59,8 @@ pub(crate) struct Attacks {
     pub(crate) request: Box<[Attack]>,
 }
 
-/// What a part of a request must be like; each field that is there must hold, in the same form of it.
+/// What a part of a request must be like; each field that is there must hold, in the same form of
+/// it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Test {
@@ -122,8 +124,8 @@ impl Condition {
             .chain(self.header.iter().map(|(_, test)| test))
     }
 
-    /// Returns literals of which at least one is in every request that meets the condition; `None` when
-    /// there are none that are worth it.
+    /// Returns literals of which at least one is in every request that meets the condition; `None`
+    /// when there are none that are worth it.
     pub(crate) fn anchors(&self) -> Option<Vec<String>> {
         let names = self.parameter.iter();
         let names = names.map(|(name, _)| vec![name.0.to_string()]);

@@ -1,7 +1,8 @@
 //! Crawlers, feed readers, scanners and libraries by their user agents, as signatures.
 //!
-//! In: an entry of `crawler-user-agents.json` (MIT, <https://github.com/monperrus/crawler-user-agents>), which is
-//! unchanged, as `build.rs` writes it. Out: a [`Signature`].
+//! In: an entry of `crawler-user-agents.json` (MIT,
+//! <https://github.com/monperrus/crawler-user-agents>), which is unchanged, as `build.rs` writes
+//! it. Out: a [`Signature`].
 
 use serde::Deserialize;
 
@@ -51,7 +52,8 @@ impl Agent {
         }
     }
 
-    /// The pattern without what makes it one: `[cC]laude[bB]ot` is `claudebot` there, and so it stays.
+    /// The pattern without what makes it one: `[cC]laude[bB]ot` is `claudebot` there, and so it
+    /// stays.
     fn name(&self) -> String {
         let mut name = String::new();
         // The start of the text, or a space.
@@ -134,7 +136,8 @@ mod tests {
         instances: Vec<String>,
     }
 
-    /// All of them, each with a request of the kind: the first that is on record, or one made of the pattern.
+    /// All of them, each with a request of the kind: the first that is on record, or one made of
+    /// the pattern.
     fn signatures() -> Vec<Signature> {
         let crawlers: Vec<Crawler> =
             serde_json::from_str(include_str!("../data/crawler-user-agents.json")).unwrap();

@@ -195,7 +195,8 @@ fn beyond_slash(evidence: Evidence, sample: &Sample<'_>) -> impl Iterator<Item =
     evidence.into_iter().filter(says_something)
 }
 
-/// Of a parameter, the value, where the evidence is that it is there or has a single character in it, and it is short.
+/// Of a parameter, the value, where the evidence is that it is there or has a single character in
+/// it, and it is short.
 fn of_value(evidence: Evidence, views: &[Text]) -> Option<Evidence> {
     let is_little = evidence.iter().all(|range| range.len() <= 1);
     let whole = views.first().filter(|sent| {

@@ -1,7 +1,7 @@
 //! The files of signatures, in the order in which they are read.
 
-/// Names in the folder `signatures`, without `.toml`. Of two labels that weigh the same, the one that is read first
-/// stands first.
+/// Names in the folder `signatures`, without `.toml`. Of two labels that weigh the same, the one
+/// that is read first stands first.
 pub(crate) const FILES: [&str; 29] = [
     "secrets",
     "logins",

@@ -13,8 +13,8 @@ use crate::text::Text;
 /// More addresses than this are one dropper for many processors.
 pub(crate) const MAX_INDICATORS: usize = 16;
 
-/// A program that fetches, and the first address after it; or the address of a JNDI look-up. A `/` after
-/// the program's name makes it a user agent.
+/// A program that fetches, and the first address after it; or the address of a JNDI look-up. A `/`
+/// after the program's name makes it a user agent.
 const PATTERN: &str = r#"(?:\b(?:wget|curl|fetch|lynx|aria2c|tftp|ftpget|certutil|bitsadmin|iwr|invoke-webrequest|downloadstring|downloadfile)(?:\.exe)?[^/;|&\n\w][^;|&\n]{0,60}?|\bjndi:)\b((?:(?:https?|tftp|ftp|ldaps?|rmi|dns|iiop|corba|nis|nds):?[/\\]{2,4})[^\s"'<>|;&`(){}$,+]{3,200}|\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?(?:/[^\s"'<>|;&`(){}$,+]{0,200})?)"#;
 
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {

@@ -1,8 +1,8 @@
 //! Labels and addresses in what a request hides in an encoding.
 //!
-//! In: the parts of a request, decoded. Out: what is found there and nowhere in the bytes as they came. A part
-//! stands in place of the body and of the whole request; path, method and headers stay those of the request. URL
-//! encoding is left out: the views of a request undo it.
+//! In: the parts of a request, decoded. Out: what is found there and nowhere in the bytes as they
+//! came. A part stands in place of the body and of the whole request; path, method and headers stay
+//! those of the request. URL encoding is left out: the views of a request undo it.
 
 use std::ops::Range;
 

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use crate::tls::{ALPN, ClientHello, SERVER_NAME};
 
 impl ClientHello {
-    /// Returns the JA4 fingerprint, 36 characters; compare it with others only when the hello is `whole`.
+    /// Returns the JA4 fingerprint, 36 characters; compare it with others only when the hello is
+    /// `whole`.
     ///
     /// Specification: "JA4: TLS Client Fingerprinting", FoxIO, BSD 3-Clause,
     /// <https://github.com/FoxIO-LLC/ja4/blob/main/technical_details/JA4.md>.
@@ -43,7 +44,8 @@ impl ClientHello {
     }
 }
 
-/// First and last character of a protocol's name; of its hexadecimal form, when one of them is no letter or digit.
+/// First and last character of a protocol's name; of its hexadecimal form, when one of them is no
+/// letter or digit.
 fn ja4_alpn(name: &[u8]) -> String {
     match (name.first(), name.last()) {
         (Some(first), Some(last))

@@ -21,8 +21,8 @@ use crate::signature::{Category, Confidence, Signature, SignatureError, Signatur
 use crate::words::{Numbers, Words};
 use crate::{Indicator, Origin, built_in, http, indicator, inside};
 
-/// What signatures say is held of so many, some 1 kB each, that lately applied. What they ask for is kept of all that
-/// were ever tried: some 4 MB if it is all of them.
+/// What signatures say is held of so many, some 1 kB each, that lately applied. What they ask for
+/// is kept of all that were ever tried: some 4 MB if it is all of them.
 const MAX_SIGNATURES: usize = 256;
 /// Expressions that are held compiled for long texts, some 20 kB each.
 const MAX_EXPRESSIONS: usize = 128;
@@ -32,8 +32,8 @@ pub struct Labeller {
     signatures: Vec<Known>,
     /// Finds words without which some signatures, or expressions of them, cannot apply.
     words: Words,
-    /// The signatures that need one of some words, by the words: those of a word are from its place in `anchors` to the
-    /// next one's.
+    /// The signatures that need one of some words, by the words: those of a word are from its place
+    /// in `anchors` to the next one's.
     anchored: Vec<u32>,
     anchors: Vec<u32>,
     /// Those that need none, and are tried on every request.
@@ -66,8 +66,8 @@ pub struct Description<'a> {
     pub detail: Option<String>,
     /// What it is for and who sent it, the most specific first.
     pub labels: Vec<Label>,
-    /// Attacks that are in what it quotes and nowhere else. They say nothing of who sent it, if it is
-    /// what it says that it is; anybody can say so.
+    /// Attacks that are in what it quotes and nowhere else. They say nothing of who sent it, if it
+    /// is what it says that it is; anybody can say so.
     pub quoted: Vec<Label>,
     /// The addresses that its payload would have the victim fetch or call.
     pub indicators: Vec<Indicator>,
@@ -124,11 +124,11 @@ impl Findings {
 pub struct Label {
     /// What it says.
     pub signature: Arc<Signature>,
-    /// Ranges of the raw bytes, in order and apart; empty when the source's network is what says so, or that there is
-    /// nothing but a request for `/`.
+    /// Ranges of the raw bytes, in order and apart; empty when the source's network is what says
+    /// so, or that there is nothing but a request for `/`.
     pub evidence: Vec<Range<usize>>,
-    /// What it was found in, where it is in no bytes as they came: the steps of a decoded part, on one line of text.
-    /// The evidence is then what the part was decoded from.
+    /// What it was found in, where it is in no bytes as they came: the steps of a decoded part, on
+    /// one line of text. The evidence is then what the part was decoded from.
     pub found_in: Option<String>,
     /// The label that leads names a weakness of another product, and this one fits the same bytes.
     pub also_fits: bool,
@@ -150,7 +150,8 @@ impl Labeller {
     /// Takes the signatures of a file beside the built-in ones or in their place, as it says.
     ///
     /// # Errors
-    /// The file is not as it should be, or one of its signatures does not apply to an example of its own.
+    /// The file is not as it should be, or one of its signatures does not apply to an example of
+    /// its own.
     pub fn with(file: &str) -> Result<Self, SignatureError> {
         let own = Signatures::parse(file)?;
         let mut built_in = if own.replace {
@@ -282,8 +283,8 @@ impl Labeller {
         Description::new(&findings, http)
     }
 
-    /// Describes a request, where the same bytes from the same network were not described lately: what was said of them
-    /// then is said again.
+    /// Describes a request, where the same bytes from the same network were not described lately:
+    /// what was said of them then is said again.
     #[must_use]
     pub fn describe_once<'a>(&self, raw: &'a [u8], origin: Option<&Origin>) -> Description<'a> {
         let asn = origin.and_then(|origin| origin.asn);
@@ -414,8 +415,8 @@ impl Labeller {
         may_apply
     }
 
-    /// Adds the signatures that need one of the words that were seen. A kind of attack that was found stands for its
-    /// literal.
+    /// Adds the signatures that need one of the words that were seen. A kind of attack that was
+    /// found stands for its literal.
     fn add_anchored(&self, sample: &Sample<'_>, mut seen: Numbers, may_apply: &mut Numbers) {
         for found in sample.attacks() {
             self.words
@@ -462,7 +463,8 @@ impl Label {
         is_attack && quotation.holds(&self.evidence, is_exploit)
     }
 
-    /// One weakness before a kind of attack, the heavier before the lighter, the surer before the guess.
+    /// One weakness before a kind of attack, the heavier before the lighter, the surer before the
+    /// guess.
     fn rank(&self) -> impl Ord + use<> {
         let signature = &self.signature;
         (

@@ -1,23 +1,25 @@
 //! What a request is, from its bytes alone.
 //!
-//! In: raw bytes, which may be anything, and what is known about their source. Out: slices of these bytes,
-//! and what they mean. No I/O, no panic.
+//! In: raw bytes, which may be anything, and what is known about their source. Out: slices of these
+//! bytes, and what they mean. No I/O, no panic.
 //!
 //! Which protocol it is, and what the protocol says:
 //!
 //! - [`protocol`] recognises the protocol by the first bytes
-//! - [`http`] and [`tls`] read the two most frequent ones, and [`ja4`] is the fingerprint of a TLS client
+//! - [`http`] and [`tls`] read the two most frequent ones, and [`ja4`] is the fingerprint of a TLS
+//!   client
 //!
 //! What the request is for:
 //!
 //! - [`labels`] tries all signatures and returns the labels; read it first
-//! - [`signature`] is one signature, as it is written in the folder `signatures`; `crawlers` makes more from a
-//!   list of user agents
-//! - `condition` is the `match` of a signature, `evidence` evaluates it, and `sample` has the parts of a
-//!   request as sent and decoded
-//! - `words` finds the literals of all signatures in one pass, so that few conditions are evaluated;
-//!   `program` and `pattern` run regular expressions
-//! - `build.rs` compiles the signatures into the program, and `built_in` reads each when it is first needed
+//! - [`signature`] is one signature, as it is written in the folder `signatures`; `crawlers` makes
+//!   more from a list of user agents
+//! - `condition` is the `match` of a signature, `evidence` evaluates it, and `sample` has the parts
+//!   of a request as sent and decoded
+//! - `words` finds the literals of all signatures in one pass, so that few conditions are
+//!   evaluated; `program` and `pattern` run regular expressions
+//! - `build.rs` compiles the signatures into the program, and `built_in` reads each when it is
+//!   first needed
 //! - `attack` has small parsers for attacks without a product, such as SQL injection
 //! - `quotation` recognises requests that only quote an attack, such as webhooks
 //! - `inside` does the same for decoded parts (the crate `forever200-decode`)

@@ -1,7 +1,7 @@
 //! The literals without which a regular expression cannot match.
 //!
-//! In: an expression. Out: literals of which at least one is in all that it matches. Looking for them is much cheaper
-//! than the expression, and than having it compiled.
+//! In: an expression. Out: literals of which at least one is in all that it matches. Looking for
+//! them is much cheaper than the expression, and than having it compiled.
 
 use std::cmp::Reverse;
 
@@ -9,11 +9,12 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// Shortest literal worth looking for before anything else; shorter ones are everywhere.
 pub(crate) const MIN_ANCHOR_BYTES: usize = 3;
-/// Of a literal, so much is looked for: what begins like it is nearly always it, and the rest takes memory.
+/// Of a literal, so much is looked for: what begins like it is nearly always it, and the rest takes
+/// memory.
 const MAX_ANCHOR_BYTES: usize = 8;
 
-/// Returns literals in lower case of which at least one is in every match of an expression; `None` when there are
-/// none, or more than `most`.
+/// Returns literals in lower case of which at least one is in every match of an expression; `None`
+/// when there are none, or more than `most`.
 pub(crate) fn of_expression(source: &str, most: usize) -> Option<Vec<String>> {
     let parser = regex_syntax::ParserBuilder::new()
         .utf8(false)
@@ -23,11 +24,12 @@ pub(crate) fn of_expression(source: &str, most: usize) -> Option<Vec<String>> {
     required(&parser.ok()?, most)
 }
 
-/// Returns what is looked for in a request before an expression is tried on a text of it: one of these is in every
-/// match, in so many bytes as are looked for. `None` where there is nothing worth it.
+/// Returns what is looked for in a request before an expression is tried on a text of it: one of
+/// these is in every match, in so many bytes as are looked for. `None` where there is nothing worth
+/// it.
 ///
-/// The texts that are searched are those of a request, but for its path and query put together: no word goes on
-/// behind the `?` between them.
+/// The texts that are searched are those of a request, but for its path and query put together: no
+/// word goes on behind the `?` between them.
 pub(crate) fn words_of_expression(source: &str, most: usize) -> Option<Vec<String>> {
     let literals = of_expression(source, most)?;
     let longest = |literal: &String| {
@@ -48,8 +50,8 @@ pub(crate) fn strongest(sets: impl Iterator<Item = Vec<String>>) -> Option<Vec<S
     })
 }
 
-/// How much the weakest of some literals narrows down: its length, and more with a byte that ordinary
-/// requests seldom have.
+/// How much the weakest of some literals narrows down: its length, and more with a byte that
+/// ordinary requests seldom have.
 pub(crate) fn weakest(literals: &[String]) -> usize {
     let weight = |literal: &String| {
         let is_rare = |byte: &u8| b"<>$|`'{}[]\\^~!%\0".contains(byte);
@@ -99,7 +101,8 @@ fn required(hir: &Hir, most: usize) -> Option<Vec<String>> {
     Some(literals).filter(|literals| weakest(literals) > 0 && literals.len() <= most)
 }
 
-/// The texts of neighbours that match few texts each: those of `/\.(git|svn)` are `/.git` and `/.svn`.
+/// The texts of neighbours that match few texts each: those of `/\.(git|svn)` are `/.git` and
+/// `/.svn`.
 fn runs(parts: &[Hir], most: usize) -> Vec<Vec<String>> {
     let mut runs = vec![vec![String::new()]];
     for part in parts {

@@ -20,8 +20,9 @@ use crate::words::{Numbers, Words};
 
 /// Most literals that stand for one regular expression; all are looked for in every request.
 const MAX_ANCHORS: usize = 100;
-/// How often an expression may throw its states away before it gives up, where it made them for fewer bytes each than
-/// this: whoever writes the beginning of what it looks for again and again would have it take 13 ms for 64 KiB.
+/// How often an expression may throw its states away before it gives up, where it made them for
+/// fewer bytes each than this: whoever writes the beginning of what it looks for again and again
+/// would have it take 13 ms for 64 KiB.
 const MAX_CLEARED: usize = 8;
 const MIN_BYTES_FOR_A_STATE: usize = 8;
 /// What one regular expression may take when compiled: a person's mistake, not a stranger's.
@@ -94,21 +95,23 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A regular expression. Its program, 2 kB in the mean, is made when first needed and kept: 6 MB when all were. The
-/// automaton for long texts, some 20 kB, is held while it is of use.
+/// A regular expression. Its program, 2 kB in the mean, is made when first needed and kept: 6 MB
+/// when all were. The automaton for long texts, some 20 kB, is held while it is of use.
 #[derive(Debug, Deserialize)]
 #[serde(from = "String")]
 pub(crate) struct Pattern {
     source: Box<str>,
     any_case: bool,
-    /// The numbers of what every match contains one of; empty when there is no such thing. Found when first needed.
+    /// The numbers of what every match contains one of; empty when there is no such thing. Found
+    /// when first needed.
     words: OnceLock<Box<[u32]>>,
     /// `None` where there is none.
     program: OnceLock<Option<Box<Program>>>,
     compiled: Place<Box<Expression>>,
 }
 
-/// A pattern, compiled: finds out whether there is a match, state by state, and remembers the states.
+/// A pattern, compiled: finds out whether there is a match, state by state, and remembers the
+/// states.
 #[derive(Debug)]
 pub(crate) struct Expression {
     matcher: DFA,
@@ -228,7 +231,8 @@ impl Pattern {
         self.program.get_or_init(make).as_deref()
     }
 
-    /// Literals of which at least one is in every match, in lower case; `None` when there are none, or too many.
+    /// Literals of which at least one is in every match, in lower case; `None` when there are none,
+    /// or too many.
     pub(crate) fn anchors(&self) -> Option<Vec<String>> {
         literals::of_expression(&self.source, MAX_ANCHORS)
     }
@@ -253,7 +257,8 @@ impl Pattern {
 impl Expression {
     fn find(&self, bytes: &[u8], has_given_up: &Cell<bool>) -> Option<Range<usize>> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        // It counts for as long as it lives: after one long request that threw it away, short ones would be given up.
+        // It counts for as long as it lives: after one long request that threw it away, short ones
+        // would be given up.
         if states.clear_count() > 0 {
             states.reset(&self.matcher);
         }

@@ -1,10 +1,12 @@
 //! Recognises the protocol of the first bytes, and which bytes show it.
 //!
-//! In: what a client sent before the answer, which may be anything and may end anywhere. Out: a [`Recognised`].
-//! Never panics and never guesses: a wrong name is worse than [`Protocol::Unknown`].
+//! In: what a client sent before the answer, which may be anything and may end anywhere. Out: a
+//! [`Recognised`]. Never panics and never guesses: a wrong name is worse than
+//! [`Protocol::Unknown`].
 //!
-//! Read in this order: `names` (the list of protocols), [`recognise`] and `ORDER` below, `reading` (helpers that
-//! read bytes). The other files have the recognisers by topic; each names the document that it follows.
+//! Read in this order: `names` (the list of protocols), [`recognise`] and `ORDER` below, `reading`
+//! (helpers that read bytes). The other files have the recognisers by topic; each names the
+//! document that it follows.
 
 mod caches;
 mod contents;
@@ -38,7 +40,8 @@ pub struct Recognised {
     pub protocol: Protocol,
     /// The bytes that decide: a magic number, a verb, a header. Empty when nothing fits.
     pub evidence: Range<usize>,
-    /// One line of at most 120 characters of ASCII, such as `Cookie: mstshash=nmap` or `CONNECT 198.51.100.7:25`.
+    /// One line of at most 120 characters of ASCII, such as `Cookie: mstshash=nmap` or `CONNECT
+    /// 198.51.100.7:25`.
     ///
     /// Other bytes are shown as `\x00`. `None` when there is nothing to add, as for HTTP.
     pub detail: Option<String>,
@@ -49,8 +52,9 @@ type Recogniser = fn(&[u8]) -> Option<Found>;
 
 /// Who is asked, in this order; the first who knows is believed.
 ///
-/// What must go before HTTP, because HTTP as leniently as this project reads it would take it; HTTP; magic numbers; text
-/// that people type; what is known by lengths that fit, the least certain last.
+/// What must go before HTTP, because HTTP as leniently as this project reads it would take it;
+/// HTTP; magic numbers; text that people type; what is known by lengths that fit, the least certain
+/// last.
 const ORDER: &[(Protocol, Recogniser)] = &[
     (Protocol::Http2, web::http2),
     (Protocol::Rtsp, web::rtsp),

@@ -1,6 +1,7 @@
 //! What was of use lately, up to a number; the rest is made again when it is needed.
 //!
-//! In: a place for a thing, and how the thing is made. Out: the thing, and one that nobody wanted lately is dropped.
+//! In: a place for a thing, and how the thing is made. Out: the thing, and one that nobody wanted
+//! lately is dropped.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -10,9 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Holds so many things of one kind, and no more.
 ///
-/// The one that goes is found as by the clock of F. J. Corbató, "A paging experiment with the Multics system" (1968):
-/// who was asked for since the hand last came by stays for another round. That is as good as dropping whatever was
-/// asked for longest ago, and nothing needs to be moved when something is asked for.
+/// The one that goes is found as by the clock of F. J. Corbató, "A paging experiment with the
+/// Multics system" (1968): who was asked for since the hand last came by stays for another round.
+/// That is as good as dropping whatever was asked for longest ago, and nothing needs to be moved
+/// when something is asked for.
 pub(crate) struct Recent<T> {
     most: usize,
     held: Mutex<VecDeque<Arc<Held<T>>>>,
@@ -37,7 +39,8 @@ impl<T> Recent<T> {
         }
     }
 
-    /// Returns what belongs in a place: what is there, or else what `make` makes; `None` if it cannot be made.
+    /// Returns what belongs in a place: what is there, or else what `make` makes; `None` if it
+    /// cannot be made.
     pub(crate) fn get(
         &self,
         place: &Place<T>,

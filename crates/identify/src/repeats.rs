@@ -1,8 +1,8 @@
-//! What was found out about requests of late, for others with the same bytes: a scanner sends one to everybody, again and
-//! again.
+//! What was found out about requests of late, for others with the same bytes: a scanner sends one
+//! to everybody, again and again.
 //!
-//! In: the bytes of a request, and the network that it is from. Out: what was found out about the same before. Holds so
-//! much memory and no more; what was described longest ago goes.
+//! In: the bytes of a request, and the network that it is from. Out: what was found out about the
+//! same before. Holds so much memory and no more; what was described longest ago goes.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};

@@ -15,11 +15,12 @@ use crate::{Origin, Recognised, attack, http};
 /// Parameters of one request that are looked at; more are noise.
 const MAX_PARAMETERS: usize = 512;
 
-/// Headers of one request that are looked at one by one: servers refuse more than 100 (Apache) to 2,000 (Node). All of
-/// them are in the text of the whole request.
+/// Headers of one request that are looked at one by one: servers refuse more than 100 (Apache) to
+/// 2,000 (Node). All of them are in the text of the whole request.
 const MAX_HEADERS: usize = 512;
 
-/// A part of a request: as sent, decoded, and for a path resolved. Forms that are the same are there once.
+/// A part of a request: as sent, decoded, and for a path resolved. Forms that are the same are
+/// there once.
 pub(crate) type Views = Vec<Text>;
 
 /// A request under examination.
@@ -29,7 +30,8 @@ pub(crate) struct Sample<'a> {
     pub(crate) origin: Option<&'a Origin>,
     pub(crate) http: Option<&'a http::Request<'a>>,
     pub(crate) search: Search<'a>,
-    /// The request, where this is one of its parts, decoded: what the part does not change is found there.
+    /// The request, where this is one of its parts, decoded: what the part does not change is found
+    /// there.
     outer: Option<&'a Self>,
     method: OnceCell<Views>,
     path: OnceCell<Views>,
@@ -217,7 +219,8 @@ impl<'a> Sample<'a> {
         })
     }
 
-    /// The values of the parameter with this name, in lower case, in the query or a form in the body.
+    /// The values of the parameter with this name, in lower case, in the query or a form in the
+    /// body.
     pub(crate) fn parameter<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [Text]> {
         let is_meant = move |(found, views): &'s (Vec<u8>, Views)| {
             (found == name.as_bytes()).then_some(&views[..])
@@ -239,7 +242,8 @@ impl<'a> Sample<'a> {
         self.outer.is_some()
     }
 
-    /// Names, in lower case, and values of the parameters, but for those of the request that this is a part of.
+    /// Names, in lower case, and values of the parameters, but for those of the request that this
+    /// is a part of.
     pub(crate) fn parameters(&self) -> &[(Vec<u8>, Views)] {
         self.parameters.get_or_init(|| self.read_parameters())
     }

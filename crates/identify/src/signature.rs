@@ -1,7 +1,8 @@
-//! What can be recognised, in a form that a person can extend: the files of the folder `signatures`.
+//! What can be recognised, in a form that a person can extend: the files of the folder
+//! `signatures`.
 //!
-//! In: the text of such a file. Out: [`Signature`]s, or the line and the reason for which it is refused.
-//! signatures/README.md says how it is written.
+//! In: the text of such a file. Out: [`Signature`]s, or the line and the reason for which it is
+//! refused. signatures/README.md says how it is written.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -142,8 +143,8 @@ pub struct Signature {
     /// Requests that it recognises, as [`example_bytes`](Self::example_bytes) reads them.
     #[serde(default)]
     pub examples: Vec<String>,
-    /// Ids of others that name other CVEs and apply to its examples: nothing in such a request tells
-    /// which of the weaknesses is meant.
+    /// Ids of others that name other CVEs and apply to its examples: nothing in such a request
+    /// tells which of the weaknesses is meant.
     #[serde(default)]
     pub siblings: Vec<String>,
     /// Empty for the built-in ones, whose conditions the labeller reads apart from them.
@@ -194,7 +195,8 @@ impl Signatures {
     /// Reads a file of signatures and checks each, its expressions included.
     ///
     /// # Errors
-    /// The text is not TOML, a field is missing, unknown or not as it should be, or an id is there twice.
+    /// The text is not TOML, a field is missing, unknown or not as it should be, or an id is there
+    /// twice.
     pub fn parse(text: &str) -> Result<Self, SignatureError> {
         let line = |at: usize| {
             text.as_bytes()
@@ -253,8 +255,8 @@ impl Signature {
             .chain(self.references.iter().cloned())
     }
 
-    /// Returns the bytes of an example: each line feed stands for CR LF, each character up to U+00FF for
-    /// that byte, and a head without its blank line gets one.
+    /// Returns the bytes of an example: each line feed stands for CR LF, each character up to
+    /// U+00FF for that byte, and a head without its blank line gets one.
     #[must_use]
     pub fn example_bytes(example: &str) -> Vec<u8> {
         let latin1 = |char: char| {

@@ -1,8 +1,8 @@
 //! Bytes in a plainer form, each of which knows the raw bytes it stands for.
 //!
 //! In: a slice of the raw bytes. Out: the same as senders mean it, in lower case, with the escapes
-//! undone that hide it from filters. A match in it is shown in the raw bytes. Every step takes time in
-//! proportion to what it reads.
+//! undone that hide it from filters. A match in it is shown in the raw bytes. Every step takes time
+//! in proportion to what it reads.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -11,7 +11,8 @@ use memchr::memmem;
 
 use crate::program::Bytes;
 
-/// Percent-encoding is undone so many times: servers undo it once, attackers wrap it twice or thrice.
+/// Percent-encoding is undone so many times: servers undo it once, attackers wrap it twice or
+/// thrice.
 const MAX_DECODINGS: usize = 3;
 /// What an escape or a look-up begins with, but for the `+` of a form.
 const ESCAPES: &[u8] = b"%\\$\xc0\xc1\xe0";
@@ -77,8 +78,8 @@ impl Text {
         }
     }
 
-    /// The text without its percent-encoding, overlong UTF-8 and Log4j look-ups; `None` when that is
-    /// the text itself. A form has `+` for a space.
+    /// The text without its percent-encoding, overlong UTF-8 and Log4j look-ups; `None` when that
+    /// is the text itself. A form has `+` for a space.
     pub(crate) fn decoded(&self, is_form: bool) -> Option<Self> {
         // Most texts have none of the signs that anything here begins with.
         let has_escape = self.present().meets(&Bytes::in_text(ESCAPES));
@@ -146,7 +147,8 @@ impl Text {
         }
     }
 
-    /// A string of JSON without its escapes; `None` where it has none. RFC 8259 7; `decoded` undoes `\u`.
+    /// A string of JSON without its escapes; `None` where it has none. RFC 8259 7; `decoded` undoes
+    /// `\u`.
     pub(crate) fn unescaped(&self) -> Option<Self> {
         self.rewritten(|rest| match rest {
             [b'\\', b'n', ..] => Some((b'\n', 2)),
@@ -157,7 +159,8 @@ impl Text {
         })
     }
 
-    /// Text of XML or HTML without its entities for signs; `None` where it has none. XML 1.0 4.1 and 4.6.
+    /// Text of XML or HTML without its entities for signs; `None` where it has none. XML 1.0 4.1
+    /// and 4.6.
     pub(crate) fn without_entities(&self) -> Option<Self> {
         self.rewritten(entity)
     }
@@ -179,7 +182,8 @@ impl Text {
         }
     }
 
-    /// Replaces whatever `rule` finds at the beginning of what is left: a byte, and how many it is for.
+    /// Replaces whatever `rule` finds at the beginning of what is left: a byte, and how many it is
+    /// for.
     fn rewritten(&self, rule: impl Fn(&[u8]) -> Option<(u8, usize)>) -> Option<Self> {
         let first = (0..self.bytes.len()).find(|&at| rule(&self.bytes[at..]).is_some())?;
         let mut builder = Builder::with_capacity(self.bytes.len());
@@ -242,7 +246,8 @@ impl Builder {
         self.spans.push(span);
     }
 
-    /// Puts the value of the look-up `${…}` that begins at `start` and ends here in its place, if known.
+    /// Puts the value of the look-up `${…}` that begins at `start` and ends here in its place, if
+    /// known.
     fn undo_lookup(&mut self, start: usize) {
         let inner = &self.bytes[start + 2..self.bytes.len() - 1];
         if inner.len() > MAX_LOOKUP_BYTES {

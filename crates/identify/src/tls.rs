@@ -1,7 +1,8 @@
 //! The ClientHello of TLS.
 //!
-//! In: the raw bytes, which may be cut short anywhere. Out: what the client offers, in the order sent. Judges nothing:
-//! what RFC 8446 calls an error (an extension twice, odd lengths, an unknown version) is what people want to look at.
+//! In: the raw bytes, which may be cut short anywhere. Out: what the client offers, in the order
+//! sent. Judges nothing: what RFC 8446 calls an error (an extension twice, odd lengths, an unknown
+//! version) is what people want to look at.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -18,10 +19,12 @@ const SUPPORTED_VERSIONS: u16 = 43;
 
 /// A ClientHello, as far as it came, without the GREASE of RFC 8701.
 ///
-/// Format: RFC 8446, 4.1.2; the hellos of SSL 3.0 to TLS 1.2 have the same one, but may end before the extensions.
+/// Format: RFC 8446, 4.1.2; the hellos of SSL 3.0 to TLS 1.2 have the same one, but may end before
+/// the extensions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientHello {
-    /// The highest version, for a client up to TLS 1.2; later ones say 1.2 here and the truth in `versions`.
+    /// The highest version, for a client up to TLS 1.2; later ones say 1.2 here and the truth in
+    /// `versions`.
     pub legacy_version: u16,
     /// The extension `supported_versions`; empty when not sent.
     pub versions: Vec<u16>,
@@ -35,16 +38,18 @@ pub struct ClientHello {
     pub extensions: Vec<u16>,
     /// Numbers of the groups for the exchange of keys.
     pub groups: Vec<u16>,
-    /// Numbers of the signature algorithms (those for certificates, extension 50, are not among them).
+    /// Numbers of the signature algorithms (those for certificates, extension 50, are not among
+    /// them).
     pub signature_algorithms: Vec<u16>,
-    /// False when bytes were missing, at the end or by a length that is too large; the last value may then be cut.
+    /// False when bytes were missing, at the end or by a length that is too large; the last value
+    /// may then be cut.
     pub whole: bool,
 }
 
 /// Reads a ClientHello, which may be spread over several records.
 ///
-/// `None` when the bytes are no handshake record (RFC 8446, 5.1), when what it holds is no ClientHello, or when they
-/// end before the version.
+/// `None` when the bytes are no handshake record (RFC 8446, 5.1), when what it holds is no
+/// ClientHello, or when they end before the version.
 #[must_use]
 pub fn parse(raw: &[u8]) -> Option<ClientHello> {
     let (mut message, mut rest) = (Vec::new(), raw);
@@ -154,14 +159,15 @@ pub fn version_name(version: u16) -> Cow<'static, str> {
     }
 }
 
-/// Tells whether a number is one of the 16 that mean nothing: 0x0a0a, 0x1a1a, to 0xfafa (RFC 8701, 2).
+/// Tells whether a number is one of the 16 that mean nothing: 0x0a0a, 0x1a1a, to 0xfafa (RFC 8701,
+/// 2).
 fn is_grease(number: u16) -> bool {
     let [high, low] = number.to_be_bytes();
     high == low && low & 0xf == 0xa
 }
 
-/// What is left to read. Nothing fails here: what is not there is left out, and `whole` becomes false for all cursors
-/// made from the same one.
+/// What is left to read. Nothing fails here: what is not there is left out, and `whole` becomes
+/// false for all cursors made from the same one.
 struct Cursor<'a> {
     rest: &'a [u8],
     whole: &'a Cell<bool>,

@@ -1,8 +1,10 @@
-//! The whole of what evidence names: a look-up with its last brace, an address with its end, a word with its last letter.
+//! The whole of what evidence names: a look-up with its last brace, an address with its end, a word
+//! with its last letter.
 //!
-//! In: a text, and the range of it that meets a test. Out: the range that a person is shown. Tests look for as little as
-//! tells one thing from others, and half a word in a mark says that the rest of it does not matter. Decides nothing: what
-//! applies has been decided. Looks at some hundred bytes on either side, whatever they are.
+//! In: a text, and the range of it that meets a test. Out: the range that a person is shown. Tests
+//! look for as little as tells one thing from others, and half a word in a mark says that the rest
+//! of it does not matter. Decides nothing: what applies has been decided. Looks at some hundred
+//! bytes on either side, whatever they are.
 
 use std::ops::Range;
 
@@ -10,7 +12,8 @@ use memchr::memmem;
 
 /// Longest word that is completed; a longer run of letters and digits is data.
 const MAX_WORD_BYTES: usize = 64;
-/// Shortest run of one byte that is completed, and the most of it that is marked behind what was found.
+/// Shortest run of one byte that is completed, and the most of it that is marked behind what was
+/// found.
 const MIN_RUN_BYTES: usize = 16;
 const MAX_RUN_BYTES: usize = 4096;
 /// Shortest text that may be base64, and have padding.
@@ -20,7 +23,8 @@ const STEPS: [&[u8]; 10] = [
     b"../", b"..\\", b"%2e", b"%2f", b"%5c", b"%252e", b"%252f", b"%255c", b"%%32", b"%c0%af",
 ];
 const PARTS_OF_STEPS: [&[u8]; 5] = [b".", b"/", b"\\", b"%65", b"%66"];
-/// Bytes on either side of a match in which a look-up begins and ends; obfuscated ones have some hundred.
+/// Bytes on either side of a match in which a look-up begins and ends; obfuscated ones have some
+/// hundred.
 const MAX_LOOKUP_BYTES: usize = 1024;
 /// Bytes before a match in which an address begins, and in which it ends; a name in DNS has 255.
 const MAX_ADDRESS_BYTES: usize = 300;
@@ -74,8 +78,8 @@ fn letters<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
     near.take_while(|byte| byte.is_ascii_alphanumeric()).count()
 }
 
-/// Completes what is written as several words: `curl/7` of `curl/7.54.0`, `.sql` of `dump.sql`, `name` of
-/// `name@a.example`, base64 with its padding, and a parenthesis.
+/// Completes what is written as several words: `curl/7` of `curl/7.54.0`, `.sql` of `dump.sql`,
+/// `name` of `name@a.example`, base64 with its padding, and a parenthesis.
 fn name(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let Range { mut start, mut end } = range;
     let is_of_file = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
@@ -149,7 +153,8 @@ fn steps(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// Where the word begins that so many letters before `start` seem to belong to, if the first of them are of `%2f`.
+/// Where the word begins that so many letters before `start` seem to belong to, if the first of
+/// them are of `%2f`.
 fn escape_before(bytes: &[u8], start: usize, letters: usize) -> Option<usize> {
     let sign = start.checked_sub(letters + 1)?;
     let digits = bytes.get(sign + 1..sign + 3)?;
@@ -208,7 +213,8 @@ fn ends_host(rest: &[u8]) -> bool {
     ends_address(rest) || rest.starts_with(b"%2f") || matches!(rest, [b'/' | b'?' | b'#', ..])
 }
 
-/// Completes `${…}`, `%{…}` or `#{…}` of which the range has a part, and what is nested in it or around it.
+/// Completes `${…}`, `%{…}` or `#{…}` of which the range has a part, and what is nested in it or
+/// around it.
 fn lookup(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let around = outermost(bytes, range.start);
     if let Some(end) = end_of_lookup(bytes, around, range.end) {
@@ -221,7 +227,8 @@ fn lookup(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     range.start..end_of_open(bytes, range.end)
 }
 
-/// Where all look-ups are closed that are open between here and `end`, there or behind it; `None` if they stay open.
+/// Where all look-ups are closed that are open between here and `end`, there or behind it; `None`
+/// if they stay open.
 fn end_of_lookup(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     let limit = bytes.len().min(end.saturating_add(MAX_LOOKUP_BYTES));
     let mut depth = 0_usize;

@@ -1,7 +1,7 @@
 //! The words of all signatures, looked for in a request all at once.
 //!
-//! In: the words, then the texts of a request. Out: which of the words are there. What needs a word that is not there
-//! need not be tried: a signature, or an expression of one.
+//! In: the words, then the texts of a request. Out: which of the words are there. What needs a word
+//! that is not there need not be tried: a signature, or an expression of one.
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
@@ -13,10 +13,12 @@ pub(crate) struct Words(AhoCorasick);
 pub(crate) struct Numbers(Box<[u64]>);
 
 impl Words {
-    /// Takes words in lower case, none of them empty, whose numbers are their places. One that is there twice has two.
+    /// Takes words in lower case, none of them empty, whose numbers are their places. One that is
+    /// there twice has two.
     pub(crate) fn new<T: AsRef<[u8]>>(words: &[T]) -> Self {
         let mut finder = AhoCorasick::builder();
-        // A table of all bytes for the first of a word alone: a quarter of the memory, a twentieth more time.
+        // A table of all bytes for the first of a word alone: a quarter of the memory, a twentieth
+        // more time.
         let finder = finder
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .dense_depth(1);

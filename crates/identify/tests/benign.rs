@@ -1,7 +1,9 @@
-//! Requests of real clients, as their documentation has them: none is an attack, whatever it quotes.
+//! Requests of real clients, as their documentation has them: none is an attack, whatever it
+//! quotes.
 //!
-//! In: files whose entries begin with a line `%% name`; a line feed stands for CR LF. `benign.txt` has those that look
-//! most like attacks, `benign-tools.txt` what programs of all kinds send day by day.
+//! In: files whose entries begin with a line `%% name`; a line feed stands for CR LF. `benign.txt`
+//! has those that look most like attacks, `benign-tools.txt` what programs of all kinds send day by
+//! day.
 
 use forever200_identify::{Category, Labeller, Signature};
 

@@ -1,8 +1,9 @@
-//! A signature names what every sender of a request must send: its label stays when the rest changes.
+//! A signature names what every sender of a request must send: its label stays when the rest
+//! changes.
 //!
-//! In: each example of each signature. Out: how many of its variants still have the label. A variant
-//! is what another sender, or a server in between, makes of the same request: other payloads, names
-//! of hosts and headers, another order, another writing of the same bytes.
+//! In: each example of each signature. Out: how many of its variants still have the label. A
+//! variant is what another sender, or a server in between, makes of the same request: other
+//! payloads, names of hosts and headers, another order, another writing of the same bytes.
 
 mod variant;
 

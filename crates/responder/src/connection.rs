@@ -1,8 +1,9 @@
 //! One connection: read a request, send [`RESPONSE`], hand the bytes to the recorder.
 //!
 //! In: a byte stream. Out: the reply, and one [`Record`](forever200_ring::Record); a second one for
-//! what a client sends after the reply. The reply normally follows when memcached has the record; it
-//! waits no longer than the recorder lets it. Does not interpret what it read beyond finding its end.
+//! what a client sends after the reply. The reply normally follows when memcached has the record;
+//! it waits no longer than the recorder lets it. Does not interpret what it read beyond finding its
+//! end.
 
 use std::time::Duration;
 
@@ -139,9 +140,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Returns whether the client may send more, and what is then to be done.
 ///
-/// To wait for its end in vain costs two system calls and a wake-up, a tenth of all CPU time; not to
-/// wait for one that sends more after a whole GET, within a millisecond, cost one in 3,000 of them
-/// its answer behind haproxy, which cannot deliver the rest.
+/// To wait for its end in vain costs two system calls and a wake-up, a tenth of all CPU time; not
+/// to wait for one that sends more after a whole GET, within a millisecond, cost one in 3,000 of
+/// them its answer behind haproxy, which cannot deliver the rest.
 fn rest_of(reading: &Reading<'_>, ended: Ended) -> Rest {
     let framing = reading.framing();
     match ended {

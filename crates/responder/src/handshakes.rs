@@ -1,7 +1,9 @@
-//! What haproxy tells of TLS beside the connections themselves: each client's hello, and each handshake that failed.
+//! What haproxy tells of TLS beside the connections themselves: each client's hello, and each
+//! handshake that failed.
 //!
-//! In: lines of text, from a connection that haproxy opens for them and that has no PROXY header. Out: the hello of a
-//! connection that is asked for, and a record for each failure. haproxy.cfg writes the lines: `ring handshakes`.
+//! In: lines of text, from a connection that haproxy opens for them and that has no PROXY header.
+//! Out: the hello of a connection that is asked for, and a record for each failure. haproxy.cfg
+//! writes the lines: `ring handshakes`.
 //!
 //! ```text
 //! tls hello SOURCE PORT HELLO-IN-BASE64
@@ -30,15 +32,16 @@ use crate::proxy::Origin;
 pub(crate) const FIRST: &[u8] = b"tls ";
 /// Longest line: haproxy's buffer of 16 KiB in base64, and what stands before it.
 const MAX_LINE_BYTES: usize = 24 * 1024;
-/// Hellos that are held for connections to come, and their bytes together. A client that takes its time with the
-/// handshake is one of those that came within ten seconds.
+/// Hellos that are held for connections to come, and their bytes together. A client that takes its
+/// time with the handshake is one of those that came within ten seconds.
 const MAX_HELLOS: usize = 4096;
 const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 /// Longest hello in a record, in base64: 4 KiB. The longest of browsers have 2 KiB.
 const MAX_HELLO_CHARS: usize = 5464;
 /// Longest wait for a hello. haproxy writes it before the handshake, through another connection.
 const HELLO_TIME: Duration = Duration::from_millis(20);
-/// The end of a line about a connection that has no error: a later request on it was no HTTP, which haproxy logs alike.
+/// The end of a line about a connection that has no error: a later request on it was no HTTP, which
+/// haproxy logs alike.
 const NO_FAILURE: &str = "|Success";
 /// Longest reason that is kept, in characters.
 const MAX_REASON_CHARS: usize = 100;
@@ -124,7 +127,8 @@ impl Held {
     }
 }
 
-/// Reads lines until haproxy closes the connection or the program is told to stop. `buffer` holds the first of them.
+/// Reads lines until haproxy closes the connection or the program is told to stop. `buffer` holds
+/// the first of them.
 ///
 /// # Errors
 /// A line has no end.

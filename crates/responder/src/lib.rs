@@ -1,14 +1,15 @@
 //! Bytes in, 200 out.
 //!
-//! Accepts connections, answers every request with the same [`connection::RESPONSE`], and gives its bytes to
-//! a recorder, which keeps the last 101 in memcached.
+//! Accepts connections, answers every request with the same [`connection::RESPONSE`], and gives its
+//! bytes to a recorder, which keeps the last 101 in memcached.
 //!
 //! Read in the order of a request:
 //!
 //! - [`server`] accepts the connection
 //! - [`proxy`] reads the PROXY header, for the client's address
 //! - [`connection`] handles one connection: read, record, answer
-//! - [`reading`] reads until the request is complete; the crate `forever200-head` says where it ends
+//! - [`reading`] reads until the request is complete; the crate `forever200-head` says where it
+//!   ends
 //! - `room` limits the memory of unfinished requests
 //! - [`recorder`] writes records to memcached, normally before the answer
 //!

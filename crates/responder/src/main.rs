@@ -44,8 +44,8 @@ struct Args {
     /// Most connections at a time; further ones wait
     #[arg(long, value_name = "NUMBER", env = "FOREVER200_MAX_CONNECTIONS", default_value_t = 8000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
-    /// Folder of the viewer's history, or `off`: where there is one, the viewer puts its numbers into an empty memcached
-    /// before the first is drawn
+    /// Folder of the viewer's history, or `off`: where there is one, the viewer puts its numbers
+    /// into an empty memcached before the first is drawn
     #[arg(
         long,
         value_name = "FOLDER",
@@ -57,8 +57,9 @@ struct Args {
     log: LogArgs,
 }
 
-/// On one thread, which answers 60,000 requests a second: haproxy needs twice as much CPU for each, so it takes a machine
-/// of many cores to want a second responder. Tasks that wake each other across threads cost a third more.
+/// On one thread, which answers 60,000 requests a second: haproxy needs twice as much CPU for each,
+/// so it takes a machine of many cores to want a second responder. Tasks that wake each other
+/// across threads cost a third more.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args: Args = parse();

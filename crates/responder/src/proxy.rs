@@ -1,7 +1,8 @@
 //! Where a connection comes from: the PROXY protocol header, read from in front of the request.
 //!
-//! In: the first bytes of a connection that haproxy opened. Out: the client's address, and the first
-//! bytes of the request. Believes whoever is connected, so it is off unless haproxy stands before.
+//! In: the first bytes of a connection that haproxy opened. Out: the client's address, and the
+//! first bytes of the request. Believes whoever is connected, so it is off unless haproxy stands
+//! before.
 //!
 //! Protocol: haproxy `doc/proxy-protocol.txt`, versions 1 and 2.
 
@@ -13,7 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use proxy_header::{Error, ParseConfig, ProxyHeader, SslInfo};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Longest header that is read. haproxy's are 28 to about 140 bytes; the name of a host may make them longer.
+/// Longest header that is read. haproxy's are 28 to about 140 bytes; the name of a host may make
+/// them longer.
 const MAX_HEADER_BYTES: usize = 4096;
 /// Longest header of version 1, its line end included: section 2.1 of the specification.
 const MAX_V1_HEADER_BYTES: usize = 107;
@@ -160,8 +162,8 @@ fn unique_id<'a>(header: &'a ProxyHeader<'_>) -> (&'a str, &'a str) {
     text.split_once(' ').unwrap_or((text, ""))
 }
 
-/// Reads microseconds since 1970. A time after `now`, or longer before it than [`MAX_HELD`], is that of
-/// another clock.
+/// Reads microseconds since 1970. A time after `now`, or longer before it than [`MAX_HELD`], is
+/// that of another clock.
 fn believable(microseconds: &str, now: Timestamp) -> Option<Timestamp> {
     let time = Timestamp::from_microsecond(microseconds.parse().ok()?).ok()?;
     let held = now.duration_since(time);

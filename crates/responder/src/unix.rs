@@ -1,4 +1,5 @@
-//! The Unix socket for a haproxy on the same machine: one of our own making, or one that supervisord made.
+//! The Unix socket for a haproxy on the same machine: one of our own making, or one that
+//! supervisord made.
 
 use std::fs::Permissions;
 use std::os::fd::AsFd;
@@ -25,8 +26,8 @@ pub fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {
     }
 }
 
-/// Listens on standard input. Whoever made the socket holds it when this process dies, and clients wait in
-/// its queue for the next one.
+/// Listens on standard input. Whoever made the socket holds it when this process dies, and clients
+/// wait in its queue for the next one.
 fn inherited() -> std::io::Result<UnixListener> {
     let listener = net::UnixListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     listener.local_addr()?;
@@ -36,7 +37,8 @@ fn inherited() -> std::io::Result<UnixListener> {
 
 /// Listens on a path, for this user alone; replaces a socket that nobody listens on any more.
 ///
-/// Who can connect can forge a PROXY header. Until the mode is set, that of the folder keeps others out.
+/// Who can connect can forge a PROXY header. Until the mode is set, that of the folder keeps others
+/// out.
 fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
     if UnixStream::connect(path).is_ok() {
         bail!(

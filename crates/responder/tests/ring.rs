@@ -1,6 +1,8 @@
-//! The ring against a simple model: several writers, crashes, lost answers and a memcached that forgets, in any order.
+//! The ring against a simple model: several writers, crashes, lost answers and a memcached that
+//! forgets, in any order.
 //!
-//! `PROPTEST_CASES=1000 cargo test -p forever200-responder --test ring` tries other and more cases than CI does.
+//! `PROPTEST_CASES=1000 cargo test -p forever200-responder --test ring` tries other and more cases
+//! than CI does.
 
 mod model;
 
@@ -120,7 +122,8 @@ async fn a_writer_keeps_what_the_one_before_it_wrote() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The answer to a draw comes when nobody waits for it any more: it is not taken for that to the next one.
+/// The answer to a draw comes when nobody waits for it any more: it is not taken for that to the
+/// next one.
 #[tokio::test]
 async fn an_answer_that_comes_too_late_is_nobodys() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;

@@ -40,7 +40,8 @@ async fn recorded(store: &Store, count: u64) -> anyhow::Result<Snapshot> {
     .await
 }
 
-/// Returns the number of requests of this minute and the last nine, by memcached's classic protocol.
+/// Returns the number of requests of this minute and the last nine, by memcached's classic
+/// protocol.
 async fn minutes(memcached: &Memcached) -> anyhow::Result<u64> {
     let now = Timestamp::now().as_second() / 60;
     let keys: Vec<_> = (now - 9..=now).map(minute_key).collect();
@@ -56,7 +57,8 @@ async fn minutes(memcached: &Memcached) -> anyhow::Result<u64> {
         .sum())
 }
 
-/// Starts a responder, sends `bytes` as they are, and returns how long the answer took and the record.
+/// Starts a responder, sends `bytes` as they are, and returns how long the answer took and the
+/// record.
 async fn record_of(bytes: &[u8]) -> anyhow::Result<(Duration, Record)> {
     let memcached = Memcached::start().await?;
     let responder = Responder::start(&memcached.address(), CONFIG).await?;
@@ -216,7 +218,8 @@ async fn a_reset_ends_a_request_and_it_is_recorded() -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(responder.address).await?;
     let request = b"PUT / HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
     stream.write_all(request).await?;
-    // The `100 Continue` has come, so the head was read; it is left unread, so that the close resets.
+    // The `100 Continue` has come, so the head was read; it is left unread, so that the close
+    // resets.
     stream.readable().await?;
     drop(stream);
     let snapshot = recorded(&Store::new(memcached.address()), 1).await?;

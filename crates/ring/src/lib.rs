@@ -6,8 +6,8 @@
 //! - [`ring`]: a [`Ring`] is the newest 101 records, in memcached and in the responder's memory
 //! - [`counts`]: requests by the minute
 //! - [`silent`]: connections that never sent a byte, by port
-//! - [`store`]: the [`Store`] moves all of these to and from memcached. It is the only code that knows
-//!   memcached
+//! - [`store`]: the [`Store`] moves all of these to and from memcached. It is the only code that
+//!   knows memcached
 //!
 //! Read in this order.
 

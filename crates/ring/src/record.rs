@@ -1,8 +1,8 @@
 //! One stored request: a line of JSON, a newline, then the bytes as they came.
 //!
-//! In: what the responder knows of a request. Out: the value of a slot, and back. Nothing is escaped
-//! and nothing is base64, so that `echo "get forever200:slot:7" | nc 127.0.0.1 11211` shows a request
-//! that a person can read. Does not look into the request.
+//! In: what the responder knows of a request. Out: the value of a slot, and back. Nothing is
+//! escaped and nothing is base64, so that `echo "get forever200:slot:7" | nc 127.0.0.1 11211` shows
+//! a request that a person can read. Does not look into the request.
 
 use std::net::IpAddr;
 
@@ -10,14 +10,14 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Longest line of JSON that is read. Ours are about 300 bytes, and at most 8,000 more with a TLS hello; a longer
-/// one is not ours.
+/// Longest line of JSON that is read. Ours are about 300 bytes, and at most 8,000 more with a TLS
+/// hello; a longer one is not ours.
 const MAX_LINE_BYTES: usize = 9 * 1024;
 
 /// One request, as received and with what is known of how it came.
 ///
-/// Serializes to the line of JSON, without [`raw`](Self::raw). The field names are those of Suricata,
-/// Cowrie and T-Pot.
+/// Serializes to the line of JSON, without [`raw`](Self::raw). The field names are those of
+/// Suricata, Cowrie and T-Pot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Sequence number, from 1; 0 until the recorder gives it one.
@@ -104,7 +104,8 @@ pub struct Tls {
     pub failed: Option<String>,
 }
 
-/// Where a request was recorded that another machine sent here: sensor, era and number together are its id.
+/// Where a request was recorded that another machine sent here: sensor, era and number together are
+/// its id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
     /// Name of the sensor.

@@ -1,12 +1,14 @@
-//! Silent connections by port: where the server speaks first (SSH, SMTP, Telnet), a client that waits says nothing.
+//! Silent connections by port: where the server speaks first (SSH, SMTP, Telnet), a client that
+//! waits says nothing.
 //!
-//! In: ports that connections without a byte came to. Out: counts of the most frequent of them, which memcached holds
-//! as one value that all responders share. Does no I/O.
+//! In: ports that connections without a byte came to. Out: counts of the most frequent of them,
+//! which memcached holds as one value that all responders share. Does no I/O.
 //!
-//! There are 65,536 ports: a key for each would be too many to read at once, and whoever scans them all would fill a
-//! list of those that came first. So the value has places for [`MOST_PORTS`], and a port that has none waits, with its
-//! exact count, in the responder that counted it, until that count is greater than the least in the value. What loses its
-//! place then goes on waiting in turn. What waits is lost with its responder; what is in the value is not.
+//! There are 65,536 ports: a key for each would be too many to read at once, and whoever scans them
+//! all would fill a list of those that came first. So the value has places for [`MOST_PORTS`], and
+//! a port that has none waits, with its exact count, in the responder that counted it, until that
+//! count is greater than the least in the value. What loses its place then goes on waiting in turn.
+//! What waits is lost with its responder; what is in the value is not.
 
 use std::collections::BTreeMap;
 
@@ -59,8 +61,8 @@ impl SilentPorts {
         self.is_due
     }
 
-    /// Returns these counts after they were put into what memcached has; `None` for a value that is missing or not ours,
-    /// in whose place comes what was last known.
+    /// Returns these counts after they were put into what memcached has; `None` for a value that is
+    /// missing or not ours, in whose place comes what was last known.
     pub(crate) fn put_into(&self, found: Option<&ByPort>) -> Self {
         let mut after = Self {
             held: found.unwrap_or(&self.held).clone(),

@@ -1,8 +1,8 @@
 //! The handle to memcached: keys, encoding and timeouts live here and nowhere else.
 //!
 //! In: records and counts. Out: the ring as memcached holds it. Retries nothing and logs nothing:
-//! what to do about a memcached that is away is the caller's matter. Longer than other files, for no
-//! other may know memcached.
+//! what to do about a memcached that is away is the caller's matter. Longer than other files, for
+//! no other may know memcached.
 //!
 //! Protocol: memcached `doc/protocol.txt`, "Meta Commands" (memcached 1.6 or later).
 
@@ -26,8 +26,8 @@ use crate::silent::{self, ByPort, SilentPorts};
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Most connections that one program opens; further callers wait for one, at most [`TIMEOUT`].
 const MAX_STORE_CONNECTIONS: usize = 16;
-/// Largest number that is ours, 2⁵³ - 1: what JSON carries to any reader unharmed, and 285 years of a million
-/// requests a second. A larger one was put there by somebody, and is as good as none.
+/// Largest number that is ours, 2⁵³ - 1: what JSON carries to any reader unharmed, and 285 years of
+/// a million requests a second. A larger one was put there by somebody, and is as good as none.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// memcached did not do what was asked.
@@ -85,11 +85,12 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Brings a snapshot up to date: reads the counters, and then, where the cursor has moved or a look at the slots is
-    /// `thorough`, those slots that lack what the cursor says they hold. A record never changes once it has its number,
-    /// so the others need no reading.
+    /// Brings a snapshot up to date: reads the counters, and then, where the cursor has moved or a
+    /// look at the slots is `thorough`, those slots that lack what the cursor says they hold. A
+    /// record never changes once it has its number, so the others need no reading.
     ///
-    /// The cursor moves before the slots are written: for some time after it has, looks should be thorough.
+    /// The cursor moves before the slots are written: for some time after it has, looks should be
+    /// thorough.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -101,7 +102,8 @@ impl Store {
             ..Snapshot::default()
         };
         self.read_slots(&mut now, Vec::new()).await?;
-        // Counting began anew, or memcached was emptied: a number may stand for another request now.
+        // Counting began anew, or memcached was emptied: a number may stand for another request
+        // now.
         if now.cursor < held.cursor || now.since != held.since {
             return self.snapshot().await;
         }
@@ -119,8 +121,8 @@ impl Store {
         Ok(now)
     }
 
-    /// Reads the number of requests of each minute (Unix time / 60 s) in a range; those with none are
-    /// left out.
+    /// Reads the number of requests of each minute (Unix time / 60 s) in a range; those with none
+    /// are left out.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -202,8 +204,8 @@ impl Store {
         Ok(number(&answer.map_err(|e| self.error(e))?).is_some())
     }
 
-    /// Moves the cursor on by `count` and returns the newest sequence number; 0 when memcached has no
-    /// cursor, or none that can be ours, which [`put_back`](Self::put_back) mends.
+    /// Moves the cursor on by `count` and returns the newest sequence number; 0 when memcached has
+    /// no cursor, or none that can be ours, which [`put_back`](Self::put_back) mends.
     ///
     /// The `count` numbers up to it are the caller's alone, however many responders there are.
     ///
@@ -239,12 +241,12 @@ impl Store {
         self.run(slots.chain(first).chain(counts)).await
     }
 
-    /// Adds to the counts of silent connections by port, which other responders add to as well. Where one of them was
-    /// faster, nothing is written, and `ports` stay due.
+    /// Adds to the counts of silent connections by port, which other responders add to as well.
+    /// Where one of them was faster, nothing is written, and `ports` stay due.
     ///
     /// # Errors
-    /// memcached is unreachable, or does not answer within a second. It may have taken the counts all the same: then
-    /// they are counted twice.
+    /// memcached is unreachable, or does not answer within a second. It may have taken the counts
+    /// all the same: then they are counted twice.
     pub async fn add_silent_ports(&self, ports: &mut SilentPorts) -> Result<(), StoreError> {
         let client = self.client().await?;
         let read = client.get(SILENT_PORTS_KEY).meta(Meta::NONE.cas());
@@ -271,9 +273,9 @@ impl Store {
         Ok(())
     }
 
-    /// Makes memcached hold what `ring`, `cursor`, `counts`, `since` and `first` say, where `snapshot` shows
-    /// less: the times where there are none, the cursor, then slots that are empty or older. Lowers nothing and overwrites
-    /// nothing that has changed since the snapshot.
+    /// Makes memcached hold what `ring`, `cursor`, `counts`, `since` and `first` say, where
+    /// `snapshot` shows less: the times where there are none, the cursor, then slots that are empty
+    /// or older. Lowers nothing and overwrites nothing that has changed since the snapshot.
     ///
     /// # Errors
     /// memcached is unreachable, does not answer within a second, or refused a write; the other

@@ -114,7 +114,8 @@ async fn the_first_request_and_the_minutes_are_read_back() -> anyhow::Result<()>
     Ok(())
 }
 
-/// Whatever happens between two looks, a snapshot that is kept up to date shows what a new one shows.
+/// Whatever happens between two looks, a snapshot that is kept up to date shows what a new one
+/// shows.
 #[tokio::test]
 async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
     let mut memcached = Memcached::start().await?;
@@ -302,7 +303,8 @@ async fn putting_back_yields_to_whoever_wrote_since_the_snapshot() -> anyhow::Re
     Ok(())
 }
 
-/// Text, nothing, a sign, a space before, and numbers at which `incr` begins anew or ours would overflow.
+/// Text, nothing, a sign, a space before, and numbers at which `incr` begins anew or ours would
+/// overflow.
 const NO_NUMBERS: [&str; 8] = [
     "many",
     "",

@@ -22,7 +22,8 @@ use crate::until;
 
 /// Longest wait for the driver to start.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// As root, Chromium runs without its sandbox only. The others keep it from asking for anything of its own.
+/// As root, Chromium runs without its sandbox only. The others keep it from asking for anything of
+/// its own.
 const ARGUMENTS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
@@ -158,7 +159,8 @@ impl Browser {
         .await
     }
 
-    /// Gives the window a size in CSS pixels, each of them so many of the screen: 2 is a zoom of 200 %.
+    /// Gives the window a size in CSS pixels, each of them so many of the screen: 2 is a zoom of
+    /// 200 %.
     ///
     /// # Errors
     /// The driver fails.

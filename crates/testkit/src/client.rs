@@ -35,7 +35,8 @@ pub async fn connect_from(client: Ipv4Addr, address: SocketAddr) -> anyhow::Resu
     connected.with_context(|| format!("connecting to {address}"))
 }
 
-/// Sends `bytes` from an address of this machine and reads until the other side closes. Returns the reply.
+/// Sends `bytes` from an address of this machine and reads until the other side closes. Returns the
+/// reply.
 ///
 /// # Errors
 /// The connection fails, or is not closed within 20 seconds.
@@ -123,7 +124,8 @@ impl Response {
     }
 }
 
-/// Joins chunks (RFC 9112, 7.1) and tells how many bytes they took; `None` where the last one is missing.
+/// Joins chunks (RFC 9112, 7.1) and tells how many bytes they took; `None` where the last one is
+/// missing.
 fn unchunked(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {

@@ -39,8 +39,8 @@ impl Filler {
     }
 }
 
-/// Bad clients, gone when dropped. They have a thread and a runtime of their own, so as not to be in the way of
-/// the ordinary ones, and yield to all others: attackers bring their own processors.
+/// Bad clients, gone when dropped. They have a thread and a runtime of their own, so as not to be
+/// in the way of the ordinary ones, and yield to all others: attackers bring their own processors.
 pub struct Mob(Option<tokio::runtime::Runtime>);
 
 impl Mob {

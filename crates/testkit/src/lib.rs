@@ -1,9 +1,11 @@
 //! Real programs for tests: started, owned, and gone when the test ends.
 //!
-//! Each [`Memcached`] and each [`Stack`] has a loopback address of its own. So each program listens on its usual
-//! port, tests run side by side, and a program that was killed comes back at the same address.
+//! Each [`Memcached`] and each [`Stack`] has a loopback address of its own. So each program listens
+//! on its usual port, tests run side by side, and a program that was killed comes back at the same
+//! address.
 //!
-//! - programs: [`process`], [`memcached`], [`stack`] (all of forever200), [`container`], [`browser`], [`tshark`]
+//! - programs: [`process`], [`memcached`], [`stack`] (all of forever200), [`container`],
+//!   [`browser`], [`tshark`]
 //! - clients: [`client`], [`events`], [`load`]
 //! - faults between two programs: [`proxy`]
 //! - data: [`heads`] (HTTP heads, and how they are read), [`hostile`] (payloads against the page)

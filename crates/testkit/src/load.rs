@@ -74,7 +74,8 @@ impl Load {
         }
     }
 
-    /// Lets the clients finish what they are at, and returns all attempts in the order of their ends.
+    /// Lets the clients finish what they are at, and returns all attempts in the order of their
+    /// ends.
     ///
     /// # Errors
     /// A reply was neither the answer nor nothing.
@@ -146,7 +147,8 @@ impl Attempts {
         self.0.len() - self.answered().count()
     }
 
-    /// Tells whether a list of the API holds the last 50 that were answered. A list may be 10 ms old.
+    /// Tells whether a list of the API holds the last 50 that were answered. A list may be 10 ms
+    /// old.
     #[must_use]
     pub fn are_seen_in(&self, list: &Value) -> bool {
         let targets: HashSet<_> = list["requests"]
@@ -161,8 +163,8 @@ impl Attempts {
             .all(|attempt| targets.contains(&Some(attempt.path.as_str())))
     }
 
-    /// Returns the longest time from the sending of a request to the next answer to any that was sent
-    /// no earlier: how long clients had to try.
+    /// Returns the longest time from the sending of a request to the next answer to any that was
+    /// sent no earlier: how long clients had to try.
     #[must_use]
     pub fn longest_wait(&self) -> Duration {
         let waits = self.0.iter().map(|attempt| {

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::report::at_length;
 
-/// Longest wait for anything. Long, because the machine may be busy; nothing waits it out that works.
+/// Longest wait for anything. Long, because the machine may be busy; nothing waits it out that
+/// works.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Time between two looks.
 const POLL: Duration = Duration::from_millis(10);
@@ -49,8 +50,8 @@ pub fn loopback() -> Ipv4Addr {
     Ipv4Addr::new(127, a.max(1), b, c)
 }
 
-/// Returns the folder of the project's programs, after building them: as the test was built, or for release
-/// where figures are wanted.
+/// Returns the folder of the project's programs, after building them: as the test was built, or for
+/// release where figures are wanted.
 ///
 /// # Errors
 /// They do not build.
@@ -142,8 +143,8 @@ pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
     kill_process(pid, signal).with_context(|| format!("signalling {pid:?}"))
 }
 
-/// Returns the processes of a session, and the memory that each has resident, in KiB: supervisord and all
-/// that it started.
+/// Returns the processes of a session, and the memory that each has resident, in KiB: supervisord
+/// and all that it started.
 #[must_use]
 pub fn session(session: u32) -> Vec<(u32, u64)> {
     let mut found = Vec::new();
@@ -155,8 +156,8 @@ pub fn session(session: u32) -> Vec<(u32, u64)> {
         else {
             continue;
         };
-        // proc(5): after the name in parentheses come state, parent, group and session; the 22nd is the
-        // number of resident pages.
+        // proc(5): after the name in parentheses come state, parent, group and session; the 22nd is
+        // the number of resident pages.
         let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
         let fields: Vec<_> = stat
             .rsplit_once(')')

@@ -1,7 +1,8 @@
 //! A bad line between a program and its memcached.
 //!
-//! In: connections of the program under test. Out: the same bytes to and from memcached, but for the fault that the
-//! test asks for. Knows no protocol: what arrives in one read is a command, or an answer.
+//! In: connections of the program under test. Out: the same bytes to and from memcached, but for
+//! the fault that the test asks for. Knows no protocol: what arrives in one read is a command, or
+//! an answer.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,11 +25,13 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// What goes wrong on the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// memcached does all that it was told; after so many bytes of the answer the connection is closed. 0 loses all of it.
+    /// memcached does all that it was told; after so many bytes of the answer the connection is
+    /// closed. 0 loses all of it.
     CutAnswer(usize),
     /// The connection is closed with the command in hand: memcached never hears of it.
     CutCommand,
-    /// Each piece of an answer comes so much later; `Duration::MAX` is a line that is dead and says nothing.
+    /// Each piece of an answer comes so much later; `Duration::MAX` is a line that is dead and says
+    /// nothing.
     Delay(Duration),
     /// These bytes come in the place of each piece of an answer.
     Nonsense(Vec<u8>),
@@ -52,7 +55,8 @@ struct Line {
 }
 
 impl Between {
-    /// Listens at an address of its own, and connects to `memcached`, `host:port`, for each connection that comes.
+    /// Listens at an address of its own, and connects to `memcached`, `host:port`, for each
+    /// connection that comes.
     ///
     /// # Errors
     /// It cannot listen.
@@ -143,7 +147,8 @@ async fn pass_on(mut client: TcpStream, mut server: TcpStream, line: &Mutex<Line
         _ = commands(&mut from_client, &mut to_server, line) => {}
         _ = answers(&mut from_server, &mut to_client, line) => {}
     }
-    // memcached does what it has been sent before it sees the end; the client learns of the cut only then.
+    // memcached does what it has been sent before it sees the end; the client learns of the cut
+    // only then.
     let _ = to_server.shutdown().await;
     let _ = timeout(DRAIN_TIME, from_server.read_to_end(&mut Vec::new())).await;
 }

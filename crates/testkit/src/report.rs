@@ -13,7 +13,8 @@ pub fn rounds() -> usize {
         .unwrap_or(2)
 }
 
-/// Tells whether faults are to last as long as docs/reliability.md says, not as short as a test should.
+/// Tells whether faults are to last as long as docs/reliability.md says, not as short as a test
+/// should.
 #[must_use]
 pub fn at_length() -> bool {
     std::env::var_os("FAULT_ROUNDS").is_some()

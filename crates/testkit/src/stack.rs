@@ -63,7 +63,8 @@ impl Stack {
         Self::start_at(loopback(), setup).await
     }
 
-    /// Starts everything in another way than usual, at a loopback address that the caller knows before.
+    /// Starts everything in another way than usual, at a loopback address that the caller knows
+    /// before.
     ///
     /// # Errors
     /// A program is missing, or does not come up, or there is nothing to edit.
@@ -159,15 +160,16 @@ impl Stack {
         self.until_recorded_by(self.front(), count).await
     }
 
-    /// As `until_recorded`, and asks `page` for the list: the viewer's own address, where haproxy does not let everybody in.
+    /// As `until_recorded`, and asks `page` for the list: the viewer's own address, where haproxy
+    /// does not let everybody in.
     ///
     /// # Errors
     /// They were not within 30 seconds.
     pub async fn until_recorded_by(&self, page: SocketAddr, count: u64) -> anyhow::Result<Value> {
         until(&format!("{count} requests are recorded"), || async {
             let list = get_json(page, "/home/api/requests").await.ok()?;
-            // The cursor moves first, the slots follow, the newest last. A reader may pass a slot before
-            // it is written, and still see the newest.
+            // The cursor moves first, the slots follow, the newest last. A reader may pass a slot
+            // before it is written, and still see the newest.
             let (total, held) = (
                 list["total"].as_u64()?,
                 list["requests"].as_array()?.len() as u64,
@@ -256,8 +258,8 @@ impl Stack {
             .filter(|&pid| pid > 0))
     }
 
-    /// Waits until supervisord calls all programs RUNNING: one that ends sooner is started again later. Those of a fleet that
-    /// this is no part of are not started at all.
+    /// Waits until supervisord calls all programs RUNNING: one that ends sooner is started again
+    /// later. Those of a fleet that this is no part of are not started at all.
     ///
     /// # Errors
     /// It does not within 30 seconds.

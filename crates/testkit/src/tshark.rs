@@ -16,7 +16,8 @@ use crate::process::missing;
 pub struct Seen {
     /// The TCP connections, in the order in which they begin.
     pub streams: Vec<Stream>,
-    /// A line for each packet that tshark finds fault with: its number, its connection, the reasons.
+    /// A line for each packet that tshark finds fault with: its number, its connection, the
+    /// reasons.
     pub complaints: Vec<String>,
 }
 
@@ -34,8 +35,9 @@ pub struct Stream {
 }
 
 /// The packets at fault below the payload: not TCP at all, a wrong checksum (1 is "good"), anything
-/// that the analysis of sequence numbers and windows marks, whatever the severity. A port used again is
-/// no fault: clients do. Expert information of other dissectors is left out: it is about the payload.
+/// that the analysis of sequence numbers and windows marks, whatever the severity. A port used
+/// again is no fault: clients do. Expert information of other dissectors is left out: it is about
+/// the payload.
 const FAULTS: &str = "!tcp || tcp.checksum.status != 1 || (ip && ip.checksum.status != 1) \
     || (tcp.analysis.flags && !tcp.analysis.reused_ports) || tcp.connection.rst || tcp.ack.nonzero";
 
@@ -109,7 +111,8 @@ fn tshark(path: &Path, filter: &str, fields: &[&str]) -> anyhow::Result<String> 
         "-T",
         "fields",
     ]);
-    // A payload that is itself taken for packets would give fields a second value. Messages may be many.
+    // A payload that is itself taken for packets would give fields a second value. Messages may be
+    // many.
     let all = if fields.contains(&"_ws.expert.message") {
         "occurrence=a"
     } else {

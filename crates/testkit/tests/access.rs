@@ -111,7 +111,8 @@ async fn the_page_can_be_kept_from_all_but_some_networks() -> anyhow::Result<()>
             "tcp-request content accept if !{ src 127.0.0.1 192.0.2.0/24 }",
             "",
         ),
-        // Everything here comes from 127.0.0.0/8: so that there are strangers, only half of it is let in.
+        // Everything here comes from 127.0.0.0/8: so that there are strangers, only half of it is
+        // let in.
         (
             private,
             "tcp-request content accept if !{ src 127.0.0.0/10 10.0.0.0/8",
@@ -217,7 +218,8 @@ async fn open(
     Ok(open)
 }
 
-/// Sends a request from a source. Beyond the limit the connection is closed, with or without a reset.
+/// Sends a request from a source. Beyond the limit the connection is closed, with or without a
+/// reset.
 async fn is_answered(source: Ipv4Addr, stack: &Stack, request: &[u8]) -> bool {
     exchange_from(source, stack.front(), request)
         .await
@@ -398,7 +400,8 @@ async fn the_machine_itself_has_no_share() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What very many sources can do, with fewer: all connections are taken, each by one that is as slow as it may be.
+/// What very many sources can do, with fewer: all connections are taken, each by one that is as
+/// slow as it may be.
 #[tokio::test(flavor = "multi_thread")]
 async fn when_all_connections_are_taken_there_is_room_again_within_24_seconds() -> anyhow::Result<()>
 {

@@ -1,4 +1,5 @@
-//! Whom a request is after, and what a TLS hello offers: the same on the page, in JSON, lines, events and filters.
+//! Whom a request is after, and what a TLS hello offers: the same on the page, in JSON, lines,
+//! events and filters.
 
 use anyhow::{Context, ensure};
 use forever200_testkit::events::Events;

@@ -1,6 +1,6 @@
-//! A closed box: what an attacker could try against the composition as shipped, and what is left of it.
-//! Tricks of HTTP are in smuggling.rs, what costs much in bombs.rs, what concerns the image in container.rs,
-//! what a browser would run in browser.rs.
+//! A closed box: what an attacker could try against the composition as shipped, and what is left of
+//! it. Tricks of HTTP are in smuggling.rs, what costs much in bombs.rs, what concerns the image in
+//! container.rs, what a browser would run in browser.rs.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -42,7 +42,8 @@ async fn send_all(front: SocketAddr, all: Vec<Vec<u8>>) -> anyhow::Result<Vec<(V
     Ok(replies)
 }
 
-/// Lines that look like those of the logs, and what a terminal obeys, in every place that a client fills.
+/// Lines that look like those of the logs, and what a terminal obeys, in every place that a client
+/// fills.
 fn forged() -> Vec<Vec<u8>> {
     let lines = [
         format!("\r\n2026-01-02 03:04:05,678 INFO {MARK} entered FATAL state\r\n"),

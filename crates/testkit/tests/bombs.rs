@@ -1,5 +1,5 @@
-//! A closed box: what costs an attacker little and might cost the machine much. Bounds are those of a debug
-//! build on a busy machine; what they keep out is ten times as much and more.
+//! A closed box: what costs an attacker little and might cost the machine much. Bounds are those of
+//! a debug build on a busy machine; what they keep out is ten times as much and more.
 
 use std::io::Write;
 use std::process::Output;
@@ -13,7 +13,8 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use forever200_testkit::process::{command, programs};
 use forever200_testkit::{RESPONSE, Response, Stack};
 
-/// Longest wait for an answer. haproxy gives up after 15 s, and holds what it cannot decide for 10 s.
+/// Longest wait for an answer. haproxy gives up after 15 s, and holds what it cannot decide for 10
+/// s.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Most memory that the viewer may come to need for what a test sends; it begins with 30 MB.
 const MAX_GROWTH_KB: u64 = 200_000;

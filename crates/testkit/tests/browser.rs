@@ -22,11 +22,12 @@ type Payload = (&'static str, Vec<u8>);
 
 /// A port beside that of all stacks, so that the list has a column for it.
 const SECOND_PORT: u16 = 2323;
-/// Payloads of one look: two requests each, which fit into the ring with room for the /favicon.ico that a
-/// browser asks for when it shows text or JSON.
+/// Payloads of one look: two requests each, which fit into the ring with room for the /favicon.ico
+/// that a browser asks for when it shows text or JSON.
 const BATCH: usize = 45;
 
-/// A character that a page must not contain as itself, as a class of a JavaScript regular expression.
+/// A character that a page must not contain as itself, as a class of a JavaScript regular
+/// expression.
 const INVISIBLE: &str = r"[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff]|[\u{e0000}-\u{e0fff}]";
 
 /// A request that has the payload everywhere, and one that is the payload.
@@ -74,8 +75,8 @@ async fn calm(browser: &Browser, origin: &str, what: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Sends a batch of payloads at once, each request from an address of its own. Returns, for each, its
-/// number and what it was.
+/// Sends a batch of payloads at once, each request from an address of its own. Returns, for each,
+/// its number and what it was.
 async fn send(
     stack: &Stack,
     batch: &[Payload],
@@ -167,7 +168,8 @@ async fn visit(
             }
         }
     }
-    // The kind of one, whose title is what was sent where no label names it, and the page of a source.
+    // The kind of one, whose title is what was sent where no label names it, and the page of a
+    // source.
     if let Some((seq, _)) = requests.first() {
         let json = get_json(stack.front(), &format!("/home/api/requests/{seq}")).await?;
         for (page, name) in [("collection", "kind"), ("sources", "src_ip")] {
@@ -403,7 +405,8 @@ async fn every_page_suits_everyone() -> anyhow::Result<()> {
                 width.as_u64() <= room.as_u64(),
                 "{page}, {visitor:?}: {width} pixels wide"
             );
-            // Nothing leads elsewhere but to the records of weaknesses, and they are not told from where.
+            // Nothing leads elsewhere but to the records of weaknesses, and they are not told from
+            // where.
             let strangers = "return [...document.querySelectorAll('[href], [src], [action]')].filter((it) => {
                 const address = new URL(it.href || it.src || it.action);
                 return address.origin !== location.origin
@@ -414,7 +417,8 @@ async fn every_page_suits_everyone() -> anyhow::Result<()> {
                 Value::Array(vec![]),
                 "{page}"
             );
-            // Of what can be recognised, some of each kind: axe takes half a minute for thousands of the same.
+            // Of what can be recognised, some of each kind: axe takes half a minute for thousands
+            // of the same.
             let more = ".known article:nth-of-type(n+6), .known li:nth-of-type(n+6)";
             browser
                 .run(&format!(

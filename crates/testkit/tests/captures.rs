@@ -1,4 +1,5 @@
-//! `FOREVER200_CAPTURES`: a line for each request, in a file and on standard output, whoever reads them.
+//! `FOREVER200_CAPTURES`: a line for each request, in a file and on standard output, whoever reads
+//! them.
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, pipe};
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! deploy/clickhouse: tables and views say of real lines what the viewer's pages say of the same requests.
+//! deploy/clickhouse: tables and views say of real lines what the viewer's pages say of the same
+//! requests.
 //!
 //! In ClickHouse's own engine, in a process of Python: `make test-clickhouse` installs it.
 
@@ -17,7 +18,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 const INSERT: &str = "INSERT INTO forever200.lines FORMAT JSONEachRow";
-/// Of different kinds: with labels and without, of which some are alike, not HTTP, with bytes that JSON escapes.
+/// Of different kinds: with labels and without, of which some are alike, not HTTP, with bytes that
+/// JSON escapes.
 const REQUESTS: [&[u8]; 10] = [
     b"GET /.env HTTP/1.1\r\nHost: a.example\r\nUSER-AGENT: curl/8\r\n\r\n",
     b"GET /.env HTTP/1.1\r\nHost: b.example\r\n\r\n",
@@ -171,7 +173,8 @@ async fn collection_and_sources_are_those_of_the_viewer() -> anyhow::Result<()> 
     let sent = kept.send_all().await?;
     let lines = kept.lines(sent).await?;
     let clickhouse = ClickHouse::with_tables()?;
-    // As after a kill of the viewer: some lines come twice. And an export has all of them once more.
+    // As after a kill of the viewer: some lines come twice. And an export has all of them once
+    // more.
     clickhouse.insert(&lines)?;
     let twice: String = lines.split_inclusive('\n').take(5).collect();
     clickhouse.insert(&twice)?;
@@ -368,7 +371,8 @@ async fn every_question_of_the_document_has_an_answer() -> anyhow::Result<()> {
     let gap = "{\"event_type\":\"gap\",\"reason\":\"slow_reader\",\"requests\":5,\"first_seq\":3,\"last_seq\":9,\
         \"since\":\"2026-01-02T03:04:04.000000Z\",\"until\":\"2026-01-02T03:04:05.000006Z\"}\n";
     clickhouse.insert(gap)?;
-    // A second sensor, without one of the kinds, and with the address that the document has as an example.
+    // A second sensor, without one of the kinds, and with the address that the document has as an
+    // example.
     let second = lines.replace("127.60.0.1", "203.0.113.7");
     let second = second.replace(
         "{\"event_type\":\"request\",",

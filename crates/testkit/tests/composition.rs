@@ -1,5 +1,5 @@
-//! The composition as shipped: supervisord, haproxy, memcached and both programs, from a byte on the
-//! front port to the page.
+//! The composition as shipped: supervisord, haproxy, memcached and both programs, from a byte on
+//! the front port to the page.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -732,7 +732,8 @@ async fn more_connections_than_the_soft_limit_of_files_are_served() -> anyhow::R
     for _ in 0..200 {
         idle.push(TcpStream::connect(address).await?);
     }
-    // The idle ones came first, and are accepted first. At their deadline of 10 s they would make room.
+    // The idle ones came first, and are accepted first. At their deadline of 10 s they would make
+    // room.
     let start = Instant::now();
     assert_eq!(exchange(address, &http_get("/")).await?.0, RESPONSE);
     assert!(

@@ -1,4 +1,5 @@
-//! The image, built and run as README.md says. Needs a Docker engine, hence `ignored`: see `make test`.
+//! The image, built and run as README.md says. Needs a Docker engine, hence `ignored`: see `make
+//! test`.
 //!
 //! The first test takes port 80; all others let Docker choose one, so that they run side by side.
 

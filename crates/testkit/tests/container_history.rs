@@ -1,4 +1,5 @@
-//! The history of the image: in a volume, whoever owns that. Needs a Docker engine, hence `ignored`: see `make test`.
+//! The history of the image: in a volume, whoever owns that. Needs a Docker engine, hence
+//! `ignored`: see `make test`.
 
 use std::net::SocketAddr;
 
@@ -125,7 +126,8 @@ async fn without_a_word_it_is_in_an_anonymous_volume_and_goes_with_off() -> anyh
     Ok(())
 }
 
-/// Kubernetes makes a volume the group's and sets the bit that new files are as well; the process has the group.
+/// Kubernetes makes a volume the group's and sets the bit that new files are as well; the process
+/// has the group.
 #[tokio::test]
 #[ignore = "needs a Docker engine: make test-container"]
 async fn a_folder_of_a_group_is_enough_as_with_fs_group() -> anyhow::Result<()> {

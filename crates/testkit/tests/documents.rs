@@ -1,6 +1,8 @@
-//! What the documents name exists: files, headings, addresses of the viewer, variables and their defaults.
+//! What the documents name exists: files, headings, addresses of the viewer, variables and their
+//! defaults.
 //!
-//! .ci/fresh follows the commands of README.md, and `readme.rs` compares what stands in several files.
+//! .ci/fresh follows the commands of README.md, and `readme.rs` compares what stands in several
+//! files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

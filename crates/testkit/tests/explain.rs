@@ -1,4 +1,5 @@
-//! Any request, explained: through haproxy, by a link, a form, or as the body of a POST. Nothing of it is recorded.
+//! Any request, explained: through haproxy, by a link, a form, or as the body of a POST. Nothing of
+//! it is recorded.
 
 use anyhow::{Context, ensure};
 use forever200_testkit::client::exchange;

@@ -1,7 +1,8 @@
-//! Programs that die while requests come in: what fails, for how long, and what is missing afterwards.
+//! Programs that die while requests come in: what fails, for how long, and what is missing
+//! afterwards.
 //!
-//! Each test measures one fault and prints a row of docs/reliability.md. `make test` tries each a few
-//! times; `make faults` as often as that document says, natively and in the image.
+//! Each test measures one fault and prints a row of docs/reliability.md. `make test` tries each a
+//! few times; `make faults` as often as that document says, natively and in the image.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -74,7 +75,8 @@ impl Running {
         }
     }
 
-    /// Waits until supervisord takes all programs for started: one that ends sooner is started later.
+    /// Waits until supervisord takes all programs for started: one that ends sooner is started
+    /// later.
     async fn until_running(&self) -> anyhow::Result<()> {
         let container = match self {
             Self::Natively(stack) => return stack.until_running().await,
@@ -161,8 +163,9 @@ fn at_random(span: Duration) -> Duration {
     span.mul_f64(RandomState::new().hash_one(()) as f64 / u64::MAX as f64)
 }
 
-/// Waits until ten requests in a row are answered. Returns the path of the last one: a list with it is from after
-/// the fault, while one without may be from before, and right only until the viewer looks again.
+/// Waits until ten requests in a row are answered. Returns the path of the last one: a list with it
+/// is from after the fault, while one without may be from before, and right only until the viewer
+/// looks again.
 async fn good_again(front: SocketAddr, name: &str) -> anyhow::Result<String> {
     let answered = async {
         let (mut number, mut in_a_row) = (0, 0);
@@ -251,7 +254,8 @@ async fn killing_each_and_every_pair(running: &Running) -> anyhow::Result<()> {
         let mut seen = killing(running, programs).await.context(fault.clone())?;
         seen.print(&fault, running.how());
         ensure!(seen.missing == 0, "{fault}: {} missing", seen.missing);
-        // haproxy sends again what a responder died over: its client is answered, and a record may be there twice.
+        // haproxy sends again what a responder died over: its client is answered, and a record may
+        // be there twice.
         let in_hand = STEADY.clients * seen.waits.len();
         ensure!(
             seen.twice
@@ -426,7 +430,8 @@ async fn of_two_responders_one_can_be_killed() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is lost is what memcached held; nothing stays behind that keeps an address or answers for others.
+/// What is lost is what memcached held; nothing stays behind that keeps an address or answers for
+/// others.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_programs_end_with_their_supervisor_and_it_starts_again_at_once() -> anyhow::Result<()>
 {
@@ -483,7 +488,8 @@ async fn a_connection_that_cannot_be_opened_goes_to_the_next_server() -> anyhow:
         .lines()
         .find(|line| line.contains(",gone,"))
         .context("no such server")?;
-    // haproxy's management guide, 9.1: field 15 counts the retries, field 16 those that went elsewhere.
+    // haproxy's management guide, 9.1: field 15 counts the retries, field 16 those that went
+    // elsewhere.
     let redispatched = tried
         .split(',')
         .nth(16)
@@ -595,7 +601,8 @@ async fn under_full_load_128_mib_are_enough() -> anyhow::Result<()> {
             }
         });
     }
-    // As many as one source may have, which all are behind Docker's gateway, and the page beside them.
+    // As many as one source may have, which all are behind Docker's gateway, and the page beside
+    // them.
     let mut idle = Vec::new();
     for _ in 0..400 {
         let mut stream = tokio::net::TcpStream::connect(front).await?;

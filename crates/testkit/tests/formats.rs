@@ -1,5 +1,5 @@
-//! What can be taken along, read back by the programs it is for: Wireshark's dissectors, a parser of HTTP
-//! archives, a validator of JSON Schema, a shell with curl and nc.
+//! What can be taken along, read back by the programs it is for: Wireshark's dissectors, a parser
+//! of HTTP archives, a validator of JSON Schema, a shell with curl and nc.
 
 use std::collections::HashSet;
 

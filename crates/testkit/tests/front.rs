@@ -1,4 +1,5 @@
-//! Which of the two a connection is for: what haproxy.cfg makes of the first bytes, on the real haproxy.
+//! Which of the two a connection is for: what haproxy.cfg makes of the first bytes, on the real
+//! haproxy.
 
 use std::time::Duration;
 
@@ -130,8 +131,8 @@ async fn what_waits_goes_on_as_soon_as_it_is_decided() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// haproxy looks at the clock when it wakes, and then handles all that there is. What comes meanwhile has the time of the
-/// waking: 0.4 ms before it was sent, seen with 2.6.12.
+/// haproxy looks at the clock when it wakes, and then handles all that there is. What comes
+/// meanwhile has the time of the waking: 0.4 ms before it was sent, seen with 2.6.12.
 const CLOCK: SignedDuration = SignedDuration::from_millis(20);
 
 fn time(record: &Value) -> anyhow::Result<Timestamp> {

@@ -21,8 +21,9 @@ async fn start(folder: &Path) -> anyhow::Result<Stack> {
     Stack::start_with(&[("FOREVER200_HISTORY", folder)]).await
 }
 
-/// Sends requests with these numbers in their path, and waits until the page has the last. No faster than it takes them: on
-/// a busy machine, the ring would roll over what is not described yet.
+/// Sends requests with these numbers in their path, and waits until the page has the last. No
+/// faster than it takes them: on a busy machine, the ring would roll over what is not described
+/// yet.
 async fn send(stack: &Stack, numbers: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
     let last = *numbers.end();
     for number in numbers {
@@ -97,7 +98,8 @@ async fn memcached_and_the_responder_may_die_at_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a copy of the folder holds is what a disk holds when the power goes: SQLite promises that it opens.
+/// What a copy of the folder holds is what a disk holds when the power goes: SQLite promises that
+/// it opens.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_of_the_folder_at_any_moment_is_a_history() -> anyhow::Result<()> {
     let folder = TempDir::new()?;

@@ -1,5 +1,6 @@
-//! A history in trouble, while requests come in: they are answered as fast as ever, the page of the ring stays, and it says
-//! in one line what is wrong. Once that is over, writing goes on, and what was not kept is counted.
+//! A history in trouble, while requests come in: they are answered as fast as ever, the page of the
+//! ring stays, and it says in one line what is wrong. Once that is over, writing goes on, and what
+//! was not kept is counted.
 
 use std::fs::File;
 use std::io::Write;
@@ -18,12 +19,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// All but one in a hundred requests are answered within this. Whoever waited for the disk would wait for a second or more;
-/// on a machine that is busy, answers alone take a tenth of one.
+/// All but one in a hundred requests are answered within this. Whoever waited for the disk would
+/// wait for a second or more; on a machine that is busy, answers alone take a tenth of one.
 const ON_TIME: Duration = Duration::from_millis(400);
 const VIEWER: &str = "exec forever200-viewer'";
-/// The viewer with a disk of its own in the folder of the history, of 8 MiB, which nobody else sees. In a name space of its
-/// own, of users as well for who is not root.
+/// The viewer with a disk of its own in the folder of the history, of 8 MiB, which nobody else
+/// sees. In a name space of its own, of users as well for who is not root.
 const SMALL_DISK: &str = r#"user=; [ "$(id -u)" = 0 ] || user=--map-root-user
     exec unshare $user --mount sh -c "
         mount -t tmpfs -o OPTIONS none \"$FOREVER200_HISTORY\" && exec setpriv --pdeathsig KILL forever200-viewer"'"#;
@@ -71,7 +72,8 @@ impl Kept {
         get_json(self.stack.front(), "/home/api/stats").await
     }
 
-    /// Waits until the page says what is wrong, and checks that nothing else is: it is healthy, and shows what comes.
+    /// Waits until the page says what is wrong, and checks that nothing else is: it is healthy, and
+    /// shows what comes.
     async fn until_told(&self, reason: &str) -> anyhow::Result<()> {
         let sentence = format!("The history cannot be written: {reason}.");
         until(&format!("it says {sentence}"), || async {
@@ -90,7 +92,8 @@ impl Kept {
         Ok(())
     }
 
-    /// Waits until nothing is wrong, and each request is written or counted as missing. Returns how many are missing.
+    /// Waits until nothing is wrong, and each request is written or counted as missing. Returns how
+    /// many are missing.
     async fn until_well(&self) -> anyhow::Result<u64> {
         until("all is well", || async {
             let stats = self.stats().await.ok()?;
@@ -118,8 +121,8 @@ impl Kept {
         Ok(missing)
     }
 
-    /// Requests in the file, and those that it says are missing. Asks a copy: SQLite would look for a file below
-    /// `/proc/PID/root` where that link leads by itself.
+    /// Requests in the file, and those that it says are missing. Asks a copy: SQLite would look for
+    /// a file below `/proc/PID/root` where that link leads by itself.
     fn accounts(&self) -> anyhow::Result<(u64, u64)> {
         let (folder, copy) = (self.folder()?, TempDir::new()?);
         for name in ["history.db", "history.db-wal"] {
@@ -198,8 +201,8 @@ async fn a_folder_that_can_only_be_read_at_the_start_is_no_reason_not_to_start()
     } else {
         "--user --preserve-credentials"
     };
-    // With a device, for without one the options that it has are given again, and those of Debian 13 name a user that
-    // there is none of in a name space.
+    // With a device, for without one the options that it has are given again, and those of Debian
+    // 13 name a user that there is none of in a name space.
     let remount =
         format!("nsenter {enter} --mount --target {viewer} mount -o remount,rw none {folder}");
     let status = command("sh").args(["-c", &remount]).status()?;
@@ -313,7 +316,8 @@ async fn a_file_of_a_newer_version_is_refused_with_one_clear_line() -> anyhow::R
     Ok(())
 }
 
-/// `strace` makes each write of the viewer's take long, as a worn-out SD card or a network's disk would.
+/// `strace` makes each write of the viewer's take long, as a worn-out SD card or a network's disk
+/// would.
 struct SlowDisk(Child);
 
 impl SlowDisk {

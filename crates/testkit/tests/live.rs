@@ -182,7 +182,8 @@ async fn a_thousand_watchers_cost_memcached_no_more_than_one() -> anyhow::Result
         start.elapsed()
     );
     drop(watchers);
-    // While nobody watches, it is asked a fifth as often: four counters at a time, and the slots of a ring that is not full.
+    // While nobody watches, it is asked a fifth as often: four counters at a time, and the slots of
+    // a ring that is not full.
     let asked_by_one = one / 2.0;
     until("memcached is asked less", || async {
         let idle = gets_per_second(&stack).await.ok()?;
@@ -228,7 +229,8 @@ async fn behind_nginx_an_event_comes_at_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A reload closes one and opens one. haproxy counts a stream in the visitor's share, 8 here, until it knows of its end.
+/// A reload closes one and opens one. haproxy counts a stream in the visitor's share, 8 here, until
+/// it knows of its end.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_closes_a_stream_may_open_the_next_at_once() -> anyhow::Result<()> {
     let stack = Stack::start_with(&[("FOREVER200_MAX_CONNECTIONS", "400")]).await?;

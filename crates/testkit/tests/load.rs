@@ -1,7 +1,9 @@
-//! Clients that are up to no good, by the thousand, while an ordinary one asks and somebody looks at the page.
+//! Clients that are up to no good, by the thousand, while an ordinary one asks and somebody looks
+//! at the page.
 //!
-//! Each test prints rows of docs/reliability.md. `make test` runs them with a few hundred connections in a
-//! debug build, `make faults` with thousands in a release build, and then holds them to the times promised.
+//! Each test prints rows of docs/reliability.md. `make test` runs them with a few hundred
+//! connections in a debug build, `make faults` with thousands in a release build, and then holds
+//! them to the times promised.
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,10 +28,11 @@ const ON_TIME: Duration = Duration::from_millis(50);
 const PAGE_OPENS: Duration = Duration::from_millis(200);
 /// Connections that one source may have: haproxy.cfg.
 const PER_SOURCE: usize = 500;
-/// Memory that a connection may take at most, in all programs together, beside what all share, in KiB.
+/// Memory that a connection may take at most, in all programs together, beside what all share, in
+/// KiB.
 const PER_CONNECTION_KIB: u64 = 12;
-/// Memory that all connections together may take beside, in KiB: requests in the making, 101 records of 64 KiB in
-/// three programs, and the page made of them.
+/// Memory that all connections together may take beside, in KiB: requests in the making, 101
+/// records of 64 KiB in three programs, and the page made of them.
 const ALL_TOGETHER_KIB: u64 = 64 * 1024;
 /// Who looks at the page.
 const VISITOR: Ipv4Addr = Ipv4Addr::new(127, 50, 1, 1);
@@ -192,7 +195,8 @@ async fn open_page(front: SocketAddr) -> Vec<Duration> {
     times
 }
 
-/// Ordinary requests and a page, as long as something bad is there. Returns the memory that is taken then, in KiB.
+/// Ordinary requests and a page, as long as something bad is there. Returns the memory that is
+/// taken then, in KiB.
 async fn measure(stack: &Stack, cells: &[&dyn Display], before: u64) -> anyhow::Result<u64> {
     let load = Load::start(stack.front(), "ordinary", STEADY);
     let pages = open_page(stack.front()).await;

@@ -1,4 +1,5 @@
-//! Many ports: which one a request came to, wherever that is told, and what comes by a redirect of all of them.
+//! Many ports: which one a request came to, wherever that is told, and what comes by a redirect of
+//! all of them.
 
 use std::process::Output;
 
@@ -162,7 +163,8 @@ fn redirect() -> anyhow::Result<String> {
     Ok(line.replace(":8000", &format!(":{FRONT_PORT}")))
 }
 
-/// Two network namespaces with a cable between them: 192.0.2.1 is the server's end, 192.0.2.2 the client's.
+/// Two network namespaces with a cable between them: 192.0.2.1 is the server's end, 192.0.2.2 the
+/// client's.
 fn in_a_network_of_its_own() -> anyhow::Result<String> {
     let script = "ip link set lo up
         unshare --net sleep infinity & client=$!
@@ -197,8 +199,8 @@ async fn until_haproxy_runs(stack: &Stack) -> anyhow::Result<u32> {
     .await
 }
 
-/// One socket listens, and the record has the port that the client asked for: haproxy asks the kernel for it
-/// (`SO_ORIGINAL_DST`).
+/// One socket listens, and the record has the port that the client asked for: haproxy asks the
+/// kernel for it (`SO_ORIGINAL_DST`).
 #[tokio::test(flavor = "multi_thread")]
 async fn with_all_ports_redirected_a_record_has_the_one_that_was_asked_for() -> anyhow::Result<()> {
     let before = in_a_network_of_its_own()?;
@@ -247,8 +249,8 @@ async fn with_all_ports_redirected_a_record_has_the_one_that_was_asked_for() -> 
     Ok(())
 }
 
-/// The viewer, the responder and memcached have ports as well, at an address of their own. Those of the first two may be
-/// among haproxy's.
+/// The viewer, the responder and memcached have ports as well, at an address of their own. Those of
+/// the first two may be among haproxy's.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ports_of_the_viewer_and_the_responder_may_be_among_them() -> anyhow::Result<()> {
     let inside = "ip link set lo up && exec supervisord -c supervisord.conf";

@@ -1,4 +1,5 @@
-//! A page that is shown in public: whatever it is asked for, it names neither clients nor this machine.
+//! A page that is shown in public: whatever it is asked for, it names neither clients nor this
+//! machine.
 
 use std::io::Write;
 use std::net::Ipv4Addr;

@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Sends a command on a connection of its own and returns what comes within a second, or before the end.
+/// Sends a command on a connection of its own and returns what comes within a second, or before the
+/// end.
 async fn ask(address: &str, command: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(command.as_bytes()).await?;

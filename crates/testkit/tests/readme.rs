@@ -1,4 +1,5 @@
-//! What the documents say, held against the programs, haproxy.cfg, docker-compose.yml and the image.
+//! What the documents say, held against the programs, haproxy.cfg, docker-compose.yml and the
+//! image.
 //!
 //! .ci/fresh follows the commands of README.md; here are the facts that stand twice.
 

@@ -1,5 +1,5 @@
-//! What the build says it is made of, held against what is there: the schema of CycloneDX, the crates whose paths
-//! are in the programs, dpkg.
+//! What the build says it is made of, held against what is there: the schema of CycloneDX, the
+//! crates whose paths are in the programs, dpkg.
 //!
 //! Needs a Docker engine, hence `ignored`: see `make test`.
 

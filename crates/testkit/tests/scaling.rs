@@ -1,4 +1,5 @@
-//! Three responders on one ring, as docs/scaling.md has them: what each records is on the page, once.
+//! Three responders on one ring, as docs/scaling.md has them: what each records is on the page,
+//! once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,8 +19,8 @@ const PORT: u16 = 9999;
 /// Where TLS is ended.
 const TLS_PORT: u16 = 8443;
 
-/// Forty requests a second: two and a half seconds of it fit into the ring, so that the reader misses none on a machine
-/// that has other work.
+/// Forty requests a second: two and a half seconds of it fit into the ring, so that the reader
+/// misses none on a machine that has other work.
 const SLOW: Pace = Pace {
     clients: 4,
     interval: Duration::from_millis(100),
@@ -110,7 +111,8 @@ impl Scaled {
         .await
     }
 
-    /// Waits until the history has all requests that were answered, and returns all that it has, by path.
+    /// Waits until the history has all requests that were answered, and returns all that it has, by
+    /// path.
     async fn by_path(&self, attempts: &Attempts) -> anyhow::Result<HashMap<String, Vec<u64>>> {
         until("the history has all answered requests", || async {
             let export = get(self.stack.front(), "/home/export.ndjson?since=1h").await;
@@ -182,8 +184,8 @@ async fn what_three_responders_record_is_there_once_also_when_one_is_killed() ->
     let numbers: BTreeSet<_> = by_path.values().flatten().collect();
     let requests: usize = by_path.values().map(Vec::len).sum();
     assert_eq!(numbers.len(), requests, "a number is there twice");
-    // What the responder had in hand when it died: haproxy may have sent it again, or its client got nothing, and it may
-    // have drawn a number for it.
+    // What the responder had in hand when it died: haproxy may have sent it again, or its client
+    // got nothing, and it may have drawn a number for it.
     let twice = by_path.values().filter(|numbers| numbers.len() > 1).count();
     let last = numbers.last().map_or(0, |&&number| number) as usize;
     for (what, count) in [

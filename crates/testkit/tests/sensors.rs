@@ -1,4 +1,5 @@
-//! A hub, on the real composition: requests that other machines sent, as its pages, its JSON and its files show them.
+//! A hub, on the real composition: requests that other machines sent, as its pages, its JSON and
+//! its files show them.
 
 use std::path::Path;
 
@@ -11,7 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// When the histories of the sensors of these tests began: microseconds since 1970, and as RFC 3339.
+/// When the histories of the sensors of these tests began: microseconds since 1970, and as RFC
+/// 3339.
 const ERA: u64 = 1_767_323_045_000_006;
 const ERA_TEXT: &str = "2026-01-02T03:04:05.000006Z";
 /// A version as a sensor in a stranger's hands may say it.

@@ -10,7 +10,8 @@ use forever200_testkit::process::{command, project};
 /// The user `nobody` of Debian.
 const NOBODY: u32 = 65_534;
 
-/// Begins `make run` with this folder, up to the build, and returns what went to stderr before that.
+/// Begins `make run` with this folder, up to the build, and returns what went to stderr before
+/// that.
 fn make_run(folder: &Path) -> anyhow::Result<String> {
     let stubs = tempfile::tempdir()?;
     let cargo = stubs.path().join("cargo");

@@ -1,5 +1,6 @@
-//! A closed box, from the side of HTTP: between haproxy and the viewer nothing is smuggled, split, poisoned
-//! or made of what a client claims. What else an attacker could try is in attacks.rs and bombs.rs.
+//! A closed box, from the side of HTTP: between haproxy and the viewer nothing is smuggled, split,
+//! poisoned or made of what a client claims. What else an attacker could try is in attacks.rs and
+//! bombs.rs.
 
 use std::net::SocketAddr;
 
@@ -84,7 +85,8 @@ async fn recorded(stack: &Stack, text: &str) -> anyhow::Result<(Value, Vec<u8>)>
     Ok((record, raw))
 }
 
-/// Heads about whose body two programs may disagree; the body is `0\r\n\r\n` and then another request.
+/// Heads about whose body two programs may disagree; the body is `0\r\n\r\n` and then another
+/// request.
 const AMBIGUOUS: &[&str] = &[
     "Content-Length: 5\r\nContent-Length: 0\r\n",
     "Content-Length: 0\r\nContent-Length: 5\r\n",
@@ -140,7 +142,8 @@ async fn a_smuggled_request_never_meets_another_client() -> anyhow::Result<()> {
                 .map(|response| response.status)
                 .filter(|&it| it != 100)
                 .collect();
-            // None where haproxy sees an end behind nonsense. What comes before, the request, perhaps what is smuggled: then it is an ordinary next request.
+            // None where haproxy sees an end behind nonsense. What comes before, the request,
+            // perhaps what is smuggled: then it is an ordinary next request.
             let most = 2 + usize::from(!before.is_empty());
             ensure!((..=most).contains(&statuses.len()), "{what}: {statuses:?}");
             ensure!(
@@ -369,13 +372,15 @@ async fn a_host_header_makes_no_link_and_nothing_active() -> anyhow::Result<()> 
         "\u{202e}evil",
     ] {
         let lines = format!("Host: {host}\r\n");
-        // To haproxy 3.0 a head with some of these is no HTTP, so that even `/home` is the responder's; 2.6 takes all.
+        // To haproxy 3.0 a head with some of these is no HTTP, so that even `/home` is the
+        // responder's; 2.6 takes all.
         for path in ["/home", "/home/nothing"] {
             let response = ask(recording.front(), path, &lines).await?;
             ensure!(response.status == 200, "{host}: {}", response.status);
             ensure!(response.header("location").is_none(), "{host}");
         }
-        // So the pages are asked for at the viewer's own address: there all of these arrive, and none is recorded.
+        // So the pages are asked for at the viewer's own address: there all of these arrive, and
+        // none is recorded.
         for (stack, path) in [(&empty, "/home"), (&stack, "/home/requests/1")] {
             let response = ask(stack.at(8080), path, &lines).await?;
             ensure!(response.status == 200, "{host}: {}", response.status);

@@ -1,4 +1,5 @@
-//! Who came, on the real composition: pages, JSON, lists for blocking; and what masking leaves of them.
+//! Who came, on the real composition: pages, JSON, lists for blocking; and what masking leaves of
+//! them.
 
 use std::net::Ipv4Addr;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The list holds still for whoever uses it, however much comes in. Needs Chromium: `make test-browser`.
+//! The list holds still for whoever uses it, however much comes in. Needs Chromium: `make
+//! test-browser`.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

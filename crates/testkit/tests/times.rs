@@ -1,5 +1,5 @@
-//! Times on the pages of the history are those of the visitor's own zone, and in UTC at a click, as on the list. Needs
-//! Chromium: `make test-browser`.
+//! Times on the pages of the history are those of the visitor's own zone, and in UTC at a click, as
+//! on the list. Needs Chromium: `make test-browser`.
 
 use anyhow::{Context, ensure};
 use fantoccini::Locator;
@@ -44,7 +44,8 @@ async fn with_history(folder: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<
     Ok((stack, pages.into()))
 }
 
-/// Tells whether a time of RFC 3339 has this time of day; beyond a second, it has fewer digits than a page.
+/// Tells whether a time of RFC 3339 has this time of day; beyond a second, it has fewer digits than
+/// a page.
 fn has_clock(time: &str, clock: &str) -> bool {
     let seconds = clock.split('.').next().unwrap_or(clock);
     time[11..].starts_with(seconds)

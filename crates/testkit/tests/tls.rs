@@ -1,4 +1,5 @@
-//! TLS, ended on FOREVER200_BIND_TLS: each client's record is right, and what is no TLS comes through as it was sent.
+//! TLS, ended on FOREVER200_BIND_TLS: each client's record is right, and what is no TLS comes
+//! through as it was sent.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +26,8 @@ use tokio::time::timeout;
 const PORT: u16 = 8443;
 /// sslscan and nmap try some hundred handshakes.
 const LONGEST_RUN: Duration = Duration::from_secs(120);
-/// While handshakes are held open, all but one in a hundred requests are answered within this, as in tests/troubles.rs.
+/// While handshakes are held open, all but one in a hundred requests are answered within this, as
+/// in tests/troubles.rs.
 const ON_TIME: Duration = Duration::from_millis(50);
 
 /// A forever200 that ends TLS.
@@ -703,7 +705,8 @@ async fn hidden_names_are_hidden_in_tls_too() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells whether haproxy closes a connection unseen; else its bytes are answered when no more of a hello comes.
+/// Tells whether haproxy closes a connection unseen; else its bytes are answered when no more of a
+/// hello comes.
 async fn is_refused(stream: &mut TcpStream) -> bool {
     let mut reply = Vec::new();
     let _ = stream.read_to_end(&mut reply).await;

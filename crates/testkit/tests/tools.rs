@@ -52,7 +52,8 @@ async fn run(package: &str, line: &str, folder: &Path) -> anyhow::Result<Seen> {
         .await
         .with_context(|| format!("{line} goes on and on"))?;
     ended.with_context(|| missing(package))?;
-    // The stream ends with its server, after what came has been told. The page may still be about to describe it.
+    // The stream ends with its server, after what came has been told. The page may still be about
+    // to describe it.
     let total = recorded(&stack).await?;
     ensure!(total > 0, "{line} sent nothing");
     stack.until_recorded(total).await?;

@@ -1,7 +1,7 @@
 //! A memcached and a machine in trouble, while requests come in: they are answered all the same.
 //!
-//! Each test prints rows of docs/reliability.md. `make test` looks for a few seconds, `make faults` for as
-//! long as that document says.
+//! Each test prints rows of docs/reliability.md. `make test` looks for a few seconds, `make faults`
+//! for as long as that document says.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -30,8 +30,9 @@ const ELSEWHERE: (&str, &str, &str) = (
 );
 /// supervisord.conf's own size of memcached.
 const MEMORY: &str = "-m $((64 + ${FOREVER200_MAX_REQUEST_BYTES:-65536} / 7000))";
-/// haproxy keeps the real clock: with the faketime and the haproxy of Debian 13 it never starts. Its jemalloc asks
-/// for the time while libfaketime is being set up, which waits for itself (`pthread_once` within `pthread_once`).
+/// haproxy keeps the real clock: with the faketime and the haproxy of Debian 13 it never starts.
+/// Its jemalloc asks for the time while libfaketime is being set up, which waits for itself
+/// (`pthread_once` within `pthread_once`).
 const REAL_CLOCK: (&str, &str, &str) = (
     "supervisord.conf",
     "haproxy -W",
@@ -183,8 +184,8 @@ async fn a_full_memcached_keeps_what_it_can() -> anyhow::Result<()> {
     for _ in 0..200 {
         assert_eq!(stack.send(&big).await?, RESPONSE);
     }
-    // Six megabytes do not fit into two: the oldest are missing, the newest are there. Of a flood, those that are not
-    // described yet are missing as well.
+    // Six megabytes do not fit into two: the oldest are missing, the newest are there. Of a flood,
+    // those that are not described yet are missing as well.
     let held = until("some are shown", || async {
         let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
         let held = list["requests"].as_array()?.len();
@@ -242,7 +243,8 @@ async fn the_longest_requests_that_are_allowed_fit_101_times() -> anyhow::Result
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Result<()> {
-    // With -e its memory is a file, which it leaves behind for the next start when SIGUSR1 stops it.
+    // With -e its memory is a file, which it leaves behind for the next start when SIGUSR1 stops
+    // it.
     let folder = tempfile::tempdir_in("/dev/shm").context("/dev/shm is needed, and is missing")?;
     std::fs::set_permissions(
         folder.path(),
@@ -255,8 +257,8 @@ async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Res
             "memcached -U",
             &*format!("memcached -e {} -U", memory.display()),
         ),
-        // The file has this size from the start, and /dev/shm of a container has 64 MB. Less than 39 is
-        // too little for memcached.
+        // The file has this size from the start, and /dev/shm of a container has 64 MB. Less than
+        // 39 is too little for memcached.
         ("supervisord.conf", MEMORY, "-m 48"),
         (
             "supervisord.conf",

@@ -1,4 +1,5 @@
-//! `curl http://HOST/home/text?q=Müller`: a request for a page is one also where its query is typed and not encoded.
+//! `curl http://HOST/home/text?q=Müller`: a request for a page is one also where its query is typed
+//! and not encoded.
 
 use std::net::Ipv4Addr;
 
@@ -173,7 +174,8 @@ async fn watch(
     Ok(watching)
 }
 
-/// Of 400 connections, 8 for one source, as for any look; and a sixteenth for the two more that each has of its own.
+/// Of 400 connections, 8 for one source, as for any look; and a sixteenth for the two more that
+/// each has of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_look_so_have_the_shares_of_all_who_look() -> anyhow::Result<()> {
     let stack = Stack::start_with(&[("FOREVER200_MAX_CONNECTIONS", "400")]).await?;

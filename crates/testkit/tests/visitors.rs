@@ -1,7 +1,8 @@
 //! What visitors can do to each other at the page, and strangers to those who look.
 //!
-//! Each test prints a row of docs/reliability.md. `make test` runs them for a moment in a debug build, `make faults` for
-//! longer in a release build, and then holds them to the times and sizes promised.
+//! Each test prints a row of docs/reliability.md. `make test` runs them for a moment in a debug
+//! build, `make faults` for longer in a release build, and then holds them to the times and sizes
+//! promised.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -206,7 +207,8 @@ fn peak(stack: &Stack) -> anyhow::Result<u64> {
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
-/// Looks at the page, the health check, the events and the answers of others while something bad is there.
+/// Looks at the page, the health check, the events and the answers of others while something bad is
+/// there.
 async fn look_on(stack: &Stack, attack: &str, idle: u64) -> anyhow::Result<()> {
     let front = stack.front();
     let load = Load::start(front, "ordinary", STEADY);
@@ -473,8 +475,8 @@ async fn who_takes_nothing_for_ten_seconds_is_cut() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells whether a socket is connected to this client: proc(5), net/tcp. The client does not learn that it is not, as long
-/// as it takes nothing.
+/// Tells whether a socket is connected to this client: proc(5), net/tcp. The client does not learn
+/// that it is not, as long as it takes nothing.
 fn is_open(client: SocketAddr) -> anyhow::Result<bool> {
     let SocketAddr::V4(client) = client else {
         bail!("not of IPv4: {client}");

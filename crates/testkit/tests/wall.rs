@@ -1,4 +1,5 @@
-//! The wall: what stands on a projector, and how it comes in. Most of it needs Chromium: `make test-browser`.
+//! The wall: what stands on a projector, and how it comes in. Most of it needs Chromium: `make
+//! test-browser`.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Every page at 200 % and at 320 pixels, and with letters twice as large: nothing is cut off, covered or out of reach.
-//! WCAG 2.2, 1.4.4 and 1.4.10. Needs Chromium: `make test-browser`.
+//! Every page at 200 % and at 320 pixels, and with letters twice as large: nothing is cut off,
+//! covered or out of reach. WCAG 2.2, 1.4.4 and 1.4.10. Needs Chromium: `make test-browser`.
 
 use anyhow::{Context, ensure};
 use forever200_testkit::browser::{Browser, LAPTOP, Visitor};
@@ -9,7 +9,8 @@ use serde_json::json;
 
 mod probes;
 
-/// Windows: width and height in CSS pixels, and zoom. 1280x720 at 200 %; 1280x1024 at 400 %, which is 320 wide.
+/// Windows: width and height in CSS pixels, and zoom. 1280x720 at 200 %; 1280x1024 at 400 %, which
+/// is 320 wide.
 const WINDOWS: [(u32, u32, u32); 2] = [(640, 360, 2), (320, 256, 4)];
 
 /// What a page must not have, each with the element that has it.
@@ -28,7 +29,8 @@ const FAULTS: &str = r#"
         if (!isShown(it) || it.closest('svg')) continue;
         if (isCut(overflowX, it.scrollWidth, it.clientWidth) || isCut(overflowY, it.scrollHeight, it.clientHeight)) faults.push(`cut off: ${name(it)}`);
     }
-    // Covered, or out of reach: what can be used is in the window when it has the focus, and nothing lies over it.
+    // Covered, or out of reach: what can be used is in the window when it has the focus, and
+    // nothing lies over it.
     const usable = [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, textarea')].filter(isShown);
     for (const it of usable) {
         it.focus();

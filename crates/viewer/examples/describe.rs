@@ -1,11 +1,12 @@
 //! Measures what it costs to describe requests: `make describe CORPUS=FILE`.
 //!
-//! In: lines of JSON with `id` and `b64`, in any number of files. Out: processor time for each request, of the files and
-//! with `--built` of those that are built to be work; the time to begin; memory. With `--labels`, what is said of each request instead,
-//! a line for each: two builds that say the same of all of them can be compared.
+//! In: lines of JSON with `id` and `b64`, in any number of files. Out: processor time for each
+//! request, of the files and with `--built` of those that are built to be work; the time to begin;
+//! memory. With `--labels`, what is said of each request instead, a line for each: two builds that
+//! say the same of all of them can be compared.
 //!
-//! The time is that of this thread, the median of some rounds. A round takes each request once, in the order of the
-//! files, as different ones come: nothing is warmed up for the same request.
+//! The time is that of this thread, the median of some rounds. A round takes each request once, in
+//! the order of the files, as different ones come: nothing is warmed up for the same request.
 
 use std::io::{BufRead, BufReader};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Views and entries to files that other programs read.
 //!
-//! Each format has a file: `json` (also for the API), `ndjson`, `har`, `pcap`, `html`, `text`, `atom` (the feed)
-//! and `blocklist`. `replay` makes a shell command that sends a request again.
+//! Each format has a file: `json` (also for the API), `ndjson`, `har`, `pcap`, `html`, `text`,
+//! `atom` (the feed) and `blocklist`. `replay` makes a shell command that sends a request again.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -20,7 +20,8 @@ pub mod text;
 /// What is worked out for one request.
 pub type ForEntry<T> = Box<dyn Fn(&Entry) -> T + Send + Sync>;
 
-/// Something to be said about many requests, one after the other: a reader who is slow holds one of them, and not all.
+/// Something to be said about many requests, one after the other: a reader who is slow holds one of
+/// them, and not all.
 pub struct Listing {
     /// What comes before them.
     pub begin: Bytes,

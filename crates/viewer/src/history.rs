@@ -1,14 +1,15 @@
 //! What is kept after the ring has moved on: an SQLite file, which a person can open as well.
 //!
-//! In: each record that the reader has seen, as it came, and its kind. Out: records by their number. The
-//! reader never waits for the disk: a separate thread writes, and what it cannot write is counted.
+//! In: each record that the reader has seen, as it came, and its kind. Out: records by their
+//! number. The reader never waits for the disk: a separate thread writes, and what it cannot write
+//! is counted.
 //!
 //! Read in this order:
 //!
 //! - `keeper`: what the reader hands over, and what is missing
 //! - `found` and `kind`: what is kept in addition to the bytes
-//! - `writer`: the thread that writes, with `rows` (a request), `sent` (a request of another machine),
-//!   `collection` (kinds) and `gaps` (requests that are not kept)
+//! - `writer`: the thread that writes, with `rows` (a request), `sent` (a request of another
+//!   machine), `collection` (kinds) and `gaps` (requests that are not kept)
 //! - `retention`: what is deleted when the file is too large; `wal`: the log of changes
 //! - `questions`: what visitors read, with `search`, `kinds`, `sources`, `one_source`, `sensors`
 //!   and `blocklist`
@@ -75,9 +76,9 @@ pub struct History {
 }
 
 impl History {
-    /// Opens the history in `folder`, or begins one, and starts the thread that writes it. It grows to
-    /// about `most_bytes`; then the oldest requests go. Where the disk is full or can only be read, this succeeds, and the
-    /// thread tries again.
+    /// Opens the history in `folder`, or begins one, and starts the thread that writes it. It grows
+    /// to about `most_bytes`; then the oldest requests go. Where the disk is full or can only be
+    /// read, this succeeds, and the thread tries again.
     ///
     /// # Errors
     /// The folder cannot be used, or holds a file that is not for this version: see [`OpenError`].
@@ -102,7 +103,8 @@ impl History {
         })
     }
 
-    /// Returns the newest number that was there when it was opened; 0 when it was empty, or could not be opened yet.
+    /// Returns the newest number that was there when it was opened; 0 when it was empty, or could
+    /// not be opened yet.
     #[must_use]
     pub(crate) fn newest(&self) -> u64 {
         self.state.newest()
@@ -119,7 +121,8 @@ impl History {
         self.state.gaps().of_last_day(now)
     }
 
-    /// Puts something into the queue of what is to be written. Returns it where there is no room, at once.
+    /// Puts something into the queue of what is to be written. Returns it where there is no room,
+    /// at once.
     pub(crate) fn offer(&self, item: Item) -> Result<(), Item> {
         self.inbox.offer(item)
     }

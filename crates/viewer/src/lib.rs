@@ -1,7 +1,7 @@
 //! The viewer: reads the ring, describes each request once, keeps a history, and serves the page.
 //!
-//! The bytes were written by attackers. They stay bytes until [`bytes::printable`] makes them visible, once,
-//! and a template escapes them, once.
+//! The bytes were written by attackers. They stay bytes until [`bytes::printable`] makes them
+//! visible, once, and a template escapes them, once.
 //!
 //! Read in the order of a request's path:
 //!

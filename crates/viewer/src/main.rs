@@ -57,7 +57,8 @@ struct Args {
         default_value = "off"
     )]
     mask_sources: Switch,
-    /// Texts to blank in everything that is shown, separated by commas, such as this machine's addresses and names
+    /// Texts to blank in everything that is shown, separated by commas, such as this machine's
+    /// addresses and names
     #[arg(
         long,
         value_name = "TEXTS",
@@ -66,8 +67,8 @@ struct Args {
         hide_default_value = true
     )]
     hide: Hidden,
-    /// Further host names, separated by commas, to which the viewer answers while haproxy does not show the page;
-    /// localhost and loopback addresses always work
+    /// Further host names, separated by commas, to which the viewer answers while haproxy does not
+    /// show the page; localhost and loopback addresses always work
     #[arg(
         long,
         value_name = "NAMES",
@@ -94,7 +95,8 @@ struct Args {
         value_parser = clap::value_parser!(u64).range(4_194_304..)
     )]
     history_bytes: u64,
-    /// Where to write a line of JSON for each request: `off`, `stdout`, or the path of a file, reopened on SIGHUP
+    /// Where to write a line of JSON for each request: `off`, `stdout`, or the path of a file,
+    /// reopened on SIGHUP
     #[arg(
         long,
         value_name = "WHERE",
@@ -110,8 +112,9 @@ struct Args {
         default_value = "on"
     )]
     captures_raw: Switch,
-    /// Whether haproxy shows the page; with anything but `on`, `1` or `true`, the viewer answers only to its own host
-    /// names, because a page that is not public needs protection from other websites
+    /// Whether haproxy shows the page; with anything but `on`, `1` or `true`, the viewer answers
+    /// only to its own host names, because a page that is not public needs protection from other
+    /// websites
     #[arg(
         long,
         value_name = "SWITCH",
@@ -127,8 +130,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Ask the viewer for /home/health, through haproxy where that shows the page, and the responder whether it takes
-    /// connections; exit with 0 when all is well
+    /// Ask the viewer for /home/health, through haproxy where that shows the page, and the
+    /// responder whether it takes connections; exit with 0 when all is well
     Health(Health),
     /// Say what raw requests are, without a server
     Identify(Identify),
@@ -185,7 +188,8 @@ fn check_health(what: &Health, viewer: SocketAddr) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// On one thread, as nearly all that it does is short: a second one takes memory, and a third more CPU time.
+/// On one thread, as nearly all that it does is short: a second one takes memory, and a third more
+/// CPU time.
 fn run_viewer(args: Args) -> anyhow::Result<()> {
     let mut runtime = runtime::Builder::new_current_thread();
     runtime
@@ -233,7 +237,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     .await?
 }
 
-/// Starts the lines. SIGHUP has their file opened anew; without a file it ends the program, as it does by default.
+/// Starts the lines. SIGHUP has their file opened anew; without a file it ends the program, as it
+/// does by default.
 fn start_captures(target: Target, raw: Switch) -> anyhow::Result<Option<Captures>> {
     let is_file = matches!(target, Target::File(_));
     let captures = Captures::start(target, raw == Switch::On)?;

@@ -1,9 +1,11 @@
 //! Numbers for Prometheus: /home/metrics.
 //!
-//! In: requests that the reader describes or misses, and the state of other parts when it is asked for. Out: text
-//! in the format of Prometheus. No label contains an address, or anything else that a client can choose.
+//! In: requests that the reader describes or misses, and the state of other parts when it is asked
+//! for. Out: text in the format of Prometheus. No label contains an address, or anything else that
+//! a client can choose.
 //!
-//! Read in this order: `counters` (counted as it happens), `gauges` (read when asked for), `text` (the format).
+//! Read in this order: `counters` (counted as it happens), `gauges` (read when asked for), `text`
+//! (the format).
 
 mod counters;
 mod gauges;

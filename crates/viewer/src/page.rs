@@ -1,12 +1,16 @@
 //! Views and entries to HTML.
 //!
-//! - `pages` renders the templates; read it first. `global` says which addresses may be looked up elsewhere
-//! - the list: `row`, `stats` (the numbers at the top), `chart`, and `filter` (which requests are shown)
-//! - one request: `detail`, with `visible` for its bytes; `explained` for a request that a visitor gives
-//! - the other pages: `history` with `moment`, `collection`, `kind` with `kinds`, `sources`, `wall`, and
-//!   `catalogue` for the labels
+//! - `pages` renders the templates; read it first. `global` says which addresses may be looked up
+//!   elsewhere
+//! - the list: `row`, `stats` (the numbers at the top), `chart`, and `filter` (which requests are
+//!   shown)
+//! - one request: `detail`, with `visible` for its bytes; `explained` for a request that a visitor
+//!   gives
+//! - the other pages: `history` with `moment`, `collection`, `kind` with `kinds`, `sources`,
+//!   `wall`, and `catalogue` for the labels
 //!
-//! Everything here is made from entries, which contain only what may be shown. The templates escape.
+//! Everything here is made from entries, which contain only what may be shown. The templates
+//! escape.
 
 pub mod catalogue;
 pub mod chart;

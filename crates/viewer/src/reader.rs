@@ -2,10 +2,10 @@
 //!
 //! Read in this order:
 //!
-//! - `follow`: the thread that reads memcached; `pulse` and `pace` say when, `memory` exchanges with the
-//!   history
-//! - `describer` and `entry`: what is said about one record, with `asked_for`, `claims`, `tls_parts`,
-//!   `sensor`, `excerpt` and `actions`
+//! - `follow`: the thread that reads memcached; `pulse` and `pace` say when, `memory` exchanges
+//!   with the history
+//! - `describer` and `entry`: what is said about one record, with `asked_for`, `claims`,
+//!   `tls_parts`, `sensor`, `excerpt` and `actions`
 //! - `privacy`: what must be blanked or masked; `locations`: country and network
 //! - `view`: the ring at one moment, for visitors
 //! - `outlets`: counters and lines get each request; `once` makes sure that each gets it once

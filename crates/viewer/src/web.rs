@@ -2,10 +2,12 @@
 //!
 //! Read in this order:
 //!
-//! - `serve`: connections; `routes`: addresses and security headers; `state`: what all requests share
-//! - `handlers`: the list and its formats; `kept`: one request by its number; `history`, `collection`, `sources`,
-//!   `sensors`, `events`, `metrics` and `explain`: the other addresses
-//! - `prepared`: complete answers; `streamed`: long answers; `cache`: answers that are the same for all
+//! - `serve`: connections; `routes`: addresses and security headers; `state`: what all requests
+//!   share
+//! - `handlers`: the list and its formats; `kept`: one request by its number; `history`,
+//!   `collection`, `sources`, `sensors`, `events`, `metrics` and `explain`: the other addresses
+//! - `prepared`: complete answers; `streamed`: long answers; `cache`: answers that are the same for
+//!   all
 //! - `limits`: queues and memory; `hosts`, `parameters`: what is refused; `failure`: error pages
 
 mod cache;

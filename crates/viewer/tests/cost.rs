@@ -1,4 +1,5 @@
-//! What it costs at most to describe one record, in processor time: whatever a stranger sends, others are described soon.
+//! What it costs at most to describe one record, in processor time: whatever a stranger sends,
+//! others are described soon.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,10 +72,11 @@ fn each_takes_its_time(how: &str, privacy: Privacy) {
     assert!(time < most, "{how}: {name}, {length} bytes: {time:?}");
 }
 
-/// Returns what it takes to describe a request; where that is more than `most`, or a figure is wanted, the least of three.
+/// Returns what it takes to describe a request; where that is more than `most`, or a figure is
+/// wanted, the least of three.
 ///
-/// The first one compiles what is compiled once, and each may be disturbed. Each has a byte less, for the same bytes are
-/// described once.
+/// The first one compiles what is compiled once, and each may be disturbed. Each has a byte less,
+/// for the same bytes are described once.
 fn time_of(raw: &[u8], describer: &Describer, most: Duration) -> Duration {
     let describe = |missing: usize| {
         let record = Record {

@@ -35,7 +35,8 @@ const ADDRESSES: [&str; 12] = [
     "/home/export.html",
     "/home/health",
 ];
-/// Longest value that memcached takes with a key of ours, by its default of 1 MiB for an item, head and all.
+/// Longest value that memcached takes with a key of ours, by its default of 1 MiB for an item, head
+/// and all.
 const LONGEST_VALUE_BYTES: usize = 1024 * 1024 - 200;
 
 /// A memcached in which anything may stand, and a viewer of it in this process.
@@ -96,7 +97,8 @@ impl Viewed {
     }
 
     async fn store(&self, key: &str, value: &[u8]) -> anyhow::Result<()> {
-        // What is being read cannot be dropped for something new: a full memcached may refuse it just then.
+        // What is being read cannot be dropped for something new: a full memcached may refuse it
+        // just then.
         let stored = async || {
             self.try_set(key, value)
                 .await

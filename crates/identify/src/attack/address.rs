@@ -55,7 +55,8 @@ const HOSTS: [&str; 13] = [
 /// Returns the bytes of a value that are such an address.
 pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
     let marks = memmem::find_iter(value, b":/").take(MAX_ADDRESSES);
-    // An address within an address: Java's jar:http://x/a.zip!/b. A host without a scheme, as `host.docker.internal/`.
+    // An address within an address: Java's jar:http://x/a.zip!/b. A host without a scheme, as
+    // `host.docker.internal/`.
     if let Some(host) = value.strip_prefix(b"http:")
         && number_address(&String::from_utf8_lossy(&host[..host.len().min(20)])).is_some()
     {

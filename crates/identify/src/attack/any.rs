@@ -1,7 +1,7 @@
 //! Whether one of many words is in a value, told in one pass over it.
 //!
-//! In: words, then values. Out: yes or no. A parser that looks for forty words one after the other takes a microsecond
-//! for a short value, which hardly ever has one.
+//! In: words, then values. Out: yes or no. A parser that looks for forty words one after the other
+//! takes a microsecond for a short value, which hardly ever has one.
 
 use std::sync::LazyLock;
 

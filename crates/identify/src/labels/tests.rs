@@ -313,7 +313,8 @@ fn hostile_requests_take_time_in_proportion() {
 fn what_would_take_too_long_is_given_up_and_said() {
     let labeller = Labeller::built_in();
     let is_partial = |raw: &[u8]| labeller.describe(raw, None).is_partial;
-    // The beginnings of what a signature looks for, and its end out of reach. Without any end, nothing is tried.
+    // The beginnings of what a signature looks for, and its end out of reach. Without any end,
+    // nothing is tried.
     let words = b"select union script passwd jndi ldap wget cmd exec php cgi-bin admin ../ ";
     let many = words.repeat(900);
     assert!(is_partial(&[&many[..], b";sh"].concat()));

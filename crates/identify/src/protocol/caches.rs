@@ -7,7 +7,8 @@ use super::reading::{
     until_nul, words,
 };
 
-/// Commands of Redis, as a line of text, and how many values each takes: few enough that they are no sentence.
+/// Commands of Redis, as a line of text, and how many values each takes: few enough that they are
+/// no sentence.
 const REDIS_COMMANDS: &[(&str, RangeInclusive<usize>)] = &[
     ("INFO", 0..=1),
     ("PING", 0..=0),
@@ -97,7 +98,8 @@ fn is_quoted(words: &[&[u8]]) -> bool {
     first == last && matches!(first, Some(b'"' | b'\''))
 }
 
-/// `memcached/doc/protocol.txt`: a command in lower case with the values it must have; over UDP behind eight bytes.
+/// `memcached/doc/protocol.txt`: a command in lower case with the values it must have; over UDP
+/// behind eight bytes.
 pub(super) fn memcached(bytes: &[u8]) -> Option<Found> {
     let (start, text) = match bytes {
         [_, _, 0, 0, 0, 1, 0, 0, text @ ..] => (8, text),
@@ -122,7 +124,8 @@ pub(super) fn memcached(bytes: &[u8]) -> Option<Found> {
     says(start + command.len(), line(text))
 }
 
-/// memcached, "BinaryProtocolRevamped": 0x80, a command, a length of all that covers key and extras, no data type.
+/// memcached, "BinaryProtocolRevamped": 0x80, a command, a length of all that covers key and
+/// extras, no data type.
 fn binary_command(bytes: &[u8]) -> Option<u8> {
     let (&[0x80, command, ..], body) = bytes.split_first_chunk::<24>()? else {
         return None;

@@ -35,7 +35,8 @@ pub(super) fn elf(bytes: &[u8]) -> Option<Found> {
     says(7, format!("{} bits, {name}", 32 * u32::from(*class)))
 }
 
-/// Microsoft, "PE Format": `MZ`, and `PE` where it says; or the sentence that nearly all begin with.
+/// Microsoft, "PE Format": `MZ`, and `PE` where it says; or the sentence that nearly all begin
+/// with.
 pub(super) fn windows_program(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"MZ"))?;
     let at = little(bytes, 0x3c..0x40)?;

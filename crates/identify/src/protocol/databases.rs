@@ -5,7 +5,8 @@ use super::reading::{
     split_nul, until_nul,
 };
 
-/// MongoDB Wire Protocol: the length of the message, a number, an answer to nothing, and a kind of request.
+/// MongoDB Wire Protocol: the length of the message, a number, an answer to nothing, and a kind of
+/// request.
 pub(super) fn mongodb(bytes: &[u8]) -> Option<Found> {
     let (length, kind) = (little(bytes, 0..4)?, little(bytes, 12..16)?);
     need(
@@ -42,7 +43,8 @@ pub(super) fn cassandra(bytes: &[u8]) -> Option<Found> {
     says(header + 4, format!("version {}, {detail}", bytes.first()?))
 }
 
-/// MySQL, "Protocol::HandshakeResponse41": the second packet of a connection, whose 23 bytes of filler are zero.
+/// MySQL, "Protocol::HandshakeResponse41": the second packet of a connection, whose 23 bytes of
+/// filler are zero.
 pub(super) fn mysql(bytes: &[u8]) -> Option<Found> {
     need(little(bytes, 0..3)? + 4 == bytes.len() && bytes.get(3) == Some(&1))?;
     need(little(bytes, 4..8)? & 0x200 != 0 && bytes.get(13..36)? == [0; 23])?;
@@ -57,7 +59,8 @@ pub(super) fn mysql(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// PostgreSQL, "Message Formats": a length, then version 3 and pairs of words, or a number that asks for encryption.
+/// PostgreSQL, "Message Formats": a length, then version 3 and pairs of words, or a number that
+/// asks for encryption.
 pub(super) fn postgres(bytes: &[u8]) -> Option<Found> {
     let (length, code) = (big(bytes, 0..4)?, big(bytes, 4..8)?);
     // Scanners ask with versions that there are not, to be told which there are.
@@ -82,7 +85,8 @@ pub(super) fn postgres(bytes: &[u8]) -> Option<Found> {
     says(8, said.join(&b", "[..]))
 }
 
-/// Oracle Net, as captures show it: a length, no sum, CONNECT (1), a version from 300 on, and words in brackets.
+/// Oracle Net, as captures show it: a length, no sum, CONNECT (1), a version from 300 on, and words
+/// in brackets.
 pub(super) fn oracle(bytes: &[u8]) -> Option<Found> {
     let [_, _, 0, 0, 1, _, 0, 0, ..] = bytes else {
         return None;
@@ -101,7 +105,8 @@ pub(super) fn oracle(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// Firebird, `remote/protocol.h`: op_connect (1), op_attach (19), a version of 2 or 3, a kind of machine.
+/// Firebird, `remote/protocol.h`: op_connect (1), op_attach (19), a version of 2 or 3, a kind of
+/// machine.
 pub(super) fn firebird(bytes: &[u8]) -> Option<Found> {
     need(matches!(
         bytes,

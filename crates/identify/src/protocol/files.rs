@@ -35,7 +35,8 @@ pub(super) fn smb1(bytes: &[u8]) -> Option<Found> {
                 .unwrap_or_default(),
         );
     }
-    // After 32 bytes of header, no parameters and the count of bytes: each dialect is 2, its name, NUL.
+    // After 32 bytes of header, no parameters and the count of bytes: each dialect is 2, its name,
+    // NUL.
     let names = message
         .get(35..)
         .unwrap_or_default()
@@ -47,7 +48,8 @@ pub(super) fn smb1(bytes: &[u8]) -> Option<Found> {
     says(start + 5, dialects.join(&b", "[..]))
 }
 
-/// MS-SMB2, 2.2.1: 0xfe and `SMB`; 2.2.41 and 2.2.42: encrypted and compressed. A negotiation says which dialects.
+/// MS-SMB2, 2.2.1: 0xfe and `SMB`; 2.2.41 and 2.2.42: encrypted and compressed. A negotiation says
+/// which dialects.
 pub(super) fn smb2(bytes: &[u8]) -> Option<Found> {
     if let Some((start, _)) = smb(bytes, b"\xfdSMB").or_else(|| smb(bytes, b"\xfcSMB")) {
         return says(start + 4, "encrypted or compressed");
@@ -79,7 +81,8 @@ fn smb2_dialects(message: &[u8]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// RFC 1002, 4.3.2: a request for a session, the name called in 32 letters; 4.2.17: a request for all names of a host.
+/// RFC 1002, 4.3.2: a request for a session, the name called in 32 letters; 4.2.17: a request for
+/// all names of a host.
 pub(super) fn netbios(bytes: &[u8]) -> Option<Found> {
     let all_names = b" CKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\0\0!\0\x01";
     if bytes
@@ -100,7 +103,8 @@ pub(super) fn netbios(bytes: &[u8]) -> Option<Found> {
     says(37, [b"for ", name.trim_ascii_end()].concat())
 }
 
-/// C706, 12.6.3: version 5.0 or 5.1, bind or request, integers with the low byte first, the length of the fragment.
+/// C706, 12.6.3: version 5.0 or 5.1, bind or request, integers with the low byte first, the length
+/// of the fragment.
 pub(super) fn msrpc(bytes: &[u8]) -> Option<Found> {
     let [5, 0 | 1, kind @ (0 | 0x0b), _, 0x10, 0, 0, 0, ..] = bytes else {
         return None;
@@ -109,7 +113,8 @@ pub(super) fn msrpc(bytes: &[u8]) -> Option<Found> {
     says(10, if *kind == 0 { "request" } else { "bind" })
 }
 
-/// RFC 5531, 9 and 11: the mark of a record (for datagrams none), a number, CALL, version 2, the program.
+/// RFC 5531, 9 and 11: the mark of a record (for datagrams none), a number, CALL, version 2, the
+/// program.
 pub(super) fn sunrpc(bytes: &[u8]) -> Option<Found> {
     let start = if bytes.first()? & 0x80 != 0 && big(bytes, 1..4)? + 4 == bytes.len() {
         4
@@ -135,7 +140,8 @@ pub(super) fn sunrpc(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// Apple, "AppleTalk Filing Protocol", DSI: a request (0), DSIGetStatus or DSIOpenSession, the length of what follows.
+/// Apple, "AppleTalk Filing Protocol", DSI: a request (0), DSIGetStatus or DSIOpenSession, the
+/// length of what follows.
 pub(super) fn afp(bytes: &[u8]) -> Option<Found> {
     let [0, kind @ (3 | 4), _, _, 0, 0, 0, 0, ..] = bytes else {
         return None;
@@ -157,7 +163,8 @@ pub(super) fn ncp(bytes: &[u8]) -> Option<Found> {
     found(8)
 }
 
-/// RFC 959, 4.1. `USER` alone could be POP3, too; that one is asked first whether there is more of it.
+/// RFC 959, 4.1. `USER` alone could be POP3, too; that one is asked first whether there is more of
+/// it.
 pub(super) fn ftp(bytes: &[u8]) -> Option<Found> {
     need(is_text(bytes))?;
     let words = words(bytes);
@@ -186,7 +193,8 @@ pub(super) fn rsync(bytes: &[u8]) -> Option<Found> {
     bytes.starts_with(b"@RSYNCD:").then(|| quotes_line(bytes))?
 }
 
-/// Git, `gitprotocol-pack(5)`, "Git Transport": a length in four hexadecimal digits, the command, the path, NUL.
+/// Git, `gitprotocol-pack(5)`, "Git Transport": a length in four hexadecimal digits, the command,
+/// the path, NUL.
 pub(super) fn git(bytes: &[u8]) -> Option<Found> {
     let (length, command) = bytes.split_first_chunk::<4>()?;
     let verbs: [&[u8]; 3] = [
@@ -199,7 +207,8 @@ pub(super) fn git(bytes: &[u8]) -> Option<Found> {
     says(4 + verb.len(), until_nul(command))
 }
 
-/// RFC 1179, 5: a number of 1 to 5, the name of a queue, what more there is after a space, and a line feed.
+/// RFC 1179, 5: a number of 1 to 5, the name of a queue, what more there is after a space, and a
+/// line feed.
 pub(super) fn lpd(bytes: &[u8]) -> Option<Found> {
     let (&command @ 1..=5, rest) = bytes.split_first()? else {
         return None;

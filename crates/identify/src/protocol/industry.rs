@@ -1,12 +1,13 @@
-//! Machines, buildings, hospitals: what should not be on the internet, and what scanners look for there.
+//! Machines, buildings, hospitals: what should not be on the internet, and what scanners look for
+//! there.
 
 use super::reading::{
     Found, big, find, found, is_graphic, is_text, line, little, need, quotes_line, says, until_nul,
 };
 use super::remote::connection_request;
 
-/// Modbus Messaging on TCP/IP, 3.1.3: protocol 0, the length of what follows, a unit, a function; Modbus Application
-/// Protocol, 6: how long the request for each function is.
+/// Modbus Messaging on TCP/IP, 3.1.3: protocol 0, the length of what follows, a unit, a function;
+/// Modbus Application Protocol, 6: how long the request for each function is.
 pub(super) fn modbus(bytes: &[u8]) -> Option<Found> {
     let (&[_, _, 0, 0, 0, length, unit, function], data) = bytes.split_first_chunk::<8>()? else {
         return None;
@@ -39,7 +40,8 @@ pub(super) fn modbus(bytes: &[u8]) -> Option<Found> {
     says(8, format!("unit {unit}, {name}"))
 }
 
-/// What asks for ISO transport with its parameters (RFC 905, 13.3.4): size (0xc0), caller (0xc1), called (0xc2).
+/// What asks for ISO transport with its parameters (RFC 905, 13.3.4): size (0xc0), caller (0xc1),
+/// called (0xc2).
 fn transport_ends(bytes: &[u8]) -> Option<&[u8]> {
     let mut parameters = connection_request(bytes)?;
     let mut called = None;
@@ -55,8 +57,8 @@ fn transport_ends(bytes: &[u8]) -> Option<&[u8]> {
     called
 }
 
-/// Siemens S7: to a rack and slot, called as a programmer, a panel or another (1 to 3); or a job (0x32, or 0x72 for
-/// newer ones) in data of the transport.
+/// Siemens S7: to a rack and slot, called as a programmer, a panel or another (1 to 3); or a job
+/// (0x32, or 0x72 for newer ones) in data of the transport.
 pub(super) fn s7comm(bytes: &[u8]) -> Option<Found> {
     if let [3, 0, _, _, 2, 0xf0, 0x80, 0x32 | 0x72, ..] = bytes {
         return says(8, "job");
@@ -118,7 +120,8 @@ pub(super) fn knx(bytes: &[u8]) -> Option<Found> {
     says(6, name)
 }
 
-/// ASHRAE 135, annex J.2: 0x81, a function, the length of all, then (for what carries a message) version 1.
+/// ASHRAE 135, annex J.2: 0x81, a function, the length of all, then (for what carries a message)
+/// version 1.
 pub(super) fn bacnet(bytes: &[u8]) -> Option<Found> {
     let [0x81, function @ 0..=0x0c, ..] = bytes else {
         return None;
@@ -128,7 +131,8 @@ pub(super) fn bacnet(bytes: &[u8]) -> Option<Found> {
     found(4)
 }
 
-/// IEEE 1815, 9.2.4: 0x0564, a length of 5 or more, a control byte of the end that asks, the two addresses.
+/// IEEE 1815, 9.2.4: 0x0564, a length of 5 or more, a control byte of the end that asks, the two
+/// addresses.
 pub(super) fn dnp3(bytes: &[u8]) -> Option<Found> {
     let (&[0x05, 0x64, 5..=255, control, d0, d1, s0, s1, _, _], _) =
         bytes.split_first_chunk::<10>()?
@@ -163,8 +167,8 @@ pub(super) fn enip(bytes: &[u8]) -> Option<Found> {
     says(4, name)
 }
 
-/// IEC 60870-5-104, 5: 0x68, a length, four control bytes: of a U frame (one of six), an S frame, or an I frame, which
-/// has a low number in a connection that only begins.
+/// IEC 60870-5-104, 5: 0x68, a length, four control bytes: of a U frame (one of six), an S frame,
+/// or an I frame, which has a low number in a connection that only begins.
 pub(super) fn iec104(bytes: &[u8]) -> Option<Found> {
     let [0x68, length @ 4..=253, rest @ ..] = bytes else {
         return None;
@@ -189,7 +193,8 @@ pub(super) fn iec104(bytes: &[u8]) -> Option<Found> {
     says(6, name)
 }
 
-/// OPC 10000-6, 7.1.2: HEL, F, the length of all, the version of the protocol; later, the address that is asked for.
+/// OPC 10000-6, 7.1.2: HEL, F, the length of all, the version of the protocol; later, the address
+/// that is asked for.
 pub(super) fn opcua(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"HELF") && little(bytes, 4..8)? >= 32 && little(bytes, 8..12)? == 0)?;
     says(8, bytes.get(32..).unwrap_or_default())
@@ -238,7 +243,8 @@ pub(super) fn hart_ip(bytes: &[u8]) -> Option<Found> {
     found(8)
 }
 
-/// Veeder-Root TLS-350, "Serial Interface Manual": SOH, `I` (asks) or `S` (sets), a function and a tank in digits.
+/// Veeder-Root TLS-350, "Serial Interface Manual": SOH, `I` (asks) or `S` (sets), a function and a
+/// tank in digits.
 pub(super) fn atg(bytes: &[u8]) -> Option<Found> {
     let (&[1, b'I' | b'S' | b'i' | b's', ref digits @ ..], _) = bytes.split_first_chunk::<7>()?
     else {

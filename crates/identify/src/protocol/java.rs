@@ -2,7 +2,8 @@
 
 use super::reading::{Found, counted, found, need, quotes_line, says, split_nul, until_nul};
 
-/// JDWP specification, "Handshake": 14 letters. A command, when it follows, has its set and number at 9 and 10.
+/// JDWP specification, "Handshake": 14 letters. A command, when it follows, has its set and number
+/// at 9 and 10.
 pub(super) fn jdwp(bytes: &[u8]) -> Option<Found> {
     let handshake = b"JDWP-Handshake";
     let command = bytes.strip_prefix(handshake)?;
@@ -26,7 +27,8 @@ pub(super) fn rmi(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// Java Object Serialization Specification, 6.4: the magic 0xaced and version 5; then (TC_OBJECT, TC_CLASSDESC) a name.
+/// Java Object Serialization Specification, 6.4: the magic 0xaced and version 5; then (TC_OBJECT,
+/// TC_CLASSDESC) a name.
 pub(super) fn java_serialized(bytes: &[u8]) -> Option<Found> {
     let rest = bytes.strip_prefix(&[0xac, 0xed, 0, 5])?;
     let class = rest
@@ -59,7 +61,8 @@ pub(super) fn t3(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// The Apache Tomcat Connectors, AJPv1.3: 0x1234, the length of the packet, and FORWARD_REQUEST (2) or CPING (10).
+/// The Apache Tomcat Connectors, AJPv1.3: 0x1234, the length of the packet, and FORWARD_REQUEST (2)
+/// or CPING (10).
 pub(super) fn ajp(bytes: &[u8]) -> Option<Found> {
     match bytes {
         [0x12, 0x34, 0, 1, 10] => says(5, "CPING"),

@@ -22,7 +22,8 @@ pub(super) fn smtp(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// RFC 1939, 3 and RFC 2449: what only POP3 has, or a log-in of FTP's shape with a command of POP3 behind.
+/// RFC 1939, 3 and RFC 2449: what only POP3 has, or a log-in of FTP's shape with a command of POP3
+/// behind.
 pub(super) fn pop3(bytes: &[u8]) -> Option<Found> {
     let first = words(bytes);
     let (verb, values) = first.split_first()?;
@@ -45,7 +46,8 @@ pub(super) fn pop3(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// RFC 9051, 6: a tag with a digit in it (so that it is no verb of another protocol), and a command.
+/// RFC 9051, 6: a tag with a digit in it (so that it is no verb of another protocol), and a
+/// command.
 pub(super) fn imap(bytes: &[u8]) -> Option<Found> {
     let words = words(bytes);
     let (tag, [command, values @ ..]) = words.split_first()? else {
@@ -69,7 +71,8 @@ pub(super) fn imap(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// RFC 2812, 3.1: `NICK` or `PASS` with `USER` behind, `USER` with four values, or a command that only IRC has.
+/// RFC 2812, 3.1: `NICK` or `PASS` with `USER` behind, `USER` with four values, or a command that
+/// only IRC has.
 pub(super) fn irc(bytes: &[u8]) -> Option<Found> {
     // What programs say to each other stands between two of 0x01 (CTCP).
     need(line(bytes).split(|&byte| byte == 1).all(is_text))?;

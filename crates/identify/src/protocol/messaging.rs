@@ -42,7 +42,8 @@ pub(super) fn mqtt_ping(bytes: &[u8]) -> Option<Found> {
     }
 }
 
-/// AMQP 0-9-1, 4.2.2 and AMQP 1.0, 2.2: `AMQP` and a version. Or 4.2.3: frames, each with 0xce at its end.
+/// AMQP 0-9-1, 4.2.2 and AMQP 1.0, 2.2: `AMQP` and a version. Or 4.2.3: frames, each with 0xce at
+/// its end.
 pub(super) fn amqp(bytes: &[u8]) -> Option<Found> {
     if let Some(version) = bytes.strip_prefix(b"AMQP") {
         let numbers: Vec<String> = version.iter().take(4).map(u8::to_string).collect();
@@ -77,12 +78,14 @@ pub(super) fn stomp(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// Kafka protocol guide, "Request Header": the length of all, a key, a version, a number, the client's name or none.
+/// Kafka protocol guide, "Request Header": the length of all, a key, a version, a number, the
+/// client's name or none.
 pub(super) fn kafka(bytes: &[u8]) -> Option<Found> {
     let (length, key, version) = (big(bytes, 0..4)?, big(bytes, 4..6)?, big(bytes, 6..8)?);
     need(length + 4 == bytes.len() && key <= 90 && version <= 20)?;
     if big(bytes, 12..14)? == 0xffff {
-        // Without a name little is left to know it by: only the two that come first, of which the first is short.
+        // Without a name little is left to know it by: only the two that come first, of which the
+        // first is short.
         need(key == 18 && length <= 12)?;
         return says(14, "ApiVersions");
     }
@@ -108,8 +111,8 @@ pub(super) fn nats(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// OpenWire version 2: a length, WIREFORMAT_INFO (1), `ActiveMQ`. Or EXCEPTION_RESPONSE (31) with the name of a class
-/// of Spring, which servers before 5.18.3 make an object of (CVE-2023-46604).
+/// OpenWire version 2: a length, WIREFORMAT_INFO (1), `ActiveMQ`. Or EXCEPTION_RESPONSE (31) with
+/// the name of a class of Spring, which servers before 5.18.3 make an object of (CVE-2023-46604).
 pub(super) fn openwire(bytes: &[u8]) -> Option<Found> {
     if bytes.get(4..)?.starts_with(b"\x01ActiveMQ") {
         return says(13, "WireFormatInfo");
@@ -161,7 +164,8 @@ pub(super) fn notes(bytes: &[u8]) -> Option<Found> {
     found(12)
 }
 
-/// Erlang, "Distribution Protocol", 15.1: a length and one of the requests that other nodes and tools make.
+/// Erlang, "Distribution Protocol", 15.1: a length and one of the requests that other nodes and
+/// tools make.
 pub(super) fn epmd(bytes: &[u8]) -> Option<Found> {
     let (request, []) = counted(bytes, 2)? else {
         return None;

@@ -2,7 +2,8 @@
 
 use super::reading::{Found, big, is_graphic, is_text, latin_of_utf16, little, need, says};
 
-/// MS-TDS, 2.2.3.1: a kind of packet, its status, its length, a window of zero; what follows depends on the kind.
+/// MS-TDS, 2.2.3.1: a kind of packet, its status, its length, a window of zero; what follows
+/// depends on the kind.
 pub(super) fn mssql(bytes: &[u8]) -> Option<Found> {
     let (&[kind, status, high, low, _, _, _, 0], content) = bytes.split_first_chunk::<8>()? else {
         return None;
@@ -30,7 +31,8 @@ pub(super) fn mssql(bytes: &[u8]) -> Option<Found> {
             };
             latin_of_utf16(text).filter(|text| is_text(text))?
         }
-        // The log-in before TDS 7 (FreeTDS, `login.c`): names of 30 bytes, each with its length behind.
+        // The log-in before TDS 7 (FreeTDS, `login.c`): names of 30 bytes, each with its length
+        // behind.
         2 => old_login(length, content)?,
         _ => return None,
     };

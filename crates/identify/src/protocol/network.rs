@@ -44,7 +44,8 @@ fn are_dns_messages(mut rest: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// RFC 1035, 4.1: a query with one question, whose name, type and class there are; or a request for the status.
+/// RFC 1035, 4.1: a query with one question, whose name, type and class there are; or a request for
+/// the status.
 fn dns_message(message: &[u8]) -> Option<Vec<u8>> {
     let (&[_, _, flags, answer, 0, questions, 0, 0, 0, 0, 0, more], rest) =
         message.split_first_chunk::<12>()?
@@ -97,7 +98,8 @@ fn dns_name(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     }
 }
 
-/// RFC 4511, 4.1.1: a sequence, a number of a message, a request: bind, unbind, search or an extended one.
+/// RFC 4511, 4.1.1: a sequence, a number of a message, a request: bind, unbind, search or an
+/// extended one.
 pub(super) fn ldap(bytes: &[u8]) -> Option<Found> {
     let (message, _) = ber_of(bytes, 0x30)?;
     let (number, rest) = ber_of(message, 2)?;
@@ -130,7 +132,8 @@ pub(super) fn ldap(bytes: &[u8]) -> Option<Found> {
     says(bytes.len() - rest.len() + 1, detail)
 }
 
-/// RFC 1157, 4 and RFC 3416, 3: a sequence, a version, a community, a request; RFC 3412, 6: version 3, a sequence.
+/// RFC 1157, 4 and RFC 3416, 3: a sequence, a version, a community, a request; RFC 3412, 6: version
+/// 3, a sequence.
 pub(super) fn snmp(bytes: &[u8]) -> Option<Found> {
     let (message, _) = ber_of(bytes, 0x30)?;
     let (version, rest) = ber_of(message, 2)?;
@@ -177,8 +180,9 @@ pub(super) fn kerberos(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// RFC 5905, 7.3: a client's packet of 48 bytes, of which a request fills the first twelve and the last eight; RFC 9327:
-/// a question for variables; `ntpd`'s own list of clients (monlist), which floods are made of.
+/// RFC 5905, 7.3: a client's packet of 48 bytes, of which a request fills the first twelve and the
+/// last eight; RFC 9327: a question for variables; `ntpd`'s own list of clients (monlist), which
+/// floods are made of.
 pub(super) fn ntp(bytes: &[u8]) -> Option<Found> {
     let first = *bytes.first()?;
     need((1..=4).contains(&(first >> 3 & 7)))?;
@@ -237,9 +241,9 @@ pub(super) fn pptp(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// OpenVPN, `ssl_pkt.h`: a client's reset (7 or 10, key 0), a session, then nothing acknowledged and packet 0. Between
-/// them lies what proves a shared key: a sum of 16 to 64 bytes, a number and the time. Or all of it is encrypted.
-/// Over TCP behind a length.
+/// OpenVPN, `ssl_pkt.h`: a client's reset (7 or 10, key 0), a session, then nothing acknowledged
+/// and packet 0. Between them lies what proves a shared key: a sum of 16 to 64 bytes, a number and
+/// the time. Or all of it is encrypted. Over TCP behind a length.
 pub(super) fn openvpn(bytes: &[u8]) -> Option<Found> {
     let (start, packet) = match counted(bytes, 2) {
         Some((packet, [])) => (2, packet),

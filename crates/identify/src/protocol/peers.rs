@@ -4,7 +4,8 @@ use super::reading::{
     Found, big, counted, find, is_graphic, little, need, says, until_nul, varint,
 };
 
-/// Names of methods by which a miner talks to its pool, besides `mining.…`: of Monero's and Ethereum's Stratum.
+/// Names of methods by which a miner talks to its pool, besides `mining.…`: of Monero's and
+/// Ethereum's Stratum.
 const MINING_METHODS: [&[u8]; 7] = [
     b"login",
     b"getjob",
@@ -24,10 +25,12 @@ const COINS: [[u8; 4]; 7] = [
     [0xbf, 0x0c, 0x6b, 0xbd],
     [0x24, 0xe9, 0x27, 0x64],
 ];
-/// Bytes that ECIES adds to a first message of RLPx: a key, a start, a sum; and the most that is padded to.
+/// Bytes that ECIES adds to a first message of RLPx: a key, a start, a sum; and the most that is
+/// padded to.
 const RLPX_BYTES: std::ops::RangeInclusive<usize> = 300..=700;
 
-/// BEP 3: 19 and the name of the protocol, flags, a hash, the name of the peer; BEP 5 for its table of peers.
+/// BEP 3: 19 and the name of the protocol, flags, a hash, the name of the peer; BEP 5 for its table
+/// of peers.
 pub(super) fn bittorrent(bytes: &[u8]) -> Option<Found> {
     if bytes.starts_with(b"d1:ad2:id20:") {
         return says(12, "table of peers");
@@ -87,8 +90,8 @@ fn json_method(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((bytes.len() - value.len(), method))
 }
 
-/// wiki.vg (minecraft.wiki), "Server List Ping": a length, packet 0, a version, a name, a port, what to do next.
-/// Before 1.7: 0xfe 0x01, alone or followed by a message to a plug-in (0xfa).
+/// wiki.vg (minecraft.wiki), "Server List Ping": a length, packet 0, a version, a name, a port,
+/// what to do next. Before 1.7: 0xfe 0x01, alone or followed by a message to a plug-in (0xfa).
 pub(super) fn minecraft(bytes: &[u8]) -> Option<Found> {
     if let [0xfe, 1] | [0xfe, 1, 0xfa, ..] = bytes {
         return says(2, "ping of versions before 1.7");
@@ -141,7 +144,8 @@ fn version_of(number: usize) -> String {
     format!("protocol {version}, ")
 }
 
-/// Bitcoin protocol documentation, "Message structure": a network, and a command filled up with NUL.
+/// Bitcoin protocol documentation, "Message structure": a network, and a command filled up with
+/// NUL.
 pub(super) fn bitcoin(bytes: &[u8]) -> Option<Found> {
     let (network, rest) = bytes.split_first_chunk::<4>()?;
     let (command, _) = rest.split_first_chunk::<12>()?;
@@ -151,8 +155,9 @@ pub(super) fn bitcoin(bytes: &[u8]) -> Option<Found> {
     says(16, name)
 }
 
-/// RLPx with EIP-8, "Changes to the RLPx handshake": the size of what follows, which begins as an uncompressed key
-/// does. There is no other magic; hence the narrow range, and the place near the end of the order.
+/// RLPx with EIP-8, "Changes to the RLPx handshake": the size of what follows, which begins as an
+/// uncompressed key does. There is no other magic; hence the narrow range, and the place near the
+/// end of the order.
 pub(super) fn ethereum(bytes: &[u8]) -> Option<Found> {
     let size = big(bytes, 0..2)?;
     need(RLPX_BYTES.contains(&size) && size + 2 == bytes.len() && bytes.get(2) == Some(&4))?;
@@ -174,7 +179,8 @@ pub(super) fn tor(bytes: &[u8]) -> Option<Found> {
     says(5, "VERSIONS")
 }
 
-/// Gh0st and its kin: five letters, two lengths (the second, of what is compressed), and the magic of zlib.
+/// Gh0st and its kin: five letters, two lengths (the second, of what is compressed), and the magic
+/// of zlib.
 pub(super) fn gh0st(bytes: &[u8]) -> Option<Found> {
     if bytes.starts_with(b"Gh0st") {
         return says(5, "Gh0st");
@@ -188,7 +194,8 @@ pub(super) fn gh0st(bytes: &[u8]) -> Option<Found> {
     says(5, marker)
 }
 
-/// njRAT: a length in digits and NUL (not in early versions), `ll` or `lv`, fields between `|'|'|` or up to `[endof]`.
+/// njRAT: a length in digits and NUL (not in early versions), `ll` or `lv`, fields between `|'|'|`
+/// or up to `[endof]`.
 pub(super) fn njrat(bytes: &[u8]) -> Option<Found> {
     let digits = bytes
         .iter()

@@ -1,4 +1,5 @@
-//! Requests to pass something on: SOCKS, and the header of PROXY, by which a client claims to be another.
+//! Requests to pass something on: SOCKS, and the header of PROXY, by which a client claims to be
+//! another.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +8,8 @@ use super::reading::{Found, counted, is_graphic, is_one_of, line, need, says, sp
 /// `haproxy/doc/proxy-protocol.txt`, 2.2.
 const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// `haproxy/doc/proxy-protocol.txt`, 2.1 and 2.2. The addresses are what the sender claims, no more.
+/// `haproxy/doc/proxy-protocol.txt`, 2.1 and 2.2. The addresses are what the sender claims, no
+/// more.
 pub(super) fn proxy(bytes: &[u8]) -> Option<Found> {
     if let Some(header) = bytes.strip_prefix(PROXY_V2) {
         return says(bytes.len().min(16), proxy_v2(header)?);
@@ -53,7 +55,8 @@ fn proxy_v2(header: &[u8]) -> Option<String> {
     Some(claimed.unwrap_or_else(|| "claims no address".to_owned()))
 }
 
-/// `SOCKS4.protocol` and SOCKS 4A: connect or bind, a port, an address, a user, NUL; for 0.0.0.x a host, NUL.
+/// `SOCKS4.protocol` and SOCKS 4A: connect or bind, a port, an address, a user, NUL; for 0.0.0.x a
+/// host, NUL.
 pub(super) fn socks4(bytes: &[u8]) -> Option<Found> {
     let (&[4, command @ (1 | 2), high, low, a, b, c, d], rest) = bytes.split_first_chunk::<8>()?
     else {
@@ -83,8 +86,8 @@ pub(super) fn socks4(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// RFC 1928, 3: the number of methods, then so many, each once and of those there are: 0 to 9, or 128 and above. What
-/// follows is nothing, or (4) a request that did not wait for the answer.
+/// RFC 1928, 3: the number of methods, then so many, each once and of those there are: 0 to 9, or
+/// 128 and above. What follows is nothing, or (4) a request that did not wait for the answer.
 pub(super) fn socks5(bytes: &[u8]) -> Option<Found> {
     let (methods, rest) = counted(bytes.strip_prefix(&[5])?, 1)?;
     need(

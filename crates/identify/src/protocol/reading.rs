@@ -1,6 +1,7 @@
 //! Reading bytes that may be anything and may end anywhere.
 //!
-//! In: bytes and places in them. Out: numbers, lines, fields, or `None` where there are none. No panic.
+//! In: bytes and places in them. Out: numbers, lines, fields, or `None` where there are none. No
+//! panic.
 
 use std::ops::Range;
 
@@ -195,7 +196,8 @@ pub(super) fn find(bytes: &[u8], word: &[u8]) -> Option<usize> {
         .position(|window| window == word)
 }
 
-/// Returns what is written in UTF-16, the low byte first, as ISO 8859-1; `None` where a character has no place in it.
+/// Returns what is written in UTF-16, the low byte first, as ISO 8859-1; `None` where a character
+/// has no place in it.
 pub(super) fn latin_of_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
     bytes
         .chunks_exact(2)

@@ -56,7 +56,8 @@ pub(super) fn ssh(bytes: &[u8]) -> Option<Found> {
 
 /// Splits a connection request of ISO transport over TCP into head and parameters.
 ///
-/// RFC 1006, 6: version 3, the length; RFC 905, 13.3: the length again (without itself), CR, two references, a class.
+/// RFC 1006, 6: version 3, the length; RFC 905, 13.3: the length again (without itself), CR, two
+/// references, a class.
 pub(super) fn connection_request(bytes: &[u8]) -> Option<&[u8]> {
     let [3, _, high, low, length, 0xe0, ..] = bytes else {
         return None;
@@ -67,8 +68,9 @@ pub(super) fn connection_request(bytes: &[u8]) -> Option<&[u8]> {
     (whole == usize::from(*length) + 5 || variable.starts_with(COOKIE)).then_some(variable)
 }
 
-/// MS-RDPBCGR, 2.2.1.1: a connection request with a cookie, a negotiation, or nothing more. ISO transport for other
-/// ends has parameters of RFC 905 (0xc0 and above) there. Or, 2.2.1.3, MCS Connect Initial at once.
+/// MS-RDPBCGR, 2.2.1.1: a connection request with a cookie, a negotiation, or nothing more. ISO
+/// transport for other ends has parameters of RFC 905 (0xc0 and above) there. Or, 2.2.1.3, MCS
+/// Connect Initial at once.
 pub(super) fn rdp(bytes: &[u8]) -> Option<Found> {
     if matches!(bytes, [3, 0, _, _, 2, 0xf0, 0x80, 0x7f, 0x65, ..]) {
         return says(9, "MCS Connect Initial");
@@ -114,7 +116,8 @@ pub(super) fn vnc(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// X Window System Protocol, 8: the order of bytes, protocol 11.0, and the lengths of what authorizes.
+/// X Window System Protocol, 8: the order of bytes, protocol 11.0, and the lengths of what
+/// authorizes.
 pub(super) fn x11(bytes: &[u8]) -> Option<Found> {
     let (&[order, _, m1, m0, 0, 0, n1, n0, ..], rest) = bytes.split_first_chunk::<12>()? else {
         return None;
@@ -128,8 +131,8 @@ pub(super) fn x11(bytes: &[u8]) -> Option<Found> {
     says(6, [b"protocol 11.0 ", name].concat().trim_ascii_end())
 }
 
-/// Android, `adb/protocol.txt`: a command, and the same with all bits turned as magic; or a request to the server on
-/// the developer's machine, `000chost:version`.
+/// Android, `adb/protocol.txt`: a command, and the same with all bits turned as magic; or a request
+/// to the server on the developer's machine, `000chost:version`.
 pub(super) fn adb(bytes: &[u8]) -> Option<Found> {
     let (length, request) = bytes.split_first_chunk::<4>()?;
     if length.iter().all(u8::is_ascii_hexdigit) && request.starts_with(b"host:") {
@@ -152,7 +155,8 @@ pub(super) fn adb(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// Radmin 3, as captures show it: 1, a length, a sum of the content in words of four bytes, the content.
+/// Radmin 3, as captures show it: 1, a length, a sum of the content in words of four bytes, the
+/// content.
 pub(super) fn radmin(bytes: &[u8]) -> Option<Found> {
     let content = bytes.get(9..)?;
     need(
@@ -171,7 +175,8 @@ pub(super) fn radmin(bytes: &[u8]) -> Option<Found> {
     found(9)
 }
 
-/// distcc, `doc/protocol-1.txt`: `DIST`, a version in eight hexadecimal digits, the number of arguments.
+/// distcc, `doc/protocol-1.txt`: `DIST`, a version in eight hexadecimal digits, the number of
+/// arguments.
 pub(super) fn distcc(bytes: &[u8]) -> Option<Found> {
     let (version, rest) = bytes.strip_prefix(b"DIST")?.split_first_chunk::<8>()?;
     need(version.iter().all(u8::is_ascii_hexdigit) && rest.starts_with(b"ARGC"))?;
@@ -189,7 +194,8 @@ pub(super) fn teamspeak(bytes: &[u8]) -> Option<Found> {
     is_only_line(bytes, b"ver").then(|| found(3))?
 }
 
-/// `rshd(8)` and `rexecd(8)`: a port in digits, the two users (or user and password), the command, each with its NUL.
+/// `rshd(8)` and `rexecd(8)`: a port in digits, the two users (or user and password), the command,
+/// each with its NUL.
 pub(super) fn rsh(bytes: &[u8]) -> Option<Found> {
     let (port, rest) = split_nul(bytes)?;
     let (local, rest) = split_nul(rest)?;
@@ -215,8 +221,8 @@ pub(super) fn rlogin(bytes: &[u8]) -> Option<Found> {
     says(bytes.len(), [b"user ", remote].concat())
 }
 
-/// RFC 854: IAC and a request to do or not to do something, first one of the registered (RFC 856 and later, up to 49);
-/// or IAC, interrupt, IAC, DO TIMING-MARK.
+/// RFC 854: IAC and a request to do or not to do something, first one of the registered (RFC 856
+/// and later, up to 49); or IAC, interrupt, IAC, DO TIMING-MARK.
 pub(super) fn telnet(bytes: &[u8]) -> Option<Found> {
     need(matches!(
         bytes,
@@ -259,8 +265,9 @@ fn option_name(option: u8) -> String {
     known.to_owned()
 }
 
-/// What bots type into a telnet that they believe to be there: a name and a password on two lines, two of the commands
-/// that open a shell, or BusyBox, which Mirai and its kin ask whether it is a real one.
+/// What bots type into a telnet that they believe to be there: a name and a password on two lines,
+/// two of the commands that open a shell, or BusyBox, which Mirai and its kin ask whether it is a
+/// real one.
 pub(super) fn login(bytes: &[u8]) -> Option<Found> {
     need(is_text(bytes))?;
     let typed: Vec<&[u8]> = lines(bytes)

@@ -27,8 +27,8 @@ pub(super) fn ident(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// RFC 5424, 6.2.1 and RFC 3164, 4.1: `<`, a priority up to 191, `>`, then version 1 or a month. RFC 6587, 3.4.1: a length
-/// may stand before it.
+/// RFC 5424, 6.2.1 and RFC 3164, 4.1: `<`, a priority up to 191, `>`, then version 1 or a month.
+/// RFC 6587, 3.4.1: a length may stand before it.
 pub(super) fn syslog(bytes: &[u8]) -> Option<Found> {
     let text = line(bytes);
     let start = text.iter().position(|&byte| byte == b'<')?;
@@ -65,7 +65,8 @@ pub(super) fn nntp(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// NRPE, `common.h`: a version of 2 to 4, a query (1), a checksum, the result 2 or none; then the name of a check.
+/// NRPE, `common.h`: a version of 2 to 4, a query (1), a checksum, the result 2 or none; then the
+/// name of a check.
 pub(super) fn nrpe(bytes: &[u8]) -> Option<Found> {
     let (version, kind) = (big(bytes, 0..2)?, big(bytes, 2..4)?);
     need((2..=4).contains(&version) && kind == 1)?;

@@ -2,8 +2,8 @@
 
 use super::reading::{Found, big, is_graphic, little, need, says, until_nul};
 
-/// RFC 6733, 3: version 1, the length of all, the flag of a request, a command that begins a conversation or is common in
-/// one (RFC 6733, 3.1; 3GPP TS 29.272 for those of mobile networks).
+/// RFC 6733, 3: version 1, the length of all, the flag of a request, a command that begins a
+/// conversation or is common in one (RFC 6733, 3.1; 3GPP TS 29.272 for those of mobile networks).
 pub(super) fn diameter(bytes: &[u8]) -> Option<Found> {
     let [1, _, _, _, flags, ..] = bytes else {
         return None;
@@ -52,7 +52,8 @@ pub(super) fn h323(bytes: &[u8]) -> Option<Found> {
     says(9, "SETUP")
 }
 
-/// Cisco's Skinny, as Wireshark reads it: the length of what follows eight bytes, a version of 0 to 22, a message.
+/// Cisco's Skinny, as Wireshark reads it: the length of what follows eight bytes, a version of 0 to
+/// 22, a message.
 pub(super) fn skinny(bytes: &[u8]) -> Option<Found> {
     need(little(bytes, 0..4)? + 8 == bytes.len() && little(bytes, 4..8)? <= 22)?;
     match little(bytes, 8..12)? {

@@ -2,9 +2,9 @@
 
 use super::reading::{Found, big, need, says};
 
-/// RFC 2408, 3.1 and RFC 7296, 3.1: a first message has no cookie of the answering end, a version of 1.0 or 2.0, an
-/// exchange that begins something, and the length of all. RFC 8229: over TCP, `IKETCP` or a length and four zeros come
-/// before it.
+/// RFC 2408, 3.1 and RFC 7296, 3.1: a first message has no cookie of the answering end, a version
+/// of 1.0 or 2.0, an exchange that begins something, and the length of all. RFC 8229: over TCP,
+/// `IKETCP` or a length and four zeros come before it.
 pub(super) fn isakmp(bytes: &[u8]) -> Option<Found> {
     let message = isakmp_over_tcp(bytes).unwrap_or(bytes);
     let start = bytes.len() - message.len();
@@ -24,7 +24,8 @@ fn isakmp_over_tcp(bytes: &[u8]) -> Option<&[u8]> {
     framed.get(2..)?.strip_prefix(&[0; 4])
 }
 
-/// RFC 5036, 3.1 and 3.5: version 1, the length of what follows, an address and a space, a message that opens a session.
+/// RFC 5036, 3.1 and 3.5: version 1, the length of what follows, an address and a space, a message
+/// that opens a session.
 pub(super) fn ldp(bytes: &[u8]) -> Option<Found> {
     let [0, 1, _, _, a, b, c, d, 0, 0, kind @ (1 | 2), 0 | 1, ..] = bytes else {
         return None;

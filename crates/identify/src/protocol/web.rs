@@ -5,14 +5,15 @@ use forever200_head::Head;
 use super::reading::{Found, find, found, is_graphic, is_only_line, line, need, quotes_line, says};
 use crate::tls as hello;
 
-/// RFC 9113, 3.4. A reader that takes it for HTTP/1.1 stops at its first blank line, so this much must do.
+/// RFC 9113, 3.4. A reader that takes it for HTTP/1.1 stops at its first blank line, so this much
+/// must do.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 const WHOLE_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// RFC 8446, 5.1: at most 2^14 bytes of content; RFC 5246, 6.2.3 lets encryption add 2048.
 const MAX_TLS_RECORD: u16 = (1 << 14) + 2048;
 
-/// HTTP/0.9, 1.0 and 1.1, as leniently as the page takes them apart, and what Icecast's sources send.
-/// What it says of itself, the page says.
+/// HTTP/0.9, 1.0 and 1.1, as leniently as the page takes them apart, and what Icecast's sources
+/// send. What it says of itself, the page says.
 pub(super) fn http(bytes: &[u8]) -> Option<Found> {
     let version = version(bytes)?;
     need(version.is_empty() || is_of(version, b"HTTP/") || is_of(version, b"ICE/"))?;
@@ -77,8 +78,8 @@ fn is_of(version: &[u8], name: &[u8]) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
-/// FastCGI specification, 3.3 and 5.1: version 1, BEGIN_REQUEST with eight bytes of content, a role of 1 to 3, flags
-/// 0 or 1, five reserved bytes that are zero.
+/// FastCGI specification, 3.3 and 5.1: version 1, BEGIN_REQUEST with eight bytes of content, a role
+/// of 1 to 3, flags 0 or 1, five reserved bytes that are zero.
 pub(super) fn fastcgi(bytes: &[u8]) -> Option<Found> {
     let [1, 1, _, _, 0, 8, _, _, 0, 1..=3, 0 | 1, 0, 0, 0, 0, 0, ..] = bytes else {
         return None;
@@ -107,8 +108,8 @@ pub(super) fn flash_policy(bytes: &[u8]) -> Option<Found> {
     bytes.starts_with(request).then(|| found(request.len()))?
 }
 
-/// RFC 8446, 5.1. A handshake record is known by its type and version, even when it is cut there; other records also
-/// need a plausible length, for their first bytes say less.
+/// RFC 8446, 5.1. A handshake record is known by its type and version, even when it is cut there;
+/// other records also need a plausible length, for their first bytes say less.
 pub(super) fn tls(bytes: &[u8]) -> Option<Found> {
     let [kind @ 0x14..=0x18, 3, minor @ 0..=4, rest @ ..] = bytes else {
         return None;
@@ -148,7 +149,8 @@ fn handshake(bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-/// RFC 6101, appendix E.1: a length with its highest bit set, CLIENT-HELLO, a version, and three lengths that add up.
+/// RFC 6101, appendix E.1: a length with its highest bit set, CLIENT-HELLO, a version, and three
+/// lengths that add up.
 pub(super) fn ssl2(bytes: &[u8]) -> Option<Found> {
     let (&[high, low, kind, major, minor, c1, c0, s1, s0, r1, r0], _) =
         bytes.split_first_chunk()?;
@@ -171,7 +173,8 @@ pub(super) fn dtls(bytes: &[u8]) -> Option<Found> {
     matches!(bytes, [0x16, 0xfe, 0xff | 0xfd, 0, 0, 0, 0, ..]).then(|| found(5))?
 }
 
-/// Gemini specification, 2: an address on a line of its own. In the clear, as the protocol has TLS around it.
+/// Gemini specification, 2: an address on a line of its own. In the clear, as the protocol has TLS
+/// around it.
 pub(super) fn gemini(bytes: &[u8]) -> Option<Found> {
     let address = line(bytes);
     need(address.starts_with(b"gemini://") && is_graphic(address))?;

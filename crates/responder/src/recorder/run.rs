@@ -33,7 +33,8 @@ const STORE_TIME: Duration = Duration::from_millis(9);
 /// millisecond more.
 const TURN_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Longest wait at the start for a viewer that puts back what its history knows, and the time between two looks.
+/// Longest wait at the start for a viewer that puts back what its history knows, and the time
+/// between two looks.
 const RESTORE_TIME: Duration = Duration::from_secs(5);
 const RESTORE_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -69,8 +70,9 @@ impl Trouble {
 impl Recorder {
     /// Writes to the store until `stop` turns true, then once more, and returns.
     ///
-    /// Trouble with memcached is logged once when it begins and once when it ends. Where there is a history, no number is
-    /// drawn from an empty memcached until the viewer has put its own into it.
+    /// Trouble with memcached is logged once when it begins and once when it ends. Where there is a
+    /// history, no number is drawn from an empty memcached until the viewer has put its own into
+    /// it.
     pub async fn run(self, store: Store, has_history: bool, mut stop: watch::Receiver<bool>) {
         if has_history {
             self.until_restored(&store, &mut stop).await;
@@ -111,8 +113,8 @@ impl Recorder {
         }
     }
 
-    /// Waits until memcached has a cursor, for [`RESTORE_TIME`] at most. Connections are answered meanwhile, and their
-    /// records wait, as while memcached is away.
+    /// Waits until memcached has a cursor, for [`RESTORE_TIME`] at most. Connections are answered
+    /// meanwhile, and their records wait, as while memcached is away.
     async fn until_restored(&self, store: &Store, stop: &mut watch::Receiver<bool>) {
         let restored = async {
             while !store.has_cursor().await.unwrap_or(false) {

@@ -14,7 +14,8 @@ use super::inbox::Recorder;
 
 /// How often numbers are drawn in one turn, each time because memcached was emptied meanwhile.
 const MAX_DRAWS: usize = 4;
-/// Shortest time between two writes of the silent connections by port: each is a question and an answer more.
+/// Shortest time between two writes of the silent connections by port: each is a question and an
+/// answer more.
 const PORTS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The store's end: what memcached should hold, as far as this responder knows.

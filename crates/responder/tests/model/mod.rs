@@ -1,8 +1,9 @@
 //! Writers of one ring, what happens to them, and what a reader may then see.
 //!
-//! In: events. Out: an error as soon as a reader sees what must not be. The model is a list: each writer's requests in
-//! their order. Who looks on does not know which numbers they were given, but that each has one, in that order, and
-//! that the newest 101 are there, but for numbers that nobody used.
+//! In: events. Out: an error as soon as a reader sees what must not be. The model is a list: each
+//! writer's requests in their order. Who looks on does not know which numbers they were given, but
+//! that each has one, in that order, and that the newest 101 are there, but for numbers that nobody
+//! used.
 
 mod event;
 mod values;
@@ -24,9 +25,11 @@ pub(crate) use self::values::{record, set};
 
 /// Longest wait until all writers have written what they hold.
 const SETTLE_TIME: Duration = Duration::from_secs(10);
-/// By then, a writer to whom nothing comes has compared memcached with its memory, which it does once a second.
+/// By then, a writer to whom nothing comes has compared memcached with its memory, which it does
+/// once a second.
 const COMPARE_TIME: Duration = Duration::from_millis(1500);
-/// A writer whose request was overwritten, by one that knew better, is given another after this time.
+/// A writer whose request was overwritten, by one that knew better, is given another after this
+/// time.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(300);
 
 /// A writer and its line to memcached.
@@ -71,10 +74,12 @@ pub(crate) struct Model {
     base: u64,
     /// memcached has lost something since all was settled.
     lost: bool,
-    /// A writer has died, and the next one may have read the ring before the last of its records was in it.
+    /// A writer has died, and the next one may have read the ring before the last of its records
+    /// was in it.
     crashed: bool,
-    /// Whether somebody still knew all when memcached lost it. Where several write, one that has not heard of the
-    /// newest numbers may draw them again before another, who has, puts the cursor back.
+    /// Whether somebody still knew all when memcached lost it. Where several write, one that has
+    /// not heard of the newest numbers may draw them again before another, who has, puts the cursor
+    /// back.
     clean: bool,
 }
 
@@ -226,8 +231,9 @@ impl Model {
         Ok(found)
     }
 
-    /// Ends all faults, gives every writer a turn, and waits until what holds then is so. That may take the second
-    /// after which a quiet writer compares: one that was slow has overwritten the newer records of another.
+    /// Ends all faults, gives every writer a turn, and waits until what holds then is so. That may
+    /// take the second after which a quiet writer compares: one that was slow has overwritten the
+    /// newer records of another.
     async fn settle(&mut self) -> anyhow::Result<()> {
         self.writers.iter().for_each(|writer| writer.line.mend());
         let deadline = Instant::now() + SETTLE_TIME;
@@ -282,8 +288,9 @@ impl Model {
             );
             self.check_numbers(cursor, found)?;
         } else {
-            // Some numbers may have been drawn again: what is there now is what is true, and what was noted before is
-            // of another counting, whose numbers a writer cannot tell from its own.
+            // Some numbers may have been drawn again: what is there now is what is true, and what
+            // was noted before is of another counting, whose numbers a writer cannot tell from its
+            // own.
             self.saved.clear();
             (self.base, self.seen) = (cursor, found.iter().map(|(seq, it)| (*seq, *it)).collect());
             self.known
@@ -294,8 +301,8 @@ impl Model {
         Ok(())
     }
 
-    /// Of the newest 101 numbers: each writer's last requests, without a gap and in their order; a number without a
-    /// request is one that was drawn in vain.
+    /// Of the newest 101 numbers: each writer's last requests, without a gap and in their order; a
+    /// number without a request is one that was drawn in vain.
     fn check_numbers(
         &mut self,
         cursor: u64,

@@ -1,6 +1,7 @@
 //! What the model puts into memcached, and how it looks at what is there.
 //!
-//! In: numbers of writers and their requests. Out: records that say whose and which they are, and the values of keys.
+//! In: numbers of writers and their requests. Out: records that say whose and which they are, and
+//! the values of keys.
 
 use anyhow::{Context, ensure};
 use forever200_ring::ring::{CURSOR_KEY, SILENT_KEY, slot_key};

@@ -18,7 +18,8 @@ pub(super) const SUPERVISORD_CONF: &str = "supervisord.conf";
 pub struct Setup<'a> {
     /// Further variables.
     pub variables: &'a [(&'a str, &'a str)],
-    /// Name of a file, what is replaced in it, and by what; `IP` in the last is the address of the stack.
+    /// Name of a file, what is replaced in it, and by what; `IP` in the last is the address of the
+    /// stack.
     pub edits: &'a [(&'a str, &'a str, &'a str)],
     /// What a shell does before it becomes supervisord, as `ulimit -n 256;`.
     pub before: &'a str,

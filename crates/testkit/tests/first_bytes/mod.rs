@@ -1,4 +1,5 @@
-//! First bytes of connections, by what haproxy.cfg makes of them. The connection stays open behind them.
+//! First bytes of connections, by what haproxy.cfg makes of them. The connection stays open behind
+//! them.
 
 /// Goes to the responder before another byte comes.
 pub(crate) const AT_ONCE: &[&[u8]] = &[

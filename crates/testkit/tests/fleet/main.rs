@@ -1,5 +1,5 @@
-//! Many machines and one page: real sensors, real servers of NATS, a real hub, with keys and certificates as
-//! docs/fleet.md makes them.
+//! Many machines and one page: real sensors, real servers of NATS, a real hub, with keys and
+//! certificates as docs/fleet.md makes them.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Servers of NATS, sensors and hubs for the tests of a fleet, with keys and certificates as docs/fleet.md makes them.
+//! Servers of NATS, sensors and hubs for the tests of a fleet, with keys and certificates as
+//! docs/fleet.md makes them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -135,8 +136,9 @@ impl Site {
         Ok(Self { stack, history })
     }
 
-    /// Sends requests one after the other, each with another target, not faster than the history here takes them: a sensor
-    /// that is short of CPU loses what its ring cannot hold, and counts it.
+    /// Sends requests one after the other, each with another target, not faster than the history
+    /// here takes them: a sensor that is short of CPU loses what its ring cannot hold, and counts
+    /// it.
     pub(super) async fn ask(&self, numbers: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
         let file = self.file()?;
         for number in numbers {
@@ -157,7 +159,8 @@ impl Site {
         Ok(Connection::open_with_flags(path, flags)?)
     }
 
-    /// Numbers at the sensors of what this hub has, by the name of the sensor, in the order in which they came.
+    /// Numbers at the sensors of what this hub has, by the name of the sensor, in the order in
+    /// which they came.
     pub(super) fn numbers(&self) -> anyhow::Result<BTreeMap<String, Vec<u64>>> {
         let file = self.file()?;
         let mut statement = file.prepare(

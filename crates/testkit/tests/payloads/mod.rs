@@ -1,6 +1,7 @@
 //! What has been tried against pages that show what strangers sent: none of it may become active.
 //!
-//! Everything active calls `alert(1)`, `confirm(1)` or `prompt(1)`, or loads from an address kept for documentation.
+//! Everything active calls `alert(1)`, `confirm(1)` or `prompt(1)`, or loads from an address kept
+//! for documentation.
 
 /// A name, and the bytes.
 pub(crate) fn payloads() -> Vec<(&'static str, Vec<u8>)> {

@@ -1,4 +1,5 @@
-//! What strangers send to port 80, HTTP or not: written for these tests after what is seen on the internet.
+//! What strangers send to port 80, HTTP or not: written for these tests after what is seen on the
+//! internet.
 
 /// Name and bytes of each probe.
 pub(crate) fn probes() -> Vec<(&'static str, Vec<u8>)> {

@@ -1,6 +1,7 @@
 //! The body of an HTTP request as a form, and without the frames of its chunks.
 //!
-//! In: a head that was read. Out: names and values, or bytes. Looks at what the head claims, for programs that go by that.
+//! In: a head that was read. Out: names and values, or bytes. Looks at what the head claims, for
+//! programs that go by that.
 
 use std::borrow::Cow;
 
@@ -8,7 +9,8 @@ use forever200_decode::parameters;
 use forever200_head::chunks;
 use forever200_identify::http;
 
-/// Returns the names and values of a form in the body, decoded, in the order sent; none where there is no form.
+/// Returns the names and values of a form in the body, decoded, in the order sent; none where there
+/// is no form.
 #[must_use]
 pub fn form(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     if is_said(http) {

@@ -1,8 +1,10 @@
-//! A hex dump: offset, bytes and their ASCII characters, 16 bytes a line, as `hexdump -C` lays it out.
+//! A hex dump: offset, bytes and their ASCII characters, 16 bytes a line, as `hexdump -C` lays it
+//! out.
 //!
-//! In: bytes, and which of them to mark. Out: pieces, made one at a time, in which these are marked in both columns.
-//! Lines of one byte alone become one line with their number. Each range that is marked adds four pieces for each line
-//! that it is on, and a line has 16 bytes: whatever is marked, the dump grows in proportion to the bytes.
+//! In: bytes, and which of them to mark. Out: pieces, made one at a time, in which these are marked
+//! in both columns. Lines of one byte alone become one line with their number. Each range that is
+//! marked adds four pieces for each line that it is on, and a line has 16 bytes: whatever is
+//! marked, the dump grows in proportion to the bytes.
 
 use std::ops::Range;
 
@@ -11,7 +13,8 @@ use crate::bytes::runs::MIN_RUN_BYTES;
 
 /// Bytes on a line.
 const COLUMNS: usize = 16;
-/// Text of a piece at most, beside a line: a template takes longer for many pieces than for long ones.
+/// Text of a piece at most, beside a line: a template takes longer for many pieces than for long
+/// ones.
 const MAX_PIECE_BYTES: usize = 8 * 1024;
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -69,7 +72,8 @@ impl Dump<'_> {
         (line, end)
     }
 
-    /// Several lines of one byte alone, all of them marked or none, as one line; `None` where there are none.
+    /// Several lines of one byte alone, all of them marked or none, as one line; `None` where there
+    /// are none.
     fn folded(&self, at: usize) -> Option<(Line, usize)> {
         let rest = &self.bytes[at..self.end_of_mark(at)];
         let byte = *rest.first()?;

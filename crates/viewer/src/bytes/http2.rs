@@ -1,7 +1,9 @@
-//! What a client of HTTP/2 asks for that did not wait for an answer: RFC 9113, 3.3, "prior knowledge".
+//! What a client of HTTP/2 asks for that did not wait for an answer: RFC 9113, 3.3, "prior
+//! knowledge".
 //!
-//! In: the bytes of a connection. Out: the requests of its first streams, as far as their headers came. The frames are
-//! read, and the headers decoded, by the `h2` crate, which gets a connection that ends nowhere and takes every answer.
+//! In: the bytes of a connection. Out: the requests of its first streams, as far as their headers
+//! came. The frames are read, and the headers decoded, by the `h2` crate, which gets a connection
+//! that ends nowhere and takes every answer.
 
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -19,7 +21,8 @@ const MAX_BYTES: usize = 16 * 1024;
 /// Most requests, and most that the headers of one may take.
 const MAX_REQUESTS: usize = 8;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// What is read before requests are taken: an error behind them ends the connection, and they would be lost.
+/// What is read before requests are taken: an error behind them ends the connection, and they would
+/// be lost.
 const PIECE_BYTES: usize = 256;
 
 /// One request: names and values as they were sent, in lower case as HTTP/2 wants them.
@@ -121,7 +124,8 @@ impl Request {
 mod tests {
     use super::*;
 
-    /// What curl 7.88 sends with `--http2-prior-knowledge -H 'X-Odd: Two' http://127.0.0.1:8399/a?b=c`.
+    /// What curl 7.88 sends with `--http2-prior-knowledge -H 'X-Odd: Two'
+    /// http://127.0.0.1:8399/a?b=c`.
     const CURL: &[u8] = include_bytes!("http2/curl.bin");
 
     #[test]

@@ -1,17 +1,19 @@
 //! JSON and XML, indented for reading.
 //!
-//! In: a body. Out: the same with line breaks between its parts, or `None` when it is neither. Adds and
-//! drops white space only, so that what was sent is what is read.
+//! In: a body. Out: the same with line breaks between its parts, or `None` when it is neither. Adds
+//! and drops white space only, so that what was sent is what is read.
 
 use forever200_decode::kind::without_mark;
 use quick_xml::events::Event;
 use quick_xml::{Reader, Writer};
 use serde::de::IgnoredAny;
 
-/// Deepest level. What goes deeper is meant to break something: 64 KiB of `<a>` would be 400 MB of white space.
+/// Deepest level. What goes deeper is meant to break something: 64 KiB of `<a>` would be 400 MB of
+/// white space.
 const MAX_LEVELS: usize = 40;
 const INDENT: &str = "  ";
-/// Most bytes of the result for each of the body: what white space makes longer than that is not for reading.
+/// Most bytes of the result for each of the body: what white space makes longer than that is not
+/// for reading.
 const MAX_GROWTH: usize = 8;
 
 /// Returns a body that is JSON or XML, of at most 40 levels, with its parts on lines of their own.

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use forever200_decode::base64;
 
-/// Most bytes of a request that is explained: as much as is kept of one by default, and as is looked at.
+/// Most bytes of a request that is explained: as much as is kept of one by default, and as is
+/// looked at.
 pub const MAX_BYTES: usize = 64 * 1024;
 /// A shorter run of base64's characters is a word, such as a command of a protocol.
 const MIN_BASE64_CHARS: usize = 12;
@@ -108,7 +109,8 @@ fn base64_chars(text: &[u8]) -> Vec<u8> {
     text.iter().filter(is_char).copied().collect()
 }
 
-/// Reads pairs of hexadecimal digits: `4745`, `47 45`, `\x47\x45`, or what `hexdump -C`, `xxd` and this page's dump show.
+/// Reads pairs of hexadecimal digits: `4745`, `47 45`, `\x47\x45`, or what `hexdump -C`, `xxd` and
+/// this page's dump show.
 fn hex(text: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let mut bytes = Vec::new();
     let mut is_dump = false;
@@ -179,8 +181,9 @@ fn pairs(columns: &[u8], bytes: &mut Vec<u8>) -> Result<(), Unreadable> {
 
 /// Returns text as it was sent, as far as a screen and a form let that be known.
 ///
-/// Screens show no CR, and forms put one before every LF (HTML, "constructing entry lists"). The head of what looks
-/// like HTTP gets CR LF. Its body gets what makes it as long as the head says, or LF alone.
+/// Screens show no CR, and forms put one before every LF (HTML, "constructing entry lists"). The
+/// head of what looks like HTTP gets CR LF. Its body gets what makes it as long as the head says,
+/// or LF alone.
 fn with_line_ends(text: &[u8]) -> Vec<u8> {
     if !looks_like_http(text) {
         return text.to_vec();

@@ -1,8 +1,8 @@
 //! Bytes made visible: the one place where what attackers wrote becomes text.
 //!
-//! In: any bytes. Out: text in which nothing is invisible, moves the cursor, or turns the direction of
-//! writing. In bytes that are no text, nothing beyond ASCII is a letter. What cannot be shown as itself is shown as an escape (`\r`, `\x1b`, `\u{202e}`). Escaping
-//! for HTML is the template's.
+//! In: any bytes. Out: text in which nothing is invisible, moves the cursor, or turns the direction
+//! of writing. In bytes that are no text, nothing beyond ASCII is a letter. What cannot be shown as
+//! itself is shown as an escape (`\r`, `\x1b`, `\u{202e}`). Escaping for HTML is the template's.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -11,8 +11,9 @@ use serde::Serialize;
 use crate::bytes::runs::{self, Part};
 use crate::bytes::text::is_text;
 
-/// Characters that show nothing, or join the letter before, although Unicode has them among letters and symbols: parts
-/// of Korean syllables and what stands for one that is missing, and the empty pattern of Braille.
+/// Characters that show nothing, or join the letter before, although Unicode has them among letters
+/// and symbols: parts of Korean syllables and what stands for one that is missing, and the empty
+/// pattern of Braille.
 const LIKE_NOTHING: [RangeInclusive<char>; 5] = [
     '\u{115f}'..='\u{11ff}',
     '\u{2800}'..='\u{2800}',
@@ -28,7 +29,8 @@ pub struct Piece {
     pub text: String,
     /// The text is escapes: the page sets it apart from the same characters sent as themselves.
     pub escaped: bool,
-    /// The text is the escapes of a line end that follows as itself: whoever copies it wants one of them.
+    /// The text is the escapes of a line end that follows as itself: whoever copies it wants one of
+    /// them.
     pub ends_line: bool,
     /// The text is evidence: the page marks it.
     pub marked: bool,
@@ -50,7 +52,8 @@ pub enum LineFeeds {
 pub struct Style {
     /// Whose the line feeds are.
     pub line_feeds: LineFeeds,
-    /// They are text: letters beyond ASCII are shown as themselves. In other bytes they are there by chance.
+    /// They are text: letters beyond ASCII are shown as themselves. In other bytes they are there
+    /// by chance.
     pub is_text: bool,
     /// In what is no text, a long run of one byte is shown as the byte and its number.
     pub folds: bool,
@@ -68,12 +71,14 @@ impl Style {
     }
 }
 
-/// Returns bytes as pieces of text, made one at a time: together they take twenty times as much as the bytes.
+/// Returns bytes as pieces of text, made one at a time: together they take twenty times as much as
+/// the bytes.
 pub fn pieces(bytes: &[u8], line_feeds: LineFeeds) -> impl Iterator<Item = Piece> {
     styled(bytes, Style::of(bytes, line_feeds))
 }
 
-/// Returns bytes as pieces of text, with the bytes in these ranges, which are in order and apart, marked.
+/// Returns bytes as pieces of text, with the bytes in these ranges, which are in order and apart,
+/// marked.
 pub fn marked<'a>(
     bytes: &'a [u8],
     ranges: &'a [Range<usize>],
@@ -114,7 +119,8 @@ fn styled(bytes: &[u8], style: Style) -> impl Iterator<Item = Piece> {
     })
 }
 
-/// A long run of one byte, as `\x00 ×204`, with a space on either side: the number is not that of what stands there.
+/// A long run of one byte, as `\x00 ×204`, with a space on either side: the number is not that of
+/// what stands there.
 fn run(byte: u8, length: usize) -> Piece {
     let byte = if byte.is_ascii_graphic() {
         char::from(byte).to_string()

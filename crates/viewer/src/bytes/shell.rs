@@ -1,11 +1,11 @@
 //! What a command line in a request would do, in words.
 //!
-//! In: the texts of a request, decoded. Out: [`Action`]s, such as "goes to /tmp, downloads jaws from
-//! 198[.]51[.]100[.]9, runs it". Runs nothing, asks nobody, decodes nothing but what a shell itself would. Ordinary words
-//! are no command: silence is better than a false alarm.
+//! In: the texts of a request, decoded. Out: [`Action`]s, such as "goes to /tmp, downloads jaws
+//! from 198[.]51[.]100[.]9, runs it". Runs nothing, asks nobody, decodes nothing but what a shell
+//! itself would. Ordinary words are no command: silence is better than a false alarm.
 //!
-//! Read in this order: this file, `find` (where commands may be), `line` (takes one apart), `tell` (goes through it),
-//! `program`, `download` and `powershell` (what each program does).
+//! Read in this order: this file, `find` (where commands may be), `line` (takes one apart), `tell`
+//! (goes through it), `program`, `download` and `powershell` (what each program does).
 
 use std::borrow::Cow;
 
@@ -57,7 +57,8 @@ impl Action {
     }
 }
 
-/// Finds commands, each once. `is_attack`: the request is known for one, so that less has to be seen to believe it.
+/// Finds commands, each once. `is_attack`: the request is known for one, so that less has to be
+/// seen to believe it.
 #[must_use]
 pub fn actions<'a>(texts: impl IntoIterator<Item = Text<'a>>, is_attack: bool) -> Vec<Action> {
     let mut actions: Vec<Action> = Vec::new();
@@ -133,7 +134,8 @@ fn action(line: &[u8], told: Told) -> Action {
     }
 }
 
-/// Keeps what is new. The same command is in a request as sent and in what is decoded of it; the longer one is kept.
+/// Keeps what is new. The same command is in a request as sent and in what is decoded of it; the
+/// longer one is kept.
 fn keep(actions: &mut Vec<Action>, new: Action) {
     let sentence = new.sentence();
     let is_part = |held: &Action| held.sentence().contains(&sentence);

@@ -2,12 +2,13 @@
 //!
 //! In: any bytes. Out: yes or no, by one rule for the page of a request and for every line of text.
 
-/// Text has so many bytes for each that is none. Text in an encoding of one byte a letter passes, and so does a request
-/// with a few odd bytes; a TLS hello, the first packet of RDP or SMB, and noise have more of them.
+/// Text has so many bytes for each that is none. Text in an encoding of one byte a letter passes,
+/// and so does a request with a few odd bytes; a TLS hello, the first packet of RDP or SMB, and
+/// noise have more of them.
 const TEXT_BYTES_FOR_EACH_OTHER: usize = 10;
 
-/// Tells whether bytes are text: at most one in ten is no UTF-8 or belongs to a control character other than tab and
-/// line end.
+/// Tells whether bytes are text: at most one in ten is no UTF-8 or belongs to a control character
+/// other than tab and line end.
 ///
 /// What noise spells by chance is no text, although some of it is UTF-8.
 #[must_use]

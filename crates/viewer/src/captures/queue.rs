@@ -1,7 +1,7 @@
 //! What waits to be written as lines: so many bytes, and not more.
 //!
-//! In: requests and gaps, from the reader, which never waits. Out: the same for the thread that writes, and numbers of what was
-//! written and what was not.
+//! In: requests and gaps, from the reader, which never waits. Out: the same for the thread that
+//! writes, and numbers of what was written and what was not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -22,7 +22,8 @@ use crate::reader::once::Seen;
 
 /// Most that waits, in bytes of memory: some 4,000 ordinary requests, or 110 of the longest.
 const MOST_WAITING_BYTES: usize = 16 * 1024 * 1024;
-/// Once requests were dropped, none is taken before no more than this waits: or each line would have a gap for a neighbour.
+/// Once requests were dropped, none is taken before no more than this waits: or each line would
+/// have a gap for a neighbour.
 const RESUME_BYTES: usize = MOST_WAITING_BYTES / 2;
 /// What a request takes beside its bytes, and a gap, about.
 const ENTRY_BYTES: usize = 4096;
@@ -78,7 +79,8 @@ pub(crate) struct Offers {
 }
 
 impl Captures {
-    /// Starts the thread that writes; `raw` has each request's bytes in its line. `None` where there are to be no lines.
+    /// Starts the thread that writes; `raw` has each request's bytes in its line. `None` where
+    /// there are to be no lines.
     ///
     /// A file that cannot be opened is tried again each second.
     ///

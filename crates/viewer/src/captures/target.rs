@@ -9,7 +9,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Lines hold addresses and passwords of strangers: whoever collects them has the same user or group.
+/// Lines hold addresses and passwords of strangers: whoever collects them has the same user or
+/// group.
 const FILE_MODE: u32 = 0o640;
 
 /// Where lines go.
@@ -78,7 +79,8 @@ fn open(target: &Target) -> io::Result<File> {
     }
 }
 
-/// Tells whether a program that was killed, or a machine that was, has left the last line without its end.
+/// Tells whether a program that was killed, or a machine that was, has left the last line without
+/// its end.
 fn ends_within_a_line(path: &Path) -> io::Result<bool> {
     let metadata = path.metadata()?;
     // What is no file, as a pipe, has no end that could be read.

@@ -1,7 +1,8 @@
 //! The thread that writes lines: nobody else waits for whoever reads them.
 //!
-//! In: requests and gaps, through the queue. Out: lines, many in one write. What cannot be written is tried again, from
-//! the byte at which it ended, so that no line is cut or doubled by a disk that was full.
+//! In: requests and gaps, through the queue. Out: lines, many in one write. What cannot be written
+//! is tried again, from the byte at which it ended, so that no line is cut or doubled by a disk
+//! that was full.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! `forever200-viewer backup`: the history as it is at one moment, in a file of its own.
 //!
-//! In: a folder with a history, and the name of a file that is not there. Out: the file, which is a history itself.
+//! In: a folder with a history, and the name of a file that is not there. Out: the file, which is a
+//! history itself.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;

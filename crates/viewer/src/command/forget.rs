@@ -1,7 +1,7 @@
 //! `forever200-viewer forget`: deletes from the history what a person wants gone.
 //!
-//! In: a folder with a history, and what is to go. Out: a line that says what went. The viewer may run meanwhile. What
-//! memcached still holds is not touched: it rolls over.
+//! In: a folder with a history, and what is to go. Out: a line that says what went. The viewer may
+//! run meanwhile. What memcached still holds is not touched: it rolls over.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -48,7 +48,8 @@ pub fn run(folder: &Path, what: &Forget, labeller: &Labeller) -> anyhow::Result<
     let folder = folder
         .canonicalize()
         .with_context(|| format!("cannot open {}", folder.display()))?;
-    // SQLite writes the file anew in a folder for temporary files; in the working folder, where none of those can be written.
+    // SQLite writes the file anew in a folder for temporary files; in the working folder, where
+    // none of those can be written.
     std::env::set_current_dir(&folder)?;
     let title = |raw: &[u8]| entry::summary(raw, &labeller.describe(raw, None));
     let Forgotten {

@@ -1,7 +1,9 @@
-//! `forever200-viewer health`, the question that Docker asks: does a visitor get an answer, and does everyone else?
+//! `forever200-viewer health`, the question that Docker asks: does a visitor get an answer, and
+//! does everyone else?
 //!
-//! In: the addresses that haproxy and the responder listen on. Out: whether `/home/health` answers 200 through haproxy,
-//! and whether the responder takes connections. Sends no request, so nothing is recorded.
+//! In: the addresses that haproxy and the responder listen on. Out: whether `/home/health` answers
+//! 200 through haproxy, and whether the responder takes connections. Sends no request, so nothing
+//! is recorded.
 //!
 //! Protocol: haproxy `doc/proxy-protocol.txt`, section 2.2, the command LOCAL.
 
@@ -15,14 +17,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-/// Longest wait for each of the two answers. Docker's own limit for the whole check, `--timeout` in the Dockerfile, is
-/// longer, so that the reason is logged.
+/// Longest wait for each of the two answers. Docker's own limit for the whole check, `--timeout` in
+/// the Dockerfile, is longer, so that the reason is logged.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// As much of an answer as is read: its status line is at the start.
 const MAX_ANSWER_BYTES: u64 = 4096;
-/// A PROXY header of version 2 with the command LOCAL and no addresses: the responder closes such a connection at once,
-/// and neither records nor counts it. haproxy.cfg sends a header too, so a responder that expects none is not healthy.
-/// haproxy, where it expects one, takes what follows for a request from this machine.
+/// A PROXY header of version 2 with the command LOCAL and no addresses: the responder closes such a
+/// connection at once, and neither records nor counts it. haproxy.cfg sends a header too, so a
+/// responder that expects none is not healthy. haproxy, where it expects one, takes what follows
+/// for a request from this machine.
 const LOCAL_HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 /// The addresses to ask.
@@ -65,7 +68,8 @@ pub struct Health {
     responder_listen: SocketAddr,
 }
 
-/// Asks haproxy for `/home/health`, or the viewer where haproxy does not show the page; then the responder.
+/// Asks haproxy for `/home/health`, or the viewer where haproxy does not show the page; then the
+/// responder.
 ///
 /// Takes two seconds for each at most.
 ///

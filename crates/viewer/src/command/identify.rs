@@ -1,6 +1,7 @@
 //! `forever200-viewer identify`: what raw requests are, without a server.
 //!
-//! In: files of raw bytes, or lines of JSON with `b64`. Out: text for people, or a line of JSON each.
+//! In: files of raw bytes, or lines of JSON with `b64`. Out: text for people, or a line of JSON
+//! each.
 
 use std::fs;
 use std::io::{self, BufWriter, Read, Write};

@@ -1,7 +1,7 @@
 //! Kinds seen for the first time as an Atom feed (RFC 4287).
 //!
-//! In: kinds as they may be shown. Out: a document that says of a kind what stays so, that a reader takes each entry for new
-//! once. Its ids are of this history and need no name of this machine.
+//! In: kinds as they may be shown. Out: a document that says of a kind what stays so, that a reader
+//! takes each entry for new once. Its ids are of this history and need no name of this machine.
 
 use std::fmt::Write;
 
@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::bytes::printable;
 
-/// Entries of the feed, and those of them at most that have no label: random requests are each of a kind of its own.
+/// Entries of the feed, and those of them at most that have no label: random requests are each of a
+/// kind of its own.
 pub(crate) const ENTRIES: usize = 50;
 pub(crate) const UNLABELLED_ENTRIES: usize = 15;
 /// Longest text of an entry, in characters.
@@ -29,7 +30,8 @@ pub(crate) struct FeedEntry {
     pub(crate) first: Timestamp,
 }
 
-/// Returns the feed. `era` tells this history from others; `host` is the name by which the reader knows this machine.
+/// Returns the feed. `era` tells this history from others; `host` is the name by which the reader
+/// knows this machine.
 pub(crate) fn feed(entries: &[FeedEntry], era: i64, host: &str) -> String {
     let base = format!("http://{host}/home");
     let base = escape(&base);
@@ -63,7 +65,8 @@ pub(crate) fn feed(entries: &[FeedEntry], era: i64, host: &str) -> String {
     xml
 }
 
-/// A name that stays the same, and is nobody else's: a UUID of version 8 (RFC 9562, 5.8), made of a hash.
+/// A name that stays the same, and is nobody else's: a UUID of version 8 (RFC 9562, 5.8), made of a
+/// hash.
 fn urn(era: i64, kind: &str) -> String {
     let digest = Sha256::digest(format!("forever200 {era} {kind}"));
     let mut bytes = [0; 16];

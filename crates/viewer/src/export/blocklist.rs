@@ -1,7 +1,8 @@
 //! Sources as a list for blocking: addresses alone, or with their reasons.
 //!
-//! In: what a visitor asks for, and addresses from the history. Out: a line each, CSV (RFC 4180), or JSON. Nothing in them
-//! was sent by a client: titles are those of labels, names of networks are those of the database of locations.
+//! In: what a visitor asks for, and addresses from the history. Out: a line each, CSV (RFC 4180),
+//! or JSON. Nothing in them was sent by a client: titles are those of labels, names of networks are
+//! those of the database of locations.
 
 use forever200_identify::Category;
 use jiff::Timestamp;
@@ -10,8 +11,9 @@ use serde::Serialize;
 use crate::history::blocklist::Listed;
 use crate::page::moment::moment;
 
-/// Requests of these categories are reasons to block, where a visitor names none: the client wants something that it
-/// should not have. Who finds out what there is, or speaks another protocol, may be anybody.
+/// Requests of these categories are reasons to block, where a visitor names none: the client wants
+/// something that it should not have. Who finds out what there is, or speaks another protocol, may
+/// be anybody.
 const ATTACKS: [Category; 6] = [
     Category::Exploit,
     Category::Webshell,
@@ -20,7 +22,8 @@ const ATTACKS: [Category; 6] = [
     Category::ProxyProbe,
     Category::Iot,
 ];
-/// A source that ever sent something with one of these is never listed: it says who it is, and is believed.
+/// A source that ever sent something with one of these is never listed: it says who it is, and is
+/// believed.
 pub(crate) const POLITE: [Category; 3] = [
     Category::ResearchScanner,
     Category::Crawler,
@@ -86,7 +89,8 @@ struct JsonReason<'a> {
 }
 
 impl Options {
-    /// Reads a query. `category` may be there more than once, and have several names between commas.
+    /// Reads a query. `category` may be there more than once, and have several names between
+    /// commas.
     ///
     /// # Errors
     /// A value is none; the error is a sentence for the visitor.

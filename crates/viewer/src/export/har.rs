@@ -33,7 +33,8 @@ const NOT_IN_AN_ADDRESS: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// Returns an archive of HTTP requests, the oldest first; those of other protocols have no place in it.
+/// Returns an archive of HTTP requests, the oldest first; those of other protocols have no place in
+/// it.
 #[must_use]
 pub fn archive() -> Listing {
     let creator = json!({ "name": "forever200", "version": env!("CARGO_PKG_VERSION") });
@@ -42,8 +43,8 @@ pub fn archive() -> Listing {
         between: b",",
         end: "]}}".into(),
         newest_first: false,
-        // Most is an object of 29 bytes for two, a cookie without a value whose name is a control character, which is in a
-        // header as well; and base64 of both.
+        // Most is an object of 29 bytes for two, a cookie without a value whose name is a control
+        // character, which is in a header as well; and base64 of both.
         most: Box::new(|entry| 24 * entry.record.raw.len() + 8192),
         one: Box::new(|entry| Some(json::to_string(&exchange(entry, &entry.request()?)).into())),
     }
@@ -97,8 +98,8 @@ struct Request<'a> {
 #[serde(rename_all = "camelCase")]
 struct PostData {
     mime_type: String,
-    /// What a form says. The specification has it in place of the text; browsers write both, and what reads one of the two
-    /// alone finds it.
+    /// What a form says. The specification has it in place of the text; browsers write both, and
+    /// what reads one of the two alone finds it.
     #[serde(serialize_with = "pairs", skip_serializing_if = "Vec::is_empty")]
     params: Vec<(Vec<u8>, Vec<u8>)>,
     /// The body, chunks joined; in base64 where it is no UTF-8.
@@ -236,7 +237,8 @@ fn post_data(http: &http::Request<'_>) -> PostData {
     }
 }
 
-/// An address that any parser takes: at the address that the client connected to, whatever it called it.
+/// An address that any parser takes: at the address that the client connected to, whatever it
+/// called it.
 fn address(entry: &Entry, target: &[u8]) -> String {
     let server = SocketAddr::new(entry.record.dest_ip, entry.record.dest_port);
     let slash = if target.starts_with(b"/") { "" } else { "/" };

@@ -19,7 +19,8 @@ use crate::page::row::Row;
 use crate::page::visible;
 use crate::reader::Entry;
 
-/// What the page shows of each request: 101 of 64 KiB would make a file that no browser opens with pleasure.
+/// What the page shows of each request: 101 of 64 KiB would make a file that no browser opens with
+/// pleasure.
 const MAX_SHOWN_BYTES: usize = 4096;
 
 #[derive(Serialize)]
@@ -63,8 +64,8 @@ pub fn page(pages: &Arc<Pages>, total: u64, rows: &[Row]) -> anyhow::Result<List
     })
 }
 
-/// Returns the page of one request, without what leads to the ring or elsewhere on this machine. `host` is the name by
-/// which the visitor knows it.
+/// Returns the page of one request, without what leads to the ring or elsewhere on this machine.
+/// `host` is the name by which the visitor knows it.
 ///
 /// # Errors
 /// The template fails, which is a bug.
@@ -76,10 +77,11 @@ pub fn request(pages: &Pages, entry: &Entry, host: &str) -> anyhow::Result<Strin
     Ok(without_own_links(&html))
 }
 
-/// Takes away the links that begin at the root of this machine, and leaves what they say: a file has no such root.
+/// Takes away the links that begin at the root of this machine, and leaves what they say: a file
+/// has no such root.
 ///
-/// The templates escape every `<` of a client, so that what looks like a link is one of ours, and ends at the next end
-/// of a link.
+/// The templates escape every `<` of a client, so that what looks like a link is one of ours, and
+/// ends at the next end of a link.
 fn without_own_links(html: &str) -> String {
     let (start, end) = ("<a ", "</a>");
     let mut left = String::with_capacity(html.len());

@@ -1,7 +1,7 @@
 //! Requests as JSON, for programs.
 //!
-//! In: entries. Out: serializable values, as docs/api.md and docs/api.schema.json document them. Exact
-//! bytes travel as base64 only; text in JSON is for reading.
+//! In: entries. Out: serializable values, as docs/api.md and docs/api.schema.json document them.
+//! Exact bytes travel as base64 only; text in JSON is for reading.
 
 use std::io;
 
@@ -68,8 +68,8 @@ pub struct Request<'a> {
     pub claims: &'a [Claim],
     /// The sensor that sent it; null where it came to this machine.
     pub sensor: Option<&'a str>,
-    /// Its number there, and when the history began there that counts so: with the name, its id; absent where there is no
-    /// sensor.
+    /// Its number there, and when the history began there that counts so: with the name, its id;
+    /// absent where there is no sensor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sensor_seq: Option<u64>,
     /// See `sensor_seq`.
@@ -81,7 +81,8 @@ pub struct Request<'a> {
     pub labels: Vec<Label<'a>>,
     /// Attacks that are in what it quotes and nowhere else.
     pub quoted: Vec<Label<'a>>,
-    /// What it is an example of: the id of the first label; without labels, its protocol and a hash of its shape.
+    /// What it is an example of: the id of the first label; without labels, its protocol and a hash
+    /// of its shape.
     pub kind: String,
     /// Addresses that its payload would have the victim fetch or call, defanged.
     pub indicators: &'a [Indicator],
@@ -152,7 +153,8 @@ pub struct Label<'a> {
     pub year: Option<u16>,
     /// Where to read more.
     pub references: Vec<String>,
-    /// The decoded part that it was found in, by the steps that led to it; null where it is in the bytes as they came.
+    /// The decoded part that it was found in, by the steps that led to it; null where it is in the
+    /// bytes as they came.
     pub found_in: Option<&'a str>,
     /// It names a weakness of another product than the label that leads, and fits the same bytes.
     pub also_fits: bool,
@@ -311,8 +313,8 @@ pub fn is_short(entry: &Entry) -> bool {
     entry.json.get().is_some() || told_bytes(entry) <= SHORT_BYTES / 8
 }
 
-/// Returns more bytes than the JSON of a request has, whatever it holds, without or with `raw`: an escape takes six for
-/// a byte, and base64 less than two.
+/// Returns more bytes than the JSON of a request has, whatever it holds, without or with `raw`: an
+/// escape takes six for a byte, and base64 less than two.
 #[must_use]
 pub fn most_bytes(entry: &Entry, raw: bool) -> usize {
     let raw_bytes = if raw { 2 * entry.record.raw.len() } else { 0 };
@@ -323,8 +325,9 @@ pub fn most_bytes(entry: &Entry, raw: bool) -> usize {
     8 * told_bytes(entry) + raw_bytes + of_actions + 4096 * (1 + labels)
 }
 
-/// Returns of how many bytes the JSON tells beside the labels: of HTTP, those of the head; and some for a summary and for
-/// addresses, which may be in the body; and of what is told a second time, the name that is asked for and a TLS hello's texts.
+/// Returns of how many bytes the JSON tells beside the labels: of HTTP, those of the head; and some
+/// for a summary and for addresses, which may be in the body; and of what is told a second time,
+/// the name that is asked for and a TLS hello's texts.
 fn told_bytes(entry: &Entry) -> usize {
     let bytes = entry.record.raw.len();
     let head = entry
@@ -336,8 +339,8 @@ fn told_bytes(entry: &Entry) -> usize {
     head + (bytes - head).min(1024) + asked_for + tls
 }
 
-/// Returns a value as JSON in which nothing is invisible, turns the writing round, or is obeyed by a
-/// terminal: such characters are `\u` escapes, which stand for the same text.
+/// Returns a value as JSON in which nothing is invisible, turns the writing round, or is obeyed by
+/// a terminal: such characters are `\u` escapes, which stand for the same text.
 ///
 /// # Panics
 /// The value has keys that are no strings.

@@ -1,10 +1,10 @@
 //! Records to a capture file: each request as the TCP connection that could have carried it.
 //!
 //! In: records. Out: a classic pcap file, for Wireshark, Suricata and the like. Of the packets, the
-//! addresses, the ports, the request's bytes and the time of the first are what was seen; handshake,
-//! segments, acknowledgements, response and end are made up, the same for every record. Does not
-//! interpret the bytes, and says nothing of how reading ended: a client that reset the connection is
-//! shown to close it politely.
+//! addresses, the ports, the request's bytes and the time of the first are what was seen;
+//! handshake, segments, acknowledgements, response and end are made up, the same for every record.
+//! Does not interpret the bytes, and says nothing of how reading ended: a client that reset the
+//! connection is shown to close it politely.
 //!
 //! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html> and
 //! <https://www.tcpdump.org/linktypes.html>. Headers in the packets: RFC 791, RFC 8200, RFC 9293.
@@ -33,11 +33,12 @@ const MTU_BYTES: u16 = 1500;
 /// IP and TCP header without options, by the family.
 const IPV4_HEADERS_BYTES: u16 = 40;
 const IPV6_HEADERS_BYTES: u16 = 60;
-/// No more than one segment is ever unacknowledged, so that the largest window without scaling does.
+/// No more than one segment is ever unacknowledged, so that the largest window without scaling
+/// does.
 const WINDOW_BYTES: u16 = u16::MAX;
 const HOPS: u8 = 64;
-/// Different initial sequence numbers: so few that none comes near the end of 32 bits. Wireshark sees
-/// a duplicate acknowledgement where a connection passes it.
+/// Different initial sequence numbers: so few that none comes near the end of 32 bits. Wireshark
+/// sees a duplicate acknowledgement where a connection passes it.
 const INITIAL_SEQUENCES: u64 = 1 << 30;
 
 /// The first of the ports that nobody registers (RFC 6335, 6), and how many there are. Readers take
@@ -84,8 +85,8 @@ enum Side {
     Server,
 }
 
-/// Returns a capture file of any number of records, the oldest first, made one connection after the other: their packets
-/// are not in one order of time, which readers do without.
+/// Returns a capture file of any number of records, the oldest first, made one connection after the
+/// other: their packets are not in one order of time, which readers do without.
 #[must_use]
 pub fn connections() -> Listing {
     Listing {
@@ -105,22 +106,22 @@ pub fn connections() -> Listing {
 /// record is one TCP connection: handshake, the request, the 200, the end.
 ///
 /// Packets are in the order of time, those of one connection a microsecond apart. The first with
-/// bytes of the request carries the record's timestamp, and the handshake comes just before; if there
-/// are no bytes, the response carries it. A connection that would begin before another one between
-/// the same ends is over waits for that: on a wire too, they could not be told apart. Times that the
-/// file cannot hold (before 1970, after 2106) become the nearest that it can.
+/// bytes of the request carries the record's timestamp, and the handshake comes just before; if
+/// there are no bytes, the response carries it. A connection that would begin before another one
+/// between the same ends is over waits for that: on a wire too, they could not be told apart. Times
+/// that the file cannot hold (before 1970, after 2106) become the nearest that it can.
 ///
-/// Port 0 is that of a client whose port is not known or not shown. Such clients get ports by `seq`, or
-/// those of one network would all share one pair of ends, and wait for each other.
+/// Port 0 is that of a client whose port is not known or not shown. Such clients get ports by
+/// `seq`, or those of one network would all share one pair of ends, and wait for each other.
 ///
-/// Of a truncated record, the missing bytes are not there, and the sequence numbers leave no gap for
-/// them: to a reader, the request ends where `raw` does. Initial sequence numbers come from `seq`, so
-/// that a record has the same packets in every file, and that a reader does not take the SYN of a
-/// second connection between the same ends for the first one's, sent again.
+/// Of a truncated record, the missing bytes are not there, and the sequence numbers leave no gap
+/// for them: to a reader, the request ends where `raw` does. Initial sequence numbers come from
+/// `seq`, so that a record has the same packets in every file, and that a reader does not take the
+/// SYN of a second connection between the same ends for the first one's, sent again.
 ///
 /// If one address is IPv4 and the other IPv6, the IPv4 one is mapped (`::ffff:192.0.2.1`). If both
-/// ends are the same, the last bit of the client's port is turned: otherwise nobody could say who sent
-/// what.
+/// ends are the same, the last bit of the client's port is turned: otherwise nobody could say who
+/// sent what.
 #[must_use]
 pub fn capture<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<u8> {
     let mut records: Vec<_> = records.into_iter().collect();

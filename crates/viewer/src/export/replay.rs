@@ -1,10 +1,10 @@
 //! A request as a shell line that sends the same bytes again.
 //!
-//! In: the bytes of a request, and where to send them. Out: one line for a POSIX shell: `curl` if that
-//! sends exactly these bytes, `printf` into `nc` if not, a download into `nc` if that were too long.
-//! Promises: printable ASCII only, the bytes never leave their quotes, and no host but the given
-//! one is contacted. It does not outwit the visitor's own environment: where `http_proxy` is set, curl
-//! asks the proxy; `--noproxy '*'` on every line is too much to read for that.
+//! In: the bytes of a request, and where to send them. Out: one line for a POSIX shell: `curl` if
+//! that sends exactly these bytes, `printf` into `nc` if not, a download into `nc` if that were too
+//! long. Promises: printable ASCII only, the bytes never leave their quotes, and no host but the
+//! given one is contacted. It does not outwit the visitor's own environment: where `http_proxy` is
+//! set, curl asks the proxy; `--noproxy '*'` on every line is too much to read for that.
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -31,8 +31,8 @@ pub struct Replay {
 
 /// Returns the line that sends `raw` to `host`.
 ///
-/// `host` is as in a Host header: a name or an address, brackets round one with colons, perhaps a port;
-/// `localhost` stands for anything else. `raw_url` is where the bytes can be downloaded.
+/// `host` is as in a Host header: a name or an address, brackets round one with colons, perhaps a
+/// port; `localhost` stands for anything else. `raw_url` is where the bytes can be downloaded.
 ///
 /// The printf line is POSIX: format escapes are `\r`, `\n` and three octal digits. `nc` is called
 /// without options, which differ between its makes; it ends when the peer closes.
@@ -196,9 +196,10 @@ fn address(host: &str, target: &str) -> Option<String> {
 
 /// Returns the options that make curl send these header lines, in this order.
 ///
-/// curl sends Host, User-Agent, Accept, then what -H says, then Content-Length and Content-Type. A -H of
-/// the same name replaces one of its own: Host stays in its place, the others move to where the -H is.
-/// `-H 'Name:'` sends nothing; once it has silenced curl's own Host, a second -H may send any.
+/// curl sends Host, User-Agent, Accept, then what -H says, then Content-Length and Content-Type. A
+/// -H of the same name replaces one of its own: Host stays in its place, the others move to where
+/// the -H is. `-H 'Name:'` sends nothing; once it has silenced curl's own Host, a second -H may
+/// send any.
 fn headers(mut lines: Vec<&str>, host: Option<String>, body: &str) -> Option<Vec<String>> {
     let end = lines.len();
     if !lines

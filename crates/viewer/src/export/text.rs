@@ -1,6 +1,7 @@
 //! The ring as a table for a terminal.
 //!
-//! In: entries. Out: text in which nothing is obeyed by a terminal but the colours that were asked for.
+//! In: entries. Out: text in which nothing is obeyed by a terminal but the colours that were asked
+//! for.
 
 use std::fmt::Write;
 use std::sync::Arc;

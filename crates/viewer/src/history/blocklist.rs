@@ -1,7 +1,7 @@
 //! Sources for a blocklist: those that attacked, and never those who say who they are.
 //!
-//! In: which kinds of request count. Out: addresses of the internet, each with its reasons. All sources are looked
-//! through; those that are left are held, up to a bound.
+//! In: which kinds of request count. Out: addresses of the internet, each with its reasons. All
+//! sources are looked through; those that are left are held, up to a bound.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -90,8 +90,8 @@ struct Candidate {
 type Tallies = HashMap<i64, Tally>;
 
 impl Questions {
-    /// Returns the addresses to block, in their order, at most [`MOST_LISTED`]; and whether these are all. `is_polite` tells
-    /// by its name whether a category is of those who say who they are.
+    /// Returns the addresses to block, in their order, at most [`MOST_LISTED`]; and whether these
+    /// are all. `is_polite` tells by its name whether a category is of those who say who they are.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -140,8 +140,8 @@ fn known_kinds(
     rows.collect()
 }
 
-/// Counts what each source sent, and whether it said who it is. All rows are read in their order: to look them up source by
-/// source takes ten times as long.
+/// Counts what each source sent, and whether it said who it is. All rows are read in their order:
+/// to look them up source by source takes ten times as long.
 fn tallies(
     file: &Connection,
     kinds: &HashMap<i64, KnownKind>,
@@ -179,7 +179,8 @@ fn tallies(
     Ok((tallies, is_whole))
 }
 
-/// Marks sources that said who they are by a label behind another one: the kind of such a request does not tell.
+/// Marks sources that said who they are by a label behind another one: the kind of such a request
+/// does not tell.
 fn mark_polite(
     file: &Connection,
     kinds: &HashMap<i64, KnownKind>,
@@ -210,7 +211,8 @@ fn mark_polite(
     Ok(())
 }
 
-/// Returns those that are of the internet and not this machine's, by their rows; where there are too many, those seen last.
+/// Returns those that are of the internet and not this machine's, by their rows; where there are
+/// too many, those seen last.
 fn candidates(
     file: &Connection,
     wanted: &Wanted<'_>,

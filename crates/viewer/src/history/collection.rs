@@ -1,7 +1,8 @@
 //! The collection: a row for each kind, with one specimen, which stays when its requests have gone.
 //!
-//! In: the requests of one transaction. Out: counts, and specimens of what is new, within bounds that hold for any
-//! bytes. All that counts is written once for a transaction: a flood of one kind changes one row.
+//! In: the requests of one transaction. Out: counts, and specimens of what is new, within bounds
+//! that hold for any bytes. All that counts is written once for a transaction: a flood of one kind
+//! changes one row.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,10 +21,12 @@ const MOST_UNLABELLED: i64 = 2000;
 const PLACES_FOR_ONCE: i64 = 200;
 /// Longest specimen, in bytes.
 const SPECIMEN_BYTES: usize = 64 * 1024;
-/// What all specimens together may take; a history that may hold less than eight times that, an eighth of it.
+/// What all specimens together may take; a history that may hold less than eight times that, an
+/// eighth of it.
 const SPECIMENS_BYTES: u64 = 64 * 1024 * 1024;
 const SPECIMENS_SHARE: u64 = 8;
-/// To what the longest are cut when all take more: short enough for the most kinds that there can be.
+/// To what the longest are cut when all take more: short enough for the most kinds that there can
+/// be.
 const CUT_BYTES: usize = 4 * 1024;
 /// Days of which each kind has a count.
 const MOST_DAYS: i64 = 400;
@@ -164,7 +167,8 @@ fn add_to_source(to: &Connection, source: i64, tally: Tally) -> rusqlite::Result
     Ok(())
 }
 
-/// Counts requests of a kind, which is made where it is missing. Tells whether its specimen is another one now.
+/// Counts requests of a kind, which is made where it is missing. Tells whether its specimen is
+/// another one now.
 fn add_to_kind(
     to: &Connection,
     addition: &Addition<'_>,
@@ -271,7 +275,8 @@ fn insert_kind(to: &Connection, addition: &Addition<'_>) -> rusqlite::Result<i64
     )
 }
 
-/// Takes a shorter specimen of a kind where there is little room left for all. Tells whether it did.
+/// Takes a shorter specimen of a kind where there is little room left for all. Tells whether it
+/// did.
 fn give_way(
     to: &Connection,
     addition: &Addition<'_>,
@@ -315,7 +320,8 @@ fn specimens(file: &Connection) -> rusqlite::Result<u64> {
         .map(i64::unsigned_abs)
 }
 
-/// Of kinds without a label there are only so many: what was seen once, the longest ago, goes first.
+/// Of kinds without a label there are only so many: what was seen once, the longest ago, goes
+/// first.
 fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
     let mut count = to.prepare_cached(
         "SELECT count(*), coalesce(sum(requests > 1), 0) FROM kind WHERE category IS NULL",

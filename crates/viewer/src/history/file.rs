@@ -20,18 +20,21 @@ pub(super) const NAME: &str = "history.db";
 const SCHEMA: &str = include_str!("../../../../docs/history.sql");
 /// What follows this in [`SCHEMA`], a file that was begun before it gets when it is opened.
 const LATER: &str = "-- Later:";
-/// What the first lines of [`SCHEMA`] set: <https://www.sqlite.org/pragma.html#pragma_application_id>
+/// What the first lines of [`SCHEMA`] set:
+/// <https://www.sqlite.org/pragma.html#pragma_application_id>
 const APPLICATION_ID: i32 = 0x4632_3030;
 const VERSION: i32 = 2;
 /// What makes a file of version 1 one of version 2.
 const FROM_1: &str =
     "BEGIN IMMEDIATE; ALTER TABLE payload ADD COLUMN tls TEXT; PRAGMA user_version = 2; COMMIT;";
-/// Longest wait for somebody else who has the file locked, before what is to be written waits in memory.
+/// Longest wait for somebody else who has the file locked, before what is to be written waits in
+/// memory.
 const LOCK_TIME: Duration = Duration::from_secs(1);
 /// SQLite's cache of pages of the file, in KiB.
 const CACHE_KIB: i32 = 2048;
-/// Length of the log of changes from which on it is written back, in pages of 4 KiB. At SQLite's 1000, pages that change all
-/// the time are written back so often that it takes a quarter of all CPU time of writing.
+/// Length of the log of changes from which on it is written back, in pages of 4 KiB. At SQLite's
+/// 1000, pages that change all the time are written back so often that it takes a quarter of all
+/// CPU time of writing.
 const LOG_PAGES: i32 = 4000;
 /// What the log may keep of the disk after it was written back, in bytes: as much.
 const LOG_BYTES: i32 = 16 * 1024 * 1024;
@@ -40,7 +43,8 @@ const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// Bit of a folder's mode by which everybody may write to it.
 const OTHERS_WRITE: u32 = 0o002;
-/// Files that were set aside and are kept, the newest: a disk that breaks each of them must not fill up.
+/// Files that were set aside and are kept, the newest: a disk that breaks each of them must not
+/// fill up.
 const MOST_ASIDE: usize = 3;
 const ASIDE: &str = "history.db.broken-";
 
@@ -231,7 +235,8 @@ fn check(file: &Connection, path: &Path) -> anyhow::Result<()> {
     add_later(file)
 }
 
-/// Adds what makes an older file faster and smaller. It is readable without: a full disk is no reason to refuse it.
+/// Adds what makes an older file faster and smaller. It is readable without: a full disk is no
+/// reason to refuse it.
 fn add_later(file: &Connection) -> anyhow::Result<()> {
     let later = SCHEMA.find(LATER).and_then(|at| SCHEMA.get(at..));
     match file.execute_batch(later.unwrap_or_default()) {

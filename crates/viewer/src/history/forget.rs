@@ -1,9 +1,9 @@
 //! Deletes from the history what a person wants gone, while a viewer may write it.
 //!
-//! In: a folder, and what is to go. Out: the file without it, down to the bytes on the disk. Deletes in small steps,
-//! each a transaction, so that the writer waits for some milliseconds; only at the end, while the file is written anew,
-//! it waits for seconds. The newest number stays known: what was deleted is not written again, and no number is used
-//! twice.
+//! In: a folder, and what is to go. Out: the file without it, down to the bytes on the disk.
+//! Deletes in small steps, each a transaction, so that the writer waits for some milliseconds; only
+//! at the end, while the file is written anew, it waits for seconds. The newest number stays known:
+//! what was deleted is not written again, and no number is used twice.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -20,11 +20,13 @@ use crate::history::{file, questions};
 
 /// Rows that go in one step.
 const STEP_ROWS: i64 = 500;
-/// Pause between two steps, in which the writer gets its turn: SQLite has no queue for those who wait.
+/// Pause between two steps, in which the writer gets its turn: SQLite has no queue for those who
+/// wait.
 const STEP_PAUSE: Duration = Duration::from_millis(10);
 /// Longest wait for a lock.
 const LOCK_TIME: Duration = Duration::from_secs(30);
-/// How often it looks for what was on its way to the file when it began, and how long it waits for that.
+/// How often it looks for what was on its way to the file when it began, and how long it waits for
+/// that.
 const ROUNDS: usize = 5;
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
 /// Longest specimen, in bytes, as the collection has it.
@@ -60,7 +62,8 @@ pub struct Forgotten {
 /// Makes the title of a kind without a label from its specimen.
 type Title<'a> = &'a dyn Fn(&[u8]) -> String;
 
-/// Deletes from the history in a folder. `title` makes one for a kind whose specimen is another one now.
+/// Deletes from the history in a folder. `title` makes one for a kind whose specimen is another one
+/// now.
 ///
 /// # Errors
 /// There is no history, the disk refuses, or others keep it locked.
@@ -182,7 +185,8 @@ fn uncount(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Deletes the requests that meet a condition, step by step; what nothing names any more goes by the triggers.
+/// Deletes the requests that meet a condition, step by step; what nothing names any more goes by
+/// the triggers.
 fn delete_requests(
     file: &mut Connection,
     condition: &str,
@@ -378,8 +382,8 @@ fn another(
     found.optional()
 }
 
-/// Writes the file anew, as free pages and the rest of pages keep what was there, and empties the log of changes. Tells
-/// whether it could.
+/// Writes the file anew, as free pages and the rest of pages keep what was there, and empties the
+/// log of changes. Tells whether it could.
 fn wipe(file: &Connection) -> rusqlite::Result<bool> {
     let is_new = file.execute_batch("VACUUM").is_ok();
     let deadline = Instant::now() + LOCK_TIME;

@@ -1,4 +1,5 @@
-//! What is written beside the bytes of a request, so that it can be asked for without describing them again.
+//! What is written beside the bytes of a request, so that it can be asked for without describing
+//! them again.
 //!
 //! In: an entry, made of what may be shown. Out: short texts, each bounded.
 

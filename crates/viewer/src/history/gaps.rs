@@ -1,7 +1,8 @@
 //! Requests that are not kept: counted, put into a sentence, and never listed.
 //!
-//! In: gaps, as the reader finds them and as the file has them. Out: how many requests of the last day are missing. This
-//! is held in memory, so that the page asks no disk for it, and says it also while the disk is away.
+//! In: gaps, as the reader finds them and as the file has them. Out: how many requests of the last
+//! day are missing. This is held in memory, so that the page asks no disk for it, and says it also
+//! while the disk is away.
 
 use std::collections::VecDeque;
 

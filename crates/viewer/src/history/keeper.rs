@@ -1,8 +1,9 @@
 //! What the reader hands to the history: each record of the ring once, and what was gone before.
 //!
-//! In: the cursor and the records of each look. Out: what is new, and how many numbers left the ring without
-//! ever being seen. Numbers need not appear in their order: the slot of one may be written after those of later ones,
-//! so one is missing only when the ring has no place for it any more.
+//! In: the cursor and the records of each look. Out: what is new, and how many numbers left the
+//! ring without ever being seen. Numbers need not appear in their order: the slot of one may be
+//! written after those of later ones, so one is missing only when the ring has no place for it any
+//! more.
 
 use std::collections::BTreeSet;
 

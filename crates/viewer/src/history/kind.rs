@@ -1,6 +1,7 @@
 //! What a request is an example of: the unit of the collection.
 //!
-//! In: what is said of a request. Out: a name that stays the same from one version to the next, and a title.
+//! In: what is said of a request. Out: a name that stays the same from one version to the next, and
+//! a title.
 
 use std::fmt::Write;
 
@@ -47,8 +48,8 @@ impl Kind {
     }
 }
 
-/// What requests of one kind share: those that differ in digits, the values of the query, headers and body only, or TLS
-/// hellos of one kind of client.
+/// What requests of one kind share: those that differ in digits, the values of the query, headers
+/// and body only, or TLS hellos of one kind of client.
 fn shape(entry: &Entry) -> Vec<u8> {
     if let Some(http) = &entry.http {
         let target = http.target.iter().take(TARGET_BYTES);

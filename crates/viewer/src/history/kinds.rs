@@ -1,7 +1,8 @@
 //! What visitors ask of the collection.
 //!
-//! In: which kinds, or one of them. Out: rows as the file has them, each list bounded. Times are as the writer saw them,
-//! texts as they were written: what may be shown of them is decided where they are shown.
+//! In: which kinds, or one of them. Out: rows as the file has them, each list bounded. Times are as
+//! the writer saw them, texts as they were written: what may be shown of them is decided where they
+//! are shown.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ use crate::history::questions::{newest, number};
 use crate::history::row::{self, REQUESTS, SPECIMENS, integer};
 use crate::history::sensors::SeenBy;
 
-/// Kinds that are read at most: all labels that there are, all kinds without one, and as much again.
+/// Kinds that are read at most: all labels that there are, all kinds without one, and as much
+/// again.
 const MOST_KINDS: i64 = 12_000;
 /// Countries of a kind that a list names.
 const LISTED_COUNTRIES: i64 = 4;
@@ -25,7 +27,8 @@ const MOST_COUNTRIES: i64 = 300;
 const MOST_PORTS: i64 = 20;
 /// Days of which a kind has a count, and some more.
 const MOST_DAYS: i64 = 500;
-/// Newest requests whose names are read: of a label, by each set of labels that begins with it; of a shape, by payload.
+/// Newest requests whose names are read: of a label, by each set of labels that begins with it; of
+/// a shape, by payload.
 const SETS_OF_LABELS: i64 = 8;
 const REQUESTS_OF_SET: i64 = 250;
 const PAYLOADS_OF_SHAPE: i64 = 500;
@@ -344,7 +347,8 @@ fn countries(file: &Connection, kind: i64) -> rusqlite::Result<Vec<Share<String>
     rows.collect()
 }
 
-/// Names that the newest requests ask for. All of them would take seconds for a kind that comes a million times.
+/// Names that the newest requests ask for. All of them would take seconds for a kind that comes a
+/// million times.
 fn asked(file: &Connection, kind: &KindRow) -> rusqlite::Result<Vec<Asked>> {
     let of_label = format!(
         "SELECT host, address, count(*) FROM \

@@ -1,6 +1,8 @@
-//! One million requests of 300,000 payloads, through the real writer: what it costs, and a file to measure on.
+//! One million requests of 300,000 payloads, through the real writer: what it costs, and a file to
+//! measure on.
 //!
-//! `cargo test --release -p forever200-viewer million -- --ignored --nocapture`. `HISTORY_FOLDER` keeps the file.
+//! `cargo test --release -p forever200-viewer million -- --ignored --nocapture`. `HISTORY_FOLDER`
+//! keeps the file.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,7 +28,8 @@ const TICKS_PER_SECOND: u64 = 100;
 /// Over how long they came.
 const DAYS: u64 = 30;
 const LARGE: u64 = 1 << 30;
-/// What may be taken for each request. Its CPU time is printed alone: it depends on what else the machine does.
+/// What may be taken for each request. Its CPU time is printed alone: it depends on what else the
+/// machine does.
 const MOST_BYTES_BESIDE: u64 = 160;
 
 /// The numbers of SplitMix64: the same in each run.

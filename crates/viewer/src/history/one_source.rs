@@ -1,7 +1,8 @@
-//! One source, or one network of them where addresses are masked: what it sent, and who else is there.
+//! One source, or one network of them where addresses are masked: what it sent, and who else is
+//! there.
 //!
-//! In: an address. Out: what its page says. What is not counted by the collection is counted over the last requests,
-//! from columns beside the bytes: nothing is described again.
+//! In: an address. Out: what its page says. What is not counted by the collection is counted over
+//! the last requests, from columns beside the bytes: nothing is described again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -21,7 +22,8 @@ pub(crate) const MOST_LOOKED_AT: usize = 500;
 const MOST_KINDS: usize = 100;
 /// Ports, names, user agents and fingerprints that are listed, of each.
 const MOST_NAMED: usize = 20;
-/// Others of its network that are listed, the last seen first, and how many rows are looked at for them.
+/// Others of its network that are listed, the last seen first, and how many rows are looked at for
+/// them.
 const MOST_NEIGHBOURS: usize = 12;
 const MOST_NEIGHBOUR_ROWS: usize = 1024;
 
@@ -62,7 +64,8 @@ struct Sample {
 }
 
 impl Questions {
-    /// Returns what is known of a source, or of the network that is shown of it; `None` when it never came, or long ago.
+    /// Returns what is known of a source, or of the network that is shown of it; `None` when it
+    /// never came, or long ago.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -159,8 +162,8 @@ fn read(
     Ok(all)
 }
 
-/// Returns between which texts the addresses of a network are, some others among them. An address of IPv6 leaves out a
-/// run of zeros (RFC 5952), so that it may begin in several ways.
+/// Returns between which texts the addresses of a network are, some others among them. An address
+/// of IPv6 leaves out a run of zeros (RFC 5952), so that it may begin in several ways.
 fn ranges(network: IpAddr) -> Vec<(String, String)> {
     let beginnings = match network {
         IpAddr::V4(ip) => {

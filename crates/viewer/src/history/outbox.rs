@@ -1,8 +1,9 @@
-//! The history as another program reads it beside the viewer that writes it: at a sensor to send it on, at a hub to know what
-//! has arrived.
+//! The history as another program reads it beside the viewer that writes it: at a sensor to send it
+//! on, at a hub to know what has arrived.
 //!
-//! In: the folder of the history. Out: records in the order of their numbers; whether one of another machine is there. Writes
-//! nothing, and makes the writer wait for nothing (<https://www.sqlite.org/wal.html>).
+//! In: the folder of the history. Out: records in the order of their numbers; whether one of
+//! another machine is there. Writes nothing, and makes the writer wait for nothing
+//! (<https://www.sqlite.org/wal.html>).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,7 +29,8 @@ pub struct Outbox {
     place: Place,
 }
 
-/// The history of a hub, as a list of what has arrived: of the file that is there now, which may be another than before.
+/// The history of a hub, as a list of what has arrived: of the file that is there now, which may be
+/// another than before.
 #[derive(Debug)]
 pub struct Ledger {
     folder: PathBuf,
@@ -60,7 +62,8 @@ impl Outbox {
         Ok(Self { file, place })
     }
 
-    /// Returns the time of the first start, by which one history is told from the next; `None` before it is written.
+    /// Returns the time of the first start, by which one history is told from the next; `None`
+    /// before it is written.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -80,7 +83,8 @@ impl Outbox {
     /// Returns another number whenever the viewer has written.
     ///
     /// # Errors
-    /// The file cannot be read, or another one is in its place: a broken one is set aside, and a person may remove it.
+    /// The file cannot be read, or another one is in its place: a broken one is set aside, and a
+    /// person may remove it.
     pub fn version(&self) -> anyhow::Result<i64> {
         self.place.check()?;
         Ok(version(&self.file)?)
@@ -106,7 +110,8 @@ impl Ledger {
         Self { folder, open: None }
     }
 
-    /// Returns another version whenever the viewer has written, or begun another file; `None` where there is none.
+    /// Returns another version whenever the viewer has written, or begun another file; `None` where
+    /// there is none.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -138,8 +143,9 @@ impl Ledger {
         Ok(self.open.as_ref())
     }
 
-    /// Returns where to begin reading the messages of a sensor: at its newest request but `earlier`, or the oldest that is still
-    /// here; behind its newest message, when none is. `None` when nothing ever came.
+    /// Returns where to begin reading the messages of a sensor: at its newest request but
+    /// `earlier`, or the oldest that is still here; behind its newest message, when none is. `None`
+    /// when nothing ever came.
     ///
     /// # Errors
     /// The file cannot be read.

@@ -1,7 +1,7 @@
 //! What visitors read of the history.
 //!
-//! In: a question. Out: records. Each has a time limit, and none makes the writer wait: SQLite's readers see the file
-//! as it was when they began (<https://www.sqlite.org/wal.html>).
+//! In: a question. Out: records. Each has a time limit, and none makes the writer wait: SQLite's
+//! readers see the file as it was when they began (<https://www.sqlite.org/wal.html>).
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,8 @@ const LOOK_AT_CLOCK: i32 = 10_000;
 const MOST_CONNECTIONS: usize = 2;
 /// SQLite's cache of pages of the file for each of them, in KiB.
 const CACHE_KIB: i32 = 1024;
-/// What comes after an answer comes within two seconds: among so many next requests, unless there is a flood.
+/// What comes after an answer comes within two seconds: among so many next requests, unless there
+/// is a flood.
 const CONTINUED_WITHIN: i64 = 2000;
 /// How far back the counts by the minute go, in microseconds.
 const DAY_MICROS: i64 = 25 * 60 * 60 * 1_000_000;
@@ -85,7 +86,8 @@ impl Questions {
         })
     }
 
-    /// Returns the number of the request that came after the answer to this one, on the same connection.
+    /// Returns the number of the request that came after the answer to this one, on the same
+    /// connection.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -161,7 +163,8 @@ impl Questions {
         Ok(found.map(i64::unsigned_abs))
     }
 
-    /// Runs a question on a connection of its own, which may read and nothing else. It is given up after two seconds.
+    /// Runs a question on a connection of its own, which may read and nothing else. It is given up
+    /// after two seconds.
     ///
     /// # Errors
     /// The question fails, or takes too long.

@@ -1,7 +1,8 @@
-//! What goes when the history has grown too large: the oldest requests, and what nobody names any more.
+//! What goes when the history has grown too large: the oldest requests, and what nobody names any
+//! more.
 //!
-//! In: the file and its limit. Out: the file, a step closer to it. A step is small, so that what waits to be
-//! written waits for some milliseconds.
+//! In: the file and its limit. Out: the file, a step closer to it. A step is small, so that what
+//! waits to be written waits for some milliseconds.
 
 use rusqlite::Connection;
 
@@ -12,8 +13,8 @@ const STEP_PAGES: i64 = 256;
 /// Gaps that are kept: the newest.
 const MOST_GAPS: i64 = 10_000;
 
-/// Deletes the oldest requests where the file holds more than `most_bytes`, a step of them. Returns how many went;
-/// `None` where there was room.
+/// Deletes the oldest requests where the file holds more than `most_bytes`, a step of them. Returns
+/// how many went; `None` where there was room.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.

@@ -1,6 +1,7 @@
 //! The rows of one request: what was sent, what it is, who sent it, how it came.
 //!
-//! In: a record with what was found out about it. Out: its row, and those that it names, made where they are missing.
+//! In: a record with what was found out about it. Out: its row, and those that it names, made where
+//! they are missing.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -53,7 +54,8 @@ impl Rows {
         *self = Self::default();
     }
 
-    /// Writes the row of a request; `None` when there is one with its number, or its sensor has sent it before.
+    /// Writes the row of a request; `None` when there is one with its number, or its sensor has
+    /// sent it before.
     ///
     /// # Errors
     /// The disk refuses, or somebody has the file locked.
@@ -163,7 +165,8 @@ impl Rows {
     }
 }
 
-/// Returns the row of these bytes of a record, which are there once for each TLS that they came through.
+/// Returns the row of these bytes of a record, which are there once for each TLS that they came
+/// through.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
@@ -185,7 +188,8 @@ pub(super) fn row_of_payload(
     payload_with(to, bytes, &texts)
 }
 
-/// Returns what is kept of the TLS that a request came through: without the hello, which is another each time.
+/// Returns what is kept of the TLS that a request came through: without the hello, which is another
+/// each time.
 fn tls_text(tls: &Tls, found: &Found) -> Option<String> {
     let kept = Tls {
         hello: None,
@@ -195,7 +199,8 @@ fn tls_text(tls: &Tls, found: &Found) -> Option<String> {
     serde_json::to_string(&kept).ok()
 }
 
-/// Returns the row of these bytes; where there is none, one with these texts: shape, host, user agent, JA4, TLS.
+/// Returns the row of these bytes; where there is none, one with these texts: shape, host, user
+/// agent, JA4, TLS.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.

@@ -1,10 +1,11 @@
 //! Which requests of the history a visitor wants: found in the file, the newest first.
 //!
-//! In: conditions that columns can tell. Out: records, those that the caller accepts, and where to go on. A search ends
-//! when it has enough, or when its time is over: then it says how far it came.
+//! In: conditions that columns can tell. Out: records, those that the caller accepts, and where to
+//! go on. A search ends when it has enough, or when its time is over: then it says how far it came.
 //!
-//! Each condition becomes a set of rows of `found`, `source`, `way`, `payload` or `sensor`. Where one of them is small, the indexes lead
-//! from it to its requests; else the requests are gone through one by one.
+//! Each condition becomes a set of rows of `found`, `source`, `way`, `payload` or `sensor`. Where
+//! one of them is small, the indexes lead from it to its requests; else the requests are gone
+//! through one by one.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -125,8 +126,8 @@ struct Candidate {
 }
 
 impl Questions {
-    /// Returns those of the wanted requests that `accept` makes something of, until there are `most` or it breaks off
-    /// before one.
+    /// Returns those of the wanted requests that `accept` makes something of, until there are
+    /// `most` or it breaks off before one.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -139,8 +140,8 @@ impl Questions {
         self.ask(|file| Search::new(file, wanted, SEARCH_TIME)?.run(most, accept))
     }
 
-    /// Returns the numbers of requests that meet what columns can tell, in the order of the search; `None` when there are
-    /// more than `most`, or they cannot be found in time.
+    /// Returns the numbers of requests that meet what columns can tell, in the order of the search;
+    /// `None` when there are more than `most`, or they cannot be found in time.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -235,8 +236,8 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Tells of each request that meets all conditions, as long as there is time. Returns the last that was looked at,
-    /// where it stopped before the end.
+    /// Tells of each request that meets all conditions, as long as there is time. Returns the last
+    /// that was looked at, where it stopped before the end.
     fn each(&self, tell: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
         let mut take = |candidate: Candidate| {
             if Instant::now() > self.deadline {
@@ -253,7 +254,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Goes through all requests. Returns the last that was looked at, where it stopped before the end.
+    /// Goes through all requests. Returns the last that was looked at, where it stopped before the
+    /// end.
     fn go_through(&self, take: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
         let sql = format!(
             "SELECT seq, found, source, payload, way, {} FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
@@ -289,8 +291,8 @@ impl<'a> Search<'a> {
             .filter(|set| set.rows.len() <= MOST_LEADS)
     }
 
-    /// Looks up the requests of each row, a number of them at a time, and goes through all of these in their order.
-    /// Returns the last that was looked at, where it stopped before the end.
+    /// Looks up the requests of each row, a number of them at a time, and goes through all of these
+    /// in their order. Returns the last that was looked at, where it stopped before the end.
     fn follow(&self, leads: &Rows, take: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
         let (mut lowest, mut highest) = (self.lowest, self.highest);
         let mut looked_at = self.begin();
@@ -314,8 +316,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Returns the next requests that name one of these rows, in the order of the search; and the number up to which
-    /// none of them is missing, where that is not the end.
+    /// Returns the next requests that name one of these rows, in the order of the search; and the
+    /// number up to which none of them is missing, where that is not the end.
     fn look_up(
         &self,
         leads: &Rows,

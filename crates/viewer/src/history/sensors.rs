@@ -1,7 +1,7 @@
 //! Machines whose requests came here: all of them, and how many of them saw something.
 //!
-//! In: an order and a page, or rows of kinds and sources. Out: rows as the file has them; what may be shown of a name is
-//! decided where it is shown.
+//! In: an order and a page, or rows of kinds and sources. Out: rows as the file has them; what may
+//! be shown of a name is decided where it is shown.
 
 use std::collections::BTreeMap;
 
@@ -90,7 +90,8 @@ impl Questions {
         })
     }
 
-    /// Returns, for each of these rows of kinds, how many sensors saw it; nothing where there are no sensors.
+    /// Returns, for each of these rows of kinds, how many sensors saw it; nothing where there are
+    /// no sensors.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -139,7 +140,8 @@ impl SeenBy {
         }
     }
 
-    /// Counts those that saw one of these rows of sources, as `json_each` reads them; `None` where there are no sensors.
+    /// Counts those that saw one of these rows of sources, as `json_each` reads them; `None` where
+    /// there are no sensors.
     pub(super) fn sources(file: &Connection, ids: &str) -> rusqlite::Result<Option<Self>> {
         let of = count(file)?;
         if of == 0 {
@@ -153,14 +155,16 @@ impl SeenBy {
     }
 }
 
-/// Returns how many sensors there are. SQLite goes through all, for a thousand in some microseconds.
+/// Returns how many sensors there are. SQLite goes through all, for a thousand in some
+/// microseconds.
 pub(super) fn count(file: &Connection) -> rusqlite::Result<u64> {
     let mut statement = file.prepare_cached("SELECT count(*) FROM sensor")?;
     statement.query_row([], |row| row::number(row, 0))
 }
 
 fn all_sensors(file: &Connection, silent_since: Timestamp) -> rusqlite::Result<AllSensors> {
-    // A sum of floating point numbers does not overflow, whatever a person has written into the file.
+    // A sum of floating point numbers does not overflow, whatever a person has written into the
+    // file.
     let mut statement = file.prepare_cached(
         "SELECT count(*), coalesce(sum(heard < ?1), 0), CAST(total(requests) AS INTEGER), \
          CAST(total(missing) AS INTEGER) FROM sensor",

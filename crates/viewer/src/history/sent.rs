@@ -1,6 +1,7 @@
 //! Of a request that another machine sent: which one, and what the request was there.
 //!
-//! In: records with their sensor. Out: rows by which the same one is taken once, and a count for each sensor.
+//! In: records with their sensor. Out: rows by which the same one is taken once, and a count for
+//! each sensor.
 
 use forever200_ring::{Record, Sent};
 use jiff::Timestamp;

@@ -1,7 +1,8 @@
 //! Who came: sources, or their networks where addresses are masked.
 //!
-//! In: what a visitor wants to see. Out: a page of them, with the most telling kind of each. All sources are looked
-//! through, in constant memory; what does not end in time is given up by [`Questions::ask`].
+//! In: what a visitor wants to see. Out: a page of them, with the most telling kind of each. All
+//! sources are looked through, in constant memory; what does not end in time is given up by
+//! [`Questions::ask`].
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -19,9 +20,11 @@ use crate::reader::privacy::Privacy;
 
 /// Sources on a page of the list.
 pub(crate) const PAGE_SOURCES: usize = 50;
-/// Sources of one network that are looked at: all of a /24, and those of a /48 that are found first.
+/// Sources of one network that are looked at: all of a /24, and those of a /48 that are found
+/// first.
 pub(crate) const MOST_OF_NETWORK: usize = 256;
-/// Networks of IPv6 that wait for the rest of their sources, which stand elsewhere in the order of texts.
+/// Networks of IPv6 that wait for the rest of their sources, which stand elsewhere in the order of
+/// texts.
 const MOST_SPLIT: usize = 4096;
 /// Rows of which it can be told who sent something: 8 MB, far more sources than a history holds.
 const MOST_ROWS: usize = 1 << 26;
@@ -117,8 +120,8 @@ pub(super) struct Group {
 }
 
 impl Questions {
-    /// Returns a page of the sources that a visitor wants to see. `is_of` tells whether a kind is of a category, by its name
-    /// and that of its category.
+    /// Returns a page of the sources that a visitor wants to see. `is_of` tells whether a kind is
+    /// of a category, by its name and that of its category.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -196,7 +199,8 @@ pub(super) fn list(numbers: &[i64]) -> String {
     format!("[{}]", texts.join(","))
 }
 
-/// Reads all sources that are wanted. Those of a network of IPv4 follow each other in the order of texts.
+/// Reads all sources that are wanted. Those of a network of IPv4 follow each other in the order of
+/// texts.
 fn each_group(
     file: &Connection,
     wanted: &Wanted,
@@ -311,8 +315,8 @@ pub(super) fn known_address(text: &str) -> Option<IpAddr> {
     text.parse().ok().filter(|it: &IpAddr| !it.is_unspecified())
 }
 
-/// Returns the kinds that these sources sent, at most so many, and how many there are. The most telling goes first: by the
-/// weight of the category, then what is rare.
+/// Returns the kinds that these sources sent, at most so many, and how many there are. The most
+/// telling goes first: by the weight of the category, then what is rare.
 pub(super) fn sent_kinds(
     file: &Connection,
     ids: &str,
@@ -390,7 +394,8 @@ impl Best {
         self.held.insert(Reverse(place), group);
     }
 
-    /// A network of IPv6 that has a zero may be written in several ways, so that its sources do not follow each other.
+    /// A network of IPv6 that has a zero may be written in several ways, so that its sources do not
+    /// follow each other.
     fn offer_or_wait(&mut self, group: Group, split: &mut BTreeMap<IpAddr, Group>) {
         let has_zero = match group.address {
             IpAddr::V6(ip) => ip.segments().iter().take(3).any(|&segment| segment == 0),

@@ -1,7 +1,7 @@
 //! How the history is, for those who look.
 //!
-//! In: what the writer succeeds and fails in, and what is not kept. Out: a sentence, which names no path: the page is for
-//! everybody, the log has the error.
+//! In: what the writer succeeds and fails in, and what is not kept. Out: a sentence, which names no
+//! path: the page is for everybody, the log has the error.
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -122,7 +122,8 @@ impl State {
         self.waiting.fetch_sub(items, Ordering::Relaxed);
     }
 
-    /// Returns the requests in the file, and what it takes of the disk; 0 before the first transaction.
+    /// Returns the requests in the file, and what it takes of the disk; 0 before the first
+    /// transaction.
     pub(super) fn size(&self) -> (u64, u64) {
         let [requests, bytes] = [&self.requests, &self.bytes];
         (

@@ -1,7 +1,8 @@
 //! The log of changes beside the file (`history.db-wal`), which must not grow without end.
 //!
-//! SQLite writes it back into the file by itself, but for what somebody still reads: a person who leaves a query open, or
-//! visitors without a pause (<https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files>). Here it is pressed to
+//! SQLite writes it back into the file by itself, but for what somebody still reads: a person who
+//! leaves a query open, or visitors without a pause
+//! (<https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files>). Here it is pressed to
 //! do so once the log is long, and beyond a bound nothing is written any more.
 
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-/// From this length on, in bytes, and again each time that it has grown by as much, readers are waited for.
+/// From this length on, in bytes, and again each time that it has grown by as much, readers are
+/// waited for.
 const LONG_BYTES: u64 = 32 * 1024 * 1024;
 /// What it may take of the disk at most, beside one transaction.
 const MOST_BYTES: u64 = 128 * 1024 * 1024;

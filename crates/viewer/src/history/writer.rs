@@ -1,7 +1,8 @@
 //! The thread that writes the history: nobody else waits for the disk.
 //!
-//! In: requests and gaps, through a bounded queue. Out: rows, in transactions. What cannot be written is
-//! tried again; when the queue is full meanwhile, the reader keeps what it has as long as the ring does.
+//! In: requests and gaps, through a bounded queue. Out: rows, in transactions. What cannot be
+//! written is tried again; when the queue is full meanwhile, the reader keeps what it has as long
+//! as the ring does.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,10 +31,11 @@ use crate::history::{collection, file, questions, sensors};
 const MOST_WAITING: usize = 202;
 /// Records of one transaction, at most.
 const MOST_AT_ONCE: usize = 101;
-/// The same where another machine sent the first of them: whoever writes these into the ring waits until they are kept, and
-/// the ring has more of them than this.
+/// The same where another machine sent the first of them: whoever writes these into the ring waits
+/// until they are kept, and the ring has more of them than this.
 const MOST_SENT_AT_ONCE: usize = 32;
-/// How long the first record of a transaction waits for others: a transaction costs as much as a dozen records.
+/// How long the first record of a transaction waits for others: a transaction costs as much as a
+/// dozen records.
 const GATHER_TIME: Duration = Duration::from_millis(100);
 /// Pause after a transaction that failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -84,8 +86,8 @@ impl Inbox {
     }
 }
 
-/// Starts the thread. It ends, when all is written, once the inboxes are dropped. It opens the file in `folder` anew where
-/// that is missing or broken.
+/// Starts the thread. It ends, when all is written, once the inboxes are dropped. It opens the file
+/// in `folder` anew where that is missing or broken.
 pub(super) fn start(
     folder: PathBuf,
     file: Option<OpenFile>,
@@ -231,7 +233,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Sets the file aside and begins another one. Where the disk refuses that, it is tried with the next write again.
+    /// Sets the file aside and begins another one. Where the disk refuses that, it is tried with
+    /// the next write again.
     fn begin_anew(&mut self, error: &anyhow::Error) {
         self.file = None;
         let begun = file::begin_anew(&self.folder, error)
@@ -281,7 +284,8 @@ impl OpenFile {
 
     /// Writes all of it, or nothing; then makes room where there is too much.
     fn write(&mut self, items: &[Item], most_bytes: u64) -> rusqlite::Result<()> {
-        // Nobody else writes from here on; to begin as a reader would fail when somebody has written meanwhile.
+        // Nobody else writes from here on; to begin as a reader would fail when somebody has
+        // written meanwhile.
         let transaction = self
             .file
             .transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -1,7 +1,9 @@
-//! What is counted as it happens, by the reader's thread: from the start of the program on, and never less.
+//! What is counted as it happens, by the reader's thread: from the start of the program on, and
+//! never less.
 //!
-//! In: each request once, and how many were missed. Out: families of counters. The values of a label are bounded: there are
-//! so many categories and protocols, and of ports those that many ask for, and the first of the others.
+//! In: each request once, and how many were missed. Out: families of counters. The values of a
+//! label are bounded: there are so many categories and protocols, and of ports those that many ask
+//! for, and the first of the others.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -27,7 +29,8 @@ const MOST_OTHER_PORTS: usize = 24;
 const OTHER: &str = "other";
 /// The category of a request without a label.
 const NO_CATEGORY: &str = "none";
-/// Upper ends of the histogram's buckets, in seconds. An ordinary request takes some 50 µs, the most laborious 10 ms.
+/// Upper ends of the histogram's buckets, in seconds. An ordinary request takes some 50 µs, the
+/// most laborious 10 ms.
 const DESCRIBE_SECONDS: [f64; 11] = [
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0,
 ];

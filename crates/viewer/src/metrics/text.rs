@@ -1,6 +1,7 @@
 //! The format of Prometheus, which every scraper reads.
 //!
-//! In: metrics. Out: text. The library writes OpenMetrics, a relative, in which a counter has another name than its values:
+//! In: metrics. Out: text. The library writes OpenMetrics, a relative, in which a counter has
+//! another name than its values:
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use prometheus_client::encoding::text::encode_registry;

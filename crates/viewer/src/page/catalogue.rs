@@ -1,6 +1,7 @@
 //! What can be recognised, laid out for the page that lists it.
 //!
-//! In: signatures and the ring. Out: those that are in the ring, or that a visitor looks for, with counts.
+//! In: signatures and the ring. Out: those that are in the ring, or that a visitor looks for, with
+//! counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

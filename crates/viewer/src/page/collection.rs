@@ -1,8 +1,9 @@
 //! The collection: one row for each kind that was ever seen.
 //!
-//! In: rows of the history and what a visitor wants. Out: a page of them as it may be shown, and what is said of all.
-//! Titles, CVE numbers and years are those of the labels as they are now; a kind whose label is gone keeps its title. A
-//! title that names what is hidden is not shown, nor is its kind.
+//! In: rows of the history and what a visitor wants. Out: a page of them as it may be shown, and
+//! what is said of all. Titles, CVE numbers and years are those of the labels as they are now; a
+//! kind whose label is gone keeps its title. A title that names what is hidden is not shown, nor is
+//! its kind.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -189,7 +190,8 @@ pub(crate) fn candidates<'a>(
         .filter(|kind| may_be_shown(kind, privacy))
 }
 
-/// Titles of labels are the owner's own; others are what somebody sent, and are as old as their specimen.
+/// Titles of labels are the owner's own; others are what somebody sent, and are as old as their
+/// specimen.
 fn may_be_shown(kind: &Candidate<'_>, privacy: &Privacy) -> bool {
     if kind.label.is_some() {
         return true;
@@ -210,7 +212,8 @@ fn title(kind: &Candidate<'_>) -> String {
     }
 }
 
-/// Returns a time of the file as RFC 3339 with microseconds; the beginning of 1970 where no calendar reaches.
+/// Returns a time of the file as RFC 3339 with microseconds; the beginning of 1970 where no
+/// calendar reaches.
 pub(crate) fn time(micros: i64) -> String {
     format!(
         "{:.6}",

@@ -34,8 +34,8 @@ const MAX_FIELDS: usize = 500;
 /// Most of a value that a link searches for: enough to tell it from others, and fit for an address.
 const MAX_SEARCH_BYTES: usize = 200;
 
-/// Longest base64 in an address that carries bytes. haproxy takes a head of 8 kB for a request for a page, of which a browser uses up
-/// to 1 kB for its own headers.
+/// Longest base64 in an address that carries bytes. haproxy takes a head of 8 kB for a request for
+/// a page, of which a browser uses up to 1 kB for its own headers.
 const MAX_LINK_CHARS: usize = 7000;
 
 /// One request, laid out.
@@ -81,7 +81,8 @@ pub struct Detail<'a> {
     hex_dump: Value,
     hex: String,
     base64: String,
-    /// The bytes as the address of a page has them that is made from it; `None` where they are too many for one.
+    /// The bytes as the address of a page has them that is made from it; `None` where they are too
+    /// many for one.
     link: Option<String>,
     replay: Replay,
     truncated: bool,
@@ -342,7 +343,8 @@ fn steps_of_body(part: &Part) -> String {
     steps.collect::<Vec<_>>().join(", ")
 }
 
-/// A body that is a form, or that is said to be one and is nothing else: curl says so of whatever it sends.
+/// A body that is a form, or that is said to be one and is nothing else: curl says so of whatever
+/// it sends.
 fn form(http: &http::Request<'_>, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     match Kind::of(body) {
         Kind::Form => parameters(body.trim_ascii()),

@@ -1,7 +1,8 @@
 //! A request that a visitor gives, explained as one that came.
 //!
-//! In: bytes. Out: the page of a request that says nothing of a source, a time or a number, and the form that asks for
-//! the bytes. Keeps nothing. What may not be shown of a recorded request is not shown here either.
+//! In: bytes. Out: the page of a request that says nothing of a source, a time or a number, and the
+//! form that asks for the bytes. Keeps nothing. What may not be shown of a recorded request is not
+//! shown here either.
 
 use std::net::Ipv4Addr;
 
@@ -16,8 +17,8 @@ use crate::page::pages::Pages;
 use crate::reader::{Describer, Entry};
 
 impl Pages {
-    /// Renders the page of a request that was given, and how that was read; `None` for bytes as they are. `host` is the
-    /// name by which the visitor knows this machine.
+    /// Renders the page of a request that was given, and how that was read; `None` for bytes as
+    /// they are. `host` is the name by which the visitor knows this machine.
     ///
     /// # Errors
     /// The template fails, which is a bug.

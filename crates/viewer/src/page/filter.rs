@@ -216,8 +216,8 @@ fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<Test>, Stri
     }))
 }
 
-/// Tells whether the [`text`](crate::reader::entry::text) of bytes begins with another, without making it: all watchers
-/// ask that of all requests.
+/// Tells whether the [`text`](crate::reader::entry::text) of bytes begins with another, without
+/// making it: all watchers ask that of all requests.
 fn begins_with(bytes: &[u8], beginning: &str) -> bool {
     let as_utf8 = bytes.starts_with(beginning.as_bytes());
     let mut chars = beginning.chars();
@@ -253,7 +253,8 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     }
 }
 
-/// An address alone is a network of one, with or without a port. `::ffff:203.0.113.7` is `203.0.113.7`.
+/// An address alone is a network of one, with or without a port. `::ffff:203.0.113.7` is
+/// `203.0.113.7`.
 pub(crate) fn network(source: &str, visitor: IpAddr) -> Result<IpNet, String> {
     let host = |ip: IpAddr| IpNet::from(ip.to_canonical());
     let network = if source.eq_ignore_ascii_case(ME) {
@@ -331,7 +332,8 @@ fn needles(q: &str) -> Vec<Finder<'static>> {
         .collect()
 }
 
-/// Undoes the escapes of [`printable`](crate::bytes::printable), so that what a page shows can be searched for.
+/// Undoes the escapes of [`printable`](crate::bytes::printable), so that what a page shows can be
+/// searched for.
 fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,11 +1,12 @@
 //! Which addresses are somebody's on the internet.
 //!
-//! In: an address. Out: whether it may be looked up elsewhere, or blocked. By IANA's registries of special-purpose
-//! addresses (RFC 6890) and of allocated ones: no list of networks is asked.
+//! In: an address. Out: whether it may be looked up elsewhere, or blocked. By IANA's registries of
+//! special-purpose addresses (RFC 6890) and of allocated ones: no list of networks is asked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Tells whether an address is one of the internet: not private, reserved, for documentation, or of this machine.
+/// Tells whether an address is one of the internet: not private, reserved, for documentation, or of
+/// this machine.
 #[must_use]
 pub fn is_global(address: IpAddr) -> bool {
     match address.to_canonical() {

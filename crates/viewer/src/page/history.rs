@@ -1,6 +1,7 @@
 //! The page of the history: requests beyond the ring.
 //!
-//! In: a page of entries, and what a visitor asked for. Out: HTML, with links to the pages before and after it.
+//! In: a page of entries, and what a visitor asked for. Out: HTML, with links to the pages before
+//! and after it.
 
 use std::sync::Arc;
 

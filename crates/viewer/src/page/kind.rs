@@ -1,7 +1,7 @@
 //! The page of one kind: what it is, how usual it is, who sends it, and its specimen.
 //!
-//! In: what the history has of it. Out: the same as it may be shown: addresses as far as they may be, and names that
-//! nothing hides.
+//! In: what the history has of it. Out: the same as it may be shown: addresses as far as they may
+//! be, and names that nothing hides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -29,7 +29,8 @@ const MAX_NAME_CHARS: usize = 120;
 /// Days that the chart shows at most, those of which there are counts.
 const CHART_DAYS: i64 = 400;
 
-/// A kind, as it may be shown. Its JSON is that of `/home/api/collection/{kind}`, without the specimen.
+/// A kind, as it may be shown. Its JSON is that of `/home/api/collection/{kind}`, without the
+/// specimen.
 #[derive(Debug, Serialize)]
 pub(crate) struct KindParts {
     #[serde(flatten)]

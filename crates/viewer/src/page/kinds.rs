@@ -1,7 +1,7 @@
 //! Of which categories a kind is.
 //!
-//! In: its name, which is the id of a signature, and the category that the history has for it. Out: whether it is of
-//! some category: a signature may be of several, and the history keeps the first.
+//! In: its name, which is the id of a signature, and the category that the history has for it. Out:
+//! whether it is of some category: a signature may be of several, and the history keeps the first.
 
 use std::collections::HashMap;
 

@@ -13,8 +13,8 @@ const MINUTE_SECONDS: i64 = 60;
 const HOUR_SECONDS: i64 = 60 * MINUTE_SECONDS;
 const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
 
-/// Reads a time (RFC 3339), a date, or how long ago a moment was: `90m`, `24h`, `7d`. What names no time zone is UTC.
-/// What was longer ago than the calendar reaches is when that begins.
+/// Reads a time (RFC 3339), a date, or how long ago a moment was: `90m`, `24h`, `7d`. What names no
+/// time zone is UTC. What was longer ago than the calendar reaches is when that begins.
 ///
 /// # Errors
 /// It is none of these. The error says what was expected, and not for which parameter.

@@ -194,8 +194,8 @@ impl Pages {
         &self.describer
     }
 
-    /// Renders the list. `query` is what the visitor asked for, `entries` what meets it; `host` is the
-    /// name by which the visitor knows this machine.
+    /// Renders the list. `query` is what the visitor asked for, `entries` what meets it; `host` is
+    /// the name by which the visitor knows this machine.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -229,7 +229,8 @@ impl Pages {
         )
     }
 
-    /// Renders the numbers at the top of the list. Its links narrow what the visitor asked for with `query`.
+    /// Renders the numbers at the top of the list. Its links narrow what the visitor asked for with
+    /// `query`.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -321,7 +322,8 @@ impl Pages {
         )
     }
 
-    /// Renders one request without its neighbours. `own` says what differs: the layout, and whether it is for a file.
+    /// Renders one request without its neighbours. `own` says what differs: the layout, and whether
+    /// it is for a file.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -366,7 +368,8 @@ impl Pages {
             .get_or_init(|| KnownLabels::new(&self.describer.labeller))
     }
 
-    /// Renders the labels that a visitor looks for, or those in the ring, with how often they are there.
+    /// Renders the labels that a visitor looks for, or those in the ring, with how often they are
+    /// there.
     ///
     /// # Errors
     /// The template fails, which is a bug.

@@ -44,7 +44,8 @@ pub struct Row {
     method: Option<String>,
     /// The target, or the summary of what is not HTTP.
     what: String,
-    /// The name that it asks for, where that is one as DNS has them: one that walks through addresses knows none.
+    /// The name that it asks for, where that is one as DNS has them: one that walks through
+    /// addresses knows none.
     asked_for: Option<String>,
     /// What says what it is, where method and target do not.
     excerpt: Option<Excerpt>,

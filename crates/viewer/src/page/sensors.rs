@@ -1,6 +1,7 @@
 //! The machines that send what they record, to a page and to JSON.
 //!
-//! In: what the history says of them. Out: the same as it may be shown: names and versions are what other machines say.
+//! In: what the history says of them. Out: the same as it may be shown: names and versions are what
+//! other machines say.
 
 use jiff::Timestamp;
 use minijinja::context;
@@ -14,8 +15,8 @@ use crate::page::row::span;
 use crate::reader::privacy::Privacy;
 use crate::reader::sensor::{shown_name, shown_version};
 
-/// After this time without a request a sensor is counted as silent, in seconds. Strangers come more often to an address of
-/// the internet.
+/// After this time without a request a sensor is counted as silent, in seconds. Strangers come more
+/// often to an address of the internet.
 pub(crate) const SILENT_SECONDS: i64 = 60 * 60;
 /// Pages that can be asked for. What is behind them is in the file.
 const MOST_PAGES: u64 = 1000;

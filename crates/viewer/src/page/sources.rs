@@ -1,7 +1,8 @@
 //! Sources to pages and to JSON: what may be shown of who came.
 //!
-//! In: what the history says, with whole addresses and texts that clients sent. Out: pages and values without what is to
-//! be hidden. Links that lead elsewhere are no more than links, and only for addresses of the internet.
+//! In: what the history says, with whole addresses and texts that clients sent. Out: pages and
+//! values without what is to be hidden. Links that lead elsewhere are no more than links, and only
+//! for addresses of the internet.
 
 use std::net::IpAddr;
 
@@ -22,7 +23,8 @@ use crate::reader::privacy::Privacy;
 
 /// Longest text of a client that is shown, in characters: as long as the history keeps it.
 const MAX_CHARS: usize = 200;
-/// What stands between an address and the length of its network in the path of a page, where `/` has its own meaning.
+/// What stands between an address and the length of its network in the path of a page, where `/`
+/// has its own meaning.
 const NETWORK_MARK: char = '_';
 /// In place of a text that may not be shown.
 const UNSAID: &str = "something that is not shown";
@@ -182,8 +184,8 @@ fn place(text: &str) -> Result<Place, String> {
     read.ok_or_else(|| "before: expected the value from the previous page".to_owned())
 }
 
-/// Reads the path of a page: an address, or a network as `203.0.113.0_24` where addresses are masked. `None` where there
-/// can be no such page.
+/// Reads the path of a page: an address, or a network as `203.0.113.0_24` where addresses are
+/// masked. `None` where there can be no such page.
 pub(crate) fn address_of(path: &str, privacy: &Privacy) -> Option<IpAddr> {
     let (address, prefix) = match path.split_once(NETWORK_MARK) {
         Some((address, prefix)) => (address, Some(prefix.parse().ok()?)),

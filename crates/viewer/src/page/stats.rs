@@ -1,7 +1,7 @@
 //! The numbers behind the strip at the top of the page.
 //!
-//! In: a view. Out: [`Stats`], as JSON has them. What they say of sources and protocols, they say of
-//! the requests in the ring.
+//! In: a view. Out: [`Stats`], as JSON has them. What they say of sources and protocols, they say
+//! of the requests in the ring.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -42,7 +42,8 @@ pub struct Stats {
     pub last_minute: u64,
     /// Number of requests by minute, the last 60, the oldest first; the last one is not over.
     pub minutes: Vec<u64>,
-    /// Number of requests by quarter of an hour, the last 96, the oldest first; the last one is not over.
+    /// Number of requests by quarter of an hour, the last 96, the oldest first; the last one is not
+    /// over.
     pub quarters: Vec<u64>,
     /// Number of requests in the ring.
     pub held: usize,
@@ -131,7 +132,8 @@ impl Stats {
     }
 }
 
-/// Counts requests by port, the most frequent port first. Those whose port nobody knows are left out.
+/// Counts requests by port, the most frequent port first. Those whose port nobody knows are left
+/// out.
 #[must_use]
 pub fn ports(entries: &[Arc<Entry>]) -> Vec<PortCount> {
     let mut counts: BTreeMap<u16, u64> = BTreeMap::new();
@@ -167,8 +169,8 @@ fn categories(view: &View) -> BTreeMap<Category, usize> {
     counts
 }
 
-/// Exact where the ring goes back a minute; else by the counts of this minute and the one before, as
-/// if that had been even.
+/// Exact where the ring goes back a minute; else by the counts of this minute and the one before,
+/// as if that had been even.
 fn last_minute(view: &View, now: Timestamp) -> u64 {
     let age = |timestamp: Timestamp| now.as_second() - timestamp.as_second();
     let recent = view

@@ -1,6 +1,7 @@
 //! Foreign bytes as a template takes them: pieces of visible text, made one at a time.
 //!
-//! In: bytes. Out: a value that a template loops over. All pieces of a request at once would take megabytes.
+//! In: bytes. Out: a value that a template loops over. All pieces of a request at once would take
+//! megabytes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -47,8 +48,9 @@ pub fn folded(bytes: Bytes) -> Value {
     visible(vec![Part::folded(bytes)])
 }
 
-/// Returns a request as it was sent, with these ranges marked and with long runs counted in what is no text. The head,
-/// of this length, and the rest of it are text or not without regard to each other.
+/// Returns a request as it was sent, with these ranges marked and with long runs counted in what is
+/// no text. The head, of this length, and the rest of it are text or not without regard to each
+/// other.
 #[must_use]
 pub fn request(bytes: &Bytes, head_bytes: usize, evidence: &[Range<usize>]) -> Value {
     let evidence = apart(evidence.to_vec());

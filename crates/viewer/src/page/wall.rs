@@ -1,6 +1,8 @@
-//! Entries to the wall: the list for those who look from afar, with the rarest of each second first.
+//! Entries to the wall: the list for those who look from afar, with the rarest of each second
+//! first.
 //!
-//! In: a view. Out: how rare each request is, their order, and rows in which nothing can be clicked.
+//! In: a view. Out: how rare each request is, their order, and rows in which nothing can be
+//! clicked.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -19,7 +21,8 @@ use crate::page::pages::Pages;
 use crate::page::row::Row;
 use crate::reader::{Entry, View};
 
-/// Most rows of the page. A screen shows eight, one that stands upright some thirty; `wall.js` has the same number.
+/// Most rows of the page. A screen shows eight, one that stands upright some thirty; `wall.js` has
+/// the same number.
 pub const MAX_ROWS: usize = 40;
 /// From then on, the day of a request says more than its time of day.
 const A_DAY_SECONDS: i64 = 86_400;
@@ -90,7 +93,8 @@ impl WallRow {
     }
 }
 
-/// Returns what the wall shows: the newest second first, and of what came in one second the rarest, then the newest.
+/// Returns what the wall shows: the newest second first, and of what came in one second the rarest,
+/// then the newest.
 #[must_use]
 pub fn in_order(view: &View, mut entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
     let rarity = Rarity::new(view);

@@ -1,7 +1,8 @@
 //! The command lines of a request, and what they would do.
 //!
-//! In: a request and what is known of it. Out: actions. This is where a request is taken apart for them, and where most
-//! requests, which have none, are told from the others at the price of a few searches.
+//! In: a request and what is known of it. Out: actions. This is where a request is taken apart for
+//! them, and where most requests, which have none, are told from the others at the price of a few
+//! searches.
 
 use forever200_decode::parameters;
 use forever200_identify::labels::Description;
@@ -33,7 +34,8 @@ const WORDS: [&[u8]; 16] = [
     b"/dev/tcp",
 ];
 
-/// Finds the command lines of a request, in what is shown of it. `searched` is all of it in lower case.
+/// Finds the command lines of a request, in what is shown of it. `searched` is all of it in lower
+/// case.
 pub(super) fn actions(raw: &[u8], searched: &[u8], description: &Description<'_>) -> Vec<Action> {
     let mut categories = description.labels.iter().map(|it| it.signature.category);
     let is_attack = categories.any(|it| matches!(it, Category::Exploit | Category::Webshell));

@@ -1,7 +1,8 @@
-//! Whom a request is after: the name that it asks for. A client that walks through addresses knows none.
+//! Whom a request is after: the name that it asks for. A client that walks through addresses knows
+//! none.
 //!
-//! In: the parts of a request, and the address that it came to. Out: one name, and what kind of name that is. Looks
-//! nothing up, and takes the client's word for it: a name need not lead here.
+//! In: the parts of a request, and the address that it came to. Out: one name, and what kind of
+//! name that is. Looks nothing up, and takes the client's word for it: a name need not lead here.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,8 +26,8 @@ const MAX_ODD_CHARS: usize = 80;
 pub struct AskedFor {
     /// What it is.
     pub kind: Kind,
-    /// Without user and port: a name in lower case, an address as it is written most often, or one printable line of what
-    /// is neither. Empty where it is hidden.
+    /// Without user and port: a name in lower case, an address as it is written most often, or one
+    /// printable line of what is neither. Empty where it is hidden.
     pub name: String,
 }
 
@@ -36,7 +37,8 @@ pub struct AskedFor {
 pub enum Kind {
     /// The address that it came to, or one that is always one's own: `localhost`, `127.0.0.1`.
     OwnAddress,
-    /// An address that it did not come to. Behind a translation of addresses (NAT), it may be the one that it was sent to.
+    /// An address that it did not come to. Behind a translation of addresses (NAT), it may be the
+    /// one that it was sent to.
     OtherAddress,
     /// A name as DNS has them.
     Name,
@@ -69,8 +71,8 @@ impl Kind {
     }
 }
 
-/// Returns the bytes in which a request says whom it asks for: the first Host that has a value, else the authority of
-/// its target; else the server name of TLS. `None` where it says nothing.
+/// Returns the bytes in which a request says whom it asks for: the first Host that has a value,
+/// else the authority of its target; else the server name of TLS. `None` where it says nothing.
 #[must_use]
 pub fn authority<'a>(
     http: Option<&http::Request<'a>>,
@@ -152,8 +154,8 @@ impl AskedFor {
     }
 }
 
-/// Finds the host in `user@host:port`, without brackets and without the dot at its end, in lower case (RFC 3986, 3.2);
-/// `None` where there is none.
+/// Finds the host in `user@host:port`, without brackets and without the dot at its end, in lower
+/// case (RFC 3986, 3.2); `None` where there is none.
 fn host_of(authority: &[u8]) -> Option<String> {
     let authority = authority.trim_ascii();
     if authority.len() > MAX_AUTHORITY_BYTES {
@@ -183,8 +185,8 @@ fn are_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Reads an address, however it is written, and tells whether it is one's own. A number that begins with 0 is octal to
-/// some and decimal to others.
+/// Reads an address, however it is written, and tells whether it is one's own. A number that begins
+/// with 0 is octal to some and decimal to others.
 fn address(host: &str, dest: IpAddr) -> Option<(IpAddr, bool)> {
     let dest = dest.to_canonical();
     let is_own = |ip: &IpAddr| ip.is_loopback() || !dest.is_unspecified() && *ip == dest;
@@ -202,7 +204,8 @@ fn address(host: &str, dest: IpAddr) -> Option<(IpAddr, bool)> {
     }
 }
 
-/// Reads an IPv4 address as `inet_aton` of POSIX does: up to four numbers, of which the last fills what is left.
+/// Reads an IPv4 address as `inet_aton` of POSIX does: up to four numbers, of which the last fills
+/// what is left.
 fn ipv4(host: &str, radix_of_zero: u32) -> Option<Ipv4Addr> {
     let mut bits: u64 = 0;
     let mut left: u32 = 32;
@@ -230,8 +233,8 @@ fn number(digits: &str, radix_of_zero: u32) -> Option<u32> {
     u32::from_str_radix(digits, radix).ok().filter(|_| is_plain)
 }
 
-/// Tells whether this is a name as DNS has them: letters, digits, hyphens, and underscores, which some have. The last
-/// part of one is no number (RFC 1123, 2.1).
+/// Tells whether this is a name as DNS has them: letters, digits, hyphens, and underscores, which
+/// some have. The last part of one is no number (RFC 1123, 2.1).
 fn is_name(host: &str) -> bool {
     let is_label = |label: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);

@@ -1,15 +1,17 @@
-//! Who a request says that it is from: the headers by which a proxy for HTTP passes the client's address on.
+//! Who a request says that it is from: the headers by which a proxy for HTTP passes the client's
+//! address on.
 //!
-//! In: a parsed head. Out: addresses, each with the header that names it. Whoever connects writes what they like there, so
-//! that these are claims: they are shown beside the source, and never in its place.
+//! In: a parsed head. Out: addresses, each with the header that names it. Whoever connects writes
+//! what they like there, so that these are claims: they are shown beside the source, and never in
+//! its place.
 
 use std::net::{IpAddr, SocketAddr};
 
 use forever200_identify::http;
 use serde::Serialize;
 
-/// Headers that are read. `X-Forwarded-For` and `Forwarded` (RFC 7239) have a list, the client first; the others are those
-/// of nginx, Cloudflare and Akamai.
+/// Headers that are read. `X-Forwarded-For` and `Forwarded` (RFC 7239) have a list, the client
+/// first; the others are those of nginx, Cloudflare and Akamai.
 const HEADERS: [&str; 5] = [
     "X-Forwarded-For",
     "Forwarded",

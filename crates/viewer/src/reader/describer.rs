@@ -1,4 +1,5 @@
-//! What records are described with: what can be recognised, where addresses are, and what may be shown.
+//! What records are described with: what can be recognised, where addresses are, and what may be
+//! shown.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! One record and what is read from its bytes, once.
 //!
-//! In: a record. Out: what lists, filters and pages ask of it again and again, made from what may be shown
-//! of the record and from nothing else. Makes no HTML.
+//! In: a record. Out: what lists, filters and pages ask of it again and again, made from what may
+//! be shown of the record and from nothing else. Makes no HTML.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,7 +28,8 @@ use crate::reader::tls_parts::TlsParts;
 
 /// Longest summary, in characters.
 const MAX_SUMMARY_CHARS: usize = 200;
-/// What is looked at of a longer request: as much as is kept of one by default, and describing takes a time that is known.
+/// What is looked at of a longer request: as much as is kept of one by default, and describing
+/// takes a time that is known.
 const MAX_LOOKED_AT_BYTES: usize = 64 * 1024;
 /// Most labels that a request is given. Real ones have a handful.
 const MAX_LABELS: usize = 64;
@@ -48,12 +49,13 @@ const ALIKE_BYTES: usize = 16;
 pub struct Entry {
     /// The record, as it may be shown.
     pub record: Record,
-    /// Length of the network that the client's address was cut to, in bits; `None` for a whole address.
+    /// Length of the network that the client's address was cut to, in bits; `None` for a whole
+    /// address.
     pub src_prefix: Option<u8>,
     /// Bytes that hide a text.
     pub blanked: usize,
-    /// Version of the view in which it first appeared. Numbers need not appear in their order: another
-    /// responder's may be on their way.
+    /// Version of the view in which it first appeared. Numbers need not appear in their order:
+    /// another responder's may be on their way.
     pub appeared: u64,
     /// What it speaks.
     pub protocol: Protocol,
@@ -77,7 +79,8 @@ pub struct Entry {
     pub source: String,
     /// The parts of an HTTP request; `None` for other protocols.
     pub http: Option<HttpParts>,
-    /// The parts of a TLS hello: of the one that it is, or of the one that haproxy answered; `None` where there is none.
+    /// The parts of a TLS hello: of the one that it is, or of the one that haproxy answered; `None`
+    /// where there is none.
     pub tls: Option<TlsParts>,
     /// Why the handshake that it is came to nothing.
     pub tls_failed: Option<String>,
@@ -91,8 +94,8 @@ pub struct Entry {
     pub incomplete: bool,
     /// It is so long, or so laborious, that not all of it was looked at.
     pub is_looked_at_in_part: bool,
-    /// The same for identical and nearly identical requests: those that differ in digits, headers and
-    /// body only, or TLS hellos of one kind of client.
+    /// The same for identical and nearly identical requests: those that differ in digits, headers
+    /// and body only, or TLS hellos of one kind of client.
     pub likeness: u64,
     /// All of its bytes in lower case (ASCII), to be searched.
     pub(crate) searched: Bytes,
@@ -106,7 +109,8 @@ pub struct Entry {
     pub(crate) wall_row: OnceLock<Bytes>,
 }
 
-/// Where the parts of an HTTP request are that are asked for again and again: in the bytes of its record.
+/// Where the parts of an HTTP request are that are asked for again and again: in the bytes of its
+/// record.
 #[derive(Clone, Debug)]
 pub struct HttpParts {
     /// Up to the first white space.
@@ -257,7 +261,8 @@ impl Entry {
         }
     }
 
-    /// Reads the whole head of an HTTP request, for those who show all of it; `None` for other protocols.
+    /// Reads the whole head of an HTTP request, for those who show all of it; `None` for other
+    /// protocols.
     #[must_use]
     pub fn request(&self) -> Option<http::Request<'_>> {
         self.http
@@ -265,7 +270,8 @@ impl Entry {
             .and_then(|_| http::parse(&self.record.raw))
     }
 
-    /// Returns what it hides in an encoding, as it may be shown; `describer` is the one that described it.
+    /// Returns what it hides in an encoding, as it may be shown; `describer` is the one that
+    /// described it.
     #[must_use]
     pub fn decoded(&self, describer: &Describer) -> Vec<Part> {
         let limits = Limits::SHOWN;
@@ -292,7 +298,8 @@ impl Entry {
         Some(self.record.src_ip).filter(|ip| !ip.is_unspecified())
     }
 
-    /// Returns the client's address, or the network that is shown of it; `None` where nobody knows it.
+    /// Returns the client's address, or the network that is shown of it; `None` where nobody knows
+    /// it.
     #[must_use]
     pub fn network(&self) -> Option<String> {
         let prefix = self
@@ -355,8 +362,8 @@ fn in_lower_case(raw: &Bytes) -> Bytes {
     }
 }
 
-/// Returns a request as one printable line: method and target, what other protocols say of themselves,
-/// or a start of the bytes.
+/// Returns a request as one printable line: method and target, what other protocols say of
+/// themselves, or a start of the bytes.
 #[must_use]
 pub fn summary(raw: &[u8], description: &Description<'_>) -> String {
     match (&description.http, &description.detail) {
@@ -384,7 +391,8 @@ fn is_hello(tls: &TlsParts, raw: &[u8]) -> bool {
     tls.agreed.is_none() || raw.is_empty()
 }
 
-/// Returns bytes as UTF-8, or else as ISO 8859-1, in which every byte is a character: RFC 9110, 5.5.
+/// Returns bytes as UTF-8, or else as ISO 8859-1, in which every byte is a character: RFC 9110,
+/// 5.5.
 #[must_use]
 pub fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {

@@ -1,6 +1,8 @@
-//! What says what a request is, where its first line does not: the header or the body with the evidence in it.
+//! What says what a request is, where its first line does not: the header or the body with the
+//! evidence in it.
 //!
-//! In: a request and its labels. Out: one printable line for lists, which show method and target themselves.
+//! In: a request and its labels. Out: one printable line for lists, which show method and target
+//! themselves.
 
 use std::ops::Range;
 
@@ -25,8 +27,8 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
-    /// Finds the longest evidence of the first label that lies behind the first line; `None` where there is none, and
-    /// for what is ordinary.
+    /// Finds the longest evidence of the first label that lies behind the first line; `None` where
+    /// there is none, and for what is ordinary.
     #[must_use]
     pub fn find(raw: &[u8], http: &http::Request<'_>, labels: &[Label]) -> Option<Self> {
         let label = labels.first()?;

@@ -1,7 +1,8 @@
 //! Follows the ring on a thread of its own, whether anybody looks or not.
 //!
-//! In: the store. Out: [`View`]s, each the ring at one moment, shared by all who look. Nobody waits for a record to be
-//! described: whoever looks takes the view that is there. However many look, memcached is asked by one task.
+//! In: the store. Out: [`View`]s, each the ring at one moment, shared by all who look. Nobody waits
+//! for a record to be described: whoever looks takes the view that is there. However many look,
+//! memcached is asked by one task.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -31,13 +32,14 @@ use crate::reader::view::{MINUTES, View};
 
 /// Time between two looks while somebody watches: half of what a person takes for "at once".
 const WATCHED_INTERVAL: Duration = Duration::from_millis(50);
-/// Time between two looks while nobody does: each wakes two programs. At 250 ms, all programs together took 0.53 % of a
-/// core while nothing came.
+/// Time between two looks while nobody does: each wakes two programs. At 250 ms, all programs
+/// together took 0.53 % of a core while nothing came.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
-/// The same while all that comes is to be kept: as long as the ring lasts at 1,000 requests a second, and some time to
-/// spare. Such a look reads the counters alone.
+/// The same while all that comes is to be kept: as long as the ring lasts at 1,000 requests a
+/// second, and some time to spare. Such a look reads the counters alone.
 const KEPT_INTERVAL: Duration = Duration::from_millis(75);
-/// The same while another machine's requests come fast: whoever writes them into the ring waits until they are kept.
+/// The same while another machine's requests come fast: whoever writes them into the ring waits
+/// until they are kept.
 const FED_INTERVAL: Duration = Duration::from_millis(5);
 /// Who has asked within this time is likely to ask again.
 const INTEREST: Duration = Duration::from_secs(10);
@@ -49,7 +51,8 @@ const WRITTEN_LATER: Duration = Duration::from_secs(2);
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// Without a look for this long, the reader stands still: memcached is given up after a second.
 const STANDSTILL: Duration = Duration::from_secs(6);
-/// Minutes that are asked for at once. All of a day, as at the start, would take a megabyte, of which nothing comes back.
+/// Minutes that are asked for at once. All of a day, as at the start, would take a megabyte, of
+/// which nothing comes back.
 const MINUTES_AT_ONCE: usize = 60;
 /// The minutes that may still grow: a request is counted when it is over, in the minute it began.
 const OPEN_MINUTES: i64 = 2;
@@ -145,8 +148,8 @@ impl Reader {
         Ok((Self { views, pulse }, ended))
     }
 
-    /// Returns the ring as it is seen now. Never waits for what is new in it to be described: while the reader is about
-    /// that, it returns what is there.
+    /// Returns the ring as it is seen now. Never waits for what is new in it to be described: while
+    /// the reader is about that, it returns what is there.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -182,7 +185,8 @@ impl Reader {
         self.pulse.watching()
     }
 
-    /// Waits until a look that begins from now on has ended, and all that it found is described and handed over.
+    /// Waits until a look that begins from now on has ended, and all that it found is described and
+    /// handed over.
     pub(crate) async fn look_once_more(&self) {
         let next = self.pulse.ended() + 2;
         loop {
@@ -237,8 +241,9 @@ impl Follower {
         }
     }
 
-    /// How long to rest after a look that took so long. At a thousand requests a second, describing takes as long as the
-    /// ring needs to roll over in part: the next look must not wait for that as well.
+    /// How long to rest after a look that took so long. At a thousand requests a second, describing
+    /// takes as long as the ring needs to roll over in part: the next look must not wait for that
+    /// as well.
     fn rest(&self, look: Duration) -> Duration {
         // One is the reader's own.
         let watching = self.views.receiver_count().saturating_sub(1);
@@ -261,7 +266,8 @@ impl Follower {
         newest.is_some_and(|record| record.sensor.is_some())
     }
 
-    /// Brings the view up to date. Tells whether all that is new is described; what is not is left for the next look.
+    /// Brings the view up to date. Tells whether all that is new is described; what is not is left
+    /// for the next look.
     async fn look(&mut self) -> Result<bool, StoreError> {
         let held = Arc::clone(&self.views.borrow());
         let has_moved = self.moved.elapsed() < WRITTEN_LATER;
@@ -340,15 +346,17 @@ impl Follower {
         Ok(minutes.split_off(&(minute - MINUTES)))
     }
 
-    /// Takes over what is described already, and describes what is new, the newest first, as long as there is time.
+    /// Takes over what is described already, and describes what is new, the newest first, as long
+    /// as there is time.
     fn described(&self, ring: &Ring, held: &View) -> (Vec<Arc<Entry>>, bool) {
         let known: HashMap<_, _> = held
             .entries
             .iter()
             .map(|entry| (entry.record.seq, entry))
             .collect();
-        // In one allocation it is the very same record; a number alone may stand for another request after
-        // counting began anew. An entry's record cannot be asked: it is what may be shown of this one.
+        // In one allocation it is the very same record; a number alone may stand for another
+        // request after counting began anew. An entry's record cannot be asked: it is what may be
+        // shown of this one.
         let is_same = |a: &Record, b: &Record| a.raw.as_ptr() == b.raw.as_ptr() || a == b;
         let (mut entries, mut is_all_described) = (Vec::new(), true);
         let start = Instant::now();

@@ -1,7 +1,7 @@
 //! Where addresses are, from a file: country, network, and what else is known of it.
 //!
-//! In: the database of IPFire Location (<https://location.ipfire.org>, CC BY-SA 4.0), which Debian has as
-//! `libloc-database`. Out: an [`Origin`]. Nobody is asked: no look-up leaves the machine.
+//! In: the database of IPFire Location (<https://location.ipfire.org>, CC BY-SA 4.0), which Debian
+//! has as `libloc-database`. Out: an [`Origin`]. Nobody is asked: no look-up leaves the machine.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -127,7 +127,8 @@ mod tests {
         let whole = std::fs::read(DEFAULT_PATH).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("location.db");
-        // The head is kept, or the file would be refused at once; the less is kept, the earlier it fails.
+        // The head is kept, or the file would be refused at once; the less is kept, the earlier it
+        // fails.
         for kept in [4096, whole.len() / 4, whole.len() / 2] {
             let (head, rest) = whole.split_at(kept);
             let broken: Vec<u8> = rest.iter().map(|byte| !byte).collect();

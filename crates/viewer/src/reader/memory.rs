@@ -1,7 +1,9 @@
-//! The reader's side of the history: what it is given, and what it gives back to an empty memcached.
+//! The reader's side of the history: what it is given, and what it gives back to an empty
+//! memcached.
 //!
-//! In: the ring as memcached has it, and what is said of each record. Out: each record once, as it came; and, where
-//! memcached has less than the history, the newest records, the cursor and the counts. Never waits for the disk but then.
+//! In: the ring as memcached has it, and what is said of each record. Out: each record once, as it
+//! came; and, where memcached has less than the history, the newest records, the cursor and the
+//! counts. Never waits for the disk but then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +31,8 @@ pub struct HistoryState {
 pub(super) struct Memory {
     history: Arc<History>,
     keeper: Keeper,
-    /// The newest number that the history has, or will have when all that was handed over is written.
+    /// The newest number that the history has, or will have when all that was handed over is
+    /// written.
     newest: u64,
     /// Counters as they were last handed over.
     numbers: Numbers,
@@ -134,8 +137,8 @@ impl Memory {
         self.waiting.push((name, value));
     }
 
-    /// Hands over what is new in the ring and described. What the queue has no room for stays in the ring for the next look,
-    /// or is counted when it leaves that.
+    /// Hands over what is new in the ring and described. What the queue has no room for stays in
+    /// the ring for the next look, or is counted when it leaves that.
     pub(super) fn keep(&mut self, snapshot: &Snapshot, entries: &[Arc<Entry>]) {
         for entry in entries.iter().rev() {
             let seq = entry.record.seq;

@@ -1,8 +1,8 @@
 //! Each request once, in the order of the numbers, for outlets that keep nothing themselves.
 //!
-//! In: the ring and what is described of it, look by look. Out: what nobody was told yet, and how many requests left the ring
-//! without being seen. Numbers need not appear in their order; a later one waits for an earlier one, but not for long: the
-//! slot of that one may never be written.
+//! In: the ring and what is described of it, look by look. Out: what nobody was told yet, and how
+//! many requests left the ring without being seen. Numbers need not appear in their order; a later
+//! one waits for an earlier one, but not for long: the slot of that one may never be written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use crate::history::keeper::{Gap, Keeper};
 use crate::reader::entry::Entry;
 
-/// How long a request waits for one with a smaller number: slots are written this much later than the cursor at most.
+/// How long a request waits for one with a smaller number: slots are written this much later than
+/// the cursor at most.
 const HOLD_TIME: Duration = Duration::from_secs(2);
 
 /// What happened.
@@ -119,7 +120,8 @@ impl Once {
         );
     }
 
-    /// Tells whether smaller numbers than before are those of new requests, and forgets the old ones if so.
+    /// Tells whether smaller numbers than before are those of new requests, and forgets the old
+    /// ones if so.
     fn begins_anew(&mut self, snapshot: &Snapshot) -> bool {
         let is_new = |record: &Record| record.timestamp > self.newest;
         if !snapshot.ring.newest_first().into_iter().any(is_new) {

@@ -14,7 +14,8 @@ use crate::reader::once::{Once, Seen};
 /// What hears of requests beside the views and the history.
 pub(super) struct Outlets {
     once: Once,
-    /// Requests up to this number were counted before this program was started; `None` before the first look.
+    /// Requests up to this number were counted before this program was started; `None` before the
+    /// first look.
     counted: Option<u64>,
     counters: Arc<Counters>,
     lines: Option<Offers>,

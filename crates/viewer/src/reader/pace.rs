@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Requests a second at which the reader looks as often as when somebody watches: at fewer it sees all of them anyway, at
-/// more the ring rolls over all the same.
+/// Requests a second at which the reader looks as often as when somebody watches: at fewer it sees
+/// all of them anyway, at more the ring rolls over all the same.
 const FAST_RATES: std::ops::Range<f64> = 100.0..2500.0;
 /// How long it goes on after such a rate.
 const PACE_TIME: Duration = Duration::from_secs(2);
@@ -17,7 +17,8 @@ pub(super) enum Pace {
     Calm,
     /// It rolls over between two slow looks, and not between two fast ones.
     Fast,
-    /// What comes is lost either way, and fast looks would only take the CPU from those that answer it.
+    /// What comes is lost either way, and fast looks would only take the CPU from those that answer
+    /// it.
     Flood,
 }
 
@@ -38,7 +39,8 @@ impl Rate {
         }
     }
 
-    /// Tells how fast requests come. A fast pace lasts a while, for from one look to the next it goes up and down.
+    /// Tells how fast requests come. A fast pace lasts a while, for from one look to the next it
+    /// goes up and down.
     pub(super) fn pace(&self) -> Pace {
         let (pace, at) = self.pace;
         if at.elapsed() < PACE_TIME {

@@ -1,11 +1,12 @@
 //! What may be shown of a record, where the page is shown in public.
 //!
-//! In: a record as memcached has it. Out: the record as everything shows it. Pages, exports, filters and labels
-//! are made from the latter alone, so that none of them has to know. Changes no lengths: evidence, offsets and
-//! framing stay. What is kept stays whole.
+//! In: a record as memcached has it. Out: the record as everything shows it. Pages, exports,
+//! filters and labels are made from the latter alone, so that none of them has to know. Changes no
+//! lengths: evidence, offsets and framing stay. What is kept stays whole.
 //!
-//! Read in this order: this file, `texts` and `addresses` (what is hidden, and where bytes have it), `blank` (blanks
-//! it), `layers` (undoes encodings), `decoded` (what the page undoes beyond them).
+//! Read in this order: this file, `texts` and `addresses` (what is hidden, and where bytes have
+//! it), `blank` (blanks it), `layers` (undoes encodings), `decoded` (what the page undoes beyond
+//! them).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -30,8 +31,8 @@ mod sextets;
 mod texts;
 mod work;
 
-/// What is shown of an address, in bits: of IPv4 a network as small as is announced between providers, of IPv6 what
-/// one site is given (RFC 6177).
+/// What is shown of an address, in bits: of IPv4 a network as small as is announced between
+/// providers, of IPv6 what one site is given (RFC 6177).
 const V4_PREFIX: u8 = 24;
 const V6_PREFIX: u8 = 48;
 /// RFC 3056: 2002 and then an IPv4 address, of which no more than of any other is shown.
@@ -54,22 +55,26 @@ pub struct Privacy {
 pub struct Shown {
     /// The record.
     pub record: Record,
-    /// Length of the network that the source address was cut to, in bits; `None` for a whole address.
+    /// Length of the network that the source address was cut to, in bits; `None` for a whole
+    /// address.
     pub src_prefix: Option<u8>,
     /// Bytes that were blanked.
     pub blanked: usize,
-    /// The record would have taken too much work: what was not looked through is blanked, be it to be hidden or not.
+    /// The record would have taken too much work: what was not looked through is blanked, be it to
+    /// be hidden or not.
     pub unfinished: bool,
-    /// Where sources are masked, the networks that its head claims it is from: the bytes do not tell them any more.
+    /// Where sources are masked, the networks that its head claims it is from: the bytes do not
+    /// tell them any more.
     pub claims: Option<Vec<Claim>>,
 }
 
 impl Privacy {
     /// Returns what may be shown of a record.
     ///
-    /// Of a masked source, port and full address are hidden, the latter in the bytes as well: clients name it, too. So are
-    /// the addresses that a request claims to be from: behind a proxy for HTTP, one of them is the source.
-    /// Where texts are hidden, so is the address that the client connected to, be it among them or not.
+    /// Of a masked source, port and full address are hidden, the latter in the bytes as well:
+    /// clients name it, too. So are the addresses that a request claims to be from: behind a proxy
+    /// for HTTP, one of them is the source. Where texts are hidden, so is the address that the
+    /// client connected to, be it among them or not.
     #[must_use]
     pub fn show(&self, record: &Record) -> Shown {
         let mut shown = Shown {
@@ -111,7 +116,8 @@ impl Privacy {
         }
         shown.claims = shown.claims.map(|claims| self.shown_claims(claims));
         if self.mask_sources {
-            // With the time, a port is enough for a provider to tell which of its customers it was (RFC 6302).
+            // With the time, a port is enough for a provider to tell which of its customers it was
+            // (RFC 6302).
             shown.record.src_port = 0;
         }
         if self.hidden.texts().is_some() {
@@ -129,7 +135,8 @@ impl Privacy {
         self.hidden.texts().is_some()
     }
 
-    /// Returns what may be shown of a source's address, with the length of its network where it is cut to that.
+    /// Returns what may be shown of a source's address, with the length of its network where it is
+    /// cut to that.
     #[must_use]
     pub fn shown_source(&self, source: IpAddr) -> (IpAddr, Option<u8>) {
         let source = source.to_canonical();
@@ -142,7 +149,8 @@ impl Privacy {
 
     /// Tells whether a text that was made from what is shown of a record names what is hidden.
     ///
-    /// Labels undo encodings that are not undone here, such as those of Log4j, and show what they found.
+    /// Labels undo encodings that are not undone here, such as those of Log4j, and show what they
+    /// found.
     #[must_use]
     pub fn is_named_in(&self, source: IpAddr, text: &str) -> bool {
         // As addresses are shown that nobody is to follow.
@@ -151,7 +159,8 @@ impl Privacy {
         blanked.is_some_and(|blanked| blanked.raw.is_some())
     }
 
-    /// Returns what is shown of a source's address: itself, or its network and the length of that in bits.
+    /// Returns what is shown of a source's address: itself, or its network and the length of that
+    /// in bits.
     #[must_use]
     pub fn source(&self, address: IpAddr) -> (IpAddr, Option<u8>) {
         let address = address.to_canonical();
@@ -162,7 +171,8 @@ impl Privacy {
         (network, Some(prefix))
     }
 
-    /// The same, where addresses that it claims to be from are hidden as well; there are none unless sources are masked.
+    /// The same, where addresses that it claims to be from are hidden as well; there are none
+    /// unless sources are masked.
     fn blanker_with(&self, source: IpAddr, claimed: &[IpAddr]) -> Option<Blanker<'_>> {
         if claimed.is_empty() {
             return self.blanker(source);

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// How long a look is good for, so that many who ask at once do not ask memcached one after the other. Shorter than
-/// anybody takes from an answer to the page.
+/// How long a look is good for, so that many who ask at once do not ask memcached one after the
+/// other. Shorter than anybody takes from an answer to the page.
 const FRESH: Duration = Duration::from_millis(10);
-/// Longest wait for a look, which takes a fraction of a millisecond where nothing is to be described.
+/// Longest wait for a look, which takes a fraction of a millisecond where nothing is to be
+/// described.
 const LOOK_TIME: Duration = Duration::from_millis(25);
 
 /// When who asked, and when memcached was looked at.
@@ -46,7 +47,8 @@ impl Pulse {
         }
     }
 
-    /// Says that somebody asks, and has a reader that rests look again: who has just sent a request wants to see it.
+    /// Says that somebody asks, and has a reader that rests look again: who has just sent a request
+    /// wants to see it.
     pub(super) async fn ask(&self) {
         self.touch(&self.asked);
         if self.is_resting.load(Relaxed) && self.since_look() >= FRESH {

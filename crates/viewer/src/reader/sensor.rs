@@ -1,7 +1,7 @@
 //! Of a request that another machine recorded and sent here: which one, as it may be shown.
 //!
-//! In: what its record says. Out: a name that can stand in a link, in a header and in the name of a file. A sensor may be
-//! in a stranger's hands: what has no proper name is not shown as a sensor's.
+//! In: what its record says. Out: a name that can stand in a link, in a header and in the name of a
+//! file. A sensor may be in a stranger's hands: what has no proper name is not shown as a sensor's.
 
 use std::net::Ipv4Addr;
 

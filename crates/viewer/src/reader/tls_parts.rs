@@ -11,7 +11,8 @@ use forever200_ring::Tls;
 const MAX_VERSIONS: usize = 32;
 /// Longest server name that is kept: longer ones are none (RFC 1035, 2.3.4).
 const MAX_SERVER_NAME_BYTES: usize = 255;
-/// Most names of protocols that are kept, and most bytes of them together. Browsers send two, of eleven bytes.
+/// Most names of protocols that are kept, and most bytes of them together. Browsers send two, of
+/// eleven bytes.
 const MAX_ALPN: usize = 32;
 const MAX_ALPN_BYTES: usize = 512;
 /// Most cipher suites that are kept. About 350 have a number.

@@ -19,7 +19,8 @@ pub const MINUTES: i64 = 24 * 60;
 pub struct View {
     /// Another number for another content, also after a restart of the viewer.
     pub version: u64,
-    /// The counters alone: its ring is empty, for [`entries`](Self::entries) has what may be shown of it.
+    /// The counters alone: its ring is empty, for [`entries`](Self::entries) has what may be shown
+    /// of it.
     pub snapshot: Snapshot,
     /// The newest first. Of a flood, those that are not described yet are missing.
     pub entries: Vec<Arc<Entry>>,

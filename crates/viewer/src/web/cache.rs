@@ -1,8 +1,9 @@
 //! All that is made once for many: each by what it was made from, one of each kind.
 //!
-//! In: a view. Out: what was made of it for whoever asked before, or made now. Beside these, each entry keeps its row and,
-//! where that is short, its JSON. Bounds: a page of 101 rows has some 100 kB, 400 kB at most; the list 1 MiB; the
-//! labels 100 kB; the strip some kB. Nobody waits here for anybody: two who find nothing at the same time both make it.
+//! In: a view. Out: what was made of it for whoever asked before, or made now. Beside these, each
+//! entry keeps its row and, where that is short, its JSON. Bounds: a page of 101 rows has some 100
+//! kB, 400 kB at most; the list 1 MiB; the labels 100 kB; the strip some kB. Nobody waits here for
+//! anybody: two who find nothing at the same time both make it.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,14 +19,16 @@ use crate::reader::View;
 use crate::web::failure::Failure;
 use crate::web::prepared::Prepared;
 
-/// How long the counts beside the labels may be old, in seconds: the page has thousands of lines, most of which stay.
+/// How long the counts beside the labels may be old, in seconds: the page has thousands of lines,
+/// most of which stay.
 const LABELS_SECONDS: i64 = 5;
 
 /// What was made last, of each kind.
 pub(crate) struct Caches {
     /// By name. An address has a hash of what is there, so that browsers may keep it.
     assets: [(&'static str, Prepared); 7],
-    /// The numbers at the top of the list: by version of the view and second, as ages are in seconds.
+    /// The numbers at the top of the list: by version of the view and second, as ages are in
+    /// seconds.
     strip: Latest<(u64, i64), Bytes>,
     wall_strip: Latest<(u64, i64), Bytes>,
     /// How rare each request is, by version of the view.
@@ -116,8 +119,8 @@ impl Caches {
         rarity
     }
 
-    /// Returns the whole list. That there is nothing in it is said to each visitor with `host`, the name by which they
-    /// know this machine.
+    /// Returns the whole list. That there is nothing in it is said to each visitor with `host`, the
+    /// name by which they know this machine.
     ///
     /// # Errors
     /// The template fails, which is a bug.

@@ -1,9 +1,10 @@
 //! New requests as server-sent events, to any number of watchers.
 //!
-//! In: the reader's views, and what a watcher wants of them. Out: `event: request` with JSON or, for the page,
-//! `event: row` with HTML; `event: reset` when the numbers start again at 1. A watcher holds some numbers and one
-//! event: who reads slowly misses what rolls over meanwhile, and who is flooded is told of as much as can be shown. The wall
-//! is told of one a second, the rarest of what came meanwhile.
+//! In: the reader's views, and what a watcher wants of them. Out: `event: request` with JSON or,
+//! for the page, `event: row` with HTML; `event: reset` when the numbers start again at 1. A
+//! watcher holds some numbers and one event: who reads slowly misses what rolls over meanwhile, and
+//! who is flooded is told of as much as can be shown. The wall is told of one a second, the rarest
+//! of what came meanwhile.
 //!
 //! Protocol: HTML Standard, "Server-sent events".
 
@@ -38,10 +39,11 @@ const PAUSE_PER_REQUEST: Duration = Duration::from_millis(10);
 /// The same for a wall: rows that come faster cannot be read from afar.
 const PAUSE_OF_WALL: Duration = Duration::from_secs(1);
 
-/// Shortest time between two looks for less than everything: there may be hundreds who look for what never comes.
+/// Shortest time between two looks for less than everything: there may be hundreds who look for
+/// what never comes.
 const CHOOSING_INTERVAL: Duration = Duration::from_millis(150);
-/// Most requests that a watcher is told of at a time, the newest of them: who is flooded is not told first of what was long
-/// ago.
+/// Most requests that a watcher is told of at a time, the newest of them: who is flooded is not
+/// told first of what was long ago.
 const MOST_AT_A_TIME: usize = 25;
 
 /// How a watcher wants to be told.
@@ -66,8 +68,8 @@ struct Watcher {
     seen: u64,
     /// The numbers of those that are to be told of next.
     pending: VecDeque<u64>,
-    /// Those that were left out of a flood. A page is told of them when nothing newer is there to tell: it shows what the
-    /// ring holds.
+    /// Those that were left out of a flood. A page is told of them when nothing newer is there to
+    /// tell: it shows what the ring holds.
     late: Vec<u64>,
     /// The next look is for all that there is, however much that is.
     catches_up: bool,

@@ -1,8 +1,9 @@
 //! Any request, explained: pasted, as a file, as the body of a POST, or in the link.
 //!
-//! In: what a visitor gives. Out: the page of a request, made from these bytes alone, or the form with what was wrong.
-//! Nothing is kept, and no byte is logged. Anybody may post here, so that a body has a limit, a time, and room in
-//! memory before it is read, and what is made of it waits for its visitor's turn.
+//! In: what a visitor gives. Out: the page of a request, made from these bytes alone, or the form
+//! with what was wrong. Nothing is kept, and no byte is logged. Anybody may post here, so that a
+//! body has a limit, a time, and room in memory before it is read, and what is made of it waits for
+//! its visitor's turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,8 @@ use forever200_decode::parameters;
 
 /// Longest body that is read: a dump takes five bytes for one, and a form has something around it.
 const MAX_BODY_BYTES: usize = 6 * MAX_BYTES;
-/// What is read of a longer one and thrown away: a browser shows no answer while it still has something to send.
+/// What is read of a longer one and thrown away: a browser shows no answer while it still has
+/// something to send.
 const MAX_DRAINED_BYTES: usize = 4 * 1024 * 1024;
 /// Longest time for a body to come.
 const BODY_TIME: Duration = Duration::from_secs(10);

@@ -1,6 +1,7 @@
 //! Why there is no page, and how to say so.
 //!
-//! In: what went wrong, and what was asked for. Out: JSON or text for programs, a page for people, with its status.
+//! In: what went wrong, and what was asked for. Out: JSON or text for programs, a page for people,
+//! with its status.
 
 use std::sync::Arc;
 
@@ -31,8 +32,8 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// Returns how to tell who asks for this path: what is not for people is told as JSON, where that was to come, or as
-    /// text.
+    /// Returns how to tell who asks for this path: what is not for people is told as JSON, where
+    /// that was to come, or as text.
     #[must_use]
     pub(crate) fn of(path: &str) -> Self {
         let behind_home = path.strip_prefix("/home/").unwrap_or_default();
@@ -56,8 +57,8 @@ impl Form {
     }
 }
 
-/// Why there is no page. Travels in the extensions of a response, which has its status at once, until it is laid out at
-/// the end, in one place.
+/// Why there is no page. Travels in the extensions of a response, which has its status at once,
+/// until it is laid out at the end, in one place.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// There is no such address.

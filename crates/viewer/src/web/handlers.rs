@@ -1,7 +1,8 @@
 //! What each address answers.
 //!
 //! In: what a visitor asked for. Out: pages, JSON, files. Headers and failures are laid out by
-//! [`routes`](crate::web::routes). What is made for one visitor alone is made by [`limits`](crate::web::limits).
+//! [`routes`](crate::web::routes). What is made for one visitor alone is made by
+//! [`limits`](crate::web::limits).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -45,11 +46,11 @@ pub(super) const HTML: &str = "text/html; charset=utf-8";
 const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 /// May be kept, and must be asked for again.
 pub(super) const REVALIDATE: &str = "no-cache";
-/// Longest list that is made whole, compressed, and kept for others who ask for the same. This is what it is at most, of
-/// which ordinary requests make a tenth.
+/// Longest list that is made whole, compressed, and kept for others who ask for the same. This is
+/// what it is at most, of which ordinary requests make a tenth.
 const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
-/// What the page of one request takes at most, beside what its bytes make of it: every byte is there in hexadecimal
-/// three times, and as text up to five.
+/// What the page of one request takes at most, beside what its bytes make of it: every byte is
+/// there in hexadecimal three times, and as text up to five.
 const DETAIL_BYTES: usize = 3 * 1024 * 1024;
 const DETAIL_TIMES: usize = 48;
 /// What the list takes at most for each row, and beside the rows.

@@ -1,6 +1,7 @@
 //! The history, page by page, and as JSON.
 //!
-//! In: what a visitor asked for. Out: a page of requests, and where to go on. All of it is read on a visitor's turn.
+//! In: what a visitor asked for. Out: a page of requests, and where to go on. All of it is read on
+//! a visitor's turn.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! The names by which the viewer may be asked.
 //!
-//! In: a request. Out: whether its `Host` is one of them. A website can have its own name stand for 127.0.0.1 (DNS
-//! rebinding) and read what a server on the visitor's own machine shows: by the name it is found out.
+//! In: a request. Out: whether its `Host` is one of them. A website can have its own name stand for
+//! 127.0.0.1 (DNS rebinding) and read what a server on the visitor's own machine shows: by the name
+//! it is found out.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -38,8 +39,8 @@ impl FromStr for Names {
 }
 
 impl Hosts {
-    /// Any name will do where haproxy shows the page to everybody. Else localhost, `names`, and addresses: of this machine
-    /// alone where the viewer listens on such a one.
+    /// Any name will do where haproxy shows the page to everybody. Else localhost, `names`, and
+    /// addresses: of this machine alone where the viewer listens on such a one.
     #[must_use]
     pub fn new(listen: SocketAddr, is_public: bool, names: &Names) -> Self {
         Self {
@@ -48,7 +49,8 @@ impl Hosts {
         }
     }
 
-    /// Tells whether the viewer may be asked by this `Host`: a name or an address, perhaps with a port.
+    /// Tells whether the viewer may be asked by this `Host`: a name or an address, perhaps with a
+    /// port.
     #[must_use]
     pub fn contains(&self, host: &[u8]) -> bool {
         let Some(known) = &self.known else {

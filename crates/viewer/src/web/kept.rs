@@ -1,7 +1,7 @@
 //! Requests by their number, and what stands around them: in the ring, or else in the history.
 //!
-//! In: a number. Out: an entry, as it may be shown. What is in the ring is found at once; the history is asked on a
-//! visitor's turn.
+//! In: a number. Out: an entry, as it may be shown. What is in the ring is found at once; the
+//! history is asked on a visitor's turn.
 
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -46,7 +46,8 @@ pub(super) async fn find(
     Ok(viewer.ask_history(visitor, 0, read).await?.0)
 }
 
-/// Reads a request of the history that a filter chooses; `None` when it has gone, or is not chosen. For a visitor's turn.
+/// Reads a request of the history that a filter chooses; `None` when it has gone, or is not chosen.
+/// For a visitor's turn.
 ///
 /// # Errors
 /// The history cannot be read.
@@ -63,7 +64,8 @@ pub(super) fn entry(
     Ok(entry.filter(|entry| filter.matches(entry)).map(Arc::new))
 }
 
-/// Returns what stands around a request, of those that a filter chooses. May read the history: for a visitor's turn.
+/// Returns what stands around a request, of those that a filter chooses. May read the history: for
+/// a visitor's turn.
 pub(super) fn neighbours(
     viewer: &Viewer,
     view: &View,

@@ -1,7 +1,9 @@
-//! What visitors may take: turns at what is made for one of them alone, and room for answers on their way.
+//! What visitors may take: turns at what is made for one of them alone, and room for answers on
+//! their way.
 //!
-//! In: who asks, and for how much. Out: leave to go on, later, or never. Whatever visitors do, `/home` and the health
-//! check need nothing from here but room, and what has stayed in it the longest makes room for them.
+//! In: who asks, and for how much. Out: leave to go on, later, or never. Whatever visitors do,
+//! `/home` and the health check need nothing from here but room, and what has stayed in it the
+//! longest makes room for them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -22,7 +24,8 @@ use crate::web::failure::Failure;
 use crate::web::prepared::takes_gzip;
 use crate::web::state::Viewer;
 
-/// Threads for what is made for one visitor. What is made there takes memory, so not one for each core.
+/// Threads for what is made for one visitor. What is made there takes memory, so not one for each
+/// core.
 pub const TURNS: usize = 2;
 /// How far those threads stand back where all share a core.
 const NICENESS: i32 = 10;
@@ -40,8 +43,8 @@ const ROOM_FOR_SHORT_BYTES: usize = 8 * 1024 * 1024;
 const SHORT_BYTES: usize = 512 * 1024;
 /// Bytes in which an answer counts at least.
 const MIN_BYTES: usize = 512;
-/// An answer that has been on its way for this long gives way to others when there is no room. Who reads takes it in
-/// some milliseconds, or in seconds where the network is slow.
+/// An answer that has been on its way for this long gives way to others when there is no room. Who
+/// reads takes it in some milliseconds, or in seconds where the network is slow.
 const GIVES_WAY_AFTER: Duration = Duration::from_millis(200);
 /// Longest wait for room.
 const ROOM_WAIT: Duration = Duration::from_secs(3);
@@ -156,8 +159,8 @@ impl Limits {
 }
 
 impl Visitor {
-    /// Makes an answer of at most so many bytes on another thread, when it is this visitor's turn; not at all once the
-    /// visitor has gone. Returns room for it as well.
+    /// Makes an answer of at most so many bytes on another thread, when it is this visitor's turn;
+    /// not at all once the visitor has gone. Returns room for it as well.
     ///
     /// # Errors
     /// Too many wait already, or there is no room for some seconds.
@@ -171,7 +174,8 @@ impl Visitor {
         self.make_next(most_bytes, make).await
     }
 
-    /// The same for the next piece of an answer that has begun: how many of these wait is bounded by their connections.
+    /// The same for the next piece of an answer that has begun: how many of these wait is bounded
+    /// by their connections.
     ///
     /// # Errors
     /// There is no room for some seconds.
@@ -204,16 +208,16 @@ impl Visitor {
         }
     }
 
-    /// Waits until it is this visitor's turn for an event of more than some kB. Hundreds of watchers may each want the
-    /// same half megabyte, again and again.
+    /// Waits until it is this visitor's turn for an event of more than some kB. Hundreds of
+    /// watchers may each want the same half megabyte, again and again.
     pub(crate) async fn long_event(&self) -> impl Drop + '_ {
         let turn = self.limits.long_event.lock().await;
         sleep(LONG_EVENT_INTERVAL).await;
         turn
     }
 
-    /// Takes room for an answer of so many bytes. Where there is none, those that have been on their way the longest are
-    /// cut.
+    /// Takes room for an answer of so many bytes. Where there is none, those that have been on
+    /// their way the longest are cut.
     ///
     /// # Errors
     /// There is no room for some seconds.
@@ -354,7 +358,8 @@ impl Room {
 }
 
 impl Taken {
-    /// Returns bytes that hold this room, no more of it than they need, until the last of them has gone.
+    /// Returns bytes that hold this room, no more of it than they need, until the last of them has
+    /// gone.
     #[must_use]
     pub(crate) fn hold(self, bytes: impl Into<Bytes>) -> Bytes {
         struct Holding(Bytes, #[allow(dead_code)] Taken);

@@ -1,7 +1,7 @@
 //! Which parameters an address takes.
 //!
-//! In: a request. Out: the same, or a failure that names a parameter that the address does not have: a condition that is
-//! misspelt would else show everything.
+//! In: a request. Out: the same, or a failure that names a parameter that the address does not
+//! have: a condition that is misspelt would else show everything.
 
 use axum::extract::Request;
 use axum::middleware::Next;

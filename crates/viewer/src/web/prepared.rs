@@ -1,6 +1,7 @@
 //! An answer that is made whole: sent as it is, or by gzip.
 //!
-//! In: a page or a list. Out: responses, by gzip for those who take it; compressed once for all of them.
+//! In: a page or a list. Out: responses, by gzip for those who take it; compressed once for all of
+//! them.
 
 use std::io::Write;
 use std::sync::OnceLock;

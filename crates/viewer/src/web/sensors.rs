@@ -1,6 +1,7 @@
 //! The sensors of a hub: a page and JSON.
 //!
-//! In: what a visitor asked for. Out: answers from the history, made on a visitor's turn and bounded in rows.
+//! In: what a visitor asked for. Out: answers from the history, made on a visitor's turn and
+//! bounded in rows.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! Connections to the viewer: accepted, served, and cut when nothing is taken of an answer.
 //!
-//! In: a listener. Out: its end, after what was under way. What is buffered for one connection is bounded here.
+//! In: a listener. Out: its end, after what was under way. What is buffered for one connection is
+//! bounded here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,9 +41,11 @@ const WRITE_TIME: Duration = Duration::from_secs(10);
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// Longest wait at the end for the history to be written.
 const KEEP_TIME: Duration = Duration::from_millis(900);
-/// Most that is buffered of a request's head, and of an answer before the socket takes it. haproxy has 16 KiB for a head.
+/// Most that is buffered of a request's head, and of an answer before the socket takes it. haproxy
+/// has 16 KiB for a head.
 const BUFFER_BYTES: usize = 20 * 1024;
-/// What the kernel holds of an answer for one connection; it doubles it. By itself it goes up to megabytes.
+/// What the kernel holds of an answer for one connection; it doubles it. By itself it goes up to
+/// megabytes.
 const SOCKET_BYTES: usize = 64 * 1024;
 /// Pause when no connection can be accepted: files are used up, and others must end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -106,7 +109,8 @@ pub async fn run(
     Ok(())
 }
 
-/// Looks once more, and waits until the history and the lines have what it found: memcached is stopped next.
+/// Looks once more, and waits until the history and the lines have what it found: memcached is
+/// stopped next.
 async fn keep_the_last(viewer: &Viewer) {
     if viewer.history.is_none() && viewer.captures.is_none() {
         return;
@@ -173,7 +177,8 @@ fn serve(stream: TcpStream, peer: SocketAddr, app: Router, open: &GracefulShutdo
 
 fn prepare(stream: &TcpStream) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
-    // What the kernel holds for a reader who takes nothing would stay for minutes after its connection has gone.
+    // What the kernel holds for a reader who takes nothing would stay for minutes after its
+    // connection has gone.
     set_tcp_user_timeout(stream, WRITE_TIME.as_millis() as u32).context("no time limit")?;
     set_socket_send_buffer_size(stream, SOCKET_BYTES).context("no smaller buffer")
 }

@@ -1,7 +1,8 @@
 //! Who came: pages, JSON, and lists for blocking.
 //!
-//! In: what a visitor asked for. Out: answers from the history, made on a visitor's turn and bounded in time and rows. A
-//! list for blocking has a tag by its content, so that who polls it is sent only what is new.
+//! In: what a visitor asked for. Out: answers from the history, made on a visitor's turn and
+//! bounded in time and rows. A list for blocking has a tag by its content, so that who polls it is
+//! sent only what is new.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 
-/// What a page of the list takes at most, and that of one source: some hundred rows and texts of 200 characters each.
+/// What a page of the list takes at most, and that of one source: some hundred rows and texts of
+/// 200 characters each.
 const LIST_BYTES: usize = 256 * 1024;
 const SOURCE_BYTES: usize = 512 * 1024;
 /// What a list for blocking takes at most while it is made: addresses with their reasons.

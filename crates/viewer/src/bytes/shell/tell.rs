@@ -1,7 +1,8 @@
 //! What a command would do, step by step, in words.
 //!
-//! In: a command line. Out: [`Told`]: sentences without a subject, such as "goes to /tmp", and how sure it is that this
-//! is a command at all. A program that is not known here is named where what comes before and after it is.
+//! In: a command line. Out: [`Told`]: sentences without a subject, such as "goes to /tmp", and how
+//! sure it is that this is a command at all. A program that is not known here is named where what
+//! comes before and after it is.
 
 use super::line::{Call, Join, calls};
 use super::{download, powershell, program};
@@ -93,7 +94,8 @@ impl Told {
         }
     }
 
-    /// Goes on with calls that are joined by pipes. Returns how many of those behind it were told with it.
+    /// Goes on with calls that are joined by pipes. Returns how many of those behind it were told
+    /// with it.
     fn pipe(&mut self, pipe: &[Call], behind: &[Call], depth: usize) -> usize {
         for call in pipe {
             let program = call.words.first().map(|word| name_of(word));

@@ -1,7 +1,7 @@
 //! Which kinds a visitor wants to see, and in which order.
 //!
-//! In: the conditions of a query that make sense for a kind. Out: whether a kind is meant. Refuses the others, so that
-//! nobody takes all kinds for those of one source.
+//! In: the conditions of a query that make sense for a kind. Out: whether a kind is meant. Refuses
+//! the others, so that nobody takes all kinds for those of one source.
 
 use std::cmp::Reverse;
 
@@ -117,7 +117,8 @@ impl Choice {
     /// Reads what a visitor asks for.
     ///
     /// # Errors
-    /// A condition is none of kinds, or does not say what it should; the error is a sentence for the visitor.
+    /// A condition is none of kinds, or does not say what it should; the error is a sentence for
+    /// the visitor.
     pub(crate) fn new(filter: &FilterQuery, query: &CollectionQuery) -> Result<Self, String> {
         let mut choice = Self {
             sort: sort(&query.sort)?,

@@ -1,4 +1,5 @@
-//! How usual a kind is, in words: here, by this machine's own history, and elsewhere, by published logs.
+//! How usual a kind is, in words: here, by this machine's own history, and elsewhere, by published
+//! logs.
 //!
 //! In: counts by day, and in how many logs it is. Out: short sentences. Nobody is asked.
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// Dots above each other, at most; where there are more weaknesses of a year, each dot stands for several.
+/// Dots above each other, at most; where there are more weaknesses of a year, each dot stands for
+/// several.
 const MOST_DOTS: usize = 10;
 /// Width of a year and height of a dot, in the units of the drawing.
 const PITCH: usize = 10;

@@ -25,7 +25,8 @@ pub(super) enum Host {
 }
 
 impl Host {
-    /// Reads a condition. A name that is one of the words here is asked for with a dot at its end: `none.`
+    /// Reads a condition. A name that is one of the words here is asked for with a dot at its end:
+    /// `none.`
     pub(super) fn new(value: &str) -> Self {
         let word = value.to_ascii_lowercase();
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == word);

@@ -1,4 +1,5 @@
-//! What the history's columns can tell of a filter, so that few requests have to be described to be asked the rest.
+//! What the history's columns can tell of a filter, so that few requests have to be described to be
+//! asked the rest.
 //!
 //! In: a filter. Out: conditions that all requests meet which meet the filter, and some others may.
 
@@ -11,7 +12,8 @@ use crate::history::Column;
 use crate::reader::Describer;
 use crate::reader::claims::HEADERS_CONTAIN;
 
-/// The longest networks that are shown of a masked source, in bits: IPv4, and IPv6 where that is made of IPv4.
+/// The longest networks that are shown of a masked source, in bits: IPv4, and IPv6 where that is
+/// made of IPv4.
 const MASKED_V4: u8 = 24;
 const MASKED_V6: u8 = 40;
 

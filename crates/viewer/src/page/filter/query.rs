@@ -1,7 +1,7 @@
 //! The query string of a filter, as a visitor asks with it.
 //!
-//! In: names and values. Out: conditions as text, and the query strings that links need: with a condition less, turned
-//! round, or replaced.
+//! In: names and values. Out: conditions as text, and the query strings that links need: with a
+//! condition less, turned round, or replaced.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,8 @@ use crate::bytes::printable;
 const MAX_CONDITIONS: usize = 24;
 /// Longest value that a chip shows, in characters.
 const MAX_CHIP_CHARS: usize = 80;
-/// Longest query string that the links of rows repeat: a page has 600 of them, and an address may be 8 kB long.
+/// Longest query string that the links of rows repeat: a page has 600 of them, and an address may
+/// be 8 kB long.
 const MAX_KEPT_BYTES: usize = 256;
 /// What the links of all chips take at most.
 const MAX_CHIPS_BYTES: usize = 16 * 1024;
@@ -23,7 +24,8 @@ const MAX_CHIPS_BYTES: usize = 16 * 1024;
 /// What a condition is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// Text that the raw bytes contain, or what they hide in an encoding, in any case (ASCII); `\xff`, `\r` and the like stand for bytes.
+    /// Text that the raw bytes contain, or what they hide in an encoding, in any case (ASCII);
+    /// `\xff`, `\r` and the like stand for bytes.
     Text,
     /// The method, in any case.
     Method,
@@ -39,7 +41,8 @@ pub enum Field {
     Category,
     /// The id of a signature.
     Label,
-    /// The name of a kind: the id of the first label; without labels, its protocol and a hash of its shape.
+    /// The name of a kind: the id of the first label; without labels, its protocol and a hash of
+    /// its shape.
     Kind,
     /// A CVE number, in any case.
     Cve,
@@ -49,7 +52,8 @@ pub enum Field {
     Network,
     /// The beginning of the target.
     Path,
-    /// The name that is asked for, `.example.com` with all below it, or what kind of name it is: `address`, `name`, `none`.
+    /// The name that is asked for, `.example.com` with all below it, or what kind of name it is:
+    /// `address`, `name`, `none`.
     Host,
     /// The fingerprint of a TLS client, in any case.
     Ja4,
@@ -218,8 +222,9 @@ impl FilterQuery {
         Field::ALL.map(value_of).into()
     }
 
-    /// Returns, by the name of each field, what comes before another value of it in a query string: all conditions but
-    /// those that ask for the field's own; and all of them as `all`. The page that is asked is `at`. A long query string is not repeated: a link then begins anew.
+    /// Returns, by the name of each field, what comes before another value of it in a query string:
+    /// all conditions but those that ask for the field's own; and all of them as `all`. The page
+    /// that is asked is `at`. A long query string is not repeated: a link then begins anew.
     #[must_use]
     pub fn kept(&self) -> BTreeMap<&'static str, String> {
         if self.encoded().len() > MAX_KEPT_BYTES {

@@ -1,7 +1,7 @@
 //! Addresses to hide, and where bytes have one of them: as text in any form, or as its bytes.
 //!
-//! In: bytes. Out: ranges of them. Whatever looks like an address is read and compared as an address:
-//! see `numbers` and `groups`. Encodings are undone elsewhere: see `blank`.
+//! In: bytes. Out: ranges of them. Whatever looks like an address is read and compared as an
+//! address: see `numbers` and `groups`. Encodings are undone elsewhere: see `blank`.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -58,7 +58,8 @@ impl Addresses {
         self.filter6.may_have(folded(bits)) && self.v6.binary_search(&bits).is_ok()
     }
 
-    /// Finds all that are in `bytes`. Where the work ends early, what was not looked at counts as found.
+    /// Finds all that are in `bytes`. Where the work ends early, what was not looked at counts as
+    /// found.
     pub(super) fn find(&self, bytes: &[u8], work: &mut Work, all: &mut Vec<Found<'_>>) {
         if self.is_empty() {
             return;

@@ -1,10 +1,10 @@
 //! Blanks what is hidden in bytes, and in what the bytes hold in an encoding.
 //!
-//! In: bytes, and what to blank. Out: as many bytes, in which all of it is blanked in its own encoding: `%2e`
-//! becomes `%78`, which is an `x`; base64 becomes base64 of other bytes. All is found in the bytes as they came,
-//! and blanked then: what is part of something longer does not save the rest of it. Encodings are undone one
-//! inside the other: see `layers`. What is compressed cannot be changed in part
-//! and keep its length: it is blanked to its end.
+//! In: bytes, and what to blank. Out: as many bytes, in which all of it is blanked in its own
+//! encoding: `%2e` becomes `%78`, which is an `x`; base64 becomes base64 of other bytes. All is
+//! found in the bytes as they came, and blanked then: what is part of something longer does not
+//! save the rest of it. Encodings are undone one inside the other: see `layers`. What is compressed
+//! cannot be changed in part and keep its length: it is blanked to its end.
 //!
 //! Work is counted. What is left when it is used up is blanked as if it were to be hidden.
 
@@ -25,9 +25,11 @@ pub(super) const FILLER: u8 = b'x';
 const OTHER_FILLER: u8 = b'X';
 /// Work for the first look at a record.
 pub(super) const FIRST_LOOK: usize = 760_000;
-/// Work for all looks at it after something was blanked: blanking must not make anything that is hidden.
+/// Work for all looks at it after something was blanked: blanking must not make anything that is
+/// hidden.
 pub(super) const OTHER_LOOKS: usize = 100_000;
-/// Most bytes of a record that are looked through: plain text of this length takes most of the work.
+/// Most bytes of a record that are looked through: plain text of this length takes most of the
+/// work.
 const MAX_RECORD_BYTES: usize = 160 * 1024;
 /// Looks at what was blanked. The first one hardly ever finds anything.
 const MAX_OTHER_LOOKS: usize = 2;
@@ -133,7 +135,8 @@ impl<'a> Blanker<'a> {
         after
     }
 
-    /// Returns these bytes with what is hidden near some of them blanked; `None` where there is nothing.
+    /// Returns these bytes with what is hidden near some of them blanked; `None` where there is
+    /// nothing.
     pub(super) fn look(&mut self, bytes: &[u8], near: Near<'_>, depth: usize) -> Option<Vec<u8>> {
         if bytes.is_empty() || near.is_nowhere() {
             return None;

@@ -1,7 +1,7 @@
 //! What a request hides in an encoding: looked through as it is shown, whatever the encoding was.
 //!
-//! In: the decoded parts of a record. Out: those that may be shown, with what is to be hidden blanked. A part that
-//! the work did not suffice for is left out.
+//! In: the decoded parts of a record. Out: those that may be shown, with what is to be hidden
+//! blanked. A part that the work did not suffice for is left out.
 
 use std::net::IpAddr;
 
@@ -12,12 +12,13 @@ use super::blank::{Blanker, MAX_DEPTH};
 use super::near::Near;
 use super::work::Work;
 
-/// Work for each byte that all parts of a record may have: half of what plain text of that length takes.
+/// Work for each byte that all parts of a record may have: half of what plain text of that length
+/// takes.
 const WORK_FOR_A_BYTE: usize = 5;
 
 impl Privacy {
-    /// Returns what may be shown of the decoded parts of a record from this source. `limits` are those that they
-    /// were decoded with.
+    /// Returns what may be shown of the decoded parts of a record from this source. `limits` are
+    /// those that they were decoded with.
     #[must_use]
     pub fn show_decoded(&self, source: IpAddr, parts: Vec<Part>, limits: Limits) -> Vec<Part> {
         let Some(mut blanker) = self.blanker(source) else {
@@ -30,8 +31,9 @@ impl Privacy {
 }
 
 impl Blanker<'_> {
-    /// Blanks what is to be hidden in a part. Returns `None` where there is no work left, and then for all that
-    /// come; `Some(None)` where blanking would make something else that is to be hidden.
+    /// Blanks what is to be hidden in a part. Returns `None` where there is no work left, and then
+    /// for all that come; `Some(None)` where blanking would make something else that is to be
+    /// hidden.
     fn part(&mut self, mut part: Part) -> Option<Option<Part>> {
         let changed = self.look(&part.bytes, Near::ALL, MAX_DEPTH);
         let what = part.what();

@@ -1,8 +1,9 @@
 //! IPv6 addresses, and IPv4 addresses in hexadecimal digits.
 //!
-//! In: bytes. Out: ranges of them that are hidden addresses. Reads RFC 4291, 2.2, with any leading zeros
-//! and with an IPv4 address at the end; with `-` or `_` for `:`, as in names; 32 digits in a row or one by
-//! one, as in ip6.arpa, in either order; and 8 digits, or two groups of an IPv6 address, for IPv4.
+//! In: bytes. Out: ranges of them that are hidden addresses. Reads RFC 4291, 2.2, with any leading
+//! zeros and with an IPv4 address at the end; with `-` or `_` for `:`, as in names; 32 digits in a
+//! row or one by one, as in ip6.arpa, in either order; and 8 digits, or two groups of an IPv6
+//! address, for IPv4.
 
 use std::ops::Range;
 
@@ -146,7 +147,8 @@ impl Finder<'_> {
             self.groups.push(group);
             return self.work.take(GROUP_WORK);
         }
-        // Too long for a group: an address may end with its first digits, and another one begin with its last.
+        // Too long for a group: an address may end with its first digits, and another one begin
+        // with its last.
         let (first, last) = (
             group(run.start..run.start + GROUP_DIGITS),
             group(run.end - GROUP_DIGITS..run.end),
@@ -163,8 +165,8 @@ impl Finder<'_> {
         self.work.take(GROUP_WORK)
     }
 
-    /// Tells whether what is between two runs joins them, and whether it is a `::`. Where another separator
-    /// begins, the last group begins the next address.
+    /// Tells whether what is between two runs joins them, and whether it is a `::`. Where another
+    /// separator begins, the last group begins the next address.
     fn join(&mut self, between: Range<usize>) -> (bool, bool) {
         // The last group may be the end of an IPv4 address, which goes on behind this run.
         let between = self.bytes.get(between).unwrap_or_default();

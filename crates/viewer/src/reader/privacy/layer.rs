@@ -18,13 +18,14 @@ const DENSE: usize = 16;
 pub(super) struct Layer {
     bytes: Vec<u8>,
     places: Vec<Range<u32>>,
-    /// Numbers of the bytes that are not what stood there, or not next to what stood before it. All else was looked
-    /// through where it stood.
+    /// Numbers of the bytes that are not what stood there, or not next to what stood before it. All
+    /// else was looked through where it stood.
     fresh: Vec<usize>,
 }
 
 impl Layer {
-    /// Undoes escapes. Of bytes that are new in part, what is new are these, and the escapes of them.
+    /// Undoes escapes. Of bytes that are new in part, what is new are these, and the escapes of
+    /// them.
     pub(super) fn escaped(bytes: &[u8], read: Reader, near: Near<'_>) -> Self {
         let mut layer = Self {
             bytes: Vec::with_capacity(bytes.len()),

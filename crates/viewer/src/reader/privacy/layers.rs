@@ -1,9 +1,9 @@
 //! What bytes hold in an encoding: undone, looked through, and written back in the encoding.
 //!
-//! In: bytes as they came. Out: changes to them. Undoes what most senders use, with the functions that the page
-//! uses: URL encoding, forms, base64, chunks, folded values of headers, gzip and zlib, escapes of programming
-//! languages and UTF-16, and what begins anywhere in the bytes. What the page undoes beyond that is looked through
-//! when it is undone: see `decoded`.
+//! In: bytes as they came. Out: changes to them. Undoes what most senders use, with the functions
+//! that the page uses: URL encoding, forms, base64, chunks, folded values of headers, gzip and
+//! zlib, escapes of programming languages and UTF-16, and what begins anywhere in the bytes. What
+//! the page undoes beyond that is looked through when it is undone: see `decoded`.
 
 use std::ops::Range;
 
@@ -42,7 +42,8 @@ pub(super) fn request(blanker: &mut Blanker<'_>, raw: &[u8], near: Near<'_>) -> 
             joined.look(blanker, &mut draft, MAX_DEPTH - 1);
         }
         if !http.extra.is_empty() {
-            // They are shown together and apart, and digits at the end of one may belong to the other.
+            // They are shown together and apart, and digits at the end of one may belong to the
+            // other.
             let extra = raw.len() - http.extra.len();
             part(
                 blanker,

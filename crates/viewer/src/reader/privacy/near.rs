@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// Bytes on both sides of one that is new that may belong to the same text: no text that is hidden is longer.
+/// Bytes on both sides of one that is new that may belong to the same text: no text that is hidden
+/// is longer.
 const REACH: usize = 256;
 
 /// Bytes, and which of them are to be looked through.
@@ -29,7 +30,8 @@ impl<'a> Near<'a> {
         Walk { left: self.fresh }
     }
 
-    /// Tells whether these bytes were looked through before, but for some; this one is among the latter.
+    /// Tells whether these bytes were looked through before, but for some; this one is among the
+    /// latter.
     pub(super) fn has(&self, at: usize) -> bool {
         self.fresh
             .is_some_and(|fresh| fresh.binary_search(&at).is_ok())
@@ -56,8 +58,8 @@ impl<'a> Near<'a> {
         self.around(bytes, REACH, is_of_address)
     }
 
-    /// Returns the parts up to so many bytes away from one that is new, and on from there while the bytes go on as
-    /// they are there.
+    /// Returns the parts up to so many bytes away from one that is new, and on from there while the
+    /// bytes go on as they are there.
     pub(super) fn around(
         &self,
         bytes: &[u8],

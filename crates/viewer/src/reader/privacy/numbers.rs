@@ -1,8 +1,9 @@
 //! IPv4 addresses that are written in numbers.
 //!
-//! In: bytes. Out: ranges of them that are hidden addresses. Reads numbers as inet_aton does (decimal,
-//! octal, hexadecimal; one to four of them) and as people do (`099` is 99), with `.`, `-`, `_` or `[.]`
-//! between them, or the lengths of a name in a DNS message; backwards as well, as in in-addr.arpa.
+//! In: bytes. Out: ranges of them that are hidden addresses. Reads numbers as inet_aton does
+//! (decimal, octal, hexadecimal; one to four of them) and as people do (`099` is 99), with `.`,
+//! `-`, `_` or `[.]` between them, or the lengths of a name in a DNS message; backwards as well, as
+//! in in-addr.arpa.
 
 use std::ops::Range;
 

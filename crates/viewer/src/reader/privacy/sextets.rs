@@ -1,7 +1,8 @@
 //! What bytes hold in base64, wherever it begins.
 //!
-//! In: bytes as they came. Out: changes to them. What stands before base64 may look like base64 as well, as the `/`
-//! of a path does: each run of its characters is decoded from each of its first four.
+//! In: bytes as they came. Out: changes to them. What stands before base64 may look like base64 as
+//! well, as the `/` of a path does: each run of its characters is decoded from each of its first
+//! four.
 
 use std::ops::Range;
 
@@ -119,7 +120,8 @@ impl Sextets {
         });
     }
 
-    /// Looks through what these runs hold behind so many characters; `false` where there is no work left for it.
+    /// Looks through what these runs hold behind so many characters; `false` where there is no work
+    /// left for it.
     fn look(
         &self,
         blanker: &mut Blanker<'_>,
@@ -170,8 +172,8 @@ fn is_of_run(byte: u8) -> bool {
     base64::sextet(byte).is_some() || byte == b'\r' || byte == b'\n'
 }
 
-/// Tells whether base64 is decoded from where it begins. What is not text then is no wrapping of anything:
-/// of random bytes, three of eight are letters.
+/// Tells whether base64 is decoded from where it begins. What is not text then is no wrapping of
+/// anything: of random bytes, three of eight are letters.
 fn is_text(bytes: &[u8]) -> bool {
     let is_letter = |byte: &&u8| matches!(byte, b' '..=b'~' | b'\r' | b'\n' | b'\t');
     let letters = bytes.iter().filter(is_letter).count();

@@ -1,7 +1,7 @@
 //! What to hide: addresses, and names and other texts.
 //!
-//! In: what an operator lists. Out: where bytes have one of the texts, in any case (ASCII), as they are or as a
-//! name in a DNS message. Addresses are left to `addresses`, encodings to `blank`.
+//! In: what an operator lists. Out: where bytes have one of the texts, in any case (ASCII), as they
+//! are or as a name in a DNS message. Addresses are left to `addresses`, encodings to `blank`.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ const MIN_TEXT_BYTES: usize = 4;
 const MAX_TEXT_BYTES: usize = 255;
 /// More than one machine has names and addresses.
 const MAX_TEXTS: usize = 64;
-/// Up to so many bytes of texts, they are searched by a table of a megabyte at most, in a fifth of the time.
+/// Up to so many bytes of texts, they are searched by a table of a megabyte at most, in a fifth of
+/// the time.
 const MAX_TABLE_BYTES: usize = 4096;
 
 /// The texts that an operator wants hidden, as `--hide` lists them.
@@ -112,7 +113,8 @@ impl Texts {
         }
     }
 
-    /// Finds all texts, also those that overlap. Where the work ends early, what was not looked at counts as found.
+    /// Finds all texts, also those that overlap. Where the work ends early, what was not looked at
+    /// counts as found.
     pub(super) fn find<'a>(&'a self, bytes: &[u8], work: &mut Work, all: &mut Vec<Found<'a>>) {
         // In most bytes there is none, and they take half the time.
         if self.gaps.is_empty() || !self.finder.is_match(bytes) {
@@ -135,8 +137,8 @@ impl Texts {
     }
 }
 
-/// A name as DNS messages have it, a length instead of each dot (RFC 1035, 3.1), and where the lengths are. They
-/// stay: those of other names are the same.
+/// A name as DNS messages have it, a length instead of each dot (RFC 1035, 3.1), and where the
+/// lengths are. They stay: those of other names are the same.
 fn as_name(text: &[u8]) -> (Vec<u8>, Vec<usize>) {
     let mut form = text.to_vec();
     let mut lengths = Vec::new();

@@ -19,8 +19,8 @@ impl Work {
         self.left
     }
 
-    /// Takes so many units. Where there are not so many it returns `false`, and takes what there is: else a thousand
-    /// things that are too much would be begun.
+    /// Takes so many units. Where there are not so many it returns `false`, and takes what there
+    /// is: else a thousand things that are too much would be begun.
     pub(super) fn take(&mut self, units: usize) -> bool {
         match self.left.checked_sub(units) {
             Some(left) => {

@@ -1,4 +1,5 @@
-//! Groups that stand next to each other, compared with addresses in all ways in which they may be one.
+//! Groups that stand next to each other, compared with addresses in all ways in which they may be
+//! one.
 
 use super::{Finder, V6_DIGITS, nibbles_reversed};
 
@@ -6,8 +7,8 @@ use super::{Finder, V6_DIGITS, nibbles_reversed};
 const DOUBLE_WORK: usize = 2;
 /// Groups of an address.
 const GROUPS: usize = 8;
-/// Groups behind which two others are an IPv4 address, whatever is between the groups: RFC 4291, 2.5.5.2, and
-/// RFC 3056.
+/// Groups behind which two others are an IPv4 address, whatever is between the groups: RFC 4291,
+/// 2.5.5.2, and RFC 3056.
 const BEFORE_V4: [u16; 2] = [0xffff, 0x2002];
 
 impl Finder<'_> {
@@ -79,7 +80,8 @@ impl Finder<'_> {
         }
     }
 
-    /// Tries so many groups before a `::`, and so many behind it: other groups may belong to something else.
+    /// Tries so many groups before a `::`, and so many behind it: other groups may belong to
+    /// something else.
     fn double(&mut self, at: usize) -> bool {
         let is_end = |&at: &usize| at > 0 && !self.groups[at].is_behind_double;
         let before = (0..at)

@@ -1,4 +1,5 @@
-//! Numbers that stand next to each other, compared with addresses in all ways in which they may be one.
+//! Numbers that stand next to each other, compared with addresses in all ways in which they may be
+//! one.
 
 use super::Finder;
 

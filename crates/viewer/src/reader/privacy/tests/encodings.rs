@@ -1,4 +1,5 @@
-//! What the page undoes and privacy does not look for in the bytes as they came: the decoded parts are looked through.
+//! What the page undoes and privacy does not look for in the bytes as they came: the decoded parts
+//! are looked through.
 
 use std::net::IpAddr;
 
@@ -128,7 +129,8 @@ fn all_requests(how: &str, bytes: &[u8]) -> Vec<Vec<u8>> {
     let coding = if how == "Brotli" { "br" } else { "deflate" };
     let head = format!("POST / HTTP/1.1\r\nContent-Encoding: {coding}\r\n\r\n");
     let mut all = requests(bytes);
-    // Looked at as a whole, which the page does not, digits before it would make another address of it.
+    // Looked at as a whole, which the page does not, digits before it would make another address of
+    // it.
     all.retain(|raw| memchr::memmem::find(raw, b"Content-Length: 2\r\n").is_none());
     all.push([head.as_bytes(), bytes].concat());
     all
