@@ -143,7 +143,7 @@ impl RingWriter {
 
     /// Tells whether memcached has numbers to give: one that was emptied gets its cursor back from
     /// the viewer.
-    async fn write_once(&self, due: &mut [Arrival]) -> Result<bool, StoreError> {
+    async fn write_once(&mut self, due: &mut [Arrival]) -> Result<bool, StoreError> {
         let last = self.store.advance(due.len() as u64).await?;
         if last < due.len() as u64 {
             return Ok(false);
@@ -154,9 +154,28 @@ impl RingWriter {
             arrival.record.seq = seq;
             counts.request(arrival.record.timestamp);
         }
-        let records: Vec<Record> = due.iter().map(|it| it.record.clone()).collect();
+        let mut records: Vec<Record> = due.iter().map(|it| it.record.clone()).collect();
+        for record in &mut records {
+            record.continues = self.number_here(record, due);
+        }
         self.store.write(&records, &counts).await?;
         Ok(true)
+    }
+
+    /// Returns the number here of the request that a record continues, which has that of the
+    /// sensor; `None` where it has not come.
+    fn number_here(&mut self, record: &Record, due: &[Arrival]) -> Option<u64> {
+        let of_sensor = Sent {
+            seq: record.continues?,
+            ..record.sensor.as_deref()?.clone()
+        };
+        let id = (&*of_sensor.name, of_sensor.era, of_sensor.seq);
+        let awaited = self.awaited.iter().map(|it| &it.arrival);
+        let on_its_way = awaited
+            .chain(due)
+            .find(|it| sent(&it.record) == Some(id))
+            .map(|it| it.record.seq);
+        on_its_way.or_else(|| self.ledger.number_of(&of_sensor).ok().flatten())
     }
 
     /// Lets go of what the history has.

@@ -111,6 +111,39 @@ async fn a_hub_whose_history_was_removed_collects_all_again() -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_continues_a_request_at_the_sensor_continues_it_at_the_hub() -> anyhow::Result<()> {
+    let fleet = Fleet::start(1, &["one"]).await?;
+    let hub = fleet.site("--hub").await?;
+    // So that the numbers here are others than there.
+    hub.ask(1..=5).await?;
+    let client = fleet.client("one").await?;
+    let one: Sensor = "one".parse().map_err(anyhow::Error::msg)?;
+    until("there is a stream", || async {
+        publish(&client, &one, &record(1, b"CONNECT".to_vec()))
+            .await
+            .ok()
+    })
+    .await?;
+    for (seq, continues) in [(2, 1), (3, 2), (4, 9)] {
+        let next = forever200_ring::Record {
+            continues: Some(continues),
+            ..record(seq, b"more".to_vec())
+        };
+        publish(&client, &one, &next).await?;
+    }
+    hub.until_has("one", 4).await?;
+    let file = hub.file()?;
+    let mut statement = file.prepare(
+        "SELECT earlier.number FROM sent JOIN request ON seq = sent.request \
+         LEFT JOIN sent AS earlier ON earlier.request = continues ORDER BY sent.number",
+    )?;
+    let rows = statement.query_map([], |row| row.get::<_, Option<i64>>(0))?;
+    let continued: Vec<_> = rows.collect::<Result<_, _>>()?;
+    assert_eq!(continued, [None, Some(1), Some(2), None]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_floods_hides_none_of_the_others() -> anyhow::Result<()> {
     const FLOOD: u64 = 3000;
     let fleet = Fleet::start(1, &["flood", "quiet"]).await?;

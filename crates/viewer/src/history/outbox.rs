@@ -128,9 +128,17 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read.
     pub fn has(&mut self, sent: &Sent) -> anyhow::Result<bool> {
+        Ok(self.number_of(sent)?.is_some())
+    }
+
+    /// Returns the number here of a request of a sensor; `None` where it has not arrived.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn number_of(&mut self, sent: &Sent) -> anyhow::Result<Option<u64>> {
         match self.now()? {
-            Some((file, _)) => Ok(sent::has(file, sent)?),
-            None => Ok(false),
+            Some((file, _)) => Ok(sent::number(file, sent)?),
+            None => Ok(None),
         }
     }
 

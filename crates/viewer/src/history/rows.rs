@@ -72,7 +72,7 @@ impl Rows {
         }
         let sent = record.sensor.as_deref();
         if let Some(sent) = sent
-            && sent::has(to, sent)?
+            && sent::number(to, sent)?.is_some()
         {
             return Ok(None);
         }

@@ -5,19 +5,22 @@
 
 use forever200_ring::{Record, Sent};
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::history::row::integer;
 
-/// Tells whether this very request is there, under whatever number.
+/// Returns the number here of a request of a sensor; `None` where it is not there.
 ///
 /// # Errors
 /// The file cannot be read.
-pub(super) fn has(file: &Connection, sent: &Sent) -> rusqlite::Result<bool> {
+pub(super) fn number(file: &Connection, sent: &Sent) -> rusqlite::Result<Option<u64>> {
     let mut find = file.prepare_cached(
-        "SELECT 1 FROM sent WHERE sensor = (SELECT id FROM sensor WHERE name = ?1) AND era = ?2 AND number = ?3",
+        "SELECT request FROM sent \
+         WHERE sensor = (SELECT id FROM sensor WHERE name = ?1) AND era = ?2 AND number = ?3",
     )?;
-    find.exists(params![sent.name, integer(sent.era), integer(sent.seq)])
+    let id = params![sent.name, integer(sent.era), integer(sent.seq)];
+    let found = find.query_row(id, |row| row.get::<_, i64>(0)).optional()?;
+    Ok(found.map(i64::unsigned_abs))
 }
 
 /// Writes what a request was at its sensor, and counts it there. Returns the row of the sensor.
