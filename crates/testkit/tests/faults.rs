@@ -472,10 +472,10 @@ async fn all_programs_end_with_their_supervisor_and_it_starts_again_at_once() ->
 /// For responders on other machines, say.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_cannot_be_opened_goes_to_the_next_server() -> anyhow::Result<()> {
-    let end_of_backend = "\n\n# Not a byte";
-    let another = format!("\n    server gone IP:9 send-proxy-v2{end_of_backend}");
+    let option = "    option redispatch 1\n";
+    let and_another = format!("{option}    server gone IP:9 send-proxy-v2\n");
     let stack = Stack::start_as(Setup {
-        edits: &[("haproxy/haproxy.cfg", end_of_backend, &another)],
+        edits: &[("haproxy/haproxy.cfg", option, &and_another)],
         ..Setup::default()
     })
     .await?;

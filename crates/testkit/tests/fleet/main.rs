@@ -9,12 +9,16 @@ use async_nats::jetstream;
 use forever200_fleet::message::{self, Position};
 use forever200_fleet::sensor::Sensor;
 use forever200_testkit::report::{at_length, rounds, row};
-use forever200_testkit::until;
+use forever200_testkit::{Fault, until};
+use tokio::time::sleep;
 
-use site::{Fleet, publish, record};
+use site::{Fleet, Site, publish, record};
 
 mod load;
 mod site;
+
+/// How long the line is cut, where there is time.
+const LONG_CUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_two_sensors_answer_is_on_the_page_of_the_hub() -> anyhow::Result<()> {
@@ -90,6 +94,33 @@ async fn what_a_sensor_answers_while_no_server_is_there_is_sent_later() -> anyho
     fleet.nats.restart(0)?;
     let all: Vec<u64> = (1..=212).collect();
     assert_eq!(hub.until_has("one", 212).await?, all);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_cut_costs_nothing_once_it_is_back() -> anyhow::Result<()> {
+    let fleet = Fleet::start(1, &["one"]).await?;
+    let hub = fleet.site("--hub").await?;
+    let mut variables = fleet.variables("one")?;
+    variables.retain(|(name, _)| *name != "FOREVER200_HUB");
+    variables.push(("FOREVER200_HUB", format!("tls://{}", fleet.line.address())));
+    let sensor = Site::start(&variables).await?;
+    sensor.ask(1..=20).await?;
+    hub.until_has("one", 20).await?;
+    fleet.line.always(Some(Fault::CutCommand));
+    sensor.ask(21..=140).await?;
+    until("the line was cut", || async {
+        (fleet.line.happened() > 0).then_some(())
+    })
+    .await?;
+    if at_length() {
+        sleep(LONG_CUT).await;
+    }
+    assert_eq!(hub.numbers()?.get("one").map(Vec::len), Some(20));
+    fleet.line.mend();
+    sensor.ask(141..=160).await?;
+    let all: Vec<u64> = (1..=160).collect();
+    assert_eq!(hub.until_has("one", 160).await?, all);
     Ok(())
 }
 

@@ -12,21 +12,27 @@ use forever200_fleet::sensor::Sensor;
 use forever200_ring::{Ended, Record, Via};
 use forever200_testkit::process::{command, programs, project};
 use forever200_testkit::stack::Setup;
-use forever200_testkit::{Nats, Stack, until};
+use forever200_testkit::{Between, Nats, Stack, until};
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 /// Servers, and the keys of all who may reach them.
 pub(super) struct Fleet {
     pub(super) nats: Nats,
+    /// Another way to the first server, which a test may cut.
+    pub(super) line: Between,
     /// Certificates, and a key for each name.
     pub(super) folder: TempDir,
 }
 
 impl Fleet {
     pub(super) async fn start(servers: usize, sensors: &[&str]) -> anyhow::Result<Self> {
+        let nats = Nats::new(servers)?;
+        let first = nats.addresses().split(',').next().map(str::to_owned);
+        let first = first.context("no server")?.replace("tls://", "");
         let mut fleet = Self {
-            nats: Nats::new(servers)?,
+            line: Between::start(first).await?,
+            nats,
             folder: tempfile::tempdir()?,
         };
         fleet.make_certificates()?;
@@ -49,7 +55,10 @@ impl Fleet {
     pub(super) fn make_certificates(&self) -> anyhow::Result<()> {
         let script = self.folder.path().join("certificates");
         std::fs::copy(project().join("deploy/fleet/certificates"), &script)?;
-        let made = command(script).args(self.nats.ips()).output()?;
+        let line = self.line.address();
+        let line = line.rsplit_once(':').map(|(ip, _)| ip.to_owned());
+        let names = self.nats.ips().into_iter().chain(line);
+        let made = command(script).args(names).output()?;
         ensure!(made.status.success(), "no certificates: {made:?}");
         Ok(())
     }
