@@ -39,6 +39,10 @@ const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
 /// Messages of one sensor that are fetched ahead, at most.
 const FETCHED_AHEAD: i64 = 8;
 
+/// How long the server answers one question for messages. A consumer whose server was killed is
+/// noticed after twice this time: by default, that would be a minute.
+const PULL_TIME: Duration = Duration::from_secs(5);
+
 /// Collects what sensors send, for ever.
 pub struct Collector {
     context: jetstream::Context,
@@ -198,6 +202,7 @@ impl Feed {
             filter_subject: self.sensor.subject(),
             deliver_policy,
             max_batch: FETCHED_AHEAD,
+            max_expires: PULL_TIME,
             ..OrderedConfig::default()
         };
         let consumer = stream.create_consumer(config).await?;

@@ -87,7 +87,13 @@ impl Fleet {
     pub(super) fn variables(&self, name: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
         let text = |path: PathBuf| path.to_str().map(str::to_owned).context("an odd name");
         let who = match name {
-            "--hub" => vec![("FOREVER200_FLEET", self.nats.addresses())],
+            "--hub" => vec![
+                ("FOREVER200_FLEET", self.nats.addresses()),
+                (
+                    "FOREVER200_FLEET_REPLICAS",
+                    self.nats.ips().len().to_string(),
+                ),
+            ],
             name => vec![
                 ("FOREVER200_HUB", self.nats.addresses()),
                 ("FOREVER200_SENSOR", name.to_owned()),
