@@ -763,6 +763,11 @@ async fn the_shares_of_sources_hold_and_the_other_port_has_room() -> anyhow::Res
 async fn two_thousand_half_handshakes_delay_nobody() -> anyhow::Result<()> {
     raise_file_limit();
     let ended = Ended::start().await?;
+    // How it is without them, on a machine that may be busy.
+    let load = Load::start(ended.stack.front(), "before", STEADY);
+    ended.stack.until_recorded(200).await?;
+    let quiet = load.stop().await?;
+    let before = quiet.latency(0.99);
     let hello = hello_for("half.example");
     let mut held = Vec::new();
     for number in 0..2000_u32 {
@@ -794,10 +799,10 @@ async fn two_thousand_half_handshakes_delay_nobody() -> anyhow::Result<()> {
     }
     let attempts = load.stop().await?;
     assert_eq!(attempts.failed(), 0);
+    let beside = attempts.latency(0.99);
     ensure!(
-        attempts.latency(0.99) < ON_TIME,
-        "{:?}",
-        attempts.latency(0.99)
+        beside < ON_TIME.max(before * 4),
+        "{beside:?}, and {before:?} without them"
     );
     pages.sort_unstable();
     println!(
@@ -821,7 +826,7 @@ async fn two_thousand_half_handshakes_delay_nobody() -> anyhow::Result<()> {
             .ok()?;
         list["total"].as_u64()
     };
-    let least = 2000 + attempts.0.len() as u64 + 40;
+    let least = 2000 + (quiet.0.len() + attempts.0.len()) as u64 + 40;
     until("all are recorded", || async {
         total().await.filter(|&total| total >= least)
     })
