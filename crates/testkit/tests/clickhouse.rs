@@ -222,10 +222,12 @@ async fn a_row_says_what_the_line_says_and_has_the_bytes() -> anyhow::Result<()>
     let lines = kept.lines(sent).await?;
     let clickhouse = ClickHouse::with_tables()?;
     // What a hub adds, what a masked address has, and what was not there yet when this was written.
-    let changed = lines.replace(
-        "{\"event_type\":\"request\",",
-        "{\"event_type\":\"request\",\"sensor\":\"berlin\",\"src_prefix\":24,\"later\":{\"a\":[1]},",
-    );
+    let changed = lines
+        .replace("\"sensor\":null", "\"sensor\":\"berlin\"")
+        .replace(
+            "{\"event_type\":\"request\",",
+            "{\"event_type\":\"request\",\"src_prefix\":24,\"later\":{\"a\":[1]},",
+        );
     let gap = "{\"event_type\":\"gap\",\"timestamp\":\"2026-01-02T03:04:05.000006Z\",\"reason\":\"slow_reader\",\
         \"requests\":5,\"first_seq\":3,\"last_seq\":9,\"since\":\"2026-01-02T03:04:04.000000Z\",\
         \"until\":\"2026-01-02T03:04:05.000006Z\"}\n";
@@ -374,10 +376,7 @@ async fn every_question_of_the_document_has_an_answer() -> anyhow::Result<()> {
     // A second sensor, without one of the kinds, and with the address that the document has as an
     // example.
     let second = lines.replace("127.60.0.1", "203.0.113.7");
-    let second = second.replace(
-        "{\"event_type\":\"request\",",
-        "{\"event_type\":\"request\",\"sensor\":\"berlin\",",
-    );
+    let second = second.replace("\"sensor\":null", "\"sensor\":\"berlin\"");
     let without_ssh = second
         .split_inclusive('\n')
         .filter(|line| !line.contains("SSH-2.0"));
