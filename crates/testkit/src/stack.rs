@@ -266,10 +266,7 @@ impl Stack {
     pub async fn until_running(&self) -> anyhow::Result<()> {
         until("all programs are running", || async {
             let status = self.supervisorctl(&["status"]).ok()?;
-            status
-                .lines()
-                .all(|line| line.contains(" RUNNING ") || line.contains(" Not started"))
-                .then_some(())
+            all_run(&status).then_some(())
         })
         .await
         .with_context(|| self.log())
@@ -363,6 +360,15 @@ impl Stack {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.run_path(LOG)).unwrap_or_default()
     }
+}
+
+/// Tells from what `supervisorctl status` prints whether all programs run that are to run: those of
+/// a fleet are not started where there is none.
+#[must_use]
+pub fn all_run(status: &str) -> bool {
+    let runs_or_is_not_to =
+        |line: &str| line.contains(" RUNNING ") || line.ends_with("Not started");
+    status.lines().all(runs_or_is_not_to)
 }
 
 impl Drop for Stack {

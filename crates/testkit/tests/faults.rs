@@ -14,7 +14,7 @@ use forever200_testkit::container::shell;
 use forever200_testkit::load::{Attempt, Attempts, FULL, Load, STEADY};
 use forever200_testkit::process::{quantile, signal};
 use forever200_testkit::report::{at_length, milliseconds, rounds, row};
-use forever200_testkit::stack::Setup;
+use forever200_testkit::stack::{Setup, all_run};
 use forever200_testkit::{Container, RESPONSE, Stack, exchange, get, get_json, until};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -84,10 +84,7 @@ impl Running {
         };
         until("all programs are running", || async {
             let status = container.sh("supervisorctl status").ok()?;
-            status
-                .lines()
-                .all(|line| line.contains(" RUNNING "))
-                .then_some(())
+            all_run(&status).then_some(())
         })
         .await
     }
