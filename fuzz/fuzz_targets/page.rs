@@ -128,14 +128,17 @@ fn json(entry: &Entry, entries: &[Arc<Entry>]) {
         .decode(value["raw_base64"].as_str().expect("text"))
         .expect("base64");
     assert_eq!(raw, entry.record.raw);
-    // What is known of TLS is told in other words than those of the record.
+    // What is known of TLS and of the sensor is told in other words than those of the record.
     let mut value = value;
-    value.as_object_mut().expect("an object").remove("tls");
+    for field in ["tls", "sensor"] {
+        value.as_object_mut().expect("an object").remove(field);
+    }
     let record: Record = serde_json::from_value(value).expect("a record");
     assert_eq!(
         Record {
             raw: raw.into(),
             tls: entry.record.tls.clone(),
+            sensor: entry.record.sensor.clone(),
             ..record
         },
         entry.record
