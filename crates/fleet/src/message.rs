@@ -206,31 +206,14 @@ fn version(said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use forever200_ring::{Ended, Tls, Via};
+    use forever200_ring::Tls;
 
     use super::*;
 
     const PUBLISHED: &str = "2026-01-02T03:04:06Z";
 
     fn record(seq: u64) -> Record {
-        Record {
-            seq,
-            timestamp: "2026-01-02T03:04:05.000006Z".parse().unwrap(),
-            src_ip: "203.0.113.7".parse().unwrap(),
-            src_port: 41000,
-            dest_ip: "192.0.2.1".parse().unwrap(),
-            dest_port: 80,
-            via: Via::ProxyV2,
-            bytes: 4,
-            extra: 0,
-            truncated: false,
-            ended: Ended::Complete,
-            continues: None,
-            tls: None,
-            sensor: None,
-            responder: "0123abcd".into(),
-            raw: Bytes::from_static(b"\0\xff{}"),
-        }
+        forever200_testkit::record(seq, b"\0\xff{}")
     }
 
     fn sensor() -> Sensor {

@@ -2,35 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use forever200_ring::{
-    ByPort, Counts, Ended, Record, Ring, SLOTS, SilentPorts, Snapshot, Store, Via,
-};
-use forever200_testkit::Memcached;
+use forever200_ring::{ByPort, Counts, Ring, SLOTS, SilentPorts, Snapshot, Store};
+use forever200_testkit::{Memcached, record};
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-
-fn record(seq: u64, raw: &str) -> Record {
-    Record {
-        seq,
-        timestamp: "2026-01-02T03:04:05.000006Z".parse().expect("a time"),
-        src_ip: [203, 0, 113, 7].into(),
-        src_port: 41000,
-        dest_ip: [192, 0, 2, 1].into(),
-        dest_port: 80,
-        via: Via::ProxyV2,
-        bytes: raw.len() as u64,
-        extra: 0,
-        truncated: false,
-        ended: Ended::Complete,
-        continues: None,
-        tls: None,
-        sensor: None,
-        responder: "0123abcd".into(),
-        raw: Bytes::copy_from_slice(raw.as_bytes()),
-    }
-}
 
 /// What a responder that starts with an empty memcached does first.
 async fn begin(store: &Store) -> anyhow::Result<()> {
@@ -172,7 +148,7 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
             _ => {
                 let last = store.advance(count).await?;
                 let records: Vec<_> = (last + 1 - count..=last)
-                    .map(|seq| record(seq, &format!("{step}")))
+                    .map(|seq| record(seq, format!("{step}")))
                     .collect();
                 store.write(&records, &Counts::default()).await?;
             }

@@ -24,6 +24,7 @@ pub mod memcached;
 pub mod nats;
 pub mod process;
 pub mod proxy;
+pub mod record;
 pub mod report;
 pub mod stack;
 pub mod tshark;
@@ -36,6 +37,7 @@ pub use memcached::Memcached;
 pub use nats::Nats;
 pub use process::{loopback, until};
 pub use proxy::{Between, Fault};
+pub use record::record;
 pub use stack::Stack;
 
 /// What the responder answers, always.

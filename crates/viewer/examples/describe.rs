@@ -17,6 +17,7 @@ use base64::prelude::BASE64_STANDARD;
 use forever200_decode::Part;
 use forever200_identify::{Label, Labeller};
 use forever200_ring::Record;
+use forever200_testkit::record;
 use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
 use forever200_viewer::reader::{Describer, Entry};
@@ -25,12 +26,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use laborious::{fillers, requests};
-use record::record;
 
 #[path = "../tests/laborious/mod.rs"]
 mod laborious;
-#[path = "../tests/record/mod.rs"]
-mod record;
 
 /// How often each request is described; the first round is not counted.
 const ROUNDS: usize = 5;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use forever200_identify::Labeller;
 use forever200_ring::Record;
+use forever200_testkit::record;
 use forever200_testkit::report::{at_length, row};
 use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
@@ -13,10 +14,8 @@ use forever200_viewer::reader::{Describer, Entry};
 use rustix::time::{ClockId, clock_gettime};
 
 use laborious::{fillers, requests};
-use record::record;
 
 mod laborious;
-mod record;
 
 /// What one record may take in a release build. In a debug build it is thirty times that.
 const MOST: Duration = Duration::from_millis(20);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use forever200_identify::Labeller;
 use forever200_ring::{Counts, Ring, Store};
-use forever200_testkit::{Memcached, get, loopback, request, until};
+use forever200_testkit::{Memcached, get, loopback, record, request, until};
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
@@ -14,10 +14,6 @@ use forever200_viewer::web::{self, Hosts};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::net::TcpListener;
-
-use record::record;
-
-mod record;
 
 /// A viewer of this store, in this process.
 async fn viewer_of(store: Store) -> anyhow::Result<SocketAddr> {

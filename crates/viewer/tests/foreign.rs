@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use forever200_identify::Labeller;
 use forever200_ring::{Counts, Ring, SLOTS, Store};
-use forever200_testkit::{Memcached, Response, get, get_json, loopback, until};
+use forever200_testkit::{Memcached, Response, get, get_json, loopback, record, until};
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
@@ -15,10 +15,6 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-
-use record::record;
-
-mod record;
 
 /// All that reads the ring, and what an address is for one request.
 const ADDRESSES: [&str; 12] = [

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use forever200_identify::Labeller;
 use forever200_ring::{Ended, Record};
 use forever200_testkit::heads::{Case, End, HEADS};
+use forever200_testkit::record;
 use forever200_viewer::bytes::printable::{self, LineFeeds};
 use forever200_viewer::export::{har, json};
 use forever200_viewer::page::detail::Detail;
@@ -13,10 +14,6 @@ use forever200_viewer::reader::entry::{Entry, text};
 use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
 use serde_json::{Value, json};
-
-use record::record;
-
-mod record;
 
 /// A request as the responder records it: see the test of the same table there.
 fn recorded(case: &Case) -> Record {

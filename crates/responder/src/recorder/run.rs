@@ -181,34 +181,14 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
-    use forever200_ring::{Ended, Record, Via};
-    use jiff::Timestamp;
+    use forever200_ring::Record;
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     use super::*;
 
     fn record() -> Record {
-        Record {
-            seq: 0,
-            timestamp: Timestamp::UNIX_EPOCH,
-            src_ip: Ipv4Addr::LOCALHOST.into(),
-            src_port: 1,
-            dest_ip: Ipv4Addr::LOCALHOST.into(),
-            dest_port: 80,
-            via: Via::Peer,
-            bytes: 0,
-            extra: 0,
-            truncated: false,
-            ended: Ended::Complete,
-            continues: None,
-            tls: None,
-            sensor: None,
-            responder: "r".into(),
-            raw: bytes::Bytes::new(),
-        }
+        forever200_testkit::record(0, "")
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, ensure};
 use forever200_ring::ring::{CURSOR_KEY, SILENT_KEY, slot_key};
-use forever200_ring::{Ended, Record, SLOTS, Via};
+use forever200_ring::{Record, SLOTS};
 use forever200_testkit::Memcached;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -15,22 +15,9 @@ pub(crate) fn record(writer: usize, number: u64) -> Record {
     let filler = "x".repeat((number * 7919 % 1500) as usize);
     let raw = format!("{writer} {number} {filler}");
     Record {
-        seq: 0,
         timestamp: jiff::Timestamp::now(),
-        src_ip: [203, 0, 113, 7].into(),
-        src_port: 41000,
-        dest_ip: [192, 0, 2, 1].into(),
-        dest_port: 80,
-        via: Via::ProxyV2,
-        bytes: raw.len() as u64,
-        extra: 0,
-        truncated: false,
-        continues: None,
-        tls: None,
-        sensor: None,
-        ended: Ended::Complete,
         responder: format!("{writer:08x}"),
-        raw: raw.into(),
+        ..forever200_testkit::record(0, raw)
     }
 }
 

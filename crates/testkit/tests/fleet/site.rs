@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use async_nats::{Client, ConnectOptions, jetstream};
 use forever200_fleet::message::{self, Position};
 use forever200_fleet::sensor::Sensor;
-use forever200_ring::{Ended, Record, Via};
+use forever200_ring::Record;
 use forever200_testkit::process::{command, programs, project};
 use forever200_testkit::stack::Setup;
 use forever200_testkit::{Between, Nats, Stack, until};
@@ -208,24 +208,11 @@ pub(super) fn newest(file: &Connection) -> anyhow::Result<u64> {
     Ok(newest.unsigned_abs())
 }
 
+/// A record as a sensor writes it now: one that was written long ago is as good, but shows no wait.
 pub(super) fn record(seq: u64, raw: Vec<u8>) -> Record {
     Record {
-        seq,
         timestamp: jiff::Timestamp::now(),
-        src_ip: "203.0.113.7".parse().expect("an address"),
-        src_port: 41000,
-        dest_ip: "192.0.2.1".parse().expect("an address"),
-        dest_port: 80,
-        via: Via::ProxyV2,
-        bytes: raw.len() as u64,
-        extra: 0,
-        truncated: false,
-        ended: Ended::Complete,
-        continues: None,
-        tls: None,
-        sensor: None,
-        responder: "0123abcd".into(),
-        raw: raw.into(),
+        ..forever200_testkit::record(seq, raw)
     }
 }
 

@@ -483,24 +483,7 @@ pub(crate) mod tests {
 
     /// A record of these bytes, from a documentation address.
     pub(crate) fn record(raw: &[u8]) -> Record {
-        Record {
-            seq: 7,
-            timestamp: "2026-01-02T03:04:05.000006Z".parse().unwrap(),
-            src_ip: [203, 0, 113, 7].into(),
-            src_port: 41000,
-            dest_ip: [192, 0, 2, 1].into(),
-            dest_port: 80,
-            via: Via::ProxyV2,
-            bytes: raw.len() as u64,
-            extra: 0,
-            truncated: false,
-            ended: Ended::Complete,
-            continues: None,
-            tls: None,
-            sensor: None,
-            responder: "0123abcd".into(),
-            raw: raw.to_vec().into(),
-        }
+        forever200_testkit::record(7, raw)
     }
 
     #[test]

@@ -1,9 +1,13 @@
-//! A record as the responder writes it, for the tests of the viewer.
+//! A record as a responder writes it, for tests that need one.
 
+use bytes::Bytes;
 use forever200_ring::{Ended, Record, Via};
 
-/// Returns a whole request of these bytes, from a documentation address.
-pub(crate) fn record(seq: u64, raw: &[u8]) -> Record {
+/// Returns the record of a whole request of these bytes, from a documentation address. What a test
+/// is about it changes.
+#[must_use]
+pub fn record(seq: u64, raw: impl AsRef<[u8]>) -> Record {
+    let raw = Bytes::copy_from_slice(raw.as_ref());
     Record {
         seq,
         timestamp: "2026-01-02T03:04:05.000006Z".parse().expect("a time"),
@@ -20,6 +24,6 @@ pub(crate) fn record(seq: u64, raw: &[u8]) -> Record {
         tls: None,
         sensor: None,
         responder: "0123abcd".into(),
-        raw: raw.to_vec().into(),
+        raw,
     }
 }
