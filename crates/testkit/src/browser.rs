@@ -3,10 +3,11 @@
 //! In: addresses to open. Out: what the page shows, what it logged (script errors, reports of its
 //! Content-Security-Policy), what it asked for. A dialog that opens fails the next call.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use fantoccini::actions::{InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder};
@@ -17,7 +18,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::process::{kill_session, missing};
+use crate::process::{kill_session, missing, project};
 use crate::until;
 
 /// Longest wait for the driver to start.
@@ -66,12 +67,42 @@ pub const PHONE: Visitor = Visitor {
     letters: 16,
 };
 
+/// Those for whom every page must do: each width with each choice of colours.
+pub const EVERYONE: [Visitor; 4] = [
+    LAPTOP,
+    PHONE,
+    Visitor {
+        dark: true,
+        ..LAPTOP
+    },
+    Visitor {
+        dark: false,
+        ..PHONE
+    },
+];
+
 /// A running Chromium and its driver; both are gone when it is dropped.
 pub struct Browser {
     /// The driver's client, for what has no method here.
     pub client: Client,
     driver: Child,
     _profile: TempDir,
+}
+
+/// Returns the path of a file in a package of npm that `make install-browser` installs.
+///
+/// # Errors
+/// It is not there.
+pub fn package(path: &str) -> anyhow::Result<PathBuf> {
+    let path = project()
+        .join("crates/testkit/browser/node_modules")
+        .join(path);
+    ensure!(
+        path.exists(),
+        "{} is missing: npm ci --prefix crates/testkit/browser",
+        path.display()
+    );
+    Ok(path)
 }
 
 impl Browser {
@@ -132,6 +163,22 @@ impl Browser {
     /// The script fails, or a dialog is open.
     pub async fn run(&self, script: &str) -> anyhow::Result<Value> {
         Ok(self.client.execute(script, Vec::new()).await?)
+    }
+
+    /// Returns what axe finds wrong for people in the page as it is, size of targets included: the
+    /// rule, how grave it is, and the elements.
+    ///
+    /// # Errors
+    /// axe is not installed, or fails.
+    pub async fn accessibility(&self) -> anyhow::Result<Value> {
+        let axe = std::fs::read_to_string(package("axe-core/axe.min.js")?)?;
+        self.run(&axe).await?;
+        let check = "const done = arguments[arguments.length - 1];
+            const rules = { 'target-size': { enabled: true } };
+            axe.run(document, { resultTypes: ['violations'], rules }).then(({ violations }) =>
+                done(violations.map((found) =>
+                    [found.id, found.impact, found.nodes.map((node) => node.html)])))";
+        Ok(self.client.execute_async(check, Vec::new()).await?)
     }
 
     /// Waits until an expression is true in the page.

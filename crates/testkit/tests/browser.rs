@@ -3,14 +3,13 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use fantoccini::Locator;
-use forever200_testkit::browser::{Browser, LAPTOP, PHONE, Visitor};
-use forever200_testkit::process::{missing, project};
+use forever200_testkit::browser::{Browser, EVERYONE, LAPTOP, PHONE, Visitor, package};
+use forever200_testkit::process::missing;
 use forever200_testkit::stack::{FRONT_PORT, Setup};
 use forever200_testkit::{Stack, exchange, exchange_from, get_json, loopback, until};
 use serde_json::Value;
@@ -319,18 +318,6 @@ async fn until_kept(stack: &Stack, seq: u64) -> anyhow::Result<()> {
     .await
 }
 
-fn package(path: &str) -> anyhow::Result<PathBuf> {
-    let path = project()
-        .join("crates/testkit/browser/node_modules")
-        .join(path);
-    ensure!(
-        path.exists(),
-        "{} is missing: npm ci --prefix crates/testkit/browser",
-        path.display()
-    );
-    Ok(path)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a validator: make test-browser"]
 async fn every_page_is_valid_html() -> anyhow::Result<()> {
@@ -372,23 +359,7 @@ async fn every_page_is_valid_html() -> anyhow::Result<()> {
 async fn every_page_suits_everyone() -> anyhow::Result<()> {
     let history = tempfile::tempdir()?;
     let (stack, pages) = full_ring(&history).await?;
-    let axe = std::fs::read_to_string(package("axe-core/axe.min.js")?)?;
-    let check = "const done = arguments[arguments.length - 1];
-        axe.run(document, { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } }).then(({ violations }) =>
-            done(violations.map((found) => [found.id, found.impact, found.nodes.map((node) => node.html)])))";
-    let visitors = [
-        LAPTOP,
-        PHONE,
-        Visitor {
-            dark: true,
-            ..LAPTOP
-        },
-        Visitor {
-            dark: false,
-            ..PHONE
-        },
-    ];
-    for (turn, visitor) in visitors.into_iter().enumerate() {
+    for (turn, visitor) in EVERYONE.into_iter().enumerate() {
         let browser = Browser::start(visitor).await?;
         // Each of the pages of one request by one of them, all others by all.
         let is_meant = |(index, page): &(usize, &String)| {
@@ -425,8 +396,7 @@ async fn every_page_suits_everyone() -> anyhow::Result<()> {
                     "document.querySelectorAll('{more}').forEach((it) => it.remove())"
                 ))
                 .await?;
-            browser.run(&axe).await?;
-            let found = browser.client.execute_async(check, Vec::new()).await?;
+            let found = browser.accessibility().await?;
             assert_eq!(found, Value::Array(vec![]), "{page}, {visitor:?}");
         }
     }

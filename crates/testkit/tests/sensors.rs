@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use forever200_ring::{Counts, Ended, Record, Sent, Store, Via};
-use forever200_testkit::browser::{LAPTOP, PHONE, Visitor};
+use forever200_ring::{Counts, Record, Sent, Store};
+use forever200_testkit::browser::EVERYONE;
 use forever200_testkit::process::project;
 use forever200_testkit::{Browser, Stack, get, get_json, until};
 use jiff::{SignedDuration, Timestamp};
@@ -52,22 +52,9 @@ fn record(seq: u64, (sensor, number, line): (&str, u64, &str)) -> Record {
         .to_owned(),
     };
     Record {
-        seq,
         timestamp: Timestamp::now(),
-        src_ip: [203, 0, 113, 7].into(),
-        src_port: 41000,
-        dest_ip: [192, 0, 2, 1].into(),
-        dest_port: 80,
-        via: Via::ProxyV2,
-        bytes: raw.len() as u64,
-        extra: 0,
-        truncated: false,
-        ended: Ended::Complete,
-        continues: None,
-        tls: None,
         sensor: Some(Box::new(sent)).filter(|_| !sensor.is_empty()),
-        responder: "0123abcd".into(),
-        raw: raw.into(),
+        ..forever200_testkit::record(seq, raw)
     }
 }
 
@@ -330,25 +317,7 @@ async fn the_pages_of_a_hub_suit_everyone() -> anyhow::Result<()> {
     let folder = TempDir::new()?;
     let stack = start(folder.path(), &[]).await?;
     send(&stack).await?;
-    let axe = "crates/testkit/browser/node_modules/axe-core/axe.min.js";
-    let axe = std::fs::read_to_string(project().join(axe))
-        .context("no axe: npm ci --prefix crates/testkit/browser")?;
-    let check = "const done = arguments[arguments.length - 1];
-        axe.run(document, { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } }).then(({ violations }) =>
-            done(violations.map((found) => [found.id, found.impact, found.nodes.map((node) => node.html)])))";
-    let visitors = [
-        LAPTOP,
-        PHONE,
-        Visitor {
-            dark: true,
-            ..LAPTOP
-        },
-        Visitor {
-            dark: false,
-            ..PHONE
-        },
-    ];
-    for visitor in visitors {
+    for visitor in EVERYONE {
         let browser = Browser::start(visitor).await?;
         for page in [
             "/home",
@@ -366,8 +335,7 @@ async fn the_pages_of_a_hub_suit_everyone() -> anyhow::Result<()> {
                 .await?;
             let is_wide = "return document.documentElement.scrollWidth > innerWidth";
             assert_eq!(browser.run(is_wide).await?, false, "{page}, {visitor:?}");
-            browser.run(&axe).await?;
-            let found = browser.client.execute_async(check, Vec::new()).await?;
+            let found = browser.accessibility().await?;
             assert_eq!(found, Value::Array(vec![]), "{page}, {visitor:?}");
         }
         let shown = "const cells = [...document.querySelectorAll('td.sensor a')];
