@@ -11,8 +11,7 @@ use async_nats::jetstream;
 use forever200_viewer::history::Outbox;
 
 use crate::last_sent::last_sent;
-use crate::sensor::Sensor;
-use crate::stream::STREAM;
+use crate::sensor::{STREAM, Sensor};
 
 /// Looks at what a sensor needs: its history, and what the hub has of it.
 ///
@@ -31,12 +30,11 @@ pub async fn sensor(client: &Client, sensor: &Sensor, folder: &Path) -> anyhow::
         "stream: the newest request of {sensor} there is {}",
         last.seq
     );
-    let since = outbox.since()?.context("the history has not begun yet")?;
-    let era = since.as_microsecond().unsigned_abs();
+    let era = outbox.era()?.context("the history has not begun yet")?;
     ensure!(
         last.era == era,
-        "what the stream has last of {sensor} is not of this history: another machine has the same name, or this one's \
-         history was deleted since"
+        "what the stream has last of {sensor} is not of this history: another machine has the same \
+         name, or this one's history was deleted since"
     );
     Ok(())
 }

@@ -38,7 +38,6 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
 /// Messages of one sensor that are fetched ahead, at most.
 const FETCHED_AHEAD: i64 = 8;
-
 /// How long the server answers one question for messages. A consumer whose server was killed is
 /// noticed after twice this time: by default, that would be a minute.
 const PULL_TIME: Duration = Duration::from_secs(5);

@@ -35,7 +35,7 @@ pub struct KeyArgs {
 ///
 /// # Errors
 /// One of them is no address; the error names it.
-pub fn addresses(list: &str) -> anyhow::Result<Vec<ServerAddr>> {
+fn addresses(list: &str) -> anyhow::Result<Vec<ServerAddr>> {
     list.split(',')
         .map(str::trim)
         .filter(|address| !address.is_empty())
@@ -50,7 +50,7 @@ pub fn addresses(list: &str) -> anyhow::Result<Vec<ServerAddr>> {
 ///
 /// # Errors
 /// The file cannot be read, or holds no seed.
-pub fn seed(path: &Path) -> anyhow::Result<String> {
+fn seed(path: &Path) -> anyhow::Result<String> {
     let named = || path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(named)?;
     let seed = text.trim();

@@ -6,7 +6,6 @@ use anyhow::Context;
 use nkeys::KeyPair;
 
 use crate::sensor::Sensor;
-use crate::stream::STREAM;
 
 /// What an owner does to let a sensor or a hub in.
 pub struct Enrolment {
@@ -24,10 +23,10 @@ impl Enrolment {
     /// # Errors
     /// A key has no secret half, which does not happen.
     pub fn of_sensor(sensor: &Sensor) -> anyhow::Result<Self> {
-        let subject = sensor.subject();
+        let (subject, last, inbox) = (sensor.subject(), sensor.last_message(), sensor.inbox());
         let permissions = format!(
-            ", permissions: {{ publish: {{ allow: [\"{subject}\", \"$JS.API.DIRECT.GET.{STREAM}.{subject}\"] }}, \
-             subscribe: {{ allow: [\"_INBOX.{sensor}.>\"] }} }}"
+            ", permissions: {{ publish: {{ allow: [\"{subject}\", \"{last}\"] }}, \
+             subscribe: {{ allow: [\"{inbox}.>\"] }} }}"
         );
         Self::draw(sensor.to_string(), &permissions)
     }

@@ -7,23 +7,20 @@ use tokio::time::timeout;
 use crate::message::{ID, Position};
 use crate::publish::ACK_TIME;
 use crate::sensor::Sensor;
-use crate::stream::STREAM;
 
 /// Returns where the hub is with a sensor; `None` when it has nothing of it.
 ///
 /// # Errors
 /// The hub does not answer, or there is no stream.
-///
-/// Protocol: NATS ADR-31, JetStream direct get.
 pub(crate) async fn last_sent(
     client: &Client,
     sensor: &Sensor,
 ) -> anyhow::Result<Option<Position>> {
-    let subject = format!("$JS.API.DIRECT.GET.{STREAM}.{}", sensor.subject());
-    let answer = timeout(ACK_TIME, client.request(subject, "".into()))
+    let question = client.request(sensor.last_message(), "".into());
+    let answer = timeout(ACK_TIME, question)
         .await
         .context("the hub does not say what it has")?
-        .context("the hub does not say what it has: is there a stream, and is this sensor's key on its list?")?;
+        .context("the hub does not say what it has: is there a stream, does it know this key?")?;
     match answer.status {
         Some(StatusCode::NOT_FOUND) => return Ok(None),
         None | Some(StatusCode::OK) => {}

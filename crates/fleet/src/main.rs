@@ -191,7 +191,7 @@ impl SiteArgs {
     }
 
     async fn connect_as_sensor(&self, key: &KeyArgs, sensor: &Sensor) -> anyhow::Result<Client> {
-        connection::connect(key, self.hub()?, &format!("_INBOX.{sensor}")).await
+        connection::connect(key, self.hub()?, &sensor.inbox()).await
     }
 
     async fn connect_as_hub(&self, key: &KeyArgs) -> anyhow::Result<Client> {

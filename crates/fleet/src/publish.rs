@@ -131,8 +131,8 @@ impl Publisher {
     /// Waits until the history says when it began.
     async fn era(&self, outbox: &Outbox) -> anyhow::Result<u64> {
         loop {
-            if let Some(since) = outbox.since()? {
-                return Ok(since.as_microsecond().unsigned_abs());
+            if let Some(era) = outbox.era()? {
+                return Ok(era);
             }
             sleep(LOOK_INTERVAL).await;
         }

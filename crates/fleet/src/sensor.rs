@@ -1,10 +1,10 @@
-//! The name of a sensor: a part of a subject of NATS and of file names, so it is short and plain.
+//! The name of a sensor, and the subjects of NATS that are made of it: what it may write to, ask for
+//! and listen to, and what its key allows.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest name, in characters.
-pub const MAX_NAME_CHARS: usize = 40;
+use forever200_ring::Sent;
 
 /// A sensor's name: 1 to 40 of the characters `a-z`, `0-9` and `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,6 +23,20 @@ impl Sensor {
         format!("{PREFIX}{}", self.0)
     }
 
+    /// Returns the subject by which the server is asked for the sensor's last message.
+    ///
+    /// Protocol: NATS ADR-31, JetStream direct get.
+    #[must_use]
+    pub fn last_message(&self) -> String {
+        format!("$JS.API.DIRECT.GET.{STREAM}.{}", self.subject())
+    }
+
+    /// Returns what the subjects begin with to which answers to this sensor come.
+    #[must_use]
+    pub fn inbox(&self) -> String {
+        format!("_INBOX.{}", self.0)
+    }
+
     /// Reads the name from a subject; `None` where it is no sensor's.
     #[must_use]
     pub fn of_subject(subject: &str) -> Option<Self> {
@@ -30,6 +44,8 @@ impl Sensor {
     }
 }
 
+/// Name of the stream that takes these subjects.
+pub const STREAM: &str = "forever200";
 /// What the subjects of all sensors begin with.
 const PREFIX: &str = "forever200.";
 /// The subjects of all sensors.
@@ -39,12 +55,12 @@ impl FromStr for Sensor {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        if (1..=MAX_NAME_CHARS).contains(&name.len()) && name.bytes().all(is_plain) {
+        if Sent::is_name(name) {
             Ok(Self(name.to_owned()))
         } else {
+            let most = Sent::MAX_NAME_CHARS;
             Err(format!(
-                "expected 1 to {MAX_NAME_CHARS} of the characters a-z, 0-9 and -"
+                "expected 1 to {most} of the characters a-z, 0-9 and -"
             ))
         }
     }

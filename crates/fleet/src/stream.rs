@@ -10,10 +10,8 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
 use clap::Args;
 
 use crate::message::MAX_BODY_BYTES;
-use crate::sensor::ALL_SUBJECTS;
+use crate::sensor::{ALL_SUBJECTS, STREAM};
 
-/// Name of the stream.
-pub const STREAM: &str = "forever200";
 /// How long the server knows the id of a message again.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// Room for the headers of a message, in bytes.

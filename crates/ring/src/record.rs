@@ -123,6 +123,19 @@ pub struct Sent {
     pub version: String,
 }
 
+impl Sent {
+    /// Longest name of a sensor, in characters.
+    pub const MAX_NAME_CHARS: usize = 40;
+
+    /// Tells whether this can be the name of a sensor: 1 to 40 of a-z, 0-9 and `-`, which stand
+    /// unchanged in a subject of NATS, in a link and in the name of a file.
+    #[must_use]
+    pub fn is_name(text: &str) -> bool {
+        let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        (1..=Self::MAX_NAME_CHARS).contains(&text.len()) && text.bytes().all(is_plain)
+    }
+}
+
 /// Why the responder stopped reading and answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use forever200_ring::{Record, Sent};
-use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::history::row::{self, REQUESTS, integer};
@@ -62,14 +61,14 @@ impl Outbox {
         Ok(Self { file, place })
     }
 
-    /// Returns the time of the first start, by which one history is told from the next; `None`
-    /// before it is written.
+    /// Returns when the history began, in microseconds since 1970, by which one is told from the
+    /// next; `None` before that is written.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn since(&self) -> rusqlite::Result<Option<Timestamp>> {
-        let micros = questions::number(&self.file, "since")?;
-        Ok(micros.and_then(row::time))
+    pub fn era(&self) -> rusqlite::Result<Option<u64>> {
+        let since = questions::number(&self.file, "since")?;
+        Ok(since.map(i64::unsigned_abs))
     }
 
     /// Returns the newest number that was drawn; 0 when none was.

@@ -10,14 +10,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use forever200_identify::{Category, Protocol};
-use forever200_ring::Record;
+use forever200_ring::{Record, Sent};
 use ipnet::IpNet;
 use memchr::memmem::Finder;
 
 use crate::history::Kind;
 use crate::reader::Entry;
 use crate::reader::entry::HttpParts;
-use crate::reader::sensor::is_name;
 use crate::reader::tls_parts::TlsParts;
 use host::Host;
 
@@ -236,7 +235,7 @@ fn begins_with(bytes: &[u8], beginning: &str) -> bool {
 /// Reads the name of a sensor.
 fn sensor(text: &str) -> Result<String, String> {
     let name = text.to_ascii_lowercase();
-    if is_name(&name) {
+    if Sent::is_name(&name) {
         Ok(name)
     } else {
         Err("sensor: expected a name, 1 to 40 of a-z, 0-9 and -".to_owned())

@@ -11,8 +11,6 @@ use jiff::Timestamp;
 use crate::bytes::printable;
 use crate::reader::privacy::Privacy;
 
-/// Longest name of a sensor, in bytes.
-const MAX_NAME_BYTES: usize = 40;
 /// Longest version that is shown, in characters.
 const MAX_VERSION_CHARS: usize = 40;
 /// Stands in place of a name in which something is to be hidden.
@@ -51,16 +49,9 @@ impl Sensor {
     }
 }
 
-/// Tells whether this is a proper name: 1 to 40 of a-z, 0-9 and `-`.
-#[must_use]
-pub fn is_name(text: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_allowed)
-}
-
 /// Returns what is shown of a name; `None` for what is none.
 pub(crate) fn shown_name(name: &str, privacy: &Privacy) -> Option<String> {
-    if !is_name(name) {
+    if !Sent::is_name(name) {
         return None;
     }
     let shown = if names_what_is_hidden(name, privacy) {
@@ -116,7 +107,7 @@ pub(crate) mod tests {
             ("ä", false),
             ("a\r\n", false),
         ] {
-            assert_eq!(is_name(name), is_proper, "{name:?}");
+            assert_eq!(Sent::is_name(name), is_proper, "{name:?}");
             let shown = Sensor::new(&sent(name, 1), &Privacy::default());
             assert_eq!(shown.is_some(), is_proper, "{name:?}");
         }
