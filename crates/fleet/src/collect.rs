@@ -27,7 +27,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::message::{self, Delivery};
-use crate::patience::Patience;
+use crate::patience::{LastSaid, Patience};
 use crate::ring_writer::{AnotherHistory, Arrival, RingWriter, WINDOW};
 use crate::sensor::{ALL_SUBJECTS, Sensor};
 use crate::stream::{self, StreamArgs};
@@ -94,7 +94,7 @@ impl Collector {
             tasks: JoinSet::new(),
             known: HashMap::new(),
             from_start,
-            last_error: String::new(),
+            last_error: LastSaid::default(),
         };
         tokio::select! {
             error = sensors.follow() => error,
@@ -113,7 +113,7 @@ struct Sensors {
     known: HashMap<Sensor, AbortHandle>,
     from_start: bool,
     /// Why a task last failed: a thousand that fail alike are one line.
-    last_error: String,
+    last_error: LastSaid,
 }
 
 impl Sensors {
@@ -128,9 +128,8 @@ impl Sensors {
                     let (sensor, error) = ended.context("the task of a sensor")?;
                     self.known.remove(&sensor);
                     let error = format!("{error:#}");
-                    if error != self.last_error {
+                    if self.last_error.is_new(&error) {
                         warn!(%sensor, error, "the messages of a sensor are asked for anew");
-                        self.last_error = error;
                     }
                 }
             }

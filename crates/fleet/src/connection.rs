@@ -12,7 +12,7 @@ use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use clap::Args;
 use tracing::{info, warn};
 
-use crate::patience::pause_after;
+use crate::patience::{LastSaid, pause_after};
 
 /// Longest wait for a connection, and for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -65,7 +65,7 @@ fn seed(path: &Path) -> anyhow::Result<String> {
 /// # Errors
 /// Nobody answers, the certificate or the key is refused, or a file cannot be read.
 pub async fn connect(args: &KeyArgs, list: &str, inbox: &str) -> anyhow::Result<Client> {
-    let last = Mutex::new(String::new());
+    let last = Mutex::new(LastSaid::default());
     let mut options = ConnectOptions::new()
         .name("forever200-fleet")
         .custom_inbox_prefix(inbox)
@@ -91,19 +91,18 @@ pub async fn connect(args: &KeyArgs, list: &str, inbox: &str) -> anyhow::Result<
 
 /// Logs an event, unless it is the last one again: a hub that is away for a day is a line, not a
 /// thousand.
-fn tell(last: &Mutex<String>, event: &Event) {
+fn tell(last: &Mutex<LastSaid>, event: &Event) {
     let text = event.to_string();
     let mut last = last
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    if *last == text {
+    if !last.is_new(&text) {
         return;
     }
     match event {
         Event::Connected => info!("connected"),
         _ => warn!(event = text, "the connection"),
     }
-    *last = text;
 }
 
 #[cfg(test)]

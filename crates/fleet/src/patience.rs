@@ -15,7 +15,22 @@ const LAST_PAUSE: Duration = Duration::from_secs(20);
 pub struct Patience {
     what: &'static str,
     pause: Duration,
-    last: String,
+    last: LastSaid,
+}
+
+/// What was said last, so that it is said once however often it happens.
+#[derive(Debug, Default)]
+pub(crate) struct LastSaid(String);
+
+impl LastSaid {
+    /// Tells whether this is something else than what was said last, and takes its place.
+    pub(crate) fn is_new(&mut self, text: &str) -> bool {
+        let is_new = self.0 != text;
+        if is_new {
+            text.clone_into(&mut self.0);
+        }
+        is_new
+    }
 }
 
 impl Patience {
@@ -25,7 +40,7 @@ impl Patience {
         Self {
             what,
             pause: FIRST_PAUSE,
-            last: String::new(),
+            last: LastSaid::default(),
         }
     }
 
@@ -36,12 +51,11 @@ impl Patience {
             self.pause = FIRST_PAUSE;
         }
         if worked > LAST_PAUSE {
-            self.last.clear();
+            self.last = LastSaid::default();
         }
         let error = format!("{error:#}");
-        if error != self.last {
+        if self.last.is_new(&error) {
             warn!(error, "{}; it is tried again", self.what);
-            self.last = error;
         }
         sleep(self.pause).await;
         self.pause = next(self.pause);
