@@ -225,6 +225,7 @@ mod tests {
             "<b>12</b> for an hour",
             "/home/history?sensor=berlin-1\"",
             "<b>2 h</b>",
+            "<span class=\"second zoned\">",
             "page 1 of 5",
             "sort=silent&amp;page=2",
         ] {
