@@ -3,7 +3,7 @@
 -- and what to ask it.
 
 PRAGMA application_id = 1177694256;  -- "F200"
-PRAGMA user_version = 2;             -- version of this schema
+PRAGMA user_version = 3;             -- version of this schema
 
 -- What was sent.
 CREATE TABLE payload (
@@ -64,11 +64,17 @@ CREATE TABLE request (
     continues   INTEGER               -- the request after whose answer this came
 ) STRICT;
 
-CREATE INDEX request_time    ON request (time);
 CREATE INDEX request_payload ON request (payload);
 CREATE INDEX request_found   ON request (found);
 CREATE INDEX request_source  ON request (source);
 CREATE INDEX payload_shape   ON payload (shape) WHERE shape IS NOT NULL;
+
+-- When 256 numbers came: leads from times to requests, in place of an index with an entry for each.
+CREATE TABLE block (
+    id    INTEGER PRIMARY KEY,  -- seq / 256
+    first INTEGER NOT NULL,     -- no request of these numbers has an earlier time,
+    last  INTEGER NOT NULL      -- and none a later one
+) STRICT;
 
 -- The collection. A kind is the first label of a request; without labels its protocol and shape. Its row stays when the
 -- last of its requests has gone.

@@ -9,7 +9,7 @@
 //! - `keeper`: what the reader hands over, and what is missing
 //! - `found` and `kind`: what is kept in addition to the bytes
 //! - `writer`: the thread that writes, with `rows` (a request), `sent` (a request of another
-//!   machine), `collection` (kinds) and `gaps` (requests that are not kept)
+//!   machine), `blocks` (times), `collection` (kinds) and `gaps` (requests that are not kept)
 //! - `retention`: what is deleted when the file is too large; `wal`: the log of changes
 //! - `questions`: what visitors read, with `search`, `kinds`, `sources`, `one_source`, `sensors`
 //!   and `blocklist`
@@ -35,6 +35,7 @@ use crate::history::writer::{Inbox, OpenFile};
 use crate::metrics::HistoryNow;
 
 pub(crate) mod blocklist;
+mod blocks;
 mod collection;
 mod file;
 pub mod forget;

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::history::sources::list;
-use crate::history::{file, questions};
+use crate::history::{blocks, file, questions};
 
 /// Rows that go in one step.
 const STEP_ROWS: i64 = 500;
@@ -193,25 +193,31 @@ fn delete_requests(
     value: i64,
     last: i64,
 ) -> rusqlite::Result<u64> {
-    let query = format!("SELECT seq FROM request WHERE {condition} LIMIT {STEP_ROWS}");
+    let query = format!(
+        "SELECT seq FROM request WHERE {condition} AND seq > ?3 ORDER BY seq LIMIT {STEP_ROWS}"
+    );
     let mut deleted = 0;
+    let mut looked_at = 0;
     loop {
-        let count = step(file, |file| {
+        let gone = step(file, |file| {
             let seqs: Vec<i64> = file
                 .prepare_cached(&query)?
-                .query_map(params![value, last], |row| row.get(0))?
+                .query_map(params![value, last, looked_at], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
-            let seqs = list(&seqs);
-            uncount_days(file, &seqs)?;
+            let listed = list(&seqs);
+            uncount_days(file, &listed)?;
             file.prepare_cached(
                 "DELETE FROM request WHERE seq IN (SELECT value FROM json_each(?1))",
             )?
-            .execute([seqs])
+            .execute([listed])?;
+            blocks::drop_gone(file)?;
+            Ok(seqs)
         })?;
-        if count == 0 {
+        let Some(&newest) = gone.last() else {
             return Ok(deleted);
-        }
-        deleted += count as u64;
+        };
+        looked_at = newest;
+        deleted += gone.len() as u64;
     }
 }
 

@@ -1,8 +1,8 @@
 //! One million requests of 300,000 payloads, through the real writer: what it costs, and a file to
 //! measure on.
 //!
-//! `cargo test --release -p forever200-viewer million -- --ignored --nocapture`. `HISTORY_FOLDER`
-//! keeps the file.
+//! `cargo test --release -p forever200-viewer --lib million -- --ignored --nocapture`.
+//! `HISTORY_FOLDER` keeps the file.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

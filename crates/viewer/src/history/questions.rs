@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use forever200_ring::silent::MOST_PORTS;
 use forever200_ring::{ByPort, Counts, Record, SLOTS};
-use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use crate::history::blocks;
 use crate::history::file::says_broken;
 use crate::history::row::{self, REQUESTS, SPECIMENS, integer};
 use crate::history::state::State;
@@ -28,8 +29,8 @@ const CACHE_KIB: i32 = 1024;
 /// What comes after an answer comes within two seconds: among so many next requests, unless there
 /// is a flood.
 const CONTINUED_WITHIN: i64 = 2000;
-/// How far back the counts by the minute go, in microseconds.
-const DAY_MICROS: i64 = 25 * 60 * 60 * 1_000_000;
+/// How far back the counts by the minute go.
+const COUNTED: SignedDuration = SignedDuration::from_hours(25);
 
 /// Asks the file.
 pub struct Questions {
@@ -240,9 +241,12 @@ fn minutes(
     file: &Connection,
     now: Timestamp,
 ) -> rusqlite::Result<std::collections::BTreeMap<i64, u64>> {
-    let query = "SELECT time / 60000000, count(*) FROM request WHERE time > ?1 GROUP BY 1";
+    let since = now - COUNTED;
+    let (lowest, highest) = blocks::range(file, Some(since), None)?;
+    let query = "SELECT time / 60000000, count(*) FROM request \
+                 WHERE seq BETWEEN ?1 AND ?2 AND time >= ?3 GROUP BY 1";
     let mut statement = file.prepare_cached(query)?;
-    let rows = statement.query_map(params![now.as_microsecond() - DAY_MICROS], |row| {
+    let rows = statement.query_map([lowest, highest, since.as_microsecond()], |row| {
         Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
     })?;
     rows.collect()

@@ -6,6 +6,8 @@
 
 use rusqlite::Connection;
 
+use crate::history::blocks;
+
 /// Requests that go in one step.
 const STEP_REQUESTS: i64 = 500;
 /// Pages of the file that are given back to the disk in one step.
@@ -29,6 +31,7 @@ pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<
         "DELETE FROM request WHERE seq IN (SELECT seq FROM request ORDER BY seq LIMIT ?1)",
     )?;
     let gone = delete.execute([STEP_REQUESTS])?;
+    blocks::drop_gone(file)?;
     file.prepare_cached(
         "DELETE FROM gap WHERE first_seq IN \
          (SELECT first_seq FROM gap ORDER BY first_seq DESC LIMIT -1 OFFSET ?1)",

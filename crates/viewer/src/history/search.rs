@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use memchr::memmem::Finder;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::history::blocks;
 use crate::history::questions::Questions;
 use crate::history::row::{self, REQUESTS, integer};
 
@@ -185,7 +186,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(file: &'a Connection, wanted: &Wanted, time: Duration) -> rusqlite::Result<Self> {
-        let (mut lowest, mut highest) = range(file, wanted.since, wanted.until)?;
+        let (mut lowest, mut highest) = blocks::range(file, wanted.since, wanted.until)?;
         match wanted.from {
             From::Newest => {}
             From::Before(seq) => highest = highest.min(integer(seq) - 1),
@@ -532,23 +533,6 @@ fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
         way: row.get(4)?,
         sensor: row.get(5)?,
     })
-}
-
-/// The numbers of the requests of these times.
-fn range(
-    file: &Connection,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-) -> rusqlite::Result<(i64, i64)> {
-    if since.is_none() && until.is_none() {
-        return Ok((0, i64::MAX));
-    }
-    let since = since.map_or(i64::MIN, Timestamp::as_microsecond);
-    let until = until.map_or(i64::MAX, Timestamp::as_microsecond);
-    let mut statement = file.prepare_cached(
-        "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM request WHERE time >= ?1 AND time < ?2",
-    )?;
-    statement.query_row([since, until], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ fn who_reads_a_history_beside_the_viewer_notices_that_it_was_replaced() {
 }
 
 #[test]
-fn a_file_of_the_first_version_keeps_what_it_has_and_takes_tls() {
+fn a_file_of_the_first_version_keeps_what_it_has_and_takes_tls_and_blocks() {
     let folder = TempDir::new().unwrap();
     let history = History::open(folder.path(), LARGE).unwrap();
     let plain = numbered(1, b"GET / HTTP/1.1\r\n\r\n");
@@ -195,8 +195,11 @@ fn a_file_of_the_first_version_keeps_what_it_has_and_takes_tls() {
     until_written(&history, 1);
     drop(history);
     let file = Connection::open(folder.path().join(file::NAME)).unwrap();
-    file.execute_batch("ALTER TABLE payload DROP COLUMN tls; PRAGMA user_version = 1")
-        .unwrap();
+    file.execute_batch(
+        "ALTER TABLE payload DROP COLUMN tls; DROP TABLE block; \
+         CREATE INDEX request_time ON request (time); PRAGMA user_version = 1",
+    )
+    .unwrap();
     drop(file);
     let history = History::open(folder.path(), LARGE).unwrap();
     let through_tls = |seq, sni: &str| {
@@ -226,7 +229,22 @@ fn a_file_of_the_first_version_keeps_what_it_has_and_takes_tls() {
         assert_eq!(history.questions().record(seq).unwrap(), Some(kept));
     }
     assert_eq!(count(folder.path(), "SELECT count(*) FROM payload"), 3);
-    assert_eq!(count(folder.path(), "PRAGMA user_version"), 2);
+    assert_eq!(count(folder.path(), "PRAGMA user_version"), 3);
+    let old_index = "SELECT count(*) FROM sqlite_schema WHERE name = 'request_time'";
+    assert_eq!(count(folder.path(), old_index), 0);
+    let since = Wanted {
+        since: Some(plain.timestamp),
+        ..Wanted::default()
+    };
+    assert_eq!(
+        history
+            .questions()
+            .numbers(&since, 9)
+            .unwrap()
+            .unwrap()
+            .len(),
+        4
+    );
 }
 
 #[test]
@@ -653,7 +671,7 @@ fn a_file_that_breaks_while_it_is_written_is_set_aside_and_another_begun() {
     break_file(&folder.path().join(file::NAME));
     // SQLite sees it as soon as somebody changes the file: until then its pages are in memory.
     let changed = Connection::open(folder.path().join(file::NAME)).unwrap();
-    let _ = changed.execute_batch("PRAGMA user_version = 2");
+    let _ = changed.execute_batch("PRAGMA user_version = 3");
     drop(changed);
     put(&history, &numbered(201, b"after it"));
     until("the new file has it", || {

@@ -25,7 +25,7 @@ use crate::history::row::integer;
 use crate::history::rows::Rows;
 use crate::history::state::State;
 use crate::history::wal::{Wal, place};
-use crate::history::{collection, file, questions, sensors};
+use crate::history::{blocks, collection, file, questions, sensors};
 
 /// Records that wait to be written, at most: two rings, 13 MiB of the longest.
 const MOST_WAITING: usize = 202;
@@ -313,6 +313,7 @@ impl OpenFile {
                 Item::Broken(_) | Item::Flush(_) => {}
             }
         }
+        blocks::add(&transaction, written.iter().map(|(record, ..)| *record))?;
         collection::add(&transaction, &written, most_bytes)?;
         transaction.commit()?;
         let mut requests = before + written.len() as u64;
