@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::time::{Duration, Instant};
 
+use forever200_identify::Category;
 use forever200_ring::Record;
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -404,6 +405,14 @@ impl<'a> Search<'a> {
             Column::Ja4(ja4) => (Named::Payload, self.select("payload", "ja4 = ?1", ja4)?),
             Column::Protocol(name) => (Named::Found, self.select("found", "protocol = ?1", name)?),
             Column::Category(None) => (Named::Found, self.select("found", "labels = ?1", " ")?),
+            Column::Category(Some(name)) if *name == Category::Ordinary.name() => {
+                // Nothing else: as the filter of the page has it.
+                let alone = format!(" {name} ");
+                (
+                    Named::Found,
+                    self.select("found", "categories = ?1", alone)?,
+                )
+            }
             Column::Category(Some(name)) => (Named::Found, self.spaced("categories", &[*name])?),
             Column::Labels(ids) => {
                 let ids: Vec<_> = ids.iter().map(String::as_str).collect();

@@ -134,6 +134,11 @@ impl Test {
             Self::Sensor(name) => entry.sensor.as_ref().is_some_and(|it| it.name == *name),
             Self::Protocol(protocol) => *protocol == entry.protocol,
             Self::Category(None) => entry.category().is_none(),
+            // An attack by a program that names itself is no ordinary visit.
+            Self::Category(Some(Category::Ordinary)) => {
+                !entry.labels.is_empty()
+                    && signatures().all(|it| it.categories().all(|it| it == Category::Ordinary))
+            }
             Self::Category(Some(category)) => {
                 signatures().any(|it| it.categories().any(|it| it == *category))
             }

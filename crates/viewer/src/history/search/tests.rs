@@ -22,6 +22,15 @@ struct Sent {
     sensor: &'static str,
 }
 
+impl Sent {
+    fn categories(&self) -> &'static str {
+        match self.label {
+            "rare" => " ordinary ",
+            _ => " exploit ordinary ",
+        }
+    }
+}
+
 /// Numbers up to 3,000, of which every seventh is missing.
 fn sent() -> Vec<Sent> {
     let numbers = (1..=3000).filter(|seq| seq % 7 != 0);
@@ -45,6 +54,7 @@ fn history(folder: &TempDir) -> History {
     for it in sent() {
         let mut found = found(it.label);
         found.labels = format!(" {} ", it.label);
+        found.categories = it.categories().into();
         let raw = format!("GET /{}/{} HTTP/1.1\r\n\r\n", it.word, it.seq % 200);
         let mut record = numbered(it.seq, raw.as_bytes());
         record.src_ip = it.source.into();
@@ -92,8 +102,9 @@ fn each_page_goes_on_where_the_last_ended() {
     let text = |text: &str| Column::Text(vec![Finder::new(text.as_bytes()).into_owned()]);
     let label = |id: &str| Column::Labels(vec![id.to_owned()]);
     let sensor = |name: &str| Column::Sensor(name.to_owned());
+    let category = |name| Column::Category(Some(name));
     type Meets = fn(&Sent) -> bool;
-    let cases: [(Vec<(Column, bool)>, Meets); 16] = [
+    let cases: [(Vec<(Column, bool)>, Meets); 19] = [
         (vec![], |_| true),
         (vec![(label("rare"), false)], |it| it.label == "rare"),
         (vec![(label("rare"), true)], |it| it.label != "rare"),
@@ -131,6 +142,9 @@ fn each_page_goes_on_where_the_last_ended() {
             |it| it.sensor == "berlin" && it.word == "Apple",
         ),
         (vec![(sensor("nobody"), false)], |_| false),
+        (vec![(category("exploit"), false)], |it| it.label != "rare"),
+        (vec![(category("ordinary"), false)], |it| it.label == "rare"),
+        (vec![(category("ordinary"), true)], |it| it.label != "rare"),
     ];
     for (columns, meets) in cases {
         let wanted = sent().into_iter().rev().filter(meets).map(|it| it.seq);

