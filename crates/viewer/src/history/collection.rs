@@ -72,6 +72,18 @@ impl Tally {
     }
 }
 
+/// Bytes that new specimens may take before all must be counted again, which goes through all
+/// kinds: 0.3 ms when there are thousands.
+#[derive(Default)]
+pub(super) struct Room(i64);
+
+impl Room {
+    fn take(&mut self, addition: &Addition<'_>) {
+        let length = addition.first.0.raw.len().min(SPECIMEN_BYTES);
+        self.0 -= integer(length as u64);
+    }
+}
+
 /// Adds the requests of a transaction. `most_bytes` is what the whole history may hold.
 ///
 /// # Errors
@@ -80,6 +92,7 @@ pub(super) fn add(
     to: &Connection,
     written: &[WrittenRequest<'_>],
     most_bytes: u64,
+    room: &mut Room,
 ) -> rusqlite::Result<()> {
     let mut additions: HashMap<&str, Addition<'_>> = HashMap::new();
     let mut sources: HashMap<i64, Tally> = HashMap::new();
@@ -107,11 +120,16 @@ pub(super) fn add(
     let specimens_bytes = SPECIMENS_BYTES.min(most_bytes / SPECIMENS_SHARE);
     let mut has_new = false;
     for addition in additions.values() {
-        has_new |= add_to_kind(to, addition, specimens_bytes)?;
+        if add_to_kind(to, addition, specimens_bytes)? {
+            room.take(addition);
+            has_new = true;
+        }
     }
     if has_new {
         drop_unlabelled(to)?;
-        cut_specimens(to, specimens_bytes)?;
+    }
+    if room.0 < 0 {
+        *room = cut_specimens(to, specimens_bytes)?;
     }
     Ok(())
 }
@@ -341,11 +359,11 @@ fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Cuts the longest specimens where all take too much.
-fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<()> {
+/// Cuts the longest specimens where all take too much. Returns the room that is left.
+fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<Room> {
     let mut held = specimens(to)?;
     if held <= most_bytes {
-        return Ok(());
+        return Ok(Room(integer(most_bytes - held)));
     }
     let mut longest = to.prepare_cached(
         "SELECT kind.id, kept, payload.bytes FROM kind JOIN payload ON payload.id = payload \
@@ -364,7 +382,7 @@ fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<()> {
         cut(to, kind, short)?;
         held = held.saturating_sub(kept.unsigned_abs() - short.len() as u64);
     }
-    Ok(())
+    Ok(Room(integer(most_bytes.saturating_sub(held))))
 }
 
 fn cut(to: &Connection, kind: i64, short: &[u8]) -> rusqlite::Result<()> {

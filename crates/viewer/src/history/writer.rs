@@ -17,6 +17,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use crate::history::collection::Room;
 use crate::history::found::Found;
 use crate::history::gaps::{self, Gaps};
 use crate::history::keeper::Gap;
@@ -128,6 +129,7 @@ pub(super) struct OpenFile {
     place: Option<(u64, u64)>,
     wal: Wal,
     rows: Rows,
+    room: Room,
     /// How many requests it holds; `None` before they were counted.
     requests: Option<u64>,
     path: PathBuf,
@@ -156,6 +158,7 @@ impl OpenFile {
             place: place(&path),
             wal: Wal::of(&path),
             rows: Rows::default(),
+            room: Room::default(),
             requests: None,
             path,
             version: 0,
@@ -273,6 +276,7 @@ impl OpenFile {
     /// Forgets what may be another way in the file now.
     fn forget(&mut self) {
         self.rows.forget();
+        self.room = Room::default();
         self.requests = None;
     }
 
@@ -293,6 +297,7 @@ impl OpenFile {
         if version != self.version {
             self.version = version;
             self.rows.forget();
+            self.room = Room::default();
             self.requests = None;
         }
         let before = match self.requests {
@@ -314,7 +319,7 @@ impl OpenFile {
             }
         }
         blocks::add(&transaction, written.iter().map(|(record, ..)| *record))?;
-        collection::add(&transaction, &written, most_bytes)?;
+        collection::add(&transaction, &written, most_bytes, &mut self.room)?;
         transaction.commit()?;
         let mut requests = before + written.len() as u64;
         if let Some(gone) = retention::make_room(&self.file, most_bytes)? {
