@@ -5,7 +5,8 @@
 //! itself would. Ordinary words are no command: silence is better than a false alarm.
 //!
 //! Read in this order: this file, `find` (where commands may be), `line` (takes one apart), `tell`
-//! (goes through it), `program`, `download` and `powershell` (what each program does).
+//! (goes through it), then what each program does: `download` (with `fetch`), `connect`, `program`
+//! (with `nested` and `files`), `powershell`. `words` and `address` read one word.
 
 use std::borrow::Cow;
 
@@ -16,12 +17,18 @@ use crate::bytes::printable;
 use find::{Beginning, Place};
 use tell::{Told, tell};
 
+mod address;
+mod connect;
 mod download;
+mod fetch;
+mod files;
 mod find;
 mod line;
+mod nested;
 mod powershell;
 mod program;
 mod tell;
+mod words;
 
 /// Most commands of a request, and of those that are looked at to find them.
 const MAX_ACTIONS: usize = 6;
@@ -62,16 +69,18 @@ impl Action {
 #[must_use]
 pub fn actions<'a>(texts: impl IntoIterator<Item = Text<'a>>, is_attack: bool) -> Vec<Action> {
     let mut actions: Vec<Action> = Vec::new();
-    let (mut places, mut words) = (MAX_PLACES, MAX_WORDS);
+    let mut places = 0;
+    let mut words_left = MAX_WORDS;
     for text in texts {
         let mut from = 0;
-        while let Some(place) = find::next(text.bytes, from, text.name, &mut words) {
-            let Some(left) = places.checked_sub(1) else {
+        while let Some(place) = find::next(text.bytes, from, text.name, &mut words_left) {
+            if places == MAX_PLACES {
                 return actions;
-            };
+            }
+            places += 1;
             // What is no command may have one inside.
-            (places, from) = (left, place.range.start + 1);
-            let line = unescaped(text.bytes.get(place.range.clone()).unwrap_or_default());
+            from = place.range.start + 1;
+            let line = unescaped(&text.bytes[place.range.clone()]);
             let told = tell(&line);
             if is_believed(&place, &told, text, is_attack) {
                 from = place.range.end;
@@ -101,20 +110,16 @@ fn unescaped(line: &[u8]) -> Cow<'_, [u8]> {
     let mut rest = line;
     let mut plain = Vec::new();
     while let Some(at) = memmem::find(rest, br"\u00") {
-        let digits = rest
-            .get(at + 4..at + 6)
-            .and_then(|two| std::str::from_utf8(two).ok());
-        let byte = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
-        let (before, behind) = rest.split_at(at);
-        plain.extend_from_slice(before);
-        match byte {
+        let digits = at + 4;
+        plain.extend_from_slice(&rest[..at]);
+        match rest.get(digits..digits + 2).and_then(byte_of) {
             Some(byte) => {
                 plain.push(byte);
-                rest = behind.get(6..).unwrap_or_default();
+                rest = &rest[digits + 2..];
             }
             None => {
-                plain.extend_from_slice(&behind[..4]);
-                rest = &behind[4..];
+                plain.extend_from_slice(&rest[at..digits]);
+                rest = &rest[digits..];
             }
         }
     }
@@ -124,6 +129,12 @@ fn unescaped(line: &[u8]) -> Cow<'_, [u8]> {
         plain.extend_from_slice(rest);
         Cow::Owned(plain)
     }
+}
+
+/// The byte that two hexadecimal digits stand for.
+fn byte_of(digits: &[u8]) -> Option<u8> {
+    let digits = std::str::from_utf8(digits).ok()?;
+    u8::from_str_radix(digits, 16).ok()
 }
 
 fn action(line: &[u8], told: Told) -> Action {

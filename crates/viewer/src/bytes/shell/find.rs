@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use memchr::memmem;
+
 use super::line::inner_length;
 
 /// Longest command that is read, in bytes.
@@ -28,6 +30,8 @@ const HINTS: [&[u8]; 10] = [
     b"process",
     b"eval",
 ];
+/// What ends the name of a program.
+const ENDS_OF_WORD: &[u8] = b" \t\r\n;|&<>()`$\0}";
 /// Programs with which a command may begin. Others are read inside of one.
 const PROGRAMS: &[&str] = &[
     "ash",
@@ -125,103 +129,129 @@ pub(super) fn next(
 /// A command that begins at this byte; `None` where none does.
 fn place(text: &[u8], at: usize, name: Option<&[u8]>, left: &mut usize) -> Option<Place> {
     // Most bytes are the middle of a word, or nothing that a program's name begins with.
-    let first = text
-        .get(at)
-        .filter(|byte| is_of_name(**byte) || b"/.'\"\\".contains(byte))?;
+    let first = *text.get(at)?;
+    if !is_of_name(first) && !b"/.'\"\\".contains(&first) {
+        return None;
+    }
     let before = &text[..at];
-    if before
-        .last()
-        .is_some_and(|byte| is_of_name(*byte) || b"/.-".contains(byte))
+    if let Some(&last) = before.last()
+        && (is_of_name(last) || b"/.-".contains(&last))
     {
         return None;
     }
     *left = left.checked_sub(1)?;
-    let (beginning, closing) = beginning(before, name)?;
-    let is_quoted_name = b"'\"\\".contains(first);
-    if is_quoted_name && beginning != Beginning::Joined || !is_program(&text[at..]) {
+    let start = start(before, name)?;
+    let is_quoted_name = b"'\"\\".contains(&first);
+    if is_quoted_name && start.beginning != Beginning::Joined || !is_program(&text[at..]) {
         return None;
     }
     let rest = &text[at..text.len().min(at + MAX_LINE_BYTES)];
-    // A string of JSON ends with a quote, wherever in it the command begins.
-    let in_json = text
-        .first()
-        .filter(|first| b"{[".contains(first))
-        .map(|_| b'"');
+    let closing = match (start.closing, text.first()) {
+        // A string of JSON ends with a quote, wherever in it the command begins.
+        (None, Some(b'{' | b'[')) => Some(b'"'),
+        (closing, _) => closing,
+    };
     let is_escaped = before.ends_with(br#"\""#) || before.ends_with(br"\'");
-    let length = length(rest, closing.or(in_json), is_escaped);
+    let length = length(rest, closing, is_escaped);
     Some(Place {
         range: at..at + length,
-        beginning,
-        is_enclosed: closing.is_some() && length < rest.len(),
+        beginning: start.beginning,
+        is_enclosed: start.closing.is_some() && length < rest.len(),
     })
 }
 
-/// How what follows these bytes begins, and what ends it; `None` where no command begins.
-fn beginning(before: &[u8], name: Option<&[u8]>) -> Option<(Beginning, Option<u8>)> {
-    let spaces = before.iter().rev().take_while(|byte| b" \t".contains(byte));
-    let spaces = spaces.count();
-    let before = &before[..before.len() - spaces];
+/// What stands before a command.
+struct Start {
+    beginning: Beginning,
+    /// What ends the command.
+    closing: Option<u8>,
+}
+
+impl Start {
+    const JOINED: Self = Self::new(Beginning::Joined, None);
+    const PLAIN: Self = Self::new(Beginning::Plain, None);
+
+    const fn new(beginning: Beginning, closing: Option<u8>) -> Self {
+        Self { beginning, closing }
+    }
+}
+
+/// How what follows these bytes begins; `None` where no command begins.
+fn start(before: &[u8], name: Option<&[u8]>) -> Option<Start> {
+    let is_space = |byte: &u8| b" \t".contains(byte);
+    let end = before.iter().rposition(|byte| !is_space(byte));
+    let end = end.map_or(0, |last| last + 1);
+    let spaces = before.len() - end;
+    let before = &before[..end];
     if spaces > MAX_SPACES {
         return None;
     }
-    let named = |name: &[u8]| {
-        if is_hint(name) {
-            Beginning::Hinted
-        } else {
-            Beginning::Plain
-        }
-    };
     let Some((&last, rest)) = before.split_last() else {
-        return name.map(|name| (named(name), None));
+        return Some(Start::new(by_name(name?), None));
     };
-    let is_after = |words: &[&[u8]]| words.iter().any(|word| before.ends_with(word));
     match last {
-        b';' | b'|' => Some((Beginning::Joined, None)),
-        b'`' => Some((Beginning::Joined, Some(b'`'))),
-        b'(' if rest.ends_with(b"$") => Some((Beginning::Joined, Some(b')'))),
-        b'&' if rest.ends_with(b"&") => Some((Beginning::Joined, None)),
-        b'}' if is_after(&[b"${IFS}"]) => Some((Beginning::Joined, None)),
-        b'&' | b'\n' => Some((Beginning::Plain, None)),
+        b';' | b'|' => Some(Start::JOINED),
+        b'`' => Some(Start::new(Beginning::Joined, Some(b'`'))),
+        b'(' if rest.ends_with(b"$") => Some(Start::new(Beginning::Joined, Some(b')'))),
+        b'&' if rest.ends_with(b"&") => Some(Start::JOINED),
+        b'}' if before.ends_with(b"${IFS}") => Some(Start::JOINED),
+        b'&' | b'\n' => Some(Start::PLAIN),
         b'"' | b'\'' => {
-            let start = rest.len().saturating_sub(MAX_BEFORE_BYTES);
-            Some((named(&rest[start..]), Some(last)))
+            let near = tail(rest, MAX_BEFORE_BYTES);
+            Some(Start::new(by_name(near), Some(last)))
         }
-        b'=' | b'>' => {
-            let start = rest.len().saturating_sub(MAX_BEFORE_BYTES / 2);
-            Some((named(&rest[start..]), (last == b'>').then_some(b'<')))
+        b'=' => {
+            let near = tail(rest, MAX_BEFORE_BYTES / 2);
+            Some(Start::new(by_name(near), None))
         }
-        // Android's debugger, and a table of what is run when.
-        _ if is_after(&[b"shell:", b"exec:"]) => Some((Beginning::Joined, None)),
-        _ if spaces > 0 && is_after(&[b"* *", b"root"]) => Some((Beginning::Plain, None)),
+        b'>' => {
+            let near = tail(rest, MAX_BEFORE_BYTES / 2);
+            Some(Start::new(by_name(near), Some(b'<')))
+        }
+        // Android's debugger.
+        b':' if before.ends_with(b"shell:") || before.ends_with(b"exec:") => Some(Start::JOINED),
+        // A table of what is run when.
+        b'*' if spaces > 0 && before.ends_with(b"* *") => Some(Start::PLAIN),
+        b't' if spaces > 0 && before.ends_with(b"root") => Some(Start::PLAIN),
         _ => None,
+    }
+}
+
+fn tail(bytes: &[u8], most: usize) -> &[u8] {
+    &bytes[bytes.len().saturating_sub(most)..]
+}
+
+/// How a value begins that has this name.
+fn by_name(name: &[u8]) -> Beginning {
+    if is_hint(name) {
+        Beginning::Hinted
+    } else {
+        Beginning::Plain
     }
 }
 
 /// Tells whether the last word says that a command follows.
 fn is_hint(before: &[u8]) -> bool {
     let before = before.to_ascii_lowercase();
-    let has = |word: &&[u8]| before.windows(word.len()).any(|window| window == *word);
-    HINTS.iter().any(has)
+    HINTS
+        .iter()
+        .any(|hint| memmem::find(&before, hint).is_some())
 }
 
 /// Tells whether the name of a program stands here, with or without a path, quotes in it or not,
 /// and ends.
 fn is_program(text: &[u8]) -> bool {
     let text = &text[..text.len().min(MAX_WORD_BYTES)];
-    let end = |byte: &u8| b" \t\r\n;|&<>()`$\0}".contains(byte);
-    let word = text.split(end).next().unwrap_or_default();
-    let is_kept = |byte: &&u8| !b"'\"\\".contains(byte);
-    let plain: Vec<u8> = word.iter().filter(is_kept).copied().collect();
-    let name = plain
-        .rsplit(|&byte| byte == b'/')
-        .next()
-        .unwrap_or_default();
-    let Ok(name) = std::str::from_utf8(name) else {
+    let end = text.iter().position(|byte| ENDS_OF_WORD.contains(byte));
+    let word = &text[..end.unwrap_or(text.len())];
+    let mut plain = word.to_ascii_lowercase();
+    plain.retain(|byte| !b"'\"\\".contains(byte));
+    let name = plain.rsplit(|&byte| byte == b'/').next();
+    let Ok(name) = std::str::from_utf8(name.unwrap_or_default()) else {
         return false;
     };
-    let name = name.to_ascii_lowercase();
     let is_file = word.starts_with(b"./") && name.len() > 1;
-    PROGRAMS.binary_search(&&*name).is_ok() || is_file
+    is_file || PROGRAMS.binary_search(&name).is_ok()
 }
 
 fn is_of_name(byte: u8) -> bool {
@@ -232,29 +262,37 @@ fn is_of_name(byte: u8) -> bool {
 /// `is_escaped`: a quote that closes it has a `\` before it, as in JSON.
 fn length(rest: &[u8], closing: Option<u8>, is_escaped: bool) -> usize {
     let closed = match closing {
-        Some(b')' | b'`') => inner_length(rest, closing.unwrap_or_default()),
-        Some(quote) => {
-            let is_end = |at: &usize| {
-                let has_escape = rest[at.saturating_sub(1)] == b'\\';
-                rest[*at] == quote && has_escape == is_escaped
-            };
-            let end = (0..rest.len()).find(is_end).unwrap_or(rest.len());
-            // Without the escape.
-            end - usize::from(is_escaped && (1..rest.len()).contains(&end))
-        }
+        Some(end @ (b')' | b'`')) => inner_length(rest, end),
+        Some(quote) => quoted_length(rest, quote, is_escaped),
         None => rest.len(),
     };
-    let ends = |at: &usize| {
-        let rest = &rest[*at..];
-        match rest.first() {
-            Some(b'\0') => true,
-            Some(b'<') => rest.starts_with(b"</"),
-            Some(b'\n') => rest.starts_with(b"\n--"),
-            Some(b'\r') => rest.starts_with(b"\r\n\r\n"),
-            _ => false,
+    let end = (0..closed).find(|&at| is_end(&rest[at..]));
+    end.unwrap_or(closed)
+}
+
+/// Where the other quote is.
+fn quoted_length(rest: &[u8], quote: u8, is_escaped: bool) -> usize {
+    let mut before = rest.first().copied();
+    for (at, &byte) in rest.iter().enumerate() {
+        let has_escape = before == Some(b'\\');
+        if byte == quote && has_escape == is_escaped {
+            // Without the escape.
+            return if is_escaped && at > 0 { at - 1 } else { at };
         }
-    };
-    (0..closed).find(ends).unwrap_or(closed)
+        before = Some(byte);
+    }
+    rest.len()
+}
+
+/// Tells whether what is here ends any command.
+fn is_end(rest: &[u8]) -> bool {
+    match rest.first() {
+        Some(b'\0') => true,
+        Some(b'<') => rest.starts_with(b"</"),
+        Some(b'\n') => rest.starts_with(b"\n--"),
+        Some(b'\r') => rest.starts_with(b"\r\n\r\n"),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

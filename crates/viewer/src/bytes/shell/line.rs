@@ -175,24 +175,25 @@ impl Reader<'_> {
         if self.endless.contains(&quote) {
             return;
         }
-        let rest = self.rest();
-        let is_end = |at: &usize| {
-            let is_plain = *at == 0 || rest[at - 1] != b'\\';
-            rest[*at] == quote && (is_plain || is_escaped)
-        };
-        let Some(end) = (0..rest.len()).find(is_end) else {
+        let Some(length) = quoted_length(self.rest(), quote, is_escaped) else {
             self.endless.push(quote);
             return;
         };
-        let text = rest[..end].to_vec();
-        self.at += end + 1;
+        let mut text = self.rest()[..length].to_vec();
+        self.at += length + 1;
         if quote == b'"' {
             self.call.inner.extend(inner_lines(&text));
         }
-        let is_backslash = |&at: &usize| quote == b'"' && text[at..].starts_with(br#"\""#);
-        let last = text.len() - usize::from(is_escaped && text.ends_with(br"\"));
-        let plain = (0..last).filter(|at| !is_backslash(at)).map(|at| text[at]);
-        self.word.get_or_insert_default().extend(plain);
+        if is_escaped && text.ends_with(br"\") {
+            text.pop();
+        }
+        let word = self.word.get_or_insert_default();
+        for (at, &byte) in text.iter().enumerate() {
+            let is_escape = quote == b'"' && text[at..].starts_with(br#"\""#);
+            if !is_escape {
+                word.push(byte);
+            }
+        }
     }
 
     /// A line whose output becomes part of the word.
@@ -210,26 +211,20 @@ impl Reader<'_> {
 
     fn redirect(&mut self, byte: u8) {
         // `2>` is for errors, `1>` and `>` for the output.
-        let is_number = |word: &Vec<u8>| matches!(word[..], [b'0'..=b'9']);
-        let number = self.word.take_if(|word| is_number(word));
+        let number = self.word.take_if(|word| matches!(word[..], [b'0'..=b'9']));
         self.end_word();
         self.at += 1;
         if self.is_next(b"(") {
             self.inner(1, b')');
             return;
         }
-        while self
-            .rest()
-            .first()
-            .is_some_and(|next| b"><|".contains(next))
-        {
+        while let Some(b'>' | b'<' | b'|') = self.rest().first() {
             self.at += 1;
         }
         let is_output = byte == b'>' && number.is_none_or(|number| number == b"1");
         if self.is_next(b"&") {
             self.at += 1;
-            let is_number = matches!(self.rest(), [b'0'..=b'9' | b'-', ..]);
-            if is_number {
+            if let [b'0'..=b'9' | b'-', ..] = self.rest() {
                 self.at += 1;
                 return;
             }
@@ -258,23 +253,37 @@ impl Reader<'_> {
 
     /// `{wget,http://…}` is a call without a space; any other brace is none of our business.
     fn brace(&mut self) {
-        let rest = self.rest();
-        let end = rest.iter().position(|byte| b"} \t\n;".contains(byte));
-        let list = end
-            .filter(|&end| rest[end] == b'}')
-            .and_then(|end| rest.get(1..end));
-        let Some(list) = list.filter(|list| list.contains(&b',')) else {
+        let Some(list) = braced_list(self.rest()) else {
             self.at += 1;
             return;
         };
-        let words: Vec<_> = list
-            .split(|&byte| byte == b',')
-            .map(<[u8]>::to_vec)
-            .collect();
+        let list = list.to_vec();
         self.at += list.len() + 2;
-        self.call.words.extend(words.into_iter().take(MAX_WORDS));
-        self.call.words.truncate(MAX_WORDS);
+        for word in list.split(|&byte| byte == b',') {
+            if self.call.words.len() < MAX_WORDS {
+                self.call.words.push(word.to_vec());
+            }
+        }
     }
+}
+
+/// Where the other quote is; `is_escaped`: a `\` may stand before it.
+fn quoted_length(text: &[u8], quote: u8, is_escaped: bool) -> Option<usize> {
+    let mut before = 0;
+    for (at, &byte) in text.iter().enumerate() {
+        if byte == quote && (before != b'\\' || is_escaped) {
+            return Some(at);
+        }
+        before = byte;
+    }
+    None
+}
+
+/// What is between braces, if that has a comma and no space.
+fn braced_list(text: &[u8]) -> Option<&[u8]> {
+    let end = text.iter().position(|byte| b"} \t\n;".contains(byte))?;
+    let list = text.get(1..end)?;
+    (text[end] == b'}' && list.contains(&b',')).then_some(list)
 }
 
 /// Where a line ends that is inside another one: at a backtick, or at the `)` that belongs to it.

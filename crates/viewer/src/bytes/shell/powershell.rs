@@ -8,8 +8,9 @@ use std::sync::LazyLock;
 use memchr::memmem;
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::download::save;
-use super::tell::{Told, Weight, shown};
+use super::download;
+use super::tell::{Step, Told, Weight};
+use super::words::shown;
 
 /// One of these is in each of the ways.
 const WORDS: [&[u8]; 6] = [
@@ -34,64 +35,65 @@ struct Ways {
     starts: Regex,
 }
 
-static WAYS: LazyLock<Ways> = LazyLock::new(|| {
-    let compiled = |pattern: &str| {
-        let built = RegexBuilder::new(pattern)
-            .unicode(false)
-            .case_insensitive(true)
-            .build();
-        built.expect("a test uses it")
-    };
-    Ways {
-        text: compiled(&format!(r"downloadstring\s*\(\s*{URL}")),
-        file: compiled(&format!(r"downloadfile\s*\(\s*{URL}\s*,\s*{FILE}")),
-        request: compiled(&format!(
-            r"\b(?:invoke-webrequest|invoke-restmethod|iwr|irm|start-bitstransfer)\b[^|;]{{0,80}}?{URL}"
-        )),
-        into: compiled(&format!(r"-(?:outfile|o|destination)\s+{FILE}")),
-        runs: compiled(r"\b(?:iex|invoke-expression)\b"),
-        starts: compiled(&format!(
-            r"\b(?:start-process|saps|start)\s+(?:-filepath\s+)?{FILE}"
-        )),
-    }
+static WAYS: LazyLock<Ways> = LazyLock::new(|| Ways {
+    text: compiled(&format!(r"downloadstring\s*\(\s*{URL}")),
+    file: compiled(&format!(r"downloadfile\s*\(\s*{URL}\s*,\s*{FILE}")),
+    request: compiled(&format!(
+        r"\b(?:invoke-webrequest|invoke-restmethod|iwr|irm|start-bitstransfer)\b[^|;]{{0,80}}?{URL}"
+    )),
+    into: compiled(&format!(r"-(?:outfile|o|destination)\s+{FILE}")),
+    runs: compiled(r"\b(?:iex|invoke-expression)\b"),
+    starts: compiled(&format!(
+        r"\b(?:start-process|saps|start)\s+(?:-filepath\s+)?{FILE}"
+    )),
 });
+
+fn compiled(pattern: &str) -> Regex {
+    let mut builder = RegexBuilder::new(pattern);
+    builder.unicode(false).case_insensitive(true);
+    builder.build().expect("a test uses it")
+}
 
 /// Tells what a line would do; `false` where it has none of these ways.
 pub(super) fn tell(told: &mut Told, line: &[u8]) -> bool {
     let lower = line.to_ascii_lowercase();
     // Seldom: without one of these words, nothing is compiled or searched.
-    let has = |word: &&[u8]| memmem::find(&lower, word).is_some();
-    if !WORDS.iter().any(has) {
+    if !WORDS
+        .iter()
+        .any(|word| memmem::find(&lower, word).is_some())
+    {
         return false;
     }
     let before = told.steps.len();
     let ways = &*WAYS;
-    let runs = ways.runs.is_match(line);
     for found in ways.text.captures_iter(line) {
-        save(told, &found[1], None);
+        let step = download::url(told, &found[1], None);
+        told.say(step);
     }
     for found in ways.file.captures_iter(line) {
-        save(told, &found[1], Some(&found[2]));
+        let step = download::url(told, &found[1], Some(&found[2]));
+        told.say(step);
     }
     for found in ways.request.captures_iter(line) {
         let into = ways.into.captures(line);
-        save(told, &found[1], into.as_ref().map(|into| &into[1]));
+        let file = into.as_ref().map(|into| &into[1]);
+        let step = download::url(told, &found[1], file);
+        told.say(step);
     }
     let has_fetched = told.steps.len() > before;
     if !has_fetched {
         return false;
     }
-    let started = ways.starts.captures(line);
-    if runs {
-        told.say(Weight::Much, "runs it".to_owned());
-    } else if let Some(started) = started {
+    if ways.runs.is_match(line) {
+        told.say(Step::new(Weight::Much, "runs it"));
+    } else if let Some(started) = ways.starts.captures(line) {
         let file = &started[1];
-        let what = if told.has_fetched(file) {
-            "it".to_owned()
+        let step = if told.has_fetched(file) {
+            Step::runs_it()
         } else {
-            shown(file)
+            Step::new(Weight::Some, format!("runs {}", shown(file)))
         };
-        told.say(Weight::Some, format!("runs {what}"));
+        told.say(step);
     }
     true
 }

@@ -4,15 +4,15 @@
 //! sure it is that this is a command at all. A program that is not known here is named where what
 //! comes before and after it is.
 
+use memchr::memchr;
+
 use super::line::{Call, Join, calls};
-use super::{download, powershell, program};
-use crate::bytes::printable;
+use super::words::{base, name_of, shown};
+use super::{connect, download, powershell, program};
 
 /// Most steps of a command, and what they take together, in characters.
 const MAX_STEPS: usize = 16;
 const MAX_STEPS_CHARS: usize = 600;
-/// Longest name of a file or a host that is repeated, in characters.
-const MAX_NAME_CHARS: usize = 60;
 /// Commands inside of commands.
 const MAX_DEPTH: usize = 3;
 /// Programs that run lines.
@@ -32,6 +32,13 @@ pub(super) enum Weight {
     Some,
     /// Nothing else is.
     Much,
+}
+
+/// Something that a command would do.
+#[derive(Debug)]
+pub(super) struct Step {
+    weight: Weight,
+    text: String,
 }
 
 /// What was told of a command.
@@ -60,6 +67,44 @@ pub(super) struct Around<'a> {
     pub(super) is_fed: bool,
 }
 
+/// A program that is called.
+pub(super) struct Program<'a> {
+    /// Its name, without a path, in lower case.
+    pub(super) name: &'a str,
+    /// The word that names it.
+    pub(super) path: &'a [u8],
+    pub(super) arguments: &'a [Vec<u8>],
+    pub(super) around: &'a Around<'a>,
+    /// How many commands may be inside of one another from here on.
+    pub(super) depth: usize,
+}
+
+impl Step {
+    pub(super) fn new(weight: Weight, text: impl Into<String>) -> Self {
+        Self {
+            weight,
+            text: text.into(),
+        }
+    }
+
+    /// What was downloaded is run.
+    pub(super) fn runs_it() -> Self {
+        Self::new(Weight::Some, "runs it")
+    }
+}
+
+impl Program<'_> {
+    /// Returns where its output goes.
+    pub(super) fn output(&self) -> Option<&[u8]> {
+        self.around.call.into.as_deref()
+    }
+
+    /// Returns where its output goes, if that keeps it.
+    pub(super) fn kept_output(&self) -> Option<&[u8]> {
+        self.output().filter(|into| *into != b"/dev/null")
+    }
+}
+
 /// Tells what a line would do.
 pub(super) fn tell(line: &[u8]) -> Told {
     let mut told = Told::default();
@@ -81,13 +126,12 @@ impl Told {
         let mut at = 0;
         while at < calls.len() && self.steps.len() < MAX_STEPS {
             let steps = self.steps.len();
-            let length = 1 + calls[at + 1..]
-                .iter()
-                .take_while(|call| call.join == Join::Pipe)
-                .count();
-            let pipe = &calls[at..at + length];
-            at += length;
-            at += self.pipe(pipe, &calls[at..], depth);
+            let mut end = at + 1;
+            while end < calls.len() && calls[end].join == Join::Pipe {
+                end += 1;
+            }
+            let pipe = &calls[at..end];
+            at = end + self.pipe(pipe, &calls[end..], depth);
             if self.steps.len() > steps {
                 self.end = calls[at - 1].end;
             }
@@ -98,21 +142,23 @@ impl Told {
     /// with it.
     fn pipe(&mut self, pipe: &[Call], behind: &[Call], depth: usize) -> usize {
         for call in pipe {
-            let program = call.words.first().map(|word| name_of(word));
-            let is_shell = program.is_some_and(|name| SHELLS.contains(&&*name));
+            let is_shell = match call.words.first() {
+                Some(program) => SHELLS.contains(&&*name_of(program)),
+                None => false,
+            };
             let before = std::mem::replace(&mut self.is_run, is_shell);
             for line in &call.inner {
                 self.line(line, depth - 1);
             }
             self.is_run = before;
         }
-        if let Some(step) = download::reverse_shell(pipe) {
-            self.say(Weight::Much, step);
+        if let Some(step) = connect::reverse_shell(pipe) {
+            self.say(step);
             return 0;
         }
-        if let Some((step, more)) = program::directories(&pipe[0], behind) {
-            self.say(Weight::Little, step);
-            return more;
+        if let Some(directories) = program::directories(&pipe[0], behind) {
+            self.say(directories.step);
+            return directories.others;
         }
         for (at, call) in pipe.iter().enumerate() {
             let around = Around {
@@ -135,34 +181,58 @@ impl Told {
             return;
         }
         let name = name_of(program);
-        let is_told = download::tell(self, &name, arguments, around)
-            || program::tell(self, &name, program, arguments, around, depth);
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
-        if !is_told && name.len() > 1 && program.iter().all(|&byte| is_name(byte)) {
-            self.unknown
-                .push(format!("calls {}", shown(&words.join(&b' '))));
+        let is_told = self.program(&Program {
+            name: &name,
+            path: program,
+            arguments,
+            around,
+            depth,
+        });
+        if !is_told && name.len() > 1 && program.iter().all(|&byte| is_of_name(byte)) {
+            let unknown = shown(&words.join(&b' '));
+            self.unknown.push(format!("calls {unknown}"));
         }
     }
 
+    /// Tells what a program would do; `false` where that is not known.
+    fn program(&mut self, program: &Program<'_>) -> bool {
+        let step = download::step(self, program).or_else(|| connect::step(self, program));
+        self.say_if_known(step) || program::tell(self, program)
+    }
+
+    /// Adds a step, if there is one.
+    pub(super) fn say_if_known(&mut self, step: Option<Step>) -> bool {
+        let Some(step) = step else {
+            return false;
+        };
+        self.say(step);
+        true
+    }
+
     /// Adds a step, and those before it that were not understood.
-    pub(super) fn say(&mut self, weight: Weight, step: String) {
+    pub(super) fn say(&mut self, step: Step) {
         let unknown = std::mem::take(&mut self.unknown);
         let before = if self.steps.is_empty() {
             Vec::new()
         } else {
             unknown
         };
-        self.weight += weight as usize + 1;
+        self.weight += step.weight as usize + 1;
         // Another way to the same, joined by `||`.
-        if self.steps.last() == Some(&step) {
+        if self.steps.last() == Some(&step.text) {
             return;
         }
-        for step in before.into_iter().chain([step]) {
+        for step in before.into_iter().chain([step.text]) {
             self.chars += step.chars().count();
             if self.steps.len() < MAX_STEPS && self.chars <= MAX_STEPS_CHARS {
                 self.steps.push(step);
             }
         }
+    }
+
+    /// Remembers a file that was downloaded or written.
+    pub(super) fn downloaded(&mut self, file: &[u8]) {
+        self.fetched.push(base(file).to_vec());
     }
 
     /// Tells whether a file is one that was downloaded, or all files where one was.
@@ -173,32 +243,27 @@ impl Told {
     }
 }
 
-/// Returns the name of a program without its path, in lower case, without `.exe`.
-pub(super) fn name_of(program: &[u8]) -> String {
-    let name = base(program).to_ascii_lowercase();
-    let name = name.strip_suffix(b".exe").unwrap_or(&name);
-    String::from_utf8_lossy(name).into_owned()
-}
-
-/// Returns a path without its folders.
-pub(super) fn base(path: &[u8]) -> &[u8] {
-    let is_slash = |byte: &u8| b"/\\".contains(byte);
-    path.rsplit(is_slash).next().unwrap_or_default()
-}
-
-/// Returns a name or a text as one printable line, in which no address can be followed.
-pub(super) fn shown(name: &[u8]) -> String {
-    printable::line(name, MAX_NAME_CHARS).replace("://", "[:]//")
+/// Tells whether a byte may be in the name of a program that is not known.
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-/".contains(&byte)
 }
 
 /// Leaves out what only starts another program, and variables that are set for it.
 fn started(words: &[Vec<u8>]) -> &[Vec<u8>] {
-    let is_start = |word: &&Vec<u8>| {
-        let is_starter = STARTERS.contains(&&*name_of(word));
-        let name = word.split(|&byte| byte == b'=').next().unwrap_or_default();
-        let is_variable = name.len() < word.len() && name.iter().all(u8::is_ascii_alphanumeric);
-        is_starter || is_variable
-    };
-    let starts = words.iter().take_while(is_start).count();
-    &words[starts..]
+    let mut rest = words;
+    while let Some((first, others)) = rest.split_first() {
+        if !STARTERS.contains(&&*name_of(first)) && !sets_variable(first) {
+            break;
+        }
+        rest = others;
+    }
+    rest
+}
+
+/// `NAME=VALUE`
+fn sets_variable(word: &[u8]) -> bool {
+    match memchr(b'=', word) {
+        Some(end) => word[..end].iter().all(u8::is_ascii_alphanumeric),
+        None => false,
+    }
 }
