@@ -21,6 +21,15 @@ pub struct Counts {
     pub minutes: BTreeMap<i64, u64>,
 }
 
+/// One number as memcached has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Count {
+    pub(crate) key: String,
+    pub(crate) value: u64,
+    /// How long it lives, in seconds; 0 for ever.
+    pub(crate) ttl_seconds: u32,
+}
+
 impl Counts {
     /// Counts one request.
     pub fn request(&mut self, time: Timestamp) {
@@ -41,15 +50,28 @@ impl Counts {
         self.minutes = self.minutes.split_off(&oldest);
     }
 
-    /// Returns the counts as key, value and seconds to live (0 for ever).
-    pub(crate) fn by_key(&self) -> impl Iterator<Item = (String, u64, u32)> {
-        let silent = (SILENT_KEY.to_owned(), self.silent, 0);
-        let ttl = MINUTE_TTL.as_secs() as u32;
-        let minutes = self
-            .minutes
-            .iter()
-            .map(move |(&minute, &count)| (minute_key(minute), count, ttl));
-        std::iter::once(silent).chain(minutes)
+    /// Returns the counts with their keys.
+    pub(crate) fn by_key(&self) -> Vec<Count> {
+        let mut counts = vec![Count::kept(SILENT_KEY, self.silent)];
+        for (&minute, &value) in &self.minutes {
+            counts.push(Count {
+                key: minute_key(minute),
+                value,
+                ttl_seconds: MINUTE_TTL.as_secs() as u32,
+            });
+        }
+        counts
+    }
+}
+
+impl Count {
+    /// A number that is kept for ever.
+    pub(crate) fn kept(key: &str, value: u64) -> Self {
+        Self {
+            key: key.to_owned(),
+            value,
+            ttl_seconds: 0,
+        }
     }
 }
 

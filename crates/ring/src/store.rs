@@ -1,35 +1,36 @@
 //! The handle to memcached: keys, encoding and timeouts live here and nowhere else.
 //!
-//! In: records and counts. Out: the ring as memcached holds it. Retries nothing and logs nothing:
-//! what to do about a memcached that is away is the caller's matter. Longer than other files, for
-//! no other may know memcached.
+//! In: records and counts. Out: the ring as memcached holds it, a [`Snapshot`]. Retries nothing and
+//! logs nothing: what to do about a memcached that is unreachable is the caller's matter.
 //!
 //! Protocol: memcached `doc/protocol.txt`, "Meta Commands" (memcached 1.6 or later).
 
+mod snapshot;
+mod values;
+
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use memcache::exp::{Arithmetic, AsyncMetaClient, Error, Get, GetResult, Meta, Op, Set, Ttl};
+use memcache::exp::{AsyncMetaClient, Error, Get, GetResult, Meta, Op, Set, Ttl};
 use tokio::sync::OnceCell;
 
-use crate::counts::Counts;
+use crate::counts::{Count, Counts};
 use crate::record::Record;
-use crate::ring::{
-    CURSOR_KEY, FIRST_KEY, Ring, SILENT_KEY, SILENT_PORTS_KEY, SINCE_KEY, SLOTS, due_in,
-    minute_key, slot_key, slot_of,
-};
-use crate::silent::{self, ByPort, SilentPorts};
+use crate::ring::{CURSOR_KEY, FIRST_KEY, Ring, SILENT_PORTS_KEY, SINCE_KEY, SLOTS};
+use crate::ring::{minute_key, slot_key, slot_of};
+use crate::silent::{self, SilentPorts};
+use snapshot::COUNTERS;
+use values::{MAX_NUMBER, increment, number, ports_in, slot, time};
+
+pub use snapshot::Snapshot;
 
 /// Longest wait for a connection to memcached, and then for one batch of answers. memcached on
 /// loopback answers in under a millisecond; one that is stopped or overloaded is found out by this.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Most connections that one program opens; further callers wait for one, at most [`TIMEOUT`].
 const MAX_STORE_CONNECTIONS: usize = 16;
-/// Largest number that is ours, 2⁵³ - 1: what JSON carries to any reader unharmed, and 285 years of
-/// a million requests a second. A larger one was put there by somebody, and is as good as none.
-const MAX_NUMBER: u64 = (1 << 53) - 1;
-
 /// memcached did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[error("memcached at {address}: {source}")]
@@ -44,25 +45,19 @@ pub struct Store {
     client: OnceCell<AsyncMetaClient>,
 }
 
-/// The ring as memcached held it during one round trip.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// Newest sequence number; 0 when nothing was ever recorded.
+/// What somebody else than memcached knows of the ring, to put it back.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// Newest sequence number.
     pub cursor: u64,
+    /// The records.
+    pub ring: &'a Ring,
+    /// The counts beside the ring; `None` where memcached has them.
+    pub counts: Option<&'a Counts>,
     /// Time of the first start.
-    pub since: Option<Timestamp>,
+    pub since: Timestamp,
     /// Time of the first request.
     pub first: Option<Timestamp>,
-    /// Number of connections that never sent a byte.
-    pub silent: u64,
-    /// Number of these connections by port: of the most frequent ports, at most 64.
-    pub silent_ports: ByPort,
-    /// The records; empty or evicted slots are misses, which is normal.
-    pub ring: Ring,
-    /// Number of slots that hold something else than a record that belongs there.
-    pub unreadable: usize,
-    /// What to compare a slot with, should it be overwritten; `None` for a miss.
-    cas: Vec<Option<u64>>,
 }
 
 impl Store {
@@ -110,10 +105,7 @@ impl Store {
         if now.cursor == held.cursor && !thorough {
             return Ok(now);
         }
-        let lacks = |&slot: &u64| {
-            now.ring.seq_in(slot) == 0 || now.ring.seq_in(slot) < due_in(slot, now.cursor)
-        };
-        let lacking: Vec<_> = (0..SLOTS).filter(lacks).collect();
+        let lacking = now.lacking_slots();
         now.unreadable = 0;
         if !lacking.is_empty() {
             self.read_slots(&mut now, lacking).await?;
@@ -128,45 +120,44 @@ impl Store {
     /// memcached is unreachable, or does not answer within a second.
     pub async fn minutes(
         &self,
-        minutes: std::ops::RangeInclusive<i64>,
+        minutes: RangeInclusive<i64>,
     ) -> Result<BTreeMap<i64, u64>, StoreError> {
-        let answers = self.get(minutes.clone().map(minute_key)).await?;
-        Ok(minutes
-            .zip(&answers)
-            .filter_map(|(minute, answer)| Some((minute, number(answer)?)))
-            .collect())
+        let keys = minutes.clone().map(minute_key).collect();
+        let answers = self.get(keys).await?;
+        let mut counts = BTreeMap::new();
+        for (minute, answer) in minutes.zip(&answers) {
+            if let Some(count) = number(answer) {
+                counts.insert(minute, count);
+            }
+        }
+        Ok(counts)
     }
 
     /// Reads slots and all counters into a snapshot.
     async fn read_slots(&self, snapshot: &mut Snapshot, slots: Vec<u64>) -> Result<(), StoreError> {
+        let mut keys: Vec<_> = slots.iter().map(|&slot| slot_key(slot)).collect();
         // memcached answers a connection's commands in their order. The cursor comes last, so that
         // no slot can hold a newer record than the cursor says.
-        let counters = [
-            SINCE_KEY,
-            FIRST_KEY,
-            SILENT_PORTS_KEY,
-            SILENT_KEY,
-            CURSOR_KEY,
-        ];
-        let counters = counters.map(str::to_owned);
-        let answers = self
-            .get(slots.iter().copied().map(slot_key).chain(counters))
-            .await?;
+        keys.extend(COUNTERS.map(str::to_owned));
+        let answers = self.get(keys).await?;
         snapshot.take(&slots, &answers);
         Ok(())
     }
 
-    async fn get(&self, keys: impl Iterator<Item = String>) -> Result<Vec<GetResult>, StoreError> {
-        let answers = self
-            .client()
-            .await?
-            .run_many(keys.map(|key| Get::new(key).meta(Meta::NONE.cas())))
-            .await;
-        answers
-            .map_err(|e| self.error(e))?
-            .into_iter()
-            .map(|answer| answer.map_err(|e| self.error(e)))
-            .collect()
+    /// Reads values, each with what to compare it with when it is written again.
+    async fn get(&self, keys: Vec<String>) -> Result<Vec<GetResult>, StoreError> {
+        let reads: Vec<_> = keys.into_iter().map(read).collect();
+        let answers = self.client().await?.run_many(reads).await;
+        let mut values = Vec::new();
+        for answer in answers.map_err(|e| self.error(e))? {
+            values.push(answer.map_err(|e| self.error(e))?);
+        }
+        Ok(values)
+    }
+
+    async fn get_one(&self, key: &str) -> Result<GetResult, StoreError> {
+        let answer = self.client().await?.run(read(key.to_owned())).await;
+        answer.map_err(|e| self.error(e))
     }
 
     /// Reads one record; `None` when it has rolled over, was evicted or never was.
@@ -174,16 +165,14 @@ impl Store {
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
     pub async fn record(&self, seq: u64) -> Result<Option<Record>, StoreError> {
-        let answer = self
-            .client()
-            .await?
-            .get(slot_key(slot_of(seq)))
-            .send()
-            .await;
-        let value = answer.map_err(|e| self.error(e))?.value;
-        Ok(value
-            .and_then(|value| Record::decode(value).ok())
-            .filter(|record| record.seq == seq))
+        let answer = self.get_one(&slot_key(slot_of(seq))).await?;
+        let Some(value) = answer.value else {
+            return Ok(None);
+        };
+        match Record::decode(value) {
+            Ok(record) if record.seq == seq => Ok(Some(record)),
+            _ => Ok(None),
+        }
     }
 
     /// Reads the newest sequence number; 0 when nothing was ever recorded.
@@ -191,8 +180,8 @@ impl Store {
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
     pub async fn cursor(&self) -> Result<u64, StoreError> {
-        let answer = self.client().await?.get(CURSOR_KEY).send().await;
-        Ok(number(&answer.map_err(|e| self.error(e))?).unwrap_or_default())
+        let answer = self.get_one(CURSOR_KEY).await?;
+        Ok(number(&answer).unwrap_or_default())
     }
 
     /// Tells whether there is a cursor at all: none is in a memcached that has just been started.
@@ -200,8 +189,8 @@ impl Store {
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
     pub async fn has_cursor(&self) -> Result<bool, StoreError> {
-        let answer = self.client().await?.get(CURSOR_KEY).send().await;
-        Ok(number(&answer.map_err(|e| self.error(e))?).is_some())
+        let answer = self.get_one(CURSOR_KEY).await?;
+        Ok(number(&answer).is_some())
     }
 
     /// Moves the cursor on by `count` and returns the newest sequence number; 0 when memcached has
@@ -213,18 +202,12 @@ impl Store {
     /// memcached is unreachable, or does not answer within a second. It may have moved the cursor
     /// all the same; the numbers are then nobody's, and their slots keep what they had.
     pub async fn advance(&self, count: u64) -> Result<u64, StoreError> {
-        let answer = self
-            .client()
-            .await?
-            .increment(CURSOR_KEY)
-            .delta(count)
-            .send()
-            .await;
-        Ok(answer
-            .map_err(|e| self.error(e))?
-            .value
-            .filter(|&last| last <= MAX_NUMBER)
-            .unwrap_or_default())
+        let increment = self.client().await?.increment(CURSOR_KEY).delta(count);
+        let answer = increment.send().await.map_err(|e| self.error(e))?;
+        match answer.value {
+            Some(last) if last <= MAX_NUMBER => Ok(last),
+            _ => Ok(0),
+        }
     }
 
     /// Writes numbered records into their slots and adds to the counts, in one round trip.
@@ -233,12 +216,19 @@ impl Store {
     /// memcached is unreachable, does not answer within a second, or refused a write; the other
     /// writes may have been done.
     pub async fn write(&self, records: &[Record], more: &Counts) -> Result<(), StoreError> {
-        let slots = records.iter().map(|record| Op::Set(slot(record)));
-        let first = records.iter().find(|record| record.seq == 1);
-        let first = first.map(|record| Op::Set(time(FIRST_KEY, record.timestamp)));
-        let counts = more.by_key().filter(|(_, count, _)| *count > 0);
-        let counts = counts.map(|(key, count, ttl)| Op::Arithmetic(increment(&key, count, ttl)));
-        self.run(slots.chain(first).chain(counts)).await
+        let mut writes = Vec::new();
+        for record in records {
+            writes.push(Op::Set(slot(record)));
+            if record.seq == 1 {
+                writes.push(Op::Set(time(FIRST_KEY, record.timestamp)));
+            }
+        }
+        for count in more.by_key() {
+            if count.value > 0 {
+                writes.push(Op::Arithmetic(increment(&count)));
+            }
+        }
+        self.run(writes).await
     }
 
     /// Adds to the counts of silent connections by port, which other responders add to as well.
@@ -248,24 +238,16 @@ impl Store {
     /// memcached is unreachable, or does not answer within a second. It may have taken the counts
     /// all the same: then they are counted twice.
     pub async fn add_silent_ports(&self, ports: &mut SilentPorts) -> Result<(), StoreError> {
-        let client = self.client().await?;
-        let read = client.get(SILENT_PORTS_KEY).meta(Meta::NONE.cas());
-        let answer = read.send().await.map_err(|e| self.error(e))?;
+        let answer = self.get_one(SILENT_PORTS_KEY).await?;
         let found = ports_in(&answer);
         let after = ports.put_into(found.as_ref());
         let is_there = found.as_ref() == Some(after.held());
         if !is_there && !after.held().is_empty() {
-            let write = Set::new(SILENT_PORTS_KEY, silent::encode(after.held())).ttl(Ttl::NEVER);
-            let write = match answer.item.cas {
-                Some(cas) => write.compare_cas(cas),
-                None => write.add(),
-            };
-            if !client
-                .run(write)
-                .await
-                .map_err(|e| self.error(e))?
-                .applied()
-            {
+            let value = silent::encode(after.held());
+            let write = Set::new(SILENT_PORTS_KEY, value).ttl(Ttl::NEVER);
+            let write = unless_changed(write, answer.item.cas);
+            let written = self.client().await?.run(write).await;
+            if !written.map_err(|e| self.error(e))?.applied() {
                 return Ok(());
             }
         }
@@ -273,109 +255,68 @@ impl Store {
         Ok(())
     }
 
-    /// Makes memcached hold what `ring`, `cursor`, `counts`, `since` and `first` say, where
-    /// `snapshot` shows less: the times where there are none, the cursor, then slots that are empty
-    /// or older. Lowers nothing and overwrites nothing that has changed since the snapshot.
+    /// Makes memcached hold what `held` says, where `snapshot` shows less: the times where there
+    /// are none, the cursor, then slots that are empty or older. Lowers nothing and overwrites
+    /// nothing that has changed since the snapshot.
     ///
     /// # Errors
     /// memcached is unreachable, does not answer within a second, or refused a write; the other
     /// writes may have been done.
-    pub async fn put_back(
-        &self,
-        snapshot: &Snapshot,
-        cursor: u64,
-        ring: &Ring,
-        counts: Option<&Counts>,
-        since: Timestamp,
-        first: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        let times = || {
-            let first = first.map(|first| time(FIRST_KEY, first));
-            std::iter::once(time(SINCE_KEY, since)).chain(first)
-        };
+    pub async fn put_back(&self, snapshot: &Snapshot, held: Held<'_>) -> Result<(), StoreError> {
+        let mut times = vec![Op::Set(time(SINCE_KEY, held.since))];
+        if let Some(first) = held.first {
+            times.push(Op::Set(time(FIRST_KEY, first)));
+        }
         if snapshot.since.is_none() {
             // Whoever waits for the cursor would begin with a time of its own.
-            self.run(times().map(Op::Set)).await?;
+            self.run(times.clone()).await?;
         }
-        self.raise([(CURSOR_KEY.to_owned(), cursor, 0)]).await?;
-        let newer = ring.newest_first().into_iter().filter(|record| {
-            let held = snapshot.ring.seq_in(slot_of(record.seq));
-            record.seq <= cursor && record.seq + SLOTS > cursor && held < record.seq
-        });
-        let slots = newer.map(|record| {
-            Op::Set(
-                match snapshot
-                    .cas
-                    .get(slot_of(record.seq) as usize)
-                    .copied()
-                    .flatten()
-                {
-                    Some(cas) => slot(record).compare_cas(cas),
-                    None => slot(record).add(),
-                },
-            )
-        });
-        self.run(slots.chain(times().map(Op::Set))).await?;
-        match counts {
+        let cursor = Count::kept(CURSOR_KEY, held.cursor);
+        self.raise(vec![cursor]).await?;
+        let mut writes = Vec::new();
+        for record in held.ring.newest_first() {
+            let is_in_ring = record.seq <= held.cursor && record.seq + SLOTS > held.cursor;
+            let slot_number = slot_of(record.seq);
+            if is_in_ring && snapshot.ring.seq_in(slot_number) < record.seq {
+                let write = unless_changed(slot(record), snapshot.cas_of(slot_number));
+                writes.push(Op::Set(write));
+            }
+        }
+        writes.extend(times);
+        self.run(writes).await?;
+        match held.counts {
             Some(counts) => self.raise(counts.by_key()).await,
             None => Ok(()),
         }
     }
 
-    /// Raises numbers (key, value, seconds to live; 0 for ever) to at least their value.
-    async fn raise(
-        &self,
-        least: impl IntoIterator<Item = (String, u64, u32)>,
-    ) -> Result<(), StoreError> {
-        let least: Vec<_> = least.into_iter().collect();
-        let reads = least
-            .iter()
-            .map(|(key, ..)| Get::new(key).meta(Meta::NONE.cas()));
-        let held = self
-            .client()
-            .await?
-            .run_many(reads)
-            .await
-            .map_err(|e| self.error(e))?;
+    /// Raises numbers to at least their value.
+    async fn raise(&self, least: Vec<Count>) -> Result<(), StoreError> {
+        let keys = least.iter().map(|it| it.key.clone()).collect();
+        let answers = self.get(keys).await?;
         let mut writes = Vec::new();
-        for ((key, value, ttl), held) in least.iter().zip(held) {
-            let held = held.map_err(|e| self.error(e))?;
-            let write = Set::new(key, value.to_string()).ttl_raw(*ttl);
-            match held.item.cas {
-                _ if number(&held).is_some_and(|held| held >= *value) => {}
-                Some(cas) => writes.push(Op::Set(write.compare_cas(cas))),
-                None => writes.push(Op::Set(write.add())),
+        for (least, answer) in least.iter().zip(answers) {
+            if number(&answer) >= Some(least.value) {
+                continue;
             }
+            let write = Set::new(&least.key, least.value.to_string()).ttl_raw(least.ttl_seconds);
+            writes.push(Op::Set(unless_changed(write, answer.item.cas)));
         }
         self.run(writes).await
     }
 
     /// Runs a batch; that a comparison or an `add` did not apply is no error.
-    async fn run(&self, operations: impl IntoIterator<Item = Op>) -> Result<(), StoreError> {
-        let answers = self
-            .client()
-            .await?
-            .run_batch(operations)
-            .await
-            .map_err(|e| self.error(e))?;
-        answers
-            .into_iter()
-            .try_for_each(|answer| answer.map(drop).map_err(|e| self.error(e)))
+    async fn run(&self, operations: Vec<Op>) -> Result<(), StoreError> {
+        let answers = self.client().await?.run_batch(operations).await;
+        for answer in answers.map_err(|e| self.error(e))? {
+            answer.map_err(|e| self.error(e))?;
+        }
+        Ok(())
     }
 
     async fn client(&self) -> Result<&AsyncMetaClient, StoreError> {
-        let connect = || async {
-            AsyncMetaClient::builder()
-                .connect_timeout(Some(TIMEOUT))
-                .io_timeout(Some(TIMEOUT))
-                .max_connections(Some(MAX_STORE_CONNECTIONS))
-                .connect_async(self.address.as_str())
-                .await
-        };
-        self.client
-            .get_or_try_init(connect)
-            .await
-            .map_err(|e| self.error(e))
+        let client = self.client.get_or_try_init(|| connect(&self.address)).await;
+        client.map_err(|e| self.error(e))
     }
 
     fn error(&self, source: Error) -> StoreError {
@@ -386,89 +327,24 @@ impl Store {
     }
 }
 
-impl Default for Snapshot {
-    fn default() -> Self {
-        let (cursor, silent, unreadable) = (0, 0, 0);
-        let silent_ports = ByPort::new();
-        let cas = vec![None; SLOTS as usize];
-        Self {
-            cursor,
-            since: None,
-            first: None,
-            silent,
-            silent_ports,
-            ring: Ring::default(),
-            unreadable,
-            cas,
-        }
+async fn connect(address: &str) -> Result<AsyncMetaClient, Error> {
+    AsyncMetaClient::builder()
+        .connect_timeout(Some(TIMEOUT))
+        .io_timeout(Some(TIMEOUT))
+        .max_connections(Some(MAX_STORE_CONNECTIONS))
+        .connect_async(address)
+        .await
+}
+
+fn read(key: String) -> Get {
+    Get::new(key).meta(Meta::NONE.cas())
+}
+
+/// Makes a write that does nothing where the value has changed since it was read; `None` for one
+/// that was not there.
+fn unless_changed(write: Set, cas: Option<u64>) -> Set {
+    match cas {
+        Some(cas) => write.compare_cas(cas),
+        None => write.add(),
     }
-}
-
-impl Snapshot {
-    /// Takes over the answers to: these slots, since, first, silent ports, silent, cursor.
-    fn take(&mut self, slots: &[u64], answers: &[GetResult]) {
-        let Some((values, [since, first, ports, silent, cursor])) = answers.split_last_chunk()
-        else {
-            return;
-        };
-        (self.since, self.first) = (timestamp(since), timestamp(first));
-        self.silent = number(silent).unwrap_or_default();
-        self.silent_ports = ports_in(ports).unwrap_or_default();
-        // Without a cursor (memcached may evict it like any other item) every record counts.
-        let newest = number(cursor).unwrap_or(MAX_NUMBER);
-        for (&slot, answer) in slots.iter().zip(values) {
-            self.cas[slot as usize] = answer.item.cas;
-            let Some(value) = &answer.value else { continue };
-            match Record::decode(value.clone()) {
-                Ok(record) if slot_of(record.seq) == slot && (1..=newest).contains(&record.seq) => {
-                    self.ring.insert(record);
-                }
-                _ => self.unreadable += 1,
-            }
-        }
-        self.cursor = number(cursor).unwrap_or_else(|| self.ring.newest_seq());
-    }
-}
-
-fn slot(record: &Record) -> Set {
-    Set::new(slot_key(slot_of(record.seq)), record.encode()).ttl(Ttl::NEVER)
-}
-
-/// An increment. Makes a missing counter that lives for `ttl` seconds; one that lives for ever (0)
-/// is made by [`Store::raise`] alone, as the crate knows no such increment.
-fn increment(key: &str, count: u64, ttl: u32) -> Arithmetic {
-    let increment = Arithmetic::new(key).delta(count);
-    if ttl > 0 {
-        increment.initial(count, ttl)
-    } else {
-        increment
-    }
-}
-
-/// A time that is written once.
-fn time(key: &str, time: Timestamp) -> Set {
-    Set::new(key, format!("{time:.6}")).ttl(Ttl::NEVER).add()
-}
-
-fn timestamp(answer: &GetResult) -> Option<Timestamp> {
-    std::str::from_utf8(answer.value.as_deref()?)
-        .ok()?
-        .parse()
-        .ok()
-}
-
-/// Counts by port, `None` for a miss or anything else.
-fn ports_in(answer: &GetResult) -> Option<ByPort> {
-    silent::decode(answer.value.as_deref()?, MAX_NUMBER)
-}
-
-/// A decimal number, `None` for a miss or anything else. memcached pads a number with spaces when
-/// it has got shorter.
-fn number(answer: &GetResult) -> Option<u64> {
-    let number = std::str::from_utf8(answer.value.as_deref()?)
-        .ok()?
-        .trim_end()
-        .parse()
-        .ok();
-    number.filter(|&number| number <= MAX_NUMBER)
 }

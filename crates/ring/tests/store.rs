@@ -2,25 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use forever200_ring::{ByPort, Counts, Ring, SLOTS, SilentPorts, Snapshot, Store};
+use forever200_ring::{ByPort, Counts, Held, Ring, SLOTS, SilentPorts, Snapshot, Store};
 use forever200_testkit::{Memcached, record};
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+fn held(cursor: u64, ring: &Ring, since: Timestamp) -> Held<'_> {
+    Held {
+        cursor,
+        ring,
+        counts: None,
+        since,
+        first: None,
+    }
+}
+
 /// What a responder that starts with an empty memcached does first.
 async fn begin(store: &Store) -> anyhow::Result<()> {
-    let (ring, counts) = (Ring::default(), Counts::default());
-    Ok(store
-        .put_back(
-            &store.snapshot().await?,
-            0,
-            &ring,
-            Some(&counts),
-            Timestamp::UNIX_EPOCH,
-            None,
-        )
-        .await?)
+    let ring = Ring::default();
+    let counts = Counts::default();
+    let held = Held {
+        counts: Some(&counts),
+        ..held(0, &ring, Timestamp::UNIX_EPOCH)
+    };
+    Ok(store.put_back(&store.snapshot().await?, held).await?)
 }
 
 /// Stores a value as a stranger would, by the classic text protocol.
@@ -112,28 +118,18 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
             0 => {
                 memcached.restart().await?;
                 let began = Timestamp::from_second(step)?;
+                let ring = Ring::default();
+                let snapshot = store.snapshot().await?;
                 store
-                    .put_back(
-                        &store.snapshot().await?,
-                        0,
-                        &Ring::default(),
-                        None,
-                        began,
-                        None,
-                    )
+                    .put_back(&snapshot, self::held(0, &ring, began))
                     .await?;
             }
             // memcached lost all, and got it back.
             1 => {
-                let (cursor, ring, since) = (
-                    held.cursor,
-                    held.ring.clone(),
-                    held.since.unwrap_or_default(),
-                );
                 memcached.restart().await?;
-                store
-                    .put_back(&store.snapshot().await?, cursor, &ring, None, since, None)
-                    .await?;
+                let since = held.since.unwrap_or_default();
+                let before = self::held(held.cursor, &held.ring, since);
+                store.put_back(&store.snapshot().await?, before).await?;
             }
             // Numbers that nobody uses.
             2 => drop(store.advance(count).await?),
@@ -230,7 +226,13 @@ async fn putting_back_lowers_nothing_and_overwrites_nothing_newer() -> anyhow::R
         minutes: [(29_000_000, 7)].into(),
     };
     store
-        .put_back(&snapshot, 280, &ring, Some(&counts), Timestamp::now(), None)
+        .put_back(
+            &snapshot,
+            Held {
+                counts: Some(&counts),
+                ..held(280, &ring, Timestamp::now())
+            },
+        )
         .await?;
     let after = store.snapshot().await?;
     assert_eq!(
@@ -265,7 +267,7 @@ async fn putting_back_yields_to_whoever_wrote_since_the_snapshot() -> anyhow::Re
     store.advance(198).await?;
     store.write(&newer, &Counts::default()).await?;
     store
-        .put_back(&snapshot, 208, &ring, None, Timestamp::now(), None)
+        .put_back(&snapshot, held(208, &ring, Timestamp::now()))
         .await?;
     let seqs: Vec<_> = store
         .snapshot()
@@ -323,11 +325,10 @@ async fn a_cursor_that_is_no_number_of_ours_is_mended() -> anyhow::Result<()> {
         store
             .put_back(
                 &snapshot,
-                7,
-                &Ring::default(),
-                Some(&counts),
-                Timestamp::now(),
-                None,
+                Held {
+                    counts: Some(&counts),
+                    ..held(7, &Ring::default(), Timestamp::now())
+                },
             )
             .await?;
         assert_eq!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use forever200_identify::Labeller;
-use forever200_ring::{Counts, Ring, Store};
+use forever200_ring::{Counts, Held, Ring, Store};
 use forever200_testkit::{Memcached, get, loopback, record, request, until};
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::Locations;
@@ -38,7 +38,16 @@ async fn viewer_of_one(memcached: &Memcached) -> anyhow::Result<SocketAddr> {
     let nothing = store.snapshot().await?;
     let ring = Ring::default();
     store
-        .put_back(&nothing, 5, &ring, None, Timestamp::UNIX_EPOCH, None)
+        .put_back(
+            &nothing,
+            Held {
+                cursor: 5,
+                ring: &ring,
+                counts: None,
+                since: Timestamp::UNIX_EPOCH,
+                first: None,
+            },
+        )
         .await?;
     store
         .write(&[record(5, b"\x16\x03\x01")], &Counts::default())

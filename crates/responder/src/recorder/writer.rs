@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use forever200_ring::{Counts, Ring, SilentPorts, Store, StoreError};
+use forever200_ring::{Counts, Held, Ring, SilentPorts, Store, StoreError};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::info;
@@ -185,16 +185,14 @@ impl Writer {
         // Up to 1,500 minutes, so only when some may be missing.
         let counts = (lost_track || restarted || snapshot.silent < self.counts.silent)
             .then_some(&self.counts);
-        self.store
-            .put_back(
-                &snapshot,
-                self.cursor,
-                &self.ring,
-                counts,
-                self.since,
-                self.first,
-            )
-            .await?;
+        let held = Held {
+            cursor: self.cursor,
+            ring: &self.ring,
+            counts,
+            since: self.since,
+            first: self.first,
+        };
+        self.store.put_back(&snapshot, held).await?;
         for record in snapshot.ring.newest_first() {
             self.ring.insert(record.clone());
         }

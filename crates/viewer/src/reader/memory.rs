@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use forever200_ring::{ByPort, Ring, SilentPorts, Snapshot, Store, StoreError};
+use forever200_ring::{ByPort, Held, Ring, SilentPorts, Snapshot, Store, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{info, warn};
@@ -114,14 +114,17 @@ impl Memory {
             found = snapshot.cursor,
             "memcached is restored from the history"
         );
-        let since = restored.since.unwrap_or(now);
-        let counts = Some(&restored.counts);
+        let held = Held {
+            cursor,
+            ring: &ring,
+            counts: Some(&restored.counts),
+            since: restored.since.unwrap_or(now),
+            first: restored.first,
+        };
         // Before the cursor, for which a responder waits that adds to them.
         let mut silent_ports = SilentPorts::known(restored.silent_ports);
         store.add_silent_ports(&mut silent_ports).await?;
-        store
-            .put_back(snapshot, cursor, &ring, counts, since, restored.first)
-            .await
+        store.put_back(snapshot, held).await
     }
 
     /// Has a number written under a name, where it is another one than before.
