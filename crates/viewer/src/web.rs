@@ -4,30 +4,36 @@
 //!
 //! - `serve`: connections; `routes`: addresses and security headers; `state`: what all requests
 //!   share
-//! - `handlers`: the list and its formats; `kept`: one request by its number; `history`,
-//!   `collection`, `sources`, `sensors`, `events`, `metrics` and `explain`: the other addresses
-//! - `prepared`: complete answers; `streamed`: long answers; `cache`: answers that are the same for
-//!   all
-//! - `limits`: queues and memory; `hosts`, `parameters`: what is refused; `failure`: error pages
+//! - `home`: the list; `list`: its other formats; `request`: one request, which `kept` finds by its
+//!   number; `history`, `collection`, `sources`, `sensors`, `events`, `metrics`, `explain` and
+//!   `status`: the other addresses
+//! - `answer`: how an answer is put together; `prepared`: complete answers; `streamed`: long
+//!   answers; `cache`: answers that are the same for all
+//! - `limits`: queues; `room`: memory; `hosts`, `parameters`: what is refused; `failure`: error pages
 
+mod answer;
 mod cache;
 mod collection;
 mod events;
 mod explain;
 mod failure;
-mod handlers;
 mod history;
+mod home;
 mod hosts;
 mod kept;
 mod limits;
+mod list;
 mod metrics;
 mod parameters;
 mod prepared;
+mod request;
+mod room;
 mod routes;
 mod sensors;
 mod serve;
 mod sources;
 mod state;
+mod status;
 mod streamed;
 
 pub use hosts::{Hosts, Names};

@@ -20,12 +20,11 @@ use crate::page::collection::{Collection, ShownKind, candidates};
 use crate::page::filter::{FilterQuery, UNRECOGNISED};
 use crate::page::kind::KindPage;
 use crate::page::pages::Pages;
+use crate::web::answer::{QueryOf, REVALIDATE, Shared, has_tag, host, whole_from_history};
 use crate::web::failure::Failure;
-use crate::web::handlers::{
-    QueryOf, REVALIDATE, Shared, has_tag, host, most_bytes_of_request, whole_from_history,
-};
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
+use crate::web::request::most_bytes_of_request;
 
 /// What a page of the collection takes at most.
 const COLLECTION_BYTES: usize = 512 * 1024;

@@ -27,7 +27,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::export::json;
 use crate::page::filter::Filter;
 use crate::reader::{Entry, View};
-use crate::web::limits::{Busy, Visitor};
+use crate::web::limits::Visitor;
+use crate::web::room::Busy;
 use crate::web::state::Viewer;
 
 /// Longest silence: shorter than haproxy's time limits, and a sign of life for the page.

@@ -19,10 +19,11 @@ use tokio::time::timeout;
 
 use crate::bytes::pasted::{self, MAX_BYTES, Unreadable, Writing};
 use crate::bytes::printable;
+use crate::web::answer::{host, whole};
 use crate::web::failure::Failure;
-use crate::web::handlers::{host, most_bytes_of_request, whole};
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
+use crate::web::request::most_bytes_of_request;
 use crate::web::state::Viewer;
 use forever200_decode::parameters;
 

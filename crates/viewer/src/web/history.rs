@@ -18,10 +18,10 @@ use crate::page::history::HistoryPage;
 use crate::page::moment::moment;
 use crate::page::row::Row;
 use crate::reader::{Describer, Entry};
-use crate::web::failure::Failure;
-use crate::web::handlers::{
+use crate::web::answer::{
     HTML, LIST_BYTES, QueryOf, ROW_BYTES, Shared, attachment, filter, whole_from_history,
 };
+use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;

@@ -5,11 +5,11 @@
 //! `/home` and the health check need nothing from here but room, and what has stayed in it the
 //! longest makes room for them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -17,11 +17,11 @@ use axum::http::request::Parts;
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
 use crate::metrics::VisitorsNow;
-use crate::web::failure::Failure;
 use crate::web::prepared::takes_gzip;
+use crate::web::room::{Busy, Room, Taken, lock};
 use crate::web::state::Viewer;
 
 /// Threads for what is made for one visitor. What is made there takes memory, so not one for each
@@ -36,18 +36,6 @@ const WAITING_OF_SOURCE: usize = 16;
 const WAITING: usize = 256;
 /// Shortest time between two long events, to whomever.
 const LONG_EVENT_INTERVAL: Duration = Duration::from_millis(10);
-/// What all answers that are on their way may take together, in bytes.
-pub(crate) const ROOM_BYTES: usize = 20 * 1024 * 1024;
-/// A part of it is for answers that are no longer than `/home` is.
-const ROOM_FOR_SHORT_BYTES: usize = 8 * 1024 * 1024;
-const SHORT_BYTES: usize = 512 * 1024;
-/// Bytes in which an answer counts at least.
-const MIN_BYTES: usize = 512;
-/// An answer that has been on its way for this long gives way to others when there is no room. Who
-/// reads takes it in some milliseconds, or in seconds where the network is slow.
-const GIVES_WAY_AFTER: Duration = Duration::from_millis(200);
-/// Longest wait for room.
-const ROOM_WAIT: Duration = Duration::from_secs(3);
 /// Sources that are remembered before those who have gone are forgotten.
 const SOURCES: usize = 256;
 
@@ -87,40 +75,6 @@ pub(crate) struct Visitor {
     connection: Connection,
 }
 
-/// There is no room for what was asked, or too many wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too busy")]
-pub(crate) struct Busy;
-
-/// Counts the bytes that are on their way to visitors.
-struct Room {
-    /// Bytes that there are, and those of them that are for short answers.
-    size: usize,
-    for_short: usize,
-    held: Mutex<Held>,
-    freed: Notify,
-}
-
-#[derive(Default)]
-struct Held {
-    bytes: usize,
-    /// In the order in which they came.
-    places: BTreeMap<u64, Place>,
-    next: u64,
-}
-
-struct Place {
-    bytes: usize,
-    since: Instant,
-    cut: Arc<Notify>,
-}
-
-/// Room for one answer, until it is dropped.
-pub(crate) struct Taken {
-    room: Arc<Room>,
-    number: u64,
-}
-
 impl Limits {
     /// Nobody has taken anything.
     #[must_use]
@@ -130,7 +84,7 @@ impl Limits {
             waiting: Arc::new(Semaphore::new(WAITING)),
             long_event: tokio::sync::Mutex::default(),
             sources: Mutex::default(),
-            room: Arc::new(Room::new(ROOM_BYTES, ROOM_FOR_SHORT_BYTES)),
+            room: Room::for_all(),
         })
     }
 
@@ -139,7 +93,7 @@ impl Limits {
         VisitorsNow {
             watching,
             waiting: WAITING.saturating_sub(self.waiting.available_permits()) as u64,
-            answer_bytes: lock(&self.room.held).bytes as u64,
+            answer_bytes: self.room.bytes() as u64,
         }
     }
 
@@ -273,176 +227,15 @@ fn customer(ip: IpAddr) -> IpAddr {
     }
 }
 
-impl Room {
-    fn new(size: usize, for_short: usize) -> Self {
-        Self {
-            size,
-            for_short,
-            held: Mutex::default(),
-            freed: Notify::new(),
-        }
-    }
-
-    async fn take(self: &Arc<Self>, bytes: usize, cut: &Arc<Notify>) -> Result<Taken, Busy> {
-        let size = self.size
-            - if bytes > SHORT_BYTES {
-                self.for_short
-            } else {
-                0
-            };
-        // What is larger than all there is takes all there is.
-        let bytes = bytes.clamp(MIN_BYTES, size);
-        let deadline = Instant::now() + ROOM_WAIT;
-        loop {
-            let freed = self.freed.notified();
-            if let Some(number) = self.try_take(bytes, size, cut) {
-                return Ok(Taken {
-                    room: Arc::clone(self),
-                    number,
-                });
-            }
-            // Those that are too young to give way are asked again a little later.
-            let again = deadline.min(Instant::now() + GIVES_WAY_AFTER / 4);
-            let _ = timeout_at(again, freed).await;
-            if Instant::now() >= deadline {
-                return Err(Busy);
-            }
-        }
-    }
-
-    fn try_take(&self, bytes: usize, size: usize, cut: &Arc<Notify>) -> Option<u64> {
-        let mut held = lock(&self.held);
-        let mut missing = (held.bytes + bytes).saturating_sub(size);
-        if missing > 0 {
-            // They are counted until they have really gone.
-            let old = held
-                .places
-                .values()
-                .take_while(|it| it.since.elapsed() > GIVES_WAY_AFTER);
-            for place in old {
-                place.cut.notify_one();
-                missing = missing.saturating_sub(place.bytes);
-                if missing == 0 {
-                    break;
-                }
-            }
-            return None;
-        }
-        let number = held.next;
-        held.next += 1;
-        held.bytes += bytes;
-        held.places.insert(
-            number,
-            Place {
-                bytes,
-                since: Instant::now(),
-                cut: Arc::clone(cut),
-            },
-        );
-        Some(number)
-    }
-
-    fn give_back(&self, number: u64, keep: usize) {
-        let mut held = lock(&self.held);
-        if let Some(place) = held.places.get_mut(&number) {
-            let less = place.bytes.saturating_sub(keep);
-            place.bytes -= less;
-            if keep == 0 {
-                held.places.remove(&number);
-            }
-            held.bytes -= less;
-        }
-        drop(held);
-        self.freed.notify_waiters();
-    }
-}
-
-impl Taken {
-    /// Returns bytes that hold this room, no more of it than they need, until the last of them has
-    /// gone.
-    #[must_use]
-    pub(crate) fn hold(self, bytes: impl Into<Bytes>) -> Bytes {
-        struct Holding(Bytes, #[allow(dead_code)] Taken);
-        impl AsRef<[u8]> for Holding {
-            fn as_ref(&self) -> &[u8] {
-                &self.0
-            }
-        }
-        let bytes = bytes.into();
-        self.room.give_back(self.number, bytes.len().max(MIN_BYTES));
-        Bytes::from_owner(Holding(bytes, self))
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.room.give_back(self.number, 0);
-    }
-}
-
 /// Makes the calling thread one that works for visitors.
 pub fn stand_back() {
     // Not being nice is no failure.
     let _ = rustix::process::nice(NICENESS);
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl From<Busy> for Failure {
-    fn from(_: Busy) -> Self {
-        Self::Busy
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    async fn take(room: &Arc<Room>, bytes: usize) -> (Result<Taken, Busy>, Arc<Notify>) {
-        let cut = Arc::new(Notify::new());
-        (room.take(bytes, &cut).await, cut)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_on_its_way_the_longest_gives_way() {
-        let room = Arc::new(Room::new(10_000, 0));
-        let (first, cut_first) = take(&room, 6000).await;
-        tokio::time::advance(Duration::from_secs(2)).await;
-        let (second, cut_second) = take(&room, 4000).await;
-        // The connection of the first ends when it is cut, and with it its answer.
-        let first = first.unwrap();
-        tokio::spawn(async move {
-            cut_first.notified().await;
-            drop(first);
-        });
-        let (third, _) = take(&room, 6000).await;
-        assert!(third.is_ok() && second.is_ok());
-        let was_cut = timeout_at(Instant::now(), cut_second.notified()).await;
-        assert!(was_cut.is_err(), "the second was young");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever() {
-        let room = Arc::new(Room::new(10_000, 0));
-        let (_all, _) = take(&room, 1_000_000).await;
-        let start = Instant::now();
-        assert!(take(&room, 1).await.0.is_err());
-        assert_eq!(start.elapsed(), ROOM_WAIT);
-    }
-
-    #[tokio::test]
-    async fn bytes_hold_their_room_until_the_last_of_them_has_gone() {
-        let room = Arc::new(Room::new(10_000, 0));
-        let held = take(&room, 9000).await.0.unwrap().hold(vec![0; 2000]);
-        let part = held.slice(..10);
-        drop(held);
-        assert_eq!(lock(&room.held).bytes, 2000);
-        drop(part);
-        assert_eq!(lock(&room.held).bytes, 0);
-        assert!(lock(&room.held).places.is_empty());
-    }
 
     #[test]
     fn a_customer_is_an_address_or_a_network() {

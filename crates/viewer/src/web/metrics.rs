@@ -7,8 +7,8 @@ use axum::response::Response;
 
 use crate::captures::Captures;
 use crate::metrics::{CONTENT_TYPE, Now, exposition};
+use crate::web::answer::whole;
 use crate::web::failure::Failure;
-use crate::web::handlers::whole;
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;

@@ -18,16 +18,16 @@ use axum::routing::{get, post};
 use crate::web::collection::{api_collection, api_kind, collection, feed, kind};
 use crate::web::explain;
 use crate::web::failure::{Failure, Form};
-use crate::web::handlers::{
-    api_list, api_request, asset, download, event_stream, export_as, health, home, labels, request,
-    stats, text,
-};
 use crate::web::history;
+use crate::web::home::{home, labels};
+use crate::web::list::{api_list, event_stream, export_as, text};
 use crate::web::metrics::metrics;
 use crate::web::parameters::refuse_unknown;
+use crate::web::request::{api_request, download, request};
 use crate::web::sensors;
 use crate::web::sources;
 use crate::web::state::Viewer;
+use crate::web::status::{asset, health, stats};
 
 /// On every response: nothing from elsewhere, nothing inline, no framing.
 const SECURITY_HEADERS: [(HeaderName, &str); 4] = [

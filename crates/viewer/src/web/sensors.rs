@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::page::pages::Pages;
 use crate::page::sensors::{SILENT_SECONDS, SensorsPage, SensorsQuery};
+use crate::web::answer::{QueryOf, Shared, whole_from_history};
 use crate::web::failure::Failure;
-use crate::web::handlers::{QueryOf, Shared, whole_from_history};
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;

@@ -12,7 +12,8 @@ use crate::reader::Reader;
 use crate::web::cache::Caches;
 use crate::web::failure::Failure;
 use crate::web::hosts::Hosts;
-use crate::web::limits::{Limits, Taken, Visitor};
+use crate::web::limits::{Limits, Visitor};
+use crate::web::room::Taken;
 
 /// What all requests share.
 pub(crate) struct Viewer {

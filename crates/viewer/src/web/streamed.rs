@@ -20,7 +20,8 @@ use crate::export::Listing;
 use crate::page::filter::Filter;
 use crate::reader::Entry;
 use crate::web::kept;
-use crate::web::limits::{Busy, Taken, Visitor};
+use crate::web::limits::Visitor;
+use crate::web::room::{Busy, Taken};
 use crate::web::state::Viewer;
 
 /// Length of a piece in bytes, about: a request that is longer is a piece of its own.

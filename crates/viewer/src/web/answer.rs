@@ -1,0 +1,106 @@
+//! How an answer is put together: made in the visitor's turn, compressed, with its headers.
+//!
+//! In: what makes it, and how long it may become. Out: a response.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HOST, IF_NONE_MATCH};
+use axum::response::{IntoResponse, Response};
+
+use crate::history::Questions;
+use crate::page::filter::{Filter, FilterQuery};
+use crate::web::failure::Failure;
+use crate::web::limits::Visitor;
+use crate::web::prepared::Prepared;
+use crate::web::state::Viewer;
+
+pub(super) const HTML: &str = "text/html; charset=utf-8";
+/// May be kept, and must be asked for again.
+pub(super) const REVALIDATE: &str = "no-cache";
+/// What the list takes at most for each row, and beside the rows.
+pub(super) const ROW_BYTES: usize = 5120;
+pub(super) const LIST_BYTES: usize = 64 * 1024;
+
+/// What all requests share.
+pub(crate) type Shared = State<Arc<Viewer>>;
+
+/// The query of an address, or why it is none.
+pub(crate) type QueryOf<T> = Result<Query<T>, QueryRejection>;
+
+/// Makes an answer for one visitor, of at most so many bytes.
+pub(crate) async fn whole(
+    visitor: &Visitor,
+    most_bytes: usize,
+    make: impl FnOnce() -> Result<Prepared, Failure> + Send + 'static,
+) -> Result<Response, Failure> {
+    let takes_gzip = visitor.takes_gzip;
+    let make = move || {
+        let prepared = make()?;
+        let body = prepared.body(takes_gzip);
+        Ok::<_, Failure>((prepared, body))
+    };
+    let (made, taken) = visitor.make(most_bytes, make).await?;
+    let (prepared, (body, by_gzip)) = made?;
+    Ok(prepared.respond((taken.hold(body), by_gzip)))
+}
+
+/// Makes an answer from the history for one visitor, of at most so many bytes.
+pub(super) async fn whole_from_history(
+    viewer: &Viewer,
+    visitor: &Visitor,
+    most_bytes: usize,
+    make: impl FnOnce(&Questions) -> Result<Prepared, Failure> + Send + 'static,
+) -> Result<Response, Failure> {
+    let takes_gzip = visitor.takes_gzip;
+    let ask = move |questions: &Questions| {
+        let prepared = make(questions)?;
+        let body = prepared.body(takes_gzip);
+        Ok((prepared, body))
+    };
+    let ((prepared, (body, by_gzip)), taken) = viewer.ask_history(visitor, most_bytes, ask).await?;
+    Ok(prepared.respond((taken.hold(body), by_gzip)))
+}
+
+/// Tells whether a visitor has what this tag is of: RFC 9110, 13.1.2.
+pub(super) fn has_tag(headers: &HeaderMap, tag: &str) -> bool {
+    let mut known = headers.get_all(IF_NONE_MATCH).iter();
+    known.any(|known| known.to_str().is_ok_and(|known| known.contains(tag)))
+}
+
+/// A file to save; `name` is ours, never a client's.
+pub(super) fn attachment(
+    name: &str,
+    content_type: &'static str,
+    content: impl IntoResponse,
+) -> Response {
+    let disposition = format!("attachment; filename=\"{name}\"");
+    let headers = [
+        (CONTENT_TYPE, content_type.to_owned()),
+        (CONTENT_DISPOSITION, disposition),
+    ];
+    (headers, content).into_response()
+}
+
+pub(super) fn filter(query: &FilterQuery, visitor: &Visitor) -> Result<Filter, Failure> {
+    Filter::new(query, visitor.ip).map_err(Failure::BadQuery)
+}
+
+/// Returns the name by which the visitor knows this machine, or a stand-in for an odd one.
+pub(crate) fn host(headers: &HeaderMap) -> &str {
+    let host = headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let is_plain = |host: &str| {
+        host.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+    };
+    if !host.is_empty() && is_plain(host) {
+        host
+    } else {
+        "localhost"
+    }
+}

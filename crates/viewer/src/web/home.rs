@@ -1,0 +1,104 @@
+//! The pages of the list: `/home`, the wall, and the labels that there are.
+//!
+//! In: a query. Out: HTML. `/home` without a query is made once for all visitors.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Deserialize;
+
+use crate::page::catalogue::CatalogueQuery;
+use crate::page::filter::FilterQuery;
+use crate::page::wall;
+use crate::web::answer::{LIST_BYTES, QueryOf, ROW_BYTES, Shared, filter, host, whole};
+use crate::web::failure::Failure;
+use crate::web::limits::Visitor;
+use crate::web::list::matching;
+use crate::web::prepared::Prepared;
+use crate::web::state::Viewer;
+
+/// What the page of labels takes.
+const LABELS_BYTES: usize = 2 * 1024 * 1024;
+
+/// The query of the page, beside the filter.
+#[derive(Deserialize)]
+pub(crate) struct HomeQuery {
+    #[serde(default)]
+    view: String,
+}
+
+pub(crate) async fn home(
+    State(viewer): Shared,
+    visitor: Visitor,
+    query: QueryOf<FilterQuery>,
+    home: QueryOf<HomeQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let (Query(query), Query(home)) = (query?, home?);
+    match home.view.as_str() {
+        "" => {}
+        "wall" => return wall(viewer, visitor, query).await,
+        _ => return Err(Failure::BadQuery("view: expected wall".to_owned())),
+    }
+    let view = viewer.reader.view().await?;
+    if query.is_empty() {
+        // Here and at once: whatever others have asked for, it waits for nothing but room.
+        let page = viewer.caches.home(&viewer.pages, &view, host(&headers))?;
+        let (body, by_gzip) = page.body(visitor.takes_gzip);
+        return Ok(page.respond((visitor.hold(body).await?, by_gzip)));
+    }
+    let filter = filter(&query, &visitor)?;
+    let most_bytes = LIST_BYTES + ROW_BYTES * view.entries.len();
+    whole(&visitor, most_bytes, move || {
+        let entries = matching(&view, &filter);
+        let strip = viewer.pages.strip(&view, &query)?;
+        let html = viewer
+            .pages
+            .home(&view, &query, &entries, &strip, host(&headers))?;
+        Ok(Prepared::html(html))
+    })
+    .await
+}
+
+/// The list for those who look from afar.
+async fn wall(
+    viewer: Arc<Viewer>,
+    visitor: Visitor,
+    query: FilterQuery,
+) -> Result<Response, Failure> {
+    let filter = filter(&query, &visitor)?;
+    let view = viewer.reader.view().await?;
+    let most_bytes = LIST_BYTES + ROW_BYTES * wall::MAX_ROWS;
+    whole(&visitor, most_bytes, move || {
+        let entries = wall::in_order(&view, matching(&view, &filter));
+        let numbers = viewer.caches.wall_strip(&viewer.pages, &view)?;
+        let numbers = String::from_utf8_lossy(&numbers);
+        let html = viewer.pages.wall(&view, &query, &entries, &numbers)?;
+        Ok(Prepared::html(html))
+    })
+    .await
+}
+
+pub(crate) async fn labels(
+    State(viewer): Shared,
+    visitor: Visitor,
+    query: QueryOf<CatalogueQuery>,
+) -> Result<Response, Failure> {
+    let Query(query) = query?;
+    let view = viewer.reader.view().await?;
+    if !query.is_empty() {
+        let make = move || Ok(Prepared::html(viewer.pages.labels(&view, &query)?));
+        return whole(&visitor, LABELS_BYTES, make).await;
+    }
+    let takes_gzip = visitor.takes_gzip;
+    let make = move || {
+        let page = viewer.caches.labels(&viewer.pages, &view)?;
+        let body = page.body(takes_gzip);
+        Ok::<_, Failure>((page, body))
+    };
+    let (made, taken) = visitor.make(LABELS_BYTES, make).await?;
+    let (page, (body, by_gzip)) = made?;
+    Ok(page.respond((taken.hold(body), by_gzip)))
+}

@@ -1,0 +1,110 @@
+//! One request: its page, its JSON and its files.
+//!
+//! In: a number. Out: the request of that number, from the ring or from the history.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use crate::export::{html, json};
+use crate::page::filter::FilterQuery;
+use crate::page::pages::STYLE;
+use crate::web::answer::{HTML, LIST_BYTES, QueryOf, Shared, attachment, filter, host, whole};
+use crate::web::failure::Failure;
+use crate::web::kept;
+use crate::web::limits::Visitor;
+use crate::web::list::export_of;
+use crate::web::prepared::Prepared;
+
+/// What the page of one request takes at most, beside what its bytes make of it: every byte is
+/// there in hexadecimal three times, and as text up to five.
+const DETAIL_BYTES: usize = 3 * 1024 * 1024;
+const DETAIL_TIMES: usize = 48;
+
+pub(crate) async fn request(
+    State(viewer): Shared,
+    visitor: Visitor,
+    Path(seq): Path<String>,
+    query: QueryOf<FilterQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let (Query(query), seq) = (query?, number(&seq)?);
+    let filter = filter(&query, &visitor)?;
+    let view = viewer.reader.view().await?;
+    let entry = kept::find(&viewer, &visitor, &view, seq).await?;
+    let most_bytes = most_bytes_of_request(entry.record.raw.len());
+    whole(&visitor, most_bytes, move || {
+        let neighbours = kept::neighbours(&viewer, &view, &entry, &filter);
+        let page = viewer
+            .pages
+            .request(&entry, &neighbours, &query, host(&headers))?;
+        Ok(Prepared::html(page))
+    })
+    .await
+}
+
+/// What the page of a request of so many bytes takes at most.
+pub(crate) fn most_bytes_of_request(raw_bytes: usize) -> usize {
+    (DETAIL_TIMES * raw_bytes).min(DETAIL_BYTES + 16 * raw_bytes) + LIST_BYTES
+}
+
+/// `raw`, `har`, `pcap` or `html` of one request.
+pub(crate) async fn download(
+    State(viewer): Shared,
+    visitor: Visitor,
+    Path((seq, format)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let seq = number(&seq)?;
+    let view = viewer.reader.view().await?;
+    let entry = kept::find(&viewer, &visitor, &view, seq).await?;
+    // The name of a sensor is one of a few plain characters.
+    let sensor = entry.sensor.as_ref();
+    let sensor = sensor.map(|it| format!("{}-", it.name)).unwrap_or_default();
+    let name = format!("forever200-{sensor}{seq}");
+    match format.as_str() {
+        "raw" => {
+            let raw = visitor.hold(entry.record.raw.clone()).await?;
+            Ok(attachment(
+                &format!("{name}.bin"),
+                "application/octet-stream",
+                raw,
+            ))
+        }
+        "html" => {
+            let (pages, host) = (Arc::clone(&viewer.pages), host(&headers).to_owned());
+            let most_bytes = most_bytes_of_request(entry.record.raw.len()) + STYLE.len();
+            let make = move || html::request(&pages, &entry, &host);
+            let (page, taken) = visitor.make(most_bytes, make).await?;
+            let page = taken.hold(page?);
+            Ok(attachment(&format!("{name}.html"), HTML, page))
+        }
+        "har" if entry.http.is_none() => Err(Failure::NotHttp(seq)),
+        "har" | "pcap" => export_of(viewer, visitor, &view, vec![entry], &format, &name).await,
+        _ => Err(Failure::NotFound),
+    }
+}
+
+pub(crate) async fn api_request(
+    State(viewer): Shared,
+    visitor: Visitor,
+    Path(seq): Path<String>,
+) -> Result<Response, Failure> {
+    let seq = number(&seq)?;
+    let view = viewer.reader.view().await?;
+    let entry = kept::find(&viewer, &visitor, &view, seq).await?;
+    let most_bytes = json::most_bytes(&entry, true);
+    whole(&visitor, most_bytes, move || {
+        Ok(Prepared::json(json::request(&entry, true)))
+    })
+    .await
+}
+
+fn number(seq: &str) -> Result<u64, Failure> {
+    seq.parse()
+        .ok()
+        .filter(|&seq| seq > 0)
+        .ok_or(Failure::NotFound)
+}

@@ -1,0 +1,242 @@
+//! Room for answers on their way to visitors.
+//!
+//! In: how many bytes an answer has at most. Out: leave to make and send it, at once or after some
+//! time. What has been on its way the longest makes room for others.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::web::failure::Failure;
+
+/// What all answers that are on their way may take together, in bytes.
+const ROOM_BYTES: usize = 20 * 1024 * 1024;
+/// A part of it is for answers that are no longer than `/home` is.
+const ROOM_FOR_SHORT_BYTES: usize = 8 * 1024 * 1024;
+const SHORT_BYTES: usize = 512 * 1024;
+/// Bytes in which an answer counts at least.
+const MIN_BYTES: usize = 512;
+/// An answer that has been on its way for this long gives way to others when there is no room. Who
+/// reads takes it in some milliseconds, or in seconds where the network is slow.
+const GIVES_WAY_AFTER: Duration = Duration::from_millis(200);
+/// Longest wait for room.
+const ROOM_WAIT: Duration = Duration::from_secs(3);
+
+/// There is no room for what was asked, or too many wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too busy")]
+pub(crate) struct Busy;
+
+/// Counts the bytes that are on their way to visitors.
+pub(super) struct Room {
+    /// Bytes that there are, and those of them that are for short answers.
+    size: usize,
+    for_short: usize,
+    held: Mutex<Held>,
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct Held {
+    bytes: usize,
+    /// In the order in which they came.
+    places: BTreeMap<u64, Place>,
+    next: u64,
+}
+
+struct Place {
+    bytes: usize,
+    since: Instant,
+    cut: Arc<Notify>,
+}
+
+/// Room for one answer, until it is dropped.
+pub(crate) struct Taken {
+    room: Arc<Room>,
+    number: u64,
+}
+
+impl Room {
+    /// Returns room that nobody has taken.
+    pub(super) fn for_all() -> Arc<Self> {
+        Arc::new(Self::new(ROOM_BYTES, ROOM_FOR_SHORT_BYTES))
+    }
+
+    fn new(size: usize, for_short: usize) -> Self {
+        Self {
+            size,
+            for_short,
+            held: Mutex::default(),
+            freed: Notify::new(),
+        }
+    }
+
+    /// Returns how many bytes are on their way.
+    pub(super) fn bytes(&self) -> usize {
+        lock(&self.held).bytes
+    }
+
+    /// Takes room for an answer; `cut` ends its connection.
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        bytes: usize,
+        cut: &Arc<Notify>,
+    ) -> Result<Taken, Busy> {
+        let size = self.size
+            - if bytes > SHORT_BYTES {
+                self.for_short
+            } else {
+                0
+            };
+        // What is larger than all there is takes all there is.
+        let bytes = bytes.clamp(MIN_BYTES, size);
+        let deadline = Instant::now() + ROOM_WAIT;
+        loop {
+            let freed = self.freed.notified();
+            if let Some(number) = self.try_take(bytes, size, cut) {
+                return Ok(Taken {
+                    room: Arc::clone(self),
+                    number,
+                });
+            }
+            // Those that are too young to give way are asked again a little later.
+            let again = deadline.min(Instant::now() + GIVES_WAY_AFTER / 4);
+            let _ = timeout_at(again, freed).await;
+            if Instant::now() >= deadline {
+                return Err(Busy);
+            }
+        }
+    }
+
+    fn try_take(&self, bytes: usize, size: usize, cut: &Arc<Notify>) -> Option<u64> {
+        let mut held = lock(&self.held);
+        let mut missing = (held.bytes + bytes).saturating_sub(size);
+        if missing > 0 {
+            // They are counted until they have really gone.
+            let old = held
+                .places
+                .values()
+                .take_while(|it| it.since.elapsed() > GIVES_WAY_AFTER);
+            for place in old {
+                place.cut.notify_one();
+                missing = missing.saturating_sub(place.bytes);
+                if missing == 0 {
+                    break;
+                }
+            }
+            return None;
+        }
+        let number = held.next;
+        held.next += 1;
+        held.bytes += bytes;
+        held.places.insert(
+            number,
+            Place {
+                bytes,
+                since: Instant::now(),
+                cut: Arc::clone(cut),
+            },
+        );
+        Some(number)
+    }
+
+    fn give_back(&self, number: u64, keep: usize) {
+        let mut held = lock(&self.held);
+        if let Some(place) = held.places.get_mut(&number) {
+            let less = place.bytes.saturating_sub(keep);
+            place.bytes -= less;
+            if keep == 0 {
+                held.places.remove(&number);
+            }
+            held.bytes -= less;
+        }
+        drop(held);
+        self.freed.notify_waiters();
+    }
+}
+
+impl Taken {
+    /// Returns bytes that hold this room, no more of it than they need, until the last of them has
+    /// gone.
+    #[must_use]
+    pub(crate) fn hold(self, bytes: impl Into<Bytes>) -> Bytes {
+        struct Holding(Bytes, #[allow(dead_code)] Taken);
+        impl AsRef<[u8]> for Holding {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        let bytes = bytes.into();
+        self.room.give_back(self.number, bytes.len().max(MIN_BYTES));
+        Bytes::from_owner(Holding(bytes, self))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.room.give_back(self.number, 0);
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl From<Busy> for Failure {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn take(room: &Arc<Room>, bytes: usize) -> (Result<Taken, Busy>, Arc<Notify>) {
+        let cut = Arc::new(Notify::new());
+        (room.take(bytes, &cut).await, cut)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_on_its_way_the_longest_gives_way() {
+        let room = Arc::new(Room::new(10_000, 0));
+        let (first, cut_first) = take(&room, 6000).await;
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let (second, cut_second) = take(&room, 4000).await;
+        // The connection of the first ends when it is cut, and with it its answer.
+        let first = first.unwrap();
+        tokio::spawn(async move {
+            cut_first.notified().await;
+            drop(first);
+        });
+        let (third, _) = take(&room, 6000).await;
+        assert!(third.is_ok() && second.is_ok());
+        let was_cut = timeout_at(Instant::now(), cut_second.notified()).await;
+        assert!(was_cut.is_err(), "the second was young");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        let room = Arc::new(Room::new(10_000, 0));
+        let (_all, _) = take(&room, 1_000_000).await;
+        let start = Instant::now();
+        assert!(take(&room, 1).await.0.is_err());
+        assert_eq!(start.elapsed(), ROOM_WAIT);
+    }
+
+    #[tokio::test]
+    async fn bytes_hold_their_room_until_the_last_of_them_has_gone() {
+        let room = Arc::new(Room::new(10_000, 0));
+        let held = take(&room, 9000).await.0.unwrap().hold(vec![0; 2000]);
+        let part = held.slice(..10);
+        drop(held);
+        assert_eq!(lock(&room.held).bytes, 2000);
+        drop(part);
+        assert_eq!(lock(&room.held).bytes, 0);
+        assert!(lock(&room.held).places.is_empty());
+    }
+}

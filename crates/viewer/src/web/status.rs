@@ -1,0 +1,81 @@
+//! What the viewer says of itself: numbers, health, and the files of its pages.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::captures::Captures;
+use crate::page::stats::Stats;
+use crate::reader::follow::Health;
+use crate::web::answer::Shared;
+use crate::web::failure::Failure;
+use crate::web::limits::Visitor;
+use crate::web::state::Viewer;
+
+/// For assets, whose address changes with their content.
+const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
+
+pub(crate) async fn stats(State(viewer): Shared) -> Result<Response, Failure> {
+    let view = viewer.reader.view().await?;
+    let lines = viewer.captures.as_ref().map(Captures::counted);
+    let stats = Stats {
+        lines,
+        ..Stats::new(&view, Timestamp::now())
+    };
+    Ok(Json(stats).into_response())
+}
+
+/// What the health check is told.
+#[derive(Serialize)]
+struct Said {
+    status: &'static str,
+    #[serde(flatten)]
+    health: Option<Health>,
+    /// Why the history is not written. The page works without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+pub(crate) async fn health(State(viewer): Shared) -> Response {
+    let history = viewer
+        .history
+        .as_ref()
+        .and_then(|history| history.trouble());
+    match viewer.reader.health().await {
+        Ok(health) => Json(Said {
+            status: "ok",
+            health: Some(health),
+            history,
+            error: None,
+        })
+        .into_response(),
+        Err(error) => {
+            let error = Some(format!("{error:#}"));
+            let said = Json(Said {
+                status: "memcached away",
+                health: None,
+                history,
+                error,
+            });
+            (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
+        }
+    }
+}
+
+/// Returns what answers with the style, the script or the icon.
+pub(crate) fn asset(file: &'static str) -> MethodRouter<Arc<Viewer>> {
+    get(async move |State(viewer): Shared, visitor: Visitor| {
+        let asset = viewer.caches.asset(file).ok_or(Failure::NotFound)?;
+        let kept = [(CACHE_CONTROL, CACHE_FOREVER)];
+        Ok::<_, Failure>((kept, asset.respond(asset.body(visitor.takes_gzip))))
+    })
+}
