@@ -6,17 +6,17 @@
 //! given one is contacted. It does not outwit the visitor's own environment: where `http_proxy` is
 //! set, curl asks the proxy; `--noproxy '*'` on every line is too much to read for that.
 
+mod curl;
+
 use std::fmt::Write;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use serde::Serialize;
 
+use curl::CURL;
+
 /// The longest line to paste; terminals and people give up beyond.
 const MAX_LINE_BYTES: usize = 8 * 1024;
-/// `-q` must come first: a `~/.curlrc` may add headers, follow redirects, or ask for compression.
-const CURL: &str = "curl -q";
-/// What curl says a body is, unless told otherwise.
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A shell line that sends the bytes of a request again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,6 +29,21 @@ pub struct Replay {
     pub downloads: bool,
 }
 
+/// Where a request is sent.
+#[derive(Clone, Copy)]
+struct Endpoint<'a> {
+    /// A name or an address, without brackets.
+    name: &'a str,
+    port: u16,
+}
+
+impl Endpoint<'_> {
+    const DEFAULT: Self = Self {
+        name: "localhost",
+        port: 80,
+    };
+}
+
 /// Returns the line that sends `raw` to `host`.
 ///
 /// `host` is as in a Host header: a name or an address, brackets round one with colons, perhaps a
@@ -38,19 +53,20 @@ pub struct Replay {
 /// without options, which differ between its makes; it ends when the peer closes.
 #[must_use]
 pub fn replay(raw: &[u8], host: &str, raw_url: &str) -> Replay {
-    let (name, port) = endpoint(host).unwrap_or(("localhost", 80));
-    let fits = |line: &String| line.len() <= MAX_LINE_BYTES;
+    let endpoint = endpoint(host).unwrap_or(Endpoint::DEFAULT);
+    let Endpoint { name, port } = endpoint;
     if raw.len() <= MAX_LINE_BYTES {
-        if let Some(line) = curl(raw, name, port).filter(fits) {
+        if let Some(line) = curl::line(raw, endpoint)
+            && line.len() <= MAX_LINE_BYTES
+        {
             return Replay {
                 tool: "curl",
                 line,
                 downloads: false,
             };
         }
-        if let Some(line) =
-            Some(format!("printf '{}' | nc {name} {port}", printf(raw))).filter(fits)
-        {
+        let line = format!("printf '{}' | nc {name} {port}", printf(raw));
+        if line.len() <= MAX_LINE_BYTES {
             return Replay {
                 tool: "nc",
                 line,
@@ -66,230 +82,32 @@ pub fn replay(raw: &[u8], host: &str, raw_url: &str) -> Replay {
     }
 }
 
-/// Splits what a Host header may say into name and port. A leading `-` would be an option of nc.
-fn endpoint(host: &str) -> Option<(&str, u16)> {
-    let (name, port) = match host.rsplit_once(':') {
-        // The last colon of an IPv6 address does not begin a port.
-        Some((name, port)) if !port.ends_with(']') && host.parse::<Ipv6Addr>().is_err() => {
-            (name, port.parse().ok()?)
-        }
-        _ => (host, 80),
-    };
-    let name = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
-    let is_name = name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
-    (is_name || name.parse::<Ipv6Addr>().is_ok()).then_some((name, port))
-}
-
-/// Returns the curl line that sends `raw`, or `None` where any curl since 7.74 sends other bytes.
-///
-/// Compared were 7.74, 7.88, 8.15 and 8.22. curl ends lines with CR LF and takes nothing but text.
-fn curl(raw: &[u8], name: &str, port: u16) -> Option<String> {
-    let (head, body) = std::str::from_utf8(raw).ok()?.split_once("\r\n\r\n")?;
-    let mut lines = head.split("\r\n");
-    let (method, rest) = lines.next()?.split_once(' ')?;
-    let (target, version) = rest.rsplit_once(' ')?;
-    let lines: Vec<_> = lines.collect();
-    if !lines
-        .iter()
-        .chain([&method, &target, &body])
-        .all(|text| text.bytes().all(|byte| matches!(byte, b' '..=b'~')))
+/// Splits what a Host header may say.
+fn endpoint(host: &str) -> Option<Endpoint<'_>> {
+    let Endpoint { mut port, .. } = Endpoint::DEFAULT;
+    let mut name = host;
+    // The last colon of an IPv6 address does not begin a port.
+    let is_ipv6 = host.parse::<Ipv6Addr>().is_ok();
+    if let Some((before, digits)) = host.rsplit_once(':')
+        && !digits.ends_with(']')
+        && !is_ipv6
     {
-        return None;
+        name = before;
+        port = digits.parse().ok()?;
     }
-    let mut words = vec![CURL.to_owned()];
-    match (method, body.is_empty()) {
-        ("GET", true) | ("POST", false) => {}
-        ("HEAD", true) => words.push("-I".to_owned()),
-        // After -X HEAD, curl would wait for a body that does not come.
-        ("HEAD", false) => return None,
-        _ if is_method(method) => words.push(format!("-X {method}")),
-        _ => return None,
-    }
-    match version {
-        "HTTP/1.1" => {}
-        "HTTP/1.0" => words.push("--http1.0".to_owned()),
-        _ => return None,
-    }
-    let host = if name.contains(':') {
-        format!("[{name}]")
-    } else {
-        name.to_owned()
-    };
-    let host = if port == 80 {
-        host
-    } else {
-        format!("{host}:{port}")
-    };
-    words.push(address(&host, target)?);
-    words.extend(headers(
-        lines,
-        Some(host).filter(|_| is_kept_as_host(name)),
-        body,
-    )?);
-    if !body.is_empty() {
-        // Not -d: a body that begins with @ would name a file of the visitor.
-        words.push(format!("--data-raw {}", quote(body)));
-    }
-    Some(words.join(" "))
-}
-
-fn is_method(method: &str) -> bool {
-    method.starts_with(|first: char| first.is_ascii_alphabetic())
-        && method
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-}
-
-/// Whether curl's own Host header says `name`: it rewrites numbers (`127.1`) and IPv6 addresses.
-fn is_kept_as_host(name: &str) -> bool {
-    let last_label = name.rsplit('.').next().unwrap_or_default();
-    name.parse::<Ipv4Addr>().is_ok()
-        || last_label.starts_with(|first: char| first.is_ascii_lowercase())
-            && *name == name.to_ascii_lowercase()
-}
-
-/// Returns the URL, and the options without which curl would send another target.
-fn address(host: &str, target: &str) -> Option<String> {
-    // Some curl 8 turn %2f into %2F, take %2e for a dot, or drop a `?` at the end.
-    let is_changed = |escape: &[u8]| match *escape {
-        [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
-            a.is_ascii_lowercase() || b.is_ascii_lowercase() || (a, b) == (b'2', b'E')
-        }
-        _ => false,
-    };
-    if target.is_empty() {
-        return None;
-    }
-    if !target.starts_with('/')
-        || target.contains([' ', '#'])
-        || target.ends_with('?')
-        || target.as_bytes().windows(3).any(is_changed)
+    if let Some(rest) = name.strip_prefix('[')
+        && let Some(inside) = rest.strip_suffix(']')
     {
-        return Some(format!(
-            "{} --request-target {}",
-            word(&format!("http://{host}")),
-            quote(target)
-        ));
+        name = inside;
     }
-    let path = target.split('?').next().unwrap_or_default();
-    let glob = if target.contains(['[', ']', '{', '}']) {
-        "-g "
-    } else {
-        ""
-    };
-    let as_is = if path.split('/').any(|part| matches!(part, "." | "..")) {
-        "--path-as-is "
-    } else {
-        ""
-    };
-    Some(format!(
-        "{glob}{as_is}{}",
-        word(&format!("http://{host}{target}"))
-    ))
+    let is_known = is_name(name) || name.parse::<Ipv6Addr>().is_ok();
+    is_known.then_some(Endpoint { name, port })
 }
 
-/// Returns the options that make curl send these header lines, in this order.
-///
-/// curl sends Host, User-Agent, Accept, then what -H says, then Content-Length and Content-Type. A
-/// -H of the same name replaces one of its own: Host stays in its place, the others move to where
-/// the -H is. `-H 'Name:'` sends nothing; once it has silenced curl's own Host, a second -H may
-/// send any.
-fn headers(mut lines: Vec<&str>, host: Option<String>, body: &str) -> Option<Vec<String>> {
-    let end = lines.len();
-    if !lines
-        .iter()
-        .zip(1..)
-        .all(|(line, place)| is_sent_as_is(line, place == end))
-    {
-        return None;
-    }
-    let mut options = Vec::new();
-    match take(&mut lines, 0, "Host", |_| true) {
-        Some(value) if host.is_some_and(|host| host == value) => {}
-        Some(value) => options.push(format!("-H {}", quote(&format!("Host: {value}")))),
-        None => options.push("-H 'Host:'".to_owned()),
-    }
-    match take(&mut lines, 0, "User-Agent", |_| true) {
-        Some(value) => options.push(format!("-A {}", quote(value))),
-        None => options.extend(silence(&lines, "User-Agent")),
-    }
-    if take(&mut lines, 0, "Accept", |value| value == "*/*").is_none() {
-        options.extend(silence(&lines, "Accept"));
-    }
-    if !body.is_empty() {
-        for (name, default) in [
-            ("Content-Type", FORM),
-            ("Content-Length", &body.len().to_string()),
-        ] {
-            let last = lines.len().saturating_sub(1);
-            if take(&mut lines, last, name, |value| value == default).is_none() {
-                options.extend(silence(&lines, name));
-            }
-        }
-    }
-    options.extend(lines.into_iter().map(|line| match line.split_once(':') {
-        Some((name, "")) => format!("-H {}", quote(&format!("{name};"))),
-        _ => format!("-H {}", quote(line)),
-    }));
-    Some(options)
-}
-
-/// Returns the option that keeps curl from sending a header that is not among the lines.
-fn silence(lines: &[&str], name: &str) -> Option<String> {
-    (!lines.iter().any(|line| is_named(line, name))).then(|| format!("-H '{name}:'"))
-}
-
-/// Whether `-H` sends exactly this line.
-fn is_sent_as_is(line: &str, is_last: bool) -> bool {
-    // Without a colon, curl sends nothing; with @ in front, a file.
-    let Some((name, value)) = line.split_once(':') else {
-        return false;
-    };
-    let is_name = !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    match name.to_ascii_lowercase().as_str() {
-        // curl would encode the body in chunks, or wait for the server before the body.
-        "transfer-encoding" | "expect" => false,
-        // Since 8.16 or 8.17, the last in any case, and spelled like this.
-        "connection" => is_last && value_of(line, "Connection").is_some(),
-        _ => is_name && (value.is_empty() || !value.trim().is_empty()),
-    }
-}
-
-/// Returns the value of a line that reads `Name: value`, as curl writes its own.
-fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    let value = line.strip_prefix(name)?.strip_prefix(": ")?;
-    (!value.is_empty() && value.trim() == value).then_some(value)
-}
-
-/// Whether the line has this name, in any spelling: curl ignores case.
-fn is_named(line: &str, name: &str) -> bool {
-    line.split(':')
-        .next()
-        .is_some_and(|found| found.eq_ignore_ascii_case(name))
-}
-
-/// Takes out the header that curl sends at this place by itself, if it is the only one of its name.
-fn take<'a>(
-    lines: &mut Vec<&'a str>,
-    place: usize,
-    name: &str,
-    is_wanted: impl Fn(&str) -> bool,
-) -> Option<&'a str> {
-    let value = value_of(lines.get(place)?, name).filter(|value| is_wanted(value))?;
-    let is_only = lines.iter().filter(|line| is_named(line, name)).count() == 1;
-    is_only.then(|| {
-        lines.remove(place);
-        value
-    })
+/// A name, or an IPv4 address. A leading `-` would be an option of nc.
+fn is_name(name: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
+    name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(is_of_name)
 }
 
 /// Quotes for a POSIX shell: only the quote itself is special in single quotes.
