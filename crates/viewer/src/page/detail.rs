@@ -2,21 +2,22 @@
 //!
 //! In: an entry. Out: its parts as pieces of visible text, tables, commands.
 
+mod fields;
+mod hello;
+
 use std::fmt::Write;
 use std::ops::Range;
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use forever200_decode::{Kind, Part, multipart, parameters};
-use forever200_identify::tls::version_name;
+use bytes::Bytes;
+use forever200_decode::{Part, parameters};
 use forever200_identify::{Indicator, Origin, http};
+use forever200_ring::Ended;
 use minijinja::Value;
 use serde::Serialize;
 
-use crate::bytes::form::is_said;
-use crate::bytes::http2;
 use crate::bytes::indent::indent;
-use crate::bytes::printable;
 use crate::bytes::shell::Action;
 use crate::bytes::text::is_text;
 use crate::export::json;
@@ -27,12 +28,8 @@ use crate::reader::asked_for::AskedFor;
 use crate::reader::claims::Claim;
 use crate::reader::entry::{Entry, text};
 use crate::reader::sensor::Sensor;
-use crate::reader::tls_parts::TlsParts;
-
-/// Most headers, parameters and the like that are laid out. Beyond, the bytes say it better.
-const MAX_FIELDS: usize = 500;
-/// Most of a value that a link searches for: enough to tell it from others, and fit for an address.
-const MAX_SEARCH_BYTES: usize = 200;
+use fields::{Fields, FormParts, fields_of_http2, form};
+use hello::Hello;
 
 /// Longest base64 in an address that carries bytes. haproxy takes a head of 8 kB for a request for
 /// a page, of which a browser uses up to 1 kB for its own headers.
@@ -98,37 +95,6 @@ struct SentBy<'a> {
     version: &'a str,
 }
 
-/// Names and values, as many as anybody reads.
-#[derive(Debug, Serialize)]
-struct Fields {
-    shown: Vec<Field>,
-    /// Number of those that are left out.
-    more: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct Field {
-    name: Value,
-    value: Value,
-    /// What to search for to find it.
-    search: String,
-}
-
-/// The parts of a multipart body, as many as anybody reads.
-#[derive(Debug, Serialize)]
-struct FormParts {
-    shown: Vec<FormPart>,
-    /// Number of those that are left out.
-    more: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct FormPart {
-    field: Field,
-    /// The name of the file; empty where it is none.
-    file_name: Value,
-}
-
 /// What an encoding hid.
 #[derive(Debug, Serialize)]
 struct Decoded {
@@ -138,19 +104,29 @@ struct Decoded {
     text: Value,
 }
 
-/// A ClientHello in words.
-#[derive(Debug, Serialize)]
-struct Hello {
-    /// What both sides agreed on: version and cipher suite.
-    agreed: Option<(String, String)>,
-    versions: Vec<String>,
-    server_name: Option<Field>,
-    alpn: Vec<Value>,
-    more_alpn: usize,
-    ciphers: Vec<String>,
-    cipher_count: usize,
-    extensions: usize,
-    ja4: Option<String>,
+/// The parts of an HTTP request; all are empty for other protocols.
+#[derive(Default)]
+struct Parts {
+    path: String,
+    query: Vec<(Vec<u8>, Vec<u8>)>,
+    version: Bytes,
+    headers: Fields,
+    body: Bytes,
+    extra: Bytes,
+}
+
+impl Parts {
+    fn new(raw: &Bytes, http: &http::Request<'_>) -> Self {
+        let (path, query) = http.path_and_query();
+        Self {
+            path: text(path),
+            query: parameters(query),
+            version: raw.slice_ref(http.version),
+            headers: Fields::of_headers(&http.headers),
+            body: raw.slice_ref(http.body),
+            extra: raw.slice_ref(http.extra),
+        }
+    }
 }
 
 impl<'a> Detail<'a> {
@@ -160,36 +136,34 @@ impl<'a> Detail<'a> {
         let record = &entry.record;
         let http = entry.request();
         let raw_address = format!("http://{host}/home/requests/{}/raw", record.seq);
-        let of_http = |part: for<'b> fn(&http::Request<'b>) -> &'b [u8]| {
-            http.as_ref()
-                .map(|http| record.raw.slice_ref(part(http)))
-                .unwrap_or_default()
+        let mut parts = Parts::default();
+        if let Some(http) = &http {
+            parts = Parts::new(&record.raw, http);
+        }
+        let mut body_steps = String::new();
+        let mut decoded = Vec::new();
+        for part in entry.decoded(describer) {
+            if part.is_body {
+                body_steps = steps_of_body(&part);
+                parts.body = part.bytes.into();
+            } else {
+                decoded.push(Decoded::new(part));
+            }
+        }
+        let body = parts.body;
+        let form = match &http {
+            Some(http) => form(http, &body),
+            None => Vec::new(),
         };
-        let decoded = entry.decoded(describer);
-        let (body, body_steps) = match decoded.iter().find(|part| part.is_body) {
-            Some(part) => (part.bytes.clone().into(), steps_of_body(part)),
-            None => (of_http(|http| http.body), String::new()),
-        };
-        let (path, query) = http
-            .as_ref()
-            .map(http::Request::path_and_query)
-            .unwrap_or_default();
-        let headers = http.iter().flat_map(|http| &http.headers);
         let head_bytes = head_bytes(&record.raw, http.as_ref());
         let evidence = evidence(entry);
         Self {
             dest: dest(entry),
-            version: visible::sent(of_http(|http| http.version)),
-            path: text(path),
-            headers: Fields::new(
-                headers.map(|it| (it.name.to_vec(), it.plain_value().into_owned())),
-            ),
-            query: Fields::new(parameters(query)),
-            form: Fields::new(
-                http.as_ref()
-                    .map(|http| form(http, &body))
-                    .unwrap_or_default(),
-            ),
+            version: visible::sent(parts.version),
+            path: parts.path,
+            headers: parts.headers,
+            query: Fields::new(parts.query),
+            form: Fields::new(form),
             parts: FormParts::new(&body),
             tls: entry.tls.as_ref().map(Hello::new),
             tls_failed: entry.tls_failed.as_deref(),
@@ -205,14 +179,10 @@ impl<'a> Detail<'a> {
             indented: indent(&body).map(|text| visible::indented(text.into())),
             body: visible::folded(body),
             body_steps,
-            extra: visible::folded(of_http(|http| http.extra)),
+            extra: visible::folded(parts.extra),
             extra_bytes: record.extra,
             continues: record.continues,
-            decoded: decoded
-                .into_iter()
-                .filter(|part| !part.is_body)
-                .map(Decoded::new)
-                .collect(),
+            decoded,
             raw: visible::request(&record.raw, head_bytes, &evidence),
             is_text: is_text(&record.raw[..head_bytes]),
             text: visible::copied(&record.raw, head_bytes),
@@ -238,86 +208,16 @@ impl<'a> SentBy<'a> {
     }
 }
 
-impl Fields {
-    fn new(all: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
-        let mut all = all.into_iter();
-        let shown = all.by_ref().take(MAX_FIELDS);
-        let shown = shown.map(|(name, value)| Field::new(name, value)).collect();
-        Self {
-            shown,
-            more: all.count(),
-        }
-    }
-}
-
-impl Field {
-    fn new(name: Vec<u8>, value: Vec<u8>) -> Self {
-        let search = printable::line(&value[..value.len().min(MAX_SEARCH_BYTES)], usize::MAX);
-        Self {
-            name: visible::sent(name.into()),
-            value: visible::sent(value.into()),
-            search,
-        }
-    }
-}
-
-impl FormParts {
-    fn new(body: &[u8]) -> Self {
-        let all = if Kind::is_multipart(body) {
-            multipart::fields(body)
-        } else {
-            Vec::new()
-        };
-        Self {
-            shown: all.iter().take(MAX_FIELDS).map(FormPart::new).collect(),
-            more: all.len().saturating_sub(MAX_FIELDS),
-        }
-    }
-}
-
-impl FormPart {
-    fn new(part: &multipart::Field<'_>) -> Self {
-        let file_name = part.file_name.unwrap_or_default().to_vec();
-        Self {
-            field: Field::new(part.name.to_vec(), part.value.to_vec()),
-            file_name: visible::sent(file_name.into()),
-        }
-    }
-}
-
 impl Decoded {
     fn new(part: Part) -> Self {
-        let (what, kind, bytes) = (part.what(), part.kind().name(), part.bytes.len());
-        let text = match indent(&part.bytes) {
-            Some(text) => visible::indented(text.into()),
-            None => visible::folded(part.bytes.into()),
-        };
         Self {
-            what,
-            kind,
-            bytes,
-            text,
-        }
-    }
-}
-
-impl Hello {
-    fn new(tls: &TlsParts) -> Self {
-        let versions = tls.versions.iter().map(|&it| version_name(it).into());
-        let names = tls.alpn.iter().map(|name| name.clone().into());
-        let ciphers = tls.ciphers.iter().map(|cipher| format!("{cipher:04x}"));
-        let server_name = tls.server_name.clone();
-        let agreed = tls.agreed.as_ref();
-        Self {
-            agreed: agreed.map(|it| (it.version.clone(), it.cipher.clone())),
-            versions: versions.collect(),
-            server_name: server_name.map(|name| Field::new(Vec::new(), name)),
-            alpn: names.map(visible::sent).collect(),
-            more_alpn: tls.more_alpn,
-            ciphers: ciphers.collect(),
-            cipher_count: tls.cipher_count,
-            extensions: tls.extension_count,
-            ja4: tls.ja4().map(str::to_owned),
+            what: part.what(),
+            kind: part.kind().name(),
+            bytes: part.bytes.len(),
+            text: match indent(&part.bytes) {
+                Some(text) => visible::indented(text.into()),
+                None => visible::folded(part.bytes.into()),
+            },
         }
     }
 }
@@ -330,41 +230,20 @@ pub(crate) fn head_bytes(raw: &[u8], http: Option<&http::Request<'_>>) -> usize 
 
 /// The bytes that say what a request is.
 pub(crate) fn evidence(entry: &Entry) -> Vec<Range<usize>> {
-    let of_labels = entry.labels.iter().flat_map(|label| &label.evidence);
-    of_labels
-        .chain(entry.indicators.iter().map(|it| &it.evidence))
-        .cloned()
-        .collect()
+    let mut evidence = Vec::new();
+    for label in &entry.labels {
+        evidence.extend_from_slice(&label.evidence);
+    }
+    for indicator in &entry.indicators {
+        evidence.push(indicator.evidence.clone());
+    }
+    evidence
 }
 
 /// How a body was decoded, to go on with the title.
 fn steps_of_body(part: &Part) -> String {
     let steps = part.steps.iter().skip(1).map(ToString::to_string);
     steps.collect::<Vec<_>>().join(", ")
-}
-
-/// A body that is a form, or that is said to be one and is nothing else: curl says so of whatever
-/// it sends.
-fn form(http: &http::Request<'_>, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    match Kind::of(body) {
-        Kind::Form => parameters(body.trim_ascii()),
-        Kind::Text | Kind::Binary if is_said(http) => parameters(body.trim_ascii()),
-        _ => Vec::new(),
-    }
-}
-
-fn fields_of_http2(request: &http2::Request) -> Vec<(Value, Value)> {
-    let sent = |text: &String| visible::sent(text.clone().into());
-    let pseudo = [
-        (":method", &request.method),
-        (":path", &request.path),
-        (":authority", &request.authority),
-    ];
-    let pseudo = pseudo.into_iter().filter(|(_, value)| !value.is_empty());
-    let pseudo = pseudo.map(|(name, value)| (sent(&name.to_owned()), sent(value)));
-    let headers = request.headers.iter().take(MAX_FIELDS);
-    let headers = headers.map(|(name, value)| (sent(name), visible::sent(value.clone())));
-    pseudo.chain(headers).collect()
 }
 
 /// Nobody connects to the unspecified address: it stands for one that is not known or not shown.
@@ -376,7 +255,6 @@ fn dest(entry: &Entry) -> String {
 }
 
 fn ended(entry: &Entry) -> &'static str {
-    use forever200_ring::Ended;
     match entry.record.ended {
         Ended::Complete => "complete",
         Ended::Quiet => "nothing more came",

@@ -1,0 +1,139 @@
+//! Names and values of a request: headers, parameters, the parts of a form.
+//!
+//! In: bytes. Out: pieces of visible text, as many as anybody reads.
+
+use forever200_decode::{Kind, multipart, parameters};
+use forever200_identify::http;
+use minijinja::Value;
+use serde::Serialize;
+
+use crate::bytes::form::is_said;
+use crate::bytes::http2;
+use crate::bytes::printable;
+use crate::page::visible;
+
+/// Most headers, parameters and the like that are laid out. Beyond, the bytes say it better.
+const MAX_FIELDS: usize = 500;
+/// Most of a value that a link searches for: enough to tell it from others, and fit for an address.
+const MAX_SEARCH_BYTES: usize = 200;
+
+/// Names and values, as many as anybody reads.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Fields {
+    shown: Vec<Field>,
+    /// Number of those that are left out.
+    more: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Field {
+    name: Value,
+    value: Value,
+    /// What to search for to find it.
+    search: String,
+}
+
+/// The parts of a multipart body, as many as anybody reads.
+#[derive(Debug, Serialize)]
+pub(super) struct FormParts {
+    shown: Vec<FormPart>,
+    /// Number of those that are left out.
+    more: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct FormPart {
+    field: Field,
+    /// The name of the file; empty where it is none.
+    file_name: Value,
+}
+
+impl Fields {
+    pub(super) fn new(all: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+        let more = all.len().saturating_sub(MAX_FIELDS);
+        let mut shown = Vec::new();
+        for (name, value) in all.into_iter().take(MAX_FIELDS) {
+            shown.push(Field::new(name, value));
+        }
+        Self { shown, more }
+    }
+
+    pub(super) fn of_headers(headers: &[http::Header<'_>]) -> Self {
+        let mut shown = Vec::new();
+        for header in headers.iter().take(MAX_FIELDS) {
+            let value = header.plain_value().into_owned();
+            shown.push(Field::new(header.name.to_vec(), value));
+        }
+        Self {
+            shown,
+            more: headers.len().saturating_sub(MAX_FIELDS),
+        }
+    }
+}
+
+impl Field {
+    pub(super) fn new(name: Vec<u8>, value: Vec<u8>) -> Self {
+        let search = printable::line(&value[..value.len().min(MAX_SEARCH_BYTES)], usize::MAX);
+        Self {
+            name: visible::sent(name.into()),
+            value: visible::sent(value.into()),
+            search,
+        }
+    }
+}
+
+impl FormParts {
+    pub(super) fn new(body: &[u8]) -> Self {
+        let all = if Kind::is_multipart(body) {
+            multipart::fields(body)
+        } else {
+            Vec::new()
+        };
+        Self {
+            shown: all.iter().take(MAX_FIELDS).map(FormPart::new).collect(),
+            more: all.len().saturating_sub(MAX_FIELDS),
+        }
+    }
+}
+
+impl FormPart {
+    fn new(part: &multipart::Field<'_>) -> Self {
+        let file_name = part.file_name.unwrap_or_default().to_vec();
+        Self {
+            field: Field::new(part.name.to_vec(), part.value.to_vec()),
+            file_name: visible::sent(file_name.into()),
+        }
+    }
+}
+
+/// A body that is a form, or that is said to be one and is nothing else: curl says so of whatever
+/// it sends.
+pub(super) fn form(http: &http::Request<'_>, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    match Kind::of(body) {
+        Kind::Form => parameters(body.trim_ascii()),
+        Kind::Text | Kind::Binary if is_said(http) => parameters(body.trim_ascii()),
+        _ => Vec::new(),
+    }
+}
+
+/// The names and values of a request of HTTP/2, those that stand for its first line first.
+pub(super) fn fields_of_http2(request: &http2::Request) -> Vec<(Value, Value)> {
+    let mut fields = Vec::new();
+    for (name, value) in [
+        (":method", &request.method),
+        (":path", &request.path),
+        (":authority", &request.authority),
+    ] {
+        if !value.is_empty() {
+            fields.push((sent(name), sent(value)));
+        }
+    }
+    for (name, value) in request.headers.iter().take(MAX_FIELDS) {
+        fields.push((sent(name), visible::sent(value.clone())));
+    }
+    fields
+}
+
+fn sent(text: &str) -> Value {
+    visible::sent(text.to_owned().into())
+}
