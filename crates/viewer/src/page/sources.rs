@@ -150,7 +150,9 @@ impl SourcesQuery {
             category: category.map(|it| filter::category(&it)).transpose()?,
             country: given(&self.country).map(|country| country.to_ascii_uppercase()),
             asn: network.map(|it| filter::asn(&it)).transpose()?,
-            network: source.map(|it| filter::network(&it, visitor)).transpose()?,
+            network: source
+                .map(|it| filter::network("source", &it, visitor))
+                .transpose()?,
         })
     }
 

@@ -2,6 +2,7 @@ use std::net::Ipv4Addr;
 
 use forever200_identify::Origin;
 
+use super::needles::unescape;
 use super::*;
 use crate::bytes::printable;
 use crate::reader::entry::tests::{entry, record};
