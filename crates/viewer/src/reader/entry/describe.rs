@@ -3,24 +3,26 @@
 //! In: a record as it came. Out: an [`Entry`], from which everything that must be hidden has been
 //! left out or blanked.
 
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 use forever200_decode::{Limits, Part};
 use forever200_identify::labels::Description;
 use forever200_identify::{Label, Protocol, http, tls};
-use forever200_ring::{Ended, Record};
+use forever200_ring::{Ended, Record, Tls};
 
 use super::likeness::likeness;
 use super::summary::{MAX_SUMMARY_CHARS, source, summary, summary_of_handshake};
 use super::{Entry, HttpParts, Sender, is_hello, text};
 use crate::bytes::http2;
+use crate::bytes::shell::Action;
 use crate::reader::actions::actions;
 use crate::reader::asked_for::{AskedFor, authority};
-use crate::reader::claims::claims;
+use crate::reader::claims::claims as claims_of;
 use crate::reader::describer::Describer;
 use crate::reader::excerpt::Excerpt;
-use crate::reader::privacy::Shown;
+use crate::reader::privacy::{Privacy, Shown};
 use crate::reader::sensor::Sensor;
 use crate::reader::tls_parts::TlsParts;
 
@@ -41,107 +43,76 @@ const BLANK: u8 = b'x';
 impl Entry {
     /// Describes a record that appeared in this version of the view.
     #[must_use]
-    pub fn new(record: &Record, appeared: u64, describer: &Describer) -> Self {
-        let (whole_source, sent) = (record.src_ip, &record.raw);
+    pub fn new(sent: &Record, appeared: u64, describer: &Describer) -> Self {
+        let privacy = &describer.privacy;
+        let secrets = Secrets {
+            privacy,
+            source: sent.src_ip,
+        };
+        let through = sent.tls.as_deref();
         // Country and network are those of the whole address, which they do not give away.
-        let origin = describer.locations.find(record.src_ip);
-        let through = record.tls.as_deref();
-        let sent_by = record.sensor.as_deref();
-        let sensor = sent_by.and_then(|sent| Sensor::new(sent, &describer.privacy));
+        let origin = describer.locations.find(sent.src_ip);
         let Shown {
             record,
             src_prefix,
             blanked,
             unfinished,
             claims: masked_claims,
-        } = describer.privacy.show(record);
-        let looked_at = record
-            .raw
-            .slice(..record.raw.len().min(MAX_LOOKED_AT_BYTES));
+        } = privacy.show(sent);
+        let looked_at = beginning(&record.raw);
         let mut description = describer
             .labeller
             .describe_once(&looked_at, origin.as_ref());
-        // These undo encodings in which privacy finds nothing.
-        let names = |text: &str| describer.privacy.is_named_in(whole_source, text);
-        description
-            .indicators
-            .retain(|indicator| !names(&indicator.address));
-        description.detail = description.detail.filter(|detail| !names(detail));
-        let mut http2 = match description.protocol {
-            Protocol::Http2 => http2::requests(&looked_at),
-            _ => Vec::new(),
-        };
-        http2.retain(|request| !names(&request.text()));
+        secrets.leave_out(&mut description);
+        let http2 = secrets.http2(description.protocol, &looked_at);
         let summary = match (http2.first(), through) {
             (Some(first), _) => first.summary(MAX_SUMMARY_CHARS),
             (None, Some(tls)) if looked_at.is_empty() => {
                 description.protocol = Protocol::Tls;
-                summary_of_handshake(tls, names)
+                summary_of_handshake(tls, |name| secrets.are_in(name))
             }
             (None, _) => summary(&looked_at, &description),
         };
         let searched = in_lower_case(&record.raw);
-        let mut actions = actions(&looked_at, &searched, &description);
-        // A shell undoes quotes, in which privacy finds nothing.
-        actions.retain(|it| !names(&it.command) && !names(&it.sentence()));
-        let Description {
-            protocol,
-            mut labels,
-            mut quoted,
-            indicators,
-            http,
-            decoded,
-            is_partial,
-            ..
-        } = description;
-        let limits = Limits::DESCRIBED;
-        let decoded = describer
-            .privacy
-            .show_decoded(whole_source, decoded, limits);
+        let actions = secrets.actions(&looked_at, &searched, &description);
+        let decoded = privacy.show_decoded(sent.src_ip, description.decoded, Limits::DESCRIBED);
+        let mut labels = description.labels;
         if through.is_some() {
             labels.retain(|label| label.signature.id != TLS_IN_THE_WRONG_PLACE);
         }
-        hide_places(&mut labels, &decoded);
-        hide_places(&mut quoted, &decoded);
-        labels.truncate(MAX_LABELS);
-        quoted.truncate(MAX_LABELS);
-        let mut tls = match through.filter(|tls| tls.failed.is_none()) {
-            Some(through) => Some(TlsParts::ended(through)),
-            None => tls_of(&looked_at, http.as_ref()),
-        };
-        let of_hello = tls.as_ref().filter(|it| is_hello(it, &looked_at));
-        let likeness = likeness(&looked_at, http.as_ref(), of_hello);
-        let asked_for = authority(http.as_ref(), tls.as_ref()).map(|shown| {
-            let asked_for = AskedFor::new(&shown, record.dest_ip);
-            let is_blanked = blanked > 0 && !asks_for(sent, &shown);
-            if is_blanked || names(&asked_for.name) {
-                AskedFor::HIDDEN
-            } else {
-                asked_for
+        let labels = shown_labels(labels, &decoded);
+        let http = description.http;
+        let mut tls = tls_parts(through, &looked_at, http.as_ref());
+        let hello = tls.as_ref().filter(|tls| is_hello(tls, &looked_at));
+        let likeness = likeness(&looked_at, http.as_ref(), hello);
+        let asked_for = authority(http.as_ref(), tls.as_ref()).map(|authority| {
+            if blanked > 0 && !asks_for(&sent.raw, &authority) {
+                return AskedFor::HIDDEN;
             }
+            secrets.asked_for(&authority, record.dest_ip)
         });
-        let claims = masked_claims.or_else(|| http.as_ref().map(claims));
         if let Some(tls) = &mut tls {
-            let told = tls.server_name.iter_mut().chain(&mut tls.alpn);
-            for name in told.filter(|name| names(&text(name))) {
-                name.fill(BLANK);
-            }
+            secrets.blank(tls);
         }
-        let excerpt = http
-            .as_ref()
-            .and_then(|http| Excerpt::find(&looked_at, http, &labels));
+        let mut claims = masked_claims;
+        let mut excerpt = None;
+        if let Some(http) = &http {
+            claims = claims.or_else(|| Some(claims_of(http)));
+            excerpt = Excerpt::find(&looked_at, http, &labels);
+        }
         let is_cut = looked_at.len() < record.raw.len();
         // Where the head ends in what was looked at, all behind it is the body.
         let http = match http {
             Some(http) if is_cut && !http.behind_head.is_empty() => http::parse(&record.raw),
             http => http,
         };
+        let sensor = sent.sensor.as_deref();
         Self {
             appeared,
-            protocol,
+            protocol: description.protocol,
             labels,
-            quoted,
-            indicators,
+            quoted: shown_labels(description.quoted, &decoded),
+            indicators: description.indicators,
             actions,
             http2,
             origin,
@@ -151,22 +122,92 @@ impl Entry {
             src_prefix,
             blanked,
             incomplete: is_incomplete(&record, http.as_ref()),
-            is_looked_at_in_part: is_cut || unfinished || is_partial,
+            is_looked_at_in_part: is_cut || unfinished || description.is_partial,
             likeness,
             http: http.map(|http| HttpParts::new(&record.raw, &http)),
             tls,
             tls_failed: through.and_then(|tls| tls.failed.clone()),
             asked_for,
             claims: claims.unwrap_or_default(),
-            sensor,
+            sensor: sensor.and_then(|sent_by| Sensor::new(sent_by, privacy)),
             searched,
             searched_inside: searched_inside(&decoded),
-            sender: Sender(whole_source),
+            sender: Sender(sent.src_ip),
             record,
             json: OnceLock::new(),
             row: OnceLock::new(),
             wall_row: OnceLock::new(),
         }
+    }
+}
+
+/// What must not be named in what is read from a request: reading undoes encodings and quotes, in
+/// which [`Privacy::show`] finds nothing.
+struct Secrets<'a> {
+    privacy: &'a Privacy,
+    /// The whole address of who sent it.
+    source: IpAddr,
+}
+
+impl Secrets<'_> {
+    fn are_in(&self, text: &str) -> bool {
+        self.privacy.is_named_in(self.source, text)
+    }
+
+    fn leave_out(&self, description: &mut Description<'_>) {
+        description
+            .indicators
+            .retain(|indicator| !self.are_in(&indicator.address));
+        description.detail.take_if(|detail| self.are_in(detail));
+    }
+
+    fn http2(&self, protocol: Protocol, raw: &[u8]) -> Vec<http2::Request> {
+        if protocol != Protocol::Http2 {
+            return Vec::new();
+        }
+        let mut requests = http2::requests(raw);
+        requests.retain(|request| !self.are_in(&request.text()));
+        requests
+    }
+
+    fn actions(&self, raw: &Bytes, searched: &Bytes, description: &Description<'_>) -> Vec<Action> {
+        let mut actions = actions(raw, searched, description);
+        actions.retain(|it| !self.are_in(&it.command) && !self.are_in(&it.sentence()));
+        actions
+    }
+
+    fn asked_for(&self, authority: &[u8], dest: IpAddr) -> AskedFor {
+        let asked_for = AskedFor::new(authority, dest);
+        if self.are_in(&asked_for.name) {
+            AskedFor::HIDDEN
+        } else {
+            asked_for
+        }
+    }
+
+    /// Blanks the names in a TLS hello.
+    fn blank(&self, tls: &mut TlsParts) {
+        for name in tls.server_name.iter_mut().chain(&mut tls.alpn) {
+            if self.are_in(&text(name)) {
+                name.fill(BLANK);
+            }
+        }
+    }
+}
+
+fn beginning(raw: &Bytes) -> Bytes {
+    raw.slice(..raw.len().min(MAX_LOOKED_AT_BYTES))
+}
+
+/// The TLS that haproxy ended, or else the hello that the request is.
+fn tls_parts(
+    through: Option<&Tls>,
+    raw: &[u8],
+    http: Option<&http::Request<'_>>,
+) -> Option<TlsParts> {
+    match through {
+        Some(tls) if tls.failed.is_none() => Some(TlsParts::ended(tls)),
+        _ => tls_of(raw, http),
     }
 }
 
@@ -181,16 +222,17 @@ impl HttpParts {
 }
 
 /// A label says in which part it was found; not where the part is not shown in the same words.
-fn hide_places(labels: &mut [Label], shown: &[Part]) {
+fn shown_labels(mut labels: Vec<Label>, shown: &[Part]) -> Vec<Label> {
     let whats: Vec<_> = shown.iter().map(Part::what).collect();
-    for place in labels
-        .iter_mut()
-        .filter_map(|label| label.found_in.as_mut())
-    {
-        if !whats.contains(place) {
+    labels.truncate(MAX_LABELS);
+    for label in &mut labels {
+        if let Some(place) = &mut label.found_in
+            && !whats.contains(place)
+        {
             UNSAID.clone_into(place);
         }
     }
+    labels
 }
 
 /// All parts in lower case, with a byte between them that is in no text.
