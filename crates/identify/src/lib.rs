@@ -60,4 +60,4 @@ pub use indicator::Indicator;
 pub use labels::{Label, Labeller};
 pub use origin::Origin;
 pub use protocol::{Protocol, Recognised, recognise};
-pub use signature::{Category, Confidence, Signature};
+pub use signature::{Category, Confidence, Signature, cve_record};

@@ -1,6 +1,6 @@
 //! Views and entries to HTML.
 //!
-//! - `pages` renders the templates; read it first. `global` says which addresses may be looked up
+//! - `pages` renders the `templates`; read it first. `assets` are the style sheets and scripts. `global` says which addresses may be looked up
 //!   elsewhere
 //! - the list: `row`, `stats` (the numbers at the top), `chart`, and `filter` (which requests are
 //!   shown)
@@ -12,6 +12,7 @@
 //! Everything here is made from entries, which contain only what may be shown. The templates
 //! escape.
 
+pub mod assets;
 pub mod catalogue;
 pub mod chart;
 pub(crate) mod collection;
@@ -28,5 +29,6 @@ pub mod row;
 pub mod sensors;
 pub mod sources;
 pub mod stats;
+pub(crate) mod templates;
 pub mod visible;
 pub mod wall;

@@ -13,8 +13,9 @@ use serde::Serialize;
 use tracing::error;
 
 use crate::export::{Listing, json};
+use crate::page::assets::STYLE;
 use crate::page::detail::{evidence, head_bytes};
-use crate::page::pages::{Pages, STYLE};
+use crate::page::pages::Pages;
 use crate::page::row::Row;
 use crate::page::visible;
 use crate::reader::Entry;

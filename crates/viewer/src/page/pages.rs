@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use forever200_identify::{Category, Protocol};
+use forever200_identify::Category;
 use jiff::Timestamp;
 use minijinja::value::{Object, Serde, Value};
-use minijinja::{Environment, UndefinedBehavior, context};
+use minijinja::{Environment, context};
 
 use crate::bytes::printable;
 use crate::history::NotKept;
@@ -21,23 +21,9 @@ use crate::page::filter::{FilterQuery, UNRECOGNISED};
 use crate::page::kinds::Also;
 use crate::page::row::{Row, groups, span};
 use crate::page::stats::{Stats, ports};
+use crate::page::templates;
 use crate::reader::privacy::Privacy;
 use crate::reader::{Describer, Entry, View, locations};
-
-/// The style sheet, served under an address that changes with it.
-pub const STYLE: &str = include_str!("../../static/style.css");
-/// The script of all pages: the keyboard, and copying.
-pub const SCRIPT: &str = include_str!("../../static/script.js");
-/// The stream of events, for the scripts of the list and the wall.
-pub const LIVE_SCRIPT: &str = include_str!("../../static/live.js");
-/// The script of the list, which follows.
-pub const LIST_SCRIPT: &str = include_str!("../../static/list.js");
-/// The style sheet of the wall, beside that of all pages.
-pub const WALL_STYLE: &str = include_str!("../../static/wall.css");
-/// The script of the wall, which follows.
-pub const WALL_SCRIPT: &str = include_str!("../../static/wall.js");
-/// The icon. Without one on the page, browsers ask for /favicon.ico, which would be recorded.
-pub const ICON: &str = include_str!("../../static/icon.svg");
 
 /// Longest text that the page of labels says was searched for, in characters.
 const MAX_WANTED_CHARS: usize = 80;
@@ -88,80 +74,13 @@ impl Pages {
     /// A template does not compile, which a test would have found.
     #[must_use]
     pub fn new(describer: Arc<Describer>, has_history: bool) -> Self {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        // The names end in .html: that is what turns escaping on.
-        for (name, source) in [
-            ("base.html", include_str!("../../templates/base.html")),
-            ("home.html", include_str!("../../templates/home.html")),
-            ("filter.html", include_str!("../../templates/filter.html")),
-            ("history.html", include_str!("../../templates/history.html")),
-            ("strip.html", include_str!("../../templates/strip.html")),
-            ("row.html", include_str!("../../templates/row.html")),
-            ("request.html", include_str!("../../templates/request.html")),
-            ("explain.html", include_str!("../../templates/explain.html")),
-            ("file.html", include_str!("../../templates/file.html")),
-            (
-                "file_head.html",
-                include_str!("../../templates/file_head.html"),
-            ),
-            ("export.html", include_str!("../../templates/export.html")),
-            (
-                "export_request.html",
-                include_str!("../../templates/export_request.html"),
-            ),
-            (
-                "export_end.html",
-                include_str!("../../templates/export_end.html"),
-            ),
-            ("labels.html", include_str!("../../templates/labels.html")),
-            (
-                "collection.html",
-                include_str!("../../templates/collection.html"),
-            ),
-            ("kind.html", include_str!("../../templates/kind.html")),
-            ("message.html", include_str!("../../templates/message.html")),
-            ("wall.html", include_str!("../../templates/wall.html")),
-            (
-                "wall_row.html",
-                include_str!("../../templates/wall_row.html"),
-            ),
-            (
-                "wall_strip.html",
-                include_str!("../../templates/wall_strip.html"),
-            ),
-            ("sources.html", include_str!("../../templates/sources.html")),
-            ("sensors.html", include_str!("../../templates/sensors.html")),
-            ("source.html", include_str!("../../templates/source.html")),
-            ("macros.html", include_str!("../../templates/macros.html")),
-        ] {
-            environment
-                .add_template(name, source)
-                .expect("the templates compile");
-        }
-        environment.add_filter("grouped", grouped);
-        environment.add_global("style", asset_address("style.css", STYLE));
-        environment.add_global("script", asset_address("script.js", SCRIPT));
-        environment.add_global("live_script", asset_address("live.js", LIVE_SCRIPT));
-        environment.add_global("list_script", asset_address("list.js", LIST_SCRIPT));
-        environment.add_global("wall_style", asset_address("wall.css", WALL_STYLE));
-        environment.add_global("wall_script", asset_address("wall.js", WALL_SCRIPT));
-        environment.add_global("icon", asset_address("icon.svg", ICON));
-        environment.add_global("protocols", Serde(Protocol::ALL));
-        let categories = Category::ALL
-            .map(Category::name)
-            .into_iter()
-            .chain([UNRECOGNISED]);
-        environment.add_global("categories", categories.collect::<Vec<_>>());
-        let are_known = describer.locations.are_known();
-        environment.add_global(
-            "attribution",
-            if are_known {
-                locations::ATTRIBUTION
-            } else {
-                ""
-            },
-        );
+        let mut environment = templates::environment();
+        let attribution = if describer.locations.are_known() {
+            locations::ATTRIBUTION
+        } else {
+            ""
+        };
+        environment.add_global("attribution", attribution);
         environment.add_global("has_history", has_history);
         environment.add_global("notice", describer.privacy.notice());
         let mut pages = Self {
@@ -415,25 +334,4 @@ impl Pages {
     ) -> anyhow::Result<String> {
         Ok(self.environment.get_template(template)?.render(context)?)
     }
-}
-
-/// Writes a number with a comma after each three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Returns the address of an asset, with a hash of its content.
-fn asset_address(name: &str, content: &str) -> String {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    content.hash(&mut hasher);
-    format!("/home/static/{name}?v={:08x}", hasher.finish() as u32)
 }

@@ -30,6 +30,8 @@ pub struct Row {
     source: String,
     /// The client's address, or its network; empty where nobody knows it.
     ip: String,
+    /// The same as `source`, without the port.
+    host: String,
     /// The client's port, with its colon; empty where none is shown.
     port: String,
     /// The port that it came to.
@@ -88,18 +90,19 @@ impl Row {
         let http = entry.http.as_ref();
         let what = http.map(|http| printable::line(&http.target, MAX_TARGET_CHARS));
         let ip = entry.network().unwrap_or_default();
-        let has_port = !ip.is_empty() && entry.src_prefix.is_none();
+        let mut port = String::new();
+        if !ip.is_empty() && entry.src_prefix.is_none() {
+            port = format!(":{}", record.src_port);
+        }
+        let host = entry.source.strip_suffix(&port).unwrap_or(&entry.source);
         Self {
             seq: record.seq,
             time: format!("{:.6}", record.timestamp),
             at: record.timestamp.strftime("%-d %b %H:%M:%S").to_string(),
             age: age(now.as_second() - record.timestamp.as_second()),
             source: entry.source.clone(),
-            port: if has_port {
-                format!(":{}", record.src_port)
-            } else {
-                String::new()
-            },
+            host: host.to_owned(),
+            port,
             ip,
             dest_port: record.dest_port,
             sensor: entry.sensor.as_ref().map(|sensor| sensor.name.clone()),

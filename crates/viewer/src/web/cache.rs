@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::page::assets;
 use crate::page::catalogue::CatalogueQuery;
 use crate::page::filter::FilterQuery;
-use crate::page::pages::{self, Pages};
+use crate::page::pages::Pages;
 use crate::page::wall::Rarity;
 use crate::reader::View;
 use crate::web::failure::Failure;
@@ -51,25 +52,29 @@ impl Default for Caches {
         };
         Self {
             assets: [
-                asset("style.css", "text/css; charset=utf-8", pages::STYLE),
-                asset("script.js", "text/javascript; charset=utf-8", pages::SCRIPT),
+                asset("style.css", "text/css; charset=utf-8", assets::STYLE),
+                asset(
+                    "script.js",
+                    "text/javascript; charset=utf-8",
+                    assets::SCRIPT,
+                ),
                 asset(
                     "live.js",
                     "text/javascript; charset=utf-8",
-                    pages::LIVE_SCRIPT,
+                    assets::LIVE_SCRIPT,
                 ),
                 asset(
                     "list.js",
                     "text/javascript; charset=utf-8",
-                    pages::LIST_SCRIPT,
+                    assets::LIST_SCRIPT,
                 ),
-                asset("wall.css", "text/css; charset=utf-8", pages::WALL_STYLE),
+                asset("wall.css", "text/css; charset=utf-8", assets::WALL_STYLE),
                 asset(
                     "wall.js",
                     "text/javascript; charset=utf-8",
-                    pages::WALL_SCRIPT,
+                    assets::WALL_SCRIPT,
                 ),
-                asset("icon.svg", "image/svg+xml", pages::ICON),
+                asset("icon.svg", "image/svg+xml", assets::ICON),
             ],
             strip: Latest::default(),
             wall_strip: Latest::default(),

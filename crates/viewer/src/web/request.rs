@@ -9,8 +9,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::export::{html, json};
+use crate::page::assets::STYLE;
 use crate::page::filter::FilterQuery;
-use crate::page::pages::STYLE;
 use crate::web::answer::{HTML, LIST_BYTES, QueryOf, Shared, attachment, filter, host, whole};
 use crate::web::failure::Failure;
 use crate::web::kept;
