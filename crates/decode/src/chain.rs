@@ -31,15 +31,20 @@ const OPEN_WORK: usize = 2_000;
 /// Of so many bytes, one may be a control character in what escapes are looked for in.
 const LETTERS: usize = 16;
 
+/// What stands before a login in a header.
+const SCHEME: &[u8] = b"basic ";
+
 /// A decoder of all of a text; `None` where there is nothing to decode.
 type Decoder = fn(&[u8]) -> Option<Vec<u8>>;
+
+const QUOTED_DECODED: &str = "quoted-printable decoded";
 
 /// The first that finds something decodes; what comes of it is tried again.
 const DECODERS: [(&str, Decoder); 4] = [
     (URL_DECODED, url::undo),
     ("HTML entities decoded", entity::undo),
     ("escapes decoded", literal::undo),
-    ("quoted-printable decoded", quoted::undo),
+    (QUOTED_DECODED, quoted::undo),
 ];
 
 /// Finds what is wrapped in a request; for other protocols than HTTP, in all of its bytes.
@@ -85,7 +90,8 @@ impl Finder {
         way.is_as_sent = matches!(value, Cow::Borrowed(_));
         let has_login = name.eq_ignore_ascii_case(b"authorization")
             || name.eq_ignore_ascii_case(b"proxy-authorization");
-        if let Some(run) = basic(&value).filter(|_| has_login)
+        if has_login
+            && let Some(run) = basic(&value)
             && let Some(login) = run::credentials(&value[run.clone()])
         {
             let step = Step::of_run("base64", &value[run.clone()]);
@@ -215,7 +221,7 @@ impl Finder {
             let mut inner = way.to(range.clone(), Step::new("part", name));
             inner.is_as_sent = way.is_as_sent;
             let decoded = match &*field.encoding.to_ascii_lowercase() {
-                b"quoted-printable" => quoted::plain(field.value).map(|it| (DECODERS[3].0, it)),
+                b"quoted-printable" => quoted::plain(field.value).map(|it| (QUOTED_DECODED, it)),
                 _ => self.open(field.value, None).map(|it| (it.how, it.bytes)),
             };
             match decoded {
@@ -228,12 +234,13 @@ impl Finder {
 
 /// Where the characters behind `Basic` are.
 fn basic(value: &[u8]) -> Option<Range<usize>> {
-    let scheme = value
-        .get(..6)
-        .filter(|it| it.eq_ignore_ascii_case(b"basic "))?;
-    let rest = value[scheme.len()..].trim_ascii();
+    let (scheme, rest) = value.split_at_checked(SCHEME.len())?;
+    let rest = rest.trim_ascii();
+    if !scheme.eq_ignore_ascii_case(SCHEME) || rest.is_empty() {
+        return None;
+    }
     let start = offset(value, rest);
-    (!rest.is_empty()).then_some(start..start + rest.len())
+    Some(start..start + rest.len())
 }
 
 /// Where a slice of some bytes begins in them.
@@ -249,11 +256,13 @@ fn codings(head: &Head<'_>) -> Vec<Vec<u8>> {
     for name in [&b"content-encoding"[..], b"transfer-encoding"] {
         for field in head.fields_named(name) {
             let value = unfolded(head.slice(&field.value));
-            let names = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-            let names =
-                names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"chunked"));
-            all.extend(names.take(MAX_DEPTH).map(<[u8]>::to_vec));
-            all.truncate(MAX_DEPTH);
+            for name in value.split(|&byte| byte == b',') {
+                let name = name.trim_ascii();
+                let is_coding = !name.is_empty() && !name.eq_ignore_ascii_case(b"chunked");
+                if is_coding && all.len() < MAX_DEPTH {
+                    all.push(name.to_vec());
+                }
+            }
         }
     }
     all.reverse();

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::kind::is_visible;
+
 /// Digits behind `0x`, at least.
 const MIN_MARKED_DIGITS: usize = 8;
 /// Digits of a run without a sign, at least.
@@ -51,27 +53,33 @@ fn text(bytes: &[u8], run: Range<usize>) -> Option<(Range<usize>, Vec<u8>)> {
         return None;
     }
     let text = plain(digits)?;
-    let mut kinds = [false; 256];
-    text.iter()
-        .for_each(|&byte| kinds[usize::from(byte)] = true);
-    let different = kinds.iter().filter(|&&is_there| is_there).count();
-    let is_pattern = !is_marked && different < MIN_DIFFERENT;
+    let is_pattern = !is_marked && is_pattern(&text);
     let is_text = std::str::from_utf8(&text).is_ok_and(|text| text.chars().all(is_visible));
     let start = run.start - if is_marked { 2 } else { 0 };
     (is_text && !is_pattern).then_some((start..run.end, text))
 }
 
-fn is_visible(char: char) -> bool {
-    !char.is_control() || matches!(char, '\n' | '\r' | '\t')
+/// Tells whether there are few different bytes.
+fn is_pattern(text: &[u8]) -> bool {
+    let mut different = Vec::new();
+    for byte in text {
+        if !different.contains(byte) {
+            different.push(*byte);
+        }
+        if different.len() == MIN_DIFFERENT {
+            return false;
+        }
+    }
+    true
 }
 
 fn plain(digits: &[u8]) -> Option<Vec<u8>> {
-    let value = |digit: u8| char::from(digit).to_digit(16);
-    let (pairs, _) = digits.as_chunks::<2>();
-    pairs
-        .iter()
-        .map(|&[high, low]| u8::try_from(value(high)? * 16 + value(low)?).ok())
-        .collect()
+    let mut bytes = Vec::with_capacity(digits.len() / 2);
+    for pair in digits.chunks_exact(2) {
+        let pair = std::str::from_utf8(pair).ok()?;
+        bytes.push(u8::from_str_radix(pair, 16).ok()?);
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]

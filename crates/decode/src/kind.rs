@@ -5,6 +5,9 @@ use memchr::memchr;
 /// How a part of a multipart body begins.
 const HEADER: &[u8] = b"content-";
 
+/// Values of JSON that are words.
+const WORDS_OF_JSON: [&[u8]; 3] = [b"true", b"false", b"null"];
+
 /// What bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -84,8 +87,12 @@ pub fn is_text(bytes: &[u8]) -> bool {
         }
         Err(_) => return false,
     };
-    let is_shown = |char: char| !char.is_control() || matches!(char, '\n' | '\r' | '\t');
-    bytes.is_empty() || !valid.is_empty() && valid.chars().all(is_shown)
+    bytes.is_empty() || !valid.is_empty() && valid.chars().all(is_visible)
+}
+
+/// Tells whether a character is no control character, or one of those that lay out a text.
+pub(crate) fn is_visible(char: char) -> bool {
+    !char.is_control() || matches!(char, '\n' | '\r' | '\t')
 }
 
 /// Tells by the beginning: much JSON is not whole, and not all that is meant for it is right.
@@ -94,9 +101,7 @@ fn is_json(text: &[u8]) -> bool {
         [b'{', rest @ ..] => matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]),
         [b'[', rest @ ..] => {
             let rest = rest.trim_ascii_start();
-            let is_word = [&b"true"[..], b"false", b"null"]
-                .iter()
-                .any(|word| rest.starts_with(word));
+            let is_word = WORDS_OF_JSON.iter().any(|word| rest.starts_with(word));
             is_word || matches!(rest, [b'{' | b'[' | b']' | b'"' | b'-' | b'0'..=b'9', ..])
         }
         _ => false,
@@ -108,14 +113,19 @@ fn is_form(text: &[u8]) -> bool {
     let Some(equals) = memchr(b'=', text) else {
         return false;
     };
-    let is_base64 = text[equals..].iter().all(|&byte| byte == b'=');
-    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-[]%+:$@*".contains(byte);
-    let is_of_form = |byte: &u8| byte.is_ascii_graphic() && !b"<>\"{}\\^`|".contains(byte);
     let (name, value) = text.split_at(equals);
-    !name.is_empty()
-        && !is_base64
-        && name.iter().all(|byte| is_of_name(byte) || *byte == b'&')
-        && value.iter().all(is_of_form)
+    // Base64 ends with these, and so has no value.
+    let has_value = value.iter().any(|&byte| byte != b'=');
+    let is_named = !name.is_empty() && name.iter().all(|&byte| is_of_name(byte));
+    is_named && has_value && value.iter().all(|&byte| is_of_form(byte))
+}
+
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"&_.-[]%+:$@*".contains(&byte)
+}
+
+fn is_of_form(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"<>\"{}\\^`|".contains(&byte)
 }
 
 #[cfg(test)]
