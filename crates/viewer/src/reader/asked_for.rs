@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
 use forever200_identify::http;
+use memchr::memchr;
 use serde::Serialize;
 
 use crate::bytes::printable;
@@ -78,21 +79,25 @@ pub fn authority<'a>(
     http: Option<&http::Request<'a>>,
     tls: Option<&'a TlsParts>,
 ) -> Option<Cow<'a, [u8]>> {
-    let by_http = http.and_then(of_http);
-    by_http.or_else(|| {
-        let name = tls?.server_name.as_deref();
-        name.filter(|name| !name.is_empty()).map(Cow::Borrowed)
-    })
+    if let Some(http) = http
+        && let Some(authority) = of_http(http)
+    {
+        return Some(authority);
+    }
+    match tls?.server_name.as_deref() {
+        Some([]) | None => None,
+        Some(name) => Some(Cow::Borrowed(name)),
+    }
 }
 
 fn of_http<'a>(http: &http::Request<'a>) -> Option<Cow<'a, [u8]>> {
-    let is_host = |header: &&http::Header<'_>| header.name.eq_ignore_ascii_case(b"host");
-    let mut hosts = http.headers.iter().filter(is_host);
-    let host = hosts.find(|host| !host.value.trim_ascii().is_empty());
-    match host {
-        Some(host) => Some(host.plain_value()),
-        None => of_target(http).map(Cow::Borrowed),
+    for header in &http.headers {
+        let is_host = header.name.eq_ignore_ascii_case(b"host");
+        if is_host && !header.value.trim_ascii().is_empty() {
+            return Some(header.plain_value());
+        }
     }
+    of_target(http).map(Cow::Borrowed)
 }
 
 /// The authority of a target in absolute form, or of that of CONNECT: RFC 9112, 3.2.
@@ -101,14 +106,18 @@ fn of_target<'a>(http: &http::Request<'a>) -> Option<&'a [u8]> {
     if http.method.eq_ignore_ascii_case(b"CONNECT") {
         return (!target.is_empty()).then_some(target);
     }
-    let colon = target.iter().position(|&byte| byte == b':')?;
-    let (scheme, rest) = target.split_at_checked(colon)?;
-    let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    let (scheme, rest) = target.split_at(memchr(b':', target)?);
+    if scheme.is_empty() || !scheme.iter().all(|&byte| is_of_scheme(byte)) {
+        return None;
+    }
     let behind = rest.strip_prefix(b"://")?;
     let end = behind.iter().position(|byte| b"/?#\\".contains(byte));
-    let authority = behind.get(..end.unwrap_or(behind.len()))?;
-    let is_one = !scheme.is_empty() && scheme.iter().all(is_scheme) && !authority.is_empty();
-    is_one.then_some(authority)
+    let authority = &behind[..end.unwrap_or(behind.len())];
+    (!authority.is_empty()).then_some(authority)
+}
+
+fn is_of_scheme(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)
 }
 
 impl AskedFor {
@@ -124,26 +133,38 @@ impl AskedFor {
         let Some(host) = host_of(authority) else {
             return Self::odd(authority);
         };
-        if let Some((address, is_own)) = address(&host, dest) {
-            let kind = if is_own {
-                Kind::OwnAddress
-            } else {
-                Kind::OtherAddress
-            };
-            let name = address.to_string();
-            return Self { kind, name };
+        if let Some(asked_for) = Self::address(&host, dest) {
+            return asked_for;
+        }
+        if !is_name(&host) {
+            return Self::odd(authority);
         }
         // RFC 6761, 6.3: these are never anybody else's.
-        let kind = if host == "localhost" || host.ends_with(".localhost") {
-            Kind::OwnAddress
-        } else {
-            Kind::Name
-        };
-        if is_name(&host) {
-            Self { kind, name: host }
-        } else {
-            Self::odd(authority)
+        let is_own = host == "localhost" || host.ends_with(".localhost");
+        Self {
+            kind: if is_own { Kind::OwnAddress } else { Kind::Name },
+            name: host,
         }
+    }
+
+    /// Reads an address, however it is written. A number that begins with 0 is octal to some and
+    /// decimal to others: one's own address, if one of the two is that.
+    fn address(host: &str, dest: IpAddr) -> Option<Self> {
+        let dest = dest.to_canonical();
+        let readings = readings(host);
+        for ip in &readings {
+            if ip.is_loopback() || !dest.is_unspecified() && *ip == dest {
+                return Some(Self {
+                    kind: Kind::OwnAddress,
+                    name: ip.to_string(),
+                });
+            }
+        }
+        let first = readings.first()?;
+        Some(Self {
+            kind: Kind::OtherAddress,
+            name: first.to_string(),
+        })
     }
 
     fn odd(authority: &[u8]) -> Self {
@@ -167,7 +188,10 @@ fn host_of(authority: &[u8]) -> Option<String> {
         Some(rest) => {
             let (inside, behind) = rest.split_once(']')?;
             let port = behind.strip_prefix(':').unwrap_or(behind);
-            Some(inside).filter(|_| are_digits(port))?
+            if !are_digits(port) {
+                return None;
+            }
+            inside
         }
         None => match behind_user.split_once(':') {
             Some((host, port)) if are_digits(port) => host,
@@ -185,23 +209,18 @@ fn are_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Reads an address, however it is written, and tells whether it is one's own. A number that begins
-/// with 0 is octal to some and decimal to others.
-fn address(host: &str, dest: IpAddr) -> Option<(IpAddr, bool)> {
-    let dest = dest.to_canonical();
-    let is_own = |ip: &IpAddr| ip.is_loopback() || !dest.is_unspecified() && *ip == dest;
-    let plain = host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
-    let readings = [
-        plain,
-        ipv4(host, 8).map(IpAddr::V4),
-        ipv4(host, 10).map(IpAddr::V4),
-    ];
-    let mut readings = readings.into_iter().flatten().peekable();
-    let first = *readings.peek()?;
-    match readings.find(is_own) {
-        Some(own) => Some((own, true)),
-        None => Some((first, false)),
+/// All addresses that a text may be, the most usual reading first.
+fn readings(host: &str) -> Vec<IpAddr> {
+    let mut readings = Vec::new();
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        readings.push(ip.to_canonical());
     }
+    for radix_of_zero in [8, 10] {
+        if let Some(ip) = ipv4(host, radix_of_zero) {
+            readings.push(ip.into());
+        }
+    }
+    readings
 }
 
 /// Reads an IPv4 address as `inet_aton` of POSIX does: up to four numbers, of which the last fills
@@ -213,10 +232,10 @@ fn ipv4(host: &str, radix_of_zero: u32) -> Option<Ipv4Addr> {
     while let Some(digits) = numbers.next() {
         let number = number(digits, radix_of_zero)?;
         let width = if numbers.peek().is_some() { 8 } else { left };
-        left = left.checked_sub(width).filter(|_| width > 0)?;
-        if u64::from(number) >> width != 0 {
+        if width == 0 || u64::from(number) >> width != 0 {
             return None;
         }
+        left = left.checked_sub(width)?;
         bits = bits << width | u64::from(number);
     }
     u32::try_from(bits).ok().map(Ipv4Addr::from_bits)
@@ -229,19 +248,22 @@ fn number(digits: &str, radix_of_zero: u32) -> Option<u32> {
         _ => (digits, 10),
     };
     // What reads numbers takes a sign, too.
-    let is_plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    u32::from_str_radix(digits, radix).ok().filter(|_| is_plain)
+    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    u32::from_str_radix(digits, radix).ok()
 }
 
 /// Tells whether this is a name as DNS has them: letters, digits, hyphens, and underscores, which
 /// some have. The last part of one is no number (RFC 1123, 2.1).
 fn is_name(host: &str) -> bool {
-    let is_label = |label: &str| {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        (1..=MAX_LABEL_BYTES).contains(&label.len()) && label.bytes().all(is_plain)
-    };
     let last = host.rsplit('.').next().unwrap_or_default();
     host.len() <= MAX_NAME_BYTES && host.split('.').all(is_label) && !are_digits(last)
+}
+
+fn is_label(label: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    (1..=MAX_LABEL_BYTES).contains(&label.len()) && label.bytes().all(is_plain)
 }
 
 #[cfg(test)]

@@ -25,16 +25,17 @@ impl FromStr for Names {
 
     /// Reads names between commas.
     fn from_str(list: &str) -> Result<Self, String> {
-        let names = list.split(',').map(|name| name.trim().to_ascii_lowercase());
-        let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
-        let is_name = |name: &String| {
-            name.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
-        };
-        match names.iter().find(|name| !is_name(name)) {
-            Some(odd) => Err(format!("expected names of hosts, not {odd:?}")),
-            None => Ok(Self(names)),
+        let mut names = Vec::new();
+        for name in list.split(',') {
+            let name = name.trim().to_ascii_lowercase();
+            if !name.bytes().all(is_of_name) {
+                return Err(format!("expected names of hosts, not {name:?}"));
+            }
+            if !name.is_empty() {
+                names.push(name);
+            }
         }
+        Ok(Self(names))
     }
 }
 
@@ -60,18 +61,28 @@ impl Hosts {
             return false;
         };
         let host = host.to_ascii_lowercase();
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-            _ => &host,
-        };
-        let address = name
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<IpAddr>();
-        name == "localhost"
-            || name.ends_with(".localhost")
-            || address.is_ok_and(|ip| !self.loopback_alone || ip.to_canonical().is_loopback())
-            || known.iter().any(|known| known == name)
+        let name = without_port(&host);
+        if name == "localhost" || name.ends_with(".localhost") {
+            return true;
+        }
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(ip) = address.parse::<IpAddr>()
+            && (!self.loopback_alone || ip.to_canonical().is_loopback())
+        {
+            return true;
+        }
+        known.iter().any(|known| known == name)
+    }
+}
+
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte)
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
     }
 }
 

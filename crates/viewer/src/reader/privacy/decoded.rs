@@ -25,16 +25,22 @@ impl Privacy {
             return parts;
         };
         blanker.work = Work::new(limits.bytes * WORK_FOR_A_BYTE);
-        let shown = parts.into_iter().map_while(|part| blanker.part(part));
-        shown.flatten().collect()
+        let mut shown = Vec::new();
+        for part in parts {
+            let part = blanker.part(part);
+            if blanker.work.is_short() {
+                break;
+            }
+            shown.extend(part);
+        }
+        shown
     }
 }
 
 impl Blanker<'_> {
-    /// Blanks what is to be hidden in a part. Returns `None` where there is no work left, and then
-    /// for all that come; `Some(None)` where blanking would make something else that is to be
-    /// hidden.
-    fn part(&mut self, mut part: Part) -> Option<Option<Part>> {
+    /// Blanks what is to be hidden in a part; `None` where blanking would make something else that
+    /// is to be hidden.
+    fn part(&mut self, mut part: Part) -> Option<Part> {
         let changed = self.look(&part.bytes, Near::ALL, MAX_DEPTH);
         let what = part.what();
         let is_named = self.look(what.as_bytes(), Near::ALL, MAX_DEPTH).is_some();
@@ -44,13 +50,9 @@ impl Blanker<'_> {
         if let Some(changed) = changed {
             part.bytes = changed;
             if self.look(&part.bytes, Near::ALL, MAX_DEPTH).is_some() {
-                return self.has_work().then_some(None);
+                return None;
             }
         }
-        self.has_work().then_some(Some(part))
-    }
-
-    fn has_work(&self) -> bool {
-        !self.work.is_short()
+        Some(part)
     }
 }
