@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use forever200_identify::{Category, Protocol};
-use forever200_ring::{ByPort, SLOTS};
+use forever200_ring::{ByPort, SLOTS, Snapshot};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -92,20 +92,15 @@ impl Stats {
     #[must_use]
     pub fn new(view: &View, now: Timestamp) -> Self {
         let snapshot = &view.snapshot;
-        let sources: HashSet<_> = view
-            .entries
-            .iter()
-            .filter_map(|entry| entry.source_ip())
-            .collect();
-        let first = snapshot
-            .since
-            .zip(snapshot.first)
-            .map(|(since, first)| (first - since).total(jiff::Unit::Second));
+        let mut sources = HashSet::new();
+        for entry in &view.entries {
+            sources.extend(entry.source_ip());
+        }
         Self {
             total: snapshot.cursor,
             capacity: SLOTS,
             since: snapshot.since.map(|since| format!("{since:.6}")),
-            first_request_seconds: first.and_then(Result::ok),
+            first_request_seconds: first_request_seconds(snapshot),
             silent: snapshot.silent,
             silent_ports: silent_ports(&snapshot.silent_ports),
             last_minute: last_minute(view, now),
@@ -114,14 +109,8 @@ impl Stats {
             held: view.entries.len(),
             sources: sources.len(),
             ports: ports(&view.entries),
-            not_http: view
-                .entries
-                .iter()
-                .filter(|entry| entry.protocol != Protocol::Http)
-                .count(),
-            tls: count(view, |entry| {
-                entry.tls.as_ref().is_some_and(|tls| tls.agreed.is_some())
-            }),
+            not_http: count(view, |entry| entry.protocol != Protocol::Http),
+            tls: count(view, came_through_tls),
             tls_failed: count(view, |entry| entry.tls_failed.is_some()),
             categories: categories(view),
             private_only: !view.entries.is_empty() && sources.iter().all(|&ip| is_private(ip)),
@@ -129,6 +118,18 @@ impl Stats {
             history: view.history.clone(),
             lines: None,
         }
+    }
+}
+
+fn first_request_seconds(snapshot: &Snapshot) -> Option<f64> {
+    let span = snapshot.first? - snapshot.since?;
+    span.total(jiff::Unit::Second).ok()
+}
+
+fn came_through_tls(entry: &Entry) -> bool {
+    match &entry.tls {
+        Some(tls) => tls.agreed.is_some(),
+        None => false,
     }
 }
 
@@ -141,17 +142,19 @@ pub fn ports(entries: &[Arc<Entry>]) -> Vec<PortCount> {
         *counts.entry(entry.record.dest_port).or_default() += 1;
     }
     counts.remove(&0);
-    let counts = counts.into_iter();
-    let mut ports: Vec<_> = counts
-        .map(|(port, requests)| PortCount { port, requests })
-        .collect();
+    let mut ports = Vec::new();
+    for (port, requests) in counts {
+        ports.push(PortCount { port, requests });
+    }
     ports.sort_by_key(|it| Reverse(it.requests));
     ports
 }
 
 fn silent_ports(counts: &ByPort) -> Vec<SilentPort> {
-    let silent = |(&port, &connections): (&u16, &u64)| SilentPort { port, connections };
-    let mut ports: Vec<_> = counts.iter().map(silent).collect();
+    let mut ports = Vec::new();
+    for (&port, &connections) in counts {
+        ports.push(SilentPort { port, connections });
+    }
     ports.sort_by_key(|it| Reverse(it.connections));
     ports
 }
@@ -163,8 +166,10 @@ fn count(view: &View, is_counted: impl Fn(&Entry) -> bool) -> usize {
 
 fn categories(view: &View) -> BTreeMap<Category, usize> {
     let mut counts = BTreeMap::new();
-    for category in view.entries.iter().filter_map(|entry| entry.category()) {
-        *counts.entry(category).or_default() += 1;
+    for entry in &view.entries {
+        if let Some(category) = entry.category() {
+            *counts.entry(category).or_default() += 1;
+        }
     }
     counts
 }
@@ -172,33 +177,34 @@ fn categories(view: &View) -> BTreeMap<Category, usize> {
 /// Exact where the ring goes back a minute; else by the counts of this minute and the one before,
 /// as if that had been even.
 fn last_minute(view: &View, now: Timestamp) -> u64 {
-    let age = |timestamp: Timestamp| now.as_second() - timestamp.as_second();
-    let recent = view
-        .entries
-        .iter()
-        .filter(|entry| age(entry.record.timestamp) < 60)
-        .count();
+    let minute_ago = now.as_second() - 60;
+    let recent = count(view, |entry| {
+        entry.record.timestamp.as_second() > minute_ago
+    });
     if recent < view.entries.len() || (view.entries.len() as u64) < SLOTS {
         return recent as u64;
     }
-    let count = |minute| view.minutes.get(&minute).copied().unwrap_or_default();
-    let (minute, second) = (
-        now.as_second().div_euclid(60),
-        now.as_second().rem_euclid(60),
-    );
-    let rest_of_last =
-        u128::from(count(minute - 1)) * u128::from((60 - second).unsigned_abs()) / 60;
-    count(minute).saturating_add(u64::try_from(rest_of_last).unwrap_or(u64::MAX))
+    let minute = now.as_second().div_euclid(60);
+    let second = now.as_second().rem_euclid(60);
+    let of_this = view.minutes.get(&minute).copied().unwrap_or_default();
+    let of_last = view.minutes.get(&(minute - 1)).copied().unwrap_or_default();
+    let seconds_of_last = (60 - second).unsigned_abs();
+    let rest_of_last = u128::from(of_last) * u128::from(seconds_of_last) / 60;
+    of_this.saturating_add(u64::try_from(rest_of_last).unwrap_or(u64::MAX))
 }
 
 /// Sums the last `minutes` minutes by bars of `width`, the oldest first.
 fn bars(view: &View, minutes: i64, width: i64) -> Vec<u64> {
-    let start = view.minute + 1 - minutes;
-    let bar = |bar: i64| start + bar * width..start + (bar + 1) * width;
-    let sum = |sum: u64, (_, count): (&i64, &u64)| sum.saturating_add(*count);
-    (0..minutes / width)
-        .map(|it| view.minutes.range(bar(it)).fold(0, sum))
-        .collect()
+    let mut bars = vec![0_u64; (minutes / width) as usize];
+    let mut start = view.minute + 1 - minutes;
+    for bar in &mut bars {
+        // memcached may hold any numbers.
+        for count in view.minutes.range(start..start + width) {
+            *bar = bar.saturating_add(*count.1);
+        }
+        start += width;
+    }
+    bars
 }
 
 /// Tells whether an address cannot be that of a client on the internet.
@@ -215,7 +221,7 @@ fn is_private(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use forever200_ring::{Record, Snapshot};
+    use forever200_ring::Record;
 
     use super::*;
     use crate::reader::entry::tests::{entry as described, record};
