@@ -61,5 +61,29 @@ pub(crate) fn find(sample: &Sample<'_>) -> Vec<Found> {
     scan.found()
 }
 
+/// Gives a value to every parser, whatever its bytes call for, and returns what they find.
+pub(crate) fn parse_all(value: &[u8]) -> Vec<Range<usize>> {
+    let lower = &value.to_ascii_lowercase()[..];
+    let mut found = vec![
+        token::find(value),
+        path::find(lower, false),
+        path::find(lower, true),
+        include::find(b"page", lower),
+        address::find(lower),
+        shell::find(lower, true, false),
+        shell::find(lower, false, true),
+        code::find(lower),
+        sql::find(lower),
+        template::find(lower),
+        script::find(lower, false),
+        script::find(lower, true),
+        entity::find(lower),
+        upload::find(lower),
+        upload::is_program(lower).then_some(0..lower.len()),
+    ];
+    marker::find(lower, scan::MAX_MARKERS, |_, range| found.push(Some(range)));
+    found.into_iter().flatten().collect()
+}
+
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,8 @@
 //! - `inside` does the same for decoded parts (the crate `forever200-decode`)
 //! - `repeats` remembers the results for the same bytes
 //!
-//! Besides: [`indicator`] finds addresses in a payload, and [`check`] finds mistakes in signatures.
+//! Besides: [`indicator`] finds addresses in a payload, [`check`] finds mistakes in signatures, and
+//! [`parsers`] gives bytes to the parsers alone, for fuzzing.
 
 pub mod check;
 pub mod http;
@@ -33,6 +34,8 @@ pub mod indicator;
 pub mod ja4;
 pub mod labels;
 pub mod origin;
+#[doc(hidden)]
+pub mod parsers;
 pub mod protocol;
 pub mod signature;
 pub mod tls;

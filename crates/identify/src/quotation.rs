@@ -47,6 +47,11 @@ impl Quotation {
         is_quoted.then_some(Self { target: 0..0, body })
     }
 
+    /// Returns what of the target and of the body is quoted.
+    pub(crate) fn ranges(self) -> [Range<usize>; 2] {
+        [self.target, self.body]
+    }
+
     /// Tells whether all of these ranges, of which there is one at least, are quoted; `is_exploit`
     /// where they are the exploit of a CVE for certain.
     pub(crate) fn holds(&self, evidence: &[Range<usize>], is_exploit: bool) -> bool {

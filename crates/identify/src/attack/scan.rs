@@ -12,7 +12,7 @@ use super::{
 use crate::text::Text;
 
 /// Kinds of words that are noted of one text.
-const MAX_MARKERS: usize = 16;
+pub(super) const MAX_MARKERS: usize = 16;
 /// Line ends from which on a value is a text or a program that somebody stores, no value.
 const MIN_LINES: usize = 5;
 /// Bytes from which on it is.
