@@ -11,6 +11,7 @@ use forever200_decode::{Limits, Part, decode};
 
 use crate::built_in::{Index, Indexed, Line};
 use crate::condition::Condition;
+use crate::literals::MAX_ANCHOR_BYTES;
 use crate::pattern::{Expressions, Pattern, Search};
 use crate::protocol::{Protocol, Recognised, recognise};
 use crate::quotation::Quotation;
@@ -399,8 +400,12 @@ impl Labeller {
         let headers = sample.headers().iter().map(|(_, views)| &**views);
         let plainer = plainer.into_iter().chain(headers);
         let plainer = plainer.flatten().filter(|text| !text.is_as_sent());
-        for text in sample.request().iter().take(1).chain(plainer) {
-            self.words.look(&text.bytes, &mut seen);
+        let sent = sample.request().first().map_or(&[][..], |text| &text.bytes);
+        self.words.look(sent, &mut seen);
+        for text in plainer {
+            for place in text.changed(sent, MAX_ANCHOR_BYTES) {
+                self.words.look(&text.bytes[place], &mut seen);
+            }
         }
         let mut may_apply = self.always.clone();
         let speaks = sample.recognised.protocol;

@@ -11,7 +11,7 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 pub(crate) const MIN_ANCHOR_BYTES: usize = 3;
 /// Of a literal, so much is looked for: what begins like it is nearly always it, and the rest takes
 /// memory.
-const MAX_ANCHOR_BYTES: usize = 8;
+pub(crate) const MAX_ANCHOR_BYTES: usize = 8;
 
 /// Returns literals in lower case of which at least one is in every match of an expression; `None`
 /// when there are none, or more than `most`.

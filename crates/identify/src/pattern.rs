@@ -7,19 +7,22 @@ use std::error::Error;
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use memchr::memmem;
 use regex_automata::Input;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson::{self, Compiler, WhichCaptures, pikevm::PikeVM};
 use regex_automata::util::syntax;
 use serde::Deserialize;
 
-use crate::literals;
-use crate::program::{Bytes, MAX_TEXT_BYTES, Program, Scratch};
+use crate::literals::{self, MAX_ANCHOR_BYTES};
+use crate::program::{Bytes, MAX_TEXT_BYTES, Program, Scratch, prefilter};
 use crate::recent::{Place, Recent};
 use crate::words::{Numbers, Words};
 
 /// Most literals that stand for one regular expression; all are looked for in every request.
 const MAX_ANCHORS: usize = 100;
+/// Most words of an expression that are looked for in each text of a request.
+const MAX_SOUGHT: usize = 32;
 /// How often an expression may throw its states away before it gives up, where it made them for
 /// fewer bytes each than this: whoever writes the beginning of what it looks for again and again
 /// would have it take 13 ms for 64 KiB.
@@ -75,9 +78,9 @@ impl<'a> Search<'a> {
     }
 
     /// Tells whether one of these words is there, or in the request that hides it.
-    fn may_have(&self, words: &[u32]) -> bool {
+    fn may_have(&self, words: impl Iterator<Item = u32> + Clone) -> bool {
         let is_here = match self.seen.get() {
-            Some(seen) => words.iter().any(|&word| seen.has(word as usize)),
+            Some(seen) => words.clone().any(|word| seen.has(word as usize)),
             None => true,
         };
         is_here || self.outer.is_some_and(|outer| outer.may_have(words))
@@ -104,10 +107,18 @@ pub(crate) struct Pattern {
     any_case: bool,
     /// The numbers of what every match contains one of; empty when there is no such thing. Found
     /// when first needed.
-    words: OnceLock<Box<[u32]>>,
+    words: OnceLock<Box<[Word]>>,
     /// `None` where there is none.
     program: OnceLock<Option<Box<Program>>>,
     compiled: Place<Box<Expression>>,
+}
+
+/// A word that a match needs: what it is called where all are looked for, and what it is.
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    number: u32,
+    length: u8,
+    bytes: [u8; MAX_ANCHOR_BYTES],
 }
 
 /// A pattern, compiled: finds out whether there is a match, state by state, and remembers the
@@ -137,7 +148,7 @@ impl Gate {
                 let need = pattern.program().and_then(Program::need);
                 bytes = bytes.zip(need).map(|(bytes, need)| bytes.join(need));
             } else {
-                all.extend(words);
+                all.extend(words.iter().map(|word| word.number));
             }
         }
         all.sort_unstable();
@@ -148,7 +159,8 @@ impl Gate {
 
     /// Tells whether one of the expressions may match a text with these bytes.
     pub(crate) fn is_open(&self, present: &Bytes, search: &Search<'_>) -> bool {
-        self.bytes.is_none_or(|bytes| bytes.meets(present)) || search.may_have(&self.words)
+        self.bytes.is_none_or(|bytes| bytes.meets(present))
+            || search.may_have(self.words.iter().copied())
     }
 }
 
@@ -170,11 +182,15 @@ impl Pattern {
         search: &Search<'_>,
     ) -> Option<Range<usize>> {
         let words = self.known_words(search);
-        if !words.is_empty() && !search.may_have(words) {
+        if !words.is_empty() && !search.may_have(words.iter().map(|word| word.number)) {
             return None;
         }
         let program = self.program();
         if program.is_some_and(|program| !program.may_match(present)) {
+            return None;
+        }
+        // The word may be in another part of the request. User agents are searched in their case.
+        if self.any_case && !is_one_in(words, bytes) {
             return None;
         }
         if let Some(program) = program
@@ -194,13 +210,15 @@ impl Pattern {
         let nfa = thompson::Config::new()
             .utf8(false)
             .which_captures(WhichCaptures::Implicit);
+        let read =
+            syntax::parse_with(&self.source, &self.syntax()).map_err(|error| reason(&error))?;
         let nfa = Compiler::new()
-            .syntax(self.syntax())
             .configure(nfa.nfa_size_limit(Some(MAX_REGEX_BYTES)))
-            .build(&self.source);
+            .build_from_hir(&read);
         let limit = DFA::config()
             .cache_capacity(MAX_STATES_BYTES)
             .skip_cache_capacity_check(true)
+            .prefilter(prefilter(&read))
             .minimum_cache_clear_count(Some(MAX_CLEARED))
             .minimum_bytes_per_state(Some(MIN_BYTES_FOR_A_STATE));
         let matcher = DFA::builder()
@@ -242,16 +260,42 @@ impl Pattern {
         literals::words_of_expression(&self.source, MAX_ANCHORS)
     }
 
-    fn known_words(&self, search: &Search<'_>) -> &[u32] {
+    fn known_words(&self, search: &Search<'_>) -> &[Word] {
         self.words.get_or_init(|| self.numbers(search.words))
     }
 
     /// The numbers of its words, where all of them are looked for.
-    fn numbers(&self, known: &Words) -> Box<[u32]> {
+    fn numbers(&self, known: &Words) -> Box<[Word]> {
         let words = self.words().unwrap_or_default();
-        let numbers = words.iter().map(|word| known.number(word));
+        let numbers = words
+            .iter()
+            .map(|word| Word::new(known.number(word)?, word));
         numbers.collect::<Option<_>>().unwrap_or_default()
     }
+}
+
+impl Word {
+    fn new(number: u32, word: &str) -> Option<Self> {
+        let mut bytes = [0; MAX_ANCHOR_BYTES];
+        bytes
+            .get_mut(..word.len())?
+            .copy_from_slice(word.as_bytes());
+        Some(Self {
+            number,
+            length: u8::try_from(word.len()).ok()?,
+            bytes,
+        })
+    }
+
+    fn is_in(&self, text: &[u8]) -> bool {
+        memmem::find(text, &self.bytes[..usize::from(self.length)]).is_some()
+    }
+}
+
+/// Tells whether a text may have one of the words that a match needs. Many are not looked for: the
+/// search would take as long as the expression.
+fn is_one_in(words: &[Word], text: &[u8]) -> bool {
+    words.is_empty() || words.len() > MAX_SOUGHT || words.iter().any(|word| word.is_in(text))
 }
 
 impl Expression {

@@ -12,7 +12,8 @@ use std::ops::Range;
 
 use regex_automata::nfa::thompson::backtrack::{BoundedBacktracker, Cache, Config};
 use regex_automata::nfa::thompson::{self, Compiler, WhichCaptures};
-use regex_automata::{Anchored, Input};
+use regex_automata::util::prefilter::Prefilter;
+use regex_automata::{Anchored, Input, MatchKind};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 use regex_syntax::utf8::{Utf8Range, Utf8Sequence, Utf8Sequences};
 
@@ -23,6 +24,10 @@ pub(crate) const MAX_TEXT_BYTES: usize = 2048;
 /// What a search may take to remember which state it has visited at which byte, a bit for each
 /// pair.
 const MAX_VISITED_BYTES: usize = 1 << 15;
+/// What the finder of the literals that an expression begins with may take.
+const MAX_PREFILTER_BYTES: usize = 4096;
+/// Shortest text whose bytes are noted in a table, which takes time to make and to read.
+const MIN_TABLE_BYTES: usize = 256;
 /// Sets of bytes of which a text must have one each, that are looked at before a search.
 const MAX_NEEDS: usize = 4;
 /// Pairs of a state and a byte that all searches in one request may visit together, some
@@ -93,9 +98,11 @@ impl Program {
             .which_captures(WhichCaptures::Implicit)
             .nfa_size_limit(Some(MAX_PROGRAM_BYTES));
         let nfa = Compiler::new().configure(nfa).build_from_hir(hir).ok()?;
-        let limit = Config::new().visited_capacity(MAX_VISITED_BYTES);
+        let config = Config::new()
+            .visited_capacity(MAX_VISITED_BYTES)
+            .prefilter(prefilter(hir));
         let mut builder = BoundedBacktracker::builder();
-        let matcher = builder.configure(limit).build_from_nfa(nfa).ok()?;
+        let matcher = builder.configure(config).build_from_nfa(nfa).ok()?;
         let properties = hir.properties();
         let is_anchored = properties.look_set_prefix().contains(Look::Start);
         let is_whole = is_anchored && properties.look_set_suffix().contains(Look::End);
@@ -168,9 +175,20 @@ impl Program {
 impl Bytes {
     /// Those of a text.
     pub(crate) fn in_text(text: &[u8]) -> Self {
-        let mut bytes = Self::default();
-        text.iter().for_each(|&byte| bytes.add(byte));
-        bytes
+        if text.len() < MIN_TABLE_BYTES {
+            let mut bytes = Self::default();
+            text.iter().for_each(|&byte| bytes.add(byte));
+            return bytes;
+        }
+        // A table is filled faster than single bits, each of which waits for the one before.
+        let mut is_there = [false; 256];
+        text.iter()
+            .for_each(|&byte| is_there[usize::from(byte)] = true);
+        let mut words = is_there.chunks_exact(64);
+        Self(std::array::from_fn(|_| {
+            let word = words.next().unwrap_or_default().iter().rev();
+            word.fold(0, |bits, &is_there| bits << 1 | u64::from(is_there))
+        }))
     }
 
     pub(crate) fn meets(&self, other: &Self) -> bool {
@@ -187,7 +205,7 @@ impl Bytes {
         ((0..128).any(is_usual), count)
     }
 
-    fn has(&self, byte: u8) -> bool {
+    pub(crate) fn has(&self, byte: u8) -> bool {
         self.0[usize::from(byte / 64)] & 1 << (byte % 64) != 0
     }
 
@@ -214,6 +232,13 @@ impl Bytes {
         }
         Some(bytes)
     }
+}
+
+/// Finds the literals that matches begin with, so that an expression is tried there alone; `None`
+/// where there are none, or they take long to find or much memory.
+pub(crate) fn prefilter(hir: &Hir) -> Option<Prefilter> {
+    let found = Prefilter::from_hir_prefix(MatchKind::LeftmostFirst, hir)?;
+    (found.is_fast() && found.memory_usage() <= MAX_PREFILTER_BYTES).then_some(found)
 }
 
 /// Sets of bytes of which every match has one each.

@@ -82,15 +82,18 @@ impl Text {
     /// is the text itself. A form has `+` for a space.
     pub(crate) fn decoded(&self, is_form: bool) -> Option<Self> {
         // Most texts have none of the signs that anything here begins with.
-        let has_escape = self.present().meets(&Bytes::in_text(ESCAPES));
+        let escapes = Bytes::in_text(ESCAPES);
+        let has_escape = self.present().meets(&escapes);
         let has_plus = is_form && memchr::memchr(b'+', &self.bytes).is_some();
         if !has_escape && !has_plus {
             return None;
         }
+        let signs = escapes.join(Bytes::in_text(b"+"));
         let mut text: Option<Self> = None;
         for turn in 0..MAX_DECODINGS {
             let held = text.as_ref().unwrap_or(self);
-            match held.rewritten(|rest| escape(rest, is_form && turn == 0)) {
+            let is_form = is_form && turn == 0;
+            match held.rewritten(&signs, |rest| escape(rest, is_form)) {
                 Some(next) => text = Some(next),
                 None => break,
             }
@@ -101,7 +104,7 @@ impl Text {
 
     /// A header's value with each fold as one space; `None` where it has none.
     pub(crate) fn unfolded(&self) -> Option<Self> {
-        self.rewritten(fold)
+        self.rewritten(&Bytes::in_text(b" \t\n\x0c\r"), fold)
     }
 
     /// A path with `\` as `/`, without empty and `.` segments, and with `..` gone up.
@@ -124,7 +127,7 @@ impl Text {
             // The slash that stood before the segment, or the segment's own place.
             let slash = segment.start.saturating_sub(1);
             builder.push(b'/', self.span(slash));
-            segment.for_each(|at| builder.push(self.bytes[at], self.span(at)));
+            builder.push_part(self, segment);
         }
         if self.bytes.last().is_some_and(|last| b"/\\".contains(last)) {
             builder.push(b'/', self.span(self.bytes.len() - 1));
@@ -150,7 +153,7 @@ impl Text {
     /// A string of JSON without its escapes; `None` where it has none. RFC 8259 7; `decoded` undoes
     /// `\u`.
     pub(crate) fn unescaped(&self) -> Option<Self> {
-        self.rewritten(|rest| match rest {
+        self.rewritten(&Bytes::in_text(b"\\"), |rest| match rest {
             [b'\\', b'n', ..] => Some((b'\n', 2)),
             [b'\\', b'r', ..] => Some((b'\r', 2)),
             [b'\\', b't', ..] => Some((b'\t', 2)),
@@ -162,14 +165,14 @@ impl Text {
     /// Text of XML or HTML without its entities for signs; `None` where it has none. XML 1.0 4.1
     /// and 4.6.
     pub(crate) fn without_entities(&self) -> Option<Self> {
-        self.rewritten(entity)
+        self.rewritten(&Bytes::in_text(b"&"), entity)
     }
 
     /// One text after the other.
     pub(crate) fn then(&self, next: &Self) -> Self {
         let mut builder = Builder::with_capacity(self.bytes.len() + next.bytes.len());
         for text in [self, next] {
-            (0..text.bytes.len()).for_each(|at| builder.push(text.bytes[at], text.span(at)));
+            builder.push_part(text, 0..text.bytes.len());
         }
         builder.text()
     }
@@ -183,25 +186,55 @@ impl Text {
     }
 
     /// Replaces whatever `rule` finds at the beginning of what is left: a byte, and how many it is
-    /// for.
-    fn rewritten(&self, rule: impl Fn(&[u8]) -> Option<(u8, usize)>) -> Option<Self> {
-        let first = (0..self.bytes.len()).find(|&at| rule(&self.bytes[at..]).is_some())?;
+    /// for. It is asked where one of `signs` is, which most bytes are not.
+    fn rewritten(
+        &self,
+        signs: &Bytes,
+        rule: impl Fn(&[u8]) -> Option<(u8, usize)>,
+    ) -> Option<Self> {
+        let next = |from: usize| {
+            let mut places = (from..self.bytes.len()).filter(|&at| signs.has(self.bytes[at]));
+            places.find_map(|at| Some((at, rule(&self.bytes[at..])?)))
+        };
+        let mut found = next(0);
+        found?;
         let mut builder = Builder::with_capacity(self.bytes.len());
         let mut at = 0;
-        while let Some(&byte) = self.bytes.get(at) {
-            let found = if at < first {
-                None
-            } else {
-                rule(&self.bytes[at..])
-            };
-            let (byte, length) = found.unwrap_or((byte, 1));
-            builder.push(
-                byte.to_ascii_lowercase(),
-                self.span(at).start..self.span(at + length - 1).end,
-            );
-            at += length;
+        while let Some((start, (byte, length))) = found {
+            builder.push_part(self, at..start);
+            at = start + length;
+            let span = self.span(start).start..self.span(at - 1).end;
+            builder.push(byte.to_ascii_lowercase(), span);
+            found = next(at);
         }
+        builder.push_part(self, at..self.bytes.len());
         Some(builder.text())
+    }
+
+    /// Returns where to look for words of up to `longest` bytes that are not in `sent`, which is
+    /// the whole request: around each byte that is not as it was sent, or not beside the same one.
+    pub(crate) fn changed(&self, sent: &[u8], longest: usize) -> Vec<Range<usize>> {
+        let length = self.bytes.len();
+        let mut places: Vec<Range<usize>> = Vec::new();
+        let Spans::Each(spans) = &self.spans else {
+            places.push(0..length);
+            return places;
+        };
+        let around = longest.saturating_sub(1);
+        let mut before = spans.first().map_or(0, |span| span.start);
+        for (at, (span, byte)) in spans.iter().zip(&self.bytes).enumerate() {
+            let is_sent = span.end == span.start + 1 && sent.get(span.start as usize) == Some(byte);
+            if !is_sent || span.start != before {
+                let end = if is_sent { at } else { at + 1 };
+                let place = at.saturating_sub(around)..(end + around).min(length);
+                match places.last_mut() {
+                    Some(last) if place.start <= last.end => last.end = place.end,
+                    _ => places.push(place),
+                }
+            }
+            before = span.end;
+        }
+        places
     }
 
     /// Undoes what hides `${jndi:` from filters: `${lower:j}`, `${::-j}`, `${env:NOTHING:-j}`.
@@ -244,6 +277,15 @@ impl Builder {
     fn push(&mut self, byte: u8, span: Range<u32>) {
         self.bytes.push(byte);
         self.spans.push(span);
+    }
+
+    /// Adds a part of a text as it is.
+    fn push_part(&mut self, text: &Text, part: Range<usize>) {
+        self.bytes.extend_from_slice(&text.bytes[part.clone()]);
+        match &text.spans {
+            Spans::Each(spans) => self.spans.extend_from_slice(&spans[part]),
+            _ => self.spans.extend(part.map(|at| text.span(at))),
+        }
     }
 
     /// Puts the value of the look-up `${…}` that begins at `start` and ends here in its place, if
@@ -433,6 +475,57 @@ mod tests {
         let resolved = decoded.resolved().unwrap();
         assert_eq!(resolved.bytes, b"/etc");
         assert_eq!(&raw[resolved.raw_range(0..4)], b"%2f%65tc");
+    }
+
+    #[test]
+    fn a_word_that_is_nowhere_as_sent_is_where_the_text_has_changed() {
+        const LONGEST: usize = 3;
+        for raw in [
+            &b"ab%63d+e/../f%25%32e//x\\u0041y\xc0\xaez"[..],
+            b"%61%62%63",
+            b"plain",
+            b"a/../b",
+            b"${lower:j}ndi",
+            b"a\n b",
+        ] {
+            let sent = Text::raw(raw, 0);
+            let folded = sent.unfolded();
+            let decoded = sent.decoded(true);
+            let resolved = decoded.as_ref().unwrap_or(&sent).resolved();
+            for text in [folded, decoded, resolved].into_iter().flatten() {
+                let places = text.changed(&sent.bytes, LONGEST);
+                let is_in = |bytes: &[u8], word: &[u8]| memmem::find(bytes, word).is_some();
+                for word in (1..=LONGEST).flat_map(|length| text.bytes.windows(length)) {
+                    let is_found = places
+                        .iter()
+                        .any(|place| is_in(&text.bytes[place.clone()], word));
+                    let word_of = word.escape_ascii();
+                    assert!(
+                        is_found || is_in(&sent.bytes, word),
+                        "{word_of} of {}",
+                        raw.escape_ascii()
+                    );
+                }
+            }
+        }
+        let long = [&b"%41"[..], &[b'x'; 1000]].concat();
+        let text = Text::raw(&long, 0).decoded(false).unwrap();
+        let places = text.changed(&long, LONGEST);
+        assert_eq!((places.len(), places.first()), (1, Some(&(0..3))));
+    }
+
+    #[test]
+    fn all_bytes_of_short_and_long_texts_are_noted() {
+        for times in [1, 9] {
+            for byte in 0..=255u8 {
+                let text = [b"a-z\x7f".repeat(times * 30), vec![byte]].concat();
+                let present = Bytes::in_text(&text);
+                assert!(
+                    (0..=255).all(|it| present.has(it) == text.contains(&it)),
+                    "{byte}"
+                );
+            }
+        }
     }
 
     #[test]
