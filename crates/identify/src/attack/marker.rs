@@ -22,6 +22,8 @@ const MAX_SHORT_BYTES: usize = 5;
 
 /// Longest name of a class that is read.
 const MAX_CLASS_BYTES: usize = 120;
+/// What is read of a tag before the name of an attribute.
+const MAX_TAG_BYTES: usize = 256;
 
 struct Words {
     finder: AhoCorasick,
@@ -68,17 +70,36 @@ fn is_apart(kind: Attack, text: &[u8], word: Range<usize>) -> bool {
         before.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_.-/+".contains(&byte));
     let is_code = matches!(kind, Attack::JavaCode | Attack::PhpCode);
     let is_piece = is_of_word && (is_code || word.len() <= MAX_SHORT_BYTES);
-    !(is_piece || kind == Attack::JavaCode && is_of_trace(text, word))
+    let is_name = || is_of_trace(text, word.clone()) || is_attribute(text, word.clone());
+    !(is_piece || kind == Attack::JavaCode && is_name())
+}
+
+/// The name of an attribute in a tag of XML: `<a java.lang.Runtime="x">`. It is the name of
+/// nothing that a program looks up.
+fn is_attribute(text: &[u8], word: Range<usize>) -> bool {
+    let near = word.start.saturating_sub(MAX_TAG_BYTES);
+    let before = &text[near..word.start];
+    let is_in_tag = || {
+        let mark = memchr::memrchr2(b'<', b'>', before);
+        mark.is_some_and(|mark| before[mark] == b'<')
+    };
+    let name = name_at(text, word.start);
+    let behind = &text[word.start + name.len()..];
+    let is_given = behind.starts_with(b"=\"") || behind.starts_with(b"='");
+    let is_quoted = before.iter().filter(|&&byte| byte == b'"').count() % 2 == 1;
+    before.last().is_some_and(u8::is_ascii_whitespace) && is_given && !is_quoted && is_in_tag()
+}
+
+/// The name of a class that begins here.
+fn name_at(text: &[u8], start: usize) -> &[u8] {
+    let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"._$".contains(byte);
+    let rest = text[start..].iter().take(MAX_CLASS_BYTES);
+    &text[start..start + rest.take_while(is_of_name).count()]
 }
 
 /// A line of a stack trace, or the name of an error: programs report both.
 fn is_of_trace(text: &[u8], word: Range<usize>) -> bool {
-    let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"._$".contains(byte);
-    let rest = text[word.start..]
-        .iter()
-        .take(MAX_CLASS_BYTES)
-        .take_while(is_of_name);
-    let name = &text[word.start..word.start + rest.count()];
+    let name = name_at(text, word.start);
     let ends = [&b"exception"[..], b"error", b"throwable"];
     text[..word.start].ends_with(b"at ") || ends.iter().any(|end| name.ends_with(end))
 }

@@ -4,12 +4,13 @@ use super::reading::{
     Found, find, is_graphic, is_one_of, is_text, line, lines, need, quotes_line, says, words,
 };
 
-/// RFC 5321, 4.1.1; RFC 2033 for `LHLO`; RFC 3207 for `STARTTLS`.
+/// RFC 5321, 4.1.1; RFC 2033 for `LHLO`; RFC 3207 for `STARTTLS`, which no client begins with: it
+/// asks whether there is any.
 pub(super) fn smtp(bytes: &[u8]) -> Option<Found> {
     let words = words(bytes);
     let (verb, values) = words.split_first()?;
     let is_smtp = match values {
-        [] => is_one_of(verb, &["EHLO", "HELO", "LHLO", "STARTTLS"]),
+        [] => is_one_of(verb, &["EHLO", "HELO", "LHLO"]),
         [_] if is_one_of(verb, &["EHLO", "HELO", "LHLO"]) => true,
         [method, ..] if is_one_of(verb, &["AUTH"]) => {
             is_one_of(method, &["LOGIN", "PLAIN", "CRAM-MD5", "NTLM"])
@@ -72,7 +73,7 @@ pub(super) fn imap(bytes: &[u8]) -> Option<Found> {
 }
 
 /// RFC 2812, 3.1: `NICK` or `PASS` with `USER` behind, `USER` with four values, or a command that
-/// only IRC has.
+/// only IRC has. IRCv3, "tls": `STARTTLS` before all else.
 pub(super) fn irc(bytes: &[u8]) -> Option<Found> {
     // What programs say to each other stands between two of 0x01 (CTCP).
     need(line(bytes).split(|&byte| byte == 1).all(is_text))?;
@@ -81,6 +82,7 @@ pub(super) fn irc(bytes: &[u8]) -> Option<Found> {
         |line: &[&[u8]], verb: &str| line.first().is_some_and(|word| is_one_of(word, &[verb]));
     let first = all.first()?;
     let is_irc = match first.as_slice() {
+        [verb] if is_one_of(verb, &["STARTTLS"]) => all.iter().skip(1).all(Vec::is_empty),
         [verb, _, mode, _, ..] if is_one_of(verb, &["USER"]) => is_graphic(mode),
         [verb, _] if is_one_of(verb, &["NICK", "PASS"]) => {
             all.iter()

@@ -91,19 +91,22 @@ fn json_method(bytes: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 /// wiki.vg (minecraft.wiki), "Server List Ping": a length, packet 0, a version, a name, a port,
-/// what to do next. Before 1.7: 0xfe 0x01, alone or followed by a message to a plug-in (0xfa).
+/// what to do next. A client that has got the length wrong is known by the request for the status
+/// behind it, `01 00`. Before 1.7: 0xfe 0x01, alone or followed by a message to a plug-in (0xfa).
 pub(super) fn minecraft(bytes: &[u8]) -> Option<Found> {
     if let [0xfe, 1] | [0xfe, 1, 0xfa, ..] = bytes {
         return says(2, "ping of versions before 1.7");
     }
     let (length, rest) = varint(bytes)?;
-    let packet = rest.get(..length)?;
+    let packet = rest;
     let (version, rest) = varint(packet.strip_prefix(&[0])?)?;
     let (host_bytes, rest) = varint(rest)?;
     let (host, rest) = rest.split_at_checked(host_bytes)?;
-    let ([high, low], [1..=3]) = rest.split_first_chunk()? else {
+    let ([high, low], [1..=3, behind @ ..]) = rest.split_first_chunk()? else {
         return None;
     };
+    let is_length = packet.len() == length + behind.len();
+    need(is_length || behind == [1, 0])?;
     // Proxies and mods add their own behind a NUL.
     let (host, port) = (until_nul(host), u16::from_be_bytes([*high, *low]));
     need(is_graphic(host) && host_bytes <= 1024)?;

@@ -4,18 +4,27 @@ use super::reading::{Found, big, need, says};
 
 /// RFC 2408, 3.1 and RFC 7296, 3.1: a first message has no cookie of the answering end, a version
 /// of 1.0 or 2.0, an exchange that begins something, and the length of all. RFC 8229: over TCP,
-/// `IKETCP` or a length and four zeros come before it.
+/// `IKETCP` or a length and four zeros come before it. Praetorian's fingerprintx leaves out the
+/// first cookie, and counts it all the same.
 pub(super) fn isakmp(bytes: &[u8]) -> Option<Found> {
     let message = isakmp_over_tcp(bytes).unwrap_or(bytes);
     let start = bytes.len() - message.len();
-    let name = match message.get(17..19)? {
+    // Where what follows the cookies begins.
+    let cookies = if message.get(8..12) == Some(b"\x01\x10\x02\0") {
+        8
+    } else {
+        16
+    };
+    let name = match message.get(cookies + 1..cookies + 3)? {
         [0x10, 2] => "IKE version 1, main mode",
         [0x10, 4] => "IKE version 1, aggressive mode",
         [0x20, 34] => "IKE version 2",
         _ => return None,
     };
-    need(big(message, 24..28)? == message.len() && message.get(8..16)? == [0; 8])?;
-    says(start + 28, name)
+    let length = big(message, cookies + 8..cookies + 12)?;
+    let is_first = message.get(cookies - 8..cookies)? == [0; 8];
+    need(is_first && length + cookies == message.len() + 16)?;
+    says(start + cookies + 12, name)
 }
 
 fn isakmp_over_tcp(bytes: &[u8]) -> Option<&[u8]> {

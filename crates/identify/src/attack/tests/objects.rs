@@ -32,6 +32,8 @@ fn a_word_is_found_in_base64_wherever_it_begins() {
 fn words_of_each_family_are_found() {
     for (text, kind) in [
         ("x=java.io.FilterInputStream", Attack::JavaCode),
+        ("<a b=\"java.lang.Runtime\">", Attack::JavaCode),
+        ("<a>java.lang.Runtime='x'", Attack::JavaCode),
         ("x=rO0ABXNyABFq", Attack::JavaObject),
         ("AAEAAAD/////AQ", Attack::DotnetObject),
         ("!!python/object/apply:os.system", Attack::PythonObject),
@@ -48,6 +50,8 @@ fn words_of_each_family_are_found() {
         "com.example.java.io",
         "a process",
         "my.java.util.list",
+        "<a java.lang.Runtime=\"x\">",
+        "<a b=\"c\" java.util.List='x'>",
         "php",
         "cosy system",
         "eyJhbGciOiJIUzI1NiJ9",

@@ -131,6 +131,7 @@ pub(super) const SAMPLES: &[(&str, &[u8], &str)] = &[
     ("openflow", b"\x04\0\0\x08\0\0\0\x01", "hello, version 1.3"),
     ("z3950", b"\xb4\x08\x83\x02\0\xe0\x84\x02\0\xc1", "initialize"),
     ("minecraft", b"\xfe\x01", "ping of versions before 1.7"),
+    ("minecraft", b"\x07\0\x2f\x09192.0.2.1\0\x50\x01\x01\0", "protocol 1.8, 192.0.2.1:80"),
     ("minecraft", b"\x0f\0\x2f\x09192.0.2.1\0\x50\x01\x01\0", "protocol 1.8, 192.0.2.1:80"),
 ];
 

@@ -175,6 +175,7 @@ fn files_and_tunnels() -> Vec<Sample> {
         b"\0\0\0\x1e\0\0",
     ]
     .concat();
+    let without_cookie = [&zeros(8)[..], b"\x01\x10\x02\0\0\0\0\0\0\0\0\x1e\0\0"].concat();
     let over_tcp = [&b"IKETCP\0\x24\0\0\0\0"[..], &isakmp].concat();
     let ldp = b"\0\x01\0\x16\xc0\0\x02\x01\0\0\x02\0\0\x0c\0\0\0\x01\0\0\0\0\0\0\0\0".to_vec();
     let levin = [
@@ -203,6 +204,7 @@ fn files_and_tunnels() -> Vec<Sample> {
         ("windows-program", exe, "program for Windows"),
         ("zip", zip, "a.txt"),
         ("isakmp", isakmp, "IKE version 1, main mode"),
+        ("isakmp", without_cookie, "IKE version 1, main mode"),
         ("isakmp", over_tcp, "IKE version 1, main mode"),
         ("ldp", ldp, "opens a session, from 192.0.2.1"),
         ("levin", levin, "handshake"),

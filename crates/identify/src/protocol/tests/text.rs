@@ -63,6 +63,7 @@ pub(super) const SAMPLES: &[(&str, &[u8], &str)] = &[
     ("imap", b"a LOGIN me secret\r\n", "a LOGIN me secret"),
     ("irc", b"PRIVMSG bob :hello\r\n", "PRIVMSG bob :hello"),
     ("irc", b"MODE me +i\r\n", "MODE me +i"),
+    ("irc", b"STARTTLS\r\n", "STARTTLS"),
     (
         "redis",
         b"SET key \"two words\"\r\n",
