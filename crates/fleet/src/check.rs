@@ -10,7 +10,7 @@ use async_nats::Client;
 use async_nats::jetstream;
 use forever200_viewer::history::Outbox;
 
-use crate::last_sent::last_sent;
+use crate::last_sent::{ANOTHER_HISTORY, last_sent};
 use crate::sensor::{STREAM, Sensor};
 
 /// Looks at what a sensor needs: its history, and what the hub has of it.
@@ -31,11 +31,7 @@ pub async fn sensor(client: &Client, sensor: &Sensor, folder: &Path) -> anyhow::
         last.seq
     );
     let era = outbox.era()?.context("the history has not begun yet")?;
-    ensure!(
-        last.era == era,
-        "what the stream has last of {sensor} is not of this history: another machine has the same \
-         name, or this one's history was deleted since"
-    );
+    ensure!(last.era == era, ANOTHER_HISTORY);
     Ok(())
 }
 

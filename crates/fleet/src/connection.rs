@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::Context;
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use anyhow::{Context, anyhow};
+use async_nats::rustls::{CertificateError, Error as TlsError};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use clap::Args;
 use tracing::{info, warn};
 
@@ -86,7 +87,43 @@ pub async fn connect(args: &KeyArgs, list: &str, inbox: &str) -> anyhow::Result<
     options
         .connect(addresses(list)?)
         .await
+        .map_err(in_words)
         .with_context(|| format!("cannot connect to {list}"))
+}
+
+/// Says what a person can do something about in the words of docs/fleet.md.
+fn in_words(error: ConnectError) -> anyhow::Error {
+    if error.kind() == ConnectErrorKind::AuthorizationViolation {
+        return anyhow!("authorization violation: the server does not know this key");
+    }
+    let Some(certificate) = refused_certificate(&error) else {
+        return error.into();
+    };
+    match certificate {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            anyhow!("the server's certificate has expired, or the clock here is wrong")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            anyhow!("the server's certificate is not valid yet, or the clock here is wrong")
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            anyhow!("another authority signed the server's certificate than FOREVER200_HUB_CA")
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            anyhow!("the server's certificate is for another name than this address")
+        }
+        _ => error.into(),
+    }
+}
+
+/// Returns why a server's certificate was refused; `None` where something else is wrong.
+fn refused_certificate(error: &ConnectError) -> Option<CertificateError> {
+    let source = std::error::Error::source(error)?;
+    let io = source.downcast_ref::<std::io::Error>()?;
+    match io.get_ref()?.downcast_ref::<TlsError>()? {
+        TlsError::InvalidCertificate(why) => Some(why.clone()),
+        _ => None,
+    }
 }
 
 /// Logs an event, unless it is the last one again: a hub that is away for a day is a line, not a
@@ -101,6 +138,13 @@ fn tell(last: &Mutex<LastSaid>, event: &Event) {
     }
     match event {
         Event::Connected => info!("connected"),
+        // Why a later attempt fails is not in the event.
+        Event::ClientError(_) => {
+            warn!(
+                event = text,
+                "the connection: `forever200-fleet check` says why"
+            );
+        }
         _ => warn!(event = text, "the connection"),
     }
 }

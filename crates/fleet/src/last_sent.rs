@@ -8,6 +8,10 @@ use crate::message::{ID, Position};
 use crate::publish::ACK_TIME;
 use crate::sensor::Sensor;
 
+/// What is said of a last message that another history has sent.
+pub(crate) const ANOTHER_HISTORY: &str = "what the stream has last of this sensor is not of this \
+    history: another machine has the same name, or this one's history was deleted since";
+
 /// Returns where the hub is with a sensor; `None` when it has nothing of it.
 ///
 /// # Errors

@@ -23,12 +23,12 @@ pub struct Patience {
 pub(crate) struct LastSaid(String);
 
 impl LastSaid {
-    /// Tells whether this is something else than what was said last, and takes its place.
+    /// Tells whether this is something else than what was said last, and takes its place. Another
+    /// number alone is not: an error about a time or a port would be a line for each attempt.
     pub(crate) fn is_new(&mut self, text: &str) -> bool {
-        let is_new = self.0 != text;
-        if is_new {
-            text.clone_into(&mut self.0);
-        }
+        let words: String = text.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let is_new = self.0 != words;
+        self.0 = words;
         is_new
     }
 }
@@ -75,6 +75,15 @@ pub(crate) fn pause_after(attempts: usize) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_differs_by_a_number_was_said() {
+        let mut last = LastSaid::default();
+        assert!(last.is_new("expired 1795833605 s"));
+        assert!(!last.is_new("expired 1795833606 s"));
+        assert!(last.is_new("no route"));
+        assert!(last.is_new("expired 1795833607 s"));
+    }
 
     #[test]
     fn attempts_become_rare_and_stay_so() {

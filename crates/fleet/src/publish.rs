@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::context::PublishAckFuture;
@@ -17,9 +17,9 @@ use forever200_viewer::history::Outbox;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use tokio::time::{Instant, sleep};
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::last_sent::last_sent;
+use crate::last_sent::{ANOTHER_HISTORY, last_sent};
 use crate::message::{self, Position};
 use crate::patience::Patience;
 use crate::sensor::Sensor;
@@ -63,19 +63,24 @@ impl Publisher {
     /// intervals.
     pub async fn run(&self) -> Infallible {
         let mut patience = Patience::new("nothing can be sent to the hub");
+        let mut reached = None;
         loop {
             let begun = Instant::now();
-            let Err(error) = self.follow().await;
+            let Err(error) = self.follow(&mut reached).await;
             patience.wait(&error, begun.elapsed()).await;
         }
     }
 
-    /// Sends from where the hub is.
-    async fn follow(&self) -> anyhow::Result<Infallible> {
+    /// Sends from where the hub is. `reached` is how far this program was when it last failed.
+    async fn follow(&self, reached: &mut Option<Position>) -> anyhow::Result<Infallible> {
         let outbox = Outbox::open(&self.folder)?;
         let era = self.era(&outbox).await?;
         let last = last_sent(&self.client, &self.sensor).await?;
-        let last = last.filter(|last| last.era == era).map(|last| last.seq);
+        let mut is_shared = self.tell_if_shared(last, era);
+        // Where another machine sends under this name, its last message says nothing of what is
+        // here: without what was reached, each would send its whole history after each failure.
+        let own = if is_shared { *reached } else { last };
+        let last = own.filter(|own| own.era == era).map(|own| own.seq);
         let mut cursor = Cursor::behind(last);
         info!(sensor = %self.sensor, ?last, "sending to the hub");
         let mut version = None;
@@ -85,25 +90,25 @@ impl Publisher {
             let has_changed = version.replace(now) != Some(now);
             if has_changed || cursor.is_waiting() {
                 self.send_all(&outbox, era, &mut cursor).await?;
+                *reached = cursor.seq.map(|seq| Position { era, seq });
             }
-            if has_changed && name_checked.elapsed() > NAME_INTERVAL {
-                self.check_name(era).await?;
+            if has_changed && !is_shared && name_checked.elapsed() > NAME_INTERVAL {
+                let last = last_sent(&self.client, &self.sensor).await?;
+                is_shared = self.tell_if_shared(last, era);
                 name_checked = Instant::now();
             }
             sleep(LOOK_INTERVAL).await;
         }
     }
 
-    /// Two machines with one name would be one sensor that is at two places.
-    async fn check_name(&self, era: u64) -> anyhow::Result<()> {
-        let last = last_sent(&self.client, &self.sensor).await?;
-        if last.is_some_and(|last| last.era != era) {
-            bail!(
-                "another machine sends as {}, too: each needs a name and a key of its own",
-                self.sensor
-            );
+    /// Tells whether another history sends under this name, and logs it: two machines with one name
+    /// would be one sensor that is at two places. Nothing is kept back for that.
+    fn tell_if_shared(&self, last: Option<Position>, era: u64) -> bool {
+        let is_shared = last.is_some_and(|last| last.era != era);
+        if is_shared {
+            warn!(sensor = %self.sensor, "{ANOTHER_HISTORY}");
         }
-        Ok(())
+        is_shared
     }
 
     /// Sends what is due, and waits until the hub has it.

@@ -21,6 +21,17 @@ pub mod setup;
 
 pub use setup::Setup;
 
+/// For a stack in a namespace of users: there is none in there but root, whom memcached refuses
+/// unless it is told.
+pub const IN_A_NAMESPACE_OF_USERS: &[(&str, &str, &str)] = &[
+    ("supervisord.conf", "[ \"$(id -u)\" != 0 ] ||", "true ||"),
+    (
+        "supervisord.conf",
+        "memcached -U 0",
+        "memcached -u root -U 0",
+    ),
+];
+
 /// Not the 8000 of `make run`, which may be running beside the tests on every address.
 pub const FRONT_PORT: u16 = 8200;
 /// What all programs log, in the folder of the stack.

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use anyhow::{Context, ensure};
 use forever200_testkit::process::{command, missing, project, signal};
-use forever200_testkit::stack::{FRONT_PORT, Setup};
+use forever200_testkit::stack::{FRONT_PORT, IN_A_NAMESPACE_OF_USERS, Setup};
 use forever200_testkit::{RESPONSE, Stack, client, exchange, get_json, loopback, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -16,16 +16,6 @@ use tokio::net::TcpStream;
 const DOCUMENT: &str = "docs/ports.md";
 /// How that line begins.
 const REDIRECT: &str = "sudo nft ";
-/// There is no user in there but root, whom memcached refuses unless it is told.
-const IN_A_NAMESPACE_OF_USERS: &[(&str, &str, &str)] = &[
-    ("supervisord.conf", "[ \"$(id -u)\" != 0 ] ||", "true ||"),
-    (
-        "supervisord.conf",
-        "memcached -U 0",
-        "memcached -u root -U 0",
-    ),
-];
-
 /// A stack that listens on `FRONT_PORT`, and on three ports in a range.
 async fn on_many_ports(variables: &[(&str, &str)]) -> anyhow::Result<Stack> {
     let own = loopback();

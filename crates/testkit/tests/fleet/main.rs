@@ -8,12 +8,14 @@ use anyhow::Context;
 use async_nats::jetstream;
 use forever200_fleet::message::{self, Position};
 use forever200_fleet::sensor::Sensor;
-use forever200_testkit::report::{at_length, rounds, row};
+use forever200_testkit::report::at_length;
 use forever200_testkit::{Fault, until};
 use tokio::time::sleep;
 
 use site::{Fleet, Site, publish, record};
 
+mod faults;
+mod keys;
 mod load;
 mod site;
 
@@ -44,40 +46,6 @@ async fn what_two_sensors_answer_is_on_the_page_of_the_hub() -> anyhow::Result<(
         let well = fleet.check(name, &[("FOREVER200_HISTORY", history.path())])?;
         assert!(well.status.success(), "{well:?}");
     }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_killed_nothing_is_lost_and_nothing_is_there_twice() -> anyhow::Result<()> {
-    let mut fleet = Fleet::start(3, &["one"]).await?;
-    let hub = fleet.site("--hub").await?;
-    let sensor = fleet.site("one").await?;
-    let mut sent = 0;
-    let rounds = if at_length() { rounds() } else { 1 };
-    for _ in 0..rounds {
-        for program in [
-            "collector",
-            "viewer",
-            "memcached",
-            "publisher",
-            "server",
-            "servers",
-        ] {
-            sensor.ask(sent + 1..=sent + 20).await?;
-            match program {
-                "server" => fleet.nats.restart(0)?,
-                "servers" => (0..3).try_for_each(|number| fleet.nats.restart(number))?,
-                "publisher" => sensor.stack.kill(program).await?,
-                _ => hub.stack.kill(program).await?,
-            }
-            sensor.ask(sent + 21..=sent + 40).await?;
-            sent += 40;
-            let mut numbers = hub.until_has("one", sent as usize).await?;
-            numbers.sort_unstable();
-            assert_eq!(numbers, (1..=sent).collect::<Vec<_>>(), "{program}");
-        }
-    }
-    row("fleet", &[&"kill -9 of each part", &sent, &0, &0]);
     Ok(())
 }
 
@@ -138,6 +106,48 @@ async fn a_hub_whose_history_was_removed_collects_all_again() -> anyhow::Result<
     let mut numbers = hub.until_has("one", 80).await?;
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=80).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_two_hubs_has_all_and_one_that_lost_its_history_gets_it_again() -> anyhow::Result<()>
+{
+    let fleet = Fleet::start(1, &["one", "two"]).await?;
+    let (stays, mut lost) = (fleet.site("--hub").await?, fleet.site("--hub").await?);
+    let (one, two) = (fleet.site("one").await?, fleet.site("two").await?);
+    one.ask(1..=80).await?;
+    two.ask(1..=30).await?;
+    for hub in [&stays, &lost] {
+        assert_eq!(
+            hub.until_has("one", 80).await?,
+            (1..=80).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            hub.until_has("two", 30).await?,
+            (1..=30).collect::<Vec<_>>()
+        );
+    }
+    lost.stack.stop().await?;
+    for file in std::fs::read_dir(lost.history.path())? {
+        std::fs::remove_file(file?.path())?;
+    }
+    one.ask(81..=120).await?;
+    assert_eq!(
+        stays.until_has("one", 120).await?,
+        (1..=120).collect::<Vec<_>>()
+    );
+    lost.stack.start_again().await?;
+    two.ask(31..=40).await?;
+    for hub in [&stays, &lost] {
+        hub.until_has("one", 120).await?;
+        hub.until_has("two", 40).await?;
+        let numbers = hub.numbers()?;
+        for (name, newest) in [("one", 120), ("two", 40)] {
+            let mut numbers = numbers.get(name).cloned().unwrap_or_default();
+            numbers.sort_unstable();
+            assert_eq!(numbers, (1..=newest).collect::<Vec<_>>(), "{name}");
+        }
+    }
     Ok(())
 }
 

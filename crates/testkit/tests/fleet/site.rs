@@ -10,11 +10,16 @@ use async_nats::{Client, ConnectOptions, jetstream};
 use forever200_fleet::message::{self, Position};
 use forever200_fleet::sensor::Sensor;
 use forever200_ring::Record;
-use forever200_testkit::process::{command, programs, project};
-use forever200_testkit::stack::Setup;
+use forever200_testkit::process::{command, missing, programs, project};
+use forever200_testkit::stack::{IN_A_NAMESPACE_OF_USERS, Setup};
 use forever200_testkit::{Between, Nats, Stack, until};
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
+
+/// Set where a test runs in a network namespace of its own, to `OF_USERS` where that is one of users
+/// as well.
+pub(super) const IN_NAMESPACE: &str = "TEST_IN_NAMESPACE";
+pub(super) const OF_USERS: &str = "of users";
 
 /// Servers, and the keys of all who may reach them.
 pub(super) struct Fleet {
@@ -59,6 +64,23 @@ impl Fleet {
         let line = line.rsplit_once(':').map(|(ip, _)| ip.to_owned());
         let names = self.nats.ips().into_iter().chain(line);
         let made = command(script).args(names).output()?;
+        ensure!(made.status.success(), "no certificates: {made:?}");
+        Ok(())
+    }
+
+    /// Makes the servers' certificate anew, by the same authority: one that ended years ago.
+    pub(super) fn make_expired_certificate(&self) -> anyhow::Result<()> {
+        let secrets = self.folder.path().join("secrets");
+        for file in ["server.pem", "server.key"] {
+            std::fs::remove_file(secrets.join(file))?;
+        }
+        let script = self.folder.path().join("certificates");
+        let made = command("faketime")
+            .args(["2005-01-01 00:00:00", "bash"])
+            .arg(script)
+            .args(self.nats.ips())
+            .output()
+            .context(missing("faketime"))?;
         ensure!(made.status.success(), "no certificates: {made:?}");
         Ok(())
     }
@@ -143,8 +165,14 @@ impl Site {
         let folder = history.path().to_str().context("an odd name")?;
         let mut all = vec![("FOREVER200_HISTORY", folder)];
         all.extend(variables.iter().map(|(name, value)| (*name, &**value)));
+        let edits = if std::env::var(IN_NAMESPACE).as_deref() == Ok(OF_USERS) {
+            IN_A_NAMESPACE_OF_USERS
+        } else {
+            &[]
+        };
         let stack = Stack::start_as(Setup {
             variables: &all,
+            edits,
             ..Setup::default()
         })
         .await?;
