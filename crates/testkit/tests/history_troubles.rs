@@ -301,6 +301,7 @@ async fn a_file_of_a_newer_version_is_refused_with_one_clear_line() -> anyhow::R
     let mut stack = Stack::start_with(&[("FOREVER200_HISTORY", path)]).await?;
     stack.stop().await?;
     let file = Connection::open(folder.path().join("history.db"))?;
+    let version: i32 = file.pragma_query_value(None, "user_version", |row| row.get(0))?;
     file.pragma_update(None, "user_version", 99)?;
     drop(file);
     ensure!(stack.start_again().await.is_err(), "it has started");
@@ -311,7 +312,8 @@ async fn a_file_of_a_newer_version_is_refused_with_one_clear_line() -> anyhow::R
         "nothing tells the container"
     );
     let log = stack.log();
-    let line = format!("Error: {path}/history.db has version 99, and this program supports 2");
+    let line =
+        format!("Error: {path}/history.db has version 99, and this program supports {version}");
     ensure!(log.lines().any(|it| it == line), "{log}");
     Ok(())
 }
