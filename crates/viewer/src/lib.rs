@@ -12,11 +12,13 @@
 //! - [`web`] answers visitors
 //! - [`captures`] writes lines of JSON, and `metrics` counts, for other tools
 //! - [`bytes`] has functions without state that read or print foreign bytes
+//! - `digits` writes numbers for people
 //! - [`command`] has the subcommands of the program
 
 pub mod bytes;
 pub mod captures;
 pub mod command;
+mod digits;
 pub mod export;
 pub mod history;
 mod metrics;

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 
+use crate::digits::grouped;
 use crate::history::keeper::Gap;
 use crate::history::row::{integer, time};
 
@@ -63,19 +64,6 @@ impl NotKept {
         let requests = grouped(self.requests);
         format!("{requests} {noun} {when} UTC {verb} answered, but not kept in the history.")
     }
-}
-
-/// Returns a number with a comma after each three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 impl Gap {

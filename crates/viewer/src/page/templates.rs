@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 
+use crate::digits::grouped;
 use crate::page::assets;
 use crate::page::filter::UNRECOGNISED;
 
@@ -88,19 +89,6 @@ pub(super) fn environment() -> Environment<'static> {
     categories.push(UNRECOGNISED);
     environment.add_global("categories", categories);
     environment
-}
-
-/// Writes a number with a comma after each three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Returns a time as the `datetime` of an element has it: HTML knows nothing below milliseconds.
