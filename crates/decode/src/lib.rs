@@ -16,7 +16,7 @@
 //! - for the parts of a form: [`multipart`]
 //!
 //! The viewer's privacy also uses [`escape`], [`base64`] and [`inflate`], to find hidden texts and
-//! to write others in their place.
+//! to write others in their place. [`lower`] is for all that searches.
 
 pub mod base64;
 pub mod chain;
@@ -27,6 +27,7 @@ pub mod hex;
 pub mod inflate;
 pub mod kind;
 pub mod literal;
+pub mod lower;
 pub mod multipart;
 pub mod part;
 pub mod quoted;

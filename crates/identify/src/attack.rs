@@ -26,6 +26,7 @@ mod token;
 mod upload;
 mod value;
 
+use forever200_decode::lower::lower;
 use std::ops::Range;
 
 pub(crate) use names::Attack;
@@ -63,7 +64,7 @@ pub(crate) fn find(sample: &Sample<'_>) -> Vec<Found> {
 
 /// Gives a value to every parser, whatever its bytes call for, and returns what they find.
 pub(crate) fn parse_all(value: &[u8]) -> Vec<Range<usize>> {
-    let lower = &value.to_ascii_lowercase()[..];
+    let lower = &lower(value)[..];
     let mut found = vec![
         token::find(value),
         path::find(lower, false),

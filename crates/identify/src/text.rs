@@ -7,6 +7,7 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 
+use forever200_decode::lower::lower;
 use memchr::memmem;
 
 use crate::program::Bytes;
@@ -41,7 +42,7 @@ impl Text {
     /// The bytes as sent, which begin at `start` of the raw bytes.
     pub(crate) fn raw(bytes: &[u8], start: usize) -> Self {
         Self {
-            bytes: bytes.to_ascii_lowercase(),
+            bytes: lower(bytes),
             spans: Spans::Straight(start),
             present: OnceCell::new(),
         }
@@ -50,7 +51,7 @@ impl Text {
     /// Bytes that were decoded from a range of the raw bytes.
     pub(crate) fn of_part(bytes: &[u8], place: Range<usize>) -> Self {
         Self {
-            bytes: bytes.to_ascii_lowercase(),
+            bytes: lower(bytes),
             spans: Spans::Decoded(place),
             present: OnceCell::new(),
         }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use forever200_decode::{Limits, Part};
+use forever200_decode::{Limits, Part, lower};
 use forever200_identify::labels::Description;
 use forever200_identify::{Label, Protocol, http, tls};
 use forever200_ring::{Ended, Record, Tls};
@@ -239,7 +239,7 @@ fn shown_labels(mut labels: Vec<Label>, shown: &[Part]) -> Vec<Label> {
 fn searched_inside(parts: &[Part]) -> Bytes {
     let mut all = Vec::with_capacity(parts.iter().map(|part| part.bytes.len() + 1).sum());
     for part in parts {
-        all.extend(part.bytes.iter().map(u8::to_ascii_lowercase));
+        lower::push(&mut all, &part.bytes);
         all.push(SEPARATOR);
     }
     all.into()
@@ -247,7 +247,7 @@ fn searched_inside(parts: &[Part]) -> Bytes {
 
 fn in_lower_case(raw: &Bytes) -> Bytes {
     if raw.iter().any(u8::is_ascii_uppercase) {
-        raw.to_ascii_lowercase().into()
+        lower::lower(raw).into()
     } else {
         raw.clone()
     }
