@@ -4,27 +4,39 @@
 //! `cargo test --release -p forever200-viewer --lib million -- --ignored --nocapture`.
 //! `HISTORY_FOLDER` keeps the file.
 
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use forever200_identify::signature::Signatures;
 use forever200_identify::{Labeller, Signature};
 use forever200_ring::Record;
 use jiff::{SignedDuration, Timestamp};
+use memchr::memmem;
 use rusqlite::Connection;
 
 use super::*;
 use crate::history::found::Found;
-use crate::history::kind::Kind;
+use crate::reader::describer::Describer;
+use crate::reader::entry::Entry;
 use crate::reader::entry::tests::record as record_of;
+use crate::reader::locations::{self, Locations};
+use crate::reader::privacy::Privacy;
 
 const REQUESTS: u64 = 1_000_000;
 const PAYLOADS: u64 = 300_000;
 const SOURCES: u64 = 40_000;
+/// They are spread over all networks.
+const FIRST_ADDRESS: u32 = 0x0101_0101;
+const BETWEEN_ADDRESSES: u32 = 92_821;
 const MEAN_BYTES: u64 = 400;
 /// Payloads of one tool, which are alike: of one kind, from the same few sources.
 const TOOL: u64 = 64;
 /// USER_HZ, the unit of times in /proc.
 const TICKS_PER_SECOND: u64 = 100;
+/// One of so many tools sends what no signature recognises.
+const UNRECOGNISED: u64 = 7;
 /// Over how long they came.
 const DAYS: u64 = 30;
 const LARGE: u64 = 1 << 30;
@@ -55,49 +67,55 @@ impl Draw {
     }
 }
 
-/// What a payload is, by its number alone.
-fn payload(number: u64, signatures: &[Arc<Signature>]) -> (Vec<u8>, Found) {
-    let (mut draw, mut of_tool) = (Draw(number), Draw(number / TOOL));
-    let signature = &signatures[of_tool.often_small(signatures.len() as u64) as usize];
-    // Every seventh has no label.
-    let labelled = (!(number / TOOL).is_multiple_of(7)).then_some(signature);
-    let host = format!("192.0.2.{}", draw.below(4));
-    let user_agent = format!("Mozilla/5.0 (made up) client/{}", draw.often_small(500));
-    let path = draw.often_small(3000);
-    let mut bytes = format!(
-        "GET /made-up/{path}?id={number} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {user_agent}\r\n\r\n"
-    )
-    .into_bytes();
-    let length = 100 + draw.below(2 * (MEAN_BYTES - 100)) as usize;
-    while bytes.len() < length {
-        bytes.extend_from_slice(&draw.next().to_le_bytes());
+/// The examples of all signatures that come with the program, in an order that is the same in each
+/// run.
+fn examples() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../identify/signatures");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|it| it == "toml"));
+    files.sort();
+    let mut examples = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).unwrap();
+        for signature in Signatures::parse(&text).unwrap().list {
+            let example = signature.examples.first();
+            examples.extend(example.map(|it| Signature::example_bytes(it)));
+        }
     }
-    let kind = match labelled {
-        Some(signature) => Kind {
-            name: signature.id.clone(),
-            title: signature.title.clone(),
-            category: Some(signature.category),
-        },
-        None => Kind {
-            name: format!("http-{path:012x}"),
-            title: format!("GET /made-up/{path}?id={number}"),
-            category: None,
-        },
+    examples
+}
+
+/// What a payload is, by its number alone: an example of a signature, or a request that none
+/// recognises, with a header that nobody else sends.
+fn payload(number: u64, examples: &[Vec<u8>]) -> Vec<u8> {
+    let (mut draw, mut of_tool) = (Draw(number), Draw(number / TOOL));
+    let example = &examples[of_tool.often_small(examples.len() as u64) as usize];
+    let path = draw.often_small(3000);
+    let user_agent = draw.often_small(500);
+    let unrecognised = || {
+        let head = format!(
+            "GET /made-up/{path}?id={number} HTTP/1.1\r\nHost: 192.0.2.{}\r\n\
+             User-Agent: Mozilla/5.0 (made up) client/{user_agent}\r\n\r\n",
+            number % 4
+        );
+        head.into_bytes()
     };
-    let spaced = |text: Option<&str>| text.map_or(" ".into(), |text| format!(" {text} "));
-    let found = Found {
-        labels: spaced(labelled.map(|it| it.id.as_str())),
-        categories: spaced(labelled.map(|it| it.category.name())),
-        kind,
-        protocol: "http",
-        host: Some(host),
-        user_agent: Some(user_agent),
-        ja4: None,
-        country: Some(["US", "DE", "NL", "CN", "BR", "IN"][draw.below(6) as usize].into()),
-        asn: Some(64_496),
-        as_name: Some("Made up".into()),
+    let mut bytes = if (number / TOOL).is_multiple_of(UNRECOGNISED) {
+        unrecognised()
+    } else {
+        example.clone()
     };
-    (bytes, found)
+    let length = 100 + draw.below(2 * (MEAN_BYTES - 100)) as usize;
+    let mut header = format!("X-Made-Up: {number:x}");
+    while bytes.len() + header.len() < length {
+        write!(header, " {:x}", draw.next()).unwrap();
+    }
+    header.push_str("\r\n");
+    let end_of_line = memmem::find(&bytes, b"\r\n").map(|at| at + 2);
+    let at = end_of_line.unwrap_or(bytes.len());
+    bytes.splice(at..at, header.into_bytes());
+    bytes
 }
 
 /// Most of what one tool sends comes from the same few; a quarter from anybody.
@@ -150,8 +168,12 @@ fn a_million_requests_stay_within_their_bounds() {
     let kept = std::env::var_os("HISTORY_FOLDER").map(std::path::PathBuf::from);
     let folder = kept.as_deref().unwrap_or(made.path());
     let history = History::open(folder, LARGE).unwrap();
-    let labeller = Labeller::built_in();
-    let signatures: Vec<Arc<Signature>> = labeller.signatures().collect();
+    let describer = Describer {
+        labeller: Labeller::built_in().into(),
+        locations: Locations::open(Path::new(locations::DEFAULT_PATH)),
+        privacy: Privacy::default(),
+    };
+    let examples = examples();
     let begin = Timestamp::now() - SignedDuration::from_hours(24 * DAYS as i64);
     let step_micros = DAYS * 24 * 3600 * 1_000_000 / REQUESTS;
     let mut draw = Draw(1);
@@ -164,15 +186,16 @@ fn a_million_requests_stay_within_their_bounds() {
         } else {
             draw.often_small(fresh) + 1
         };
-        let (raw, found) = payload(number, &signatures);
+        let raw = payload(number, &examples);
         let source = source_of(number, &mut draw);
         let record = Record {
             seq,
             timestamp: begin + SignedDuration::from_micros((seq * step_micros) as i64),
-            src_ip: std::net::Ipv4Addr::from(0x0b00_0000 + source * 97).into(),
+            src_ip: Ipv4Addr::from(FIRST_ADDRESS + source * BETWEEN_ADDRESSES).into(),
             src_port: 1024 + draw.below(60_000) as u16,
             ..record_of(&raw)
         };
+        let found = Found::new(&Entry::new(&record, 1, &describer));
         let mut item = Some(Item::Request(Box::new((record, found))));
         while let Some(again) = item.take() {
             item = history.offer(again).err();
