@@ -59,6 +59,7 @@ mod wal;
 mod writer;
 
 pub use file::OpenError;
+pub(crate) use found::MAX_CHARS;
 pub use gaps::NotKept;
 pub(crate) use kind::Kind;
 pub use outbox::{Ledger, Outbox, Version};

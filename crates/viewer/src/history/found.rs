@@ -11,7 +11,7 @@ use crate::reader::Entry;
 use crate::reader::entry::text;
 
 /// Longest text that is written, in characters.
-const MAX_CHARS: usize = 200;
+pub(crate) const MAX_CHARS: usize = 200;
 
 /// What was found out about a request.
 #[derive(Clone, Debug)]

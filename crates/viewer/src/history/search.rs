@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::time::{Duration, Instant};
 
+use forever200_decode::lower;
 use forever200_identify::Category;
 use forever200_ring::Record;
 use ipnet::IpNet;
@@ -29,6 +30,9 @@ const SEARCH_TIME: Duration = Duration::from_millis(300);
 const NUMBERS_TIME: Duration = Duration::from_secs(1);
 /// Time before it in which payloads are searched for a text.
 const TEXT_TIME: Duration = Duration::from_millis(1000);
+/// Numbers in which a text is looked for request by request, before all payloads are searched for it:
+/// most texts fill a page with these.
+const READ_FIRST: i64 = 2000;
 /// Rows between two looks at the clock.
 const LOOK_AT_CLOCK: usize = 1024;
 /// Rows from which the indexes lead to requests, at most.
@@ -57,8 +61,8 @@ pub(crate) enum Column {
     Port(RangeInclusive<u16>),
     /// Its TLS client.
     Ja4(String),
-    /// Its bytes contain one of these, which are in lower case, in any case (ASCII).
-    Text(Vec<Finder<'static>>),
+    /// The name that it asks for, in any case.
+    Host(String),
 }
 
 /// The requests that a visitor wants.
@@ -66,6 +70,8 @@ pub(crate) enum Column {
 pub(crate) struct Wanted {
     /// Conditions that all must be met, or must not.
     pub(crate) columns: Vec<(Column, bool)>,
+    /// Lists of texts in lower case: of each list, the bytes contain one in any case (ASCII).
+    pub(crate) texts: Vec<Vec<Finder<'static>>>,
     /// Of these times.
     pub(crate) since: Option<Timestamp>,
     pub(crate) until: Option<Timestamp>,
@@ -153,7 +159,8 @@ impl Questions {
         most: usize,
     ) -> rusqlite::Result<Option<Vec<u64>>> {
         self.ask(|file| {
-            let search = Search::new(file, wanted, NUMBERS_TIME)?;
+            let mut search = Search::new(file, wanted, NUMBERS_TIME)?;
+            search.search_payloads()?;
             let mut numbers = Vec::new();
             let more = search.each(&mut |candidate| {
                 if numbers.len() == most {
@@ -181,7 +188,10 @@ struct Search<'a> {
     lowest: i64,
     highest: i64,
     sets: Vec<Rows>,
+    /// Of each a request must contain one; not among the sets yet.
+    texts: Vec<Vec<Finder<'static>>>,
     is_partial: bool,
+    time: Duration,
     deadline: Instant,
 }
 
@@ -199,43 +209,129 @@ impl<'a> Search<'a> {
             lowest,
             highest,
             sets: Vec::new(),
+            texts: wanted.texts.clone(),
             is_partial: false,
+            time,
             deadline: Instant::now(),
         };
         for (column, excludes) in &wanted.columns {
             let set = search.rows_of(column, *excludes)?;
-            search.sets.extend(set);
+            search.sets.push(set);
         }
         search.deadline = Instant::now() + time;
         Ok(search)
     }
 
     fn run<T>(
-        self,
+        mut self,
         most: usize,
         mut accept: impl FnMut(Record) -> ControlFlow<(), Option<T>>,
     ) -> rusqlite::Result<Page<T>> {
         let mut items = Vec::new();
+        if let Some(rest) = self.split_off_rest()? {
+            let more = self.collect(most, &mut items, &mut accept)?;
+            if more.is_some() {
+                return Ok(self.page(items, more));
+            }
+            (self.lowest, self.highest) = rest;
+            self.search_payloads()?;
+        }
+        let more = self.collect(most, &mut items, &mut accept)?;
+        Ok(self.page(items, more))
+    }
+
+    /// Where a text is wanted of many requests, stays with the first of them, and returns between
+    /// which numbers the rest is.
+    fn split_off_rest(&mut self) -> rusqlite::Result<Option<(i64, i64)>> {
+        if self.texts.is_empty() {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT seq FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {} LIMIT 1 OFFSET ?3",
+            self.order()
+        );
+        let mut statement = self.file.prepare_cached(&sql)?;
+        let parameters = [self.lowest, self.highest, READ_FIRST];
+        let first_of_rest: Option<i64> = statement
+            .query_row(parameters, |row| row.get(0))
+            .optional()?;
+        Ok(first_of_rest.map(|seq| {
+            if self.is_ascending {
+                let rest = (seq, self.highest);
+                self.highest = seq - 1;
+                rest
+            } else {
+                let rest = (self.lowest, seq);
+                self.lowest = seq + 1;
+                rest
+            }
+        }))
+    }
+
+    /// Finds the payloads with the wanted texts, once for all requests.
+    fn search_payloads(&mut self) -> rusqlite::Result<()> {
+        let texts = std::mem::take(&mut self.texts);
+        if !texts.is_empty() {
+            let rows = self.payloads_with(&texts)?;
+            self.sets.push(Rows {
+                named: Named::Payload,
+                rows,
+                excludes: false,
+            });
+        }
+        self.deadline = Instant::now() + self.time;
+        Ok(())
+    }
+
+    /// Adds to `items` what `accept` makes of requests, until there are `most`. Returns the last that
+    /// was looked at, where it stopped before the end.
+    fn collect<T>(
+        &self,
+        most: usize,
+        items: &mut Vec<T>,
+        accept: &mut impl FnMut(Record) -> ControlFlow<(), Option<T>>,
+    ) -> rusqlite::Result<Option<i64>> {
+        let mut payload = self
+            .file
+            .prepare_cached("SELECT bytes FROM payload WHERE id = ?1")?;
         let mut record = self
             .file
             .prepare_cached(&format!("{REQUESTS} WHERE seq = ?1"))?;
-        let more = self.each(&mut |candidate| {
+        let mut lower = Vec::new();
+        let mut contains_texts = |candidate: Candidate| -> rusqlite::Result<bool> {
+            if self.texts.is_empty() {
+                return Ok(true);
+            }
+            let mut rows = payload.query([candidate.payload])?;
+            let Some(row) = rows.next()? else {
+                return Ok(false);
+            };
+            let bytes = row.get_ref(0)?.as_blob()?;
+            Ok(contains_all(bytes, &self.texts, &mut lower))
+        };
+        self.each(&mut |candidate| {
             if items.len() == most {
                 return Ok(ControlFlow::Break(()));
+            }
+            if !contains_texts(candidate)? {
+                return Ok(ControlFlow::Continue(()));
             }
             let Some(record) = record.query_row([candidate.seq], row::record).optional()? else {
                 return Ok(ControlFlow::Continue(()));
             };
             Ok(accept(record).map_continue(|item| items.extend(item)))
-        })?;
+        })
+    }
+
+    fn page<T>(&self, mut items: Vec<T>, more: Option<i64>) -> Page<T> {
         if self.is_ascending {
             items.reverse();
         }
-        Ok(Page {
+        Page {
             items,
             more: more.map(i64::unsigned_abs),
             is_partial: self.is_partial,
-        })
+        }
     }
 
     /// Tells of each request that meets all conditions, as long as there is time. Returns the last
@@ -395,14 +491,15 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Returns the rows that meet a condition; `None` where a set of them would not help.
-    fn rows_of(&mut self, column: &Column, excludes: bool) -> rusqlite::Result<Option<Rows>> {
+    /// Returns the rows that meet a condition.
+    fn rows_of(&self, column: &Column, excludes: bool) -> rusqlite::Result<Rows> {
         let (named, rows) = match column {
-            // What does not contain it may hide it in an encoding: that is for who describes it.
-            Column::Text(_) if excludes => return Ok(None),
-            Column::Text(needles) => (Named::Payload, self.payloads_with(needles)?),
             Column::Kind(kind) => (Named::Payload, self.select("payload", "shape = ?1", kind)?),
             Column::Ja4(ja4) => (Named::Payload, self.select("payload", "ja4 = ?1", ja4)?),
+            Column::Host(name) => {
+                let is_it = "host = ?1 COLLATE NOCASE";
+                (Named::Payload, self.select("payload", is_it, name)?)
+            }
             Column::Protocol(name) => (Named::Found, self.select("found", "protocol = ?1", name)?),
             Column::Category(None) => (Named::Found, self.select("found", "labels = ?1", " ")?),
             Column::Category(Some(name)) if *name == Category::Ordinary.name() => {
@@ -424,11 +521,11 @@ impl<'a> Search<'a> {
             Column::Sensor(name) => (Named::Sensor, self.select("sensor", "name = ?1", name)?),
             Column::Port(ports) => (Named::Way, self.ways_to(ports)?),
         };
-        Ok(Some(Rows {
+        Ok(Rows {
             named,
             rows,
             excludes,
-        }))
+        })
     }
 
     fn select(
@@ -495,8 +592,9 @@ impl<'a> Search<'a> {
         Ok(found)
     }
 
-    /// Payloads that contain a text, the newest first, as many as can be searched in time.
-    fn payloads_with(&mut self, needles: &[Finder<'static>]) -> rusqlite::Result<HashSet<i64>> {
+    /// Payloads that contain one text of each list, the newest first, as many as can be searched in
+    /// time.
+    fn payloads_with(&mut self, texts: &[Vec<Finder<'static>>]) -> rusqlite::Result<HashSet<i64>> {
         let deadline = Instant::now() + TEXT_TIME;
         let mut statement = self
             .file
@@ -509,10 +607,7 @@ impl<'a> Search<'a> {
                 self.is_partial = true;
                 break;
             }
-            lower.clear();
-            lower.extend_from_slice(row.get_ref(1)?.as_blob()?);
-            lower.make_ascii_lowercase();
-            if needles.iter().any(|needle| needle.find(&lower).is_some()) {
+            if contains_all(row.get_ref(1)?.as_blob()?, texts, &mut lower) {
                 found.insert(row.get(0)?);
             }
         }
@@ -531,6 +626,14 @@ impl Named {
             Self::Sensor => None,
         }
     }
+}
+
+/// Tells whether bytes contain one text of each list, in any case. `lower` is room to work in.
+fn contains_all(bytes: &[u8], texts: &[Vec<Finder<'static>>], lower: &mut Vec<u8>) -> bool {
+    lower.clear();
+    lower::push(lower, bytes);
+    let contains = |text: &Finder<'_>| text.find(lower).is_some();
+    texts.iter().all(|list| list.iter().any(contains))
 }
 
 fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {

@@ -83,6 +83,7 @@ impl HistoryQuery {
         };
         Ok(Wanted {
             columns: filter.columns(describer),
+            texts: filter.texts(describer),
             since: time("since", &self.since, now)?,
             until: time("until", &self.until, now)?,
             from,

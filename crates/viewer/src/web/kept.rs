@@ -146,6 +146,7 @@ impl Around<'_> {
     fn next(&self, from: From) -> rusqlite::Result<Option<u64>> {
         let wanted = Wanted {
             columns: self.filter.columns(self.describer),
+            texts: self.filter.texts(self.describer),
             from,
             ..Wanted::default()
         };

@@ -55,6 +55,7 @@ fn history(folder: &TempDir) -> History {
         let mut found = found(it.label);
         found.labels = format!(" {} ", it.label);
         found.categories = it.categories().into();
+        found.host = Some(format!("{}.example", it.word.to_lowercase()));
         let raw = format!("GET /{}/{} HTTP/1.1\r\n\r\n", it.word, it.seq % 200);
         let mut record = numbered(it.seq, raw.as_bytes());
         record.src_ip = it.source.into();
@@ -67,12 +68,43 @@ fn history(folder: &TempDir) -> History {
     history
 }
 
+/// What is asked, and which requests are expected.
+struct Case {
+    columns: Vec<(Column, bool)>,
+    texts: Vec<&'static str>,
+    meets: fn(&Sent) -> bool,
+}
+
+impl Case {
+    fn new(columns: Vec<(Column, bool)>, meets: fn(&Sent) -> bool) -> Self {
+        Self {
+            columns,
+            texts: Vec::new(),
+            meets,
+        }
+    }
+
+    /// Its bytes contain each of these as well.
+    fn with_texts(self, texts: &[&'static str]) -> Self {
+        Self {
+            texts: texts.to_vec(),
+            ..self
+        }
+    }
+}
+
+fn texts(texts: &[&str]) -> Vec<Vec<Finder<'static>>> {
+    let finder = |text: &&str| vec![Finder::new(text.as_bytes()).into_owned()];
+    texts.iter().map(finder).collect()
+}
+
 /// Goes through all pages, in one direction.
-fn all(history: &History, columns: &[(Column, bool)], mut from: From, most: usize) -> Vec<u64> {
+fn all(history: &History, case: &Case, mut from: From, most: usize) -> Vec<u64> {
     let mut seqs = Vec::new();
     for _ in 0..5000 {
         let wanted = Wanted {
-            columns: columns.to_vec(),
+            columns: case.columns.clone(),
+            texts: texts(&case.texts),
             from,
             ..Wanted::default()
         };
@@ -99,65 +131,79 @@ fn each_page_goes_on_where_the_last_ended() {
     let folder = TempDir::new().unwrap();
     let history = history(&folder);
     let source = |text: &str| Column::Source(text.parse().unwrap());
-    let text = |text: &str| Column::Text(vec![Finder::new(text.as_bytes()).into_owned()]);
     let label = |id: &str| Column::Labels(vec![id.to_owned()]);
     let sensor = |name: &str| Column::Sensor(name.to_owned());
     let category = |name| Column::Category(Some(name));
-    type Meets = fn(&Sent) -> bool;
-    let cases: [(Vec<(Column, bool)>, Meets); 19] = [
-        (vec![], |_| true),
-        (vec![(label("rare"), false)], |it| it.label == "rare"),
-        (vec![(label("rare"), true)], |it| it.label != "rare"),
-        (vec![(source("203.0.113.7/32"), false)], |it| {
+    let host = |name: &str| Column::Host(name.to_owned());
+    let cases = [
+        Case::new(vec![], |_| true),
+        Case::new(vec![(label("rare"), false)], |it| it.label == "rare"),
+        Case::new(vec![(label("rare"), true)], |it| it.label != "rare"),
+        Case::new(vec![(source("203.0.113.7/32"), false)], |it| {
             it.source[3] == 7
         }),
-        (vec![(source("203.0.113.64/26"), false)], |it| {
+        Case::new(vec![(source("203.0.113.64/26"), false)], |it| {
             it.source[3] >= 64
         }),
-        (
-            vec![(text("/apple/"), false), (source("203.0.113.0/28"), true)],
-            |it| it.word == "Apple" && it.source[3] >= 16,
-        ),
-        (vec![(Column::Port(2300..=2399), false)], |it| {
+        Case::new(vec![(Column::Port(2300..=2399), false)], |it| {
             it.port == 2323
         }),
-        (vec![(Column::Port(2323..=2323), true)], |it| it.port == 80),
-        (
+        Case::new(vec![(Column::Port(2323..=2323), true)], |it| it.port == 80),
+        Case::new(
             vec![(Column::Port(80..=80), false), (label("rare"), false)],
             |it| it.port == 80 && it.label == "rare",
         ),
-        (
-            vec![(label("usual"), false), (text("nothing"), false)],
-            |_| false,
-        ),
-        (vec![(sensor("quiet"), false)], |it| it.sensor == "quiet"),
-        (vec![(sensor("berlin"), false)], |it| it.sensor == "berlin"),
-        (vec![(sensor("berlin"), true)], |it| it.sensor != "berlin"),
-        (
+        Case::new(vec![], |it| it.word == "Apple").with_texts(&["/apple/"]),
+        Case::new(vec![], |it| it.word == "Apple" && it.seq % 200 == 3)
+            .with_texts(&["/apple/3 http", "get"]),
+        Case::new(vec![(source("203.0.113.0/28"), true)], |it| {
+            it.word == "Apple" && it.source[3] >= 16
+        })
+        .with_texts(&["/apple/"]),
+        Case::new(vec![(label("rare"), false)], |it| {
+            it.label == "rare" && it.word == "pear"
+        })
+        .with_texts(&["pear"]),
+        Case::new(vec![(label("usual"), false)], |_| false).with_texts(&["nothing"]),
+        Case::new(vec![(sensor("berlin"), false)], |it| {
+            it.sensor == "berlin" && it.word == "Apple"
+        })
+        .with_texts(&["/apple/"]),
+        Case::new(vec![(sensor("quiet"), false)], |it| it.sensor == "quiet"),
+        Case::new(vec![(sensor("berlin"), false)], |it| it.sensor == "berlin"),
+        Case::new(vec![(sensor("berlin"), true)], |it| it.sensor != "berlin"),
+        Case::new(
             vec![(sensor("quiet"), true), (label("rare"), false)],
             |it| it.sensor != "quiet" && it.label == "rare",
         ),
-        (
-            vec![(sensor("berlin"), false), (text("/apple/"), false)],
-            |it| it.sensor == "berlin" && it.word == "Apple",
-        ),
-        (vec![(sensor("nobody"), false)], |_| false),
-        (vec![(category("exploit"), false)], |it| it.label != "rare"),
-        (vec![(category("ordinary"), false)], |it| it.label == "rare"),
-        (vec![(category("ordinary"), true)], |it| it.label != "rare"),
+        Case::new(vec![(sensor("nobody"), false)], |_| false),
+        Case::new(vec![(host("PEAR.example"), false)], |it| it.word == "pear"),
+        Case::new(vec![(host("apple.example"), true)], |it| it.word != "Apple"),
+        Case::new(vec![(category("exploit"), false)], |it| it.label != "rare"),
+        Case::new(vec![(category("ordinary"), false)], |it| it.label == "rare"),
+        Case::new(vec![(category("ordinary"), true)], |it| it.label != "rare"),
     ];
-    for (columns, meets) in cases {
-        let wanted = sent().into_iter().rev().filter(meets).map(|it| it.seq);
+    for case in cases {
+        let wanted = sent().into_iter().rev().filter(case.meets).map(|it| it.seq);
         let wanted: Vec<_> = wanted.collect();
+        let asked = Wanted {
+            columns: case.columns.clone(),
+            texts: texts(&case.texts),
+            ..Wanted::default()
+        };
+        let numbers = history.questions().numbers(&asked, 5000).unwrap();
+        assert_eq!(numbers.as_ref(), Some(&wanted), "{asked:?}");
         for from in [From::Newest, From::After(0)] {
             for most in [1, 7, 300] {
                 if most == 1 && wanted.len() > 100 {
                     continue;
                 }
                 assert_eq!(
-                    all(&history, &columns, from, most),
+                    all(&history, &case, from, most),
                     wanted,
-                    "{columns:?} {from:?} {most}"
+                    "{:?} {:?} {from:?} {most}",
+                    case.columns,
+                    case.texts
                 );
             }
         }

@@ -7,8 +7,9 @@ use forever200_identify::Labeller;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use memchr::memmem::Finder;
 
+use super::host::Host;
 use super::{Filter, Test};
-use crate::history::Column;
+use crate::history::{Column, MAX_CHARS};
 use crate::reader::Describer;
 use crate::reader::claims::HEADERS_CONTAIN;
 
@@ -17,26 +18,52 @@ use crate::reader::claims::HEADERS_CONTAIN;
 const MASKED_V4: u8 = 24;
 const MASKED_V6: u8 = 40;
 
+/// With this HTTP/2 begins: RFC 9113, 3.4; in lower case.
+const HTTP_2: &str = "pri * http/2.0";
+
 impl Filter {
     /// Returns what columns can tell, and whether it must not be so.
     pub(crate) fn columns(&self, describer: &Describer) -> Vec<(Column, bool)> {
         let mut columns = Vec::new();
         for term in &self.0 {
-            // Who has such a header may claim another address.
-            if term.excludes && matches!(term.test, Test::Claims(_)) {
-                continue;
-            }
             let column = column(&term.test, describer);
             columns.extend(column.map(|column| (column, term.excludes)));
         }
         columns
     }
+
+    /// Returns lists of texts: of each list, one is in the bytes of every request that meets the
+    /// filter, in any case.
+    pub(crate) fn texts(&self, describer: &Describer) -> Vec<Vec<Finder<'static>>> {
+        // What does not contain a text may hide it in an encoding, and who has such a header may
+        // claim another address.
+        let included = self.0.iter().filter(|term| !term.excludes);
+        included
+            .filter_map(|term| texts(&term.test, describer))
+            .collect()
+    }
+}
+
+fn texts(test: &Test, describer: &Describer) -> Option<Vec<Finder<'static>>> {
+    match test {
+        Test::Text(needles) => Some(needles.clone()),
+        Test::Claims(_) => Some(HEADERS_CONTAIN.map(finder).into()),
+        // What is shown in the place of a hidden text is not in the bytes.
+        _ if describer.privacy.hides_texts() => None,
+        Test::Method(text) | Test::Path(text) => in_http(text),
+        _ => None,
+    }
+}
+
+/// A text that stands in a request as it is, but in HTTP/2, which compresses it. What is not ASCII
+/// may stand there in several ways.
+fn in_http(text: &str) -> Option<Vec<Finder<'static>>> {
+    let is_plain = !text.is_empty() && text.is_ascii();
+    is_plain.then(|| vec![finder(&text.to_ascii_lowercase()), finder(HTTP_2)])
 }
 
 fn column(test: &Test, describer: &Describer) -> Option<Column> {
     Some(match test {
-        Test::Text(needles) => Column::Text(needles.clone()),
-        Test::Claims(_) => Column::Text(HEADERS_CONTAIN.map(finder).into()),
         Test::Source(network) if describer.privacy.mask_sources => Column::Source(wide(*network)),
         Test::Source(network) => Column::Source(*network),
         // What is shown of a name is not what the history has.
@@ -51,7 +78,12 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
         Test::Network(asn) => Column::Network(*asn),
         Test::Port(ports) => Column::Port(ports.clone()),
         Test::Ja4(ja4) => Column::Ja4(ja4.to_lowercase()),
-        Test::Method(_)
+        Test::Host(Host::Name(name)) if is_written_as_it_is(name, describer) => {
+            Column::Host(name.clone())
+        }
+        Test::Text(_)
+        | Test::Claims(_)
+        | Test::Method(_)
         | Test::Path(_)
         | Test::Host(_)
         | Test::Tls(_)
@@ -60,6 +92,15 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
             return None;
         }
     })
+}
+
+/// The history has names cut short, and without what is hidden.
+fn is_written_as_it_is(name: &str, describer: &Describer) -> bool {
+    !describer.privacy.hides_texts()
+        && name.len() <= MAX_CHARS
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'\\')
 }
 
 fn finder(text: &str) -> Finder<'static> {

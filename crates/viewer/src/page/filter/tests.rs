@@ -5,7 +5,10 @@ use forever200_identify::Origin;
 use super::needles::unescape;
 use super::*;
 use crate::bytes::printable;
-use crate::reader::entry::tests::{entry, record};
+use crate::history::Column;
+use crate::history::found::Found;
+use crate::reader::entry::tests::{describer, entry, record};
+use crate::reader::privacy::Privacy;
 
 /// Who asks.
 const VISITOR: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
@@ -74,6 +77,64 @@ fn each_condition_is_met_or_not() {
         assert_eq!(matches(query.clone(), POST), met, "{query:?}");
     }
     assert!(!matches(asked(&[("path", "/")]), b"\x16\x03\x01"));
+}
+
+/// Else the history would not find it.
+#[test]
+fn what_meets_a_filter_has_its_texts_and_its_host() {
+    let raws: [&[u8]; 8] = [
+        POST,
+        b"get /a/b HTTP/1.0\r\n\r\n",
+        b"PUT http://Example/A HTTP/1.1\r\nhost: EXAMPLE:80\r\n\r\n",
+        b"PROPFIND /\xc3\xa9\xe9 HTTP/1.1\r\n\r\n",
+        b"GET  /two  HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        b"GET /a HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1\r\nHost: a\\b\r\n\r\n",
+        b"\x16\x03\x01",
+    ];
+    let conditions = [
+        ("method", "post"),
+        ("method", "get"),
+        ("method", "PRI"),
+        ("path", "/a"),
+        ("path", "/A"),
+        ("path", "/\u{e9}"),
+        ("path", "http://example"),
+        ("path", ""),
+        ("q", "\\xff"),
+        ("host", "example"),
+        ("host", "a\\b"),
+        ("claims", "192.0.2.0/24"),
+    ];
+    let plain = describer(Privacy::default());
+    let hiding = describer(Privacy {
+        hidden: "example".parse().unwrap(),
+        ..Privacy::default()
+    });
+    let mut met = 0;
+    for condition in conditions {
+        for describer in [&plain, &hiding] {
+            let filter = Filter::new(&asked(&[condition]), VISITOR).unwrap();
+            for raw in raws {
+                let entry = Entry::new(&record(raw), 1, describer);
+                if !filter.matches(&entry) {
+                    continue;
+                }
+                met += 1;
+                let lower = raw.to_ascii_lowercase();
+                for texts in filter.texts(describer) {
+                    let has_one = texts.iter().any(|text| text.find(&lower).is_some());
+                    assert!(has_one, "{condition:?} {}", raw.escape_ascii());
+                }
+                for (column, excludes) in filter.columns(describer) {
+                    let Column::Host(name) = column else { continue };
+                    let written = Found::new(&entry).host.unwrap();
+                    assert!(!excludes && written.eq_ignore_ascii_case(&name), "{name}");
+                }
+            }
+        }
+    }
+    assert!(met > 20, "{met}");
 }
 
 #[test]
