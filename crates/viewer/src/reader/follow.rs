@@ -346,8 +346,8 @@ impl Follower {
         Ok(minutes.split_off(&(minute - MINUTES)))
     }
 
-    /// Takes over what is described already, and describes what is new, the newest first, as long
-    /// as there is time.
+    /// Takes over what is described already, and describes what is new as long as there is time: the
+    /// newest first, or first what leaves the ring next, where all of it can be kept.
     fn described(&self, ring: &Ring, held: &View) -> (Vec<Arc<Entry>>, bool) {
         let known: HashMap<_, _> = held
             .entries
@@ -359,8 +359,13 @@ impl Follower {
         // shown of this one.
         let is_same = |a: &Record, b: &Record| a.raw.as_ptr() == b.raw.as_ptr() || a == b;
         let (mut entries, mut is_all_described) = (Vec::new(), true);
+        let mut records = ring.newest_first();
+        let pace = self.rate.as_ref().map(Rate::pace);
+        if matches!(pace, Some(Pace::Calm | Pace::Fast)) {
+            records.reverse();
+        }
         let start = Instant::now();
-        for record in ring.newest_first() {
+        for record in records {
             match (known.get(&record.seq), self.snapshot.ring.get(record.seq)) {
                 (Some(entry), Some(last)) if is_same(last, record) => {
                     entries.push(Arc::clone(entry));

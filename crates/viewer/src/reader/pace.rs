@@ -2,11 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use forever200_ring::SLOTS;
+
 /// Requests a second at which the reader looks as often as when somebody watches: at fewer it sees
 /// all of them anyway, at more the ring rolls over all the same.
 const FAST_RATES: std::ops::Range<f64> = 100.0..2500.0;
 /// How long it goes on after such a rate.
 const PACE_TIME: Duration = Duration::from_secs(2);
+/// New requests in one look, from which the next comes soon before a rate is known: a fifth of the
+/// ring.
+const MANY_AT_ONCE: u64 = SLOTS / 5;
 /// Shortest time over which a rate is measured.
 const MEASURE_TIME: Duration = Duration::from_millis(200);
 
@@ -24,6 +29,8 @@ pub(super) enum Pace {
 
 /// Measures it.
 pub(super) struct Rate {
+    /// The cursor of the last look.
+    seen: u64,
     /// The cursor when the rate was last measured.
     looked: (u64, Instant),
     /// How fast requests came, and when that was measured.
@@ -34,6 +41,7 @@ impl Rate {
     /// Begins at this number.
     pub(super) fn new(cursor: u64) -> Self {
         Self {
+            seen: cursor,
             looked: (cursor, Instant::now()),
             pace: (Pace::Calm, Instant::now()),
         }
@@ -52,6 +60,11 @@ impl Rate {
 
     /// Takes the cursor of a look into account.
     pub(super) fn measure(&mut self, cursor: u64) {
+        let new = cursor.saturating_sub(self.seen);
+        self.seen = cursor;
+        if new >= MANY_AT_ONCE && self.pace() == Pace::Calm {
+            self.pace = (Pace::Fast, Instant::now());
+        }
         if self.looked.1.elapsed() < MEASURE_TIME {
             return;
         }
@@ -63,5 +76,19 @@ impl Rate {
         } else if FAST_RATES.contains(&rate) {
             self.pace = (Pace::Fast, Instant::now());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_at_once_are_fast_at_once() {
+        let mut rate = Rate::new(1000);
+        rate.measure(1000 + MANY_AT_ONCE - 1);
+        assert_eq!(rate.pace(), Pace::Calm);
+        rate.measure(1000 + 2 * MANY_AT_ONCE);
+        assert_eq!(rate.pace(), Pace::Fast);
     }
 }
