@@ -225,6 +225,9 @@ async fn the_sensors_have_a_page_and_kinds_and_sources_say_who_saw_them() -> any
         Timestamp::now().duration_since(heard) < SignedDuration::from_hours(1),
         "{list}"
     );
+    let metrics = page(&stack, "/home/metrics").await?;
+    let counted = "\nforever200_history_sensors 4\n";
+    ensure!(metrics.contains(counted), "{metrics}");
     let sensors = page(&stack, "/home/sensors?sort=name").await?;
     ensure!(sensors.contains("<b>4</b> machines send here"), "{sensors}");
     ensure!(sensors.contains("&lt;b&gt;\\u{202e}1.0"), "{sensors}");

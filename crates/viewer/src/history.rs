@@ -21,7 +21,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -156,6 +156,7 @@ impl History {
             requests,
             bytes,
             waiting: self.state.waiting() as u64,
+            sensors: self.state.sensors().load(Ordering::Relaxed),
         }
     }
 

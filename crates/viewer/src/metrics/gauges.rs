@@ -38,6 +38,8 @@ pub(crate) struct HistoryNow {
     pub(crate) bytes: u64,
     /// What waits to be written.
     pub(crate) waiting: u64,
+    /// Other machines that sent some of its requests.
+    pub(crate) sensors: u64,
 }
 
 /// How many look.
@@ -160,6 +162,12 @@ fn of_history(registry: &mut Registry, history: &HistoryNow) {
         "Requests and numbers that wait to be written to the history",
         history.waiting,
     );
+    gauge(
+        registry,
+        "history_sensors",
+        "Other machines that have sent requests to this one",
+        history.sensors,
+    );
 }
 
 fn of_lines(registry: &mut Registry, lines: &Counted) {
@@ -184,7 +192,6 @@ fn of_lines(registry: &mut Registry, lines: &Counted) {
 }
 
 fn counter(registry: &mut Registry, name: &'static str, help: &'static str, value: u64) {
-    let (name, help) = (name, help);
     registry.register_collector(Box::new(Elsewhere { name, help, value }));
 }
 
