@@ -119,6 +119,8 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             "goog:chromeOptions": {
                 "args": arguments,
+                // What it asks for is of interest, and not each step of a page.
+                "perfLoggingPrefs": { "enableNetwork": true, "enablePage": false },
                 "prefs": {
                     // 2 is "block".
                     "profile.managed_default_content_settings.javascript": if visitor.javascript { 1 } else { 2 },

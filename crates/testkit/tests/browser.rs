@@ -114,6 +114,23 @@ async fn send(
     .await
 }
 
+/// Returns the address at which the request of the page is explained; `None` when it is too long for
+/// an address.
+async fn explanation(browser: &Browser) -> anyhow::Result<Option<String>> {
+    let link = "return document.querySelector('a[href^=\"/home/explain?b64\"]')?.href ?? null";
+    let link = browser.run(link).await?;
+    Ok(link.as_str().map(str::to_owned))
+}
+
+/// Returns the address of a list that is searched for a payload.
+fn search(origin: &str, list: &str, payload: &[u8]) -> anyhow::Result<String> {
+    let mut address = url::Url::parse(&format!("{origin}{list}"))?;
+    // haproxy answers an address beyond its buffer with 400.
+    let text = String::from_utf8_lossy(&payload[..payload.len().min(1500)]);
+    address.query_pairs_mut().append_pair("q", &text);
+    Ok(address.into())
+}
+
 /// Visits every page and export that shows a batch of payloads.
 async fn visit(
     browser: &Browser,
@@ -150,21 +167,16 @@ async fn visit(
             !plain || shown.contains(text),
             "{name}: {text} is not in {shown}"
         );
-        if seq % 2 == 0 {
-            let link =
-                "return document.querySelector('a[href^=\"/home/explain?b64\"]')?.href ?? null";
-            let explained = browser.run(link).await?;
-            let list = if seq % 8 == 0 { "home/labels" } else { "home" };
-            // haproxy answers an address beyond its buffer with 400.
-            let mut search = url::Url::parse(&format!("{origin}{list}"))?;
-            search.query_pairs_mut().append_pair(
-                "q",
-                &String::from_utf8_lossy(&payload[..payload.len().min(1500)]),
-            );
-            for address in explained.as_str().into_iter().chain([search.as_str()]) {
-                browser.open(address).await.with_context(|| *name)?;
-                calm(browser, &origin, name).await?;
-            }
+        // One more look at each payload: explained, or searched for.
+        let address = match seq % 8 {
+            0 | 4 => explanation(browser).await?,
+            2 => Some(search(&origin, "home", payload)?),
+            6 => Some(search(&origin, "home/labels", payload)?),
+            _ => None,
+        };
+        if let Some(address) = address {
+            browser.open(&address).await.with_context(|| *name)?;
+            calm(browser, &origin, name).await?;
         }
     }
     // The kind of one, whose title is what was sent where no label names it, and the page of a
