@@ -1,4 +1,4 @@
-//! What both programs have in common around their own work: flags, logs, limits, signals.
+//! What the programs have in common around their own work: flags, logs, limits, signals.
 //!
 //! In: the command line, the environment, SIGTERM and SIGINT. Out: parsed flags, a logger on
 //! stderr, a future that ends when the program should. It knows nothing about requests. `listening`
@@ -27,7 +27,7 @@ pub const GRACE_PERIOD: Duration = Duration::from_secs(5);
 /// Where the responder listens by default; the health check has the same default.
 pub const RESPONDER_LISTEN: &str = "127.0.0.1:9999";
 
-/// The flags of logging, the same for both programs.
+/// The flags of logging, the same for all programs.
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {
     /// What to log: a level, or a filter such as `info,forever200_responder=debug`

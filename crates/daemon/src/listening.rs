@@ -74,12 +74,11 @@ fn as_in_proc(address: SocketAddr) -> String {
         SocketAddr::V4(it) => it.ip().octets().to_vec(),
         SocketAddr::V6(it) => it.ip().octets().to_vec(),
     };
-    let words = octets
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&it| u32::from_ne_bytes(it));
-    let address_words: String = words.map(|word| format!("{word:08X}")).collect();
+    let (words, _) = octets.as_chunks::<4>();
+    let mut address_words = String::new();
+    for word in words {
+        address_words += &format!("{:08X}", u32::from_ne_bytes(*word));
+    }
     format!("{address_words}:{:04X}", address.port())
 }
 

@@ -172,11 +172,10 @@ impl Chunks {
 
     fn with_digit(size: u64, digit: u8) -> Self {
         let value = char::from(digit).to_digit(16).map(u64::from);
-        let longer = size
-            .checked_mul(16)
-            .zip(value)
-            .map(|(size, value)| size + value);
-        longer.map_or(Self::Broken, Self::Size)
+        match (size.checked_mul(16), value) {
+            (Some(size), Some(value)) => Self::Size(size + value),
+            _ => Self::Broken,
+        }
     }
 }
 

@@ -212,6 +212,7 @@ fn failure(source: SocketAddr, rest: &str, shared: &Shared) -> Option<Record> {
         src_port: source.port(),
         dest_ip: destination.ip().to_canonical(),
         dest_port: destination.port(),
+        // haproxy told the addresses in a line of its log, as else in a header.
         via: Via::ProxyV2,
         bytes: bytes as u64,
         extra: 0,

@@ -39,7 +39,9 @@ pub fn slot_of(seq: u64) -> u64 {
 /// Returns the sequence number that a slot should hold when the cursor is at `cursor`; 0 for none.
 #[must_use]
 pub fn due_in(slot: u64, cursor: u64) -> u64 {
-    cursor.saturating_sub((cursor % SLOTS + SLOTS - slot % SLOTS) % SLOTS)
+    // How many numbers ago it was the turn of this slot.
+    let behind = (cursor % SLOTS + SLOTS - slot % SLOTS) % SLOTS;
+    cursor.saturating_sub(behind)
 }
 
 /// The newest record of each slot.

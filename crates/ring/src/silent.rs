@@ -51,7 +51,7 @@ impl SilentPorts {
     }
 
     /// Asks for a comparison with memcached, which may have lost the value.
-    pub fn compare(&mut self) {
+    pub fn ask_to_compare(&mut self) {
         self.is_due = true;
     }
 
@@ -87,12 +87,12 @@ impl SilentPorts {
             add(&mut self.held, port, count);
             return;
         }
-        let least = self.held.iter().min_by_key(|(_, count)| **count);
-        match least.map(|(&port, &count)| (port, count)) {
-            Some((least, of_least)) if of_least < count => {
-                self.held.remove(&least);
+        let held = self.held.iter().map(|(&port, &count)| (port, count));
+        match held.min_by_key(|&(_, count)| count) {
+            Some((least_port, least_count)) if least_count < count => {
+                self.held.remove(&least_port);
                 self.held.insert(port, count);
-                add(&mut self.waiting, least, of_least);
+                add(&mut self.waiting, least_port, least_count);
             }
             _ => add(&mut self.waiting, port, count),
         }

@@ -291,15 +291,15 @@ impl Store {
     }
 
     /// Raises numbers to at least their value.
-    async fn raise(&self, least: Vec<Count>) -> Result<(), StoreError> {
-        let keys = least.iter().map(|it| it.key.clone()).collect();
+    async fn raise(&self, counts: Vec<Count>) -> Result<(), StoreError> {
+        let keys = counts.iter().map(|it| it.key.clone()).collect();
         let answers = self.get(keys).await?;
         let mut writes = Vec::new();
-        for (least, answer) in least.iter().zip(answers) {
-            if number(&answer) >= Some(least.value) {
+        for (count, answer) in counts.iter().zip(answers) {
+            if number(&answer).is_some_and(|held| held >= count.value) {
                 continue;
             }
-            let write = Set::new(&least.key, least.value.to_string()).ttl_raw(least.ttl_seconds);
+            let write = Set::new(&count.key, count.value.to_string()).ttl_raw(count.ttl_seconds);
             writes.push(Op::Set(unless_changed(write, answer.item.cas)));
         }
         self.run(writes).await

@@ -163,6 +163,7 @@ impl Recorder {
         let away = self.0.away.load(Ordering::Relaxed);
         async move {
             if !away {
+                // Nothing is ever sent: this ends when the sender is dropped.
                 let _ = settled.changed().await;
             }
         }

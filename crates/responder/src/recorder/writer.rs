@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::inbox::Recorder;
+use super::inbox::{Pending, Recorder};
 
 /// How often numbers are drawn in one turn, each time because memcached was emptied meanwhile.
 const MAX_DRAWS: usize = 4;
@@ -77,14 +77,18 @@ impl Writer {
         }
         let last = match self.draw_numbers(pending.requests).await {
             Ok(Some(last)) => last,
-            not_drawn => {
-                self.agreement = Agreement::Unknown;
-                recorder.untake(pending);
-                return not_drawn.map(|_| 0);
+            Ok(None) => {
+                self.put_off(recorder, pending);
+                return Ok(0);
+            }
+            Err(error) => {
+                self.put_off(recorder, pending);
+                return Err(error);
             }
         };
-        let first_to_last = last + 1 - pending.records.len() as u64..=last;
-        let numbered = first_to_last.zip(pending.records);
+        // Requests whose record fell out of the full inbox have the lower numbers.
+        let first = last + 1 - pending.records.len() as u64;
+        let numbered = (first..=last).zip(pending.records);
         let records: Vec<_> = numbered
             .map(|(seq, record)| record.with_number(seq))
             .collect();
@@ -104,6 +108,11 @@ impl Writer {
         };
         written?;
         self.write_ports_in_time().await.map(|()| records.len())
+    }
+
+    fn put_off(&mut self, recorder: &Recorder, pending: Pending) {
+        self.agreement = Agreement::Unknown;
+        recorder.untake(pending);
     }
 
     async fn write_ports_in_time(&mut self) -> Result<(), StoreError> {
@@ -147,17 +156,12 @@ impl Writer {
     }
 
     async fn check(&mut self) -> Result<(), StoreError> {
-        let checked = match self.agreement {
-            Agreement::Compared => self
-                .store
-                .cursor()
-                .await
-                .map(|cursor| cursor >= self.cursor),
-            _ => Ok(false),
-        };
-        match checked {
-            Ok(true) => Ok(()),
-            Ok(false) => self.reconcile().await,
+        if self.agreement != Agreement::Compared {
+            return self.reconcile().await;
+        }
+        match self.store.cursor().await {
+            Ok(cursor) if cursor >= self.cursor => Ok(()),
+            Ok(_) => self.reconcile().await,
             Err(error) => {
                 self.agreement = Agreement::Unknown;
                 Err(error)
@@ -197,7 +201,7 @@ impl Writer {
             self.ring.insert(record.clone());
         }
         self.counts.silent = self.counts.silent.max(snapshot.silent);
-        self.silent_ports.compare();
+        self.silent_ports.ask_to_compare();
         self.agreement = Agreement::Compared;
         Ok(())
     }
