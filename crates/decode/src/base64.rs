@@ -56,9 +56,13 @@ pub fn extend(bytes: &mut Vec<u8>, sextets: &[u8]) {
 /// The first of two sextets has the upper 6, 4 or 2 bits of a byte, the other one the rest.
 pub fn set(sextets: &mut [u8], index: usize, byte: u8) {
     let first = index * 8 / 6;
-    let shift = 2 + index % 3 * 2;
-    sextets[first] = sextets[first] >> (8 - shift) << (8 - shift) | byte >> shift;
-    sextets[first + 1] = sextets[first + 1] & (63 >> shift) | (byte << (6 - shift)) & 63;
+    // Bits of the byte that are in the second sextet.
+    let low_bits = 2 + index % 3 * 2;
+    let high_bits = 8 - low_bits;
+    let kept = sextets[first] >> high_bits << high_bits;
+    sextets[first] = kept | byte >> low_bits;
+    let kept = sextets[first + 1] & (63 >> low_bits);
+    sextets[first + 1] = kept | (byte << (6 - low_bits)) & 63;
 }
 
 /// Decodes characters of one alphabet, padded or not; `None` where they are none.

@@ -28,8 +28,8 @@ const MAX_SOURCE_BYTES: usize = 256 * 1024;
 const TEXT_WORK: usize = 4;
 /// What a decoder of a coding counts for that is begun: its tables and its window.
 const OPEN_WORK: usize = 2_000;
-/// Of so many bytes, one may be a control character in what escapes are looked for in.
-const LETTERS: usize = 16;
+/// A text in which escapes are looked for may have one control character in so many bytes.
+const BYTES_FOR_A_CONTROL: usize = 16;
 
 /// What stands before a login in a header.
 const SCHEME: &[u8] = b"basic ";
@@ -135,18 +135,18 @@ impl Finder {
     }
 
     /// Keeps bytes as a part, or what is in them, and looks at it.
-    fn keep(&mut self, way: Way, mut bytes: Vec<u8>, depth: usize) {
+    fn keep(&mut self, way: Way, mut bytes: Vec<u8>, steps_left: usize) {
         bytes.truncate(self.left);
         let is_full = self.parts.len() + self.opened.len() >= MAX_PARTS;
         if bytes.is_empty() || is_full || self.has(&bytes) {
             return;
         }
         self.left -= bytes.len();
-        if depth > 0
+        if steps_left > 0
             && let Some(opened) = self.open(&bytes, None)
         {
             self.opened.push(bytes);
-            return self.keep(way.inside(opened.how), opened.bytes, depth - 1);
+            return self.keep(way.inside(opened.how), opened.bytes, steps_left - 1);
         }
         self.parts.push(Part {
             steps: way.steps.clone(),
@@ -154,7 +154,7 @@ impl Finder {
             place: way.place.clone(),
             is_body: way.is_body,
         });
-        self.text(&way, &bytes, depth);
+        self.text(&way, &bytes, steps_left);
     }
 
     fn has(&self, bytes: &[u8]) -> bool {
@@ -171,7 +171,8 @@ impl Finder {
             let how = "UTF-16 read";
             return Some(Opened { how, bytes });
         }
-        if name.is_none() && !coding::may_begin(bytes) || !self.work.take(OPEN_WORK) {
+        let may_be_coded = name.is_some() || coding::may_begin(bytes);
+        if !may_be_coded || !self.work.take(OPEN_WORK) {
             return None;
         }
         let opened = match name {
@@ -182,24 +183,24 @@ impl Finder {
     }
 
     /// Looks for encodings of all of a text, and if there is none, for runs.
-    fn text(&mut self, way: &Way, bytes: &[u8], depth: usize) {
-        if depth == 0 || bytes.is_empty() || !self.work.take(TEXT_WORK * bytes.len()) {
+    fn text(&mut self, way: &Way, bytes: &[u8], steps_left: usize) {
+        if steps_left == 0 || bytes.is_empty() || !self.work.take(TEXT_WORK * bytes.len()) {
             return;
         }
         if Kind::is_multipart(bytes) {
-            return self.fields(way, bytes, depth);
+            return self.fields(way, bytes, steps_left);
         }
         if is_of_letters(bytes) {
             for (name, decoder) in DECODERS {
                 if let Some(plain) = decoder(bytes) {
                     let way = way.to(0..bytes.len(), Step::new(name, b""));
-                    return self.keep(way, plain, depth - 1);
+                    return self.keep(way, plain, steps_left - 1);
                 }
             }
         }
         for (run, text) in hex::runs(bytes).take(MAX_PARTS) {
             let step = Step::of_run("hex", &bytes[run.clone()]);
-            self.keep(way.to(run, step), text, depth - 1);
+            self.keep(way.to(run, step), text, steps_left - 1);
         }
         let mut found = Vec::new();
         run::runs(bytes, &mut self.work, |place, run, inner| {
@@ -208,12 +209,12 @@ impl Finder {
             }
         });
         for (place, step, inner) in found {
-            self.keep(way.to(place, step), inner, depth - 1);
+            self.keep(way.to(place, step), inner, steps_left - 1);
         }
     }
 
     /// Looks at the parts of a multipart body, which are shown in a table of their own.
-    fn fields(&mut self, way: &Way, bytes: &[u8], depth: usize) {
+    fn fields(&mut self, way: &Way, bytes: &[u8], steps_left: usize) {
         for field in multipart::fields(bytes).iter().take(MAX_PARTS) {
             let name = field.file_name.unwrap_or(field.name);
             let start = offset(bytes, field.value);
@@ -225,8 +226,8 @@ impl Finder {
                 _ => self.open(field.value, None).map(|it| (it.how, it.bytes)),
             };
             match decoded {
-                Some((how, bytes)) => self.keep(inner.inside(how), bytes, depth - 1),
-                None => self.text(&inner, field.value, depth - 1),
+                Some((how, bytes)) => self.keep(inner.inside(how), bytes, steps_left - 1),
+                None => self.text(&inner, field.value, steps_left - 1),
             }
         }
     }
@@ -281,7 +282,7 @@ fn unchunk(body: &[u8]) -> Option<Vec<u8>> {
 /// Tells whether bytes are text but for a few: `%41` stands in noise as well.
 fn is_of_letters(bytes: &[u8]) -> bool {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127);
-    bytes.iter().filter(is_control).count() * LETTERS <= bytes.len()
+    bytes.iter().filter(is_control).count() * BYTES_FOR_A_CONTROL <= bytes.len()
 }
 
 #[cfg(test)]

@@ -89,17 +89,17 @@ fn small_zlib(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
         return None;
     }
     let (inner, is_whole) = deflated(stream, max_bytes);
-    let is_one = is_whole || inner.len() >= MIN_TEXT_BYTES && is_text(&inner);
-    Opened::new("inflated", inner).filter(|_| is_one)
+    let is_stream = is_whole || inner.len() >= MIN_TEXT_BYTES && is_text(&inner);
+    Opened::new("inflated", inner).filter(|_| is_stream)
 }
 
 fn raw_deflate(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     let (inner, is_whole) = deflated(bytes, max_bytes);
-    let is_one = is_whole || is_text(&inner);
-    Opened::new("inflated", inner).filter(|_| is_one)
+    let is_stream = is_whole || is_text(&inner);
+    Opened::new("inflated", inner).filter(|_| is_stream)
 }
 
-/// An error comes after what could be read.
+/// Returns what could be read, and whether the stream came to its end.
 fn deflated(bytes: &[u8], max_bytes: usize) -> (Vec<u8>, bool) {
     let mut inner = Vec::new();
     let read = DeflateDecoder::new(bytes)

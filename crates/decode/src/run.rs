@@ -50,7 +50,8 @@ pub(crate) fn runs(
             .last()
             .map_or(bytes.len(), |line| line.place.end)
             .max(start + 1);
-        if let ([first, .., last], true) = (&*lines, work.take(at - start)) {
+        let is_affordable = work.take(at - start);
+        if is_affordable && let [first, .., last] = &*lines {
             let joined: Vec<u8> = lines
                 .iter()
                 .flat_map(|line| &*line.chars)

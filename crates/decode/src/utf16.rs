@@ -8,7 +8,7 @@ use std::char::{REPLACEMENT_CHARACTER, decode_utf16};
 /// Fewer characters may be anything.
 const MIN_CHARS: usize = 4;
 /// Of so many code units, one may be more than a letter of ASCII.
-const OTHERS: usize = 4;
+const UNITS_FOR_AN_OTHER: usize = 4;
 /// Digits of a code unit.
 const DIGITS: usize = 4;
 
@@ -32,7 +32,7 @@ pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
         .collect();
     // Compressed data may begin like a mark.
     let bad = text.matches(REPLACEMENT_CHARACTER).count();
-    (!text.is_empty() && bad * OTHERS <= pairs.len()).then(|| text.into_bytes())
+    (!text.is_empty() && bad * UNITS_FOR_AN_OTHER <= pairs.len()).then(|| text.into_bytes())
 }
 
 /// Tells by the NULs in which order the bytes of each code unit are; `None` where it is no text of
@@ -50,7 +50,7 @@ fn is_little(bytes: &[u8]) -> Option<bool> {
             _ => {}
         }
     }
-    let most = pairs.len() - pairs.len() / OTHERS;
+    let most = pairs.len() - pairs.len() / UNITS_FOR_AN_OTHER;
     match (little >= most, big >= most) {
         (true, _) => Some(true),
         (_, true) => Some(false),

@@ -28,9 +28,10 @@ impl Condition {
             return None;
         }
         let asn = sample.origin.and_then(|origin| origin.asn);
-        if !self.asn.is_empty() && !asn.is_some_and(|asn| self.asn.contains(&asn))
-            || !self.asn_not.is_empty() && asn.is_none_or(|asn| self.asn_not.contains(&asn))
-        {
+        let is_met = self.asn.is_empty() || asn.is_some_and(|asn| self.asn.contains(&asn));
+        let is_shut_out =
+            !self.asn_not.is_empty() && asn.is_none_or(|asn| self.asn_not.contains(&asn));
+        if !is_met || is_shut_out {
             return None;
         }
         let mut evidence = self.parts(sample)?;

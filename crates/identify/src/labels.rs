@@ -433,7 +433,7 @@ impl Labeller {
                 may_apply.add(*number as usize);
             }
         }
-        sample.search.has_seen(seen);
+        sample.search.note_seen(seen);
     }
 }
 

@@ -67,12 +67,13 @@ impl<'a> Search<'a> {
             outer: Some(self),
             ..Search::new(self.expressions, self.words)
         };
-        *another.scratch.borrow_mut().work() = *self.scratch.borrow_mut().work();
+        let work_left = self.scratch.borrow().work_left();
+        another.scratch.borrow_mut().set_work_left(work_left);
         another
     }
 
     /// Notes which words are in what is searched.
-    pub(crate) fn has_seen(&self, words: Numbers) {
+    pub(crate) fn note_seen(&self, words: Numbers) {
         // Whoever looks looks once.
         let _ = self.seen.set(words);
     }
@@ -88,7 +89,8 @@ impl<'a> Search<'a> {
 
     /// Notes what another one took, and that it was given up.
     pub(crate) fn add(&self, other: &Search<'_>) {
-        *self.scratch.borrow_mut().work() = *other.scratch.borrow_mut().work();
+        let work_left = other.scratch.borrow().work_left();
+        self.scratch.borrow_mut().set_work_left(work_left);
         self.has_given_up
             .set(self.has_given_up.get() || other.has_given_up.get());
     }
@@ -447,7 +449,7 @@ mod tests {
         let long = vec![b'a'; MAX_TEXT_BYTES + 1];
         assert!(program.find(&long, &mut Scratch::new()).is_err());
         let mut scratch = Scratch::new();
-        *scratch.work() = 100;
+        scratch.set_work_left(100);
         assert!(program.find(&[b'a'; 1000], &mut scratch).is_err());
         assert!(matches!(
             program.find(b"abc", &mut Scratch::new()),

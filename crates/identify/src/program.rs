@@ -73,9 +73,14 @@ impl Scratch {
         }
     }
 
-    /// What may still be done, for a search in another part of the same request.
-    pub(crate) fn work(&mut self) -> &mut usize {
-        &mut self.work
+    /// Returns what may still be done, for a search in another part of the same request.
+    pub(crate) fn work_left(&self) -> usize {
+        self.work
+    }
+
+    /// Goes on with what another search has left.
+    pub(crate) fn set_work_left(&mut self, work: usize) {
+        self.work = work;
     }
 
     /// Makes room for a search by one of the programs.
@@ -308,12 +313,15 @@ fn beginning(hir: &Hir) -> (Bytes, bool) {
             }
             (bytes, true)
         }
-        HirKind::Alternation(parts) => parts
-            .iter()
-            .map(beginning)
-            .fold((bytes, false), |(all, any_empty), (first, may_be_empty)| {
-                (all.join(first), any_empty || may_be_empty)
-            }),
+        HirKind::Alternation(parts) => {
+            let mut one_may_be_empty = false;
+            for part in parts {
+                let (first, may_be_empty) = beginning(part);
+                bytes = bytes.join(first);
+                one_may_be_empty |= may_be_empty;
+            }
+            (bytes, one_may_be_empty)
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use crate::condition::Condition;
 
-/// Published logs in which was counted what is usual.
+/// How many published logs [`Signature::usual`] was counted in.
 pub const LOGS: u8 = 24;
 
 /// What a request is for; the order is that of weight, the heaviest first.

@@ -72,10 +72,15 @@ impl Numbers {
     /// Those that are there, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
         self.0.iter().enumerate().flat_map(|(place, &word)| {
-            let first = Some(word).filter(|&word| word != 0);
-            let rest =
-                std::iter::successors(first, |word| Some(word & (word - 1)).filter(|&it| it != 0));
-            rest.map(move |word| place * 64 + word.trailing_zeros() as usize)
+            let mut left = word;
+            std::iter::from_fn(move || {
+                if left == 0 {
+                    return None;
+                }
+                let bit = left.trailing_zeros() as usize;
+                left &= left - 1;
+                Some(place * 64 + bit)
+            })
         })
     }
 }

@@ -149,12 +149,14 @@ pub(super) fn drda(bytes: &[u8]) -> Option<Found> {
 }
 
 pub(super) fn db2das(bytes: &[u8]) -> Option<Found> {
-    bytes.starts_with(b"\0\0\0\0DB2DAS").then(|| found(10))?
+    need(bytes.starts_with(b"\0\0\0\0DB2DAS"))?;
+    found(10)
 }
 
 /// Tarantool's console, as scanners ask it.
 pub(super) fn tarantool(bytes: &[u8]) -> Option<Found> {
-    is_only_line(bytes, b"show info").then(|| quotes_line(bytes))?
+    need(is_only_line(bytes, b"show info"))?;
+    quotes_line(bytes)
 }
 
 /// Neo4j, "Bolt Protocol handshake".

@@ -190,7 +190,8 @@ pub(super) fn ftp(bytes: &[u8]) -> Option<Found> {
 
 /// rsync, `clientserver.c`: the greeting of both ends, with a version.
 pub(super) fn rsync(bytes: &[u8]) -> Option<Found> {
-    bytes.starts_with(b"@RSYNCD:").then(|| quotes_line(bytes))?
+    need(bytes.starts_with(b"@RSYNCD:"))?;
+    quotes_line(bytes)
 }
 
 /// Git, `gitprotocol-pack(5)`, "Git Transport": a length in four hexadecimal digits, the command,

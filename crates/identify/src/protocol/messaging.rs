@@ -124,7 +124,8 @@ pub(super) fn openwire(bytes: &[u8]) -> Option<Found> {
 
 /// ZMTP 2 and 3, "Greeting": a signature of ten bytes, the version.
 pub(super) fn zmtp(bytes: &[u8]) -> Option<Found> {
-    matches!(bytes, [0xff, 0, 0, 0, 0, 0, 0, 0, _, 0x7f, ..]).then(|| found(10))?
+    need(matches!(bytes, [0xff, 0, 0, 0, 0, 0, 0, 0, _, 0x7f, ..]))?;
+    found(10)
 }
 
 /// IBM MQ, as captures show it: `TSH ` in ASCII or EBCDIC, and the length of the segment.
@@ -195,7 +196,8 @@ pub(super) fn erlang(bytes: &[u8]) -> Option<Found> {
 
 /// FIX 4 and later, "Standard Header": the version of the protocol is the first field.
 pub(super) fn fix(bytes: &[u8]) -> Option<Found> {
-    bytes.starts_with(b"8=FIX").then(|| says(5, bytes))?
+    need(bytes.starts_with(b"8=FIX"))?;
+    says(5, bytes)
 }
 
 /// Nessus, before version 5: `< NTP/1.2 >`.

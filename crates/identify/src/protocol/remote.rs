@@ -191,7 +191,8 @@ pub(super) fn distcc(bytes: &[u8]) -> Option<Found> {
 
 /// TeamSpeak 2: the query for the version; scanners send it alone.
 pub(super) fn teamspeak(bytes: &[u8]) -> Option<Found> {
-    is_only_line(bytes, b"ver").then(|| found(3))?
+    need(is_only_line(bytes, b"ver"))?;
+    found(3)
 }
 
 /// `rshd(8)` and `rexecd(8)`: a port in digits, the two users (or user and password), the command,
@@ -290,10 +291,12 @@ pub(super) fn login(bytes: &[u8]) -> Option<Found> {
         .iter()
         .filter(|line| is_one_of(line, COMMANDS))
         .count();
-    (is_login || commands >= 2).then(|| says(bytes.trim_ascii_end().len(), shown))?
+    need(is_login || commands >= 2)?;
+    says(bytes.trim_ascii_end().len(), shown)
 }
 
 /// Citrix ICA, as captures show it: the greeting of both ends.
 pub(super) fn ica(bytes: &[u8]) -> Option<Found> {
-    bytes.starts_with(b"\x7f\x7fICA\0").then(|| found(6))?
+    need(bytes.starts_with(b"\x7f\x7fICA\0"))?;
+    found(6)
 }

@@ -9,22 +9,21 @@ use super::reading::{Found, big, need, says};
 pub(super) fn isakmp(bytes: &[u8]) -> Option<Found> {
     let message = isakmp_over_tcp(bytes).unwrap_or(bytes);
     let start = bytes.len() - message.len();
-    // Where what follows the cookies begins.
-    let cookies = if message.get(8..12) == Some(b"\x01\x10\x02\0") {
+    let cookies_end = if message.get(8..12) == Some(b"\x01\x10\x02\0") {
         8
     } else {
         16
     };
-    let name = match message.get(cookies + 1..cookies + 3)? {
+    let name = match message.get(cookies_end + 1..cookies_end + 3)? {
         [0x10, 2] => "IKE version 1, main mode",
         [0x10, 4] => "IKE version 1, aggressive mode",
         [0x20, 34] => "IKE version 2",
         _ => return None,
     };
-    let length = big(message, cookies + 8..cookies + 12)?;
-    let is_first = message.get(cookies - 8..cookies)? == [0; 8];
-    need(is_first && length + cookies == message.len() + 16)?;
-    says(start + cookies + 12, name)
+    let length = big(message, cookies_end + 8..cookies_end + 12)?;
+    let is_first = message.get(cookies_end - 8..cookies_end)? == [0; 8];
+    need(is_first && length + cookies_end == message.len() + 16)?;
+    says(start + cookies_end + 12, name)
 }
 
 fn isakmp_over_tcp(bytes: &[u8]) -> Option<&[u8]> {

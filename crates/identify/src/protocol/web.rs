@@ -105,7 +105,8 @@ pub(super) fn rtmp(bytes: &[u8]) -> Option<Found> {
 /// Adobe, "Policy file changes in Flash Player 9": the whole request is this element and a NUL.
 pub(super) fn flash_policy(bytes: &[u8]) -> Option<Found> {
     let request = b"<policy-file-request/>";
-    bytes.starts_with(request).then(|| found(request.len()))?
+    need(bytes.starts_with(request))?;
+    found(request.len())
 }
 
 /// RFC 8446, 5.1. A handshake record is known by its type and version, even when it is cut there;
@@ -170,7 +171,8 @@ pub(super) fn ssl2(bytes: &[u8]) -> Option<Found> {
 
 /// RFC 6347, 4.1: a handshake of version 1.0 or 1.2, in the first epoch.
 pub(super) fn dtls(bytes: &[u8]) -> Option<Found> {
-    matches!(bytes, [0x16, 0xfe, 0xff | 0xfd, 0, 0, 0, 0, ..]).then(|| found(5))?
+    need(matches!(bytes, [0x16, 0xfe, 0xff | 0xfd, 0, 0, 0, 0, ..]))?;
+    found(5)
 }
 
 /// Gemini specification, 2: an address on a line of its own. In the clear, as the protocol has TLS
