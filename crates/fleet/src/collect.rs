@@ -163,7 +163,7 @@ impl Sensors {
         let from = self.ledger.stream_position(sensor.as_str(), WINDOW)?;
         // A stream that was made anew counts from 1.
         let is_known = |from: &u64| !self.from_start && *from <= newest + 1;
-        let from = from.filter(is_known).unwrap_or(0);
+        let from = from.filter(is_known).filter(|&from| from > 0);
         let feed = Feed {
             sensor: sensor.clone(),
             window: Arc::clone(&self.window),
@@ -191,10 +191,11 @@ struct Feed {
 }
 
 impl Feed {
-    async fn run(mut self, stream: &Stream, from: u64) -> anyhow::Result<Infallible> {
+    /// Reads the messages of the sensor from this number in the stream, or all.
+    async fn run(mut self, stream: &Stream, from: Option<u64>) -> anyhow::Result<Infallible> {
         let deliver_policy = match from {
-            0 => DeliverPolicy::All,
-            start_sequence => DeliverPolicy::ByStartSequence { start_sequence },
+            None => DeliverPolicy::All,
+            Some(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
         };
         let config = OrderedConfig {
             filter_subject: self.sensor.subject(),
@@ -229,7 +230,7 @@ impl Feed {
             Err(error) => {
                 // One line for the first, and for each tenfold.
                 self.refused += 1;
-                if self.refused.to_string().trim_end_matches('0') == "1" {
+                if self.refused == 10_u64.pow(self.refused.ilog10()) {
                     let (sensor, refused) = (&self.sensor, self.refused);
                     warn!(%sensor, refused, %error, "a message that is no request");
                 }

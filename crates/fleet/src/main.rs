@@ -112,6 +112,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     match command {
         Command::Publish => {
             let (sensor, folder) = (site.name()?, site.folder()?);
+            // Now, and not in `connected`, which would try again for ever.
             site.hub()?;
             let client = connected(|| site.connect_as_sensor(&key, &sensor)).await;
             match Publisher::new(sensor, &folder, client).run().await {}

@@ -30,9 +30,9 @@ const MAX_NUMBER: u64 = (1 << 53) - 1;
 const RESPONDER_CHARS: usize = 8;
 /// Longest text of TLS but the hello, in bytes: a host name's 255, and three bytes for what is no
 /// UTF-8.
-const MAX_TLS_TEXT: usize = 3 * 255;
+const MAX_TLS_TEXT_BYTES: usize = 3 * 255;
 /// Longest hello, in base64.
-const MAX_HELLO: usize = 5464;
+const MAX_HELLO_CHARS: usize = 5464;
 /// By how much a sensor's clock may be ahead of the hub's.
 const AHEAD: SignedDuration = SignedDuration::from_secs(10);
 /// No request was recorded before, in seconds since 1970: 1 January 2019.
@@ -155,8 +155,11 @@ pub fn read(
 
 /// Refuses texts and numbers that no forever200 writes.
 fn check_fields(record: &Record) -> Result<(), MessageError> {
-    let is_name = |byte: u8| byte.is_ascii_hexdigit();
-    if record.responder.len() > RESPONDER_CHARS || !record.responder.bytes().all(is_name) {
+    let is_hexadecimal = record
+        .responder
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit());
+    if record.responder.len() > RESPONDER_CHARS || !is_hexadecimal {
         return Err(MessageError::Field("responder"));
     }
     let largest = record.bytes.max(record.extra);
@@ -177,12 +180,12 @@ fn check_fields(record: &Record) -> Result<(), MessageError> {
     let has_long = texts
         .into_iter()
         .flatten()
-        .any(|text| text.len() > MAX_TLS_TEXT);
+        .any(|text| text.len() > MAX_TLS_TEXT_BYTES);
     if has_long
         || tls
             .hello
             .as_ref()
-            .is_some_and(|hello| hello.len() > MAX_HELLO)
+            .is_some_and(|hello| hello.len() > MAX_HELLO_CHARS)
     {
         return Err(MessageError::Field("tls"));
     }
@@ -302,7 +305,7 @@ mod tests {
         };
         let long_text = Record {
             tls: Some(Box::new(Tls {
-                sni: Some("a".repeat(MAX_TLS_TEXT + 1)),
+                sni: Some("a".repeat(MAX_TLS_TEXT_BYTES + 1)),
                 ..Tls::default()
             })),
             ..record(7)

@@ -75,12 +75,12 @@ impl Publisher {
     async fn follow(&self, reached: &mut Option<Position>) -> anyhow::Result<Infallible> {
         let outbox = Outbox::open(&self.folder)?;
         let era = self.era(&outbox).await?;
-        let last = last_sent(&self.client, &self.sensor).await?;
-        let mut is_shared = self.tell_if_shared(last, era);
+        let last_in_stream = last_sent(&self.client, &self.sensor).await?;
+        let mut is_shared = self.tell_if_shared(last_in_stream, era);
         // Where another machine sends under this name, its last message says nothing of what is
         // here: without what was reached, each would send its whole history after each failure.
-        let own = if is_shared { *reached } else { last };
-        let last = own.filter(|own| own.era == era).map(|own| own.seq);
+        let sent = if is_shared { *reached } else { last_in_stream };
+        let last = sent.filter(|sent| sent.era == era).map(|sent| sent.seq);
         let mut cursor = Cursor::behind(last);
         info!(sensor = %self.sensor, ?last, "sending to the hub");
         let mut version = None;

@@ -141,8 +141,11 @@ impl RingWriter {
             .extend(written.map(|arrival| Awaited { arrival, since }));
     }
 
-    /// Tells whether memcached has numbers to give: one that was emptied gets its cursor back from
-    /// the viewer.
+    /// Writes records, each under a number of this ring. Returns `false`, and writes nothing, where
+    /// memcached was emptied: it gets its cursor back from the viewer.
+    ///
+    /// # Errors
+    /// memcached did not take them.
     async fn write_once(&mut self, due: &mut [Arrival]) -> Result<bool, StoreError> {
         let last = self.store.advance(due.len() as u64).await?;
         if last < due.len() as u64 {
@@ -184,13 +187,11 @@ impl RingWriter {
         if std::mem::replace(&mut self.version, version) == version {
             return Ok(());
         }
-        if let Some(now) = version
-            && self
-                .file
-                .replace(now.file)
-                .is_some_and(|file| file != now.file)
-        {
-            return Err(AnotherHistory.into());
+        if let Some(now) = version {
+            let before = self.file.replace(now.file);
+            if before.is_some_and(|file| file != now.file) {
+                return Err(AnotherHistory.into());
+            }
         }
         for awaited in std::mem::take(&mut self.awaited) {
             if !self.has(&awaited.arrival.record)? {
