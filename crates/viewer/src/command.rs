@@ -1,4 +1,4 @@
-//! The subcommands of `forever200-viewer`: `backup`, `forget`, `health-check` and `identify`.
+//! The subcommands of `forever200-viewer`: `backup`, `forget`, `health` and `identify`.
 
 pub mod backup;
 pub mod forget;

@@ -84,7 +84,10 @@ fn open(target: &Target) -> io::Result<File> {
 fn ends_within_a_line(path: &Path) -> io::Result<bool> {
     let metadata = path.metadata()?;
     // What is no file, as a pipe, has no end that could be read.
-    let Some(last) = metadata.len().checked_sub(1).filter(|_| metadata.is_file()) else {
+    if !metadata.is_file() {
+        return Ok(false);
+    }
+    let Some(last) = metadata.len().checked_sub(1) else {
         return Ok(false);
     };
     let mut byte = [0];

@@ -199,7 +199,10 @@ fn add_to_kind(
         .optional()?;
     let (row, is_new) = match held {
         None => (insert_kind(to, addition)?, true),
-        Some((row, kept)) => (row, give_way(to, addition, row, kept, specimens_bytes)?),
+        Some((row, kept)) => (
+            row,
+            replace_by_shorter(to, addition, row, kept, specimens_bytes)?,
+        ),
     };
     let tally = addition.tally;
     let category = kind.category.map(Category::name);
@@ -293,9 +296,9 @@ fn insert_kind(to: &Connection, addition: &Addition<'_>) -> rusqlite::Result<i64
     )
 }
 
-/// Takes a shorter specimen of a kind where there is little room left for all. Tells whether it
-/// did.
-fn give_way(
+/// Replaces a long specimen of a kind by a shorter one when all specimens take more than half of
+/// their room. Tells whether it did.
+fn replace_by_shorter(
     to: &Connection,
     addition: &Addition<'_>,
     row: i64,

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::history::row::{self, REQUESTS, integer};
 use crate::history::wal::place;
+use crate::history::writer::data_version;
 use crate::history::{file, questions, sent};
 
 /// Longest wait for somebody who has the file locked.
@@ -86,7 +87,7 @@ impl Outbox {
     /// person may remove it.
     pub fn version(&self) -> anyhow::Result<i64> {
         self.place.check()?;
-        Ok(version(&self.file)?)
+        Ok(data_version(&self.file)?)
     }
 
     /// Returns the records behind number `seq`, the oldest first, at most `most` of them.
@@ -118,7 +119,7 @@ impl Ledger {
         let Some((file, place)) = self.now()? else {
             return Ok(None);
         };
-        let changes = version(file)?;
+        let changes = data_version(file)?;
         Ok(place.file.map(|file| Version { file, changes }))
     }
 
@@ -198,10 +199,4 @@ fn open(folder: &Path) -> anyhow::Result<(Connection, Place)> {
     };
     let file = open().with_context(|| format!("cannot read {}", path.display()))?;
     Ok((file, Place { path, file: found }))
-}
-
-/// <https://www.sqlite.org/pragma.html#pragma_data_version>
-fn version(file: &Connection) -> rusqlite::Result<i64> {
-    let mut version = file.prepare_cached("PRAGMA data_version")?;
-    version.query_row([], |row| row.get(0))
 }

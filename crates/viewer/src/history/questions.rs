@@ -21,7 +21,7 @@ use crate::history::writer::{Inbox, Item};
 /// Longest time for one question.
 const QUESTION_TIME: Duration = Duration::from_secs(2);
 /// Instructions of SQLite between two looks at the clock: some hundred microseconds.
-const LOOK_AT_CLOCK: i32 = 10_000;
+const INSTRUCTIONS_BETWEEN_LOOKS: i32 = 10_000;
 /// Connections that are kept open for the next question, as many as may ask at a time.
 const MOST_CONNECTIONS: usize = 2;
 /// SQLite's cache of pages of the file for each of them, in KiB.
@@ -173,24 +173,26 @@ impl Questions {
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        let number = self.state.file();
-        let idle = self.lock().pop().filter(|(its, _)| *its == number);
-        let mut file = match idle {
-            Some((_, file)) => file,
-            None => self.connect()?,
+        let file_number = self.state.file_number();
+        let mut file = match self.lock().pop() {
+            Some((its_number, file)) if its_number == file_number => file,
+            _ => self.connect()?,
         };
         let deadline = Instant::now() + QUESTION_TIME;
-        file.progress_handler(LOOK_AT_CLOCK, Some(move || Instant::now() > deadline))?;
+        file.progress_handler(
+            INSTRUCTIONS_BETWEEN_LOOKS,
+            Some(move || Instant::now() > deadline),
+        )?;
         let answer = question(&file);
         if let Err(error) = &answer
             && says_broken(error)
         {
             // Where there is no room, the next question finds it as well.
-            let _ = self.inbox.offer(Item::Broken(number));
+            let _ = self.inbox.offer(Item::Broken(file_number));
         }
         let mut idle = self.lock();
         if answer.is_ok() && idle.len() < MOST_CONNECTIONS {
-            idle.push((number, file));
+            idle.push((file_number, file));
         }
         answer
     }

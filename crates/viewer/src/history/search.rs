@@ -28,13 +28,13 @@ use crate::history::row::{self, REQUESTS, integer};
 const SEARCH_TIME: Duration = Duration::from_millis(300);
 /// The same where numbers alone are asked for.
 const NUMBERS_TIME: Duration = Duration::from_secs(1);
-/// Time before it in which payloads are searched for a text.
-const TEXT_TIME: Duration = Duration::from_millis(1000);
+/// Time in which payloads are searched for texts, in addition to one of these.
+const TEXT_TIME: Duration = Duration::from_millis(800);
 /// Numbers in which a text is looked for request by request, before all payloads are searched for it:
 /// most texts fill a page with these.
 const READ_FIRST: i64 = 2000;
 /// Rows between two looks at the clock.
-const LOOK_AT_CLOCK: usize = 1024;
+const ROWS_BETWEEN_LOOKS: usize = 1024;
 /// Rows from which the indexes lead to requests, at most.
 const MOST_LEADS: usize = 64;
 /// Requests that are looked up for each of them at a time.
@@ -161,6 +161,9 @@ impl Questions {
         self.ask(|file| {
             let mut search = Search::new(file, wanted, NUMBERS_TIME)?;
             search.search_payloads()?;
+            if search.is_partial {
+                return Ok(None);
+            }
             let mut numbers = Vec::new();
             let more = search.each(&mut |candidate| {
                 if numbers.len() == most {
@@ -169,10 +172,7 @@ impl Questions {
                 numbers.push(candidate.seq.unsigned_abs());
                 Ok(ControlFlow::Continue(()))
             })?;
-            Ok(more
-                .is_none()
-                .then_some(numbers)
-                .filter(|_| !search.is_partial))
+            Ok(more.is_none().then_some(numbers))
         })
     }
 }
@@ -240,15 +240,15 @@ impl<'a> Search<'a> {
         Ok(self.page(items, more))
     }
 
-    /// Where a text is wanted of many requests, stays with the first of them, and returns between
-    /// which numbers the rest is.
+    /// Narrows the search to the first requests, and returns the lowest and the highest number of
+    /// the rest; `None` where there is no rest, or no text is wanted.
     fn split_off_rest(&mut self) -> rusqlite::Result<Option<(i64, i64)>> {
         if self.texts.is_empty() {
             return Ok(None);
         }
         let sql = format!(
             "SELECT seq FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {} LIMIT 1 OFFSET ?3",
-            self.order()
+            self.order_sql()
         );
         let mut statement = self.file.prepare_cached(&sql)?;
         let parameters = [self.lowest, self.highest, READ_FIRST];
@@ -357,12 +357,12 @@ impl<'a> Search<'a> {
     fn go_through(&self, take: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
         let sql = format!(
             "SELECT seq, found, source, payload, way, {} FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
-            self.sensor(),
-            self.order()
+            self.sensor_sql(),
+            self.order_sql()
         );
         let mut statement = self.file.prepare_cached(&sql)?;
         let mut rows = statement.query(params![self.lowest, self.highest])?;
-        let mut looked_at = self.begin();
+        let mut looked_at = self.just_before_the_first();
         while let Some(row) = rows.next()? {
             let candidate = candidate(row)?;
             if take(candidate)?.is_break() {
@@ -374,7 +374,7 @@ impl<'a> Search<'a> {
     }
 
     /// The number just before the first in the order of the search.
-    fn begin(&self) -> i64 {
+    fn just_before_the_first(&self) -> i64 {
         if self.is_ascending {
             self.lowest.saturating_sub(1)
         } else {
@@ -393,7 +393,7 @@ impl<'a> Search<'a> {
     /// in their order. Returns the last that was looked at, where it stopped before the end.
     fn follow(&self, leads: &Rows, take: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
         let (mut lowest, mut highest) = (self.lowest, self.highest);
-        let mut looked_at = self.begin();
+        let mut looked_at = self.just_before_the_first();
         loop {
             let (candidates, sure_up_to) = self.look_up(leads, lowest, highest)?;
             for candidate in candidates {
@@ -422,7 +422,7 @@ impl<'a> Search<'a> {
         lowest: i64,
         highest: i64,
     ) -> rusqlite::Result<(Vec<Candidate>, Option<i64>)> {
-        let (order, sensor) = (self.order(), self.sensor());
+        let (order, sensor) = (self.order_sql(), self.sensor_sql());
         let sql = match leads.named.column() {
             Some(column) => format!(
                 "SELECT seq, found, source, payload, way, {sensor} FROM request \
@@ -440,15 +440,15 @@ impl<'a> Search<'a> {
             let of_one = statement
                 .query_map(params![lead, lowest, highest, LOOKED_UP as i64], candidate)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
-            if let Some(last) = of_one.last().filter(|_| of_one.len() == LOOKED_UP) {
-                let nearer = |other: i64| {
-                    if self.is_ascending {
-                        other.min(last.seq)
-                    } else {
-                        other.max(last.seq)
-                    }
-                };
-                sure_up_to = Some(sure_up_to.map_or(last.seq, nearer));
+            // There may be more of this one: only what is nearer than its last is certain.
+            if of_one.len() == LOOKED_UP
+                && let Some(last) = of_one.last()
+            {
+                sure_up_to = Some(match sure_up_to {
+                    None => last.seq,
+                    Some(sure) if self.is_ascending => sure.min(last.seq),
+                    Some(sure) => sure.max(last.seq),
+                });
             }
             candidates.extend(of_one);
         }
@@ -466,7 +466,7 @@ impl<'a> Search<'a> {
     }
 
     /// What is read of the sensor: it costs a look into another table for each request.
-    fn sensor(&self) -> &'static str {
+    fn sensor_sql(&self) -> &'static str {
         if self.sets.iter().any(|set| set.named == Named::Sensor) {
             "coalesce((SELECT sensor FROM sent WHERE sent.request = request.seq), 0)"
         } else {
@@ -474,7 +474,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn order(&self) -> &'static str {
+    fn order_sql(&self) -> &'static str {
         if self.is_ascending { "ASC" } else { "DESC" }
     }
 
@@ -603,7 +603,7 @@ impl<'a> Search<'a> {
         let (mut found, mut lower, mut looked_at) = (HashSet::new(), Vec::new(), 0);
         while let Some(row) = rows.next()? {
             looked_at += 1;
-            if looked_at % LOOK_AT_CLOCK == 0 && Instant::now() > deadline {
+            if looked_at % ROWS_BETWEEN_LOOKS == 0 && Instant::now() > deadline {
                 self.is_partial = true;
                 break;
             }

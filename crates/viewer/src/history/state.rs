@@ -113,12 +113,12 @@ impl State {
     }
 
     /// Says that something waits to be written.
-    pub(super) fn comes(&self) {
+    pub(super) fn count_waiting(&self) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Says that something that waited is written.
-    pub(super) fn goes(&self, items: usize) {
+    /// Says that so much of it does not wait any more.
+    pub(super) fn count_written(&self, items: usize) {
         self.waiting.fetch_sub(items, Ordering::Relaxed);
     }
 
@@ -137,8 +137,8 @@ impl State {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Returns another number for another file.
-    pub(super) fn file(&self) -> u64 {
+    /// Returns how many files were opened: another number for another file.
+    pub(super) fn file_number(&self) -> u64 {
         self.files.load(Ordering::Acquire)
     }
 }

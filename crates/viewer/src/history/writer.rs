@@ -79,11 +79,14 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// Puts something into the queue. Returns it where there is no room, at once.
     pub(crate) fn offer(&self, item: Item) -> Result<(), Item> {
-        self.sender.try_send(item).map_err(|full| match full {
-            TrySendError::Full(item) | TrySendError::Disconnected(item) => item,
-        })?;
-        self.state.comes();
-        Ok(())
+        // Before the writer can have written it, for the number not to fall below 0.
+        self.state.count_waiting();
+        self.sender.try_send(item).map_err(|full| {
+            self.state.count_written(1);
+            match full {
+                TrySendError::Full(item) | TrySendError::Disconnected(item) => item,
+            }
+        })
     }
 }
 
@@ -186,7 +189,7 @@ impl Writer {
                 }
             }
             self.state.works();
-            self.state.goes(items.len());
+            self.state.count_written(items.len());
             if let Some(open) = &self.file {
                 self.state
                     .holds(open.requests.unwrap_or_default(), open.bytes());
@@ -196,7 +199,7 @@ impl Writer {
 
     fn write(&mut self, items: &[Item]) -> anyhow::Result<()> {
         let is_broken =
-            |item: &Item| matches!(item, Item::Broken(file) if *file == self.state.file());
+            |item: &Item| matches!(item, Item::Broken(file) if *file == self.state.file_number());
         if items.iter().any(is_broken) {
             let error = anyhow::anyhow!("a question has found that it is malformed");
             self.begin_anew(&error);
@@ -340,7 +343,7 @@ fn count(file: &Connection) -> rusqlite::Result<u64> {
 
 /// Another number once somebody else has changed the file, who may have deleted rows:
 /// <https://www.sqlite.org/pragma.html#pragma_data_version>
-fn data_version(file: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn data_version(file: &Connection) -> rusqlite::Result<i64> {
     let mut version = file.prepare_cached("PRAGMA data_version")?;
     version.query_row([], |row| row.get(0))
 }

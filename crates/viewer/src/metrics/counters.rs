@@ -92,8 +92,8 @@ impl Counters {
         self.missed.inc_by(requests);
     }
 
-    /// Counts how long it took to describe one.
-    pub(crate) fn described(&self, took: Duration) {
+    /// Adds the time that describing one request took.
+    pub(crate) fn observe_describing(&self, took: Duration) {
         self.describing.observe(took.as_secs_f64());
     }
 

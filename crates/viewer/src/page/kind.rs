@@ -247,7 +247,7 @@ fn senders(sources: &[KindSource], privacy: &Privacy) -> Vec<Sender> {
         let Ok(address) = source.address.parse::<IpAddr>() else {
             continue;
         };
-        let (address, prefix) = privacy.shown_source(address);
+        let (address, prefix) = privacy.source(address);
         let address = match prefix {
             Some(bits) => format!("{address}/{bits}"),
             None if address.is_unspecified() => "unknown".to_owned(),

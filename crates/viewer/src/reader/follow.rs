@@ -188,6 +188,7 @@ impl Reader {
     /// Waits until a look that begins from now on has ended, and all that it found is described and
     /// handed over.
     pub(crate) async fn look_once_more(&self) {
+        // The next that ends may have begun before now; the one after it has not.
         let next = self.pulse.ended() + 2;
         loop {
             self.pulse.ask().await;
@@ -236,7 +237,8 @@ impl Follower {
             };
             self.pulse.look();
             if is_all_described {
-                self.pulse.rest(self.rest(begun.elapsed())).await;
+                let pause = self.pause_after(begun.elapsed());
+                self.pulse.rest(pause).await;
             }
         }
     }
@@ -244,7 +246,7 @@ impl Follower {
     /// How long to rest after a look that took so long. At a thousand requests a second, describing
     /// takes as long as the ring needs to roll over in part: the next look must not wait for that
     /// as well.
-    fn rest(&self, look: Duration) -> Duration {
+    fn pause_after(&self, look: Duration) -> Duration {
         // One is the reader's own.
         let watching = self.views.receiver_count().saturating_sub(1);
         self.pulse.count_watching(watching);
@@ -335,9 +337,11 @@ impl Follower {
         if minute == held.minute && self.moved.elapsed() > WRITTEN_LATER && held.away.is_none() {
             return Ok(held.minutes.clone());
         }
-        let (mut minutes, from) = match held.snapshot.since {
-            since if since == snapshot.since => (held.minutes.clone(), held.minute - OPEN_MINUTES),
-            _ => (BTreeMap::new(), 0),
+        let is_same_count = held.snapshot.since == snapshot.since;
+        let (mut minutes, from) = if is_same_count {
+            (held.minutes.clone(), held.minute - OPEN_MINUTES)
+        } else {
+            (BTreeMap::new(), 0)
         };
         for first in (from.max(minute - MINUTES)..=minute).step_by(MINUTES_AT_ONCE) {
             let last = minute.min(first + MINUTES_AT_ONCE as i64 - 1);
@@ -374,7 +378,7 @@ impl Follower {
                 _ => {
                     let begun = Instant::now();
                     let entry = Entry::new(record, held.version + 1, &self.describer);
-                    self.counters.described(begun.elapsed());
+                    self.counters.observe_describing(begun.elapsed());
                     entries.push(Arc::new(entry));
                 }
             }

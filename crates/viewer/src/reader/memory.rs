@@ -3,7 +3,7 @@
 //!
 //! In: the ring as memcached has it, and what is said of each record. Out: each record once, as it
 //! came; and, where memcached has less than the history, the newest records, the cursor and the
-//! counts. Never waits for the disk but then.
+//! counts. Never waits for the disk except then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -130,7 +130,10 @@ impl Memory {
     /// Has a number written under a name, where it is another one than before.
     pub(super) fn note(&mut self, name: &'static str, value: u64) {
         let last = self.noted.insert(name, value);
-        if let Some(number) = i64::try_from(value).ok().filter(|_| last != Some(value)) {
+        if last == Some(value) {
+            return;
+        }
+        if let Ok(number) = i64::try_from(value) {
             self.wait(name, number);
         }
     }
@@ -145,7 +148,10 @@ impl Memory {
     pub(super) fn keep(&mut self, snapshot: &Snapshot, entries: &[Arc<Entry>]) {
         for entry in entries.iter().rev() {
             let seq = entry.record.seq;
-            let Some(record) = snapshot.ring.get(seq).filter(|_| self.keeper.wants(seq)) else {
+            if !self.keeper.wants(seq) {
+                continue;
+            }
+            let Some(record) = snapshot.ring.get(seq) else {
                 continue;
             };
             // As it came: what may be shown of it is decided when it is shown.

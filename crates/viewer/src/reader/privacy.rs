@@ -58,7 +58,7 @@ pub struct Shown {
     /// Length of the network that the source address was cut to, in bits; `None` for a whole
     /// address.
     pub src_prefix: Option<u8>,
-    /// Bytes that were blanked.
+    /// How many bytes were blanked.
     pub blanked: usize,
     /// The record would have taken too much work: what was not looked through is blanked, be it to
     /// be hidden or not.
@@ -120,7 +120,7 @@ impl Privacy {
             // (RFC 6302).
             shown.record.src_port = 0;
         }
-        if self.hidden.texts().is_some() {
+        if self.hides_texts() {
             shown.record.dest_ip = match record.dest_ip {
                 IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
                 IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -133,18 +133,6 @@ impl Privacy {
     #[must_use]
     pub(crate) fn hides_texts(&self) -> bool {
         self.hidden.texts().is_some()
-    }
-
-    /// Returns what may be shown of a source's address, with the length of its network where it is
-    /// cut to that.
-    #[must_use]
-    pub fn shown_source(&self, source: IpAddr) -> (IpAddr, Option<u8>) {
-        let source = source.to_canonical();
-        if !self.mask_sources || source.is_unspecified() {
-            return (source, None);
-        }
-        let (network, prefix) = network(source);
-        (network, Some(prefix))
     }
 
     /// Tells whether a text that was made from what is shown of a record names what is hidden.
@@ -171,8 +159,8 @@ impl Privacy {
         (network, Some(prefix))
     }
 
-    /// The same, where addresses that it claims to be from are hidden as well; there are none
-    /// unless sources are masked.
+    /// Like [`Self::blanker`], and hides the addresses that a request claims to be from; there are
+    /// none unless sources are masked.
     fn blanker_with(&self, source: IpAddr, claimed: &[IpAddr]) -> Option<Blanker<'_>> {
         if claimed.is_empty() {
             return self.blanker(source);
@@ -230,7 +218,7 @@ impl Privacy {
 
     /// Says in the log what is not shown, if that is anything.
     pub fn log(&self) {
-        if self.mask_sources || self.hidden.texts().is_some() {
+        if self.mask_sources || self.hides_texts() {
             info!(
                 mask_sources = self.mask_sources,
                 hidden_texts = self.hidden.count(),

@@ -79,7 +79,7 @@ impl Pulse {
         self.watching.load(Relaxed)
     }
 
-    /// Returns how many looks have ended. One that ends as the second from now has begun after now.
+    /// Returns how many looks have ended. The second that ends from now on has begun after now.
     pub(super) fn ended(&self) -> u64 {
         self.ended.load(Relaxed)
     }

@@ -47,7 +47,7 @@ pub(super) async fn find(
 }
 
 /// Reads a request of the history that a filter chooses; `None` when it has gone, or is not chosen.
-/// For a visitor's turn.
+/// For a visitor's turn: it reads the disk.
 ///
 /// # Errors
 /// The history cannot be read.

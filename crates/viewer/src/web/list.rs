@@ -62,12 +62,7 @@ pub(crate) async fn api_list(
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
     let (is_for_many, takes_gzip) = (raw_query.is_none(), visitor.takes_gzip);
-    if let Some(list) = viewer
-        .caches
-        .list
-        .find(&view.version)
-        .filter(|_| is_for_many)
-    {
+    if is_for_many && let Some(list) = viewer.caches.list.find(&view.version) {
         let (body, by_gzip) = list.body(takes_gzip);
         return Ok((kept, list.respond((visitor.hold(body).await?, by_gzip))).into_response());
     }

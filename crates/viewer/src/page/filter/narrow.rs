@@ -32,11 +32,11 @@ impl Filter {
         columns
     }
 
-    /// Returns lists of texts: of each list, one is in the bytes of every request that meets the
-    /// filter, in any case.
+    /// Returns lists of texts: of each list, one is in the bytes of a request that meets the filter, in
+    /// any case. What contains a wanted text in an encoding alone is left out: docs/api.md says so.
     pub(crate) fn texts(&self, describer: &Describer) -> Vec<Vec<Finder<'static>>> {
-        // What does not contain a text may hide it in an encoding, and who has such a header may
-        // claim another address.
+        // Only what must be met: what does not contain a text may hide it in an encoding, and who has
+        // such a header may claim another address.
         let included = self.0.iter().filter(|term| !term.excludes);
         included
             .filter_map(|term| texts(&term.test, describer))

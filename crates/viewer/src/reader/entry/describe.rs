@@ -94,12 +94,14 @@ impl Entry {
         if let Some(tls) = &mut tls {
             secrets.blank(tls);
         }
-        let mut claims = masked_claims;
-        let mut excerpt = None;
-        if let Some(http) = &http {
-            claims = claims.or_else(|| Some(claims_of(http)));
-            excerpt = Excerpt::find(&looked_at, http, &labels);
-        }
+        let claims = match (masked_claims, &http) {
+            (Some(masked), _) => masked,
+            (None, Some(http)) => claims_of(http),
+            (None, None) => Vec::new(),
+        };
+        let excerpt = http
+            .as_ref()
+            .and_then(|http| Excerpt::find(&looked_at, http, &labels));
         let is_cut = looked_at.len() < record.raw.len();
         // Where the head ends in what was looked at, all behind it is the body.
         let http = match http {
@@ -128,7 +130,7 @@ impl Entry {
             tls,
             tls_failed: through.and_then(|tls| tls.failed.clone()),
             asked_for,
-            claims: claims.unwrap_or_default(),
+            claims,
             sensor: sensor.and_then(|sent_by| Sensor::new(sent_by, privacy)),
             searched,
             searched_inside: searched_inside(&decoded),
