@@ -25,7 +25,7 @@ COPY docs/history.sql docs/
 RUN find crates -name '*.rs' -exec touch {} + \
     && cargo build --release --locked -p forever200-fleet -p forever200-responder -p forever200-viewer
 
-# What is in the two programs; `make sbom` says it alike.
+# What is in the three programs; `make sbom` says it alike.
 COPY scripts/sbom sbom/
 RUN { rustc -V \
     && cargo tree --locked -p forever200-fleet -p forever200-responder -p forever200-viewer \

@@ -43,7 +43,7 @@ CREATE TABLE way (
     id        INTEGER PRIMARY KEY,
     dest      TEXT    NOT NULL,  -- address that the client connected to
     dest_port INTEGER NOT NULL,
-    via       TEXT    NOT NULL,  -- how the addresses were learned: proxy_v2, proxy_v1, peer, http
+    via       TEXT    NOT NULL,  -- how the addresses were learned: proxy_v2, proxy_v1, peer, http, tls
     ended     TEXT    NOT NULL,  -- complete, quiet, eof, limit, deadline
     responder TEXT    NOT NULL,  -- which one answered
     UNIQUE (dest, dest_port, via, ended, responder)
