@@ -17,7 +17,8 @@ impl Sensor {
         &self.0
     }
 
-    /// Returns the only subject that the sensor may publish to.
+    /// Returns the only subject that the sensor may publish to. Nothing but requests may go there:
+    /// the last message says where to go on sending.
     #[must_use]
     pub fn subject(&self) -> String {
         format!("{PREFIX}{}", self.0)
