@@ -155,7 +155,7 @@ pub enum Ended {
 /// Why a value in memcached is not a record.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// There is no newline within the first [`MAX_LINE_BYTES`].
+    /// There is no newline within the first 9 KiB.
     #[error("no line of JSON at the start")]
     NoLine,
     /// The line is not a record's.

@@ -63,7 +63,9 @@ impl Fleet {
         let line = self.line.address();
         let line = line.rsplit_once(':').map(|(ip, _)| ip.to_owned());
         let names = self.nats.ips().into_iter().chain(line);
-        let made = command(script).args(names).output()?;
+        // By bash: a file that was written just now cannot be executed while a process that another
+        // thread starts still has it open (ETXTBSY).
+        let made = command("bash").arg(script).args(names).output()?;
         ensure!(made.status.success(), "no certificates: {made:?}");
         Ok(())
     }
