@@ -114,8 +114,8 @@ async fn send(
     .await
 }
 
-/// Returns the address at which the request of the page is explained; `None` when it is too long for
-/// an address.
+/// Returns the address at which the request of the page is explained; `None` when it is too long
+/// for one.
 async fn explanation(browser: &Browser) -> anyhow::Result<Option<String>> {
     let link = "return document.querySelector('a[href^=\"/home/explain?b64\"]')?.href ?? null";
     let link = browser.run(link).await?;

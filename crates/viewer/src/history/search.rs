@@ -30,8 +30,8 @@ const SEARCH_TIME: Duration = Duration::from_millis(300);
 const NUMBERS_TIME: Duration = Duration::from_secs(1);
 /// Time in which payloads are searched for texts, in addition to one of these.
 const TEXT_TIME: Duration = Duration::from_millis(800);
-/// Numbers in which a text is looked for request by request, before all payloads are searched for it:
-/// most texts fill a page with these.
+/// Requests in which a text is looked for one by one, before all payloads are searched for it: most
+/// texts fill a page with these.
 const READ_FIRST: i64 = 2000;
 /// Rows between two looks at the clock.
 const ROWS_BETWEEN_LOOKS: usize = 1024;
@@ -61,7 +61,7 @@ pub(crate) enum Column {
     Port(RangeInclusive<u16>),
     /// Its TLS client.
     Ja4(String),
-    /// The name that it asks for, in any case.
+    /// The name that it asks for, in any case, or a name that is not known: it may have been hidden.
     Host(String),
 }
 
@@ -283,8 +283,8 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Adds to `items` what `accept` makes of requests, until there are `most`. Returns the last that
-    /// was looked at, where it stopped before the end.
+    /// Adds to `items` what `accept` makes of requests, until there are `most`. Returns the last
+    /// that was looked at, where it stopped before the end.
     fn collect<T>(
         &self,
         most: usize,
@@ -497,8 +497,8 @@ impl<'a> Search<'a> {
             Column::Kind(kind) => (Named::Payload, self.select("payload", "shape = ?1", kind)?),
             Column::Ja4(ja4) => (Named::Payload, self.select("payload", "ja4 = ?1", ja4)?),
             Column::Host(name) => {
-                let is_it = "host = ?1 COLLATE NOCASE";
-                (Named::Payload, self.select("payload", is_it, name)?)
+                let may_be_it = "host IS NULL OR host = ?1 COLLATE NOCASE";
+                (Named::Payload, self.select("payload", may_be_it, name)?)
             }
             Column::Protocol(name) => (Named::Found, self.select("found", "protocol = ?1", name)?),
             Column::Category(None) => (Named::Found, self.select("found", "labels = ?1", " ")?),

@@ -350,8 +350,8 @@ impl Follower {
         Ok(minutes.split_off(&(minute - MINUTES)))
     }
 
-    /// Takes over what is described already, and describes what is new as long as there is time: the
-    /// newest first, or first what leaves the ring next, where all of it can be kept.
+    /// Takes over what is described already, and describes what is new as long as there is time:
+    /// the newest first, or, where all of it can be kept, first what leaves the ring next.
     fn described(&self, ring: &Ring, held: &View) -> (Vec<Arc<Entry>>, bool) {
         let known: HashMap<_, _> = held
             .entries

@@ -23,6 +23,10 @@ struct Sent {
 }
 
 impl Sent {
+    fn raw(&self) -> String {
+        format!("GET /{}/{} HTTP/1.1\r\n\r\n", self.word, self.seq % 200)
+    }
+
     fn categories(&self) -> &'static str {
         match self.label {
             "rare" => " ordinary ",
@@ -56,8 +60,7 @@ fn history(folder: &TempDir) -> History {
         found.labels = format!(" {} ", it.label);
         found.categories = it.categories().into();
         found.host = Some(format!("{}.example", it.word.to_lowercase()));
-        let raw = format!("GET /{}/{} HTTP/1.1\r\n\r\n", it.word, it.seq % 200);
-        let mut record = numbered(it.seq, raw.as_bytes());
+        let mut record = numbered(it.seq, it.raw().as_bytes());
         record.src_ip = it.source.into();
         record.dest_port = it.port;
         record.sensor = Some(sent_by(it.sensor, it.seq)).filter(|sent| !sent.name.is_empty());
@@ -207,6 +210,35 @@ fn each_page_goes_on_where_the_last_ended() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn what_stands_where_the_payloads_begin_to_be_searched_is_found_once() {
+    let folder = TempDir::new().unwrap();
+    let history = history(&folder);
+    let sent = sent();
+    let near = READ_FIRST as usize - 1..=READ_FIRST as usize + 1;
+    for (from, place) in
+        near.flat_map(|it| [(From::Newest, sent.len() - 1 - it), (From::After(0), it)])
+    {
+        let text = sent[place].raw().to_lowercase();
+        let alike = sent
+            .iter()
+            .rev()
+            .filter(|it| it.raw().to_lowercase() == text);
+        let wanted = Wanted {
+            texts: texts(&[text.as_str()]),
+            from,
+            ..Wanted::default()
+        };
+        let take = |record: Record| ControlFlow::Continue(Some(record.seq));
+        let page = history.questions().search(&wanted, 300, take).unwrap();
+        assert_eq!(
+            page.items,
+            alike.map(|it| it.seq).collect::<Vec<_>>(),
+            "{from:?} {place}"
+        );
     }
 }
 

@@ -26,17 +26,22 @@ impl Filter {
     pub(crate) fn columns(&self, describer: &Describer) -> Vec<(Column, bool)> {
         let mut columns = Vec::new();
         for term in &self.0 {
+            // What has no name in the history may have one that was hidden then.
+            if term.excludes && matches!(term.test, Test::Host(_)) {
+                continue;
+            }
             let column = column(&term.test, describer);
             columns.extend(column.map(|column| (column, term.excludes)));
         }
         columns
     }
 
-    /// Returns lists of texts: of each list, one is in the bytes of a request that meets the filter, in
-    /// any case. What contains a wanted text in an encoding alone is left out: docs/api.md says so.
+    /// Returns lists of texts: of each list, one is in the bytes of a request that meets the filter,
+    /// in any case. What contains a wanted text in an encoding alone is left out: docs/api.md says
+    /// so.
     pub(crate) fn texts(&self, describer: &Describer) -> Vec<Vec<Finder<'static>>> {
-        // Only what must be met: what does not contain a text may hide it in an encoding, and who has
-        // such a header may claim another address.
+        // Only what must be met: what does not contain a text may hide it in an encoding, and who
+        // has such a header may claim another address.
         let included = self.0.iter().filter(|term| !term.excludes);
         included
             .filter_map(|term| texts(&term.test, describer))
@@ -48,8 +53,8 @@ fn texts(test: &Test, describer: &Describer) -> Option<Vec<Finder<'static>>> {
     match test {
         Test::Text(needles) => Some(needles.clone()),
         Test::Claims(_) => Some(HEADERS_CONTAIN.map(finder).into()),
-        // What is shown in the place of a hidden text is not in the bytes.
-        _ if describer.privacy.hides_texts() => None,
+        // What is shown in the place of a hidden text or address is not in the bytes.
+        _ if describer.privacy.hides_texts() || describer.privacy.mask_sources => None,
         Test::Method(text) | Test::Path(text) => in_http(text),
         _ => None,
     }
@@ -94,7 +99,7 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
     })
 }
 
-/// The history has names cut short, and without what is hidden.
+/// The history has names cut short. What is shown of a hidden one it has not.
 fn is_written_as_it_is(name: &str, describer: &Describer) -> bool {
     !describer.privacy.hides_texts()
         && name.len() <= MAX_CHARS
