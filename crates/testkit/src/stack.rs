@@ -357,6 +357,25 @@ impl Stack {
         .with_context(|| log)
     }
 
+    /// The most memory that a program has taken so far, in KiB: `VmHWM` of proc(5).
+    ///
+    /// It may fall by some KiB: the kernel counts pages for each core, and adds up what the cores have told so far.
+    /// So use `saturating_sub` to tell by how much it has grown.
+    ///
+    /// # Errors
+    /// The program does not run.
+    pub fn peak_memory(&self, program: &str) -> anyhow::Result<u64> {
+        let pid = self
+            .pid(program)?
+            .with_context(|| format!("{program} does not run"))?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("no VmHWM")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
     /// Returns the resident memory of all programs, supervisord included, in KiB.
     #[must_use]
     pub fn memory(&self) -> u64 {

@@ -74,17 +74,6 @@ fn post(body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Most memory that the viewer has needed so far, in kB.
-fn peak(stack: &Stack) -> anyhow::Result<u64> {
-    let pid = stack.pid("viewer")?.context("the viewer does not run")?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .context("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
-}
-
 /// Gets a page, in time.
 async fn quickly(stack: &Stack, path: &str) -> anyhow::Result<Response> {
     let start = Instant::now();
@@ -101,7 +90,7 @@ async fn quickly(stack: &Stack, path: &str) -> anyhow::Result<Response> {
 async fn a_decompression_bomb_costs_a_page_of_no_great_size() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     quickly(&stack, "/home").await?;
-    let before = peak(&stack)?;
+    let before = stack.peak_memory("viewer")?;
     for (seq, (name, body)) in (1..).zip(bombs()?) {
         ensure!(stack.send(&post(&body)).await? == RESPONSE, "{name}");
         stack.until_recorded(seq).await?;
@@ -113,7 +102,7 @@ async fn a_decompression_bomb_costs_a_page_of_no_great_size() -> anyhow::Result<
             "{name}: {} bytes",
             page.body.len()
         );
-        let grown = peak(&stack)? - before;
+        let grown = stack.peak_memory("viewer")?.saturating_sub(before);
         ensure!(grown < MAX_GROWTH_KB, "{name}: {grown} kB");
     }
     Ok(())
@@ -132,7 +121,7 @@ async fn requests_of_thousands_of_headers_fit_into_an_archive_and_memory() -> an
         stack.send(&request).await?;
     }
     stack.until_recorded(30).await?;
-    let before = peak(&stack)?;
+    let before = stack.peak_memory("viewer")?;
     for path in [
         "/home/export.har",
         "/home/export.ndjson",
@@ -140,7 +129,7 @@ async fn requests_of_thousands_of_headers_fit_into_an_archive_and_memory() -> an
         "/home/requests/1",
     ] {
         assert_eq!(quickly(&stack, path).await?.status, 200, "{path}");
-        let grown = peak(&stack)? - before;
+        let grown = stack.peak_memory("viewer")?.saturating_sub(before);
         ensure!(grown < MAX_GROWTH_KB, "{path}: {grown} kB");
     }
     Ok(())

@@ -196,17 +196,6 @@ async fn lateness(front: SocketAddr) -> anyhow::Result<Vec<Duration>> {
     Ok(times)
 }
 
-/// The most memory that the viewer has taken so far, in KiB: proc(5).
-fn peak(stack: &Stack) -> anyhow::Result<u64> {
-    let pid = stack.pid("viewer")?.context("no viewer")?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .context("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
-}
-
 /// Looks at the page, the health check, the events and the answers of others while something bad is
 /// there.
 async fn look_on(stack: &Stack, attack: &str, idle: u64) -> anyhow::Result<()> {
@@ -217,7 +206,9 @@ async fn look_on(stack: &Stack, attack: &str, idle: u64) -> anyhow::Result<()> {
         opens(front, "/home/health", Duration::from_millis(200)),
         lateness(front),
     );
-    let (attempts, late, memory) = (load.stop().await?, late?, peak(stack)?.saturating_sub(idle));
+    let attempts = load.stop().await?;
+    let late = late?;
+    let memory = stack.peak_memory("viewer")?.saturating_sub(idle);
     let (home_most, home_all) = (quantile(&home, 0.99), quantile(&home, 1.0));
     let (others, health) = (attempts.latency(0.99), quantile(&health, 1.0));
     let late = quantile(&late, 0.99);
@@ -260,7 +251,7 @@ async fn start(variables: &[(&str, &str)]) -> anyhow::Result<(Stack, u64)> {
     forever200_daemon::raise_file_limit();
     let stack = Stack::start_with(variables).await?;
     ensure!(stack.get("/home").await?.status == 200);
-    let idle = peak(&stack)?;
+    let idle = stack.peak_memory("viewer")?;
     Ok((stack, idle))
 }
 
