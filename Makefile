@@ -225,7 +225,7 @@ test-clickhouse: install-tools $(CLICKHOUSE) ## Run deploy/clickhouse on lines o
 test-container: $(BROWSER)/node_modules ## Run the tests of the image, where a Docker engine answers
 	@if docker info >/dev/null 2>&1; then \
 		docker build -q -t forever200 . && \
-		cargo test --workspace --locked --test container --test container_history --test sbom -- --ignored --test-threads=4; \
+		cargo test --workspace --locked --test container --test container_fleet --test container_history --test sbom -- --ignored --test-threads=4; \
 	elif [ "$${REQUIRE_DOCKER:-0}" = 1 ]; then \
 		echo "The tests of the image need a Docker engine, and none answers."; exit 1; \
 	else \

@@ -30,6 +30,7 @@ use crate::message::{self, Delivery};
 use crate::patience::{LastSaid, Patience};
 use crate::ring_writer::{AnotherHistory, Arrival, RingWriter, WINDOW};
 use crate::sensor::{ALL_SUBJECTS, Sensor};
+use crate::shares;
 use crate::stream::{self, StreamArgs};
 
 /// Longest wait for an answer of the server.
@@ -86,6 +87,7 @@ impl Collector {
             Store::new(&self.memcached),
             Ledger::new(self.history.clone()),
         );
+        let shares = shares::keep(stream.clone());
         let sensors = Sensors {
             stream,
             ledger: Ledger::new(self.history.clone()),
@@ -99,6 +101,7 @@ impl Collector {
         tokio::select! {
             error = sensors.follow() => error,
             error = writer.run(waiting) => error,
+            never = shares => match never {},
         }
     }
 }

@@ -4,8 +4,9 @@
 //! The only part that knows NATS; the responder and the viewer do without it. At a sensor,
 //! [`publish`] follows the history and sends each request as a [`message`] to the subject of that
 //! [`sensor`]. At a hub, [`collect`] reads the [`stream`] and `ring_writer` writes into the hub's
-//! ring, from where everything is as with any other request. [`connection`] is how both reach the
-//! server; [`enroll`] and [`check`] are for the person who sets it up.
+//! ring, from where everything is as with any other request; `shares` keeps one sensor from filling
+//! the stream. [`connection`] is how both reach the server; [`enroll`] and [`check`] are for the
+//! person who sets it up.
 
 pub mod check;
 pub mod collect;
@@ -17,4 +18,5 @@ pub mod patience;
 pub mod publish;
 mod ring_writer;
 pub mod sensor;
+mod shares;
 pub mod stream;

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use forever200_fleet::sensor::Sensor;
 use forever200_testkit::process::quantile;
 use forever200_testkit::report::{at_length, milliseconds, row};
 use forever200_testkit::until;
@@ -12,7 +11,7 @@ use rusqlite::Connection;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
-use crate::site::{Fleet, publish, record};
+use crate::site::{Fleet, publish, record, sensor};
 
 /// Time between two looks at the hub's history.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -43,7 +42,7 @@ async fn all_that_many_sensors_send_arrives_once_in_order_and_soon() -> anyhow::
     let started = Instant::now();
     let mut clients = Vec::with_capacity(sensors);
     for name in &names {
-        let sensor: Sensor = name.parse().map_err(anyhow::Error::msg)?;
+        let sensor = sensor(name)?;
         let client = fleet.client(name).await?;
         publish(&client, &sensor, &record(1, request(1))).await?;
         clients.push((sensor, client));

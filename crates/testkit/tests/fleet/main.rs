@@ -7,12 +7,11 @@ use std::time::Duration;
 use anyhow::Context;
 use async_nats::jetstream;
 use forever200_fleet::message::{self, Position};
-use forever200_fleet::sensor::Sensor;
 use forever200_testkit::report::at_length;
 use forever200_testkit::{Fault, until};
 use tokio::time::sleep;
 
-use site::{Fleet, Site, publish, record};
+use site::{Fleet, Site, publish, record, sensor};
 
 mod faults;
 mod keys;
@@ -158,7 +157,7 @@ async fn what_continues_a_request_at_the_sensor_continues_it_at_the_hub() -> any
     // So that the numbers here are others than there.
     hub.ask(1..=5).await?;
     let client = fleet.client("one").await?;
-    let one: Sensor = "one".parse().map_err(anyhow::Error::msg)?;
+    let one = sensor("one")?;
     until("there is a stream", || async {
         publish(&client, &one, &record(1, b"CONNECT".to_vec()))
             .await
@@ -190,10 +189,7 @@ async fn one_that_floods_hides_none_of_the_others() -> anyhow::Result<()> {
     let fleet = Fleet::start(1, &["flood", "quiet"]).await?;
     // The hub makes the stream, and is away while one of them fills it.
     let hub = fleet.site("--hub").await?;
-    let (flood, quiet): (Sensor, Sensor) = (
-        "flood".parse().map_err(anyhow::Error::msg)?,
-        "quiet".parse().map_err(anyhow::Error::msg)?,
-    );
+    let (flood, quiet) = (sensor("flood")?, sensor("quiet")?);
     let client = fleet.client("flood").await?;
     until("there is a stream", || async {
         publish(&client, &flood, &record(1, b"first".to_vec()))
@@ -224,13 +220,55 @@ async fn one_that_floods_hides_none_of_the_others() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_fills_the_stream_pushes_out_its_own_messages_alone() -> anyhow::Result<()> {
+    const STREAM_BYTES: u64 = 128 << 20;
+    const NOISE_BYTES: usize = 64 << 10;
+    /// A mebibyte a second: half of what deploy/fleet/gate.cfg lets one address send.
+    const PACE: Duration = Duration::from_millis(1000 / 16);
+    let fleet = Fleet::start(1, &["loud", "quiet"]).await?;
+    let mut variables = fleet.variables("--hub")?;
+    variables.push(("FOREVER200_FLEET_BYTES", STREAM_BYTES.to_string()));
+    let hub = Site::start(&variables).await?;
+    let (loud, quiet) = (sensor("loud")?, sensor("quiet")?);
+    let client = fleet.client("quiet").await?;
+    until("there is a stream", || async {
+        let first = record(1, b"GET / HTTP/1.1\r\n\r\n".to_vec());
+        publish(&client, &quiet, &first).await.ok()
+    })
+    .await?;
+    for seq in 2..=50 {
+        let next = record(seq, b"GET / HTTP/1.1\r\n\r\n".to_vec());
+        publish(&client, &quiet, &next).await?;
+    }
+    hub.until_has("quiet", 50).await?;
+
+    let context = jetstream::new(fleet.client("loud").await?);
+    let noise = bytes::Bytes::from(vec![0xff; NOISE_BYTES]);
+    let messages = STREAM_BYTES / NOISE_BYTES as u64;
+    // Almost full at once, then on and on until more was sent than it holds.
+    let mut pace = tokio::time::interval(PACE);
+    for number in 0..messages + messages / 32 {
+        if number > messages / 16 * 15 {
+            pace.tick().await;
+        }
+        let taken = context.publish(loud.subject(), noise.clone()).await?;
+        taken.await?;
+    }
+    // One that comes later gets everything of the quiet one from the stream.
+    let second = Site::start(&variables).await?;
+    let all: Vec<u64> = (1..=50).collect();
+    assert_eq!(second.until_has("quiet", 50).await?, all);
+    let log = hub.stack.log();
+    assert!(log.contains("the stream is almost full"), "{log}");
+    assert!(!log.contains("no room can be made"), "{log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_opens_the_subject_of_its_sensor_and_nothing_else() -> anyhow::Result<()> {
     let fleet = Fleet::start(1, &["one", "two"]).await?;
     let hub = fleet.site("--hub").await?;
-    let (one, two): (Sensor, Sensor) = (
-        "one".parse().map_err(anyhow::Error::msg)?,
-        "two".parse().map_err(anyhow::Error::msg)?,
-    );
+    let (one, two) = (sensor("one")?, sensor("two")?);
     let client = fleet.client("one").await?;
     until("there is a stream", || async {
         publish(&client, &one, &record(1, b"mine".to_vec()))

@@ -238,6 +238,10 @@ pub(super) fn newest(file: &Connection) -> anyhow::Result<u64> {
     Ok(newest.unsigned_abs())
 }
 
+pub(super) fn sensor(name: &str) -> anyhow::Result<Sensor> {
+    name.parse().map_err(anyhow::Error::msg)
+}
+
 /// A record as a sensor writes it now: one that was written long ago is as good, but shows no wait.
 pub(super) fn record(seq: u64, raw: Vec<u8>) -> Record {
     Record {
