@@ -50,6 +50,8 @@ pub struct Visitor {
     pub javascript: bool,
     /// Size of ordinary letters by the browser's settings, in pixels.
     pub letters: u32,
+    /// Sees what moves: without a graphics card, drawing that takes most of a processor.
+    pub motion: bool,
 }
 
 /// At a laptop, in daylight.
@@ -58,6 +60,7 @@ pub const LAPTOP: Visitor = Visitor {
     dark: false,
     javascript: true,
     letters: 16,
+    motion: true,
 };
 /// With a phone, at night.
 pub const PHONE: Visitor = Visitor {
@@ -65,6 +68,7 @@ pub const PHONE: Visitor = Visitor {
     dark: true,
     javascript: true,
     letters: 16,
+    motion: true,
 };
 
 /// Those for whom every page must do: each width with each choice of colours.
@@ -115,6 +119,9 @@ impl Browser {
         let profile = tempfile::tempdir()?;
         let mut arguments: Vec<_> = ARGUMENTS.map(str::to_owned).into();
         arguments.push(format!("--user-data-dir={}", profile.path().display()));
+        if !visitor.motion {
+            arguments.push("--force-prefers-reduced-motion".to_owned());
+        }
         let capabilities = json!({
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             "goog:chromeOptions": {

@@ -226,8 +226,8 @@ async fn half_is_never_active(half: usize) -> anyhow::Result<()> {
     assert!(payloads.len() >= 150, "{}", payloads.len());
     let payloads: Vec<_> = payloads.into_iter().skip(half).step_by(2).collect();
     // Watch while all of it comes in.
-    let watching = Browser::start(PHONE).await?;
-    let wall = Browser::start(LAPTOP).await?;
+    let watching = Browser::start(without_motion(PHONE)).await?;
+    let wall = Browser::start(without_motion(LAPTOP)).await?;
     let origin = format!("http://{}/", stack.front());
     watching.open(&format!("{origin}home")).await?;
     wall.follow(&format!("{origin}home?view=wall")).await?;
@@ -248,6 +248,13 @@ async fn half_is_never_active(half: usize) -> anyhow::Result<()> {
         calm(&wall, &origin, "the wall").await?;
     }
     Ok(())
+}
+
+fn without_motion(visitor: Visitor) -> Visitor {
+    Visitor {
+        motion: false,
+        ..visitor
+    }
 }
 
 /// Starts a stack that keeps a history in a folder, and has a second port.

@@ -19,19 +19,48 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const BURST_EVERY: u64 = 20;
 const BURST: u64 = 5;
 
-/// Sensors, and requests of each.
-fn size() -> (usize, u64) {
-    if at_length() { (1000, 200) } else { (30, 10) }
+/// What takes part.
+struct Size {
+    servers: usize,
+    sensors: usize,
+    /// Of each sensor.
+    requests: u64,
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_many_sensors_send_arrives_once_in_order_and_soon() -> anyhow::Result<()> {
-    let (sensors, requests) = size();
+    let (sensors, requests) = if at_length() { (1000, 200) } else { (30, 10) };
+    send_all(Size {
+        servers: 1,
+        sensors,
+        requests,
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_many_sensors_send_to_three_servers_arrives_once_in_order_and_soon()
+-> anyhow::Result<()> {
+    let (sensors, requests) = if at_length() { (100, 200) } else { (10, 10) };
+    send_all(Size {
+        servers: 3,
+        sensors,
+        requests,
+    })
+    .await
+}
+
+async fn send_all(size: Size) -> anyhow::Result<()> {
+    let Size {
+        servers,
+        sensors,
+        requests,
+    } = size;
     let names: Vec<String> = (0..sensors)
         .map(|number| format!("sensor-{number}"))
         .collect();
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
-    let fleet = Fleet::start(1, &all).await?;
+    let fleet = Fleet::start(servers, &all).await?;
     let hub = fleet.site("--hub").await?;
     until("there is a stream", || async {
         let check = fleet.check("--hub", &[]).ok()?;
@@ -103,6 +132,7 @@ async fn all_that_many_sensors_send_arrives_once_in_order_and_soon() -> anyhow::
     row(
         "fleet load",
         &[
+            &servers,
             &sensors,
             &milliseconds(known_after),
             &(expected + sensors),
