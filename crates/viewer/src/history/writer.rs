@@ -25,7 +25,7 @@ use crate::history::retention;
 use crate::history::row::integer;
 use crate::history::rows::KnownRows;
 use crate::history::state::State;
-use crate::history::wal::{Wal, place};
+use crate::history::wal::{FileId, Wal, place};
 use crate::history::{blocks, collection, file, questions, sensors};
 
 /// Records that wait to be written, at most: two rings, 13 MiB of the longest.
@@ -128,8 +128,7 @@ struct Writer {
 /// The file that is written.
 pub(super) struct OpenFile {
     file: Connection,
-    /// Which one it is of the disk's.
-    place: Option<(u64, u64)>,
+    place: Option<FileId>,
     wal: Wal,
     rows: KnownRows,
     room: Room,
