@@ -33,11 +33,11 @@ mod work;
 
 /// What is shown of an address, in bits: of IPv4 a network as small as is announced between
 /// providers, of IPv6 what one site is given (RFC 6177).
-const V4_PREFIX: u8 = 24;
+pub(crate) const V4_PREFIX: u8 = 24;
 const V6_PREFIX: u8 = 48;
 /// RFC 3056: 2002 and then an IPv4 address, of which no more than of any other is shown.
 pub(crate) const V6_OF_V4: u16 = 0x2002;
-const V6_OF_V4_PREFIX: u8 = 16 + V4_PREFIX;
+pub(crate) const V6_OF_V4_PREFIX: u8 = 16 + V4_PREFIX;
 /// Where the headers are looked for that claim a source: as much as is described of a request.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
