@@ -43,8 +43,8 @@ pub(crate) async fn whole(
         Ok::<_, Failure>((prepared, body))
     };
     let (made, taken) = visitor.make(most_bytes, make).await?;
-    let (prepared, (body, by_gzip)) = made?;
-    Ok(prepared.respond((taken.hold(body), by_gzip)))
+    let (prepared, body) = made?;
+    Ok(prepared.respond(body.holding(taken)))
 }
 
 /// Makes an answer from the history for one visitor, of at most so many bytes.
@@ -60,8 +60,9 @@ pub(super) async fn whole_from_history(
         let body = prepared.body(takes_gzip);
         Ok((prepared, body))
     };
-    let ((prepared, (body, by_gzip)), taken) = viewer.ask_history(visitor, most_bytes, ask).await?;
-    Ok(prepared.respond((taken.hold(body), by_gzip)))
+    let (made, taken) = viewer.ask_history(visitor, most_bytes, ask).await?;
+    let (prepared, body) = made;
+    Ok(prepared.respond(body.holding(taken)))
 }
 
 /// Tells whether a visitor has what this tag is of: RFC 9110, 13.1.2.

@@ -63,8 +63,9 @@ pub(crate) async fn api_list(
     }
     let (is_for_many, takes_gzip) = (raw_query.is_none(), visitor.takes_gzip);
     if is_for_many && let Some(list) = viewer.caches.list.find(&view.version) {
-        let (body, by_gzip) = list.body(takes_gzip);
-        return Ok((kept, list.respond((visitor.hold(body).await?, by_gzip))).into_response());
+        let body = list.body(takes_gzip);
+        let taken = visitor.room(body.len()).await?;
+        return Ok((kept, list.respond(body.holding(taken))).into_response());
     }
     let mut entries = choose(&visitor, &view, &filter).await?;
     entries.truncate(list.limit.unwrap_or(SLOTS as usize));
@@ -84,11 +85,12 @@ pub(crate) async fn api_list(
         let body = list.body(takes_gzip);
         (list, body)
     };
-    let ((list, (body, by_gzip)), taken) = visitor.make(most_bytes + LIST_BYTES, make).await?;
+    let (made, taken) = visitor.make(most_bytes + LIST_BYTES, make).await?;
+    let (list, body) = made;
     if is_for_many {
         viewer.caches.list.keep(view.version, Arc::clone(&list));
     }
-    Ok((kept, list.respond((taken.hold(body), by_gzip))).into_response())
+    Ok((kept, list.respond(body.holding(taken))).into_response())
 }
 
 /// The query of the text, beside the filter.

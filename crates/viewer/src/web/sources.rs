@@ -165,13 +165,13 @@ async fn blocklist(
         let body = prepared.body(takes_gzip);
         Ok((prepared, body, tag))
     };
-    let ((prepared, (body, by_gzip), tag), taken) =
-        viewer.ask_history(&visitor, BLOCKLIST_BYTES, ask).await?;
+    let (made, taken) = viewer.ask_history(&visitor, BLOCKLIST_BYTES, ask).await?;
+    let (prepared, body, tag) = made;
     let kept = [(ETAG, tag.clone()), (CACHE_CONTROL, REVALIDATE.to_owned())];
     if has_tag(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
-    Ok((kept, prepared.respond((taken.hold(body), by_gzip))).into_response())
+    Ok((kept, prepared.respond(body.holding(taken))).into_response())
 }
 
 fn make(
