@@ -9,6 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HOST, IF_NONE_MATCH};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 
 use crate::history::Questions;
 use crate::page::filter::{Filter, FilterQuery};
@@ -17,7 +18,6 @@ use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 
-pub(super) const HTML: &str = "text/html; charset=utf-8";
 /// May be kept, and must be asked for again.
 pub(super) const REVALIDATE: &str = "no-cache";
 /// What the list takes at most for each row, and beside the rows.
@@ -29,6 +29,14 @@ pub(crate) type Shared = State<Arc<Viewer>>;
 
 /// The query of an address, or why it is none.
 pub(crate) type QueryOf<T> = Result<Query<T>, QueryRejection>;
+
+/// The query of a list of requests in JSON, beside the filter.
+#[derive(Deserialize)]
+pub(crate) struct ListQuery {
+    pub(super) limit: Option<usize>,
+    #[serde(default)]
+    pub(super) raw: String,
+}
 
 /// Makes an answer for one visitor, of at most so many bytes.
 pub(crate) async fn whole(

@@ -15,12 +15,13 @@ use forever200_ring::SLOTS;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::export::{har, html, json, ndjson, pcap, text};
+use crate::export::{FileFormat, har, html, json, ndjson, pcap, text};
 use crate::page::filter::{Filter, FilterQuery, switch};
 use crate::page::row::Row;
 use crate::reader::{Entry, View};
 use crate::web::answer::{
-    HTML, LIST_BYTES, QueryOf, REVALIDATE, ROW_BYTES, Shared, attachment, filter, has_tag, whole,
+    LIST_BYTES, ListQuery, QueryOf, REVALIDATE, ROW_BYTES, Shared, attachment, filter, has_tag,
+    whole,
 };
 use crate::web::events::{self, Format};
 use crate::web::failure::Failure;
@@ -33,14 +34,6 @@ use crate::web::streamed;
 /// Longest list that is made whole, compressed, and kept for others who ask for the same. This is
 /// what it is at most, of which ordinary requests make a tenth.
 const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
-
-/// The query of the list, beside the filter.
-#[derive(Deserialize)]
-pub(crate) struct ListQuery {
-    limit: Option<usize>,
-    #[serde(default)]
-    raw: String,
-}
 
 pub(crate) async fn api_list(
     State(viewer): Shared,
@@ -178,7 +171,8 @@ pub(crate) async fn export_as(
     }
     let view = viewer.reader.view().await?;
     let entries = choose(&visitor, &view, &query).await?;
-    export_of(viewer, visitor, &view, entries, &format, &name).await
+    let format = FileFormat::of_name(&format).ok_or(Failure::NotFound)?;
+    export_of(viewer, visitor, &view, entries, format, &name).await
 }
 
 pub(super) async fn export_of(
@@ -186,14 +180,15 @@ pub(super) async fn export_of(
     visitor: Visitor,
     view: &Arc<View>,
     entries: Vec<Arc<Entry>>,
-    format: &str,
+    format: FileFormat,
     name: &str,
 ) -> Result<Response, Failure> {
-    let name = format!("{name}.{format}");
-    let (content_type, listing) = match format {
-        "ndjson" => ("application/x-ndjson", ndjson::lines()),
-        "har" => ("application/json", har::archive()),
-        "html" => {
+    let name = format!("{name}.{}", format.name());
+    let content_type = format.content_type();
+    let listing = match format {
+        FileFormat::Ndjson => ndjson::lines(),
+        FileFormat::Har => har::archive(),
+        FileFormat::Html => {
             let (pages, view, entries) =
                 (Arc::clone(&viewer.pages), Arc::clone(view), entries.clone());
             let most_bytes = LIST_BYTES + ROW_BYTES * entries.len();
@@ -202,17 +197,12 @@ pub(super) async fn export_of(
                 let rows: Vec<_> = entries.iter().map(|entry| Row::new(entry, now)).collect();
                 html::page(&pages, view.snapshot.cursor, &rows)
             };
-            (HTML, visitor.make(most_bytes, make).await?.0?)
+            visitor.make(most_bytes, make).await?.0?
         }
-        "pcap" => {
-            let content_type = "application/vnd.tcpdump.pcap";
-            return Ok(attachment(
-                &name,
-                content_type,
-                capture(&visitor, entries).await?,
-            ));
+        FileFormat::Pcap => {
+            let capture = capture(&visitor, entries).await?;
+            return Ok(attachment(&name, content_type, capture));
         }
-        _ => return Err(Failure::NotFound),
     };
     let body = streamed::respond(viewer, visitor, listing, &entries);
     Ok(attachment(&name, content_type, body))
