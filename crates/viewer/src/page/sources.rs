@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::bytes::printable::{self, is_visible};
 use crate::history::one_source::{MOST_LOOKED_AT, Named, OneSource};
 use crate::history::sensors::SeenBy;
-use crate::history::sources::{Page, Place, SentKind, Sort, Source, Wanted};
+use crate::history::sources::{Place, SentKind, Sort, Source, SourcesPage, WantedSources};
 use crate::page::filter;
 use crate::page::global::is_global;
 use crate::page::pages::Pages;
@@ -132,7 +132,7 @@ impl SourcesQuery {
     ///
     /// # Errors
     /// A value is none; the error is a sentence for the visitor.
-    pub(crate) fn wanted(&self, visitor: IpAddr) -> Result<Wanted, String> {
+    pub(crate) fn wanted(&self, visitor: IpAddr) -> Result<WantedSources, String> {
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let sort = match self.sort.trim() {
             "" | "last" => Sort::Last,
@@ -144,7 +144,7 @@ impl SourcesQuery {
         let category = given(&self.category);
         let network = given(&self.network);
         let source = given(&self.source);
-        Ok(Wanted {
+        Ok(WantedSources {
             sort,
             before,
             category: category.map(|it| filter::category(&it)).transpose()?,
@@ -208,7 +208,11 @@ impl Pages {
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub(crate) fn sources(&self, query: &SourcesQuery, page: &Page) -> anyhow::Result<String> {
+    pub(crate) fn sources(
+        &self,
+        query: &SourcesQuery,
+        page: &SourcesPage,
+    ) -> anyhow::Result<String> {
         let list = self.list(page);
         let lines: Vec<_> = list.sources.iter().map(Line::new).collect();
         let of_all = SourcesQuery {
@@ -259,7 +263,7 @@ impl Pages {
 
     /// Returns a page of the list of sources as JSON.
     #[must_use]
-    pub(crate) fn sources_json(&self, page: &Page) -> Vec<u8> {
+    pub(crate) fn sources_json(&self, page: &SourcesPage) -> Vec<u8> {
         serde_json::to_vec(&self.list(page)).unwrap_or_default()
     }
 
@@ -295,7 +299,7 @@ impl Pages {
         serde_json::to_vec(&self.whole(one)).unwrap_or_default()
     }
 
-    fn list(&self, page: &Page) -> List {
+    fn list(&self, page: &SourcesPage) -> List {
         List {
             sources: page.sources.iter().map(|it| self.shown(it)).collect(),
             next: page.next.map(|next| format!("{}-{}", next.value, next.id)),

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use forever200_identify::Category;
 use serde::{Deserialize, Serialize};
 
+use crate::history::WantedCategory;
 use crate::history::kinds::KindRow;
 use crate::page::collection::known::KnownLabel;
 use crate::page::filter::{Condition, Field, FilterQuery, category};
@@ -106,8 +107,7 @@ pub(crate) struct Choice {
 enum Test {
     /// In lower case.
     Text(String),
-    /// `None` without a label.
-    Category(Option<Category>),
+    Category(WantedCategory),
     Label(String),
     Cve(String),
     Country(usize),
@@ -178,8 +178,8 @@ impl Test {
                         .label
                         .is_some_and(|it| it.product.as_deref().is_some_and(has))
             }
-            Self::Category(None) => kind.row.category.is_none(),
-            Self::Category(Some(category)) => match kind.label {
+            Self::Category(WantedCategory::Unrecognised) => kind.row.category.is_none(),
+            Self::Category(WantedCategory::Labelled(category)) => match kind.label {
                 Some(label) => label.categories().any(|it| it == *category),
                 None => kind.category() == Some(*category),
             },

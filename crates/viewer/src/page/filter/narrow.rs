@@ -9,7 +9,7 @@ use memchr::memmem::Finder;
 
 use super::host::Host;
 use super::{Filter, Test};
-use crate::history::{Column, MAX_CHARS};
+use crate::history::{Column, MAX_CHARS, WantedCategory};
 use crate::reader::Describer;
 use crate::reader::claims::HEADERS_CONTAIN;
 use crate::reader::privacy::{V4_PREFIX, V6_OF_V4_PREFIX};
@@ -71,7 +71,10 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
         Test::Sensor(_) if describer.privacy.hides_texts() => return None,
         Test::Sensor(name) => Column::Sensor(name.clone()),
         Test::Protocol(protocol) => Column::Protocol(protocol.name()),
-        Test::Category(category) => Column::Category(category.map(|it| it.name())),
+        Test::Category(WantedCategory::Unrecognised) => Column::Category(None),
+        Test::Category(WantedCategory::Labelled(category)) => {
+            Column::Category(Some(category.name()))
+        }
         Test::Label(id) => Column::Labels(vec![id.clone()]),
         Test::Cve(cve) => Column::Labels(labels_of(&describer.labeller, cve)),
         Test::Kind(kind) => kind_of(kind, &describer.labeller),
