@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::history::blocklist::Listed;
 use crate::page::moment::moment;
+use crate::rfc3339;
 
 /// Requests of these categories are reasons to block, where a visitor names none: the client wants
 /// something that it should not have. Who finds out what there is, or speaks another protocol, may
@@ -188,7 +189,7 @@ impl<'a> JsonSource<'a> {
             title: &reason.title,
             category: &reason.category,
             requests: reason.requests,
-            last: time(reason.last),
+            last: rfc3339::micros(reason.last),
         };
         Self {
             address: listed.address.to_string(),
@@ -196,8 +197,8 @@ impl<'a> JsonSource<'a> {
             asn: listed.asn,
             as_name: listed.as_name.as_deref(),
             requests: listed.requests,
-            first: time(listed.first),
-            last: time(listed.last),
+            first: rfc3339::micros(listed.first),
+            last: rfc3339::micros(listed.last),
             kinds: listed.reasons.iter().map(reason).collect(),
         }
     }
@@ -217,8 +218,8 @@ fn csv(listed: &[Listed]) -> String {
             it.asn.map(|asn| asn.to_string()).unwrap_or_default(),
             it.as_name.clone().unwrap_or_default(),
             it.requests.to_string(),
-            time(it.first),
-            time(it.last),
+            rfc3339::micros(it.first),
+            rfc3339::micros(it.last),
             kinds.join("; "),
         ];
         lines.push_str(&fields.map(|text| field(&text)).join(","));
@@ -240,10 +241,6 @@ fn field(text: &str) -> String {
     } else {
         text
     }
-}
-
-fn time(time: Timestamp) -> String {
-    format!("{time:.6}")
 }
 
 #[cfg(test)]

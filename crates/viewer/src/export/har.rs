@@ -19,6 +19,7 @@ use crate::bytes::form::{content, form};
 use crate::export::pcap::RESPONSE;
 use crate::export::{Listing, json};
 use crate::reader::entry::{Entry, text};
+use crate::rfc3339;
 
 /// What a parser of addresses would stumble over.
 const NOT_IN_AN_ADDRESS: &AsciiSet = &CONTROLS
@@ -137,7 +138,7 @@ fn exchange<'a>(entry: &'a Entry, http: &http::Request<'a>) -> Exchange<'a> {
     };
     let titles = entry.labels.iter().map(|label| &*label.signature.title);
     Exchange {
-        started_date_time: format!("{:.6}", record.timestamp),
+        started_date_time: rfc3339::micros(record.timestamp),
         time: 0,
         server_ip_address: record.dest_ip,
         connection: connection.to_string(),

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::digits::grouped;
 use crate::history::keeper::Gap;
 use crate::history::row::{integer, time};
+use crate::rfc3339;
 
 /// Gaps with less between them than this are of one flood, and one row, of at most so long.
 const SAME_FLOOD: SignedDuration = SignedDuration::from_mins(1);
@@ -130,8 +131,8 @@ impl Gaps {
         let until = recent().map(|gap| gap.until).max()?;
         Some(NotKept {
             requests,
-            since: format!("{since:.6}"),
-            until: format!("{until:.6}"),
+            since: rfc3339::micros(since),
+            until: rfc3339::micros(until),
         })
     }
 }

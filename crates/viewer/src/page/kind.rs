@@ -20,6 +20,7 @@ use crate::page::pages::Pages;
 use crate::page::stats::PortCount;
 use crate::reader::Entry;
 use crate::reader::privacy::Privacy;
+use crate::rfc3339;
 
 /// Sources and names that are shown.
 const MAX_SOURCES: usize = 20;
@@ -143,7 +144,7 @@ impl Pages {
         let newest = page.newest.as_ref().map(|it| Newest {
             seq: it.record.seq,
             summary: &it.summary,
-            time: format!("{:.6}", it.record.timestamp),
+            time: rfc3339::micros(it.record.timestamp),
         });
         let (kind, chart, newest) = (Serde(&page.parts), Serde(&page.chart), Serde(&newest));
         let (layout, in_file, writing) = ("base.html", false, ());

@@ -20,6 +20,7 @@ use crate::page::global::is_global;
 use crate::page::pages::Pages;
 use crate::page::row::span;
 use crate::reader::privacy::Privacy;
+use crate::rfc3339;
 
 /// Longest text of a client that is shown, in characters: as long as the history keeps it.
 const MAX_CHARS: usize = 200;
@@ -338,8 +339,8 @@ impl Pages {
             asn: source.asn,
             as_name: source.as_name.as_deref().map(clean),
             requests: source.requests,
-            first: time(source.first),
-            last: time(source.last),
+            first: rfc3339::micros(source.first),
+            last: rfc3339::micros(source.last),
             kinds: source.kinds,
             kind: source.kind.as_ref().map(|kind| self.shown_kind(kind)),
             seen_by: source.seen_by,
@@ -361,8 +362,8 @@ impl Pages {
             },
             category: sent.category.as_deref().map(clean),
             requests: sent.requests,
-            first: time(sent.first),
-            last: time(sent.last),
+            first: rfc3339::micros(sent.first),
+            last: rfc3339::micros(sent.last),
         }
     }
 
@@ -399,10 +400,6 @@ fn ago(time: &str) -> String {
         .parse::<Timestamp>()
         .map_or(0, |time| Timestamp::now().as_second() - time.as_second());
     span(seconds)
-}
-
-fn time(time: Timestamp) -> String {
-    format!("{time:.6}")
 }
 
 /// A person may have changed the file: what the page cannot show is escaped again.
