@@ -10,6 +10,14 @@ const EQUALS: &[u8] = b"=3D";
 /// Where there is nothing else to tell it by, so many.
 const MIN_EQUALS: usize = 2;
 
+/// What an `=` begins.
+enum Escape {
+    /// Two digits follow.
+    Byte(u8),
+    /// A line end follows: the line goes on.
+    Break { length: usize },
+}
+
 /// Undoes quoted-printable where it can be nothing else.
 #[must_use]
 pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -76,7 +84,14 @@ impl Escape {
             Self::Byte(_) => 3,
             Self::Break { length } => *length,
         }
-        _ => None,
+    }
+}
+
+/// Digits are in upper case.
+fn digit(byte: u8) -> Option<u32> {
+    match byte {
+        b'a'..=b'f' => None,
+        _ => char::from(byte).to_digit(16),
     }
 }
 
@@ -86,11 +101,11 @@ fn has_character(bytes: &[u8]) -> Option<bool> {
     let mut previous = None;
     let mut found = false;
     while let Some(at) = memchr(b'=', rest) {
-        let (byte, length) = read(&rest[at..])?;
-        let is_behind = at == 0 && matches!(previous, Some(0xc2..=0xf4));
-        found |= is_behind && matches!(byte, Some(0x80..=0xbf));
-        previous = byte;
-        rest = &rest[at + length..];
+        let escape = Escape::read(&rest[at..])?;
+        let is_behind = at == 0 && matches!(previous, Some(Escape::Byte(0xc2..=0xf4)));
+        found |= is_behind && matches!(escape, Escape::Byte(0x80..=0xbf));
+        rest = &rest[at + escape.length()..];
+        previous = Some(escape);
     }
     Some(found)
 }
