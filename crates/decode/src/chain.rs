@@ -12,7 +12,7 @@ use forever200_head::{BodyLength, Field, Head, chunks, extent, unfolded};
 
 use crate::coding::{self, Opened};
 use crate::kind::Kind;
-use crate::part::{Part, Step, URL_DECODED, Way};
+use crate::part::{Part, Step, Way};
 use crate::work::{Limits, Work};
 use crate::{entity, hex, literal, multipart, quoted, run, url, utf16};
 
@@ -41,7 +41,7 @@ const QUOTED_DECODED: &str = "quoted-printable decoded";
 
 /// The first that finds something decodes; what comes of it is tried again.
 const DECODERS: [(&str, Decoder); 4] = [
-    (URL_DECODED, url::undo),
+    (Step::URL_DECODED, url::undo),
     ("HTML entities decoded", entity::undo),
     ("escapes decoded", literal::undo),
     (QUOTED_DECODED, quoted::undo),
@@ -62,7 +62,7 @@ pub fn decode(raw: &[u8], is_http: bool, limits: Limits) -> Vec<Part> {
     };
     let lies = extent(raw);
     let target = head.line.target.clone();
-    let way = Way::new(Step::new("target", b""), target.clone());
+    let way = Way::new(Step::new(Step::TARGET, b""), target.clone());
     finder.source(&way, head.slice(&target));
     for field in head.fields().take(MAX_HEADERS) {
         finder.header(&head, &field);
@@ -94,7 +94,7 @@ impl Finder {
             && let Some(run) = basic(&value)
             && let Some(login) = run::credentials(&value[run.clone()])
         {
-            let step = Step::of_run("base64", &value[run.clone()]);
+            let step = Step::of_run(Step::BASE64, &value[run.clone()]);
             return self.keep(way.to(run, step), login, MAX_DEPTH - 1);
         }
         self.source(&way, &value);
@@ -103,7 +103,7 @@ impl Finder {
     /// Joins chunks, and undoes the codings that the head names, the last one first.
     fn body(&mut self, head: &Head<'_>, raw: &[u8], range: Range<usize>) {
         let sent = &raw[range.clone()];
-        let mut way = Way::new(Step::new("body", b""), range);
+        let mut way = Way::new(Step::new(Step::BODY, b""), range);
         way.is_body = true;
         let mut bytes = Cow::Borrowed(sent);
         if BodyLength::of(head) == BodyLength::Chunked
@@ -205,7 +205,7 @@ impl Finder {
         let mut found = Vec::new();
         run::runs(bytes, &mut self.work, |place, run, inner| {
             if found.len() < MAX_PARTS {
-                found.push((place, Step::of_run("base64", run), inner));
+                found.push((place, Step::of_run(Step::BASE64, run), inner));
             }
         });
         for (place, step, inner) in found {

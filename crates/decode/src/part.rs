@@ -10,9 +10,6 @@ const MAX_DETAIL_CHARS: usize = 60;
 /// Longest beginning of a run that a step shows, in characters.
 const MAX_RUN_CHARS: usize = 20;
 
-/// The name of a step that undoes URL encoding.
-pub(crate) const URL_DECODED: &str = "URL-decoded";
-
 /// Where something was, or how it was wrapped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
@@ -24,6 +21,15 @@ pub struct Step {
 }
 
 impl Step {
+    /// The name of the target of a request.
+    pub const TARGET: &str = "target";
+    /// The name of its body.
+    pub const BODY: &str = "body";
+    /// The name of a step that undoes URL encoding.
+    pub const URL_DECODED: &str = "URL-decoded";
+    /// The name of a step that undoes base64.
+    pub const BASE64: &str = "base64";
+
     pub(crate) fn new(name: &'static str, detail: &[u8]) -> Self {
         let detail = line(detail, MAX_DETAIL_CHARS);
         Self { name, detail }
@@ -80,7 +86,7 @@ impl Part {
         self.steps
             .iter()
             .skip(1)
-            .all(|step| step.name == URL_DECODED)
+            .all(|step| step.name == Step::URL_DECODED)
     }
 
     /// Forgets what the steps say of the bytes.

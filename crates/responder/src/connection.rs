@@ -1,14 +1,15 @@
 //! One connection: read a request, send [`RESPONSE`], hand the bytes to the recorder.
 //!
-//! In: a byte stream. Out: the reply, and one [`Record`](forever200_ring::Record); a second one for
-//! what a client sends after the reply. The reply normally follows when memcached has the record;
-//! it waits no longer than the recorder lets it. Does not interpret what it read beyond finding its
-//! end.
+//! In: a byte stream. Out: the reply, and one [`Record`]; a second one for what a client sends after
+//! the reply. The reply normally follows when memcached has the record; it waits no longer than the
+//! recorder lets it. Does not interpret what it read beyond finding its end.
 
 use std::time::Duration;
 
 use anyhow::Context;
-use forever200_ring::{Ended, Tls};
+use bytes::Bytes;
+use forever200_ring::{Ended, Record, Tls};
+use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -49,6 +50,45 @@ pub(crate) struct Shared {
     pub(crate) hellos: Hellos,
     /// This responder's name in its records.
     pub(crate) name: String,
+}
+
+/// What came over a connection.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// When the first byte came.
+    pub(crate) first_byte: Timestamp,
+    /// Number of bytes that came.
+    pub(crate) bytes: u64,
+    /// All of them, or those that are kept of them.
+    pub(crate) kept: Vec<u8>,
+    /// Why reading stopped.
+    pub(crate) ended: Ended,
+}
+
+impl Shared {
+    /// Returns the record of what came from `origin`: nothing behind the request, and no TLS. Its
+    /// number, and what it continues, are the recorder's.
+    pub(crate) fn record(&self, origin: &Origin, received: Received) -> Record {
+        Record {
+            seq: 0,
+            timestamp: received.first_byte,
+            src_ip: origin.source.ip().to_canonical(),
+            src_port: origin.source.port(),
+            dest_ip: origin.destination.ip().to_canonical(),
+            dest_port: origin.destination.port(),
+            via: origin.via,
+            bytes: received.bytes,
+            extra: 0,
+            truncated: received.bytes > received.kept.len() as u64,
+            ended: received.ended,
+            continues: None,
+            tls: None,
+            sensor: None,
+            responder: self.name.clone(),
+            // A boxed slice has no spare room: the ring keeps 101 of these for long.
+            raw: Bytes::from(received.kept.into_boxed_slice()),
+        }
+    }
 }
 
 /// What is done with the bytes that come after the answer.

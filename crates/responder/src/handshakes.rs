@@ -18,14 +18,14 @@ use std::time::Duration;
 use anyhow::bail;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
+use forever200_ring::record::MAX_HELLO_CHARS;
 use forever200_ring::{Ended, Record, Tls, Via};
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use crate::connection::Shared;
+use crate::connection::{Received, Shared};
 use crate::proxy::Origin;
 
 /// How every line begins, and no PROXY header does.
@@ -36,8 +36,6 @@ const MAX_LINE_BYTES: usize = 24 * 1024;
 /// time with the handshake is one of those that came within ten seconds.
 const MAX_HELLOS: usize = 4096;
 const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
-/// Longest hello in a record, in base64: 4 KiB. The longest of browsers have 2 KiB.
-const MAX_HELLO_CHARS: usize = 5464;
 /// Longest wait for a hello. haproxy writes it before the handshake, through another connection.
 const HELLO_TIME: Duration = Duration::from_millis(20);
 /// The end of a line about a connection that has no error: a later request on it was no HTTP, which
@@ -203,29 +201,28 @@ fn failure(source: SocketAddr, rest: &str, shared: &Shared) -> Option<Record> {
         .map_or_else(Timestamp::now, |hello| hello.came);
     let raw = hello.and_then(|hello| BASE64_STANDARD.decode(hello.base64).ok());
     let mut raw = raw.unwrap_or_default();
-    let bytes = raw.len();
+    let bytes = raw.len() as u64;
     raw.truncate(shared.max_request_bytes);
-    Some(Record {
-        seq: 0,
-        timestamp: came,
-        src_ip: source.ip().to_canonical(),
-        src_port: source.port(),
-        dest_ip: destination.ip().to_canonical(),
-        dest_port: destination.port(),
+    let origin = Origin {
+        source,
+        destination,
         // haproxy told the addresses in a line of its log, as else in a header.
         via: Via::ProxyV2,
-        bytes: bytes as u64,
-        extra: 0,
-        truncated: bytes > raw.len(),
+        first_byte: Some(came),
+    };
+    let received = Received {
+        first_byte: came,
+        bytes,
+        kept: raw,
         ended: Ended::Eof,
-        continues: None,
-        tls: Some(Box::new(Tls {
-            failed: Some(reason.chars().take(MAX_REASON_CHARS).collect()),
-            ..Tls::default()
-        })),
-        sensor: None,
-        responder: shared.name.clone(),
-        raw: Bytes::from(raw.into_boxed_slice()),
+    };
+    let tls = Tls {
+        failed: Some(reason.chars().take(MAX_REASON_CHARS).collect()),
+        ..Tls::default()
+    };
+    Some(Record {
+        tls: Some(Box::new(tls)),
+        ..shared.record(&origin, received)
     })
 }
 

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use forever200_head::Framing;
 use forever200_ring::{Ended, Record};
 use jiff::Timestamp;
@@ -13,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::connection::{CONTINUE, Shared, WRITE_TIME};
+use crate::connection::{CONTINUE, Received, Shared, WRITE_TIME};
 use crate::proxy::Origin;
 use crate::room::Room;
 
@@ -269,24 +268,15 @@ impl<'a> Reading<'a> {
     pub(crate) fn into_record(mut self, origin: &Origin, ended: Ended) -> Record {
         self.buffer.truncate(self.max_kept);
         let first_byte = origin.first_byte.or(self.first_byte);
-        Record {
-            seq: 0,
-            timestamp: first_byte.unwrap_or_else(Timestamp::now),
-            src_ip: origin.source.ip().to_canonical(),
-            src_port: origin.source.port(),
-            dest_ip: origin.destination.ip().to_canonical(),
-            dest_port: origin.destination.port(),
-            via: origin.via,
+        let received = Received {
+            first_byte: first_byte.unwrap_or_else(Timestamp::now),
             bytes: self.bytes,
-            extra: self.framing.extra(),
-            truncated: self.bytes > self.buffer.len() as u64,
+            kept: self.buffer,
             ended,
-            continues: None,
-            tls: None,
-            sensor: None,
-            responder: self.shared.name.clone(),
-            // A boxed slice has no spare room: the ring keeps 101 of these for long.
-            raw: Bytes::from(self.buffer.into_boxed_slice()),
+        };
+        Record {
+            extra: self.framing.extra(),
+            ..self.shared.record(origin, received)
         }
     }
 }

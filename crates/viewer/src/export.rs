@@ -17,6 +17,44 @@ pub mod pcap;
 pub mod replay;
 pub mod text;
 
+/// A file of many requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileFormat {
+    Ndjson,
+    Har,
+    Pcap,
+    Html,
+}
+
+impl FileFormat {
+    const ALL: [Self; 4] = [Self::Ndjson, Self::Har, Self::Pcap, Self::Html];
+
+    /// Finds a format by its [`name`](Self::name).
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name)
+    }
+
+    /// Returns how the name of such a file ends.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Har => "har",
+            Self::Pcap => "pcap",
+            Self::Html => "html",
+        }
+    }
+
+    /// Returns the media type of such a file.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Ndjson => "application/x-ndjson",
+            Self::Har => "application/json",
+            Self::Pcap => "application/vnd.tcpdump.pcap",
+            Self::Html => "text/html; charset=utf-8",
+        }
+    }
+}
+
 /// What is worked out for one request.
 pub type ForEntry<T> = Box<dyn Fn(&Entry) -> T + Send + Sync>;
 

@@ -61,7 +61,7 @@ mod writer;
 pub use file::OpenError;
 pub(crate) use found::MAX_CHARS;
 pub use gaps::NotKept;
-pub(crate) use kind::Kind;
+pub(crate) use kind::{Kind, WantedCategory};
 pub use outbox::{Ledger, Outbox, Version};
 pub use questions::{Questions, Restored};
 pub(crate) use search::{Column, From, Page, Wanted};

@@ -12,7 +12,7 @@
 //! - [`web`] answers visitors
 //! - [`captures`] writes lines of JSON, and `metrics` counts, for other tools
 //! - [`bytes`] has functions without state that read or print foreign bytes
-//! - `digits` writes numbers for people
+//! - `digits` writes numbers for people, and `rfc3339` times for programs
 //! - [`command`] has the subcommands of the program
 
 pub mod bytes;
@@ -24,4 +24,5 @@ pub mod history;
 mod metrics;
 pub mod page;
 pub mod reader;
+mod rfc3339;
 pub mod web;

@@ -15,6 +15,7 @@ use site::{Fleet, Site, publish, record, sensor};
 
 mod faults;
 mod keys;
+mod limits;
 mod load;
 mod site;
 

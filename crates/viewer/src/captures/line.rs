@@ -2,14 +2,12 @@
 //!
 //! In: a request, or requests that are missing. Out: one line of JSON each, `event_type` first.
 
-use std::fmt::Write;
-
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::export::json;
 use crate::history::keeper::Gap;
 use crate::reader::Entry;
+use crate::rfc3339;
 
 /// Stands in place of the brace with which the JSON of a request begins.
 const REQUEST: &[u8] = b"{\"event_type\":\"request\",";
@@ -54,7 +52,7 @@ pub(super) fn add_request(lines: &mut Vec<u8>, entry: &Entry, raw: bool) {
 /// Adds the line that tells how many requests have none.
 pub(super) fn add_gap(lines: &mut Vec<u8>, missing: &Missing) {
     let Missing { reason, gap } = *missing;
-    let until = rfc3339(gap.until);
+    let until = rfc3339::micros(gap.until);
     let line = json::to_string(&GapLine {
         event_type: "gap",
         timestamp: until.clone(),
@@ -62,23 +60,17 @@ pub(super) fn add_gap(lines: &mut Vec<u8>, missing: &Missing) {
         requests: gap.requests,
         first_seq: gap.first,
         last_seq: gap.last,
-        since: rfc3339(gap.since),
+        since: rfc3339::micros(gap.since),
         until,
     });
     lines.extend_from_slice(line.as_bytes());
     lines.push(b'\n');
 }
 
-/// As in the lines of requests, with microseconds.
-fn rfc3339(time: Timestamp) -> String {
-    let mut text = String::new();
-    // Writing to a text cannot fail.
-    let _ = write!(text, "{time:.6}");
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::reader::entry::tests::{entry, record};
 

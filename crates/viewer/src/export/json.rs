@@ -24,6 +24,7 @@ use crate::reader::claims::Claim;
 use crate::reader::entry::{Entry, text};
 use crate::reader::sensor::Sensor;
 use crate::reader::tls_parts::TlsParts;
+use crate::rfc3339;
 
 /// JSON that is shorter is kept with its request. Of an ordinary one it is a tenth of that.
 pub const SHORT_BYTES: usize = 16 * 1024;
@@ -195,7 +196,7 @@ pub fn list(view: &View, raw: bool) -> Listing {
     let counters = to_string(&Counters {
         total: view.snapshot.cursor,
         capacity: SLOTS,
-        since: view.snapshot.since.map(|since| format!("{since:.6}")),
+        since: view.snapshot.since.map(rfc3339::micros),
         silent: view.snapshot.silent,
     });
     let begin = format!("{},\"requests\":[", counters.trim_end_matches('}'));

@@ -22,8 +22,8 @@ const MOST_COUNTED: usize = 200_000;
 /// Reasons of one address: the kinds that it sent the most often.
 const MOST_REASONS: usize = 8;
 
-/// What is wanted.
-pub(crate) struct Wanted<'a> {
+/// Which addresses are wanted.
+pub(crate) struct WantedAddresses<'a> {
     /// Tells by the name of a kind and that of its category whether it is a reason to block.
     pub(crate) is_reason: &'a dyn Fn(&str, Option<&str>) -> bool,
     /// Least number of requests of these kinds.
@@ -97,7 +97,7 @@ impl Questions {
     /// The file cannot be read, or not in time.
     pub(crate) fn blocklist(
         &self,
-        wanted: &Wanted<'_>,
+        wanted: &WantedAddresses<'_>,
         is_polite: impl Fn(&str) -> bool,
     ) -> rusqlite::Result<(Vec<Listed>, bool)> {
         self.ask(|file| {
@@ -121,7 +121,7 @@ impl Questions {
 
 fn known_kinds(
     file: &Connection,
-    wanted: &Wanted<'_>,
+    wanted: &WantedAddresses<'_>,
     is_polite: &impl Fn(&str) -> bool,
 ) -> rusqlite::Result<HashMap<i64, KnownKind>> {
     let mut statement = file
@@ -215,7 +215,7 @@ fn mark_polite(
 /// too many, those seen last.
 fn candidates(
     file: &Connection,
-    wanted: &Wanted<'_>,
+    wanted: &WantedAddresses<'_>,
     tallies: &Tallies,
     is_whole: &mut bool,
 ) -> rusqlite::Result<HashMap<i64, Candidate>> {

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::history::found::Found;
 use crate::history::row::integer;
-use crate::history::rows::{Written, payload_with, row_of_payload};
+use crate::history::rows::{NamedRows, PayloadTexts, payload_with, row_of_payload};
 use crate::history::sent;
 
 /// Kinds without a label that are kept. Random requests are each of a kind of its own.
@@ -32,8 +32,15 @@ const CUT_BYTES: usize = 4 * 1024;
 const MOST_DAYS: i64 = 400;
 const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// A request that was written: as it came, what was found out about it, and what its row names.
-pub(super) type WrittenRequest<'a> = (&'a Record, &'a Found, Written);
+/// A request that was written.
+pub(super) struct WrittenRequest<'a> {
+    /// As it came.
+    pub(super) record: &'a Record,
+    /// What was found out about it.
+    pub(super) found: &'a Found,
+    /// What its row names.
+    pub(super) rows: NamedRows,
+}
 
 /// What one transaction adds to a kind.
 struct Addition<'a> {
@@ -79,7 +86,7 @@ pub(super) struct Room(i64);
 
 impl Room {
     fn take(&mut self, addition: &Addition<'_>) {
-        let length = addition.first.0.raw.len().min(SPECIMEN_BYTES);
+        let length = addition.first.record.raw.len().min(SPECIMEN_BYTES);
         self.0 -= integer(length as u64);
     }
 }
@@ -97,7 +104,11 @@ pub(super) fn add(
     let mut additions: HashMap<&str, Addition<'_>> = HashMap::new();
     let mut sources: HashMap<i64, Tally> = HashMap::new();
     for request in written {
-        let (record, found, rows) = request;
+        let WrittenRequest {
+            record,
+            found,
+            rows,
+        } = request;
         let time = record.timestamp.as_microsecond();
         count(&mut sources, rows.source, time);
         match additions.get_mut(found.kind.name.as_str()) {
@@ -107,10 +118,12 @@ pub(super) fn add(
             }
         }
     }
-    let seen: BTreeSet<_> = written
-        .iter()
-        .filter_map(|(_, _, rows)| Some((rows.sensor?, rows.source)))
-        .collect();
+    let mut seen = BTreeSet::new();
+    for WrittenRequest { rows, .. } in written {
+        if let Some(sensor) = rows.sensor {
+            seen.insert((sensor, rows.source));
+        }
+    }
     for (sensor, source) in seen {
         sent::saw_source(to, sensor, source)?;
     }
@@ -136,11 +149,10 @@ pub(super) fn add(
 
 impl<'a> Addition<'a> {
     fn new(request: &'a WrittenRequest<'a>) -> Self {
-        let (record, found, _) = request;
-        let mut tally = Tally::once(record.timestamp.as_microsecond());
+        let mut tally = Tally::once(request.record.timestamp.as_microsecond());
         tally.requests = 0;
         let mut addition = Self {
-            found,
+            found: request.found,
             tally,
             sources: HashMap::new(),
             days: HashMap::new(),
@@ -154,17 +166,21 @@ impl<'a> Addition<'a> {
     }
 
     fn add(&mut self, request: &'a WrittenRequest<'a>) {
-        let (record, found, rows) = request;
+        let WrittenRequest {
+            record,
+            found,
+            rows,
+        } = request;
         let time = record.timestamp.as_microsecond();
         self.tally.add(time);
         count(&mut self.sources, rows.source, time);
         *self.days.entry(time.div_euclid(DAY_MICROS)).or_default() += 1;
         self.countries.extend(found.country.as_deref());
         self.sensors.extend(rows.sensor);
-        if record.raw.len() < self.shortest.0.raw.len() {
+        if record.raw.len() < self.shortest.record.raw.len() {
             self.shortest = request;
         }
-        if record.seq < self.first.0.seq {
+        if record.seq < self.first.record.seq {
             self.first = request;
         }
     }
@@ -261,13 +277,17 @@ fn add_days(to: &Connection, row: i64, addition: &Addition<'_>) -> rusqlite::Res
 }
 
 fn insert_kind(to: &Connection, addition: &Addition<'_>) -> rusqlite::Result<i64> {
-    let (record, found, written) = addition.first;
+    let WrittenRequest {
+        record,
+        found,
+        rows,
+    } = addition.first;
     let kind = &found.kind;
     let kept = record.raw.len().min(SPECIMEN_BYTES);
     let payload = if kept < record.raw.len() {
         row_of_payload(to, record, &record.raw[..kept], found)?
     } else {
-        written.payload
+        rows.payload
     };
     let mut insert = to.prepare_cached(
         "INSERT INTO kind (name, title, category, requests, sources, first, last, \
@@ -286,7 +306,7 @@ fn insert_kind(to: &Connection, addition: &Addition<'_>) -> rusqlite::Result<i64
             integer(kept as u64),
             record.src_ip.to_string(),
             record.src_port,
-            written.way,
+            rows.way,
             integer(record.bytes),
             integer(record.extra),
             record.truncated || kept < record.raw.len(),
@@ -305,7 +325,11 @@ fn replace_by_shorter(
     kept: i64,
     specimens_bytes: u64,
 ) -> rusqlite::Result<bool> {
-    let (record, found, written) = addition.shortest;
+    let WrittenRequest {
+        record,
+        found,
+        rows,
+    } = addition.shortest;
     let length = integer(record.raw.len() as u64);
     let is_long = kept > integer(CUT_BYTES as u64);
     if !is_long || length >= kept || specimens(to)? <= specimens_bytes / 2 {
@@ -320,11 +344,11 @@ fn replace_by_shorter(
         row,
         integer(record.seq),
         record.timestamp.as_microsecond(),
-        written.payload,
+        rows.payload,
         length,
         record.src_ip.to_string(),
         record.src_port,
-        written.way,
+        rows.way,
         integer(record.bytes),
         integer(record.extra),
         record.truncated,
@@ -389,17 +413,17 @@ fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<Room> {
 }
 
 fn cut(to: &Connection, kind: i64, short: &[u8]) -> rusqlite::Result<()> {
-    let mut shape = to.prepare_cached(
+    let mut find = to.prepare_cached(
         "SELECT shape, host, user_agent, ja4, tls FROM kind JOIN payload ON payload.id = payload WHERE kind.id = ?1",
     )?;
-    let texts: [Option<String>; 5] = shape.query_row([kind], |row| {
-        Ok([
-            row.get(0)?,
-            row.get(1)?,
-            row.get(2)?,
-            row.get(3)?,
-            row.get(4)?,
-        ])
+    let texts: PayloadTexts<String> = find.query_row([kind], |row| {
+        Ok(PayloadTexts {
+            shape: row.get("shape")?,
+            host: row.get("host")?,
+            user_agent: row.get("user_agent")?,
+            ja4: row.get("ja4")?,
+            tls: row.get("tls")?,
+        })
     })?;
     let payload = payload_with(to, short, &texts)?;
     to.prepare_cached("UPDATE kind SET payload = ?2, kept = ?3, truncated = 1 WHERE id = ?1")?

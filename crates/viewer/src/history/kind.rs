@@ -30,6 +30,15 @@ pub(crate) struct Kind {
     pub(crate) category: Option<Category>,
 }
 
+/// The category of kinds, or of requests, that somebody wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WantedCategory {
+    /// A label has this one.
+    Labelled(Category),
+    /// There is no label.
+    Unrecognised,
+}
+
 impl Kind {
     /// Returns the kind of a request.
     pub(crate) fn new(entry: &Entry) -> Self {

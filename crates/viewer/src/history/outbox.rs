@@ -13,7 +13,7 @@ use forever200_ring::{Record, Sent};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::history::row::{self, REQUESTS, integer};
-use crate::history::wal::place;
+use crate::history::wal::{FileId, place};
 use crate::history::writer::data_version;
 use crate::history::{file, questions, sent};
 
@@ -40,7 +40,7 @@ pub struct Ledger {
 /// A state of a [`Ledger`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// Which file it is.
+    /// Which file it is: its device, and its inode there.
     pub file: (u64, u64),
     changes: i64,
 }
@@ -49,7 +49,7 @@ pub struct Version {
 #[derive(Debug)]
 struct Place {
     path: PathBuf,
-    file: Option<(u64, u64)>,
+    file: Option<FileId>,
 }
 
 impl Outbox {
@@ -120,7 +120,10 @@ impl Ledger {
             return Ok(None);
         };
         let changes = data_version(file)?;
-        Ok(place.file.map(|file| Version { file, changes }))
+        Ok(place.file.map(|id| Version {
+            file: (id.device, id.inode),
+            changes,
+        }))
     }
 
     /// Tells whether this request of a sensor has arrived.

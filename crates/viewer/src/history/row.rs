@@ -5,55 +5,52 @@ use std::net::IpAddr;
 use forever200_ring::{Ended, Record, Via};
 use jiff::Timestamp;
 use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{Error, Row};
+use rusqlite::{Error, Row, RowIndex};
 
-/// Requests with all that they name; [`record`] reads a row of it.
-pub(super) const REQUESTS: &str = "SELECT seq, time, source.address, source_port, dest, dest_port, via, \
-     request.bytes, extra, truncated, ended, continues, responder, payload.bytes, payload.tls, \
+/// Requests with all that they name; [`record`] reads a row of it, each column by its name.
+pub(super) const REQUESTS: &str = "SELECT seq, time, source.address AS src_ip, source_port, \
+     dest, dest_port, via, request.bytes AS length, extra, truncated, ended, continues, responder, \
+     payload.bytes AS raw, payload.tls AS tls, \
      (SELECT json_object('name', name, 'era', era, 'seq', number, 'stream', stream, 'version', version) \
-     FROM sent JOIN sensor ON sensor.id = sensor WHERE sent.request = request.seq) FROM request \
+     FROM sent JOIN sensor ON sensor.id = sensor WHERE sent.request = request.seq) AS sensor FROM request \
      JOIN payload ON payload.id = payload JOIN source ON source.id = source JOIN way ON way.id = way";
 /// The same of specimens.
-pub(super) const SPECIMENS: &str = "SELECT seq, time, kind.source, source_port, dest, dest_port, via, \
-     kind.bytes, extra, truncated, ended, continues, responder, payload.bytes, payload.tls, \
+pub(super) const SPECIMENS: &str = "SELECT seq, time, kind.source AS src_ip, source_port, \
+     dest, dest_port, via, kind.bytes AS length, extra, truncated, ended, continues, responder, \
+     payload.bytes AS raw, payload.tls AS tls, \
      (SELECT json_object('name', name, 'era', era, 'seq', number, 'stream', stream, 'version', version) \
-     FROM sent JOIN sensor ON sensor.id = sensor WHERE sent.request = kind.seq) FROM kind \
+     FROM sent JOIN sensor ON sensor.id = sensor WHERE sent.request = kind.seq) AS sensor FROM kind \
      JOIN payload ON payload.id = payload JOIN way ON way.id = way";
 
 /// Reads a row of [`REQUESTS`] or [`SPECIMENS`].
 ///
+/// To look a name up goes through the names before it: 2.5 µs for all columns of a row, where
+/// SQLite takes 2.5 µs to find the row and the viewer far more to describe it.
+///
 /// # Errors
 /// A column does not hold what a record has.
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
-    let via: String = row.get(6)?;
-    let ended: String = row.get(10)?;
-    let raw: Vec<u8> = row.get(13)?;
-    let tls: Option<String> = row.get(14)?;
-    let sensor: Option<String> = row.get(15)?;
+    let timestamp = time(row.get("time")?);
+    let continues: Option<i64> = row.get("continues")?;
+    let tls: Option<String> = row.get("tls")?;
+    let sensor: Option<String> = row.get("sensor")?;
+    let raw: Vec<u8> = row.get("raw")?;
     Ok(Record {
-        seq: number(row, 0)?,
-        timestamp: time(row.get(1)?).ok_or_else(|| foreign(1))?,
-        src_ip: address(row, 2)?,
-        src_port: row.get(3)?,
-        dest_ip: address(row, 4)?,
-        dest_port: row.get(5)?,
-        via: VIAS
-            .iter()
-            .find(|(name, _)| *name == via)
-            .ok_or_else(|| foreign(6))?
-            .1,
-        bytes: number(row, 7)?,
-        extra: number(row, 8)?,
-        truncated: row.get(9)?,
-        ended: ENDS
-            .iter()
-            .find(|(name, _)| *name == ended)
-            .ok_or_else(|| foreign(10))?
-            .1,
-        continues: row.get::<_, Option<i64>>(11)?.map(i64::unsigned_abs),
+        seq: number(row, "seq")?,
+        timestamp: timestamp.ok_or_else(|| foreign(row, "time"))?,
+        src_ip: address(row, "src_ip")?,
+        src_port: row.get("source_port")?,
+        dest_ip: address(row, "dest")?,
+        dest_port: row.get("dest_port")?,
+        via: named(row, "via", &VIAS)?,
+        bytes: number(row, "length")?,
+        extra: number(row, "extra")?,
+        truncated: row.get("truncated")?,
+        ended: named(row, "ended", &ENDS)?,
+        continues: continues.map(i64::unsigned_abs),
         tls: tls.and_then(|json| serde_json::from_str(&json).ok()),
         sensor: sensor.and_then(|json| serde_json::from_str(&json).ok()),
-        responder: row.get(12)?,
+        responder: row.get("responder")?,
         raw: raw.into(),
     })
 }
@@ -99,15 +96,33 @@ pub(super) fn integer(number: u64) -> i64 {
 }
 
 /// Reads a number that is never negative.
-pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(column).map(i64::unsigned_abs)
+pub(super) fn number(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    Ok(number.unsigned_abs())
 }
 
-fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<IpAddr> {
+fn address(row: &Row<'_>, column: &str) -> rusqlite::Result<IpAddr> {
     let text: String = row.get(column)?;
-    text.parse().map_err(|_| foreign(column))
+    text.parse().map_err(|_| foreign(row, column))
 }
 
-fn foreign(column: usize) -> Error {
-    Error::FromSqlConversionFailure(column, Type::Text, Box::new(FromSqlError::InvalidType))
+/// Reads the name of something.
+fn named<T: Copy>(row: &Row<'_>, column: &str, known: &[(&str, T)]) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    for (name, it) in known {
+        if *name == text {
+            return Ok(*it);
+        }
+    }
+    Err(foreign(row, column))
+}
+
+fn foreign(row: &Row<'_>, column: &str) -> Error {
+    match row.as_ref().column_index(column) {
+        Ok(index) => {
+            let error = Box::new(FromSqlError::InvalidType);
+            Error::FromSqlConversionFailure(index, Type::Text, error)
+        }
+        Err(error) => error,
+    }
 }

@@ -22,7 +22,7 @@ const MOST_KNOWN: usize = 4096;
 
 /// Numbers of the rows that were named lately.
 #[derive(Default)]
-pub(super) struct Rows {
+pub(super) struct KnownRows {
     found: Known<(&'static str, String)>,
     sources: Known<IpAddr>,
     ways: Known<Way>,
@@ -40,7 +40,7 @@ struct Way {
 
 /// What the row of a request names.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Written {
+pub(super) struct NamedRows {
     pub(super) payload: i64,
     pub(super) source: i64,
     pub(super) way: i64,
@@ -48,7 +48,19 @@ pub(super) struct Written {
     pub(super) sensor: Option<i64>,
 }
 
-impl Rows {
+/// What the row of a payload has beside its bytes.
+pub(super) struct PayloadTexts<T> {
+    /// Name of its kind, where no label has one.
+    pub(super) shape: Option<T>,
+    /// The name or address that it asks for.
+    pub(super) host: Option<T>,
+    pub(super) user_agent: Option<T>,
+    pub(super) ja4: Option<T>,
+    /// The TLS that it came through, in JSON.
+    pub(super) tls: Option<T>,
+}
+
+impl KnownRows {
     /// Forgets all numbers: rows may have gone.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
@@ -64,7 +76,7 @@ impl Rows {
         to: &Connection,
         record: &Record,
         found: &Found,
-    ) -> rusqlite::Result<Option<Written>> {
+    ) -> rusqlite::Result<Option<NamedRows>> {
         let seq = integer(record.seq);
         let mut is_there = to.prepare_cached("SELECT 1 FROM request WHERE seq = ?1")?;
         if is_there.exists([seq])? {
@@ -76,7 +88,7 @@ impl Rows {
         {
             return Ok(None);
         }
-        let written = Written {
+        let rows = NamedRows {
             payload: row_of_payload(to, record, &record.raw, found)?,
             source: self.row_of_source(to, record, found)?,
             way: self.row_of_way(to, record)?,
@@ -90,17 +102,17 @@ impl Rows {
         insert.execute(params![
             seq,
             record.timestamp.as_microsecond(),
-            written.payload,
+            rows.payload,
             found,
-            written.source,
+            rows.source,
             record.src_port,
-            written.way,
+            rows.way,
             integer(record.bytes),
             integer(record.extra),
             record.truncated,
             record.continues.map(integer),
         ])?;
-        Ok(Some(written))
+        Ok(Some(rows))
     }
 
     fn row_of_found(&mut self, to: &Connection, found: &Found) -> rusqlite::Result<i64> {
@@ -177,14 +189,14 @@ pub(super) fn row_of_payload(
     found: &Found,
 ) -> rusqlite::Result<i64> {
     let tls = record.tls.as_deref().and_then(|tls| tls_text(tls, found));
-    let shape = found.kind.category.is_none();
-    let texts = [
-        shape.then_some(found.kind.name.as_str()),
-        found.host.as_deref(),
-        found.user_agent.as_deref(),
-        found.ja4.as_deref(),
-        tls.as_deref(),
-    ];
+    let has_label = found.kind.category.is_some();
+    let texts = PayloadTexts {
+        shape: (!has_label).then_some(found.kind.name.as_str()),
+        host: found.host.as_deref(),
+        user_agent: found.user_agent.as_deref(),
+        ja4: found.ja4.as_deref(),
+        tls: tls.as_deref(),
+    };
     payload_with(to, bytes, &texts)
 }
 
@@ -199,19 +211,17 @@ fn tls_text(tls: &Tls, found: &Found) -> Option<String> {
     serde_json::to_string(&kept).ok()
 }
 
-/// Returns the row of these bytes; where there is none, one with these texts: shape, host, user
-/// agent, JA4, TLS.
+/// Returns the row of these bytes; where there is none, one with these texts.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
 pub(super) fn payload_with<T: ToSql + AsRef<str>>(
     to: &Connection,
     bytes: &[u8],
-    texts: &[Option<T>; 5],
+    texts: &PayloadTexts<T>,
 ) -> rusqlite::Result<i64> {
-    let [shape, host, user_agent, ja4, tls] = texts;
     let mut digest = Sha256::new_with_prefix(bytes);
-    if let Some(tls) = tls {
+    if let Some(tls) = &texts.tls {
         digest.update(tls.as_ref());
     }
     let digest = digest.finalize();
@@ -225,7 +235,15 @@ pub(super) fn payload_with<T: ToSql + AsRef<str>>(
         "INSERT INTO payload (hash, shape, host, user_agent, ja4, bytes, tls) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
     )?;
     insert.query_row(
-        params![hash, shape, host, user_agent, ja4, bytes, tls],
+        params![
+            hash,
+            texts.shape,
+            texts.host,
+            texts.user_agent,
+            texts.ja4,
+            bytes,
+            texts.tls
+        ],
         |row| row.get(0),
     )
 }

@@ -13,9 +13,9 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params, params};
 
-use crate::history::Questions;
 use crate::history::row;
 use crate::history::sensors::SeenBy;
+use crate::history::{Questions, WantedCategory};
 use crate::reader::privacy::Privacy;
 
 /// Sources on a page of the list.
@@ -33,12 +33,12 @@ pub(super) const COLUMNS: &str = "id, address, country, asn, requests, first, la
 
 /// What a visitor wants to see of the sources.
 #[derive(Debug, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedSources {
     pub(crate) sort: Sort,
     /// Only what comes after this place in the order.
     pub(crate) before: Option<Place>,
-    /// Only those that sent something of this category; of `None`, something without a label.
-    pub(crate) category: Option<Option<Category>>,
+    /// Only those that sent something of this category.
+    pub(crate) category: Option<WantedCategory>,
     pub(crate) country: Option<String>,
     pub(crate) asn: Option<u32>,
     pub(crate) network: Option<IpNet>,
@@ -65,7 +65,7 @@ pub(crate) struct Place {
 
 /// A page of the list.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub(crate) struct SourcesPage {
     pub(crate) sources: Vec<Source>,
     /// Where the next page begins.
     pub(crate) next: Option<Place>,
@@ -127,10 +127,10 @@ impl Questions {
     /// The file cannot be read, or not in time.
     pub(crate) fn sources(
         &self,
-        wanted: &Wanted,
+        wanted: &WantedSources,
         privacy: &Privacy,
         is_of: impl Fn(&str, Option<&str>) -> bool,
-    ) -> rusqlite::Result<Page> {
+    ) -> rusqlite::Result<SourcesPage> {
         self.ask(|file| {
             let senders = match wanted.category {
                 Some(_) => Some(senders(file, is_of)?),
@@ -151,11 +151,11 @@ impl Questions {
 fn senders(
     file: &Connection,
     is_wanted: impl Fn(&str, Option<&str>) -> bool,
-) -> rusqlite::Result<Rows> {
+) -> rusqlite::Result<SourceSet> {
     let mut kinds = file.prepare_cached("SELECT id, name, category FROM kind")?;
     let mut of_kind = file.prepare_cached("SELECT source FROM kind_source WHERE kind = ?1")?;
     let mut kinds = kinds.query([])?;
-    let mut found = Rows::default();
+    let mut found = SourceSet::default();
     while let Some(kind) = kinds.next()? {
         let (name, category): (String, Option<String>) = (kind.get(1)?, kind.get(2)?);
         if !is_wanted(&name, category.as_deref()) {
@@ -169,11 +169,11 @@ fn senders(
     Ok(found)
 }
 
-/// A set of rows, a bit each.
+/// A set of rows of sources, a bit each.
 #[derive(Default)]
-struct Rows(Vec<u64>);
+struct SourceSet(Vec<u64>);
 
-impl Rows {
+impl SourceSet {
     fn insert(&mut self, id: i64) {
         let Some(id) = usize::try_from(id).ok().filter(|id| *id < MOST_ROWS) else {
             return;
@@ -203,8 +203,8 @@ pub(super) fn list(numbers: &[i64]) -> String {
 /// texts.
 fn each_group(
     file: &Connection,
-    wanted: &Wanted,
-    senders: Option<&Rows>,
+    wanted: &WantedSources,
+    senders: Option<&SourceSet>,
     privacy: &Privacy,
     mut give: impl FnMut(Group),
 ) -> rusqlite::Result<()> {
@@ -360,7 +360,7 @@ struct Best {
 }
 
 impl Best {
-    fn new(wanted: &Wanted) -> Self {
+    fn new(wanted: &WantedSources) -> Self {
         Self {
             sort: wanted.sort,
             before: wanted.before,
@@ -413,14 +413,14 @@ impl Best {
         }
     }
 
-    fn into_page(mut self, file: &Connection) -> rusqlite::Result<Page> {
+    fn into_page(mut self, file: &Connection) -> rusqlite::Result<SourcesPage> {
         let has_more = self.held.len() > PAGE_SOURCES;
         if has_more {
             self.held.pop_last();
         }
         let last = self.held.last_key_value().map(|(place, _)| place.0);
         let groups = self.held.into_values();
-        Ok(Page {
+        Ok(SourcesPage {
             sources: groups
                 .map(|group| group.finish(file))
                 .collect::<rusqlite::Result<_>>()?,

@@ -30,18 +30,27 @@ impl TooLong {
     }
 }
 
-/// Returns which file of the disk's this is: its device, and its number there.
-pub(super) fn place(path: &Path) -> Option<(u64, u64)> {
+/// Which file of all disks one is: another in its place is told from it, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
+
+/// Returns which file is there; `None` where there is none.
+pub(super) fn place(path: &Path) -> Option<FileId> {
     let found = path.metadata().ok()?;
-    Some((found.dev(), found.ino()))
+    Some(FileId {
+        device: found.dev(),
+        inode: found.ino(),
+    })
 }
 
 /// The log of a file.
 #[derive(Debug)]
 pub(super) struct Wal {
     path: PathBuf,
-    /// Which one it is of the disk's.
-    place: Option<(u64, u64)>,
+    place: Option<FileId>,
     /// Its length when readers were last waited for.
     tried: u64,
 }

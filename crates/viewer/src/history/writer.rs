@@ -17,15 +17,15 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use crate::history::collection::Room;
+use crate::history::collection::{Room, WrittenRequest};
 use crate::history::found::Found;
 use crate::history::gaps::{self, Gaps};
 use crate::history::keeper::Gap;
 use crate::history::retention;
 use crate::history::row::integer;
-use crate::history::rows::Rows;
+use crate::history::rows::KnownRows;
 use crate::history::state::State;
-use crate::history::wal::{Wal, place};
+use crate::history::wal::{FileId, Wal, place};
 use crate::history::{blocks, collection, file, questions, sensors};
 
 /// Records that wait to be written, at most: two rings, 13 MiB of the longest.
@@ -128,10 +128,9 @@ struct Writer {
 /// The file that is written.
 pub(super) struct OpenFile {
     file: Connection,
-    /// Which one it is of the disk's.
-    place: Option<(u64, u64)>,
+    place: Option<FileId>,
     wal: Wal,
-    rows: Rows,
+    rows: KnownRows,
     room: Room,
     /// How many requests it holds; `None` before they were counted.
     requests: Option<u64>,
@@ -160,7 +159,7 @@ impl OpenFile {
             file,
             place: place(&path),
             wal: Wal::of(&path),
-            rows: Rows::default(),
+            rows: KnownRows::default(),
             room: Room::default(),
             requests: None,
             path,
@@ -312,8 +311,13 @@ impl OpenFile {
             match item {
                 Item::Request(request) => {
                     let (record, found) = request.as_ref();
-                    let rows = self.rows.write(&transaction, record, found)?;
-                    written.extend(rows.map(|rows| (record, found, rows)));
+                    if let Some(rows) = self.rows.write(&transaction, record, found)? {
+                        written.push(WrittenRequest {
+                            record,
+                            found,
+                            rows,
+                        });
+                    }
                 }
                 Item::Gap(gap) => gaps::write(&transaction, gap)?,
                 Item::Number(name, value) => write_number(&transaction, name, *value)?,
@@ -321,7 +325,7 @@ impl OpenFile {
                 Item::Broken(_) | Item::Flush(_) => {}
             }
         }
-        blocks::add(&transaction, written.iter().map(|(record, ..)| *record))?;
+        blocks::add(&transaction, written.iter().map(|it| it.record))?;
         collection::add(&transaction, &written, most_bytes, &mut self.room)?;
         transaction.commit()?;
         let mut requests = before + written.len() as u64;

@@ -23,6 +23,7 @@ use crate::page::collection::overview::Overview;
 use crate::page::filter::FilterQuery;
 use crate::page::pages::Pages;
 use crate::reader::privacy::Privacy;
+use crate::rfc3339;
 
 pub(crate) mod choice;
 pub(crate) mod known;
@@ -196,11 +197,8 @@ fn may_be_shown(kind: &Candidate<'_>, privacy: &Privacy) -> bool {
     if kind.label.is_some() {
         return true;
     }
-    let sender = kind
-        .row
-        .sender
-        .parse()
-        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let sender = kind.row.sender.parse().unwrap_or(unknown);
     !privacy.is_named_in(sender, &kind.row.title)
 }
 
@@ -215,10 +213,7 @@ fn title(kind: &Candidate<'_>) -> String {
 /// Returns a time of the file as RFC 3339 with microseconds; the beginning of 1970 where no
 /// calendar reaches.
 pub(crate) fn time(micros: i64) -> String {
-    format!(
-        "{:.6}",
-        Timestamp::from_microsecond(micros).unwrap_or_default()
-    )
+    rfc3339::micros(Timestamp::from_microsecond(micros).unwrap_or_default())
 }
 
 impl Pages {

@@ -14,6 +14,7 @@ use crate::page::pages::Pages;
 use crate::page::row::groups;
 use crate::page::stats::ports;
 use crate::reader::Entry;
+use crate::rfc3339;
 
 /// Where the page is.
 const ADDRESS: &str = "/home/history";
@@ -62,7 +63,7 @@ impl Pages {
             page.older.map(|seq| page.link("before", seq)),
         );
         let (since, until, is_partial) = (page.since, page.until, page.is_partial);
-        let oldest = page.oldest.map(|oldest| format!("{oldest:.6}"));
+        let oldest = page.oldest.map(rfc3339::micros);
         let (asked, exported) = (page.query.encoded(), page.exported());
         let (groups, chips, query) = (Serde(&groups), Serde(&chips), Serde(&values));
         let (at, has_ports) = (ADDRESS, ports(page.entries).len() > 1);

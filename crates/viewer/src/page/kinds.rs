@@ -7,23 +7,22 @@ use std::collections::HashMap;
 
 use forever200_identify::Category;
 
+use crate::history::WantedCategory;
 use crate::page::pages::Pages;
 
 /// Categories of signatures beside the first, by their id.
 pub type Also = HashMap<String, Vec<Category>>;
 
 impl Pages {
-    /// Tells whether a kind is of this category; of `None`, whether no label has one for it.
-    pub(crate) fn is_of(
-        &self,
-        name: &str,
-        category: Option<&str>,
-        wanted: Option<Category>,
-    ) -> bool {
-        let Some(wanted) = wanted else {
-            return category.is_none();
-        };
-        category == Some(wanted.name()) || category.is_some() && self.also(name).contains(&wanted)
+    /// Tells whether a kind is of a category, by its name and that of its own category.
+    pub(crate) fn is_of(&self, name: &str, category: Option<&str>, wanted: WantedCategory) -> bool {
+        match (wanted, category) {
+            (WantedCategory::Unrecognised, own) => own.is_none(),
+            (WantedCategory::Labelled(_), None) => false,
+            (WantedCategory::Labelled(wanted), Some(own)) => {
+                own == wanted.name() || self.also(name).contains(&wanted)
+            }
+        }
     }
 
     fn also(&self, name: &str) -> &[Category] {

@@ -12,6 +12,7 @@ use crate::bytes::printable;
 use crate::reader::asked_for::Kind;
 use crate::reader::entry::Entry;
 use crate::reader::excerpt::Excerpt;
+use crate::rfc3339;
 
 /// Longest method and target in a row, in characters; the page of the request has all of it.
 const MAX_METHOD_CHARS: usize = 20;
@@ -97,7 +98,7 @@ impl Row {
         let host = entry.source.strip_suffix(&port).unwrap_or(&entry.source);
         Self {
             seq: record.seq,
-            time: format!("{:.6}", record.timestamp),
+            time: rfc3339::micros(record.timestamp),
             at: record.timestamp.strftime("%-d %b %H:%M:%S").to_string(),
             age: age(now.as_second() - record.timestamp.as_second()),
             source: entry.source.clone(),

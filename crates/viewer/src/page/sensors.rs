@@ -14,6 +14,7 @@ use crate::page::pages::Pages;
 use crate::page::row::span;
 use crate::reader::privacy::Privacy;
 use crate::reader::sensor::{shown_name, shown_version};
+use crate::rfc3339;
 
 /// After this time without a request a sensor is counted as silent, in seconds. Strangers come more
 /// often to an address of the internet.
@@ -155,10 +156,10 @@ impl ShownSensor {
             version: shown_version(&row.version, privacy),
             requests: row.requests,
             missing: row.missing,
-            heard: format!("{:.6}", row.heard),
+            heard: rfc3339::micros(row.heard),
             silent_seconds: u64::try_from(silent).unwrap_or_default(),
-            first: format!("{:.6}", row.first),
-            last: format!("{:.6}", row.last),
+            first: rfc3339::micros(row.first),
+            last: rfc3339::micros(row.last),
         })
     }
 }

@@ -17,6 +17,7 @@ use crate::captures::Counted;
 use crate::reader::memory::HistoryState;
 use crate::reader::view::MINUTES;
 use crate::reader::{Entry, View};
+use crate::rfc3339;
 
 /// Minutes that one bar of the day's chart stands for.
 pub const MINUTES_PER_BAR: i64 = 15;
@@ -78,6 +79,12 @@ pub struct PortCount {
     pub requests: u64,
 }
 
+impl PortCount {
+    pub(crate) fn new(&(port, requests): &(u16, u64)) -> Self {
+        Self { port, requests }
+    }
+}
+
 /// How many connections to a port never sent a byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SilentPort {
@@ -99,7 +106,7 @@ impl Stats {
         Self {
             total: snapshot.cursor,
             capacity: SLOTS,
-            since: snapshot.since.map(|since| format!("{since:.6}")),
+            since: snapshot.since.map(rfc3339::micros),
             first_request_seconds: first_request_seconds(snapshot),
             silent: snapshot.silent,
             silent_ports: silent_ports(&snapshot.silent_ports),

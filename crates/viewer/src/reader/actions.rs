@@ -4,7 +4,7 @@
 //! them, and where most requests, which have none, are told from the others at the price of a few
 //! searches.
 
-use forever200_decode::parameters;
+use forever200_decode::{Part, Step, parameters};
 use forever200_identify::labels::Description;
 use forever200_identify::{Category, http};
 use memchr::memmem;
@@ -67,15 +67,10 @@ pub(super) fn actions(raw: &[u8], searched: &[u8], description: &Description<'_>
         }
         None => vec![text(raw, Some(b""))],
     };
-    // Of these, the parameters have all.
-    let is_told =
-        |what: &str| what == "target, URL-decoded" || is_form && what == "body, URL-decoded";
-    let hidden = description
-        .decoded
-        .iter()
-        .filter(|part| !is_told(&part.what()));
+    let decoded = description.decoded.iter();
+    let hidden = decoded.filter(|part| !is_parameters(part, is_form));
     let hidden = hidden.map(|part| {
-        let is_all = part.what().contains("base64");
+        let is_all = part.steps.iter().any(|step| step.name == Step::BASE64);
         text(&part.bytes, is_all.then_some(&b""[..]))
     });
     shell::actions(values.chain(sent).chain(hidden), is_attack)
@@ -83,6 +78,19 @@ pub(super) fn actions(raw: &[u8], searched: &[u8], description: &Description<'_>
 
 fn text<'a>(bytes: &'a [u8], name: Option<&'a [u8]>) -> Text<'a> {
     Text { bytes, name }
+}
+
+/// Tells whether the parameters have all of a part: it is what they are read from.
+fn is_parameters(part: &Part, is_form: bool) -> bool {
+    let [source, decoded] = &part.steps[..] else {
+        return false;
+    };
+    let is_source = match source.name {
+        Step::TARGET => true,
+        Step::BODY => is_form,
+        _ => false,
+    };
+    is_source && decoded.name == Step::URL_DECODED
 }
 
 /// A body that says so, or looks like it and says nothing else.

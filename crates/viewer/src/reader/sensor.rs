@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use crate::bytes::printable;
 use crate::reader::privacy::Privacy;
+use crate::rfc3339;
 
 /// Longest version that is shown, in characters.
 const MAX_VERSION_CHARS: usize = 40;
@@ -45,7 +46,7 @@ impl Sensor {
     /// Returns the era as RFC 3339, with microseconds.
     #[must_use]
     pub fn era_text(&self) -> Option<String> {
-        self.era.map(|era| format!("{era:.6}"))
+        self.era.map(rfc3339::micros)
     }
 }
 

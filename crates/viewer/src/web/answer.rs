@@ -9,6 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HOST, IF_NONE_MATCH};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 
 use crate::history::Questions;
 use crate::page::filter::{Filter, FilterQuery};
@@ -17,7 +18,6 @@ use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 
-pub(super) const HTML: &str = "text/html; charset=utf-8";
 /// May be kept, and must be asked for again.
 pub(super) const REVALIDATE: &str = "no-cache";
 /// What the list takes at most for each row, and beside the rows.
@@ -29,6 +29,14 @@ pub(crate) type Shared = State<Arc<Viewer>>;
 
 /// The query of an address, or why it is none.
 pub(crate) type QueryOf<T> = Result<Query<T>, QueryRejection>;
+
+/// The query of a list of requests in JSON, beside the filter.
+#[derive(Deserialize)]
+pub(crate) struct ListQuery {
+    pub(super) limit: Option<usize>,
+    #[serde(default)]
+    pub(super) raw: String,
+}
 
 /// Makes an answer for one visitor, of at most so many bytes.
 pub(crate) async fn whole(
@@ -43,8 +51,8 @@ pub(crate) async fn whole(
         Ok::<_, Failure>((prepared, body))
     };
     let (made, taken) = visitor.make(most_bytes, make).await?;
-    let (prepared, (body, by_gzip)) = made?;
-    Ok(prepared.respond((taken.hold(body), by_gzip)))
+    let (prepared, body) = made?;
+    Ok(prepared.respond(body.holding(taken)))
 }
 
 /// Makes an answer from the history for one visitor, of at most so many bytes.
@@ -60,8 +68,9 @@ pub(super) async fn whole_from_history(
         let body = prepared.body(takes_gzip);
         Ok((prepared, body))
     };
-    let ((prepared, (body, by_gzip)), taken) = viewer.ask_history(visitor, most_bytes, ask).await?;
-    Ok(prepared.respond((taken.hold(body), by_gzip)))
+    let (made, taken) = viewer.ask_history(visitor, most_bytes, ask).await?;
+    let (prepared, body) = made;
+    Ok(prepared.respond(body.holding(taken)))
 }
 
 /// Tells whether a visitor has what this tag is of: RFC 9110, 13.1.2.
@@ -90,17 +99,17 @@ pub(super) fn filter(query: &FilterQuery, visitor: &Visitor) -> Result<Filter, F
 
 /// Returns the name by which the visitor knows this machine, or a stand-in for an odd one.
 pub(crate) fn host(headers: &HeaderMap) -> &str {
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    let is_plain = |host: &str| {
-        host.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
-    };
-    if !host.is_empty() && is_plain(host) {
+    if let Some(host) = headers.get(HOST)
+        && let Ok(host) = host.to_str()
+        && !host.is_empty()
+        && host.bytes().all(is_of_host)
+    {
         host
     } else {
         "localhost"
     }
+}
+
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte)
 }

@@ -120,7 +120,7 @@ pub(crate) async fn feed(
         Ok((prepared, body, hasher.finish(), updated))
     };
     let (made, taken) = viewer.ask_history(&visitor, FEED_BYTES, make).await?;
-    let (prepared, (body, by_gzip), hash, updated) = made;
+    let (prepared, body, hash, updated) = made;
     // Weak: the same feed may be sent compressed or not.
     let tag = format!("W/\"{hash:x}\"");
     let kept = [
@@ -131,7 +131,7 @@ pub(crate) async fn feed(
     if is_known(&headers, &tag, updated) {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
-    Ok((kept, prepared.respond((taken.hold(body), by_gzip))).into_response())
+    Ok((kept, prepared.respond(body.holding(taken))).into_response())
 }
 
 fn read(questions: &Questions, choice: &Choice, pages: &Pages) -> Result<Collection, Failure> {

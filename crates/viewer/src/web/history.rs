@@ -11,7 +11,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::export::{har, html, json, ndjson, pcap};
+use crate::export::{FileFormat, har, html, json, ndjson, pcap};
 use crate::history::{From, Page, Questions, Wanted};
 use crate::page::filter::{Filter, FilterQuery, switch};
 use crate::page::history::HistoryPage;
@@ -19,7 +19,7 @@ use crate::page::moment::moment;
 use crate::page::row::Row;
 use crate::reader::{Describer, Entry};
 use crate::web::answer::{
-    HTML, LIST_BYTES, QueryOf, ROW_BYTES, Shared, attachment, filter, whole_from_history,
+    LIST_BYTES, ListQuery, QueryOf, ROW_BYTES, Shared, attachment, filter, whole_from_history,
 };
 use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
@@ -49,14 +49,6 @@ pub(crate) struct HistoryQuery {
     pub(crate) until: String,
     before: Option<u64>,
     after: Option<u64>,
-}
-
-/// The query of the JSON beside that.
-#[derive(Deserialize)]
-pub(crate) struct ListQuery {
-    limit: Option<usize>,
-    #[serde(default)]
-    raw: String,
 }
 
 impl HistoryQuery {
@@ -201,12 +193,13 @@ pub(crate) async fn export(
     let filter = filter(query, &visitor)?;
     let pages = Arc::clone(&viewer.pages);
     let mut wanted = times.wanted(&filter, pages.describer())?;
-    let (content_type, listing) = match format {
-        "ndjson" => ("application/x-ndjson", Some(ndjson::lines())),
-        "har" => ("application/json", Some(har::archive())),
-        "pcap" => ("application/vnd.tcpdump.pcap", Some(pcap::connections())),
-        "html" => (HTML, None),
-        _ => return Err(Failure::NotFound),
+    let format = FileFormat::of_name(format).ok_or(Failure::NotFound)?;
+    let listing = match format {
+        FileFormat::Ndjson => Some(ndjson::lines()),
+        FileFormat::Har => Some(har::archive()),
+        FileFormat::Pcap => Some(pcap::connections()),
+        // Its rows have to be found first.
+        FileFormat::Html => None,
     };
     let is_oldest_first = listing.as_ref().is_some_and(|it| !it.newest_first);
     if is_oldest_first {
@@ -235,7 +228,8 @@ pub(crate) async fn export(
     let ((numbers, listing), taken) = viewer.ask_history(&visitor, room, find).await?;
     let requests = Requests::OfHistory(Arc::new(filter), numbers.into(), taken);
     let body = streamed::stream(viewer, visitor, listing, requests);
-    Ok(attachment(&format!("{name}.{format}"), content_type, body))
+    let name = format!("{name}.{}", format.name());
+    Ok(attachment(&name, format.content_type(), body))
 }
 
 fn too_many(most: usize) -> Failure {

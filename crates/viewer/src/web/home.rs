@@ -46,8 +46,9 @@ pub(crate) async fn home(
     if query.is_empty() {
         // Here and at once: whatever others have asked for, it waits for nothing but room.
         let page = viewer.caches.home(&viewer.pages, &view, host(&headers))?;
-        let (body, by_gzip) = page.body(visitor.takes_gzip);
-        return Ok(page.respond((visitor.hold(body).await?, by_gzip)));
+        let body = page.body(visitor.takes_gzip);
+        let taken = visitor.room(body.len()).await?;
+        return Ok(page.respond(body.holding(taken)));
     }
     let filter = filter(&query, &visitor)?;
     let most_bytes = LIST_BYTES + ROW_BYTES * view.entries.len();
@@ -99,6 +100,6 @@ pub(crate) async fn labels(
         Ok::<_, Failure>((page, body))
     };
     let (made, taken) = visitor.make(LABELS_BYTES, make).await?;
-    let (page, (body, by_gzip)) = made?;
-    Ok(page.respond((taken.hold(body), by_gzip)))
+    let (page, body) = made?;
+    Ok(page.respond(body.holding(taken)))
 }

@@ -15,12 +15,13 @@ use forever200_ring::SLOTS;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::export::{har, html, json, ndjson, pcap, text};
+use crate::export::{FileFormat, har, html, json, ndjson, pcap, text};
 use crate::page::filter::{Filter, FilterQuery, switch};
 use crate::page::row::Row;
 use crate::reader::{Entry, View};
 use crate::web::answer::{
-    HTML, LIST_BYTES, QueryOf, REVALIDATE, ROW_BYTES, Shared, attachment, filter, has_tag, whole,
+    LIST_BYTES, ListQuery, QueryOf, REVALIDATE, ROW_BYTES, Shared, attachment, filter, has_tag,
+    whole,
 };
 use crate::web::events::{self, Format};
 use crate::web::failure::Failure;
@@ -33,14 +34,6 @@ use crate::web::streamed;
 /// Longest list that is made whole, compressed, and kept for others who ask for the same. This is
 /// what it is at most, of which ordinary requests make a tenth.
 const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
-
-/// The query of the list, beside the filter.
-#[derive(Deserialize)]
-pub(crate) struct ListQuery {
-    limit: Option<usize>,
-    #[serde(default)]
-    raw: String,
-}
 
 pub(crate) async fn api_list(
     State(viewer): Shared,
@@ -63,16 +56,17 @@ pub(crate) async fn api_list(
     }
     let (is_for_many, takes_gzip) = (raw_query.is_none(), visitor.takes_gzip);
     if is_for_many && let Some(list) = viewer.caches.list.find(&view.version) {
-        let (body, by_gzip) = list.body(takes_gzip);
-        return Ok((kept, list.respond((visitor.hold(body).await?, by_gzip))).into_response());
+        let body = list.body(takes_gzip);
+        let taken = visitor.room(body.len()).await?;
+        return Ok((kept, list.respond(body.holding(taken))).into_response());
     }
     let mut entries = choose(&visitor, &view, &filter).await?;
     entries.truncate(list.limit.unwrap_or(SLOTS as usize));
     let listing = json::list(&view, raw);
-    let most_bytes = entries
-        .iter()
-        .map(|entry| (listing.most)(entry))
-        .sum::<usize>();
+    let mut most_bytes = 0;
+    for entry in &entries {
+        most_bytes += (listing.most)(entry);
+    }
     if most_bytes > WHOLE_LIST_BYTES {
         let body = streamed::respond(viewer, visitor, listing, &entries);
         return Ok((kept, [(CONTENT_TYPE, "application/json")], body).into_response());
@@ -84,11 +78,12 @@ pub(crate) async fn api_list(
         let body = list.body(takes_gzip);
         (list, body)
     };
-    let ((list, (body, by_gzip)), taken) = visitor.make(most_bytes + LIST_BYTES, make).await?;
+    let (made, taken) = visitor.make(most_bytes + LIST_BYTES, make).await?;
+    let (list, body) = made;
     if is_for_many {
         viewer.caches.list.keep(view.version, Arc::clone(&list));
     }
-    Ok((kept, list.respond((taken.hold(body), by_gzip))).into_response())
+    Ok((kept, list.respond(body.holding(taken))).into_response())
 }
 
 /// The query of the text, beside the filter.
@@ -176,7 +171,8 @@ pub(crate) async fn export_as(
     }
     let view = viewer.reader.view().await?;
     let entries = choose(&visitor, &view, &query).await?;
-    export_of(viewer, visitor, &view, entries, &format, &name).await
+    let format = FileFormat::of_name(&format).ok_or(Failure::NotFound)?;
+    export_of(viewer, visitor, &view, entries, format, &name).await
 }
 
 pub(super) async fn export_of(
@@ -184,14 +180,15 @@ pub(super) async fn export_of(
     visitor: Visitor,
     view: &Arc<View>,
     entries: Vec<Arc<Entry>>,
-    format: &str,
+    format: FileFormat,
     name: &str,
 ) -> Result<Response, Failure> {
-    let name = format!("{name}.{format}");
-    let (content_type, listing) = match format {
-        "ndjson" => ("application/x-ndjson", ndjson::lines()),
-        "har" => ("application/json", har::archive()),
-        "html" => {
+    let name = format!("{name}.{}", format.name());
+    let content_type = format.content_type();
+    let listing = match format {
+        FileFormat::Ndjson => ndjson::lines(),
+        FileFormat::Har => har::archive(),
+        FileFormat::Html => {
             let (pages, view, entries) =
                 (Arc::clone(&viewer.pages), Arc::clone(view), entries.clone());
             let most_bytes = LIST_BYTES + ROW_BYTES * entries.len();
@@ -200,17 +197,12 @@ pub(super) async fn export_of(
                 let rows: Vec<_> = entries.iter().map(|entry| Row::new(entry, now)).collect();
                 html::page(&pages, view.snapshot.cursor, &rows)
             };
-            (HTML, visitor.make(most_bytes, make).await?.0?)
+            visitor.make(most_bytes, make).await?.0?
         }
-        "pcap" => {
-            let content_type = "application/vnd.tcpdump.pcap";
-            return Ok(attachment(
-                &name,
-                content_type,
-                capture(&visitor, entries).await?,
-            ));
+        FileFormat::Pcap => {
+            let capture = capture(&visitor, entries).await?;
+            return Ok(attachment(&name, content_type, capture));
         }
-        _ => return Err(Failure::NotFound),
     };
     let body = streamed::respond(viewer, visitor, listing, &entries);
     Ok(attachment(&name, content_type, body))
@@ -218,8 +210,10 @@ pub(super) async fn export_of(
 
 /// All packets stand in the order of time, so that they are made at once.
 async fn capture(visitor: &Visitor, entries: Vec<Arc<Entry>>) -> Result<Bytes, Failure> {
-    let of_one = |entry: &Arc<Entry>| entry.record.raw.len() * 6 / 5 + pcap::CONNECTION_BYTES;
-    let most_bytes = entries.iter().map(of_one).sum();
+    let mut most_bytes = 0;
+    for entry in &entries {
+        most_bytes += entry.record.raw.len() * 6 / 5 + pcap::CONNECTION_BYTES;
+    }
     let make = move || pcap::capture(entries.iter().map(|entry| &entry.record));
     let (capture, taken) = visitor.make(most_bytes, make).await?;
     Ok(taken.hold(capture))

@@ -14,8 +14,34 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::web::room::Taken;
+
 /// A longer answer is compressed in a hurry: that takes a fifth of the time.
 const LONG_BYTES: usize = 256 * 1024;
+
+/// The body of one response.
+#[derive(Debug)]
+pub(crate) struct EncodedBody {
+    bytes: Bytes,
+    /// These are by gzip.
+    is_gzip: bool,
+}
+
+impl EncodedBody {
+    /// Returns the length, as it is sent.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Returns the same body, which holds this room until it has gone.
+    #[must_use]
+    pub(crate) fn holding(self, taken: Taken) -> Self {
+        Self {
+            bytes: taken.hold(self.bytes),
+            ..self
+        }
+    }
+}
 
 /// A body with its type.
 #[derive(Debug)]
@@ -64,28 +90,29 @@ impl Prepared {
         Self::new("text/plain; charset=utf-8", text.into())
     }
 
-    /// Returns the body for a visitor who takes gzip or does not, and whether it is by gzip.
+    /// Returns the body for a visitor who takes gzip or does not.
     #[must_use]
-    pub(crate) fn body(&self, takes_gzip: bool) -> (Bytes, bool) {
-        if takes_gzip {
-            (
-                self.gzip.get_or_init(|| compressed(&self.plain)).clone(),
-                true,
-            )
+    pub(crate) fn body(&self, takes_gzip: bool) -> EncodedBody {
+        let bytes = if takes_gzip {
+            self.gzip.get_or_init(|| compressed(&self.plain))
         } else {
-            (self.plain.clone(), false)
+            &self.plain
+        };
+        EncodedBody {
+            bytes: bytes.clone(),
+            is_gzip: takes_gzip,
         }
     }
 
     /// Makes the response with a [`body`](Self::body).
     #[must_use]
-    pub(crate) fn respond(&self, (body, gzip): (Bytes, bool)) -> Response {
-        let mut response = Response::new(Body::from(body));
+    pub(crate) fn respond(&self, body: EncodedBody) -> Response {
+        let mut response = Response::new(Body::from(body.bytes));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-        if gzip {
+        if body.is_gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         response

@@ -8,10 +8,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use crate::export::{html, json};
+use crate::export::{FileFormat, html, json};
 use crate::page::assets::STYLE;
 use crate::page::filter::FilterQuery;
-use crate::web::answer::{HTML, LIST_BYTES, QueryOf, Shared, attachment, filter, host, whole};
+use crate::web::answer::{LIST_BYTES, QueryOf, Shared, attachment, filter, host, whole};
 use crate::web::failure::Failure;
 use crate::web::kept;
 use crate::web::limits::Visitor;
@@ -79,10 +79,12 @@ pub(crate) async fn download(
             let make = move || html::request(&pages, &entry, &host);
             let (page, taken) = visitor.make(most_bytes, make).await?;
             let page = taken.hold(page?);
-            Ok(attachment(&format!("{name}.html"), HTML, page))
+            let content_type = FileFormat::Html.content_type();
+            Ok(attachment(&format!("{name}.html"), content_type, page))
         }
         "har" if entry.http.is_none() => Err(Failure::NotHttp(seq)),
-        "har" | "pcap" => export_of(viewer, visitor, &view, vec![entry], &format, &name).await,
+        "har" => export_of(viewer, visitor, &view, vec![entry], FileFormat::Har, &name).await,
+        "pcap" => export_of(viewer, visitor, &view, vec![entry], FileFormat::Pcap, &name).await,
         _ => Err(Failure::NotFound),
     }
 }

@@ -16,9 +16,10 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::export::blocklist::{self, Format, Options};
-use crate::history::Questions;
-use crate::history::blocklist::Wanted;
+use crate::history::blocklist::WantedAddresses;
 use crate::history::one_source::OneSource;
+use crate::history::sources::SourcesPage;
+use crate::history::{Questions, WantedCategory};
 use crate::page::pages::Pages;
 use crate::page::sources::{SourcesQuery, address_of};
 use crate::web::answer::{QueryOf, REVALIDATE, Shared, has_tag, whole_from_history};
@@ -64,15 +65,15 @@ async fn list(
     viewer: Arc<Viewer>,
     visitor: Visitor,
     query: SourcesQuery,
-    lay_out: fn(&Pages, &SourcesQuery, &crate::history::sources::Page) -> Result<Prepared, Failure>,
+    lay_out: fn(&Pages, &SourcesQuery, &SourcesPage) -> Result<Prepared, Failure>,
 ) -> Result<Response, Failure> {
     let wanted = query.wanted(visitor.ip).map_err(Failure::BadQuery)?;
     let pages = Arc::clone(&viewer.pages);
     whole_from_history(&viewer, &visitor, LIST_BYTES, move |questions| {
         let privacy = pages.privacy();
-        let is_of = |name: &str, category: Option<&str>| {
-            let of = wanted.category.flatten();
-            pages.is_of(name, category, of)
+        let is_of = |name: &str, category: Option<&str>| match wanted.category {
+            Some(wanted) => pages.is_of(name, category, wanted),
+            None => true,
         };
         let page = questions.sources(&wanted, privacy, is_of)?;
         lay_out(&pages, &query, &page)
@@ -165,13 +166,13 @@ async fn blocklist(
         let body = prepared.body(takes_gzip);
         Ok((prepared, body, tag))
     };
-    let ((prepared, (body, by_gzip), tag), taken) =
-        viewer.ask_history(&visitor, BLOCKLIST_BYTES, ask).await?;
+    let (made, taken) = viewer.ask_history(&visitor, BLOCKLIST_BYTES, ask).await?;
+    let (prepared, body, tag) = made;
     let kept = [(ETAG, tag.clone()), (CACHE_CONTROL, REVALIDATE.to_owned())];
     if has_tag(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
-    Ok((kept, prepared.respond((taken.hold(body), by_gzip))).into_response())
+    Ok((kept, prepared.respond(body.holding(taken))).into_response())
 }
 
 fn make(
@@ -183,12 +184,12 @@ fn make(
 ) -> Result<Vec<u8>, Failure> {
     let is_reason = |name: &str, category: Option<&str>| {
         let mut categories = options.categories.iter();
-        categories.any(|&wanted| pages.is_of(name, category, Some(wanted)))
+        categories.any(|&it| pages.is_of(name, category, WantedCategory::Labelled(it)))
     };
     let privacy = pages.privacy();
     let is_own =
         |address: IpAddr| address == visitor || privacy.is_named_in(address, &address.to_string());
-    let wanted = Wanted {
+    let wanted = WantedAddresses {
         is_reason: &is_reason,
         min: options.min,
         since: options.since,

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::history::forget::{What, forget};
-use crate::history::sources::Wanted;
+use crate::history::sources::WantedSources;
 use crate::history::tests::{LARGE, count as count_in, found, numbered, offer, until_written};
 use crate::history::{History, Item};
 use crate::reader::privacy::Privacy;
@@ -122,7 +122,7 @@ fn kinds_and_sources_know_how_many_sensors_saw_them() {
         );
     }
     let sources = |privacy: &Privacy| {
-        let page = questions.sources(&Wanted::default(), privacy, |_, _| true);
+        let page = questions.sources(&WantedSources::default(), privacy, |_, _| true);
         let mut seen: Vec<_> = page
             .unwrap()
             .sources
@@ -161,7 +161,7 @@ fn where_nothing_was_sent_nothing_is_said_of_sensors() {
             .unwrap()
             .is_empty()
     );
-    let sources = questions.sources(&Wanted::default(), &Privacy::default(), |_, _| true);
+    let sources = questions.sources(&WantedSources::default(), &Privacy::default(), |_, _| true);
     assert_eq!(sources.unwrap().sources[0].seen_by, None);
     send(&history, 2, Some("lima"), "alone", 0);
     until_counted(&history, 1);

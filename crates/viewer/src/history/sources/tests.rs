@@ -6,7 +6,7 @@ use forever200_ring::Record;
 use tempfile::TempDir;
 
 use super::*;
-use crate::history::blocklist;
+use crate::history::blocklist::WantedAddresses;
 use crate::history::tests::{LARGE, found, numbered, offer, until_written};
 use crate::history::{History, Item};
 use crate::page::global::is_global;
@@ -30,7 +30,7 @@ fn send(history: &History, seq: u64, source: &str, kind: &str, category: Option<
     offer(history, Item::Request(Box::new((record, found))));
 }
 
-fn addresses(page: &Page) -> Vec<String> {
+fn addresses(page: &SourcesPage) -> Vec<String> {
     page.sources
         .iter()
         .map(|it| it.address.to_string())
@@ -48,8 +48,11 @@ fn by_category(wanted: Option<Category>) -> impl Fn(&str, Option<&str>) -> bool 
     move |_, category| category == wanted.map(Category::name)
 }
 
-fn asked(history: &History, wanted: &Wanted, privacy: &Privacy) -> Page {
-    let is_of = by_category(wanted.category.flatten());
+fn asked(history: &History, wanted: &WantedSources, privacy: &Privacy) -> SourcesPage {
+    let is_of = by_category(match wanted.category {
+        Some(WantedCategory::Labelled(category)) => Some(category),
+        Some(WantedCategory::Unrecognised) | None => None,
+    });
     history.questions().sources(wanted, privacy, is_of).unwrap()
 }
 
@@ -64,46 +67,47 @@ fn sources_are_listed_in_each_order_and_by_what_they_sent() {
     send(&history, 4, "198.51.100.1", "b", none);
     send(&history, 5, "0.0.0.0", "b", none);
     until_written(&history, 5);
-    let list = |wanted: Wanted| addresses(&asked(&history, &wanted, &Privacy::default()));
-    let sorted = |sort| Wanted {
+    let list = |wanted: WantedSources| addresses(&asked(&history, &wanted, &Privacy::default()));
+    let sorted = |sort| WantedSources {
         sort,
-        ..Wanted::default()
+        ..WantedSources::default()
     };
     let (one, seven, five) = ("198.51.100.1", "203.0.113.7", "2001:db8::5");
     assert_eq!(list(sorted(Sort::Last)), [one, five, seven]);
     assert_eq!(list(sorted(Sort::Often)), [one, five, seven]);
     assert_eq!(list(sorted(Sort::New)), [five, seven, one]);
-    let of = |category| Wanted {
+    let of = |category| WantedSources {
         category: Some(category),
-        ..Wanted::default()
+        ..WantedSources::default()
     };
-    assert_eq!(list(of(exploit)), [one, five]);
-    assert_eq!(list(of(None)), [one, seven]);
+    let labelled = WantedCategory::Labelled(Category::Exploit);
+    assert_eq!(list(of(labelled)), [one, five]);
+    assert_eq!(list(of(WantedCategory::Unrecognised)), [one, seven]);
     let country = Some("DE".to_owned());
     assert_eq!(
-        list(Wanted {
+        list(WantedSources {
             country,
-            ..Wanted::default()
+            ..WantedSources::default()
         }),
         [five]
     );
     let asn = Some(1);
     assert!(
-        list(Wanted {
+        list(WantedSources {
             asn,
-            ..Wanted::default()
+            ..WantedSources::default()
         })
         .is_empty()
     );
     let network = Some("203.0.113.0/24".parse().unwrap());
     assert_eq!(
-        list(Wanted {
+        list(WantedSources {
             network,
-            ..Wanted::default()
+            ..WantedSources::default()
         }),
         [seven]
     );
-    let page = asked(&history, &Wanted::default(), &Privacy::default());
+    let page = asked(&history, &WantedSources::default(), &Privacy::default());
     let first = &page.sources[0];
     assert_eq!((first.requests, first.kinds), (2, 2));
     assert_eq!(
@@ -130,9 +134,9 @@ fn pages_of_the_list_have_each_source_once() {
     until_written(&history, seq - 1);
     for (privacy, expected) in [(Privacy::default(), 120), (masked(), 60)] {
         for sort in [Sort::Last, Sort::Often, Sort::New] {
-            let mut wanted = Wanted {
+            let mut wanted = WantedSources {
                 sort,
-                ..Wanted::default()
+                ..WantedSources::default()
             };
             let (mut all, mut pages) = (BTreeSet::new(), 0);
             loop {
@@ -168,7 +172,7 @@ fn where_addresses_are_masked_there_are_networks_and_nothing_else() {
         send(&history, seq, source, "a", None);
     }
     until_written(&history, 6);
-    let page = asked(&history, &Wanted::default(), &masked());
+    let page = asked(&history, &WantedSources::default(), &masked());
     let shown: BTreeSet<_> = page
         .sources
         .iter()
@@ -191,9 +195,9 @@ fn where_addresses_are_masked_there_are_networks_and_nothing_else() {
     assert_eq!(one("2001:db8::").unwrap().source.requests, 2);
     assert!(one("198.51.102.0").is_none());
     // A filter for an address finds no more than one for its network.
-    let narrow = Wanted {
+    let narrow = WantedSources {
         network: Some("198.51.100.250/32".parse().unwrap()),
-        ..Wanted::default()
+        ..WantedSources::default()
     };
     assert!(asked(&history, &narrow, &masked()).sources.is_empty());
 }
@@ -265,7 +269,7 @@ fn a_blocklist_has_attackers_of_the_internet_and_nobody_who_says_who_they_are() 
     let own: IpAddr = "4.4.4.4".parse().unwrap();
     let is_reason = by_category(exploit);
     let list = |min, since: Option<i64>| -> Vec<String> {
-        let wanted = blocklist::Wanted {
+        let wanted = WantedAddresses {
             is_reason: &is_reason,
             min,
             since: since.map(|second| Timestamp::from_second(second).unwrap()),

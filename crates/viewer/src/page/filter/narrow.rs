@@ -9,14 +9,10 @@ use memchr::memmem::Finder;
 
 use super::host::Host;
 use super::{Filter, Test};
-use crate::history::{Column, MAX_CHARS};
+use crate::history::{Column, MAX_CHARS, WantedCategory};
 use crate::reader::Describer;
 use crate::reader::claims::HEADERS_CONTAIN;
-
-/// The longest networks that are shown of a masked source, in bits: IPv4, and IPv6 where that is
-/// made of IPv4.
-const MASKED_V4: u8 = 24;
-const MASKED_V6: u8 = 40;
+use crate::reader::privacy::{V4_PREFIX, V6_OF_V4_PREFIX};
 
 /// With this HTTP/2 begins: RFC 9113, 3.4; in lower case.
 const HTTP_2: &str = "pri * http/2.0";
@@ -75,7 +71,10 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
         Test::Sensor(_) if describer.privacy.hides_texts() => return None,
         Test::Sensor(name) => Column::Sensor(name.clone()),
         Test::Protocol(protocol) => Column::Protocol(protocol.name()),
-        Test::Category(category) => Column::Category(category.map(|it| it.name())),
+        Test::Category(WantedCategory::Unrecognised) => Column::Category(None),
+        Test::Category(WantedCategory::Labelled(category)) => {
+            Column::Category(Some(category.name()))
+        }
         Test::Label(id) => Column::Labels(vec![id.clone()]),
         Test::Cve(cve) => Column::Labels(labels_of(&describer.labeller, cve)),
         Test::Kind(kind) => kind_of(kind, &describer.labeller),
@@ -112,12 +111,13 @@ fn finder(text: &str) -> Finder<'static> {
     Finder::new(text.as_bytes()).into_owned()
 }
 
-/// A masked source may be any of its network.
+/// A masked source may be any of its network, which is the widest of IPv6 where that is made of
+/// IPv4.
 fn wide(network: IpNet) -> IpNet {
     let prefix = network.prefix_len();
     match network {
-        IpNet::V4(it) => Ipv4Net::new(it.addr(), prefix.min(MASKED_V4)).map(IpNet::V4),
-        IpNet::V6(it) => Ipv6Net::new(it.addr(), prefix.min(MASKED_V6)).map(IpNet::V6),
+        IpNet::V4(it) => Ipv4Net::new(it.addr(), prefix.min(V4_PREFIX)).map(IpNet::V4),
+        IpNet::V6(it) => Ipv6Net::new(it.addr(), prefix.min(V6_OF_V4_PREFIX)).map(IpNet::V6),
     }
     .unwrap_or(network)
     .trunc()

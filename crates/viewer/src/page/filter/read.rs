@@ -15,6 +15,7 @@ use super::host::Host;
 use super::needles::needles;
 use super::query::Field;
 use super::term::{Test, Tls};
+use crate::history::WantedCategory;
 
 /// By this name a visitor's own address may be asked for.
 const ME: &str = "me";
@@ -103,13 +104,13 @@ fn protocol(name: &str) -> Result<Protocol, String> {
     named("protocol", name, Protocol::ALL, Protocol::name)
 }
 
-/// Reads the name of a category; `None` for what no label has one for.
-pub(crate) fn category(name: &str) -> Result<Option<Category>, String> {
+/// Reads the name of a category, or [`UNRECOGNISED`].
+pub(crate) fn category(name: &str) -> Result<WantedCategory, String> {
     if name.eq_ignore_ascii_case(UNRECOGNISED) {
-        return Ok(None);
+        return Ok(WantedCategory::Unrecognised);
     }
     match named("category", name, &Category::ALL, Category::name) {
-        Ok(category) => Ok(Some(category)),
+        Ok(category) => Ok(WantedCategory::Labelled(category)),
         Err(error) => Err(format!("{error}, {UNRECOGNISED}")),
     }
 }

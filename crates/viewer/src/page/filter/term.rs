@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use memchr::memmem::Finder;
 
 use super::host::Host;
-use crate::history::Kind;
+use crate::history::{Kind, WantedCategory};
 use crate::reader::Entry;
 use crate::reader::tls_parts::TlsParts;
 
@@ -42,8 +42,7 @@ pub(super) enum Test {
     Claims(IpNet),
     Sensor(String),
     Protocol(Protocol),
-    /// `None` stands for [`UNRECOGNISED`](super::UNRECOGNISED).
-    Category(Option<Category>),
+    Category(WantedCategory),
     Label(String),
     Kind(String),
     Cve(String),
@@ -75,11 +74,7 @@ impl Test {
                 None => false,
             },
             Self::Protocol(protocol) => *protocol == entry.protocol,
-            Self::Category(None) => entry.category().is_none(),
-            Self::Category(Some(Category::Ordinary)) => is_ordinary(entry),
-            Self::Category(Some(category)) => {
-                has_signature(entry, |it| it.categories().any(|it| it == *category))
-            }
+            Self::Category(category) => is_of_category(entry, *category),
             Self::Label(id) => has_signature(entry, |it| it.id == *id),
             Self::Kind(name) => Kind::new(entry).name == *name,
             Self::Cve(cve) => has_signature(entry, |it| {
@@ -128,6 +123,16 @@ impl Tls {
 
 fn has_text(entry: &Entry, needle: &Finder<'_>) -> bool {
     needle.find(&entry.searched).is_some() || needle.find(&entry.searched_inside).is_some()
+}
+
+fn is_of_category(entry: &Entry, wanted: WantedCategory) -> bool {
+    match wanted {
+        WantedCategory::Unrecognised => entry.category().is_none(),
+        WantedCategory::Labelled(Category::Ordinary) => is_ordinary(entry),
+        WantedCategory::Labelled(category) => {
+            has_signature(entry, |it| it.categories().any(|it| it == category))
+        }
+    }
 }
 
 /// An attack by a program that names itself is no ordinary visit.
