@@ -203,7 +203,7 @@ CREATE TABLE IF NOT EXISTS sensor (
     version  TEXT    NOT NULL,  -- of forever200 there
     requests INTEGER NOT NULL,  -- that came, since it was first heard of
     missing  INTEGER NOT NULL,  -- that it answered and could not send
-    heard    INTEGER NOT NULL,  -- when the last of them was written here
+    heard    INTEGER NOT NULL,  -- when the last was written here, or it said that it runs
     first    INTEGER NOT NULL,  -- times of its first and its last request
     last     INTEGER NOT NULL,
     newest   INTEGER NOT NULL   -- largest number of its messages in the stream that was written here

@@ -26,6 +26,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use crate::heartbeats;
 use crate::message::{self, Delivery};
 use crate::patience::{LastSaid, Patience};
 use crate::ring_writer::{AnotherHistory, Arrival, RingWriter, WINDOW};
@@ -45,6 +46,7 @@ const PULL_TIME: Duration = Duration::from_secs(5);
 
 /// Collects what sensors send, for ever.
 pub struct Collector {
+    client: Client,
     context: jetstream::Context,
     stream: StreamArgs,
     history: PathBuf,
@@ -56,9 +58,10 @@ impl Collector {
     /// of its ring.
     #[must_use]
     pub fn new(client: Client, stream: StreamArgs, history: PathBuf, memcached: String) -> Self {
-        let mut context = jetstream::new(client);
+        let mut context = jetstream::new(client.clone());
         context.set_timeout(ANSWER_TIME);
         Self {
+            client,
             context,
             stream,
             history,
@@ -88,6 +91,7 @@ impl Collector {
             Ledger::new(self.history.clone()),
         );
         let shares = shares::keep(stream.clone());
+        let heartbeats = heartbeats::listen(&self.client, Store::new(&self.memcached));
         let sensors = Sensors {
             stream,
             ledger: Ledger::new(self.history.clone()),
@@ -101,6 +105,7 @@ impl Collector {
         tokio::select! {
             error = sensors.follow() => error,
             error = writer.run(waiting) => error,
+            error = heartbeats => error,
             never = shares => match never {},
         }
     }

@@ -18,15 +18,20 @@ pub struct Enrolment {
 
 impl Enrolment {
     /// Draws a key for a sensor, which may write to its own subject, ask for the last message
-    /// there, and nothing else.
+    /// there, say that it runs, and nothing else.
     ///
     /// # Errors
     /// A key has no secret half, which does not happen.
     pub fn of_sensor(sensor: &Sensor) -> anyhow::Result<Self> {
-        let (subject, last, inbox) = (sensor.subject(), sensor.last_message(), sensor.inbox());
+        let publish = [
+            sensor.subject(),
+            sensor.alive_subject(),
+            sensor.last_message(),
+        ];
+        let subscribe = [format!("{}.>", sensor.inbox())];
+        // A list of texts in Rust is one in the server's configuration as well.
         let permissions = format!(
-            ", permissions: {{ publish: {{ allow: [\"{subject}\", \"{last}\"] }}, \
-             subscribe: {{ allow: [\"{inbox}.>\"] }} }}"
+            ", permissions: {{ publish: {{ allow: {publish:?} }}, subscribe: {{ allow: {subscribe:?} }} }}"
         );
         Self::draw(sensor.to_string(), &permissions)
     }
@@ -72,7 +77,7 @@ mod tests {
         let enrolment = Enrolment::of_sensor(&"berlin-1".parse().unwrap()).unwrap();
         assert!(enrolment.seed.starts_with("SU"));
         let user = enrolment.user;
-        let allowed = r#"publish: { allow: ["forever200.berlin-1", "$JS.API.DIRECT.GET.forever200.forever200.berlin-1"] }, subscribe: { allow: ["_INBOX.berlin-1.>"] }"#;
+        let allowed = r#"publish: { allow: ["forever200.berlin-1", "forever200.berlin-1.alive", "$JS.API.DIRECT.GET.forever200.forever200.berlin-1"] }, subscribe: { allow: ["_INBOX.berlin-1.>"] }"#;
         assert!(user.contains(allowed), "{user}");
         assert!(!user.contains(&enrolment.seed));
     }

@@ -12,6 +12,7 @@ pub mod check;
 pub mod collect;
 pub mod connection;
 pub mod enroll;
+mod heartbeats;
 mod last_sent;
 pub mod message;
 pub mod patience;

@@ -12,6 +12,7 @@ use anyhow::Context;
 use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::context::PublishAckFuture;
+use bytes::Bytes;
 use forever200_ring::SLOTS;
 use forever200_viewer::history::Outbox;
 use futures_util::StreamExt;
@@ -33,6 +34,9 @@ pub const ACK_TIME: Duration = Duration::from_secs(15);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Time between two questions whether another machine sends under the same name.
 const NAME_INTERVAL: Duration = Duration::from_secs(60);
+/// Time between two messages that say that this sensor runs: where nothing comes, the hub hears
+/// nothing else of it.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// Longest wait for a number whose record is not in the history, though later ones are: a slot may
 /// be written late.
 const LATE_TIME: Duration = Duration::from_secs(5);
@@ -85,7 +89,12 @@ impl Publisher {
         info!(sensor = %self.sensor, ?last, "sending to the hub");
         let mut version = None;
         let mut name_checked = Instant::now();
+        let mut alive_said: Option<Instant> = None;
         loop {
+            if alive_said.is_none_or(|said| said.elapsed() >= ALIVE_INTERVAL) {
+                self.say_alive().await?;
+                alive_said = Some(Instant::now());
+            }
             let now = outbox.version()?;
             let has_changed = version.replace(now) != Some(now);
             if has_changed || cursor.is_waiting() {
@@ -131,6 +140,13 @@ impl Publisher {
             acknowledged(in_flight.next().await)?;
         }
         Ok(())
+    }
+
+    /// Says that this sensor runs. Nobody acknowledges it: the next one comes soon.
+    async fn say_alive(&self) -> anyhow::Result<()> {
+        let subject = self.sensor.alive_subject();
+        let said = self.client.publish(subject, Bytes::new()).await;
+        said.context("cannot say that this sensor runs")
     }
 
     /// Waits until the history says when it began.

@@ -24,6 +24,12 @@ impl Sensor {
         format!("{PREFIX}{}", self.0)
     }
 
+    /// Returns the subject to which the sensor says that it runs. The stream does not take it.
+    #[must_use]
+    pub fn alive_subject(&self) -> String {
+        format!("{PREFIX}{}{ALIVE}", self.0)
+    }
+
     /// Returns the subject by which the server is asked for the sensor's last message.
     ///
     /// Protocol: NATS ADR-31, JetStream direct get.
@@ -43,6 +49,13 @@ impl Sensor {
     pub fn of_subject(subject: &str) -> Option<Self> {
         subject.strip_prefix(PREFIX)?.parse().ok()
     }
+
+    /// Reads the name from a subject to which a sensor says that it runs; `None` where it is not
+    /// one.
+    #[must_use]
+    pub fn of_alive_subject(subject: &str) -> Option<Self> {
+        Self::of_subject(subject.strip_suffix(ALIVE)?)
+    }
 }
 
 /// Name of the stream that takes these subjects.
@@ -51,6 +64,10 @@ pub const STREAM: &str = "forever200";
 const PREFIX: &str = "forever200.";
 /// The subjects of all sensors.
 pub const ALL_SUBJECTS: &str = "forever200.*";
+/// The subjects to which all sensors say that they run.
+pub const ALL_ALIVE: &str = "forever200.*.alive";
+/// What these end with.
+const ALIVE: &str = ".alive";
 
 impl FromStr for Sensor {
     type Err = String;
@@ -81,7 +98,12 @@ mod tests {
     fn a_name_fits_into_a_subject() {
         for name in ["a", "sensor-1", "0123456789012345678901234567890123456789"] {
             let sensor: Sensor = name.parse().unwrap();
-            assert_eq!(Sensor::of_subject(&sensor.subject()), Some(sensor));
+            assert_eq!(Sensor::of_subject(&sensor.subject()), Some(sensor.clone()));
+            assert_eq!(Sensor::of_subject(&sensor.alive_subject()), None);
+            assert_eq!(
+                Sensor::of_alive_subject(&sensor.alive_subject()),
+                Some(sensor)
+            );
         }
         for name in ["", "A", "a.b", "a b", "*", ">", "ü", "a_b", "$js"] {
             assert!(name.parse::<Sensor>().is_err(), "{name}");

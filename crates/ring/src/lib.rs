@@ -6,17 +6,20 @@
 //! - [`ring`]: a [`Ring`] is the newest 101 records, in memcached and in the responder's memory
 //! - [`counts`]: requests by the minute
 //! - [`silent`]: connections that never sent a byte, by port
+//! - [`alive`]: sensors of a hub that said lately that they run
 //! - [`store`]: the [`Store`] moves all of these to and from memcached. It is the only code that
 //!   knows memcached
 //!
 //! Read in this order.
 
+pub mod alive;
 pub mod counts;
 pub mod record;
 pub mod ring;
 pub mod silent;
 pub mod store;
 
+pub use alive::Alive;
 pub use counts::Counts;
 pub use record::{Ended, Record, Sent, Tls, Via};
 pub use ring::{Ring, SLOTS};

@@ -13,6 +13,8 @@ pub const CURSOR_KEY: &str = "forever200:cursor";
 pub const SILENT_KEY: &str = "forever200:silent";
 /// Key of these connections by port, the most frequent ports.
 pub const SILENT_PORTS_KEY: &str = "forever200:silent_ports";
+/// Key of the sensors that said lately that they run.
+pub const ALIVE_KEY: &str = "forever200:alive";
 /// Key of the time of the first start, RFC 3339.
 pub const SINCE_KEY: &str = "forever200:since";
 /// Key of the time of the first request, RFC 3339.

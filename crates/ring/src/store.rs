@@ -16,9 +16,10 @@ use jiff::Timestamp;
 use memcache::exp::{AsyncMetaClient, Error, Get, GetResult, Meta, Op, Set, Ttl};
 use tokio::sync::OnceCell;
 
+use crate::alive::{self, Alive};
 use crate::counts::{Count, Counts};
 use crate::record::Record;
-use crate::ring::{CURSOR_KEY, FIRST_KEY, Ring, SILENT_PORTS_KEY, SINCE_KEY, SLOTS};
+use crate::ring::{ALIVE_KEY, CURSOR_KEY, FIRST_KEY, Ring, SILENT_PORTS_KEY, SINCE_KEY, SLOTS};
 use crate::ring::{minute_key, slot_key, slot_of};
 use crate::silent::{self, SilentPorts};
 use snapshot::COUNTERS;
@@ -253,6 +254,28 @@ impl Store {
         }
         *ports = after;
         Ok(())
+    }
+
+    /// Writes which sensors said lately that they run, in the place of what was written before.
+    ///
+    /// # Errors
+    /// memcached is unreachable, does not answer within a second, or refused the write.
+    pub async fn write_alive(&self, alive: &Alive) -> Result<(), StoreError> {
+        let write = Set::new(ALIVE_KEY, alive::encode(alive)).ttl(Ttl::NEVER);
+        self.run(vec![Op::Set(write)]).await
+    }
+
+    /// Reads which sensors said lately that they run.
+    ///
+    /// # Errors
+    /// memcached is unreachable, or does not answer within a second.
+    pub async fn alive(&self) -> Result<Alive, StoreError> {
+        let answer = self.get_one(ALIVE_KEY).await?;
+        Ok(answer
+            .value
+            .as_deref()
+            .map(alive::decode)
+            .unwrap_or_default())
     }
 
     /// Makes memcached hold what `held` says, where `snapshot` shows less: the times where there

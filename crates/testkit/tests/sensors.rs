@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use forever200_ring::{Counts, Record, Sent, Store};
+use forever200_ring::{Alive, Counts, Record, Sent, Store};
 use forever200_testkit::browser::EVERYONE;
 use forever200_testkit::process::project;
 use forever200_testkit::{Browser, Stack, get, get_json, until};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -274,6 +274,36 @@ async fn the_sensors_have_a_page_and_kinds_and_sources_say_who_saw_them() -> any
         ensure!(page.contains("Of 4 sensors"), "{path}: {page}");
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sensor_that_says_it_runs_is_not_silent() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let stack = start(folder.path(), &[]).await?;
+    send(&stack).await?;
+    let later = Timestamp::now().round(Unit::Second)? + SignedDuration::from_secs(5);
+    let earlier = Timestamp::UNIX_EPOCH;
+    let alive = [("lima", later), ("oslo", earlier), ("stranger", later)];
+    let alive: Alive = alive.map(|(name, time)| (name.to_owned(), time)).into();
+    let store = Store::new(stack.at(11211).to_string());
+    store.write_alive(&alive).await?;
+    let list = until("the page has heard of it", || async {
+        let list = get_json(stack.front(), "/home/api/sensors?sort=name")
+            .await
+            .ok()?;
+        (heard(&list, "lima")? == later).then_some(list)
+    })
+    .await?;
+    assert_eq!(list["total"], 4, "one that sent nothing is none");
+    ensure!(heard(&list, "oslo").context("no time")? > earlier, "{list}");
+    Ok(())
+}
+
+/// When a sensor was last heard of, as a list says.
+fn heard(list: &Value, name: &str) -> Option<Timestamp> {
+    let mut sensors = list["sensors"].as_array()?.iter();
+    let sensor = sensors.find(|it| it["sensor"] == name)?;
+    sensor["heard"].as_str()?.parse().ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]

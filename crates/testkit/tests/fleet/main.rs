@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 use async_nats::jetstream;
 use forever200_fleet::message::{self, Position};
+use forever200_fleet::sensor::{ALL_ALIVE, STREAM};
 use forever200_testkit::report::at_length;
 use forever200_testkit::{Fault, until};
+use futures_util::StreamExt;
 use tokio::time::sleep;
 
 use site::{Fleet, Site, publish, record, sensor};
@@ -62,6 +64,27 @@ async fn what_a_sensor_answers_while_no_server_is_there_is_sent_later() -> anyho
     fleet.nats.restart(0)?;
     let all: Vec<u64> = (1..=212).collect();
     assert_eq!(hub.until_has("one", 212).await?, all);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sensor_to_which_nothing_comes_is_heard_of() -> anyhow::Result<()> {
+    let fleet = Fleet::start(1, &["one"]).await?;
+    let hub = fleet.site("--hub").await?;
+    let sensor = fleet.site("one").await?;
+    sensor.ask(1..=1).await?;
+    hub.until_has("one", 1).await?;
+    let file = hub.file()?;
+    let heard = || file.query_row("SELECT heard FROM sensor", [], |row| row.get::<_, i64>(0));
+    let after_the_request = heard()?;
+    // It says that it runs when it begins, and each minute.
+    sensor.stack.supervisorctl(&["restart", "publisher"])?;
+    until("the hub has heard of it", || async {
+        (heard().ok()? > after_the_request).then_some(())
+    })
+    .await
+    .with_context(|| hub.stack.log())?;
+    assert_eq!(hub.numbers()?["one"], [1]);
     Ok(())
 }
 
@@ -291,6 +314,19 @@ async fn a_key_opens_the_subject_of_its_sensor_and_nothing_else() -> anyhow::Res
         let answer = tokio::time::timeout(asked, client.request(subject, "{}".into())).await;
         assert!(!matches!(answer, Ok(Ok(_))), "{subject}");
     }
+    // That another one runs it cannot say either: of two messages on one connection, the first to
+    // arrive would be the first that was sent.
+    let listener = fleet.client("--hub").await?;
+    let mut alive = listener.subscribe(ALL_ALIVE).await?;
+    // The answer comes when the server knows of the subscription.
+    jetstream::new(listener).get_stream(STREAM).await?;
+    for sensor in [&two, &one] {
+        let subject = sensor.alive_subject();
+        client.publish(subject, bytes::Bytes::new()).await?;
+    }
+    let said = tokio::time::timeout(asked, alive.next()).await?;
+    let said = said.context("nothing was said")?;
+    assert_eq!(*said.subject, *one.alive_subject());
     // What is none of ours is passed over.
     let position = Position { era: 1, seq: 2 };
     let headers = message::headers(&one, position, 0);

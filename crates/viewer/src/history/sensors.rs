@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use forever200_ring::Alive;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use serde::Serialize;
@@ -37,7 +38,7 @@ pub(crate) struct SensorRow {
     pub(crate) requests: u64,
     /// That it answered and could not send.
     pub(crate) missing: u64,
-    /// When the last of its requests was written here.
+    /// When the last of its requests was written here, or it last said that it runs.
     pub(crate) heard: Timestamp,
     /// Times of its first and its last request.
     pub(crate) first: Timestamp,
@@ -108,6 +109,19 @@ impl Questions {
             kinds.map(of_one).collect()
         })
     }
+}
+
+/// Notes when sensors said that they run; those of which there is no request yet are no sensors.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn hear(to: &Connection, alive: &Alive) -> rusqlite::Result<()> {
+    let mut hear =
+        to.prepare_cached("UPDATE sensor SET heard = ?2 WHERE name = ?1 AND heard < ?2")?;
+    for (name, time) in alive {
+        hear.execute(params![name, time.as_microsecond()])?;
+    }
+    Ok(())
 }
 
 impl Sort {

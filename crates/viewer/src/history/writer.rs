@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, Instant};
 
-use forever200_ring::{ByPort, Record};
+use forever200_ring::{Alive, ByPort, Record};
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -54,6 +54,8 @@ pub(crate) enum Item {
     Number(&'static str, i64),
     /// Silent connections by port, in the place of those that were written before.
     SilentPorts(ByPort),
+    /// Sensors that said lately that they run.
+    Alive(Alive),
     /// A visitor's question has found that this file is broken.
     Broken(u64),
     /// Is dropped once all before it is written.
@@ -321,6 +323,7 @@ impl OpenFile {
                 }
                 Item::Gap(gap) => gaps::write(&transaction, gap)?,
                 Item::Number(name, value) => write_number(&transaction, name, *value)?,
+                Item::Alive(alive) => sensors::hear(&transaction, alive)?,
                 Item::SilentPorts(ports) => write_silent_ports(&transaction, ports)?,
                 Item::Broken(_) | Item::Flush(_) => {}
             }

@@ -18,7 +18,7 @@ use crate::rfc3339;
 
 /// After this time without a request a sensor is counted as silent, in seconds. Strangers come more
 /// often to an address of the internet.
-pub(crate) const SILENT_SECONDS: i64 = 60 * 60;
+pub(crate) const SILENT_SECONDS: i64 = 10 * 60;
 /// Pages that can be asked for. What is behind them is in the file.
 const MOST_PAGES: u64 = 1000;
 /// The orders, by name.
@@ -43,7 +43,7 @@ pub struct SensorsQuery {
 struct List {
     /// How many there are.
     total: u64,
-    /// Those of which nothing was heard for an hour.
+    /// Those of which nothing was heard for ten minutes.
     silent: u64,
     requests: u64,
     missing: u64,
@@ -223,7 +223,7 @@ mod tests {
         let html = pages.sensors(&page).unwrap();
         for text in [
             "<b>1,000</b> machines send here",
-            "<b>12</b> for an hour",
+            "<b>12</b> for ten minutes",
             "/home/history?sensor=berlin-1\"",
             "<b>2 h</b>",
             "<span class=\"second zoned\">",

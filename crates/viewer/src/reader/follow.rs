@@ -56,6 +56,8 @@ const STANDSTILL: Duration = Duration::from_secs(6);
 const MINUTES_AT_ONCE: usize = 60;
 /// The minutes that may still grow: a request is counted when it is over, in the minute it began.
 const OPEN_MINUTES: i64 = 2;
+/// Time between two looks at which sensors said that they run.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Name of the newest number that has a line, in the history.
 const LINES: &str = "lines";
 /// Describing gives way to whoever is answered, where they share a core.
@@ -94,6 +96,8 @@ struct Follower {
     /// When the cursor last moved, and when all slots that lack something were last read.
     moved: Instant,
     read: Instant,
+    /// When it was last read which sensors said that they run.
+    alive_read: Instant,
 }
 
 impl Reader {
@@ -126,6 +130,7 @@ impl Reader {
             captures,
             moved: Instant::now(),
             read: Instant::now(),
+            alive_read: Instant::now(),
         };
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -293,6 +298,10 @@ impl Follower {
                 memory.note(LINES, captures.up_to());
             }
             memory.keep(&snapshot, &entries);
+            if memory.has_sensors() && self.alive_read.elapsed() >= ALIVE_INTERVAL {
+                self.alive_read = Instant::now();
+                memory.keep_alive(self.store.alive().await?);
+            }
         }
         let mut counters = snapshot.clone();
         counters.ring = Ring::default();

@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use forever200_ring::{ByPort, Held, Ring, SilentPorts, Snapshot, Store, StoreError};
+use forever200_ring::{Alive, ByPort, Held, Ring, SilentPorts, Snapshot, Store, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{info, warn};
@@ -43,6 +44,8 @@ pub(super) struct Memory {
     waiting: Vec<(&'static str, i64)>,
     /// Silent connections by port, as they were last handed over.
     silent_ports: ByPort,
+    /// Sensors that said that they run, as they were last handed over.
+    alive: Alive,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +68,7 @@ impl Memory {
             gap: None,
             waiting: Vec::new(),
             silent_ports: ByPort::new(),
+            alive: Alive::new(),
         }
     }
 
@@ -173,6 +177,18 @@ impl Memory {
         self.keep_numbers(snapshot);
         self.keep_silent_ports(snapshot);
         self.hand_over_waiting();
+    }
+
+    /// Hands over which sensors said that they run, where that has changed.
+    pub(super) fn keep_alive(&mut self, alive: Alive) {
+        if alive != self.alive && self.history.offer(Item::Alive(alive.clone())).is_ok() {
+            self.alive = alive;
+        }
+    }
+
+    /// Tells whether requests of other machines came here.
+    pub(super) fn has_sensors(&self) -> bool {
+        self.history.sensors().load(Relaxed) > 0
     }
 
     fn keep_numbers(&mut self, snapshot: &Snapshot) {

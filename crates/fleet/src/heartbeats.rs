@@ -1,0 +1,78 @@
+//! Listens at a hub to sensors that say that they run, and hands it on to the viewer.
+//!
+//! In: messages to the subject of each sensor, which the stream does not take. Out: one value in
+//! memcached. Whoever is in a sensor's place can say that about this sensor alone.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use anyhow::bail;
+use async_nats::Client;
+use forever200_ring::alive::MOST_ALIVE;
+use forever200_ring::{Alive, Store};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::debug;
+
+use crate::sensor::{ALL_ALIVE, Sensor};
+
+/// Time between two writes, where something has changed.
+const WRITE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Listens for ever.
+///
+/// # Errors
+/// The connection is closed.
+pub(crate) async fn listen(client: &Client, store: Store) -> anyhow::Result<Infallible> {
+    let mut messages = client.subscribe(ALL_ALIVE).await?;
+    let mut alive = Alive::new();
+    let mut has_changed = false;
+    let mut writes = interval(WRITE_INTERVAL);
+    writes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            message = messages.next() => {
+                let Some(message) = message else { bail!("nobody can say any more that it runs") };
+                if let Some(sensor) = Sensor::of_alive_subject(&message.subject) {
+                    hear(&mut alive, &sensor);
+                    has_changed = true;
+                }
+            }
+            _ = writes.tick(), if has_changed => {
+                // Where memcached is away, the next write has it all.
+                match store.write_alive(&alive).await {
+                    Ok(()) => has_changed = false,
+                    Err(error) => debug!(%error, "memcached is unreachable"),
+                }
+            }
+        }
+    }
+}
+
+/// Notes that a sensor runs. Where there are too many, the one of which nothing was heard for the
+/// longest time is forgotten.
+fn hear(alive: &mut Alive, sensor: &Sensor) {
+    alive.insert(sensor.as_str().to_owned(), Timestamp::now());
+    if alive.len() > MOST_ALIVE {
+        let oldest = alive.iter().min_by_key(|(_, time)| **time);
+        if let Some(name) = oldest.map(|(name, _)| name.clone()) {
+            alive.remove(&name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_push_out_the_one_that_is_silent_for_longest() {
+        let mut alive = Alive::new();
+        for number in 0..MOST_ALIVE + 10 {
+            hear(&mut alive, &format!("sensor-{number}").parse().unwrap());
+        }
+        assert_eq!(alive.len(), MOST_ALIVE);
+        assert!(alive.contains_key("sensor-4105") && !alive.contains_key("sensor-0"));
+    }
+}
