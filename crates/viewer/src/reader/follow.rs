@@ -359,8 +359,7 @@ impl Follower {
         Ok(minutes.split_off(&(minute - MINUTES)))
     }
 
-    /// Takes over what is described already, and describes what is new as long as there is time:
-    /// the newest first, or, where all of it can be kept, first what leaves the ring next.
+    /// Takes over what is described already, and describes what is new as long as there is time.
     fn described(&self, ring: &Ring, held: &View) -> (Vec<Arc<Entry>>, bool) {
         let known: HashMap<_, _> = held
             .entries
@@ -372,13 +371,9 @@ impl Follower {
         // shown of this one.
         let is_same = |a: &Record, b: &Record| a.raw.as_ptr() == b.raw.as_ptr() || a == b;
         let (mut entries, mut is_all_described) = (Vec::new(), true);
-        let mut records = ring.newest_first();
         let pace = self.rate.as_ref().map(Rate::pace);
-        if matches!(pace, Some(Pace::Calm | Pace::Fast)) {
-            records.reverse();
-        }
         let start = Instant::now();
-        for record in records {
+        for record in in_order(ring, pace) {
             match (known.get(&record.seq), self.snapshot.ring.get(record.seq)) {
                 (Some(entry), Some(last)) if is_same(last, record) => {
                     entries.push(Arc::clone(entry));
@@ -397,10 +392,45 @@ impl Follower {
     }
 }
 
+/// Returns the records in the order in which they are described: the newest first, or, where all of
+/// it can be kept, first what leaves the ring next.
+fn in_order(ring: &Ring, pace: Option<Pace>) -> Vec<&Record> {
+    let mut records = ring.newest_first();
+    if matches!(pace, Some(Pace::Calm | Pace::Fast)) {
+        records.reverse();
+    }
+    records
+}
+
 /// Where counting and lines begin. What cannot be read is not known.
 fn start_of(history: &History) -> Start {
     Start {
         history: Some(history.newest()).filter(|&newest| newest > 0),
         lines: history.questions().number(LINES).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forever200_testkit::record;
+
+    use super::*;
+
+    #[test]
+    fn what_leaves_the_ring_next_is_described_first_where_all_can_be_kept() {
+        let mut ring = Ring::default();
+        for seq in 1..=3 {
+            ring.insert(record(seq, b"GET / HTTP/1.1\r\n\r\n".to_vec()));
+        }
+        for (pace, order) in [
+            (Some(Pace::Calm), [1, 2, 3]),
+            (Some(Pace::Fast), [1, 2, 3]),
+            (Some(Pace::Flood), [3, 2, 1]),
+            (None, [3, 2, 1]),
+        ] {
+            let records = in_order(&ring, pace);
+            let numbers: Vec<_> = records.iter().map(|record| record.seq).collect();
+            assert_eq!(numbers, order, "{pace:?}");
+        }
     }
 }
