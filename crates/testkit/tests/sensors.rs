@@ -123,6 +123,10 @@ async fn a_request_has_the_name_of_its_sensor_everywhere() -> anyhow::Result<()>
             ensure!(page.contains(link), "{path}: {link} in {page}");
         }
     }
+    let wall = page(&stack, "/home?view=wall").await?;
+    for text in ["to <b>berlin-1</b>", "reaches these machines"] {
+        ensure!(wall.contains(text), "{text} in {wall}");
+    }
     let text = page(&stack, "/home/text").await?;
     ensure!(text.contains("203.0.113.7:41000 by berlin-1 "), "{text}");
     let one = page(&stack, "/home/requests/1").await?;
