@@ -10,9 +10,17 @@ const EQUALS: &[u8] = b"=3D";
 /// Where there is nothing else to tell it by, so many.
 const MIN_EQUALS: usize = 2;
 
+/// What an `=` begins.
+enum Escape {
+    /// Two digits follow.
+    Byte(u8),
+    /// A line end follows: the line goes on.
+    Break { length: usize },
+}
+
 /// Undoes quoted-printable where it can be nothing else.
 #[must_use]
-pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     let has_character = has_character(bytes)?;
     let has_break =
         memmem::find(bytes, b"=\r\n").is_some() || memmem::find(bytes, b"=\n").is_some();
@@ -25,41 +33,65 @@ pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
 /// Undoes what is said to be quoted-printable, as far as it is; `None` where there is nothing to
 /// undo.
 #[must_use]
-pub fn plain(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn plain(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     let mut found = false;
     while let Some(at) = memchr(b'=', rest) {
         plain.extend_from_slice(&rest[..at]);
         rest = &rest[at..];
-        let (byte, length) = match read(rest) {
-            Some(read) => {
+        match Escape::read(rest) {
+            Some(escape) => {
                 found = true;
-                read
+                plain.extend(escape.byte());
+                rest = &rest[escape.length()..];
             }
-            None => (Some(b'='), 1),
-        };
-        plain.extend(byte);
-        rest = &rest[length..];
+            None => {
+                plain.push(b'=');
+                rest = &rest[1..];
+            }
+        }
     }
     plain.extend_from_slice(rest);
     found.then_some(plain)
 }
 
-/// Reads what begins with an `=`: the byte, or none for a line that goes on; and the length.
-fn read(rest: &[u8]) -> Option<(Option<u8>, usize)> {
-    match rest {
-        [b'=', b'\r', b'\n', ..] => Some((None, 3)),
-        [b'=', b'\n', ..] => Some((None, 2)),
-        [b'=', high, low, ..] => {
-            let digit = |byte: u8| match byte {
-                b'a'..=b'f' => None,
-                _ => char::from(byte).to_digit(16),
-            };
-            let value = digit(*high)? * 16 + digit(*low)?;
-            Some((u8::try_from(value).ok(), 3))
+impl Escape {
+    /// Reads what begins with an `=`; `None` where that has no meaning.
+    fn read(rest: &[u8]) -> Option<Self> {
+        match rest {
+            [b'=', b'\r', b'\n', ..] => Some(Self::Break { length: 3 }),
+            [b'=', b'\n', ..] => Some(Self::Break { length: 2 }),
+            [b'=', high, low, ..] => {
+                let value = digit(*high)? * 16 + digit(*low)?;
+                u8::try_from(value).ok().map(Self::Byte)
+            }
+            _ => None,
         }
-        _ => None,
+    }
+
+    /// Returns the byte that it stands for; a line that goes on has none.
+    fn byte(&self) -> Option<u8> {
+        match self {
+            Self::Byte(byte) => Some(*byte),
+            Self::Break { .. } => None,
+        }
+    }
+
+    /// Returns how many bytes it is written with.
+    fn length(&self) -> usize {
+        match self {
+            Self::Byte(_) => 3,
+            Self::Break { length } => *length,
+        }
+    }
+}
+
+/// Digits are in upper case.
+fn digit(byte: u8) -> Option<u32> {
+    match byte {
+        b'a'..=b'f' => None,
+        _ => char::from(byte).to_digit(16),
     }
 }
 
@@ -69,11 +101,11 @@ fn has_character(bytes: &[u8]) -> Option<bool> {
     let mut previous = None;
     let mut found = false;
     while let Some(at) = memchr(b'=', rest) {
-        let (byte, length) = read(&rest[at..])?;
-        let is_behind = at == 0 && matches!(previous, Some(0xc2..=0xf4));
-        found |= is_behind && matches!(byte, Some(0x80..=0xbf));
-        previous = byte;
-        rest = &rest[at + length..];
+        let escape = Escape::read(&rest[at..])?;
+        let is_behind = at == 0 && matches!(previous, Some(Escape::Byte(0xc2..=0xf4)));
+        found |= is_behind && matches!(escape, Escape::Byte(0x80..=0xbf));
+        rest = &rest[at + escape.length()..];
+        previous = Some(escape);
     }
     Some(found)
 }
