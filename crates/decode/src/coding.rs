@@ -24,11 +24,11 @@ const MAX_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What was in a coding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
+pub(crate) struct Opened {
     /// How it was undone, for a person.
-    pub how: &'static str,
+    pub(crate) how: &'static str,
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Opened {
@@ -39,7 +39,7 @@ impl Opened {
 
 /// Tells by two bytes whether a coding with a magic number may begin here.
 #[must_use]
-pub fn may_begin(bytes: &[u8]) -> bool {
+pub(crate) fn may_begin(bytes: &[u8]) -> bool {
     match bytes {
         [0x1f, 0x8b, ..] | [0x28, 0xb5, ..] => true,
         [method, flags, ..] => is_zlib(*method, *flags),
@@ -49,7 +49,7 @@ pub fn may_begin(bytes: &[u8]) -> bool {
 
 /// Undoes the coding that the beginning of the bytes shows, to at most so many bytes.
 #[must_use]
-pub fn by_magic(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
+pub(crate) fn by_magic(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     match bytes {
         [0x1f, 0x8b, ..] | [0x78, ..] => {
             let inflated = inflate(bytes, max_bytes)?;
@@ -62,7 +62,7 @@ pub fn by_magic(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
 
 /// Undoes the coding that a header names, in any case, to at most so many bytes.
 #[must_use]
-pub fn by_name(name: &[u8], bytes: &[u8], max_bytes: usize) -> Option<Opened> {
+pub(crate) fn by_name(name: &[u8], bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     if let Some(opened) = by_magic(bytes, max_bytes) {
         return Some(opened);
     }

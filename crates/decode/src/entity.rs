@@ -36,7 +36,7 @@ const NAMES: [(&[u8], char); 20] = [
 
 /// Undoes character references; `None` where there are none.
 #[must_use]
-pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     let mut found = false;

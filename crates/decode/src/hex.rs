@@ -15,7 +15,7 @@ const MIN_DIGITS: usize = 24;
 const MIN_DIFFERENT: usize = 4;
 
 /// Returns the place of each run of text, sign and all, with its bytes.
-pub fn runs(bytes: &[u8]) -> impl Iterator<Item = (Range<usize>, Vec<u8>)> {
+pub(crate) fn runs(bytes: &[u8]) -> impl Iterator<Item = (Range<usize>, Vec<u8>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         while let Some(run) = next(bytes, at) {

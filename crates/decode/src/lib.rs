@@ -4,37 +4,37 @@
 //! that led to it. Runs nothing, fetches nothing, and never panics. Every depth, number and length
 //! has a limit, and so has the work.
 //!
-//! - [`chain`] tries each decoder on each part of a request; read it first
-//! - [`work`] counts the work, and [`Limits`] bound it
-//! - [`part`] is a decoded part, and [`kind`] says what its bytes are
+//! - `chain` tries each decoder on each part of a request; read it first
+//! - `work` counts the work, and [`Limits`] bound it
+//! - `part` has a decoded [`Part`], and [`kind`] says what its bytes are
 //!
 //! Each decoder has a file:
 //!
-//! - for all bytes of a part: [`coding`] (compression), [`inflate`], [`utf16`]
-//! - for text that is rewritten: [`url`], [`entity`], [`literal`], [`quoted`]
-//! - for a run inside a text: [`run`](mod@run) with [`base64`], and [`hex`]
+//! - for all bytes of a part: `coding` (compression), [`inflate`], `utf16`
+//! - for text that is rewritten: `url`, `entity`, `literal`, `quoted`
+//! - for a run inside a text: `run` with [`base64`], and `hex`
 //! - for the parts of a form: [`multipart`]
 //!
 //! The viewer's privacy also uses [`escape`], [`base64`] and [`inflate`], to find hidden texts and
 //! to write others in their place. [`lower`] is for all that searches.
 
 pub mod base64;
-pub mod chain;
-pub mod coding;
-pub mod entity;
+mod chain;
+mod coding;
+mod entity;
 pub mod escape;
-pub mod hex;
+mod hex;
 pub mod inflate;
 pub mod kind;
-pub mod literal;
+mod literal;
 pub mod lower;
 pub mod multipart;
-pub mod part;
-pub mod quoted;
-pub mod run;
-pub mod url;
-pub mod utf16;
-pub mod work;
+mod part;
+mod quoted;
+mod run;
+mod url;
+mod utf16;
+mod work;
 
 pub use chain::{MAX_DEPTH, MAX_PARTS, decode};
 pub use kind::Kind;

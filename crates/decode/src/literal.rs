@@ -17,7 +17,7 @@ const LONG_DIGITS: usize = 8;
 /// `\xfc` is a byte to a shell, and a character to JavaScript: it is the latter where bytes give no
 /// UTF-8.
 #[must_use]
-pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     let plain = undo_to(bytes, false)?;
     if std::str::from_utf8(&plain).is_err() && std::str::from_utf8(bytes).is_ok() {
         return undo_to(bytes, true);

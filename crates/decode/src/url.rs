@@ -10,7 +10,7 @@ use crate::utf16;
 
 /// Undoes URL encoding; `None` where there is none.
 #[must_use]
-pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     let first = memchr(b'%', bytes)?;
     let mut plain = Vec::with_capacity(bytes.len());
     plain.extend_from_slice(&bytes[..first]);

@@ -15,7 +15,7 @@ const DIGITS: usize = 4;
 /// Returns UTF-16 in UTF-8: what begins with a byte order mark, or has a NUL in nearly every second
 /// place.
 #[must_use]
-pub fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     let (bytes, is_little) = match bytes {
         [0xff, 0xfe, rest @ ..] => (rest, true),
         [0xfe, 0xff, rest @ ..] => (rest, false),
@@ -60,7 +60,7 @@ fn is_little(bytes: &[u8]) -> Option<bool> {
 
 /// Tells whether bytes are the start of Latin text in UTF-16.
 #[must_use]
-pub fn begins(bytes: &[u8]) -> bool {
+pub(crate) fn begins(bytes: &[u8]) -> bool {
     is_little(bytes).is_some()
 }
 
@@ -70,7 +70,7 @@ pub fn begins(bytes: &[u8]) -> bool {
 /// `sign` is what stands before the digits of each; `rest` begins at its second byte. Returns the
 /// character and the length from there.
 #[must_use]
-pub fn escaped(rest: &[u8], sign: &[u8; 2]) -> Option<(char, usize)> {
+pub(crate) fn escaped(rest: &[u8], sign: &[u8; 2]) -> Option<(char, usize)> {
     let first = unit(rest, sign[1])?;
     let one = 1 + DIGITS;
     if let Some(char) = char::from_u32(first.into()) {

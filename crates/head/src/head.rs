@@ -57,8 +57,7 @@ impl<'a> Head<'a> {
     }
 
     /// Returns whether a field of this name lists this word: `a, Word;q=1`, in any case.
-    #[must_use]
-    pub fn lists(&self, name: &'static [u8], word: &[u8]) -> bool {
+    pub(crate) fn lists(&self, name: &'static [u8], word: &[u8]) -> bool {
         self.fields_named(name)
             .any(|field| self.has_word(&field, word))
     }
@@ -73,15 +72,13 @@ impl<'a> Head<'a> {
 
     /// Returns whether the client waits for `100 Continue` before it sends its body: RFC 9110,
     /// 10.1.1.
-    #[must_use]
-    pub fn expects_continue(&self) -> bool {
+    pub(crate) fn expects_continue(&self) -> bool {
         self.lists(b"expect", b"100-continue")
     }
 
     /// Returns whether other bytes than HTTP/1 may follow the answer: CONNECT (RFC 9110, 9.3.6) and
     /// an upgrade (7.8).
-    #[must_use]
-    pub fn asks_for_a_tunnel(&self) -> bool {
+    pub(crate) fn asks_for_a_tunnel(&self) -> bool {
         self.slice(&self.line.method)
             .eq_ignore_ascii_case(b"CONNECT")
             || self.fields_named(b"upgrade").next().is_some()
