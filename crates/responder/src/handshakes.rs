@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::bail;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use forever200_ring::record::MAX_HELLO_CHARS;
 use forever200_ring::{Ended, Record, Tls, Via};
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -35,8 +36,6 @@ const MAX_LINE_BYTES: usize = 24 * 1024;
 /// time with the handshake is one of those that came within ten seconds.
 const MAX_HELLOS: usize = 4096;
 const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
-/// Longest hello in a record, in base64: 4 KiB. The longest of browsers have 2 KiB.
-const MAX_HELLO_CHARS: usize = 5464;
 /// Longest wait for a hello. haproxy writes it before the handshake, through another connection.
 const HELLO_TIME: Duration = Duration::from_millis(20);
 /// The end of a line about a connection that has no error: a later request on it was no HTTP, which

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 /// Longest line of JSON that is read. Ours are about 300 bytes, and at most 8,000 more with a TLS
 /// hello; a longer one is not ours.
-const MAX_LINE_BYTES: usize = 9 * 1024;
+pub const MAX_LINE_BYTES: usize = 9 * 1024;
+/// Longest TLS hello in a record, in base64: 4 KiB. The longest of browsers have 2 KiB.
+pub const MAX_HELLO_CHARS: usize = 5464;
 
 /// One request, as received and with what is known of how it came.
 ///
@@ -286,7 +288,7 @@ mod tests {
             tls: Some(Box::new(Tls {
                 version: Some("TLSv1.3".into()),
                 sni: Some("\u{fffd}\u{1}\"".repeat(255)),
-                hello: Some("A".repeat(5464)),
+                hello: Some("A".repeat(MAX_HELLO_CHARS)),
                 ..Tls::default()
             })),
             ..record(b"GET / HTTP/1.1\r\n\r\n")

@@ -16,6 +16,7 @@ use site::{Fleet, Site, publish, record};
 
 mod faults;
 mod keys;
+mod limits;
 mod load;
 mod site;
 
