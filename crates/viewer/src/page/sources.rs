@@ -134,27 +134,59 @@ impl SourcesQuery {
     /// # Errors
     /// A value is none; the error is a sentence for the visitor.
     pub(crate) fn wanted(&self, visitor: IpAddr) -> Result<WantedSources, String> {
-        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let sort = match self.sort.trim() {
             "" | "last" => Sort::Last,
             "often" => Sort::Often,
             "new" => Sort::New,
             _ => return Err("sort: expected last, often or new".to_owned()),
         };
-        let before = given(&self.before).map(|text| place(&text)).transpose()?;
-        let category = given(&self.category);
-        let network = given(&self.network);
-        let source = given(&self.source);
-        Ok(WantedSources {
+        let mut wanted = WantedSources {
             sort,
+            ..WantedSources::default()
+        };
+        if let Some(text) = given(&self.before) {
+            wanted.before = Some(place(text)?);
+        }
+        if let Some(name) = given(&self.category) {
+            wanted.category = Some(filter::category(name)?);
+        }
+        if let Some(code) = given(&self.country) {
+            wanted.country = Some(code.to_ascii_uppercase());
+        }
+        if let Some(number) = given(&self.network) {
+            wanted.asn = Some(filter::asn(number)?);
+        }
+        if let Some(text) = given(&self.source) {
+            wanted.network = Some(filter::network("source", text, visitor)?);
+        }
+        Ok(wanted)
+    }
+
+    /// Returns the query string of the first page in another order.
+    fn sorted_by(&self, sort: &str) -> String {
+        let query = Self {
+            sort: sort.to_owned(),
+            before: String::new(),
+            ..self.clone()
+        };
+        query.encoded()
+    }
+
+    /// Returns the query string of the page that begins there.
+    fn beginning_at(&self, before: String) -> String {
+        let query = Self {
             before,
-            category: category.map(|it| filter::category(&it)).transpose()?,
-            country: given(&self.country).map(|country| country.to_ascii_uppercase()),
-            asn: network.map(|it| filter::asn(&it)).transpose()?,
-            network: source
-                .map(|it| filter::network("source", &it, visitor))
-                .transpose()?,
-        })
+            ..self.clone()
+        };
+        query.encoded()
+    }
+
+    /// Tells whether not all sources are asked for.
+    fn is_filtered(&self) -> bool {
+        !self.category.is_empty()
+            || !self.country.is_empty()
+            || !self.network.is_empty()
+            || !self.source.is_empty()
     }
 
     /// Returns the query string, without what says nothing.
@@ -167,24 +199,32 @@ impl SourcesQuery {
             ("source", &self.source),
             ("before", &self.before),
         ];
-        let said: Vec<_> = pairs
-            .iter()
-            .filter(|(_, value)| !value.is_empty())
-            .collect();
+        let mut said = Vec::new();
+        for (name, value) in pairs {
+            if !value.is_empty() {
+                said.push((name, value));
+            }
+        }
         serde_urlencoded::to_string(said).unwrap_or_default()
     }
 }
 
+/// Returns what a visitor wrote; `None` where that is nothing.
+fn given(text: &str) -> Option<&str> {
+    let text = text.trim();
+    if text.is_empty() { None } else { Some(text) }
+}
+
 /// Reads where a page begins, as [`SourcesQuery`] has it.
 fn place(text: &str) -> Result<Place, String> {
-    let numbers = text.split_once('-');
-    let read = numbers.and_then(|(value, id)| {
-        Some(Place {
-            value: value.parse().ok()?,
-            id: id.parse().ok()?,
-        })
-    });
-    read.ok_or_else(|| "before: expected the value from the previous page".to_owned())
+    if let Some((value, id)) = text.split_once('-')
+        && let Ok(value) = value.parse()
+        && let Ok(id) = id.parse()
+    {
+        Ok(Place { value, id })
+    } else {
+        Err("before: expected the value from the previous page".to_owned())
+    }
 }
 
 /// Reads the path of a page: an address, or a network as `203.0.113.0_24` where addresses are
@@ -216,43 +256,18 @@ impl Pages {
     ) -> anyhow::Result<String> {
         let list = self.list(page);
         let lines: Vec<_> = list.sources.iter().map(Line::new).collect();
-        let of_all = SourcesQuery {
-            before: String::new(),
-            ..query.clone()
-        };
-        let sorted_by = |sort: &str| {
-            SourcesQuery {
-                sort: sort.to_owned(),
-                ..of_all.clone()
-            }
-            .encoded()
-        };
         let sorts = [
-            ("last", "seen last"),
-            ("often", "the most frequent"),
-            ("new", "the newest"),
-        ]
-        .map(|(sort, name)| (sort, name, sorted_by(sort)));
-        let next = list.next.map(|before| {
-            SourcesQuery {
-                before,
-                ..query.clone()
-            }
-            .encoded()
-        });
+            ("last", "seen last", query.sorted_by("last")),
+            ("often", "the most frequent", query.sorted_by("often")),
+            ("new", "the newest", query.sorted_by("new")),
+        ];
+        let next = list.next.map(|before| query.beginning_at(before));
         let sort = if query.sort.is_empty() {
             "last"
         } else {
             query.sort.trim()
         };
-        let is_filtered = [
-            &query.category,
-            &query.country,
-            &query.network,
-            &query.source,
-        ]
-        .iter()
-        .any(|value| !value.is_empty());
+        let is_filtered = query.is_filtered();
         let is_first = query.before.is_empty();
         let masked = self.describer.privacy.mask_sources;
         let (lines, sorts, query) = (Serde(&lines), Serde(&sorts), Serde(query));
@@ -277,17 +292,15 @@ impl Pages {
         let line = Line::new(&whole.source);
         let neighbours: Vec<_> = whole.neighbours.iter().map(Line::new).collect();
         let address = one.source.address;
-        let is_whole = one.source.prefix.is_none();
-        let origin = self.describer.locations.find(address);
-        let origin = origin.filter(|_| is_whole);
-        let elsewhere = if is_whole {
-            elsewhere(address)
-        } else {
-            Vec::new()
-        };
+        let mut origin = None;
+        let mut links = Vec::new();
+        if one.source.prefix.is_none() {
+            origin = self.describer.locations.find(address);
+            links = elsewhere(address);
+        }
         let most = MOST_LOOKED_AT;
         let (whole, line, neighbours) = (Serde(&whole), Serde(&line), Serde(&neighbours));
-        let (elsewhere, origin) = (Serde(&elsewhere), Serde(&origin));
+        let (elsewhere, origin) = (Serde(&links), Serde(&origin));
         self.render(
             "source.html",
             context! { whole, line, neighbours, elsewhere, origin, most },
@@ -302,40 +315,46 @@ impl Pages {
 
     fn list(&self, page: &SourcesPage) -> List {
         List {
-            sources: page.sources.iter().map(|it| self.shown(it)).collect(),
+            sources: self.all_shown(&page.sources),
             next: page.next.map(|next| format!("{}-{}", next.value, next.id)),
         }
     }
 
     fn whole(&self, one: &OneSource) -> Whole {
-        let ports = one
-            .ports
-            .iter()
-            .map(|&(value, requests)| Counted { value, requests });
+        let mut sent = Vec::new();
+        for kind in &one.kinds {
+            sent.push(self.shown_kind(kind));
+        }
+        let mut ports = Vec::new();
+        for &(value, requests) in &one.ports {
+            ports.push(Counted { value, requests });
+        }
         Whole {
             source: self.shown(&one.source),
-            sent: one.kinds.iter().map(|it| self.shown_kind(it)).collect(),
+            sent,
             looked_at: one.looked_at,
-            ports: ports.collect(),
+            ports,
             hosts: self.shown_texts(&one.hosts),
             user_agents: self.shown_texts(&one.user_agents),
             ja4: self.shown_texts(&one.ja4),
-            neighbours: one.neighbours.iter().map(|it| self.shown(it)).collect(),
+            neighbours: self.all_shown(&one.neighbours),
             more_neighbours: one.more_neighbours,
         }
     }
 
+    fn all_shown(&self, sources: &[Source]) -> Vec<ShownSource> {
+        sources.iter().map(|source| self.shown(source)).collect()
+    }
+
     fn shown(&self, source: &Source) -> ShownSource {
-        let prefix = source.prefix.map(|bits| format!("/{bits}"));
-        let origin = self.describer.locations.find(source.address);
-        let name = origin.and_then(|origin| origin.country.zip(origin.country_name));
-        let country_name = name
-            .filter(|(code, _)| source.country.as_ref() == Some(code))
-            .map(|(_, name)| name);
+        let address = match source.prefix {
+            Some(bits) => format!("{}/{bits}", source.address),
+            None => source.address.to_string(),
+        };
         ShownSource {
-            address: format!("{}{}", source.address, prefix.unwrap_or_default()),
+            address,
             country: source.country.as_deref().map(clean),
-            country_name,
+            country_name: self.country_name(source),
             asn: source.asn,
             as_name: source.as_name.as_deref().map(clean),
             requests: source.requests,
@@ -344,6 +363,16 @@ impl Pages {
             kinds: source.kinds,
             kind: source.kind.as_ref().map(|kind| self.shown_kind(kind)),
             seen_by: source.seen_by,
+        }
+    }
+
+    /// The history has the code of a country alone, of the time when the source was first seen.
+    fn country_name(&self, source: &Source) -> Option<String> {
+        let origin = self.describer.locations.find(source.address)?;
+        if origin.country.is_some() && origin.country == source.country {
+            origin.country_name
+        } else {
+            None
         }
     }
 
@@ -370,17 +399,17 @@ impl Pages {
     /// Texts that name what is hidden, or a masked address of one who sent them, are left out.
     fn shown_texts(&self, named: &Named) -> Vec<Counted<String>> {
         let privacy = &self.describer.privacy;
-        let may_be_shown = |(text, count): &&(String, crate::history::one_source::Count)| {
+        let mut shown = Vec::new();
+        for (text, count) in &named.texts {
             let mut senders = count.senders.iter();
-            !senders.any(|&sender| privacy.is_named_in(sender, text))
-        };
-        let texts = named.texts.iter().filter(may_be_shown);
-        texts
-            .map(|(text, count)| Counted {
-                value: clean(text),
-                requests: count.requests,
-            })
-            .collect()
+            if !senders.any(|&sender| privacy.is_named_in(sender, text)) {
+                shown.push(Counted {
+                    value: clean(text),
+                    requests: count.requests,
+                });
+            }
+        }
+        shown
     }
 }
 
@@ -396,10 +425,10 @@ impl<'a> Line<'a> {
 }
 
 fn ago(time: &str) -> String {
-    let seconds = time
-        .parse::<Timestamp>()
-        .map_or(0, |time| Timestamp::now().as_second() - time.as_second());
-    span(seconds)
+    match time.parse::<Timestamp>() {
+        Ok(time) => span(Timestamp::now().as_second() - time.as_second()),
+        Err(_) => span(0),
+    }
 }
 
 /// A person may have changed the file: what the page cannot show is escaped again.
@@ -416,15 +445,19 @@ fn elsewhere(address: IpAddr) -> Vec<Elsewhere> {
     if !is_global(address) {
         return Vec::new();
     }
-    let link = |name, beginning: &str| Elsewhere {
-        name,
-        address: format!("{beginning}{address}"),
-    };
-    vec![
-        link("RIPEstat", "https://stat.ripe.net/"),
-        link("Shodan", "https://www.shodan.io/host/"),
-        link("GreyNoise", "https://viz.greynoise.io/ip/"),
-    ]
+    let beginnings = [
+        ("RIPEstat", "https://stat.ripe.net/"),
+        ("Shodan", "https://www.shodan.io/host/"),
+        ("GreyNoise", "https://viz.greynoise.io/ip/"),
+    ];
+    let mut links = Vec::new();
+    for (name, beginning) in beginnings {
+        links.push(Elsewhere {
+            name,
+            address: format!("{beginning}{address}"),
+        });
+    }
+    links
 }
 
 #[cfg(test)]
