@@ -57,17 +57,25 @@ impl CatalogueQuery {
     }
 
     fn is_met_by(&self, signature: &Signature) -> bool {
-        let wanted = self.q.trim().to_lowercase();
-        let has = |text: &str| text.to_lowercase().contains(&wanted);
-        let is_category = |it: Category| it.name() == self.category;
-        (self.label.is_empty() || signature.id == self.label)
-            && (self.category.is_empty() || signature.categories().any(is_category))
-            && (has(&signature.title)
-                || has(&signature.id)
-                || signature.product.as_deref().is_some_and(has)
-                || signature.cve.iter().any(|cve| has(cve))
-                || has(&signature.explanation))
+        if !self.label.is_empty() && signature.id != self.label {
+            return false;
+        }
+        let mut categories = signature.categories();
+        if !self.category.is_empty() && !categories.any(|it| it.name() == self.category) {
+            return false;
+        }
+        has_text(signature, &self.q.trim().to_lowercase())
     }
+}
+
+/// Tells whether a text of a signature contains one in lower case.
+fn has_text(signature: &Signature, wanted: &str) -> bool {
+    let always = [&signature.title, &signature.id, &signature.explanation];
+    let mut texts = always
+        .into_iter()
+        .chain(&signature.product)
+        .chain(&signature.cve);
+    texts.any(|text| text.to_lowercase().contains(wanted))
 }
 
 impl Catalogue {
@@ -87,10 +95,12 @@ impl Catalogue {
         query: &CatalogueQuery,
         view: &View,
     ) -> Self {
-        let in_ring = in_ring(view);
-        let count = |id: &str| in_ring.get(id).map_or(0, |known| known.count);
-        let found = signatures.filter(|signature| query.is_met_by(signature));
-        let mut found: Vec<_> = found.map(|it| Known::new(&it, count(&it.id))).collect();
+        let mut in_ring = in_ring(view);
+        let mut found = Vec::new();
+        for signature in signatures.filter(|it| query.is_met_by(it)) {
+            let known = in_ring.remove(signature.id.as_str());
+            found.push(known.unwrap_or_else(|| Known::new(&signature, 0)));
+        }
         found.sort_by_cached_key(|it| it.title.to_lowercase());
         let (cards, names) = if found.len() <= MAX_CARDS {
             (found, Vec::new())
@@ -121,8 +131,10 @@ impl Known {
 fn in_ring(view: &View) -> BTreeMap<&str, Known> {
     let mut seen: BTreeMap<&str, Known> = BTreeMap::new();
     for label in view.entries.iter().flat_map(|entry| &entry.labels) {
-        let known = || Known::new(&label.signature, 0);
-        seen.entry(&label.signature.id).or_insert_with(known).count += 1;
+        let signature = &label.signature;
+        let known = seen.entry(&signature.id);
+        let known = known.or_insert_with(|| Known::new(signature, 0));
+        known.count += 1;
     }
     seen
 }
@@ -131,8 +143,10 @@ fn in_ring(view: &View) -> BTreeMap<&str, Known> {
 #[must_use]
 pub fn sizes(signatures: impl Iterator<Item = Arc<Signature>>) -> Vec<(Category, usize)> {
     let mut sizes: BTreeMap<_, usize> = BTreeMap::new();
-    for category in signatures.flat_map(|it| it.categories().collect::<Vec<_>>()) {
-        *sizes.entry(category).or_default() += 1;
+    for signature in signatures {
+        for category in signature.categories() {
+            *sizes.entry(category).or_default() += 1;
+        }
     }
     sizes.into_iter().collect()
 }

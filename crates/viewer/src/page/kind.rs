@@ -13,7 +13,7 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::bytes::printable;
-use crate::history::kinds::{Asked, Countries, KindSource, WholeKind};
+use crate::history::kinds::{self, Asked, Countries, KindSource, Share, WholeKind};
 use crate::page::chart::Chart;
 use crate::page::collection::{ShownKind, candidates, time, usual};
 use crate::page::pages::Pages;
@@ -121,11 +121,12 @@ impl Pages {
             all,
         });
         kind.add_sensors(whole.seen_by);
-        let newest = whole
-            .newest
-            .as_ref()
-            .filter(|it| it.seq != whole.specimen.seq);
-        let newest = newest.map(|it| Entry::new(it, 0, describer));
+        let newest = match &whole.newest {
+            Some(newest) if newest.seq != whole.specimen.seq => {
+                Some(Entry::new(newest, 0, describer))
+            }
+            _ => None,
+        };
         let (chart, chart_since) = chart(&whole.days, now);
         Some(KindPage {
             parts: KindParts::new(whole, kind, signature.as_deref(), &describer.privacy, now),
@@ -180,31 +181,10 @@ impl KindParts {
             grounds: usual::grounds(kind.usual),
             days: whole.days.iter().map(Day::new).collect(),
             sent_by: senders(&whole.sources, privacy),
-            networks: whole
-                .networks
-                .iter()
-                .map(|it| Network {
-                    asn: it.of.asn,
-                    as_name: it.of.name.as_deref().map(shown),
-                    requests: it.requests,
-                    sources: it.sources,
-                })
-                .collect(),
-            sent_from: whole
-                .countries
-                .iter()
-                .map(|it| Country {
-                    country: shown(&it.of),
-                    requests: it.requests,
-                    sources: it.sources,
-                })
-                .collect(),
+            networks: whole.networks.iter().map(Network::new).collect(),
+            sent_from: whole.countries.iter().map(Country::new).collect(),
             asked_for: names(&whole.asked, privacy),
-            ports: whole
-                .ports
-                .iter()
-                .map(|&(port, requests)| PortCount { port, requests })
-                .collect(),
+            ports: whole.ports.iter().map(PortCount::new).collect(),
             newest: whole.newest.as_ref().map(|it| it.seq),
             kind,
         }
@@ -216,6 +196,27 @@ impl Day {
         Self {
             date: date(*day),
             requests: *requests,
+        }
+    }
+}
+
+impl Network {
+    fn new(share: &Share<kinds::Network>) -> Self {
+        Self {
+            asn: share.of.asn,
+            as_name: share.of.name.as_deref().map(shown),
+            requests: share.requests,
+            sources: share.sources,
+        }
+    }
+}
+
+impl Country {
+    fn new(share: &Share<String>) -> Self {
+        Self {
+            country: shown(&share.of),
+            requests: share.requests,
+            sources: share.sources,
         }
     }
 }
@@ -254,9 +255,8 @@ fn senders(sources: &[KindSource], privacy: &Privacy) -> Vec<Sender> {
             None if address.is_unspecified() => "unknown".to_owned(),
             None => address.to_string(),
         };
-        if let Some(known) = places
-            .get(&address)
-            .and_then(|&place| senders.get_mut(place))
+        if let Some(&place) = places.get(&address)
+            && let Some(known) = senders.get_mut(place)
         {
             known.add(source);
             continue;
@@ -298,14 +298,13 @@ fn names(asked: &[Asked], privacy: &Privacy) -> Vec<Name> {
         }
         *counts.entry(&asked.name).or_default() += asked.requests;
     }
-    let mut names: Vec<Name> = counts
-        .into_iter()
-        .filter(|(name, _)| !hidden.contains(name))
-        .map(|(name, requests)| Name {
-            name: shown(name),
-            requests,
-        })
-        .collect();
+    let mut names = Vec::new();
+    for (name, requests) in counts {
+        if !hidden.contains(name) {
+            let name = shown(name);
+            names.push(Name { name, requests });
+        }
+    }
     names.sort_by_key(|it| std::cmp::Reverse(it.requests));
     names.truncate(MAX_NAMES);
     names

@@ -79,6 +79,12 @@ pub struct PortCount {
     pub requests: u64,
 }
 
+impl PortCount {
+    pub(crate) fn new(&(port, requests): &(u16, u64)) -> Self {
+        Self { port, requests }
+    }
+}
+
 /// How many connections to a port never sent a byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SilentPort {

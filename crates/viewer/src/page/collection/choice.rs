@@ -84,11 +84,11 @@ impl<'a> Candidate<'a> {
 
     /// Returns its main category; `None` without a label, or when nothing is called so any more.
     pub(crate) fn category(&self) -> Option<Category> {
-        let kept = || {
-            let name = self.row.category.as_deref()?;
-            Category::ALL.into_iter().find(|it| it.name() == name)
-        };
-        self.label.map(|label| label.category).or_else(kept)
+        if let Some(label) = self.label {
+            return Some(label.category);
+        }
+        let kept = self.row.category.as_deref()?;
+        Category::ALL.into_iter().find(|it| it.name() == kept)
     }
 }
 
@@ -167,41 +167,55 @@ impl Choice {
 
 impl Test {
     fn is_met_by(&self, kind: &Candidate<'_>) -> bool {
-        let cves = || kind.label.iter().flat_map(|label| label.cve.iter());
         match self {
-            Self::Text(wanted) => {
-                let has = |text: &str| text.to_lowercase().contains(wanted);
-                has(kind.title())
-                    || has(&kind.row.name)
-                    || cves().any(|cve| has(cve))
-                    || kind
-                        .label
-                        .is_some_and(|it| it.product.as_deref().is_some_and(has))
-            }
+            Self::Text(wanted) => has_text(kind, wanted),
             Self::Category(WantedCategory::Unrecognised) => kind.row.category.is_none(),
             Self::Category(WantedCategory::Labelled(category)) => match kind.label {
                 Some(label) => label.categories().any(|it| it == *category),
                 None => kind.category() == Some(*category),
             },
             Self::Label(id) => kind.row.name == *id,
-            Self::Cve(wanted) => cves().any(|cve| cve.eq_ignore_ascii_case(wanted)),
+            Self::Cve(wanted) => match kind.label {
+                Some(label) => label.cve.iter().any(|cve| cve.eq_ignore_ascii_case(wanted)),
+                None => false,
+            },
             Self::Country(number) => kind.row.is_from.get(*number) == Some(&true),
         }
     }
+}
+
+/// Tells whether a text of a kind contains one in lower case.
+fn has_text(kind: &Candidate<'_>, wanted: &str) -> bool {
+    let mut texts = vec![kind.title(), &kind.row.name];
+    if let Some(label) = kind.label {
+        for cve in &label.cve {
+            texts.push(cve);
+        }
+        texts.extend(label.product.as_deref());
+    }
+    texts
+        .iter()
+        .any(|text| text.to_lowercase().contains(wanted))
 }
 
 fn sort(name: &str) -> Result<Sort, String> {
     if name.is_empty() {
         return Ok(Sort::default());
     }
-    let found = Sort::ALL.into_iter().find(|it| it.name() == name);
-    found.ok_or_else(|| "sort: expected rare, new, often or oldest".to_owned())
+    for sort in Sort::ALL {
+        if sort.name() == name {
+            return Ok(sort);
+        }
+    }
+    Err("sort: expected rare, new, often or oldest".to_owned())
 }
 
 fn page(number: &str) -> Result<usize, String> {
     if number.is_empty() {
         return Ok(1);
     }
-    let read = number.parse().ok().filter(|&page| page > 0);
-    read.ok_or_else(|| "page: expected a number from 1".to_owned())
+    match number.parse() {
+        Ok(page) if page > 0 => Ok(page),
+        _ => Err("page: expected a number from 1".to_owned()),
+    }
 }

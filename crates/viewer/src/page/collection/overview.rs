@@ -46,39 +46,61 @@ struct Mention {
 impl Overview {
     /// Says it of these kinds.
     pub(super) fn new(kinds: &[Candidate<'_>], totals: &Totals) -> Self {
-        let named = || kinds.iter().filter(|it| it.row.category.is_some());
-        // A label without a CVE number may be of a year, and of no weakness.
-        let year_of = |it: &&Candidate<'_>| {
-            let weakness = it.label.filter(|label| !label.cve.is_empty());
-            weakness.and_then(|label| label.year)
-        };
-        let weaknesses = || named().filter(|it| year_of(it).is_some());
+        let mut named = Vec::new();
+        let mut weaknesses = Vec::new();
+        for kind in kinds {
+            if kind.row.category.is_none() {
+                continue;
+            }
+            named.push(kind);
+            if let Some(year) = year_of(kind) {
+                weaknesses.push((year, kind));
+            }
+        }
         let first = kinds.iter().min_by_key(|it| (it.row.first, it.row.id));
-        let oldest = weaknesses().min_by_key(|it| (year_of(it), it.row.first));
-        let newest = weaknesses().max_by_key(|it| (year_of(it), Reverse(it.row.first)));
-        let rarest = named().min_by_key(|it| {
-            let elsewhere = it.label.and_then(|label| label.usual);
-            (
-                it.row.requests,
-                elsewhere,
-                year_of(it).is_none(),
-                Reverse(it.row.last),
-            )
-        });
+        let oldest = weaknesses
+            .iter()
+            .min_by_key(|(year, kind)| (*year, kind.row.first));
+        let newest = weaknesses
+            .iter()
+            .max_by_key(|(year, kind)| (*year, Reverse(kind.row.first)));
+        let rarest = named.iter().min_by_key(|it| rarity(it));
         let since = totals.since.or(first.map(|it| it.row.first));
         Self {
             requests: totals.requests,
             countries: totals.countries,
             since: since.map(time),
-            recognised: named().count(),
-            unrecognised: kinds.len() - named().count(),
+            recognised: named.len(),
+            unrecognised: kinds.len() - named.len(),
             first: first.map(Mention::new),
-            oldest: oldest.map(Mention::new),
-            newest: newest.map(Mention::new),
-            rarest: rarest.map(Mention::new),
-            years: Years::new(weaknesses().filter_map(|it| year_of(&it))),
+            oldest: oldest.map(|(_, kind)| Mention::new(kind)),
+            newest: newest.map(|(_, kind)| Mention::new(kind)),
+            rarest: rarest.map(|kind| Mention::new(kind)),
+            years: Years::new(weaknesses.iter().map(|(year, _)| *year)),
         }
     }
+}
+
+/// Returns the year in which a vulnerability became known. A label without a CVE number may be of
+/// a year, and of no vulnerability.
+fn year_of(kind: &Candidate<'_>) -> Option<u16> {
+    let label = kind.label?;
+    if label.cve.is_empty() {
+        None
+    } else {
+        label.year
+    }
+}
+
+/// What came less is rarer; of these, what is rarer elsewhere, what has a year, what came last.
+fn rarity(kind: &Candidate<'_>) -> impl Ord + use<> {
+    let elsewhere = kind.label.and_then(|label| label.usual);
+    (
+        kind.row.requests,
+        elsewhere,
+        year_of(kind).is_none(),
+        Reverse(kind.row.last),
+    )
 }
 
 impl Mention {
