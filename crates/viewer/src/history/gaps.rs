@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::digits::grouped;
 use crate::history::keeper::Gap;
-use crate::history::row::{integer, time};
+use crate::history::row::{integer, number, time};
 use crate::rfc3339;
 
 /// Gaps with less between them than this are of one flood, and one row, of at most so long.
@@ -46,7 +46,6 @@ impl NotKept {
     /// Puts it into words.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let minute = |time: &str| time.get(..16).unwrap_or(time).replace('T', " ");
         let since = minute(&self.since);
         let until = minute(&self.until);
         let until_clock = match until.split_once(' ') {
@@ -125,16 +124,22 @@ impl Gaps {
 
     /// Returns what is missing of the last day; `None` when nothing is.
     pub(crate) fn of_last_day(&self, now: Timestamp) -> Option<NotKept> {
-        let recent = || self.0.iter().filter(|gap| is_recent(gap, now));
-        let requests = recent().fold(0_u64, |sum, gap| sum.saturating_add(gap.requests));
-        let since = recent().map(|gap| gap.since).min()?;
-        let until = recent().map(|gap| gap.until).max()?;
+        let mut recent = self.0.iter().filter(|gap| is_recent(gap, now));
+        let mut all = *recent.next()?;
+        for gap in recent {
+            all.swallow(gap);
+        }
         Some(NotKept {
-            requests,
-            since: rfc3339::micros(since),
-            until: rfc3339::micros(until),
+            requests: all.requests,
+            since: rfc3339::micros(all.since),
+            until: rfc3339::micros(all.until),
         })
     }
+}
+
+/// Returns a time to the minute.
+fn minute(time: &str) -> String {
+    time.get(..16).unwrap_or(time).replace('T', " ")
 }
 
 /// A clock may have been set back since.
@@ -166,14 +171,12 @@ pub(super) fn write(to: &Transaction<'_>, new: &Gap) -> rusqlite::Result<()> {
 }
 
 fn gap(row: &Row<'_>) -> rusqlite::Result<Gap> {
-    let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-    let moment = |column| Ok::<_, rusqlite::Error>(time(row.get(column)?).unwrap_or_default());
     Ok(Gap {
-        first: number(0)?,
-        last: number(1)?,
-        requests: number(2)?,
-        since: moment(3)?,
-        until: moment(4)?,
+        first: number(row, "first_seq")?,
+        last: number(row, "last_seq")?,
+        requests: number(row, "requests")?,
+        since: time(row.get("since")?).unwrap_or_default(),
+        until: time(row.get("until")?).unwrap_or_default(),
     })
 }
 
