@@ -55,11 +55,12 @@ impl Finder<'_> {
 
     /// Two groups that are an IPv4 address.
     fn pair(&mut self, at: usize, in_row: usize) {
-        let value = |at: usize| u32::from(self.groups[at].value);
+        let high = u32::from(self.groups[at - 1].value);
+        let low = u32::from(self.groups[at].value);
         let is_meant = self.separator == b':'
             || in_row > 2 && BEFORE_V4.contains(&self.groups[at - 2].value)
             || in_row == 2 && self.groups[at - 1].is_behind_double;
-        if is_meant && self.known.has_v4(value(at - 1) << 16 | value(at)) {
+        if is_meant && self.known.has_v4(high << 16 | low) {
             self.found_groups(at - 1, at);
         }
     }
@@ -68,38 +69,51 @@ impl Finder<'_> {
     fn is_double(&self, at: usize) -> bool {
         match self.groups.get(at) {
             Some(group) => group.is_behind_double,
-            None => {
-                let last = self.groups.last().map(|group| &self.bytes[group.end..]);
-                last.is_some_and(|rest| match *rest {
-                    [one @ (b':' | b'-' | b'_'), other, ..] => {
-                        one == other && [0, one].contains(&self.separator)
-                    }
-                    _ => false,
-                })
+            None => match self.groups.last() {
+                Some(last) => self.begins_with_double(&self.bytes[last.end..]),
+                None => false,
+            },
+        }
+    }
+
+    fn begins_with_double(&self, rest: &[u8]) -> bool {
+        match *rest {
+            [one @ (b':' | b'-' | b'_'), other, ..] => {
+                one == other && [0, one].contains(&self.separator)
+            }
+            _ => false,
+        }
+    }
+
+    /// Counts the groups before a `::`, back to the one before them.
+    fn groups_before(&self, at: usize) -> usize {
+        let mut count = 0;
+        while count < at.min(GROUPS - 1) {
+            count += 1;
+            if self.groups[at - count].is_behind_double {
+                break;
             }
         }
+        count
+    }
+
+    /// Counts the groups behind a `::`, up to the next one.
+    fn groups_behind(&self, at: usize) -> usize {
+        let mut count = 0;
+        for group in self.groups[at..].iter().take(GROUPS - 1) {
+            if count > 0 && group.is_behind_double {
+                break;
+            }
+            count += 1;
+        }
+        count
     }
 
     /// Tries so many groups before a `::`, and so many behind it: other groups may belong to
     /// something else.
     fn double(&mut self, at: usize) -> bool {
-        let is_end = |&at: &usize| at > 0 && !self.groups[at].is_behind_double;
-        let before = (0..at)
-            .rev()
-            .take(GROUPS - 1)
-            .scan(true, |goes_on, at| {
-                let now = *goes_on;
-                *goes_on = is_end(&at);
-                now.then_some(at)
-            })
-            .count();
-        let behind = &self.groups[at..];
-        let behind = behind
-            .iter()
-            .take(GROUPS - 1)
-            .enumerate()
-            .take_while(|(index, group)| *index == 0 || !group.is_behind_double)
-            .count();
+        let before = self.groups_before(at);
+        let behind = self.groups_behind(at);
         let mut high = 0;
         for left in 0..=before {
             if left > 0 {
