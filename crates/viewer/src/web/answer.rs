@@ -99,17 +99,17 @@ pub(super) fn filter(query: &FilterQuery, visitor: &Visitor) -> Result<Filter, F
 
 /// Returns the name by which the visitor knows this machine, or a stand-in for an odd one.
 pub(crate) fn host(headers: &HeaderMap) -> &str {
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    let is_plain = |host: &str| {
-        host.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
-    };
-    if !host.is_empty() && is_plain(host) {
+    if let Some(host) = headers.get(HOST)
+        && let Ok(host) = host.to_str()
+        && !host.is_empty()
+        && host.bytes().all(is_of_host)
+    {
         host
     } else {
         "localhost"
     }
+}
+
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte)
 }

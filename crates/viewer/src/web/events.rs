@@ -172,8 +172,11 @@ impl Watcher {
                 return Some(frame("reset", None, b"the numbers start again at 1"));
             }
             let is_all_seen = Instant::now() >= self.next_look && self.seen == view.version;
-            let late = || self.late.pop_if(|_| is_all_seen);
-            if let Some(seq) = self.pending.pop_front().or_else(late) {
+            let mut next = self.pending.pop_front();
+            if next.is_none() && is_all_seen {
+                next = self.late.pop();
+            }
+            if let Some(seq) = next {
                 drop(view);
                 match self.request(seq).await {
                     Ok(Some(event)) => return Some(event),
@@ -228,9 +231,12 @@ impl Watcher {
 
     /// Notes which of the requests of this view the watcher is to be told of.
     async fn look(&mut self, view: &View) -> Result<(), Busy> {
-        let is_new =
-            |entry: &&Arc<Entry>| entry.appeared > self.seen && entry.record.seq > self.after;
-        let mut new: Vec<_> = view.entries.iter().filter(is_new).map(Arc::clone).collect();
+        let mut new = Vec::new();
+        for entry in &view.entries {
+            if entry.appeared > self.seen && entry.record.seq > self.after {
+                new.push(Arc::clone(entry));
+            }
+        }
         (self.seen, self.after) = (view.version, 0);
         self.is_stale |= self.format.is_page();
         // What is newest is described first, so that numbers need not appear in their order.
@@ -251,10 +257,10 @@ impl Watcher {
         };
         if self.format == Format::Wall {
             let rarity = self.viewer.caches.rarity(view);
-            let count = |&seq: &u64| view.find(seq).map_or(0, |entry| rarity.count(entry));
-            wanted
-                .make_contiguous()
-                .sort_by_cached_key(|seq| (Reverse(count(seq)), *seq));
+            wanted.make_contiguous().sort_by_cached_key(|&seq| {
+                let count = view.find(seq).map_or(0, |entry| rarity.count(entry));
+                (Reverse(count), seq)
+            });
         }
         let most = match self.format {
             Format::Wall => 1,

@@ -63,10 +63,10 @@ pub(crate) async fn api_list(
     let mut entries = choose(&visitor, &view, &filter).await?;
     entries.truncate(list.limit.unwrap_or(SLOTS as usize));
     let listing = json::list(&view, raw);
-    let most_bytes = entries
-        .iter()
-        .map(|entry| (listing.most)(entry))
-        .sum::<usize>();
+    let mut most_bytes = 0;
+    for entry in &entries {
+        most_bytes += (listing.most)(entry);
+    }
     if most_bytes > WHOLE_LIST_BYTES {
         let body = streamed::respond(viewer, visitor, listing, &entries);
         return Ok((kept, [(CONTENT_TYPE, "application/json")], body).into_response());
@@ -210,8 +210,10 @@ pub(super) async fn export_of(
 
 /// All packets stand in the order of time, so that they are made at once.
 async fn capture(visitor: &Visitor, entries: Vec<Arc<Entry>>) -> Result<Bytes, Failure> {
-    let of_one = |entry: &Arc<Entry>| entry.record.raw.len() * 6 / 5 + pcap::CONNECTION_BYTES;
-    let most_bytes = entries.iter().map(of_one).sum();
+    let mut most_bytes = 0;
+    for entry in &entries {
+        most_bytes += entry.record.raw.len() * 6 / 5 + pcap::CONNECTION_BYTES;
+    }
     let make = move || pcap::capture(entries.iter().map(|entry| &entry.record));
     let (capture, taken) = visitor.make(most_bytes, make).await?;
     Ok(taken.hold(capture))

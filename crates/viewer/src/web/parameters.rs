@@ -34,19 +34,7 @@ struct Taken {
 
 /// Returns which parameters an address takes; `None` where nobody looks at any.
 fn taken(path: &str) -> Option<Taken> {
-    let with_filter = |others| {
-        Some(Taken {
-            filter: true,
-            others,
-        })
-    };
-    let alone = |others| {
-        Some(Taken {
-            filter: false,
-            others,
-        })
-    };
-    match path.strip_prefix("/home")? {
+    Some(match path.strip_prefix("/home")? {
         "" | "/" => with_filter(&["view"]),
         "/text" => with_filter(&["color"]),
         "/events" => with_filter(&["after", "format"]),
@@ -69,6 +57,20 @@ fn taken(path: &str) -> Option<Taken> {
             }
             with_filter(&[])
         }
+    })
+}
+
+fn with_filter(others: &'static [&'static str]) -> Taken {
+    Taken {
+        filter: true,
+        others,
+    }
+}
+
+fn alone(others: &'static [&'static str]) -> Taken {
+    Taken {
+        filter: false,
+        others,
     }
 }
 

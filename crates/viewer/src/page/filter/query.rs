@@ -151,20 +151,19 @@ impl Condition {
     /// Reads a name and a value; `None` for what is no condition.
     fn new(name: &str, value: &str) -> Option<Self> {
         let (field, excludes) = field(name)?;
-        let value = value.to_owned();
-        (!value.is_empty()).then_some(Self {
+        if value.is_empty() {
+            return None;
+        }
+        Some(Self {
             field,
-            value,
+            value: value.to_owned(),
             excludes,
         })
     }
 
     fn name(&self) -> String {
-        format!(
-            "{}{}",
-            if self.excludes { "-" } else { "" },
-            self.field.name()
-        )
+        let sign = if self.excludes { "-" } else { "" };
+        format!("{sign}{}", self.field.name())
     }
 }
 
@@ -188,10 +187,11 @@ impl FilterQuery {
     /// Takes names and values; those that are no conditions are left out.
     #[must_use]
     pub fn of(pairs: &[(&str, &str)]) -> Self {
-        let conditions = pairs
-            .iter()
-            .filter_map(|(name, value)| Condition::new(name, value));
-        Self(conditions.collect())
+        let mut conditions = Vec::new();
+        for (name, value) in pairs {
+            conditions.extend(Condition::new(name, value));
+        }
+        Self(conditions)
     }
 
     /// Returns the conditions.
@@ -215,11 +215,17 @@ impl FilterQuery {
     /// Returns, by the name of each field, what is asked for first; empty where nothing is.
     #[must_use]
     pub fn values(&self) -> BTreeMap<&'static str, &str> {
-        let value_of = |field: Field| {
-            let mut asked = self.0.iter().filter(|it| it.field == field && !it.excludes);
-            (field.name(), asked.next().map_or("", |it| &it.value))
-        };
-        Field::ALL.map(value_of).into()
+        let mut values = BTreeMap::new();
+        for field in Field::ALL {
+            values.insert(field.name(), "");
+        }
+        // What is asked for first is written last.
+        for condition in self.0.iter().rev() {
+            if !condition.excludes {
+                values.insert(condition.field.name(), &condition.value);
+            }
+        }
+        values
     }
 
     /// Returns, by the name of each field, what comes before another value of it in a query string:
@@ -230,11 +236,11 @@ impl FilterQuery {
         if self.encoded().len() > MAX_KEPT_BYTES {
             return Self::default().kept();
         }
-        let kept_beside = |field: Field| {
+        let mut kept = BTreeMap::new();
+        for field in Field::ALL {
             let others = self.0.iter().filter(|it| it.field != field || it.excludes);
-            (field.name(), begun(encoded(others)))
-        };
-        let mut kept: BTreeMap<_, _> = Field::ALL.map(kept_beside).into();
+            kept.insert(field.name(), begun(encoded(others)));
+        }
         kept.insert("all", begun(self.encoded()));
         kept.insert("at", "/home".to_owned());
         kept
@@ -246,22 +252,25 @@ impl FilterQuery {
         if self.encoded().len() * self.0.len() > MAX_CHIPS_BYTES {
             return Vec::new();
         }
-        let chip = |(at, condition): (usize, &Condition)| {
-            let others = || self.0.iter().enumerate().filter(|(other, _)| *other != at);
-            let turned = Condition {
+        let mut chips = Vec::new();
+        for (at, condition) in self.0.iter().enumerate() {
+            let mut others = self.0.clone();
+            others.remove(at);
+            let without = encoded(others.iter());
+            others.push(Condition {
                 excludes: !condition.excludes,
                 ..condition.clone()
-            };
-            Chip {
+            });
+            chips.push(Chip {
                 name: condition.field.name(),
                 value: condition.value.clone(),
                 shown: printable::line(condition.value.as_bytes(), MAX_CHIP_CHARS),
                 excludes: condition.excludes,
-                without: encoded(others().map(|(_, it)| it)),
-                inverted: encoded(others().map(|(_, it)| it).chain([&turned])),
-            }
-        };
-        self.0.iter().enumerate().map(chip).collect()
+                without,
+                inverted: encoded(others.iter()),
+            });
+        }
+        chips
     }
 }
 
