@@ -8,7 +8,7 @@ use forever200_identify::Category;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::history::blocklist::Listed;
+use crate::history::blocklist::{Listed, Reason};
 use crate::page::moment::moment;
 use crate::rfc3339;
 
@@ -130,8 +130,8 @@ impl Options {
 }
 
 fn category(name: &str) -> Result<Category, String> {
-    let named = |category: &&Category| category.name().eq_ignore_ascii_case(name);
-    let found = Category::ALL.iter().find(named).copied();
+    let mut all = Category::ALL.into_iter();
+    let found = all.find(|it| it.name().eq_ignore_ascii_case(name));
     match found {
         Some(category) if POLITE.contains(&category) => Err(format!(
             "category: senders of {} say who they are, and are never listed",
@@ -139,19 +139,19 @@ fn category(name: &str) -> Result<Category, String> {
         )),
         Some(category) => Ok(category),
         None => {
-            let names: Vec<_> = Category::ALL
-                .iter()
-                .filter(|it| !POLITE.contains(it))
-                .map(|it| it.name())
-                .collect();
+            let mut names = Category::ALL.to_vec();
+            names.retain(|it| !POLITE.contains(it));
+            let names: Vec<_> = names.into_iter().map(Category::name).collect();
             Err(format!("category: expected some of {}", names.join(",")))
         }
     }
 }
 
 fn min(value: &str) -> Result<u64, String> {
-    let number = value.parse().ok().filter(|&number| number > 0);
-    number.ok_or_else(|| "min: expected a number from 1".to_owned())
+    match value.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("min: expected a number from 1".to_owned()),
+    }
 }
 
 /// Lays out a list. It is the same for the same addresses: whoever polls it is told so.
@@ -162,14 +162,19 @@ pub(crate) fn list(
     format: Format,
 ) -> Vec<u8> {
     match format {
-        Format::Text => listed
-            .iter()
-            .map(|it| format!("{}\n", it.address))
-            .collect::<String>()
-            .into_bytes(),
+        Format::Text => text(listed).into_bytes(),
         Format::Csv => csv(listed).into_bytes(),
         Format::Json => json(listed, is_whole, options),
     }
+}
+
+fn text(listed: &[Listed]) -> String {
+    let mut lines = String::new();
+    for it in listed {
+        lines.push_str(&it.address.to_string());
+        lines.push('\n');
+    }
+    lines
 }
 
 fn json(listed: &[Listed], is_whole: bool, options: &Options) -> Vec<u8> {
@@ -184,13 +189,6 @@ fn json(listed: &[Listed], is_whole: bool, options: &Options) -> Vec<u8> {
 
 impl<'a> JsonSource<'a> {
     fn new(listed: &'a Listed) -> Self {
-        let reason = |reason: &'a crate::history::blocklist::Reason| JsonReason {
-            kind: &reason.kind,
-            title: &reason.title,
-            category: &reason.category,
-            requests: reason.requests,
-            last: rfc3339::micros(reason.last),
-        };
         Self {
             address: listed.address.to_string(),
             country: listed.country.as_deref(),
@@ -199,7 +197,19 @@ impl<'a> JsonSource<'a> {
             requests: listed.requests,
             first: rfc3339::micros(listed.first),
             last: rfc3339::micros(listed.last),
-            kinds: listed.reasons.iter().map(reason).collect(),
+            kinds: listed.reasons.iter().map(JsonReason::new).collect(),
+        }
+    }
+}
+
+impl<'a> JsonReason<'a> {
+    fn new(reason: &'a Reason) -> Self {
+        Self {
+            kind: &reason.kind,
+            title: &reason.title,
+            category: &reason.category,
+            requests: reason.requests,
+            last: rfc3339::micros(reason.last),
         }
     }
 }
@@ -207,11 +217,10 @@ impl<'a> JsonSource<'a> {
 fn csv(listed: &[Listed]) -> String {
     let mut lines = String::from("address,country,asn,as_name,requests,first,last,kinds\r\n");
     for it in listed {
-        let kinds: Vec<_> = it
-            .reasons
-            .iter()
-            .map(|reason| format!("{} ({})", reason.kind, reason.requests))
-            .collect();
+        let mut kinds = Vec::new();
+        for reason in &it.reasons {
+            kinds.push(format!("{} ({})", reason.kind, reason.requests));
+        }
         let fields = [
             it.address.to_string(),
             it.country.clone().unwrap_or_default(),
@@ -246,7 +255,6 @@ fn field(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::blocklist::Reason;
 
     fn read(query: &str) -> Result<Options, String> {
         Options::read(query, "2031-05-04T00:00:00Z".parse().unwrap())

@@ -12,6 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use forever200_decode::parameters;
 use forever200_identify::http;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -121,11 +122,14 @@ fn pairs<S: Serializer, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     pairs: &[(N, V)],
     to: S,
 ) -> Result<S::Ok, S::Error> {
-    let pair = |(name, value): &(N, V)| Pair {
-        name: text(name.as_ref()),
-        value: text(value.as_ref()),
-    };
-    to.collect_seq(pairs.iter().map(pair))
+    let mut list = to.serialize_seq(Some(pairs.len()))?;
+    for (name, value) in pairs {
+        list.serialize_element(&Pair {
+            name: text(name.as_ref()),
+            value: text(value.as_ref()),
+        })?;
+    }
+    list.end()
 }
 
 fn exchange<'a>(entry: &'a Entry, http: &http::Request<'a>) -> Exchange<'a> {
@@ -184,14 +188,20 @@ fn request<'a>(entry: &Entry, http: &http::Request<'a>) -> Request<'a> {
 /// Names and values of cookies, as they were sent: RFC 6265, 4.2.1.
 fn cookies(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut cookies = Vec::new();
-    let is_cookie = |header: &&http::Header<'_>| header.name.eq_ignore_ascii_case(b"cookie");
-    for header in http.headers.iter().filter(is_cookie) {
+    for header in &http.headers {
+        if !header.name.eq_ignore_ascii_case(b"cookie") {
+            continue;
+        }
         let value = header.plain_value();
-        let pairs = value.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-        for pair in pairs.filter(|pair| !pair.is_empty()) {
-            let mut parts = pair.splitn(2, |&byte| byte == b'=');
-            let mut next = || parts.next().unwrap_or_default().to_vec();
-            cookies.push((next(), next()));
+        for pair in value.split(|&byte| byte == b';') {
+            let pair = pair.trim_ascii();
+            if pair.is_empty() {
+                continue;
+            }
+            let name_end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+            let (name, rest) = pair.split_at(name_end);
+            let value = rest.strip_prefix(b"=").unwrap_or_default();
+            cookies.push((name.to_vec(), value.to_vec()));
         }
     }
     cookies

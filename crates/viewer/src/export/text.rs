@@ -27,22 +27,13 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
     } else {
         Default::default()
     };
-    let widest = |cell: fn(&Entry) -> usize| {
-        entries
-            .iter()
-            .map(|entry| cell(entry))
-            .max()
-            .unwrap_or_default()
-    };
-    let seqs = widest(|entry| entry.record.seq.to_string().len());
-    let sources = widest(|entry| entry.source.len());
-    let bytes = widest(|entry| entry.record.bytes.to_string().len());
-    let ports = if ports(entries).len() > 1 {
-        widest(|entry| entry.record.dest_port.to_string().len() + TO_PORT.len())
-    } else {
-        0
-    };
-    let sensors = widest(|entry| by_sensor(entry).len());
+    let Widths {
+        seqs,
+        sources,
+        bytes,
+        ports,
+        sensors,
+    } = Widths::of(entries);
     let mut text = format!(
         "{} requests so far, {} shown:\n\n",
         view.snapshot.cursor,
@@ -55,14 +46,13 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
         } else {
             green
         };
-        let marks = [
-            (entry.incomplete, "incomplete"),
-            (entry.blanked > 0, "partly blanked"),
-        ];
-        let marks = marks.iter().filter(|(applies, _)| *applies);
-        let marks: String = marks
-            .map(|(_, mark)| format!("  {red}({mark}){plain}"))
-            .collect();
+        let mut marks = String::new();
+        if entry.incomplete {
+            marks += &format!("  {red}(incomplete){plain}");
+        }
+        if entry.blanked > 0 {
+            marks += &format!("  {red}(partly blanked){plain}");
+        }
         writeln!(
             text,
             "{:>seqs$}  {faint}{:.0}{plain}  {:<sources$}{:<sensors$}{:<ports$}  {:>bytes$} B  {tint}{:<7}  {}{}{}{marks}{}",
@@ -87,11 +77,41 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
     text
 }
 
+/// How wide the columns are, in characters.
+#[derive(Default)]
+struct Widths {
+    seqs: usize,
+    sources: usize,
+    bytes: usize,
+    /// 0 where all requests came to one port.
+    ports: usize,
+    sensors: usize,
+}
+
+impl Widths {
+    fn of(entries: &[Arc<Entry>]) -> Self {
+        let has_ports = ports(entries).len() > 1;
+        let mut widest = Self::default();
+        for entry in entries {
+            let record = &entry.record;
+            widest.seqs = widest.seqs.max(record.seq.to_string().len());
+            widest.sources = widest.sources.max(entry.source.len());
+            widest.bytes = widest.bytes.max(record.bytes.to_string().len());
+            widest.sensors = widest.sensors.max(by_sensor(entry).len());
+            if has_ports {
+                let port = record.dest_port.to_string();
+                widest.ports = widest.ports.max(TO_PORT.len() + port.len());
+            }
+        }
+        widest
+    }
+}
+
 fn by_sensor(entry: &Entry) -> String {
-    let sensor = entry.sensor.as_ref();
-    sensor
-        .map(|it| format!("{BY}{}", it.name))
-        .unwrap_or_default()
+    match &entry.sensor {
+        Some(sensor) => format!("{BY}{}", sensor.name),
+        None => String::new(),
+    }
 }
 
 /// The name that an HTTP request asks for, where it is one; others say it in their summary.
