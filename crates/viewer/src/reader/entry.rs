@@ -118,9 +118,10 @@ impl Entry {
     /// protocols.
     #[must_use]
     pub fn request(&self) -> Option<http::Request<'_>> {
-        self.http
-            .as_ref()
-            .and_then(|_| http::parse(&self.record.raw))
+        match self.http {
+            Some(_) => http::parse(&self.record.raw),
+            None => None,
+        }
     }
 
     /// Returns what it hides in an encoding, as it may be shown; `describer` is the one that
@@ -155,11 +156,11 @@ impl Entry {
     /// it.
     #[must_use]
     pub fn network(&self) -> Option<String> {
-        let prefix = self
-            .src_prefix
-            .map(|bits| format!("/{bits}"))
-            .unwrap_or_default();
-        self.source_ip().map(|ip| format!("{ip}{prefix}"))
+        let ip = self.source_ip()?;
+        Some(match self.src_prefix {
+            Some(bits) => format!("{ip}/{bits}"),
+            None => ip.to_string(),
+        })
     }
 
     /// Returns how the client's address was learned.

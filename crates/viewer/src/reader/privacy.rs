@@ -89,12 +89,10 @@ impl Privacy {
         shown.record.sensor = None;
         let source = record.src_ip.to_canonical();
         let is_masked = self.mask_sources && !source.is_unspecified();
-        let claimed = shown
-            .claims
-            .iter()
-            .flatten()
-            .map(|it| it.ip)
-            .collect::<Vec<_>>();
+        let mut claimed = Vec::new();
+        for claim in shown.claims.iter().flatten() {
+            claimed.push(claim.ip);
+        }
         if let Some(blanker) = self.blanker_with(record.src_ip, &claimed) {
             let blanked = blanker.blank(&record.raw);
             shown.unfinished = blanked.is_unfinished;
@@ -169,24 +167,35 @@ impl Privacy {
         let mut blanker = self
             .blanker(source)
             .unwrap_or_else(|| Blanker::new(hidden, None));
-        claimed.iter().for_each(|&it| blanker.hide(it));
+        for &address in claimed {
+            blanker.hide(address);
+        }
         Some(blanker)
     }
 
     /// Cuts claims to their network, and leaves those out that name what is hidden.
     fn shown_claims(&self, claims: Vec<Claim>) -> Vec<Claim> {
-        let is_hidden = |claim: &Claim| {
-            let blanker = self.hidden.texts().map(|it| Blanker::new(Some(it), None));
-            let blanked = blanker.map(|it| it.blank(claim.address.as_bytes()));
-            blanked.is_some_and(|blanked| blanked.raw.is_some())
-        };
         let mut shown = Vec::new();
-        for claim in claims.into_iter().filter(|claim| !is_hidden(claim)) {
+        for claim in claims {
+            if self.is_hidden(&claim.address) {
+                continue;
+            }
             let (ip, prefix) = self.source(claim.ip);
             let claim = Claim::new(claim.header, ip, prefix);
-            shown.extend(Some(claim).filter(|claim| !shown.contains(claim)));
+            if !shown.contains(&claim) {
+                shown.push(claim);
+            }
         }
         shown
+    }
+
+    /// Tells whether a text names what is hidden, whoever sent it.
+    fn is_hidden(&self, text: &str) -> bool {
+        let Some(hidden) = self.hidden.texts() else {
+            return false;
+        };
+        let blanker = Blanker::new(Some(hidden), None);
+        blanker.blank(text.as_bytes()).raw.is_some()
     }
 
     /// Begins to look through what a source sent; `None` where nothing of it is to be hidden.
@@ -201,14 +210,13 @@ impl Privacy {
     /// Returns a sentence for those who look, on what they do not see; empty when they see all.
     #[must_use]
     pub fn notice(&self) -> String {
-        let masked = self
-            .mask_sources
-            .then_some("source addresses are cut to their network");
-        let hidden = self
-            .hidden
-            .texts()
-            .map(|_| "texts that name this machine are blanked with x");
-        let parts: Vec<_> = masked.into_iter().chain(hidden).collect();
+        let mut parts = Vec::new();
+        if self.mask_sources {
+            parts.push("source addresses are cut to their network");
+        }
+        if self.hides_texts() {
+            parts.push("texts that name this machine are blanked with x");
+        }
         if parts.is_empty() {
             String::new()
         } else {

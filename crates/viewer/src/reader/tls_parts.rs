@@ -69,10 +69,10 @@ impl TlsParts {
 
     /// What is known without the hello.
     fn told(tls: &Tls) -> Self {
-        let bytes = |text: &String| text.clone().into_bytes();
+        let alpn = tls.alpn.clone().map(String::into_bytes);
         let mut parts = Self::new(ClientHello {
-            server_name: tls.sni.as_ref().map(bytes),
-            alpn: tls.alpn.iter().map(bytes).collect(),
+            server_name: tls.sni.clone().map(String::into_bytes),
+            alpn: alpn.into_iter().collect(),
             ..ClientHello::default()
         });
         parts.is_whole = tls.ja4.is_some();
@@ -93,15 +93,14 @@ impl TlsParts {
         hello.ciphers.truncate(MAX_CIPHERS);
         hello.ciphers.shrink_to_fit();
         let alpn = first_of(hello.alpn);
-        let cut = |mut name: Vec<u8>| {
+        if let Some(name) = &mut hello.server_name {
             name.truncate(MAX_SERVER_NAME_BYTES);
             name.shrink_to_fit();
-            name
-        };
+        }
         Self {
             version,
             versions: hello.versions,
-            server_name: hello.server_name.map(cut),
+            server_name: hello.server_name,
             more_alpn: alpn_count - alpn.len(),
             alpn,
             ciphers: hello.ciphers,
@@ -155,16 +154,16 @@ impl Agreed {
 
 /// Those that are kept of the names of protocols.
 fn first_of(names: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut kept = Vec::new();
     let mut left = MAX_ALPN_BYTES;
-    let mut fits = |name: &Vec<u8>| match left.checked_sub(name.len()) {
-        Some(rest) => {
-            left = rest;
-            true
-        }
-        None => false,
-    };
-    let kept = names.into_iter().take(MAX_ALPN);
-    kept.take_while(|name| fits(name)).collect()
+    for name in names.into_iter().take(MAX_ALPN) {
+        let Some(rest) = left.checked_sub(name.len()) else {
+            break;
+        };
+        left = rest;
+        kept.push(name);
+    }
+    kept
 }
 
 #[cfg(test)]
