@@ -105,8 +105,9 @@ pub fn from_base64(text: &[u8]) -> Result<Vec<u8>, Unreadable> {
 }
 
 fn base64_chars(text: &[u8]) -> Vec<u8> {
-    let is_char = |byte: &&u8| !byte.is_ascii_whitespace();
-    text.iter().filter(is_char).copied().collect()
+    let mut chars = text.to_vec();
+    chars.retain(|byte| !byte.is_ascii_whitespace());
+    chars
 }
 
 /// Reads pairs of hexadecimal digits: `4745`, `47 45`, `\x47\x45`, or what `hexdump -C`, `xxd` and
@@ -167,7 +168,6 @@ fn pairs(columns: &[u8], bytes: &mut Vec<u8>) -> Result<(), Unreadable> {
             let Some((&[high, low], behind)) = rest.split_first_chunk() else {
                 return Err(Unreadable::NoHex);
             };
-            let digit = |byte: u8| char::from(byte).to_digit(16);
             let (Some(high), Some(low)) = (digit(high), digit(low)) else {
                 return Err(Unreadable::NoHex);
             };
@@ -177,6 +177,10 @@ fn pairs(columns: &[u8], bytes: &mut Vec<u8>) -> Result<(), Unreadable> {
         }
     }
     Ok(())
+}
+
+fn digit(byte: u8) -> Option<u32> {
+    char::from(byte).to_digit(16)
 }
 
 /// Returns text as it was sent, as far as a screen and a form let that be known.
@@ -208,21 +212,25 @@ fn with_line_ends(text: &[u8]) -> Vec<u8> {
 fn looks_like_http(text: &[u8]) -> bool {
     let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = line.trim_ascii_end();
-    let version = line.rsplit(|&byte| byte == b' ').next();
-    let is_version = |word: &[u8]| word.starts_with(b"HTTP/1.");
-    version.is_some_and(is_version) && line.first().is_some_and(u8::is_ascii_uppercase)
+    let mut words = line.rsplit(|&byte| byte == b' ');
+    let version = words.next().unwrap_or_default();
+    version.starts_with(b"HTTP/1.") && line.first().is_some_and(u8::is_ascii_uppercase)
 }
 
 /// What `Content-Length` says.
 fn announced_length(head: &[u8]) -> Option<usize> {
-    let lines = head.split(|&byte| byte == b'\n');
-    let mut lengths = lines.filter_map(|line| {
-        let (name, value) = line.split_at_checked(line.iter().position(|&byte| byte == b':')?)?;
-        let value = std::str::from_utf8(value.get(1..)?).ok()?;
-        let is_named = name.eq_ignore_ascii_case(b"content-length");
-        is_named.then(|| value.trim().parse().ok())?
-    });
-    lengths.next_back()
+    let mut lines = head.rsplit(|&byte| byte == b'\n');
+    lines.find_map(length_of_line)
+}
+
+fn length_of_line(line: &[u8]) -> Option<usize> {
+    let colon = memchr::memchr(b':', line)?;
+    let (name, value) = line.split_at(colon);
+    if !name.eq_ignore_ascii_case(b"content-length") {
+        return None;
+    }
+    let value = std::str::from_utf8(value.get(1..)?).ok()?;
+    value.trim().parse().ok()
 }
 
 fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {

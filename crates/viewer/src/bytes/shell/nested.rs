@@ -37,8 +37,7 @@ fn busybox(told: &mut Told, program: &Program<'_>) -> bool {
 /// `sh FILE`, `sh -c LINE`, or lines that come by a pipe.
 fn shell(told: &mut Told, program: &Program<'_>) -> bool {
     let words = program.arguments;
-    let takes_line = |word: &Vec<u8>| is_option(word) && word.ends_with(b"c");
-    if let Some(at) = words.iter().position(takes_line) {
+    if let Some(at) = words.iter().position(|word| takes_line(word)) {
         return shell_line(told, &words[at + 1..], program.depth);
     }
     let step = match without_options(words).first() {
@@ -46,6 +45,11 @@ fn shell(told: &mut Told, program: &Program<'_>) -> bool {
         None => shell_input(told, program),
     };
     told.say_if_known(step)
+}
+
+/// `-c`, `-lc`, and so on.
+fn takes_line(word: &[u8]) -> bool {
+    is_option(word) && word.ends_with(b"c")
 }
 
 /// The line behind `sh -c`.
@@ -91,11 +95,14 @@ fn shell_input(told: &Told, program: &Program<'_>) -> Option<Step> {
 /// Windows: `cmd /c LINE`.
 fn cmd(told: &mut Told, program: &Program<'_>) -> bool {
     let words = program.arguments;
-    let takes_line = |word: &Vec<u8>| word.eq_ignore_ascii_case(b"/c") || word == b"/k";
-    let Some(at) = words.iter().position(takes_line) else {
+    let Some(at) = words.iter().position(|word| is_cmd_switch(word)) else {
         return false;
     };
     nested_line(told, &words[at + 1..].join(&b' '), program.depth)
+}
+
+fn is_cmd_switch(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"/c") || word == b"/k"
 }
 
 /// `powershell -enc BASE64` of UTF-16; other ways are told by the whole line.
@@ -108,8 +115,8 @@ fn powershell(told: &mut Told, program: &Program<'_>) -> bool {
 }
 
 fn encoded_line(words: &[Vec<u8>]) -> Option<Vec<u8>> {
-    let is_encoded = |word: &Vec<u8>| word.to_ascii_lowercase().starts_with(b"-e");
-    let at = words.iter().position(is_encoded)?;
+    let mut options = words.iter();
+    let at = options.position(|word| word.to_ascii_lowercase().starts_with(b"-e"))?;
     let mut line = BASE64_STANDARD.decode(words.get(at + 1)?).ok()?;
     line.retain(|&byte| byte != 0);
     Some(line)
