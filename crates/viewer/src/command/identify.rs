@@ -97,40 +97,44 @@ pub fn run(labeller: &Labeller, args: &Identify) -> anyhow::Result<()> {
 /// Identifies a line each, on all processors; the answers are in the order of the lines.
 fn identify_lines(labeller: &Labeller, text: &str) -> anyhow::Result<Vec<String>> {
     let lines: Vec<(usize, &str)> = text.lines().enumerate().collect();
-    let share = lines
-        .len()
-        .div_ceil(thread::available_parallelism().map_or(1, usize::from))
-        .max(1);
-    let identify = |lines: &[(usize, &str)]| -> anyhow::Result<String> {
-        let one = |(number, line): &(usize, &str)| {
-            identify_line(labeller, line).with_context(|| format!("line {}", number + 1))
-        };
-        lines.iter().map(one).collect()
-    };
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let share = lines.len().div_ceil(processors).max(1);
     thread::scope(|scope| {
-        let running: Vec<_> = lines
-            .chunks(share)
-            .map(|lines| scope.spawn(move || identify(lines)))
-            .collect();
-        running
-            .into_iter()
-            .map(|one| one.join().map_err(|_| anyhow!("a thread panicked"))?)
-            .collect()
+        let mut running = Vec::new();
+        for lines in lines.chunks(share) {
+            running.push(scope.spawn(move || identify_share(labeller, lines)));
+        }
+        let mut identified = Vec::new();
+        for thread in running {
+            let answers = thread.join().map_err(|_| anyhow!("a thread panicked"))?;
+            identified.push(answers?);
+        }
+        Ok(identified)
     })
+}
+
+fn identify_share(labeller: &Labeller, lines: &[(usize, &str)]) -> anyhow::Result<String> {
+    let mut identified = String::new();
+    for (number, line) in lines {
+        let answer = identify_line(labeller, line);
+        identified += &answer.with_context(|| format!("line {}", number + 1))?;
+    }
+    Ok(identified)
 }
 
 fn identify_line(labeller: &Labeller, line: &str) -> anyhow::Result<String> {
     let item: Item = serde_json::from_str(line)?;
     let raw = BASE64_STANDARD.decode(&item.b64).context("b64")?;
     let description = labeller.describe(&raw, None);
-    let found = description.labels.iter().map(|label| &label.signature);
-    let labels = found
-        .map(|it| Found {
-            id: &it.id,
-            category: it.category,
-            cve: &it.cve,
-        })
-        .collect();
+    let mut labels = Vec::new();
+    for label in &description.labels {
+        let signature = &label.signature;
+        labels.push(Found {
+            id: &signature.id,
+            category: signature.category,
+            cve: &signature.cve,
+        });
+    }
     let identified = Identified {
         id: &item.id,
         protocol: description.protocol.name(),

@@ -197,11 +197,8 @@ fn may_be_shown(kind: &Candidate<'_>, privacy: &Privacy) -> bool {
     if kind.label.is_some() {
         return true;
     }
-    let sender = kind
-        .row
-        .sender
-        .parse()
-        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let sender = kind.row.sender.parse().unwrap_or(unknown);
     !privacy.is_named_in(sender, &kind.row.title)
 }
 

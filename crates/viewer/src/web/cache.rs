@@ -24,6 +24,9 @@ use crate::web::prepared::Prepared;
 /// most of which stay.
 const LABELS_SECONDS: i64 = 5;
 
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
 /// What was made last, of each kind.
 pub(crate) struct Caches {
     /// By name. An address has a hash of what is there, so that browsers may keep it.
@@ -44,36 +47,14 @@ pub(crate) struct Caches {
 impl Default for Caches {
     /// Holds the assets, and nothing else yet.
     fn default() -> Self {
-        let asset = |name, content_type, content: &'static str| {
-            (
-                name,
-                Prepared::new(content_type, Bytes::from_static(content.as_bytes())),
-            )
-        };
         Self {
             assets: [
-                asset("style.css", "text/css; charset=utf-8", assets::STYLE),
-                asset(
-                    "script.js",
-                    "text/javascript; charset=utf-8",
-                    assets::SCRIPT,
-                ),
-                asset(
-                    "live.js",
-                    "text/javascript; charset=utf-8",
-                    assets::LIVE_SCRIPT,
-                ),
-                asset(
-                    "list.js",
-                    "text/javascript; charset=utf-8",
-                    assets::LIST_SCRIPT,
-                ),
-                asset("wall.css", "text/css; charset=utf-8", assets::WALL_STYLE),
-                asset(
-                    "wall.js",
-                    "text/javascript; charset=utf-8",
-                    assets::WALL_SCRIPT,
-                ),
+                asset("style.css", CSS, assets::STYLE),
+                asset("script.js", JAVASCRIPT, assets::SCRIPT),
+                asset("live.js", JAVASCRIPT, assets::LIVE_SCRIPT),
+                asset("list.js", JAVASCRIPT, assets::LIST_SCRIPT),
+                asset("wall.css", CSS, assets::WALL_STYLE),
+                asset("wall.js", JAVASCRIPT, assets::WALL_SCRIPT),
                 asset("icon.svg", "image/svg+xml", assets::ICON),
             ],
             strip: Latest::default(),
@@ -86,14 +67,25 @@ impl Default for Caches {
     }
 }
 
+fn asset(
+    name: &'static str,
+    content_type: &'static str,
+    content: &'static str,
+) -> (&'static str, Prepared) {
+    let content = Bytes::from_static(content.as_bytes());
+    (name, Prepared::new(content_type, content))
+}
+
 impl Caches {
     /// Returns an asset.
     #[must_use]
     pub(crate) fn asset(&self, file: &str) -> Option<&Prepared> {
-        self.assets
-            .iter()
-            .find(|(name, _)| *name == file)
-            .map(|(_, asset)| asset)
+        for (name, asset) in &self.assets {
+            if *name == file {
+                return Some(asset);
+            }
+        }
+        None
     }
 
     /// Returns the numbers at the top of the whole list.

@@ -90,10 +90,8 @@ pub(crate) async fn by_post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
-    let most_bytes = announced.unwrap_or(MAX_BODY_BYTES).min(MAX_BODY_BYTES);
+    let announced = announced_length(&headers).unwrap_or(MAX_BODY_BYTES);
+    let most_bytes = announced.min(MAX_BODY_BYTES);
     // Who sends slowly gives way to others, as who reads slowly does.
     let room = visitor.room(most_bytes).await?;
     let content_type = headers.get(CONTENT_TYPE).cloned();
@@ -107,6 +105,11 @@ pub(crate) async fn by_post(
         Ok(given(content_type.unwrap_or_default(), body?))
     };
     explain(viewer, &visitor, &headers, most_bytes, take).await
+}
+
+fn announced_length(headers: &HeaderMap) -> Option<usize> {
+    let length = headers.get(CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }
 
 /// Reads a body; `None` where its connection ends before it does.
@@ -175,13 +178,16 @@ fn status(unreadable: Unreadable) -> StatusCode {
 /// Returns the input where it is short, and such that the form shows all of it.
 fn repeated(given: &Given) -> &str {
     let text = std::str::from_utf8(&given.bytes).unwrap_or_default();
-    let is_shown = |char| matches!(char, '\r' | '\n') || printable::is_visible(char);
     let is_short = text.len() <= MAX_REPEATED_BYTES && !given.is_raw;
     if is_short && text.chars().all(is_shown) {
         text
     } else {
         ""
     }
+}
+
+fn is_shown(char: char) -> bool {
+    matches!(char, '\r' | '\n') || printable::is_visible(char)
 }
 
 fn read(given: &Given) -> Result<(Vec<u8>, Option<Writing>), Unreadable> {

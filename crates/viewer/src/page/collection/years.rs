@@ -49,18 +49,20 @@ impl Years {
         let first = first.min(last.saturating_sub(LEAST_YEARS - 1));
         let of_dot = counts.values().max()?.div_ceil(MOST_DOTS);
         let highest = counts.values().max()?.div_ceil(of_dot);
-        let column = |(&year, &count): (&u16, &usize)| {
+        let mut columns = Vec::new();
+        let mut words = Vec::new();
+        for (year, count) in counts {
             let x = usize::from(year - first) * PITCH + PITCH / 2;
-            let dot = |number| format!("M{x} {}h0", (highest - number) * PITCH - PITCH / 2);
-            let path = (0..count.div_ceil(of_dot)).map(dot).collect();
-            Column { year, count, path }
-        };
-        let words: Vec<_> = counts
-            .iter()
-            .map(|(year, count)| format!("{year}: {count}"))
-            .collect();
+            let mut path = String::new();
+            for number in 0..count.div_ceil(of_dot) {
+                let y = (highest - number) * PITCH - PITCH / 2;
+                path += &format!("M{x} {y}h0");
+            }
+            columns.push(Column { year, count, path });
+            words.push(format!("{year}: {count}"));
+        }
         Some(Self {
-            columns: counts.iter().map(column).collect(),
+            columns,
             width: (usize::from(last - first) + 1) * PITCH,
             height: highest * PITCH,
             first,
