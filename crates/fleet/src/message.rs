@@ -6,7 +6,7 @@
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use forever200_ring::record::DecodeError;
+use forever200_ring::record::{DecodeError, MAX_HELLO_CHARS, MAX_LINE_BYTES};
 use forever200_ring::{Record, Sent};
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,7 +14,7 @@ use crate::sensor::Sensor;
 
 /// Longest body, in bytes: the longest request that can be kept, and its line of JSON. It is just
 /// below what NATS takes.
-pub const MAX_BODY_BYTES: usize = 1_000_000 + 9 * 1024;
+pub const MAX_BODY_BYTES: usize = 1_000_000 + MAX_LINE_BYTES;
 /// Header by which NATS, and a hub, know a message again: `NAME-ERA-SEQ`.
 pub const ID: &str = "Nats-Msg-Id";
 /// Header with the number of requests before this one that the sensor answered and cannot send any
@@ -31,8 +31,6 @@ const RESPONDER_CHARS: usize = 8;
 /// Longest text of TLS but the hello, in bytes: a host name's 255, and three bytes for what is no
 /// UTF-8.
 const MAX_TLS_TEXT_BYTES: usize = 3 * 255;
-/// Longest hello, in base64.
-const MAX_HELLO_CHARS: usize = 5464;
 /// By how much a sensor's clock may be ahead of the hub's.
 const AHEAD: SignedDuration = SignedDuration::from_secs(10);
 /// No request was recorded before, in seconds since 1970: 1 January 2019.

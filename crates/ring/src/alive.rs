@@ -66,7 +66,7 @@ mod tests {
     fn the_longest_value_can_be_read() {
         let name = |number| format!("{number:0>width$}", width = Sent::MAX_NAME_CHARS);
         let names = (0..=MOST_ALIVE).map(name);
-        let alive: Alive = names.map(|name| (name, Timestamp::MAX)).collect();
+        let alive: Alive = names.map(|name| (name, Timestamp::MIN)).collect();
         assert_eq!(decode(encode(&alive).as_bytes()).len(), MOST_ALIVE);
     }
 }

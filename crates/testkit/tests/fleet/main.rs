@@ -17,7 +17,6 @@ use site::{Fleet, Site, publish, record, sensor};
 
 mod faults;
 mod keys;
-mod limits;
 mod load;
 mod site;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use anyhow::{Context, ensure};
-use async_nats::{Client, ConnectOptions, jetstream};
+use async_nats::{Client, ConnectOptions, ServerAddr, jetstream};
 use forever200_fleet::message::{self, Position};
 use forever200_fleet::sensor::Sensor;
 use forever200_ring::Record;
@@ -140,7 +140,12 @@ impl Fleet {
         let options = ConnectOptions::with_nkey(seed)
             .add_root_certificates(self.authority())
             .custom_inbox_prefix(format!("_INBOX.{name}"));
-        Ok(options.connect(self.nats.addresses()).await?)
+        let addresses = self.nats.addresses();
+        let servers: Vec<ServerAddr> = addresses
+            .split(',')
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        Ok(options.connect(servers).await?)
     }
 
     /// Runs `forever200-fleet check` for a name, with variables beside the usual.

@@ -420,7 +420,7 @@ mod tests {
     fn what_leaves_the_ring_next_is_described_first_where_all_can_be_kept() {
         let mut ring = Ring::default();
         for seq in 1..=3 {
-            ring.insert(record(seq, b"GET / HTTP/1.1\r\n\r\n".to_vec()));
+            ring.insert(record(seq, b"GET / HTTP/1.1\r\n\r\n"));
         }
         for (pace, order) in [
             (Some(Pace::Calm), [1, 2, 3]),
