@@ -105,7 +105,7 @@ impl Collector {
         tokio::select! {
             error = sensors.follow() => error,
             error = writer.run(waiting) => error,
-            error = heartbeats => error,
+            never = heartbeats => match never {},
             never = shares => match never {},
         }
     }
@@ -131,16 +131,25 @@ impl Sensors {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = looks.tick() => self.discover().await?,
+                _ = looks.tick() => {
+                    let looked = self.discover().await;
+                    self.tell(looked.err());
+                }
                 Some(ended) = self.tasks.join_next() => {
                     let (sensor, error) = ended.context("the task of a sensor")?;
                     self.known.remove(&sensor);
-                    let error = format!("{error:#}");
-                    if self.last_error.is_new(&error) {
-                        warn!(%sensor, error, "the messages of a sensor are asked for anew");
-                    }
+                    self.tell(Some(error.context(format!("the messages of {sensor}"))));
                 }
             }
+        }
+    }
+
+    /// Logs a failure that is not the last one again; what failed is tried again with the next look.
+    fn tell(&mut self, error: Option<anyhow::Error>) {
+        let Some(error) = error else { return };
+        let error = format!("{error:#}");
+        if self.last_error.is_new(&error) {
+            warn!(error, "collecting is tried again");
         }
     }
 
@@ -216,6 +225,14 @@ impl Feed {
         let mut messages = consumer.messages().await?;
         loop {
             let message = messages.try_next().await?.context("no more messages")?;
+            let sequence = message
+                .info()
+                .map_err(anyhow::Error::from_boxed)?
+                .stream_sequence;
+            // A consumer that was lost before its first message begins with all of the stream.
+            if from.is_some_and(|from| sequence < from) {
+                continue;
+            }
             let Some(record) = self.read(&message)? else {
                 continue;
             };

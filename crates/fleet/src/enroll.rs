@@ -5,60 +5,83 @@ use std::fmt;
 use anyhow::Context;
 use nkeys::KeyPair;
 
-use crate::sensor::Sensor;
+use crate::sensor::{ALL_ALIVE, ALL_LAST_MESSAGES, ALL_SUBJECTS, Sensor};
 
 /// What an owner does to let a sensor or a hub in.
+///
+/// Each sensor is in an account of the servers of its own, which has three subjects of the hub's:
+/// where it sends requests, where it says that it runs, and where it asks for its last message.
+/// Permissions in one account for all would not do. The servers check the subject of a message, and
+/// not the one to which its answer goes: a sensor that names another's subject there, or one that
+/// deletes, has the server itself write to it.
 pub struct Enrolment {
     name: String,
     /// The secret half of the key.
     seed: String,
-    /// The entry in the server's list of users.
-    user: String,
+    /// The entry in the servers' list of accounts.
+    account: String,
 }
 
 impl Enrolment {
-    /// Draws a key for a sensor, which may write to its own subject, ask for the last message
-    /// there, say that it runs, and nothing else.
+    /// Draws a key for a sensor, and the account that it is alone in.
     ///
     /// # Errors
     /// A key has no secret half, which does not happen.
     pub fn of_sensor(sensor: &Sensor) -> anyhow::Result<Self> {
-        let publish = [
+        let (nkey, seed) = draw()?;
+        let imports: String = [
             sensor.subject(),
             sensor.alive_subject(),
             sensor.last_message(),
-        ];
-        let subscribe = [format!("{}.>", sensor.inbox())];
-        // A list of texts in Rust is one in the server's configuration as well.
-        let permissions = format!(
-            ", permissions: {{ publish: {{ allow: {publish:?} }}, subscribe: {{ allow: {subscribe:?} }} }}"
-        );
-        Self::draw(sensor.to_string(), &permissions)
+        ]
+        .map(|subject| format!("{{ service: {{ account: {HUB}, subject: \"{subject}\" }} }}"))
+        .join(", ");
+        Ok(Self {
+            name: sensor.to_string(),
+            seed,
+            account: format!(
+                "\"{sensor}\": {{ users: [{{ nkey: {nkey} }}], imports: [{imports}] }}"
+            ),
+        })
     }
 
-    /// Draws a key for a hub, which may do everything.
+    /// Draws a key for hubs, which may do everything in the account that has the stream.
     ///
     /// # Errors
     /// A key has no secret half, which does not happen.
     pub fn of_hub() -> anyhow::Result<Self> {
-        Self::draw("the hub".to_owned(), "")
-    }
-
-    fn draw(name: String, permissions: &str) -> anyhow::Result<Self> {
-        let key = KeyPair::new_user();
-        let seed = key.seed().ok().context("a key without a seed")?;
+        let (nkey, seed) = draw()?;
+        let exports: String = [ALL_SUBJECTS, ALL_ALIVE, ALL_LAST_MESSAGES]
+            .map(|subject| format!("{{ service: \"{subject}\" }}"))
+            .join(", ");
         Ok(Self {
-            name,
+            name: "the hub".to_owned(),
             seed,
-            user: format!("{{ nkey: {}{permissions} }}", key.public_key()),
+            account: format!(
+                "{HUB}: {{ jetstream: enabled, users: [{{ nkey: {nkey} }}], exports: [{exports}] }}"
+            ),
         })
     }
 }
 
+/// The account of the hubs. No sensor has such a name.
+const HUB: &str = "HUB";
+
+/// Returns the public and the secret half of a new key.
+fn draw() -> anyhow::Result<(String, String)> {
+    let key = KeyPair::new_user();
+    let seed = key.seed().ok().context("a key without a seed")?;
+    Ok((key.public_key(), seed))
+}
+
 impl fmt::Display for Enrolment {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(to, "# {}: for the list of users of each server", self.name)?;
-        writeln!(to, "{}", self.user)?;
+        writeln!(
+            to,
+            "# {}: for the list of accounts of each server",
+            self.name
+        )?;
+        writeln!(to, "{}", self.account)?;
         writeln!(
             to,
             "# {}: for its file FOREVER200_HUB_KEY, and for nobody else",
@@ -73,12 +96,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sensor_may_publish_to_its_own_subject_alone() {
+    fn an_account_has_the_subjects_of_its_sensor_alone() {
         let enrolment = Enrolment::of_sensor(&"berlin-1".parse().unwrap()).unwrap();
         assert!(enrolment.seed.starts_with("SU"));
-        let user = enrolment.user;
-        let allowed = r#"publish: { allow: ["forever200.berlin-1", "forever200.berlin-1.alive", "$JS.API.DIRECT.GET.forever200.forever200.berlin-1"] }, subscribe: { allow: ["_INBOX.berlin-1.>"] }"#;
-        assert!(user.contains(allowed), "{user}");
-        assert!(!user.contains(&enrolment.seed));
+        let account = enrolment.account;
+        assert!(
+            account.starts_with("\"berlin-1\": { users: [{ nkey: U"),
+            "{account}"
+        );
+        let subjects: Vec<_> = account.split("subject: \"").skip(1).collect();
+        assert_eq!(subjects.len(), 3, "{account}");
+        assert!(subjects[0].starts_with("forever200.berlin-1\""));
+        assert!(subjects[1].starts_with("forever200.berlin-1.alive\""));
+        assert!(subjects[2].starts_with("$JS.API.DIRECT.GET.forever200.forever200.berlin-1\""));
+        assert!(!account.contains(&enrolment.seed));
     }
 }

@@ -1,7 +1,7 @@
 //! Listens at a hub to sensors that say that they run, and hands it on to the viewer.
 //!
 //! In: messages to the subject of each sensor, which the stream does not take. Out: one value in
-//! memcached. Whoever is in a sensor's place can say that about this sensor alone.
+//! memcached. A key allows this for its own sensor alone.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,19 +12,27 @@ use forever200_ring::alive::MOST_ALIVE;
 use forever200_ring::{Alive, Store};
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::debug;
 
+use crate::patience::Patience;
 use crate::sensor::{ALL_ALIVE, Sensor};
 
 /// Time between two writes, where something has changed.
 const WRITE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Listens for ever.
-///
-/// # Errors
-/// The connection is closed.
-pub(crate) async fn listen(client: &Client, store: Store) -> anyhow::Result<Infallible> {
+/// Listens for ever. After a failure it begins anew, at growing intervals: nothing else waits for
+/// it.
+pub(crate) async fn listen(client: &Client, store: Store) -> Infallible {
+    let mut patience = Patience::new("no sensor can say that it runs");
+    loop {
+        let begun = Instant::now();
+        let Err(error) = listen_once(client, &store).await;
+        patience.wait(&error, begun.elapsed()).await;
+    }
+}
+
+async fn listen_once(client: &Client, store: &Store) -> anyhow::Result<Infallible> {
     let mut messages = client.subscribe(ALL_ALIVE).await?;
     let mut alive = Alive::new();
     let mut has_changed = false;
@@ -33,9 +41,9 @@ pub(crate) async fn listen(client: &Client, store: Store) -> anyhow::Result<Infa
     loop {
         tokio::select! {
             message = messages.next() => {
-                let Some(message) = message else { bail!("nobody can say any more that it runs") };
+                let Some(message) = message else { bail!("the connection is closed") };
                 if let Some(sensor) = Sensor::of_alive_subject(&message.subject) {
-                    hear(&mut alive, &sensor);
+                    note_alive(&mut alive, &sensor);
                     has_changed = true;
                 }
             }
@@ -52,7 +60,7 @@ pub(crate) async fn listen(client: &Client, store: Store) -> anyhow::Result<Infa
 
 /// Notes that a sensor runs. Where there are too many, the one of which nothing was heard for the
 /// longest time is forgotten.
-fn hear(alive: &mut Alive, sensor: &Sensor) {
+fn note_alive(alive: &mut Alive, sensor: &Sensor) {
     alive.insert(sensor.as_str().to_owned(), Timestamp::now());
     if alive.len() > MOST_ALIVE {
         let oldest = alive.iter().min_by_key(|(_, time)| **time);
@@ -70,7 +78,7 @@ mod tests {
     fn too_many_push_out_the_one_that_is_silent_for_longest() {
         let mut alive = Alive::new();
         for number in 0..MOST_ALIVE + 10 {
-            hear(&mut alive, &format!("sensor-{number}").parse().unwrap());
+            note_alive(&mut alive, &format!("sensor-{number}").parse().unwrap());
         }
         assert_eq!(alive.len(), MOST_ALIVE);
         assert!(alive.contains_key("sensor-4105") && !alive.contains_key("sensor-0"));

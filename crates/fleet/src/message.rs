@@ -15,8 +15,10 @@ use crate::sensor::Sensor;
 /// Longest body, in bytes: the longest request that can be kept, and its line of JSON. It is just
 /// below what NATS takes.
 pub const MAX_BODY_BYTES: usize = 1_000_000 + MAX_LINE_BYTES;
-/// Header by which NATS, and a hub, know a message again: `NAME-ERA-SEQ`.
-pub const ID: &str = "Nats-Msg-Id";
+/// Header by which a hub knows a message again: `NAME-ERA-SEQ`. Not `Nats-Msg-Id`: the servers know
+/// those again across all subjects, so a sensor could use the ids of another, whose messages they
+/// would drop.
+pub const ID: &str = "Forever200-Id";
 /// Header with the number of requests before this one that the sensor answered and cannot send any
 /// more.
 const MISSING: &str = "Forever200-Missing";

@@ -189,6 +189,8 @@ struct Due {
 
 /// How far the history was read.
 struct Cursor {
+    /// The newest number that the hub has: what is missing before it is not missing there.
+    confirmed: Option<u64>,
     /// The newest number that was read; `None` before the first of a history that the hub has
     /// nothing of.
     seq: Option<u64>,
@@ -201,7 +203,11 @@ impl Cursor {
     /// together, a later one may have arrived alone. What the hub has twice it takes once.
     fn behind(last: Option<u64>) -> Self {
         let seq = last.map(|last| last.saturating_sub(MOST_IN_FLIGHT as u64));
-        Self { seq, late: None }
+        Self {
+            confirmed: last,
+            seq,
+            late: None,
+        }
     }
 
     /// Tells whether something may be due though the history has not changed.
@@ -230,13 +236,20 @@ impl Cursor {
                 if record.sensor.is_none() {
                     due.push(Due {
                         seq: record.seq,
-                        missing: record.seq - next,
+                        missing: self.missing(next, record.seq),
                         body: record.encode(),
                     });
                 }
             }
         }
         Ok(due)
+    }
+
+    /// Counts the numbers from `next` that are missing before this one, but for those that the hub
+    /// has.
+    fn missing(&self, next: u64, seq: u64) -> u64 {
+        let behind_confirmed = self.confirmed.map_or(0, |confirmed| confirmed + 1);
+        seq.saturating_sub(next.max(behind_confirmed))
     }
 
     /// Tells whether a number will not come any more: the ring has no place for it, or it is late

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::bail;
 use forever200_ring::{Counts, Record, SLOTS, Sent, Store, StoreError};
 use forever200_viewer::history::{Ledger, Version};
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -157,6 +158,8 @@ impl RingWriter {
             arrival.record.seq = seq;
             counts.request(arrival.record.timestamp);
         }
+        // A minute of years ago would be a key that nobody reads.
+        counts.expire(Timestamp::now());
         let mut records: Vec<Record> = due.iter().map(|it| it.record.clone()).collect();
         for record in &mut records {
             record.continues = self.number_here(record, due);

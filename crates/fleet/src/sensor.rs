@@ -66,7 +66,9 @@ const PREFIX: &str = "forever200.";
 pub const ALL_SUBJECTS: &str = "forever200.*";
 /// The subjects to which all sensors say that they run.
 pub const ALL_ALIVE: &str = "forever200.*.alive";
-/// What these end with.
+/// The subjects by which the server is asked for the last message of each sensor.
+pub const ALL_LAST_MESSAGES: &str = "$JS.API.DIRECT.GET.forever200.forever200.*";
+/// What those end with to which sensors say that they run.
 const ALIVE: &str = ".alive";
 
 impl FromStr for Sensor {
@@ -99,6 +101,11 @@ mod tests {
         for name in ["a", "sensor-1", "0123456789012345678901234567890123456789"] {
             let sensor: Sensor = name.parse().unwrap();
             assert_eq!(Sensor::of_subject(&sensor.subject()), Some(sensor.clone()));
+            assert!(
+                sensor
+                    .last_message()
+                    .starts_with(ALL_LAST_MESSAGES.trim_end_matches('*'))
+            );
             assert_eq!(Sensor::of_subject(&sensor.alive_subject()), None);
             assert_eq!(
                 Sensor::of_alive_subject(&sensor.alive_subject()),

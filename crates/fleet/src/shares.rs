@@ -15,14 +15,19 @@ use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::stream::{Info, Stream};
 use futures_util::TryStreamExt;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
+use crate::message::MAX_BODY_BYTES;
 use crate::patience::LastSaid;
 use crate::sensor::{ALL_SUBJECTS, Sensor};
 
 /// Time between two looks at how full the stream is.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// Longest time for making room: 4 GiB of short messages are read in a few minutes.
+const MOST_TIME: Duration = Duration::from_secs(600);
+/// Where no message comes for this long, there are no more.
+const QUIET_TIME: Duration = Duration::from_secs(10);
 /// Header in which the server gives the length of a body that it does not send.
 const BODY_BYTES: &str = "Nats-Msg-Size";
 /// What the server keeps of a message beside subject, headers and body, in bytes: length, number,
@@ -37,10 +42,13 @@ pub(crate) async fn keep(stream: Stream) -> Infallible {
     let mut last_error = LastSaid::default();
     loop {
         looks.tick().await;
-        if let Err(error) = look(&stream).await {
-            let error = format!("{error:#}");
-            if last_error.is_new(&error) {
-                warn!(error, "no room can be made in the stream");
+        match look(&stream).await {
+            Ok(()) => last_error = LastSaid::default(),
+            Err(error) => {
+                let error = format!("{error:#}");
+                if last_error.is_new(&error) {
+                    warn!(error, "no room can be made in the stream");
+                }
             }
         }
     }
@@ -49,7 +57,8 @@ pub(crate) async fn keep(stream: Stream) -> Infallible {
 async fn look(stream: &Stream) -> anyhow::Result<()> {
     let info = stream.get_info().await?;
     if is_almost_full(&info) {
-        make_room(stream, &info).await?;
+        let room = timeout(MOST_TIME, make_room(stream, &info)).await;
+        room.context("the stream was not read in time")??;
     }
     Ok(())
 }
@@ -67,35 +76,48 @@ fn most_bytes(info: &Info) -> Option<u64> {
 }
 
 /// Deletes the oldest messages of those that take more than their share, until an eighth of the
-/// stream is free. Of each sensor the newest message stays: it says where to go on sending.
+/// stream is free. Deleting stops before the message with which the excess is used up, so the
+/// newest of a sensor always stays: it says where to go on sending.
 async fn make_room(stream: &Stream, info: &Info) -> anyhow::Result<()> {
-    let newest = info.state.last_sequence;
-    let taken = bytes_by_sensor(stream, newest).await?;
-    let room = most_bytes(info).unwrap_or(u64::MAX) / 8 * 7;
-    let share = fair_share(taken.values().copied().collect(), room);
-    let mut too_many: HashMap<Sensor, u64> = taken
+    let last_sequence = info.state.last_sequence;
+    let taken = bytes_by_sensor(stream, last_sequence).await?;
+    // Another hub may have made room meanwhile.
+    if !is_almost_full(&stream.get_info().await?) {
+        return Ok(());
+    }
+    let share = fair_share(taken.values().copied().collect(), room(info, &taken));
+    let mut excess_bytes: HashMap<Sensor, u64> = taken
         .into_iter()
         .filter(|(_, bytes)| *bytes > share)
         .map(|(sensor, bytes)| (sensor, bytes - share))
         .collect();
-    let mut sizes = Sizes::read(stream, newest).await?;
-    while !too_many.is_empty()
-        && let Some(size) = sizes.next().await?
+    let mut sizes = MessageSizes::open(stream, last_sequence).await?;
+    while !excess_bytes.is_empty()
+        && let Some(message) = sizes.next().await?
     {
-        let Some(excess) = too_many.get_mut(&size.sensor) else {
+        let Some(excess) = excess_bytes.get_mut(&message.sensor) else {
             continue;
         };
-        *excess = excess.saturating_sub(size.bytes);
+        *excess = excess.saturating_sub(message.bytes);
         if *excess == 0 {
-            too_many.remove(&size.sensor);
-            delete_older(stream, &size).await?;
+            excess_bytes.remove(&message.sensor);
+            delete_older(stream, &message).await?;
         }
     }
     Ok(())
 }
 
+/// Returns what the messages may take together, as they were added up: that is more than the server
+/// says that they take.
+fn room(info: &Info, taken: &HashMap<Sensor, u64>) -> u64 {
+    let most = most_bytes(info).unwrap_or(u64::MAX) / 8 * 7;
+    let added_up: u128 = taken.values().map(|&bytes| u128::from(bytes)).sum();
+    let in_file = u128::from(info.state.bytes.max(1));
+    u64::try_from(u128::from(most) * added_up / in_file).unwrap_or(u64::MAX)
+}
+
 /// Deletes the messages of a sensor that are older than this one.
-async fn delete_older(stream: &Stream, message: &Size) -> anyhow::Result<()> {
+async fn delete_older(stream: &Stream, message: &MessageSize) -> anyhow::Result<()> {
     let purge = stream.purge().filter(message.sensor.subject());
     let deleted = purge.sequence(message.sequence).await?.purged;
     warn!(
@@ -107,32 +129,36 @@ async fn delete_older(stream: &Stream, message: &Size) -> anyhow::Result<()> {
 }
 
 /// Returns how many bytes of the stream each sensor takes.
-async fn bytes_by_sensor(stream: &Stream, newest: u64) -> anyhow::Result<HashMap<Sensor, u64>> {
-    let mut sizes = Sizes::read(stream, newest).await?;
-    let mut taken = HashMap::new();
-    while let Some(size) = sizes.next().await? {
-        *taken.entry(size.sensor).or_default() += size.bytes;
+async fn bytes_by_sensor(
+    stream: &Stream,
+    last_sequence: u64,
+) -> anyhow::Result<HashMap<Sensor, u64>> {
+    let mut sizes = MessageSizes::open(stream, last_sequence).await?;
+    let mut taken = HashMap::<_, u64>::new();
+    while let Some(message) = sizes.next().await? {
+        let bytes = taken.entry(message.sensor).or_default();
+        *bytes = bytes.saturating_add(message.bytes);
     }
     Ok(taken)
 }
 
 /// What a message takes.
-struct Size {
+struct MessageSize {
     sensor: Sensor,
     sequence: u64,
     bytes: u64,
 }
 
 /// The sizes of all messages, the oldest first. Their bodies are not sent.
-struct Sizes {
+struct MessageSizes {
     messages: Ordered,
-    /// The number of the last.
-    newest: u64,
+    /// Number in the stream of the last message to look at.
+    last_sequence: u64,
     has_ended: bool,
 }
 
-impl Sizes {
-    async fn read(stream: &Stream, newest: u64) -> anyhow::Result<Self> {
+impl MessageSizes {
+    async fn open(stream: &Stream, last_sequence: u64) -> anyhow::Result<Self> {
         let config = OrderedConfig {
             filter_subject: ALL_SUBJECTS.into(),
             deliver_policy: DeliverPolicy::All,
@@ -142,27 +168,26 @@ impl Sizes {
         let consumer = stream.create_consumer(config).await?;
         Ok(Self {
             messages: consumer.messages().await?,
-            newest,
+            last_sequence,
             has_ended: false,
         })
     }
 
-    async fn next(&mut self) -> anyhow::Result<Option<Size>> {
+    async fn next(&mut self) -> anyhow::Result<Option<MessageSize>> {
         while !self.has_ended {
-            let message = self
-                .messages
-                .try_next()
-                .await?
-                .context("no more messages")?;
+            // The rest may have been deleted meanwhile: then no message says that it is the last.
+            let Ok(message) = timeout(QUIET_TIME, self.messages.try_next()).await else {
+                break;
+            };
+            let message = message?.context("no more messages")?;
             let info = message.info().map_err(anyhow::Error::from_boxed)?;
             let sequence = info.stream_sequence;
-            self.has_ended = info.pending == 0 || sequence >= self.newest;
+            self.has_ended = info.pending == 0 || sequence >= self.last_sequence;
             if let Some(sensor) = Sensor::of_subject(&message.subject) {
-                let bytes = bytes_of(&message);
-                return Ok(Some(Size {
+                return Ok(Some(MessageSize {
                     sensor,
                     sequence,
-                    bytes,
+                    bytes: bytes_of(&message),
                 }));
             }
         }
@@ -173,10 +198,12 @@ impl Sizes {
 /// What the server's file holds for a message, about.
 fn bytes_of(message: &Message) -> u64 {
     let headers = message.headers.as_ref();
+    // The server's stands behind any that the sensor has sent.
     let body: Option<u64> = headers
-        .and_then(|headers| headers.get(BODY_BYTES))
+        .and_then(|headers| headers.get_last(BODY_BYTES))
         .and_then(|bytes| bytes.as_str().parse().ok());
-    message.length as u64 + body.unwrap_or(0) + MESSAGE_OVERHEAD
+    let body = body.unwrap_or(0).min(MAX_BODY_BYTES as u64);
+    message.length as u64 + body + MESSAGE_OVERHEAD
 }
 
 /// Returns the most bytes that a sensor may take for all to have room: who takes less leaves the

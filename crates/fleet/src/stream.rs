@@ -12,8 +12,6 @@ use clap::Args;
 use crate::message::MAX_BODY_BYTES;
 use crate::sensor::{ALL_SUBJECTS, STREAM};
 
-/// How long the server knows the id of a message again.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// Room for the headers of a message, in bytes.
 const HEADERS_BYTES: usize = 1024;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -59,7 +57,6 @@ impl StreamArgs {
             discard: DiscardPolicy::Old,
             storage: StorageType::File,
             num_replicas: self.replicas.into(),
-            duplicate_window: DUPLICATE_WINDOW,
             allow_direct: true,
             ..Config::default()
         }

@@ -13,7 +13,7 @@ use crate::record::Sent;
 /// When each sensor last said so, by name.
 pub type Alive = BTreeMap<String, Timestamp>;
 
-/// Sensors in the value. Of more, those with the first names are in it.
+/// Sensors in the value. Where there are more, the first by name are written.
 pub const MOST_ALIVE: usize = 4096;
 /// Longest value that is read: a name, a space, a number of microseconds and a newline for each.
 const MAX_VALUE_BYTES: usize = MOST_ALIVE * (Sent::MAX_NAME_CHARS + 1 + 20 + 1);
@@ -27,7 +27,8 @@ pub(crate) fn encode(alive: &Alive) -> String {
     value
 }
 
-/// Reads what can be read: a line that is not ours is passed over.
+/// Reads what can be read: a line that is not ours is passed over, and so is a value that is longer
+/// than any of ours.
 pub(crate) fn decode(value: &[u8]) -> Alive {
     if value.len() > MAX_VALUE_BYTES {
         return Alive::new();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use async_nats::jetstream;
+use async_nats::{HeaderMap, jetstream};
 use forever200_fleet::message::{self, Position};
 use forever200_fleet::sensor::{ALL_ALIVE, STREAM};
 use forever200_testkit::report::at_length;
@@ -274,8 +274,11 @@ async fn one_that_fills_the_stream_pushes_out_its_own_messages_alone() -> anyhow
         if number > messages / 16 * 15 {
             pace.tick().await;
         }
-        let taken = context.publish(loud.subject(), noise.clone()).await?;
-        taken.await?;
+        // It also says that its messages are empty.
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Size", "0");
+        let taken = context.publish_with_headers(loud.subject(), headers, noise.clone());
+        taken.await?.await?;
     }
     // One that comes later gets everything of the quiet one from the stream.
     let second = Site::start(&variables).await?;
@@ -311,7 +314,11 @@ async fn a_key_opens_the_subject_of_its_sensor_and_nothing_else() -> anyhow::Res
         "$JS.API.CONSUMER.CREATE.forever200",
     ] {
         let answer = tokio::time::timeout(asked, client.request(subject, "{}".into())).await;
-        assert!(!matches!(answer, Ok(Ok(_))), "{subject}");
+        // Its account has no JetStream: the servers say so, or nothing.
+        if let Ok(Ok(answer)) = answer {
+            let said = String::from_utf8_lossy(&answer.payload);
+            assert!(said.contains("not enabled for account"), "{subject}: {said}");
+        }
     }
     // That another one runs it cannot say either: of two messages on one connection, the first to
     // arrive would be the first that was sent.
@@ -372,5 +379,48 @@ async fn what_is_wrong_with_a_key_or_a_certificate_is_said() -> anyhow::Result<(
         assert!(!check.status.success(), "{said}");
         assert!(said.contains(reason), "{said}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_goes_nowhere_but_to_who_has_asked() -> anyhow::Result<()> {
+    let fleet = Fleet::start(1, &["one", "two"]).await?;
+    let hub = fleet.site("--hub").await?;
+    let (one, two) = (sensor("one")?, sensor("two")?);
+    let client = fleet.client("one").await?;
+    until("there is a stream", || async {
+        publish(&client, &one, &record(1, b"mine".to_vec()))
+            .await
+            .ok()
+    })
+    .await?;
+    let context = jetstream::new(fleet.client("--hub").await?);
+    let stream = context.get_stream(STREAM).await?;
+    let before = stream.get_info().await?.state;
+    // The server itself would write what it answers, as it may do everything.
+    for reply in [
+        two.subject(),
+        two.alive_subject(),
+        "$JS.API.STREAM.PURGE.forever200".to_owned(),
+        "$JS.API.STREAM.DELETE.forever200".to_owned(),
+    ] {
+        for subject in [one.subject(), one.last_message()] {
+            let body = bytes::Bytes::new();
+            client
+                .publish_with_reply(subject, reply.clone(), body)
+                .await?;
+        }
+    }
+    // What this connection has sent before has arrived when this one has.
+    publish(&client, &one, &record(2, b"after".to_vec())).await?;
+    assert_eq!(hub.until_has("one", 2).await?, [1, 2]);
+    let after = stream.get_info().await?.state;
+    assert_eq!(after.first_sequence, before.first_sequence);
+    assert_eq!(
+        after.messages,
+        before.messages + 5,
+        "four of its own, and the last"
+    );
+    assert_eq!(after.subjects_count, 1, "only its own");
     Ok(())
 }

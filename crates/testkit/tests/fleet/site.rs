@@ -41,16 +41,16 @@ impl Fleet {
             folder: tempfile::tempdir()?,
         };
         fleet.make_certificates()?;
-        let mut users = vec![fleet.enroll("--hub")?];
+        let mut accounts = vec![fleet.enroll("--hub")?];
         for sensor in sensors {
-            users.push(fleet.enroll(sensor)?);
+            accounts.push(fleet.enroll(sensor)?);
         }
         let secrets = fleet.folder.path().join("secrets");
         let settings = format!(
             "tls {{ cert_file: \"{0}/server.pem\", key_file: \"{0}/server.key\" }}\n\
-             authorization {{ users: [\n{1}\n] }}",
+             accounts {{\n{1}\n}}",
             secrets.display(),
-            users.join("\n")
+            accounts.join("\n")
         );
         fleet.nats.start(&settings).await?;
         Ok(fleet)
@@ -87,7 +87,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Makes a key, and returns the entry for the list of users.
+    /// Makes a key, and returns the entry for the list of accounts.
     pub(super) fn enroll(&self, name: &str) -> anyhow::Result<String> {
         let made = command(programs()?.join("forever200-fleet"))
             .args(["enroll", name])

@@ -115,11 +115,11 @@ impl Questions {
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
-pub(super) fn hear(to: &Connection, alive: &Alive) -> rusqlite::Result<()> {
-    let mut hear =
+pub(super) fn write_heard(to: &Connection, alive: &Alive) -> rusqlite::Result<()> {
+    let mut write =
         to.prepare_cached("UPDATE sensor SET heard = ?2 WHERE name = ?1 AND heard < ?2")?;
     for (name, time) in alive {
-        hear.execute(params![name, time.as_microsecond()])?;
+        write.execute(params![name, time.as_microsecond()])?;
     }
     Ok(())
 }

@@ -323,7 +323,7 @@ impl OpenFile {
                 }
                 Item::Gap(gap) => gaps::write(&transaction, gap)?,
                 Item::Number(name, value) => write_number(&transaction, name, *value)?,
-                Item::Alive(alive) => sensors::hear(&transaction, alive)?,
+                Item::Alive(alive) => sensors::write_heard(&transaction, alive)?,
                 Item::SilentPorts(ports) => write_silent_ports(&transaction, ports)?,
                 Item::Broken(_) | Item::Flush(_) => {}
             }

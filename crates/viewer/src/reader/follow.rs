@@ -300,7 +300,10 @@ impl Follower {
             memory.keep(&snapshot, &entries);
             if memory.has_sensors() && self.alive_read.elapsed() >= ALIVE_INTERVAL {
                 self.alive_read = Instant::now();
-                memory.keep_alive(self.store.alive().await?);
+                // What cannot be read now is read with one of the next looks.
+                if let Ok(alive) = self.store.alive().await {
+                    memory.keep_alive(alive);
+                }
             }
         }
         let mut counters = snapshot.clone();
