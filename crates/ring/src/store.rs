@@ -1,4 +1,4 @@
-//! The handle to memcached: keys, encoding and timeouts live here and nowhere else.
+//! The handle to memcached: its protocol, encoding and timeouts live here and nowhere else.
 //!
 //! In: records and counts. Out: the ring as memcached holds it, a [`Snapshot`]. Retries nothing and
 //! logs nothing: what to do about a memcached that is unreachable is the caller's matter.
