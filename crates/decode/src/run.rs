@@ -139,12 +139,8 @@ fn line_end(bytes: &[u8]) -> usize {
 
 /// Returns how many bytes at the beginning meet a test.
 fn length_of(bytes: &[u8], is_part: impl Fn(&u8) -> bool) -> usize {
-    for (at, byte) in bytes.iter().enumerate() {
-        if !is_part(byte) {
-            return at;
-        }
-    }
-    bytes.len()
+    let end = bytes.iter().position(|byte| !is_part(byte));
+    end.unwrap_or(bytes.len())
 }
 
 /// Finds runs in one line. An `=` that is not at the end is none of base64's.
@@ -241,7 +237,7 @@ fn is_likely(chars: &[u8], bytes: &[u8]) -> bool {
     upper >= least && lower >= least && bytes.is_ascii() && wordy * 10 >= bytes.len() * 7
 }
 
-fn count(bytes: &[u8], is_one: fn(&u8) -> bool) -> usize {
+fn count(bytes: &[u8], is_one: impl Fn(&u8) -> bool) -> usize {
     bytes.iter().filter(|byte| is_one(byte)).count()
 }
 

@@ -6,12 +6,8 @@ use memchr::memmem;
 
 /// Returns how many bytes at the beginning meet a test.
 pub(crate) fn run(bytes: &[u8], is_part: impl Fn(&u8) -> bool) -> usize {
-    for (at, byte) in bytes.iter().enumerate() {
-        if !is_part(byte) {
-            return at;
-        }
-    }
-    bytes.len()
+    let end = bytes.iter().position(|byte| !is_part(byte));
+    end.unwrap_or(bytes.len())
 }
 
 /// Returns how many bytes at the end meet a test.
