@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::{memchr, memchr2};
+
 use crate::kind::is_text;
 use crate::work::Work;
 use crate::{base64, utf16};
@@ -46,17 +48,11 @@ pub(crate) fn runs(
     let mut at = 0;
     while let Some(start) = bytes[at..].iter().position(is_char).map(|start| at + start) {
         let lines = lines(bytes, start);
-        at = lines
-            .last()
-            .map_or(bytes.len(), |line| line.place.end)
-            .max(start + 1);
+        let end = lines.last().map_or(bytes.len(), |line| line.place.end);
+        at = end.max(start + 1);
         let is_affordable = work.take(at - start);
         if is_affordable && let [first, .., last] = &*lines {
-            let joined: Vec<u8> = lines
-                .iter()
-                .flat_map(|line| &*line.chars)
-                .copied()
-                .collect();
+            let joined = joined(&lines);
             if let Some(inner) = content(&joined) {
                 put(first.place.start..last.place.end, &joined, inner);
                 continue;
@@ -83,6 +79,15 @@ struct Line<'a> {
     chars: Cow<'a, [u8]>,
 }
 
+/// The characters of some lines.
+fn joined(lines: &[Line<'_>]) -> Vec<u8> {
+    let mut chars = Vec::new();
+    for line in lines {
+        chars.extend_from_slice(&line.chars);
+    }
+    chars
+}
+
 /// Reads the lines of what begins here.
 fn lines(bytes: &[u8], start: usize) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
@@ -106,9 +111,7 @@ fn line(bytes: &[u8], start: usize) -> Line<'_> {
     let mut at = start;
     let mut from = start;
     loop {
-        let rest = &bytes[at..];
-        let is_of_run = |byte: &u8| is_char(byte) || *byte == b'=';
-        at += rest.iter().take_while(|byte| is_of_run(byte)).count();
+        at += length_of(&bytes[at..], |byte| is_char(byte) || *byte == b'=');
         let is_slash = bytes[at..].starts_with(b"\\/");
         match &mut chars {
             Cow::Borrowed(_) if !is_slash => chars = Cow::Borrowed(&bytes[from..at]),
@@ -126,8 +129,18 @@ fn line(bytes: &[u8], start: usize) -> Line<'_> {
 /// Returns the length of the line end that is here, as it is or as JSON writes it.
 fn line_end(bytes: &[u8]) -> usize {
     let ends: [&[u8]; 4] = [b"\r\n", b"\n", b"\\r\\n", b"\\n"];
-    let found = ends.iter().find(|end| bytes.starts_with(end));
-    found.map_or(0, |end| end.len())
+    for end in ends {
+        if bytes.starts_with(end) {
+            return end.len();
+        }
+    }
+    0
+}
+
+/// Returns how many bytes at the beginning meet a test.
+fn length_of(bytes: &[u8], is_part: impl Fn(&u8) -> bool) -> usize {
+    let end = bytes.iter().position(|byte| !is_part(byte));
+    end.unwrap_or(bytes.len())
 }
 
 /// Finds runs in one line. An `=` that is not at the end is none of base64's.
@@ -136,30 +149,31 @@ fn in_line(line: &Line<'_>, work: &mut Work, put: &mut impl FnMut(Range<usize>, 
     let is_as_sent = chars.len() == line.place.len();
     let mut start = 0;
     while start < chars.len() {
-        let letters = chars[start..]
-            .iter()
-            .take_while(|&&byte| byte != b'=')
-            .count();
-        let padding = chars[start + letters..]
-            .iter()
-            .take_while(|&&byte| byte == b'=')
-            .count();
-        let end = start + letters + padding;
+        let padding = start + length_of(&chars[start..], |byte| *byte != b'=');
+        let end = padding + length_of(&chars[padding..], |byte| *byte == b'=');
         let segment = &chars[start..end];
-        for (run, inner) in in_segment(segment, work) {
-            let place = match is_as_sent {
-                true => line.place.start + start + run.start..line.place.start + start + run.end,
-                false => line.place.clone(),
+        for Run { place, inner } in in_segment(segment, work) {
+            let within = line.place.start + start;
+            let in_bytes = if is_as_sent {
+                within + place.start..within + place.end
+            } else {
+                line.place.clone()
             };
-            put(place, &segment[run], inner);
+            put(in_bytes, &segment[place], inner);
         }
         start = end;
     }
 }
 
+/// A run within a segment, and what it stands for.
+struct Run {
+    place: Range<usize>,
+    inner: Vec<u8>,
+}
+
 /// Tries each place at which base64 may begin: at first, and behind each `/` or `+`; up to the end,
 /// or to the next slash.
-fn in_segment(chars: &[u8], work: &mut Work) -> Vec<(Range<usize>, Vec<u8>)> {
+fn in_segment(chars: &[u8], work: &mut Work) -> Vec<Run> {
     let mut found = Vec::new();
     let mut start = 0;
     for _ in 0..MAX_STARTS {
@@ -167,25 +181,23 @@ fn in_segment(chars: &[u8], work: &mut Work) -> Vec<(Range<usize>, Vec<u8>)> {
             break;
         }
         let rest = &chars[start..];
-        let is_sign = |byte: &u8| b"/+".contains(byte);
-        let next = rest.iter().position(is_sign);
+        let next = memchr2(b'/', b'+', rest);
         if begins(rest)
             && work.take(rest.len())
             && let Some(inner) = content(rest)
         {
-            found.push((start..chars.len(), inner));
+            let place = start..chars.len();
+            found.push(Run { place, inner });
             break;
         }
         let Some(next) = next else { break };
-        let slash = rest
-            .iter()
-            .position(|&byte| byte == b'/')
-            .unwrap_or(rest.len());
+        let slash = memchr(b'/', rest).unwrap_or(rest.len());
         if slash >= MIN_CHARS
             && work.take(slash)
             && let Some(inner) = content(&rest[..slash])
         {
-            found.push((start..start + slash, inner));
+            let place = start..start + slash;
+            found.push(Run { place, inner });
             start += slash + 1;
         } else {
             start += next + 1;
@@ -217,14 +229,18 @@ fn is_known(bytes: &[u8]) -> bool {
 
 /// Words have letters of one case, and stand for signs in a row.
 fn is_likely(chars: &[u8], bytes: &[u8]) -> bool {
-    let count = |is_one: fn(&u8) -> bool| chars.iter().filter(|byte| is_one(byte)).count();
-    let upper = count(u8::is_ascii_uppercase);
-    let lower = count(u8::is_ascii_lowercase);
-    let is_mixed = match count(u8::is_ascii_digit) {
-        0 => upper >= 3 && lower >= 3,
-        _ => upper > 0 && lower > 0,
-    };
-    let is_wordy = |byte: &&u8| byte.is_ascii_alphanumeric() || b" -_./:@\n\r\t".contains(byte);
-    let wordy = bytes.iter().filter(is_wordy).count();
-    is_mixed && bytes.is_ascii() && wordy * 10 >= bytes.len() * 7
+    let has_digit = chars.iter().any(u8::is_ascii_digit);
+    let least = if has_digit { 1 } else { 3 };
+    let upper = count(chars, u8::is_ascii_uppercase);
+    let lower = count(chars, u8::is_ascii_lowercase);
+    let wordy = count(bytes, is_wordy);
+    upper >= least && lower >= least && bytes.is_ascii() && wordy * 10 >= bytes.len() * 7
+}
+
+fn count(bytes: &[u8], is_one: impl Fn(&u8) -> bool) -> usize {
+    bytes.iter().filter(|byte| is_one(byte)).count()
+}
+
+fn is_wordy(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b" -_./:@\n\r\t".contains(byte)
 }

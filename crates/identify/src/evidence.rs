@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use crate::attack::Place;
+use crate::attack::{Attack, Place};
 use crate::condition::{Attacks, Condition, Lowercase, Test};
-use crate::pattern::{Gate, Search};
+use crate::pattern::{Gate, Pattern, Search};
 use crate::program::Bytes;
 use crate::sample::Sample;
 use crate::text::Text;
@@ -28,10 +28,7 @@ impl Condition {
             return None;
         }
         let asn = sample.origin.and_then(|origin| origin.asn);
-        let is_met = self.asn.is_empty() || asn.is_some_and(|asn| self.asn.contains(&asn));
-        let is_shut_out =
-            !self.asn_not.is_empty() && asn.is_none_or(|asn| self.asn_not.contains(&asn));
-        if !is_met || is_shut_out {
+        if !self.allows_network(asn) {
             return None;
         }
         let mut evidence = self.parts(sample)?;
@@ -42,17 +39,31 @@ impl Condition {
         if !self.any.is_empty() {
             evidence.extend(self.any.iter().find_map(|group| group.evidence(sample))?);
         }
-        self.none
-            .iter()
-            .all(|group| group.evidence(sample).is_none())
-            .then_some(evidence)
+        if self.excludes(sample) {
+            return None;
+        }
+        Some(evidence)
     }
 
-    /// Tells whether the request meets one of the conditions that must not be met.
+    /// Tells whether the request meets one of the conditions that must not be met, here or in a
+    /// group.
     pub(crate) fn is_excluded(&self, sample: &Sample<'_>) -> bool {
-        let mut none = self.none.iter();
-        none.any(|group| group.evidence(sample).is_some())
-            || self.any.iter().any(|group| group.is_excluded(sample))
+        self.excludes(sample) || self.any.iter().any(|group| group.is_excluded(sample))
+    }
+
+    fn excludes(&self, sample: &Sample<'_>) -> bool {
+        let mut groups = self.none.iter();
+        groups.any(|group| group.evidence(sample).is_some())
+    }
+
+    /// An unknown network is none of those that are asked for, and may be one of those that must
+    /// not be.
+    fn allows_network(&self, asn: Option<u32>) -> bool {
+        let Some(asn) = asn else {
+            return self.asn.is_empty() && self.asn_not.is_empty();
+        };
+        let is_asked_for = self.asn.is_empty() || self.asn.contains(&asn);
+        is_asked_for && !self.asn_not.contains(&asn)
     }
 
     fn parts(&self, sample: &Sample<'_>) -> Option<Evidence> {
@@ -61,8 +72,7 @@ impl Condition {
             let method = sample.http.as_ref()?.method;
             test.holds(sample.method(), sample)?;
             if !is_said_by_all(method) {
-                let start = sample.offset(method);
-                evidence.push(start..start + method.len());
+                evidence.push(sample.place(method));
             }
         }
         if let Some(test) = &self.path {
@@ -81,33 +91,39 @@ impl Condition {
             evidence.extend(test.holds(sample.request(), sample)?);
         }
         if let Some(pattern) = &self.agent {
-            let agents = sample
-                .http
-                .iter()
-                .flat_map(|http| http.values(b"user-agent"));
-            evidence.push(agents.into_iter().find_map(|agent| {
-                let start = sample.offset(agent);
-                let found = pattern.find(agent, &Bytes::in_text(agent), &sample.search)?;
-                let found = whole(agent, found);
-                Some(start + found.start..start + found.end)
-            })?);
+            evidence.push(in_agent(pattern, sample)?);
         }
         for (name, test) in &self.header {
-            evidence.extend(
-                sample
-                    .header(&name.0)
-                    .find_map(|views| test.holds(views, sample))?,
-            );
+            let mut values = sample.header(&name.0);
+            evidence.extend(values.find_map(|views| test.holds(views, sample))?);
         }
         for (name, test) in &self.parameter {
-            evidence.extend(
-                sample
-                    .parameter(&name.0)
-                    .find_map(|views| of_value(test.holds(views, sample)?, views))?,
-            );
+            evidence.extend(in_parameter(&name.0, test, sample)?);
         }
         Some(evidence)
     }
+}
+
+/// What an expression matches in a user agent, in its case.
+fn in_agent(pattern: &Pattern, sample: &Sample<'_>) -> Option<Range<usize>> {
+    for agent in sample.http?.values(b"user-agent") {
+        if let Some(found) = pattern.find(agent, &Bytes::in_text(agent), &sample.search) {
+            let start = sample.offset(agent);
+            let found = whole(agent, found);
+            return Some(start + found.start..start + found.end);
+        }
+    }
+    None
+}
+
+/// What meets a test in the first parameter of this name that meets it.
+fn in_parameter(name: &str, test: &Test, sample: &Sample<'_>) -> Option<Evidence> {
+    for views in sample.parameter(name) {
+        if let Some(evidence) = test.holds(views, sample) {
+            return Some(of_value(evidence, views));
+        }
+    }
+    None
 }
 
 impl Attacks {
@@ -119,70 +135,108 @@ impl Attacks {
             (&self.body, Some(Place::Body)),
             (&self.request, None),
         ];
-        for (list, place) in lists.into_iter().filter(|(list, _)| !list.is_empty()) {
-            let mut all = sample.attacks().iter();
-            let found = all.find(|found| {
-                list.contains(&found.attack) && place.is_none_or(|place| place == found.place)
-            })?;
-            evidence.push(found.evidence.clone());
+        for (list, place) in lists {
+            if !list.is_empty() {
+                evidence.push(attack(list, place, sample)?);
+            }
         }
         Some(())
     }
 }
 
+/// The first attack of one of these kinds; `place` is where it must be, if that matters.
+fn attack(kinds: &[Attack], place: Option<Place>, sample: &Sample<'_>) -> Option<Range<usize>> {
+    for found in sample.attacks() {
+        let is_there = place.is_none() || place == Some(found.place);
+        if is_there && kinds.contains(&found.attack) {
+            return Some(found.evidence.clone());
+        }
+    }
+    None
+}
+
 impl Test {
     /// The evidence in the first form that meets the test.
     fn holds(&self, views: &[Text], sample: &Sample<'_>) -> Option<Evidence> {
-        views.iter().find_map(|text| {
-            let ranges = self.ranges(text, &sample.search)?;
-            Some(
-                ranges
-                    .into_iter()
-                    .filter(|range| !range.is_empty())
-                    .map(|range| text.raw_range(whole(&text.bytes, range)))
-                    .collect(),
-            )
-        })
+        for text in views {
+            if let Some(mut ranges) = self.ranges(text, &sample.search) {
+                ranges.retain(|range| !range.is_empty());
+                for range in &mut ranges {
+                    *range = text.raw_range(whole(&text.bytes, range.clone()));
+                }
+                return Some(ranges);
+            }
+        }
+        None
     }
 
     /// What takes longest is tried last.
     fn ranges(&self, text: &Text, search: &Search<'_>) -> Option<Vec<Range<usize>>> {
         let bytes = &text.bytes[..];
-        let (mut found, end) = (Vec::new(), bytes.len());
-        found.extend(one_of(&self.equals, |word| {
-            (bytes == word.0.as_bytes()).then_some(0..end)
-        })?);
-        found.extend(one_of(&self.starts_with, |word| {
-            bytes
-                .starts_with(word.0.as_bytes())
-                .then_some(0..word.0.len())
-        })?);
-        found.extend(one_of(&self.ends_with, |word| {
-            bytes
-                .ends_with(word.0.as_bytes())
-                .then(|| end - word.0.len()..end)
-        })?);
+        let mut found = Vec::new();
+        if !self.equals.is_empty() {
+            found.push(first_word(&self.equals, bytes, Lowercase::equal)?);
+        }
+        if !self.starts_with.is_empty() {
+            found.push(first_word(&self.starts_with, bytes, Lowercase::at_start)?);
+        }
+        if !self.ends_with.is_empty() {
+            found.push(first_word(&self.ends_with, bytes, Lowercase::at_end)?);
+        }
         for word in &*self.contains_all {
             found.push(word.find(bytes)?);
         }
-        found.extend(one_of(&self.contains, |word| word.find(bytes))?);
+        if !self.contains.is_empty() {
+            found.push(first_word(&self.contains, bytes, Lowercase::find)?);
+        }
+        if !self.regex.is_empty() {
+            found.push(self.matched(text, search)?);
+        }
+        Some(found)
+    }
+
+    /// What the first expression matches that matches anything.
+    fn matched(&self, text: &Text, search: &Search<'_>) -> Option<Range<usize>> {
         if self.regex.len() > 1 {
             let gate = || Box::new(Gate::new(&self.regex, search));
             if !self.gate.get_or_init(gate).is_open(text.present(), search) {
                 return None;
             }
         }
-        found.extend(one_of(&self.regex, |pattern| {
-            pattern.find(bytes, text.present(), search)
-        })?);
-        Some(found)
+        let mut patterns = self.regex.iter();
+        patterns.find_map(|pattern| pattern.find(&text.bytes, text.present(), search))
     }
 }
 
+/// Where a word is in some bytes, if it is there.
 impl Lowercase {
-    fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
-        memmem::find(bytes, self.0.as_bytes()).map(|start| start..start + self.0.len())
+    fn equal(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        (bytes == self.0.as_bytes()).then_some(0..bytes.len())
     }
+
+    fn at_start(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let is_there = bytes.starts_with(self.0.as_bytes());
+        is_there.then_some(0..self.0.len())
+    }
+
+    fn at_end(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let start = bytes.len().checked_sub(self.0.len())?;
+        (&bytes[start..] == self.0.as_bytes()).then_some(start..bytes.len())
+    }
+
+    fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let start = memmem::find(bytes, self.0.as_bytes())?;
+        Some(start..start + self.0.len())
+    }
+}
+
+/// The place of the first of some words that is in the bytes as `find` asks.
+fn first_word(
+    words: &[Lowercase],
+    bytes: &[u8],
+    find: impl Fn(&Lowercase, &[u8]) -> Option<Range<usize>>,
+) -> Option<Range<usize>> {
+    words.iter().find_map(|word| find(word, bytes))
 }
 
 /// Every client sends it: that it is there is a condition and no evidence.
@@ -198,20 +252,15 @@ fn beyond_slash(evidence: Evidence, sample: &Sample<'_>) -> impl Iterator<Item =
 
 /// Of a parameter, the value, where the evidence is that it is there or has a single character in
 /// it, and it is short.
-fn of_value(evidence: Evidence, views: &[Text]) -> Option<Evidence> {
-    let is_little = evidence.iter().all(|range| range.len() <= 1);
-    let whole = views.first().filter(|sent| {
-        let length = sent.bytes.len();
-        is_little && (1..=MAX_VALUE_BYTES).contains(&length)
-    });
-    Some(whole.map_or(evidence, |sent| vec![sent.raw_range(0..sent.bytes.len())]))
-}
-
-/// Finds one of these; asks for nothing where there are none.
-fn one_of<T>(all: &[T], find: impl Fn(&T) -> Option<Range<usize>>) -> Option<Option<Range<usize>>> {
-    if all.is_empty() {
-        Some(None)
+fn of_value(evidence: Evidence, views: &[Text]) -> Evidence {
+    let Some(sent) = views.first() else {
+        return evidence;
+    };
+    let length = sent.bytes.len();
+    let is_short = (1..=MAX_VALUE_BYTES).contains(&length);
+    if is_short && evidence.iter().all(|range| range.len() <= 1) {
+        vec![sent.raw_range(0..length)]
     } else {
-        all.iter().find_map(find).map(Some)
+        evidence
     }
 }

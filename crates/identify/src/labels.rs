@@ -3,24 +3,33 @@
 //! In: raw bytes, what they speak, where they are from. Out: the signatures that apply, the most
 //! specific first. No I/O, no panic; time in proportion to the request.
 
+mod description;
+mod label;
+mod lists;
+
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use forever200_decode::{Limits, Part, decode};
 
-use crate::built_in::{Index, Indexed, Line};
+use crate::built_in::{Index, Line};
 use crate::condition::Condition;
 use crate::literals::MAX_ANCHOR_BYTES;
-use crate::pattern::{Expressions, Pattern, Search};
+use crate::pattern::{Expressions, Search};
 use crate::protocol::{Protocol, Recognised, recognise};
 use crate::quotation::Quotation;
 use crate::recent::{Place, Recent};
 use crate::repeats::Repeats;
 use crate::sample::Sample;
-use crate::signature::{Category, Confidence, Signature, SignatureError, Signatures};
+use crate::signature::{Signature, SignatureError, Signatures};
 use crate::words::{Numbers, Words};
-use crate::{Indicator, Origin, built_in, http, indicator, inside};
+use crate::{Origin, built_in, http, indicator, inside};
+
+pub use self::description::Description;
+pub(crate) use self::description::Findings;
+pub use self::label::{Label, apart};
+use self::label::{in_order, one_product_leads};
+use self::lists::Lists;
 
 /// What signatures say is held of so many, some 1 kB each, that lately applied. What they ask for
 /// is kept of all that were ever tried: some 4 MB if it is all of them.
@@ -56,85 +65,6 @@ enum Known {
     },
 }
 
-/// What a request is.
-#[derive(Clone, Debug)]
-pub struct Description<'a> {
-    /// The parts of an HTTP request; `None` for other protocols.
-    pub http: Option<http::Request<'a>>,
-    /// What it speaks.
-    pub protocol: Protocol,
-    /// What its first bytes say of themselves, on one line of printable ASCII.
-    pub detail: Option<String>,
-    /// What it is for and who sent it, the most specific first.
-    pub labels: Vec<Label>,
-    /// Attacks that are in what it quotes and nowhere else. They say nothing of who sent it, if it
-    /// is what it says that it is; anybody can say so.
-    pub quoted: Vec<Label>,
-    /// The addresses that its payload would have the victim fetch or call.
-    pub indicators: Vec<Indicator>,
-    /// What it hides in an encoding.
-    pub decoded: Vec<Part>,
-    /// A signature was given up that would have taken too long, and may apply all the same.
-    pub is_partial: bool,
-}
-
-impl<'a> Description<'a> {
-    fn new(findings: &Findings, http: Option<http::Request<'a>>) -> Self {
-        let findings = findings.clone();
-        Self {
-            http,
-            protocol: findings.protocol,
-            detail: findings.detail,
-            labels: findings.labels,
-            quoted: findings.quoted,
-            indicators: findings.indicators,
-            decoded: findings.decoded,
-            is_partial: findings.is_partial,
-        }
-    }
-}
-
-/// What is said of a request, without the parts of it.
-#[derive(Clone, Debug)]
-pub(crate) struct Findings {
-    protocol: Protocol,
-    detail: Option<String>,
-    labels: Vec<Label>,
-    quoted: Vec<Label>,
-    indicators: Vec<Indicator>,
-    decoded: Vec<Part>,
-    is_partial: bool,
-}
-
-impl Findings {
-    /// About how much memory it takes.
-    pub(crate) fn bytes(&self) -> usize {
-        let part = |part: &Part| size_of::<Part>() + part.bytes.len() + part.steps.len() * 32;
-        let indicator = |it: &Indicator| size_of::<Indicator>() + it.address.len();
-        let labels = self.labels.iter().chain(&self.quoted);
-        let label = |it: &Label| size_of::<Label>() + it.evidence.len() * 16;
-        size_of::<Self>()
-            + labels.map(label).sum::<usize>()
-            + self.decoded.iter().map(part).sum::<usize>()
-            + self.indicators.iter().map(indicator).sum::<usize>()
-    }
-}
-
-/// One signature that applies to a request.
-#[derive(Clone, Debug)]
-pub struct Label {
-    /// What it says.
-    pub signature: Arc<Signature>,
-    /// Ranges of the raw bytes, in order and apart; empty when the source's network is what says
-    /// so, or that there is nothing but a request for `/`.
-    pub evidence: Vec<Range<usize>>,
-    /// What it was found in, where it is in no bytes as they came: the steps of a decoded part, on
-    /// one line of text. The evidence is then what the part was decoded from.
-    pub found_in: Option<String>,
-    /// The label that leads names a weakness of another product, and this one fits the same bytes.
-    pub also_fits: bool,
-}
-
 /// What applies to a request, and what applies to its quotation alone.
 struct Labels {
     found: Vec<Label>,
@@ -160,83 +90,39 @@ impl Labeller {
         } else {
             built_in::index()
         };
-        let ids: HashSet<String> = own
-            .list
-            .iter()
-            .map(|signature| signature.id.clone())
-            .collect();
-        built_in
-            .lines
-            .retain(|known| !ids.contains(&known.line.read().id));
+        let ids: HashSet<_> = own.list.iter().map(|own| own.id.clone()).collect();
+        let lines = &mut built_in.lines;
+        lines.retain(|known| !ids.contains(&known.line.read().id));
         let labeller = Self::new(own.list, built_in);
         labeller.check_examples()?;
         Ok(labeller)
     }
 
     pub(crate) fn new(own: Vec<Signature>, built_in: Index) -> Self {
-        let mut literals = built_in.literals;
-        let (mut anchored, mut signatures) = (Vec::new(), Vec::new());
-        let (mut always, mut speaking) = (Vec::new(), Vec::new());
+        let mut lists = Lists::new(built_in.literals);
         for signature in own {
-            let number = signatures.len();
-            // Some are there twice: each is found.
-            match signature.condition.anchors() {
-                Some(anchors) => {
-                    let first = literals.len();
-                    literals.extend(anchors);
-                    anchored.extend((first..literals.len()).map(|word| (word, number)));
-                }
-                None => always.push(number),
-            }
-            let patterns = signature.condition.patterns().into_iter();
-            literals.extend(patterns.filter_map(Pattern::words).flatten());
-            signatures.push(Known::Read(Arc::new(signature)));
+            lists.add_own(signature);
         }
-        for Indexed {
-            line,
-            anchors,
-            protocols,
-        } in built_in.lines
-        {
-            let number = signatures.len();
-            match anchors {
-                Some(anchors) => {
-                    anchored.extend(anchors.into_iter().map(|word| (word as usize, number)));
-                }
-                None if protocols.is_empty() => always.push(number),
-                None => speaking.extend(protocols.into_iter().map(|speaks| (speaks, number))),
-            }
-            signatures.push(Known::Line {
-                line,
-                condition: OnceLock::new(),
-                signature: Place::default(),
-            });
+        for indexed in built_in.lines {
+            lists.add_built_in(indexed);
         }
-        anchored.sort_unstable();
-        let first = |word: usize| anchored.partition_point(|&(it, _)| it < word) as u32;
+        let by_word = lists.by_word();
         Self {
-            anchors: (0..=literals.len()).map(first).collect(),
-            words: Words::new(&literals),
-            // There are some thousands of each.
-            anchored: anchored
-                .into_iter()
-                .map(|(_, number)| number as u32)
-                .collect(),
-            always: Numbers::of(always, signatures.len()),
-            speaking,
+            words: Words::new(&lists.literals),
+            anchored: by_word.signatures,
+            anchors: by_word.starts,
+            always: Numbers::of(lists.always, lists.signatures.len()),
+            speaking: lists.speaking,
             expressions: Expressions::new(MAX_EXPRESSIONS),
             recent: Recent::new(MAX_SIGNATURES),
             repeats: Repeats::new(),
-            signatures,
+            signatures: lists.signatures,
         }
     }
 
     /// Returns all signatures, the own ones first.
     pub fn signatures(&self) -> impl ExactSizeIterator<Item = Arc<Signature>> {
-        self.signatures.iter().map(|known| match known {
-            Known::Read(signature) => Arc::clone(signature),
-            Known::Line { line, .. } => Arc::new(line.read()),
-        })
+        self.signatures.iter().map(Known::signature)
     }
 
     /// Returns what each of them asks for, in the same order.
@@ -247,10 +133,7 @@ impl Labeller {
     /// Returns the signature that is at this place of [`signatures`](Self::signatures).
     #[must_use]
     pub fn signature(&self, index: usize) -> Option<Arc<Signature>> {
-        self.signatures.get(index).map(|known| match known {
-            Known::Read(signature) => Arc::clone(signature),
-            Known::Line { line, .. } => Arc::new(line.read()),
-        })
+        self.signatures.get(index).map(Known::signature)
     }
 
     /// Tries each signature on its examples. Those of the built-in ones are not in the program.
@@ -259,22 +142,23 @@ impl Labeller {
             let Known::Read(signature) = known else {
                 continue;
             };
-            let is_missed = |example: &&String| {
-                let raw = Signature::example_bytes(example);
-                let recognised = recognise(&raw);
-                let http = parts(&raw, &recognised);
-                let search = Search::new(&self.expressions, &self.words);
-                let sample = Sample::new(&raw, &recognised, http.as_ref(), None, search);
-                !self.candidates(&sample).has(index)
-                    || signature.condition.evidence(&sample).is_none()
-            };
-            if let Some(example) = signature.examples.iter().find(is_missed) {
-                return Err(
-                    signature.error(&format!("it does not apply to its example {example:?}"))
-                );
+            for example in &signature.examples {
+                if !self.applies_to_example(index, &signature.condition, example) {
+                    let reason = format!("it does not apply to its example {example:?}");
+                    return Err(signature.error(&reason));
+                }
             }
         }
         Ok(())
+    }
+
+    fn applies_to_example(&self, index: usize, condition: &Condition, example: &str) -> bool {
+        let raw = Signature::example_bytes(example);
+        let recognised = recognise(&raw);
+        let http = parts(&raw, &recognised);
+        let search = Search::new(&self.expressions, &self.words);
+        let sample = Sample::new(&raw, &recognised, http.as_ref(), None, search);
+        self.candidates(&sample).has(index) && condition.evidence(&sample).is_some()
     }
 
     /// Describes a request.
@@ -330,10 +214,12 @@ impl Labeller {
 
     fn labels(&self, sample: &Sample<'_>, decoded: &[Part]) -> Labels {
         let candidates = self.candidates(sample);
-        let mut found: Vec<_> = candidates
-            .iter()
-            .filter_map(|index| Some((index, self.apply(index, sample)?)))
-            .collect();
+        let mut found = Vec::new();
+        for index in candidates.iter() {
+            if let Some(label) = self.apply(index, sample) {
+                found.push((index, label));
+            }
+        }
         self.look_inside(sample, decoded, &mut found);
         let quotation = Quotation::of(sample).unwrap_or_default();
         let is_quoted = |(_, label): &mut (usize, Label)| label.is_quoted(&quotation);
@@ -409,12 +295,10 @@ impl Labeller {
         }
         let mut may_apply = self.always.clone();
         let speaks = sample.recognised.protocol;
-        for (_, number) in self
-            .speaking
-            .iter()
-            .filter(|(protocol, _)| *protocol == speaks)
-        {
-            may_apply.add(*number);
+        for (protocol, number) in &self.speaking {
+            if *protocol == speaks {
+                may_apply.add(*number);
+            }
         }
         self.add_anchored(sample, seen, &mut may_apply);
         may_apply
@@ -438,6 +322,13 @@ impl Labeller {
 }
 
 impl Known {
+    fn signature(&self) -> Arc<Signature> {
+        match self {
+            Self::Read(signature) => Arc::clone(signature),
+            Self::Line { line, .. } => Arc::new(line.read()),
+        }
+    }
+
     fn condition(&self) -> &Condition {
         match self {
             Self::Read(signature) => &signature.condition,
@@ -448,80 +339,12 @@ impl Known {
     }
 }
 
-impl Label {
-    fn overlaps(&self, other: &Self) -> bool {
-        let mut pairs = self
-            .evidence
-            .iter()
-            .flat_map(|a| other.evidence.iter().map(move |b| (a, b)));
-        pairs.any(|(a, b)| a.start < b.end && b.start < a.end)
-    }
-
-    /// It is an attack by what the request quotes alone.
-    fn is_quoted(&self, quotation: &Quotation) -> bool {
-        let signature = &self.signature;
-        let is_attack = matches!(
-            signature.category,
-            Category::Exploit | Category::Webshell | Category::Secrets
-        );
-        let is_exploit = !signature.cve.is_empty() && signature.confidence == Confidence::Certain;
-        is_attack && quotation.holds(&self.evidence, is_exploit)
-    }
-
-    /// One weakness before a kind of attack, the heavier before the lighter, the surer before the
-    /// guess.
-    fn rank(&self) -> impl Ord + use<> {
-        let signature = &self.signature;
-        (
-            signature.category,
-            signature.generic,
-            signature.confidence,
-            signature.cve.is_empty(),
-        )
-    }
-}
-
-/// The most specific first; of two that weigh the same, the one that is read first.
-fn in_order(mut labels: Vec<(usize, Label)>) -> Vec<Label> {
-    labels.sort_by_key(|(index, label)| (label.rank(), *index));
-    labels.into_iter().map(|(_, label)| label).collect()
-}
-
-/// Marks CVEs of other products that fit the same bytes, and puts them behind the rest of their
-/// category: a request is for one product, and a reader looks at the first.
-fn one_product_leads(labels: &mut [Label]) {
-    let names_cve = |label: &&Label| !label.signature.generic && !label.signature.cve.is_empty();
-    let Some(first) = labels.iter().find(names_cve).cloned() else {
-        return;
-    };
-    for label in &mut *labels {
-        let is_other = label.signature.product != first.signature.product;
-        label.also_fits = is_other && names_cve(&&*label) && label.overlaps(&first);
-    }
-    labels.sort_by_key(|label| (label.signature.category, label.also_fits));
-}
-
 /// Finds the parts of what speaks HTTP.
 fn parts<'a>(raw: &'a [u8], recognised: &Recognised) -> Option<http::Request<'a>> {
     match recognised.protocol {
         Protocol::Http => http::parse(raw),
         _ => None,
     }
-}
-
-/// Joins ranges that touch, in order.
-#[must_use]
-pub fn apart(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    ranges.retain(|range| !range.is_empty());
-    ranges.sort_by_key(|range| range.start);
-    let mut apart: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        match apart.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => apart.push(range),
-        }
-    }
-    apart
 }
 
 #[cfg(test)]

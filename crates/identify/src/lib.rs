@@ -23,6 +23,7 @@
 //! - `attack` has small parsers for attacks without a product, such as SQL injection
 //! - `quotation` recognises requests that only quote an attack, such as webhooks
 //! - `inside` does the same for decoded parts (the crate `forever200-decode`)
+//! - `slice` answers what the parsers ask of bytes
 //! - `repeats` remembers the results for the same bytes
 //!
 //! Besides: [`indicator`] finds addresses in a payload, [`check`] finds mistakes in signatures, and
@@ -55,6 +56,7 @@ mod quotation;
 mod recent;
 mod repeats;
 mod sample;
+mod slice;
 mod text;
 mod whole;
 mod words;

@@ -302,6 +302,12 @@ impl<'a> Sample<'a> {
         Text::raw(part, self.offset(part))
     }
 
+    /// The place of a slice of the raw bytes in them.
+    pub(crate) fn place(&self, part: &[u8]) -> Range<usize> {
+        let start = self.offset(part);
+        start..start + part.len()
+    }
+
     /// Where a slice of the raw bytes begins in them.
     pub(crate) fn offset(&self, part: &[u8]) -> usize {
         if part.is_empty() {

@@ -198,41 +198,36 @@ impl Signatures {
     /// The text is not TOML, a field is missing, unknown or not as it should be, or an id is there
     /// twice.
     pub fn parse(text: &str) -> Result<Self, SignatureError> {
-        let line = |at: usize| {
-            text.as_bytes()
-                .iter()
-                .take(at)
-                .filter(|&&byte| byte == b'\n')
-                .count()
-                + 1
-        };
         let file: File = toml::from_str(text).map_err(|error| SignatureError {
-            line: line(error.span().map_or(0, |span| span.start)),
+            line: line_of(text, error.span().map_or(0, |span| span.start)),
             reason: error.message().to_owned(),
         })?;
-        let place = |signature: Spanned<Signature>| {
-            let line = line(signature.span().start);
-            Signature {
-                line,
-                ..signature.into_inner()
-            }
-        };
-        let list: Vec<_> = file.signature.into_iter().map(place).collect();
+        let mut list = Vec::with_capacity(file.signature.len());
+        for entry in file.signature {
+            let line = line_of(text, entry.span().start);
+            let signature = entry.into_inner();
+            list.push(Signature { line, ..signature });
+        }
         let mut ids = HashSet::new();
         for signature in &list {
-            let checked = match signature.check() {
-                Ok(()) if !ids.insert(&signature.id) => {
-                    Err("another signature has this id".to_owned())
-                }
-                checked => checked,
-            };
-            checked.map_err(|reason| signature.error(&reason))?;
+            if let Err(reason) = signature.check() {
+                return Err(signature.error(&reason));
+            }
+            if !ids.insert(&signature.id) {
+                return Err(signature.error("another signature has this id"));
+            }
         }
         Ok(Self {
             list,
             replace: file.replace,
         })
     }
+}
+
+/// The line in which a place of a text is, from 1.
+fn line_of(text: &str, at: usize) -> usize {
+    let before = &text.as_bytes()[..text.len().min(at)];
+    memchr::memchr_iter(b'\n', before).count() + 1
 }
 
 impl Signature {
@@ -259,15 +254,14 @@ impl Signature {
     /// U+00FF for that byte, and a head without its blank line gets one.
     #[must_use]
     pub fn example_bytes(example: &str) -> Vec<u8> {
-        let latin1 = |char: char| {
-            u8::try_from(u32::from(char))
-                .map_or_else(|_| char.to_string().into_bytes(), |byte| vec![byte])
-        };
-        let text: Vec<u8> = example
-            .replace('\n', "\r\n")
-            .chars()
-            .flat_map(latin1)
-            .collect();
+        let mut text = Vec::with_capacity(example.len());
+        for char in example.chars() {
+            match u8::try_from(char) {
+                Ok(b'\n') => text.extend_from_slice(b"\r\n"),
+                Ok(latin1) => text.push(latin1),
+                Err(_) => text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
         let is_head = crate::http::parse(&text).is_some()
             && memchr::memmem::find(&text, b"\r\n\r\n").is_none();
         if is_head {
@@ -285,23 +279,6 @@ impl Signature {
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
-        let is_id = |id: &str| {
-            !id.is_empty()
-                && id
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        };
-        let is_cve = |cve: &str| {
-            cve.strip_prefix("CVE-")
-                .and_then(|rest| rest.split_once('-'))
-                .is_some_and(|(year, number)| {
-                    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-                    year.len() == 4
-                        && all_digits(year)
-                        && (4..=7).contains(&number.len())
-                        && all_digits(number)
-                })
-        };
         if !is_id(&self.id) {
             return Err("id: expected lower-case letters, digits and hyphens".into());
         }
@@ -311,17 +288,16 @@ impl Signature {
         if self.title.is_empty() || self.title.chars().count() > 80 {
             return Err("title: expected 1 to 80 characters".into());
         }
-        if let Some(cve) = self.cve.iter().find(|cve| !is_cve(cve)) {
-            return Err(format!(
-                "cve: {cve} is not a CVE number such as CVE-2021-44228"
-            ));
+        for cve in &self.cve {
+            if !is_cve(cve) {
+                let reason = format!("cve: {cve} is not a CVE number such as CVE-2021-44228");
+                return Err(reason);
+            }
         }
-        if let Some(link) = self
-            .references
-            .iter()
-            .find(|link| !link.starts_with("https://"))
-        {
-            return Err(format!("references: {link} does not begin with https://"));
+        for link in &self.references {
+            if !link.starts_with("https://") {
+                return Err(format!("references: {link} does not begin with https://"));
+            }
         }
         if self.usual.is_some_and(|logs| !(1..=LOGS).contains(&logs)) {
             return Err(format!("usual: expected 1 to {LOGS}"));
@@ -331,6 +307,26 @@ impl Signature {
         }
         self.condition.compile()
     }
+}
+
+fn is_id(id: &str) -> bool {
+    let is_of_id = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    !id.is_empty() && id.bytes().all(is_of_id)
+}
+
+fn is_cve(cve: &str) -> bool {
+    let Some(rest) = cve.strip_prefix("CVE-") else {
+        return false;
+    };
+    let Some((year, number)) = rest.split_once('-') else {
+        return false;
+    };
+    let are_long = year.len() == 4 && (4..=7).contains(&number.len());
+    are_long && are_digits(year) && are_digits(number)
+}
+
+fn are_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Returns the address of a CVE's public record.

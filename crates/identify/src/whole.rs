@@ -10,6 +10,8 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use crate::slice::{self, contains_one, first, last};
+
 /// Longest word that is completed; a longer run of letters and digits is data.
 const MAX_WORD_BYTES: usize = 64;
 /// Shortest run of one byte that is completed, and the most of it that is marked behind what was
@@ -32,6 +34,8 @@ const MAX_ADDRESS_BYTES: usize = 300;
 const MAX_SCHEME_BYTES: usize = 16;
 /// What is between scheme and host, also where percent-encoding hides it.
 const AFTER_SCHEME: [&[u8]; 2] = [b"://", b"%3a%2f%2f"];
+/// The longer one of them.
+const MAX_SIGN_BYTES: usize = 9;
 
 /// Returns the whole of what a range names.
 ///
@@ -50,107 +54,117 @@ pub(crate) fn whole(bytes: &[u8], range: Range<usize>) -> Range<usize> {
 
 /// Completes the words of which the range has a part, and escapes such as `%2f`.
 fn word(bytes: &[u8], range: Range<usize>) -> Range<usize> {
-    let (mut start, mut end) = (range.start, range.end);
-    let is_letter = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphanumeric);
-    let before = if is_letter(start) {
-        letters(bytes[..start].iter().rev())
-    } else {
-        0
-    };
-    let after = if is_letter(end - 1) {
-        letters(bytes[end..].iter())
-    } else {
-        0
-    };
+    let begins_in_word = bytes[range.start].is_ascii_alphanumeric();
+    let ends_in_word = bytes[range.end - 1].is_ascii_alphanumeric();
+    let mut before = 0;
+    let mut after = 0;
+    // One byte more than a word has tells that it is none.
+    if begins_in_word {
+        let near = last(&bytes[..range.start], MAX_WORD_BYTES + 1);
+        before = slice::run_at_end(near, u8::is_ascii_alphanumeric);
+    }
+    if ends_in_word {
+        let near = first(&bytes[range.end..], MAX_WORD_BYTES + 1);
+        after = slice::run(near, u8::is_ascii_alphanumeric);
+    }
     if before > MAX_WORD_BYTES || after > MAX_WORD_BYTES {
         return range;
     }
-    if is_letter(start) {
+    let mut start = range.start;
+    if begins_in_word {
         start = escape_before(bytes, start, before).unwrap_or(start - before);
     }
-    end += after;
-    start..end
-}
-
-/// How many of these bytes, or one more than a word has, are letters or digits.
-fn letters<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
-    let near = bytes.take(MAX_WORD_BYTES + 1);
-    near.take_while(|byte| byte.is_ascii_alphanumeric()).count()
+    start..range.end + after
 }
 
 /// Completes what is written as several words: `curl/7` of `curl/7.54.0`, `.sql` of `dump.sql`,
 /// `name` of `name@a.example`, base64 with its padding, and a parenthesis.
 fn name(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let Range { mut start, mut end } = range;
-    let is_of_file = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
     if bytes.get(start) == Some(&b'.') {
-        let before = bytes[..start].iter().rev().take(MAX_WORD_BYTES);
-        start -= before.take_while(is_of_file).count();
+        start -= slice::run_at_end(last(&bytes[..start], MAX_WORD_BYTES), is_of_file);
     }
-    let is_number = bytes.get(end - 1).is_some_and(u8::is_ascii_digit);
-    let rest = |end: usize| bytes[end..].iter().take(MAX_WORD_BYTES);
-    match bytes.get(end..).unwrap_or_default() {
-        [b'.', digit, ..] if is_number && digit.is_ascii_digit() => {
-            let is_of_version = |byte: &&u8| byte.is_ascii_digit() || **byte == b'.';
-            end += rest(end).take_while(is_of_version).count();
+    let is_number = bytes[end - 1].is_ascii_digit();
+    match &bytes[end..] {
+        rest @ [b'.', b'0'..=b'9', ..] if is_number => {
+            end += slice::run(first(rest, MAX_WORD_BYTES), is_of_version);
         }
-        [b'@', letter, ..] if letter.is_ascii_alphanumeric() => {
-            end += 1 + rest(end + 1).take_while(is_of_file).count();
+        [b'@', host @ ..] if host.first().is_some_and(u8::is_ascii_alphanumeric) => {
+            end += 1 + slice::run(first(host, MAX_WORD_BYTES), is_of_file);
         }
-        [b'=', after @ ..] if end - start >= MIN_BASE64_BYTES => {
-            let padding = 1 + usize::from(after.first() == Some(&b'='));
-            let is_end = !bytes.get(end + padding).is_some_and(u8::is_ascii_graphic);
-            end += if is_end { padding } else { 0 };
-        }
+        rest @ [b'=', ..] if end - start >= MIN_BASE64_BYTES => end += padding(rest),
         _ => {}
     }
-    let count = |sign: u8| {
-        bytes[start..end]
-            .iter()
-            .filter(|&&byte| byte == sign)
-            .count()
-    };
-    if bytes.get(end) == Some(&b')') && count(b'(') > count(b')') {
+    if bytes.get(end) == Some(&b')') && is_open(&bytes[start..end]) {
         end += 1;
     }
     start..end
 }
 
+/// Part of the name of a file or of a host.
+fn is_of_file(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-.".contains(byte)
+}
+
+fn is_of_version(byte: &u8) -> bool {
+    byte.is_ascii_digit() || *byte == b'.'
+}
+
+/// How many `=` are here that end base64; none where something goes on behind them.
+fn padding(rest: &[u8]) -> usize {
+    let length = if rest.starts_with(b"==") { 2 } else { 1 };
+    match rest.get(length) {
+        Some(byte) if byte.is_ascii_graphic() => 0,
+        _ => length,
+    }
+}
+
+/// More parentheses are opened than closed.
+fn is_open(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'(', bytes).count() > memchr::memchr_iter(b')', bytes).count()
+}
+
 /// Completes a run of one byte, such as overflows a buffer.
 fn run(bytes: &[u8], range: Range<usize>) -> Range<usize> {
-    let inner = &bytes[range.clone()];
-    let last = inner[inner.len() - 1];
-    if inner.iter().rev().take_while(|&&byte| byte == last).count() < MIN_RUN_BYTES {
+    let filler = bytes[range.end - 1];
+    let is_filler = |byte: &u8| *byte == filler;
+    if slice::run_at_end(&bytes[range.clone()], is_filler) < MIN_RUN_BYTES {
         return range;
     }
-    let after = bytes[range.end..].iter().take(MAX_RUN_BYTES);
-    range.start..range.end + after.take_while(|&&byte| byte == last).count()
+    let after = first(&bytes[range.end..], MAX_RUN_BYTES);
+    range.start..range.end + slice::run(after, is_filler)
 }
 
 /// Completes a way up through folders, step by step.
 fn steps(bytes: &[u8], range: Range<usize>) -> Range<usize> {
-    let Range { mut start, mut end } = range;
-    let inner = &bytes[start..end];
-    if !STEPS.iter().any(|step| memmem::find(inner, step).is_some()) {
+    if !contains_one(&bytes[range.clone()], &STEPS) {
         return range;
     }
-    let is_near =
-        |at: usize| at.abs_diff(range.start).min(at.abs_diff(range.end)) < MAX_LOOKUP_BYTES;
-    let step = |is_here: &dyn Fn(&[u8]) -> bool| {
-        let mut parts = STEPS.iter().chain(&PARTS_OF_STEPS);
-        parts.find(|part| is_here(part)).map(|part| part.len())
-    };
-    while is_near(end)
-        && let Some(length) = step(&|part| bytes[end..].starts_with(part))
+    let mut end = range.end;
+    while end - range.end < MAX_LOOKUP_BYTES
+        && let Some(step) = step_at_start(&bytes[end..])
     {
-        end += length;
+        end += step.len();
     }
-    while is_near(start)
-        && let Some(length) = step(&|part| bytes[..start].ends_with(part))
+    let mut start = range.start;
+    while range.start - start < MAX_LOOKUP_BYTES
+        && let Some(step) = step_at_end(&bytes[..start])
     {
-        start -= length;
+        start -= step.len();
     }
     start..end
+}
+
+/// The step, or the part of one, that the bytes begin with.
+fn step_at_start(bytes: &[u8]) -> Option<&'static [u8]> {
+    let mut parts = STEPS.iter().chain(&PARTS_OF_STEPS);
+    parts.find(|part| bytes.starts_with(part)).copied()
+}
+
+/// The step, or the part of one, that the bytes end with.
+fn step_at_end(bytes: &[u8]) -> Option<&'static [u8]> {
+    let mut parts = STEPS.iter().chain(&PARTS_OF_STEPS);
+    parts.find(|part| bytes.ends_with(part)).copied()
 }
 
 /// Where the word begins that so many letters before `start` seem to belong to, if the first of
@@ -159,9 +173,11 @@ fn escape_before(bytes: &[u8], start: usize, letters: usize) -> Option<usize> {
     let sign = start.checked_sub(letters + 1)?;
     let digits = bytes.get(sign + 1..sign + 3)?;
     let is_escape = bytes[sign] == b'%' && digits.iter().all(u8::is_ascii_hexdigit);
+    if !is_escape {
+        return None;
+    }
     match letters {
         // The range begins within the escape.
-        _ if !is_escape => None,
         0 | 1 => Some(sign),
         _ => Some(sign + 3),
     }
@@ -169,36 +185,48 @@ fn escape_before(bytes: &[u8], start: usize, letters: usize) -> Option<usize> {
 
 /// Completes an address of which the range has a part of the scheme or of the host.
 fn address(bytes: &[u8], range: Range<usize>) -> Range<usize> {
-    let around =
-        range.start.saturating_sub(MAX_ADDRESS_BYTES)..bytes.len().min(range.end.saturating_add(9));
-    let signs = AFTER_SCHEME.iter().filter_map(|sign| {
-        let at = around.start + memmem::rfind(&bytes[around.clone()], sign)?;
-        Some((at, at + sign.len()))
-    });
-    let Some((colon, host)) = signs.max() else {
+    let Some(sign) = sign_of_address(bytes, &range) else {
         return range;
     };
-    let before = bytes[..colon].iter().rev().take(MAX_SCHEME_BYTES);
-    let scheme = before
-        .take_while(|byte| byte.is_ascii_alphanumeric())
-        .count();
-    let start = colon - scheme;
-    let limit = bytes
-        .len()
-        .min(host.max(range.end).saturating_add(MAX_ADDRESS_BYTES));
-    let rest = bytes.get(host..limit).unwrap_or_default();
-    let end_of = |is_end: fn(&[u8]) -> bool| {
-        let length = (0..rest.len()).find(|&at| is_end(&rest[at..]));
-        host + length.unwrap_or(rest.len())
-    };
-    let end_of_host = end_of(ends_host);
-    let end = end_of(ends_address);
+    let before = last(&bytes[..sign.start], MAX_SCHEME_BYTES);
+    let scheme = slice::run_at_end(before, u8::is_ascii_alphanumeric);
+    let start = sign.start - scheme;
+    let limit = sign.end.max(range.end).saturating_add(MAX_ADDRESS_BYTES);
+    let rest = &bytes[sign.end..bytes.len().min(limit)];
+    let end_of_host = sign.end + length_until(rest, ends_host);
+    let end = sign.end + length_until(rest, ends_address);
     let has_a_part = scheme > 0 && start < range.end && range.start < end_of_host;
     if has_a_part && range.end <= end {
         range.start.min(start)..end
     } else {
         range
     }
+}
+
+/// The last sign between a scheme and a host that is near a range.
+fn sign_of_address(bytes: &[u8], range: &Range<usize>) -> Option<Range<usize>> {
+    let from = range.start.saturating_sub(MAX_ADDRESS_BYTES);
+    let to = bytes.len().min(range.end.saturating_add(MAX_SIGN_BYTES));
+    let mut found: Option<Range<usize>> = None;
+    for sign in AFTER_SCHEME {
+        if let Some(at) = memmem::rfind(&bytes[from..to], sign) {
+            let start = from + at;
+            if found.as_ref().is_none_or(|found| found.start < start) {
+                found = Some(start..start + sign.len());
+            }
+        }
+    }
+    found
+}
+
+/// How many bytes there are before the first place that is an end.
+fn length_until(rest: &[u8], is_end: fn(&[u8]) -> bool) -> usize {
+    for at in 0..rest.len() {
+        if is_end(&rest[at..]) {
+            return at;
+        }
+    }
+    rest.len()
 }
 
 /// What no address has in it, or what is around one.
@@ -263,16 +291,16 @@ fn outermost(bytes: &[u8], here: usize) -> usize {
 }
 
 fn is_opening(bytes: &[u8], brace: usize) -> bool {
-    let sign = brace.checked_sub(1).and_then(|at| bytes.get(at));
-    sign.is_some_and(|sign| b"$%#".contains(sign))
+    matches!(bytes[..brace], [.., b'$' | b'%' | b'#'])
 }
 
 /// As far as a look-up without an end seems to go.
 fn end_of_open(bytes: &[u8], from: usize) -> usize {
     let limit = bytes.len().min(from.saturating_add(MAX_ADDRESS_BYTES));
     let rest = bytes.get(from..limit).unwrap_or_default();
-    let is_end = |byte: &u8| !byte.is_ascii_graphic() || b"\"'<>&".contains(byte);
-    from + rest.iter().position(is_end).unwrap_or(rest.len())
+    from + slice::run(rest, |byte| {
+        byte.is_ascii_graphic() && !b"\"'<>&".contains(byte)
+    })
 }
 
 #[cfg(test)]

@@ -11,10 +11,14 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use crate::slice::{equals_one, first, last, run, run_at_end};
+
 /// Addresses of one value that are looked at.
 const MAX_ADDRESSES: usize = 16;
 /// Bytes of a host that are looked at.
 const MAX_HOST_BYTES: usize = 255;
+/// Bytes of a scheme that are looked at.
+const MAX_SCHEME_BYTES: usize = 16;
 /// Schemes that no visitor's browser has, with which other programs are asked.
 const SCHEMES: [&str; 17] = [
     "gopher",
@@ -54,11 +58,10 @@ const HOSTS: [&str; 13] = [
 
 /// Returns the bytes of a value that are such an address.
 pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
-    let marks = memmem::find_iter(value, b":/").take(MAX_ADDRESSES);
     // An address within an address: Java's jar:http://x/a.zip!/b. A host without a scheme, as
     // `host.docker.internal/`.
     if let Some(host) = value.strip_prefix(b"http:")
-        && number_address(&String::from_utf8_lossy(&host[..host.len().min(20)])).is_some()
+        && number_address(&String::from_utf8_lossy(first(host, 20))).is_some()
     {
         return Some(0..value.len());
     }
@@ -66,15 +69,17 @@ pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
         return Some(0..4);
     }
     let slash = memchr::memchr(b'/', value).unwrap_or(value.len());
-    if HOSTS.iter().any(|host| host.as_bytes() == &value[..slash]) {
+    if equals_one(&value[..slash], &HOSTS) {
         return Some(0..slash);
     }
-    let mut found = marks
-        .into_iter()
-        .filter_map(|colon| Url::read(value, colon));
-    found
-        .find(|url| url.is_inside(value))
-        .map(|url| url.scheme.start..url.host.end)
+    for colon in memmem::find_iter(value, b":/").take(MAX_ADDRESSES) {
+        if let Some(url) = Url::read(value, colon)
+            && url.is_inside(value)
+        {
+            return Some(url.scheme.start..url.host.end);
+        }
+    }
+    None
 }
 
 struct Url {
@@ -85,36 +90,29 @@ struct Url {
 impl Url {
     /// Only at the beginning of a value, or behind `=`, `:`, a quote or white space.
     fn read(value: &[u8], colon: usize) -> Option<Self> {
-        let is_of_scheme = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+.-".contains(byte);
-        let length = value[..colon]
-            .iter()
-            .rev()
-            .take(16)
-            .take_while(is_of_scheme)
-            .count();
+        let before = last(&value[..colon], MAX_SCHEME_BYTES);
+        let length = run_at_end(before, |byte| {
+            byte.is_ascii_alphanumeric() || b"+.-".contains(byte)
+        });
         let start = colon - length;
         let is_begun = start == 0 || b"=:\"'( \n".contains(&value[start - 1]);
-        let slashes = value[colon + 1..]
-            .iter()
-            .take_while(|byte| b"/\\".contains(byte))
-            .count();
-        let from = colon + 1 + slashes;
-        let rest = &value[from..value.len().min(from + MAX_HOST_BYTES)];
-        let end = rest
-            .iter()
-            .position(|byte| b"/?#\\ \"'<>&;\r\n".contains(byte))
-            .unwrap_or(rest.len());
-        let host = from..from + end;
-        (is_begun && length > 1).then_some(Self {
+        if !is_begun || length < 2 {
+            return None;
+        }
+        let behind = &value[colon + 1..];
+        let from = colon + 1 + run(behind, |byte| b"/\\".contains(byte));
+        let rest = first(&value[from..], MAX_HOST_BYTES);
+        let length = run(rest, |byte| !b"/?#\\ \"'<>&;\r\n".contains(byte));
+        Some(Self {
             scheme: start..colon,
-            host,
+            host: from..from + length,
         })
     }
 
     fn is_inside(&self, value: &[u8]) -> bool {
         let scheme = &value[self.scheme.clone()];
         let is_first = self.scheme.start == 0 || value[..self.scheme.start].ends_with(b"url:");
-        if is_first && SCHEMES.iter().any(|known| known.as_bytes() == scheme) {
+        if is_first && equals_one(scheme, &SCHEMES) {
             return true;
         }
         self.scheme.start <= 4 && is_inside(host(&value[self.host.clone()]))
@@ -123,15 +121,19 @@ impl Url {
 
 /// The host without user and port.
 fn host(authority: &[u8]) -> &[u8] {
-    let host = authority
-        .rsplit(|&byte| byte == b'@')
-        .next()
-        .unwrap_or_default();
-    if host.first() == Some(&b'[') {
-        let end = memchr::memchr(b']', host).unwrap_or(host.len());
-        return &host[1..end];
+    let host = match memchr::memrchr(b'@', authority) {
+        Some(sign) => &authority[sign + 1..],
+        None => authority,
+    };
+    if let Some(inside) = host.strip_prefix(b"[") {
+        return before(inside, b']');
     }
-    host.split(|&byte| byte == b':').next().unwrap_or_default()
+    before(host, b':')
+}
+
+/// The bytes up to a sign, or all of them where it is not there.
+fn before(bytes: &[u8], sign: u8) -> &[u8] {
+    &bytes[..memchr::memchr(sign, bytes).unwrap_or(bytes.len())]
 }
 
 fn is_inside(host: &[u8]) -> bool {
@@ -144,21 +146,24 @@ fn is_inside(host: &[u8]) -> bool {
             || inner.is_some_and(is_own)
             || text == "fd00:ec2::254";
     }
-    let is_named = HOSTS.iter().any(|known| {
-        text == *known
-            || text
-                .strip_suffix(known)
-                .is_some_and(|rest| rest.ends_with('.'))
-    });
-    let is_written_oddly = !is_dotted(text);
-    is_named
-        || number_address(text).is_some_and(|address| {
-            is_own(address)
-                || is_written_oddly
-                    && (address.is_private()
-                        || address.is_loopback()
-                        || !address.is_unspecified() && text.len() >= 8)
-        })
+    if HOSTS.iter().any(|known| is_of_domain(text, known)) {
+        return true;
+    }
+    let Some(address) = number_address(text) else {
+        return false;
+    };
+    let is_behind = address.is_private()
+        || address.is_loopback()
+        || !address.is_unspecified() && text.len() >= 8;
+    is_own(address) || is_behind && !is_dotted(text)
+}
+
+/// The host is this one, or a name below it.
+fn is_of_domain(host: &str, domain: &str) -> bool {
+    match host.strip_suffix(domain) {
+        Some(below) => below.is_empty() || below.ends_with('.'),
+        None => false,
+    }
 }
 
 /// The machine itself, or what answers machines in a cloud. Private networks are where a family's
@@ -176,24 +181,22 @@ fn is_dotted(text: &str) -> bool {
 
 /// Reads up to four numbers: the last fills what is left.
 fn number_address(text: &str) -> Option<Ipv4Addr> {
-    let parts = text
-        .split('.')
-        .map(number)
-        .take(5)
-        .collect::<Option<Vec<_>>>()?;
-    let (last, first) = parts.split_last()?;
-    if first.len() > 3 || first.iter().any(|&part| part > 255) {
-        return None;
+    let mut address = 0;
+    let mut bits_left = 32;
+    let mut parts = text.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let number = number(part)?;
+        if parts.peek().is_none() {
+            let is_too_big = u64::from(number) >= 1 << bits_left;
+            return (!is_too_big).then(|| Ipv4Addr::from(address | number));
+        }
+        if bits_left == 8 || number > 255 {
+            return None;
+        }
+        bits_left -= 8;
+        address |= number << bits_left;
     }
-    let room = 8 * (4 - first.len());
-    if u64::from(*last) >= 1 << room {
-        return None;
-    }
-    let head = first
-        .iter()
-        .zip([24, 16, 8])
-        .fold(0, |sum, (&part, shift)| sum | part << shift);
-    Some(Ipv4Addr::from(head | last))
+    None
 }
 
 fn number(text: &str) -> Option<u32> {

@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use crate::slice::{contains_one, equals_one, first, last, run};
+
 /// Longest value that is one call.
 const MAX_CALL_BYTES: usize = 512;
 /// Longest name, with what hides it.
@@ -76,33 +78,21 @@ fn is_hidden(text: &[u8]) -> bool {
     if !b"(['\"".contains(&text[0]) || text.last() != Some(&b')') {
         return false;
     }
-    let is_of_name =
-        |byte: &&u8| byte.is_ascii_alphanumeric() || b"_'\".()[] +\\$/*".contains(byte);
-    let length = text
-        .iter()
-        .take(MAX_NAME_BYTES)
-        .take_while(is_of_name)
-        .count();
-    let Some(open) = text[1..length]
-        .iter()
-        .rposition(|&byte| byte == b'(')
-        .map(|at| at + 1)
-    else {
+    let length = run(first(text, MAX_NAME_BYTES), |byte| {
+        byte.is_ascii_alphanumeric() || b"_'\".()[] +\\$/*".contains(byte)
+    });
+    let Some(open) = memchr::memrchr(b'(', &text[1..length]) else {
         return false;
     };
-    let before = text[..open].trim_ascii_end();
+    let before = text[..1 + open].trim_ascii_end();
     let is_closed = match (before[0], before[before.len() - 1]) {
         (b'(', b')') | (b'(', b']') => true,
-        (b'[', b']') => before.windows(2).any(|pair| pair == b"[0" || pair == b"0]"),
+        (b'[', b']') => contains_one(before, &["[0", "0]"]),
         (b'\'', b'\'') | (b'"', b'"') => before.len() > 4 && !before.contains(&b' '),
         _ => false,
     };
-    let has_word = before
-        .iter()
-        .filter(|byte| byte.is_ascii_alphabetic())
-        .count()
-        > 2;
-    is_closed && has_word && !before.contains(&b'$')
+    let letters = before.iter().filter(|byte| byte.is_ascii_alphabetic());
+    is_closed && letters.count() > 2 && !before.contains(&b'$')
 }
 
 /// `$f(1)`, `$_[0](1)`, `$a['b'] (1)`: a variable, its index, and arguments.
@@ -110,34 +100,23 @@ fn is_variable(text: &[u8]) -> bool {
     let Some(name) = text.strip_prefix(b"$") else {
         return false;
     };
-    let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_$@+!-[]{}'\"".contains(byte);
-    let length = name
-        .iter()
-        .take(MAX_NAME_BYTES)
-        .take_while(is_of_name)
-        .count();
-    let rest = &name[length..];
-    let is_indexed = name[..length].iter().any(|byte| b"[{_".contains(byte));
-    let rest = if is_indexed {
-        rest.trim_ascii_start()
-    } else {
-        rest
-    };
-    let begins = name
-        .first()
-        .is_some_and(|byte| byte.is_ascii_alphabetic() || b"_$".contains(byte));
-    begins && rest.first() == Some(&b'(') && rest.last() == Some(&b')')
+    if !matches!(name, [b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$', ..]) {
+        return false;
+    }
+    let length = run(first(name, MAX_NAME_BYTES), |byte| {
+        byte.is_ascii_alphanumeric() || b"_$@+!-[]{}'\"".contains(byte)
+    });
+    let (name, mut rest) = name.split_at(length);
+    if contains_one(name, &["[", "{", "_"]) {
+        rest = rest.trim_ascii_start();
+    }
+    rest.starts_with(b"(") && rest.ends_with(b")")
 }
 
 fn is_function(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"@").unwrap_or(text);
-    let length = text
-        .iter()
-        .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
-        .count();
-    let rest = text[length..].trim_ascii_start();
-    let is_known = FUNCTIONS
-        .iter()
-        .any(|name| name.as_bytes() == &text[..length]);
-    is_known && rest.first() == Some(&b'(') && rest.iter().rev().take(4).any(|&byte| byte == b')')
+    let length = run(text, |byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let (name, rest) = text.split_at(length);
+    let rest = rest.trim_ascii_start();
+    equals_one(name, &FUNCTIONS) && rest.starts_with(b"(") && last(rest, 4).contains(&b')')
 }

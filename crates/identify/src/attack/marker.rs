@@ -13,6 +13,7 @@ use aho_corasick::AhoCorasick;
 
 use self::words::{HIDDEN, WORDS};
 use super::names::Attack;
+use crate::slice::{ends_with_one, first, last, run};
 
 /// Shortest base64 of a word that is looked for; shorter ones are in any base64.
 const MIN_BASE64_BYTES: usize = 9;
@@ -27,26 +28,45 @@ const MAX_TAG_BYTES: usize = 256;
 
 struct Words {
     finder: AhoCorasick,
-    kinds: Vec<(Attack, bool)>,
+    /// What each of its words says.
+    markers: Vec<Marker>,
 }
 
-static KNOWN: LazyLock<Option<Words>> = LazyLock::new(|| {
-    let plain = WORDS
-        .iter()
-        .flat_map(|(kind, words)| words.iter().map(|word| (*kind, false, (*word).to_owned())));
-    let hidden = HIDDEN.iter().flat_map(|(kind, words)| {
-        let forms = words.iter().flat_map(|word| in_base64(word));
-        forms.map(|form| (*kind, true, form))
-    });
-    let all: Vec<_> = plain.chain(hidden).collect();
-    Some(Words {
-        finder: AhoCorasick::new(all.iter().map(|(.., word)| word)).ok()?,
-        kinds: all
-            .iter()
-            .map(|(kind, is_hidden, _)| (*kind, *is_hidden))
-            .collect(),
-    })
-});
+/// What a word says.
+struct Marker {
+    attack: Attack,
+    /// It is a word in base64.
+    is_hidden: bool,
+}
+
+static KNOWN: LazyLock<Option<Words>> = LazyLock::new(Words::new);
+
+impl Words {
+    fn new() -> Option<Self> {
+        let mut words = Vec::new();
+        let mut markers = Vec::new();
+        for &(attack, plain) in &WORDS {
+            for word in plain {
+                words.push((*word).to_owned());
+                markers.push(Marker {
+                    attack,
+                    is_hidden: false,
+                });
+            }
+        }
+        for &(attack, hidden) in &HIDDEN {
+            for form in hidden.iter().flat_map(|word| in_base64(word)) {
+                words.push(form);
+                markers.push(Marker {
+                    attack,
+                    is_hidden: true,
+                });
+            }
+        }
+        let finder = AhoCorasick::new(words).ok()?;
+        Some(Self { finder, markers })
+    }
+}
 
 /// Calls `found` with each kind of which a word is in the text, and where; stops when there are
 /// `most`.
@@ -54,63 +74,81 @@ pub(crate) fn find(text: &[u8], most: usize, mut found: impl FnMut(Attack, Range
     let Some(known) = KNOWN.as_ref() else {
         return;
     };
-    let mut words = known.finder.find_iter(text).filter(|word| {
-        let (kind, is_hidden) = known.kinds[word.pattern().as_usize()];
-        is_hidden || is_apart(kind, text, word.range())
-    });
-    for word in words.by_ref().take(most) {
-        found(known.kinds[word.pattern().as_usize()].0, word.range());
+    let mut left = most;
+    for word in known.finder.find_iter(text) {
+        if left == 0 {
+            return;
+        }
+        let marker = &known.markers[word.pattern().as_usize()];
+        if marker.is_hidden || is_apart(marker.attack, text, word.range()) {
+            found(marker.attack, word.range());
+            left -= 1;
+        }
     }
 }
 
 /// The word is not the end of a longer one, such as `example.java.io`, nor a piece of any base64.
 fn is_apart(kind: Attack, text: &[u8], word: Range<usize>) -> bool {
-    let before = word.start.checked_sub(1).map(|before| text[before]);
-    let is_of_word =
-        before.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_.-/+".contains(&byte));
+    let is_of_word = match text[..word.start].last() {
+        Some(byte) => byte.is_ascii_alphanumeric() || b"_.-/+".contains(byte),
+        None => false,
+    };
     let is_code = matches!(kind, Attack::JavaCode | Attack::PhpCode);
-    let is_piece = is_of_word && (is_code || word.len() <= MAX_SHORT_BYTES);
-    let is_name = || is_of_trace(text, word.clone()) || is_attribute(text, word.clone());
-    !(is_piece || kind == Attack::JavaCode && is_name())
+    if is_of_word && (is_code || word.len() <= MAX_SHORT_BYTES) {
+        return false;
+    }
+    kind != Attack::JavaCode || !is_of_trace(text, word.start) && !is_attribute(text, word.start)
 }
 
 /// The name of an attribute in a tag of XML: `<a java.lang.Runtime="x">`. It is the name of
 /// nothing that a program looks up.
-fn is_attribute(text: &[u8], word: Range<usize>) -> bool {
-    let near = word.start.saturating_sub(MAX_TAG_BYTES);
-    let before = &text[near..word.start];
-    let is_in_tag = || {
-        let mark = memchr::memrchr2(b'<', b'>', before);
-        mark.is_some_and(|mark| before[mark] == b'<')
-    };
-    let name = name_at(text, word.start);
-    let behind = &text[word.start + name.len()..];
+fn is_attribute(text: &[u8], start: usize) -> bool {
+    let before = last(&text[..start], MAX_TAG_BYTES);
+    let name = name_at(text, start);
+    let behind = &text[start + name.len()..];
     let is_given = behind.starts_with(b"=\"") || behind.starts_with(b"='");
-    let is_quoted = before.iter().filter(|&&byte| byte == b'"').count() % 2 == 1;
-    before.last().is_some_and(u8::is_ascii_whitespace) && is_given && !is_quoted && is_in_tag()
+    let is_behind_space = before.last().is_some_and(u8::is_ascii_whitespace);
+    is_given && is_behind_space && !is_quoted(before) && is_in_tag(before)
+}
+
+/// What follows these bytes of a tag is in quotes.
+fn is_quoted(before: &[u8]) -> bool {
+    memchr::memchr_iter(b'"', before).count() % 2 == 1
+}
+
+/// What follows these bytes is in a tag that is open.
+fn is_in_tag(before: &[u8]) -> bool {
+    match memchr::memrchr2(b'<', b'>', before) {
+        Some(mark) => before[mark] == b'<',
+        None => false,
+    }
 }
 
 /// The name of a class that begins here.
 fn name_at(text: &[u8], start: usize) -> &[u8] {
-    let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"._$".contains(byte);
-    let rest = text[start..].iter().take(MAX_CLASS_BYTES);
-    &text[start..start + rest.take_while(is_of_name).count()]
+    let rest = first(&text[start..], MAX_CLASS_BYTES);
+    let length = run(rest, |byte| {
+        byte.is_ascii_alphanumeric() || b"._$".contains(byte)
+    });
+    &rest[..length]
 }
 
 /// A line of a stack trace, or the name of an error: programs report both.
-fn is_of_trace(text: &[u8], word: Range<usize>) -> bool {
-    let name = name_at(text, word.start);
-    let ends = [&b"exception"[..], b"error", b"throwable"];
-    text[..word.start].ends_with(b"at ") || ends.iter().any(|end| name.ends_with(end))
+fn is_of_trace(text: &[u8], start: usize) -> bool {
+    text[..start].ends_with(b"at ")
+        || ends_with_one(name_at(text, start), &["exception", "error", "throwable"])
 }
 
 /// The letters that a word makes in base64, whatever stands before and behind it, in lower case.
-fn in_base64(word: &str) -> impl Iterator<Item = String> {
-    let words = [word.to_owned(), word.to_ascii_lowercase()];
-    let forms = words
-        .into_iter()
-        .flat_map(|word| (0..3).map(move |before| aligned(&word, before)));
-    forms.filter(|form| form.len() >= MIN_BASE64_BYTES)
+fn in_base64(word: &str) -> Vec<String> {
+    let mut forms = Vec::new();
+    for word in [word, &word.to_ascii_lowercase()] {
+        for before in 0..3 {
+            forms.push(aligned(word, before));
+        }
+    }
+    forms.retain(|form| form.len() >= MIN_BASE64_BYTES);
+    forms
 }
 
 fn aligned(word: &str, before: usize) -> String {
@@ -124,11 +162,15 @@ fn aligned(word: &str, before: usize) -> String {
 /// Whole groups of three bytes in base64.
 fn encoded(bytes: &[u8]) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let groups = bytes.chunks_exact(3).map(|group| {
-        group
-            .iter()
-            .fold(0, |bits, &byte| bits << 8 | usize::from(byte))
-    });
-    let letters = groups.flat_map(|bits| [18, 12, 6, 0].map(|shift| LETTERS[bits >> shift & 63]));
-    letters.map(char::from).collect()
+    let mut text = String::with_capacity(bytes.len() / 3 * 4);
+    for group in bytes.chunks_exact(3) {
+        let mut bits = 0;
+        for byte in group {
+            bits = bits << 8 | usize::from(*byte);
+        }
+        for shift in [18, 12, 6, 0] {
+            text.push(char::from(LETTERS[bits >> shift & 63]));
+        }
+    }
+    text
 }

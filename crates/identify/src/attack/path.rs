@@ -9,9 +9,14 @@ use std::ops::Range;
 use memchr::memmem;
 
 use super::any::{AnyOf, finder};
+use crate::slice::{self, ends_with_one, first, starts_with_one};
 
 /// Steps that are counted together.
 const MIN_STEPS: usize = 3;
+/// Bytes of a value that tell whether it is a sentence.
+const MAX_TEXT_BYTES: usize = 256;
+/// Longest name of a file that is read.
+const MAX_NAME_BYTES: usize = 256;
 /// Files that exist everywhere, or hold what an attacker wants.
 const FILES: [&str; 35] = [
     "/etc/passwd",
@@ -100,10 +105,7 @@ fn steps(value: &[u8], is_path: bool) -> Option<Range<usize>> {
     while let Some(found) = memmem::find(&value[at..], b"..") {
         let start = at + found;
         let end = run(value, start);
-        let steps = value[start..end]
-            .iter()
-            .filter(|byte| b"/\\".contains(byte))
-            .count();
+        let steps = memchr::memchr2_iter(b'/', b'\\', &value[start..end]).count();
         let is_begun = start == 0 || is_path || b"=:/\\\"'".contains(&value[start - 1]);
         let is_enough = steps >= MIN_STEPS || steps == 2 && is_begun && !is_text(value);
         if is_enough || steps > 0 && is_begun && names_secret(&value[end..]) {
@@ -119,9 +121,7 @@ fn run(value: &[u8], start: usize) -> usize {
     let mut end = start;
     while let [b'.', b'.', b'/' | b'\\', ..] = value[end..] {
         end += 3;
-        while value.get(end).is_some_and(|byte| b"/\\".contains(byte)) {
-            end += 1;
-        }
+        end += slice::run(&value[end..], |byte| b"/\\".contains(byte));
         while let [b'.', b'/' | b'\\', ..] = value[end..] {
             end += 2;
         }
@@ -131,29 +131,26 @@ fn run(value: &[u8], start: usize) -> usize {
 
 /// A sentence has spaces; a path that is given as a value hardly.
 fn is_text(value: &[u8]) -> bool {
-    value.iter().take(256).filter(|&&byte| byte == b' ').count() > 2
+    memchr::memchr_iter(b' ', first(value, MAX_TEXT_BYTES)).count() > 2
 }
 
 /// A name of a file, and no more, that pages do not give out.
 fn names_secret(rest: &[u8]) -> bool {
-    let end = rest
-        .iter()
-        .position(|byte| b" &?#\"'<>;,\0".contains(byte))
-        .unwrap_or(rest.len());
-    let name = &rest[..end.min(256)];
-    SECRETS
-        .iter()
-        .any(|ending| name.ends_with(ending.as_bytes()))
+    let length = slice::run(rest, |byte| !b" &?#\"'<>;,\0".contains(byte));
+    let name = first(&rest[..length], MAX_NAME_BYTES);
+    ends_with_one(name, &SECRETS)
 }
 
 fn trick(value: &[u8]) -> Option<Range<usize>> {
     if !ANY_TRICK.is_in(value) {
         return None;
     }
-    TRICKS.iter().find_map(|trick| {
-        let start = memmem::find(value, trick.as_bytes())?;
-        Some(start..start + trick.len())
-    })
+    for trick in TRICKS {
+        if let Some(start) = memmem::find(value, trick.as_bytes()) {
+            return Some(start..start + trick.len());
+        }
+    }
+    None
 }
 
 /// A file of the system, where a value begins with it or climbs to it.
@@ -161,15 +158,25 @@ fn file(value: &[u8]) -> Option<Range<usize>> {
     if !ANY_FILE.is_in(value) {
         return None;
     }
-    FILES.iter().find_map(|name| {
-        let start = memmem::find(value, name.as_bytes())?;
-        let before = value[..start].trim_ascii_start();
-        let is_begun = before.is_empty()
-            || matches!(before, [b'c'..=b'f', b':', ..] if before.len() <= 4)
-            || matches!(before, [.., b'=' | b'@' | b'"' | b'\'' | b'/'] if !is_text(value))
-            || [&b"file:"[..], b"/", b"..", b"\\"]
-                .iter()
-                .any(|begin| before.starts_with(begin) && !is_text(value));
-        is_begun.then(|| start..start + name.len())
-    })
+    for name in FILES {
+        if let Some(start) = memmem::find(value, name.as_bytes())
+            && leads_to_file(value[..start].trim_ascii_start(), value)
+        {
+            return Some(start..start + name.len());
+        }
+    }
+    None
+}
+
+/// What stands before the name of a file in a value is a way to it.
+fn leads_to_file(before: &[u8], value: &[u8]) -> bool {
+    match before {
+        [] => true,
+        [b'c'..=b'f', b':', ..] if before.len() <= 4 => true,
+        _ => {
+            let is_path = matches!(before, [.., b'=' | b'@' | b'"' | b'\'' | b'/'])
+                || starts_with_one(before, &["file:", "/", "..", "\\"]);
+            is_path && !is_text(value)
+        }
+    }
 }

@@ -6,16 +6,21 @@
 //! Rules: HTML Living Standard 13.2.5 "Tokenization"; browsers take `/`, form feeds and control
 //! characters for spaces between attributes.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use memchr::memmem;
 
 use super::any::{AnyOf, finder};
+use crate::slice::{equals_one, first, last, run};
 
 /// Bytes of a tag that are looked at.
 const MAX_TAG_BYTES: usize = 1024;
 /// Tags of a value that are looked at.
 const MAX_TAGS: usize = 64;
+/// Length of the name of an event, without its `on`.
+const EVENT_BYTES: RangeInclusive<usize> = 3..=28;
+/// Bytes behind a scheme in which a call is looked for.
+const MAX_CALL_BYTES: usize = 120;
 /// Tags that run what is in them, or fetch it.
 const RUNNING: [&str; 14] = [
     "script",
@@ -102,69 +107,91 @@ pub(crate) fn find(value: &[u8], is_page: bool) -> Option<Range<usize>> {
 }
 
 fn tags(value: &[u8], is_page: bool) -> Option<Range<usize>> {
-    let starts = memchr::memchr_iter(b'<', value).take(MAX_TAGS);
-    starts.into_iter().find_map(|start| {
-        let rest = &value[start + 1..];
-        let rest = &rest[..rest.len().min(MAX_TAG_BYTES)];
+    for start in memchr::memchr_iter(b'<', value).take(MAX_TAGS) {
+        let rest = first(&value[start + 1..], MAX_TAG_BYTES);
         let end = memchr::memchr(b'>', rest).unwrap_or(rest.len());
-        let tag = &rest[..end];
-        let skipped = tag
-            .iter()
-            .take_while(|byte| b" \0/\t".contains(byte))
-            .count();
-        let name_end = tag[skipped..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b':');
-        let name = &tag[skipped..skipped + name_end.count()];
-        let is_running = !is_page && RUNNING.iter().any(|known| known.as_bytes() == name);
-        let behind = &tag[skipped + name.len()..];
-        let is_event = !name.is_empty() && event(behind, is_page).is_some();
-        (is_running || is_event).then(|| start..start + 1 + end)
-    })
+        if is_running_tag(&rest[..end], is_page) {
+            return Some(start..start + 1 + end);
+        }
+    }
+    None
+}
+
+/// A tag, without its `<` and `>`, that runs something by its name or by an event.
+fn is_running_tag(tag: &[u8], is_page: bool) -> bool {
+    let tag = &tag[run(tag, |byte| b" \0/\t".contains(byte))..];
+    let length = run(tag, |byte| byte.is_ascii_alphanumeric() || *byte == b':');
+    let (name, behind) = tag.split_at(length);
+    if !is_page && equals_one(name, &RUNNING) {
+        return true;
+    }
+    !name.is_empty() && event(behind, is_page).is_some()
 }
 
 /// An attribute of an event, behind a space or what browsers take for one.
 fn event(tag: &[u8], has_call: bool) -> Option<Range<usize>> {
-    let found = memmem::find_iter(tag, b"on").take(MAX_TAGS).find(|&at| {
-        let before = at.checked_sub(1).map(|before| tag[before]);
-        let is_apart = before.is_some_and(|byte| byte <= b' ' || b"/'\"`;>".contains(&byte));
-        let name = tag[at + 2..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
-            .count();
-        let rest = tag[at + 2 + name..].trim_ascii_start();
-        let is_known = !has_call || ANY_CALL.is_in(rest);
-        is_apart && (3..=28).contains(&name) && rest.first() == Some(&b'=') && is_known
-    })?;
-    Some(found..tag.len())
+    for at in memmem::find_iter(tag, b"on").take(MAX_TAGS) {
+        let is_apart = match tag[..at].last() {
+            Some(byte) => *byte <= b' ' || b"/'\"`;>".contains(byte),
+            None => false,
+        };
+        if is_apart && is_event_with_value(&tag[at + 2..], has_call) {
+            return Some(at..tag.len());
+        }
+    }
+    None
+}
+
+/// The name of an event, without its `on`, and what is given for it.
+fn is_event_with_value(rest: &[u8], has_call: bool) -> bool {
+    let length = run(rest, |byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let rest = rest[length..].trim_ascii_start();
+    EVENT_BYTES.contains(&length) && rest.starts_with(b"=") && (!has_call || ANY_CALL.is_in(rest))
 }
 
 /// An address whose scheme is code; browsers skip white space and control characters in it.
 fn address(value: &[u8]) -> Option<Range<usize>> {
-    let found = CODE_SCHEMES.iter().find_map(|scheme| {
-        let start = memmem::find(value, scheme.as_bytes())?;
-        Some(start..start + scheme.len())
-    });
-    let found = found.or_else(|| split_scheme(value))?;
+    let found = scheme(value).or_else(|| split_scheme(value))?;
     let is_apart = found.start == 0 || !value[found.start - 1].is_ascii_alphanumeric();
-    let rest = &value[found.end..];
-    let is_call = rest.iter().take(120).any(|byte| b"(`=%".contains(byte))
-        || value[found.clone()].starts_with(b"data");
-    (is_apart && is_call).then_some(found)
+    let mut near = first(&value[found.end..], MAX_CALL_BYTES).iter();
+    let is_call = near.any(|byte| b"(`=%".contains(byte));
+    let is_data = value[found.clone()].starts_with(b"data");
+    (is_apart && (is_call || is_data)).then_some(found)
+}
+
+fn scheme(value: &[u8]) -> Option<Range<usize>> {
+    for scheme in CODE_SCHEMES {
+        if let Some(start) = memmem::find(value, scheme.as_bytes()) {
+            return Some(start..start + scheme.len());
+        }
+    }
+    None
 }
 
 /// `java\nscript:`, with tabs or line ends between any two letters.
 fn split_scheme(value: &[u8]) -> Option<Range<usize>> {
-    let end = memmem::find_iter(value, b":").take(8).find(|&colon| {
-        let letters = value[..colon]
-            .iter()
-            .rev()
-            .take(64)
-            .filter(|byte| !b"\t\r\n\0".contains(byte));
-        letters.take(10).copied().eq(b"tpircsavaj".iter().copied())
-    })?;
-    let start = memchr::memrchr(b'j', &value[..end])?;
-    Some(start..end + 1)
+    for colon in memchr::memchr_iter(b':', value).take(8) {
+        if ends_with_split_name(&value[..colon]) {
+            let start = memchr::memrchr(b'j', &value[..colon])?;
+            return Some(start..colon + 1);
+        }
+    }
+    None
+}
+
+/// The bytes end with `javascript`, whatever browsers skip in it.
+fn ends_with_split_name(bytes: &[u8]) -> bool {
+    let mut missing = &b"javascript"[..];
+    for byte in last(bytes, 64).iter().rev() {
+        if b"\t\r\n\0".contains(byte) {
+            continue;
+        }
+        let Some(before) = missing.strip_suffix(&[*byte]) else {
+            break;
+        };
+        missing = before;
+    }
+    missing.is_empty()
 }
 
 /// The attribute that a quote makes room for: `" onfocus=`, `' autofocus onfocus=`.
@@ -184,35 +211,58 @@ fn call(value: &[u8]) -> Option<Range<usize>> {
     if !ANY_CALL.is_in(value) {
         return None;
     }
-    CALLS.iter().find_map(|call| {
-        let start = memmem::find(value, call.as_bytes())?;
-        let is_apart =
-            start == 0 || !(value[start - 1].is_ascii_alphanumeric() || value[start - 1] == b'_');
-        is_apart.then(|| start..start + call.len())
-    })
+    for call in CALLS {
+        if let Some(start) = memmem::find(value, call.as_bytes())
+            && is_apart(&value[..start], b"_")
+        {
+            return Some(start..start + call.len());
+        }
+    }
+    None
+}
+
+/// Nothing stands before a name that would make it a part of a longer one: no letter, no digit, and
+/// none of these signs.
+fn is_apart(before: &[u8], signs: &[u8]) -> bool {
+    match before.last() {
+        Some(byte) => !byte.is_ascii_alphanumeric() && !signs.contains(byte),
+        None => true,
+    }
 }
 
 /// A function that is reached by a string: `self["alert"]`, `window[/*x*/'ev'+'al']`,
 /// `top[8680439..tostring(30)]`.
 fn member(value: &[u8]) -> Option<Range<usize>> {
-    memchr::memchr_iter(b'[', value)
-        .take(MAX_TAGS)
-        .find_map(|bracket| {
-            let before = trimmed(&value[..bracket]);
-            let name = GLOBALS
-                .iter()
-                .find(|name| before.ends_with(name.as_bytes()))?;
-            let start = before.len() - name.len();
-            let is_apart = start == 0
-                || !(value[start - 1].is_ascii_alphanumeric()
-                    || b"_.[".contains(&value[start - 1]));
-            let mut inside = value[bracket + 1..].trim_ascii_start();
-            if inside.starts_with(b"/*") {
-                inside = &inside[memmem::find(inside, b"*/")? + 2..];
-            }
-            let is_text = matches!(inside.trim_ascii_start().first(), Some(b'\'' | b'"' | b'`'));
-            (is_apart && is_text).then(|| start..bracket + 1)
-        })
+    for bracket in memchr::memchr_iter(b'[', value).take(MAX_TAGS) {
+        if let Some(start) = global_at_end(trimmed(&value[..bracket]))
+            && begins_with_text(&value[bracket + 1..])
+        {
+            return Some(start..bracket + 1);
+        }
+    }
+    None
+}
+
+/// Where the name of a browser's object begins that is the last word of the bytes.
+fn global_at_end(bytes: &[u8]) -> Option<usize> {
+    for name in GLOBALS {
+        if let Some(before) = bytes.strip_suffix(name.as_bytes()) {
+            return is_apart(before, b"_.[").then_some(before.len());
+        }
+    }
+    None
+}
+
+/// A string begins here, maybe behind a comment.
+fn begins_with_text(bytes: &[u8]) -> bool {
+    let mut rest = bytes.trim_ascii_start();
+    if rest.starts_with(b"/*") {
+        let Some(end) = memmem::find(rest, b"*/") else {
+            return false;
+        };
+        rest = rest[end + 2..].trim_ascii_start();
+    }
+    matches!(rest, [b'\'' | b'"' | b'`', ..])
 }
 
 /// Without the spaces, parentheses and comments that stand between a name and its bracket.

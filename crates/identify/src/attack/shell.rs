@@ -10,44 +10,67 @@
 mod name;
 mod words;
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use memchr::memmem;
 
 use self::name::{Name, is_end};
 use self::words::{MARKS, SENTENCES};
 use super::any::{AnyOf, finder};
+use crate::slice::{equals_one, first, run, starts_with_one};
 
 /// What of a value is read.
 const MAX_VALUE_BYTES: usize = 8 * 1024;
 /// Signs that may begin a command, of one value; more are not a command line.
 const MAX_STARTS: usize = 48;
+/// Variables of one value that are looked at, and places at which one of them may be set.
+const MAX_VARIABLES: usize = 8;
+const MAX_NAMES: usize = 16;
+/// Length of the name of a variable.
+const VARIABLE_BYTES: RangeInclusive<usize> = 1..=16;
 
 static ANY_MARK: AnyOf = AnyOf::new(|| finder(MARKS));
 
 /// Returns the bytes of a value that are a command. `is_command`: the value's name says that it is
 /// one, as `cmd`. `is_list`: what clients write of themselves, in which `;` and `|` separate words.
 pub(crate) fn find(value: &[u8], is_command: bool, is_list: bool) -> Option<Range<usize>> {
-    let value = &value[..value.len().min(MAX_VALUE_BYTES)];
-    let has_mark = ANY_MARK.is_in(value);
-    let mark = MARKS.iter().filter(|_| has_mark).find_map(|mark| {
-        let start = memmem::find(value, mark.as_bytes())?;
-        Some(start..start + mark.len())
-    });
-    mark.or_else(|| assigned(value)).or_else(|| {
-        let begins = starts(value)
-            .filter(|start| !is_list || start.is_substitution)
-            .take(MAX_STARTS);
-        let first = std::iter::once(Start {
-            at: 0,
-            next: 0,
-            is_substitution: false,
-            is_first: true,
-        });
-        first
-            .chain(begins)
-            .find_map(|start| command(value, &start, is_command))
-    })
+    let value = first(value, MAX_VALUE_BYTES);
+    if let Some(found) = mark(value).or_else(|| assigned(value)) {
+        return Some(found);
+    }
+    if let Some(found) = command(value, &Start::OF_VALUE, is_command) {
+        return Some(found);
+    }
+    let mut left = MAX_STARTS;
+    for at in 0..value.len() {
+        let Some(start) = Start::behind(value, at) else {
+            continue;
+        };
+        if is_list && !start.is_substitution {
+            continue;
+        }
+        if left == 0 {
+            return None;
+        }
+        left -= 1;
+        if let Some(found) = command(value, &start, is_command) {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// A text that only a command line has.
+fn mark(value: &[u8]) -> Option<Range<usize>> {
+    if !ANY_MARK.is_in(value) {
+        return None;
+    }
+    for mark in MARKS {
+        if let Some(start) = memmem::find(value, mark.as_bytes()) {
+            return Some(start..start + mark.len());
+        }
+    }
+    None
 }
 
 /// Where a command may begin.
@@ -62,44 +85,52 @@ struct Start {
     is_first: bool,
 }
 
-/// A variable that the value sets, where a command stands: `a=id;$a`.
-fn assigned(value: &[u8]) -> Option<Range<usize>> {
-    memchr::memchr_iter(b'$', value)
-        .skip_while(|&at| at == 0)
-        .take(8)
-        .find_map(|at| {
-            let before = value[..at].trim_ascii_end();
-            let length = value[at + 1..]
-                .iter()
-                .take_while(|byte| byte.is_ascii_alphanumeric())
-                .count();
-            let name = &value[at + 1..at + 1 + length];
-            let is_command = matches!(before.last(), Some(b';' | b'|' | b'&'));
-            if !is_command || !(1..=16).contains(&length) {
-                return None;
-            }
-            let mut sets = memmem::find_iter(before, name).take(16);
-            let is_set = sets.any(|set| before.get(set + length) == Some(&b'='));
-            is_set.then(|| at - 1..at + 1 + length)
-        })
-}
+impl Start {
+    const OF_VALUE: Self = Self {
+        at: 0,
+        next: 0,
+        is_substitution: false,
+        is_first: true,
+    };
 
-fn starts(value: &[u8]) -> impl Iterator<Item = Start> {
-    let is_sign = |at: &usize| b";|&\n`(".contains(&value[*at]);
-    (0..value.len()).filter(is_sign).filter_map(|at| {
+    /// Behind a sign; `None` where the byte at this place is none.
+    fn behind(value: &[u8], at: usize) -> Option<Self> {
         let is_substitution = match value[at] {
+            b';' | b'|' | b'&' | b'\n' => false,
             b'`' => true,
             b'(' if at > 0 && b"$<>".contains(&value[at - 1]) => true,
-            b'(' => return None,
-            _ => false,
+            _ => return None,
         };
-        Some(Start {
+        Some(Self {
             at,
             next: at + 1,
             is_substitution,
             is_first: false,
         })
-    })
+    }
+}
+
+/// A variable that the value sets, where a command stands: `a=id;$a`.
+fn assigned(value: &[u8]) -> Option<Range<usize>> {
+    let behind_first = value.get(1..)?;
+    for found in memchr::memchr_iter(b'$', behind_first).take(MAX_VARIABLES) {
+        let at = found + 1;
+        let before = value[..at].trim_ascii_end();
+        let rest = &value[at + 1..];
+        let name = &rest[..run(rest, u8::is_ascii_alphanumeric)];
+        let is_command = matches!(before, [.., b';' | b'|' | b'&']);
+        let is_name = VARIABLE_BYTES.contains(&name.len());
+        if is_command && is_name && sets(before, name) {
+            return Some(at - 1..at + 1 + name.len());
+        }
+    }
+    None
+}
+
+/// A variable of this name gets a value.
+fn sets(text: &[u8], name: &[u8]) -> bool {
+    let mut places = memmem::find_iter(text, name).take(MAX_NAMES);
+    places.any(|start| text.get(start + name.len()) == Some(&b'='))
 }
 
 fn command(value: &[u8], start: &Start, is_command: bool) -> Option<Range<usize>> {
@@ -124,8 +155,7 @@ fn command(value: &[u8], start: &Start, is_command: bool) -> Option<Range<usize>
     } else if start.is_first {
         name.is_known() && (is_command && name.is_run(rest, false, false) || is_line(&name, rest))
     } else {
-        let is_sentence =
-            next > start.next && SENTENCES.iter().any(|word| word.as_bytes() == name.text());
+        let is_sentence = next > start.next && equals_one(name.text(), &SENTENCES);
         name.is_run(rest, start.is_substitution, is_sentence)
     };
     is_run.then_some(start.at..end)
@@ -135,21 +165,16 @@ fn command(value: &[u8], start: &Start, is_command: bool) -> Option<Range<usize>
 fn is_line(name: &Name, rest: &[u8]) -> bool {
     let argument = rest.trim_ascii_start();
     let has_gap = argument.len() < rest.len();
-    let is_address = || {
-        [&b"http"[..], b"ftp:", b"-"]
-            .iter()
-            .any(|start| argument.starts_with(start))
-    };
     if name.has_tricks || name.has_path && name.is_command() {
         return is_end(rest);
     }
     has_gap
         && match name.text() {
-            b"wget" | b"curl" | b"fetch" | b"lwp-download" => is_address(),
+            b"wget" | b"curl" | b"fetch" | b"lwp-download" => {
+                starts_with_one(argument, &["http", "ftp:", "-"])
+            }
             b"cat" | b"tac" | b"head" | b"tail" | b"less" | b"more" | b"rm" | b"ls" => {
-                argument.starts_with(b"/etc/")
-                    || argument.starts_with(b"-rf /")
-                    || argument.starts_with(b"/proc/")
+                starts_with_one(argument, &["/etc/", "-rf /", "/proc/"])
             }
             b"cmd" | b"cmd.exe" => argument.starts_with(b"/c"),
             b"powershell" | b"powershell.exe" | b"pwsh" => argument.starts_with(b"-"),

@@ -9,6 +9,7 @@ use std::ops::Range;
 use memchr::memmem;
 
 use super::any::{AnyOf, finder};
+use crate::slice::{contains, first, run, run_at_end};
 
 /// Bytes between two marks that are looked at.
 const MAX_INSIDE_BYTES: usize = 256;
@@ -32,6 +33,8 @@ const MARKS: [(&str, &str); 15] = [
     ("{=", "}"),
     ("__${", "}__"),
 ];
+/// How Perl puts a list into a text.
+const PERL_LIST: &[u8] = b"@{[";
 /// What leads out of a template.
 const NAMES: [&str; 44] = [
     "constructor",
@@ -85,26 +88,35 @@ static ANY_MARK: AnyOf = AnyOf::new(|| finder(MARKS.iter().map(|(open, _)| *open
 
 /// Returns the bytes of a value that a template language would compute.
 pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
-    let has_mark = ANY_MARK.is_in(value);
-    let marked = MARKS
-        .iter()
-        .filter(|_| has_mark)
-        .find_map(|(open, close)| marked(value, open.as_bytes(), close.as_bytes()));
-    let list = || memmem::find(value, b"@{[").map(|start| start..start + 3);
-    marked.or_else(|| line(value)).or_else(list)
+    if ANY_MARK.is_in(value) {
+        for (open, close) in MARKS {
+            if let Some(found) = marked(value, open.as_bytes(), close.as_bytes()) {
+                return Some(found);
+            }
+        }
+    }
+    if let Some(found) = line(value) {
+        return Some(found);
+    }
+    let start = memmem::find(value, PERL_LIST)?;
+    Some(start..start + PERL_LIST.len())
 }
 
 fn marked(value: &[u8], open: &[u8], close: &[u8]) -> Option<Range<usize>> {
-    let starts = memmem::find_iter(value, open).take(MAX_MARKS);
-    starts.into_iter().find_map(|start| {
-        let inside = &value[start + open.len()..];
-        let inside = &inside[..inside.len().min(MAX_INSIDE_BYTES)];
-        let end = memmem::find(inside, close)?;
-        let text = &inside[..end];
-        let is_expression =
-            is_sum(text) || leads_out(text) || is_variable_call(value, open, start, text);
-        is_expression.then(|| start..start + open.len() + end + close.len())
-    })
+    for start in memmem::find_iter(value, open).take(MAX_MARKS) {
+        let behind = &value[start + open.len()..];
+        let Some(length) = memmem::find(first(behind, MAX_INSIDE_BYTES), close) else {
+            continue;
+        };
+        let text = &behind[..length];
+        if is_sum(text)
+            || leads_out(text)
+            || open == b"${" && is_variable_call(text.trim_ascii(), behind)
+        {
+            return Some(start..start + open.len() + length + close.len());
+        }
+    }
+    None
 }
 
 /// Two numbers with a sign between them, and nothing else: `7*7`, `'7'*7`, `(3+4)`.
@@ -128,28 +140,24 @@ fn leads_out(text: &[u8]) -> bool {
     ANY_NAME.is_in(text)
 }
 
-/// PHP's variables by expression: `${$foo->bar}(200)`, `${'ff'}`.
-fn is_variable_call(value: &[u8], open: &[u8], start: usize, text: &[u8]) -> bool {
-    if open != b"${" {
-        return false;
-    }
-    let text = text.trim_ascii();
-    let behind = value.get(start + open.len() + text.len() + 1);
-    let is_string =
-        text.len() > 2 && text[0] == b'\'' && text.ends_with(b"'") && !text.contains(&b' ');
-    is_string
-        || text.starts_with(b"$") && (behind == Some(&b'(') || memmem::find(text, b"->").is_some())
+/// PHP's variables by expression: `${$foo->bar}(200)`, `${'ff'}`. `text` is between the marks, and
+/// what is behind the first mark begins with it.
+fn is_variable_call(text: &[u8], behind: &[u8]) -> bool {
+    let is_string = matches!(text, [b'\'', _, .., b'\'']) && !text.contains(&b' ');
+    let is_called = behind.get(text.len() + 1) == Some(&b'(') || contains(text, b"->");
+    is_string || text.starts_with(b"$") && is_called
 }
 
 /// Mojolicious computes what is between two `%`, which elsewhere is a share: only large products
 /// count.
 fn line(value: &[u8]) -> Option<Range<usize>> {
     let star = memchr::memchr(b'*', value)?;
-    let is_digit = |byte: &&u8| byte.is_ascii_digit();
-    let before = value[..star].iter().rev().take_while(is_digit).count();
-    let after = value[star + 1..].iter().take_while(is_digit).count();
-    let (start, end) = (star.checked_sub(before + 1)?, star + 1 + after);
-    let is_marked =
-        b"%@".contains(&value[start]) && value.get(end).is_none_or(|byte| b"%\n".contains(byte));
-    (before >= 2 && after >= 2 && is_marked).then(|| start..(end + 1).min(value.len()))
+    let before = run_at_end(&value[..star], u8::is_ascii_digit);
+    let after = run(&value[star + 1..], u8::is_ascii_digit);
+    let start = star.checked_sub(before + 1)?;
+    let end = star + 1 + after;
+    let is_begun = b"%@".contains(&value[start]);
+    let is_ended = matches!(value[end..], [] | [b'%' | b'\n', ..]);
+    let is_large = before >= 2 && after >= 2;
+    (is_large && is_begun && is_ended).then(|| start..(end + 1).min(value.len()))
 }

@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use crate::slice::{equals_one, first, run};
+
 /// Longest file name that is read.
 const MAX_NAME_BYTES: usize = 255;
 /// Endings of files that a web server runs.
@@ -20,32 +22,31 @@ const OBEYED: [&str; 3] = [".htaccess", ".user.ini", "web.config"];
 
 /// Returns where the name of a program file is in the head of a part.
 pub(crate) fn find(head: &[u8]) -> Option<Range<usize>> {
-    // Behind it, not in the quotes of `name="filename"`; `filename*` is RFC 5987's.
-    let start = memmem::find_iter(head, b"filename").find_map(|mark| {
-        let sign = head[mark + 8..]
-            .iter()
-            .take(3)
-            .position(|&byte| byte == b'=')?;
-        Some(mark + 8 + sign + 1)
-    })?;
-    let rest = &head[start..head.len().min(start + MAX_NAME_BYTES)];
-    let quotes = usize::from(rest.first() == Some(&b'"'));
-    let length = rest[quotes..]
-        .iter()
-        .position(|byte| b"\"\r\n".contains(byte))
-        .unwrap_or(rest.len() - quotes);
+    let start = start_of_name(head)?;
+    let rest = first(&head[start..], MAX_NAME_BYTES);
+    let quotes = usize::from(rest.starts_with(b"\""));
+    let length = run(&rest[quotes..], |byte| !b"\"\r\n".contains(byte));
     let place = start + quotes..start + quotes + length;
     is_program(&head[place.clone()]).then_some(place)
+}
+
+/// Where what is given as `filename` begins, or as `filename*`, which is RFC 5987's. The sign is
+/// near: the word may also be in the quotes of `name="filename"`.
+fn start_of_name(head: &[u8]) -> Option<usize> {
+    for mark in memmem::find_iter(head, b"filename") {
+        let behind = mark + b"filename".len();
+        if let Some(sign) = memchr::memchr(b'=', first(&head[behind..], 3)) {
+            return Some(behind + sign + 1);
+        }
+    }
+    None
 }
 
 /// Every ending counts: `shell.php.jpg`, `shell.php;.jpg`, `shell.php%00.gif`, `shell.php::$data`,
 /// `shell.php.`.
 pub(crate) fn is_program(name: &[u8]) -> bool {
-    let name = name
-        .rsplit(|byte| b"/\\".contains(byte))
-        .next()
-        .unwrap_or_default();
+    let folders = memchr::memrchr2(b'/', b'\\', name).map_or(0, |slash| slash + 1);
+    let name = &name[folders..];
     let mut words = name.split(|byte| b".;: \0%$".contains(byte)).skip(1);
-    words.any(|word| RUN.iter().any(|known| known.as_bytes() == word))
-        || OBEYED.iter().any(|known| known.as_bytes() == name)
+    words.any(|word| equals_one(word, &RUN)) || equals_one(name, &OBEYED)
 }

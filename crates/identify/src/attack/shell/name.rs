@@ -4,6 +4,7 @@
 //! variables and its path; and whether what follows is what commands are given.
 
 use super::words::{COMMANDS, WORDS};
+use crate::slice::{run, starts_with_one};
 
 /// Longest name of a command, path and all.
 const MAX_NAME_BYTES: usize = 48;
@@ -73,10 +74,7 @@ impl Name {
 
     /// A quote within a name, which goes on behind it: `w'g'et`, `"c"at`.
     fn is_split(&self, rest: &[u8]) -> bool {
-        let letters = rest[1..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_alphanumeric())
-            .count();
+        let letters = run(&rest[1..], u8::is_ascii_alphanumeric);
         let is_closed = rest.get(letters + 1) == Some(&rest[0]);
         let goes_on = rest.get(letters + 2).is_some_and(u8::is_ascii_alphanumeric);
         let is_inside = self.has_tricks && letters == 0;
@@ -111,10 +109,20 @@ impl Name {
 
     /// `?` in a path is any letter, if the others are a name's.
     fn is(&self, known: &str) -> bool {
-        let (text, known) = (self.text(), known.as_bytes());
-        let is_same = |(mine, theirs): (&u8, &u8)| mine == theirs || *mine == b'?';
-        let letters = text.iter().filter(|&&byte| byte != b'?').count();
-        text.len() == known.len() && letters > 0 && text.iter().zip(known).all(is_same)
+        let text = self.text();
+        if text.len() != known.len() {
+            return false;
+        }
+        let mut has_letter = false;
+        for (mine, theirs) in text.iter().zip(known.as_bytes()) {
+            if *mine != b'?' {
+                has_letter = true;
+                if mine != theirs {
+                    return false;
+                }
+            }
+        }
+        has_letter
     }
 
     /// It is a command, by what follows it.
@@ -151,9 +159,7 @@ fn is_argument(argument: &[u8]) -> bool {
         [b'.', b'/' | b'.', ..] => true,
         [b'0'..=b'9', ..] => true,
         [b'c', b':', b'/' | b'\\', ..] => true,
-        _ => [&b"http:"[..], b"https:", b"etc/"]
-            .iter()
-            .any(|start| argument.starts_with(start)),
+        _ => starts_with_one(argument, &["http:", "https:", "etc/"]),
     }
 }
 

@@ -6,6 +6,7 @@
 use super::names::{CATALOGUES, LEAKS, OBJECTS, PROBES, WAITS};
 use super::rules::Tokens;
 use super::token::Kind;
+use crate::slice::starts_with_one;
 
 impl Tokens<'_> {
     /// Rules that hold anywhere in a value.
@@ -20,21 +21,27 @@ impl Tokens<'_> {
             Kind::Semicolon => self.is_statement(at + 1),
             Kind::Open => self.is_before_query(at) && self.is_subquery(at),
             Kind::Word => self.is_catalogue(at),
-            Kind::Variable => {
-                token.text.starts_with(b"@@")
-                    && token.text.len() > 4
-                    && (self.is_behind_quote || at == 0 || self.is_before_query(at))
-            }
+            Kind::Variable => self.is_global(at),
             _ => false,
         }
     }
 
+    /// A variable of the server, where a value belongs.
+    fn is_global(&self, at: usize) -> bool {
+        let text = self.list[at].text;
+        text.starts_with(b"@@")
+            && text.len() > 4
+            && (self.is_behind_quote || at == 0 || self.is_before_query(at))
+    }
+
     fn is_clause(&self, at: usize) -> bool {
-        let into = |word| self.is(at + 1, word) && self.kind(at + 2) == Some(Kind::Text);
         match self.list[at].text {
             b"union" | b"except" | b"intersect" => self.is_union(at),
             b"waitfor" => self.is(at + 1, "delay") || self.is(at + 1, "time"),
-            b"into" => into("outfile") || into("dumpfile"),
+            b"into" => {
+                let is_file = self.is(at + 1, "outfile") || self.is(at + 1, "dumpfile");
+                is_file && self.kind(at + 2) == Some(Kind::Text)
+            }
             b"case" => self.is(at + 1, "when") && self.is_literal_condition(at + 2),
             b"select" => self.is_query(at),
             b"exec" | b"execute" => self.is_procedure(at + 1),
@@ -46,13 +53,11 @@ impl Tokens<'_> {
         let next = at + 1;
         let is_all = self.is_one_of(next, &["all", "distinct", "distinctrow"]);
         let select = self.skip(next + usize::from(is_all), &[Kind::Open]);
-        self.is_select_list(select)
-            || self.is(next, "values") && self.kind(next + 1) == Some(Kind::Open)
-            || self.is(select, "select")
-                && self.is_behind_quote
-                && at == 0
-                && self.is_end(select + 1)
-            || is_all && self.is(select, "select")
+        if self.is(select, "select") {
+            let is_whole = self.is_behind_quote && at == 0 && self.is_end(select + 1);
+            return is_all || is_whole || self.is_select_list(select);
+        }
+        self.is(next, "values") && self.kind(next + 1) == Some(Kind::Open)
     }
 
     /// SELECT with what it selects: never a single word, as in a sentence.
@@ -65,31 +70,41 @@ impl Tokens<'_> {
             list += 1;
         }
         let list = self.skip(list, &[Kind::Open]);
-        let next = self.list.get(list + 1);
+        let next = self.kind(list + 1);
         match self.kind(list) {
-            Some(Kind::Number) => !next.is_some_and(|token| token.kind == Kind::Word),
+            Some(Kind::Number) => next != Some(Kind::Word),
             Some(Kind::Text) => is_short(self.list[list].text),
             Some(Kind::Constant | Kind::Variable | Kind::Function) => true,
             Some(Kind::Operator) => true,
-            Some(Kind::Keyword) if self.kind(list + 1) == Some(Kind::Open) => true,
-            Some(Kind::Word | Kind::Keyword) => next.is_some_and(|token| {
-                matches!(token.kind, Kind::Comma | Kind::Comment | Kind::Logic)
-            }),
-            _ => self.is(list, "case"),
+            Some(Kind::Keyword) if next == Some(Kind::Open) => true,
+            Some(Kind::Word | Kind::Keyword) => {
+                matches!(next, Some(Kind::Comma | Kind::Comment | Kind::Logic))
+            }
+            _ => false,
         }
     }
 
     /// A whole query that reads tables which describe the database, waits, or writes files.
     fn is_query(&self, at: usize) -> bool {
-        let is_waited = |at: usize| {
-            self.kind(at) == Some(Kind::Function)
-                && (self.is_one_of(at, &WAITS) || self.is_one_of(at, &LEAKS[..16]))
-        };
-        let mut behind = at + 1..self.list.len();
         let is_probe = at == 0
-            && !behind.clone().any(|at| self.is(at, "from"))
-            && matches!(self.kind(1), Some(Kind::Function | Kind::Variable));
-        is_probe || self.is_select_list(at) && behind.any(is_waited)
+            && matches!(self.kind(1), Some(Kind::Function | Kind::Variable))
+            && !self.has_from(1);
+        if is_probe {
+            return true;
+        }
+        let mut behind = at + 1..self.list.len();
+        self.is_select_list(at) && behind.any(|at| self.is_harm(at))
+    }
+
+    /// A function that waits, or one that reads or writes files.
+    fn is_harm(&self, at: usize) -> bool {
+        self.kind(at) == Some(Kind::Function)
+            && (self.is_one_of(at, &WAITS) || self.is_one_of(at, &LEAKS[..16]))
+    }
+
+    /// FROM stands here, or somewhere behind.
+    fn has_from(&self, at: usize) -> bool {
+        self.list[at..].iter().any(|token| token.is("from"))
     }
 
     pub(super) fn is_subquery(&self, at: usize) -> bool {
@@ -97,8 +112,7 @@ impl Tokens<'_> {
         if !(self.kind(at) == Some(Kind::Open) && self.is(select, "select")) {
             return false;
         }
-        let mut behind = select + 1..self.list.len();
-        self.is_select_list(select) || behind.any(|at| self.is(at, "from"))
+        self.is_select_list(select) || self.has_from(select + 1)
     }
 
     /// What stands before takes a value, and is no sentence.
@@ -139,26 +153,35 @@ impl Tokens<'_> {
         let is_nested = self.kind(at) == Some(Kind::Function)
             && (self.is_one_of(at, &PROBES)
                 || self.is_one_of(at, &["database", "version", "user", "md5"]));
-        let is_joined = matches!(self.kind(at), Some(Kind::Number))
+        let is_hexadecimal = match self.list.get(at) {
+            Some(token) => token.text.starts_with(b"0x") && token.text.len() > 4,
+            None => false,
+        };
+        is_query
+            || is_nested
+            || is_hexadecimal
+            || self.is_joined(at)
+            || self.is_literal_condition(at)
+    }
+
+    /// A number that ends a call, and another call behind it.
+    fn is_joined(&self, at: usize) -> bool {
+        let sign = self.kind(at + 2);
+        self.kind(at) == Some(Kind::Number)
             && self.kind(at + 1) == Some(Kind::Close)
-            && matches!(
-                self.kind(at + 2),
-                Some(Kind::Logic | Kind::Operator | Kind::Comma)
-            )
-            && self.kind(at + 3) == Some(Kind::Function);
-        let is_hexadecimal = self
-            .list
-            .get(at)
-            .is_some_and(|token| token.text.starts_with(b"0x") && token.text.len() > 4);
-        is_query || is_nested || is_joined || is_hexadecimal || self.is_literal_condition(at)
+            && matches!(sign, Some(Kind::Logic | Kind::Operator | Kind::Comma))
+            && self.kind(at + 3) == Some(Kind::Function)
     }
 
     /// Two literals that are compared: what no person asks.
     pub(super) fn is_literal_condition(&self, at: usize) -> bool {
         let at = self.skip_not(at);
-        let is_literal = |at: usize| matches!(self.kind(at), Some(Kind::Number | Kind::Text));
-        let is_query = self.is_select_list(at);
-        is_query || is_literal(at) && self.kind(at + 1) == Some(Kind::Compare) && is_literal(at + 2)
+        if self.is_select_list(at) {
+            return true;
+        }
+        matches!(self.kind(at), Some(Kind::Number | Kind::Text))
+            && self.kind(at + 1) == Some(Kind::Compare)
+            && matches!(self.kind(at + 2), Some(Kind::Number | Kind::Text))
     }
 
     fn is_statement(&self, at: usize) -> bool {
@@ -190,29 +213,34 @@ impl Tokens<'_> {
 
     /// A procedure of SQL Server's own.
     fn is_procedure(&self, at: usize) -> bool {
-        let name = self
-            .list
-            .get(at)
-            .map(|token| token.text)
-            .unwrap_or_default();
-        let name = name.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
-        name.starts_with(b"xp_") || name.starts_with(b"sp_")
+        let Some(token) = self.list.get(at) else {
+            return false;
+        };
+        let owner = memchr::memrchr(b'.', token.text).map_or(0, |dot| dot + 1);
+        starts_with_one(&token.text[owner..], &["xp_", "sp_"])
     }
 
     /// A table that describes the database, where a table is read.
     fn is_catalogue(&self, at: usize) -> bool {
         let text = self.list[at].text;
-        let is_known = CATALOGUES.iter().any(|name| {
-            let name = name.as_bytes();
-            if name.ends_with(b".") {
-                text.starts_with(name) && text.len() > name.len()
-            } else {
-                text == name
-            }
-        });
         let is_read = at > 0 && (self.is(at - 1, "from") || self.kind(at - 1) == Some(Kind::Comma));
-        is_known && is_read || text.starts_with(b"xp_cmdshell")
+        is_read && describes_database(text) || text.starts_with(b"xp_cmdshell")
     }
+}
+
+/// The table is one of the catalogues, or in a schema that is one, whose name ends with a dot.
+fn describes_database(table: &[u8]) -> bool {
+    for name in CATALOGUES {
+        let Some(rest) = table.strip_prefix(name.as_bytes()) else {
+            continue;
+        };
+        let is_schema = name.ends_with('.');
+        let is_whole = rest.is_empty();
+        if is_schema != is_whole {
+            return true;
+        }
+    }
+    false
 }
 
 /// A string that ends, or has no words: the rest of a sentence behind a quote is neither.

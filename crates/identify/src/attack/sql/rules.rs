@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::token::{Kind, Token};
+use crate::slice::equals_one;
 
 /// Longest comment that does nothing but cut the rest of a query off; longer ones are text.
 const MAX_CUT_BYTES: usize = 12;
@@ -27,20 +28,17 @@ impl<'a> Tokens<'a> {
 
     /// Returns the bytes that are an attack.
     pub(super) fn attack(&self) -> Option<Range<usize>> {
-        let whole = 0..self.list.len();
-        let first = self.first().filter(|_| self.begins_with_attack());
-        let found = first.map(|_| whole.clone()).or_else(|| {
-            whole
-                .clone()
-                .find(|&at| self.is_attack_at(at))
-                .map(|at| at..whole.end)
-        })?;
-        let (first, last) = (self.list.get(found.start)?, self.list.last()?);
+        let last = self.list.last()?;
+        let first = &self.list[self.start_of_attack()?];
         Some(first.place.start..last.place.end)
     }
 
-    pub(super) fn first(&self) -> Option<&Token<'a>> {
-        self.list.first()
+    /// The token with which an attack begins.
+    fn start_of_attack(&self) -> Option<usize> {
+        if self.begins_with_attack() {
+            return Some(0);
+        }
+        (0..self.list.len()).find(|&at| self.is_attack_at(at))
     }
 
     pub(super) fn kind(&self, at: usize) -> Option<Kind> {
@@ -52,8 +50,10 @@ impl<'a> Tokens<'a> {
     }
 
     pub(super) fn is_one_of(&self, at: usize, words: &[&str]) -> bool {
-        let text = self.list.get(at).map(|token| token.text);
-        text.is_some_and(|text| words.iter().any(|word| word.as_bytes() == text))
+        match self.list.get(at) {
+            Some(token) => equals_one(token.text, words),
+            None => false,
+        }
     }
 
     pub(super) fn skip(&self, mut at: usize, kinds: &[Kind]) -> usize {
@@ -86,61 +86,46 @@ impl<'a> Tokens<'a> {
 
     /// The whole value compares two numbers: `1=1`.
     fn is_tautology(&self) -> bool {
-        let sign = self.list.get(1).map(|token| token.text);
-        let is_equal = sign
-            .is_some_and(|sign| [&b"="[..], b"==", b"!=", b"<=>", b"<>", b"like"].contains(&sign));
-        let is_number = |at| self.kind(at) == Some(Kind::Number);
-        is_equal && is_number(0) && is_number(2) && self.is_end(3)
+        self.is_one_of(1, &["=", "==", "!=", "<=>", "<>", "like"])
+            && self.kind(0) == Some(Kind::Number)
+            && self.kind(2) == Some(Kind::Number)
+            && self.is_end(3)
     }
 
     /// Where the value ends: behind a quote at once, else behind a number or string; behind
     /// parentheses in both cases.
     fn end_of_value(&self) -> Option<usize> {
-        let value = if self.is_behind_quote {
-            0
-        } else {
-            let signs = self.skip(0, &[Kind::Operator, Kind::Open]);
-            let is_value = matches!(
-                self.kind(signs)?,
-                Kind::Number | Kind::Text | Kind::Constant
-            );
-            is_value.then_some(signs + 1)?
-        };
-        Some(self.skip(value, &[Kind::Close]))
+        if self.is_behind_quote {
+            return Some(self.skip(0, &[Kind::Close]));
+        }
+        let value = self.skip(0, &[Kind::Operator, Kind::Open]);
+        if !self.kind(value)?.is_literal() {
+            return None;
+        }
+        Some(self.skip(value + 1, &[Kind::Close]))
     }
 
     /// Nothing but signs that end a query follows.
     pub(super) fn is_end(&self, at: usize) -> bool {
-        let kind = self.kind(at);
-        matches!(
-            kind,
-            None | Some(Kind::Comment | Kind::Comma | Kind::Semicolon | Kind::Logic)
-        )
+        match self.kind(at) {
+            Some(kind) => kind.ends_query(),
+            None => true,
+        }
     }
 
     /// A comment that cuts off what the program has behind the value.
     fn is_cut(&self, at: usize) -> bool {
         let at = self.skip(at, &[Kind::Semicolon]);
-        let Some(token) = self
-            .list
-            .get(at)
-            .filter(|token| token.kind == Kind::Comment)
-        else {
+        let Some(token) = self.list.get(at) else {
             return false;
         };
         let is_colour = token.text[0] == b'#' && token.text.trim_ascii_end().len() > 2;
-        token.text.len() <= MAX_CUT_BYTES && !is_colour
+        token.kind == Kind::Comment && token.text.len() <= MAX_CUT_BYTES && !is_colour
     }
 
     /// Two strings with a sign between them, as `'||'`, `'='` or `'+(select …)+'`.
     fn is_spliced(&self, at: usize) -> bool {
-        let sign = self.list.get(at);
-        let is_sign = |token: &Token<'_>| {
-            matches!(token.kind, Kind::Operator | Kind::Compare)
-                || token.text == b"||"
-                || token.text == b"&&"
-        };
-        if !sign.is_some_and(is_sign) {
+        if !self.is_splice(at) {
             return false;
         }
         let next = self.skip(at + 1, &[Kind::Operator]);
@@ -151,13 +136,20 @@ impl<'a> Tokens<'a> {
             Some(Kind::Open) => {
                 self.is_subquery(next) || self.kind(next + 1) == Some(Kind::Function)
             }
-            Some(Kind::Number) => {
-                let behind = self.list.get(next + 1);
-                behind.is_some_and(|token| {
-                    matches!(token.kind, Kind::Comment | Kind::Logic)
-                        || token.kind == Kind::Operator && self.kind(next + 2) == Some(Kind::Text)
-                })
-            }
+            Some(Kind::Number) => match self.kind(next + 1) {
+                Some(Kind::Comment | Kind::Logic) => true,
+                Some(Kind::Operator) => self.kind(next + 2) == Some(Kind::Text),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// A sign that puts two strings together, or compares them.
+    fn is_splice(&self, at: usize) -> bool {
+        match self.kind(at) {
+            Some(Kind::Operator | Kind::Compare) => true,
+            Some(Kind::Logic) => self.is_one_of(at, &["||", "&&"]),
             _ => false,
         }
     }
@@ -171,23 +163,30 @@ impl<'a> Tokens<'a> {
         if self.is_select_list(at) || self.is(at, "case") || self.is(at, "exists") {
             return true;
         }
-        let is_literal = matches!(operand, Kind::Number | Kind::Text | Kind::Constant);
         match operand {
             Kind::Function => is_first && self.kind(at + 1) == Some(Kind::Open),
             Kind::Variable => is_first && !self.is_end(at + 1),
-            Kind::Number | Kind::Text | Kind::Constant | Kind::Word => {
-                let next = self.skip(at + 1, &[Kind::Close]);
-                let is_compared = self.kind(next) == Some(Kind::Compare)
-                    && self.is_operand(next + 1, is_literal, is_first);
-                is_compared
-                    || is_first && is_literal && self.is_cut_or_open(at, next)
-                    || is_first
-                        && is_literal
-                        && self.kind(next) == Some(Kind::Operator)
-                        && self.kind(next + 1) == Some(Kind::Number)
+            Kind::Word => self.is_comparison(at, is_first),
+            Kind::Number | Kind::Text | Kind::Constant => {
+                self.is_comparison(at, is_first) || is_first && self.is_whole_condition(at)
             }
             _ => false,
         }
+    }
+
+    /// A name or a literal that is compared.
+    fn is_comparison(&self, operand: usize, is_first: bool) -> bool {
+        let sign = self.skip(operand + 1, &[Kind::Close]);
+        let is_literal = self.list[operand].kind.is_literal();
+        self.kind(sign) == Some(Kind::Compare) && self.is_operand(sign + 1, is_literal, is_first)
+    }
+
+    /// A literal that is a condition alone: it is cut off or left open, or it is a sum.
+    fn is_whole_condition(&self, literal: usize) -> bool {
+        let next = self.skip(literal + 1, &[Kind::Close]);
+        let is_sum =
+            self.kind(next) == Some(Kind::Operator) && self.kind(next + 1) == Some(Kind::Number);
+        is_sum || self.is_cut_or_open(literal, next)
     }
 
     pub(super) fn skip_not(&self, mut at: usize) -> usize {
@@ -204,14 +203,11 @@ impl<'a> Tokens<'a> {
     /// `or 1--`, or `or '1` whose quote the program closes.
     fn is_cut_or_open(&self, operand: usize, next: usize) -> bool {
         let text = self.list[operand].text;
-        let is_open_number = text[0] == b'\''
-            && text.len() > 1
-            && text[1..].iter().all(|byte| byte.is_ascii_digit());
         match self.kind(next) {
             Some(Kind::Comment) => true,
             Some(Kind::Semicolon) => self.is_behind_quote,
             None if self.is_behind_quote => {
-                is_open_number || text == b"true" || self.is_glued(operand)
+                is_open_number(text) || text == b"true" || self.is_glued(operand)
             }
             _ => false,
         }
@@ -219,10 +215,9 @@ impl<'a> Tokens<'a> {
 
     /// A quote, a word and a quote without a space, as in `a'or'a`.
     fn is_glued(&self, operand: usize) -> bool {
-        let (Some(before), operand) = (operand.checked_sub(1), &self.list[operand]) else {
+        let [.., before, operand] = &self.list[..=operand] else {
             return false;
         };
-        let before = &self.list[before];
         operand.kind == Kind::Text
             && before.place.end == operand.place.start
             && !operand.text.contains(&b' ')
@@ -238,5 +233,13 @@ impl<'a> Tokens<'a> {
             Some(Kind::Word | Kind::Function | Kind::Variable) => is_first,
             _ => self.is_select_list(at),
         }
+    }
+}
+
+/// A number behind a quote that has no end.
+fn is_open_number(text: &[u8]) -> bool {
+    match text {
+        [b'\'', digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
     }
 }

@@ -10,11 +10,14 @@
 use std::ops::Range;
 
 use super::names::{COMPARE, CONSTANTS, KEYWORDS, LOGIC};
+use crate::slice::{self, equals_one, first};
 
 /// Tokens that are read of one value: what makes an attack is near its beginning.
 const MAX_TOKENS: usize = 96;
 /// Digits of the version in `/*!50000`.
 const MAX_VERSION_DIGITS: usize = 6;
+/// Longest name between brackets.
+const MAX_BRACKETED_BYTES: usize = 64;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,21 @@ pub(super) enum Kind {
     /// A comment behind which nothing follows.
     Comment,
     Other,
+}
+
+impl Kind {
+    /// A value that stands for itself.
+    pub(super) fn is_literal(self) -> bool {
+        matches!(self, Self::Number | Self::Text | Self::Constant)
+    }
+
+    /// A sign behind which a query may end.
+    pub(super) fn ends_query(self) -> bool {
+        matches!(
+            self,
+            Self::Comment | Self::Comma | Self::Semicolon | Self::Logic
+        )
+    }
 }
 
 /// A token, and where it is.
@@ -87,15 +105,13 @@ fn blank(rest: &[u8]) -> Option<usize> {
     match rest {
         [0 | 9..=13 | b' ' | 0xa0, ..] | [b'+', b' ' | b'+', ..] => Some(1),
         [b'/', b'*', b'!', digits @ ..] => {
-            let version = digits.iter().take(MAX_VERSION_DIGITS);
-            Some(3 + version.take_while(|byte| byte.is_ascii_digit()).count())
+            let version = first(digits, MAX_VERSION_DIGITS);
+            Some(3 + slice::run(version, u8::is_ascii_digit))
         }
         [b'/', b'*', inside @ ..] => {
             let end = memchr::memmem::find(inside, b"*/")? + 4;
-            rest[end..]
-                .iter()
-                .any(|byte| !byte.is_ascii_whitespace())
-                .then_some(end)
+            let is_last = rest[end..].iter().all(u8::is_ascii_whitespace);
+            (!is_last).then_some(end)
         }
         [b'*', b'/', ..] => Some(2),
         [b'-', b'-', ..] | [b'#', ..] => {
@@ -134,7 +150,7 @@ fn token(rest: &[u8]) -> (Kind, usize) {
 }
 
 fn run(rest: &[u8], of: &[u8]) -> usize {
-    rest.iter().take_while(|byte| of.contains(byte)).count()
+    slice::run(rest, |byte| of.contains(byte))
 }
 
 /// The length of a string: a quote is in it when it is there twice, or behind `\`.
@@ -153,8 +169,9 @@ pub(super) fn string(rest: &[u8], quote: u8) -> usize {
 
 /// The length of `[name]`, or 1 where it is not one.
 fn bracketed(rest: &[u8]) -> usize {
-    let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_ .".contains(byte);
-    let name = rest[1..].iter().take(64).take_while(is_of_name).count();
+    let name = slice::run(first(&rest[1..], MAX_BRACKETED_BYTES), |byte| {
+        byte.is_ascii_alphanumeric() || b"_ .".contains(byte)
+    });
     if name > 0 && rest.get(name + 1) == Some(&b']') {
         name + 2
     } else {
@@ -171,19 +188,15 @@ fn variable(rest: &[u8]) -> usize {
 }
 
 fn name(rest: &[u8]) -> usize {
-    let is_of_name =
-        |byte: &&u8| byte.is_ascii_alphanumeric() || b"_$.".contains(byte) || **byte > 0xa0;
-    rest.iter().take_while(is_of_name).count()
+    slice::run(rest, |byte| {
+        byte.is_ascii_alphanumeric() || b"_$.".contains(byte) || *byte > 0xa0
+    })
 }
 
 /// `0x1f`, `0b1`, `12`, `1.5e3`: no letter behind it is a part, as `1union` is two tokens.
 fn number(rest: &[u8]) -> usize {
-    let digits = |rest: &[u8]| rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if let [b'0', b'x', hex @ ..] = rest {
-        return 2 + hex
-            .iter()
-            .take_while(|byte| byte.is_ascii_hexdigit())
-            .count();
+        return 2 + slice::run(hex, u8::is_ascii_hexdigit);
     }
     let mut length = digits(rest);
     if rest.get(length) == Some(&b'.') {
@@ -199,6 +212,10 @@ fn number(rest: &[u8]) -> usize {
     length
 }
 
+fn digits(rest: &[u8]) -> usize {
+    slice::run(rest, u8::is_ascii_digit)
+}
+
 fn word(rest: &[u8]) -> (Kind, usize) {
     let length = name(rest);
     let word = &rest[..length];
@@ -207,21 +224,23 @@ fn word(rest: &[u8]) -> (Kind, usize) {
     {
         return (Kind::Text, length + string(&rest[length..], quote));
     }
-    let is_in = |list: &[&str]| list.iter().any(|known| known.as_bytes() == word);
-    let kind = if is_in(&LOGIC) {
+    (kind_of_word(word, &rest[length..]), length)
+}
+
+fn kind_of_word(word: &[u8], behind: &[u8]) -> Kind {
+    if equals_one(word, &LOGIC) {
         Kind::Logic
-    } else if is_in(&COMPARE) {
+    } else if equals_one(word, &COMPARE) {
         Kind::Compare
-    } else if is_in(&KEYWORDS) {
+    } else if equals_one(word, &KEYWORDS) {
         Kind::Keyword
-    } else if is_before_parenthesis(&rest[length..]) {
+    } else if is_before_parenthesis(behind) {
         Kind::Function
-    } else if is_in(&CONSTANTS) {
+    } else if equals_one(word, &CONSTANTS) {
         Kind::Constant
     } else {
         Kind::Word
-    };
-    (kind, length)
+    }
 }
 
 fn is_before_parenthesis(mut rest: &[u8]) -> bool {
