@@ -11,6 +11,8 @@ use forever200_testkit::{Container, RESPONSE, exchange, get_json, until};
 use tempfile::TempDir;
 
 const PROJECT: &str = "forever200-fleet-test";
+/// What Compose is told: the project's name, and the hub's page on a free port of loopback.
+const ENVIRONMENT: &str = "COMPOSE_PROJECT_NAME=forever200-fleet-test FOREVER200_PORT=127.0.0.1:0";
 /// What deploy/fleet/gate.cfg lets an address send in a second.
 const SHARE_BYTES: usize = 2 << 20;
 const NOISE_BYTES: usize = 64 << 10;
@@ -23,29 +25,25 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Compose(TempDir);
 
 impl Compose {
-    /// As docs/fleet.md has it, with the hub's page on a free port of loopback.
+    /// As docs/fleet.md has it.
     fn up(sensors: &str) -> anyhow::Result<Self> {
         shell("docker build -q -t forever200 .")?;
         let compose = Self(tempfile::tempdir()?);
         let folder = compose.folder();
         shell(&format!(
             "cp deploy/fleet/* {folder} && cd {folder} && bash ./certificates localhost gate \
-             && bash ./enroll --hub {sensors} && {} up -d --build",
-            compose.command()
+             && {ENVIRONMENT} bash ./enroll --hub {sensors} && {ENVIRONMENT} docker compose up -d --build",
         ))?;
         Ok(compose)
     }
 
-    fn folder(&self) -> String {
-        self.0.path().display().to_string()
+    /// Runs a command in the folder.
+    fn sh(&self, command: &str) -> anyhow::Result<String> {
+        shell(&format!("cd {} && {ENVIRONMENT} {command}", self.folder()))
     }
 
-    fn command(&self) -> String {
-        let file = self.0.path().join("compose.yml");
-        format!(
-            "FOREVER200_PORT=127.0.0.1:0 docker compose -p {PROJECT} -f {}",
-            file.display()
-        )
+    fn folder(&self) -> String {
+        self.0.path().display().to_string()
     }
 
     fn secret(&self, name: &str) -> String {
@@ -70,15 +68,17 @@ impl Compose {
 
 impl Drop for Compose {
     fn drop(&mut self) {
-        let _ = shell(&format!("{} down --volumes", self.command()));
+        let _ = self.sh("docker compose down --volumes");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Docker engine: make test-container"]
 async fn a_sensor_that_sends_without_a_pause_is_slowed_and_slows_no_other() -> anyhow::Result<()> {
-    let compose = Compose::up("loud quiet")?;
-    let hub = shell(&format!("{} port hub 80", compose.command()))?.parse()?;
+    let compose = Compose::up("loud")?;
+    let hub = compose.sh("docker compose port hub 80")?.parse()?;
+    // While the servers run.
+    compose.sh("bash ./enroll quiet")?;
     let quiet = compose.sensor("quiet")?;
     let arrived = async |count: usize| {
         until(

@@ -317,7 +317,10 @@ async fn a_key_opens_the_subject_of_its_sensor_and_nothing_else() -> anyhow::Res
         // Its account has no JetStream: the servers say so, or nothing.
         if let Ok(Ok(answer)) = answer {
             let said = String::from_utf8_lossy(&answer.payload);
-            assert!(said.contains("not enabled for account"), "{subject}: {said}");
+            assert!(
+                said.contains("not enabled for account"),
+                "{subject}: {said}"
+            );
         }
     }
     // That another one runs it cannot say either: of two messages on one connection, the first to
