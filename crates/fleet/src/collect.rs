@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -23,7 +23,7 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
 use crate::heartbeats;
@@ -33,9 +33,12 @@ use crate::ring_writer::{AnotherHistory, Arrival, RingWriter, WINDOW};
 use crate::sensor::{ALL_SUBJECTS, Sensor};
 use crate::shares;
 use crate::stream::{self, StreamArgs};
+use crate::unreadable;
 
 /// Longest wait for an answer of the server.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// Longest wait for a connection that is away to come back, before it is taken to be one that does.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
 /// Time between two looks for sensors that are new.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
 /// Messages of one sensor that are fetched ahead, at most.
@@ -46,54 +49,74 @@ const PULL_TIME: Duration = Duration::from_secs(5);
 
 /// Collects what sensors send, for ever.
 pub struct Collector {
-    client: Client,
-    context: jetstream::Context,
     stream: StreamArgs,
     history: PathBuf,
     memcached: String,
+    places: Places,
 }
+
+/// Number in the stream of the last message of each sensor that came here.
+type Places = Arc<Mutex<HashMap<Sensor, u64>>>;
 
 impl Collector {
     /// Makes a collector. `history` is the folder of the hub's history, and `memcached` the address
     /// of its ring.
     #[must_use]
-    pub fn new(client: Client, stream: StreamArgs, history: PathBuf, memcached: String) -> Self {
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(ANSWER_TIME);
+    pub fn new(stream: StreamArgs, history: PathBuf, memcached: String) -> Self {
         Self {
-            client,
-            context,
             stream,
             history,
             memcached,
+            places: Places::default(),
         }
     }
 
-    /// Collects until it is dropped. After a failure it begins anew, at growing intervals.
-    pub async fn run(&self) -> Infallible {
+    /// Collects until it is dropped. After a failure it begins anew, at growing intervals, and with
+    /// another connection where that one has ended for good.
+    pub async fn run<F: Future<Output = Client>>(&self, connect: impl Fn() -> F) -> Infallible {
         let mut patience = Patience::new("nothing can be collected");
+        let mut client = connect().await;
         let mut from_start = false;
         loop {
             let begun = Instant::now();
-            let Err(error) = self.collect(from_start).await;
+            let Err(error) = self.collect(&client, from_start).await;
             from_start |= error.is::<AnotherHistory>();
             patience.wait(&error, begun.elapsed()).await;
+            if has_ended(&client).await {
+                client = connect().await;
+                self.delete_unreadable(&client).await;
+            }
+        }
+    }
+
+    /// Deletes the message that has ended the last connection.
+    async fn delete_unreadable(&self, client: &Client) {
+        let places = lock(&self.places).clone();
+        for (sensor, last) in places {
+            if let Err(error) = unreadable::delete_next(client, &sensor, last).await {
+                let error = format!("{error:#}");
+                warn!(%sensor, error, "the next message cannot be looked at");
+            }
         }
     }
 
     /// Collects what each sensor has sent since the newest that the history has; all of it when
     /// that is to be done `from_start`.
-    async fn collect(&self, from_start: bool) -> anyhow::Result<Infallible> {
-        let stream = stream::open(&self.context, &self.stream).await?;
+    async fn collect(&self, client: &Client, from_start: bool) -> anyhow::Result<Infallible> {
+        let mut context = jetstream::new(client.clone());
+        context.set_timeout(ANSWER_TIME);
+        let stream = stream::open(&context, &self.stream).await?;
         let (arrivals, waiting) = mpsc::channel(WINDOW);
         let writer = RingWriter::new(
             Store::new(&self.memcached),
             Ledger::new(self.history.clone()),
         );
         let shares = shares::keep(stream.clone());
-        let heartbeats = heartbeats::listen(&self.client, Store::new(&self.memcached));
+        let heartbeats = heartbeats::listen(client, Store::new(&self.memcached));
         let sensors = Sensors {
+            client: client.clone(),
             stream,
+            places: Arc::clone(&self.places),
             ledger: Ledger::new(self.history.clone()),
             window: Arc::new(Semaphore::new(WINDOW)),
             arrivals,
@@ -111,9 +134,21 @@ impl Collector {
     }
 }
 
+/// Tells whether a connection will never be there again.
+async fn has_ended(client: &Client) -> bool {
+    // Where it is away for a while, this waits.
+    matches!(timeout(FLUSH_TIME, client.flush()).await, Ok(Err(_)))
+}
+
+fn lock(places: &Places) -> MutexGuard<'_, HashMap<Sensor, u64>> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The tasks, one for each sensor.
 struct Sensors {
+    client: Client,
     stream: Stream,
+    places: Places,
     ledger: Ledger,
     window: Arc<Semaphore>,
     arrivals: mpsc::Sender<Arrival>,
@@ -132,21 +167,24 @@ impl Sensors {
         loop {
             tokio::select! {
                 _ = looks.tick() => {
-                    let looked = self.discover().await;
-                    self.tell(looked.err());
+                    if let Err(error) = self.discover().await {
+                        if has_ended(&self.client).await {
+                            return Err(error);
+                        }
+                        self.tell(&error);
+                    }
                 }
                 Some(ended) = self.tasks.join_next() => {
                     let (sensor, error) = ended.context("the task of a sensor")?;
                     self.known.remove(&sensor);
-                    self.tell(Some(error.context(format!("the messages of {sensor}"))));
+                    self.tell(&error.context(format!("the messages of {sensor}")));
                 }
             }
         }
     }
 
     /// Logs a failure that is not the last one again; what failed is tried again with the next look.
-    fn tell(&mut self, error: Option<anyhow::Error>) {
-        let Some(error) = error else { return };
+    fn tell(&mut self, error: &anyhow::Error) {
         let error = format!("{error:#}");
         if self.last_error.is_new(&error) {
             warn!(error, "collecting is tried again");
@@ -181,8 +219,10 @@ impl Sensors {
         // A stream that was made anew counts from 1.
         let is_known = |from: &u64| !self.from_start && *from <= newest + 1;
         let from = from.filter(is_known).filter(|&from| from > 0);
+        lock(&self.places).insert(sensor.clone(), from.map_or(0, |from| from - 1));
         let feed = Feed {
             sensor: sensor.clone(),
+            places: Arc::clone(&self.places),
             window: Arc::clone(&self.window),
             arrivals: self.arrivals.clone(),
             refused: 0,
@@ -201,6 +241,7 @@ impl Sensors {
 /// The task of one sensor.
 struct Feed {
     sensor: Sensor,
+    places: Places,
     window: Arc<Semaphore>,
     arrivals: mpsc::Sender<Arrival>,
     /// Messages that are no request.
@@ -229,6 +270,7 @@ impl Feed {
                 .info()
                 .map_err(anyhow::Error::from_boxed)?
                 .stream_sequence;
+            lock(&self.places).insert(self.sensor.clone(), sequence);
             // A consumer that was lost before its first message begins with all of the stream.
             if from.is_some_and(|from| sequence < from) {
                 continue;

@@ -120,9 +120,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Command::Collect(args) => {
             let folder = site.folder()?;
             site.fleet()?;
-            let client = connected(|| site.connect_as_hub(&key)).await;
-            let collector = Collector::new(client, args.stream, folder, args.memcached);
-            match collector.run().await {}
+            let collector = Collector::new(args.stream, folder, args.memcached);
+            let connect = || connected(|| site.connect_as_hub(&key));
+            match collector.run(connect).await {}
         }
         Command::Check => check(&site, &key).await,
         Command::Enroll { name, .. } => {
