@@ -5,8 +5,8 @@
 //! [`publish`] follows the history and sends each request as a [`message`] to the subject of that
 //! [`sensor`]. At a hub, [`collect`] reads the [`stream`] and `ring_writer` writes into the hub's
 //! ring, from where everything is as with any other request; `shares` keeps one sensor from filling
-//! the stream, and `unreadable` its messages from ending the connection. [`connection`] is how both reach the server; [`enroll`] and [`check`] are for the
-//! person who sets it up.
+//! the stream, and `unreadable` its messages from ending the connection. [`connection`] is how both
+//! reach the server; [`enroll`] and [`check`] are for the person who sets it up.
 
 pub mod check;
 pub mod collect;
