@@ -119,10 +119,11 @@ async fn each_request_has_one_line_in_order_also_those_of_a_burst() -> anyhow::R
     let gaps = lines.iter().filter(|line| line["event_type"] == "gap");
     let missing: u64 = gaps.filter_map(|gap| gap["requests"].as_u64()).sum();
     assert_eq!(numbers.len() as u64 + missing, 801);
-    // The history counts the same.
+    // The history counts the same, and what its own queue had no room for while others had the cores.
     let stats = get_json(stack.front(), "/home/api/stats").await?;
     let not_kept = &stats["history"]["not_kept"]["requests"];
-    assert_eq!(not_kept.as_u64().unwrap_or_default(), missing);
+    let not_kept = not_kept.as_u64().unwrap_or_default();
+    ensure!(not_kept >= missing, "{not_kept} {missing}");
     assert_eq!(stats["lines"]["written"], numbers.len() as u64);
     // The same as in an export.
     let export = stack.get("/home/export.ndjson").await?.text();

@@ -65,6 +65,7 @@ pub(crate) use kind::{Kind, WantedCategory};
 pub use outbox::{Ledger, Outbox, Version};
 pub use questions::{Questions, Restored};
 pub(crate) use search::{Column, From, Page, Wanted};
+pub(crate) use state::reason_of_sqlite;
 pub(crate) use writer::Item;
 
 /// Time between two attempts to find room in the queue.

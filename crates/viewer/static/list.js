@@ -282,9 +282,21 @@ const PLACE = "forever200.place";
 addEventListener("pagehide", () => {
   const row = document.activeElement.closest("#requests tr");
   const place = row && { address: location.search, row: row.id, top: row.getBoundingClientRect().top };
-  if (place) sessionStorage.setItem(PLACE, JSON.stringify(place));
-  else sessionStorage.removeItem(PLACE);
+  try {
+    if (place) sessionStorage.setItem(PLACE, JSON.stringify(place));
+    else sessionStorage.removeItem(PLACE);
+  } catch {
+    // A browser that keeps nothing for sites throws.
+  }
 });
+
+function lastPlace() {
+  try {
+    return JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
+  } catch {
+    return null;
+  }
+}
 
 function show(row) {
   const fold = $(".fold input", row.parentElement);
@@ -293,7 +305,7 @@ function show(row) {
 }
 
 function comeBack() {
-  const place = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
+  const place = lastPlace();
   const isBack = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
   const row = place?.address === location.search && document.getElementById(place.row);
   if (!isBack || !row) return;

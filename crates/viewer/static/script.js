@@ -38,9 +38,26 @@ function tellTimes() {
   }
 }
 
+// A browser that keeps nothing for sites throws.
+function chosenTimes() {
+  try {
+    return localStorage.getItem(TIMES);
+  } catch {
+    return null;
+  }
+}
+
+function keepTimes(choice) {
+  try {
+    localStorage.setItem(TIMES, choice);
+  } catch {
+    // It holds on this page.
+  }
+}
+
 // What was chosen on another page, where this one offers it. Else, what is in UTC for want of this script is told here.
 function chooseTimes() {
-  const chosen = $(`[name=times][value="${CSS.escape(localStorage.getItem(TIMES) ?? "")}"]`);
+  const chosen = $(`[name=times][value="${CSS.escape(chosenTimes() ?? "")}"]`);
   const checked = $("[name=times]:checked");
   const choice = chosen ?? (checked.value === "utc" ? $("#local input") : checked);
   if (!choice.closest("[hidden]")) choice.checked = true;
@@ -57,7 +74,7 @@ function offerTimes() {
   chooseTimes();
   for (const choice of document.querySelectorAll("[name=times]")) {
     choice.addEventListener("change", () => {
-      localStorage.setItem(TIMES, choice.value);
+      keepTimes(choice.value);
       tellTimes();
     });
   }

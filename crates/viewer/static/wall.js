@@ -17,9 +17,18 @@ function asked() {
   return query;
 }
 
+// A browser that keeps nothing for sites throws.
+function chosenTimes() {
+  try {
+    return localStorage.getItem("forever200.times");
+  } catch {
+    return null;
+  }
+}
+
 // ---- Times of day, here or, for who has chosen that on the list, in UTC
 
-const isUtc = localStorage.getItem("forever200.times") === "utc";
+const isUtc = chosenTimes() === "utc";
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
 
 function tellTime(row) {

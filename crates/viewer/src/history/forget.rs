@@ -175,6 +175,15 @@ fn uncount(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
         [source],
     )?;
     file.execute(
+        "UPDATE kind SET \
+         first = iif(own.first > kind.first, kind.first, coalesce((SELECT min(other.first) FROM kind_source AS other \
+         WHERE other.kind = kind.id AND other.source <> ?1), kind.first)), \
+         last = iif(own.last < kind.last, kind.last, coalesce((SELECT max(other.last) FROM kind_source AS other \
+         WHERE other.kind = kind.id AND other.source <> ?1), kind.last)) \
+         FROM kind_source AS own WHERE own.kind = kind.id AND own.source = ?1",
+        [source],
+    )?;
+    file.execute(
         "DELETE FROM kind_country WHERE country = (SELECT country FROM source WHERE id = ?1) \
          AND kind IN (SELECT kind FROM kind_source WHERE source = ?1) AND NOT EXISTS (SELECT 1 FROM kind_source AS other \
          JOIN source ON source.id = other.source WHERE other.kind = kind_country.kind AND other.source <> ?1 \
@@ -309,7 +318,10 @@ fn all(file: &mut Connection, last: i64, forgotten: &mut Forgotten) -> rusqlite:
     forgotten.sources = sources.unsigned_abs();
     step(file, |file| {
         file.execute("DELETE FROM gap WHERE last_seq <= ?1", [last])?;
-        file.execute("DELETE FROM number WHERE name <> 'newest'", [])?;
+        file.execute(
+            "DELETE FROM number WHERE name NOT IN ('newest', 'since')",
+            [],
+        )?;
         file.execute(
             "DELETE FROM found WHERE id NOT IN (SELECT found FROM request)",
             [],

@@ -155,6 +155,10 @@ fn is_recent(gap: &Gap, now: Timestamp) -> bool {
 pub(super) fn write(to: &Transaction<'_>, new: &Gap) -> rusqlite::Result<()> {
     let newest = format!("{COLUMNS} ORDER BY first_seq DESC LIMIT 1");
     let last = to.prepare_cached(&newest)?.query_row([], gap).optional()?;
+    // It was written in a transaction whose items are written once more.
+    if last.is_some_and(|last| new.last <= last.last) {
+        return Ok(());
+    }
     let row = last.and_then(|last| last.joined(new)).unwrap_or(*new);
     let mut insert = to.prepare_cached(
         "INSERT OR REPLACE INTO gap (first_seq, last_seq, requests, since, until) \
@@ -240,6 +244,20 @@ mod tests {
             "{sentence}"
         );
         assert_eq!([0, 12, 123, 1000].map(grouped), ["0", "12", "123", "1,000"]);
+    }
+
+    #[test]
+    fn what_is_written_again_is_counted_once() {
+        let mut file = Connection::open_in_memory().unwrap();
+        let tables = include_str!("../../../../docs/history.sql");
+        file.execute_batch(tables).unwrap();
+        let transaction = file.transaction().unwrap();
+        for new in [gap(1, 5, 0, 1), gap(11, 5, 1, 2), gap(11, 5, 1, 2)] {
+            write(&transaction, &new).unwrap();
+        }
+        let sum = "SELECT sum(requests) FROM gap";
+        let sum: i64 = transaction.query_row(sum, [], |row| row.get(0)).unwrap();
+        assert_eq!(sum, 10);
     }
 
     #[test]

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use forever200_ring::Record;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::history::Questions;
 use crate::history::questions::{newest, number};
 use crate::history::row::{self, REQUESTS, SPECIMENS, integer};
 use crate::history::sensors::SeenBy;
+use crate::history::{Questions, blocks};
 
 /// Kinds that are read at most: all labels that there are, all kinds without one, and as much
 /// again.
@@ -266,15 +266,17 @@ fn totals(file: &Connection) -> rusqlite::Result<Totals> {
     })
 }
 
-/// The row of the kind knows when its newest request came, and requests have an index by time.
+/// The row of the kind knows when its newest request came, and blocks of requests when theirs did.
 fn newest_of(file: &Connection, kind: &KindRow) -> rusqlite::Result<Option<Record>> {
+    let next = row::time(kind.last.saturating_add(1));
+    let (lowest, highest) = blocks::range(file, row::time(kind.last), next)?;
     let query = format!(
-        "{REQUESTS} JOIN found ON found.id = found WHERE time = ?2 \
+        "{REQUESTS} JOIN found ON found.id = found WHERE seq BETWEEN ?3 AND ?4 AND time = ?2 \
          AND ({IS_FIRST_LABEL} OR payload.shape = ?1) ORDER BY seq DESC LIMIT 1"
     );
     let mut statement = file.prepare_cached(&query)?;
     statement
-        .query_row(params![kind.name, kind.last], row::record)
+        .query_row(params![kind.name, kind.last, lowest, highest], row::record)
         .optional()
 }
 

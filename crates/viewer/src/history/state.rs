@@ -156,8 +156,14 @@ fn reason(error: &anyhow::Error) -> &'static str {
         }
         _ => {}
     }
-    let sqlite = error.downcast_ref::<rusqlite::Error>();
-    match sqlite.and_then(rusqlite::Error::sqlite_error_code) {
+    error
+        .downcast_ref::<rusqlite::Error>()
+        .map_or("see the log", reason_of_sqlite)
+}
+
+/// Returns what is wrong with the file, in words that name no path: the page is for everybody.
+pub(crate) fn reason_of_sqlite(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "another process has locked the file"
         }
@@ -166,6 +172,7 @@ fn reason(error: &anyhow::Error) -> &'static str {
         Some(ErrorCode::CannotOpen) => "its file cannot be opened",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "its file is broken",
         Some(ErrorCode::SystemIoFailure) => "the disk reports an error",
+        Some(ErrorCode::OperationInterrupted) => "it takes too long",
         _ => "see the log",
     }
 }

@@ -12,9 +12,10 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use forever200_ring::{SLOTS, StoreError};
 use serde_json::json;
-use tracing::error;
+use tracing::{debug, error};
 
 use crate::bytes::printable;
+use crate::history::reason_of_sqlite;
 use crate::page::pages::Pages;
 
 /// Most that is told of a failure as text, in characters.
@@ -174,7 +175,10 @@ impl Failure {
             Self::HistoryAway(error) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The history cannot be read",
-                format!("The history cannot be read at the moment ({error}). The last requests are at /home."),
+                format!(
+                    "The history cannot be read at the moment ({}). The last requests are at /home.",
+                    reason_of_sqlite(error)
+                ),
             ),
             Self::NoSource => (
                 StatusCode::NOT_FOUND,
@@ -233,6 +237,7 @@ impl From<Arc<StoreError>> for Failure {
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
+        debug!(%error, "a question to the history failed");
         Self::HistoryAway(Arc::new(error))
     }
 }

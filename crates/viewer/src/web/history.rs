@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -40,6 +41,8 @@ const JSON_BYTES: usize = 8 * 1024 * 1024;
 const MOST_EXPORTED: usize = 100_000;
 /// The same for a page: more make one that no browser opens with pleasure.
 const MOST_IN_PAGE: usize = 1000;
+/// Longest time for describing them.
+const ROWS_TIME: Duration = Duration::from_secs(1);
 
 /// Which times, and from where.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -244,17 +247,21 @@ fn rows(
     numbers: &[u64],
     filter: &Filter,
     describer: &Describer,
-) -> rusqlite::Result<Vec<Row>> {
+) -> Result<Vec<Row>, Failure> {
     let now = Timestamp::now();
+    let begun = Instant::now();
     let mut rows = Vec::new();
     for &seq in numbers {
-        let record = questions.record(seq)?;
-        let entry = record.map(|record| Entry::new(&record, 0, describer));
-        rows.extend(
-            entry
-                .filter(|it| filter.matches(it))
-                .map(|it| Row::new(&it, now)),
-        );
+        if begun.elapsed() > ROWS_TIME {
+            return Err(too_many(MOST_IN_PAGE));
+        }
+        let Some(record) = questions.record(seq)? else {
+            continue;
+        };
+        let entry = Entry::new(&record, 0, describer);
+        if filter.matches(&entry) {
+            rows.push(Row::new(&entry, now));
+        }
     }
     Ok(rows)
 }

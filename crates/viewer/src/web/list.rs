@@ -49,6 +49,10 @@ pub(crate) async fn api_list(
     // Weak: the same list may be sent compressed or not.
     let mut hasher = DefaultHasher::new();
     raw_query.hash(&mut hasher);
+    if raw_query.is_some() {
+        // `source=me` is another list for each.
+        visitor.ip.hash(&mut hasher);
+    }
     let tag = format!("W/\"{:x}-{:x}\"", view.version, hasher.finish());
     let kept = [(ETAG, tag.clone()), (CACHE_CONTROL, REVALIDATE.to_owned())];
     if has_tag(&headers, &tag) {

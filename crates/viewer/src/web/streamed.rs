@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::HeaderValue;
@@ -26,6 +27,8 @@ use crate::web::state::Viewer;
 
 /// Length of a piece in bytes, about: a request that is longer is a piece of its own.
 const PIECE_BYTES: usize = 64 * 1024;
+/// Longest time for reading one: the next waits for a turn behind other visitors.
+const PIECE_TIME: Duration = Duration::from_millis(100);
 /// What an encoder takes.
 const ENCODER_BYTES: usize = 320 * 1024;
 
@@ -108,6 +111,14 @@ pub(super) fn stream(
     response
 }
 
+impl Requests {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::OfRing(seqs) | Self::OfHistory(_, seqs, _) => seqs.is_empty(),
+        }
+    }
+}
+
 impl Streamed {
     /// Returns the next piece, which has some bytes; `None` after the last.
     async fn piece(&mut self) -> anyhow::Result<Option<Bytes>> {
@@ -117,7 +128,9 @@ impl Streamed {
                 Next::Begin => (Vec::new(), self.listing.begin.len()),
                 Next::Requests => self.next_entries().await?,
             };
-            let is_end = matches!(self.next, Next::Requests) && entries.is_empty();
+            let is_end = matches!(self.next, Next::Requests)
+                && entries.is_empty()
+                && self.requests.is_empty();
             let piece = self.make(entries, most_bytes, is_end).await?;
             self.next = if is_end {
                 Next::Nothing
@@ -168,8 +181,8 @@ impl Streamed {
         Ok(taken.hold(piece))
     }
 
-    /// Takes the requests of the next piece, and tells how many bytes they are at most. None are
-    /// left when there are none.
+    /// Takes the requests of the next piece, and tells how many bytes they are at most. There may be
+    /// none in it, and more in the next.
     async fn next_entries(&mut self) -> anyhow::Result<(Vec<Arc<Entry>>, usize)> {
         Ok(match &mut self.requests {
             Requests::OfRing(seqs) => {
@@ -193,14 +206,17 @@ impl Streamed {
     }
 }
 
-/// Takes requests up to the length of a piece. One that is not there any more is left out.
+/// Takes requests up to the length of a piece, or until its time is over: those that do not meet a
+/// filter are described for nothing. One that is not there any more is left out.
 fn next_of(
     seqs: &mut VecDeque<u64>,
     listing: &Listing,
     mut read: impl FnMut(u64) -> anyhow::Result<Option<Arc<Entry>>>,
 ) -> anyhow::Result<(Vec<Arc<Entry>>, usize)> {
     let (mut entries, mut most_bytes) = (Vec::new(), 0);
+    let begun = Instant::now();
     while most_bytes < PIECE_BYTES
+        && begun.elapsed() < PIECE_TIME
         && let Some(seq) = seqs.pop_front()
     {
         if let Some(entry) = read(seq)? {

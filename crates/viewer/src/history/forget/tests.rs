@@ -43,11 +43,12 @@ fn a_source_goes_with_its_specimens_while_the_file_is_written() {
         send(&history, seq, &source, &format!("kind-{}", seq % 8), &raw);
     }
     send(&history, 401, "198.51.3.1", "only-there", "a secret");
-    until_written(&history, 401);
+    send(&history, 402, "198.51.3.1", "kind-1", "a secret");
+    until_written(&history, 402);
     let network = What::Source("198.51.3.0/24".parse().unwrap());
     let forgotten = forget(folder.path(), &network, &title).unwrap();
     assert!(forgotten.is_clean);
-    assert_eq!((forgotten.requests, forgotten.kinds), (101, 3));
+    assert_eq!((forgotten.requests, forgotten.kinds), (102, 3));
     for text in ["198.51.3.", "of 198.51.3", "a secret"] {
         assert!(!is_on_disk(folder.path(), text), "{text}");
     }
@@ -56,9 +57,12 @@ fn a_source_goes_with_its_specimens_while_the_file_is_written() {
     assert_eq!(counted("SELECT sum(requests) FROM kind"), 300);
     assert_eq!(counted("SELECT sum(requests) FROM kind_day"), 300);
     assert_eq!(counted("SELECT sum(requests) FROM kind_source"), 300);
+    let times = "SELECT count(*) FROM kind WHERE (first, last) <> \
+                 (SELECT min(first), max(last) FROM kind_source WHERE kind = kind.id)";
+    assert_eq!(counted(times), 0, "when the deleted came");
     // It goes on, and what the writer remembered of the rows is not used.
-    send(&history, 402, "198.51.3.1", "kind-1", "again");
-    until_written(&history, 402);
+    send(&history, 403, "198.51.3.1", "kind-1", "again");
+    until_written(&history, 403);
     let lost = "SELECT count(*) FROM request WHERE source NOT IN (SELECT id FROM source) \
                 OR found NOT IN (SELECT id FROM found)";
     assert_eq!(counted(lost), 0);

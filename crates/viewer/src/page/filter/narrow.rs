@@ -22,8 +22,7 @@ impl Filter {
     pub(crate) fn columns(&self, describer: &Describer) -> Vec<(Column, bool)> {
         let mut columns = Vec::new();
         for term in &self.0 {
-            // What has no name in the history may have one that was hidden then.
-            if term.excludes && matches!(term.test, Test::Host(_)) {
+            if term.excludes && is_wider(&term.test, describer) {
                 continue;
             }
             let column = column(&term.test, describer);
@@ -45,12 +44,25 @@ impl Filter {
     }
 }
 
+/// Tells whether a column may hold for more requests than the test: those must not be left out.
+fn is_wider(test: &Test, describer: &Describer) -> bool {
+    match test {
+        // What has no name in the history may have one that was hidden then.
+        Test::Host(_) => true,
+        // A kind is the first label, and the column any of them.
+        Test::Kind(_) => true,
+        Test::Source(_) => describer.privacy.mask_sources,
+        _ => false,
+    }
+}
+
 fn texts(test: &Test, describer: &Describer) -> Option<Vec<Finder<'static>>> {
     match test {
-        Test::Text(needles) => Some(needles.clone()),
         Test::Claims(_) => Some(HEADERS_CONTAIN.map(finder).into()),
-        // What is shown in the place of a hidden text or address is not in the bytes.
+        // What is shown in the place of a hidden text or address is not in the bytes; and that bytes
+        // have what is hidden could be told from where a search ends, or that it finds too much.
         _ if describer.privacy.hides_texts() || describer.privacy.mask_sources => None,
+        Test::Text(needles) => Some(needles.clone()),
         Test::Method(text) | Test::Path(text) => in_http(text),
         _ => None,
     }
@@ -101,6 +113,7 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
 /// The history has names cut short. What is shown of a hidden one it has not.
 fn is_written_as_it_is(name: &str, describer: &Describer) -> bool {
     !describer.privacy.hides_texts()
+        && !describer.privacy.mask_sources
         && name.len() <= MAX_CHARS
         && name
             .bytes()

@@ -160,6 +160,45 @@ fn what_meets_a_filter_has_its_texts_and_its_host() {
     assert!(met > 20, "{met}");
 }
 
+/// Where a search ends, and whether it finds too much, would tell what is hidden.
+#[test]
+fn bytes_are_not_asked_for_what_may_be_hidden() {
+    let plain = describer(Privacy::default());
+    let hiding = describer(Privacy {
+        hidden: "example".parse().unwrap(),
+        ..Privacy::default()
+    });
+    let masking = describer(Privacy {
+        mask_sources: true,
+        ..Privacy::default()
+    });
+    for condition in [("q", "example"), ("method", "get"), ("path", "/a")] {
+        let filter = Filter::new(&asked(&[condition]), VISITOR).unwrap();
+        assert_eq!(filter.texts(&plain).len(), 1, "{condition:?}");
+        for describer in [&hiding, &masking] {
+            assert!(filter.texts(describer).is_empty(), "{condition:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_out_by_a_column_that_holds_for_more() {
+    let plain = describer(Privacy::default());
+    let masking = describer(Privacy {
+        mask_sources: true,
+        ..Privacy::default()
+    });
+    let columns = |condition, describer| {
+        let filter = Filter::new(&asked(&[condition]), VISITOR).unwrap();
+        filter.columns(describer).len()
+    };
+    assert_eq!(columns(("-source", "203.0.113.7"), &plain), 1);
+    assert_eq!(columns(("-source", "203.0.113.7"), &masking), 0);
+    assert_eq!(columns(("source", "203.0.113.7"), &masking), 1);
+    assert_eq!(columns(("-kind", "log4shell"), &plain), 0);
+    assert_eq!(columns(("kind", "log4shell"), &plain), 1);
+}
+
 #[test]
 fn a_source_is_asked_for_as_it_is_shown() {
     let of = |src_ip: &str, src_prefix| {
