@@ -66,20 +66,37 @@ impl SilentPorts {
     pub(crate) fn put_into(&self, found: Option<&ByPort>) -> Self {
         let mut after = Self {
             held: found.unwrap_or(&self.held).clone(),
-            waiting: ByPort::new(),
+            waiting: self.waiting.clone(),
             is_due: false,
         };
         // The most frequent first, so that none has to give way to another of the same turn.
-        let mut waiting: Vec<_> = self
-            .waiting
-            .iter()
-            .map(|(&port, &count)| (port, count))
-            .collect();
-        waiting.sort_unstable_by_key(|&(port, count)| (std::cmp::Reverse(count), port));
-        for (port, count) in waiting {
-            after.place(port, count);
+        let mut placeable = after.placeable();
+        placeable.sort_unstable_by_key(|&(port, count)| (std::cmp::Reverse(count), port));
+        for (port, _) in placeable {
+            // With what has lost its place meanwhile.
+            if let Some(count) = after.waiting.remove(&port) {
+                after.place(port, count);
+            }
         }
         after
+    }
+
+    /// Returns what waits and may get a place. The least count in the value never falls, so all
+    /// others go on waiting: after a scan of all ports these are 65,000, and each turn has to be
+    /// short.
+    fn placeable(&self) -> Vec<(u16, u64)> {
+        let least = if self.held.len() < MOST_PORTS {
+            0
+        } else {
+            self.held.values().copied().min().unwrap_or(0)
+        };
+        let mut placeable = Vec::new();
+        for (&port, &count) in &self.waiting {
+            if count > least || self.held.contains_key(&port) {
+                placeable.push((port, count));
+            }
+        }
+        placeable
     }
 
     fn place(&mut self, port: u16, count: u64) {
@@ -132,6 +149,22 @@ mod tests {
         let mut ports = SilentPorts::default();
         ports.add(&counts.into_iter().collect());
         ports
+    }
+
+    #[test]
+    fn what_cannot_get_a_place_goes_on_waiting() {
+        let mut ports = SilentPorts::default();
+        ports.add(&(1..=MOST_PORTS as u16).map(|port| (port, 10)).collect());
+        let mut after = ports.put_into(None);
+        assert_eq!((after.held.len(), after.waiting.len()), (MOST_PORTS, 0));
+        after.add(&(1000..=65_535).map(|port| (port, 1)).collect());
+        after.add(&ByPort::from([(2000, 11), (1, 1)]));
+        assert_eq!(after.placeable(), [(1, 1), (2000, 12)]);
+        let last = after.put_into(Some(&after.held));
+        assert_eq!(last.held[&1], 11);
+        assert_eq!(last.held[&2000], 12);
+        // The one that gave way waits with the others.
+        assert_eq!(last.waiting.len(), 65_535 - 1000 + 1);
     }
 
     #[test]

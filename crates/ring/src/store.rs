@@ -256,6 +256,14 @@ impl Store {
         Ok(())
     }
 
+    /// Makes the error of a memcached that does all that it is asked, and whose numbers all the same
+    /// stay below those that were given out.
+    #[must_use]
+    pub fn too_small_numbers(&self) -> StoreError {
+        let source = std::io::Error::other("its numbers stay below those given out");
+        self.error(source.into())
+    }
+
     /// Writes which sensors said lately that they run, in the place of what was written before.
     ///
     /// # Errors

@@ -517,8 +517,16 @@ async fn a_certificate_is_made_once_and_another_takes_its_place() -> anyhow::Res
     for (cert_name, key_name) in [("tls.crt", "tls.key"), ("fullchain.pem", "privkey.pem")] {
         std::fs::write(theirs.join(cert_name), certified)?;
         std::fs::write(theirs.join(key_name), &key)?;
-        assert_eq!(certificate(run, &given).await?, Ok(beside.clone()));
-        assert_eq!(std::fs::read_to_string(&beside)?, first);
+        let joined = run.join("given.pem");
+        assert_eq!(
+            certificate(run, &given).await?,
+            Ok(joined.display().to_string())
+        );
+        assert_eq!(std::fs::read_to_string(&joined)?, first);
+        // Whoever gives none any more has one of their own, and no copy of a key stays.
+        assert_eq!(certificate(run, &off).await?, Ok(beside.clone()));
+        ensure!(std::fs::read_to_string(&beside)? != first, "a given one");
+        ensure!(!joined.exists(), "a copy of a key");
     }
     let file = theirs.join("one.pem");
     let given = [("FOREVER200_CERTIFICATE", &*file)];

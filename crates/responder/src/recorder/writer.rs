@@ -76,11 +76,7 @@ impl Writer {
             return self.write_ports_in_time().await.map(|()| 0);
         }
         let last = match self.draw_numbers(pending.requests).await {
-            Ok(Some(last)) => last,
-            Ok(None) => {
-                self.put_off(recorder, pending);
-                return Ok(0);
-            }
+            Ok(last) => last,
             Err(error) => {
                 self.put_off(recorder, pending);
                 return Err(error);
@@ -135,24 +131,26 @@ impl Writer {
         self.store.add_silent_ports(&mut self.silent_ports).await
     }
 
-    /// Moves the cursor on by `count` and returns it; `None` when memcached keeps answering with
-    /// less than it should, for a later turn.
+    /// Moves the cursor on by `count` and returns it.
     ///
     /// memcached never answers with less than before, unless it was restarted: then what it had is
     /// put back first, and the numbers are drawn again.
-    async fn draw_numbers(&mut self, count: u64) -> Result<Option<u64>, StoreError> {
+    ///
+    /// # Errors
+    /// memcached did not do what was asked, or keeps answering with less than it should.
+    async fn draw_numbers(&mut self, count: u64) -> Result<u64, StoreError> {
         if count == 0 {
-            return Ok(Some(self.cursor));
+            return Ok(self.cursor);
         }
         for _ in 0..MAX_DRAWS {
             let last = self.store.advance(count).await?;
             if last >= self.cursor + count {
                 self.cursor = last;
-                return Ok(Some(last));
+                return Ok(last);
             }
             self.reconcile().await?;
         }
-        Ok(None)
+        Err(self.store.too_small_numbers())
     }
 
     async fn check(&mut self) -> Result<(), StoreError> {
