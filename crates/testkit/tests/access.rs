@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use forever200_testkit::process::{command, programs};
 use forever200_testkit::stack::Setup;
 use forever200_testkit::{
@@ -450,6 +450,54 @@ async fn when_all_connections_are_taken_there_is_room_again_within_24_seconds() 
         going = greedy.iter().filter(|stream| !is_over(stream)).count();
     }
     assert_eq!(waiting.await??, RESPONSE);
+    Ok(())
+}
+
+/// Asks for a page on one connection after the other, again and again, and never lets go of one:
+/// many at once are closed by another rule.
+async fn keep_alive(mut connections: Vec<TcpStream>, request: &[u8]) {
+    let mut pause = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        pause.tick().await;
+        for connection in &mut connections {
+            if connection.write_all(request).await.is_ok() {
+                let _ = connection.read(&mut [0; 4096]).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_connections_alive_does_not_keep_the_last_ones() -> anyhow::Result<()> {
+    let stack = with_connections(64).await?;
+    let request = b"GET /home/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut kept = Vec::new();
+    for number in 1..=8 {
+        let source = Ipv4Addr::new(127, 99, 85, number);
+        for _ in 0..8 {
+            let mut connection = open(source, &stack, 1, request).await?.swap_remove(0);
+            let read = connection.read(&mut [0; 4096]).await?;
+            ensure!(read > 0, "no page");
+            kept.push(connection);
+        }
+    }
+    let keeping = tokio::spawn(keep_alive(kept, request));
+    until("half of them are free", || async {
+        let info = stack.haproxy("show info").await.ok()?;
+        let connections = info
+            .lines()
+            .find_map(|line| line.strip_prefix("CurrConns: "));
+        (connections?.parse::<u32>().ok()? <= 40).then_some(())
+    })
+    .await?;
+    for path in ["/x", "/home"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert!(
+            is_answered(STRANGER, &stack, request.as_bytes()).await,
+            "{path}"
+        );
+    }
+    keeping.abort();
     Ok(())
 }
 
