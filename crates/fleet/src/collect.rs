@@ -8,10 +8,11 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::DeliverPolicy;
@@ -84,12 +85,13 @@ impl Collector {
             patience.wait(&error, begun.elapsed()).await;
             if has_ended(&client).await {
                 client = connect().await;
-                self.delete_unreadable(&client).await;
             }
+            self.delete_unreadable(&client).await;
         }
     }
 
-    /// Deletes the message that has ended the last connection.
+    /// Deletes what may have ended the connection: the next message of a sensor, where it cannot be
+    /// read.
     async fn delete_unreadable(&self, client: &Client) {
         let places = lock(&self.places).clone();
         for (sensor, last) in places {
@@ -114,6 +116,7 @@ impl Collector {
         let shares = shares::keep(stream.clone());
         let heartbeats = heartbeats::listen(client, Store::new(&self.memcached));
         let sensors = Sensors {
+            connects: connects(client),
             client: client.clone(),
             stream,
             places: Arc::clone(&self.places),
@@ -140,6 +143,10 @@ async fn has_ended(client: &Client) -> bool {
     matches!(timeout(FLUSH_TIME, client.flush()).await, Ok(Err(_)))
 }
 
+fn connects(client: &Client) -> u64 {
+    client.statistics().connects.load(Relaxed)
+}
+
 fn lock(places: &Places) -> MutexGuard<'_, HashMap<Sensor, u64>> {
     places.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -147,6 +154,8 @@ fn lock(places: &Places) -> MutexGuard<'_, HashMap<Sensor, u64>> {
 /// The tasks, one for each sensor.
 struct Sensors {
     client: Client,
+    /// How often it had connected when this began.
+    connects: u64,
     stream: Stream,
     places: Places,
     ledger: Ledger,
@@ -167,6 +176,8 @@ impl Sensors {
         loop {
             tokio::select! {
                 _ = looks.tick() => {
+                    // Whose consumers are there still, and who was in the middle of a message?
+                    ensure!(connects(&self.client) == self.connects, "the connection was lost");
                     if let Err(error) = self.discover().await {
                         if has_ended(&self.client).await {
                             return Err(error);
