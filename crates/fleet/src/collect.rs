@@ -80,24 +80,30 @@ impl Collector {
         let mut from_start = false;
         loop {
             let begun = Instant::now();
+            let connects_before = connects(&client);
             let Err(error) = self.collect(&client, from_start).await;
             from_start |= error.is::<AnotherHistory>();
             patience.wait(&error, begun.elapsed()).await;
-            if has_ended(&client).await {
+            let has_ended = has_ended(&client).await;
+            if has_ended {
                 client = connect().await;
             }
-            self.delete_unreadable(&client).await;
+            if has_ended || connects(&client) != connects_before {
+                self.delete_unreadable(&client).await;
+            }
         }
     }
 
     /// Deletes what may have ended the connection: the next message of a sensor, where it cannot be
-    /// read.
+    /// read. Where the servers do not answer, the rest is left for the next time: each of a thousand
+    /// questions would wait in vain.
     async fn delete_unreadable(&self, client: &Client) {
         let places = lock(&self.places).clone();
         for (sensor, last) in places {
             if let Err(error) = unreadable::delete_next(client, &sensor, last).await {
                 let error = format!("{error:#}");
                 warn!(%sensor, error, "the next message cannot be looked at");
+                return;
             }
         }
     }
@@ -176,7 +182,7 @@ impl Sensors {
         loop {
             tokio::select! {
                 _ = looks.tick() => {
-                    // Whose consumers are there still, and who was in the middle of a message?
+                    // A message that cannot be read may have ended it, and the consumers may be gone.
                     ensure!(connects(&self.client) == self.connects, "the connection was lost");
                     if let Err(error) = self.discover().await {
                         if has_ended(&self.client).await {
@@ -277,16 +283,13 @@ impl Feed {
         let mut messages = consumer.messages().await?;
         loop {
             let message = messages.try_next().await?.context("no more messages")?;
-            let sequence = message
-                .info()
-                .map_err(anyhow::Error::from_boxed)?
-                .stream_sequence;
-            lock(&self.places).insert(self.sensor.clone(), sequence);
+            let delivery = delivery(&message)?;
+            lock(&self.places).insert(self.sensor.clone(), delivery.sequence);
             // A consumer that was lost before its first message begins with all of the stream.
-            if from.is_some_and(|from| sequence < from) {
+            if from.is_some_and(|from| delivery.sequence < from) {
                 continue;
             }
-            let Some(record) = self.read(&message)? else {
+            let Some(record) = self.read(&message, delivery) else {
                 continue;
             };
             // First come, first served: behind the other sensors that wait.
@@ -296,15 +299,10 @@ impl Feed {
     }
 
     /// Reads a message; `None` where it is no request.
-    fn read(&mut self, message: &jetstream::Message) -> anyhow::Result<Option<Record>> {
-        let info = message.info().map_err(anyhow::Error::from_boxed)?;
-        let delivery = Delivery {
-            sequence: info.stream_sequence,
-            published: Timestamp::from_nanosecond(info.published.unix_timestamp_nanos())?,
-        };
+    fn read(&mut self, message: &jetstream::Message, delivery: Delivery) -> Option<Record> {
         let headers = message.headers.as_ref();
         match message::read(&self.sensor, headers, &message.payload, delivery) {
-            Ok(record) => Ok(Some(record)),
+            Ok(record) => Some(record),
             Err(error) => {
                 // One line for the first, and for each tenfold.
                 self.refused += 1;
@@ -312,8 +310,17 @@ impl Feed {
                     let (sensor, refused) = (&self.sensor, self.refused);
                     warn!(%sensor, refused, %error, "a message that is no request");
                 }
-                Ok(None)
+                None
             }
         }
     }
+}
+
+/// Returns what the stream says of a message.
+fn delivery(message: &jetstream::Message) -> anyhow::Result<Delivery> {
+    let info = message.info().map_err(anyhow::Error::from_boxed)?;
+    Ok(Delivery {
+        sequence: info.stream_sequence,
+        published: Timestamp::from_nanosecond(info.published.unix_timestamp_nanos())?,
+    })
 }

@@ -359,8 +359,8 @@ impl Stack {
 
     /// The most memory that a program has taken so far, in KiB: `VmHWM` of proc(5).
     ///
-    /// It may fall by some KiB: the kernel counts pages for each core, and adds up what the cores have told so far.
-    /// So use `saturating_sub` to tell by how much it has grown.
+    /// It may fall by some KiB: the kernel counts pages for each core, and adds up what the cores
+    /// have told so far. So use `saturating_sub` to tell by how much it has grown.
     ///
     /// # Errors
     /// The program does not run.

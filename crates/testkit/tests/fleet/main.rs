@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use site::{Fleet, Site, publish, record, sensor};
+use site::{Fleet, Site, publish, publish_first, record, sensor};
 
 mod faults;
 mod keys;
@@ -183,12 +183,7 @@ async fn what_continues_a_request_at_the_sensor_continues_it_at_the_hub() -> any
     hub.ask(1..=5).await?;
     let client = fleet.client("one").await?;
     let one = sensor("one")?;
-    until("there is a stream", || async {
-        publish(&client, &one, &record(1, b"CONNECT".to_vec()))
-            .await
-            .ok()
-    })
-    .await?;
+    publish_first(&client, &one, &record(1, b"CONNECT".to_vec())).await?;
     for (seq, continues) in [(2, 1), (3, 2), (4, 9)] {
         let next = forever200_ring::Record {
             continues: Some(continues),
@@ -216,12 +211,7 @@ async fn one_that_floods_hides_none_of_the_others() -> anyhow::Result<()> {
     let hub = fleet.site("--hub").await?;
     let (flood, quiet) = (sensor("flood")?, sensor("quiet")?);
     let client = fleet.client("flood").await?;
-    until("there is a stream", || async {
-        publish(&client, &flood, &record(1, b"first".to_vec()))
-            .await
-            .ok()
-    })
-    .await?;
+    publish_first(&client, &flood, &record(1, b"first".to_vec())).await?;
     hub.stack.supervisorctl(&["stop", "collector"])?;
     for seq in 2..=FLOOD {
         publish(&client, &flood, &record(seq, vec![b'x'; 500])).await?;
@@ -256,11 +246,8 @@ async fn one_that_fills_the_stream_pushes_out_its_own_messages_alone() -> anyhow
     let hub = Site::start(&variables).await?;
     let (loud, quiet) = (sensor("loud")?, sensor("quiet")?);
     let client = fleet.client("quiet").await?;
-    until("there is a stream", || async {
-        let first = record(1, b"GET / HTTP/1.1\r\n\r\n".to_vec());
-        publish(&client, &quiet, &first).await.ok()
-    })
-    .await?;
+    let first = record(1, b"GET / HTTP/1.1\r\n\r\n".to_vec());
+    publish_first(&client, &quiet, &first).await?;
     for seq in 2..=50 {
         let next = record(seq, b"GET / HTTP/1.1\r\n\r\n".to_vec());
         publish(&client, &quiet, &next).await?;
@@ -298,12 +285,7 @@ async fn a_key_opens_the_subject_of_its_sensor_and_nothing_else() -> anyhow::Res
     let hub = fleet.site("--hub").await?;
     let (one, two) = (sensor("one")?, sensor("two")?);
     let client = fleet.client("one").await?;
-    until("there is a stream", || async {
-        publish(&client, &one, &record(1, b"mine".to_vec()))
-            .await
-            .ok()
-    })
-    .await?;
+    publish_first(&client, &one, &record(1, b"mine".to_vec())).await?;
     let asked = Duration::from_secs(2);
     let forged = record(1, b"forged".to_vec());
     let forged = tokio::time::timeout(asked, publish(&client, &two, &forged));
@@ -457,12 +439,7 @@ async fn an_answer_goes_nowhere_but_to_who_has_asked() -> anyhow::Result<()> {
     let hub = fleet.site("--hub").await?;
     let (one, two) = (sensor("one")?, sensor("two")?);
     let client = fleet.client("one").await?;
-    until("there is a stream", || async {
-        publish(&client, &one, &record(1, b"mine".to_vec()))
-            .await
-            .ok()
-    })
-    .await?;
+    publish_first(&client, &one, &record(1, b"mine".to_vec())).await?;
     let context = jetstream::new(fleet.client("--hub").await?);
     let stream = context.get_stream(STREAM).await?;
     let before = stream.get_info().await?.state;

@@ -255,6 +255,18 @@ pub(super) fn record(seq: u64, raw: Vec<u8>) -> Record {
     }
 }
 
+/// Publishes the first record of a sensor, once there is a stream.
+pub(super) async fn publish_first(
+    client: &Client,
+    sensor: &Sensor,
+    record: &Record,
+) -> anyhow::Result<()> {
+    until("there is a stream", || async {
+        publish(client, sensor, record).await.ok()
+    })
+    .await
+}
+
 /// Publishes a record as a sensor that is not ours does, and waits until the stream has it.
 pub(super) async fn publish(
     client: &Client,

@@ -7,6 +7,7 @@ use super::*;
 use crate::bytes::printable;
 use crate::history::Column;
 use crate::history::found::Found;
+use crate::reader::Describer;
 use crate::reader::entry::tests::{describer, entry, record};
 use crate::reader::privacy::Privacy;
 
@@ -79,6 +80,20 @@ fn each_condition_is_met_or_not() {
     assert!(!matches(asked(&[("path", "/")]), b"\x16\x03\x01"));
 }
 
+fn hiding() -> Describer {
+    describer(Privacy {
+        hidden: "example".parse().unwrap(),
+        ..Privacy::default()
+    })
+}
+
+fn masking() -> Describer {
+    describer(Privacy {
+        mask_sources: true,
+        ..Privacy::default()
+    })
+}
+
 /// Else the history would not find it.
 #[test]
 fn what_meets_a_filter_has_its_texts_and_its_host() {
@@ -108,14 +123,8 @@ fn what_meets_a_filter_has_its_texts_and_its_host() {
         ("claims", "192.0.2.0/24"),
     ];
     let plain = describer(Privacy::default());
-    let hiding = describer(Privacy {
-        hidden: "example".parse().unwrap(),
-        ..Privacy::default()
-    });
-    let masking = describer(Privacy {
-        mask_sources: true,
-        ..Privacy::default()
-    });
+    let hiding = hiding();
+    let masking = masking();
     let describers = [&plain, &hiding, &masking];
     // What is shown as a target is a condition as well.
     let mut shown = Vec::new();
@@ -164,14 +173,8 @@ fn what_meets_a_filter_has_its_texts_and_its_host() {
 #[test]
 fn bytes_are_not_asked_for_what_may_be_hidden() {
     let plain = describer(Privacy::default());
-    let hiding = describer(Privacy {
-        hidden: "example".parse().unwrap(),
-        ..Privacy::default()
-    });
-    let masking = describer(Privacy {
-        mask_sources: true,
-        ..Privacy::default()
-    });
+    let hiding = hiding();
+    let masking = masking();
     for condition in [("q", "example"), ("method", "get"), ("path", "/a")] {
         let filter = Filter::new(&asked(&[condition]), VISITOR).unwrap();
         assert_eq!(filter.texts(&plain).len(), 1, "{condition:?}");
@@ -184,10 +187,7 @@ fn bytes_are_not_asked_for_what_may_be_hidden() {
 #[test]
 fn nothing_is_left_out_by_a_column_that_holds_for_more() {
     let plain = describer(Privacy::default());
-    let masking = describer(Privacy {
-        mask_sources: true,
-        ..Privacy::default()
-    });
+    let masking = masking();
     let columns = |condition, describer| {
         let filter = Filter::new(&asked(&[condition]), VISITOR).unwrap();
         filter.columns(describer).len()
