@@ -64,7 +64,7 @@ pub use gaps::NotKept;
 pub(crate) use kind::{Kind, WantedCategory};
 pub use outbox::{Ledger, Outbox, Version};
 pub use questions::{Questions, Restored};
-pub(crate) use search::{Column, From, Page, Wanted};
+pub(crate) use search::{Column, Condition, Page, Start, Wanted};
 pub(crate) use state::reason_of_sqlite;
 pub(crate) use writer::Item;
 

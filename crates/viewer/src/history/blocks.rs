@@ -1,7 +1,7 @@
 //! Which numbers came when, for each block of 256 of them.
 //!
 //! Numbers grow with time, but not strictly: clocks are set, and what other machines sent comes
-//! late. An index of the times would take 17 bytes a request; this takes one for ten of them.
+//! late. An index of the times would take 17 bytes a request; this takes 0.1.
 
 use std::collections::BTreeMap;
 

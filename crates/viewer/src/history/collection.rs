@@ -20,7 +20,7 @@ const MOST_UNLABELLED: i64 = 2000;
 /// As many of these places are for kinds that were seen once: else none could ever be seen twice.
 const PLACES_FOR_ONCE: i64 = 200;
 /// Longest specimen, in bytes.
-const SPECIMEN_BYTES: usize = 64 * 1024;
+pub(super) const SPECIMEN_BYTES: usize = 64 * 1024;
 /// What all specimens together may take; a history that may hold less than eight times that, an
 /// eighth of it.
 const SPECIMENS_BYTES: u64 = 64 * 1024 * 1024;
@@ -29,8 +29,8 @@ const SPECIMENS_SHARE: u64 = 8;
 /// be.
 const CUT_BYTES: usize = 4 * 1024;
 /// Days of which each kind has a count.
-const MOST_DAYS: i64 = 400;
-const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+pub(super) const MOST_DAYS: i64 = 400;
+pub(super) const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// A request that was written.
 pub(super) struct WrittenRequest<'a> {
@@ -64,9 +64,10 @@ struct Tally {
 }
 
 impl Tally {
-    fn once(time: i64) -> Self {
+    /// None yet; the first comes at this time.
+    fn none_at(time: i64) -> Self {
         Self {
-            requests: 1,
+            requests: 0,
             first: time,
             last: time,
         }
@@ -82,9 +83,9 @@ impl Tally {
 /// Bytes that new specimens may take before all must be counted again, which goes through all
 /// kinds: 0.3 ms when there are thousands.
 #[derive(Default)]
-pub(super) struct Room(i64);
+pub(super) struct SpecimenBudget(i64);
 
-impl Room {
+impl SpecimenBudget {
     fn take(&mut self, addition: &Addition<'_>) {
         let length = addition.first.record.raw.len().min(SPECIMEN_BYTES);
         self.0 -= integer(length as u64);
@@ -99,7 +100,7 @@ pub(super) fn add(
     to: &Connection,
     written: &[WrittenRequest<'_>],
     most_bytes: u64,
-    room: &mut Room,
+    budget: &mut SpecimenBudget,
 ) -> rusqlite::Result<()> {
     let mut additions: HashMap<&str, Addition<'_>> = HashMap::new();
     let mut sources: HashMap<i64, Tally> = HashMap::new();
@@ -134,26 +135,25 @@ pub(super) fn add(
     let mut has_new = false;
     for addition in additions.values() {
         if add_to_kind(to, addition, specimens_bytes)? {
-            room.take(addition);
+            budget.take(addition);
             has_new = true;
         }
     }
     if has_new {
         drop_unlabelled(to)?;
     }
-    if room.0 < 0 {
-        *room = cut_specimens(to, specimens_bytes)?;
+    if budget.0 < 0 {
+        *budget = cut_specimens(to, specimens_bytes)?;
     }
     Ok(())
 }
 
 impl<'a> Addition<'a> {
     fn new(request: &'a WrittenRequest<'a>) -> Self {
-        let mut tally = Tally::once(request.record.timestamp.as_microsecond());
-        tally.requests = 0;
+        let time = request.record.timestamp.as_microsecond();
         let mut addition = Self {
             found: request.found,
-            tally,
+            tally: Tally::none_at(time),
             sources: HashMap::new(),
             days: HashMap::new(),
             countries: BTreeSet::new(),
@@ -187,10 +187,8 @@ impl<'a> Addition<'a> {
 }
 
 fn count(tallies: &mut HashMap<i64, Tally>, row: i64, time: i64) {
-    tallies
-        .entry(row)
-        .and_modify(|tally| tally.add(time))
-        .or_insert_with(|| Tally::once(time));
+    let tally = tallies.entry(row).or_insert(Tally::none_at(time));
+    tally.add(time);
 }
 
 fn add_to_source(to: &Connection, source: i64, tally: Tally) -> rusqlite::Result<()> {
@@ -317,7 +315,7 @@ fn insert_kind(to: &Connection, addition: &Addition<'_>) -> rusqlite::Result<i64
 }
 
 /// Replaces a long specimen of a kind by a shorter one when all specimens take more than half of
-/// their room. Tells whether it did.
+/// their budget. Tells whether it did.
 fn replace_by_shorter(
     to: &Connection,
     addition: &Addition<'_>,
@@ -386,11 +384,11 @@ fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Cuts the longest specimens where all take too much. Returns the room that is left.
-fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<Room> {
+/// Cuts the longest specimens where all take too much. Returns what is left.
+fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<SpecimenBudget> {
     let mut held = specimens(to)?;
     if held <= most_bytes {
-        return Ok(Room(integer(most_bytes - held)));
+        return Ok(SpecimenBudget(integer(most_bytes - held)));
     }
     let mut longest = to.prepare_cached(
         "SELECT kind.id, kept, payload.bytes FROM kind JOIN payload ON payload.id = payload \
@@ -409,7 +407,7 @@ fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<Room> {
         cut(to, kind, short)?;
         held = held.saturating_sub(kept.unsigned_abs() - short.len() as u64);
     }
-    Ok(Room(integer(most_bytes.saturating_sub(held))))
+    Ok(SpecimenBudget(integer(most_bytes.saturating_sub(held))))
 }
 
 fn cut(to: &Connection, kind: i64, short: &[u8]) -> rusqlite::Result<()> {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use forever200_ring::Record;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::history::collection::MOST_DAYS;
 use crate::history::questions::{newest, number};
 use crate::history::row::{self, REQUESTS, SPECIMENS, integer};
 use crate::history::sensors::SeenBy;
@@ -25,8 +26,6 @@ const MOST_NETWORKS: i64 = 20;
 const MOST_COUNTRIES: i64 = 300;
 /// Ports of a kind's newest requests that are read.
 const MOST_PORTS: i64 = 20;
-/// Days of which a kind has a count, and some more.
-const MOST_DAYS: i64 = 500;
 /// Newest requests whose names are read: of a label, by each set of labels that begins with it; of
 /// a shape, by payload.
 const SETS_OF_LABELS: i64 = 8;
@@ -52,8 +51,8 @@ pub(crate) struct KindRow {
     /// Number and sender of the specimen.
     pub(crate) seq: u64,
     pub(crate) sender: String,
-    /// One of the countries that were asked for has sent it.
-    pub(crate) is_from: Vec<bool>,
+    /// For each country that was asked for, in that order: whether it has sent this kind.
+    pub(crate) sent_from: Vec<bool>,
 }
 
 /// How much there is, and since when.
@@ -243,7 +242,7 @@ fn kind_row(row: &Row<'_>) -> rusqlite::Result<KindRow> {
         last: row.get(7)?,
         seq: row::number(row, 8)?,
         sender: row.get(9)?,
-        is_from: Vec::new(),
+        sent_from: Vec::new(),
     })
 }
 
@@ -251,7 +250,7 @@ fn mark_country(file: &Connection, kinds: &mut [KindRow], country: &str) -> rusq
     let mut of_kind =
         file.prepare_cached("SELECT 1 FROM kind_country WHERE kind = ?1 AND country = upper(?2)")?;
     for kind in kinds {
-        kind.is_from
+        kind.sent_from
             .push(of_kind.exists(params![kind.id, country])?);
     }
     Ok(())
@@ -349,31 +348,14 @@ fn countries(file: &Connection, kind: i64) -> rusqlite::Result<Vec<Share<String>
     rows.collect()
 }
 
-/// Names that the newest requests ask for. All of them would take seconds for a kind that comes a
-/// million times.
+/// Names that the newest requests ask for.
 fn asked(file: &Connection, kind: &KindRow) -> rusqlite::Result<Vec<Asked>> {
-    let of_label = format!(
-        "SELECT host, address, count(*) FROM \
-         (SELECT request.payload, request.source FROM found JOIN request ON request.seq IN \
-          (SELECT seq FROM request WHERE found = found.id ORDER BY seq DESC LIMIT {REQUESTS_OF_SET}) \
-          WHERE found.id IN (SELECT id FROM found WHERE {IS_FIRST_LABEL} ORDER BY id DESC LIMIT {SETS_OF_LABELS})) AS sent \
-         JOIN payload ON payload.id = sent.payload JOIN source ON source.id = sent.source \
-         WHERE host IS NOT NULL GROUP BY host, address"
-    );
-    let of_shape = format!(
-        "SELECT host, address, count(*) FROM \
-         (SELECT id, host FROM payload WHERE shape = ?1 ORDER BY id DESC LIMIT {PAYLOADS_OF_SHAPE}) AS sent \
-         JOIN request ON request.seq IN \
-          (SELECT seq FROM request WHERE payload = sent.id ORDER BY seq DESC LIMIT {REQUESTS_OF_PAYLOAD}) \
-         JOIN source ON source.id = request.source \
-         WHERE host IS NOT NULL GROUP BY host, address"
-    );
-    let query = if kind.category.is_some() {
-        of_label
-    } else {
-        of_shape
-    };
-    let mut statement = file.prepare_cached(&query)?;
+    let mut statement = file.prepare_cached(&format!(
+        "SELECT host, address, count(*) FROM ({}) AS newest \
+         JOIN payload ON payload.id = newest.payload JOIN source ON source.id = newest.source \
+         WHERE host IS NOT NULL GROUP BY host, address",
+        newest_requests(kind)
+    ))?;
     let rows = statement.query_map([&kind.name], |row| {
         Ok(Asked {
             name: row.get(0)?,
@@ -386,31 +368,34 @@ fn asked(file: &Connection, kind: &KindRow) -> rusqlite::Result<Vec<Asked>> {
 
 /// Ports that the newest requests came to.
 fn ports(file: &Connection, kind: &KindRow) -> rusqlite::Result<Vec<(u16, u64)>> {
-    let of_label = format!(
-        "SELECT dest_port, count(*) AS sent FROM found JOIN request ON request.seq IN \
-          (SELECT seq FROM request WHERE found = found.id ORDER BY seq DESC LIMIT {REQUESTS_OF_SET}) \
-         JOIN way ON way.id = request.way \
-         WHERE found.id IN (SELECT id FROM found WHERE {IS_FIRST_LABEL} ORDER BY id DESC LIMIT {SETS_OF_LABELS}) \
-         GROUP BY dest_port ORDER BY sent DESC, dest_port LIMIT ?2"
-    );
-    let of_shape = format!(
-        "SELECT dest_port, count(*) AS sent FROM \
-         (SELECT id FROM payload WHERE shape = ?1 ORDER BY id DESC LIMIT {PAYLOADS_OF_SHAPE}) AS of \
-         JOIN request ON request.seq IN \
-          (SELECT seq FROM request WHERE payload = of.id ORDER BY seq DESC LIMIT {REQUESTS_OF_PAYLOAD}) \
-         JOIN way ON way.id = request.way \
-         GROUP BY dest_port ORDER BY sent DESC, dest_port LIMIT ?2"
-    );
-    let query = if kind.category.is_some() {
-        of_label
-    } else {
-        of_shape
-    };
-    let mut statement = file.prepare_cached(&query)?;
+    let mut statement = file.prepare_cached(&format!(
+        "SELECT dest_port, count(*) AS requests FROM ({}) AS newest JOIN way ON way.id = newest.way \
+         GROUP BY dest_port ORDER BY requests DESC, dest_port LIMIT ?2",
+        newest_requests(kind)
+    ))?;
     let rows = statement.query_map(params![kind.name, MOST_PORTS], |row| {
         Ok((row.get(0)?, row::number(row, 1)?))
     })?;
     rows.collect()
+}
+
+/// Selects the newest requests of a kind, whose name is `?1`. All of them would take seconds for a
+/// kind that comes a million times.
+fn newest_requests(kind: &KindRow) -> String {
+    if kind.category.is_some() {
+        format!(
+            "SELECT request.payload, request.source, request.way FROM found JOIN request ON request.seq IN \
+              (SELECT seq FROM request WHERE found = found.id ORDER BY seq DESC LIMIT {REQUESTS_OF_SET}) \
+             WHERE found.id IN (SELECT id FROM found WHERE {IS_FIRST_LABEL} ORDER BY id DESC LIMIT {SETS_OF_LABELS})"
+        )
+    } else {
+        format!(
+            "SELECT request.payload, request.source, request.way FROM \
+             (SELECT id FROM payload WHERE shape = ?1 ORDER BY id DESC LIMIT {PAYLOADS_OF_SHAPE}) AS of \
+             JOIN request ON request.seq IN \
+              (SELECT seq FROM request WHERE payload = of.id ORDER BY seq DESC LIMIT {REQUESTS_OF_PAYLOAD})"
+        )
+    }
 }
 
 #[cfg(test)]

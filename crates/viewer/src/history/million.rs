@@ -196,7 +196,7 @@ fn a_million_requests_stay_within_their_bounds() {
             ..record_of(&raw)
         };
         let found = Found::new(&Entry::new(&record, 1, &describer));
-        let mut item = Some(Item::Request(Box::new((record, found))));
+        let mut item = Some(Item::request(record, found));
         while let Some(again) = item.take() {
             item = history.offer(again).err();
             if item.is_some() {

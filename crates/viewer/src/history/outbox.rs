@@ -13,7 +13,7 @@ use forever200_ring::{Record, Sent};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::history::row::{self, REQUESTS, integer};
-use crate::history::wal::{FileId, place};
+use crate::history::wal::{FileId, file_id};
 use crate::history::writer::data_version;
 use crate::history::{file, questions, sent};
 
@@ -24,17 +24,14 @@ const CACHE_KIB: i32 = 512;
 
 /// The history of a sensor, to be sent.
 #[derive(Debug)]
-pub struct Outbox {
-    file: Connection,
-    place: Place,
-}
+pub struct Outbox(OpenedFile);
 
 /// The history of a hub, as a list of what has arrived: of the file that is there now, which may be
 /// another than before.
 #[derive(Debug)]
 pub struct Ledger {
     folder: PathBuf,
-    open: Option<(Connection, Place)>,
+    opened: Option<OpenedFile>,
 }
 
 /// A state of a [`Ledger`].
@@ -45,11 +42,12 @@ pub struct Version {
     changes: i64,
 }
 
-/// Where a file is, and which one it was when it was opened.
+/// A file, and which one it was when it was opened.
 #[derive(Debug)]
-struct Place {
+struct OpenedFile {
+    connection: Connection,
     path: PathBuf,
-    file: Option<FileId>,
+    id: Option<FileId>,
 }
 
 impl Outbox {
@@ -58,8 +56,7 @@ impl Outbox {
     /// # Errors
     /// There is none yet, or it cannot be read.
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
-        let (file, place) = open(folder)?;
-        Ok(Self { file, place })
+        OpenedFile::open(folder).map(Self)
     }
 
     /// Returns when the history began, in microseconds since 1970, by which one is told from the
@@ -68,7 +65,7 @@ impl Outbox {
     /// # Errors
     /// The file cannot be read.
     pub fn era(&self) -> rusqlite::Result<Option<u64>> {
-        let since = questions::number(&self.file, "since")?;
+        let since = questions::number(&self.0.connection, "since")?;
         Ok(since.map(i64::unsigned_abs))
     }
 
@@ -77,7 +74,7 @@ impl Outbox {
     /// # Errors
     /// The file cannot be read.
     pub fn newest(&self) -> rusqlite::Result<u64> {
-        questions::newest(&self.file).map(i64::unsigned_abs)
+        questions::newest(&self.0.connection).map(i64::unsigned_abs)
     }
 
     /// Returns another number whenever the viewer has written.
@@ -86,8 +83,8 @@ impl Outbox {
     /// The file cannot be read, or another one is in its place: a broken one is set aside, and a
     /// person may remove it.
     pub fn version(&self) -> anyhow::Result<i64> {
-        self.place.check()?;
-        Ok(data_version(&self.file)?)
+        self.0.check()?;
+        Ok(data_version(&self.0.connection)?)
     }
 
     /// Returns the records behind number `seq`, the oldest first, at most `most` of them.
@@ -96,7 +93,7 @@ impl Outbox {
     /// The file cannot be read.
     pub fn after(&self, seq: u64, most: usize) -> rusqlite::Result<Vec<Record>> {
         let query = format!("{REQUESTS} WHERE seq > ?1 ORDER BY seq LIMIT ?2");
-        let mut statement = self.file.prepare_cached(&query)?;
+        let mut statement = self.0.connection.prepare_cached(&query)?;
         let most = integer(most as u64);
         let rows = statement.query_map([integer(seq), most], row::record)?;
         rows.collect()
@@ -107,7 +104,10 @@ impl Ledger {
     /// Makes a ledger of the history in `folder`, which may come later.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, open: None }
+        Self {
+            folder,
+            opened: None,
+        }
     }
 
     /// Returns another version whenever the viewer has written, or begun another file; `None` where
@@ -116,11 +116,11 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read.
     pub fn version(&mut self) -> anyhow::Result<Option<Version>> {
-        let Some((file, place)) = self.now()? else {
+        let Some(file) = self.now()? else {
             return Ok(None);
         };
-        let changes = data_version(file)?;
-        Ok(place.file.map(|id| Version {
+        let changes = data_version(&file.connection)?;
+        Ok(file.id.map(|id| Version {
             file: (id.device, id.inode),
             changes,
         }))
@@ -140,18 +140,20 @@ impl Ledger {
     /// The file cannot be read.
     pub fn number_of(&mut self, sent: &Sent) -> anyhow::Result<Option<u64>> {
         match self.now()? {
-            Some((file, _)) => Ok(sent::number(file, sent)?),
+            Some(file) => Ok(sent::number(&file.connection, sent)?),
             None => Ok(None),
         }
     }
 
-    fn now(&mut self) -> anyhow::Result<Option<&(Connection, Place)>> {
-        let is_current = |(_, place): &(Connection, Place)| place.check().is_ok();
-        if !self.open.as_ref().is_some_and(is_current) {
-            let is_there = self.folder.join(file::NAME).exists();
-            self.open = is_there.then(|| open(&self.folder)).transpose()?;
-        }
-        Ok(self.open.as_ref())
+    /// Returns the file that is there now.
+    fn now(&mut self) -> anyhow::Result<Option<&OpenedFile>> {
+        let opened = self.opened.take();
+        self.opened = match opened.filter(|file| file.check().is_ok()) {
+            Some(file) => Some(file),
+            None if self.folder.join(file::NAME).exists() => Some(OpenedFile::open(&self.folder)?),
+            None => None,
+        };
+        Ok(self.opened.as_ref())
     }
 
     /// Returns where to begin reading the messages of a sensor: at its newest request but
@@ -161,10 +163,10 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read.
     pub fn stream_position(&mut self, sensor: &str, earlier: usize) -> anyhow::Result<Option<u64>> {
-        let Some((file, _)) = self.now()? else {
+        let Some(file) = self.now()? else {
             return Ok(None);
         };
-        let mut statement = file.prepare_cached(
+        let mut statement = file.connection.prepare_cached(
             "SELECT coalesce( \
              (SELECT stream FROM sent WHERE sensor = sensor.id ORDER BY era DESC, number DESC LIMIT 1 OFFSET ?2), \
              (SELECT min(stream) FROM sent WHERE sensor = sensor.id), \
@@ -178,10 +180,24 @@ impl Ledger {
     }
 }
 
-impl Place {
+impl OpenedFile {
+    fn open(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join(file::NAME);
+        // Before it is opened: should another one come between, the first look notices.
+        let id = file_id(&path);
+        let connection =
+            connect(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self {
+            connection,
+            path,
+            id,
+        })
+    }
+
+    /// Fails where another one is there now.
     fn check(&self) -> anyhow::Result<()> {
         ensure!(
-            place(&self.path) == self.file,
+            file_id(&self.path) == self.id,
             "{} is another file than before",
             self.path.display()
         );
@@ -189,17 +205,10 @@ impl Place {
     }
 }
 
-fn open(folder: &Path) -> anyhow::Result<(Connection, Place)> {
-    let path = folder.join(file::NAME);
-    // Before it is opened: should another one come between, the first look notices.
-    let found = place(&path);
-    let open = || -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let file = Connection::open_with_flags(&path, flags)?;
-        file.busy_timeout(LOCK_TIME)?;
-        file.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        Ok(file)
-    };
-    let file = open().with_context(|| format!("cannot read {}", path.display()))?;
-    Ok((file, Place { path, file: found }))
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(LOCK_TIME)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    Ok(connection)
 }

@@ -33,9 +33,9 @@ const TEXT_TIME: Duration = Duration::from_millis(800);
 /// Requests in which a text is looked for one by one, before all payloads are searched for it: most
 /// texts fill a page with these.
 const READ_FIRST: i64 = 2000;
-/// Rows between two looks at the clock.
+/// RowSet between two looks at the clock.
 const ROWS_BETWEEN_LOOKS: usize = 1024;
-/// Rows from which the indexes lead to requests, at most.
+/// RowSet from which the indexes lead to requests, at most.
 const MOST_LEADS: usize = 64;
 /// Requests that are looked up for each of them at a time.
 const LOOKED_UP: usize = 256;
@@ -68,20 +68,38 @@ pub(crate) enum Column {
 /// The requests that a visitor wants.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
-    /// Conditions that all must be met, or must not.
-    pub(crate) columns: Vec<(Column, bool)>,
-    /// Lists of texts in lower case: of each list, the bytes contain one in any case (ASCII).
+    /// Each must hold.
+    pub(crate) conditions: Vec<Condition>,
+    /// Every list must match; a list matches if the bytes contain any of its texts, which are in
+    /// lower case. The case of ASCII letters is ignored.
     pub(crate) texts: Vec<Vec<Finder<'static>>>,
     /// Of these times.
     pub(crate) since: Option<Timestamp>,
     pub(crate) until: Option<Timestamp>,
-    /// Those with smaller numbers, or with greater.
-    pub(crate) from: From,
+    pub(crate) start: Start,
+}
+
+/// What is asked of a column.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition {
+    pub(crate) column: Column,
+    /// It must not be so.
+    pub(crate) excludes: bool,
+}
+
+impl Condition {
+    /// It must be so.
+    pub(crate) fn is(column: Column) -> Self {
+        Self {
+            column,
+            excludes: false,
+        }
+    }
 }
 
 /// Where a search begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum Start {
     /// At the newest.
     #[default]
     Newest,
@@ -104,7 +122,7 @@ pub(crate) struct Page<T> {
 
 /// Which column of a request names a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Named {
+enum Reference {
     Found,
     Source,
     Payload,
@@ -113,10 +131,10 @@ enum Named {
     Sensor,
 }
 
-/// Rows that a request must name one of, or none of.
+/// RowSet that a request must name one of, or none of.
 #[derive(Debug)]
-struct Rows {
-    named: Named,
+struct RowSet {
+    reference: Reference,
     rows: HashSet<i64>,
     excludes: bool,
 }
@@ -177,8 +195,8 @@ impl Questions {
     }
 }
 
-/// Told of each request in the order of the search; breaks off when it has enough.
-type Take<'a> = dyn FnMut(Candidate) -> rusqlite::Result<ControlFlow<()>> + 'a;
+/// Is given each request in the order of the search; breaks off when it has enough.
+type Visit<'a> = dyn FnMut(Candidate) -> rusqlite::Result<ControlFlow<()>> + 'a;
 
 /// A search under way.
 struct Search<'a> {
@@ -187,7 +205,7 @@ struct Search<'a> {
     /// Numbers between which it looks, both among them.
     lowest: i64,
     highest: i64,
-    sets: Vec<Rows>,
+    sets: Vec<RowSet>,
     /// Of each a request must contain one; not among the sets yet.
     texts: Vec<Vec<Finder<'static>>>,
     is_partial: bool,
@@ -198,14 +216,14 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(file: &'a Connection, wanted: &Wanted, time: Duration) -> rusqlite::Result<Self> {
         let (mut lowest, mut highest) = blocks::range(file, wanted.since, wanted.until)?;
-        match wanted.from {
-            From::Newest => {}
-            From::Before(seq) => highest = highest.min(integer(seq) - 1),
-            From::After(seq) => lowest = lowest.max(integer(seq).saturating_add(1)),
+        match wanted.start {
+            Start::Newest => {}
+            Start::Before(seq) => highest = highest.min(integer(seq) - 1),
+            Start::After(seq) => lowest = lowest.max(integer(seq).saturating_add(1)),
         }
         let mut search = Self {
             file,
-            is_ascending: matches!(wanted.from, From::After(_)),
+            is_ascending: matches!(wanted.start, Start::After(_)),
             lowest,
             highest,
             sets: Vec::new(),
@@ -214,8 +232,8 @@ impl<'a> Search<'a> {
             time,
             deadline: Instant::now(),
         };
-        for (column, excludes) in &wanted.columns {
-            let set = search.rows_of(column, *excludes)?;
+        for condition in &wanted.conditions {
+            let set = search.rows_of(condition)?;
             search.sets.push(set);
         }
         search.deadline = Instant::now() + time;
@@ -273,8 +291,8 @@ impl<'a> Search<'a> {
         let texts = std::mem::take(&mut self.texts);
         if !texts.is_empty() {
             let rows = self.payloads_with(&texts)?;
-            self.sets.push(Rows {
-                named: Named::Payload,
+            self.sets.push(RowSet {
+                reference: Reference::Payload,
                 rows,
                 excludes: false,
             });
@@ -334,27 +352,27 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Tells of each request that meets all conditions, as long as there is time. Returns the last
+    /// Visits each request that meets all conditions, as long as there is time. Returns the last
     /// that was looked at, where it stopped before the end.
-    fn each(&self, tell: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
-        let mut take = |candidate: Candidate| {
+    fn each(&self, visit: &mut Visit<'_>) -> rusqlite::Result<Option<i64>> {
+        let mut visit_if_met = |candidate: Candidate| {
             if Instant::now() > self.deadline {
                 return Ok(ControlFlow::Break(()));
             }
             if self.is_met_by(candidate) {
-                return tell(candidate);
+                return visit(candidate);
             }
             Ok(ControlFlow::Continue(()))
         };
         match self.leads() {
-            Some(leads) => self.follow(leads, &mut take),
-            None => self.go_through(&mut take),
+            Some(leads) => self.follow(leads, &mut visit_if_met),
+            None => self.go_through(&mut visit_if_met),
         }
     }
 
     /// Goes through all requests. Returns the last that was looked at, where it stopped before the
     /// end.
-    fn go_through(&self, take: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
+    fn go_through(&self, visit: &mut Visit<'_>) -> rusqlite::Result<Option<i64>> {
         let sql = format!(
             "SELECT seq, found, source, payload, way, {} FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
             self.sensor_sql(),
@@ -365,7 +383,7 @@ impl<'a> Search<'a> {
         let mut looked_at = self.just_before_the_first();
         while let Some(row) = rows.next()? {
             let candidate = candidate(row)?;
-            if take(candidate)?.is_break() {
+            if visit(candidate)?.is_break() {
                 return Ok(Some(looked_at));
             }
             looked_at = candidate.seq;
@@ -383,7 +401,7 @@ impl<'a> Search<'a> {
     }
 
     /// Returns the smallest set that requests must name one of, where it is small.
-    fn leads(&self) -> Option<&Rows> {
+    fn leads(&self) -> Option<&RowSet> {
         let sets = self.sets.iter().filter(|set| !set.excludes);
         sets.min_by_key(|set| set.rows.len())
             .filter(|set| set.rows.len() <= MOST_LEADS)
@@ -391,13 +409,13 @@ impl<'a> Search<'a> {
 
     /// Looks up the requests of each row, a number of them at a time, and goes through all of these
     /// in their order. Returns the last that was looked at, where it stopped before the end.
-    fn follow(&self, leads: &Rows, take: &mut Take<'_>) -> rusqlite::Result<Option<i64>> {
+    fn follow(&self, leads: &RowSet, visit: &mut Visit<'_>) -> rusqlite::Result<Option<i64>> {
         let (mut lowest, mut highest) = (self.lowest, self.highest);
         let mut looked_at = self.just_before_the_first();
         loop {
             let (candidates, sure_up_to) = self.look_up(leads, lowest, highest)?;
             for candidate in candidates {
-                if take(candidate)?.is_break() {
+                if visit(candidate)?.is_break() {
                     return Ok(Some(looked_at));
                 }
                 looked_at = candidate.seq;
@@ -418,12 +436,12 @@ impl<'a> Search<'a> {
     /// number up to which none of them is missing, where that is not the end.
     fn look_up(
         &self,
-        leads: &Rows,
+        leads: &RowSet,
         lowest: i64,
         highest: i64,
     ) -> rusqlite::Result<(Vec<Candidate>, Option<i64>)> {
         let (order, sensor) = (self.order_sql(), self.sensor_sql());
-        let sql = match leads.named.column() {
+        let sql = match leads.reference.column() {
             Some(column) => format!(
                 "SELECT seq, found, source, payload, way, {sensor} FROM request \
                  WHERE {column} = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq {order} LIMIT ?4"
@@ -467,7 +485,11 @@ impl<'a> Search<'a> {
 
     /// What is read of the sensor: it costs a look into another table for each request.
     fn sensor_sql(&self) -> &'static str {
-        if self.sets.iter().any(|set| set.named == Named::Sensor) {
+        if self
+            .sets
+            .iter()
+            .any(|set| set.reference == Reference::Sensor)
+        {
             "coalesce((SELECT sensor FROM sent WHERE sent.request = request.seq), 0)"
         } else {
             "0"
@@ -480,51 +502,62 @@ impl<'a> Search<'a> {
 
     fn is_met_by(&self, candidate: Candidate) -> bool {
         self.sets.iter().all(|set| {
-            let row = match set.named {
-                Named::Found => candidate.found,
-                Named::Source => candidate.source,
-                Named::Payload => candidate.payload,
-                Named::Way => candidate.way,
-                Named::Sensor => candidate.sensor,
+            let row = match set.reference {
+                Reference::Found => candidate.found,
+                Reference::Source => candidate.source,
+                Reference::Payload => candidate.payload,
+                Reference::Way => candidate.way,
+                Reference::Sensor => candidate.sensor,
             };
             set.rows.contains(&row) != set.excludes
         })
     }
 
-    /// Returns the rows that meet a condition.
-    fn rows_of(&self, column: &Column, excludes: bool) -> rusqlite::Result<Rows> {
-        let (named, rows) = match column {
-            Column::Kind(kind) => (Named::Payload, self.select("payload", "shape = ?1", kind)?),
-            Column::Ja4(ja4) => (Named::Payload, self.select("payload", "ja4 = ?1", ja4)?),
+    /// Returns the rows of which a request must name one, or none.
+    fn rows_of(&self, condition: &Condition) -> rusqlite::Result<RowSet> {
+        let (reference, rows) = match &condition.column {
+            Column::Kind(kind) => (
+                Reference::Payload,
+                self.select("payload", "shape = ?1", kind)?,
+            ),
+            Column::Ja4(ja4) => (Reference::Payload, self.select("payload", "ja4 = ?1", ja4)?),
             Column::Host(name) => {
                 let may_be_it = "host IS NULL OR host = ?1 COLLATE NOCASE";
-                (Named::Payload, self.select("payload", may_be_it, name)?)
+                (Reference::Payload, self.select("payload", may_be_it, name)?)
             }
-            Column::Protocol(name) => (Named::Found, self.select("found", "protocol = ?1", name)?),
-            Column::Category(None) => (Named::Found, self.select("found", "labels = ?1", " ")?),
+            Column::Protocol(name) => (
+                Reference::Found,
+                self.select("found", "protocol = ?1", name)?,
+            ),
+            Column::Category(None) => (Reference::Found, self.select("found", "labels = ?1", " ")?),
             Column::Category(Some(name)) if *name == Category::Ordinary.name() => {
                 // Nothing else: as the filter of the page has it.
                 let alone = format!(" {name} ");
                 (
-                    Named::Found,
+                    Reference::Found,
                     self.select("found", "categories = ?1", alone)?,
                 )
             }
-            Column::Category(Some(name)) => (Named::Found, self.spaced("categories", &[*name])?),
+            Column::Category(Some(name)) => {
+                (Reference::Found, self.spaced("categories", &[*name])?)
+            }
             Column::Labels(ids) => {
                 let ids: Vec<_> = ids.iter().map(String::as_str).collect();
-                (Named::Found, self.spaced("labels", &ids)?)
+                (Reference::Found, self.spaced("labels", &ids)?)
             }
-            Column::Country(code) => (Named::Source, self.select("source", "country = ?1", code)?),
-            Column::Network(asn) => (Named::Source, self.select("source", "asn = ?1", asn)?),
-            Column::Source(network) => (Named::Source, self.sources_in(*network)?),
-            Column::Sensor(name) => (Named::Sensor, self.select("sensor", "name = ?1", name)?),
-            Column::Port(ports) => (Named::Way, self.ways_to(ports)?),
+            Column::Country(code) => (
+                Reference::Source,
+                self.select("source", "country = ?1", code)?,
+            ),
+            Column::Network(asn) => (Reference::Source, self.select("source", "asn = ?1", asn)?),
+            Column::Source(network) => (Reference::Source, self.sources_in(*network)?),
+            Column::Sensor(name) => (Reference::Sensor, self.select("sensor", "name = ?1", name)?),
+            Column::Port(ports) => (Reference::Way, self.ways_to(ports)?),
         };
-        Ok(Rows {
-            named,
+        Ok(RowSet {
+            reference,
             rows,
-            excludes,
+            excludes: condition.excludes,
         })
     }
 
@@ -549,7 +582,7 @@ impl<'a> Search<'a> {
             .collect()
     }
 
-    /// Rows of `found` with one of these words in a column of them.
+    /// RowSet of `found` with one of these words in a column of them.
     fn spaced(&self, column: &str, words: &[&str]) -> rusqlite::Result<HashSet<i64>> {
         let words: HashSet<&str> = words.iter().copied().collect();
         let mut statement = self
@@ -615,7 +648,7 @@ impl<'a> Search<'a> {
     }
 }
 
-impl Named {
+impl Reference {
     /// The column of `request` that names the row; `None` where another table does.
     fn column(self) -> Option<&'static str> {
         match self {

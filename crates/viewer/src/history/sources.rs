@@ -2,7 +2,8 @@
 //!
 //! In: what a visitor wants to see. Out: a page of them, with the most telling kind of each. All
 //! sources are looked through, in constant memory; what does not end in time is given up by
-//! [`Questions::ask`].
+//! [`Questions::ask`]. Addresses are masked here and not on the page: networks must be put together
+//! before a page is cut.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -35,8 +36,8 @@ pub(super) const COLUMNS: &str = "id, address, country, asn, requests, first, la
 #[derive(Debug, Default)]
 pub(crate) struct WantedSources {
     pub(crate) sort: Sort,
-    /// Only what comes after this place in the order.
-    pub(crate) before: Option<Place>,
+    /// Where the page before ended.
+    pub(crate) after: Option<SortKey>,
     /// Only those that sent something of this category.
     pub(crate) category: Option<WantedCategory>,
     pub(crate) country: Option<String>,
@@ -47,18 +48,18 @@ pub(crate) struct WantedSources {
 /// The order of the sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Sort {
-    /// Who came last goes first.
+    /// By the last request, the newest first.
     #[default]
     Last,
-    /// Who came the most often.
+    /// By the number of requests, the most first.
     Often,
-    /// Who came last for the first time.
+    /// By the first request, the newest first.
     New,
 }
 
-/// Where a page of the list begins: by what it is sorted, and which row.
+/// By what the list is sorted, and by which row where that is equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct SortKey {
     pub(crate) value: i64,
     pub(crate) id: i64,
 }
@@ -68,7 +69,7 @@ pub(crate) struct Place {
 pub(crate) struct SourcesPage {
     pub(crate) sources: Vec<Source>,
     /// Where the next page begins.
-    pub(crate) next: Option<Place>,
+    pub(crate) next: Option<SortKey>,
 }
 
 /// A source, or a network of them.
@@ -355,43 +356,43 @@ pub(super) fn sent_kinds(
 /// The first of what is offered, in the order that is wanted.
 struct Best {
     sort: Sort,
-    before: Option<Place>,
-    held: BTreeMap<Reverse<Place>, Group>,
+    after: Option<SortKey>,
+    held: BTreeMap<Reverse<SortKey>, Group>,
 }
 
 impl Best {
     fn new(wanted: &WantedSources) -> Self {
         Self {
             sort: wanted.sort,
-            before: wanted.before,
+            after: wanted.after,
             held: BTreeMap::new(),
         }
     }
 
-    fn place(&self, group: &Group) -> Place {
+    fn key(&self, group: &Group) -> SortKey {
         let value = match self.sort {
             Sort::Last => group.last,
             Sort::Often => group.requests,
             Sort::New => group.first,
         };
         let id = group.ids.iter().min().copied().unwrap_or_default();
-        Place { value, id }
+        SortKey { value, id }
     }
 
     fn offer(&mut self, group: Group) {
-        let place = self.place(&group);
-        if self.before.is_some_and(|before| place >= before) {
+        let key = self.key(&group);
+        if self.after.is_some_and(|after| key >= after) {
             return;
         }
         // One more than a page, which tells that there is another.
         if self.held.len() > PAGE_SOURCES {
             let last = self.held.last_key_value();
-            if last.is_some_and(|(last, _)| place <= last.0) {
+            if last.is_some_and(|(last, _)| key <= last.0) {
                 return;
             }
             self.held.pop_last();
         }
-        self.held.insert(Reverse(place), group);
+        self.held.insert(Reverse(key), group);
     }
 
     /// A network of IPv6 that has a zero may be written in several ways, so that its sources do not

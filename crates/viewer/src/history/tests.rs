@@ -52,10 +52,7 @@ pub(super) fn offer(history: &History, item: Item) {
 }
 
 fn put(history: &History, record: &Record) {
-    offer(
-        history,
-        Item::Request(Box::new((record.clone(), found("some")))),
-    );
+    offer(history, Item::request(record.clone(), found("some")));
 }
 
 /// Waits until the file has a request.
@@ -364,10 +361,7 @@ fn nobody_waits_for_a_file_that_is_locked() {
     let mut seq = 0;
     let start = Instant::now();
     while history
-        .offer(Item::Request(Box::new((
-            numbered(seq + 1, b"x"),
-            found("some"),
-        ))))
+        .offer(Item::request(numbered(seq + 1, b"x"), found("some")))
         .is_ok()
     {
         seq += 1;
@@ -417,19 +411,13 @@ fn a_question_that_takes_too_long_is_given_up() {
 
 /// Of a kind that no label names, with this name.
 fn put_kind(history: &History, seq: u64, name: &str, raw: &[u8]) {
-    offer(
-        history,
-        Item::Request(Box::new((numbered(seq, raw), found(name)))),
-    );
+    offer(history, Item::request(numbered(seq, raw), found(name)));
 }
 
 fn put_labelled(history: &History, seq: u64, name: &str, raw: &[u8]) {
     let mut found = found(name);
     found.kind.category = Some(forever200_identify::Category::Exploit);
-    offer(
-        history,
-        Item::Request(Box::new((numbered(seq, raw), found))),
-    );
+    offer(history, Item::request(numbered(seq, raw), found));
 }
 
 #[test]
@@ -782,7 +770,7 @@ fn a_reader_who_never_ends_makes_the_log_grow_only_to_its_bound() {
     while !is_told() {
         let mut raw = vec![0x61; 60_000];
         raw.extend_from_slice(&seq.to_string().into_bytes());
-        let request = Item::Request(Box::new((numbered(seq + 1, &raw), found("some"))));
+        let request = Item::request(numbered(seq + 1, &raw), found("some"));
         if history.offer(request).is_ok() {
             seq += 1;
         } else {

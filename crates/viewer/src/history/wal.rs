@@ -38,7 +38,7 @@ pub(super) struct FileId {
 }
 
 /// Returns which file is there; `None` where there is none.
-pub(super) fn place(path: &Path) -> Option<FileId> {
+pub(super) fn file_id(path: &Path) -> Option<FileId> {
     let found = path.metadata().ok()?;
     Some(FileId {
         device: found.dev(),
@@ -50,7 +50,7 @@ pub(super) fn place(path: &Path) -> Option<FileId> {
 #[derive(Debug)]
 pub(super) struct Wal {
     path: PathBuf,
-    place: Option<FileId>,
+    id: Option<FileId>,
     /// Its length when readers were last waited for.
     tried: u64,
 }
@@ -62,7 +62,7 @@ impl Wal {
         path.push("-wal");
         let path = PathBuf::from(path);
         Self {
-            place: place(&path),
+            id: file_id(&path),
             path,
             tried: 0,
         }
@@ -70,7 +70,7 @@ impl Wal {
 
     /// Removes it once its file has gone: SQLite would take it for that of the next one.
     pub(super) fn remove(self) -> std::io::Result<()> {
-        if self.place.is_some() && place(&self.path) == self.place {
+        if self.id.is_some() && file_id(&self.path) == self.id {
             std::fs::remove_file(&self.path)?;
         }
         Ok(())

@@ -17,7 +17,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use crate::history::collection::{Room, WrittenRequest};
+use crate::history::collection::{SpecimenBudget, WrittenRequest};
 use crate::history::found::Found;
 use crate::history::gaps::{self, Gaps};
 use crate::history::keeper::Gap;
@@ -25,7 +25,7 @@ use crate::history::retention;
 use crate::history::row::integer;
 use crate::history::rows::KnownRows;
 use crate::history::state::State;
-use crate::history::wal::{FileId, Wal, place};
+use crate::history::wal::{FileId, Wal, file_id};
 use crate::history::{blocks, collection, file, questions, sensors};
 
 /// Records that wait to be written, at most: two rings, 13 MiB of the longest.
@@ -46,8 +46,8 @@ const NICENESS: i32 = 10;
 /// What is to be written.
 #[derive(Debug)]
 pub(crate) enum Item {
-    /// A request, as it came, with what was found out about it.
-    Request(Box<(Record, Found)>),
+    /// A request that was seen.
+    Request(Box<SeenRequest>),
     /// Requests that nobody saw.
     Gap(Gap),
     /// A number by its name.
@@ -65,9 +65,21 @@ pub(crate) enum Item {
     ),
 }
 
+/// A request, and what was found out about it.
+#[derive(Debug)]
+pub(crate) struct SeenRequest {
+    /// As it came.
+    pub(crate) record: Record,
+    pub(crate) found: Found,
+}
+
 impl Item {
+    pub(crate) fn request(record: Record, found: Found) -> Self {
+        Self::Request(Box::new(SeenRequest { record, found }))
+    }
+
     fn is_of_sensor(&self) -> bool {
-        matches!(self, Self::Request(request) if request.0.sensor.is_some())
+        matches!(self, Self::Request(seen) if seen.record.sensor.is_some())
     }
 }
 
@@ -130,15 +142,21 @@ struct Writer {
 /// The file that is written.
 pub(super) struct OpenFile {
     file: Connection,
-    place: Option<FileId>,
+    id: Option<FileId>,
     wal: Wal,
-    rows: KnownRows,
-    room: Room,
-    /// How many requests it holds; `None` before they were counted.
-    requests: Option<u64>,
+    known: Known,
     path: PathBuf,
     /// Another one once somebody else has changed the file.
     version: i64,
+}
+
+/// What is known of the file as long as nobody else changes it.
+#[derive(Default)]
+struct Known {
+    rows: KnownRows,
+    specimens: SpecimenBudget,
+    /// How many requests it holds; `None` before they were counted.
+    requests: Option<u64>,
 }
 
 impl OpenFile {
@@ -159,11 +177,9 @@ impl OpenFile {
         state.opened(newest);
         Ok(Self {
             file,
-            place: place(&path),
+            id: file_id(&path),
             wal: Wal::of(&path),
-            rows: KnownRows::default(),
-            room: Room::default(),
-            requests: None,
+            known: Known::default(),
             path,
             version: 0,
         })
@@ -181,7 +197,7 @@ impl Writer {
             while let Err(error) = self.write(&items) {
                 self.state.failed(&error);
                 if let Some(open) = &mut self.file {
-                    open.forget();
+                    open.known = Known::default();
                 }
                 if file::is_broken(&error) {
                     self.begin_anew(&error);
@@ -193,7 +209,7 @@ impl Writer {
             self.state.count_written(items.len());
             if let Some(open) = &self.file {
                 self.state
-                    .holds(open.requests.unwrap_or_default(), open.bytes());
+                    .holds(open.known.requests.unwrap_or_default(), open.bytes());
             }
         }
     }
@@ -227,7 +243,7 @@ impl Writer {
     }
 
     fn is_gone(&self, open: &OpenFile) -> bool {
-        place(&self.folder.join(file::NAME)) != open.place
+        file_id(&self.folder.join(file::NAME)) != open.id
     }
 
     /// Lets go of a file that has gone.
@@ -277,13 +293,6 @@ impl OpenFile {
         transaction.commit()
     }
 
-    /// Forgets what may be another way in the file now.
-    fn forget(&mut self) {
-        self.rows.forget();
-        self.room = Room::default();
-        self.requests = None;
-    }
-
     /// Returns what the file and its log take of the disk.
     fn bytes(&self) -> u64 {
         let file = self.path.metadata().map_or(0, |found| found.len());
@@ -300,20 +309,18 @@ impl OpenFile {
         let version = data_version(&transaction)?;
         if version != self.version {
             self.version = version;
-            self.rows.forget();
-            self.room = Room::default();
-            self.requests = None;
+            self.known = Known::default();
         }
-        let before = match self.requests {
+        let before = match self.known.requests {
             Some(requests) => requests,
             None => count(&transaction)?,
         };
         let mut written = Vec::with_capacity(items.len());
         for item in items {
             match item {
-                Item::Request(request) => {
-                    let (record, found) = request.as_ref();
-                    if let Some(rows) = self.rows.write(&transaction, record, found)? {
+                Item::Request(seen) => {
+                    let SeenRequest { record, found } = seen.as_ref();
+                    if let Some(rows) = self.known.rows.write(&transaction, record, found)? {
                         written.push(WrittenRequest {
                             record,
                             found,
@@ -329,14 +336,19 @@ impl OpenFile {
             }
         }
         blocks::add(&transaction, written.iter().map(|it| it.record))?;
-        collection::add(&transaction, &written, most_bytes, &mut self.room)?;
+        collection::add(
+            &transaction,
+            &written,
+            most_bytes,
+            &mut self.known.specimens,
+        )?;
         transaction.commit()?;
         let mut requests = before + written.len() as u64;
         if let Some(gone) = retention::make_room(&self.file, most_bytes)? {
-            self.rows.forget();
+            self.known.rows.forget();
             requests = requests.saturating_sub(gone);
         }
-        self.requests = Some(requests);
+        self.known.requests = Some(requests);
         Ok(())
     }
 }
@@ -359,9 +371,10 @@ pub(super) fn data_version(file: &Connection) -> rusqlite::Result<i64> {
 fn gather(first: Item, waiting: &Receiver<Item>) -> Vec<Item> {
     let deadline = Instant::now() + GATHER_TIME;
     let is_last = matches!(first, Item::Flush(_));
-    let most = match &first {
-        Item::Request(request) if request.0.sensor.is_some() => MOST_SENT_AT_ONCE,
-        _ => MOST_AT_ONCE,
+    let most = if first.is_of_sensor() {
+        MOST_SENT_AT_ONCE
+    } else {
+        MOST_AT_ONCE
     };
     let mut items = vec![first];
     while !is_last && items.len() < most {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::bytes::printable::{self, is_visible};
 use crate::history::one_source::{MOST_LOOKED_AT, Named, OneSource};
 use crate::history::sensors::SeenBy;
-use crate::history::sources::{Place, SentKind, Sort, Source, SourcesPage, WantedSources};
+use crate::history::sources::{SentKind, Sort, SortKey, Source, SourcesPage, WantedSources};
 use crate::page::filter;
 use crate::page::global::is_global;
 use crate::page::pages::Pages;
@@ -145,7 +145,7 @@ impl SourcesQuery {
             ..WantedSources::default()
         };
         if let Some(text) = given(&self.before) {
-            wanted.before = Some(place(text)?);
+            wanted.after = Some(place(text)?);
         }
         if let Some(name) = given(&self.category) {
             wanted.category = Some(filter::category(name)?);
@@ -216,12 +216,12 @@ fn given(text: &str) -> Option<&str> {
 }
 
 /// Reads where a page begins, as [`SourcesQuery`] has it.
-fn place(text: &str) -> Result<Place, String> {
+fn place(text: &str) -> Result<SortKey, String> {
     if let Some((value, id)) = text.split_once('-')
         && let Ok(value) = value.parse()
         && let Ok(id) = id.parse()
     {
-        Ok(Place { value, id })
+        Ok(SortKey { value, id })
     } else {
         Err("before: expected the value from the previous page".to_owned())
     }
@@ -495,7 +495,7 @@ mod tests {
 
     #[test]
     fn a_place_is_two_numbers() {
-        assert_eq!(place("17-4"), Ok(Place { value: 17, id: 4 }));
+        assert_eq!(place("17-4"), Ok(SortKey { value: 17, id: 4 }));
         for text in ["17", "-4", "17-", "a-b", "17-4-1", "99999999999999999999-1"] {
             assert!(place(text).is_err(), "{text}");
         }

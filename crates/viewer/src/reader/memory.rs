@@ -159,7 +159,7 @@ impl Memory {
                 continue;
             };
             // As it came: what may be shown of it is decided when it is shown.
-            let request = Item::Request(Box::new((record.clone(), Found::new(entry))));
+            let request = Item::request(record.clone(), Found::new(entry));
             if self.history.offer(request).is_err() {
                 break;
             }

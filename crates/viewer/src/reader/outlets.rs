@@ -32,6 +32,8 @@ pub(crate) struct Start {
 
 impl Outlets {
     pub(super) fn new(counters: Arc<Counters>, captures: Option<Captures>, start: Start) -> Self {
+        // A request is counted before its line is written: where there are lines, the newest of them
+        // says what was counted.
         let once = match captures {
             Some(_) => Once::new(start.lines),
             None => Once::new(start.history),

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::export::{FileFormat, har, html, json, ndjson, pcap};
-use crate::history::{From, Page, Questions, Wanted};
+use crate::history::{Page, Questions, Start, Wanted};
 use crate::page::filter::{Filter, FilterQuery, switch};
 use crate::page::history::HistoryPage;
 use crate::page::moment::moment;
@@ -66,10 +66,10 @@ impl HistoryQuery {
     /// A value does not say what it should.
     pub(crate) fn wanted(&self, filter: &Filter, describer: &Describer) -> Result<Wanted, Failure> {
         let now = Timestamp::now();
-        let from = match (self.before, self.after) {
-            (None, None) => From::Newest,
-            (Some(seq), None) => From::Before(seq),
-            (None, Some(seq)) => From::After(seq),
+        let start = match (self.before, self.after) {
+            (None, None) => Start::Newest,
+            (Some(seq), None) => Start::Before(seq),
+            (None, Some(seq)) => Start::After(seq),
             (Some(_), Some(_)) => {
                 return Err(Failure::BadQuery(
                     "before, after: expected one of them".to_owned(),
@@ -77,11 +77,11 @@ impl HistoryQuery {
             }
         };
         Ok(Wanted {
-            columns: filter.columns(describer),
+            conditions: filter.conditions(describer),
             texts: filter.texts(describer),
             since: time("since", &self.since, now)?,
             until: time("until", &self.until, now)?,
-            from,
+            start,
         })
     }
 }
@@ -128,7 +128,7 @@ pub(crate) async fn history(
     let most_bytes = LIST_BYTES + ROW_BYTES * PAGE_ROWS;
     whole_from_history(&viewer, &visitor, most_bytes, move |questions| {
         let found = entries(questions, &wanted, PAGE_ROWS, &filter, pages.describer())?;
-        let (newer, older) = ends(questions, wanted.from, &found)?;
+        let (newer, older) = ends(questions, wanted.start, &found)?;
         let page = HistoryPage {
             query: &query,
             since: &times.since,
@@ -147,15 +147,15 @@ pub(crate) async fn history(
 /// Returns after which number the page before goes on, and before which the page after does.
 fn ends(
     questions: &Questions,
-    from: From,
+    start: Start,
     found: &Page<Arc<Entry>>,
 ) -> rusqlite::Result<(Option<u64>, Option<u64>)> {
     let seq = |entry: Option<&Arc<Entry>>| entry.map(|entry| entry.record.seq);
     let (newest, oldest) = (seq(found.items.first()), seq(found.items.last()));
-    Ok(match from {
-        From::Newest => (None, found.more),
-        From::Before(before) => (newest.or(Some(before.saturating_sub(1))), found.more),
-        From::After(after) => {
+    Ok(match start {
+        Start::Newest => (None, found.more),
+        Start::Before(before) => (newest.or(Some(before.saturating_sub(1))), found.more),
+        Start::After(after) => {
             let older = oldest.unwrap_or(after.saturating_add(1));
             (found.more, questions.has_before(older)?.then_some(older))
         }
@@ -206,7 +206,7 @@ pub(crate) async fn export(
     };
     let is_oldest_first = listing.as_ref().is_some_and(|it| !it.newest_first);
     if is_oldest_first {
-        wanted.from = From::After(0);
+        wanted.start = Start::After(0);
     }
     let most = if listing.is_some() {
         MOST_EXPORTED

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use tracing::warn;
 
-use crate::history::{Column, From, Questions, Wanted};
+use crate::history::{Column, Condition, Questions, Start, Wanted};
 use crate::page::filter::Filter;
 use crate::page::pages::Neighbours;
 use crate::reader::{Describer, Entry, View};
@@ -126,14 +126,14 @@ impl Around<'_> {
     fn complete(&self, neighbours: &mut Neighbours, view: &View) -> rusqlite::Result<()> {
         let seq = self.entry.record.seq;
         if neighbours.older.is_none() {
-            neighbours.older = self.next(From::Before(seq))?;
+            neighbours.older = self.next(Start::Before(seq))?;
         }
         if neighbours.in_ring {
             return Ok(());
         }
         // Between it and the oldest of the ring there may be others.
         if seq < view.oldest() {
-            neighbours.newer = self.next(From::After(seq))?.or(neighbours.newer);
+            neighbours.newer = self.next(Start::After(seq))?.or(neighbours.newer);
         }
         neighbours.continued_by = self.questions.continued_by(seq)?;
         if neighbours.others.is_empty() {
@@ -143,11 +143,11 @@ impl Around<'_> {
     }
 
     /// The nearest in a direction that the filter chooses.
-    fn next(&self, from: From) -> rusqlite::Result<Option<u64>> {
+    fn next(&self, start: Start) -> rusqlite::Result<Option<u64>> {
         let wanted = Wanted {
-            columns: self.filter.columns(self.describer),
+            conditions: self.filter.conditions(self.describer),
             texts: self.filter.texts(self.describer),
-            from,
+            start,
             ..Wanted::default()
         };
         let page = self.questions.search(&wanted, 1, |record| {
@@ -163,7 +163,7 @@ impl Around<'_> {
             return Ok(Vec::new());
         };
         let wanted = Wanted {
-            columns: vec![(Column::Source(self.network_of(source)), false)],
+            conditions: vec![Condition::is(Column::Source(self.network_of(source)))],
             ..Wanted::default()
         };
         let seq = self.entry.record.seq;

@@ -16,7 +16,7 @@ fn send(history: &History, seq: u64, source: &str, kind: &str, raw: &str) {
         timestamp: Timestamp::from_second(1_800_000_000 + seq as i64).unwrap(),
         ..numbered(seq, raw.as_bytes())
     };
-    offer(history, Item::Request(Box::new((record, found))));
+    offer(history, Item::request(record, found));
 }
 
 /// Tells whether a text is in any file of the folder.

@@ -34,7 +34,7 @@ pub(crate) fn history_of(folder: &Path, requests: &[Sent<'_>]) -> History {
         let mut found = Found::new(&entry(record.clone()));
         found.country = sent.country.map(str::to_owned);
         found.asn = sent.country.map(|_| 64496);
-        offer(&history, Item::Request(Box::new((record, found))));
+        offer(&history, Item::request(record, found));
     }
     let start = Instant::now();
     let last = requests.len() as u64;
@@ -98,7 +98,7 @@ fn all_kinds_are_there_with_what_was_counted() {
         ("dotenv-file", Some("secrets"))
     );
     assert_eq!((env.requests, env.sources, env.seq), (3, 2, 1));
-    assert_eq!(env.is_from, [true, false]);
+    assert_eq!(env.sent_from, [true, false]);
     assert_eq!((odd.requests, odd.category.as_deref()), (2, None));
     assert_eq!(odd.title, "GET /qqq/1?a=x");
     assert_eq!((totals.requests, totals.countries), (5, 2));

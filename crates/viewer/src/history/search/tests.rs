@@ -65,7 +65,7 @@ fn history(folder: &TempDir) -> History {
         record.dest_port = it.port;
         record.sensor = Some(sent_by(it.sensor, it.seq)).filter(|sent| !sent.name.is_empty());
         record.timestamp = Timestamp::from_second(it.seq as i64 * 60).unwrap();
-        offer(&history, Item::Request(Box::new((record, found))));
+        offer(&history, Item::request(record, found));
     }
     until_written(&history, 2999);
     history
@@ -73,15 +73,15 @@ fn history(folder: &TempDir) -> History {
 
 /// What is asked, and which requests are expected.
 struct Case {
-    columns: Vec<(Column, bool)>,
+    conditions: Vec<Condition>,
     texts: Vec<&'static str>,
     meets: fn(&Sent) -> bool,
 }
 
 impl Case {
-    fn new(columns: Vec<(Column, bool)>, meets: fn(&Sent) -> bool) -> Self {
+    fn new(conditions: Vec<Condition>, meets: fn(&Sent) -> bool) -> Self {
         Self {
-            columns,
+            conditions,
             texts: Vec::new(),
             meets,
         }
@@ -102,19 +102,19 @@ fn texts(texts: &[&str]) -> Vec<Vec<Finder<'static>>> {
 }
 
 /// Goes through all pages, in one direction.
-fn all(history: &History, case: &Case, mut from: From, most: usize) -> Vec<u64> {
+fn all(history: &History, case: &Case, mut start: Start, most: usize) -> Vec<u64> {
     let mut seqs = Vec::new();
     for _ in 0..5000 {
         let wanted = Wanted {
-            columns: case.columns.clone(),
+            conditions: case.conditions.clone(),
             texts: texts(&case.texts),
-            from,
+            start,
             ..Wanted::default()
         };
         let take = |record: Record| ControlFlow::Continue(Some(record.seq));
         let page = history.questions().search(&wanted, most, take).unwrap();
         assert!(page.items.is_sorted_by(|a, b| a > b), "{:?}", page.items);
-        let is_ascending = matches!(from, From::After(_));
+        let is_ascending = matches!(start, Start::After(_));
         if is_ascending {
             seqs.splice(0..0, page.items);
         } else {
@@ -122,8 +122,8 @@ fn all(history: &History, case: &Case, mut from: From, most: usize) -> Vec<u64> 
         }
         match page.more {
             None => return seqs,
-            Some(seq) if is_ascending => from = From::After(seq),
-            Some(seq) => from = From::Before(seq),
+            Some(seq) if is_ascending => start = Start::After(seq),
+            Some(seq) => start = Start::Before(seq),
         }
     }
     panic!("no end")
@@ -138,74 +138,71 @@ fn each_page_goes_on_where_the_last_ended() {
     let sensor = |name: &str| Column::Sensor(name.to_owned());
     let category = |name| Column::Category(Some(name));
     let host = |name: &str| Column::Host(name.to_owned());
+    let is = Condition::is;
+    let is_not = |column| Condition {
+        column,
+        excludes: true,
+    };
     let cases = [
         Case::new(vec![], |_| true),
-        Case::new(vec![(label("rare"), false)], |it| it.label == "rare"),
-        Case::new(vec![(label("rare"), true)], |it| it.label != "rare"),
-        Case::new(vec![(source("203.0.113.7/32"), false)], |it| {
-            it.source[3] == 7
+        Case::new(vec![is(label("rare"))], |it| it.label == "rare"),
+        Case::new(vec![is_not(label("rare"))], |it| it.label != "rare"),
+        Case::new(vec![is(source("203.0.113.7/32"))], |it| it.source[3] == 7),
+        Case::new(vec![is(source("203.0.113.64/26"))], |it| it.source[3] >= 64),
+        Case::new(vec![is(Column::Port(2300..=2399))], |it| it.port == 2323),
+        Case::new(vec![is_not(Column::Port(2323..=2323))], |it| it.port == 80),
+        Case::new(vec![is(Column::Port(80..=80)), is(label("rare"))], |it| {
+            it.port == 80 && it.label == "rare"
         }),
-        Case::new(vec![(source("203.0.113.64/26"), false)], |it| {
-            it.source[3] >= 64
-        }),
-        Case::new(vec![(Column::Port(2300..=2399), false)], |it| {
-            it.port == 2323
-        }),
-        Case::new(vec![(Column::Port(2323..=2323), true)], |it| it.port == 80),
-        Case::new(
-            vec![(Column::Port(80..=80), false), (label("rare"), false)],
-            |it| it.port == 80 && it.label == "rare",
-        ),
         Case::new(vec![], |it| it.word == "Apple").with_texts(&["/apple/"]),
         Case::new(vec![], |it| it.word == "Apple" && it.seq % 200 == 3)
             .with_texts(&["/apple/3 http", "get"]),
-        Case::new(vec![(source("203.0.113.0/28"), true)], |it| {
+        Case::new(vec![is_not(source("203.0.113.0/28"))], |it| {
             it.word == "Apple" && it.source[3] >= 16
         })
         .with_texts(&["/apple/"]),
-        Case::new(vec![(label("rare"), false)], |it| {
+        Case::new(vec![is(label("rare"))], |it| {
             it.label == "rare" && it.word == "pear"
         })
         .with_texts(&["pear"]),
-        Case::new(vec![(label("usual"), false)], |_| false).with_texts(&["nothing"]),
-        Case::new(vec![(sensor("berlin"), false)], |it| {
+        Case::new(vec![is(label("usual"))], |_| false).with_texts(&["nothing"]),
+        Case::new(vec![is(sensor("berlin"))], |it| {
             it.sensor == "berlin" && it.word == "Apple"
         })
         .with_texts(&["/apple/"]),
-        Case::new(vec![(sensor("quiet"), false)], |it| it.sensor == "quiet"),
-        Case::new(vec![(sensor("berlin"), false)], |it| it.sensor == "berlin"),
-        Case::new(vec![(sensor("berlin"), true)], |it| it.sensor != "berlin"),
-        Case::new(
-            vec![(sensor("quiet"), true), (label("rare"), false)],
-            |it| it.sensor != "quiet" && it.label == "rare",
-        ),
-        Case::new(vec![(sensor("nobody"), false)], |_| false),
-        Case::new(vec![(host("PEAR.example"), false)], |it| it.word == "pear"),
-        Case::new(vec![(host("apple.example"), true)], |it| it.word != "Apple"),
-        Case::new(vec![(category("exploit"), false)], |it| it.label != "rare"),
-        Case::new(vec![(category("ordinary"), false)], |it| it.label == "rare"),
-        Case::new(vec![(category("ordinary"), true)], |it| it.label != "rare"),
+        Case::new(vec![is(sensor("quiet"))], |it| it.sensor == "quiet"),
+        Case::new(vec![is(sensor("berlin"))], |it| it.sensor == "berlin"),
+        Case::new(vec![is_not(sensor("berlin"))], |it| it.sensor != "berlin"),
+        Case::new(vec![is_not(sensor("quiet")), is(label("rare"))], |it| {
+            it.sensor != "quiet" && it.label == "rare"
+        }),
+        Case::new(vec![is(sensor("nobody"))], |_| false),
+        Case::new(vec![is(host("PEAR.example"))], |it| it.word == "pear"),
+        Case::new(vec![is_not(host("apple.example"))], |it| it.word != "Apple"),
+        Case::new(vec![is(category("exploit"))], |it| it.label != "rare"),
+        Case::new(vec![is(category("ordinary"))], |it| it.label == "rare"),
+        Case::new(vec![is_not(category("ordinary"))], |it| it.label != "rare"),
     ];
     for case in cases {
         let wanted = sent().into_iter().rev().filter(case.meets).map(|it| it.seq);
         let wanted: Vec<_> = wanted.collect();
         let asked = Wanted {
-            columns: case.columns.clone(),
+            conditions: case.conditions.clone(),
             texts: texts(&case.texts),
             ..Wanted::default()
         };
         let numbers = history.questions().numbers(&asked, 5000).unwrap();
         assert_eq!(numbers.as_ref(), Some(&wanted), "{asked:?}");
-        for from in [From::Newest, From::After(0)] {
+        for start in [Start::Newest, Start::After(0)] {
             for most in [1, 7, 300] {
                 if most == 1 && wanted.len() > 100 {
                     continue;
                 }
                 assert_eq!(
-                    all(&history, &case, from, most),
+                    all(&history, &case, start, most),
                     wanted,
-                    "{:?} {:?} {from:?} {most}",
-                    case.columns,
+                    "{:?} {:?} {start:?} {most}",
+                    case.conditions,
                     case.texts
                 );
             }
@@ -219,8 +216,8 @@ fn what_stands_where_the_payloads_begin_to_be_searched_is_found_once() {
     let history = history(&folder);
     let sent = sent();
     let near = READ_FIRST as usize - 1..=READ_FIRST as usize + 1;
-    for (from, place) in
-        near.flat_map(|it| [(From::Newest, sent.len() - 1 - it), (From::After(0), it)])
+    for (start, place) in
+        near.flat_map(|it| [(Start::Newest, sent.len() - 1 - it), (Start::After(0), it)])
     {
         let text = sent[place].raw().to_lowercase();
         let alike = sent
@@ -229,7 +226,7 @@ fn what_stands_where_the_payloads_begin_to_be_searched_is_found_once() {
             .filter(|it| it.raw().to_lowercase() == text);
         let wanted = Wanted {
             texts: texts(&[text.as_str()]),
-            from,
+            start,
             ..Wanted::default()
         };
         let take = |record: Record| ControlFlow::Continue(Some(record.seq));
@@ -237,7 +234,7 @@ fn what_stands_where_the_payloads_begin_to_be_searched_is_found_once() {
         assert_eq!(
             page.items,
             alike.map(|it| it.seq).collect::<Vec<_>>(),
-            "{from:?} {place}"
+            "{start:?} {place}"
         );
     }
 }

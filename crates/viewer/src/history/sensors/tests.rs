@@ -28,7 +28,7 @@ fn send(history: &History, seq: u64, sensor: Option<&str>, kind: &str, missing: 
         src_ip: [203, 0, 113, kind.len() as u8].into(),
         ..numbered(seq, kind.as_bytes())
     };
-    offer(history, Item::Request(Box::new((record, found(kind)))));
+    offer(history, Item::request(record, found(kind)));
 }
 
 /// A history of five requests: four of three sensors, one of this machine.

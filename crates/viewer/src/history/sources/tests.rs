@@ -27,7 +27,7 @@ fn send(history: &History, seq: u64, source: &str, kind: &str, category: Option<
         timestamp: Timestamp::from_second(1_800_000_000 + seq as i64).unwrap(),
         ..numbered(seq, format!("{kind} {source}").as_bytes())
     };
-    offer(history, Item::Request(Box::new((record, found))));
+    offer(history, Item::request(record, found));
 }
 
 fn addresses(page: &SourcesPage) -> Vec<String> {
@@ -146,7 +146,7 @@ fn pages_of_the_list_have_each_source_once() {
                     assert!(all.insert(address.clone()), "{address} twice, {sort:?}");
                 }
                 pages += 1;
-                wanted.before = page.next;
+                wanted.after = page.next;
                 if page.next.is_none() {
                     break;
                 }
@@ -264,7 +264,7 @@ fn a_blocklist_has_attackers_of_the_internet_and_nobody_who_says_who_they_are() 
         src_ip: "5.5.5.5".parse().unwrap(),
         ..numbered(10, b"second")
     };
-    offer(&history, Item::Request(Box::new((record, second))));
+    offer(&history, Item::request(record, second));
     until_written(&history, 10);
     let own: IpAddr = "4.4.4.4".parse().unwrap();
     let is_reason = by_category(exploit);

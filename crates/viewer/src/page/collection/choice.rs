@@ -179,7 +179,7 @@ impl Test {
                 Some(label) => label.cve.iter().any(|cve| cve.eq_ignore_ascii_case(wanted)),
                 None => false,
             },
-            Self::Country(number) => kind.row.is_from.get(*number) == Some(&true),
+            Self::Country(number) => kind.row.sent_from.get(*number) == Some(&true),
         }
     }
 }

@@ -36,7 +36,7 @@ fn row(name: &str, title: &str, category: Option<&str>, requests: u64) -> KindRo
         last: now().as_microsecond(),
         seq: 1,
         sender: "203.0.113.7".to_owned(),
-        is_from: Vec::new(),
+        sent_from: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use memchr::memmem::Finder;
 
 use super::host::Host;
 use super::{Filter, Test};
-use crate::history::{Column, MAX_CHARS, WantedCategory};
+use crate::history::{Column, Condition, MAX_CHARS, WantedCategory};
 use crate::reader::Describer;
 use crate::reader::claims::HEADERS_CONTAIN;
 use crate::reader::privacy::{V4_PREFIX, V6_OF_V4_PREFIX};
@@ -18,17 +18,21 @@ use crate::reader::privacy::{V4_PREFIX, V6_OF_V4_PREFIX};
 const HTTP_2: &str = "pri * http/2.0";
 
 impl Filter {
-    /// Returns what columns can tell, and whether it must not be so.
-    pub(crate) fn columns(&self, describer: &Describer) -> Vec<(Column, bool)> {
-        let mut columns = Vec::new();
+    /// Returns what columns can tell.
+    pub(crate) fn conditions(&self, describer: &Describer) -> Vec<Condition> {
+        let mut conditions = Vec::new();
         for term in &self.0 {
             if term.excludes && is_wider(&term.test, describer) {
                 continue;
             }
-            let column = column(&term.test, describer);
-            columns.extend(column.map(|column| (column, term.excludes)));
+            if let Some(column) = column(&term.test, describer) {
+                conditions.push(Condition {
+                    column,
+                    excludes: term.excludes,
+                });
+            }
         }
-        columns
+        conditions
     }
 
     /// Returns lists of texts: of each list, one is in the bytes of a request that meets the filter,

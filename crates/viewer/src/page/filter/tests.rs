@@ -5,8 +5,8 @@ use forever200_identify::Origin;
 use super::needles::unescape;
 use super::*;
 use crate::bytes::printable;
-use crate::history::Column;
 use crate::history::found::Found;
+use crate::history::{Column, Condition};
 use crate::reader::Describer;
 use crate::reader::entry::tests::{describer, entry, record};
 use crate::reader::privacy::Privacy;
@@ -151,7 +151,7 @@ fn what_meets_a_filter_has_its_texts_and_its_host() {
                     let has_one = texts.iter().any(|text| text.find(&lower).is_some());
                     assert!(has_one, "{condition:?} {}", raw.escape_ascii());
                 }
-                for (column, excludes) in filter.columns(describer) {
+                for Condition { column, excludes } in filter.conditions(describer) {
                     let Column::Host(name) = column else {
                         continue;
                     };
@@ -188,15 +188,15 @@ fn bytes_are_not_asked_for_what_may_be_hidden() {
 fn nothing_is_left_out_by_a_column_that_holds_for_more() {
     let plain = describer(Privacy::default());
     let masking = masking();
-    let columns = |condition, describer| {
+    let conditions = |condition, describer| {
         let filter = Filter::new(&asked(&[condition]), VISITOR).unwrap();
-        filter.columns(describer).len()
+        filter.conditions(describer).len()
     };
-    assert_eq!(columns(("-source", "203.0.113.7"), &plain), 1);
-    assert_eq!(columns(("-source", "203.0.113.7"), &masking), 0);
-    assert_eq!(columns(("source", "203.0.113.7"), &masking), 1);
-    assert_eq!(columns(("-kind", "log4shell"), &plain), 0);
-    assert_eq!(columns(("kind", "log4shell"), &plain), 1);
+    assert_eq!(conditions(("-source", "203.0.113.7"), &plain), 1);
+    assert_eq!(conditions(("-source", "203.0.113.7"), &masking), 0);
+    assert_eq!(conditions(("source", "203.0.113.7"), &masking), 1);
+    assert_eq!(conditions(("-kind", "log4shell"), &plain), 0);
+    assert_eq!(conditions(("kind", "log4shell"), &plain), 1);
 }
 
 #[test]
