@@ -69,12 +69,23 @@ impl Signs {
     const DOT: u16 = 4096;
     const COMMENT: u16 = 8192;
 
+    /// The sign of each byte.
+    const TABLE: [u16; 256] = {
+        let mut table = [0; 256];
+        let mut byte = 0;
+        while byte < table.len() {
+            table[byte] = Self::sign(byte as u8);
+            byte += 1;
+        }
+        table
+    };
+
     fn of(bytes: &[u8]) -> Self {
-        Self(
-            bytes
-                .iter()
-                .fold(0, |signs, &byte| signs | Self::sign(byte)),
-        )
+        let mut signs = 0;
+        for &byte in bytes {
+            signs |= Self::TABLE[usize::from(byte)];
+        }
+        Self(signs)
     }
 
     const fn sign(byte: u8) -> u16 {

@@ -4,10 +4,12 @@
 //! them, and where most requests, which have none, are told from the others at the price of a few
 //! searches.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 use forever200_decode::{Part, Step, parameters};
 use forever200_identify::labels::Description;
 use forever200_identify::{Category, http};
-use memchr::memmem;
 
 use crate::bytes::form::is_urlencoded;
 use crate::bytes::shell::{self, Action, Text};
@@ -15,33 +17,34 @@ use crate::bytes::shell::{self, Action, Text};
 /// Most parameters that are looked at.
 const MAX_PARAMETERS: usize = 200;
 /// What a request has, as sent, that is worth a look although no label says so.
-const WORDS: [&[u8]; 16] = [
-    b"wget+",
-    b"wget ",
-    b"wget%20",
-    b"wget$",
-    b"curl+",
-    b"curl ",
-    b"curl%20",
-    b"curl$",
-    b"tftp",
-    b"busybox",
-    b"/bin/",
-    b"powershell",
-    b"certutil",
-    b"nslookup",
-    b"cmd=",
-    b"/dev/tcp",
+const WORDS: [&str; 16] = [
+    "wget+",
+    "wget ",
+    "wget%20",
+    "wget$",
+    "curl+",
+    "curl ",
+    "curl%20",
+    "curl$",
+    "tftp",
+    "busybox",
+    "/bin/",
+    "powershell",
+    "certutil",
+    "nslookup",
+    "cmd=",
+    "/dev/tcp",
 ];
+static ANY_WORD: LazyLock<AhoCorasick> =
+    LazyLock::new(|| AhoCorasick::new(WORDS).expect("sixteen short words"));
 
 /// Finds the command lines of a request, in what is shown of it. `searched` is all of it in lower
 /// case.
 pub(super) fn actions(raw: &[u8], searched: &[u8], description: &Description<'_>) -> Vec<Action> {
     let mut categories = description.labels.iter().map(|it| it.signature.category);
     let is_attack = categories.any(|it| matches!(it, Category::Exploit | Category::Webshell));
-    let has = |word: &&[u8]| memmem::find(searched, word).is_some();
     let is_worth_it = is_attack || !description.indicators.is_empty();
-    if !is_worth_it && !WORDS.iter().any(has) {
+    if !is_worth_it && !ANY_WORD.is_match(searched) {
         return Vec::new();
     }
     let http = description.http.as_ref();

@@ -30,8 +30,6 @@ const HINTS: [&[u8]; 10] = [
     b"process",
     b"eval",
 ];
-/// What ends the name of a program.
-const ENDS_OF_WORD: &[u8] = b" \t\r\n;|&<>()`$\0}";
 /// Programs with which a command may begin. Others are read inside of one.
 const PROGRAMS: &[&str] = &[
     "ash",
@@ -130,19 +128,19 @@ pub(super) fn next(
 fn place(text: &[u8], at: usize, name: Option<&[u8]>, left: &mut usize) -> Option<Place> {
     // Most bytes are the middle of a word, or nothing that a program's name begins with.
     let first = *text.get(at)?;
-    if !is_of_name(first) && !b"/.'\"\\".contains(&first) {
+    if !is_of_name(first) && !matches!(first, b'/' | b'.' | b'\'' | b'"' | b'\\') {
         return None;
     }
     let before = &text[..at];
     if let Some(&last) = before.last()
-        && (is_of_name(last) || b"/.-".contains(&last))
+        && (is_of_name(last) || matches!(last, b'/' | b'.' | b'-'))
     {
         return None;
     }
     *left = left.checked_sub(1)?;
     let start = start(before, name)?;
-    let is_quoted_name = b"'\"\\".contains(&first);
-    if is_quoted_name && start.beginning != Beginning::Joined || !is_program(&text[at..]) {
+    let is_quoted_name = matches!(first, b'\'' | b'"' | b'\\');
+    if is_quoted_name && !start.is_joined || !is_program(&text[at..]) {
         return None;
     }
     let rest = &text[at..text.len().min(at + MAX_LINE_BYTES)];
@@ -155,64 +153,85 @@ fn place(text: &[u8], at: usize, name: Option<&[u8]>, left: &mut usize) -> Optio
     let length = length(rest, closing, is_escaped);
     Some(Place {
         range: at..at + length,
-        beginning: start.beginning,
+        beginning: start.beginning(),
         is_enclosed: start.closing.is_some() && length < rest.len(),
     })
 }
 
 /// What stands before a command.
-struct Start {
-    beginning: Beginning,
+#[derive(Clone, Copy, Default)]
+struct Start<'a> {
+    /// It is what only a shell takes for an end.
+    is_joined: bool,
+    /// What may have a word that says that a command follows.
+    near: &'a [u8],
     /// What ends the command.
     closing: Option<u8>,
 }
 
-impl Start {
-    const JOINED: Self = Self::new(Beginning::Joined, None);
-    const PLAIN: Self = Self::new(Beginning::Plain, None);
-
-    const fn new(beginning: Beginning, closing: Option<u8>) -> Self {
-        Self { beginning, closing }
+impl Start<'_> {
+    fn beginning(&self) -> Beginning {
+        if self.is_joined {
+            Beginning::Joined
+        } else if is_hint(self.near) {
+            Beginning::Hinted
+        } else {
+            Beginning::Plain
+        }
     }
 }
 
 /// How what follows these bytes begins; `None` where no command begins.
-fn start(before: &[u8], name: Option<&[u8]>) -> Option<Start> {
-    let is_space = |byte: &u8| b" \t".contains(byte);
-    let end = before.iter().rposition(|byte| !is_space(byte));
-    let end = end.map_or(0, |last| last + 1);
-    let spaces = before.len() - end;
-    let before = &before[..end];
+fn start<'a>(before: &'a [u8], name: Option<&'a [u8]>) -> Option<Start<'a>> {
+    let spaces = before.iter().rev().take_while(|byte| b" \t".contains(byte));
+    let spaces = spaces.take(MAX_SPACES + 1).count();
     if spaces > MAX_SPACES {
         return None;
     }
+    let before = &before[..before.len() - spaces];
+    let plain = Start::default();
+    let joined = Start {
+        is_joined: true,
+        ..plain
+    };
     let Some((&last, rest)) = before.split_last() else {
-        return Some(Start::new(by_name(name?), None));
+        return Some(Start {
+            near: name?,
+            ..plain
+        });
     };
     match last {
-        b';' | b'|' => Some(Start::JOINED),
-        b'`' => Some(Start::new(Beginning::Joined, Some(b'`'))),
-        b'(' if rest.ends_with(b"$") => Some(Start::new(Beginning::Joined, Some(b')'))),
-        b'&' if rest.ends_with(b"&") => Some(Start::JOINED),
-        b'}' if before.ends_with(b"${IFS}") => Some(Start::JOINED),
-        b'&' | b'\n' => Some(Start::PLAIN),
-        b'"' | b'\'' => {
-            let near = tail(rest, MAX_BEFORE_BYTES);
-            Some(Start::new(by_name(near), Some(last)))
-        }
-        b'=' => {
-            let near = tail(rest, MAX_BEFORE_BYTES / 2);
-            Some(Start::new(by_name(near), None))
-        }
-        b'>' => {
-            let near = tail(rest, MAX_BEFORE_BYTES / 2);
-            Some(Start::new(by_name(near), Some(b'<')))
-        }
+        b';' | b'|' => Some(joined),
+        b'`' => Some(Start {
+            closing: Some(b'`'),
+            ..joined
+        }),
+        b'(' if rest.ends_with(b"$") => Some(Start {
+            closing: Some(b')'),
+            ..joined
+        }),
+        b'&' if rest.ends_with(b"&") => Some(joined),
+        b'}' if before.ends_with(b"${IFS}") => Some(joined),
+        b'&' | b'\n' => Some(plain),
+        b'"' | b'\'' => Some(Start {
+            near: tail(rest, MAX_BEFORE_BYTES),
+            closing: Some(last),
+            ..plain
+        }),
+        b'=' => Some(Start {
+            near: tail(rest, MAX_BEFORE_BYTES / 2),
+            ..plain
+        }),
+        b'>' => Some(Start {
+            near: tail(rest, MAX_BEFORE_BYTES / 2),
+            closing: Some(b'<'),
+            ..plain
+        }),
         // Android's debugger.
-        b':' if before.ends_with(b"shell:") || before.ends_with(b"exec:") => Some(Start::JOINED),
+        b':' if before.ends_with(b"shell:") || before.ends_with(b"exec:") => Some(joined),
         // A table of what is run when.
-        b'*' if spaces > 0 && before.ends_with(b"* *") => Some(Start::PLAIN),
-        b't' if spaces > 0 && before.ends_with(b"root") => Some(Start::PLAIN),
+        b'*' if spaces > 0 && before.ends_with(b"* *") => Some(plain),
+        b't' if spaces > 0 && before.ends_with(b"root") => Some(plain),
         _ => None,
     }
 }
@@ -221,37 +240,58 @@ fn tail(bytes: &[u8], most: usize) -> &[u8] {
     &bytes[bytes.len().saturating_sub(most)..]
 }
 
-/// How a value begins that has this name.
-fn by_name(name: &[u8]) -> Beginning {
-    if is_hint(name) {
-        Beginning::Hinted
-    } else {
-        Beginning::Plain
-    }
-}
-
-/// Tells whether the last word says that a command follows.
-fn is_hint(before: &[u8]) -> bool {
-    let before = before.to_ascii_lowercase();
-    HINTS
-        .iter()
-        .any(|hint| memmem::find(&before, hint).is_some())
+/// Tells whether one of the words is here that say that a command follows.
+fn is_hint(near: &[u8]) -> bool {
+    let near = near.to_ascii_lowercase();
+    HINTS.iter().any(|hint| memmem::find(&near, hint).is_some())
 }
 
 /// Tells whether the name of a program stands here, with or without a path, quotes in it or not,
 /// and ends.
 fn is_program(text: &[u8]) -> bool {
-    let text = &text[..text.len().min(MAX_WORD_BYTES)];
-    let end = text.iter().position(|byte| ENDS_OF_WORD.contains(byte));
-    let word = &text[..end.unwrap_or(text.len())];
-    let mut plain = word.to_ascii_lowercase();
-    plain.retain(|byte| !b"'\"\\".contains(byte));
-    let name = plain.rsplit(|&byte| byte == b'/').next();
-    let Ok(name) = std::str::from_utf8(name.unwrap_or_default()) else {
+    // Each word of a long request comes here: no memory is taken for it.
+    let (mut plain, mut length, mut word) = ([0; MAX_WORD_BYTES], 0, 0);
+    for &byte in text.iter().take(MAX_WORD_BYTES) {
+        if is_end_of_word(byte) {
+            break;
+        }
+        word += 1;
+        if !matches!(byte, b'\'' | b'"' | b'\\') {
+            plain[length] = byte.to_ascii_lowercase();
+            length += 1;
+        }
+    }
+    let plain = &plain[..length];
+    let name = match memchr::memrchr(b'/', plain) {
+        Some(slash) => &plain[slash + 1..],
+        None => plain,
+    };
+    let Ok(name) = std::str::from_utf8(name) else {
         return false;
     };
-    let is_file = word.starts_with(b"./") && name.len() > 1;
+    let is_file = text[..word].starts_with(b"./") && name.len() > 1;
     is_file || PROGRAMS.binary_search(&name).is_ok()
+}
+
+/// Tells whether a byte ends the name of a program.
+fn is_end_of_word(byte: u8) -> bool {
+    matches!(
+        byte,
+        b' ' | b'\t'
+            | b'\r'
+            | b'\n'
+            | b';'
+            | b'|'
+            | b'&'
+            | b'<'
+            | b'>'
+            | b'('
+            | b')'
+            | b'`'
+            | b'$'
+            | b'\0'
+            | b'}'
+    )
 }
 
 fn is_of_name(byte: u8) -> bool {
