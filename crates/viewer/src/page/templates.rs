@@ -12,7 +12,7 @@ use crate::page::assets;
 use crate::page::filter::UNRECOGNISED;
 
 /// Names end in .html: that is what turns escaping on.
-const TEMPLATES: [(&str, &str); 24] = [
+const TEMPLATES: [(&str, &str); 25] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("home.html", include_str!("../../templates/home.html")),
     ("filter.html", include_str!("../../templates/filter.html")),
@@ -35,6 +35,7 @@ const TEMPLATES: [(&str, &str); 24] = [
         "export_end.html",
         include_str!("../../templates/export_end.html"),
     ),
+    ("footer.html", include_str!("../../templates/footer.html")),
     ("labels.html", include_str!("../../templates/labels.html")),
     (
         "collection.html",
