@@ -15,6 +15,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod clock;
 pub mod container;
 pub mod events;
 pub mod heads;

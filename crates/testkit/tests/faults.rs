@@ -539,6 +539,28 @@ async fn reloading_haproxy_again_and_again_fails_nothing() -> anyhow::Result<()>
 }
 
 /// From one moment on all are refused.
+/// Sees that nothing is answered any more once something was refused, and that it was soon over.
+fn ends_at_once(what: &str, attempts: &Attempts, took: Duration) -> anyhow::Result<()> {
+    let attempts = &attempts.0;
+    let first = attempts
+        .iter()
+        .position(|attempt| !attempt.answered)
+        .context("it did not stop")?;
+    let answered = |attempts: &[Attempt]| attempts.iter().filter(|it| it.answered).count();
+    let later = answered(&attempts[first..]);
+    row(
+        "stop",
+        &[&what, &answered(attempts), &later, &milliseconds(took)],
+    );
+    // The four clients may have been at different points.
+    ensure!(
+        later <= FULL.clients,
+        "{later} answered after the first refusal"
+    );
+    ensure!(took < Duration::from_secs(9), "{took:?}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_under_load_is_quick_and_orderly() -> anyhow::Result<()> {
     for _ in 0..rounds().min(5) {
@@ -549,30 +571,7 @@ async fn a_stop_under_load_is_quick_and_orderly() -> anyhow::Result<()> {
         stack.stop().await?;
         let took = start.elapsed();
         let attempts = load.stop().await?;
-        let first = attempts
-            .0
-            .iter()
-            .position(|attempt| !attempt.answered)
-            .context("it did not stop")?;
-        let later = attempts.0[first..]
-            .iter()
-            .filter(|attempt| attempt.answered)
-            .count();
-        row(
-            "stop",
-            &[
-                &"supervisord told to stop",
-                &attempts.answered().count(),
-                &later,
-                &milliseconds(took),
-            ],
-        );
-        // The four clients may have been at different points.
-        ensure!(
-            later <= FULL.clients,
-            "{later} answered after the first refusal"
-        );
-        ensure!(took < Duration::from_secs(9), "{took:?}");
+        ends_at_once("supervisord told to stop", &attempts, took)?;
     }
     Ok(())
 }
@@ -658,29 +657,7 @@ async fn docker_stop_under_load_is_quick_and_orderly() -> anyhow::Result<()> {
     shell(&format!("docker stop {}", container.0))?;
     let took = start.elapsed();
     let attempts = load.stop().await?;
-    let first = attempts
-        .0
-        .iter()
-        .position(|attempt| !attempt.answered)
-        .context("it did not stop")?;
-    let later = attempts.0[first..]
-        .iter()
-        .filter(|attempt| attempt.answered)
-        .count();
-    row(
-        "stop",
-        &[
-            &"docker stop",
-            &attempts.answered().count(),
-            &later,
-            &milliseconds(took),
-        ],
-    );
-    ensure!(
-        later <= FULL.clients,
-        "{later} answered after the first refusal"
-    );
-    ensure!(took < Duration::from_secs(9), "{took:?}");
+    ends_at_once("docker stop", &attempts, took)?;
     assert_eq!(container.inspect(".State.ExitCode")?, "0");
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use forever200_testkit::clock::{Clock, HAPROXY_KEEPS_TIME};
 use forever200_testkit::load::{Attempts, Load, STEADY};
 use forever200_testkit::process::{command, missing, signal};
 use forever200_testkit::report::{milliseconds, row};
@@ -374,34 +375,16 @@ async fn a_slow_disk_delays_nobody() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_set_back_by_a_year_stops_nothing() -> anyhow::Result<()> {
-    let clocks = TempDir::new()?;
-    let clock = clocks.path().join("clock");
-    // In one step: libfaketime of Debian 13 ends a program that finds the file empty.
-    let set = |offset: &str| {
-        let next = clocks.path().join("next");
-        std::fs::write(&next, offset)?;
-        std::fs::rename(&next, &clock)
-    };
-    set("+0")?;
-    let before = format!(
-        "export LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1) FAKETIME_TIMESTAMP_FILE={} \
-         FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1; [ -e \"$LD_PRELOAD\" ] || {{ echo apt-get install faketime >&2; exit 1; }}; ",
-        clock.display()
-    );
+    let clock = Clock::right()?;
     let kept = Kept::start_as(Setup {
-        before: &before,
-        // haproxy keeps the real clock: see troubles.rs.
-        edits: &[(
-            "supervisord.conf",
-            "haproxy -W",
-            "env -u LD_PRELOAD haproxy -W",
-        )],
+        before: &clock.before(),
+        edits: &[HAPROXY_KEEPS_TIME],
         ..Setup::default()
     })
     .await?;
     let load = Load::start(kept.stack.front(), "clock", STEADY);
     kept.until_more(50).await?;
-    set("-365d")?;
+    clock.set("-365d")?;
     kept.until_more(50).await?;
     // A restart with an empty memcached reads it back.
     kept.stack.kill("viewer").await?;

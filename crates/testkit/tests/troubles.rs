@@ -7,6 +7,7 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use forever200_testkit::clock::{Clock, HAPROXY_KEEPS_TIME};
 use forever200_testkit::load::{Attempts, Load, STEADY};
 use forever200_testkit::process::signal;
 use forever200_testkit::proxy::{Between, Fault};
@@ -30,14 +31,6 @@ const ELSEWHERE: (&str, &str, &str) = (
 );
 /// supervisord.conf's own size of memcached.
 const MEMORY: &str = "-m $((64 + ${FOREVER200_MAX_REQUEST_BYTES:-65536} / 7000))";
-/// haproxy keeps the real clock: with the faketime and the haproxy of Debian 13 it never starts.
-/// Its jemalloc asks for the time while libfaketime is being set up, which waits for itself
-/// (`pthread_once` within `pthread_once`).
-const REAL_CLOCK: (&str, &str, &str) = (
-    "supervisord.conf",
-    "haproxy -W",
-    "env -u LD_PRELOAD haproxy -W",
-);
 
 fn print(fault: &str, attempts: &Attempts) {
     let (half, most, all) = (
@@ -388,24 +381,10 @@ async fn with_256_file_descriptors_it_serves_fewer_at_a_time_and_recovers() -> a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_by_an_hour_stops_nothing() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let clock = folder.path().join("clock");
-    // In one step: libfaketime of Debian 13 ends a program that finds the file empty.
-    let set = |offset: &str| {
-        let next = folder.path().join("next");
-        std::fs::write(&next, offset)?;
-        std::fs::rename(&next, &clock)
-    };
-    set("+0")?;
-    // As when a machine's clock is set: the one that only goes forward is left alone.
-    let before = format!(
-        "export LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1) FAKETIME_TIMESTAMP_FILE={} \
-         FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1; [ -e \"$LD_PRELOAD\" ] || {{ echo apt-get install faketime >&2; exit 1; }}; ",
-        clock.display()
-    );
+    let clock = Clock::right()?;
     let stack = Stack::start_as(Setup {
-        before: &before,
-        edits: &[REAL_CLOCK],
+        before: &clock.before(),
+        edits: &[HAPROXY_KEEPS_TIME],
         ..Setup::default()
     })
     .await?;
@@ -420,7 +399,7 @@ async fn a_clock_that_jumps_by_an_hour_stops_nothing() -> anyhow::Result<()> {
     let load = Load::start(stack.front(), "clock", STEADY);
     let mut hours = Vec::new();
     for offset in ["+0", "+1h", "-1h", "+0"] {
-        set(offset)?;
+        clock.set(offset)?;
         let cursor = total(&get_json(stack.front(), "/home/api/requests").await?);
         stack.until_recorded(cursor + 50).await?;
         hours.push(hour_of_newest().await?);
