@@ -236,7 +236,7 @@ mod tests {
         Shared {
             proxy_protocol: true,
             max_request_bytes: 65_536,
-            account: Account::default(),
+            account: Account::new(65_536),
             recorder: Recorder::without_store(),
             hellos: Hellos::default(),
             name: "r".to_owned(),

@@ -39,6 +39,11 @@ const SCRATCH_BYTES: usize = 1024;
 /// nothing tells where the request ends. What web servers take at most is 8 to 16 KiB.
 const HEAD_BYTES: usize = 16 * 1024;
 
+/// Returns the most bytes that are held of one request, where so many are kept.
+pub(crate) fn most_held(max_request_bytes: usize) -> usize {
+    max_request_bytes.max(HEAD_BYTES) + DISCARD_BYTES
+}
+
 /// The bytes that a reading begins with.
 #[derive(Debug)]
 pub(crate) struct Arrived {
@@ -232,10 +237,9 @@ impl<'a> Reading<'a> {
         if self.buffer.len() < room {
             return;
         }
-        let most = self.max_kept.max(HEAD_BYTES) + DISCARD_BYTES;
         let wanted = (2 * room)
             .max(SECOND_READ_BYTES)
-            .min(most)
+            .min(most_held(self.max_kept))
             .max(room + SCRATCH_BYTES);
         if self.room.take(wanted - room) {
             self.buffer.reserve_exact(wanted - self.buffer.len());

@@ -5,8 +5,8 @@
 //!
 //! All together may take [`ACCOUNT_BYTES`]. When that is used up, a source still gets a share: a
 //! source that holds all of the account takes nothing from the others. The share is the greater,
-//! the fewer sources there are. So at most 32 MiB are taken by 256 sources, 54 MiB by 1,024, and
-//! 16 KiB more by each further one: 163 MiB by 8,000 sources that all do their worst.
+//! the fewer sources there are. So at most 34 MiB are taken by 256 sources, 57 MiB by 1,024, and
+//! 16 KiB more by each further one: 166 MiB by 8,000 sources that all do their worst.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,13 +14,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What all requests together may take before anybody is refused, in bytes.
 const ACCOUNT_BYTES: usize = 16 * 1024 * 1024;
-/// What a source may take in any case, in bytes: an ordinary request, or the longest that is kept
-/// by default, by the number of sources.
-const SHARE_BYTES: std::ops::RangeInclusive<usize> = 16 * 1024..=64 * 1024;
+/// What a source may take in any case, in bytes: an ordinary request.
+const LEAST_SHARE_BYTES: usize = 16 * 1024;
 
 /// The room that all requests of a responder have taken.
-#[derive(Debug, Default)]
-pub(crate) struct Account(Mutex<Taken>);
+#[derive(Debug)]
+pub(crate) struct Account {
+    taken: Mutex<Taken>,
+    /// What a source may take in any case where there are few sources, in bytes.
+    largest_share: usize,
+}
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -38,6 +41,15 @@ pub(crate) struct Room<'a> {
 }
 
 impl Account {
+    /// Makes an account. While there are few sources, each may take `whole_request` bytes in any
+    /// case: the longest request that is kept, and what is read beyond it.
+    pub(crate) fn new(whole_request: usize) -> Self {
+        Self {
+            taken: Mutex::default(),
+            largest_share: whole_request.max(LEAST_SHARE_BYTES),
+        }
+    }
+
     /// Opens a room for a request from this address, with nothing in it.
     pub(crate) fn room(&self, address: IpAddr) -> Room<'_> {
         Room {
@@ -48,7 +60,7 @@ impl Account {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,7 +71,7 @@ impl Room<'_> {
         let total = taken.total + bytes;
         let of_source = taken.sources.get(&self.source).copied().unwrap_or(0) + bytes;
         let sources = taken.sources.len().max(1);
-        let share = (ACCOUNT_BYTES / sources).clamp(*SHARE_BYTES.start(), *SHARE_BYTES.end());
+        let share = (ACCOUNT_BYTES / sources).clamp(LEAST_SHARE_BYTES, self.account.largest_share);
         if total > ACCOUNT_BYTES && of_source > share {
             return false;
         }
@@ -105,6 +117,8 @@ mod tests {
     use super::*;
 
     const KIB: usize = 1024;
+    /// The longest request that is kept by default, and what is read beyond it.
+    const WHOLE_REQUEST: usize = 72 * KIB;
 
     fn address(number: u32) -> IpAddr {
         IpAddr::from(number.to_be_bytes())
@@ -112,7 +126,7 @@ mod tests {
 
     #[test]
     fn one_source_may_take_all_and_another_still_gets_its_share() {
-        let account = Account::default();
+        let account = Account::new(WHOLE_REQUEST);
         let mut greedy: Vec<_> = (0..480).map(|_| account.room(address(1))).collect();
         let taken = greedy
             .iter_mut()
@@ -132,7 +146,7 @@ mod tests {
 
     #[test]
     fn whatever_sources_do_there_is_a_bound() {
-        let account = Account::default();
+        let account = Account::new(WHOLE_REQUEST);
         let mut rooms = Vec::new();
         for number in 1..=8000 {
             let mut room = account.room(address(number));
@@ -140,9 +154,9 @@ mod tests {
             rooms.push(room);
             let total = account.taken().total;
             match number {
-                256 => assert!(total <= 32 * 1024 * KIB, "{total}"),
-                1024 => assert!(total <= 54 * 1024 * KIB, "{total}"),
-                8000 => assert!(total <= 163 * 1024 * KIB, "{total}"),
+                256 => assert!(total <= 34 * 1024 * KIB, "{total}"),
+                1024 => assert!(total <= 57 * 1024 * KIB, "{total}"),
+                8000 => assert!(total <= 166 * 1024 * KIB, "{total}"),
                 _ => {}
             }
         }

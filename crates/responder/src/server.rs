@@ -20,6 +20,7 @@ use crate::connection::{self, Shared};
 use crate::handshakes::Hellos;
 use crate::proxy::Origin;
 use crate::rate_limit::RateLimit;
+use crate::reading::most_held;
 use crate::recorder::Recorder;
 use crate::room::Account;
 
@@ -75,7 +76,7 @@ pub async fn run(
         shared: Arc::new(Shared {
             proxy_protocol: config.proxy_protocol,
             max_request_bytes: config.max_request_bytes,
-            account: Account::default(),
+            account: Account::new(most_held(config.max_request_bytes)),
             recorder,
             hellos: Hellos::default(),
             name: random_name(),

@@ -9,7 +9,7 @@ use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::reading::{MAX_DISCARDED_BYTES, QUIET_TIME, UNFINISHED_TIME};
+use crate::reading::{MAX_DISCARDED_BYTES, QUIET_TIME, UNFINISHED_TIME, most_held};
 
 /// Between two segments of one request.
 const SEGMENT_GAP: Duration = Duration::from_millis(10);
@@ -31,7 +31,7 @@ impl Connection {
         let shared = Shared {
             proxy_protocol: false,
             max_request_bytes,
-            account: Account::default(),
+            account: Account::new(most_held(max_request_bytes)),
             recorder: Recorder::without_store(),
             hellos: Hellos::default(),
             name: "r".to_owned(),
@@ -386,51 +386,65 @@ async fn bytes_without_an_end_are_counted_up_to_a_limit() {
     }
 }
 
-/// 480 connections of one source hold all the room there is. A request of 6 KB from another source
-/// is kept whole.
-#[tokio::test(start_paused = true)]
-async fn nobodys_request_is_cut_because_another_source_misbehaves() {
-    let first = Connection::open(65_536);
-    let shared = Arc::clone(&first.shared);
+/// Connections of one source that hold all the room there is, with requests that are not whole.
+async fn misbehaving(shared: &Arc<Shared>) -> Vec<Connection> {
     let held = [
         &b"POST /held HTTP/1.1\r\nContent-Length: 65000\r\n\r\n"[..],
         &[b'x'; 40_000],
     ]
     .concat();
-    let mut rooms = Vec::new();
+    let mut connections = Vec::new();
     for _ in 0..480 {
-        let mut connection = Connection::open_beside(&shared);
+        let mut connection = Connection::open_beside(shared);
         connection.send(&held).await;
-        rooms.push(connection);
+        connections.push(connection);
     }
     tokio::time::sleep(SEGMENT_GAP).await;
-    let mut reading = Reading::new(
-        &shared,
-        &Origin {
-            source: "203.0.113.7:1".parse().unwrap(),
-            ..Origin::UNKNOWN
-        },
-        Arrived::nothing(),
-        TimeLimit {
-            first_byte: Instant::now() + DEADLINE,
-            end: Instant::now() + DEADLINE,
-        },
-        rooms[0]._stop.subscribe(),
-    );
-    let ordinary = [
-        &b"POST /x HTTP/1.1\r\nContent-Length: 6000\r\n\r\n"[..],
-        &[b'y'; 6000],
-    ]
-    .concat();
+    connections
+}
+
+/// What is recorded of a request from another source.
+async fn record_of_another(shared: &Shared, request: &[u8]) -> Record {
+    let origin = Origin {
+        source: "203.0.113.7:1".parse().unwrap(),
+        ..Origin::UNKNOWN
+    };
+    let limit = TimeLimit {
+        first_byte: Instant::now() + DEADLINE,
+        end: Instant::now() + DEADLINE,
+    };
+    let (_stop, stopping) = watch::channel(false);
+    let mut reading = Reading::new(shared, &origin, Arrived::nothing(), limit, stopping);
     let (mut client, mut server) = duplex(PIPE_BYTES);
-    client.write_all(&ordinary).await.unwrap();
-    assert_eq!(reading.run(&mut server).await, Some(Ended::Complete));
-    let record = reading.into_record(&Origin::UNKNOWN, Ended::Complete);
-    assert_eq!(
-        (record.raw.len(), record.truncated),
-        (ordinary.len(), false)
-    );
-    for connection in rooms {
-        connection.serving.abort();
+    client.write_all(request).await.unwrap();
+    client.shutdown().await.unwrap();
+    let ended = reading.run(&mut server).await;
+    reading.into_record(&Origin::UNKNOWN, ended.expect("bytes came"))
+}
+
+/// A request of `length` bytes, head and body.
+fn request_of(length: usize) -> Vec<u8> {
+    let head = |body: usize| format!("POST /x HTTP/1.1\r\nContent-Length: {body:07}\r\n\r\n");
+    let body = length - head(0).len();
+    [head(body).as_bytes(), &vec![b'y'; body]].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobodys_request_is_cut_because_another_source_misbehaves() {
+    for kept in [100, 65_536, 1_000_000] {
+        let first = Connection::open(kept);
+        let connections = misbehaving(&first.shared).await;
+        for length in [100, 2048, 6000, 16_384, 65_535, 65_536, 1_000_000] {
+            let request = request_of(length);
+            let record = record_of_another(&first.shared, &request).await;
+            let shown = format!("{length} of {kept}");
+            assert_eq!(record.bytes, length as u64, "{shown}");
+            assert_eq!(record.raw.len(), length.min(kept), "{shown}");
+            assert_eq!(record.truncated, length > kept, "{shown}");
+            assert_eq!(record.ended, Ended::Complete, "{shown}");
+        }
+        for connection in connections {
+            connection.serving.abort();
+        }
     }
 }
