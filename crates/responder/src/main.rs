@@ -77,6 +77,5 @@ async fn main() -> anyhow::Result<()> {
         has_history: args.history.0.is_some(),
     };
     // As a task: to wake the runtime's first future costs a system call each time.
-    tokio::spawn(run(listeners, config, Store::new(args.memcached), shutdown)).await?;
-    Ok(())
+    tokio::spawn(run(listeners, config, Store::new(args.memcached), shutdown)).await?
 }

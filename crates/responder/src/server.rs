@@ -8,11 +8,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context, bail};
 use forever200_daemon::GRACE_PERIOD;
 use forever200_ring::{Store, Via};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -55,20 +57,40 @@ pub struct Listeners {
 
 /// Serves until `shutdown` ends, then finishes what is in flight, and returns when all that was
 /// received is in the store, after six seconds at most.
+///
+/// # Errors
+/// The recorder has ended before. Without it, nothing that is answered would be recorded, so
+/// whatever is in flight is cut off.
 pub async fn run(
     listeners: Listeners,
     config: Config,
     store: Store,
     shutdown: impl Future<Output = ()>,
-) {
+) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
-    let (stop_recorder, recorder_stopping) = watch::channel(false);
     let recorder = Recorder::default();
-    let recording = tokio::spawn(recorder.clone().run(
-        store,
-        config.has_history,
-        recorder_stopping,
-    ));
+    let running = recorder.clone().run(store, config.has_history, stopping);
+    let recording = Recording {
+        task: tokio::spawn(running),
+        stop,
+    };
+    serve(listeners, &config, recorder, recording, shutdown).await
+}
+
+/// The recorder's task.
+struct Recording {
+    task: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+}
+
+async fn serve(
+    listeners: Listeners,
+    config: &Config,
+    recorder: Recorder,
+    mut recording: Recording,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let (stop, stopping) = watch::channel(false);
     let server = Server {
         permits: Arc::new(Semaphore::new(config.max_connections)),
         stopping,
@@ -87,26 +109,22 @@ pub async fn run(
     tokio::select! {
         () = shutdown => {}
         () = server.accept_all(&listeners) => {}
+        ended = &mut recording.task => {
+            ended.context("the recorder failed")?;
+            bail!("the recorder has ended");
+        }
     }
     // Connections that wait in the kernel's queue are refused from here on.
     drop(listeners);
     let _ = stop.send(true);
-    // Every connection holds a permit: when all are back, none is in flight.
-    let all = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
-    if timeout(GRACE_PERIOD, server.permits.acquire_many(all))
-        .await
-        .is_err()
-    {
-        warn!(
-            connections = config.max_connections - server.permits.available_permits(),
-            "cut off at the end"
-        );
-    }
-    let _ = stop_recorder.send(true);
-    if timeout(FLUSH_TIME, recording).await.is_err() {
-        warn!("stopped while memcached was not answering");
+    server.finish(config.max_connections).await;
+    let _ = recording.stop.send(true);
+    match timeout(FLUSH_TIME, recording.task).await {
+        Ok(ended) => ended.context("the recorder failed")?,
+        Err(_) => warn!("stopped while memcached was not answering"),
     }
     info!("stopped");
+    Ok(())
 }
 
 struct Server {
@@ -117,6 +135,17 @@ struct Server {
 }
 
 impl Server {
+    /// Waits for all that is in flight, for the grace period at most.
+    async fn finish(&self, max_connections: usize) {
+        // Every connection holds a permit: when all are back, none is in flight.
+        let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
+        let finished = timeout(GRACE_PERIOD, self.permits.acquire_many(all)).await;
+        if finished.is_err() {
+            let connections = max_connections - self.permits.available_permits();
+            warn!(connections, "cut off at the end");
+        }
+    }
+
     async fn accept_all(&self, listeners: &Listeners) {
         let bound = listeners
             .tcp
@@ -201,4 +230,50 @@ impl Server {
 fn random_name() -> String {
     use std::hash::{BuildHasher, RandomState};
     format!("{:08x}", RandomState::new().hash_one(()) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    /// What a responder returns that nobody stops, when its recorder does this.
+    async fn result_with(
+        recording: impl Future<Output = ()> + Send + 'static,
+    ) -> anyhow::Result<String> {
+        let listeners = Listeners {
+            tcp: TcpListener::bind("127.0.0.1:0").await?,
+            unix: None,
+        };
+        let config = Config {
+            proxy_protocol: false,
+            max_request_bytes: 65_536,
+            max_connections: 8,
+            has_history: false,
+        };
+        let recording = Recording {
+            task: tokio::spawn(recording),
+            stop: watch::channel(false).0,
+        };
+        let serving = serve(
+            listeners,
+            &config,
+            Recorder::default(),
+            recording,
+            pending(),
+        );
+        // On paused time, this is over as soon as nothing but a timer can go on.
+        let served = timeout(GRACE_PERIOD, serving).await?;
+        Ok(served.expect_err("nobody has stopped it").to_string())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_responder_ends_with_its_recorder() -> anyhow::Result<()> {
+        let failing = async { panic!("a recorder that fails") };
+        assert_eq!(result_with(failing).await?, "the recorder failed");
+        assert_eq!(result_with(async {}).await?, "the recorder has ended");
+        assert!(result_with(pending()).await.is_err(), "it goes on");
+        Ok(())
+    }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Responder {
     pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
-    running: JoinHandle<()>,
+    running: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Responder {
@@ -34,6 +34,6 @@ impl Responder {
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         let _ = self.stop.send(());
-        Ok(self.running.await?)
+        self.running.await?
     }
 }
