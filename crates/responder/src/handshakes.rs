@@ -6,7 +6,7 @@
 //! writes the lines: `ring handshakes`.
 //!
 //! ```text
-//! tls hello SOURCE PORT HELLO-IN-BASE64
+//! tls hello SOURCE PORT DESTINATION PORT HELLO-IN-BASE64
 //! tls failed SOURCE PORT DESTINATION PORT REASON|REASON
 //! ```
 
@@ -44,6 +44,13 @@ const NO_FAILURE: &str = "|Success";
 /// Longest reason that is kept, in characters.
 const MAX_REASON_CHARS: usize = 100;
 
+/// Both ends of a connection. A client may use one port for connections to several of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Ends {
+    source: SocketAddr,
+    destination: SocketAddr,
+}
+
 /// The hellos of connections that have not sent a request yet.
 #[derive(Debug, Default)]
 pub(crate) struct Hellos {
@@ -53,9 +60,9 @@ pub(crate) struct Hellos {
 
 #[derive(Debug, Default)]
 struct Held {
-    by_source: HashMap<SocketAddr, Hello>,
+    by_ends: HashMap<Ends, Hello>,
     /// In the order in which they came; also those that were taken since.
-    order: VecDeque<SocketAddr>,
+    order: VecDeque<Ends>,
     bytes: usize,
 }
 
@@ -67,16 +74,16 @@ struct Hello {
 }
 
 impl Hellos {
-    fn keep(&self, source: SocketAddr, base64: &str) {
+    fn keep(&self, ends: Ends, base64: &str) {
         let hello = Hello {
             base64: base64.to_owned(),
             came: Timestamp::now(),
         };
         let mut held = self.held();
-        held.take(source);
+        held.take(ends);
         held.bytes += hello.base64.len();
-        held.by_source.insert(source, hello);
-        held.order.push_back(source);
+        held.by_ends.insert(ends, hello);
+        held.order.push_back(ends);
         while held.order.len() > MAX_HELLOS || held.bytes > MAX_HELD_BYTES {
             let Some(oldest) = held.order.pop_front() else {
                 break;
@@ -104,12 +111,16 @@ impl Hellos {
 
     /// Where haproxy splits a connection into requests, others with the same hello may follow.
     fn of(&self, origin: &Origin) -> Option<String> {
+        let ends = Ends {
+            source: origin.source,
+            destination: origin.destination,
+        };
         let mut held = self.held();
         if origin.via == Via::Http {
-            let hello = held.by_source.get(&origin.source);
+            let hello = held.by_ends.get(&ends);
             return hello.map(|hello| hello.base64.clone());
         }
-        held.take(origin.source).map(|hello| hello.base64)
+        held.take(ends).map(|hello| hello.base64)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -118,8 +129,8 @@ impl Hellos {
 }
 
 impl Held {
-    fn take(&mut self, source: SocketAddr) -> Option<Hello> {
-        let hello = self.by_source.remove(&source)?;
+    fn take(&mut self, ends: Ends) -> Option<Hello> {
+        let hello = self.by_ends.remove(&ends)?;
         self.bytes = self.bytes.saturating_sub(hello.base64.len());
         Some(hello)
     }
@@ -158,18 +169,25 @@ pub(crate) async fn follow<S: AsyncRead + Unpin>(
 /// What is no line of ours is left out.
 fn take_line(line: &[u8], shared: &Shared) {
     let line = std::str::from_utf8(line).unwrap_or_default().trim_end();
-    let mut words = line.splitn(5, ' ');
+    let mut words = line.splitn(7, ' ');
     let (Some("tls"), Some(what)) = (words.next(), words.next()) else {
         return;
     };
     let Some(source) = address(words.next(), words.next()) else {
         return;
     };
+    let Some(destination) = address(words.next(), words.next()) else {
+        return;
+    };
+    let ends = Ends {
+        source,
+        destination,
+    };
     let rest = words.next().unwrap_or_default();
     match what {
-        "hello" => shared.hellos.keep(source, rest),
+        "hello" => shared.hellos.keep(ends, rest),
         "failed" => {
-            if let Some(record) = failure(source, rest, shared) {
+            if let Some(record) = failure(ends, rest, shared) {
                 // No client waits for it.
                 drop(shared.recorder.record(record));
             }
@@ -184,10 +202,7 @@ fn address(ip: Option<&str>, port: Option<&str>) -> Option<SocketAddr> {
 }
 
 /// The record of a handshake that failed: its bytes are the client's hello, where that is known.
-fn failure(source: SocketAddr, rest: &str, shared: &Shared) -> Option<Record> {
-    let mut words = rest.splitn(3, ' ');
-    let destination = address(words.next(), words.next())?;
-    let reasons = words.next()?;
+fn failure(ends: Ends, reasons: &str, shared: &Shared) -> Option<Record> {
     if reasons.ends_with(NO_FAILURE) {
         return None;
     }
@@ -195,7 +210,7 @@ fn failure(source: SocketAddr, rest: &str, shared: &Shared) -> Option<Record> {
         .split('|')
         .filter(|reason| !reason.is_empty() && *reason != "-");
     let reason = reasons.next().unwrap_or("unknown");
-    let hello = shared.hellos.held().take(source);
+    let hello = shared.hellos.held().take(ends);
     let came = hello
         .as_ref()
         .map_or_else(Timestamp::now, |hello| hello.came);
@@ -204,8 +219,8 @@ fn failure(source: SocketAddr, rest: &str, shared: &Shared) -> Option<Record> {
     let bytes = raw.len() as u64;
     raw.truncate(shared.max_request_bytes);
     let origin = Origin {
-        source,
-        destination,
+        source: ends.source,
+        destination: ends.destination,
         // haproxy told the addresses in a line of its log, as else in a header.
         via: Via::ProxyV2,
         first_byte: Some(came),
@@ -247,12 +262,25 @@ mod tests {
         ([203, 0, 113, 7], port).into()
     }
 
+    fn destination(port: u16) -> SocketAddr {
+        ([192, 0, 2, 1], port).into()
+    }
+
     fn from(source: SocketAddr, via: Via) -> Origin {
         Origin {
             source,
+            destination: destination(443),
             via,
-            ..Origin::UNKNOWN
+            first_byte: None,
         }
+    }
+
+    fn keep(shared: &Shared, port: u16, hello: &str) {
+        let ends = Ends {
+            source: source(port),
+            destination: destination(443),
+        };
+        shared.hellos.keep(ends, hello);
     }
 
     async fn read(mut lines: &[u8], shared: &Shared) -> anyhow::Result<()> {
@@ -261,9 +289,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hello_is_that_of_the_connection_from_its_source_and_is_taken_once() {
+    async fn a_hello_is_that_of_its_connection_and_is_taken_once() {
         let shared = shared();
-        let lines = b"tls hello 203.0.113.7 1 FgMB\ntls hello 2001:db8::1 1 AAAA\n";
+        let lines = b"tls hello 203.0.113.7 1 192.0.2.1 443 FgMB\n\
+            tls hello 2001:db8::1 1 2001:db8::2 443 AAAA\n";
         read(lines, &shared).await.unwrap();
         let mut tls = Tls::default();
         for via in [Via::Http, Via::Http, Via::Tls] {
@@ -275,10 +304,37 @@ mod tests {
             .add_to(&mut tls, &from(source(1), Via::Tls))
             .await;
         assert_eq!(tls.hello, None);
-        let v6 = "[2001:db8::1]:1".parse().unwrap();
-        shared.hellos.add_to(&mut tls, &from(v6, Via::Tls)).await;
+        let v6 = Origin {
+            destination: "[2001:db8::2]:443".parse().unwrap(),
+            ..from("[2001:db8::1]:1".parse().unwrap(), Via::Tls)
+        };
+        shared.hellos.add_to(&mut tls, &v6).await;
         assert_eq!(tls.hello.as_deref(), Some("AAAA"));
         assert_eq!(shared.hellos.held().bytes, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_from_one_port_to_two_have_their_own_hellos() {
+        let shared = shared();
+        let lines = b"tls hello 203.0.113.7 1 192.0.2.1 443 FgMBAAA=\n\
+            tls hello 203.0.113.7 1 192.0.2.1 8443 FgMBAAE=\n\
+            tls hello 203.0.113.7 1 192.0.2.2 443 FgMBAAI=\n\
+            tls failed 203.0.113.7 1 192.0.2.2 443 no shared cipher|\n";
+        read(lines, &shared).await.unwrap();
+        for (port, hello) in [(8443, "FgMBAAE="), (443, "FgMBAAA=")] {
+            let origin = Origin {
+                destination: destination(port),
+                ..from(source(1), Via::Tls)
+            };
+            let mut tls = Tls::default();
+            shared.hellos.add_to(&mut tls, &origin).await;
+            assert_eq!(tls.hello.as_deref(), Some(hello), "{port}");
+        }
+        let records = shared.recorder.numbered();
+        assert_eq!(
+            (records.len(), &records[0].raw[..]),
+            (1, &b"\x16\x03\x01\0\x02"[..])
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -288,7 +344,7 @@ mod tests {
         let origin = from(source(1), Via::Tls);
         tokio::join!(shared.hellos.add_to(&mut tls, &origin), async {
             tokio::time::sleep(HELLO_TIME / 2).await;
-            shared.hellos.keep(source(1), "FgMB");
+            keep(&shared, 1, "FgMB");
         });
         assert_eq!(tls.hello.as_deref(), Some("FgMB"));
     }
@@ -296,7 +352,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_a_record_of_the_hello_and_its_reason() {
         let shared = shared();
-        let lines = b"tls hello 203.0.113.7 1 FgMBAAA=\n\
+        let lines = b"tls hello 203.0.113.7 1 192.0.2.1 443 FgMBAAA=\n\
             tls failed 203.0.113.7 1 192.0.2.1 443 tlsv1 alert unknown ca|SSL handshake failure\n\
             tls failed 203.0.113.7 2 192.0.2.1 443 -|Timeout during SSL handshake\n\
             tls failed 203.0.113.7 3 192.0.2.1 443 -|Success\n\
@@ -324,11 +380,11 @@ mod tests {
     async fn what_is_held_is_bounded() {
         let shared = shared();
         for port in 0..=u16::MAX {
-            shared.hellos.keep(source(port), &"A".repeat(100));
+            keep(&shared, port, &"A".repeat(100));
         }
-        assert_eq!(shared.hellos.held().by_source.len(), MAX_HELLOS);
+        assert_eq!(shared.hellos.held().by_ends.len(), MAX_HELLOS);
         for port in 0..2000 {
-            shared.hellos.keep(source(port), &"A".repeat(20_000));
+            keep(&shared, port, &"A".repeat(20_000));
         }
         let count = |held: MutexGuard<'_, Held>| (held.bytes, held.order.len());
         let (bytes, hellos) = count(shared.hellos.held());

@@ -18,7 +18,7 @@ use forever200_testkit::{
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -276,6 +276,44 @@ async fn a_handshake_that_fails_is_a_record_of_the_hello() -> anyhow::Result<()>
         page.contains("It failed: tlsv1 alert unknown ca."),
         "{page}"
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_from_one_port_to_two_have_their_own_hellos() -> anyhow::Result<()> {
+    let ip = loopback();
+    let ports = [PORT, PORT + 1];
+    let bind = ports.map(|port| format!("{ip}:{port}")).join(",");
+    let variables = [("FOREVER200_BIND_TLS", &*bind)];
+    let setup = Setup {
+        variables: &variables,
+        ..Setup::default()
+    };
+    let stack = Stack::start_at(ip, setup).await?;
+    let mut source = SocketAddr::from(([127, 8, 8, 11], 0));
+    let mut streams = Vec::new();
+    for port in ports {
+        let socket = TcpSocket::new_v4()?;
+        // What lets two connections have one port at this end.
+        socket.set_reuseaddr(true)?;
+        socket.bind(source)?;
+        let mut stream = socket.connect(stack.at(port)).await?;
+        source = stream.local_addr()?;
+        stream
+            .write_all(&hello_for(&format!("{port}.example")))
+            .await?;
+        // By this time, haproxy has told of the hello.
+        stream.readable().await?;
+        streams.push(stream);
+    }
+    // Both handshakes fail.
+    drop(streams);
+    let list = stack.until_recorded(2).await?;
+    for request in list["requests"].as_array().into_iter().flatten() {
+        assert_eq!(request["src_port"], source.port());
+        let name = format!("{}.example", request["dest_port"]);
+        assert_eq!(request["tls"]["sni"], name, "{request}");
+    }
     Ok(())
 }
 
