@@ -108,6 +108,59 @@ async fn a_request_for_a_page_is_answered_by_the_viewer() -> anyhow::Result<()> 
     Ok(())
 }
 
+/// What haproxy has of a request beside its buffer.
+const COPIES: &str = "{ var(txn.came) -m found } or { var(txn.path) -m found }";
+/// Where a rule of this kind finds out whether there is a copy when a backend has taken over.
+const BACKENDS: [(&str, &str); 4] = [
+    ("tcp-request content reject", "    option redispatch 1\n"),
+    ("tcp-request content reject", "\nbackend unencoded\n"),
+    ("http-response deny", "\nbackend viewer from page\n"),
+    ("http-response deny", "\nbackend responder_http\n"),
+];
+
+/// A client may hold its connection for long, with as many bytes as haproxy's buffer has room for.
+#[tokio::test(flavor = "multi_thread")]
+async fn haproxy_holds_no_copy_of_what_it_has_handed_over() -> anyhow::Result<()> {
+    let edited = BACKENDS.map(|(rule, place)| format!("{place}    {rule} if {COPIES}\n"));
+    let edits = std::array::from_fn::<_, 4, _>(|at| (CFG, BACKENDS[at].1, &*edited[at]));
+    let stack = Stack::start_as(Setup {
+        edits: &edits,
+        ..Setup::default()
+    })
+    .await?;
+    let path = "a".repeat(12_000);
+    let long = [
+        format!("GET /home/{path} HTTP/1.1\r\n"),
+        format!("GET /home/collection/{path} HTTP/1.1\r\n\r\n"),
+        format!("GET /home/collection/{path} HTTP/1.1\r\nno colon\r\n"),
+        format!("GET /home/collection/{path}?q=ü HTTP/1.1\r\nHost: x\r\n"),
+    ];
+    let long = long.each_ref().map(|request| request.as_bytes());
+    let for_the_responder = [AT_ONCE, WAITS, &long].concat();
+    for (bytes, mut stream) in begin_all(&stack, &for_the_responder).await? {
+        stream.shutdown().await?;
+        is_answered(bytes, stream).await?;
+    }
+    for (bytes, mut stream) in begin_all(&stack, FOR_THE_VIEWER).await? {
+        stream.shutdown().await?;
+        let mut reply = client::read_to_end(&mut stream).await?;
+        let what = bytes.escape_ascii().to_string();
+        let response = Response::split_off(&mut reply, "HEAD").context(what.clone())?;
+        ensure!(
+            response.header("content-security-policy").is_some(),
+            "{what}: {response:?}"
+        );
+    }
+    // On the connection of a page, another path.
+    let mut stream = begin(&stack, b"GET /home/health HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+    let next = b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(next).await?;
+    let mut reply = client::read_to_end(&mut stream).await?;
+    let mut status = || Response::split_off(&mut reply, "GET").map(|it| it.status);
+    assert_eq!([status(), status()], [Some(200); 2]);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_goes_on_as_soon_as_it_is_decided() -> anyhow::Result<()> {
     let stack = patient().await?;

@@ -317,6 +317,22 @@ async fn connections_from_one_port_to_two_have_their_own_hellos() -> anyhow::Res
     Ok(())
 }
 
+/// A client may hold its connection for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn haproxy_forgets_a_hello_that_it_has_told() -> anyhow::Result<()> {
+    let (server, rule) = (
+        "    server tls ",
+        "    tcp-response content reject if { var(txn.hello) -m found }\n",
+    );
+    let edit = ("haproxy/haproxy.cfg", server, &*format!("{rule}{server}"));
+    let ended = Ended::start_as(&[], &[edit]).await?;
+    let reply = ended.run("curl", "curl -isk https://ADDRESS/x").await?;
+    assert_eq!(reply.as_bytes(), RESPONSE);
+    let request = ended.newest(1).await?;
+    ensure!(is_ja4(&request["tls"]["ja4"], "t13i"), "{request}");
+    Ok(())
+}
+
 /// A hello of TLS 1.2 that is worth an answer.
 fn hello_for(name: &str) -> Vec<u8> {
     let counted =
