@@ -81,20 +81,25 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Brings a snapshot up to date: reads the counters, and then, where the cursor has moved or a
-    /// look at the slots is `thorough`, those slots that lack what the cursor says they hold. A
-    /// record never changes once it has its number, so the others need no reading.
+    /// Brings a snapshot up to date: reads the counters, and then those slots that lack what the
+    /// cursor says they hold. A record never changes once it has its number, so the others need no
+    /// reading. Where a look is not `thorough`, and the cursor has not moved, it reads nothing else.
     ///
     /// The cursor moves before the slots are written: for some time after it has, looks should be
-    /// thorough.
+    /// thorough. Only such a look sees other counters change.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
     pub async fn refresh(&self, held: &Snapshot, thorough: bool) -> Result<Snapshot, StoreError> {
+        if !thorough {
+            let cursor = number(&self.get_one(CURSOR_KEY).await?);
+            if cursor == Some(held.cursor) {
+                return Ok(held.clone());
+            }
+        }
         let mut now = Snapshot {
             cas: held.cas.clone(),
             ring: held.ring.clone(),
-            unreadable: held.unreadable,
             ..Snapshot::default()
         };
         self.read_slots(&mut now, Vec::new()).await?;
@@ -103,11 +108,7 @@ impl Store {
         if now.cursor < held.cursor || now.since != held.since {
             return self.snapshot().await;
         }
-        if now.cursor == held.cursor && !thorough {
-            return Ok(now);
-        }
         let lacking = now.lacking_slots();
-        now.unreadable = 0;
         if !lacking.is_empty() {
             self.read_slots(&mut now, lacking).await?;
         }

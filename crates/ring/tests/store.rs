@@ -170,6 +170,67 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How many values memcached was asked for since its start.
+async fn reads(memcached: &Memcached) -> anyhow::Result<u64> {
+    let mut stream = BufReader::new(TcpStream::connect(memcached.address()).await?);
+    stream.write_all(b"stats\r\n").await?;
+    let mut line = String::new();
+    while stream.read_line(&mut line).await? > 0 {
+        if let Some(count) = line.strip_prefix("STAT cmd_get ") {
+            return Ok(count.trim_end().parse()?);
+        }
+        line.clear();
+    }
+    anyhow::bail!("no count of reads")
+}
+
+#[tokio::test]
+async fn a_look_reads_the_cursor_and_a_thorough_one_what_is_missing() -> anyhow::Result<()> {
+    let memcached = Memcached::start().await?;
+    let store = Store::new(memcached.address());
+    begin(&store).await?;
+    let late = record(3, "late");
+    let last = store.advance(SLOTS).await?;
+    for seq in (1..=last).filter(|&seq| seq != late.seq) {
+        store
+            .write(&[record(seq, "in time")], &Counts::default())
+            .await?;
+    }
+    let mut held = store.refresh(&Snapshot::default(), true).await?;
+    let (counters, slots) = (5, 1);
+    for (is_late, thorough, expected) in [
+        (true, false, 1),
+        (true, true, counters + counters + slots),
+        (false, false, 1),
+        (false, true, counters + counters + slots),
+        (false, true, counters),
+        (false, false, 1),
+    ] {
+        if !is_late && held.ring.get(late.seq).is_none() {
+            store
+                .write(std::slice::from_ref(&late), &Counts::default())
+                .await?;
+        }
+        let before = reads(&memcached).await?;
+        held = store.refresh(&held, thorough).await?;
+        assert_eq!(reads(&memcached).await? - before, expected);
+    }
+    assert_eq!(held.ring.get(late.seq), Some(&late));
+    // A cursor that moves, or is gone, is looked into at once.
+    store.advance(1).await?;
+    let newest = record(last + 1, "newest");
+    store
+        .write(std::slice::from_ref(&newest), &Counts::default())
+        .await?;
+    held = store.refresh(&held, false).await?;
+    assert_eq!(held.ring.get(newest.seq), Some(&newest));
+    set(&memcached, "forever200:cursor", b"").await?;
+    set(&memcached, "forever200:silent", b"7").await?;
+    held = store.refresh(&held, false).await?;
+    assert_eq!((held.cursor, held.silent), (newest.seq, 7));
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_is_no_record_of_ours_is_counted_and_skipped() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;

@@ -36,7 +36,7 @@ const WATCHED_INTERVAL: Duration = Duration::from_millis(50);
 /// together took 0.53 % of a core while nothing came.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 /// The same while all that comes is to be kept: as long as the ring lasts at 1,000 requests a
-/// second, and some time to spare. Such a look reads the counters alone.
+/// second, and some time to spare. Such a look reads the cursor alone.
 const KEPT_INTERVAL: Duration = Duration::from_millis(75);
 /// The same while another machine's requests come fast: whoever writes them into the ring waits
 /// until they are kept.
