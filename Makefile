@@ -87,7 +87,7 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
-	@for file in $$(grep -l '^#!.*bash' .ci/* scripts/* deploy/fleet/*); do bash -n "$$file"; done; for file in deploy/scaling/haproxy-cfg supervisor/certificate supervisor/docker-entrypoint.sh supervisor/run-folder; do sh -n "$$file"; done
+	@for file in $$(grep -l '^#!.*bash' .ci/* scripts/* deploy/fleet/*); do bash -n "$$file"; done; for file in deploy/scaling/haproxy-cfg supervisor/certificate supervisor/docker-entrypoint.sh supervisor/haproxy supervisor/run-folder; do sh -n "$$file"; done
 	@awk '/^\[/ { section = $$0 } \
 		section == "[workspace.dependencies]" && /^[a-z].* = / && !/path = / && above !~ /^# / { print FILENAME ":" FNR ": no reason above it: " $$0; bad = 1 } \
 		{ above = $$0 } END { exit bad }' Cargo.toml

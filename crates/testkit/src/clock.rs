@@ -11,9 +11,9 @@ use tempfile::TempDir;
 /// Its jemalloc asks for the time while libfaketime is being set up, which waits for itself
 /// (`pthread_once` within `pthread_once`).
 pub const HAPROXY_KEEPS_TIME: (&str, &str, &str) = (
-    "supervisord.conf",
-    "haproxy -W",
-    "env -u LD_PRELOAD haproxy -W",
+    "supervisor/haproxy",
+    "exec haproxy",
+    "exec env -u LD_PRELOAD haproxy",
 );
 
 /// A clock; as the real one until it is set.

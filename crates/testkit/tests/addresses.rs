@@ -7,8 +7,8 @@ use forever200_testkit::process::{command, missing};
 use forever200_testkit::stack::{FRONT_PORT, Setup};
 use forever200_testkit::{RESPONSE, Stack, exchange, loopback, until};
 
-const SUPERVISORD_CONF: &str = "supervisord.conf";
-/// What tells supervisord.conf that the kernel has IPv6.
+const STARTS_HAPROXY: &str = "supervisor/haproxy";
+/// What tells it that the kernel has IPv6.
 const HAS_IPV6: &str = "/proc/net/if_inet6";
 
 /// Three ports in a row that nobody listens on.
@@ -90,7 +90,7 @@ async fn a_kernel_without_ipv6_gives_ipv4_alone() -> anyhow::Result<()> {
         own,
         Setup {
             variables: &[("FOREVER200_BIND", &bind)],
-            edits: &[(SUPERVISORD_CONF, HAS_IPV6, "/proc/net/nothing")],
+            edits: &[(STARTS_HAPROXY, HAS_IPV6, "/proc/net/nothing")],
             ..Setup::default()
         },
     )

@@ -348,7 +348,7 @@ async fn an_edited_haproxy_cfg_is_loaded_as_the_readme_says() -> anyhow::Result<
         text.replace("frontend front\n", "frontend front\n    bind :81\n"),
     )?;
     assert_eq!(
-        container.sh("haproxy -c -V -f haproxy/haproxy.cfg 2>&1")?,
+        container.sh("supervisor/haproxy -c -V 2>&1")?,
         "Configuration file is valid"
     );
     container.sh("supervisorctl signal USR2 haproxy")?;

@@ -246,6 +246,7 @@ fn the_table_of_variables_agrees_with_the_help_of_the_programs() -> anyhow::Resu
         "haproxy/haproxy.cfg",
         "supervisord.conf",
         "supervisor/certificate",
+        "supervisor/haproxy",
     ];
     let others: Vec<String> = others
         .iter()

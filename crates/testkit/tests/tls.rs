@@ -632,6 +632,33 @@ async fn a_bad_certificate_is_one_line_in_the_log() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// As docs/haproxy.md has it for an edited file.
+#[tokio::test]
+async fn haproxy_cfg_is_checked_with_what_a_start_gives_it() -> anyhow::Result<()> {
+    let run = tempfile::tempdir()?;
+    let path = format!("{}:/usr/sbin", std::env::var("PATH")?);
+    for (tls, certificate, verdict) in [
+        ("", "", "Configuration file is valid"),
+        (":8443", "", "Configuration file is valid"),
+        (
+            ":8443",
+            "/nowhere.pem",
+            "FOREVER200_CERTIFICATE: cannot read /nowhere.pem",
+        ),
+    ] {
+        let mut check = Command::new(project().join("supervisor/haproxy"));
+        check.args(["-c", "-V"]);
+        check.env("PATH", &path).env("FOREVER200_RUN", run.path());
+        check.env("FOREVER200_BIND_TLS", tls);
+        check.env("FOREVER200_CERTIFICATE", certificate);
+        let output = check.output().await?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(said.trim_end(), verdict, "{tls} {certificate}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_history_keeps_what_was_ended() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;

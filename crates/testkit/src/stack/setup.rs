@@ -74,7 +74,11 @@ impl Setup<'_> {
     pub(super) fn copy_files(&self, ip: Ipv4Addr, folder: &Path) -> anyhow::Result<()> {
         std::fs::create_dir(folder.join("haproxy"))?;
         std::fs::create_dir(folder.join("supervisor"))?;
-        let of_supervisor = ["supervisor/bell.py", "supervisor/certificate"];
+        let of_supervisor = [
+            "supervisor/bell.py",
+            "supervisor/certificate",
+            "supervisor/haproxy",
+        ];
         for file in [SUPERVISORD_CONF, HAPROXY_CFG]
             .into_iter()
             .chain(of_supervisor)
