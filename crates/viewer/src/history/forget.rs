@@ -34,6 +34,9 @@ const SPECIMEN_BYTES: i64 = 64 * 1024;
 /// Longest title, in characters.
 const MAX_TITLE_CHARS: usize = 100;
 const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+/// The name of a request's kind: its first label, or the shape of its payload.
+const NAME_OF_KIND: &str =
+    "iif(labels = ' ', shape, substr(labels, 2, instr(substr(labels, 2), ' ') - 1))";
 
 /// What is to go.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +137,12 @@ fn of_source(
     forgotten: &mut Forgotten,
 ) -> rusqlite::Result<()> {
     for id in sources_in(file, network)? {
-        step(file, |file| uncount(file, id))?;
+        // Read before the step: it goes through all requests of the source, and nobody has to wait.
+        let gone = gone_before(file, id)?;
+        step(file, |file| {
+            uncount(file, id)?;
+            gone.iter().try_for_each(|gone| lower_days(file, gone))
+        })?;
         let condition = "source = ?1 AND seq <= ?2 AND ?1 IS NOT NULL";
         forgotten.requests += delete_requests(file, condition, id, last)?;
         forgotten.sources += step(file, |file| {
@@ -165,6 +173,61 @@ fn sources_in(file: &Connection, network: IpNet) -> rusqlite::Result<Vec<i64>> {
         }
     }
     Ok(found)
+}
+
+/// Requests of one source and one kind that had left the history before.
+struct GoneBefore {
+    kind: i64,
+    requests: i64,
+    /// The days of the source's first and last request of that kind, days since 1970.
+    first: i64,
+    last: i64,
+}
+
+/// Returns what a source sent and the history counts, but does not hold any more.
+fn gone_before(file: &Connection, source: i64) -> rusqlite::Result<Vec<GoneBefore>> {
+    let query = format!(
+        "WITH held AS (SELECT {NAME_OF_KIND} AS name, count(*) AS requests FROM request \
+         JOIN found ON found.id = found JOIN payload ON payload.id = payload WHERE source = ?1 GROUP BY 1) \
+         SELECT kind.id, own.requests - coalesce(held.requests, 0), own.first / ?2, own.last / ?2 \
+         FROM kind_source AS own JOIN kind ON kind.id = own.kind LEFT JOIN held ON held.name = kind.name \
+         WHERE own.source = ?1 AND own.requests > coalesce(held.requests, 0)"
+    );
+    let mut statement = file.prepare(&query)?;
+    let rows = statement.query_map([source, DAY_MICROS], |row| {
+        Ok(GoneBefore {
+            kind: row.get(0)?,
+            requests: row.get(1)?,
+            first: row.get(2)?,
+            last: row.get(3)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// Takes them out of the counts by day. On which day each came is not known any more; the oldest
+/// leave the history first.
+fn lower_days(file: &Transaction<'_>, gone: &GoneBefore) -> rusqlite::Result<()> {
+    let days: Vec<(i64, i64)> = file
+        .prepare_cached(
+            "SELECT day, requests FROM kind_day WHERE kind = ?1 AND day BETWEEN ?2 AND ?3 ORDER BY day",
+        )?
+        .query_map([gone.kind, gone.first, gone.last], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut left = gone.requests;
+    for (day, requests) in days {
+        let taken = left.min(requests);
+        left -= taken;
+        file.prepare_cached(
+            "UPDATE kind_day SET requests = requests - ?3 WHERE kind = ?1 AND day = ?2",
+        )?
+        .execute([gone.kind, day, taken])?;
+    }
+    file.prepare_cached("DELETE FROM kind_day WHERE kind = ?1 AND requests <= 0")?
+        .execute([gone.kind])?;
+    Ok(())
 }
 
 /// Takes what a source sent out of the counts of kinds.
@@ -232,14 +295,15 @@ fn delete_requests(
 
 /// Takes requests out of the counts by day.
 fn uncount_days(file: &Transaction<'_>, seqs: &str) -> rusqlite::Result<()> {
-    file.prepare_cached(
-        "WITH gone AS (SELECT iif(labels = ' ', shape, substr(labels, 2, instr(substr(labels, 2), ' ') - 1)) AS name, \
+    let query = format!(
+        "WITH gone AS (SELECT {NAME_OF_KIND} AS name, \
          time / ?2 AS day, count(*) AS requests FROM json_each(?1) JOIN request ON seq = value \
          JOIN found ON found.id = found JOIN payload ON payload.id = payload GROUP BY 1, 2) \
          UPDATE kind_day SET requests = max(kind_day.requests - gone.requests, 0) FROM gone JOIN kind ON kind.name = gone.name \
-         WHERE kind_day.kind = kind.id AND kind_day.day = gone.day",
-    )?
-    .execute(params![seqs, DAY_MICROS])?;
+         WHERE kind_day.kind = kind.id AND kind_day.day = gone.day"
+    );
+    file.prepare_cached(&query)?
+        .execute(params![seqs, DAY_MICROS])?;
     file.prepare_cached("DELETE FROM kind_day WHERE requests <= 0")?
         .execute([])?;
     Ok(())

@@ -80,6 +80,66 @@ fn a_kind_does_not_tell_when_a_source_that_is_gone_sent_it() {
     assert_eq!(count(folder.path(), times), 1);
 }
 
+/// Second of a day, as `send` counts them, so many days after the first.
+fn on_day(day: u64, second: u64) -> u64 {
+    day * 86_400 + second
+}
+
+#[test]
+fn counts_by_day_go_with_a_source_whose_oldest_requests_had_left_before() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let (gone, stays) = ("198.51.100.1", "192.0.2.1");
+    let sent = [
+        (on_day(0, 1), stays, "both"),
+        (on_day(1, 1), gone, "both"),
+        (on_day(1, 2), gone, "both"),
+        (on_day(1, 3), stays, "both"),
+        (on_day(1, 4), gone, "other"),
+        (on_day(1, 5), stays, "other"),
+        (on_day(2, 1), gone, "both"),
+        (on_day(2, 2), stays, "both"),
+        (on_day(2, 3), stays, "other"),
+        (on_day(2, 4), gone, "label"),
+    ];
+    for (seq, source, kind) in sent {
+        send(&history, seq, source, kind, kind);
+    }
+    until_written(&history, on_day(2, 4));
+    // The oldest leave a history that is full, and the counts stay.
+    let file = rusqlite::Connection::open(folder.path().join(file::NAME)).unwrap();
+    file.busy_timeout(LOCK_TIME).unwrap();
+    let full = format!("DELETE FROM request WHERE seq <= {}", on_day(1, 4));
+    file.execute_batch(&full).unwrap();
+    drop(file);
+    let network = What::Source("198.51.100.1/32".parse().unwrap());
+    assert_eq!(forget(folder.path(), &network, &title).unwrap().requests, 2);
+    let days = |kind: &str| {
+        let by_day = (0..3).map(|day| {
+            let first = (1_800_000_000 + on_day(day, 0) as i64) / 86_400;
+            let query = format!(
+                "SELECT coalesce(sum(kind_day.requests), 0) FROM kind_day JOIN kind ON kind.id = kind \
+                 WHERE name = '{kind}' AND day = {first}"
+            );
+            count(folder.path(), &query)
+        });
+        by_day.collect::<Vec<_>>()
+    };
+    assert_eq!(days("both"), [1, 1, 1]);
+    assert_eq!(days("other"), [0, 1, 1]);
+    assert_eq!(days("label"), [0, 0, 0]);
+    let odd = "SELECT count(*) FROM kind WHERE requests <> \
+               (SELECT sum(requests) FROM kind_day WHERE kind = kind.id)";
+    assert_eq!(count(folder.path(), odd), 0);
+    assert_eq!(
+        count(
+            folder.path(),
+            "SELECT count(*) FROM kind_day WHERE requests < 1"
+        ),
+        0
+    );
+}
+
 #[test]
 fn a_specimen_is_replaced_by_another_request_of_its_kind() {
     let folder = TempDir::new().unwrap();
