@@ -110,12 +110,19 @@ impl History {
     /// not be opened yet.
     #[must_use]
     pub(crate) fn newest(&self) -> u64 {
-        self.state.newest()
+        self.known_up_to().unwrap_or_default()
+    }
+
+    /// Returns up to which number the file accounts for all requests; `None` as long as it could
+    /// not be opened.
+    #[must_use]
+    pub(crate) fn known_up_to(&self) -> Option<u64> {
+        self.state.known_up_to()
     }
 
     /// Counts requests that are not kept, before they are written to the file.
     pub(crate) fn count_gap(&self, gap: Gap, now: Timestamp) {
-        self.state.gaps().add(gap, now);
+        self.state.count_gap(gap, now);
     }
 
     /// Returns how many requests of the last day are not kept; `None` when all are.

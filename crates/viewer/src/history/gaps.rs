@@ -29,7 +29,7 @@ const COLUMNS: &str = "SELECT first_seq, last_seq, requests, since, until FROM g
 
 /// The floods of the last day, the oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Gaps(VecDeque<Gap>);
+pub(crate) struct Gaps(pub(super) VecDeque<Gap>);
 
 /// Requests of the last day that are not kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -74,6 +74,19 @@ impl Gap {
         let mut both = *self;
         both.swallow(next);
         (is_soon && is_short && next.first > self.last).then_some(both)
+    }
+
+    /// Returns the part of it behind a number up to which all is accounted for; `None` when there is
+    /// none. Of several gaps that became one, more may be counted than are missing there, but never
+    /// more than there are numbers.
+    pub(crate) fn after(self, known: u64) -> Option<Self> {
+        let first = self.first.max(known.saturating_add(1));
+        let numbers = (self.last + 1).checked_sub(first).filter(|&it| it > 0)?;
+        Some(Self {
+            first,
+            requests: self.requests.min(numbers),
+            ..self
+        })
     }
 
     /// Takes in what is missing later. Between the two, some are there.

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rusqlite::ErrorCode;
 use tracing::{info, warn};
 
 use crate::history::gaps::Gaps;
+use crate::history::keeper::Gap;
 
 /// A transaction takes milliseconds. Longer than this, and the disk is slow.
 const SLOW: Duration = Duration::from_secs(5);
@@ -85,13 +87,32 @@ impl State {
         lock(&self.gaps)
     }
 
-    /// Returns the newest number that the file had when it was opened; 0 before.
-    pub(super) fn newest(&self) -> u64 {
-        self.newest.load(Ordering::Relaxed)
+    /// Adds requests that are not kept, but for those that the file knows about.
+    pub(super) fn count_gap(&self, gap: Gap, now: Timestamp) {
+        let mut gaps = self.gaps();
+        if let Some(gap) = gap.after(self.known_up_to().unwrap_or_default()) {
+            gaps.add(gap, now);
+        }
     }
 
-    /// Says that a file is open, and what its newest number is.
-    pub(super) fn opened(&self, newest: u64) {
+    /// Returns the newest number that the file had when it was opened; `None` before: what the file
+    /// has is not known then.
+    pub(super) fn known_up_to(&self) -> Option<u64> {
+        (self.file_number() > 0).then(|| self.newest.load(Ordering::Relaxed))
+    }
+
+    /// Says that a file is open, what its newest number is, and what it says is not kept.
+    pub(super) fn opened(&self, newest: u64, written: Gaps, now: Timestamp) {
+        let mut gaps = self.gaps();
+        let before = std::mem::replace(&mut *gaps, written);
+        if self.file_number() == 0 {
+            // Counted while nobody could know what the file has.
+            for gap in before.0 {
+                if let Some(gap) = gap.after(newest) {
+                    gaps.add(gap, now);
+                }
+            }
+        }
         self.newest.fetch_max(newest, Ordering::Relaxed);
         self.files.fetch_add(1, Ordering::Release);
     }

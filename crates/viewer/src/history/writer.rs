@@ -172,9 +172,9 @@ impl OpenFile {
         let path = folder.join(file::NAME);
         let now = Timestamp::now();
         let newest = questions::newest(&file)?.unsigned_abs();
-        *state.gaps() = Gaps::read(&file, now)?;
+        let gaps = Gaps::read(&file, now)?;
         state.has_sensors(sensors::count(&file)?);
-        state.opened(newest);
+        state.opened(newest, gaps, now);
         Ok(Self {
             file,
             id: file_id(&path),

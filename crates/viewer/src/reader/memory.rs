@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use forever200_ring::{Alive, ByPort, Held, Ring, SilentPorts, Snapshot, Store, StoreError};
+use forever200_ring::{Alive, ByPort, Held, Ring, SLOTS, SilentPorts, Snapshot, Store, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{info, warn};
@@ -31,7 +31,12 @@ pub struct HistoryState {
 /// What outlives the ring, and how far it is.
 pub(super) struct Memory {
     history: Arc<History>,
-    keeper: Keeper,
+    /// `None` before the first look, where nobody knows yet what the file has.
+    keeper: Option<Keeper>,
+    begun: Timestamp,
+    /// What had left the ring before the first look; the file, once it is open, says what of that
+    /// it has.
+    unclear: Option<Gap>,
     /// The newest number that the history has, or will have when all that was handed over is
     /// written.
     newest: u64,
@@ -58,9 +63,11 @@ struct Numbers {
 impl Memory {
     /// Goes on where the history ends.
     pub(super) fn new(history: Arc<History>) -> Self {
-        let newest = history.newest();
+        let (newest, begun) = (history.newest(), Timestamp::now());
         Self {
-            keeper: Keeper::new(newest, Timestamp::now()),
+            keeper: history.known_up_to().map(|known| Keeper::new(known, begun)),
+            begun,
+            unclear: None,
             history,
             newest,
             numbers: Numbers::default(),
@@ -150,9 +157,14 @@ impl Memory {
     /// Hands over what is new in the ring and described. What the queue has no room for stays in
     /// the ring for the next look, or is counted when it leaves that.
     pub(super) fn keep(&mut self, snapshot: &Snapshot, entries: &[Arc<Entry>]) {
+        let now = Timestamp::now();
+        let mut keeper = match self.keeper.take() {
+            Some(keeper) => keeper,
+            None => self.begin(snapshot.cursor, now),
+        };
         for entry in entries.iter().rev() {
             let seq = entry.record.seq;
-            if !self.keeper.wants(seq) {
+            if !keeper.wants(seq) {
                 continue;
             }
             let Some(record) = snapshot.ring.get(seq) else {
@@ -163,20 +175,56 @@ impl Memory {
             if self.history.offer(request).is_err() {
                 break;
             }
-            self.keeper.hand_over(seq);
+            keeper.hand_over(seq);
         }
         self.newest = self.newest.max(snapshot.cursor);
-        let now = Timestamp::now();
-        if let Some(gap) = self.keeper.settle(snapshot.cursor, now) {
+        if let Some(gap) = keeper.settle(snapshot.cursor, now) {
             self.history.count_gap(gap, now);
             match &mut self.gap {
                 Some(waiting) => waiting.swallow(&gap),
                 none => *none = Some(gap),
             }
         }
+        self.keeper = Some(keeper);
         self.keep_numbers(snapshot);
         self.keep_silent_ports(snapshot);
-        self.hand_over_waiting();
+        // Until the file is open, nobody knows what is missing in it.
+        let is_room = match self.history.known_up_to() {
+            Some(known) => {
+                self.clear_up(known, now);
+                self.hand_over_gap()
+            }
+            None => true,
+        };
+        if is_room {
+            self.hand_over_numbers();
+        }
+    }
+
+    /// Begins with what is in the ring, before anybody knows what the file has.
+    fn begin(&mut self, cursor: u64, now: Timestamp) -> Keeper {
+        let last = cursor.saturating_sub(SLOTS);
+        self.unclear = (last > 0).then_some(Gap {
+            first: 1,
+            last,
+            requests: last,
+            since: self.begun,
+            until: now,
+        });
+        Keeper::new(last, now)
+    }
+
+    /// Leaves out of what is missing what an open file accounts for.
+    fn clear_up(&mut self, known: u64, now: Timestamp) {
+        self.gap = self.gap.and_then(|gap| gap.after(known));
+        let Some(mut missing) = self.unclear.take().and_then(|gap| gap.after(known)) else {
+            return;
+        };
+        self.history.count_gap(missing, now);
+        if let Some(later) = &self.gap {
+            missing.swallow(later);
+        }
+        self.gap = Some(missing);
     }
 
     /// Hands over which sensors said that they run, where that has changed.
@@ -227,15 +275,23 @@ impl Memory {
         }
     }
 
-    fn hand_over_waiting(&mut self) {
+    /// Tells whether there was room for it.
+    fn hand_over_gap(&mut self) -> bool {
         if let Some(gap) = self.gap.take()
             && self.history.offer(Item::Gap(gap)).is_err()
         {
             self.gap = Some(gap);
-            return;
+            return false;
         }
+        true
+    }
+
+    fn hand_over_numbers(&mut self) {
         let history = &self.history;
         self.waiting
             .retain(|(name, value)| history.offer(Item::Number(name, *value)).is_err());
     }
 }
+
+#[cfg(test)]
+mod tests;
