@@ -288,8 +288,8 @@ impl Store {
     }
 
     /// Makes memcached hold what `held` says, where `snapshot` shows less: the times where there
-    /// are none, the cursor, then slots that are empty or older. Lowers nothing and overwrites
-    /// nothing that has changed since the snapshot.
+    /// are none, the counts, the cursor, then slots that are empty or older. Lowers nothing and
+    /// overwrites nothing that has changed since the snapshot.
     ///
     /// # Errors
     /// memcached is unreachable, does not answer within a second, or refused a write; the other
@@ -303,6 +303,11 @@ impl Store {
             // Whoever waits for the cursor would begin with a time of its own.
             self.run(times.clone()).await?;
         }
+        // Before the cursor, for which those wait who add to the counts. It also shows that
+        // memcached has them: without it, all of this is done again.
+        if let Some(counts) = held.counts {
+            self.raise(counts.by_key()).await?;
+        }
         let cursor = Count::kept(CURSOR_KEY, held.cursor);
         self.raise(vec![cursor]).await?;
         let mut writes = Vec::new();
@@ -315,11 +320,7 @@ impl Store {
             }
         }
         writes.extend(times);
-        self.run(writes).await?;
-        match held.counts {
-            Some(counts) => self.raise(counts.by_key()).await,
-            None => Ok(()),
-        }
+        self.run(writes).await
     }
 
     /// Raises numbers to at least their value.

@@ -30,11 +30,29 @@ pub enum Fault {
     CutAnswer(usize),
     /// The connection is closed with the command in hand: memcached never hears of it.
     CutCommand,
+    /// The same with the next command that has this in it.
+    CutCommandWith(&'static str),
     /// Each piece of an answer comes so much later; `Duration::MAX` is a line that is dead and says
     /// nothing.
     Delay(Duration),
     /// These bytes come in the place of each piece of an answer.
     Nonsense(Vec<u8>),
+}
+
+impl Fault {
+    fn cuts(&self, command: &[u8]) -> bool {
+        match self {
+            Self::CutCommand => true,
+            Self::CutCommandWith(text) => command
+                .windows(text.len())
+                .any(|part| part == text.as_bytes()),
+            _ => false,
+        }
+    }
+
+    fn is_of_answers(&self) -> bool {
+        !matches!(self, Self::CutCommand | Self::CutCommandWith(_))
+    }
 }
 
 /// A listener that passes everything on to a memcached, gone when dropped.
@@ -162,14 +180,11 @@ async fn commands(
     let mut bytes = vec![0; READ_BYTES];
     loop {
         let count = from.read(&mut bytes).await?;
-        if count == 0
-            || lock(line)
-                .fault(|fault| *fault == Fault::CutCommand)
-                .is_some()
-        {
+        let command = &bytes[..count];
+        if count == 0 || lock(line).fault(|fault| fault.cuts(command)).is_some() {
             return Ok(());
         }
-        to.write_all(&bytes[..count]).await?;
+        to.write_all(command).await?;
     }
 }
 
@@ -186,7 +201,7 @@ async fn answers(
             return Ok(());
         }
         let answer = &bytes[..count];
-        let fault = lock(line).fault(|fault| *fault != Fault::CutCommand);
+        let fault = lock(line).fault(Fault::is_of_answers);
         match fault {
             Some(Fault::CutAnswer(after)) => {
                 return to.write_all(&answer[..count.min(after)]).await;
@@ -196,7 +211,9 @@ async fn answers(
                 sleep(delay).await;
                 to.write_all(answer).await?;
             }
-            Some(Fault::CutCommand) | None => to.write_all(answer).await?,
+            Some(Fault::CutCommand | Fault::CutCommandWith(_)) | None => {
+                to.write_all(answer).await?;
+            }
         }
     }
 }

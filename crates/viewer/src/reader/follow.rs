@@ -280,7 +280,7 @@ impl Follower {
         let has_moved = self.moved.elapsed() < WRITTEN_LATER;
         let is_thorough = has_moved || self.read.elapsed() >= IDLE_INTERVAL;
         let mut snapshot = self.store.refresh(&self.snapshot, is_thorough).await?;
-        if let Some(memory) = &self.memory
+        if let Some(memory) = &mut self.memory
             && memory.is_ahead_of(&snapshot)
         {
             memory.restore(&self.store, &snapshot).await?;

@@ -19,6 +19,9 @@ use crate::history::keeper::{Gap, Keeper};
 use crate::history::{History, Item, NotKept, Restored};
 use crate::reader::entry::Entry;
 
+/// How often restoring is tried again at once, after memcached has failed in the middle of it.
+const MOST_FAILURES: u32 = 5;
+
 /// How the history is, for those who look.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HistoryState {
@@ -40,6 +43,9 @@ pub(super) struct Memory {
     /// The newest number that the history has, or will have when all that was handed over is
     /// written.
     newest: u64,
+    /// How often memcached has failed while it was being restored, which is tried again: what it
+    /// lacks need not show. 0 where there is nothing to try.
+    failures: u32,
     /// Counters as they were last handed over.
     numbers: Numbers,
     /// What others had written, by its name.
@@ -70,6 +76,7 @@ impl Memory {
             unclear: None,
             history,
             newest,
+            failures: 0,
             numbers: Numbers::default(),
             noted: BTreeMap::new(),
             gap: None,
@@ -92,9 +99,10 @@ impl Memory {
         }
     }
 
-    /// Tells whether memcached has nothing at all, or smaller numbers than were given out already.
+    /// Tells whether memcached has nothing at all, or smaller numbers than were given out already,
+    /// or may lack what was being put back.
     pub(super) fn is_ahead_of(&self, snapshot: &Snapshot) -> bool {
-        snapshot.since.is_none() || snapshot.cursor < self.newest()
+        snapshot.since.is_none() || snapshot.cursor < self.newest() || self.failures > 0
     }
 
     /// Puts what the history has into a memcached that lacks it; lowers nothing.
@@ -102,7 +110,7 @@ impl Memory {
     /// # Errors
     /// memcached is unreachable, does not answer within a second, or refused a write.
     pub(super) async fn restore(
-        &self,
+        &mut self,
         store: &Store,
         snapshot: &Snapshot,
     ) -> Result<(), StoreError> {
@@ -135,7 +143,13 @@ impl Memory {
         // Before the cursor, for which a responder waits that adds to them.
         let mut silent_ports = SilentPorts::known(restored.silent_ports);
         store.add_silent_ports(&mut silent_ports).await?;
-        store.put_back(snapshot, held).await
+        let put_back = store.put_back(snapshot, held).await;
+        self.failures = match put_back {
+            // One that refuses a record will do so again.
+            Err(_) if self.failures < MOST_FAILURES => self.failures + 1,
+            _ => 0,
+        };
+        put_back
     }
 
     /// Has a number written under a name, where it is another one than before.
