@@ -203,6 +203,108 @@ async fn a_filter_stays_until_it_is_cleared() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the form of a page sends when nothing is changed in it: names and values that are not
+/// empty.
+fn sent_by_form(page: &str) -> Option<Vec<(String, String)>> {
+    let form = page.split_once("<form action=")?.1;
+    let form = form.split_once("</form>")?.0;
+    let mut sent = Vec::new();
+    let mut select = "";
+    for tag in form.split('<').skip(1) {
+        let (tag, text) = tag.split_once('>')?;
+        let name = value_of(tag, "name").unwrap_or_default();
+        let value = value_of(tag, "value").unwrap_or_default();
+        if tag.starts_with("select") {
+            select = name;
+        } else if tag.starts_with("option") && tag.ends_with(" selected") {
+            sent.push((select, text));
+        } else if tag.contains("checkbox") && tag.ends_with(" checked") {
+            sent.push((name, "on"));
+        } else if tag.starts_with("input") && !tag.contains("checkbox") {
+            sent.push((name, value));
+        }
+    }
+    let mut filled = Vec::new();
+    for (name, value) in sent {
+        if !value.is_empty() && name != "sort" {
+            filled.push((name.to_owned(), unescaped(value)));
+        }
+    }
+    filled.sort();
+    Some(filled)
+}
+
+fn value_of<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
+    Some(rest.split_once('"')?.0)
+}
+
+fn unescaped(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (escaped, char) in [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#x2f;", "/"),
+        ("&amp;", "&"),
+    ] {
+        text = text.replace(escaped, char);
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_sends_all_that_was_asked_for() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().to_str().context("an odd path")?;
+    let stack = Stack::start_with(&[("FOREVER200_HISTORY", path)]).await?;
+    for (query, sent) in [
+        ("category=exploit&category=crawler", ""),
+        ("q=a&q=b%22%3Cc%3E%26&q=d&-q=e&-q=f", ""),
+        ("-label=x&label=y&label=z&-label=w", ""),
+        ("cve=CVE-2021-44228&cve=CVE-2021-45046", ""),
+        ("country=NL&country=DE&-country=FR", ""),
+        // In other letters than the form has.
+        (
+            "category=Exploit&-category=CRAWLER",
+            "category=exploit&-category=CRAWLER",
+        ),
+    ] {
+        for at in ["/home", "/home/history", "/home/collection"] {
+            form_sends(&stack, at, query, sent).await?;
+        }
+    }
+    for (query, sent) in [
+        ("source=192.0.2.0/24&source=192.0.2.7&-source=me", ""),
+        ("kind=a&kind=b&-kind=c&sensor=d&sensor=e", ""),
+        ("protocol=http&-protocol=TLS&port=1-9&port=5", ""),
+        ("protocol=HTTP&tls=TRUE", "protocol=http&tls=on"),
+        ("incomplete=on&body=on&-body=on", ""),
+        ("incomplete=off&body=True", "body=on"),
+        // Longer than what links repeat: there are no chips.
+        (&format!("q={}&q=b&-q=c", "x%22".repeat(1500)), ""),
+    ] {
+        for at in ["/home", "/home/history"] {
+            form_sends(&stack, at, query, sent).await?;
+        }
+    }
+    form_sends(&stack, "/home/history", "since=7d&until=1h&q=a&q=b", "").await
+}
+
+/// Checks that a form sends this; nothing is the query.
+async fn form_sends(stack: &Stack, at: &str, query: &str, sent: &str) -> anyhow::Result<()> {
+    let page = stack.get(&format!("{at}?{query}")).await?;
+    ensure!(page.status == 200, "{at}?{query}: {}", page.text());
+    let sent = if sent.is_empty() { query } else { sent };
+    let mut expected: Vec<_> = url::form_urlencoded::parse(sent.as_bytes())
+        .into_owned()
+        .collect();
+    expected.sort();
+    let found = sent_by_form(&page.text()).context("no form")?;
+    assert_eq!(found, expected, "{at}?{query}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_labels_is_short_and_can_be_searched() -> anyhow::Result<()> {
     let stack = Stack::start().await?;

@@ -228,6 +228,7 @@ impl Pages {
     ) -> anyhow::Result<String> {
         let asked = query.encoded();
         let (chips, values) = (query.chips(), query.values());
+        let further = Serde(query.further());
         let sorts = Sort::ALL.map(Sort::name);
         let sensors = collection.kinds.iter().find_map(|kind| kind.seen_by);
         let sensors = sensors.map_or(0, |seen_by| seen_by.of);
@@ -235,7 +236,7 @@ impl Pages {
         let (collection, chips, query) = (Serde(collection), Serde(&chips), Serde(&values));
         self.render(
             "collection.html",
-            context! { collection, sensors, years, query, asked, chips, sorts },
+            context! { collection, sensors, years, query, further, asked, chips, sorts },
         )
     }
 }

@@ -50,6 +50,7 @@ impl Pages {
     pub fn history(&self, page: &HistoryPage<'_>) -> anyhow::Result<String> {
         let groups = groups(page.entries, Timestamp::now());
         let (chips, values) = (page.query.chips(), page.query.values());
+        let further = Serde(page.query.further());
         let span = page.span();
         let mut kept = page.query.kept();
         for conditions in kept.values_mut() {
@@ -71,8 +72,8 @@ impl Pages {
         self.render(
             "history.html",
             context! {
-                groups, chips, query, kept, asked, at, span, since, until, newer, older, is_partial, oldest, exported,
-                has_ports, shows_sensors,
+                groups, chips, query, further, kept, asked, at, span, since, until, newer, older,
+                is_partial, oldest, exported, has_ports, shows_sensors,
             },
         )
     }

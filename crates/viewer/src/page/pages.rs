@@ -135,6 +135,7 @@ impl Pages {
         let cursor = view.told_up_to();
         let (asked, kept) = (query.encoded(), query.kept());
         let (chips, values) = (query.chips(), query.values());
+        let further = Serde(query.further());
         let (groups, chips, query) = (Serde(&groups), Serde(&chips), Serde(&values));
         let (at, span) = ("/home", "");
         let has_ports = ports(&view.entries).len() > 1;
@@ -142,8 +143,8 @@ impl Pages {
         self.render(
             "home.html",
             context! {
-                strip, groups, total, held, cursor, query, asked, kept, chips, host, now, at, span,
-                has_ports, shows_sensors,
+                strip, groups, total, held, cursor, query, further, asked, kept, chips, host, now, at,
+                span, has_ports, shows_sensors,
             },
         )
     }

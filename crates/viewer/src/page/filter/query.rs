@@ -86,7 +86,6 @@ pub struct FilterQuery(Vec<Condition>);
 #[derive(Debug, Serialize)]
 pub struct Chip {
     name: &'static str,
-    value: String,
     /// The value as visible text.
     shown: String,
     excludes: bool,
@@ -228,6 +227,22 @@ impl FilterQuery {
         values
     }
 
+    /// Returns names and values of what no input of a form has, which shows what is asked for first:
+    /// further values of a field, and all that must not be.
+    #[must_use]
+    pub fn further(&self) -> Vec<(String, &str)> {
+        let mut has_input = Vec::new();
+        let mut further = Vec::new();
+        for condition in &self.0 {
+            if condition.excludes || has_input.contains(&condition.field) {
+                further.push((condition.name(), condition.value.as_str()));
+            } else {
+                has_input.push(condition.field);
+            }
+        }
+        further
+    }
+
     /// Returns, by the name of each field, what comes before another value of it in a query string:
     /// all conditions but those that ask for the field's own; and all of them as `all`. The page
     /// that is asked is `at`. A long query string is not repeated: a link then begins anew.
@@ -263,7 +278,6 @@ impl FilterQuery {
             });
             chips.push(Chip {
                 name: condition.field.name(),
-                value: condition.value.clone(),
                 shown: printable::line(condition.value.as_bytes(), MAX_CHIP_CHARS),
                 excludes: condition.excludes,
                 without,
@@ -340,12 +354,29 @@ mod tests {
     }
 
     #[test]
+    fn a_form_has_what_has_no_input() {
+        let query = read("category=exploit&-q=no&q=a+b&category=crawler&q=%22c&-category=recon");
+        let further = [
+            ("-q", "no"),
+            ("category", "crawler"),
+            ("q", "\"c"),
+            ("-category", "recon"),
+        ];
+        assert_eq!(
+            query.further(),
+            further.map(|(name, value)| (name.to_owned(), value))
+        );
+        assert_eq!(read("q=a&kind=b&source=me").further(), []);
+    }
+
+    #[test]
     fn a_long_query_is_not_repeated_by_each_link() {
         let long = read(&format!("q={}&category=exploit", "%22".repeat(1000)));
         assert_eq!(long.kept(), FilterQuery::default().kept());
         assert_eq!(long.chips().len(), 2);
+        let many: String = (0..20).map(|number| format!("q={number}&")).collect();
         assert!(
-            read(&format!("q={}", "x&q=".repeat(20) + &"%22".repeat(1000)))
+            read(&format!("{many}q={}", "%22".repeat(1000)))
                 .chips()
                 .is_empty()
         );
