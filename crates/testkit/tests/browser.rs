@@ -862,6 +862,107 @@ async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Presses keys where the focus is.
+async fn press(browser: &Browser, keys: &str) -> anyhow::Result<()> {
+    let focused = browser.client.active_element().await?;
+    Ok(focused.send_keys(keys).await?)
+}
+
+/// Presses each single key, and checks that none of them does anything.
+async fn no_key_acts(browser: &Browser) -> anyhow::Result<()> {
+    let state = "return [location.pathname, document.activeElement.outerHTML.slice(0, 60),
+        document.querySelector('#keys').open, document.querySelector('#live')?.dataset.state]";
+    let before = browser.run(state).await?;
+    for key in ["j", "k", "p", "/", "?"] {
+        press(browser, key).await?;
+        assert_eq!(browser.run(state).await?, before, "{key}");
+    }
+    let announced = "return document.querySelectorAll('[aria-keyshortcuts]').length";
+    assert_eq!(browser.run(announced).await?, 0);
+    Ok(())
+}
+
+/// Opens the list of keys by its button, and presses the one before that which closes it.
+async fn turn_keys(browser: &Browser) -> anyhow::Result<()> {
+    let button = browser.client.find(Locator::Css("#help")).await?;
+    button.click().await?;
+    let is_open =
+        "document.querySelector('#keys').open && document.activeElement.innerText === 'Close'";
+    browser.until("the keys are listed", is_open).await?;
+    // Shift and Tab, and no more Shift.
+    press(browser, "\u{e008}\u{e004}\u{e008}").await?;
+    let is_there = "document.activeElement.id === 'single-keys'";
+    browser.until("the switch is before it", is_there).await?;
+    press(browser, " ").await?;
+    let found = browser.accessibility().await?;
+    assert_eq!(found, Value::Array(vec![]));
+    press(browser, "\u{e00c}").await?;
+    let is_closed = "!document.querySelector('#keys').open";
+    browser.until("Escape closes", is_closed).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn single_keys_can_be_turned_off_and_stay_so() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for path in ["/one", "/two"] {
+        stack.send(&get(path)).await?;
+    }
+    stack.until_recorded(2).await?;
+    let home = format!("http://{}/home", stack.front());
+    let focused = "return document.activeElement.innerText";
+    for visitor in [LAPTOP, PHONE] {
+        let browser = Browser::start(visitor).await?;
+        browser.follow(&home).await?;
+        turn_keys(&browser).await?;
+        no_key_acts(&browser).await?;
+        // On the next page, and the next visit.
+        browser.open(&format!("{home}/requests/1")).await?;
+        no_key_acts(&browser).await?;
+        browser.follow(&home).await?;
+        no_key_acts(&browser).await?;
+        turn_keys(&browser).await?;
+        press(&browser, "j").await?;
+        assert_eq!(browser.run(focused).await?, "/two");
+        let announced = "return document.querySelector('#live button').ariaKeyShortcuts";
+        assert_eq!(browser.run(announced).await?, "p");
+        let log = browser.log().await?;
+        ensure!(log.is_empty(), "{log:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn a_browser_that_keeps_nothing_for_sites_can_turn_single_keys_off() -> anyhow::Result<()> {
+    let (stack, browser) = following().await?;
+    let refuse = "for (const name of ['localStorage', 'sessionStorage'])
+        Object.defineProperty(window, name, { get() { throw new DOMException('no', 'SecurityError') } })";
+    let source = serde_json::json!({ "source": refuse });
+    browser
+        .devtools("Page.addScriptToEvaluateOnNewDocument", source)
+        .await?;
+    stack.send(&get("/one")).await?;
+    stack.until_recorded(1).await?;
+    let home = format!("http://{}/home", stack.front());
+    browser.follow(&home).await?;
+    turn_keys(&browser).await?;
+    no_key_acts(&browser).await?;
+    turn_keys(&browser).await?;
+    press(&browser, "j").await?;
+    let focused = "return document.activeElement.innerText";
+    assert_eq!(browser.run(focused).await?, "/one");
+    turn_keys(&browser).await?;
+    // It cannot be known on the next page, which works all the same.
+    browser.follow(&home).await?;
+    press(&browser, "j").await?;
+    assert_eq!(browser.run(focused).await?, "/one");
+    let log = browser.log().await?;
+    ensure!(log.is_empty(), "{log:?}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: make test-browser"]
 async fn a_request_is_pasted_chosen_or_opened_by_a_link() -> anyhow::Result<()> {

@@ -1,7 +1,30 @@
-// The keyboard, and copying. Without this file the pages show the same.
+// Times, the keyboard, and copying. Without this file the pages show the same.
 "use strict";
 
 const $ = (selector, within = document) => within.querySelector(selector);
+
+// ---- What a visitor has chosen, for all pages and the next visit
+
+// By name, on this page alone: a browser that keeps nothing for sites throws.
+const unkept = new Map();
+
+function chosen(name) {
+  if (unkept.has(name)) return unkept.get(name);
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+function choose(name, choice) {
+  try {
+    localStorage.setItem(name, choice);
+    unkept.delete(name);
+  } catch {
+    unkept.set(name, choice);
+  }
+}
 
 // ---- Times: in UTC, as they come, or in the visitor's own time zone
 
@@ -38,28 +61,11 @@ function tellTimes() {
   }
 }
 
-// A browser that keeps nothing for sites throws.
-function chosenTimes() {
-  try {
-    return localStorage.getItem(TIMES);
-  } catch {
-    return null;
-  }
-}
-
-function keepTimes(choice) {
-  try {
-    localStorage.setItem(TIMES, choice);
-  } catch {
-    // It holds on this page.
-  }
-}
-
 // What was chosen on another page, where this one offers it. Else, what is in UTC for want of this script is told here.
 function chooseTimes() {
-  const chosen = $(`[name=times][value="${CSS.escape(chosenTimes() ?? "")}"]`);
+  const before = $(`[name=times][value="${CSS.escape(chosen(TIMES) ?? "")}"]`);
   const checked = $("[name=times]:checked");
-  const choice = chosen ?? (checked.value === "utc" ? $("#local input") : checked);
+  const choice = before ?? (checked.value === "utc" ? $("#local input") : checked);
   if (!choice.closest("[hidden]")) choice.checked = true;
 }
 
@@ -74,7 +80,7 @@ function offerTimes() {
   chooseTimes();
   for (const choice of document.querySelectorAll("[name=times]")) {
     choice.addEventListener("change", () => {
-      keepTimes(choice.value);
+      choose(TIMES, choice.value);
       tellTimes();
     });
   }
@@ -90,21 +96,41 @@ for (const here of document.querySelectorAll(".here")) {
 
 // ---- The keyboard
 
+const SINGLE_KEYS = "forever200.keys";
+
 // By key; the list has more of them.
 const keys = {
   j: () => $("[rel=next]")?.click(),
   k: () => $("[rel=prev]")?.click(),
   "/": () => location.assign("/home#q"),
-  "?": () => $("#keys").showModal(),
+  "?": () => {
+    $("#keys").showModal();
+    $("#keys button").focus();
+  },
 };
 
 function isTyping(target) {
   return target.matches("input:not([type=checkbox]), textarea, select") || $("dialog[open]");
 }
 
+// Who dictates, or hits keys by mistake, can turn them off: https://www.w3.org/TR/WCAG22/#character-key-shortcuts
+function usesKeys() {
+  return chosen(SINGLE_KEYS) !== "off";
+}
+
+// What is turned off is not announced.
+function tellKeys() {
+  $("#single-keys").checked = usesKeys();
+  for (const element of document.querySelectorAll("[aria-keyshortcuts], [data-key]")) {
+    element.dataset.key ??= element.getAttribute("aria-keyshortcuts");
+    if (usesKeys()) element.setAttribute("aria-keyshortcuts", element.dataset.key);
+    else element.removeAttribute("aria-keyshortcuts");
+  }
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") document.activeElement.blur();
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || !usesKeys()) return;
   const act = Object.hasOwn(keys, event.key) && keys[event.key];
   if (!act) return;
   event.preventDefault();
@@ -113,6 +139,12 @@ document.addEventListener("keydown", (event) => {
 
 $("#help").hidden = false;
 $("#help").addEventListener("click", keys["?"]);
+$("#single-keys").addEventListener("change", (event) => {
+  choose(SINGLE_KEYS, event.target.checked ? "on" : "off");
+  tellKeys();
+});
+// Also when it was changed on another page.
+for (const name of ["pageshow", "storage"]) addEventListener(name, tellKeys);
 
 // ---- Copying: `navigator.clipboard` is for https only, which this page seldom has
 
