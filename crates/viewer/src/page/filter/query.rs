@@ -302,7 +302,9 @@ impl<'de> Deserialize<'de> for FilterQuery {
             fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<FilterQuery, A::Error> {
                 let mut conditions = Vec::new();
                 while let Some((name, value)) = pairs.next_entry::<String, String>()? {
-                    conditions.extend(Condition::new(&name, &value));
+                    // To ask the same twice takes time and changes nothing.
+                    let condition = Condition::new(&name, &value);
+                    conditions.extend(condition.filter(|it| !conditions.contains(it)));
                     if conditions.len() > MAX_CONDITIONS {
                         return Err(A::Error::custom(format!(
                             "expected at most {MAX_CONDITIONS} conditions"
@@ -349,8 +351,20 @@ mod tests {
         ] {
             assert_eq!(read(query).encoded(), written, "{query}");
         }
-        let many = "q=a&".repeat(MAX_CONDITIONS + 1);
+        let mut many = String::new();
+        for number in 0..=MAX_CONDITIONS {
+            many += &format!("q={number}&");
+        }
         assert!(serde_urlencoded::from_str::<FilterQuery>(&many).is_err());
+    }
+
+    #[test]
+    fn what_is_asked_twice_is_one_condition() {
+        let many = "category=exploit&-q=a&".repeat(500) + "category=crawler&q=a&-q=A";
+        assert_eq!(
+            read(&many).encoded(),
+            "category=exploit&-q=a&category=crawler&q=a&-q=A"
+        );
     }
 
     #[test]
