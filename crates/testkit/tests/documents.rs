@@ -258,3 +258,47 @@ fn the_table_of_variables_agrees_with_the_help_of_the_programs() -> anyhow::Resu
     }
     Ok(())
 }
+
+/// What stands between these, each time.
+fn between<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
+    let rests = text.split(before).skip(1);
+    rests.filter_map(|rest| rest.split(after).next()).collect()
+}
+
+#[test]
+fn what_the_forms_for_issues_name_exists() -> anyhow::Result<()> {
+    let folder = project().join(".github");
+    let read = |name: &str| read(&folder.join(name));
+    let wrong_label = read("ISSUE_TEMPLATE/wrong-label.yml")?;
+    let bug = read("ISSUE_TEMPLATE/bug.yml")?;
+    let pull_request = read("pull_request_template.md")?;
+    // A title, by which somebody may search.
+    let shown = wrong_label.split_once("id: shown").context("no field")?.1;
+    let title = between(shown, "placeholder: ", '\n')[0];
+    let signatures = project().join("crates/identify/signatures");
+    let mut titles = String::new();
+    for entry in std::fs::read_dir(signatures)? {
+        titles += &self::read(&entry?.path())?;
+    }
+    ensure!(titles.contains(&format!("title = \"{title}\"")), "{title}");
+    // What the page of a request offers.
+    let page = self::read(&project().join("crates/viewer/templates/request.html"))?;
+    for link in between(&wrong_label, " \"", '"').iter().take(2) {
+        ensure!(page.contains(&format!(">{link}</a>")), "{link}");
+    }
+    let makefile = self::read(&project().join("Makefile"))?;
+    let running = self::read(&project().join("docs/running.md"))?;
+    let forms = [wrong_label, bug.clone(), pull_request].concat();
+    for target in between(&forms, "make ", '`') {
+        let target = target
+            .split(|it: char| !it.is_alphanumeric() && it != '-')
+            .next();
+        let target = target.unwrap_or_default();
+        ensure!(makefile.contains(&format!("\n{target}:")), "make {target}");
+    }
+    let ways = between(&bug, "options: [", ']')[0].split(", ");
+    for way in ways.filter(|way| !way.starts_with("make ") && *way != "other") {
+        ensure!(running.contains(way), "{way}");
+    }
+    Ok(())
+}
