@@ -144,15 +144,15 @@ impl Room {
         Some(number)
     }
 
-    fn give_back(&self, number: u64, keep: usize) {
+    /// Counts an answer as so many bytes from now on; with 0, not at all.
+    fn recount(&self, number: u64, keep: usize) {
         let mut held = lock(&self.held);
         if let Some(place) = held.places.get_mut(&number) {
-            let less = place.bytes.saturating_sub(keep);
-            place.bytes -= less;
+            let before = std::mem::replace(&mut place.bytes, keep);
             if keep == 0 {
                 held.places.remove(&number);
             }
-            held.bytes -= less;
+            held.bytes = held.bytes - before + keep;
         }
         drop(held);
         self.freed.notify_waiters();
@@ -160,8 +160,8 @@ impl Room {
 }
 
 impl Taken {
-    /// Returns bytes that hold this room, no more of it than they need, until the last of them has
-    /// gone.
+    /// Returns bytes that hold room until the last of them has gone: as much as they need, also
+    /// where that is more than was taken. An answer repeats what was asked for many times.
     #[must_use]
     pub(crate) fn hold(self, bytes: impl Into<Bytes>) -> Bytes {
         struct Holding(Bytes, #[allow(dead_code)] Taken);
@@ -171,14 +171,14 @@ impl Taken {
             }
         }
         let bytes = bytes.into();
-        self.room.give_back(self.number, bytes.len().max(MIN_BYTES));
+        self.room.recount(self.number, bytes.len().max(MIN_BYTES));
         Bytes::from_owner(Holding(bytes, self))
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.room.give_back(self.number, 0);
+        self.room.recount(self.number, 0);
     }
 }
 
@@ -238,5 +238,14 @@ mod tests {
         drop(part);
         assert_eq!(lock(&room.held).bytes, 0);
         assert!(lock(&room.held).places.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_got_longer_than_was_said_counts_as_it_is() {
+        let room = Arc::new(Room::new(10_000, 0));
+        let long = take(&room, 1000).await.0.unwrap().hold(vec![0; 9500]);
+        assert!(take(&room, 1000).await.0.is_err());
+        drop(long);
+        assert!(take(&room, 10_000).await.0.is_ok());
     }
 }
