@@ -233,6 +233,27 @@ async fn a_file_that_somebody_locks_delays_nobody() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_file_has_that_is_locked_at_the_start_is_not_missing() -> anyhow::Result<()> {
+    let kept = Kept::start().await?;
+    let load = Load::start(kept.stack.front(), "locked at the start", STEADY);
+    // More than the ring holds.
+    kept.until_more(250).await?;
+    kept.stack.supervisorctl(&["stop", "viewer"])?;
+    let person = kept.connect()?;
+    // So that nobody else can even read it.
+    person.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE")?;
+    kept.stack.supervisorctl(&["start", "viewer"])?;
+    kept.until_told("another process has locked the file")
+        .await?;
+    drop(person);
+    check("file locked at the start", &load.stop().await?)?;
+    let missing = kept.until_well().await?;
+    let written = kept.accounts()?.0;
+    ensure!(written > 250, "{written} are written, {missing} missing");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_breaks_is_set_aside_while_it_runs() -> anyhow::Result<()> {
     let kept = Kept::start().await?;
     let load = Load::start(kept.stack.front(), "broken", STEADY);
