@@ -161,6 +161,15 @@ async fn what_is_not_there_is_told_in_the_form_that_was_asked_for() -> anyhow::R
         ("/home/export.exe", TEXT),
         ("/home/api/requests/4", JSON),
         ("/home/api/nothing", JSON),
+        // No text at all.
+        ("/home/requests/%ff", HTML),
+        ("/home/requests/5/%ff", TEXT),
+        ("/home/export.%ff", TEXT),
+        ("/home/collection/%ff", HTML),
+        ("/home/sources/%c0%af", HTML),
+        ("/home/api/requests/%ff", JSON),
+        ("/home/api/collection/%ff", JSON),
+        ("/home/api/sources/%ff", JSON),
     ] {
         told(viewer, "GET", path, (404, form)).await?;
     }

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HOST, IF_NONE_MATCH};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +29,9 @@ pub(crate) type Shared = State<Arc<Viewer>>;
 
 /// The query of an address, or why it is none.
 pub(crate) type QueryOf<T> = Result<Query<T>, QueryRejection>;
+
+/// The parts of a path, or why there are none.
+pub(crate) type PathOf<T> = Result<Path<T>, PathRejection>;
 
 /// The query of a list of requests in JSON, beside the filter.
 #[derive(Deserialize)]

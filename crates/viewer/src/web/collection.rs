@@ -20,7 +20,7 @@ use crate::page::collection::{Collection, ShownKind, candidates};
 use crate::page::filter::{FilterQuery, UNRECOGNISED};
 use crate::page::kind::KindPage;
 use crate::page::pages::Pages;
-use crate::web::answer::{QueryOf, REVALIDATE, Shared, has_tag, host, whole_from_history};
+use crate::web::answer::{PathOf, QueryOf, REVALIDATE, Shared, has_tag, host, whole_from_history};
 use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
@@ -72,9 +72,10 @@ pub(crate) async fn api_collection(
 pub(crate) async fn kind(
     State(viewer): Shared,
     visitor: Visitor,
-    Path(name): Path<String>,
+    path: PathOf<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
+    let Path(name) = path?;
     let most_bytes = KIND_BYTES + most_bytes_of_request(SPECIMEN_BYTES);
     let (pages, host) = (Arc::clone(&viewer.pages), host(&headers).to_owned());
     whole_from_history(&viewer, &visitor, most_bytes, move |questions| {
@@ -87,8 +88,9 @@ pub(crate) async fn kind(
 pub(crate) async fn api_kind(
     State(viewer): Shared,
     visitor: Visitor,
-    Path(name): Path<String>,
+    path: PathOf<String>,
 ) -> Result<Response, Failure> {
+    let Path(name) = path?;
     let most_bytes = KIND_BYTES + most_bytes_of_request(SPECIMEN_BYTES);
     let pages = Arc::clone(&viewer.pages);
     whole_from_history(&viewer, &visitor, most_bytes, move |questions| {

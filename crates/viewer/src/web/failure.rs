@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
@@ -245,6 +245,13 @@ impl From<rusqlite::Error> for Failure {
 impl From<QueryRejection> for Failure {
     fn from(rejection: QueryRejection) -> Self {
         Self::BadQuery(rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Failure {
+    /// A part of the path is no UTF-8.
+    fn from(_: PathRejection) -> Self {
+        Self::NotFound
     }
 }
 

@@ -20,8 +20,8 @@ use crate::page::filter::{Filter, FilterQuery, switch};
 use crate::page::row::Row;
 use crate::reader::{Entry, View};
 use crate::web::answer::{
-    LIST_BYTES, ListQuery, QueryOf, REVALIDATE, ROW_BYTES, Shared, attachment, filter, has_tag,
-    whole,
+    LIST_BYTES, ListQuery, PathOf, QueryOf, REVALIDATE, ROW_BYTES, Shared, attachment, filter,
+    has_tag, whole,
 };
 use crate::web::events::{self, Format};
 use crate::web::failure::Failure;
@@ -162,11 +162,11 @@ pub(crate) async fn event_stream(
 pub(crate) async fn export_as(
     State(viewer): Shared,
     visitor: Visitor,
-    Path(format): Path<String>,
+    path: PathOf<String>,
     query: QueryOf<FilterQuery>,
     times: QueryOf<HistoryQuery>,
 ) -> Result<Response, Failure> {
-    let (Query(query), Query(times)) = (query?, times?);
+    let (Path(format), Query(query), Query(times)) = (path?, query?, times?);
     let name = Timestamp::now()
         .strftime("forever200-%Y%m%dT%H%M%SZ")
         .to_string();

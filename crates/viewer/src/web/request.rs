@@ -11,7 +11,7 @@ use axum::response::Response;
 use crate::export::{FileFormat, html, json};
 use crate::page::assets::STYLE;
 use crate::page::filter::FilterQuery;
-use crate::web::answer::{LIST_BYTES, QueryOf, Shared, attachment, filter, host, whole};
+use crate::web::answer::{LIST_BYTES, PathOf, QueryOf, Shared, attachment, filter, host, whole};
 use crate::web::failure::Failure;
 use crate::web::kept;
 use crate::web::limits::Visitor;
@@ -26,11 +26,12 @@ const DETAIL_TIMES: usize = 48;
 pub(crate) async fn request(
     State(viewer): Shared,
     visitor: Visitor,
-    Path(seq): Path<String>,
+    path: PathOf<String>,
     query: QueryOf<FilterQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let (Query(query), seq) = (query?, number(&seq)?);
+    let (Path(seq), Query(query)) = (path?, query?);
+    let seq = number(&seq)?;
     let filter = filter(&query, &visitor)?;
     let view = viewer.reader.view().await?;
     let entry = kept::find(&viewer, &visitor, &view, seq).await?;
@@ -54,9 +55,10 @@ pub(crate) fn most_bytes_of_request(raw_bytes: usize) -> usize {
 pub(crate) async fn download(
     State(viewer): Shared,
     visitor: Visitor,
-    Path((seq, format)): Path<(String, String)>,
+    path: PathOf<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
+    let Path((seq, format)) = path?;
     let seq = number(&seq)?;
     let view = viewer.reader.view().await?;
     let entry = kept::find(&viewer, &visitor, &view, seq).await?;
@@ -92,8 +94,9 @@ pub(crate) async fn download(
 pub(crate) async fn api_request(
     State(viewer): Shared,
     visitor: Visitor,
-    Path(seq): Path<String>,
+    path: PathOf<String>,
 ) -> Result<Response, Failure> {
+    let Path(seq) = path?;
     let seq = number(&seq)?;
     let view = viewer.reader.view().await?;
     let entry = kept::find(&viewer, &visitor, &view, seq).await?;

@@ -22,7 +22,7 @@ use crate::history::sources::SourcesPage;
 use crate::history::{Questions, WantedCategory};
 use crate::page::pages::Pages;
 use crate::page::sources::{SourcesQuery, address_of};
-use crate::web::answer::{QueryOf, REVALIDATE, Shared, has_tag, whole_from_history};
+use crate::web::answer::{PathOf, QueryOf, REVALIDATE, Shared, has_tag, whole_from_history};
 use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
@@ -84,8 +84,9 @@ async fn list(
 pub(crate) async fn page_of_one(
     State(viewer): Shared,
     visitor: Visitor,
-    Path(address): Path<String>,
+    path: PathOf<String>,
 ) -> Result<Response, Failure> {
+    let Path(address) = path?;
     one(viewer, visitor, &address, |pages, one| {
         Ok(Prepared::html(pages.source(one)?))
     })
@@ -95,8 +96,9 @@ pub(crate) async fn page_of_one(
 pub(crate) async fn api_of_one(
     State(viewer): Shared,
     visitor: Visitor,
-    Path(address): Path<String>,
+    path: PathOf<String>,
 ) -> Result<Response, Failure> {
+    let Path(address) = path?;
     one(viewer, visitor, &address, |pages, one| {
         Ok(Prepared::json(pages.source_json(one).into()))
     })
