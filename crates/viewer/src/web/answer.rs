@@ -23,6 +23,8 @@ pub(super) const REVALIDATE: &str = "no-cache";
 /// What the list takes at most for each row, and beside the rows.
 pub(super) const ROW_BYTES: usize = 5120;
 pub(super) const LIST_BYTES: usize = 64 * 1024;
+/// How often its page has the whole query string, an input with its escapes counted as two.
+pub(super) const REPEATED: usize = 10;
 
 /// What all requests share.
 pub(crate) type Shared = State<Arc<Viewer>>;
@@ -39,6 +41,12 @@ pub(crate) struct ListQuery {
     pub(super) limit: Option<usize>,
     #[serde(default)]
     pub(super) raw: String,
+}
+
+/// Returns what a list of so many rows takes at most, with the links and inputs of its page that
+/// repeat what was asked for.
+pub(super) fn list_bytes(query: &FilterQuery, rows: usize) -> usize {
+    LIST_BYTES + ROW_BYTES * rows + REPEATED * query.encoded().len()
 }
 
 /// Makes an answer for one visitor, of at most so many bytes.
@@ -115,4 +123,39 @@ pub(crate) fn host(headers: &HeaderMap) -> &str {
 
 fn is_of_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::history::HistoryPage;
+    use crate::page::pages::Pages;
+    use crate::reader::View;
+    use crate::reader::entry::tests::describer;
+    use crate::reader::privacy::Privacy;
+
+    #[test]
+    fn a_page_that_repeats_what_was_asked_for_is_no_longer_than_is_said() {
+        let pages = Pages::new(Arc::new(describer(Privacy::default())), true);
+        let view = View::nothing();
+        for char in ["a", "'", "\"", "&", "<", "\u{e9}"] {
+            let value = char.repeat(6000);
+            let query = FilterQuery::of(&[("q", &value), ("-label", &value), ("q", "b")]);
+            let said = list_bytes(&query, 0);
+            let home = pages.home(&view, &query, &[], "", "localhost").unwrap();
+            assert!(home.len() <= said, "{char}: {} of {said}", home.len());
+            let page = HistoryPage {
+                query: &query,
+                since: "",
+                until: "",
+                entries: &[],
+                newer: Some(7),
+                older: Some(5),
+                is_partial: true,
+                oldest: None,
+            };
+            let history = pages.history(&page).unwrap();
+            assert!(history.len() <= said, "{char}: {} of {said}", history.len());
+        }
+    }
 }

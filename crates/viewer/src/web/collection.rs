@@ -20,7 +20,9 @@ use crate::page::collection::{Collection, ShownKind, candidates};
 use crate::page::filter::{FilterQuery, UNRECOGNISED};
 use crate::page::kind::KindPage;
 use crate::page::pages::Pages;
-use crate::web::answer::{PathOf, QueryOf, REVALIDATE, Shared, has_tag, host, whole_from_history};
+use crate::web::answer::{
+    PathOf, QueryOf, REPEATED, REVALIDATE, Shared, has_tag, host, whole_from_history,
+};
 use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
@@ -46,7 +48,8 @@ pub(crate) async fn collection(
     let (Query(filter), Query(query)) = (filter?, query?);
     let choice = Choice::new(&filter, &query).map_err(Failure::BadQuery)?;
     let pages = Arc::clone(&viewer.pages);
-    whole_from_history(&viewer, &visitor, COLLECTION_BYTES, move |questions| {
+    let most_bytes = COLLECTION_BYTES + REPEATED * filter.encoded().len();
+    whole_from_history(&viewer, &visitor, most_bytes, move |questions| {
         let collection = read(questions, &choice, &pages)?;
         Ok(Prepared::html(pages.collection(&collection, &filter)?))
     })

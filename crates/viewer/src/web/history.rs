@@ -20,7 +20,7 @@ use crate::page::moment::moment;
 use crate::page::row::Row;
 use crate::reader::{Describer, Entry};
 use crate::web::answer::{
-    LIST_BYTES, ListQuery, QueryOf, ROW_BYTES, Shared, attachment, filter, whole_from_history,
+    ListQuery, QueryOf, Shared, attachment, filter, list_bytes, whole_from_history,
 };
 use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
@@ -125,7 +125,7 @@ pub(crate) async fn history(
     let filter = filter(&query, &visitor)?;
     let pages = Arc::clone(&viewer.pages);
     let wanted = times.wanted(&filter, pages.describer())?;
-    let most_bytes = LIST_BYTES + ROW_BYTES * PAGE_ROWS;
+    let most_bytes = list_bytes(&query, PAGE_ROWS);
     whole_from_history(&viewer, &visitor, most_bytes, move |questions| {
         let found = entries(questions, &wanted, PAGE_ROWS, &filter, pages.describer())?;
         let (newer, older) = ends(questions, wanted.start, &found)?;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::page::catalogue::CatalogueQuery;
 use crate::page::filter::FilterQuery;
 use crate::page::wall;
-use crate::web::answer::{LIST_BYTES, QueryOf, ROW_BYTES, Shared, filter, host, whole};
+use crate::web::answer::{QueryOf, Shared, filter, host, list_bytes, whole};
 use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
 use crate::web::list::matching;
@@ -51,7 +51,7 @@ pub(crate) async fn home(
         return Ok(page.respond(body.holding(taken)));
     }
     let filter = filter(&query, &visitor)?;
-    let most_bytes = LIST_BYTES + ROW_BYTES * view.entries.len();
+    let most_bytes = list_bytes(&query, view.entries.len());
     whole(&visitor, most_bytes, move || {
         let entries = matching(&view, &filter);
         let strip = viewer.pages.strip(&view, &query)?;
@@ -71,7 +71,7 @@ async fn wall(
 ) -> Result<Response, Failure> {
     let filter = filter(&query, &visitor)?;
     let view = viewer.reader.view().await?;
-    let most_bytes = LIST_BYTES + ROW_BYTES * wall::MAX_ROWS;
+    let most_bytes = list_bytes(&query, wall::MAX_ROWS);
     whole(&visitor, most_bytes, move || {
         let entries = wall::in_order(&view, matching(&view, &filter));
         let numbers = viewer.caches.wall_strip(&viewer.pages, &view)?;

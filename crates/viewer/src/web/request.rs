@@ -11,7 +11,9 @@ use axum::response::Response;
 use crate::export::{FileFormat, html, json};
 use crate::page::assets::STYLE;
 use crate::page::filter::FilterQuery;
-use crate::web::answer::{LIST_BYTES, PathOf, QueryOf, Shared, attachment, filter, host, whole};
+use crate::web::answer::{
+    LIST_BYTES, PathOf, QueryOf, REPEATED, Shared, attachment, filter, host, whole,
+};
 use crate::web::failure::Failure;
 use crate::web::kept;
 use crate::web::limits::Visitor;
@@ -35,7 +37,8 @@ pub(crate) async fn request(
     let filter = filter(&query, &visitor)?;
     let view = viewer.reader.view().await?;
     let entry = kept::find(&viewer, &visitor, &view, seq).await?;
-    let most_bytes = most_bytes_of_request(entry.record.raw.len());
+    let most_bytes =
+        most_bytes_of_request(entry.record.raw.len()) + REPEATED * query.encoded().len();
     whole(&visitor, most_bytes, move || {
         let neighbours = kept::neighbours(&viewer, &view, &entry, &filter);
         let page = viewer
