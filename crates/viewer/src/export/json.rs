@@ -84,7 +84,7 @@ pub struct Request<'a> {
     pub quoted: Vec<Label<'a>>,
     /// What it is an example of: the id of the first label; without labels, its protocol and a hash
     /// of its shape.
-    pub kind: String,
+    pub kind: &'a str,
     /// Addresses that its payload would have the victim fetch or call, defanged.
     pub indicators: &'a [Indicator],
     /// What each of its command lines would do, in words, hosts defanged.
@@ -249,7 +249,7 @@ impl<'a> Request<'a> {
             summary: &entry.summary,
             labels: entry.labels.iter().map(Label::new).collect(),
             quoted: entry.quoted.iter().map(Label::new).collect(),
-            kind: Kind::new(entry).name,
+            kind: &Kind::of(entry).name,
             indicators: &entry.indicators,
             actions: entry.actions.iter().map(Action::sentence).collect(),
             origin: entry.origin.as_ref(),

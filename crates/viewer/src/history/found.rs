@@ -41,7 +41,7 @@ impl Found {
         let origin = entry.origin.as_ref();
         let asked_for = entry.asked_for.as_ref();
         Self {
-            kind: Kind::new(entry),
+            kind: Kind::of(entry).clone(),
             protocol: entry.protocol.name(),
             labels: spaced(signatures().map(|it| it.id.as_str())),
             categories: spaced(categories.into_iter().map(Category::name)),

@@ -40,8 +40,13 @@ pub(crate) enum WantedCategory {
 }
 
 impl Kind {
-    /// Returns the kind of a request.
-    pub(crate) fn new(entry: &Entry) -> Self {
+    /// Returns the kind of a request. It is found out once: without a label that takes a hash, and
+    /// each watcher may ask for two dozen kinds.
+    pub(crate) fn of(entry: &Entry) -> &Self {
+        entry.kind.get_or_init(|| Self::new(entry))
+    }
+
+    fn new(entry: &Entry) -> Self {
         match entry.labels.first() {
             Some(label) => Self {
                 name: label.signature.id.clone(),
@@ -107,6 +112,14 @@ mod tests {
 
     fn kind(raw: &[u8]) -> Kind {
         Kind::new(&entry(record(raw)))
+    }
+
+    #[test]
+    fn a_kind_is_found_out_once() {
+        let entry = entry(record(b"GET /qqq HTTP/1.1\r\nHost: x.example\r\n\r\n"));
+        let kind = Kind::of(&entry);
+        assert_eq!(*kind, Kind::new(&entry));
+        assert!(std::ptr::eq(kind, Kind::of(&entry)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use forever200_ring::{Record, Via};
 
 use crate::bytes::http2;
 use crate::bytes::shell::Action;
+use crate::history::Kind;
 use crate::reader::asked_for::AskedFor;
 use crate::reader::claims::Claim;
 use crate::reader::describer::Describer;
@@ -90,6 +91,8 @@ pub struct Entry {
     pub(crate) json: OnceLock<Bytes>,
     pub(crate) row: OnceLock<Bytes>,
     pub(crate) wall_row: OnceLock<Bytes>,
+    /// What it is an example of, found out when first asked for.
+    pub(crate) kind: OnceLock<Kind>,
 }
 
 /// Where the parts of an HTTP request are that are asked for again and again: in the bytes of its

@@ -76,7 +76,7 @@ impl Test {
             Self::Protocol(protocol) => *protocol == entry.protocol,
             Self::Category(category) => is_of_category(entry, *category),
             Self::Label(id) => has_signature(entry, |it| it.id == *id),
-            Self::Kind(name) => Kind::new(entry).name == *name,
+            Self::Kind(name) => Kind::of(entry).name == *name,
             Self::Cve(cve) => has_signature(entry, |it| {
                 it.cve.iter().any(|it| it.eq_ignore_ascii_case(cve))
             }),

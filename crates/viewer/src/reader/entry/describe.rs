@@ -139,6 +139,7 @@ impl Entry {
             json: OnceLock::new(),
             row: OnceLock::new(),
             wall_row: OnceLock::new(),
+            kind: OnceLock::new(),
         }
     }
 }
