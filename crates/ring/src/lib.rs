@@ -24,4 +24,4 @@ pub use counts::Counts;
 pub use record::{Ended, Record, Sent, Tls, Via};
 pub use ring::{Ring, SLOTS};
 pub use silent::{ByPort, SilentPorts};
-pub use store::{Held, Snapshot, Store, StoreError};
+pub use store::{Depth, KnownRing, Snapshot, Store, StoreError};

@@ -32,6 +32,7 @@ pub use snapshot::Snapshot;
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Most connections that one program opens; further callers wait for one, at most [`TIMEOUT`].
 const MAX_STORE_CONNECTIONS: usize = 16;
+
 /// memcached did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[error("memcached at {address}: {source}")]
@@ -48,7 +49,7 @@ pub struct Store {
 
 /// What somebody else than memcached knows of the ring, to put it back.
 #[derive(Clone, Copy, Debug)]
-pub struct Held<'a> {
+pub struct KnownRing<'a> {
     /// Newest sequence number.
     pub cursor: u64,
     /// The records.
@@ -59,6 +60,15 @@ pub struct Held<'a> {
     pub since: Timestamp,
     /// Time of the first request.
     pub first: Option<Timestamp>,
+}
+
+/// What a look at memcached reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The cursor, and all else where that has moved.
+    Cursor,
+    /// All counters, and the slots that lack something.
+    All,
 }
 
 impl Store {
@@ -83,29 +93,29 @@ impl Store {
 
     /// Brings a snapshot up to date: reads the counters, and then those slots that lack what the
     /// cursor says they hold. A record never changes once it has its number, so the others need no
-    /// reading. Where a look is not `thorough`, and the cursor has not moved, it reads nothing else.
+    /// reading. A [`Depth::Cursor`] look reads nothing else where the cursor has not moved.
     ///
-    /// The cursor moves before the slots are written: for some time after it has, looks should be
-    /// thorough. Only such a look sees other counters change.
+    /// The cursor moves before the slots are written: for some time after it has, looks should be of
+    /// [`Depth::All`]. Only such a look sees other counters change.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
-    pub async fn refresh(&self, held: &Snapshot, thorough: bool) -> Result<Snapshot, StoreError> {
-        if !thorough {
+    pub async fn refresh(&self, previous: &Snapshot, depth: Depth) -> Result<Snapshot, StoreError> {
+        if depth == Depth::Cursor {
             let cursor = number(&self.get_one(CURSOR_KEY).await?);
-            if cursor == Some(held.cursor) {
-                return Ok(held.clone());
+            if cursor == Some(previous.cursor) {
+                return Ok(previous.clone());
             }
         }
         let mut now = Snapshot {
-            cas: held.cas.clone(),
-            ring: held.ring.clone(),
+            cas: previous.cas.clone(),
+            ring: previous.ring.clone(),
             ..Snapshot::default()
         };
         self.read_slots(&mut now, Vec::new()).await?;
         // Counting began anew, or memcached was emptied: a number may stand for another request
         // now.
-        if now.cursor < held.cursor || now.since != held.since {
+        if now.cursor < previous.cursor || now.since != previous.since {
             return self.snapshot().await;
         }
         let lacking = now.lacking_slots();
@@ -287,16 +297,20 @@ impl Store {
             .unwrap_or_default())
     }
 
-    /// Makes memcached hold what `held` says, where `snapshot` shows less: the times where there
+    /// Makes memcached hold what is `known`, where `snapshot` shows less: the times where there
     /// are none, the counts, the cursor, then slots that are empty or older. Lowers nothing and
     /// overwrites nothing that has changed since the snapshot.
     ///
     /// # Errors
     /// memcached is unreachable, does not answer within a second, or refused a write; the other
     /// writes may have been done.
-    pub async fn put_back(&self, snapshot: &Snapshot, held: Held<'_>) -> Result<(), StoreError> {
-        let mut times = vec![Op::Set(time(SINCE_KEY, held.since))];
-        if let Some(first) = held.first {
+    pub async fn put_back(
+        &self,
+        snapshot: &Snapshot,
+        known: KnownRing<'_>,
+    ) -> Result<(), StoreError> {
+        let mut times = vec![Op::Set(time(SINCE_KEY, known.since))];
+        if let Some(first) = known.first {
             times.push(Op::Set(time(FIRST_KEY, first)));
         }
         if snapshot.since.is_none() {
@@ -305,14 +319,14 @@ impl Store {
         }
         // Before the cursor, for which those wait who add to the counts. It also shows that
         // memcached has them: without it, all of this is done again.
-        if let Some(counts) = held.counts {
+        if let Some(counts) = known.counts {
             self.raise(counts.by_key()).await?;
         }
-        let cursor = Count::kept(CURSOR_KEY, held.cursor);
+        let cursor = Count::kept(CURSOR_KEY, known.cursor);
         self.raise(vec![cursor]).await?;
         let mut writes = Vec::new();
-        for record in held.ring.newest_first() {
-            let is_in_ring = record.seq <= held.cursor && record.seq + SLOTS > held.cursor;
+        for record in known.ring.newest_first() {
+            let is_in_ring = record.seq <= known.cursor && record.seq + SLOTS > known.cursor;
             let slot_number = slot_of(record.seq);
             if is_in_ring && snapshot.ring.seq_in(slot_number) < record.seq {
                 let write = unless_changed(slot(record), snapshot.cas_of(slot_number));

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use forever200_ring::{ByPort, Counts, Held, Ring, SLOTS, SilentPorts, Snapshot, Store};
+use forever200_ring::{
+    ByPort, Counts, Depth, KnownRing, Ring, SLOTS, SilentPorts, Snapshot, Store,
+};
 use forever200_testkit::{Memcached, record};
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-fn held(cursor: u64, ring: &Ring, since: Timestamp) -> Held<'_> {
-    Held {
+fn held(cursor: u64, ring: &Ring, since: Timestamp) -> KnownRing<'_> {
+    KnownRing {
         cursor,
         ring,
         counts: None,
@@ -22,7 +24,7 @@ fn held(cursor: u64, ring: &Ring, since: Timestamp) -> Held<'_> {
 async fn begin(store: &Store) -> anyhow::Result<()> {
     let ring = Ring::default();
     let counts = Counts::default();
-    let held = Held {
+    let held = KnownRing {
         counts: Some(&counts),
         ..held(0, &ring, Timestamp::UNIX_EPOCH)
     };
@@ -103,10 +105,10 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
     let mut memcached = Memcached::start().await?;
     let store = Store::new(memcached.address());
     // Before any responder has begun.
-    let mut held = store.refresh(&Snapshot::default(), true).await?;
+    let mut held = store.refresh(&Snapshot::default(), Depth::All).await?;
     assert_eq!((held.cursor, held.since), (0, None));
     begin(&store).await?;
-    held = store.refresh(&held, true).await?;
+    held = store.refresh(&held, Depth::All).await?;
     let mut random = 7_u64;
     for step in 0..300_i64 {
         random = random
@@ -150,7 +152,7 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
             }
         }
         if random & 1 == 0 {
-            held = store.refresh(&held, true).await?;
+            held = store.refresh(&held, Depth::All).await?;
             let new = store.snapshot().await?;
             assert_eq!(
                 (held.cursor, held.since, held.silent),
@@ -185,7 +187,7 @@ async fn reads(memcached: &Memcached) -> anyhow::Result<u64> {
 }
 
 #[tokio::test]
-async fn a_look_reads_the_cursor_and_a_thorough_one_what_is_missing() -> anyhow::Result<()> {
+async fn a_look_reads_the_cursor_or_all_that_is_missing() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;
     let store = Store::new(memcached.address());
     begin(&store).await?;
@@ -196,15 +198,15 @@ async fn a_look_reads_the_cursor_and_a_thorough_one_what_is_missing() -> anyhow:
             .write(&[record(seq, "in time")], &Counts::default())
             .await?;
     }
-    let mut held = store.refresh(&Snapshot::default(), true).await?;
+    let mut held = store.refresh(&Snapshot::default(), Depth::All).await?;
     let (counters, slots) = (5, 1);
-    for (is_late, thorough, expected) in [
-        (true, false, 1),
-        (true, true, counters + counters + slots),
-        (false, false, 1),
-        (false, true, counters + counters + slots),
-        (false, true, counters),
-        (false, false, 1),
+    for (is_late, depth, expected) in [
+        (true, Depth::Cursor, 1),
+        (true, Depth::All, counters + counters + slots),
+        (false, Depth::Cursor, 1),
+        (false, Depth::All, counters + counters + slots),
+        (false, Depth::All, counters),
+        (false, Depth::Cursor, 1),
     ] {
         if !is_late && held.ring.get(late.seq).is_none() {
             store
@@ -212,7 +214,7 @@ async fn a_look_reads_the_cursor_and_a_thorough_one_what_is_missing() -> anyhow:
                 .await?;
         }
         let before = reads(&memcached).await?;
-        held = store.refresh(&held, thorough).await?;
+        held = store.refresh(&held, depth).await?;
         assert_eq!(reads(&memcached).await? - before, expected);
     }
     assert_eq!(held.ring.get(late.seq), Some(&late));
@@ -222,11 +224,11 @@ async fn a_look_reads_the_cursor_and_a_thorough_one_what_is_missing() -> anyhow:
     store
         .write(std::slice::from_ref(&newest), &Counts::default())
         .await?;
-    held = store.refresh(&held, false).await?;
+    held = store.refresh(&held, Depth::Cursor).await?;
     assert_eq!(held.ring.get(newest.seq), Some(&newest));
     set(&memcached, "forever200:cursor", b"").await?;
     set(&memcached, "forever200:silent", b"7").await?;
-    held = store.refresh(&held, false).await?;
+    held = store.refresh(&held, Depth::Cursor).await?;
     assert_eq!((held.cursor, held.silent), (newest.seq, 7));
     Ok(())
 }
@@ -289,7 +291,7 @@ async fn putting_back_lowers_nothing_and_overwrites_nothing_newer() -> anyhow::R
     store
         .put_back(
             &snapshot,
-            Held {
+            KnownRing {
                 counts: Some(&counts),
                 ..held(280, &ring, Timestamp::now())
             },
@@ -386,7 +388,7 @@ async fn a_cursor_that_is_no_number_of_ours_is_mended() -> anyhow::Result<()> {
         store
             .put_back(
                 &snapshot,
-                Held {
+                KnownRing {
                     counts: Some(&counts),
                     ..held(7, &Ring::default(), Timestamp::now())
                 },

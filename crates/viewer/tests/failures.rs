@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use forever200_identify::Labeller;
-use forever200_ring::{Counts, Held, Ring, Store};
+use forever200_ring::{Counts, KnownRing, Ring, Store};
 use forever200_testkit::{Memcached, get, loopback, record, request, until};
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::Locations;
@@ -40,7 +40,7 @@ async fn viewer_of_one(memcached: &Memcached) -> anyhow::Result<SocketAddr> {
     store
         .put_back(
             &nothing,
-            Held {
+            KnownRing {
                 cursor: 5,
                 ring: &ring,
                 counts: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use forever200_identify::Labeller;
-use forever200_ring::{Counts, Held, Ring, SLOTS, Store};
+use forever200_ring::{Counts, KnownRing, Ring, SLOTS, Store};
 use forever200_testkit::{Memcached, Response, get, get_json, loopback, record, until};
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::Locations;
@@ -50,7 +50,7 @@ impl Viewed {
         store
             .put_back(
                 &nothing,
-                Held {
+                KnownRing {
                     cursor: 5,
                     ring: &Ring::default(),
                     counts: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use forever200_identify::Labeller;
-use forever200_ring::{Counts, Held, Record, Ring, Snapshot, Store};
+use forever200_ring::{Counts, KnownRing, Record, Ring, Snapshot, Store};
 use forever200_testkit::proxy::{Between, Fault};
 use forever200_testkit::{Memcached, get_json, loopback, record, until};
 use forever200_viewer::history::History;
@@ -82,7 +82,7 @@ async fn fill(memcached: &Memcached, folder: &Path, now: Timestamp) -> anyhow::R
         silent: 7,
         ..Counts::default()
     };
-    let held = Held {
+    let held = KnownRing {
         cursor: 0,
         ring: &ring,
         counts: Some(&counts),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use forever200_ring::{Counts, Held, Ring, SilentPorts, Store, StoreError};
+use forever200_ring::{Counts, KnownRing, Ring, SilentPorts, Store, StoreError};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::info;
@@ -187,7 +187,7 @@ impl Writer {
         // Up to 1,500 minutes, so only when some may be missing.
         let counts = (lost_track || restarted || snapshot.silent < self.counts.silent)
             .then_some(&self.counts);
-        let held = Held {
+        let held = KnownRing {
             cursor: self.cursor,
             ring: &self.ring,
             counts,

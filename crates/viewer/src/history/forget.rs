@@ -15,6 +15,8 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
+use crate::history::collection::{DAY_MICROS, SPECIMEN_BYTES};
+use crate::history::row::integer;
 use crate::history::sources::list;
 use crate::history::{blocks, file, questions};
 
@@ -29,11 +31,8 @@ const LOCK_TIME: Duration = Duration::from_secs(30);
 /// that.
 const ROUNDS: usize = 5;
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
-/// Longest specimen, in bytes, as the collection has it.
-const SPECIMEN_BYTES: i64 = 64 * 1024;
 /// Longest title, in characters.
 const MAX_TITLE_CHARS: usize = 100;
-const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 /// The name of a request's kind: its first label, or the shape of its payload.
 const NAME_OF_KIND: &str =
     "iif(labels = ' ', shape, substr(labels, 2, instr(substr(labels, 2), ' ') - 1))";
@@ -458,7 +457,7 @@ fn another(
          WHERE {condition} AND length(payload.bytes) <= ?2 ORDER BY seq DESC LIMIT 1"
     );
     let mut statement = file.prepare_cached(&query)?;
-    let found = statement.query_row(params![name, SPECIMEN_BYTES], |row| {
+    let found = statement.query_row(params![name, integer(SPECIMEN_BYTES as u64)], |row| {
         Ok((row.get(0)?, row.get(1)?))
     });
     found.optional()

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use forever200_ring::{Record, Ring, Snapshot, Store, StoreError};
+use forever200_ring::{Depth, Record, Ring, Snapshot, Store, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::runtime;
@@ -278,8 +278,12 @@ impl Follower {
     async fn look(&mut self) -> Result<bool, StoreError> {
         let held = Arc::clone(&self.views.borrow());
         let has_moved = self.moved.elapsed() < WRITTEN_LATER;
-        let is_thorough = has_moved || self.read.elapsed() >= IDLE_INTERVAL;
-        let mut snapshot = self.store.refresh(&self.snapshot, is_thorough).await?;
+        let depth = if has_moved || self.read.elapsed() >= IDLE_INTERVAL {
+            Depth::All
+        } else {
+            Depth::Cursor
+        };
+        let mut snapshot = self.store.refresh(&self.snapshot, depth).await?;
         if let Some(memory) = &mut self.memory
             && memory.is_ahead_of(&snapshot)
         {
@@ -287,6 +291,9 @@ impl Follower {
             snapshot = self.store.snapshot().await?;
         }
         let minute = Timestamp::now().as_second().div_euclid(60);
+        if snapshot.cursor != self.snapshot.cursor || snapshot.since != self.snapshot.since {
+            self.moved = Instant::now();
+        }
         let minutes = self.minutes(&held, &snapshot, minute).await?;
         let (entries, is_all_described) = self.described(&snapshot.ring, &held);
         if let Some(rate) = &mut self.rate {
@@ -309,7 +316,7 @@ impl Follower {
         let mut counters = snapshot.clone();
         counters.ring = Ring::default();
         self.snapshot = snapshot;
-        if is_thorough {
+        if depth == Depth::All {
             self.read = Instant::now();
             self.pulse.count_look();
         }
@@ -338,14 +345,11 @@ impl Follower {
 
     /// Reads the counts of those minutes that may have grown.
     async fn minutes(
-        &mut self,
+        &self,
         held: &View,
         snapshot: &Snapshot,
         minute: i64,
     ) -> Result<BTreeMap<i64, u64>, StoreError> {
-        if snapshot.cursor != self.snapshot.cursor || snapshot.since != self.snapshot.since {
-            self.moved = Instant::now();
-        }
         if minute == held.minute && self.moved.elapsed() > WRITTEN_LATER && held.away.is_none() {
             return Ok(held.minutes.clone());
         }

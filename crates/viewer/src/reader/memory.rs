@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use forever200_ring::{Alive, ByPort, Held, Ring, SLOTS, SilentPorts, Snapshot, Store, StoreError};
+use forever200_ring::{
+    Alive, ByPort, KnownRing, Ring, SLOTS, SilentPorts, Snapshot, Store, StoreError,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{info, warn};
@@ -133,7 +135,7 @@ impl Memory {
             found = snapshot.cursor,
             "memcached is restored from the history"
         );
-        let held = Held {
+        let held = KnownRing {
             cursor,
             ring: &ring,
             counts: Some(&restored.counts),
