@@ -239,7 +239,7 @@ fn is_text(bytes: &[u8]) -> bool {
     let lines = memchr::memchr_iter(b'\n', bytes).take(MIN_LINES).count();
     lines >= MIN_LINES
         || bytes.len() >= MIN_TEXT_BYTES
-            && bytes.iter().filter(|&&byte| byte == b' ').count() * 12 > bytes.len()
+            && memchr::memchr_iter(b' ', bytes).count() * 12 > bytes.len()
 }
 
 /// The name says that the value is a command.
