@@ -8,27 +8,24 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use async_nats::Client;
 use async_nats::jetstream;
-use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::Stream;
-use forever200_ring::{Record, Store};
+use forever200_ring::Store;
 use forever200_viewer::history::Ledger;
 use futures_util::TryStreamExt;
-use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
+use crate::feed::{Feed, Places};
 use crate::heartbeats;
-use crate::message::{self, Delivery};
 use crate::patience::{LastSaid, Patience};
 use crate::ring_writer::{AnotherHistory, Arrival, RingWriter, WINDOW};
 use crate::sensor::{ALL_SUBJECTS, Sensor};
@@ -42,11 +39,6 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 /// Time between two looks for sensors that are new.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
-/// Messages of one sensor that are fetched ahead, at most.
-const FETCHED_AHEAD: i64 = 8;
-/// How long the server answers one question for messages. A consumer whose server was killed is
-/// noticed after twice this time: by default, that would be a minute.
-const PULL_TIME: Duration = Duration::from_secs(5);
 
 /// Collects what sensors send, for ever.
 pub struct Collector {
@@ -55,9 +47,6 @@ pub struct Collector {
     memcached: String,
     places: Places,
 }
-
-/// Number in the stream of the last message of each sensor that came here.
-type Places = Arc<Mutex<HashMap<Sensor, u64>>>;
 
 impl Collector {
     /// Makes a collector. `history` is the folder of the hub's history, and `memcached` the address
@@ -98,8 +87,7 @@ impl Collector {
     /// read. Where the servers do not answer, the rest is left for the next time: each of a thousand
     /// questions would wait in vain.
     async fn delete_unreadable(&self, client: &Client) {
-        let places = lock(&self.places).clone();
-        for (sensor, last) in places {
+        for (sensor, last) in self.places.all() {
             if let Err(error) = unreadable::delete_next(client, &sensor, last).await {
                 let error = format!("{error:#}");
                 warn!(%sensor, error, "the next message cannot be looked at");
@@ -111,22 +99,22 @@ impl Collector {
     /// Collects what each sensor has sent since the newest that the history has; all of it when
     /// that is to be done `from_start`.
     async fn collect(&self, client: &Client, from_start: bool) -> anyhow::Result<Infallible> {
+        let ledger = || Ledger::new(self.history.clone());
+        let store = || Store::new(&self.memcached);
         let mut context = jetstream::new(client.clone());
         context.set_timeout(ANSWER_TIME);
         let stream = stream::open(&context, &self.stream).await?;
         let (arrivals, waiting) = mpsc::channel(WINDOW);
-        let writer = RingWriter::new(
-            Store::new(&self.memcached),
-            Ledger::new(self.history.clone()),
-        );
-        let shares = shares::keep(stream.clone());
-        let heartbeats = heartbeats::listen(client, Store::new(&self.memcached));
+        let writer = RingWriter::new(store(), ledger());
+        let shares = shares::keep(context.clone(), stream.clone());
+        let heartbeats = heartbeats::listen(client, store());
         let sensors = Sensors {
             connects: connects(client),
             client: client.clone(),
+            context,
             stream,
-            places: Arc::clone(&self.places),
-            ledger: Ledger::new(self.history.clone()),
+            places: self.places.clone(),
+            ledger: ledger(),
             window: Arc::new(Semaphore::new(WINDOW)),
             arrivals,
             tasks: JoinSet::new(),
@@ -153,15 +141,12 @@ fn connects(client: &Client) -> u64 {
     client.statistics().connects.load(Relaxed)
 }
 
-fn lock(places: &Places) -> MutexGuard<'_, HashMap<Sensor, u64>> {
-    places.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The tasks, one for each sensor.
 struct Sensors {
     client: Client,
     /// How often it had connected when this began.
     connects: u64,
+    context: jetstream::Context,
     stream: Stream,
     places: Places,
     ledger: Ledger,
@@ -236,91 +221,21 @@ impl Sensors {
         // A stream that was made anew counts from 1.
         let is_known = |from: &u64| !self.from_start && *from <= newest + 1;
         let from = from.filter(is_known).filter(|&from| from > 0);
-        lock(&self.places).insert(sensor.clone(), from.map_or(0, |from| from - 1));
+        self.places.set(&sensor, from.map_or(0, |from| from - 1));
         let feed = Feed {
             sensor: sensor.clone(),
-            places: Arc::clone(&self.places),
+            places: self.places.clone(),
             window: Arc::clone(&self.window),
             arrivals: self.arrivals.clone(),
             refused: 0,
         };
-        let stream = self.stream.clone();
+        let (context, stream) = (self.context.clone(), self.stream.clone());
         let name = sensor.clone();
         let task = self.tasks.spawn(async move {
-            let Err(error) = feed.run(&stream, from).await;
+            let Err(error) = feed.run(&context, &stream, from).await;
             (name, error)
         });
         self.known.insert(sensor, task);
         Ok(())
     }
-}
-
-/// The task of one sensor.
-struct Feed {
-    sensor: Sensor,
-    places: Places,
-    window: Arc<Semaphore>,
-    arrivals: mpsc::Sender<Arrival>,
-    /// Messages that are no request.
-    refused: u64,
-}
-
-impl Feed {
-    /// Reads the messages of the sensor from this number in the stream, or all.
-    async fn run(mut self, stream: &Stream, from: Option<u64>) -> anyhow::Result<Infallible> {
-        let deliver_policy = match from {
-            None => DeliverPolicy::All,
-            Some(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
-        };
-        let config = OrderedConfig {
-            filter_subject: self.sensor.subject(),
-            deliver_policy,
-            max_batch: FETCHED_AHEAD,
-            max_expires: PULL_TIME,
-            ..OrderedConfig::default()
-        };
-        let consumer = stream.create_consumer(config).await?;
-        let mut messages = consumer.messages().await?;
-        loop {
-            let message = messages.try_next().await?.context("no more messages")?;
-            let delivery = delivery(&message)?;
-            lock(&self.places).insert(self.sensor.clone(), delivery.sequence);
-            // A consumer that was lost before its first message begins with all of the stream.
-            if from.is_some_and(|from| delivery.sequence < from) {
-                continue;
-            }
-            let Some(record) = self.read(&message, delivery) else {
-                continue;
-            };
-            // First come, first served: behind the other sensors that wait.
-            let place = Arc::clone(&self.window).acquire_owned().await?;
-            self.arrivals.send(Arrival { record, place }).await?;
-        }
-    }
-
-    /// Reads a message; `None` where it is no request.
-    fn read(&mut self, message: &jetstream::Message, delivery: Delivery) -> Option<Record> {
-        let headers = message.headers.as_ref();
-        match message::read(&self.sensor, headers, &message.payload, delivery) {
-            Ok(record) => Some(record),
-            Err(error) => {
-                // One line for the first, and for each tenfold.
-                self.refused += 1;
-                if self.refused == 10_u64.pow(self.refused.ilog10()) {
-                    let (sensor, refused) = (&self.sensor, self.refused);
-                    warn!(%sensor, refused, %error, "a message that is no request");
-                }
-                None
-            }
-        }
-    }
-}
-
-/// Returns what the stream says of a message.
-fn delivery(message: &jetstream::Message) -> anyhow::Result<Delivery> {
-    let info = message.info().map_err(anyhow::Error::from_boxed)?;
-    Ok(Delivery {
-        sequence: info.stream_sequence,
-        published: Timestamp::from_nanosecond(info.published.unix_timestamp_nanos())?,
-    })
 }

@@ -10,16 +10,16 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::Context;
-use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
+use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::{Info, Stream};
-use futures_util::TryStreamExt;
+use async_nats::jetstream::{self, Message};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
 use crate::message::MAX_BODY_BYTES;
 use crate::patience::LastSaid;
+use crate::pull::Messages;
 use crate::sensor::{ALL_SUBJECTS, Sensor};
 
 /// Time between two looks at how full the stream is.
@@ -28,6 +28,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 const MOST_TIME: Duration = Duration::from_secs(600);
 /// Where no message comes for this long, there are no more.
 const QUIET_TIME: Duration = Duration::from_secs(10);
+/// Messages that are fetched ahead, at most.
+const FETCHED_AHEAD: i64 = 200;
 /// Header in which the server gives the length of a body that it does not send.
 const BODY_BYTES: &str = "Nats-Msg-Size";
 /// What the server keeps of a message beside subject, headers and body, in bytes: length, number,
@@ -36,13 +38,13 @@ const MESSAGE_OVERHEAD: u64 = 30;
 
 /// Looks at the stream for ever, and makes room when it is almost full. A failure is logged, and
 /// the next look comes as ever.
-pub(crate) async fn keep(stream: Stream) -> Infallible {
+pub(crate) async fn keep(context: jetstream::Context, stream: Stream) -> Infallible {
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_error = LastSaid::default();
     loop {
         looks.tick().await;
-        match look(&stream).await {
+        match look(&context, &stream).await {
             Ok(()) => last_error = LastSaid::default(),
             Err(error) => {
                 let error = format!("{error:#}");
@@ -54,10 +56,10 @@ pub(crate) async fn keep(stream: Stream) -> Infallible {
     }
 }
 
-async fn look(stream: &Stream) -> anyhow::Result<()> {
+async fn look(context: &jetstream::Context, stream: &Stream) -> anyhow::Result<()> {
     let info = stream.get_info().await?;
     if is_almost_full(&info) {
-        let room = timeout(MOST_TIME, make_room(stream, &info)).await;
+        let room = timeout(MOST_TIME, make_room(context, stream, &info)).await;
         room.context("the stream was not read in time")??;
     }
     Ok(())
@@ -78,9 +80,13 @@ fn most_bytes(info: &Info) -> Option<u64> {
 /// Deletes the oldest messages of those that take more than their share, until an eighth of the
 /// stream is free. Deleting stops before the message with which the excess is used up, so the
 /// newest of a sensor always stays: it says where to go on sending.
-async fn make_room(stream: &Stream, info: &Info) -> anyhow::Result<()> {
+async fn make_room(
+    context: &jetstream::Context,
+    stream: &Stream,
+    info: &Info,
+) -> anyhow::Result<()> {
     let last_sequence = info.state.last_sequence;
-    let taken = bytes_by_sensor(stream, last_sequence).await?;
+    let taken = bytes_by_sensor(context, stream, last_sequence).await?;
     // Another hub may have made room meanwhile.
     if !is_almost_full(&stream.get_info().await?) {
         return Ok(());
@@ -91,7 +97,7 @@ async fn make_room(stream: &Stream, info: &Info) -> anyhow::Result<()> {
         .filter(|(_, bytes)| *bytes > share)
         .map(|(sensor, bytes)| (sensor, bytes - share))
         .collect();
-    let mut sizes = MessageSizes::open(stream, last_sequence).await?;
+    let mut sizes = MessageSizes::open(context, stream, last_sequence).await?;
     while !excess_bytes.is_empty()
         && let Some(message) = sizes.next().await?
     {
@@ -130,10 +136,11 @@ async fn delete_older(stream: &Stream, message: &MessageSize) -> anyhow::Result<
 
 /// Returns how many bytes of the stream each sensor takes.
 async fn bytes_by_sensor(
+    context: &jetstream::Context,
     stream: &Stream,
     last_sequence: u64,
 ) -> anyhow::Result<HashMap<Sensor, u64>> {
-    let mut sizes = MessageSizes::open(stream, last_sequence).await?;
+    let mut sizes = MessageSizes::open(context, stream, last_sequence).await?;
     let mut taken = HashMap::<_, u64>::new();
     while let Some(message) = sizes.next().await? {
         let bytes = taken.entry(message.sensor).or_default();
@@ -151,23 +158,27 @@ struct MessageSize {
 
 /// The sizes of all messages, the oldest first. Their bodies are not sent.
 struct MessageSizes {
-    messages: Ordered,
+    messages: Messages,
     /// Number in the stream of the last message to look at.
     last_sequence: u64,
     has_ended: bool,
 }
 
 impl MessageSizes {
-    async fn open(stream: &Stream, last_sequence: u64) -> anyhow::Result<Self> {
+    async fn open(
+        context: &jetstream::Context,
+        stream: &Stream,
+        last_sequence: u64,
+    ) -> anyhow::Result<Self> {
         let config = OrderedConfig {
             filter_subject: ALL_SUBJECTS.into(),
             deliver_policy: DeliverPolicy::All,
             headers_only: true,
+            max_batch: FETCHED_AHEAD,
             ..OrderedConfig::default()
         };
-        let consumer = stream.create_consumer(config).await?;
         Ok(Self {
-            messages: consumer.messages().await?,
+            messages: Messages::open(context, stream, config).await?,
             last_sequence,
             has_ended: false,
         })
@@ -176,10 +187,10 @@ impl MessageSizes {
     async fn next(&mut self) -> anyhow::Result<Option<MessageSize>> {
         while !self.has_ended {
             // The rest may have been deleted meanwhile: then no message says that it is the last.
-            let Ok(message) = timeout(QUIET_TIME, self.messages.try_next()).await else {
+            let Ok(message) = timeout(QUIET_TIME, self.messages.next()).await else {
                 break;
             };
-            let message = message?.context("no more messages")?;
+            let message = message?;
             let info = message.info().map_err(anyhow::Error::from_boxed)?;
             let sequence = info.stream_sequence;
             self.has_ended = info.pending == 0 || sequence >= self.last_sequence;

@@ -50,8 +50,8 @@ pub(crate) async fn delete_next(client: &Client, sensor: &Sensor, last: u64) -> 
     Ok(())
 }
 
-/// Tells whether these are no headers, or those of a message that is no answer: a line with the
-/// version alone, then names and values.
+/// Tells whether these are no headers, or a line with the version, which may have a status of three
+/// digits and words behind it, and then names and values.
 fn can_be_read(headers: &[u8]) -> bool {
     if headers.is_empty() {
         return true;
@@ -59,13 +59,33 @@ fn can_be_read(headers: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(headers) else {
         return false;
     };
-    let Some(lines) = text.strip_prefix("NATS/1.0\r\n") else {
+    let Some((version, lines)) = text.split_once("\r\n") else {
         return false;
     };
-    lines
-        .split("\r\n")
-        .filter(|line| !line.is_empty())
-        .all(|line| line.contains(':') && !line.contains(['\r', '\n']))
+    let mut lines = lines.split("\r\n").filter(|line| !line.is_empty());
+    is_version(version) && lines.all(is_field)
+}
+
+/// Tells whether a line has a name, of visible ASCII, and a value.
+fn is_field(line: &str) -> bool {
+    let Some((name, value)) = line.split_once(':') else {
+        return false;
+    };
+    name.bytes().all(|byte| byte.is_ascii_graphic()) && !value.contains(['\r', '\n'])
+}
+
+fn is_version(line: &str) -> bool {
+    let Some(status) = line.strip_prefix("NATS/1.0") else {
+        return false;
+    };
+    match status.as_bytes() {
+        [] => true,
+        [b' ', b'1'..=b'9', a, b, rest @ ..] => {
+            let is_number = a.is_ascii_digit() && b.is_ascii_digit();
+            is_number && !status.contains(['\r', '\n']) && matches!(rest, [] | [b' ', ..])
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -76,15 +96,23 @@ mod tests {
     fn headers_are_a_version_and_lines_with_a_name() {
         for headers in [
             "",
+            "NATS/1.0 100\r\n\r\n",
+            "NATS/1.0 408 Request Timeout\r\nX: a\r\n\r\n",
             "NATS/1.0\r\n\r\n",
             "NATS/1.0\r\nForever200-Id: a-1-2\r\nX:\r\n\r\n",
         ] {
             assert!(can_be_read(headers.as_bytes()), "{headers:?}");
         }
         for headers in [
-            "NATS/1.0 100\r\n\r\n",
+            "NATS/1.0 10\r\n\r\n",
+            "NATS/1.0 1000\r\n\r\n",
+            "NATS/1.0 099\r\n\r\n",
+            "NATS/1.0 100 a\nb\r\n\r\n",
+            "NATS/1.0100\r\n\r\n",
             "NATS/2.0\r\nX: a\r\n\r\n",
             "NATS/1.0\r\nno name\r\n\r\n",
+            "NATS/1.0\r\na name: a\r\n\r\n",
+            "NATS/1.0\r\nn\u{e4}me: a\r\n\r\n",
             "NATS/1.0\r\nX: a\rb\r\n\r\n",
             "NATS/1.0\r\nX: a\nb\r\n\r\n",
             "x",

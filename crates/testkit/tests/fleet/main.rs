@@ -7,19 +7,19 @@ use std::time::Duration;
 use anyhow::Context;
 use async_nats::{HeaderMap, jetstream};
 use forever200_fleet::message::{self, Position};
-use forever200_fleet::sensor::{ALL_ALIVE, STREAM, Sensor};
+use forever200_fleet::sensor::{ALL_ALIVE, STREAM};
 use forever200_testkit::report::at_length;
-use forever200_testkit::{Fault, Nats, until};
+use forever200_testkit::{Fault, until};
 use futures_util::StreamExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use site::{Fleet, Site, publish, publish_first, record, sensor};
 
 mod faults;
+mod hostile;
 mod keys;
 mod load;
+mod open;
 mod site;
 
 /// How long the line is cut, where there is time.
@@ -366,70 +366,6 @@ async fn what_is_wrong_with_a_key_or_a_certificate_is_said() -> anyhow::Result<(
         assert!(!check.status.success(), "{said}");
         assert!(said.contains(reason), "{said}");
     }
-    Ok(())
-}
-
-/// Sends a message with headers as they are: no library does.
-async fn send_raw(server: &str, sensor: &Sensor, headers: &str, body: &[u8]) -> anyhow::Result<()> {
-    let mut connection = TcpStream::connect(server).await?;
-    let mut bytes = b"CONNECT {\"verbose\":false,\"headers\":true}\r\n".to_vec();
-    let (subject, length) = (sensor.subject(), headers.len());
-    let all = length + body.len();
-    bytes.extend(format!("HPUB {subject} {length} {all}\r\n{headers}").bytes());
-    bytes.extend([body, b"\r\nPING\r\n"].concat());
-    connection.write_all(&bytes).await?;
-    let mut said = String::new();
-    while !said.contains("PONG") {
-        let mut part = [0; 4096];
-        let length = connection.read(&mut part).await?;
-        anyhow::ensure!(length > 0, "the server has ended the connection: {said}");
-        said.push_str(&String::from_utf8_lossy(&part[..length]));
-    }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn headers_that_are_not_valid_do_not_end_collecting() -> anyhow::Result<()> {
-    // Without keys and TLS: the messages are written by hand.
-    let mut nats = Nats::new(1)?;
-    nats.start("").await?;
-    let server = nats.addresses().replace("tls://", "");
-    let keys = Fleet::start(1, &[]).await?;
-    let mut variables = keys.variables("--hub")?;
-    variables.retain(|(name, _)| *name == "FOREVER200_HUB_KEY");
-    variables.push(("FOREVER200_FLEET", format!("nats://{server}")));
-    let hub = Site::start(&variables).await?;
-    let (hostile, honest) = (sensor("hostile")?, sensor("honest")?);
-    until("there is a stream", || async {
-        let client = async_nats::connect(&server).await.ok()?;
-        let context = jetstream::new(client);
-        context.get_stream(STREAM).await.ok().map(drop)
-    })
-    .await?;
-    let odd = [
-        "NATS/1.0\r\nX: a\rb\r\n\r\n",
-        "NATS/1.0\r\nno name\r\n\r\n",
-        "NATS/9.9\r\nX: a\r\n\r\n",
-        "NATS/1.0\r\nX: a\rb\r\n\r\n",
-    ];
-    for (seq, headers) in (1..).zip(odd) {
-        send_raw(&server, &hostile, headers, b"x").await?;
-        let position = Position { era: 1, seq };
-        let id = format!(
-            "NATS/1.0\r\n{}: {}\r\n\r\n",
-            message::ID,
-            position.id(&honest)
-        );
-        send_raw(
-            &server,
-            &honest,
-            &id,
-            &record(seq, b"GET / HTTP/1.1\r\n\r\n".to_vec()).encode(),
-        )
-        .await?;
-        hub.until_has("honest", usize::try_from(seq)?).await?;
-    }
-    assert_eq!(hub.numbers()?["honest"], [1, 2, 3, 4]);
     Ok(())
 }
 

@@ -1,0 +1,103 @@
+//! What a sensor in a stranger's hands may send: the hub goes on, with the others and with it.
+
+use std::time::Duration;
+
+use forever200_ring::Record;
+
+use crate::open::Open;
+use crate::site::record;
+
+fn get(seq: u64) -> Record {
+    record(seq, b"GET / HTTP/1.1\r\n\r\n".to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_are_not_valid_do_not_end_collecting() -> anyhow::Result<()> {
+    let open = Open::start("").await?;
+    let hub = open.hub(&[]).await?;
+    let (mut hostile, mut honest) = (open.raw("hostile").await?, open.raw("honest").await?);
+    let odd = [
+        "NATS/1.0\r\nX: a\rb\r\n\r\n",
+        "NATS/1.0\r\nno name\r\n\r\n",
+        "NATS/1.0\r\na name: a\r\n\r\n",
+        "NATS/9.9\r\nX: a\r\n\r\n",
+        "NATS/1.0 12\r\n\r\n",
+        "NATS/1.0\r\nX: a\rb\r\n\r\n",
+    ];
+    let count = odd.len() as u64;
+    for (seq, headers) in (1..).zip(odd) {
+        hostile.send(headers, b"x").await?;
+        honest.send_request("NATS/1.0", &get(seq)).await?;
+        hub.until_has("honest", usize::try_from(seq)?).await?;
+    }
+    let all: Vec<u64> = (1..=count).collect();
+    assert_eq!(hub.numbers()?["honest"], all);
+    Ok(())
+}
+
+/// What a server says of a question for messages, as headers of a message.
+const STATUSES: [&str; 8] = [
+    "NATS/1.0 503",
+    "NATS/1.0 100 Idle Heartbeat",
+    "NATS/1.0 404 No Messages",
+    "NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: x",
+    "NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 99999999999",
+    "NATS/1.0 409 Consumer Deleted",
+    "NATS/1.0 200",
+    "NATS/1.0 999 odd",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_a_message_has_is_not_taken_for_one_of_the_server() -> anyhow::Result<()> {
+    let open = Open::start("").await?;
+    let hub = open.hub(&[]).await?;
+    let mut hostile = open.raw("hostile").await?;
+    let mut seq = 0;
+    for line in STATUSES {
+        // One that is none of ours, one that is a request, and one as it should be.
+        hostile.send(&format!("{line}\r\n\r\n"), b"x").await?;
+        for line in [line, "NATS/1.0"] {
+            seq += 1;
+            hostile.send_request(line, &get(seq)).await?;
+        }
+    }
+    let all: Vec<u64> = (1..=seq).collect();
+    let came = hub.until_has("hostile", usize::try_from(seq)?).await?;
+    assert_eq!(came, all);
+    let log = hub.stack.log();
+    assert!(!log.contains("collecting is tried again"), "{log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_with_a_status_count_in_the_share_of_a_sensor() -> anyhow::Result<()> {
+    const STREAM_BYTES: u64 = 64 << 20;
+    const NOISE_BYTES: usize = 64 << 10;
+    /// A mebibyte a second, once it is almost full.
+    const PACE: Duration = Duration::from_millis(1000 / 16);
+    let bytes = [("FOREVER200_FLEET_BYTES", STREAM_BYTES.to_string())];
+    let open = Open::start("").await?;
+    let hub = open.hub(&bytes).await?;
+    let (mut loud, mut quiet) = (open.raw("loud").await?, open.raw("quiet").await?);
+    for seq in 1..=20 {
+        quiet.send_request("NATS/1.0", &get(seq)).await?;
+    }
+    hub.until_has("quiet", 20).await?;
+    let noise = vec![0xff; NOISE_BYTES];
+    let messages = STREAM_BYTES / NOISE_BYTES as u64;
+    let mut pace = tokio::time::interval(PACE);
+    for (number, line) in (0..messages + messages / 16).zip(STATUSES.iter().cycle()) {
+        if number > messages / 16 * 15 {
+            pace.tick().await;
+        }
+        loud.send(&format!("{line}\r\n\r\n"), &noise).await?;
+    }
+    // One that comes later gets everything of the quiet one from the stream.
+    let second = open.hub(&[]).await?;
+    let all: Vec<u64> = (1..=20).collect();
+    assert_eq!(second.until_has("quiet", 20).await?, all);
+    let log = hub.stack.log();
+    assert!(log.contains("the stream is almost full"), "{log}");
+    assert!(!log.contains("no room can be made"), "{log}");
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! A server of NATS without keys and TLS: for messages that are written by hand, as no library writes
+//! them, and for streams and limits of a test's own.
+
+use anyhow::ensure;
+use async_nats::jetstream;
+use forever200_fleet::message::{self, Position};
+use forever200_fleet::sensor::{STREAM, Sensor};
+use forever200_ring::Record;
+use forever200_testkit::{Nats, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::site::{Site, sensor};
+
+/// One server, which lets everybody in.
+pub(super) struct Open(Nats);
+
+impl Open {
+    /// Starts it, with further lines of its configuration.
+    pub(super) async fn start(settings: &str) -> anyhow::Result<Self> {
+        let mut nats = Nats::new(1)?;
+        nats.start(settings).await?;
+        Ok(Self(nats))
+    }
+
+    fn server(&self) -> String {
+        self.0.addresses().replace("tls://", "nats://")
+    }
+
+    /// Starts a hub, and waits until there is a stream.
+    pub(super) async fn hub(&self, more: &[(&'static str, String)]) -> anyhow::Result<Site> {
+        let variables = [&[("FOREVER200_FLEET", self.server())], more].concat();
+        let hub = Site::start(&variables).await?;
+        let context = self.context().await?;
+        until("there is a stream", || async {
+            context.get_stream(STREAM).await.ok().map(drop)
+        })
+        .await?;
+        Ok(hub)
+    }
+
+    pub(super) async fn context(&self) -> anyhow::Result<jetstream::Context> {
+        let client = async_nats::connect(self.server()).await?;
+        Ok(jetstream::new(client))
+    }
+
+    pub(super) async fn raw(&self, name: &str) -> anyhow::Result<RawSensor> {
+        let server = self.server().replace("nats://", "");
+        let mut connection = TcpStream::connect(server).await?;
+        let hello = b"CONNECT {\"verbose\":false,\"headers\":true}\r\n";
+        connection.write_all(hello).await?;
+        Ok(RawSensor {
+            connection,
+            sensor: sensor(name)?,
+        })
+    }
+}
+
+/// A sensor that writes the protocol of NATS by hand.
+pub(super) struct RawSensor {
+    connection: TcpStream,
+    sensor: Sensor,
+}
+
+impl RawSensor {
+    /// Sends a message with headers as they are, and waits until the server has read it.
+    pub(super) async fn send(&mut self, headers: &str, body: &[u8]) -> anyhow::Result<()> {
+        let (subject, length) = (self.sensor.subject(), headers.len());
+        let all = length + body.len();
+        let mut bytes = format!("HPUB {subject} {length} {all}\r\n{headers}").into_bytes();
+        bytes.extend([body, b"\r\nPING\r\n"].concat());
+        self.connection.write_all(&bytes).await?;
+        let mut said = String::new();
+        while !said.contains("PONG") {
+            let mut part = [0; 4096];
+            let length = self.connection.read(&mut part).await?;
+            ensure!(length > 0, "the server has ended the connection: {said}");
+            said.push_str(&String::from_utf8_lossy(&part[..length]));
+        }
+        Ok(())
+    }
+
+    /// Sends a request below a line of the version, which may have a status.
+    pub(super) async fn send_request(&mut self, line: &str, record: &Record) -> anyhow::Result<()> {
+        let position = Position {
+            era: 1,
+            seq: record.seq,
+        };
+        let id = position.id(&self.sensor);
+        let headers = format!("{line}\r\n{}: {id}\r\n\r\n", message::ID);
+        self.send(&headers, &record.encode()).await
+    }
+}
