@@ -43,6 +43,14 @@ pub struct LogArgs {
     log_format: LogFormat,
 }
 
+/// How much of a request is kept: at a responder of what comes, at a hub of what sensors send.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct RequestBytesArgs {
+    /// Bytes of a request that are kept; what is longer is marked as truncated
+    #[arg(long, value_name = "BYTES", env = "FOREVER200_MAX_REQUEST_BYTES", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_request_bytes: u32,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum LogFormat {
     Text,

@@ -42,23 +42,29 @@ const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Collects what sensors send, for ever.
 pub struct Collector {
-    stream: StreamArgs,
-    history: PathBuf,
-    memcached: String,
+    settings: Settings,
     places: Places,
 }
 
+/// How a hub is set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the stream is made with.
+    pub stream: StreamArgs,
+    /// Folder of the hub's history.
+    pub history: PathBuf,
+    /// Address of its ring.
+    pub memcached: String,
+    /// How many bytes of a request it keeps.
+    pub most_request_bytes: usize,
+}
+
 impl Collector {
-    /// Makes a collector. `history` is the folder of the hub's history, and `memcached` the address
-    /// of its ring.
+    /// Makes a collector.
     #[must_use]
-    pub fn new(stream: StreamArgs, history: PathBuf, memcached: String) -> Self {
-        Self {
-            stream,
-            history,
-            memcached,
-            places: Places::default(),
-        }
+    pub fn new(settings: Settings) -> Self {
+        let places = Places::default();
+        Self { settings, places }
     }
 
     /// Collects until it is dropped. After a failure it begins anew, at growing intervals, and with
@@ -99,11 +105,12 @@ impl Collector {
     /// Collects what each sensor has sent since the newest that the history has; all of it when
     /// that is to be done `from_start`.
     async fn collect(&self, client: &Client, from_start: bool) -> anyhow::Result<Infallible> {
-        let ledger = || Ledger::new(self.history.clone());
-        let store = || Store::new(&self.memcached);
+        let settings = &self.settings;
+        let ledger = || Ledger::new(settings.history.clone());
+        let store = || Store::new(&settings.memcached);
         let mut context = jetstream::new(client.clone());
         context.set_timeout(ANSWER_TIME);
-        let stream = stream::open(&context, &self.stream).await?;
+        let stream = stream::open(&context, &settings.stream).await?;
         let (arrivals, waiting) = mpsc::channel(WINDOW);
         let writer = RingWriter::new(store(), ledger());
         let shares = shares::keep(context.clone(), stream.clone());
@@ -114,6 +121,7 @@ impl Collector {
             context,
             stream,
             places: self.places.clone(),
+            most_request_bytes: settings.most_request_bytes,
             ledger: ledger(),
             window: Arc::new(Semaphore::new(WINDOW)),
             arrivals,
@@ -149,6 +157,7 @@ struct Sensors {
     context: jetstream::Context,
     stream: Stream,
     places: Places,
+    most_request_bytes: usize,
     ledger: Ledger,
     window: Arc<Semaphore>,
     arrivals: mpsc::Sender<Arrival>,
@@ -227,6 +236,7 @@ impl Sensors {
             places: self.places.clone(),
             window: Arc::clone(&self.window),
             arrivals: self.arrivals.clone(),
+            most_request_bytes: self.most_request_bytes,
             refused: 0,
         };
         let (context, stream) = (self.context.clone(), self.stream.clone());

@@ -48,6 +48,8 @@ pub(crate) struct Feed {
     pub(crate) places: Places,
     pub(crate) window: Arc<Semaphore>,
     pub(crate) arrivals: mpsc::Sender<Arrival>,
+    /// Longest request that is kept here, in bytes.
+    pub(crate) most_request_bytes: usize,
     /// Messages that are no request.
     pub(crate) refused: u64,
 }
@@ -87,7 +89,14 @@ impl Feed {
     /// Reads a message; `None` where it is no request.
     fn read(&mut self, message: &jetstream::Message, delivery: Delivery) -> Option<Record> {
         let headers = message.headers.as_ref();
-        match message::read(&self.sensor, headers, &message.payload, delivery) {
+        let most_bytes = self.most_request_bytes;
+        match message::read(
+            &self.sensor,
+            headers,
+            &message.payload,
+            delivery,
+            most_bytes,
+        ) {
             Ok(record) => Some(record),
             Err(error) => {
                 // One line for the first, and for each tenfold.

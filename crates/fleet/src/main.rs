@@ -6,9 +6,11 @@ use std::time::Duration;
 use anyhow::Context;
 use async_nats::Client;
 use clap::{Parser, Subcommand};
-use forever200_daemon::{HistoryFolder, LogArgs, host_port, parse, shutdown_signal, start_logging};
+use forever200_daemon::{
+    HistoryFolder, LogArgs, RequestBytesArgs, host_port, parse, shutdown_signal, start_logging,
+};
 use forever200_fleet::check;
-use forever200_fleet::collect::Collector;
+use forever200_fleet::collect::{Collector, Settings};
 use forever200_fleet::connection::{self, KeyArgs};
 use forever200_fleet::enroll::Enrolment;
 use forever200_fleet::patience::Patience;
@@ -91,7 +93,20 @@ struct CollectArgs {
     #[arg(long, value_name = "ADDRESS", env = "FOREVER200_MEMCACHED", default_value = "127.0.0.1:11211", value_parser = host_port)]
     memcached: String,
     #[command(flatten)]
+    kept: RequestBytesArgs,
+    #[command(flatten)]
     stream: StreamArgs,
+}
+
+impl CollectArgs {
+    fn settings(self, history: PathBuf) -> Settings {
+        Settings {
+            stream: self.stream,
+            history,
+            memcached: self.memcached,
+            most_request_bytes: self.kept.max_request_bytes as usize,
+        }
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -120,7 +135,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Command::Collect(args) => {
             let folder = site.folder()?;
             site.fleet()?;
-            let collector = Collector::new(args.stream, folder, args.memcached);
+            let collector = Collector::new(args.settings(folder));
             let connect = || connected(|| site.connect_as_hub(&key));
             match collector.run(connect).await {}
         }

@@ -115,7 +115,8 @@ pub fn headers(sensor: &Sensor, position: Position, missing: u64) -> HeaderMap {
 }
 
 /// Reads a message of `sensor`. The record has the number of the sensor; a hub gives it one of its
-/// own.
+/// own. A request that is longer than `most_bytes` is cut there, and marked as truncated: memcached
+/// and the pages of a hub have room for requests of that length.
 ///
 /// # Errors
 /// It is not what a sensor sends: see [`MessageError`].
@@ -124,6 +125,7 @@ pub fn read(
     headers: Option<&HeaderMap>,
     body: &Bytes,
     delivery: Delivery,
+    most_bytes: usize,
 ) -> Result<Record, MessageError> {
     if body.len() > MAX_BODY_BYTES {
         return Err(MessageError::Length(body.len()));
@@ -139,6 +141,7 @@ pub fn read(
         });
     }
     check_fields(&record)?;
+    cut(&mut record, most_bytes);
     record.timestamp = likely_time(record.timestamp, delivery.published);
     let missing = header(MISSING).and_then(|number| number.parse().ok());
     record.sensor = Some(Box::new(Sent {
@@ -192,6 +195,15 @@ fn check_fields(record: &Record) -> Result<(), MessageError> {
     Ok(())
 }
 
+/// Cuts a request as the responder does with a long one; `bytes` stays its true length.
+fn cut(record: &mut Record, most_bytes: usize) {
+    if record.raw.len() > most_bytes {
+        // A copy, as a slice would keep the whole message in memory.
+        record.raw = Bytes::copy_from_slice(&record.raw[..most_bytes]);
+        record.truncated = true;
+    }
+}
+
 /// A clock that is wrong must not put its requests before or behind all others.
 fn likely_time(said: Timestamp, published: Timestamp) -> Timestamp {
     let latest = published.checked_add(AHEAD).unwrap_or(published);
@@ -214,6 +226,7 @@ mod tests {
     use super::*;
 
     const PUBLISHED: &str = "2026-01-02T03:04:06Z";
+    const MOST_BYTES: usize = 65_536;
 
     fn record(seq: u64) -> Record {
         forever200_testkit::record(seq, b"\0\xff{}")
@@ -230,7 +243,8 @@ mod tests {
             sequence: 90,
             published: PUBLISHED.parse().unwrap(),
         };
-        read(&sensor(), Some(&headers), &record.encode().into(), delivery)
+        let body = record.encode().into();
+        read(&sensor(), Some(&headers), &body, delivery, MOST_BYTES)
     }
 
     #[test]
@@ -328,19 +342,44 @@ mod tests {
         for body in [&b""[..], b"{}", b"{}\n", b"\n", b"\xff\xff"] {
             let body = Bytes::from_static(body);
             assert!(matches!(
-                read(&sensor(), Some(&headers), &body, delivery),
+                read(&sensor(), Some(&headers), &body, delivery, MOST_BYTES),
                 Err(MessageError::Record(_))
             ));
         }
         let long = Bytes::from(vec![b'x'; MAX_BODY_BYTES + 1]);
         assert!(matches!(
-            read(&sensor(), Some(&headers), &long, delivery),
+            read(&sensor(), Some(&headers), &long, delivery, MOST_BYTES),
             Err(MessageError::Length(_))
         ));
         assert!(matches!(
-            read(&sensor(), None, &record(7).encode().into(), delivery),
+            read(
+                &sensor(),
+                None,
+                &record(7).encode().into(),
+                delivery,
+                MOST_BYTES
+            ),
             Err(MessageError::Id)
         ));
+    }
+
+    #[test]
+    fn a_long_request_is_cut_to_what_the_hub_keeps_and_says_how_long_it_was() {
+        let long = forever200_testkit::record(7, vec![b'x'; 1_000_000]);
+        let read = read_as("one-12-7", &long).unwrap();
+        assert_eq!(read.raw, long.raw[..MOST_BYTES]);
+        assert_eq!((read.bytes, read.truncated), (1_000_000, true));
+        let fits = forever200_testkit::record(7, vec![b'x'; MOST_BYTES]);
+        let read = read_as("one-12-7", &fits).unwrap();
+        assert_eq!((read.raw, read.truncated), (fits.raw, false));
+        let cut_before = Record {
+            bytes: 2_000_000,
+            truncated: true,
+            ..long
+        };
+        let read = read_as("one-12-7", &cut_before).unwrap();
+        assert_eq!((read.bytes, read.truncated), (2_000_000, true));
+        assert_eq!(read.raw.len(), MOST_BYTES);
     }
 
     #[test]

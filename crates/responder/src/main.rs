@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use forever200_daemon::{
-    HistoryFolder, LogArgs, RESPONDER_LISTEN, Switch, host_port, listen, parse, raise_file_limit,
-    shutdown_signal, start_logging,
+    HistoryFolder, LogArgs, RESPONDER_LISTEN, RequestBytesArgs, Switch, host_port, listen, parse,
+    raise_file_limit, shutdown_signal, start_logging,
 };
 use forever200_responder::{Config, Listeners, listen_unix, run};
 use forever200_ring::Store;
@@ -38,9 +38,8 @@ struct Args {
     /// Address of memcached, host:port
     #[arg(long, value_name = "ADDRESS", env = "FOREVER200_MEMCACHED", default_value = "127.0.0.1:11211", value_parser = host_port)]
     memcached: String,
-    /// Bytes of a request that are kept; what is longer is marked as truncated
-    #[arg(long, value_name = "BYTES", env = "FOREVER200_MAX_REQUEST_BYTES", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    max_request_bytes: u32,
+    #[command(flatten)]
+    kept: RequestBytesArgs,
     /// Most connections at a time; further ones wait
     #[arg(long, value_name = "NUMBER", env = "FOREVER200_MAX_CONNECTIONS", default_value_t = 8000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
@@ -72,7 +71,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let config = Config {
         proxy_protocol: args.proxy_protocol == Switch::On,
-        max_request_bytes: args.max_request_bytes as usize,
+        max_request_bytes: args.kept.max_request_bytes as usize,
         max_connections: args.max_connections as usize,
         has_history: args.history.0.is_some(),
     };

@@ -2,10 +2,38 @@
 
 use std::time::Duration;
 
-use forever200_ring::Record;
+use anyhow::Context;
+use forever200_ring::{Record, Store};
 
 use crate::open::Open;
-use crate::site::record;
+use crate::site::{Fleet, publish, publish_first, record, sensor};
+
+/// Bytes of a request that a hub keeps by default.
+const KEPT_BYTES: usize = 65_536;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_longer_than_the_hub_keeps_is_cut_there() -> anyhow::Result<()> {
+    const LONG_BYTES: usize = 1_000_000;
+    let fleet = Fleet::start(1, &["one"]).await?;
+    let hub = fleet.site("--hub").await?;
+    let (client, one) = (fleet.client("one").await?, sensor("one")?);
+    let long = record(1, vec![b'x'; LONG_BYTES]);
+    publish_first(&client, &one, &long).await?;
+    publish(&client, &one, &record(2, b"short".to_vec())).await?;
+    hub.until_has("one", 2).await?;
+    let store = Store::new(hub.stack.at(11211).to_string());
+    let held = store.record(1).await?.context("not in the ring")?;
+    assert_eq!(held.raw, long.raw[..KEPT_BYTES]);
+    assert_eq!((held.bytes, held.truncated), (LONG_BYTES as u64, true));
+    let kept: (i64, i64) = hub.file()?.query_row(
+        "SELECT request.bytes, length(payload.bytes) FROM request JOIN payload \
+         ON payload.id = payload WHERE truncated",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    assert_eq!(kept, (LONG_BYTES as i64, KEPT_BYTES as i64));
+    Ok(())
+}
 
 fn get(seq: u64) -> Record {
     record(seq, b"GET / HTTP/1.1\r\n\r\n".to_vec())
