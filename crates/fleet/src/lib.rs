@@ -2,16 +2,17 @@
 //! from there.
 //!
 //! The only part that knows NATS; the responder and the viewer do without it. At a sensor,
-//! [`publish`] follows the history and sends each request as a [`message`] to the subject of that
-//! [`sensor`]. At a hub, [`collect`] has a `feed` for each sensor, which reads the [`stream`] by
-//! `pull`, and `ring_writer` writes into the hub's ring, from where everything is as with any other
-//! request; `shares` keeps one sensor from filling the stream, and `unreadable` its messages from
-//! ending the connection. [`connection`] is how both reach the server; [`enroll`] and [`check`] are
-//! for the person who sets it up.
+//! [`publish`] follows the history with a `cursor` and sends each request as a [`message`] to the
+//! subject of that [`sensor`]; `refusals` are those that are too long. At a hub, [`collect`] has a
+//! `feed` for each sensor, which reads the [`stream`] by `pull`, and `ring_writer` writes into the
+//! hub's ring, from where everything is as with any other request; `shares` keeps one sensor from
+//! filling the stream, and `unreadable` its messages from ending the connection. [`connection`]
+//! is how both reach the server; [`enroll`] and [`check`] are for the person who sets it up.
 
 pub mod check;
 pub mod collect;
 pub mod connection;
+mod cursor;
 pub mod enroll;
 mod feed;
 mod heartbeats;
@@ -20,6 +21,7 @@ pub mod message;
 pub mod patience;
 pub mod publish;
 mod pull;
+mod refusals;
 mod ring_writer;
 pub mod sensor;
 mod shares;

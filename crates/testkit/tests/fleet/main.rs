@@ -20,6 +20,7 @@ mod hostile;
 mod keys;
 mod load;
 mod open;
+mod refused;
 mod site;
 
 /// How long the line is cut, where there is time.

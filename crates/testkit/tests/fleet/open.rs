@@ -39,6 +39,11 @@ impl Open {
         Ok(hub)
     }
 
+    pub(super) async fn sensor(&self, name: &str) -> anyhow::Result<Site> {
+        let name = ("FOREVER200_SENSOR", name.to_owned());
+        Site::start(&[("FOREVER200_HUB", self.server()), name]).await
+    }
+
     pub(super) async fn context(&self) -> anyhow::Result<jetstream::Context> {
         let client = async_nats::connect(self.server()).await?;
         Ok(jetstream::new(client))
