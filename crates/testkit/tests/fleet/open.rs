@@ -3,8 +3,10 @@
 
 use anyhow::ensure;
 use async_nats::jetstream;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
 use forever200_fleet::message::{self, Position};
-use forever200_fleet::sensor::{STREAM, Sensor};
+use forever200_fleet::sensor::Sensor;
 use forever200_ring::Record;
 use forever200_testkit::{Nats, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,13 +29,18 @@ impl Open {
         self.0.addresses().replace("tls://", "nats://")
     }
 
-    /// Starts a hub, and waits until there is a stream.
+    /// Starts a hub, and waits until there is a stream that takes messages: it is there before it
+    /// does, and what comes in between is nobody's.
     pub(super) async fn hub(&self, more: &[(&'static str, String)]) -> anyhow::Result<Site> {
         let variables = [&[("FOREVER200_FLEET", self.server())], more].concat();
         let hub = Site::start(&variables).await?;
         let context = self.context().await?;
-        until("there is a stream", || async {
-            context.get_stream(STREAM).await.ok().map(drop)
+        let (subject, refusal) = ("forever200.probe", "no stream has this name");
+        until("the stream answers", || async {
+            let probe = PublishMessage::build().expected_stream(refusal);
+            let sent = context.send_publish(subject, probe).await.ok()?;
+            let error = sent.await.err()?;
+            (error.kind() == PublishErrorKind::Other).then_some(())
         })
         .await?;
         Ok(hub)
