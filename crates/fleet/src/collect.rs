@@ -24,6 +24,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
+use crate::answer;
 use crate::feed::{Feed, Places};
 use crate::heartbeats;
 use crate::patience::{LastSaid, Patience};
@@ -57,6 +58,8 @@ pub struct Settings {
     pub memcached: String,
     /// How many bytes of a request it keeps.
     pub most_request_bytes: usize,
+    /// Whether it tells sensors how many of them saw a kind.
+    pub tells_seen_by: bool,
 }
 
 impl Collector {
@@ -115,6 +118,7 @@ impl Collector {
         let writer = RingWriter::new(store(), ledger());
         let shares = shares::keep(context.clone(), stream.clone());
         let heartbeats = heartbeats::listen(client, store());
+        let answers = answer::answer(client, ledger());
         let sensors = Sensors {
             connects: connects(client),
             client: client.clone(),
@@ -135,6 +139,7 @@ impl Collector {
             error = writer.run(waiting) => error,
             never = heartbeats => match never {},
             never = shares => match never {},
+            never = answers, if settings.tells_seen_by => match never {},
         }
     }
 }

@@ -5,13 +5,13 @@ use std::fmt;
 use anyhow::Context;
 use nkeys::KeyPair;
 
-use crate::sensor::{ALL_ALIVE, ALL_LAST_MESSAGES, ALL_SUBJECTS, Sensor};
+use crate::sensor::{ALL_ALIVE, ALL_KINDS, ALL_LAST_MESSAGES, ALL_SUBJECTS, Sensor};
 
 /// What an owner does to let a sensor or a hub in.
 ///
-/// Each sensor is in an account of the servers of its own, which has three subjects of the hub's:
-/// where it sends requests, where it says that it runs, and where it asks for its last message.
-/// Permissions in one account for all would not do. The servers check the subject of a message, and
+/// Each sensor is in an account of the servers of its own, which has four subjects of the hub's:
+/// where it sends requests, where it says that it runs, where it asks for its last message, and
+/// where it asks how many sensors saw a kind. Permissions in one account for all would not do. The servers check the subject of a message, and
 /// not the one to which its answer goes: a sensor that names another's subject there, or one that
 /// deletes, has the server itself write to it.
 pub struct Enrolment {
@@ -33,6 +33,7 @@ impl Enrolment {
             sensor.subject(),
             sensor.alive_subject(),
             sensor.last_message(),
+            sensor.kinds_subject(),
         ]
         .map(|subject| format!("{{ service: {{ account: {HUB}, subject: \"{subject}\" }} }}"))
         .join(", ");
@@ -51,7 +52,7 @@ impl Enrolment {
     /// A key has no secret half, which does not happen.
     pub fn of_hub() -> anyhow::Result<Self> {
         let (nkey, seed) = draw()?;
-        let exports: String = [ALL_SUBJECTS, ALL_ALIVE, ALL_LAST_MESSAGES]
+        let exports: String = [ALL_SUBJECTS, ALL_ALIVE, ALL_LAST_MESSAGES, ALL_KINDS]
             .map(|subject| format!("{{ service: \"{subject}\" }}"))
             .join(", ");
         Ok(Self {
@@ -105,10 +106,11 @@ mod tests {
             "{account}"
         );
         let subjects: Vec<_> = account.split("subject: \"").skip(1).collect();
-        assert_eq!(subjects.len(), 3, "{account}");
+        assert_eq!(subjects.len(), 4, "{account}");
         assert!(subjects[0].starts_with("forever200.berlin-1\""));
         assert!(subjects[1].starts_with("forever200.berlin-1.alive\""));
         assert!(subjects[2].starts_with("$JS.API.DIRECT.GET.forever200.forever200.berlin-1\""));
+        assert!(subjects[3].starts_with("forever200.berlin-1.kinds\""));
         assert!(!account.contains(&enrolment.seed));
     }
 }

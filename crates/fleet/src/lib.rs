@@ -6,9 +6,12 @@
 //! subject of that [`sensor`]; `refusals` are those that are too long. At a hub, [`collect`] has a
 //! `feed` for each sensor, which reads the [`stream`] by `pull`, and `ring_writer` writes into the
 //! hub's ring, from where everything is as with any other request; `shares` keeps one sensor from
-//! filling the stream, and `unreadable` its messages from ending the connection. [`connection`]
-//! is how both reach the server; [`enroll`] and [`check`] are for the person who sets it up.
+//! filling the stream, and `unreadable` its messages from ending the connection. A sensor may `ask`
+//! how many sensors saw its kinds, and a hub may `answer`. [`connection`] is how both reach the
+//! server; [`enroll`] and [`check`] are for the person who sets it up.
 
+mod answer;
+mod ask;
 pub mod check;
 pub mod collect;
 pub mod connection;

@@ -7,7 +7,8 @@ use anyhow::Context;
 use async_nats::Client;
 use clap::{Parser, Subcommand};
 use forever200_daemon::{
-    HistoryFolder, LogArgs, RequestBytesArgs, host_port, parse, shutdown_signal, start_logging,
+    HistoryFolder, LogArgs, RequestBytesArgs, Switch, host_port, parse, shutdown_signal,
+    start_logging,
 };
 use forever200_fleet::check;
 use forever200_fleet::collect::{Collector, Settings};
@@ -69,7 +70,7 @@ struct SiteArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// At a sensor: follow the history and send what is new
-    Publish,
+    Publish(MemcachedArgs),
     /// At a hub: collect what sensors send
     Collect(CollectArgs),
     /// Say what is well and what is not, up to the first thing that is wrong; exit with 0 when all
@@ -88,12 +89,26 @@ enum Command {
 }
 
 #[derive(clap::Args, Debug)]
-struct CollectArgs {
-    /// Address of the hub's memcached, host:port
+struct MemcachedArgs {
+    /// Address of this machine's memcached, host:port
     #[arg(long, value_name = "ADDRESS", env = "FOREVER200_MEMCACHED", default_value = "127.0.0.1:11211", value_parser = host_port)]
     memcached: String,
+}
+
+#[derive(clap::Args, Debug)]
+struct CollectArgs {
+    #[command(flatten)]
+    ring: MemcachedArgs,
     #[command(flatten)]
     kept: RequestBytesArgs,
+    /// Whether sensors are told how many of them saw a kind of request
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        env = "FOREVER200_FLEET_SEEN_BY",
+        default_value = "off"
+    )]
+    seen_by: Switch,
     #[command(flatten)]
     stream: StreamArgs,
 }
@@ -103,8 +118,9 @@ impl CollectArgs {
         Settings {
             stream: self.stream,
             history,
-            memcached: self.memcached,
+            memcached: self.ring.memcached,
             most_request_bytes: self.kept.max_request_bytes as usize,
+            tells_seen_by: self.seen_by == Switch::On,
         }
     }
 }
@@ -125,12 +141,13 @@ async fn run(args: Args) -> anyhow::Result<()> {
         command, site, key, ..
     } = args;
     match command {
-        Command::Publish => {
+        Command::Publish(args) => {
             let (sensor, folder) = (site.name()?, site.folder()?);
             // Now, and not in `connected`, which would try again for ever.
             site.hub()?;
             let client = connected(|| site.connect_as_sensor(&key, &sensor)).await;
-            match Publisher::new(sensor, &folder, client).run().await {}
+            let publisher = Publisher::new(sensor, &folder, client, args.memcached);
+            match publisher.run().await {}
         }
         Command::Collect(args) => {
             let folder = site.folder()?;

@@ -13,12 +13,14 @@ use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError};
 use bytes::Bytes;
+use forever200_ring::Store;
 use forever200_viewer::history::Outbox;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use crate::ask;
 use crate::cursor::{Cursor, Due, MOST_IN_FLIGHT};
 use crate::last_sent::{ANOTHER_HISTORY, last_sent};
 use crate::message::{self, Position};
@@ -41,12 +43,13 @@ pub struct Publisher {
     folder: PathBuf,
     client: Client,
     context: jetstream::Context,
+    store: Store,
 }
 
 impl Publisher {
-    /// Makes a publisher for one sensor.
+    /// Makes a publisher for one sensor. `memcached` is the address of its ring.
     #[must_use]
-    pub fn new(sensor: Sensor, folder: &Path, client: Client) -> Self {
+    pub fn new(sensor: Sensor, folder: &Path, client: Client, memcached: String) -> Self {
         let mut context = jetstream::new(client.clone());
         context.set_timeout(ACK_TIME);
         Self {
@@ -54,12 +57,22 @@ impl Publisher {
             folder: folder.to_owned(),
             client,
             context,
+            store: Store::new(memcached),
+        }
+    }
+
+    /// Sends, and asks how many sensors saw what came here, until it is dropped.
+    pub async fn run(&self) -> Infallible {
+        let asking = ask::ask(&self.client, &self.sensor, &self.folder, &self.store);
+        tokio::select! {
+            never = self.send_forever() => never,
+            never = asking => never,
         }
     }
 
     /// Sends until it is dropped. After a failure it asks the hub anew where to go on, at growing
     /// intervals.
-    pub async fn run(&self) -> Infallible {
+    async fn send_forever(&self) -> Infallible {
         let mut patience = Patience::new("nothing can be sent to the hub");
         let mut progress = Progress::default();
         loop {

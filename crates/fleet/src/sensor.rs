@@ -30,6 +30,13 @@ impl Sensor {
         format!("{PREFIX}{}{ALIVE}", self.0)
     }
 
+    /// Returns the subject by which the sensor asks a hub how many sensors saw a kind. The stream
+    /// does not take it.
+    #[must_use]
+    pub fn kinds_subject(&self) -> String {
+        format!("{PREFIX}{}{KINDS}", self.0)
+    }
+
     /// Returns the subject by which the server is asked for the sensor's last message.
     ///
     /// Protocol: NATS ADR-31, JetStream direct get.
@@ -56,6 +63,13 @@ impl Sensor {
     pub fn of_alive_subject(subject: &str) -> Option<Self> {
         Self::of_subject(subject.strip_suffix(ALIVE)?)
     }
+
+    /// Reads the name from a subject by which a sensor asks how many saw a kind; `None` where it is
+    /// not one.
+    #[must_use]
+    pub fn of_kinds_subject(subject: &str) -> Option<Self> {
+        Self::of_subject(subject.strip_suffix(KINDS)?)
+    }
 }
 
 /// Name of the stream that takes these subjects.
@@ -66,10 +80,14 @@ const PREFIX: &str = "forever200.";
 pub const ALL_SUBJECTS: &str = "forever200.*";
 /// The subjects to which all sensors say that they run.
 pub const ALL_ALIVE: &str = "forever200.*.alive";
+/// The subjects by which all sensors ask how many saw a kind.
+pub const ALL_KINDS: &str = "forever200.*.kinds";
 /// The subjects by which the server is asked for the last message of each sensor.
 pub const ALL_LAST_MESSAGES: &str = "$JS.API.DIRECT.GET.forever200.forever200.*";
 /// What those end with to which sensors say that they run.
 const ALIVE: &str = ".alive";
+/// What those end with by which sensors ask how many saw a kind.
+const KINDS: &str = ".kinds";
 
 impl FromStr for Sensor {
     type Err = String;
@@ -109,6 +127,11 @@ mod tests {
             assert_eq!(Sensor::of_subject(&sensor.alive_subject()), None);
             assert_eq!(
                 Sensor::of_alive_subject(&sensor.alive_subject()),
+                Some(sensor.clone())
+            );
+            assert_eq!(Sensor::of_subject(&sensor.kinds_subject()), None);
+            assert_eq!(
+                Sensor::of_kinds_subject(&sensor.kinds_subject()),
                 Some(sensor)
             );
         }

@@ -7,6 +7,7 @@
 //! - [`counts`]: requests by the minute
 //! - [`silent`]: connections that never sent a byte, by port
 //! - [`alive`]: sensors of a hub that said lately that they run
+//! - [`hub_counts`]: what a hub says of the kinds of a sensor
 //! - [`store`]: the [`Store`] moves all of these to and from memcached. It is the only code that
 //!   knows memcached
 //!
@@ -14,6 +15,7 @@
 
 pub mod alive;
 pub mod counts;
+pub mod hub_counts;
 pub mod record;
 pub mod ring;
 pub mod silent;
@@ -21,6 +23,7 @@ pub mod store;
 
 pub use alive::Alive;
 pub use counts::Counts;
+pub use hub_counts::HubCounts;
 pub use record::{Ended, Record, Sent, Tls, Via};
 pub use ring::{Ring, SLOTS};
 pub use silent::{ByPort, SilentPorts};

@@ -15,6 +15,8 @@ pub const SILENT_KEY: &str = "forever200:silent";
 pub const SILENT_PORTS_KEY: &str = "forever200:silent_ports";
 /// Key of the sensors that said lately that they run.
 pub const ALIVE_KEY: &str = "forever200:alive";
+/// Key of what a hub says of the kinds of this sensor.
+pub const HUB_COUNTS_KEY: &str = "forever200:hub_counts";
 /// Key of the time of the first start, RFC 3339.
 pub const SINCE_KEY: &str = "forever200:since";
 /// Key of the time of the first request, RFC 3339.

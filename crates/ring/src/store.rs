@@ -18,9 +18,10 @@ use tokio::sync::OnceCell;
 
 use crate::alive::{self, Alive};
 use crate::counts::{Count, Counts};
+use crate::hub_counts::{self, HubCounts};
 use crate::record::Record;
-use crate::ring::{ALIVE_KEY, CURSOR_KEY, FIRST_KEY, Ring, SILENT_PORTS_KEY, SINCE_KEY, SLOTS};
-use crate::ring::{minute_key, slot_key, slot_of};
+use crate::ring::{ALIVE_KEY, CURSOR_KEY, FIRST_KEY, HUB_COUNTS_KEY, SILENT_PORTS_KEY, SINCE_KEY};
+use crate::ring::{Ring, SLOTS, minute_key, slot_key, slot_of};
 use crate::silent::{self, SilentPorts};
 use snapshot::COUNTERS;
 use values::{MAX_NUMBER, increment, number, ports_in, slot, time};
@@ -32,6 +33,8 @@ pub use snapshot::Snapshot;
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Most connections that one program opens; further callers wait for one, at most [`TIMEOUT`].
 const MAX_STORE_CONNECTIONS: usize = 16;
+/// How long what a hub said of kinds is kept, in seconds: a hub that says no more is forgotten.
+const HUB_COUNTS_SECONDS: u32 = 15 * 60;
 
 /// memcached did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -295,6 +298,27 @@ impl Store {
             .as_deref()
             .map(alive::decode)
             .unwrap_or_default())
+    }
+
+    /// Writes what a hub said of kinds, in the place of what was written before; it expires after a
+    /// quarter of an hour.
+    ///
+    /// # Errors
+    /// memcached is unreachable, does not answer within a second, or refused the write.
+    pub async fn write_hub_counts(&self, counts: &HubCounts) -> Result<(), StoreError> {
+        let write = Set::new(HUB_COUNTS_KEY, counts.encode()).ttl_raw(HUB_COUNTS_SECONDS);
+        self.run(vec![Op::Set(write)]).await
+    }
+
+    /// Reads what a hub said of kinds; nothing where none did lately.
+    ///
+    /// # Errors
+    /// memcached is unreachable, or does not answer within a second.
+    pub async fn hub_counts(&self) -> Result<HubCounts, StoreError> {
+        let answer = self.get_one(HUB_COUNTS_KEY).await?;
+        let value = answer.value.as_deref();
+        let counts = value.and_then(|value| HubCounts::decode(value, hub_counts::MOST_KINDS));
+        Ok(counts.unwrap_or_default())
     }
 
     /// Makes memcached hold what is `known`, where `snapshot` shows less: the times where there

@@ -18,6 +18,7 @@ use site::{Fleet, Site, publish, publish_first, record, sensor};
 mod faults;
 mod hostile;
 mod keys;
+mod kinds;
 mod load;
 mod open;
 mod refused;
@@ -373,10 +374,12 @@ async fn what_is_wrong_with_a_key_or_a_certificate_is_said() -> anyhow::Result<(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_goes_nowhere_but_to_who_has_asked() -> anyhow::Result<()> {
     let fleet = Fleet::start(1, &["one", "two"]).await?;
-    let hub = fleet.site("--hub").await?;
+    let hub = kinds::hub_that_tells(&fleet).await?;
     let (one, two) = (sensor("one")?, sensor("two")?);
     let client = fleet.client("one").await?;
     publish_first(&client, &one, &record(1, b"mine".to_vec())).await?;
+    hub.until_has("one", 1).await?;
+    kinds::until_answered(&client, &one.kinds_subject(), "").await?;
     let context = jetstream::new(fleet.client("--hub").await?);
     let stream = context.get_stream(STREAM).await?;
     let before = stream.get_info().await?.state;
@@ -387,7 +390,7 @@ async fn an_answer_goes_nowhere_but_to_who_has_asked() -> anyhow::Result<()> {
         "$JS.API.STREAM.PURGE.forever200".to_owned(),
         "$JS.API.STREAM.DELETE.forever200".to_owned(),
     ] {
-        for subject in [one.subject(), one.last_message()] {
+        for subject in [one.subject(), one.last_message(), one.kinds_subject()] {
             let body = bytes::Bytes::new();
             client
                 .publish_with_reply(subject, reply.clone(), body)
@@ -395,6 +398,7 @@ async fn an_answer_goes_nowhere_but_to_who_has_asked() -> anyhow::Result<()> {
         }
     }
     // What this connection has sent before has arrived when this one has.
+    kinds::until_answered(&client, &one.kinds_subject(), "").await?;
     publish(&client, &one, &record(2, b"after".to_vec())).await?;
     assert_eq!(hub.until_has("one", 2).await?, [1, 2]);
     let after = stream.get_info().await?.state;

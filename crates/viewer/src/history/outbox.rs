@@ -1,8 +1,8 @@
 //! The history as another program reads it beside the viewer that writes it: at a sensor to send it
 //! on, at a hub to know what has arrived.
 //!
-//! In: the folder of the history. Out: records in the order of their numbers; whether one of
-//! another machine is there. Writes nothing, and makes the writer wait for nothing
+//! In: the folder of the history. Out: records in the order of their numbers, and the names of
+//! kinds; whether one of another machine is there, and how many sensors saw a kind. Writes nothing, and makes the writer wait for nothing
 //! (<https://www.sqlite.org/wal.html>).
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use crate::history::row::{self, REQUESTS, integer};
 use crate::history::wal::{FileId, file_id};
 use crate::history::writer::data_version;
-use crate::history::{file, questions, sent};
+use crate::history::{file, questions, sensors, sent};
 
 /// Longest wait for somebody who has the file locked.
 const LOCK_TIME: Duration = Duration::from_secs(1);
@@ -98,6 +98,17 @@ impl Outbox {
         let rows = statement.query_map([integer(seq), most], row::record)?;
         rows.collect()
     }
+
+    /// Returns the names of the kinds that came last, at most `most` of them.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn kinds(&self, most: usize) -> rusqlite::Result<Vec<String>> {
+        let query = "SELECT name FROM kind ORDER BY last DESC LIMIT ?1";
+        let mut statement = self.file.prepare_cached(query)?;
+        let names = statement.query_map([integer(most as u64)], |row| row.get(0))?;
+        names.collect()
+    }
 }
 
 impl Ledger {
@@ -143,6 +154,32 @@ impl Ledger {
             Some(file) => Ok(sent::number(&file.connection, sent)?),
             None => Ok(None),
         }
+    }
+
+    /// Returns how many sensors there are; 0 where there is no history.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn sensors(&mut self) -> anyhow::Result<u64> {
+        match self.now()? {
+            Some(file) => Ok(sensors::count(&file.connection)?),
+            None => Ok(0),
+        }
+    }
+
+    /// Returns how many sensors saw a kind; `None` where it never came.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn seen_by(&mut self, kind: &str) -> anyhow::Result<Option<u64>> {
+        let Some(file) = self.now()? else {
+            return Ok(None);
+        };
+        let mut statement = file.connection.prepare_cached(
+            "SELECT (SELECT count(*) FROM kind_sensor WHERE kind = kind.id) FROM kind WHERE name = ?1",
+        )?;
+        let sensors = statement.query_row([kind], |row| row::number(row, 0));
+        Ok(sensors.optional()?)
     }
 
     /// Returns the file that is there now.

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::bytes::printable;
 use crate::history::kinds::{self, Asked, Countries, KindSource, Share, WholeKind};
+use crate::history::sensors::SeenBy;
 use crate::page::chart::Chart;
 use crate::page::collection::{ShownKind, candidates, time, usual};
 use crate::page::pages::Pages;
@@ -43,6 +44,8 @@ pub(crate) struct KindParts {
     here: String,
     /// What is said of other machines rests on this.
     grounds: Option<String>,
+    /// How many sensors of the hub saw it, where this machine sends to one that says so.
+    pub(crate) at_hub: Option<SeenBy>,
     /// Requests by day.
     days: Vec<Day>,
     sent_by: Vec<Sender>,
@@ -179,6 +182,7 @@ impl KindParts {
             references: signature.map(|it| it.links().collect()).unwrap_or_default(),
             here: usual::here(&days, whole.row.requests, first, now),
             grounds: usual::grounds(kind.usual),
+            at_hub: None,
             days: whole.days.iter().map(Day::new).collect(),
             sent_by: senders(&whole.sources, privacy),
             networks: whole.networks.iter().map(Network::new).collect(),

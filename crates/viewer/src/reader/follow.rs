@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use forever200_ring::{Depth, Record, Ring, Snapshot, Store, StoreError};
+use forever200_ring::{Depth, HubCounts, Record, Ring, Snapshot, Store, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::runtime;
@@ -21,6 +21,7 @@ use tracing::debug;
 
 use crate::captures::Captures;
 use crate::history::History;
+use crate::history::sensors::SeenBy;
 use crate::metrics::Counters;
 use crate::reader::describer::Describer;
 use crate::reader::entry::Entry;
@@ -56,8 +57,8 @@ const STANDSTILL: Duration = Duration::from_secs(6);
 const MINUTES_AT_ONCE: usize = 60;
 /// The minutes that may still grow: a request is counted when it is over, in the minute it began.
 const OPEN_MINUTES: i64 = 2;
-/// Time between two looks at which sensors said that they run.
-const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Time between two looks at which sensors said that they run, and at what a hub said of kinds.
+const FLEET_INTERVAL: Duration = Duration::from_secs(5);
 /// Name of the newest number that has a line, in the history.
 const LINES: &str = "lines";
 /// Describing gives way to whoever is answered, where they share a core.
@@ -66,6 +67,7 @@ const NICENESS: i32 = 1;
 /// The visitors' end: has the newest view.
 pub struct Reader {
     views: watch::Receiver<Arc<View>>,
+    hub_counts: watch::Receiver<Arc<HubCounts>>,
     pulse: Arc<Pulse>,
 }
 
@@ -83,6 +85,7 @@ struct Follower {
     store: Store,
     describer: Arc<Describer>,
     views: watch::Sender<Arc<View>>,
+    hub_counts: watch::Sender<Arc<HubCounts>>,
     pulse: Arc<Pulse>,
     /// As memcached has it. Nobody else sees these records.
     snapshot: Snapshot,
@@ -96,8 +99,8 @@ struct Follower {
     /// When the cursor last moved, and when all slots that lack something were last read.
     moved: Instant,
     read: Instant,
-    /// When it was last read which sensors said that they run.
-    alive_read: Instant,
+    /// When it was last read which sensors said that they run, and what a hub said of kinds.
+    fleet_read: Instant,
 }
 
 impl Reader {
@@ -113,6 +116,7 @@ impl Reader {
         counters: Arc<Counters>,
     ) -> anyhow::Result<(Self, impl Future<Output = anyhow::Error> + use<>)> {
         let (sender, views) = watch::channel(Arc::new(View::nothing()));
+        let (hub_sender, hub_counts) = watch::channel(Arc::default());
         let pulse = Arc::new(Pulse::new());
         let start = history.as_deref().map(start_of).unwrap_or_default();
         let outlets = Outlets::new(Arc::clone(&counters), captures.clone(), start);
@@ -121,6 +125,7 @@ impl Reader {
             store,
             describer,
             views: sender,
+            hub_counts: hub_sender,
             pulse: Arc::clone(&pulse),
             snapshot: Snapshot::default(),
             memory: history.map(Memory::new),
@@ -130,7 +135,7 @@ impl Reader {
             captures,
             moved: Instant::now(),
             read: Instant::now(),
-            alive_read: Instant::now(),
+            fleet_read: Instant::now(),
         };
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -150,7 +155,12 @@ impl Reader {
             let _ = ended.await;
             anyhow::anyhow!("the reader has ended")
         };
-        Ok((Self { views, pulse }, ended))
+        let reader = Self {
+            views,
+            hub_counts,
+            pulse,
+        };
+        Ok((reader, ended))
     }
 
     /// Returns the ring as it is seen now. Never waits for what is new in it to be described: while
@@ -177,6 +187,14 @@ impl Reader {
     #[must_use]
     pub fn newest(&self) -> Arc<View> {
         Arc::clone(&self.views.borrow())
+    }
+
+    /// Returns how many sensors of the hub saw a kind; `None` where no hub has said so lately.
+    pub(crate) fn seen_at_hub(&self, kind: &str) -> Option<SeenBy> {
+        let counts = self.hub_counts.borrow();
+        let sensors = *counts.kinds.get(kind)?;
+        let of = counts.of;
+        Some(SeenBy { sensors, of })
     }
 
     /// Returns what tells of each new view.
@@ -305,11 +323,16 @@ impl Follower {
                 memory.note(LINES, captures.up_to());
             }
             memory.keep(&snapshot, &entries);
-            if memory.has_sensors() && self.alive_read.elapsed() >= ALIVE_INTERVAL {
-                self.alive_read = Instant::now();
+            if self.fleet_read.elapsed() >= FLEET_INTERVAL {
+                self.fleet_read = Instant::now();
                 // What cannot be read now is read with one of the next looks.
-                if let Ok(alive) = self.store.alive().await {
+                if memory.has_sensors()
+                    && let Ok(alive) = self.store.alive().await
+                {
                     memory.keep_alive(alive);
+                }
+                if let Ok(counts) = self.store.hub_counts().await {
+                    self.hub_counts.send_replace(Arc::new(counts));
                 }
             }
         }

@@ -15,6 +15,7 @@ use jiff::fmt::rfc2822;
 
 use crate::export::{atom, json};
 use crate::history::Questions;
+use crate::history::sensors::SeenBy;
 use crate::page::collection::choice::{Choice, CollectionQuery};
 use crate::page::collection::{Collection, ShownKind, candidates};
 use crate::page::filter::{FilterQuery, UNRECOGNISED};
@@ -81,8 +82,9 @@ pub(crate) async fn kind(
     let Path(name) = path?;
     let most_bytes = KIND_BYTES + most_bytes_of_request(SPECIMEN_BYTES);
     let (pages, host) = (Arc::clone(&viewer.pages), host(&headers).to_owned());
+    let at_hub = viewer.reader.seen_at_hub(&name);
     whole_from_history(&viewer, &visitor, most_bytes, move |questions| {
-        let page = find(questions, &name, &pages)?;
+        let page = find(questions, &name, at_hub, &pages)?;
         Ok(Prepared::html(pages.kind(&page, &host)?))
     })
     .await
@@ -96,8 +98,9 @@ pub(crate) async fn api_kind(
     let Path(name) = path?;
     let most_bytes = KIND_BYTES + most_bytes_of_request(SPECIMEN_BYTES);
     let pages = Arc::clone(&viewer.pages);
+    let at_hub = viewer.reader.seen_at_hub(&name);
     whole_from_history(&viewer, &visitor, most_bytes, move |questions| {
-        let page = find(questions, &name, &pages)?;
+        let page = find(questions, &name, at_hub, &pages)?;
         let parts = json::to_string(&page.parts);
         let specimen = json::request(&page.specimen, true);
         // The parts are an object, which ends with a brace.
@@ -148,11 +151,17 @@ fn read(questions: &Questions, choice: &Choice, pages: &Pages) -> Result<Collect
     Ok(collection)
 }
 
-fn find(questions: &Questions, name: &str, pages: &Pages) -> Result<KindPage, Failure> {
+fn find(
+    questions: &Questions,
+    name: &str,
+    at_hub: Option<SeenBy>,
+    pages: &Pages,
+) -> Result<KindPage, Failure> {
     let whole = questions.kind(name)?.ok_or(Failure::NotFound)?;
-    pages
-        .kind_page(&whole, Timestamp::now())
-        .ok_or(Failure::NotFound)
+    let page = pages.kind_page(&whole, Timestamp::now());
+    let mut page = page.ok_or(Failure::NotFound)?;
+    page.parts.at_hub = at_hub;
+    Ok(page)
 }
 
 /// Returns the feed, and when the newest of its entries came.
