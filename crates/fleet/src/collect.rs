@@ -228,10 +228,10 @@ impl Sensors {
         Ok(())
     }
 
-    /// Starts the task of a sensor, a window before the newest message of it that the history has:
-    /// of those that were on their way into it together, an earlier one may not have arrived.
+    /// Starts the task of a sensor, some messages before the newest of it that the history has: of
+    /// those that were on their way into it together, an earlier one may not have arrived.
     fn start(&mut self, sensor: Sensor, newest: u64) -> anyhow::Result<()> {
-        let from = self.ledger.stream_position(sensor.as_str(), WINDOW)?;
+        let from = self.ledger.stream_position(sensor.as_str())?;
         // A stream that was made anew counts from 1.
         let is_known = |from: &u64| !self.from_start && *from <= newest + 1;
         let from = from.filter(is_known).filter(|&from| from > 0);

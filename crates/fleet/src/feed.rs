@@ -3,7 +3,7 @@
 //! In: the messages of one subject, from a number in the stream. Out: records, when there is room
 //! in the window that all sensors share. What is no request is counted, logged, and passed over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,12 +13,12 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::Stream;
 use forever200_ring::Record;
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
 use crate::message::{self, Delivery};
 use crate::pull::Messages;
-use crate::ring_writer::Arrival;
+use crate::ring_writer::{Arrival, WINDOW};
 use crate::sensor::Sensor;
 
 /// Messages of one sensor that are fetched ahead, at most.
@@ -73,6 +73,8 @@ impl Feed {
             ..OrderedConfig::default()
         };
         let mut messages = Messages::open(context, stream, config).await?;
+        // Ends of those that are on their way into the history, in their order.
+        let mut ways = VecDeque::with_capacity(WINDOW);
         loop {
             let message = messages.next().await?;
             let delivery = delivery(&message)?;
@@ -80,9 +82,20 @@ impl Feed {
             let Some(record) = self.read(&message, delivery) else {
                 continue;
             };
+            // One that is lost on its way is written again. Were many others to overtake it before
+            // that, whoever begins anew at those would not find it.
+            if ways.len() == WINDOW
+                && let Some(oldest) = ways.pop_front()
+            {
+                let oldest: oneshot::Receiver<()> = oldest;
+                // It is dropped, not used.
+                let _ = oldest.await;
+            }
+            let (way, end) = oneshot::channel();
+            ways.push_back(end);
             // First come, first served: behind the other sensors that wait.
             let place = Arc::clone(&self.window).acquire_owned().await?;
-            self.arrivals.send(Arrival { record, place }).await?;
+            self.arrivals.send(Arrival { record, place, way }).await?;
         }
     }
 

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use anyhow::bail;
 use forever200_ring::{Counts, Record, SLOTS, Sent, Store, StoreError};
-use forever200_viewer::history::{Ledger, Version};
+use forever200_viewer::history::{self, Ledger, Version};
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-/// Records in the ring that the history does not have yet, at most. The rest of the slots is for
-/// what comes to the hub itself.
-pub(crate) const WINDOW: usize = 64;
+/// Records in the ring that the history does not have yet, at most: as many as may be on their way
+/// of one sensor. The rest of the slots is for what comes to the hub itself.
+pub(crate) const WINDOW: usize = history::WINDOW;
 const _: () = assert!((WINDOW as u64) < SLOTS);
 /// Time between two looks at the history while something is awaited from it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -32,6 +32,8 @@ pub(crate) struct Arrival {
     pub(crate) record: Record,
     #[expect(dead_code, reason = "it is free again when this is dropped")]
     pub(crate) place: OwnedSemaphorePermit,
+    #[expect(dead_code, reason = "its other end is told when this is dropped")]
+    pub(crate) way: oneshot::Sender<()>,
 }
 
 /// The history was removed or replaced.

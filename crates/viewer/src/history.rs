@@ -65,6 +65,7 @@ pub(crate) use kind::{Kind, WantedCategory};
 pub use outbox::{Ledger, Outbox, Version};
 pub use questions::{Questions, Restored};
 pub(crate) use search::{Column, Condition, Page, Start, Wanted};
+pub use sent::WINDOW;
 pub(crate) use state::reason_of_sqlite;
 pub(crate) use writer::Item;
 

@@ -8,12 +8,17 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use forever200_testkit::process::missing;
+use forever200_ring::ring::slot_key;
+use forever200_ring::{Record, Store};
+use forever200_testkit::process::{missing, signal};
 use forever200_testkit::report::{at_length, milliseconds, rounds, row};
 use forever200_testkit::until;
-use tokio::time::sleep;
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
-use crate::site::{Fleet, IN_NAMESPACE, OF_USERS, Site};
+use crate::site::{Fleet, IN_NAMESPACE, OF_USERS, Site, publish, publish_first, record, sensor};
 
 /// Requests before a fault, and as many during it or after it.
 const HALF: u64 = 20;
@@ -133,6 +138,47 @@ async fn a_hub_that_was_away_for_longer_than_its_ring_reaches_gets_all() -> anyh
     Ok(())
 }
 
+/// memcached loses a request before the viewer has read it, and the collector dies before it has
+/// written it again: it must not be so far ahead that the next one does not look for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_on_its_way_is_found_by_the_next_collector() -> anyhow::Result<()> {
+    const LOST: u64 = 3;
+    const ALL: u64 = 160;
+    /// More than may overtake it.
+    const MANY: usize = 80;
+    /// After twice this time the collector writes it again by itself.
+    const MOST_WAIT: Duration = Duration::from_millis(1000);
+    let fleet = Fleet::start(1, &["one"]).await?;
+    let hub = fleet.site("--hub").await?;
+    let (client, one) = (fleet.client("one").await?, sensor("one")?);
+    let viewer = hub.stack.pid("viewer")?.context("no viewer")?;
+    publish_first(&client, &one, &get(1)).await?;
+    hub.until_has("one", 1).await?;
+    signal(viewer, Signal::STOP)?;
+    for seq in 2..=10 {
+        publish(&client, &one, &get(seq)).await?;
+    }
+    let store = Store::new(hub.stack.at(11211).to_string());
+    until("it is in the ring", || async {
+        store.record(LOST).await.ok().flatten().map(drop)
+    })
+    .await?;
+    let mut memcached = TcpStream::connect(hub.stack.at(11211)).await?;
+    let command = format!("delete {}\r\n", slot_key(LOST));
+    memcached.write_all(command.as_bytes()).await?;
+    let mut deleted = [0; 9];
+    memcached.read_exact(&mut deleted).await?;
+    ensure!(deleted == *b"DELETED\r\n", "{}", deleted.escape_ascii());
+    signal(viewer, Signal::CONT)?;
+    for seq in 11..=ALL {
+        publish(&client, &one, &get(seq)).await?;
+    }
+    // Either way is right here; where it is far ahead, it is killed at once.
+    let _ = timeout(MOST_WAIT, hub.until_has("one", MANY)).await;
+    hub.stack.kill("collector").await?;
+    all_once(&hub, ALL).await
+}
+
 /// The kernel drops what goes to a server and what comes from it, so that neither end is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn packets_that_are_dropped_for_a_while_cost_nothing() -> anyhow::Result<()> {
@@ -171,6 +217,10 @@ async fn packets_that_are_dropped_for_a_while_cost_nothing() -> anyhow::Result<(
         &[&name, &rounds, &sent, &0, &0, &milliseconds(longest)],
     );
     Ok(())
+}
+
+fn get(seq: u64) -> Record {
+    record(seq, format!("GET /{seq} HTTP/1.1\r\n\r\n").into_bytes())
 }
 
 /// Runs a test of this program in a network namespace of its own, in which it may set rules.

@@ -105,7 +105,7 @@ impl Outbox {
     /// The file cannot be read.
     pub fn kinds(&self, most: usize) -> rusqlite::Result<Vec<String>> {
         let query = "SELECT name FROM kind ORDER BY last DESC LIMIT ?1";
-        let mut statement = self.file.prepare_cached(query)?;
+        let mut statement = self.0.connection.prepare_cached(query)?;
         let names = statement.query_map([integer(most as u64)], |row| row.get(0))?;
         names.collect()
     }
@@ -193,25 +193,28 @@ impl Ledger {
         Ok(self.opened.as_ref())
     }
 
-    /// Returns where to begin reading the messages of a sensor: at its newest request but
-    /// `earlier`, or the oldest that is still here; behind its newest message, when none is. `None`
-    /// when nothing ever came.
+    /// Returns where to begin reading the messages of a sensor, so that none is missed that was on
+    /// its way here: at the first in the stream of those that came last. Behind its newest message
+    /// when none is here any more; `None` when nothing ever came.
+    ///
+    /// What came last is told by the numbers here. The clock of a sensor may be set back between two
+    /// of its histories, and a stream that is made anew counts from 1.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn stream_position(&mut self, sensor: &str, earlier: usize) -> anyhow::Result<Option<u64>> {
+    pub fn stream_position(&mut self, sensor: &str) -> anyhow::Result<Option<u64>> {
         let Some(file) = self.now()? else {
             return Ok(None);
         };
         let mut statement = file.connection.prepare_cached(
-            "SELECT coalesce( \
-             (SELECT stream FROM sent WHERE sensor = sensor.id ORDER BY era DESC, number DESC LIMIT 1 OFFSET ?2), \
-             (SELECT min(stream) FROM sent WHERE sensor = sensor.id), \
+            "SELECT coalesce((SELECT min(stream) FROM \
+             (SELECT stream FROM sent WHERE sensor = sensor.id ORDER BY request DESC LIMIT ?2)), \
              newest + 1) FROM sensor WHERE name = ?1",
         )?;
-        let earlier = integer(earlier as u64);
+        // One more than can have overtaken: what came before it has arrived.
+        let last = integer(sent::WINDOW as u64 + 1);
         let found = statement
-            .query_row(params![sensor, earlier], |row| row.get::<_, i64>(0))
+            .query_row(params![sensor, last], |row| row.get::<_, i64>(0))
             .optional()?;
         Ok(found.map(i64::unsigned_abs))
     }

@@ -9,6 +9,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::history::row::integer;
 
+/// Requests of one sensor that may be on their way here together: none overtakes one that came more
+/// than so many before it. Whoever writes them into the ring keeps to it, and where to go on reading
+/// a stream rests on it.
+pub const WINDOW: usize = 64;
+
 /// Returns the number here of a request of a sensor; `None` where it is not there.
 ///
 /// # Errors
