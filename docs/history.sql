@@ -222,6 +222,17 @@ CREATE TABLE IF NOT EXISTS sent (
 -- What one sensor sent, in the order of seq.
 CREATE INDEX IF NOT EXISTS sent_sensor ON sent (sensor);
 
+-- The same of the newest requests of each sensor when `forget` last ran, deleted or not: the stream still has them, and
+-- a hub that begins to read it there must not take them again.
+CREATE TABLE IF NOT EXISTS forgotten (
+    sensor  TEXT    NOT NULL,  -- its name
+    era     INTEGER NOT NULL,
+    number  INTEGER NOT NULL,
+    stream  INTEGER NOT NULL,
+    request INTEGER NOT NULL,  -- the seq that it had here
+    PRIMARY KEY (sensor, era, number)
+) STRICT, WITHOUT ROWID;
+
 -- Which sensors saw a kind, and which a source.
 CREATE TABLE IF NOT EXISTS kind_sensor (
     kind   INTEGER NOT NULL REFERENCES kind(id),

@@ -1,4 +1,5 @@
-//! How many sensors saw a kind: a sensor's page says what its hub tells, and nobody else can tell it.
+//! How many sensors saw a kind: a sensor's page says what its hub tells, and nobody else can tell
+//! it.
 
 use std::time::Duration;
 

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use site::{Fleet, Site, publish, publish_first, record, sensor};
 
 mod faults;
+mod forget;
 mod hostile;
 mod keys;
 mod kinds;

@@ -1,5 +1,5 @@
-//! A server of NATS without keys and TLS: for messages that are written by hand, as no library writes
-//! them, and for streams and limits of a test's own.
+//! A server of NATS without keys and TLS: for messages that are written by hand, as no library
+//! writes them, and for streams and limits of a test's own.
 
 use anyhow::ensure;
 use async_nats::jetstream;

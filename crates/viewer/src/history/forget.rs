@@ -18,7 +18,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use crate::history::collection::{DAY_MICROS, SPECIMEN_BYTES};
 use crate::history::row::integer;
 use crate::history::sources::list;
-use crate::history::{blocks, file, questions};
+use crate::history::{blocks, file, questions, sent};
 
 /// Rows that go in one step.
 const STEP_ROWS: i64 = 500;
@@ -76,6 +76,7 @@ pub fn forget(folder: &Path, what: &What, title: Title<'_>) -> anyhow::Result<Fo
     for _ in 0..ROUNDS {
         let before = forgotten.requests;
         let last = keep_newest(&mut file)?;
+        step(&mut file, |file| sent::note_newest(file))?;
         match what {
             What::Source(network) => of_source(&mut file, *network, last, title, &mut forgotten)?,
             What::Before(time) => before_time(&mut file, *time, last, title, &mut forgotten)?,

@@ -2,8 +2,8 @@
 //! on, at a hub to know what has arrived.
 //!
 //! In: the folder of the history. Out: records in the order of their numbers, and the names of
-//! kinds; whether one of another machine is there, and how many sensors saw a kind. Writes nothing, and makes the writer wait for nothing
-//! (<https://www.sqlite.org/wal.html>).
+//! kinds; whether one of another machine is there, and how many sensors saw a kind. Writes nothing,
+//! and makes the writer wait for nothing (<https://www.sqlite.org/wal.html>).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -137,12 +137,17 @@ impl Ledger {
         }))
     }
 
-    /// Tells whether this request of a sensor has arrived.
+    /// Tells whether this request of a sensor has arrived; also where a person has deleted it since.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn has(&mut self, sent: &Sent) -> anyhow::Result<bool> {
-        Ok(self.number_of(sent)?.is_some())
+        match self.now()? {
+            Some((file, _)) => {
+                Ok(sent::number(file, sent)?.is_some() || sent::is_forgotten(file, sent)?)
+            }
+            None => Ok(false),
+        }
     }
 
     /// Returns the number here of a request of a sensor; `None` where it has not arrived.
@@ -198,7 +203,8 @@ impl Ledger {
     /// when none is here any more; `None` when nothing ever came.
     ///
     /// What came last is told by the numbers here. The clock of a sensor may be set back between two
-    /// of its histories, and a stream that is made anew counts from 1.
+    /// of its histories, and a stream that is made anew counts from 1. What a person deleted counts
+    /// as if it were here, but for what would have left the history by itself since.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -207,15 +213,19 @@ impl Ledger {
             return Ok(None);
         };
         let mut statement = file.connection.prepare_cached(
-            "SELECT coalesce((SELECT min(stream) FROM \
-             (SELECT stream FROM sent WHERE sensor = sensor.id ORDER BY request DESC LIMIT ?2)), \
-             newest + 1) FROM sensor WHERE name = ?1",
+            "WITH own AS (SELECT id, newest FROM sensor WHERE name = ?1), \
+             here AS (SELECT stream, request FROM sent WHERE sensor = (SELECT id FROM own) \
+             ORDER BY request DESC LIMIT ?2), \
+             known AS (SELECT stream, request FROM here UNION \
+             SELECT stream, request FROM forgotten WHERE sensor = ?1 \
+             AND request >= (SELECT coalesce(min(seq), 0) FROM request) \
+             ORDER BY request DESC LIMIT ?2) \
+             SELECT coalesce((SELECT min(stream) FROM known), (SELECT newest + 1 FROM own), \
+             (SELECT max(stream) + 1 FROM forgotten WHERE sensor = ?1))",
         )?;
         // One more than can have overtaken: what came before it has arrived.
         let last = integer(sent::WINDOW as u64 + 1);
-        let found = statement
-            .query_row(params![sensor, last], |row| row.get::<_, i64>(0))
-            .optional()?;
+        let found: Option<i64> = statement.query_row(params![sensor, last], |row| row.get(0))?;
         Ok(found.map(i64::unsigned_abs))
     }
 }

@@ -14,6 +14,11 @@ use crate::history::row::integer;
 /// a stream rests on it.
 pub const WINDOW: usize = 64;
 
+/// Newest requests of a sensor that stay known when a person deletes them. Of a window and one that
+/// came last, the first in the stream is where a hub begins to read; what came to it behind that is
+/// less than two windows more.
+const MOST_NOTED: i64 = 3 * WINDOW as i64;
+
 /// Returns the number here of a request of a sensor; `None` where it is not there.
 ///
 /// # Errors
@@ -26,6 +31,42 @@ pub(super) fn number(file: &Connection, sent: &Sent) -> rusqlite::Result<Option<
     let id = params![sent.name, integer(sent.era), integer(sent.seq)];
     let found = find.query_row(id, |row| row.get::<_, i64>(0)).optional()?;
     Ok(found.map(i64::unsigned_abs))
+}
+
+/// Tells whether a request of a sensor was here when a person last deleted something.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn is_forgotten(file: &Connection, sent: &Sent) -> rusqlite::Result<bool> {
+    let mut find = file
+        .prepare_cached("SELECT 1 FROM forgotten WHERE sensor = ?1 AND era = ?2 AND number = ?3")?;
+    find.exists(params![sent.name, integer(sent.era), integer(sent.seq)])
+}
+
+/// Notes the newest requests of each sensor: those of them that a person deletes stay known. What
+/// was noted before and is not among them any more goes.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn note_newest(file: &Connection) -> rusqlite::Result<()> {
+    let names = "SELECT name FROM sensor UNION SELECT sensor FROM forgotten";
+    let mut names = file.prepare(names)?;
+    let names: Vec<String> = names
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut note = file.prepare(
+        "INSERT OR REPLACE INTO forgotten SELECT ?1, era, number, stream, request FROM sent \
+         WHERE sensor = (SELECT id FROM sensor WHERE name = ?1) ORDER BY request DESC LIMIT ?2",
+    )?;
+    let mut drop = file.prepare(
+        "DELETE FROM forgotten WHERE sensor = ?1 AND request <= \
+         (SELECT request FROM forgotten WHERE sensor = ?1 ORDER BY request DESC LIMIT 1 OFFSET ?2)",
+    )?;
+    for name in names {
+        note.execute(params![name, MOST_NOTED])?;
+        drop.execute(params![name, MOST_NOTED])?;
+    }
+    Ok(())
 }
 
 /// Writes what a request was at its sensor, and counts it there. Returns the row of the sensor.

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
+use crate::history::forget::{What, forget};
 use crate::history::found::Found;
 use crate::history::keeper::Gap;
 use crate::history::kind::Kind;
@@ -193,6 +194,46 @@ fn where_to_go_on_is_told_by_what_came_last_whatever_a_clock_says() {
     send(3 * window + 3, 5, 2 * window + 3, 1);
     until_written(&history, 3 * window + 3);
     assert_eq!(position(&mut ledger), Some(1));
+}
+
+#[test]
+fn what_a_person_deletes_stays_known_as_long_as_a_stream_may_bring_it_again() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let sent = |number| Sent {
+        name: "one".into(),
+        era: 5,
+        seq: number,
+        missing: 0,
+        stream: 100 + number,
+        version: "0.1.0".into(),
+    };
+    let all = 4 * sent::WINDOW as u64;
+    for number in 1..=all {
+        let record = Record {
+            sensor: Some(Box::new(sent(number))),
+            ..numbered(number, b"GET / HTTP/1.1\r\n\r\n")
+        };
+        put(&history, &record);
+    }
+    until_written(&history, all);
+    let mut ledger = Ledger::new(folder.path().to_owned());
+    let before = ledger.stream_position("one").unwrap();
+    forget(folder.path(), &What::All, &|_| String::new()).unwrap();
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM request"), 0);
+    assert_eq!(ledger.stream_position("one").unwrap(), before);
+    let from = before.unwrap() - 100;
+    for number in from..=all {
+        assert!(ledger.has(&sent(number)).unwrap(), "{number}");
+    }
+    assert!(!ledger.has(&sent(all + 1)).unwrap());
+    let noted = "SELECT count(*) FROM forgotten";
+    assert_eq!(count(folder.path(), noted), 3 * sent::WINDOW as i64);
+    // Others came since, of this one nothing.
+    put(&history, &numbered(all + 1, b"GET / HTTP/1.1\r\n\r\n"));
+    until_written(&history, all + 1);
+    let position = ledger.stream_position("one").unwrap();
+    assert_eq!(position, Some(100 + all + 1));
 }
 
 #[test]
