@@ -32,8 +32,8 @@ use crate::proxy::Origin;
 pub(crate) const FIRST: &[u8] = b"tls ";
 /// Longest line: haproxy's buffer of 16 KiB in base64, and what stands before it.
 const MAX_LINE_BYTES: usize = 24 * 1024;
-/// Hellos that are held for connections to come, and their bytes together. A client that takes its
-/// time with the handshake is one of those that came within ten seconds.
+/// Hellos that are held for connections to come, and their bytes together. A handshake may take ten
+/// seconds: its hello is lost if so many others come meanwhile.
 const MAX_HELLOS: usize = 4096;
 const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 /// Longest wait for a hello. haproxy writes it before the handshake, through another connection.

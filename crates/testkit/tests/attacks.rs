@@ -99,7 +99,8 @@ async fn no_byte_of_a_client_reaches_a_log() -> anyhow::Result<()> {
             stack.send(b"\x01").await.ok()?;
             stack.log().contains(" front ").then_some(())
         })
-        .await?;
+        .await
+        .with_context(|| stack.log())?;
         send_all(stack.front(), forged()).await?;
         // What fails is logged.
         stack.supervisorctl(&["stop", "memcached"])?;

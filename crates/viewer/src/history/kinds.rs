@@ -58,7 +58,7 @@ pub(crate) struct KindRow {
 /// How much there is, and since when.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
-    /// Numbers that were drawn.
+    /// The newest number: all requests that ever came, also those that are gone.
     pub(crate) requests: u64,
     pub(crate) countries: u64,
     /// Time of the first start, microseconds since 1970.

@@ -143,8 +143,9 @@ impl Ledger {
     /// The file cannot be read.
     pub fn has(&mut self, sent: &Sent) -> anyhow::Result<bool> {
         match self.now()? {
-            Some((file, _)) => {
-                Ok(sent::number(file, sent)?.is_some() || sent::is_forgotten(file, sent)?)
+            Some(OpenedFile { connection, .. }) => {
+                Ok(sent::number(connection, sent)?.is_some()
+                    || sent::is_forgotten(connection, sent)?)
             }
             None => Ok(false),
         }

@@ -33,9 +33,9 @@ const TEXT_TIME: Duration = Duration::from_millis(800);
 /// Requests in which a text is looked for one by one, before all payloads are searched for it: most
 /// texts fill a page with these.
 const READ_FIRST: i64 = 2000;
-/// RowSet between two looks at the clock.
+/// Payloads that are read between two looks at the clock.
 const ROWS_BETWEEN_LOOKS: usize = 1024;
-/// RowSet from which the indexes lead to requests, at most.
+/// Rows from which the indexes lead to requests, at most.
 const MOST_LEADS: usize = 64;
 /// Requests that are looked up for each of them at a time.
 const LOOKED_UP: usize = 256;
@@ -131,7 +131,7 @@ enum Reference {
     Sensor,
 }
 
-/// RowSet that a request must name one of, or none of.
+/// Rows, of which a request must name one, or none.
 #[derive(Debug)]
 struct RowSet {
     reference: Reference,
@@ -582,7 +582,7 @@ impl<'a> Search<'a> {
             .collect()
     }
 
-    /// RowSet of `found` with one of these words in a column of them.
+    /// Rows of `found` that have one of these words in this column.
     fn spaced(&self, column: &str, words: &[&str]) -> rusqlite::Result<HashSet<i64>> {
         let words: HashSet<&str> = words.iter().copied().collect();
         let mut statement = self

@@ -28,7 +28,8 @@ use crate::history::state::State;
 use crate::history::wal::{FileId, Wal, file_id};
 use crate::history::{blocks, collection, file, questions, sensors};
 
-/// Records that wait to be written, at most: two rings, 13 MiB of the longest.
+/// Records that wait in the queue, at most: two rings, 13 MiB of the longest. Those of the transaction
+/// come on top.
 const MOST_WAITING: usize = 202;
 /// Records of one transaction, at most.
 const MOST_AT_ONCE: usize = 101;

@@ -95,9 +95,10 @@ const PROGRAMS: &[&str] = &[
 /// How a command begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Beginning {
-    /// Behind what only a shell takes for an end: `;`, `|`, `&&`, a backtick, `$(`.
+    /// Behind what only a shell takes for an end (`;`, `|`, `&&`, a backtick, `$(`, `${IFS}`), or
+    /// behind `shell:` or `exec:`.
     Joined,
-    /// With the value of a parameter, a string, a line, behind a word that says that a command
+    /// With the value of a parameter, a string or an element, behind a word that says that a command
     /// follows.
     Hinted,
     /// With any other value, string or line.
@@ -109,7 +110,7 @@ pub(super) enum Beginning {
 pub(super) struct Place {
     pub(super) range: Range<usize>,
     pub(super) beginning: Beginning,
-    /// It begins with a quote or a backtick, and ends with the same.
+    /// It stands between a pair: quotes, backticks, `$(` and `)`, or `>` and `<`.
     pub(super) is_enclosed: bool,
 }
 

@@ -53,7 +53,7 @@ pub enum Field {
     /// The beginning of the target.
     Path,
     /// The name that is asked for, `.example.com` with all below it, or what kind of name it is:
-    /// `address`, `name`, `none`.
+    /// `address`, `own-address`, `other-address`, `name`, `odd`, `hidden`, `none`.
     Host,
     /// The fingerprint of a TLS client, in any case.
     Ja4,
