@@ -23,8 +23,11 @@ use crate::sensor::STREAM;
 
 /// How long the server answers one question for messages.
 const PULL_TIME: Duration = Duration::from_secs(5);
-/// A server that says nothing for this long, not even that there is nothing, was killed.
-const SILENT_TIME: Duration = Duration::from_secs(10);
+/// How long it is silent while it has nothing, before it says that it is there.
+const HEARTBEAT_TIME: Duration = Duration::from_millis(2500);
+/// A consumer whose server says nothing for this long is gone: killed with it, or, in a cluster of
+/// 2.9.10, now and then without a reason that is known.
+const SILENT_TIME: Duration = Duration::from_secs(5);
 /// Header in which the server says how many of the messages will not come.
 const PENDING: &str = "Nats-Pending-Messages";
 
@@ -100,8 +103,13 @@ impl Messages {
     }
 
     async fn ask(&mut self) -> anyhow::Result<()> {
-        let expires = u64::try_from(PULL_TIME.as_nanos()).unwrap_or(u64::MAX);
-        let question = json!({ "batch": self.batch, "expires": expires }).to_string();
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let question = json!({
+            "batch": self.batch,
+            "expires": nanoseconds(PULL_TIME),
+            "idle_heartbeat": nanoseconds(HEARTBEAT_TIME),
+        })
+        .to_string();
         let (to, inbox) = (self.questions.clone(), self.inbox.clone());
         let client = self.context.client();
         client
