@@ -125,7 +125,7 @@ deb: install ## Make a package for this Debian, with a service of systemd: targe
 	cargo deb --no-build -p forever200-viewer
 
 .PHONY: reproducible
-reproducible: install ## Build the last commit twice, in different places, and compare the programs
+reproducible: install ## Build the last commit twice, in different places, and compare responder and viewer
 	scripts/reproducible
 
 .PHONY: test-unit

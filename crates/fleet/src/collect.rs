@@ -36,7 +36,8 @@ use crate::unreadable;
 
 /// Longest wait for an answer of the server.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// Longest wait for a connection that is away to come back, before it is taken to be one that does.
+/// Longest wait for a connection to answer. One that has ended for good says so at once; one that
+/// says nothing for this long is coming back by itself.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 /// Time between two looks for sensors that are new.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);

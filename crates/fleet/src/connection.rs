@@ -60,8 +60,7 @@ fn seed(path: &Path) -> anyhow::Result<String> {
     Ok(seed.to_owned())
 }
 
-/// Connects to a server of NATS, any of a list. Answers come to subjects that begin with `inbox`:
-/// what a sensor's key may listen to.
+/// Connects to a server of NATS, any of a list. Answers come to subjects that begin with `inbox`.
 ///
 /// # Errors
 /// Nobody answers, the certificate or the key is refused, or a file cannot be read.

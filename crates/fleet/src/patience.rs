@@ -45,7 +45,7 @@ impl Patience {
     }
 
     /// Waits after a failure of something that had worked for some time. What had worked for longer
-    /// than the last pause begins with the shortest again.
+    /// than the pause that is due now begins with the shortest again.
     pub async fn wait(&mut self, error: &anyhow::Error, worked: Duration) {
         if worked > self.pause {
             self.pause = FIRST_PAUSE;

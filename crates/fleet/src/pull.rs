@@ -28,7 +28,7 @@ const HEARTBEAT_TIME: Duration = Duration::from_millis(2500);
 /// A consumer whose server says nothing for this long is gone: killed with it, or, in a cluster of
 /// 2.9.10, now and then without a reason that is known.
 const SILENT_TIME: Duration = Duration::from_secs(5);
-/// Header in which the server says how many of the messages will not come.
+/// Header in which the server says how many of the messages that were asked for will not come.
 const PENDING: &str = "Nats-Pending-Messages";
 
 /// Messages that come, read with [`next`](Self::next).

@@ -1,5 +1,5 @@
-//! The name of a sensor, and the subjects of NATS that are made of it: what it may write to, ask for
-//! and listen to, and what its key allows.
+//! The name of a sensor, and the subjects of NATS that are made of it: where it writes, asks and
+//! listens, and what its key allows.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,8 +17,8 @@ impl Sensor {
         &self.0
     }
 
-    /// Returns the only subject that the sensor may publish to. Nothing but requests may go there:
-    /// the last message says where to go on sending.
+    /// Returns the subject to which the sensor sends its requests. Nothing else may go there: the last
+    /// message says where to go on sending.
     #[must_use]
     pub fn subject(&self) -> String {
         format!("{PREFIX}{}", self.0)

@@ -117,7 +117,7 @@ pub struct Signature {
     pub title: String,
     /// What it is for.
     pub category: Category,
-    /// A second category.
+    /// Further categories.
     #[serde(default)]
     pub also: Vec<Category>,
     /// The product that it is after.

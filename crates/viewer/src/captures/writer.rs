@@ -73,13 +73,11 @@ impl Writer {
                 self.gather(next);
             }
             self.write();
-            let Gathered {
-                bytes,
-                requests,
-                up_to,
-                ..
-            } = std::mem::take(&mut self.gathered);
-            self.state.wrote(bytes, requests, up_to);
+            let gathered = std::mem::take(&mut self.gathered);
+            self.state
+                .wrote(gathered.bytes, gathered.requests, gathered.up_to);
+            // Whoever waits for these asks then up to which number all is written.
+            drop(gathered.flushes);
         }
     }
 

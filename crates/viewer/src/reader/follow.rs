@@ -36,8 +36,8 @@ const WATCHED_INTERVAL: Duration = Duration::from_millis(50);
 /// Time between two looks while nobody does: each wakes two programs. At 250 ms, all programs
 /// together took 0.53 % of a core while nothing came.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
-/// The same while all that comes is to be kept: as long as the ring lasts at 1,000 requests a
-/// second, and some time to spare. Such a look reads the cursor alone.
+/// The same while all that comes is to be kept: shorter than the ring lasts at 1,000 requests a
+/// second, which is 101 ms. Such a look reads the cursor alone.
 const KEPT_INTERVAL: Duration = Duration::from_millis(75);
 /// The same while another machine's requests come fast: whoever writes them into the ring waits
 /// until they are kept.
@@ -267,8 +267,8 @@ impl Follower {
     }
 
     /// How long to rest after a look that took so long. At a thousand requests a second, describing
-    /// takes as long as the ring needs to roll over in part: the next look must not wait for that
-    /// as well.
+    /// takes a good part of the time in which the ring rolls over: the next look must not wait for
+    /// that as well.
     fn pause_after(&self, look: Duration) -> Duration {
         // One is the reader's own.
         let watching = self.views.receiver_count().saturating_sub(1);
