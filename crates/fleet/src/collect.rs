@@ -81,6 +81,7 @@ impl Collector {
             let begun = Instant::now();
             let connects_before = connects(&client);
             let Err(error) = self.collect(&client, from_start).await;
+            // For good: it may fail once more before all is collected.
             from_start |= error.is::<AnotherHistory>();
             patience.wait(&error, begun.elapsed()).await;
             let has_ended = has_ended(&client).await;

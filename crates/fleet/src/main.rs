@@ -16,7 +16,7 @@ use forever200_fleet::connection::{self, KeyArgs};
 use forever200_fleet::enroll::Enrolment;
 use forever200_fleet::patience::Patience;
 use forever200_fleet::publish::Publisher;
-use forever200_fleet::sensor::Sensor;
+use forever200_fleet::sensor::{HUB_INBOX, Sensor};
 use forever200_fleet::stream::StreamArgs;
 
 /// Sends what one forever200 recorded to a page over many, and collects it there.
@@ -38,24 +38,19 @@ struct Args {
 struct SiteArgs {
     /// Addresses of the NATS servers that this sensor sends to, `tls://host:port`, several between
     /// commas
-    #[arg(
-        long = "send-to",
-        value_name = "ADDRESSES",
-        env = "FOREVER200_HUB",
-        global = true
-    )]
-    hub: Option<String>,
+    #[arg(long, value_name = "ADDRESSES", env = "FOREVER200_HUB", global = true)]
+    send_to: Option<String>,
     /// Name of this sensor, 1 to 40 of a-z, 0-9 and -
     #[arg(long, value_name = "NAME", env = "FOREVER200_SENSOR", global = true)]
     sensor: Option<Sensor>,
     /// Addresses of the NATS servers that this hub collects from
     #[arg(
-        long = "collect-from",
+        long,
         value_name = "ADDRESSES",
         env = "FOREVER200_FLEET",
         global = true
     )]
-    fleet: Option<String>,
+    collect_from: Option<String>,
     /// Folder of the viewer's history
     #[arg(
         long,
@@ -144,14 +139,14 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Command::Publish(args) => {
             let (sensor, folder) = (site.name()?, site.folder()?);
             // Now, and not in `connected`, which would try again for ever.
-            site.hub()?;
+            site.servers_to_send_to()?;
             let client = connected(|| site.connect_as_sensor(&key, &sensor)).await;
             let publisher = Publisher::new(sensor, &folder, client, args.memcached);
             match publisher.run().await {}
         }
         Command::Collect(args) => {
             let folder = site.folder()?;
-            site.fleet()?;
+            site.servers_to_collect_from()?;
             let collector = Collector::new(args.settings(folder));
             let connect = || connected(|| site.connect_as_hub(&key));
             match collector.run(connect).await {}
@@ -180,19 +175,19 @@ async fn connected<F: Future<Output = anyhow::Result<Client>>>(connect: impl Fn(
 }
 
 async fn check(site: &SiteArgs, key: &KeyArgs) -> anyhow::Result<()> {
-    if site.hub.is_some() {
+    if site.send_to.is_some() {
         let sensor = site.name()?;
         println!("name: {sensor}");
         let client = site.connect_as_sensor(key, &sensor).await?;
         println!("connection: the server knows this key");
         check::sensor(&client, &sensor, &site.folder()?).await?;
     }
-    if site.fleet.is_some() {
+    if site.collect_from.is_some() {
         let client = site.connect_as_hub(key).await?;
         println!("connection: the server knows this key");
         check::hub(client).await?;
     }
-    if site.hub.is_none() && site.fleet.is_none() {
+    if site.send_to.is_none() && site.collect_from.is_none() {
         println!("neither FOREVER200_HUB nor FOREVER200_FLEET is set: this is no part of a fleet");
     }
     Ok(())
@@ -211,23 +206,23 @@ impl SiteArgs {
         )
     }
 
-    fn hub(&self) -> anyhow::Result<&str> {
-        self.hub
+    fn servers_to_send_to(&self) -> anyhow::Result<&str> {
+        self.send_to
             .as_deref()
             .context("FOREVER200_HUB names no server")
     }
 
-    fn fleet(&self) -> anyhow::Result<&str> {
-        self.fleet
+    fn servers_to_collect_from(&self) -> anyhow::Result<&str> {
+        self.collect_from
             .as_deref()
             .context("FOREVER200_FLEET names no server")
     }
 
     async fn connect_as_sensor(&self, key: &KeyArgs, sensor: &Sensor) -> anyhow::Result<Client> {
-        connection::connect(key, self.hub()?, &sensor.inbox()).await
+        connection::connect(key, self.servers_to_send_to()?, &sensor.inbox()).await
     }
 
     async fn connect_as_hub(&self, key: &KeyArgs) -> anyhow::Result<Client> {
-        connection::connect(key, self.fleet()?, "_HUB_INBOX").await
+        connection::connect(key, self.servers_to_collect_from()?, HUB_INBOX).await
     }
 }

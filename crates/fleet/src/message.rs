@@ -73,7 +73,7 @@ pub enum MessageError {
         /// Number in the record.
         record: u64,
     },
-    /// A field is longer than the programs write it.
+    /// A field is none that the programs write: too long, too large, or of other characters.
     #[error("its field {0} is none of ours")]
     Field(&'static str),
     /// It is no record.
@@ -165,9 +165,14 @@ fn check_fields(record: &Record) -> Result<(), MessageError> {
     if record.responder.len() > RESPONDER_CHARS || !is_hexadecimal {
         return Err(MessageError::Field("responder"));
     }
-    let largest = record.bytes.max(record.extra);
-    if largest.max(record.continues.unwrap_or(0)) > MAX_NUMBER {
-        return Err(MessageError::Field("bytes"));
+    for (name, number) in [
+        ("bytes", record.bytes),
+        ("extra", record.extra),
+        ("continues", record.continues.unwrap_or(0)),
+    ] {
+        if number > MAX_NUMBER {
+            return Err(MessageError::Field(name));
+        }
     }
     let Some(tls) = &record.tls else {
         return Ok(());
@@ -328,11 +333,13 @@ mod tests {
             extra: MAX_NUMBER + 1,
             ..record(7)
         };
-        for forged in [long_name, long_text, large_number] {
-            assert!(matches!(
-                read_as("one-12-7", &forged),
-                Err(MessageError::Field(_))
-            ));
+        for (forged, field) in [
+            (long_name, "responder"),
+            (long_text, "tls"),
+            (large_number, "extra"),
+        ] {
+            let read = read_as("one-12-7", &forged);
+            assert!(matches!(read, Err(MessageError::Field(name)) if name == field));
         }
         let delivery = Delivery {
             sequence: 1,

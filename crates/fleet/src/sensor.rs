@@ -84,6 +84,8 @@ pub const ALL_ALIVE: &str = "forever200.*.alive";
 pub const ALL_KINDS: &str = "forever200.*.kinds";
 /// The subjects by which the server is asked for the last message of each sensor.
 pub const ALL_LAST_MESSAGES: &str = "$JS.API.DIRECT.GET.forever200.forever200.*";
+/// What the subjects of answers to a hub begin with.
+pub const HUB_INBOX: &str = "_HUB_INBOX";
 /// What those end with to which sensors say that they run.
 const ALIVE: &str = ".alive";
 /// What those end with by which sensors ask how many saw a kind.
