@@ -58,6 +58,17 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
+    /// Returns the counters alone.
+    #[must_use]
+    pub fn without_records(&self) -> Self {
+        Self {
+            silent_ports: self.silent_ports.clone(),
+            ring: Ring::default(),
+            cas: vec![None; SLOTS as usize],
+            ..*self
+        }
+    }
+
     /// Takes over the answers to reads of these slots and of [`COUNTERS`].
     pub(super) fn take(&mut self, slots: &[u64], answers: &[GetResult]) {
         let Some((values, [since, first, ports, silent, cursor])) = answers.split_last_chunk()

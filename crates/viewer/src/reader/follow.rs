@@ -336,8 +336,7 @@ impl Follower {
                 }
             }
         }
-        let mut counters = snapshot.clone();
-        counters.ring = Ring::default();
+        let without_records = snapshot.without_records();
         self.snapshot = snapshot;
         if depth == Depth::All {
             self.read = Instant::now();
@@ -345,7 +344,7 @@ impl Follower {
         }
         let view = View {
             version: held.version,
-            snapshot: counters,
+            snapshot: without_records,
             entries,
             is_all_described,
             minute,
