@@ -56,23 +56,32 @@ impl Running {
         }
     }
 
-    /// Kills programs, one right after the other.
-    fn kill(&self, programs: &[&str]) -> anyhow::Result<()> {
+    /// Returns the processes of programs. Asking supervisord takes a moment: requests that came
+    /// meanwhile would not fit into the ring.
+    fn processes(&self, programs: &[&str]) -> anyhow::Result<Vec<u32>> {
+        let mut processes = Vec::new();
+        for program in programs {
+            processes.push(match self {
+                Self::Natively(stack) => stack.pid(program)?.context("it does not run")?,
+                Self::InContainer(container) => {
+                    let pid = container.sh(&format!("supervisorctl pid {program}"))?;
+                    pid.trim().parse()?
+                }
+            });
+        }
+        Ok(processes)
+    }
+
+    /// Kills processes, one right after the other.
+    fn kill(&self, processes: &[u32]) -> anyhow::Result<()> {
         match self {
-            Self::Natively(stack) => {
-                let pids = programs
-                    .iter()
-                    .map(|program| stack.pid(program)?.context("it does not run"));
-                let pids = pids.collect::<anyhow::Result<Vec<_>>>()?;
-                pids.into_iter()
-                    .try_for_each(|pid| signal(pid, Signal::KILL))
-            }
+            Self::Natively(_) => processes
+                .iter()
+                .try_for_each(|&process| signal(process, Signal::KILL)),
             Self::InContainer(container) => {
-                let pids = programs
-                    .iter()
-                    .map(|program| format!("$(supervisorctl pid {program})"));
+                let numbers: Vec<_> = processes.iter().map(u32::to_string).collect();
                 container
-                    .sh(&format!("kill -9 {}", pids.collect::<Vec<_>>().join(" ")))
+                    .sh(&format!("kill -9 {}", numbers.join(" ")))
                     .map(drop)
             }
         }
@@ -146,10 +155,11 @@ async fn killing(running: &Running, programs: &[&str]) -> anyhow::Result<Seen> {
         let before = running.list().await?["total"]
             .as_u64()
             .context("a number")?;
+        let processes = running.processes(programs)?;
         // Paths that no round before had.
         let load = Load::start(running.front()?, &format!("after{before}"), STEADY);
         sleep(at_random(Duration::from_millis(200))).await;
-        running.kill(programs)?;
+        running.kill(&processes)?;
         let last = good_again(running.front()?, &format!("/again{before}")).await?;
         let attempts = load.stop().await?;
         let Some((missing, twice)) = missing(running, &attempts, &last, before).await? else {
@@ -319,9 +329,10 @@ async fn when_memcached_and_the_responder_die_at_once_counting_begins_anew() -> 
     let mut seen = Seen::default();
     for round in 0..rounds() {
         running.until_running().await?;
+        let processes = running.processes(&["memcached", "responder"])?;
         let load = Load::start(running.front()?, &format!("round{round}"), STEADY);
         sleep(at_random(Duration::from_millis(200))).await;
-        running.kill(&["memcached", "responder"])?;
+        running.kill(&processes)?;
         let last = good_again(running.front()?, &format!("/again{round}")).await?;
         let attempts = load.stop().await?;
         seen.requests += attempts.0.len();
