@@ -138,10 +138,16 @@ async fn refused(
     attempt: &str,
     reason: &str,
 ) -> anyhow::Result<()> {
+    let attempts = || fleet.nats.log(0).matches(attempt).count();
+    let before = attempts();
     let check = fleet.check("one", variables)?;
     let said = String::from_utf8_lossy(&check.stderr).into_owned();
     ensure!(!check.status.success() && said.contains(reason), "{said}");
-    let attempts = || fleet.nats.log(0).matches(attempt).count();
+    // The server may log it later than its client has ended.
+    until("the server has logged the attempt of the check", || async {
+        (attempts() > before).then_some(())
+    })
+    .await?;
     let before = attempts();
     let begun = Instant::now();
     let publisher = Publisher::start(fleet, "one", variables)?;
