@@ -226,9 +226,11 @@ fn the_table_of_variables_agrees_with_the_help_of_the_programs() -> anyhow::Resu
         ("forever200-fleet", vec!["collect", "--help"]),
         ("forever200-responder", vec!["--help"]),
         ("forever200-viewer", vec!["--help"]),
-        ("forever200-viewer", vec!["health-check", "--help"]),
+        ("forever200-viewer", vec!["health", "--help"]),
     ] {
-        for (name, default) in variables_of_help(program, &arguments)? {
+        let variables = variables_of_help(program, &arguments)?;
+        ensure!(!variables.is_empty(), "{program} {arguments:?}: none");
+        for (name, default) in variables {
             let cell = documented
                 .get(&name)
                 .with_context(|| format!("no row for {name}"))?;
