@@ -73,7 +73,7 @@ run: install ## Build and run it on port 8000 until Ctrl-C
 	if supervisorctl --configuration supervisord.conf pid >/dev/null 2>&1; then \
 		echo "FOREVER200_RUN: $$run is in use by another make run."; exit 1; \
 	fi; \
-	trap 'rm -f "$$run"/{responder,haproxy,supervisor,tls,plain,utf8,encoded}.sock "$$run"/{fatal,supervisord.pid,certificate.pem}; rmdir --ignore-fail-on-non-empty "$$run"' EXIT; \
+	trap 'rm -f "$$run"/{responder,haproxy,supervisor,tls,plain,utf8,encoded}.sock "$$run"/{fatal,supervisord.pid,certificate.pem,given.pem}; rmdir --ignore-fail-on-non-empty "$$run"' EXIT; \
 	address=$(FOREVER200_BIND); address=$${address%%,*}; host=$${address%:*}; port=$${address##*:}; \
 	case "$$host" in ''|'*'|0.0.0.0|::|'[::]') host=localhost;; esac; \
 	echo; echo "The page: http://$$host:$${port%%-*}/home    Stop it with Ctrl-C."; echo; \
@@ -125,7 +125,7 @@ deb: install ## Make a package for this Debian, with a service of systemd: targe
 	cargo deb --no-build -p forever200-viewer
 
 .PHONY: reproducible
-reproducible: install ## Build the last commit twice, in different places, and compare responder and viewer
+reproducible: install ## Build the last commit twice, in different places, and compare the programs
 	scripts/reproducible
 
 .PHONY: test-unit
@@ -195,7 +195,8 @@ $(BENCH): bench/node/package-lock.json
 .PHONY: bench
 bench: install $(BENCH) ## Measure speed and write bench/RESULTS.md; PART=answers, for one, ROUNDS (5)
 	$(call install-missing,ab:apache2-utils nginx:nginx node:nodejs)
-	cargo build --release --locked -p forever200-bench -p forever200-responder -p forever200-viewer
+	cargo build --release --locked -p forever200-fleet -p forever200-responder -p forever200-viewer
+	cargo build --release --locked -p forever200-bench
 	bench/run --rounds $(or $(ROUNDS),5) $(PART)
 
 .PHONY: instructions
