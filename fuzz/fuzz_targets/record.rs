@@ -1,13 +1,11 @@
 //! A value of memcached: what reads as a record is written as the same record, and finds its slot.
 #![no_main]
 
+use forever200_ring::record::MAX_LINE_BYTES;
 use forever200_ring::ring::{due_in, slot_of};
 use forever200_ring::{Record, Ring};
 use jiff::{RoundMode, TimestampRound, Unit};
 use libfuzzer_sys::fuzz_target;
-
-/// Longest line of JSON that is read.
-const MAX_LINE_BYTES: usize = 4096;
 
 fuzz_target!(|value: &[u8]| {
     let Ok(record) = Record::decode(value.to_vec()) else {
