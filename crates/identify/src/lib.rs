@@ -14,19 +14,22 @@
 //! - [`labels`] tries all signatures and returns the labels; read it first
 //! - [`signature`] is one signature, as it is written in the folder `signatures`; `crawlers` makes
 //!   more from a list of user agents
-//! - `condition` is the `match` of a signature, `evidence` evaluates it, and `sample` has the parts
-//!   of a request as sent and decoded
-//! - `words` finds the literals of all signatures in one pass, so that few conditions are
-//!   evaluated; `program` and `pattern` run regular expressions
+//! - `condition` is the `match` of a signature, and `evidence` evaluates it; `sample` has the parts
+//!   of a request as sent and decoded, `text` the decoded forms of one, and `whole` completes the
+//!   word in which evidence was found
+//! - `literals` says which words a condition cannot hold without; `words` finds those of all
+//!   signatures in one pass, so that few conditions are evaluated; `program` and `pattern` run
+//!   regular expressions, of which `recent` keeps those that were of use lately
 //! - `build.rs` compiles the signatures into the program, and `built_in` reads each when it is
 //!   first needed
 //! - `attack` has small parsers for attacks without a product, such as SQL injection
 //! - `quotation` recognises requests that only quote an attack, such as webhooks
-//! - `inside` does the same for decoded parts (the crate `forever200-decode`)
+//! - `inside` finds labels and addresses in decoded parts (the crate `forever200-decode`)
 //! - `slice` answers what the parsers ask of bytes
 //! - `repeats` remembers the results for the same bytes
 //!
-//! Besides: [`indicator`] finds addresses in a payload, [`check`] finds mistakes in signatures, and
+//! Besides: [`origin`] has the country and the network of a source, [`indicator`] finds addresses in
+//! a payload, [`check`] finds mistakes in signatures, and
 //! [`parsers`] gives bytes to the parsers alone, for fuzzing.
 
 pub mod check;

@@ -4,11 +4,12 @@
 //! on its usual port, tests run side by side, and a program that was killed comes back at the same
 //! address.
 //!
-//! - programs: [`process`], [`memcached`], [`stack`] (all of forever200), [`container`],
+//! - programs: [`process`], [`memcached`], [`nats`], [`stack`] (all of forever200), [`container`],
 //!   [`browser`], [`tshark`]
-//! - clients: [`client`], [`events`], [`load`]
+//! - clients: [`client`], [`events`], [`load`], [`hostile`] (those that are up to no good)
 //! - faults between two programs: [`proxy`]
-//! - data: [`heads`] (HTTP heads, and how they are read), [`hostile`] (payloads against the page)
+//! - data: [`record`], [`heads`] (HTTP heads, and how they are read)
+//! - [`clock`] is one that a test sets while programs run
 //! - [`report`] prints the rows of docs/reliability.md
 //!
 //! The tests themselves are in `tests/`, one file for each topic.

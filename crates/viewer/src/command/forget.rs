@@ -20,8 +20,8 @@ use crate::reader::entry;
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 #[command(
-    after_help = "The last 101 requests stay in memcached, and on the page, until they roll over or memcached is \
-                        restarted. They are not written to the history again."
+    after_help = "The last 101 requests stay in memcached, and on the page, until they roll over, or memcached and \
+                        all responders are restarted. They are not written to the history again."
 )]
 pub struct Forget {
     /// All that came from an address or a network, as 203.0.113.0/24
