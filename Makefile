@@ -132,17 +132,17 @@ reproducible: install ## Build the last commit twice, in different places, and c
 test-unit: install ## Run the tests that start no other program
 	cargo test --workspace --lib --bins --locked
 
-# What Cargo is told to test: nothing for all, `--test front` for one file, `--test '*'` for all but the unit tests.
+# What Cargo is told to test: nothing for all, `--test whole front::` for one file, `--test '*'` for all but the unit tests.
 TESTS ?=
 .PHONY: test-native
-test-native: install-tools ## Run all tests but those in a browser and those of the image; TESTS='--test front' for one
+test-native: install-tools ## Run all tests but those in a browser and those of the image; TESTS='--test whole front::' for one file
 	cargo test --workspace --locked --config "target.'cfg(all())'.runner = '$(CURDIR)/scripts/run-test'" $(TESTS)
 
 # With `--workspace` here and below, Cargo takes what `test-native` has built; for one package alone it builds the
 # dependencies once more, with fewer of their features.
 .PHONY: test-browser
 test-browser: install-browser ## Run the tests of the page in Chromium
-	cargo test --workspace --locked --test browser --test sensors --test still --test times --test tls --test wall --test zoom -- --ignored --test-threads=2
+	cargo test --workspace --locked --test browser --test whole -- --ignored --test-threads=2
 
 .PHONY: test-fleet
 test-fleet: install-tools ## Run the tests of many machines: sensors, servers of NATS, a hub

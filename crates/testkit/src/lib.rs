@@ -8,11 +8,12 @@
 //!   [`browser`], [`tshark`]
 //! - clients: [`client`], [`events`], [`load`], [`hostile`] (those that are up to no good)
 //! - faults between two programs: [`proxy`]
-//! - data: [`record`], [`heads`] (HTTP heads, and how they are read)
+//! - data: [`record`], [`heads`] (HTTP heads, and how they are read), [`probes`] (what strangers
+//!   send), [`payloads`] (what may not become active in the page)
 //! - [`clock`] is one that a test sets while programs run
 //! - [`report`] prints the rows of docs/reliability.md
 //!
-//! The tests themselves are in `tests/`, one file for each topic.
+//! The tests themselves are in `tests/`, one file for each topic; most are in `tests/whole/`.
 
 pub mod browser;
 pub mod client;
@@ -24,6 +25,8 @@ pub mod hostile;
 pub mod load;
 pub mod memcached;
 pub mod nats;
+pub mod payloads;
+pub mod probes;
 pub mod process;
 pub mod proxy;
 pub mod record;

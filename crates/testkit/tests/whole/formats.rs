@@ -6,12 +6,11 @@ use std::collections::HashSet;
 use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use forever200_testkit::probes;
 use forever200_testkit::process::{missing, project};
 use forever200_testkit::{RESPONSE, Stack, client, exchange, get, get_json, tshark};
 use serde_json::{Value, json};
 use tokio::process::Command;
-
-mod probes;
 
 /// A stack that has recorded every probe, and what the API says of them.
 async fn recorded() -> anyhow::Result<(Stack, Vec<Value>)> {

@@ -3,11 +3,10 @@
 
 use anyhow::{Context, ensure};
 use forever200_testkit::browser::{Browser, LAPTOP, Visitor};
+use forever200_testkit::probes;
 use forever200_testkit::stack::{FRONT_PORT, Setup};
 use forever200_testkit::{Stack, exchange, loopback};
 use serde_json::json;
-
-mod probes;
 
 /// Windows: width and height in CSS pixels, and zoom. 1280x720 at 200 %; 1280x1024 at 400 %, which
 /// is 320 wide.

@@ -4,7 +4,8 @@
 //! for documentation.
 
 /// A name, and the bytes.
-pub(crate) fn payloads() -> Vec<(&'static str, Vec<u8>)> {
+#[must_use]
+pub fn payloads() -> Vec<(&'static str, Vec<u8>)> {
     let mut all: Vec<_> = PAYLOADS
         .iter()
         .map(|&(name, bytes)| (name, bytes.to_vec()))

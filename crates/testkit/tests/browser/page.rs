@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use fantoccini::Locator;
 use forever200_testkit::browser::{Browser, EVERYONE, LAPTOP, PHONE, Visitor, package};
+use forever200_testkit::payloads;
+use forever200_testkit::probes;
 use forever200_testkit::process::missing;
 use forever200_testkit::stack::{FRONT_PORT, Setup};
 use forever200_testkit::{Stack, exchange, exchange_from, get_json, loopback, until};
 use serde_json::Value;
-
-mod payloads;
-mod probes;
 
 type Payload = (&'static str, Vec<u8>);
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use forever200_testkit::load::{FULL, Load};
+use forever200_testkit::probes;
 use forever200_testkit::process::{command, programs, signal};
 use forever200_testkit::stack::Setup;
 use forever200_testkit::{
@@ -15,8 +16,6 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-mod probes;
 
 fn requests(list: &Value) -> &Vec<Value> {
     list["requests"].as_array().expect("the list has requests")
@@ -505,13 +504,10 @@ async fn a_stop_drains_and_leaves_nothing_behind() -> anyhow::Result<()> {
         front,
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhalf",
     ));
+    let socket = stack.run_path("responder.sock");
     until("haproxy has passed it on", || async {
-        let connections = stack.supervisorctl(&["status"]).ok().map(|_| {
-            std::fs::read_to_string("/proc/net/unix")
-                .unwrap_or_default()
-                .matches(&*stack.run_path("responder.sock").to_string_lossy())
-                .count()
-        })?;
+        let sockets = std::fs::read_to_string("/proc/net/unix").ok()?;
+        let connections = sockets.matches(&*socket.to_string_lossy()).count();
         // The listening socket, and the accepted one.
         (connections >= 2).then_some(())
     })

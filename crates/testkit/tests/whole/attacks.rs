@@ -7,14 +7,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, ensure};
+use forever200_testkit::payloads;
+use forever200_testkit::probes;
 use forever200_testkit::{
     RESPONSE, Stack, client, exchange, exchange_from, get, get_json, loopback, until,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-
-mod payloads;
-mod probes;
 
 /// In everything that a test sends and that must not come out where it does not belong.
 const MARK: &str = "7f3aforged";

@@ -2,7 +2,8 @@
 //! internet.
 
 /// Name and bytes of each probe.
-pub(crate) fn probes() -> Vec<(&'static str, Vec<u8>)> {
+#[must_use]
+pub fn probes() -> Vec<(&'static str, Vec<u8>)> {
     let mut probes: Vec<(&str, Vec<u8>)> = ODD
         .iter()
         .chain(PLAIN)
