@@ -196,6 +196,12 @@ CREATE TRIGGER IF NOT EXISTS way_of_kind_gone AFTER DELETE ON kind BEGIN
         AND NOT EXISTS (SELECT 1 FROM kind WHERE way = OLD.way);
 END;
 
+-- Clients choose which labels come together: there are far more such rows than labels.
+CREATE TRIGGER IF NOT EXISTS found_of_request_gone AFTER DELETE ON request BEGIN
+    DELETE FROM found WHERE id = OLD.found
+        AND NOT EXISTS (SELECT 1 FROM request WHERE found = OLD.found);
+END;
+
 -- Machines whose requests came here by the stream of a fleet: docs/fleet.md.
 CREATE TABLE IF NOT EXISTS sensor (
     id       INTEGER PRIMARY KEY,

@@ -28,7 +28,7 @@ const SPECIMENS_SHARE: u64 = 8;
 /// To what the longest are cut when all take more: short enough for the most kinds that there can
 /// be.
 const CUT_BYTES: usize = 4 * 1024;
-/// Days of which each kind has a count.
+/// Days of which each kind has a count, at most: the newest, none of them so long before the newest.
 pub(super) const MOST_DAYS: i64 = 400;
 pub(super) const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -267,8 +267,12 @@ fn add_days(to: &Connection, row: i64, addition: &Addition<'_>) -> rusqlite::Res
     for (day, requests) in &addition.days {
         let all: i64 = add.query_row(params![row, day, requests], |row| row.get(0))?;
         if all == *requests {
-            to.prepare_cached("DELETE FROM kind_day WHERE kind = ?1 AND day <= ?2")?
-                .execute(params![row, day - MOST_DAYS])?;
+            // A clock, or a sensor that lies, may name days in any order.
+            to.prepare_cached(
+                "DELETE FROM kind_day WHERE kind = ?1 AND (day <= ?2 OR day <= \
+                 (SELECT day FROM kind_day WHERE kind = ?1 ORDER BY day DESC LIMIT 1 OFFSET ?3))",
+            )?
+            .execute(params![row, day - MOST_DAYS, MOST_DAYS])?;
         }
     }
     Ok(())

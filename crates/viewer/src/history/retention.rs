@@ -4,6 +4,8 @@
 //! In: the file and its limit. Out: the file, a step closer to it. A step is small, so that what
 //! waits to be written waits for some milliseconds.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::Connection;
 
 use crate::history::blocks;
@@ -14,6 +16,9 @@ const STEP_REQUESTS: i64 = 500;
 const STEP_PAGES: i64 = 256;
 /// Gaps that are kept: the newest.
 const MOST_GAPS: i64 = 10_000;
+/// Rows of `found` that are looked at in one step when a file is opened, and for how long at most.
+const SWEPT_ROWS: i64 = 1000;
+const SWEEP_TIME: Duration = Duration::from_secs(1);
 
 /// Deletes the oldest requests where the file holds more than `most_bytes`, a step of them. Returns
 /// how many went; `None` where there was room.
@@ -42,4 +47,29 @@ pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<
     let mut rows = shrink.query([])?;
     while rows.next()?.is_some() {}
     Ok(Some(gone as u64))
+}
+
+/// Deletes what was found out about requests that are gone, the oldest first: earlier versions left
+/// it there. What does not go in time goes when the file is opened the next time.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn drop_unnamed(file: &Connection) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    let mut last = file
+        .prepare("SELECT max(id) FROM (SELECT id FROM found WHERE id > ?1 ORDER BY id LIMIT ?2)")?;
+    let mut delete = file.prepare(
+        "DELETE FROM found WHERE id > ?1 AND id <= ?2 \
+         AND NOT EXISTS (SELECT 1 FROM request WHERE request.found = found.id)",
+    )?;
+    let mut looked_at = 0;
+    while begun.elapsed() < SWEEP_TIME {
+        let step: Option<i64> = last.query_row([looked_at, SWEPT_ROWS], |row| row.get(0))?;
+        let Some(step) = step else {
+            break;
+        };
+        delete.execute([looked_at, step])?;
+        looked_at = step;
+    }
+    Ok(())
 }

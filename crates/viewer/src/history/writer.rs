@@ -171,6 +171,12 @@ impl OpenFile {
         state: &State,
     ) -> anyhow::Result<Self> {
         let path = folder.join(file::NAME);
+        match retention::drop_unnamed(&file) {
+            Err(error) if file::says_broken(&error) => return Err(error.into()),
+            // A full disk is no reason not to read it.
+            Err(error) => warn!(%error, "what no request names stays in the history"),
+            Ok(()) => {}
+        }
         let now = Timestamp::now();
         let newest = questions::newest(&file)?.unsigned_abs();
         let gaps = Gaps::read(&file, now)?;
