@@ -9,7 +9,8 @@
 //! - `keeper`: what the reader hands over, and what is missing
 //! - `found` and `kind`: what is kept in addition to the bytes
 //! - `writer`: the thread that writes, with `rows` (a request), `sent` (a request of another
-//!   machine), `blocks` (times), `collection` (kinds) and `gaps` (requests that are not kept)
+//!   machine), `blocks` (times), `collection` (kinds), `gaps` (requests that are not kept) and
+//!   `refused` (requests that cannot be written)
 //! - `retention`: what is deleted when the file is too large; `wal`: the log of changes
 //! - `questions`: what visitors read, with `search`, `kinds`, `sources`, `one_source`, `sensors`
 //!   and `blocklist`
@@ -47,6 +48,7 @@ pub(crate) mod kinds;
 pub(crate) mod one_source;
 mod outbox;
 mod questions;
+mod refused;
 mod retention;
 mod row;
 mod rows;

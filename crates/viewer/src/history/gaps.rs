@@ -172,7 +172,25 @@ pub(super) fn write(to: &Transaction<'_>, new: &Gap) -> rusqlite::Result<()> {
     if last.is_some_and(|last| new.last <= last.last) {
         return Ok(());
     }
-    let row = last.and_then(|last| last.joined(new)).unwrap_or(*new);
+    insert(to, &last.and_then(|last| last.joined(new)).unwrap_or(*new))
+}
+
+/// Writes a single request that is missing, wherever its number is.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn write_one(to: &Transaction<'_>, one: &Gap) -> rusqlite::Result<()> {
+    let mut add = to.prepare_cached(
+        "UPDATE gap SET requests = min(requests + 1, last_seq - first_seq + 1) \
+         WHERE first_seq <= ?1 AND last_seq >= ?1",
+    )?;
+    if add.execute([integer(one.first)])? == 0 {
+        insert(to, one)?;
+    }
+    Ok(())
+}
+
+fn insert(to: &Transaction<'_>, row: &Gap) -> rusqlite::Result<()> {
     let mut insert = to.prepare_cached(
         "INSERT OR REPLACE INTO gap (first_seq, last_seq, requests, since, until) \
          VALUES (?1, ?2, ?3, ?4, ?5)",

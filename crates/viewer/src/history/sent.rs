@@ -18,6 +18,9 @@ pub const WINDOW: usize = 64;
 /// came last, the first in the stream is where a hub begins to read; what came to it behind that is
 /// less than two windows more.
 const MOST_NOTED: i64 = 3 * WINDOW as i64;
+/// Lets go of what was noted before them.
+const DROP_NOTED: &str = "DELETE FROM forgotten WHERE sensor = ?1 AND request <= \
+    (SELECT request FROM forgotten WHERE sensor = ?1 ORDER BY request DESC LIMIT 1 OFFSET ?2)";
 
 /// Returns the number here of a request of a sensor; `None` where it is not there.
 ///
@@ -58,10 +61,7 @@ pub(super) fn note_newest(file: &Connection) -> rusqlite::Result<()> {
         "INSERT OR REPLACE INTO forgotten SELECT ?1, era, number, stream, request FROM sent \
          WHERE sensor = (SELECT id FROM sensor WHERE name = ?1) ORDER BY request DESC LIMIT ?2",
     )?;
-    let mut drop = file.prepare(
-        "DELETE FROM forgotten WHERE sensor = ?1 AND request <= \
-         (SELECT request FROM forgotten WHERE sensor = ?1 ORDER BY request DESC LIMIT 1 OFFSET ?2)",
-    )?;
+    let mut drop = file.prepare(DROP_NOTED)?;
     for name in names {
         note.execute(params![name, MOST_NOTED])?;
         drop.execute(params![name, MOST_NOTED])?;
@@ -78,7 +78,7 @@ pub(super) fn write(to: &Connection, record: &Record, sent: &Sent) -> rusqlite::
         "INSERT INTO sensor (name, version, requests, missing, heard, first, last, newest) \
          VALUES (?1, ?2, 1, ?3, ?4, ?5, ?5, ?6) \
          ON CONFLICT DO UPDATE SET version = excluded.version, requests = requests + 1, \
-         missing = missing + excluded.missing, heard = excluded.heard, \
+         missing = missing + min(excluded.missing, ?7 - max(missing, 0)), heard = excluded.heard, \
          first = min(first, excluded.first), last = max(last, excluded.last), \
          newest = max(newest, excluded.newest) RETURNING id",
     )?;
@@ -89,6 +89,8 @@ pub(super) fn write(to: &Connection, record: &Record, sent: &Sent) -> rusqlite::
         Timestamp::now().as_microsecond(),
         record.timestamp.as_microsecond(),
         integer(sent.stream),
+        // A sum beyond it is a floating point number, which the table refuses.
+        i64::MAX,
     ];
     let sensor: i64 = count.query_row(counted, |row| row.get(0))?;
     let mut insert = to.prepare_cached(
@@ -102,6 +104,27 @@ pub(super) fn write(to: &Connection, record: &Record, sent: &Sent) -> rusqlite::
         integer(record.seq),
     ])?;
     Ok(sensor)
+}
+
+/// Notes a request that cannot be written, as if a person had deleted it: or it would be sent here
+/// again and again.
+///
+/// # Errors
+/// The disk refuses, or somebody has the file locked.
+pub(super) fn note_left_out(to: &Connection, seq: u64, sent: &Sent) -> rusqlite::Result<()> {
+    to.prepare_cached(
+        "INSERT OR REPLACE INTO forgotten (sensor, era, number, stream, request) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        sent.name,
+        integer(sent.era),
+        integer(sent.seq),
+        integer(sent.stream),
+        integer(seq),
+    ])?;
+    to.prepare_cached(DROP_NOTED)?
+        .execute(params![sent.name, MOST_NOTED])?;
+    Ok(())
 }
 
 /// Notes that a sensor has seen this source.

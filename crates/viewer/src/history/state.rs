@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::ErrorCode;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::history::gaps::Gaps;
 use crate::history::keeper::Gap;
 
 /// A transaction takes milliseconds. Longer than this, and the disk is slow.
 const SLOW: Duration = Duration::from_secs(5);
+
+/// Why nothing is written once the writer has gone.
+const ENDED: &str = "its thread has ended";
 
 /// What the writer says of itself.
 #[derive(Debug, Default)]
@@ -67,6 +70,14 @@ impl State {
         if writing.trouble.replace(reason(error)).is_none() {
             let error = format!("{error:#}");
             warn!(%error, "the history cannot be written");
+        }
+    }
+
+    /// Says that nobody writes any more.
+    pub(super) fn ended(&self) {
+        let mut writing = lock(&self.writing);
+        if writing.trouble.replace(ENDED) != Some(ENDED) {
+            error!("the thread that writes the history has ended");
         }
     }
 

@@ -14,7 +14,7 @@ use crate::history::keeper::Gap;
 use crate::history::kind::Kind;
 use crate::reader::entry::tests::record as record_of;
 
-mod bounds;
+pub(super) mod bounds;
 
 pub(super) const LARGE: u64 = 1 << 30;
 

@@ -5,6 +5,7 @@
 //! as the ring does.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -21,6 +22,7 @@ use crate::history::collection::{SpecimenBudget, WrittenRequest};
 use crate::history::found::Found;
 use crate::history::gaps::{self, Gaps};
 use crate::history::keeper::Gap;
+use crate::history::refused::{self, LeftOut, Panicked};
 use crate::history::retention;
 use crate::history::row::integer;
 use crate::history::rows::KnownRows;
@@ -51,6 +53,8 @@ pub(crate) enum Item {
     Request(Box<SeenRequest>),
     /// Requests that nobody saw.
     Gap(Gap),
+    /// A request that cannot be written.
+    LeftOut(LeftOut),
     /// A number by its name.
     Number(&'static str, i64),
     /// Silent connections by port, in the place of those that were written before.
@@ -99,7 +103,11 @@ impl Inbox {
         self.sender.try_send(item).map_err(|full| {
             self.state.count_written(1);
             match full {
-                TrySendError::Full(item) | TrySendError::Disconnected(item) => item,
+                TrySendError::Full(item) => item,
+                TrySendError::Disconnected(item) => {
+                    self.state.ended();
+                    item
+                }
             }
         })
     }
@@ -201,17 +209,7 @@ impl Writer {
             let items = gather(first, waiting);
             self.remember_numbers(&items);
             self.state.begins();
-            while let Err(error) = self.write(&items) {
-                self.state.failed(&error);
-                if let Some(open) = &mut self.file {
-                    open.known = Known::default();
-                }
-                if file::is_broken(&error) {
-                    self.begin_anew(&error);
-                } else {
-                    thread::sleep(RETRY_DELAY);
-                }
-            }
+            self.write_all(&items);
             self.state.works();
             self.state.count_written(items.len());
             if let Some(open) = &self.file {
@@ -219,6 +217,58 @@ impl Writer {
                     .holds(open.known.requests.unwrap_or_default(), open.bytes());
             }
         }
+    }
+
+    /// Writes all of it, however often that has to be tried. Where something in it cannot be
+    /// written, that is left out and counted.
+    fn write_all(&mut self, items: &[Item]) {
+        while let Err(error) = self.write_or_catch(items) {
+            if let Some(open) = &mut self.file {
+                open.known = Known::default();
+            }
+            if refused::is_of_an_item(&error) {
+                match items {
+                    [item] => self.leave_out(item, &error),
+                    _ => items.chunks(1).for_each(|item| self.write_all(item)),
+                }
+                return;
+            }
+            self.state.failed(&error);
+            if file::is_broken(&error) {
+                self.begin_anew(&error);
+            } else {
+                thread::sleep(RETRY_DELAY);
+            }
+        }
+    }
+
+    /// Writes, and survives a panic. The connection goes with it, so that nothing that is half done
+    /// is used again; SQLite takes back what was not committed.
+    fn write_or_catch(&mut self, items: &[Item]) -> anyhow::Result<()> {
+        match catch_unwind(AssertUnwindSafe(|| self.write(items))) {
+            Ok(written) => written,
+            Err(_) => {
+                self.file = None;
+                Err(Panicked.into())
+            }
+        }
+    }
+
+    /// Writes a note in the place of a request that cannot be written.
+    fn leave_out(&mut self, item: &Item, error: &anyhow::Error) {
+        let error = format!("{error:#}");
+        let Item::Request(seen) = item else {
+            warn!(%error, "something cannot be written to the history and is left out");
+            return;
+        };
+        let seq = seen.record.seq;
+        warn!(%error, seq, "a request cannot be written to the history and is left out");
+        let now = Timestamp::now();
+        let left_out = LeftOut::new(&seen.record, now);
+        let gap = left_out.gap;
+        self.write_all(&[Item::LeftOut(left_out)]);
+        // Behind that, for a file that is opened anew says what it knows of.
+        self.state.count_gap(gap, now);
     }
 
     fn write(&mut self, items: &[Item]) -> anyhow::Result<()> {
@@ -327,6 +377,8 @@ impl OpenFile {
             match item {
                 Item::Request(seen) => {
                     let SeenRequest { record, found } = seen.as_ref();
+                    #[cfg(test)]
+                    super::tests::bounds::panic_if_asked(record);
                     if let Some(rows) = self.known.rows.write(&transaction, record, found)? {
                         written.push(WrittenRequest {
                             record,
@@ -336,6 +388,7 @@ impl OpenFile {
                     }
                 }
                 Item::Gap(gap) => gaps::write(&transaction, gap)?,
+                Item::LeftOut(left_out) => left_out.write(&transaction)?,
                 Item::Number(name, value) => write_number(&transaction, name, *value)?,
                 Item::Alive(alive) => sensors::write_heard(&transaction, alive)?,
                 Item::SilentPorts(ports) => write_silent_ports(&transaction, ports)?,

@@ -2,6 +2,14 @@
 
 use super::*;
 
+/// What makes the writer panic.
+const PANICS: &[u8] = b"a test that asks for a panic";
+
+/// Panics where a test has asked for it by the bytes of a request.
+pub(in crate::history) fn panic_if_asked(record: &Record) {
+    assert!(record.raw != PANICS, "as a test has asked");
+}
+
 /// Offers a request that has labels of its own.
 fn put_with_labels(history: &History, seq: u64) {
     let labels = format!(" label-{seq} {} ", "and-another ".repeat(100).trim());
@@ -73,4 +81,92 @@ fn days_of_a_kind_are_bounded_in_whatever_order_they_come() {
     let days = |what: &str| count(folder.path(), &format!("SELECT {what}(day) FROM kind_day"));
     assert_eq!(days("count"), most as i64);
     assert_eq!(days("min"), 2 * most as i64);
+}
+
+#[test]
+fn a_sensor_that_misses_more_than_can_be_counted_stops_nothing() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    for seq in 1..=3 {
+        let sent = Sent {
+            name: "one".into(),
+            era: 5,
+            seq,
+            missing: u64::MAX,
+            stream: seq,
+            version: "0.1.0".into(),
+        };
+        let record = Record {
+            sensor: Some(Box::new(sent)),
+            ..numbered(seq, b"x")
+        };
+        put(&history, &record);
+    }
+    until_written(&history, 3);
+    let missing = "SELECT missing FROM sensor";
+    assert_eq!(count(folder.path(), missing), i64::MAX);
+    assert_eq!(history.trouble(), None);
+}
+
+/// Has the file refuse the request with this number.
+fn refuse(folder: &Path, seq: u64) {
+    let file = Connection::open(folder.join(file::NAME)).unwrap();
+    file.busy_timeout(Duration::from_secs(10)).unwrap();
+    let trigger = format!(
+        "CREATE TRIGGER refused BEFORE INSERT ON request WHEN NEW.seq = {seq} \
+         BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    );
+    file.execute_batch(&trigger).unwrap();
+}
+
+#[test]
+fn a_request_that_the_file_refuses_is_counted_and_the_others_are_written() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    refuse(folder.path(), 7);
+    for seq in 1..=20 {
+        put(&history, &numbered(seq, b"x"));
+    }
+    seven_is_counted(&history, folder.path());
+}
+
+#[test]
+fn a_panic_of_the_writer_costs_the_request_that_it_was_at() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let sent = Sent {
+        name: "one".into(),
+        era: 5,
+        seq: 77,
+        missing: 0,
+        stream: 1,
+        version: "0.1.0".into(),
+    };
+    for seq in 1..=20 {
+        let sensor = Some(Box::new(sent.clone()));
+        let record = match seq {
+            7 => Record {
+                sensor,
+                ..numbered(seq, PANICS)
+            },
+            _ => numbered(seq, b"x"),
+        };
+        put(&history, &record);
+    }
+    seven_is_counted(&history, folder.path());
+    // Its sensor is not asked for it again.
+    let mut ledger = Ledger::new(folder.path().to_owned());
+    assert!(ledger.has(&sent).unwrap());
+}
+
+/// Waits for the others, and looks at what became of number 7.
+fn seven_is_counted(history: &History, folder: &Path) {
+    until_written(history, 20);
+    until("the gap", || count(folder, "SELECT count(*) FROM gap") == 1);
+    assert_eq!(count(folder, "SELECT count(*) FROM request"), 19);
+    let gap = "SELECT requests FROM gap WHERE first_seq = 7 AND last_seq = 7";
+    assert_eq!(count(folder, gap), 1);
+    assert_eq!(history.trouble(), None);
+    let not_kept = history.not_kept(Timestamp::now()).unwrap();
+    assert_eq!(not_kept.requests, 1);
 }
