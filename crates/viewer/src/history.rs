@@ -20,6 +20,7 @@
 //!
 //! The schema is docs/history.sql.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -121,6 +122,11 @@ impl History {
     #[must_use]
     pub(crate) fn known_up_to(&self) -> Option<u64> {
         self.state.known_up_to()
+    }
+
+    /// Returns which numbers the file lacked when it was opened, of those that the ring may have had.
+    pub(crate) fn holes(&self) -> BTreeSet<u64> {
+        self.state.holes()
     }
 
     /// Counts requests that are not kept, before they are written to the file.

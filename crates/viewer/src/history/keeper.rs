@@ -43,6 +43,20 @@ impl Keeper {
         }
     }
 
+    /// Begins with a history whose newest number is this one, but which lacks some numbers among its
+    /// last ones: the ring may have them still.
+    pub(crate) fn with_holes(newest: u64, holes: &BTreeSet<u64>, now: Timestamp) -> Self {
+        let settled = holes
+            .first()
+            .map_or(newest, |first| first.saturating_sub(1));
+        let handed = (settled + 1..=newest).filter(|seq| !holes.contains(seq));
+        Self {
+            settled,
+            handed: handed.collect(),
+            looked: now,
+        }
+    }
+
     /// Tells whether a record with this number is yet to be handed over.
     pub(crate) fn wants(&self, seq: u64) -> bool {
         seq > self.settled && !self.handed.contains(&seq)
@@ -62,11 +76,12 @@ impl Keeper {
         if last <= self.settled {
             return None;
         }
-        let first = self.settled + 1;
+        let unsettled = std::mem::replace(&mut self.settled, last) + 1..=last;
         let in_ring = self.handed.split_off(&(last + 1));
-        let seen = std::mem::replace(&mut self.handed, in_ring).len() as u64;
-        self.settled = last;
-        let requests = (last + 1 - first).saturating_sub(seen);
+        let seen = std::mem::replace(&mut self.handed, in_ring);
+        let requests = (last + 1 - unsettled.start()).saturating_sub(seen.len() as u64);
+        // Another gap may begin with a number before it.
+        let first = unsettled.into_iter().find(|seq| !seen.contains(seq))?;
         (requests > 0).then_some(Gap {
             first,
             last,
@@ -120,5 +135,17 @@ mod tests {
         let gap = keeper.settle(1 << 53, NOW);
         assert_eq!(missing(gap), Some((11, (1 << 53) - 101, (1 << 53) - 111)));
         assert_eq!(keeper.settle(5, NOW), None);
+    }
+
+    #[test]
+    fn what_a_history_lacks_among_its_last_is_wanted_as_long_as_the_ring_may_have_it() {
+        let mut keeper = Keeper::with_holes(200, &BTreeSet::from([150, 152, 199]), NOW);
+        let wanted: Vec<_> = (1..=203).filter(|&seq| keeper.wants(seq)).collect();
+        assert_eq!(wanted, [150, 152, 199, 201, 202, 203]);
+        keeper.hand_over(152);
+        assert_eq!(missing(keeper.settle(260, NOW)), Some((150, 159, 1)));
+        assert_eq!(missing(keeper.settle(301, NOW)), Some((199, 200, 1)));
+        let keeper = Keeper::with_holes(200, &BTreeSet::new(), NOW);
+        assert!(!keeper.wants(200) && keeper.wants(201));
     }
 }

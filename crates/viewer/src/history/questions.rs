@@ -3,6 +3,7 @@
 //! In: a question. Out: records. Each has a time limit, and none makes the writer wait: SQLite's
 //! readers see the file as it was when they began (<https://www.sqlite.org/wal.html>).
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -216,6 +217,32 @@ pub(super) fn newest(file: &Connection) -> rusqlite::Result<i64> {
                  (SELECT coalesce(max(last_seq), 0) FROM gap), \
                  (SELECT coalesce(max(value), 0) FROM number WHERE name = 'newest'))";
     file.prepare_cached(query)?.query_row([], |row| row.get(0))
+}
+
+/// Returns which numbers the file does not account for, of those that the ring may have: in a flood
+/// the newest request may be written first, and a kill then leaves out others before it.
+///
+/// What a person has deleted, and what is older than all that is here, counts as accounted for.
+pub(super) fn holes(file: &Connection, newest: i64) -> rusqlite::Result<BTreeSet<u64>> {
+    let query = "SELECT max(?1, \
+         (SELECT coalesce(max(value), 0) FROM number WHERE name = 'newest'), \
+         min((SELECT coalesce(min(seq), ?2) FROM request), \
+             (SELECT coalesce(min(first_seq), ?2) FROM gap)) - 1)";
+    let last_lost = newest.saturating_sub(integer(SLOTS)).max(0);
+    let settled: i64 = file.query_row(query, [last_lost, newest], |row| row.get(0))?;
+    let mut holes: BTreeSet<i64> = (settled.saturating_add(1)..=newest).collect();
+    let mut requests = file.prepare("SELECT seq FROM request WHERE seq > ?1")?;
+    let mut rows = requests.query([settled])?;
+    while let Some(row) = rows.next()? {
+        holes.remove(&row.get(0)?);
+    }
+    let mut gaps = file.prepare("SELECT first_seq, last_seq FROM gap WHERE last_seq > ?1")?;
+    let mut rows = gaps.query([settled])?;
+    while let Some(row) = rows.next()? {
+        let missing = row.get(0)?..=row.get(1)?;
+        holes.retain(|seq| !missing.contains(seq));
+    }
+    Ok(holes.into_iter().map(i64::unsigned_abs).collect())
 }
 
 /// Returns one of the numbers that have a name.

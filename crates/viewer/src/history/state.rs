@@ -3,6 +3,7 @@
 //! In: what the writer succeeds and fails in, and what is not kept. Out: a sentence, which names no
 //! path: the page is for everybody, the log has the error.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,8 @@ pub(super) struct State {
     gaps: Mutex<Gaps>,
     /// The newest number that the file had when it was opened.
     newest: AtomicU64,
+    /// Numbers that it lacked then, of those that the ring may have had.
+    holes: Mutex<BTreeSet<u64>>,
     /// How many files there were: another one is begun when one is broken.
     files: AtomicU64,
     /// Requests in the file, and what it takes of the disk, after the last transaction.
@@ -98,12 +101,15 @@ impl State {
         lock(&self.gaps)
     }
 
-    /// Adds requests that are not kept, but for those that the file knows about.
+    /// Adds requests that are not kept.
     pub(super) fn count_gap(&self, gap: Gap, now: Timestamp) {
-        let mut gaps = self.gaps();
-        if let Some(gap) = gap.after(self.known_up_to().unwrap_or_default()) {
-            gaps.add(gap, now);
-        }
+        self.gaps().add(gap, now);
+    }
+
+    /// Returns the numbers that the file lacked when it was opened, of those that the ring may have
+    /// had.
+    pub(super) fn holes(&self) -> BTreeSet<u64> {
+        lock(&self.holes).clone()
     }
 
     /// Returns the newest number that the file had when it was opened; `None` before: what the file
@@ -112,8 +118,10 @@ impl State {
         (self.file_number() > 0).then(|| self.newest.load(Ordering::Relaxed))
     }
 
-    /// Says that a file is open, what its newest number is, and what it says is not kept.
-    pub(super) fn opened(&self, newest: u64, written: Gaps, now: Timestamp) {
+    /// Says that a file is open, what its newest number is, which before that it lacks, and what it
+    /// says is not kept.
+    pub(super) fn opened(&self, newest: u64, holes: BTreeSet<u64>, written: Gaps, now: Timestamp) {
+        *lock(&self.holes) = holes;
         let mut gaps = self.gaps();
         let before = std::mem::replace(&mut *gaps, written);
         if self.file_number() == 0 {

@@ -186,10 +186,11 @@ impl OpenFile {
             Ok(()) => {}
         }
         let now = Timestamp::now();
-        let newest = questions::newest(&file)?.unsigned_abs();
+        let newest = questions::newest(&file)?;
+        let holes = questions::holes(&file, newest)?;
         let gaps = Gaps::read(&file, now)?;
         state.has_sensors(sensors::count(&file)?);
-        state.opened(newest, gaps, now);
+        state.opened(newest.unsigned_abs(), holes, gaps, now);
         Ok(Self {
             file,
             id: file_id(&path),

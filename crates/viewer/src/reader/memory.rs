@@ -38,6 +38,9 @@ pub(super) struct Memory {
     history: Arc<History>,
     /// `None` before the first look, where nobody knows yet what the file has.
     keeper: Option<Keeper>,
+    /// Up to which number that knows what the file has, and what it lacks; 0 where it began before
+    /// the file was open.
+    kept_up_to: u64,
     begun: Timestamp,
     /// What had left the ring before the first look; the file, once it is open, says what of that
     /// it has.
@@ -73,7 +76,10 @@ impl Memory {
     pub(super) fn new(history: Arc<History>) -> Self {
         let (newest, begun) = (history.newest(), Timestamp::now());
         Self {
-            keeper: history.known_up_to().map(|known| Keeper::new(known, begun)),
+            keeper: history
+                .known_up_to()
+                .map(|known| Keeper::with_holes(known, &history.holes(), begun)),
+            kept_up_to: newest,
             begun,
             unclear: None,
             history,
@@ -178,7 +184,44 @@ impl Memory {
             Some(keeper) => keeper,
             None => self.begin(snapshot.cursor, now),
         };
-        for entry in entries.iter().rev() {
+        // Those that have no place in the ring any more go first: else they would be missing.
+        let last_lost = snapshot.cursor.saturating_sub(SLOTS);
+        let split = entries.partition_point(|entry| entry.record.seq > last_lost);
+        let (in_ring, late) = entries.split_at(split);
+        self.hand_over(&mut keeper, snapshot, late);
+        self.newest = self.newest.max(snapshot.cursor);
+        if let Some(gap) = keeper.settle(snapshot.cursor, now) {
+            if let Some(gap) = gap.after(self.known_up_to()) {
+                self.history.count_gap(gap, now);
+            }
+            match &mut self.gap {
+                Some(waiting) => waiting.swallow(&gap),
+                none => *none = Some(gap),
+            }
+        }
+        // Until the file is open, nobody knows what is missing in it.
+        let is_room = if self.history.known_up_to().is_some() {
+            self.clear_up(now);
+            self.hand_over_gap()
+        } else {
+            true
+        };
+        // Behind the gap: when this program is killed, the newest number in the file says up to
+        // where all is written or counted, but for what the ring had then.
+        if is_room {
+            self.hand_over(&mut keeper, snapshot, in_ring);
+        }
+        self.keeper = Some(keeper);
+        self.keep_numbers(snapshot);
+        self.keep_silent_ports(snapshot);
+        if is_room {
+            self.hand_over_numbers();
+        }
+    }
+
+    /// Hands over what is not handed over yet, the oldest first, as long as there is room.
+    fn hand_over(&self, keeper: &mut Keeper, snapshot: &Snapshot, newest_first: &[Arc<Entry>]) {
+        for entry in newest_first.iter().rev() {
             let seq = entry.record.seq;
             if !keeper.wants(seq) {
                 continue;
@@ -189,32 +232,17 @@ impl Memory {
             // As it came: what may be shown of it is decided when it is shown.
             let request = Item::request(record.clone(), Found::new(entry));
             if self.history.offer(request).is_err() {
-                break;
+                return;
             }
             keeper.hand_over(seq);
         }
-        self.newest = self.newest.max(snapshot.cursor);
-        if let Some(gap) = keeper.settle(snapshot.cursor, now) {
-            self.history.count_gap(gap, now);
-            match &mut self.gap {
-                Some(waiting) => waiting.swallow(&gap),
-                none => *none = Some(gap),
-            }
-        }
-        self.keeper = Some(keeper);
-        self.keep_numbers(snapshot);
-        self.keep_silent_ports(snapshot);
-        // Until the file is open, nobody knows what is missing in it.
-        let is_room = match self.history.known_up_to() {
-            Some(known) => {
-                self.clear_up(known, now);
-                self.hand_over_gap()
-            }
-            None => true,
-        };
-        if is_room {
-            self.hand_over_numbers();
-        }
+    }
+
+    /// Returns up to which number an open file accounts for all, where the keeper does not know it
+    /// better.
+    fn known_up_to(&self) -> u64 {
+        let known = self.history.known_up_to().unwrap_or_default();
+        if known <= self.kept_up_to { 0 } else { known }
     }
 
     /// Begins with what is in the ring, before anybody knows what the file has.
@@ -231,7 +259,8 @@ impl Memory {
     }
 
     /// Leaves out of what is missing what an open file accounts for.
-    fn clear_up(&mut self, known: u64, now: Timestamp) {
+    fn clear_up(&mut self, now: Timestamp) {
+        let known = self.known_up_to();
         self.gap = self.gap.and_then(|gap| gap.after(known));
         let Some(mut missing) = self.unclear.take().and_then(|gap| gap.after(known)) else {
             return;

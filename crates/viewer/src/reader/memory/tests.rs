@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
+use crate::history::forget::{self, What};
 use crate::reader::entry::tests::{entry, record};
 
 const MOST_BYTES: u64 = 1 << 30;
@@ -104,4 +105,98 @@ fn what_the_file_has_is_not_missing_though_it_was_locked_at_the_start() {
         let gaps = number(folder.path(), "SELECT coalesce(sum(requests), 0) FROM gap");
         assert_eq!(gaps, lost, "{held}, {at_start}, {at_end}");
     }
+}
+
+fn in_file(folder: &Path, sql: &str) {
+    let file = Connection::open(folder.join("history.db")).unwrap();
+    file.busy_timeout(LONGEST).unwrap();
+    file.execute_batch(sql).unwrap();
+}
+
+fn written_and_missing(folder: &Path) -> (u64, u64) {
+    (
+        number(folder, "SELECT count(*) FROM request"),
+        number(folder, "SELECT coalesce(sum(requests), 0) FROM gap"),
+    )
+}
+
+/// A kill between two transactions must not leave later requests without the gap before them.
+#[test]
+fn what_is_missing_is_written_before_what_came_after_it() {
+    let folder = TempDir::new().unwrap();
+    history_up_to(folder.path(), 101);
+    in_file(
+        folder.path(),
+        "CREATE TRIGGER gap_first BEFORE INSERT ON request WHEN NEW.seq > 101 \
+         AND NOT EXISTS (SELECT 1 FROM gap) BEGIN SELECT RAISE(ROLLBACK, 'no gap'); END",
+    );
+    let history = Arc::new(History::open(folder.path(), MOST_BYTES).unwrap());
+    let mut memory = Memory::new(history);
+    let all = |_: &Memory| written_and_missing(folder.path()) == (202, 798);
+    until(&mut memory, 1000, all);
+    assert_eq!(missing(&memory), 798);
+}
+
+/// A history as a kill in a flood leaves it: of the last 70 numbers every other one.
+fn history_with_holes(folder: &Path) {
+    history_up_to(folder, 101);
+    let history = History::open(folder, MOST_BYTES).unwrap();
+    let gap = Gap {
+        first: 102,
+        last: 130,
+        requests: 29,
+        since: Timestamp::now(),
+        until: Timestamp::now(),
+    };
+    assert!(history.offer(Item::Gap(gap)).is_ok());
+    let (snapshot, entries) = ring_at(200);
+    for entry in entries.iter().rev().filter(|it| it.record.seq > 130) {
+        let seq = entry.record.seq;
+        if seq.is_multiple_of(2) {
+            let record = snapshot.ring.get(seq).unwrap().clone();
+            let request = Item::request(record, Found::new(entry));
+            assert!(history.offer(request).is_ok());
+        }
+    }
+    let begun = Instant::now();
+    while written_and_missing(folder) != (101 + 35, 29) {
+        assert!(begun.elapsed() < LONGEST, "it is never written");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_a_kill_left_out_is_taken_from_the_ring_or_counted() {
+    for (cursor, written, lost) in [
+        // All of it is in the ring still.
+        (200, 171, 29),
+        (210, 181, 29),
+        // A part: up to 150, ten of the holes have left it.
+        (251, 171 - 10 + 51, 29 + 10),
+        // Nothing of it.
+        (1000, 136 + 101, 29 + 35 + 699),
+    ] {
+        let folder = TempDir::new().unwrap();
+        history_with_holes(folder.path());
+        let history = Arc::new(History::open(folder.path(), MOST_BYTES).unwrap());
+        let mut memory = Memory::new(history);
+        let is_all = |_: &Memory| written_and_missing(folder.path()) == (written, lost);
+        until(&mut memory, cursor, is_all);
+        assert_eq!(missing(&memory), lost, "{cursor}");
+        let kinds = number(folder.path(), "SELECT sum(requests) FROM kind");
+        assert_eq!(kinds, written, "{cursor}");
+    }
+}
+
+#[test]
+fn what_a_person_deleted_is_not_taken_from_the_ring_again() {
+    let folder = TempDir::new().unwrap();
+    history_with_holes(folder.path());
+    let title = |_: &[u8]| String::new();
+    forget::forget(folder.path(), &What::All, &title).unwrap();
+    let history = Arc::new(History::open(folder.path(), MOST_BYTES).unwrap());
+    let mut memory = Memory::new(history);
+    let is_new = |_: &Memory| written_and_missing(folder.path()) == (10, 0);
+    until(&mut memory, 210, is_new);
+    assert_eq!(missing(&memory), 0);
 }
