@@ -20,6 +20,8 @@ pub(super) enum Reason {
     LeftTheRing,
     /// Too much waited for whoever reads the lines.
     SlowReader,
+    /// Its line could not be made, which is a bug.
+    NoLine,
 }
 
 /// Requests that have no line.

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::captures::line::{Missing, Reason};
 use crate::captures::target::Target;
@@ -195,7 +195,7 @@ impl Offers {
             since: now,
             until: now,
         };
-        self.captures.state.dropped.fetch_add(1, Relaxed);
+        self.captures.state.count_dropped();
         if self.dropped.is_none() {
             warn!("lines are dropped, their reader is too slow");
         }
@@ -207,9 +207,18 @@ impl Offers {
     }
 
     fn send(&self, item: Item, bytes: usize) {
-        self.captures.state.waiting_bytes.fetch_add(bytes, Relaxed);
-        // The thread ends when the senders have gone, not before.
-        let _ = self.captures.sender.send(item);
+        let state = &self.captures.state;
+        state.waiting_bytes.fetch_add(bytes, Relaxed);
+        // The thread ends when the senders have gone; before that, a panic ends it.
+        if let Err(SendError(item)) = self.captures.sender.send(item) {
+            state.waiting_bytes.fetch_sub(bytes, Relaxed);
+            if matches!(item, Item::Request(_)) {
+                state.count_dropped();
+            }
+            if !state.has_failed.swap(true, Relaxed) {
+                error!("lines are not written any more: the thread that writes them has ended");
+            }
+        }
     }
 }
 
@@ -217,6 +226,11 @@ impl State {
     /// Tells, once, that the file is to be opened anew.
     pub(super) fn take_reopen(&self) -> bool {
         self.reopen.swap(false, Relaxed)
+    }
+
+    /// Counts a request that has no line.
+    pub(super) fn count_dropped(&self) {
+        self.dropped.fetch_add(1, Relaxed);
     }
 
     /// Counts what was written.
@@ -307,6 +321,19 @@ mod tests {
         offers.offer(&seen(10, 1));
         let then = told(&waiting, &captures.state);
         assert_eq!(then, [(4, 9, 6), (10, 10, 0)]);
+    }
+
+    #[test]
+    fn where_the_thread_has_ended_requests_are_counted_and_nothing_waits() {
+        let (captures, waiting) = Captures::queue();
+        let mut offers = Offers::new(captures.clone());
+        drop(waiting);
+        for seq in 1..=3 {
+            offers.offer(&seen(seq, MOST_WAITING_BYTES / 5));
+        }
+        let counted = captures.counted();
+        assert_eq!((counted.waiting_bytes, counted.dropped), (0, 3));
+        assert!(captures.state.has_failed.load(Relaxed));
     }
 
     #[test]

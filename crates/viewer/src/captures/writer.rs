@@ -5,16 +5,21 @@
 //! that was full.
 
 use std::io::{self, ErrorKind, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
+use tracing::error;
 
-use crate::captures::line;
+use crate::captures::line::{self, Missing, Reason};
 use crate::captures::queue::{Item, State};
 use crate::captures::target::{Output, Target};
+use crate::history::keeper::Gap;
+use crate::reader::Entry;
 
 /// Lines are gathered up to this, and one more: as much as a pipe takes by default (pipe(7)).
 const GATHERED_BYTES: usize = 64 * 1024;
@@ -93,8 +98,11 @@ impl Writer {
         gathered.bytes += item.bytes();
         match item {
             Item::Request(entry) => {
-                line::add_request(&mut gathered.lines, &entry, self.raw);
-                gathered.requests += 1;
+                if add_or_catch(&mut gathered.lines, &entry, self.raw) {
+                    gathered.requests += 1;
+                } else {
+                    self.state.count_dropped();
+                }
                 gathered.up_to = gathered.up_to.max(entry.record.seq);
             }
             Item::Gap(missing) => {
@@ -135,6 +143,33 @@ impl Writer {
     }
 }
 
+/// Adds the line of a request. Where that panics, one request has no line, and all others have
+/// theirs; tells whether it has one.
+fn add_or_catch(lines: &mut Vec<u8>, entry: &Entry, raw: bool) -> bool {
+    let begin = lines.len();
+    let added = catch_unwind(AssertUnwindSafe(|| {
+        #[cfg(test)]
+        tests::panic_if_asked(entry);
+        line::add_request(lines, entry, raw);
+    }));
+    if added.is_ok() {
+        return true;
+    }
+    lines.truncate(begin);
+    let (seq, now) = (entry.record.seq, Timestamp::now());
+    error!(seq, "the line of a request cannot be made");
+    let gap = Gap {
+        first: seq,
+        last: seq,
+        requests: 1,
+        since: now,
+        until: now,
+    };
+    let reason = Reason::NoLine;
+    line::add_gap(lines, &Missing { reason, gap });
+    false
+}
+
 fn write_some(output: &mut Output, rest: &[u8]) -> io::Result<usize> {
     match output.file()?.write(rest)? {
         0 => Err(ErrorKind::WriteZero.into()),
@@ -151,7 +186,44 @@ fn line_start(lines: &[u8], at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::captures::Captures;
+    use crate::captures::queue::Offers;
+    use crate::reader::entry::tests::{entry, record};
+    use crate::reader::once::Seen;
+
+    const PANICS: &[u8] = b"a test that asks for a panic";
+
+    /// Panics where a test has asked for it by the bytes of a request.
+    pub(super) fn panic_if_asked(entry: &Entry) {
+        assert!(entry.record.raw != PANICS, "as a test has asked");
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_line_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        let target = Target::File(path.clone());
+        let captures = Captures::start(target, false).unwrap().unwrap();
+        let mut offers = Offers::new(captures.clone());
+        for (seq, raw) in (1..).zip([&b"one"[..], PANICS, b"three"]) {
+            let mut record = record(raw);
+            record.seq = seq;
+            offers.offer(&Seen::Request(Arc::new(entry(record))));
+        }
+        captures.flush().await;
+        let lines = fs::read_to_string(path).unwrap();
+        let told: Vec<_> = lines
+            .lines()
+            .map(|line| line.contains("\"reason\":\"no_line\",\"requests\":1,\"first_seq\":2"))
+            .collect();
+        assert_eq!(told, [false, true, false], "{lines}");
+        let counted = captures.counted();
+        assert_eq!((counted.written, counted.dropped), (2, 1));
+        assert_eq!((counted.waiting_bytes, captures.up_to()), (0, 3));
+    }
 
     #[test]
     fn a_cut_line_begins_anew_in_the_next_file() {
