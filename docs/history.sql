@@ -83,8 +83,8 @@ CREATE TABLE kind (
     name     TEXT    NOT NULL UNIQUE,  -- id of the label, or protocol and a hash of the shape
     title    TEXT    NOT NULL,
     category TEXT,                     -- of the label; NULL without one
-    requests INTEGER NOT NULL,         -- since it was first seen, as the three below
-    sources  INTEGER NOT NULL,
+    requests INTEGER NOT NULL,         -- since it was first seen, or since the time of `forget --before`
+    sources  INTEGER NOT NULL,         -- in the same time
     first    INTEGER NOT NULL,
     last     INTEGER NOT NULL,
     -- The specimen: its columns are those of request, but for the address.

@@ -343,7 +343,8 @@ fn before_time(
     step(file, |file| {
         forgotten.kinds += file.execute("DELETE FROM kind WHERE last < ?1", [time])? as u64;
         file.execute(
-            "UPDATE kind SET first = max(first, ?1), (requests, sources) = \
+            // When it was first seen stays: a feed would tell of a kind again with each deletion.
+            "UPDATE kind SET (requests, sources) = \
              (SELECT coalesce(sum(requests), 0), count(*) FROM kind_source WHERE kind = kind.id) WHERE first < ?1",
             [time],
         )

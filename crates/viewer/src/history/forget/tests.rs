@@ -170,6 +170,9 @@ fn what_came_before_a_time_goes() {
     let left =
         "SELECT count(*) FROM kind WHERE title = 'a new one' AND requests = 1 AND sources = 1";
     assert_eq!(count(folder.path(), left), 1);
+    // It is no newer than it was: a feed would show it once more.
+    let first = "SELECT first / 1000000 FROM kind";
+    assert_eq!(count(folder.path(), first), 1_800_000_002);
     let source = "SELECT requests FROM source";
     assert_eq!(count(folder.path(), source), 1);
 }
