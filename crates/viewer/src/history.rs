@@ -16,7 +16,7 @@
 //!   and `blocklist`
 //! - `forget`: what a person deletes
 //! - `outbox`: what `forever200-fleet` reads
-//! - `file` opens the file, and `row` reads a record from it
+//! - `file` opens the file, and `row` reads a record from it; `row_ids` are sets of rows
 //!
 //! The schema is docs/history.sql.
 
@@ -52,6 +52,7 @@ mod questions;
 mod refused;
 mod retention;
 mod row;
+mod row_ids;
 mod rows;
 mod search;
 pub(crate) mod sensors;

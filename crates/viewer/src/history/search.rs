@@ -23,6 +23,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::history::blocks;
 use crate::history::questions::Questions;
 use crate::history::row::{self, REQUESTS, integer};
+use crate::history::row_ids::RowIds;
 
 /// Time after which a search ends with what it has.
 const SEARCH_TIME: Duration = Duration::from_millis(300);
@@ -135,7 +136,7 @@ enum Reference {
 #[derive(Debug)]
 struct RowSet {
     reference: Reference,
-    rows: HashSet<i64>,
+    rows: RowIds,
     excludes: bool,
 }
 
@@ -234,10 +235,22 @@ impl<'a> Search<'a> {
         };
         for condition in &wanted.conditions {
             let set = search.rows_of(condition)?;
-            search.sets.push(set);
+            search.add(set);
         }
         search.deadline = Instant::now() + time;
         Ok(search)
+    }
+
+    /// Makes one of all sets of the same rows: however many conditions a visitor asks, there are two
+    /// for each column at most.
+    fn add(&mut self, set: RowSet) {
+        let is_same =
+            |held: &RowSet| held.reference == set.reference && held.excludes == set.excludes;
+        match self.sets.iter_mut().find(|held| is_same(held)) {
+            Some(held) if held.excludes => held.rows.unite(&set.rows),
+            Some(held) => held.rows.intersect(&set.rows),
+            None => self.sets.push(set),
+        }
     }
 
     fn run<T>(
@@ -291,7 +304,7 @@ impl<'a> Search<'a> {
         let texts = std::mem::take(&mut self.texts);
         if !texts.is_empty() {
             let rows = self.payloads_with(&texts)?;
-            self.sets.push(RowSet {
+            self.add(RowSet {
                 reference: Reference::Payload,
                 rows,
                 excludes: false,
@@ -454,7 +467,7 @@ impl<'a> Search<'a> {
         let mut statement = self.file.prepare_cached(&sql)?;
         let mut candidates = Vec::new();
         let mut sure_up_to: Option<i64> = None;
-        for lead in &leads.rows {
+        for lead in leads.rows.iter() {
             let of_one = statement
                 .query_map(params![lead, lowest, highest, LOOKED_UP as i64], candidate)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -509,7 +522,7 @@ impl<'a> Search<'a> {
                 Reference::Way => candidate.way,
                 Reference::Sensor => candidate.sensor,
             };
-            set.rows.contains(&row) != set.excludes
+            set.rows.contains(row) != set.excludes
         })
     }
 
@@ -566,14 +579,14 @@ impl<'a> Search<'a> {
         table: &str,
         condition: &str,
         value: impl rusqlite::ToSql,
-    ) -> rusqlite::Result<HashSet<i64>> {
+    ) -> rusqlite::Result<RowIds> {
         let sql = format!("SELECT id FROM {table} WHERE {condition}");
         let mut statement = self.file.prepare_cached(&sql)?;
         statement.query_map([value], |row| row.get(0))?.collect()
     }
 
     /// Several for each port: requests end in several ways, and responders have names.
-    fn ways_to(&self, ports: &RangeInclusive<u16>) -> rusqlite::Result<HashSet<i64>> {
+    fn ways_to(&self, ports: &RangeInclusive<u16>) -> rusqlite::Result<RowIds> {
         let mut statement = self
             .file
             .prepare_cached("SELECT id FROM way WHERE dest_port BETWEEN ?1 AND ?2")?;
@@ -583,13 +596,13 @@ impl<'a> Search<'a> {
     }
 
     /// Rows of `found` that have one of these words in this column.
-    fn spaced(&self, column: &str, words: &[&str]) -> rusqlite::Result<HashSet<i64>> {
+    fn spaced(&self, column: &str, words: &[&str]) -> rusqlite::Result<RowIds> {
         let words: HashSet<&str> = words.iter().copied().collect();
         let mut statement = self
             .file
             .prepare_cached(&format!("SELECT id, {column} FROM found"))?;
         let mut rows = statement.query([])?;
-        let mut found = HashSet::new();
+        let mut found = RowIds::default();
         while let Some(row) = rows.next()? {
             let text = row.get_ref(1)?.as_str()?;
             if text.split(' ').any(|word| words.contains(word)) {
@@ -600,22 +613,22 @@ impl<'a> Search<'a> {
     }
 
     /// An IPv4 address may have come as one of IPv6, `::ffff:203.0.113.7`.
-    fn addresses(&self, address: IpAddr) -> rusqlite::Result<HashSet<i64>> {
+    fn addresses(&self, address: IpAddr) -> rusqlite::Result<RowIds> {
         let mut rows = self.select("source", "address = ?1", address.to_string())?;
         if let IpAddr::V4(address) = address {
             let mapped = address.to_ipv6_mapped().to_string();
-            rows.extend(self.select("source", "address = ?1", mapped)?);
+            rows.unite(&self.select("source", "address = ?1", mapped)?);
         }
         Ok(rows)
     }
 
-    fn sources_in(&self, network: IpNet) -> rusqlite::Result<HashSet<i64>> {
+    fn sources_in(&self, network: IpNet) -> rusqlite::Result<RowIds> {
         if network.prefix_len() == network.max_prefix_len() {
             return self.addresses(network.addr());
         }
         let mut statement = self.file.prepare_cached("SELECT id, address FROM source")?;
         let mut rows = statement.query([])?;
-        let mut found = HashSet::new();
+        let mut found = RowIds::default();
         while let Some(row) = rows.next()? {
             let address = row.get_ref(1)?.as_str()?.parse();
             if address.is_ok_and(|address: IpAddr| network.contains(&address.to_canonical())) {
@@ -627,13 +640,13 @@ impl<'a> Search<'a> {
 
     /// Payloads that contain one text of each list, the newest first, as many as can be searched in
     /// time.
-    fn payloads_with(&mut self, texts: &[Vec<Finder<'static>>]) -> rusqlite::Result<HashSet<i64>> {
+    fn payloads_with(&mut self, texts: &[Vec<Finder<'static>>]) -> rusqlite::Result<RowIds> {
         let deadline = Instant::now() + TEXT_TIME;
         let mut statement = self
             .file
             .prepare_cached("SELECT id, bytes FROM payload ORDER BY id DESC")?;
         let mut rows = statement.query([])?;
-        let (mut found, mut lower, mut looked_at) = (HashSet::new(), Vec::new(), 0);
+        let (mut found, mut lower, mut looked_at) = (RowIds::default(), Vec::new(), 0);
         while let Some(row) = rows.next()? {
             looked_at += 1;
             if looked_at % ROWS_BETWEEN_LOOKS == 0 && Instant::now() > deadline {

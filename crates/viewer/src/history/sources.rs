@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params, params};
 
 use crate::history::row;
+use crate::history::row_ids::RowIds;
 use crate::history::sensors::SeenBy;
 use crate::history::{Questions, WantedCategory};
 use crate::reader::privacy::Privacy;
@@ -27,8 +28,6 @@ pub(crate) const MOST_OF_NETWORK: usize = 256;
 /// Networks of IPv6 that wait for the rest of their sources, which stand elsewhere in the order of
 /// texts.
 const MOST_SPLIT: usize = 4096;
-/// Rows of which it can be told who sent something: 8 MB, far more sources than a history holds.
-const MOST_ROWS: usize = 1 << 26;
 /// Columns that [`Group::read`] reads.
 pub(super) const COLUMNS: &str = "id, address, country, asn, requests, first, last";
 
@@ -152,11 +151,11 @@ impl Questions {
 fn senders(
     file: &Connection,
     is_wanted: impl Fn(&str, Option<&str>) -> bool,
-) -> rusqlite::Result<SourceSet> {
+) -> rusqlite::Result<RowIds> {
     let mut kinds = file.prepare_cached("SELECT id, name, category FROM kind")?;
     let mut of_kind = file.prepare_cached("SELECT source FROM kind_source WHERE kind = ?1")?;
     let mut kinds = kinds.query([])?;
-    let mut found = SourceSet::default();
+    let mut found = RowIds::default();
     while let Some(kind) = kinds.next()? {
         let (name, category): (String, Option<String>) = (kind.get(1)?, kind.get(2)?);
         if !is_wanted(&name, category.as_deref()) {
@@ -170,30 +169,6 @@ fn senders(
     Ok(found)
 }
 
-/// A set of rows of sources, a bit each.
-#[derive(Default)]
-struct SourceSet(Vec<u64>);
-
-impl SourceSet {
-    fn insert(&mut self, id: i64) {
-        let Some(id) = usize::try_from(id).ok().filter(|id| *id < MOST_ROWS) else {
-            return;
-        };
-        if self.0.len() <= id / 64 {
-            self.0.resize(id / 64 + 1, 0);
-        }
-        if let Some(bits) = self.0.get_mut(id / 64) {
-            *bits |= 1 << (id % 64);
-        }
-    }
-
-    fn contains(&self, id: i64) -> bool {
-        let id = usize::try_from(id).unwrap_or(usize::MAX);
-        let bits = self.0.get(id / 64).copied().unwrap_or_default();
-        bits >> (id % 64) & 1 == 1
-    }
-}
-
 /// Writes numbers as JSON does, for `json_each`.
 pub(super) fn list(numbers: &[i64]) -> String {
     let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
@@ -205,7 +180,7 @@ pub(super) fn list(numbers: &[i64]) -> String {
 fn each_group(
     file: &Connection,
     wanted: &WantedSources,
-    senders: Option<&SourceSet>,
+    senders: Option<&RowIds>,
     privacy: &Privacy,
     mut give: impl FnMut(Group),
 ) -> rusqlite::Result<()> {

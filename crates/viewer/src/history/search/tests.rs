@@ -240,6 +240,42 @@ fn what_stands_where_the_payloads_begin_to_be_searched_is_found_once() {
 }
 
 #[test]
+fn many_conditions_are_held_as_one_set_for_each_column() {
+    let folder = TempDir::new().unwrap();
+    let history = history(&folder);
+    let source = |network: &str, excludes| Condition {
+        column: Column::Source(network.parse().unwrap()),
+        excludes,
+    };
+    let mut conditions = Vec::new();
+    for prefix in 0..=20 {
+        conditions.push(source(&format!("203.0.113.0/{prefix}"), false));
+    }
+    conditions.push(source("203.0.113.0/26", false));
+    conditions.push(source("203.0.113.16/28", true));
+    conditions.push(source("203.0.113.32/29", true));
+    let case = Case::new(
+        conditions.clone(),
+        |it| matches!(it.source[3], 0..16 | 40..64),
+    );
+    let wanted = Wanted {
+        conditions,
+        ..Wanted::default()
+    };
+    let sets = history
+        .questions()
+        .ask(|file| Ok(Search::new(file, &wanted, SEARCH_TIME)?.sets.len()));
+    assert_eq!(sets.unwrap(), 2);
+    let expected: Vec<u64> = sent()
+        .iter()
+        .rev()
+        .filter(|it| (case.meets)(it))
+        .map(|it| it.seq)
+        .collect();
+    assert_eq!(all(&history, &case, Start::Newest, 100), expected);
+}
+
+#[test]
 fn times_bound_a_search() {
     let folder = TempDir::new().unwrap();
     let history = history(&folder);

@@ -150,6 +150,11 @@ impl Condition {
     /// Reads a name and a value; `None` for what is no condition.
     fn new(name: &str, value: &str) -> Option<Self> {
         let (field, excludes) = field(name)?;
+        // Space around it means nothing, but for a text that is searched.
+        let value = match field {
+            Field::Text => value,
+            _ => value.trim(),
+        };
         if value.is_empty() {
             return None;
         }
@@ -342,6 +347,7 @@ mod tests {
         for (query, written) in [
             ("", ""),
             ("q=&method=&format=html&after=3", ""),
+            ("kind=K&kind=K+&kind=++K&kind=+&q=+a", "kind=K&q=+a"),
             ("q=a%26b&-category=ordinary", "q=a%26b&-category=ordinary"),
             (
                 "category=exploit&-q=x&q=y&q=z",
