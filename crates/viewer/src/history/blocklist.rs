@@ -4,7 +4,7 @@
 //! sources are looked through; those that are left are held, up to a bound.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -12,12 +12,13 @@ use rusqlite::Connection;
 
 use crate::history::Questions;
 use crate::history::row;
+use crate::history::row_ids::RowIds;
 use crate::history::sources::known_address;
 use crate::page::global::is_global;
 
 /// Addresses of one list: those that were seen last.
 pub(crate) const MOST_LISTED: usize = 20_000;
-/// Sources whose requests are counted for it: 10 MB.
+/// Sources whose requests are counted for it, those that came last: 14 MB.
 const MOST_COUNTED: usize = 200_000;
 /// Reasons of one address: the kinds that it sent the most often.
 const MOST_REASONS: usize = 8;
@@ -102,7 +103,9 @@ impl Questions {
     ) -> rusqlite::Result<(Vec<Listed>, bool)> {
         self.ask(|file| {
             let kinds = known_kinds(file, wanted, &is_polite)?;
-            let (mut tallies, mut is_whole) = tallies(file, &kinds)?;
+            let latest = latest_sources(file, MOST_COUNTED)?;
+            let mut tallies = tallies(file, &kinds, latest.as_ref())?;
+            let mut is_whole = latest.is_none();
             mark_polite(file, &kinds, &is_polite, &mut tallies)?;
             let since = wanted.since.map_or(i64::MIN, Timestamp::as_microsecond);
             let min = wanted.min.max(1);
@@ -140,16 +143,36 @@ fn known_kinds(
     rows.collect()
 }
 
-/// Counts what each source sent, and whether it said who it is. All rows are read in their order:
-/// to look them up source by source takes ten times as long.
+/// Returns the sources that came last, so many of them; `None` where there are no more than that.
+fn latest_sources(file: &Connection, most: usize) -> rusqlite::Result<Option<RowIds>> {
+    let mut statement = file.prepare_cached("SELECT last, id FROM source")?;
+    let mut rows = statement.query([])?;
+    let mut latest = BinaryHeap::new();
+    let mut is_whole = true;
+    while let Some(row) = rows.next()? {
+        let source: (i64, i64) = (row.get(0)?, row.get(1)?);
+        latest.push(Reverse(source));
+        if latest.len() > most {
+            latest.pop();
+            is_whole = false;
+        }
+    }
+    let ids = latest.into_iter().map(|Reverse((_, id))| id);
+    Ok((!is_whole).then(|| ids.collect()))
+}
+
+/// Counts what each source sent, and whether it said who it is; of all sources, or of those that are
+/// given. All rows are read in their order: to look them up source by source takes ten times as
+/// long.
 fn tallies(
     file: &Connection,
     kinds: &HashMap<i64, KnownKind>,
-) -> rusqlite::Result<(Tallies, bool)> {
+    sources: Option<&RowIds>,
+) -> rusqlite::Result<Tallies> {
     let mut statement =
         file.prepare_cached("SELECT kind, source, requests, first, last FROM kind_source")?;
     let mut rows = statement.query([])?;
-    let (mut tallies, mut is_whole) = (Tallies::new(), true);
+    let mut tallies = Tallies::new();
     while let Some(row) = rows.next()? {
         let Some(kind) = kinds.get(&row.get(0)?) else {
             continue;
@@ -158,8 +181,7 @@ fn tallies(
             continue;
         }
         let source = row.get(1)?;
-        if tallies.len() >= MOST_COUNTED && !tallies.contains_key(&source) {
-            is_whole = false;
+        if sources.is_some_and(|sources| !sources.contains(source)) {
             continue;
         }
         let tally = tallies.entry(source).or_insert(Tally {
@@ -176,7 +198,7 @@ fn tallies(
             tally.last = tally.last.max(row.get(4)?);
         }
     }
-    Ok((tallies, is_whole))
+    Ok(tallies)
 }
 
 /// Marks sources that said who they are by a label behind another one: the kind of such a request
@@ -313,5 +335,30 @@ impl Candidate {
             last: row::time(self.tally.last).unwrap_or_default(),
             reasons: self.kinds.iter().filter_map(reason).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::file;
+
+    #[test]
+    fn those_that_came_last_are_counted_whatever_their_rows_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file::open(folder.path()).unwrap();
+        for id in 1..=20 {
+            // The oldest rows came last.
+            file.execute(
+                "INSERT INTO source VALUES (?1, ?2, NULL, NULL, NULL, 1, 1, ?3)",
+                (id, format!("8.8.4.{id}"), 1000 - id),
+            )
+            .unwrap();
+        }
+        let latest = latest_sources(&file, 5).unwrap().unwrap();
+        let mut ids: Vec<i64> = latest.iter().collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [1, 2, 3, 4, 5]);
+        assert!(latest_sources(&file, 20).unwrap().is_none());
     }
 }
