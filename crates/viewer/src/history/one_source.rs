@@ -4,7 +4,8 @@
 //! In: an address. Out: what its page says. What is not counted by the collection is counted over
 //! the last requests, from columns beside the bytes: nothing is described again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
 use rusqlite::{Connection, params};
@@ -22,10 +23,8 @@ pub(crate) const MOST_LOOKED_AT: usize = 500;
 const MOST_KINDS: usize = 100;
 /// Ports, names, user agents and fingerprints that are listed, of each.
 const MOST_NAMED: usize = 20;
-/// Others of its network that are listed, the last seen first, and how many rows are looked at for
-/// them.
+/// Others of its network that are listed, the last seen first.
 const MOST_NEIGHBOURS: usize = 12;
-const MOST_NEIGHBOUR_ROWS: usize = 1024;
 
 /// What the page of a source says.
 #[derive(Debug)]
@@ -75,14 +74,18 @@ impl Questions {
         privacy: &Privacy,
     ) -> rusqlite::Result<Option<OneSource>> {
         self.ask(|file| {
-            let own = if privacy.mask_sources {
-                rows_of_network(file, address, MOST_OF_NETWORK)?
+            let mut own = Joined::default();
+            if privacy.mask_sources {
+                each_of_network(file, address, |row| own.add(row, privacy))?;
             } else {
-                rows_of_address(file, address)?
-            };
-            let Some((group, senders)) = joined(own, privacy) else {
+                let query = format!("SELECT {COLUMNS} FROM source WHERE address = ?1");
+                let address = address.to_string();
+                each_row(file, &query, &[&address], |row| own.add(row, privacy))?;
+            }
+            let Some(group) = own.group else {
                 return Ok(None);
             };
+            let senders = own.senders;
             let sample = Sample::of(file, &senders)?;
             let ids = list(&group.ids);
             let (neighbours, more_neighbours) = neighbours(file, address, privacy)?;
@@ -106,60 +109,61 @@ impl Questions {
 /// A row of a source, with its address.
 type SourceRow = (Group, i64, IpAddr);
 
-/// Makes one of several rows, and tells which row is of which address.
-fn joined(rows: Vec<SourceRow>, privacy: &Privacy) -> Option<(Group, Vec<(i64, IpAddr)>)> {
-    let senders = rows
-        .iter()
-        .map(|(_, id, address)| (*id, *address))
-        .collect();
-    let mut groups = rows.into_iter().map(|(mut group, _, _)| {
+/// Several rows as one.
+#[derive(Default)]
+struct Joined {
+    group: Option<Group>,
+    /// Which row is of which address, of as many as the group names.
+    senders: Vec<(i64, IpAddr)>,
+}
+
+impl Joined {
+    fn add(&mut self, (mut group, id, address): SourceRow, privacy: &Privacy) {
+        if self.senders.len() < MOST_OF_NETWORK {
+            self.senders.push((id, address));
+        }
         (group.address, group.prefix) = privacy.source(group.address);
-        group
-    });
-    let mut all = groups.next()?;
-    groups.for_each(|group| all.add(&group));
-    Some((all, senders))
+        match &mut self.group {
+            Some(all) => all.add(&group),
+            none => *none = Some(group),
+        }
+    }
 }
 
-fn rows_of_address(file: &Connection, address: IpAddr) -> rusqlite::Result<Vec<SourceRow>> {
-    let query = format!("SELECT {COLUMNS} FROM source WHERE address = ?1");
-    read(file, &query, params![address.to_string()])
-}
-
-/// Returns rows of the network of an address, at most so many.
-fn rows_of_network(
+/// Gives each row of the network of an address.
+fn each_of_network(
     file: &Connection,
     address: IpAddr,
-    most: usize,
-) -> rusqlite::Result<Vec<SourceRow>> {
+    mut give: impl FnMut(SourceRow),
+) -> rusqlite::Result<()> {
     let own = network(address.to_canonical());
-    let query =
-        format!("SELECT {COLUMNS} FROM source WHERE address >= ?1 AND address < ?2 LIMIT ?3");
-    let mut all = Vec::new();
+    let query = format!("SELECT {COLUMNS} FROM source WHERE address >= ?1 AND address < ?2");
     for (from, to) in ranges(own.0) {
-        let rows = read(file, &query, params![from, to, integer(most as u64)])?;
-        all.extend(rows.into_iter().filter(|(_, _, it)| network(*it) == own));
+        each_row(file, &query, &[&from, &to], |row| {
+            if network(row.2) == own {
+                give(row);
+            }
+        })?;
     }
-    all.truncate(most);
-    Ok(all)
+    Ok(())
 }
 
-fn read(
+fn each_row(
     file: &Connection,
     query: &str,
     values: &[&dyn rusqlite::ToSql],
-) -> rusqlite::Result<Vec<SourceRow>> {
+    mut give: impl FnMut(SourceRow),
+) -> rusqlite::Result<()> {
     let mut statement = file.prepare_cached(query)?;
     let mut rows = statement.query(values)?;
-    let mut all = Vec::new();
     while let Some(row) = rows.next()? {
         // As it is: what is shown of it is decided later.
         if let Some(group) = Group::read(row, &Privacy::default())? {
             let address = group.address;
-            all.push((group, row.get(0)?, address));
+            give((group, row.get(0)?, address));
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Returns between which texts the addresses of a network are, some others among them. An address
@@ -213,12 +217,19 @@ fn neighbours(
     if privacy.mask_sources {
         return Ok((Vec::new(), 0));
     }
-    let mut rows = rows_of_network(file, address, MOST_NEIGHBOUR_ROWS)?;
-    rows.retain(|(_, _, it)| *it != address);
-    rows.sort_by_key(|(group, id, _)| std::cmp::Reverse((group.last(), *id)));
-    let more = rows.len().saturating_sub(MOST_NEIGHBOURS);
-    rows.truncate(MOST_NEIGHBOURS);
-    let found = rows.into_iter().map(|(group, _, _)| group.finish(file));
+    let mut latest = BTreeMap::new();
+    let mut more = 0;
+    each_of_network(file, address, |(group, id, it)| {
+        if it == address {
+            return;
+        }
+        latest.insert(Reverse((group.last(), id)), group);
+        if latest.len() > MOST_NEIGHBOURS {
+            latest.pop_last();
+            more += 1;
+        }
+    })?;
+    let found = latest.into_values().map(|group| group.finish(file));
     Ok((found.collect::<rusqlite::Result<_>>()?, more))
 }
 

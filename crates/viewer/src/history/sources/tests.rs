@@ -203,6 +203,54 @@ fn where_addresses_are_masked_there_are_networks_and_nothing_else() {
 }
 
 #[test]
+fn a_network_of_many_addresses_is_told_as_its_row_in_the_list() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let sources = MOST_OF_NETWORK as u64 + 50;
+    for seq in 1..=sources {
+        // The first and the last of them stand at the end of the order of addresses.
+        let host = if seq == 1 { 0xffff } else { 0x1000 + seq };
+        send(&history, seq, &format!("2001:db8:7::{host:x}"), "a", None);
+    }
+    send(&history, sources + 1, "2001:db8:7::fffe", "a", None);
+    until_written(&history, sources + 1);
+    let page = asked(&history, &WantedSources::default(), &masked());
+    let [row] = &page.sources[..] else {
+        panic!("{} rows", page.sources.len())
+    };
+    let address = "2001:db8:7::".parse().unwrap();
+    let one = history.questions().one_source(address, &masked()).unwrap();
+    let one = one.unwrap().source;
+    assert_eq!(row.requests, sources + 1);
+    assert_eq!(
+        (one.requests, one.first, one.last),
+        (row.requests, row.first, row.last)
+    );
+}
+
+#[test]
+fn neighbours_are_those_seen_last_wherever_their_addresses_are() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    for seq in 1..=1100_u64 {
+        send(
+            &history,
+            seq,
+            &format!("2001:db8:7::{:x}", 0x1000 + seq),
+            "a",
+            None,
+        );
+    }
+    until_written(&history, 1100);
+    let one = "2001:db8:7::1001".parse().unwrap();
+    let one = history.questions().one_source(one, &Privacy::default());
+    let one = one.unwrap().unwrap();
+    assert_eq!(one.neighbours.len() + one.more_neighbours, 1099);
+    let newest = format!("2001:db8:7::{:x}", 0x1000 + 1100);
+    assert_eq!(one.neighbours[0].address.to_string(), newest);
+}
+
+#[test]
 fn a_source_is_told_with_its_kinds_names_and_neighbours() {
     let folder = TempDir::new().unwrap();
     let history = History::open(folder.path(), LARGE).unwrap();
