@@ -3,6 +3,7 @@
 //! In: an order and a page, or rows of kinds and sources. Out: rows as the file has them; what may
 //! be shown of a name is decided where it is shown.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use forever200_ring::Alive;
@@ -12,9 +13,15 @@ use serde::Serialize;
 
 use crate::history::Questions;
 use crate::history::row::{self, integer};
+use crate::reader::privacy::Privacy;
+use crate::reader::sensor::shown_name;
 
 /// Sensors on a page.
 pub(crate) const PAGE_SENSORS: u64 = 200;
+/// Sensors that are put in the order of what is shown: far more than a fleet has.
+const MOST_SENSORS: u64 = 100_000;
+/// What [`sensor_row`] reads.
+const COLUMNS: &str = "SELECT name, version, requests, missing, heard, first, last FROM sensor";
 
 /// The order of the sensors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,21 +80,16 @@ impl Questions {
         sort: Sort,
         page: u64,
         silent_since: Timestamp,
+        privacy: &Privacy,
     ) -> rusqlite::Result<(Vec<SensorRow>, AllSensors)> {
         self.ask(|file| {
-            let sql = format!(
-                "SELECT name, version, requests, missing, heard, first, last FROM sensor \
-                 ORDER BY {}, name LIMIT ?1 OFFSET ?2",
-                sort.column()
-            );
-            let mut statement = file.prepare_cached(&sql)?;
-            let offset = page.saturating_sub(1).saturating_mul(PAGE_SENSORS);
-            let rows =
-                statement.query_map(params![integer(PAGE_SENSORS), integer(offset)], sensor_row)?;
-            Ok((
-                rows.collect::<rusqlite::Result<_>>()?,
-                all_sensors(file, silent_since)?,
-            ))
+            let rows = if privacy.hides_texts() {
+                page_by_shown_names(file, sort, page, privacy)?
+            } else {
+                let columns = format!("{COLUMNS} ORDER BY {}, name", sort.column());
+                rows(file, &columns, PAGE_SENSORS, offset(page))?
+            };
+            Ok((rows, all_sensors(file, silent_since)?))
         })
     }
 
@@ -111,6 +113,42 @@ impl Questions {
     }
 }
 
+/// Returns rows of the sensors, at most `most` behind the first `offset`.
+fn rows(
+    file: &Connection,
+    query: &str,
+    most: u64,
+    offset: u64,
+) -> rusqlite::Result<Vec<SensorRow>> {
+    let mut statement = file.prepare_cached(&format!("{query} LIMIT ?1 OFFSET ?2"))?;
+    let rows = statement.query_map(params![integer(most), integer(offset)], sensor_row)?;
+    rows.collect()
+}
+
+/// Returns a page in the order of what is shown: in that of names, a hidden one could be told from
+/// its place.
+fn page_by_shown_names(
+    file: &Connection,
+    sort: Sort,
+    page: u64,
+    privacy: &Privacy,
+) -> rusqlite::Result<Vec<SensorRow>> {
+    let all = rows(file, &format!("{COLUMNS} ORDER BY id"), MOST_SENSORS, 0)?;
+    let mut all: Vec<_> = all
+        .into_iter()
+        .map(|row| (shown_name(&row.name, privacy), row))
+        .collect();
+    // Rows that are equal stay in the order in which they were first heard of.
+    all.sort_by(|(name_a, a), (name_b, b)| sort.compare(a, b).then_with(|| name_a.cmp(name_b)));
+    let first = usize::try_from(offset(page)).unwrap_or(usize::MAX);
+    let page = all.into_iter().skip(first).take(PAGE_SENSORS as usize);
+    Ok(page.map(|(_, row)| row).collect())
+}
+
+fn offset(page: u64) -> u64 {
+    page.saturating_sub(1).saturating_mul(PAGE_SENSORS)
+}
+
 /// Notes when sensors said that they run; those of which there is no request yet are no sensors.
 ///
 /// # Errors
@@ -131,6 +169,16 @@ impl Sort {
             Self::Often => "requests DESC",
             Self::Missing => "missing DESC",
             Self::Name => "name",
+        }
+    }
+
+    /// The same, of what stands before the name.
+    fn compare(self, a: &SensorRow, b: &SensorRow) -> Ordering {
+        match self {
+            Self::Silent => a.heard.cmp(&b.heard),
+            Self::Often => b.requests.cmp(&a.requests),
+            Self::Missing => b.missing.cmp(&a.missing),
+            Self::Name => Ordering::Equal,
         }
     }
 }

@@ -55,7 +55,7 @@ async fn list(
     whole_from_history(&viewer, &visitor, SENSORS_BYTES, move |questions| {
         let now = Timestamp::now();
         let silent_since = now - SignedDuration::from_secs(SILENT_SECONDS);
-        let (rows, all) = questions.sensors(sort, page, silent_since)?;
+        let (rows, all) = questions.sensors(sort, page, silent_since, pages.privacy())?;
         let page = SensorsPage {
             sort,
             page,

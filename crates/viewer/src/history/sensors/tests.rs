@@ -62,7 +62,7 @@ fn sensors_are_listed_in_each_order() {
     let names = |sort, page| {
         let (rows, _) = history
             .questions()
-            .sensors(sort, page, Timestamp::UNIX_EPOCH)
+            .sensors(sort, page, Timestamp::UNIX_EPOCH, &Privacy::default())
             .unwrap();
         rows.into_iter().map(|it| it.name).collect::<Vec<_>>()
     };
@@ -78,7 +78,7 @@ fn sensors_are_listed_in_each_order() {
     let hour_ago = Timestamp::now() - jiff::SignedDuration::from_hours(1);
     let (rows, all) = history
         .questions()
-        .sensors(Sort::Missing, 1, hour_ago)
+        .sensors(Sort::Missing, 1, hour_ago, &Privacy::default())
         .unwrap();
     let wanted = AllSensors {
         sensors: 3,
@@ -94,9 +94,40 @@ fn sensors_are_listed_in_each_order() {
     assert!(
         history
             .questions()
-            .sensors(Sort::Often, 1, hour_ago)
+            .sensors(Sort::Often, 1, hour_ago, &Privacy::default())
             .is_ok()
     );
+}
+
+#[test]
+fn a_hidden_name_is_not_told_by_its_place() {
+    let privacy = Privacy {
+        hidden: "lima".parse().unwrap(),
+        ..Privacy::default()
+    };
+    let order = |hidden: &str, sort| {
+        let folder = TempDir::new().unwrap();
+        let history = History::open(folder.path(), LARGE).unwrap();
+        for (seq, name) in (1..).zip(["berlin", hidden, "oslo"]) {
+            send(&history, seq, Some(name), "one", 0);
+        }
+        until_written(&history, 3);
+        let file = Connection::open(folder.path().join("history.db")).unwrap();
+        file.execute("UPDATE sensor SET heard = 5", []).unwrap();
+        let rows = history
+            .questions()
+            .sensors(sort, 1, Timestamp::UNIX_EPOCH, &privacy);
+        let (rows, _) = rows.unwrap();
+        let shown: Vec<_> = rows
+            .iter()
+            .map(|row| shown_name(&row.name, &privacy).unwrap())
+            .collect();
+        assert_eq!(shown.len(), 3);
+        shown
+    };
+    for sort in [Sort::Silent, Sort::Often, Sort::Missing, Sort::Name] {
+        assert_eq!(order("a-lima", sort), order("z-lima", sort), "{sort:?}");
+    }
 }
 
 #[test]
@@ -185,7 +216,7 @@ fn sensors_go_when_everything_goes() {
     until_written(&history, 6);
     let (rows, all) = history
         .questions()
-        .sensors(Sort::Name, 1, Timestamp::UNIX_EPOCH)
+        .sensors(Sort::Name, 1, Timestamp::UNIX_EPOCH, &Privacy::default())
         .unwrap();
     assert_eq!((rows[0].requests, rows[0].missing, all.sensors), (1, 1, 1));
 }
