@@ -22,7 +22,7 @@ use crate::recent::{Place, Recent};
 use crate::repeats::Repeats;
 use crate::sample::Sample;
 use crate::signature::{Signature, SignatureError, Signatures};
-use crate::words::{Numbers, Words};
+use crate::words::{BitSet, Words};
 use crate::{Origin, built_in, http, indicator, inside};
 
 pub use self::description::Description;
@@ -47,7 +47,7 @@ pub struct Labeller {
     anchored: Vec<u32>,
     anchors: Vec<u32>,
     /// Those that need none, and are tried on every request.
-    always: Numbers,
+    always: BitSet,
     /// Those that need none, and are tried on every request that speaks this.
     speaking: Vec<(Protocol, usize)>,
     expressions: Expressions,
@@ -111,7 +111,7 @@ impl Labeller {
             words: Words::new(&lists.literals),
             anchored: by_word.signatures,
             anchors: by_word.starts,
-            always: Numbers::of(lists.always, lists.signatures.len()),
+            always: BitSet::of(lists.always, lists.signatures.len()),
             speaking: lists.speaking,
             expressions: Expressions::new(MAX_EXPRESSIONS),
             recent: Recent::new(MAX_SIGNATURES),
@@ -263,19 +263,19 @@ impl Labeller {
     }
 
     /// Finds the signatures that have a word in a decoded part, or ask for an attack that is in it.
-    pub(crate) fn anchored_in(&self, inside: &Sample<'_>) -> Numbers {
-        let mut seen = Numbers::none(self.words.len());
+    pub(crate) fn anchored_in(&self, inside: &Sample<'_>) -> BitSet {
+        let mut seen = BitSet::none(self.words.len());
         for text in inside.request() {
             self.words.look(&text.bytes, &mut seen);
         }
-        let mut may_apply = Numbers::none(self.signatures.len());
+        let mut may_apply = BitSet::none(self.signatures.len());
         self.add_anchored(inside, seen, &mut may_apply);
         may_apply
     }
 
     /// The signatures that may apply.
-    fn candidates(&self, sample: &Sample<'_>) -> Numbers {
-        let mut seen = Numbers::none(self.words.len());
+    fn candidates(&self, sample: &Sample<'_>) -> BitSet {
+        let mut seen = BitSet::none(self.words.len());
         // What is as it was sent is in the whole request.
         let plainer = [
             sample.request(),
@@ -306,7 +306,7 @@ impl Labeller {
 
     /// Adds the signatures that need one of the words that were seen. A kind of attack that was
     /// found stands for its literal.
-    fn add_anchored(&self, sample: &Sample<'_>, mut seen: Numbers, may_apply: &mut Numbers) {
+    fn add_anchored(&self, sample: &Sample<'_>, mut seen: BitSet, may_apply: &mut BitSet) {
         for found in sample.attacks() {
             self.words
                 .look(found.attack.literal().as_bytes(), &mut seen);

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::literals::{self, MAX_ANCHOR_BYTES};
 use crate::program::{Bytes, MAX_TEXT_BYTES, Program, Scratch, prefilter};
 use crate::recent::{Place, Recent};
-use crate::words::{Numbers, Words};
+use crate::words::{BitSet, Words};
 
 /// Most literals that stand for one regular expression; all are looked for in every request.
 const MAX_ANCHORS: usize = 100;
@@ -41,7 +41,7 @@ pub(crate) struct Search<'a> {
     expressions: &'a Expressions,
     words: &'a Words,
     /// The words that are in the request; all may be there until somebody has looked.
-    seen: OnceCell<Numbers>,
+    seen: OnceCell<BitSet>,
     /// The search in the request, where this is one in what it hides.
     outer: Option<&'a Self>,
     scratch: RefCell<Scratch>,
@@ -73,7 +73,7 @@ impl<'a> Search<'a> {
     }
 
     /// Notes which words are in what is searched.
-    pub(crate) fn note_seen(&self, words: Numbers) {
+    pub(crate) fn note_seen(&self, words: BitSet) {
         // Whoever looks looks once.
         let _ = self.seen.set(words);
     }

@@ -8,17 +8,17 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 /// Finds words.
 pub(crate) struct Words(AhoCorasick);
 
-/// Numbers of which some are there, a bit for each.
+/// A set of small numbers, a bit for each.
 #[derive(Clone, Debug)]
-pub(crate) struct Numbers(Box<[u64]>);
+pub(crate) struct BitSet(Box<[u64]>);
 
 impl Words {
     /// Takes words in lower case, none of them empty, whose numbers are their places. One that is
     /// there twice has two.
     pub(crate) fn new<T: AsRef<[u8]>>(words: &[T]) -> Self {
         let mut finder = AhoCorasick::builder();
-        // A table of all bytes for the first of a word alone: a quarter of the memory, a twentieth
-        // more time.
+        // Only the first state has a table with an entry for each byte: a quarter of the memory, and
+        // a twentieth more time, than with such tables for the states behind it too.
         let finder = finder
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .dense_depth(1);
@@ -31,7 +31,7 @@ impl Words {
     }
 
     /// Adds the words that are in a text.
-    pub(crate) fn look(&self, text: &[u8], seen: &mut Numbers) {
+    pub(crate) fn look(&self, text: &[u8], seen: &mut BitSet) {
         for found in self.0.find_overlapping_iter(text) {
             seen.add(found.pattern().as_usize());
         }
@@ -45,7 +45,7 @@ impl Words {
     }
 }
 
-impl Numbers {
+impl BitSet {
     /// None of the numbers below this.
     pub(crate) fn none(below: usize) -> Self {
         Self(vec![0; below.div_ceil(64)].into())
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn words_are_found_within_words() {
         let words = Words::new(&["passwd", "etc/pass", "sw", "none"]);
-        let mut seen = Numbers::none(words.len());
+        let mut seen = BitSet::none(words.len());
         words.look(b"/etc/passwd", &mut seen);
         assert_eq!(seen.iter().collect::<Vec<_>>(), [0, 1, 2]);
         assert!(seen.has(2) && !seen.has(3) && !seen.has(1000));
@@ -111,7 +111,7 @@ mod tests {
             (0..text.len()).flat_map(|start| (start..=text.len()).map(move |end| (start, end)))
         {
             let text = &text[start..end];
-            let mut seen = Numbers::none(words.len());
+            let mut seen = BitSet::none(words.len());
             words.look(text, &mut seen);
             for (number, word) in list.iter().enumerate() {
                 let is_there = text
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn numbers_are_listed_in_order() {
-        let mut numbers = Numbers::none(200);
+        let mut numbers = BitSet::none(200);
         for number in [199, 0, 64, 63, 1, 199] {
             numbers.add(number);
         }

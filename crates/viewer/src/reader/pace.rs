@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use forever200_ring::SLOTS;
 
-/// Requests a second at which the reader looks as often as when somebody watches: at fewer it sees
-/// all of them anyway, at more the ring rolls over all the same.
+/// Requests a second at which the reader looks as often as when somebody watches. At fewer, it sees
+/// all of them anyway; at more, the ring rolls over however often it looks.
 const FAST_RATES: std::ops::Range<f64> = 100.0..2500.0;
 /// How long it goes on after such a rate.
 const PACE_TIME: Duration = Duration::from_secs(2);
@@ -20,7 +20,8 @@ const MEASURE_TIME: Duration = Duration::from_millis(200);
 pub(super) enum Pace {
     /// The ring lasts from one look to the next.
     Calm,
-    /// It rolls over between two slow looks, and not between two fast ones.
+    /// With describing, one look and the pause after it may take longer than the ring lasts: the pause
+    /// is short.
     Fast,
     /// What comes is lost either way, and fast looks would only take the CPU from those that answer
     /// it.
