@@ -101,7 +101,8 @@ pub(crate) enum Chunks {
     BeforeSize,
     /// In the digits of a size.
     Size(u64),
-    /// Behind them; only white space or an extension may come before the end of the line.
+    /// Behind the digits of a size; only white space or an extension may come before the end of the
+    /// line.
     AfterSize(u64),
     /// In an extension, which is anything up to the end of the line.
     Extension(u64),
@@ -111,7 +112,7 @@ pub(crate) enum Chunks {
     DataEnd,
     /// At the beginning of a line of the trailer.
     TrailerStart,
-    /// There, behind a CR.
+    /// At the beginning of a line of the trailer, behind a CR.
     TrailerCr,
     /// Within a line of the trailer.
     TrailerLine,

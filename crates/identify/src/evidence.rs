@@ -244,7 +244,7 @@ fn is_said_by_all(method: &[u8]) -> bool {
     [&b"GET"[..], b"HEAD"].contains(&method)
 }
 
-/// Nor is a path that is no more than `/`.
+/// Leaves out a path that is no more than `/`: every client may send it, so it is no evidence.
 fn beyond_slash(evidence: Evidence, sample: &Sample<'_>) -> impl Iterator<Item = Range<usize>> {
     let says_something = |range: &Range<usize>| sample.raw.get(range.clone()) != Some(b"/");
     evidence.into_iter().filter(says_something)

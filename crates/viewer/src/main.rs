@@ -23,7 +23,7 @@ use forever200_viewer::page::filter::switch;
 use forever200_viewer::reader::Describer;
 use forever200_viewer::reader::locations::{self, Locations};
 use forever200_viewer::reader::privacy::{Hidden, Privacy};
-use forever200_viewer::web::{Hosts, Names, TURNS, run, stand_back};
+use forever200_viewer::web::{Hosts, Names, THREADS, lower_priority, run};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -194,8 +194,8 @@ fn run_viewer(args: Args) -> anyhow::Result<()> {
     let mut runtime = runtime::Builder::new_current_thread();
     runtime
         .enable_all()
-        .max_blocking_threads(TURNS)
-        .on_thread_start(stand_back)
+        .max_blocking_threads(THREADS)
+        .on_thread_start(lower_priority)
         .build()?
         .block_on(serve(args))
 }

@@ -37,5 +37,5 @@ mod status;
 mod streamed;
 
 pub use hosts::{Hosts, Names};
-pub use limits::{TURNS, stand_back};
+pub use limits::{THREADS, lower_priority};
 pub use serve::run;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use forever200_identify::{Label, Protocol};
 
 use crate::page::stats::ports;
-use crate::reader::asked_for::Kind;
+use crate::reader::asked_for::NameKind;
 use crate::reader::{Entry, View};
 
 /// Stands before the port that a request came to, where there are several.
@@ -117,7 +117,7 @@ fn by_sensor(entry: &Entry) -> String {
 /// The name that an HTTP request asks for, where it is one; others say it in their summary.
 fn name_of(entry: &Entry) -> Option<&str> {
     let asked_for = entry.http.as_ref().and(entry.asked_for.as_ref());
-    let named = asked_for.filter(|it| it.kind == Kind::Name)?;
+    let named = asked_for.filter(|it| it.kind == NameKind::Name)?;
     Some(&named.name)
 }
 

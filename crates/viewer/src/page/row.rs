@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::bytes::printable;
-use crate::reader::asked_for::Kind;
+use crate::reader::asked_for::NameKind;
 use crate::reader::entry::Entry;
 use crate::reader::excerpt::Excerpt;
 use crate::rfc3339;
@@ -47,10 +47,10 @@ pub struct Row {
     method: Option<String>,
     /// The target, or the summary of what is not HTTP.
     what: String,
-    /// The name that it asks for, where that is one as DNS has them: one that walks through
-    /// addresses knows none.
+    /// The name that it asks for, if that is a name as DNS has them. A client that walks through
+    /// addresses asks for none.
     asked_for: Option<String>,
-    /// What says what it is, where method and target do not.
+    /// The part of its body that says what it is, if method and target do not.
     excerpt: Option<Excerpt>,
     bytes: u64,
     incomplete: bool,
@@ -141,7 +141,7 @@ fn tls_of(entry: &Entry) -> Option<String> {
 
 fn name_of(entry: &Entry) -> Option<String> {
     let asked_for = entry.asked_for.as_ref();
-    let named = asked_for.filter(|it| it.kind == Kind::Name)?;
+    let named = asked_for.filter(|it| it.kind == NameKind::Name)?;
     Some(named.name.clone())
 }
 

@@ -26,7 +26,7 @@ const MAX_ODD_CHARS: usize = 80;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AskedFor {
     /// What it is.
-    pub kind: Kind,
+    pub kind: NameKind,
     /// Without user and port: a name in lower case, an address as it is written most often, or one
     /// printable line of what is neither. Empty where it is hidden.
     pub name: String,
@@ -35,7 +35,7 @@ pub struct AskedFor {
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum NameKind {
     /// The address that it came to, or one that is always one's own: `localhost`, `127.0.0.1`.
     OwnAddress,
     /// An address that it did not come to. Behind a translation of addresses (NAT), it may be the
@@ -49,7 +49,7 @@ pub enum Kind {
     Hidden,
 }
 
-impl Kind {
+impl NameKind {
     /// All of them.
     pub const ALL: [Self; 5] = [
         Self::OwnAddress,
@@ -123,7 +123,7 @@ fn is_of_scheme(byte: u8) -> bool {
 impl AskedFor {
     /// Something that is not shown.
     pub const HIDDEN: Self = Self {
-        kind: Kind::Hidden,
+        kind: NameKind::Hidden,
         name: String::new(),
     };
 
@@ -142,7 +142,11 @@ impl AskedFor {
         // RFC 6761, 6.3: these are never anybody else's.
         let is_own = host == "localhost" || host.ends_with(".localhost");
         Self {
-            kind: if is_own { Kind::OwnAddress } else { Kind::Name },
+            kind: if is_own {
+                NameKind::OwnAddress
+            } else {
+                NameKind::Name
+            },
             name: host,
         }
     }
@@ -155,21 +159,21 @@ impl AskedFor {
         for ip in &readings {
             if ip.is_loopback() || !dest.is_unspecified() && *ip == dest {
                 return Some(Self {
-                    kind: Kind::OwnAddress,
+                    kind: NameKind::OwnAddress,
                     name: ip.to_string(),
                 });
             }
         }
         let first = readings.first()?;
         Some(Self {
-            kind: Kind::OtherAddress,
+            kind: NameKind::OtherAddress,
             name: first.to_string(),
         })
     }
 
     fn odd(authority: &[u8]) -> Self {
         Self {
-            kind: Kind::Odd,
+            kind: NameKind::Odd,
             name: printable::line(authority.trim_ascii(), MAX_ODD_CHARS),
         }
     }
@@ -274,7 +278,7 @@ mod tests {
 
     const DEST: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
 
-    fn read(authority: &[u8], dest: IpAddr) -> (Kind, String) {
+    fn read(authority: &[u8], dest: IpAddr) -> (NameKind, String) {
         let asked = AskedFor::new(authority, dest);
         (asked.kind, asked.name)
     }
@@ -298,7 +302,7 @@ mod tests {
             "::ffff:203.0.113.10",
             "[::ffff:cb00:710a]:80",
         ] {
-            let expected = (Kind::OwnAddress, "203.0.113.10".to_owned());
+            let expected = (NameKind::OwnAddress, "203.0.113.10".to_owned());
             assert_eq!(read(own.as_bytes(), DEST), expected, "{own}");
         }
         for (own, name) in [
@@ -309,7 +313,7 @@ mod tests {
             ("127.1", "127.0.0.1"),
             ("[::1]", "::1"),
         ] {
-            let expected = (Kind::OwnAddress, name.to_owned());
+            let expected = (NameKind::OwnAddress, name.to_owned());
             assert_eq!(read(own.as_bytes(), DEST), expected, "{own}");
         }
         let v6 = "2001:db8::1".parse().unwrap();
@@ -319,12 +323,12 @@ mod tests {
             "2001:db8::1",
             "[2001:db8::1%25eth0]",
         ] {
-            let expected = (Kind::OwnAddress, "2001:db8::1".to_owned());
+            let expected = (NameKind::OwnAddress, "2001:db8::1".to_owned());
             assert_eq!(read(own.as_bytes(), v6), expected, "{own}");
         }
         // What came by IPv6 to an address of IPv4.
         let mapped = "::ffff:203.0.113.10".parse().unwrap();
-        assert_eq!(read(b"203.0.113.10", mapped).0, Kind::OwnAddress);
+        assert_eq!(read(b"203.0.113.10", mapped).0, NameKind::OwnAddress);
     }
 
     #[test]
@@ -339,7 +343,7 @@ mod tests {
             // It stands for one that is not known or not shown.
             ("0.0.0.0", "0.0.0.0", unknown),
         ] {
-            let expected = (Kind::OtherAddress, name.to_owned());
+            let expected = (NameKind::OtherAddress, name.to_owned());
             assert_eq!(read(other.as_bytes(), dest), expected, "{other}");
         }
     }
@@ -356,15 +360,15 @@ mod tests {
             ("203.0.113.10.example", "203.0.113.10.example"),
             ("xn--bcher-kva.example", "xn--bcher-kva.example"),
         ] {
-            let expected = (Kind::Name, name.to_owned());
+            let expected = (NameKind::Name, name.to_owned());
             assert_eq!(read(sent.as_bytes(), DEST), expected, "{sent}");
         }
         let longest = [&*"a".repeat(63); 3].join(".") + "." + &"b".repeat(61);
         assert_eq!(
             read(longest.as_bytes(), DEST),
-            (Kind::Name, longest.clone())
+            (NameKind::Name, longest.clone())
         );
-        assert_eq!(read((longest + "b").as_bytes(), DEST).0, Kind::Odd);
+        assert_eq!(read((longest + "b").as_bytes(), DEST).0, NameKind::Odd);
     }
 
     #[test]
@@ -397,7 +401,7 @@ mod tests {
             b"4294967296",
         ] {
             let (kind, name) = read(odd, DEST);
-            assert_eq!(kind, Kind::Odd, "{}", odd.escape_ascii());
+            assert_eq!(kind, NameKind::Odd, "{}", odd.escape_ascii());
             assert!(name.chars().count() <= MAX_ODD_CHARS, "{name}");
             assert!(name.chars().all(printable::is_visible), "{name}");
         }

@@ -277,7 +277,7 @@ pub(crate) mod tests {
         };
         for authority in ["192.0.2.1", "192.0.2.2"] {
             let kind = asked_for(authority, &open).kind;
-            assert_eq!(kind, crate::reader::asked_for::Kind::OtherAddress);
+            assert_eq!(kind, crate::reader::asked_for::NameKind::OtherAddress);
         }
         assert_eq!(asked_for("xxxx.example", &open).name, "xxxx.example");
     }

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// How long a look is good for, so that many who ask at once do not ask memcached one after the
-/// other. Shorter than anybody takes from an answer to the page.
+/// For this long, memcached is not asked again, however many visitors ask. Shorter than the time
+/// in which a client that has its answer can open the page.
 const FRESH: Duration = Duration::from_millis(10);
 /// Longest wait for a look, which takes a fraction of a millisecond where nothing is to be
 /// described.
 const LOOK_TIME: Duration = Duration::from_millis(25);
 
-/// When who asked, and when memcached was looked at.
+/// When a visitor last asked, and when memcached was last looked at.
 pub(super) struct Pulse {
     start: Instant,
     /// Milliseconds after the start, from 1.

@@ -26,8 +26,8 @@ use crate::web::state::Viewer;
 
 /// Threads for what is made for one visitor. What is made there takes memory, so not one for each
 /// core.
-pub const TURNS: usize = 2;
-/// How far those threads stand back where all share a core.
+pub const THREADS: usize = 2;
+/// How much lower the priority of those threads is, where all share a core.
 const NICENESS: i32 = 10;
 /// Turns that one source may have or wait for at a time. Sources take turns with each other.
 const TURNS_OF_SOURCE: usize = 1;
@@ -80,7 +80,7 @@ impl Limits {
     #[must_use]
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            turns: Arc::new(Semaphore::new(TURNS)),
+            turns: Arc::new(Semaphore::new(THREADS)),
             waiting: Arc::new(Semaphore::new(WAITING)),
             long_event: tokio::sync::Mutex::default(),
             sources: Mutex::default(),
@@ -227,9 +227,9 @@ fn customer(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Makes the calling thread one that works for visitors.
-pub fn stand_back() {
-    // Not being nice is no failure.
+/// Lowers the priority of the calling thread, which works for visitors.
+pub fn lower_priority() {
+    // A thread whose priority cannot be lowered does the same work.
     let _ = rustix::process::nice(NICENESS);
 }
 

@@ -96,10 +96,10 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .with_state(viewer)
 }
 
-/// What strangers sent is not handed out as a file to whom another site sends here: any site could
-/// make this address the one from which its bytes are fetched. Nor may a site have its visitors
-/// post here for it. Browsers say where they come from (W3C, Fetch Metadata); what says nothing is
-/// no browser, or an old one.
+/// Refuses a download that another website links to, because it could use this address to deliver
+/// a file that it sent here before. Refuses a form of another website as well. Browsers say which
+/// site a request comes from (W3C, Fetch Metadata); a client that says nothing is no browser, or an
+/// old one.
 async fn refuse_other_sites(headers: HeaderMap, request: Request, next: Next) -> Response {
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         None | Some(b"same-origin" | b"none") => next.run(request).await,

@@ -6,8 +6,9 @@
 use forever200_identify::signature::LOGS;
 use jiff::Timestamp;
 
-/// From so many of the logs on, nearly everybody sees it, and it is common.
+/// A kind in at least this many of the logs is seen by nearly everybody.
 const BY_NEARLY_EVERYBODY: u8 = 16;
+/// A kind in at least this many of the logs is common.
 const COMMON: u8 = 6;
 /// So many days in a row make it daily.
 const DAILY: i64 = 3;

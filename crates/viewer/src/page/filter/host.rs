@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::reader::asked_for::{AskedFor, Kind};
+use crate::reader::asked_for::{AskedFor, NameKind};
 
 /// By this a query calls an address of any kind.
 const ADDRESS: &str = "address";
@@ -17,7 +17,7 @@ pub(super) enum Host {
     /// An address, one's own or another.
     Address,
     /// All of one kind.
-    Kind(Kind),
+    Kind(NameKind),
     /// This one.
     Name(String),
     /// This one and all names below it.
@@ -29,7 +29,7 @@ impl Host {
     /// `none.`
     pub(super) fn new(value: &str) -> Self {
         let word = value.to_ascii_lowercase();
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == word);
+        let kind = NameKind::ALL.into_iter().find(|kind| kind.name() == word);
         match (&*word, kind, word.strip_prefix('.')) {
             (NONE, _, _) => Self::None,
             (ADDRESS, _, _) => Self::Address,
@@ -47,13 +47,13 @@ impl Host {
         let AskedFor { kind, name } = asked_for;
         match self {
             Self::None => false,
-            Self::Address => matches!(kind, Kind::OwnAddress | Kind::OtherAddress),
+            Self::Address => matches!(kind, NameKind::OwnAddress | NameKind::OtherAddress),
             Self::Kind(wanted) => wanted == kind,
-            Self::Name(wanted) => *kind != Kind::Hidden && name.eq_ignore_ascii_case(wanted),
+            Self::Name(wanted) => *kind != NameKind::Hidden && name.eq_ignore_ascii_case(wanted),
             Self::Domain(domain) => {
                 let below = name.strip_suffix(&**domain);
                 let is_it = below.is_some_and(|below| below.is_empty() || below.ends_with('.'));
-                *kind == Kind::Name && is_it
+                *kind == NameKind::Name && is_it
             }
         }
     }

@@ -1,9 +1,10 @@
 //! How much may be done for one record, counted, so that the same bytes always come out the same.
 
-/// Work that is left: about one unit for each byte that is looked at.
+/// Work that is left, about one unit for each byte that is looked at.
 #[derive(Debug)]
 pub(super) struct Work {
     left: usize,
+    /// There was too little for everything.
     is_short: bool,
 }
 
@@ -19,8 +20,8 @@ impl Work {
         self.left
     }
 
-    /// Takes so many units. Where there are not so many it returns `false`, and takes what there
-    /// is: else a thousand things that are too much would be begun.
+    /// Takes so many units. If there are fewer, it takes all of them and returns `false`, so that
+    /// no other task is begun.
     pub(super) fn take(&mut self, units: usize) -> bool {
         match self.left.checked_sub(units) {
             Some(left) => {
