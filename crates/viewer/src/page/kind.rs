@@ -17,6 +17,7 @@ use crate::history::kinds::{self, Asked, Countries, KindSource, Share, WholeKind
 use crate::history::sensors::SeenBy;
 use crate::page::chart::Chart;
 use crate::page::collection::{ShownKind, candidates, time, usual};
+use crate::page::detail::Detail;
 use crate::page::pages::Pages;
 use crate::page::stats::PortCount;
 use crate::reader::Entry;
@@ -154,7 +155,8 @@ impl Pages {
         let (layout, in_file, writing) = ("base.html", false, ());
         let since = &page.chart_since;
         let own = context! { kind, chart, since, newest, layout, in_file, writing };
-        self.alone_as("kind.html", &page.specimen, host, own)
+        let detail = Detail::new(&page.specimen, host, &self.describer);
+        self.alone_as("kind.html", &page.specimen, &detail, own)
     }
 }
 

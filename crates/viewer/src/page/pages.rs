@@ -253,10 +253,11 @@ impl Pages {
         host: &str,
         own: minijinja::Value,
     ) -> anyhow::Result<String> {
-        self.alone_as("request.html", entry, host, own)
+        let detail = Detail::new(entry, host, &self.describer);
+        self.alone_as("request.html", entry, &detail, own)
     }
 
-    /// The same by a template that extends it.
+    /// The same by that template or one that extends it, with details that were laid out before.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -264,14 +265,11 @@ impl Pages {
         &self,
         template: &str,
         entry: &Entry,
-        host: &str,
+        detail: &Detail<'_>,
         own: minijinja::Value,
     ) -> anyhow::Result<String> {
-        let (row, detail) = (
-            Row::new(entry, Timestamp::now()),
-            Detail::new(entry, host, &self.describer),
-        );
-        let (row, detail) = (Serde(&row), Serde(&detail));
+        let row = Row::new(entry, Timestamp::now());
+        let (row, detail) = (Serde(&row), Serde(detail));
         let none = ();
         let context = context! {
             row, detail,
