@@ -121,7 +121,7 @@ async fn each_kind_has_a_page() -> anyhow::Result<()> {
     for part in [
         "3 from 1 source",
         "honey.example</a> <b>×3",
-        "/home/history?label=dotenv-file",
+        "/home/history?kind=dotenv-file",
     ] {
         ensure!(env.contains(part), "{part}: {env}");
     }

@@ -252,7 +252,7 @@ fn the_page_of_a_kind_has_its_specimen_and_who_sends_it() {
         "href=\"/home/sources/203.0.113.9\"",
         "AS64496",
         "honey.example.net</a> <b>×2",
-        "/home/history?label=dotenv-file",
+        "/home/history?kind=dotenv-file",
         "Specimen, request 1",
         "Raw request",
         "/home/requests/3\">request 3</a> GET &#x2f;a&#x2f;.env.bak",
