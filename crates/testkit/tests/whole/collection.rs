@@ -214,17 +214,13 @@ async fn the_feed_has_an_entry_for_each_kind_once() -> anyhow::Result<()> {
         "{xml}"
     );
     ensure!(xml.contains("&lt;b&gt;") && !xml.contains("<b>"), "{xml}");
-    let (tag, modified) = (header(&head, "etag")?, header(&head, "last-modified")?);
-    for condition in [
-        format!("If-None-Match: {tag}\r\n"),
-        format!("If-Modified-Since: {modified}\r\n"),
-    ] {
-        let (head, _) = feed(&stack, &condition).await?;
-        ensure!(head.starts_with("HTTP/1.1 304"), "{condition}: {head}");
-    }
+    let tag = header(&head, "etag")?;
+    let (head, _) = feed(&stack, &format!("If-None-Match: {tag}\r\n")).await?;
+    ensure!(head.starts_with("HTTP/1.1 304"), "{head}");
+    // A time says nothing: what changes within its second, or comes late, is news as well.
     for condition in [
         "If-None-Match: W/\"0\"\r\n",
-        "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n",
+        "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\r\n",
         "If-Modified-Since: yesterday\r\n",
     ] {
         let (head, again) = feed(&stack, condition).await?;

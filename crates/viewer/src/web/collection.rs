@@ -6,12 +6,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::header::{CACHE_CONTROL, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use axum::http::header::{CACHE_CONTROL, ETAG};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 
 use crate::export::{atom, json};
 use crate::history::Questions;
@@ -37,8 +36,6 @@ const SPECIMEN_BYTES: usize = 64 * 1024;
 /// What the feed takes at most.
 const FEED_BYTES: usize = 256 * 1024;
 const ATOM: &str = "application/atom+xml; charset=utf-8";
-/// As RFC 9110, 5.6.7 has times.
-const HTTP_TIME: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
 pub(crate) async fn collection(
     State(viewer): Shared,
@@ -111,7 +108,8 @@ pub(crate) async fn api_kind(
     .await
 }
 
-/// The feed, for those who have not seen its last state yet.
+/// The feed, for those who have not seen its last state yet. They say so by its tag: it may change
+/// twice in a second, and get an entry that is older than others when a sensor sends late.
 pub(crate) async fn feed(
     State(viewer): Shared,
     visitor: Visitor,
@@ -120,23 +118,19 @@ pub(crate) async fn feed(
     let (pages, host) = (Arc::clone(&viewer.pages), host(&headers).to_owned());
     let takes_gzip = visitor.takes_gzip;
     let make = move |questions: &Questions| {
-        let (feed, updated) = read_feed(questions, &pages, &host)?;
+        let feed = read_feed(questions, &pages, &host)?;
         let mut hasher = DefaultHasher::new();
         feed.hash(&mut hasher);
         let prepared = Prepared::new(ATOM, Bytes::from(feed));
         let body = prepared.body(takes_gzip);
-        Ok((prepared, body, hasher.finish(), updated))
+        Ok((prepared, body, hasher.finish()))
     };
     let (made, taken) = viewer.ask_history(&visitor, FEED_BYTES, make).await?;
-    let (prepared, body, hash, updated) = made;
+    let (prepared, body, hash) = made;
     // Weak: the same feed may be sent compressed or not.
     let tag = format!("W/\"{hash:x}\"");
-    let kept = [
-        (ETAG, tag.clone()),
-        (LAST_MODIFIED, updated.strftime(HTTP_TIME).to_string()),
-        (CACHE_CONTROL, REVALIDATE.to_owned()),
-    ];
-    if is_known(&headers, &tag, updated) {
+    let kept = [(ETAG, tag.clone()), (CACHE_CONTROL, REVALIDATE.to_owned())];
+    if has_tag(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
     Ok((kept, prepared.respond(body.holding(taken))).into_response())
@@ -164,12 +158,7 @@ fn find(
     Ok(page)
 }
 
-/// Returns the feed, and when the newest of its entries came.
-fn read_feed(
-    questions: &Questions,
-    pages: &Pages,
-    host: &str,
-) -> Result<(String, Timestamp), Failure> {
+fn read_feed(questions: &Questions, pages: &Pages, host: &str) -> Result<String, Failure> {
     let (rows, totals) = questions.new_kinds(atom::ENTRIES, atom::UNLABELLED_ENTRIES)?;
     let shown = candidates(&rows, pages.known_labels(), &pages.describer.privacy);
     let now = Timestamp::now();
@@ -198,19 +187,6 @@ fn read_feed(
     }
     entries.sort_by_key(|it| std::cmp::Reverse(it.first));
     entries.truncate(atom::ENTRIES);
-    let updated = entries.iter().map(|it| it.first).max().unwrap_or_default();
     let era = totals.since.unwrap_or_default();
-    Ok((atom::feed(&entries, era, host), updated))
-}
-
-/// Tells whether a reader has this state: RFC 9110, 13.2.2.
-fn is_known(headers: &HeaderMap, tag: &str, updated: Timestamp) -> bool {
-    if headers.contains_key(IF_NONE_MATCH) {
-        return has_tag(headers, tag);
-    }
-    let since = headers
-        .get(IF_MODIFIED_SINCE)
-        .and_then(|it| it.to_str().ok());
-    let since = since.and_then(|text| rfc2822::parse(text).ok());
-    since.is_some_and(|since| since.timestamp().as_second() >= updated.as_second())
+    Ok(atom::feed(&entries, era, host))
 }
