@@ -17,7 +17,7 @@ const TARGET_BYTES: usize = 256;
 /// Bytes of the hash in a name: as many as keep thousands of kinds apart.
 const HASH_BYTES: usize = 6;
 /// Longest title, in characters.
-const MAX_TITLE_CHARS: usize = 100;
+pub(crate) const MAX_TITLE_CHARS: usize = 100;
 
 /// What a request is an example of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +55,16 @@ impl Kind {
             },
             None => Self {
                 name: format!("{}-{}", entry.protocol.name(), hash(&shape(entry))),
-                title: entry.summary.chars().take(MAX_TITLE_CHARS).collect(),
+                title: title(&entry.summary),
                 category: None,
             },
         }
     }
+}
+
+/// Returns the title of a kind without a label whose specimen is summed up so.
+pub(crate) fn title(summary: &str) -> String {
+    summary.chars().take(MAX_TITLE_CHARS).collect()
 }
 
 /// What requests of one kind share: those that differ in digits, the values of the query, headers

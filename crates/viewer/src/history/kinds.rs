@@ -1,8 +1,8 @@
 //! What visitors ask of the collection.
 //!
-//! In: which kinds, or one of them. Out: rows as the file has them, each list bounded. Times are as
-//! the writer saw them, texts as they were written: what may be shown of them is decided where they
-//! are shown.
+//! In: which kinds, or one of them, and what is hidden. Out: rows as the file has them, each list
+//! bounded. Times are as the writer saw them, texts as they were written, perhaps before anything
+//! was hidden: beside each is what decides whether it may be shown.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::history::collection::MOST_DAYS;
 use crate::history::questions::{newest, number};
 use crate::history::row::{self, REQUESTS, SPECIMENS, integer};
+use crate::history::secrets::{Secrets, address};
 use crate::history::sensors::SeenBy;
 use crate::history::{Questions, blocks};
+use crate::reader::privacy::{Privacy, Senders, TitleShown};
 
 /// Kinds that are read at most: all labels that there are, all kinds without one, and as much
 /// again.
@@ -40,7 +42,9 @@ const IS_FIRST_LABEL: &str = "substr(found.labels, 1, length(?1) + 2) = ' ' || ?
 pub(crate) struct KindRow {
     pub(crate) id: i64,
     pub(crate) name: String,
+    /// Without a label, made of the specimen.
     pub(crate) title: String,
+    pub(crate) title_shown: TitleShown,
     /// Name of the category; `None` without a label.
     pub(crate) category: Option<String>,
     pub(crate) requests: u64,
@@ -48,9 +52,8 @@ pub(crate) struct KindRow {
     /// Microseconds since 1970.
     pub(crate) first: i64,
     pub(crate) last: i64,
-    /// Number and sender of the specimen.
+    /// Number of the specimen.
     pub(crate) seq: u64,
-    pub(crate) sender: String,
     /// For each country that was asked for, in that order: whether it has sent this kind.
     pub(crate) sent_from: Vec<bool>,
 }
@@ -99,11 +102,11 @@ pub(crate) struct Share<T> {
     pub(crate) sources: u64,
 }
 
-/// A name that requests of a kind ask for, and who asks.
+/// A name that requests of a kind ask for, and whose addresses are hidden in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) name: String,
-    pub(crate) address: String,
+    pub(crate) senders: Senders,
     pub(crate) requests: u64,
 }
 
@@ -133,11 +136,16 @@ impl Questions {
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
-    pub(crate) fn kinds(&self, countries: &[String]) -> rusqlite::Result<(Vec<KindRow>, Totals)> {
+    pub(crate) fn kinds(
+        &self,
+        countries: &[String],
+        privacy: &Privacy,
+    ) -> rusqlite::Result<(Vec<KindRow>, Totals)> {
         self.ask(|file| {
+            let secrets = Secrets::new(file, privacy);
             let query = format!("{KINDS} ORDER BY first DESC, id DESC LIMIT ?1");
             let mut statement = file.prepare_cached(&query)?;
-            let rows = statement.query_map([MOST_KINDS], kind_row)?;
+            let rows = statement.query_map([MOST_KINDS], |row| kind_row(row, &secrets))?;
             let mut kinds: Vec<KindRow> = rows.collect::<rusqlite::Result<_>>()?;
             for country in countries {
                 mark_country(file, &mut kinds, country)?;
@@ -154,16 +162,19 @@ impl Questions {
         &self,
         labelled: usize,
         unlabelled: usize,
+        privacy: &Privacy,
     ) -> rusqlite::Result<(Vec<KindRow>, Totals)> {
         self.ask(|file| {
+            let secrets = Secrets::new(file, privacy);
             let mut kinds = Vec::new();
             for (condition, most) in [("IS NOT NULL", labelled), ("IS NULL", unlabelled)] {
                 let query = format!(
                     "{KINDS} WHERE category {condition} ORDER BY first DESC, id DESC LIMIT ?1"
                 );
                 let mut statement = file.prepare_cached(&query)?;
-                for row in statement.query_map([integer(most as u64)], kind_row)? {
-                    kinds.push(row?);
+                let mut rows = statement.query([integer(most as u64)])?;
+                while let Some(row) = rows.next()? {
+                    kinds.push(kind_row(row, &secrets)?);
                 }
             }
             Ok((kinds, totals(file)?))
@@ -201,11 +212,17 @@ impl Questions {
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
-    pub(crate) fn kind(&self, name: &str) -> rusqlite::Result<Option<WholeKind>> {
+    pub(crate) fn kind(
+        &self,
+        name: &str,
+        privacy: &Privacy,
+    ) -> rusqlite::Result<Option<WholeKind>> {
         self.ask(|file| {
+            let mut secrets = Secrets::new(file, privacy);
             let query = format!("{KINDS} WHERE name = ?1");
             let mut statement = file.prepare_cached(&query)?;
-            let Some(row) = statement.query_row([name], kind_row).optional()? else {
+            let row = statement.query_row([name], |row| kind_row(row, &secrets));
+            let Some(row) = row.optional()? else {
                 return Ok(None);
             };
             let query = format!("{SPECIMENS} WHERE kind.id = ?1");
@@ -218,7 +235,7 @@ impl Questions {
                 networks: networks(file, row.id)?,
                 countries: countries(file, row.id)?,
                 seen_by: SeenBy::kind_if_any(file, row.id)?,
-                asked: asked(file, &row)?,
+                asked: asked(file, &row, &mut secrets)?,
                 ports: ports(file, &row)?,
                 row,
             }))
@@ -227,21 +244,24 @@ impl Questions {
 }
 
 const KINDS: &str =
-    "SELECT id, name, title, category, requests, sources, first, last, seq, source FROM kind";
+    "SELECT id, name, title, category, requests, sources, first, last, seq FROM kind";
 
 /// Reads a row of [`KINDS`].
-fn kind_row(row: &Row<'_>) -> rusqlite::Result<KindRow> {
+fn kind_row(row: &Row<'_>, secrets: &Secrets<'_>) -> rusqlite::Result<KindRow> {
+    let id = row.get(0)?;
+    let title: String = row.get(2)?;
+    let category: Option<String> = row.get(3)?;
     Ok(KindRow {
-        id: row.get(0)?,
+        id,
         name: row.get(1)?,
-        title: row.get(2)?,
-        category: row.get(3)?,
+        title_shown: secrets.title(id, &title, category.as_deref())?,
+        title,
+        category,
         requests: row::number(row, 4)?,
         sources: row::number(row, 5)?,
         first: row.get(6)?,
         last: row.get(7)?,
         seq: row::number(row, 8)?,
-        sender: row.get(9)?,
         sent_from: Vec::new(),
     })
 }
@@ -349,21 +369,28 @@ fn countries(file: &Connection, kind: i64) -> rusqlite::Result<Vec<Share<String>
 }
 
 /// Names that the newest requests ask for.
-fn asked(file: &Connection, kind: &KindRow) -> rusqlite::Result<Vec<Asked>> {
+fn asked(
+    file: &Connection,
+    kind: &KindRow,
+    secrets: &mut Secrets<'_>,
+) -> rusqlite::Result<Vec<Asked>> {
     let mut statement = file.prepare_cached(&format!(
-        "SELECT host, address, count(*) FROM ({}) AS newest \
+        "SELECT host, address, payload.id, count(*) FROM ({}) AS newest \
          JOIN payload ON payload.id = newest.payload JOIN source ON source.id = newest.source \
-         WHERE host IS NOT NULL GROUP BY host, address",
+         WHERE host IS NOT NULL GROUP BY host, address, payload.id",
         newest_requests(kind)
     ))?;
-    let rows = statement.query_map([&kind.name], |row| {
-        Ok(Asked {
+    let mut rows = statement.query([&kind.name])?;
+    let mut asked = Vec::new();
+    while let Some(row) = rows.next()? {
+        let sender: String = row.get(1)?;
+        asked.push(Asked {
             name: row.get(0)?,
-            address: row.get(1)?,
-            requests: row::number(row, 2)?,
-        })
-    })?;
-    rows.collect()
+            senders: secrets.senders(address(&sender), row.get(2)?)?,
+            requests: row::number(row, 3)?,
+        });
+    }
+    Ok(asked)
 }
 
 /// Ports that the newest requests came to.

@@ -5,17 +5,18 @@
 //! the last requests, from columns beside the bytes: nothing is described again.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
 use rusqlite::{Connection, params};
 
 use crate::history::Questions;
 use crate::history::row::integer;
+use crate::history::secrets::Secrets;
 use crate::history::sources::{
     COLUMNS, Group, MOST_OF_NETWORK, SentKind, Source, list, most_frequent, sent_kinds,
 };
-use crate::reader::privacy::{Privacy, V6_OF_V4, network};
+use crate::reader::privacy::{Privacy, Senders, V6_OF_V4, network};
 
 /// Requests of a source that are looked at: the last ones.
 pub(crate) const MOST_LOOKED_AT: usize = 500;
@@ -47,11 +48,11 @@ pub(crate) struct Named {
     pub(crate) texts: Vec<(String, Count)>,
 }
 
-/// How often a text was sent, and by whom: what is hidden depends on that.
+/// How often a text was sent, and whose addresses are hidden in it.
 #[derive(Debug, Default)]
 pub(crate) struct Count {
     pub(crate) requests: u64,
-    pub(crate) senders: BTreeSet<IpAddr>,
+    pub(crate) senders: Senders,
 }
 
 /// What the last requests have in common.
@@ -86,14 +87,15 @@ impl Questions {
                 return Ok(None);
             };
             let senders = own.senders;
-            let sample = Sample::of(file, &senders)?;
+            let mut secrets = Secrets::new(file, privacy);
+            let sample = Sample::of(file, &senders, &mut secrets)?;
             let ids = list(&group.ids);
             let (neighbours, more_neighbours) = neighbours(file, address, privacy)?;
             let ports = most_frequent(sample.ports, MOST_NAMED, |count| *count);
             let [hosts, user_agents, ja4] = sample.texts.map(Named::new);
             Ok(Some(OneSource {
-                source: group.finish(file)?,
-                kinds: sent_kinds(file, &ids, MOST_KINDS)?.0,
+                source: group.finish(file, &secrets)?,
+                kinds: sent_kinds(file, &ids, MOST_KINDS, &secrets)?.0,
                 looked_at: sample.looked_at,
                 ports,
                 hosts,
@@ -229,29 +231,37 @@ fn neighbours(
             more += 1;
         }
     })?;
-    let found = latest.into_values().map(|group| group.finish(file));
+    let secrets = Secrets::new(file, privacy);
+    let found = latest
+        .into_values()
+        .map(|group| group.finish(file, &secrets));
     Ok((found.collect::<rusqlite::Result<_>>()?, more))
 }
 
 impl Sample {
-    fn of(file: &Connection, senders: &[(i64, IpAddr)]) -> rusqlite::Result<Self> {
+    fn of(
+        file: &Connection,
+        senders: &[(i64, IpAddr)],
+        secrets: &mut Secrets<'_>,
+    ) -> rusqlite::Result<Self> {
         let mut sample = Self::default();
         let most = (MOST_LOOKED_AT / senders.len().max(1)).max(1);
         let mut statement = file.prepare_cached(
-            "SELECT dest_port, host, user_agent, ja4 FROM request \
+            "SELECT dest_port, host, user_agent, ja4, payload FROM request \
              CROSS JOIN way ON way.id = way CROSS JOIN payload ON payload.id = payload \
              WHERE source = ?1 ORDER BY seq DESC LIMIT ?2",
         )?;
         for (id, sender) in senders {
             let mut rows = statement.query(params![id, integer(most as u64)])?;
             while let Some(row) = rows.next()? {
+                let hidden = secrets.senders(*sender, row.get(4)?)?;
                 sample.looked_at += 1;
                 *sample.ports.entry(row.get(0)?).or_default() += 1;
                 for (column, texts) in (1..).zip(&mut sample.texts) {
                     if let Some(text) = row.get::<_, Option<String>>(column)? {
                         let count = texts.entry(text).or_default();
                         count.requests += 1;
-                        count.senders.insert(*sender);
+                        count.senders.add(&hidden);
                     }
                 }
             }

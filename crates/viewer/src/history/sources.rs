@@ -16,9 +16,10 @@ use rusqlite::{Connection, Row, named_params, params};
 
 use crate::history::row;
 use crate::history::row_ids::RowIds;
+use crate::history::secrets::Secrets;
 use crate::history::sensors::SeenBy;
 use crate::history::{Questions, WantedCategory};
-use crate::reader::privacy::Privacy;
+use crate::reader::privacy::{Privacy, TitleShown};
 
 /// Sources on a page of the list.
 pub(crate) const PAGE_SOURCES: usize = 50;
@@ -94,11 +95,10 @@ pub(crate) struct Source {
 #[derive(Debug)]
 pub(crate) struct SentKind {
     pub(crate) name: String,
-    /// Without a label, made of what a client sent: see `specimen_source`.
+    /// Without a label, made of what a client sent.
     pub(crate) title: String,
+    pub(crate) title_shown: TitleShown,
     pub(crate) category: Option<String>,
-    /// Who sent the specimen from which the title is.
-    pub(crate) specimen_source: Option<IpAddr>,
     /// How often this source sent it, and when.
     pub(crate) requests: u64,
     pub(crate) first: Timestamp,
@@ -142,7 +142,7 @@ impl Questions {
                 best.offer_or_wait(group, &mut split);
             })?;
             split.into_values().for_each(|group| best.offer(group));
-            best.into_page(file)
+            best.into_page(file, privacy)
         })
     }
 }
@@ -262,14 +262,18 @@ impl Group {
     }
 
     /// Looks up what a page says of it beside its own row.
-    pub(super) fn finish(self, file: &Connection) -> rusqlite::Result<Source> {
+    pub(super) fn finish(
+        self,
+        file: &Connection,
+        secrets: &Secrets<'_>,
+    ) -> rusqlite::Result<Source> {
         let ids = list(&self.ids);
         let mut name = file.prepare_cached("SELECT as_name FROM source WHERE id = ?1")?;
         let as_name = match self.ids.first() {
             Some(id) => name.query_row([id], |row| row.get(0))?,
             None => None,
         };
-        let (mut telling, kinds) = sent_kinds(file, &ids, 1)?;
+        let (mut telling, kinds) = sent_kinds(file, &ids, 1, secrets)?;
         Ok(Source {
             address: self.address,
             prefix: self.prefix,
@@ -297,6 +301,7 @@ pub(super) fn sent_kinds(
     file: &Connection,
     ids: &str,
     most: usize,
+    secrets: &Secrets<'_>,
 ) -> rusqlite::Result<(Vec<SentKind>, u64)> {
     let weights: String = Category::ALL
         .iter()
@@ -304,7 +309,7 @@ pub(super) fn sent_kinds(
         .map(|(weight, category)| format!("WHEN '{}' THEN {weight} ", category.name()))
         .collect();
     let query = format!(
-        "SELECT name, title, category, kind.source, sum(kind_source.requests), min(kind_source.first), max(kind_source.last), \
+        "SELECT name, title, category, kind.id, sum(kind_source.requests), min(kind_source.first), max(kind_source.last), \
          count(*) OVER () FROM kind_source JOIN kind ON kind.id = kind \
          WHERE kind_source.source IN (SELECT value FROM json_each(?1)) GROUP BY kind.id \
          ORDER BY CASE category {weights} ELSE 99 END, kind.requests, name LIMIT ?2"
@@ -313,13 +318,14 @@ pub(super) fn sent_kinds(
     let mut rows = statement.query(params![ids, row::integer(most as u64)])?;
     let (mut sent, mut all) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        let specimen_source: String = row.get(3)?;
+        let title: String = row.get(1)?;
+        let category: Option<String> = row.get(2)?;
         all = row.get::<_, i64>(7)?.unsigned_abs();
         sent.push(SentKind {
             name: row.get(0)?,
-            title: row.get(1)?,
-            category: row.get(2)?,
-            specimen_source: specimen_source.parse().ok(),
+            title_shown: secrets.title(row.get(3)?, &title, category.as_deref())?,
+            title,
+            category,
             requests: row.get::<_, i64>(4)?.unsigned_abs(),
             first: row::time(row.get(5)?).unwrap_or_default(),
             last: row::time(row.get(6)?).unwrap_or_default(),
@@ -389,16 +395,17 @@ impl Best {
         }
     }
 
-    fn into_page(mut self, file: &Connection) -> rusqlite::Result<SourcesPage> {
+    fn into_page(mut self, file: &Connection, privacy: &Privacy) -> rusqlite::Result<SourcesPage> {
         let has_more = self.held.len() > PAGE_SOURCES;
         if has_more {
             self.held.pop_last();
         }
         let last = self.held.last_key_value().map(|(place, _)| place.0);
         let groups = self.held.into_values();
+        let secrets = Secrets::new(file, privacy);
         Ok(SourcesPage {
             sources: groups
-                .map(|group| group.finish(file))
+                .map(|group| group.finish(file, &secrets))
                 .collect::<rusqlite::Result<_>>()?,
             next: last.filter(|_| has_more),
         })

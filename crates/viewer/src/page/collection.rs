@@ -3,10 +3,9 @@
 //! In: rows of the history and what a visitor wants. Out: a page of them as it may be shown, and
 //! what is said of all. Titles, CVE numbers and years are those of the labels as they are now; a
 //! kind whose label is gone keeps its title. A title that names what is hidden is not shown, nor is
-//! its kind.
+//! its kind; of one that was cut where something is hidden, the kind alone is shown.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 
 use forever200_identify::Category;
 use jiff::Timestamp;
@@ -22,7 +21,7 @@ use crate::page::collection::known::KnownLabels;
 use crate::page::collection::overview::Overview;
 use crate::page::filter::FilterQuery;
 use crate::page::pages::Pages;
-use crate::reader::privacy::Privacy;
+use crate::reader::privacy::TitleShown;
 use crate::rfc3339;
 
 pub(crate) mod choice;
@@ -93,8 +92,7 @@ impl Collection {
         pages: &Pages,
         now: Timestamp,
     ) -> Self {
-        let (labels, privacy) = (pages.known_labels(), &pages.describer.privacy);
-        let all: Vec<Candidate<'_>> = candidates(rows, labels, privacy).collect();
+        let all: Vec<Candidate<'_>> = candidates(rows, pages.known_labels()).collect();
         let mut chosen: Vec<Candidate<'_>> = Vec::with_capacity(all.len());
         chosen.extend(all.iter().filter(|kind| choice.is_met_by(kind)));
         choice.sort.apply(&mut chosen);
@@ -179,27 +177,16 @@ impl ShownKind {
 pub(crate) fn candidates<'a>(
     rows: &'a [KindRow],
     labels: &'a KnownLabels,
-    privacy: &'a Privacy,
 ) -> impl Iterator<Item = Candidate<'a>> {
+    let shown = rows
+        .iter()
+        .filter(|row| row.title_shown != TitleShown::Named);
     let candidate = |row: &'a KindRow| Candidate {
         row,
         // The name of a shape may be that of somebody's label by chance.
         label: labels.find(&row.name).filter(|_| row.category.is_some()),
     };
-    rows.iter()
-        .map(candidate)
-        .filter(|kind| may_be_shown(kind, privacy))
-}
-
-/// Titles of labels are the owner's own; others are what somebody sent, and are as old as their
-/// specimen.
-fn may_be_shown(kind: &Candidate<'_>, privacy: &Privacy) -> bool {
-    if kind.label.is_some() {
-        return true;
-    }
-    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let sender = kind.row.sender.parse().unwrap_or(unknown);
-    !privacy.is_named_in(sender, &kind.row.title)
+    shown.map(candidate)
 }
 
 /// What is in the file may have been changed there.

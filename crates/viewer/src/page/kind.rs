@@ -13,6 +13,8 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::bytes::printable;
+use crate::history::found::MAX_CHARS;
+use crate::history::kind::title;
 use crate::history::kinds::{self, Asked, Countries, KindSource, Share, WholeKind};
 use crate::history::sensors::SeenBy;
 use crate::page::chart::Chart;
@@ -21,7 +23,7 @@ use crate::page::detail::Detail;
 use crate::page::pages::Pages;
 use crate::page::stats::PortCount;
 use crate::reader::Entry;
-use crate::reader::privacy::Privacy;
+use crate::reader::privacy::{Privacy, TitleShown};
 use crate::rfc3339;
 
 /// Sources and names that are shown.
@@ -113,11 +115,15 @@ impl Pages {
     pub(crate) fn kind_page(&self, whole: &WholeKind, now: Timestamp) -> Option<KindPage> {
         let describer = &self.describer;
         let rows = std::slice::from_ref(&whole.row);
-        let candidate = candidates(rows, self.known_labels(), &describer.privacy).next()?;
+        let candidate = candidates(rows, self.known_labels()).next()?;
         let signature = candidate
             .label
             .and_then(|it| it.signature(&describer.labeller));
+        let specimen = Entry::new(&whole.specimen, 0, describer);
         let mut kind = ShownKind::new(&candidate, now);
+        if whole.row.title_shown == TitleShown::Cut {
+            kind.title = title(&specimen.summary);
+        }
         let all = whole.countries.len() as u64;
         let codes = whole.countries.iter().map(|it| it.of.clone());
         kind.add_countries(Countries {
@@ -136,7 +142,7 @@ impl Pages {
             parts: KindParts::new(whole, kind, signature.as_deref(), &describer.privacy, now),
             chart,
             chart_since,
-            specimen: Entry::new(&whole.specimen, 0, describer),
+            specimen,
             newest,
         })
     }
@@ -293,13 +299,16 @@ impl Sender {
     }
 }
 
-/// A name that is hidden from whoever sent it is hidden.
+/// A name that is hidden in one request is hidden, and so is one that may have been cut in the
+/// middle of what is hidden.
 fn names(asked: &[Asked], privacy: &Privacy) -> Vec<Name> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let mut hidden: BTreeSet<&str> = BTreeSet::new();
     for asked in asked {
-        let address = asked.address.parse().unwrap_or(IpAddr::from([0; 4]));
-        if hidden.contains(asked.name.as_str()) || privacy.is_named_in(address, &asked.name) {
+        if hidden.contains(asked.name.as_str())
+            || privacy.may_be_cut(&asked.name, MAX_CHARS)
+            || privacy.is_named_in(&asked.senders, &asked.name)
+        {
             hidden.insert(&asked.name);
         }
         *counts.entry(&asked.name).or_default() += asked.requests;

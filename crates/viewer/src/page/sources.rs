@@ -12,6 +12,7 @@ use minijinja::value::Serde;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::printable::{self, is_visible};
+use crate::history::found::MAX_CHARS;
 use crate::history::one_source::{MOST_LOOKED_AT, Named, OneSource};
 use crate::history::sensors::SeenBy;
 use crate::history::sources::{SentKind, Sort, SortKey, Source, SourcesPage, WantedSources};
@@ -19,16 +20,14 @@ use crate::page::filter;
 use crate::page::global::is_global;
 use crate::page::pages::Pages;
 use crate::page::row::span;
-use crate::reader::privacy::Privacy;
+use crate::reader::privacy::{Privacy, TitleShown};
 use crate::rfc3339;
 
-/// Longest text of a client that is shown, in characters: as long as the history keeps it.
-const MAX_CHARS: usize = 200;
 /// What stands between an address and the length of its network in the path of a page, where `/`
 /// has its own meaning.
 const NETWORK_MARK: char = '_';
 /// In place of a text that may not be shown.
-const UNSAID: &str = "something that is not shown";
+pub(crate) const UNSAID: &str = "something that is not shown";
 
 /// What a visitor asks the list for.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -378,16 +377,11 @@ impl Pages {
 
     /// The title of a kind without a label is the beginning of what a client sent.
     fn shown_kind(&self, sent: &SentKind) -> ShownKind {
-        let is_hidden = sent.category.is_none()
-            && sent
-                .specimen_source
-                .is_none_or(|source| self.describer.privacy.is_named_in(source, &sent.title));
         ShownKind {
             kind: clean(&sent.name),
-            title: if is_hidden {
-                UNSAID.to_owned()
-            } else {
-                clean(&sent.title)
+            title: match sent.title_shown {
+                TitleShown::Whole => clean(&sent.title),
+                TitleShown::Cut | TitleShown::Named => UNSAID.to_owned(),
             },
             category: sent.category.as_deref().map(clean),
             requests: sent.requests,
@@ -396,13 +390,13 @@ impl Pages {
         }
     }
 
-    /// Texts that name what is hidden, or a masked address of one who sent them, are left out.
+    /// Texts that name what is hidden, or a masked address of one who sent them, are left out; so
+    /// are those that may have been cut in the middle of that.
     fn shown_texts(&self, named: &Named) -> Vec<Counted<String>> {
         let privacy = &self.describer.privacy;
         let mut shown = Vec::new();
         for (text, count) in &named.texts {
-            let mut senders = count.senders.iter();
-            if !senders.any(|&sender| privacy.is_named_in(sender, text)) {
+            if !privacy.may_be_cut(text, MAX_CHARS) && !privacy.is_named_in(&count.senders, text) {
                 shown.push(Counted {
                     value: clean(text),
                     requests: count.requests,

@@ -7,7 +7,6 @@ mod describe;
 mod likeness;
 mod summary;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
@@ -23,6 +22,7 @@ use crate::reader::asked_for::AskedFor;
 use crate::reader::claims::Claim;
 use crate::reader::describer::Describer;
 use crate::reader::excerpt::Excerpt;
+use crate::reader::privacy::Senders;
 use crate::reader::sensor::Sensor;
 use crate::reader::tls_parts::TlsParts;
 
@@ -85,8 +85,8 @@ pub struct Entry {
     pub(crate) searched: Bytes,
     /// What it hides in an encoding, as it may be shown, in lower case: at most 64 KiB.
     pub(crate) searched_inside: Bytes,
-    /// Who sent it, to look through what is decoded later; shown nowhere.
-    pub(crate) sender: Sender,
+    /// Whose addresses are hidden in what is decoded later; shown nowhere.
+    pub(crate) senders: Senders,
     /// Its JSON, where that is short, and its rows: made when first asked for.
     pub(crate) json: OnceLock<Bytes>,
     pub(crate) row: OnceLock<Bytes>,
@@ -107,15 +107,6 @@ pub struct HttpParts {
     pub body: Bytes,
 }
 
-/// The whole address of who sent a request.
-pub(crate) struct Sender(IpAddr);
-
-impl fmt::Debug for Sender {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Sender")
-    }
-}
-
 impl Entry {
     /// Reads the whole head of an HTTP request, for those who show all of it; `None` for other
     /// protocols.
@@ -133,7 +124,7 @@ impl Entry {
     pub fn decoded(&self, describer: &Describer) -> Vec<Part> {
         let limits = Limits::SHOWN;
         let parts = decode(&self.record.raw, self.http.is_some(), limits);
-        describer.privacy.show_decoded(self.sender.0, parts, limits)
+        describer.privacy.show_decoded(&self.senders, parts, limits)
     }
 
     /// Returns what it is for: the category of the first label.
@@ -280,6 +271,32 @@ pub(crate) mod tests {
             assert_eq!(kind, crate::reader::asked_for::NameKind::OtherAddress);
         }
         assert_eq!(asked_for("xxxx.example", &open).name, "xxxx.example");
+    }
+
+    #[test]
+    fn an_address_that_a_request_claims_is_hidden_in_what_is_decoded() {
+        let encoded: String = "198.51.100.9"
+            .bytes()
+            .map(|it| format!("&#{it};"))
+            .collect();
+        let raw = format!(
+            "POST /a HTTP/1.1\r\nX-Forwarded-For: 198.51.100.9\r\nContent-Length: {}\r\n\r\n{encoded}",
+            encoded.len()
+        );
+        for mask_sources in [false, true] {
+            let describer = describer(Privacy {
+                mask_sources,
+                ..Privacy::default()
+            });
+            let entry = Entry::new(&record(raw.as_bytes()), 1, &describer);
+            let decoded = entry.decoded(&describer);
+            let parts = decoded.iter().map(|part| &part.bytes[..]);
+            for bytes in parts.chain([&entry.searched_inside[..]]) {
+                let text = text(bytes);
+                assert_eq!(text.contains("198.51.100.9"), !mask_sources, "{text}");
+            }
+            assert!(!decoded.is_empty());
+        }
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //!
 //! Read in this order: this file, `texts` and `addresses` (what is hidden, and where bytes have
 //! it), `blank` (blanks it), `layers` (undoes encodings), `decoded` (what the page undoes beyond
-//! them).
+//! them), `title` (what was written before anything was hidden).
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use forever200_identify::http;
@@ -16,6 +17,7 @@ use tracing::{debug, info};
 
 use blank::Blanker;
 pub use texts::Hidden;
+pub(crate) use title::{Title, TitleShown};
 
 use crate::reader::claims::{Claim, claims};
 
@@ -29,6 +31,7 @@ mod near;
 mod numbers;
 mod sextets;
 mod texts;
+mod title;
 mod work;
 
 /// What is shown of an address, in bits: of IPv4 a network as small as is announced between
@@ -39,7 +42,7 @@ const V6_PREFIX: u8 = 48;
 pub(crate) const V6_OF_V4: u16 = 0x2002;
 pub(crate) const V6_OF_V4_PREFIX: u8 = 16 + V4_PREFIX;
 /// Where the headers are looked for that claim a source: as much as is described of a request.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// What not to show.
 #[derive(Clone, Default)]
@@ -66,34 +69,63 @@ pub struct Shown {
     /// Where sources are masked, the networks that its head claims it is from: the bytes do not
     /// tell them any more.
     pub claims: Option<Vec<Claim>>,
+    /// Whose addresses are hidden in it where sources are masked; shown nowhere.
+    pub senders: Senders,
+}
+
+/// Whose addresses are hidden in a request where sources are masked: who sent it, and who it claims
+/// to be from.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Senders(Vec<IpAddr>);
+
+impl Senders {
+    /// Adds those of another request that sent the same text.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for address in &other.0 {
+            if !self.0.contains(address) {
+                self.0.push(*address);
+            }
+        }
+    }
+}
+
+impl From<IpAddr> for Senders {
+    /// Somebody who claims nothing.
+    fn from(source: IpAddr) -> Self {
+        Self(vec![source])
+    }
+}
+
+impl fmt::Debug for Senders {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Senders")
+    }
 }
 
 impl Privacy {
     /// Returns what may be shown of a record.
     ///
-    /// Of a masked source, port and full address are hidden, the latter in the bytes as well:
-    /// clients name it, too. So are the addresses that a request claims to be from: behind a proxy
-    /// for HTTP, one of them is the source. Where texts are hidden, so is the address that the
-    /// client connected to, be it among them or not.
+    /// The port and the full address of a masked source are hidden, the address in the bytes as
+    /// well, because some clients send it. So are the addresses that a request claims to be from:
+    /// behind a proxy for HTTP, one of them is the source. If any text is hidden, the address that
+    /// the client connected to is hidden, even if it is none of the texts.
     #[must_use]
     pub fn show(&self, record: &Record) -> Shown {
+        let claims = self.mask_sources.then(|| claims_in(&record.raw));
         let mut shown = Shown {
             record: record.clone(),
             src_prefix: None,
             blanked: 0,
             unfinished: false,
-            claims: self.mask_sources.then(|| claims_in(&record.raw)),
+            senders: senders(record.src_ip, claims.iter().flatten()),
+            claims,
         };
         // It has names, too: what is shown of it is made by the entry.
         shown.record.tls = None;
         shown.record.sensor = None;
         let source = record.src_ip.to_canonical();
         let is_masked = self.mask_sources && !source.is_unspecified();
-        let mut claimed = Vec::new();
-        for claim in shown.claims.iter().flatten() {
-            claimed.push(claim.ip);
-        }
-        if let Some(blanker) = self.blanker_with(record.src_ip, &claimed) {
+        if let Some(blanker) = self.blanker(&shown.senders) {
             let blanked = blanker.blank(&record.raw);
             shown.unfinished = blanked.is_unfinished;
             if shown.unfinished {
@@ -127,6 +159,12 @@ impl Privacy {
         shown
     }
 
+    /// Tells whether anything is hidden.
+    #[must_use]
+    pub(crate) fn hides_anything(&self) -> bool {
+        self.mask_sources || self.hides_texts()
+    }
+
     /// Tells whether texts are hidden.
     #[must_use]
     pub(crate) fn hides_texts(&self) -> bool {
@@ -138,10 +176,10 @@ impl Privacy {
     /// Labels undo encodings that are not undone here, such as those of Log4j, and show what they
     /// found.
     #[must_use]
-    pub fn is_named_in(&self, source: IpAddr, text: &str) -> bool {
-        // As addresses are shown that nobody is to follow.
+    pub fn is_named_in(&self, senders: &Senders, text: &str) -> bool {
+        // Addresses are shown with `[.]`, so that nobody opens them by mistake.
         let text = text.replace("[.]", ".");
-        let blanked = self.blanker(source).map(|it| it.blank(text.as_bytes()));
+        let blanked = self.blanker(senders).map(|it| it.blank(text.as_bytes()));
         blanked.is_some_and(|blanked| blanked.raw.is_some())
     }
 
@@ -157,20 +195,11 @@ impl Privacy {
         (network, Some(prefix))
     }
 
-    /// Like [`Self::blanker`], and hides the addresses that a request claims to be from; there are
-    /// none unless sources are masked.
-    fn blanker_with(&self, source: IpAddr, claimed: &[IpAddr]) -> Option<Blanker<'_>> {
-        if claimed.is_empty() {
-            return self.blanker(source);
-        }
-        let hidden = self.hidden.texts();
-        let mut blanker = self
-            .blanker(source)
-            .unwrap_or_else(|| Blanker::new(hidden, None));
-        for &address in claimed {
-            blanker.hide(address);
-        }
-        Some(blanker)
+    /// Returns whose addresses are hidden in a request from this source.
+    #[must_use]
+    pub fn senders(&self, source: IpAddr, raw: &[u8]) -> Senders {
+        let claims = self.mask_sources.then(|| claims_in(raw));
+        senders(source, claims.iter().flatten())
     }
 
     /// Cuts claims to their network, and leaves those out that name what is hidden.
@@ -194,17 +223,17 @@ impl Privacy {
         let Some(hidden) = self.hidden.texts() else {
             return false;
         };
-        let blanker = Blanker::new(Some(hidden), None);
+        let blanker = Blanker::new(Some(hidden), &[]);
         blanker.blank(text.as_bytes()).raw.is_some()
     }
 
-    /// Begins to look through what a source sent; `None` where nothing of it is to be hidden.
-    fn blanker(&self, source: IpAddr) -> Option<Blanker<'_>> {
-        let source = source.to_canonical();
-        let is_masked = self.mask_sources && !source.is_unspecified();
+    /// Begins to look through what somebody sent; `None` where nothing of it is to be hidden.
+    fn blanker(&self, senders: &Senders) -> Option<Blanker<'_>> {
         let hidden = self.hidden.texts();
-        let masked = is_masked.then_some(source);
-        (is_masked || hidden.is_some()).then(|| Blanker::new(hidden, masked))
+        let mut masked = senders.0.clone();
+        masked.retain(|it| self.mask_sources && !it.to_canonical().is_unspecified());
+        let hides = hidden.is_some() || !masked.is_empty();
+        hides.then(|| Blanker::new(hidden, &masked))
     }
 
     /// Returns a sentence for those who look, on what they do not see; empty when they see all.
@@ -226,7 +255,7 @@ impl Privacy {
 
     /// Says in the log what is not shown, if that is anything.
     pub fn log(&self) {
-        if self.mask_sources || self.hides_texts() {
+        if self.hides_anything() {
             info!(
                 mask_sources = self.mask_sources,
                 hidden_texts = self.hidden.count(),
@@ -234,6 +263,12 @@ impl Privacy {
             );
         }
     }
+}
+
+fn senders<'a>(source: IpAddr, claims: impl Iterator<Item = &'a Claim>) -> Senders {
+    let mut senders = Senders::from(source);
+    senders.0.extend(claims.map(|claim| claim.ip));
+    senders
 }
 
 fn claims_in(raw: &[u8]) -> Vec<Claim> {

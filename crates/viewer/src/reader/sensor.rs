@@ -3,7 +3,7 @@
 //! In: what its record says. Out: a name that can stand in a link, in a header and in the name of a
 //! file. A sensor may be in a stranger's hands: what has no proper name is not shown as a sensor's.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use forever200_ring::Sent;
 use jiff::Timestamp;
@@ -74,7 +74,8 @@ pub(crate) fn shown_version(version: &str, privacy: &Privacy) -> String {
 }
 
 fn names_what_is_hidden(text: &str, privacy: &Privacy) -> bool {
-    privacy.is_named_in(Ipv4Addr::UNSPECIFIED.into(), text)
+    let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    privacy.is_named_in(&nobody.into(), text)
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ pub(crate) async fn feed(
 }
 
 fn read(questions: &Questions, choice: &Choice, pages: &Pages) -> Result<Collection, Failure> {
-    let (rows, totals) = questions.kinds(&choice.countries)?;
+    let (rows, totals) = questions.kinds(&choice.countries, pages.privacy())?;
     let mut collection = Collection::new(&rows, &totals, choice, pages, Timestamp::now());
     let rows = collection.rows();
     collection.add_sensors(&questions.sensors_of_kinds(rows.iter().copied())?);
@@ -151,7 +151,8 @@ fn find(
     at_hub: Option<SeenBy>,
     pages: &Pages,
 ) -> Result<KindPage, Failure> {
-    let whole = questions.kind(name)?.ok_or(Failure::NotFound)?;
+    let whole = questions.kind(name, pages.privacy())?;
+    let whole = whole.ok_or(Failure::NotFound)?;
     let page = pages.kind_page(&whole, Timestamp::now());
     let mut page = page.ok_or(Failure::NotFound)?;
     page.parts.at_hub = at_hub;
@@ -159,8 +160,9 @@ fn find(
 }
 
 fn read_feed(questions: &Questions, pages: &Pages, host: &str) -> Result<String, Failure> {
-    let (rows, totals) = questions.new_kinds(atom::ENTRIES, atom::UNLABELLED_ENTRIES)?;
-    let shown = candidates(&rows, pages.known_labels(), &pages.describer.privacy);
+    let (rows, totals) =
+        questions.new_kinds(atom::ENTRIES, atom::UNLABELLED_ENTRIES, pages.privacy())?;
+    let shown = candidates(&rows, pages.known_labels());
     let now = Timestamp::now();
     let mut entries = Vec::new();
     for kind in shown {

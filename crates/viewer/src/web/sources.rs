@@ -1,8 +1,8 @@
 //! Who came: pages, JSON, and lists for blocking.
 //!
 //! In: what a visitor asked for. Out: answers from the history, made on a visitor's turn and
-//! bounded in time and rows. A list for blocking has a tag by its content, so that who polls it is
-//! sent only what is new.
+//! bounded in time and rows. A list for blocking has a tag by its content: a client that polls it
+//! gets a 304 while nothing changed.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -189,8 +189,9 @@ fn make(
         categories.any(|&it| pages.is_of(name, category, WantedCategory::Labelled(it)))
     };
     let privacy = pages.privacy();
-    let is_own =
-        |address: IpAddr| address == visitor || privacy.is_named_in(address, &address.to_string());
+    let is_own = |address: IpAddr| {
+        address == visitor || privacy.is_named_in(&address.into(), &address.to_string())
+    };
     let wanted = WantedAddresses {
         is_reason: &is_reason,
         min: options.min,

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::history::found::Found;
 use crate::history::{History, Item};
 use crate::reader::entry::tests::{entry, record};
+use crate::reader::privacy::Privacy;
 
 const LARGE: u64 = 1 << 30;
 
@@ -89,7 +90,10 @@ fn all_kinds_are_there_with_what_was_counted() {
     let folder = TempDir::new().unwrap();
     let history = two_kinds(folder.path());
     let countries = ["nl".to_owned(), "DE".to_owned()];
-    let (kinds, totals) = history.questions().kinds(&countries).unwrap();
+    let (kinds, totals) = history
+        .questions()
+        .kinds(&countries, &Privacy::default())
+        .unwrap();
     let [odd, env] = kinds.as_slice() else {
         panic!("{kinds:?}");
     };
@@ -116,7 +120,10 @@ fn one_kind_is_told_with_its_specimen_and_its_newest_request() {
     let folder = TempDir::new().unwrap();
     let history = two_kinds(folder.path());
     let questions = history.questions();
-    let env = questions.kind("dotenv-file").unwrap().unwrap();
+    let env = questions
+        .kind("dotenv-file", &Privacy::default())
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (env.specimen.seq, env.newest.map(|it| it.seq)),
         (1, Some(3))
@@ -153,15 +160,28 @@ fn one_kind_is_told_with_its_specimen_and_its_newest_request() {
         .collect();
     asked.sort_unstable();
     assert_eq!(asked, [("honey.example", 1), ("other.example", 2)]);
-    let (kinds, _) = questions.kinds(&[]).unwrap();
-    let odd = questions.kind(&kinds[0].name).unwrap().unwrap();
+    let (kinds, _) = questions.kinds(&[], &Privacy::default()).unwrap();
+    let odd = questions
+        .kind(&kinds[0].name, &Privacy::default())
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (odd.specimen.seq, odd.newest.map(|it| it.seq)),
         (4, Some(5))
     );
     assert_eq!(odd.asked.iter().map(|it| it.requests).sum::<u64>(), 2);
-    assert!(questions.kind("none").unwrap().is_none());
-    assert!(questions.kind("' OR 1=1 --").unwrap().is_none());
+    assert!(
+        questions
+            .kind("none", &Privacy::default())
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        questions
+            .kind("' OR 1=1 --", &Privacy::default())
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
@@ -180,7 +200,10 @@ fn what_is_new_has_places_for_what_has_a_label() {
         .map(|raw| sent("203.0.113.9", "", "2026-10-02T10:00:00Z", raw));
     requests.extend(random);
     let history = history_of(folder.path(), &requests);
-    let (kinds, _) = history.questions().new_kinds(5, 7).unwrap();
+    let (kinds, _) = history
+        .questions()
+        .new_kinds(5, 7, &Privacy::default())
+        .unwrap();
     let labelled = kinds.iter().filter(|it| it.category.is_some()).count();
     assert_eq!((kinds.len(), labelled), (8, 1));
 }

@@ -135,12 +135,18 @@ fn kinds_and_sources_know_how_many_sensors_saw_them() {
     let folder = TempDir::new().unwrap();
     let history = history(folder.path());
     let questions = history.questions();
-    let seen = |kind: &str| questions.kind(kind).unwrap().unwrap().seen_by;
+    let seen = |kind: &str| {
+        questions
+            .kind(kind, &Privacy::default())
+            .unwrap()
+            .unwrap()
+            .seen_by
+    };
     let of_three = |sensors| Some(SeenBy { sensors, of: 3 });
     assert_eq!(seen("one"), of_three(3));
     assert_eq!(seen("three"), of_three(1));
     assert_eq!(seen("alone"), of_three(0));
-    let (rows, _) = questions.kinds(&[]).unwrap();
+    let (rows, _) = questions.kinds(&[], &Privacy::default()).unwrap();
     let of_kinds = questions
         .sensors_of_kinds(rows.iter().map(|row| row.id))
         .unwrap();
@@ -185,7 +191,14 @@ fn where_nothing_was_sent_nothing_is_said_of_sensors() {
     until_written(&history, 1);
     let questions = history.questions();
     assert_eq!(history.sensors().load(Ordering::Relaxed), 0);
-    assert_eq!(questions.kind("alone").unwrap().unwrap().seen_by, None);
+    assert_eq!(
+        questions
+            .kind("alone", &Privacy::default())
+            .unwrap()
+            .unwrap()
+            .seen_by,
+        None
+    );
     assert!(
         questions
             .sensors_of_kinds([1].into_iter())

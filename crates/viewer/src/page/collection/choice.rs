@@ -12,6 +12,8 @@ use crate::history::WantedCategory;
 use crate::history::kinds::KindRow;
 use crate::page::collection::known::KnownLabel;
 use crate::page::filter::{Condition, Field, FilterQuery, category};
+use crate::page::sources::UNSAID;
+use crate::reader::privacy::TitleShown;
 
 /// The query of the collection, beside the filter.
 #[derive(Debug, Default, Deserialize)]
@@ -79,7 +81,11 @@ pub(crate) struct Candidate<'a> {
 impl<'a> Candidate<'a> {
     /// Returns its title: that of the label, or the one that it had.
     pub(crate) fn title(&self) -> &'a str {
-        self.label.map_or(&self.row.title, |label| &label.title)
+        match self.label {
+            Some(label) => &label.title,
+            None if self.row.title_shown == TitleShown::Whole => &self.row.title,
+            None => UNSAID,
+        }
     }
 
     /// Returns its main category; `None` without a label, or when nothing is called so any more.

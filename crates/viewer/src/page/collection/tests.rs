@@ -8,6 +8,7 @@ use super::*;
 use crate::history::kinds::tests::{Sent, history_of};
 use crate::page::collection::choice::CollectionQuery;
 use crate::reader::entry::tests::describer;
+use crate::reader::privacy::{Privacy, Title};
 
 const NOW: &str = "2026-11-27T12:00:00Z";
 
@@ -29,13 +30,13 @@ fn row(name: &str, title: &str, category: Option<&str>, requests: u64) -> KindRo
         id: 1,
         name: name.to_owned(),
         title: title.to_owned(),
+        title_shown: TitleShown::Whole,
         category: category.map(str::to_owned),
         requests,
         sources: 1,
         first: now().as_microsecond() - 1_000_000 * requests as i64,
         last: now().as_microsecond(),
         seq: 1,
-        sender: "203.0.113.7".to_owned(),
         sent_from: Vec::new(),
     }
 }
@@ -166,7 +167,7 @@ fn a_hostile_title_is_text() {
 
 #[test]
 fn a_title_that_names_what_is_hidden_is_not_shown() {
-    let rows = [
+    let mut rows = [
         row("http-00ff", "GET /?to=honey.example.net", None, 1),
         row("http-11ff", "GET /?me=203.0.113.7", None, 1),
         row("http-22ff", "GET /harmless", None, 1),
@@ -174,6 +175,14 @@ fn a_title_that_names_what_is_hidden_is_not_shown() {
     let open = page(&rows, "", &pages(false, ""));
     assert!(open.contains("honey.example.net") && open.contains("203.0.113.7"));
     let closed = pages(true, "honey.example.net");
+    for row in &mut rows {
+        row.title_shown = closed.privacy().title(&Title {
+            text: &row.title,
+            sender: "203.0.113.7".parse().unwrap(),
+            raw: b"",
+            tls: "",
+        });
+    }
     let page = page(&rows, "", &closed);
     assert!(
         !page.contains("honey.example.net") && !page.contains("203.0.113.7"),
@@ -216,7 +225,8 @@ fn new_kinds_are_marked_for_a_day() {
 fn kind_page(requests: &[Sent<'_>], name: &str, pages: &Pages) -> Option<String> {
     let folder = TempDir::new().unwrap();
     let history = history_of(folder.path(), requests);
-    let whole = history.questions().kind(name).unwrap().unwrap();
+    let whole = history.questions().kind(name, pages.privacy());
+    let whole = whole.unwrap().unwrap();
     let page = pages.kind_page(&whole, now())?;
     Some(pages.kind(&page, "a.example").unwrap())
 }
@@ -286,7 +296,7 @@ fn the_page_of_a_kind_whose_title_is_hidden_is_not_there() {
     let requests = [sent("203.0.113.7", "2026-11-25T10:00:00Z", raw)];
     let folder = TempDir::new().unwrap();
     let history = history_of(folder.path(), &requests);
-    let (kinds, _) = history.questions().kinds(&[]).unwrap();
+    let (kinds, _) = history.questions().kinds(&[], &Privacy::default()).unwrap();
     let name = &kinds[0].name;
     let page = kind_page(&requests, name, &pages(false, "")).unwrap();
     assert!(
@@ -294,4 +304,84 @@ fn the_page_of_a_kind_whose_title_is_hidden_is_not_there() {
         "{page}"
     );
     assert!(kind_page(&requests, name, &pages(false, "honey.example.net")).is_none());
+}
+
+/// What the collection, a search in it, and the page of a source say of what one source sent before
+/// anything was hidden.
+fn all_pages(raw: &[u8], query: &str, pages: &Pages) -> [String; 2] {
+    let folder = TempDir::new().unwrap();
+    let requests = [sent("203.0.113.7", "2026-11-25T10:00:00Z", raw)];
+    let history = history_of(folder.path(), &requests);
+    let (kinds, _) = history.questions().kinds(&[], pages.privacy()).unwrap();
+    let address = pages.privacy().source("203.0.113.7".parse().unwrap()).0;
+    let one = history.questions().one_source(address, pages.privacy());
+    let one = one.unwrap().unwrap();
+    [page(&kinds, query, pages), pages.source(&one).unwrap()]
+}
+
+#[test]
+fn an_address_that_a_request_claims_is_hidden_in_what_was_written_before() {
+    let raw =
+        b"GET /198.51.100.9/q HTTP/1.1\r\nHost: 198.51.100.9\r\nUser-Agent: at 198.51.100.9\r\n\
+        X-Forwarded-For: 198.51.100.9\r\n\r\n";
+    for (masked, is_shown) in [(false, true), (true, false)] {
+        let pages = pages(masked, "");
+        let [collection, source] = all_pages(raw, "", &pages);
+        assert_eq!(
+            collection.contains("198.51.100.9"),
+            is_shown,
+            "{collection}"
+        );
+        let times = if is_shown { 3 } else { 0 };
+        assert!(source.matches("198.51.100.9").count() >= times, "{source}");
+        assert_eq!(source.contains("198.51.100.9"), is_shown, "{source}");
+    }
+    let env = b"GET /.env HTTP/1.1\r\nHost: 198.51.100.9\r\nX-Real-IP: 198.51.100.9\r\n\r\n";
+    let requests = [sent("203.0.113.7", "2026-11-25T10:00:00Z", env)];
+    let page = kind_page(&requests, "dotenv-file", &pages(true, "")).unwrap();
+    assert!(!page.contains("198.51.100.9"), "{page}");
+}
+
+#[test]
+fn what_was_cut_in_the_middle_of_what_is_hidden_is_not_shown() {
+    // Titles are cut at 100 characters, names at 200.
+    let target = format!("/{}honey.example.net/x", "q".repeat(85));
+    let agent = format!("{}honey.example.net", "z".repeat(190));
+    let raw = format!(
+        "GET {target} HTTP/1.1\r\nHost: {}.honey.example.net\r\nUser-Agent: {agent}\r\n\r\n",
+        "w".repeat(190)
+    );
+    let hidden = "honey.example.net";
+    for (hidden, is_shown) in [("", true), (hidden, false)] {
+        let pages = pages(false, hidden);
+        let [collection, source] = all_pages(raw.as_bytes(), "", &pages);
+        for page in [&collection, &source] {
+            assert_eq!(page.contains("honey.exa"), is_shown, "{page}");
+            assert_eq!(
+                page.contains("something that is not shown"),
+                !is_shown,
+                "{page}"
+            );
+        }
+        let [found, _] = all_pages(raw.as_bytes(), "q=qqhoney", &pages);
+        assert_eq!(
+            found.matches("/home/collection/http-").count() > 1,
+            is_shown,
+            "{found}"
+        );
+    }
+    // Long ones that name nothing stay, and the page of a kind knows the title.
+    let pages = pages(false, "elsewhere.example");
+    let [collection, _] = all_pages(raw.as_bytes(), "", &pages);
+    assert!(collection.contains("honey.exa"), "{collection}");
+    let requests = [sent("203.0.113.7", "2026-11-25T10:00:00Z", raw.as_bytes())];
+    let folder = TempDir::new().unwrap();
+    let history = history_of(folder.path(), &requests);
+    let (kinds, _) = history.questions().kinds(&[], &Privacy::default()).unwrap();
+    let pages = self::pages(false, hidden);
+    let page = kind_page(&requests, &kinds[0].name, &pages).unwrap();
+    assert!(
+        page.contains("qqqqxxxxxxxx") && !page.contains("honey.exa"),
+        "{page}"
+    );
 }

@@ -14,7 +14,7 @@ use forever200_ring::{Ended, Record, Tls};
 
 use super::likeness::likeness;
 use super::summary::{MAX_SUMMARY_CHARS, source, summary, summary_of_handshake};
-use super::{Entry, HttpParts, Sender, is_hello, text};
+use super::{Entry, HttpParts, is_hello, text};
 use crate::bytes::http2;
 use crate::bytes::shell::Action;
 use crate::reader::actions::actions;
@@ -22,7 +22,7 @@ use crate::reader::asked_for::{AskedFor, authority};
 use crate::reader::claims::claims as claims_of;
 use crate::reader::describer::Describer;
 use crate::reader::excerpt::Excerpt;
-use crate::reader::privacy::{Privacy, Shown};
+use crate::reader::privacy::{Privacy, Senders, Shown};
 use crate::reader::sensor::Sensor;
 use crate::reader::tls_parts::TlsParts;
 
@@ -45,10 +45,6 @@ impl Entry {
     #[must_use]
     pub fn new(sent: &Record, appeared: u64, describer: &Describer) -> Self {
         let privacy = &describer.privacy;
-        let secrets = Secrets {
-            privacy,
-            source: sent.src_ip,
-        };
         let through = sent.tls.as_deref();
         // Country and network are those of the whole address, which they do not give away.
         let origin = describer.locations.find(sent.src_ip);
@@ -58,7 +54,9 @@ impl Entry {
             blanked,
             unfinished,
             claims: masked_claims,
+            senders,
         } = privacy.show(sent);
+        let secrets = Secrets { privacy, senders };
         let looked_at = beginning(&record.raw);
         let mut description = describer
             .labeller
@@ -75,7 +73,8 @@ impl Entry {
         };
         let searched = in_lower_case(&record.raw);
         let actions = secrets.actions(&looked_at, &searched, &description);
-        let decoded = privacy.show_decoded(sent.src_ip, description.decoded, Limits::DESCRIBED);
+        let decoded =
+            privacy.show_decoded(&secrets.senders, description.decoded, Limits::DESCRIBED);
         let mut labels = description.labels;
         if through.is_some() {
             labels.retain(|label| label.signature.id != TLS_IN_THE_WRONG_PLACE);
@@ -134,7 +133,7 @@ impl Entry {
             sensor: sensor.and_then(|sent_by| Sensor::new(sent_by, privacy)),
             searched,
             searched_inside: searched_inside(&decoded),
-            sender: Sender(sent.src_ip),
+            senders: secrets.senders,
             record,
             json: OnceLock::new(),
             row: OnceLock::new(),
@@ -148,13 +147,12 @@ impl Entry {
 /// which [`Privacy::show`] finds nothing.
 struct Secrets<'a> {
     privacy: &'a Privacy,
-    /// The whole address of who sent it.
-    source: IpAddr,
+    senders: Senders,
 }
 
 impl Secrets<'_> {
     fn are_in(&self, text: &str) -> bool {
-        self.privacy.is_named_in(self.source, text)
+        self.privacy.is_named_in(&self.senders, text)
     }
 
     fn leave_out(&self, description: &mut Description<'_>) {

@@ -28,20 +28,26 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    /// Adds one.
-    pub(super) fn add(&mut self, address: IpAddr) {
+    /// Adds some.
+    pub(super) fn add(&mut self, addresses: &[IpAddr]) {
+        for address in addresses {
+            self.push(*address);
+        }
+        self.v4.sort_unstable();
+        self.v6.sort_unstable();
+    }
+
+    fn push(&mut self, address: IpAddr) {
         match address.to_canonical() {
             IpAddr::V4(ip) => {
                 self.filter4.add(ip.to_bits());
                 self.ends4.add(&ip.octets());
                 self.v4.push(ip.to_bits());
-                self.v4.sort_unstable();
             }
             IpAddr::V6(ip) => {
                 self.filter6.add(folded(ip.to_bits()));
                 self.ends6.add(&ip.octets());
                 self.v6.push(ip.to_bits());
-                self.v6.sort_unstable();
             }
         }
     }

@@ -76,23 +76,17 @@ pub(super) struct Blanked {
 }
 
 impl<'a> Blanker<'a> {
-    pub(super) fn new(texts: Option<&'a Texts>, source: Option<IpAddr>) -> Self {
+    /// Hides these texts, and beside their addresses these.
+    pub(super) fn new(texts: Option<&'a Texts>, masked: &[IpAddr]) -> Self {
         let mut addresses = texts
             .map(|texts| texts.addresses.clone())
             .unwrap_or_default();
-        if let Some(source) = source {
-            addresses.add(source);
-        }
+        addresses.add(masked);
         Self {
             texts,
             addresses,
             work: Work::new(FIRST_LOOK),
         }
-    }
-
-    /// Hides one more address.
-    pub(super) fn hide(&mut self, address: IpAddr) {
-        self.addresses.add(address);
     }
 
     /// Blanks what is hidden in a request.

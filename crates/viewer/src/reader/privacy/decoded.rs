@@ -3,25 +3,23 @@
 //! In: the decoded parts of a record. Out: those that may be shown, with what is to be hidden
 //! blanked. A part that the work did not suffice for is left out.
 
-use std::net::IpAddr;
-
 use forever200_decode::{Limits, Part};
 
-use super::Privacy;
 use super::blank::{Blanker, MAX_DEPTH};
 use super::near::Near;
 use super::work::Work;
+use super::{Privacy, Senders};
 
 /// Work for each byte that all parts of a record may have: half of what plain text of that length
 /// takes.
 const WORK_FOR_A_BYTE: usize = 5;
 
 impl Privacy {
-    /// Returns what may be shown of the decoded parts of a record from this source. `limits` are
-    /// those that they were decoded with.
+    /// Returns what may be shown of the decoded parts of a record. `limits` are those that they
+    /// were decoded with.
     #[must_use]
-    pub fn show_decoded(&self, source: IpAddr, parts: Vec<Part>, limits: Limits) -> Vec<Part> {
-        let Some(mut blanker) = self.blanker(source) else {
+    pub fn show_decoded(&self, senders: &Senders, parts: Vec<Part>, limits: Limits) -> Vec<Part> {
+        let Some(mut blanker) = self.blanker(senders) else {
             return parts;
         };
         blanker.work = Work::new(limits.bytes * WORK_FOR_A_BYTE);

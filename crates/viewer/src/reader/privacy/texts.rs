@@ -88,7 +88,7 @@ impl Texts {
         let mut gaps = Vec::new();
         for text in texts {
             if let Ok(address) = text.parse() {
-                addresses.add(address);
+                addresses.add(&[address]);
                 continue;
             }
             forms.push(text.as_bytes().to_vec());

@@ -198,7 +198,7 @@ pub(super) fn all_shown(privacy: &Privacy, source: IpAddr, raw: &[u8]) -> Vec<Ve
     let mut all = vec![raw.to_vec()];
     for is_http in [http.is_some(), false] {
         let parts = decode(raw, is_http, Limits::SHOWN);
-        let parts = privacy.show_decoded(source, parts, Limits::SHOWN);
+        let parts = privacy.show_decoded(&source.into(), parts, Limits::SHOWN);
         all.extend(parts.iter().map(|part| part.what().into_bytes()));
         all.extend(parts.into_iter().map(|part| part.bytes));
     }

@@ -137,7 +137,7 @@ fn filled_with(parts: &[&[u8]], length: usize) -> Vec<u8> {
 
 fn work(privacy: &Privacy, raw: &[u8]) -> (usize, bool) {
     let source = Some([198, 51, 100, 9].into());
-    let blanked = Blanker::new(privacy.hidden.texts(), source).blank(raw);
+    let blanked = Blanker::new(privacy.hidden.texts(), source.as_slice()).blank(raw);
     (blanked.work, blanked.is_unfinished)
 }
 
