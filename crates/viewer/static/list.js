@@ -115,6 +115,11 @@ function cut(group, first) {
   return rest;
 }
 
+// It is in the list, or will be.
+function isKnown(row) {
+  return document.getElementById(row.id) !== null || waiting.some((other) => other.id === row.id);
+}
+
 // What the ring has forgotten leads nowhere.
 function isGone(row) {
   return number(row) < oldest;
@@ -247,8 +252,12 @@ let isPaused = false;
 
 const on = {
   row(html) {
-    unsaid++;
-    take(rowOf(html));
+    const row = rowOf(html);
+    if (!isKnown(row)) {
+      unsaid++;
+      take(row);
+    }
+    return number(row);
   },
   strip(html) {
     $("#strip").innerHTML = html;
@@ -262,6 +271,8 @@ const on = {
   },
   reset() {
     waiting = [];
+    // Numbers begin again at 1. What is gone of them, the next strip says.
+    [oldest, held] = [0, 0];
     for (const group of [...table.tBodies]) group.remove();
     tellWaiting();
   },

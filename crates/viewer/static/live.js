@@ -16,18 +16,21 @@ function tell(state, text) {
 }
 
 // Follows what comes after number `last` in a format, by the filter that `asked` returns, and hands it to `on`: `row` and
-// `strip` get HTML, `reset` nothing, and `news` the number of what came while nobody sees the tab. Returns `follow`, which
+// `strip` get HTML, `reset` nothing, and `news` the number of what came while nobody sees the tab. `row` returns the number
+// of its request: that of the event is the one up to which all was told, and in a flood the newest come first. Who comes
+// again is told what is after the latter, some of it twice. Returns `follow`, which
 // looks anew whether to: not while `isPaused`, and not in a tab that nobody sees, for a browser has six connections for all
 // tabs together; and `countHidden`, which counts for `news` at once.
 function stream({ format, last, asked, isPaused = () => false, on }) {
   let source = null;
   let heard = 0;
+  let told = last;
 
   function connect() {
     source?.close();
     const query = asked();
     query.set("format", format);
-    query.set("after", last);
+    query.set("after", told);
     heard = Date.now();
     source = new EventSource(`/home/events?${query}`);
     source.onopen = () => tell("on", "Live");
@@ -41,12 +44,12 @@ function stream({ format, last, asked, isPaused = () => false, on }) {
       act(event);
     });
     listen("row", (event) => {
-      last = Math.max(last, Number(event.lastEventId));
-      on.row(event.data);
+      told = Number(event.lastEventId);
+      last = Math.max(last, on.row(event.data));
     });
     listen("strip", (event) => on.strip(event.data));
     listen("reset", () => {
-      last = 0;
+      [last, told] = [0, 0];
       on.reset();
     });
   }

@@ -91,7 +91,11 @@ function take(row) {
 // ---- The event stream
 
 const on = {
-  row: (html) => take(rowOf(html)),
+  row(html) {
+    const row = rowOf(html);
+    take(row);
+    return Number(row.id.slice(1));
+  },
   strip: (html) => { $("#strip").innerHTML = html; },
   reset() {
     waiting = [];

@@ -97,6 +97,27 @@ async fn clicks_hit_at_any_rate() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: make test-browser"]
+async fn rows_of_numbers_that_start_again_are_shown_once() -> anyhow::Result<()> {
+    let (_stack, address) = stack_of(3).await?;
+    let browser = Browser::start(LAPTOP).await?;
+    browser.follow(&address).await?;
+    // In one go, so that no strip of the server comes between.
+    let script = r#"
+        const row = document.getElementById("r3").outerHTML;
+        const strip = document.getElementById("strip").innerHTML;
+        on.strip(strip.replace(/data-oldest="\d+"/, 'data-oldest="500"'));
+        on.reset();
+        const numbers = [on.row(row), on.row(row)];
+        letIn();
+        const rows = rowsOf(table).map((it) => it.id);
+        return [...numbers, ...rows]"#;
+    let shown = browser.run(script).await?;
+    assert_eq!(shown, json!([3, 3, "r3"]));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
 async fn a_pointer_that_moves_holds_the_list_and_one_that_lies_still_does_not() -> anyhow::Result<()>
 {
     let (stack, address) = stack_of(30).await?;

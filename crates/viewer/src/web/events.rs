@@ -72,6 +72,8 @@ struct Watcher {
     /// Those that were left out of a flood. A page is told of them when nothing newer is there to
     /// tell: it shows what the ring holds.
     late: Vec<u64>,
+    /// The largest number that was told.
+    newest_told: u64,
     /// The next look is for all that there is, however much that is.
     catches_up: bool,
     /// The newest request that the watcher knows from before.
@@ -109,6 +111,7 @@ pub(crate) fn events(
         seen: if after.is_some() { 0 } else { view.version },
         pending: VecDeque::new(),
         late: Vec::new(),
+        newest_told: 0,
         catches_up: true,
         after: after.unwrap_or_default(),
         counting: (view.snapshot.since, after.unwrap_or(view.snapshot.cursor)),
@@ -223,6 +226,7 @@ impl Watcher {
         let is_anew = began != counting.0 || reached > counting.1;
         if is_anew {
             (self.seen, self.after, self.catches_up) = (0, 0, true);
+            self.newest_told = 0;
             self.pending.clear();
             self.late.clear();
         }
@@ -239,7 +243,8 @@ impl Watcher {
         }
         (self.seen, self.after) = (view.version, 0);
         self.is_stale |= self.format.is_page();
-        // What is newest is described first, so that numbers need not appear in their order.
+        // What leaves the ring next is described first where there is a history, else what is
+        // newest: numbers need not appear in their order.
         new.sort_unstable_by_key(|entry| entry.record.seq);
         let filter = Arc::clone(&self.filter);
         if filter.chooses() {
@@ -281,10 +286,15 @@ impl Watcher {
         let Some(entry) = self.newest().find(seq).map(Arc::clone) else {
             return Ok(None);
         };
+        self.newest_told = self.newest_told.max(seq);
         let (format, viewer) = (self.format, Arc::clone(&self.viewer));
+        let id = match format {
+            Format::Html => self.told_up_to(),
+            Format::Json | Format::Wall => seq,
+        };
         let is_short = format.is_page() || json::is_short(&entry);
         let most_bytes = json::most_bytes(&entry, false);
-        let make = move || of_request(&viewer, &entry, format);
+        let make = move || of_request(&viewer, &entry, format, id);
         let event = if is_short {
             make()
         } else {
@@ -305,6 +315,15 @@ impl Watcher {
         Ok(event)
     }
 
+    /// Up to which number all was told, or is not meant: a page that comes again asks for what is
+    /// after that. Numbers are told out of their order in a flood.
+    fn told_up_to(&self) -> u64 {
+        let untold = self.pending.iter().chain(&self.late).min();
+        untold.map_or(self.newest_told, |&seq| {
+            self.newest_told.min(seq.saturating_sub(1))
+        })
+    }
+
     fn strip(&mut self, view: &View) -> Option<Bytes> {
         let now = Instant::now();
         if !self.is_stale || now < self.next_strip {
@@ -321,8 +340,8 @@ impl Watcher {
     }
 }
 
-fn of_request(viewer: &Viewer, entry: &Entry, format: Format) -> Option<Bytes> {
-    let id = Some(entry.record.seq);
+fn of_request(viewer: &Viewer, entry: &Entry, format: Format, id: u64) -> Option<Bytes> {
+    let id = Some(id);
     Some(match format {
         Format::Json => frame("request", id, &json::request(entry, false)),
         Format::Html => frame("row", id, viewer.pages.row(entry).ok()?.trim_ascii()),
