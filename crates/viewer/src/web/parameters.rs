@@ -13,6 +13,7 @@ use crate::web::failure::Failure;
 
 /// Most of a name that is told, in characters.
 const MAX_NAME_CHARS: usize = 40;
+
 /// Refuses a parameter that this address does not have.
 pub(super) async fn refuse_unknown(request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or_default();
@@ -32,7 +33,8 @@ struct Taken {
     others: &'static [&'static str],
 }
 
-/// Returns which parameters an address takes; `None` where nobody looks at any.
+/// Returns which parameters an address takes; `None` where nobody looks at any, or where they are
+/// looked at by who reads them.
 fn taken(path: &str) -> Option<Taken> {
     Some(match path.strip_prefix("/home")? {
         "" | "/" => with_filter(&["view"]),
@@ -46,16 +48,18 @@ fn taken(path: &str) -> Option<Taken> {
             alone(&["sort", "before", "category", "country", "as", "source"])
         }
         "/sensors" | "/api/sensors" => alone(&["sort", "page"]),
-        "/metrics" => alone(&[]),
-        other if is_one_source(other) => alone(&[]),
+        "/labels" => alone(&["q", "category", "label"]),
+        "/new.atom" | "/api/stats" | "/health" | "/metrics" => alone(&[]),
+        other if is_one_of_a_list(other) => alone(&[]),
         other if other.starts_with("/export.sources.") => alone(&["category", "min", "since"]),
         other if other.starts_with("/export.") => with_filter(&["since", "until"]),
         other => {
             let of_one = other.strip_prefix("/requests/")?;
-            if of_one.contains('/') {
-                return None;
+            let is_download = of_one.contains('/');
+            Taken {
+                filter: !is_download,
+                others: &[],
             }
-            with_filter(&[])
         }
     })
 }
@@ -74,8 +78,12 @@ fn alone(others: &'static [&'static str]) -> Taken {
     }
 }
 
-fn is_one_source(path: &str) -> bool {
-    path.starts_with("/sources/") || path.starts_with("/api/sources/")
+/// Tells whether a path is that of one source or one kind, or of the JSON of one request.
+fn is_one_of_a_list(path: &str) -> bool {
+    let of_one = path.strip_prefix("/api").unwrap_or(path);
+    of_one.starts_with("/sources/")
+        || of_one.starts_with("/collection/")
+        || path.starts_with("/api/requests/")
 }
 
 /// Finds the first parameter that an address does not have.
@@ -113,7 +121,18 @@ mod tests {
             ("/home/api/requests", "limit=3&raw=on", None),
             ("/home/export.har", "catgory=exploit", Some("catgory")),
             ("/home/requests/7", "limit=1", Some("limit")),
-            ("/home/requests/7/raw", "x=1", None),
+            ("/home/requests/7", "category=recon", None),
+            ("/home/requests/7/raw", "x=1", Some("x")),
+            ("/home/requests/7/raw", "category=recon", Some("category")),
+            ("/home/api/requests/7", "raw=on", Some("raw")),
+            ("/home/labels", "q=x&category=recon&label=y", None),
+            ("/home/labels", "cve=x", Some("cve")),
+            ("/home/collection/x", "sort=new", Some("sort")),
+            ("/home/api/collection/x", "x", Some("x")),
+            ("/home/new.atom", "category=recon", Some("category")),
+            ("/home/api/stats", "x=1", Some("x")),
+            ("/home/health", "", None),
+            ("/home/health", "x=1", Some("x")),
             ("/home/sources", "sort=new&before=1-2&as=AS1", None),
             ("/home/sources/192.0.2.1", "sort=new", Some("sort")),
             ("/home/static/style.css", "v=1", None),
