@@ -1,7 +1,7 @@
 //! Views and entries to HTML.
 //!
-//! - `pages` renders the `templates`; read it first. `assets` are the style sheets and scripts. `global` says which addresses may be looked up
-//!   elsewhere
+//! - `pages` renders the `templates`; read it first. `assets` are the style sheets and scripts.
+//!   `global` says which addresses may be looked up elsewhere
 //! - the list: `row`, `stats` (the numbers at the top), `chart`, and `filter` (which requests are
 //!   shown)
 //! - one request: `detail`, with `visible` for its bytes; `explained` for a request that a visitor
@@ -9,8 +9,8 @@
 //! - the other pages: `history` with `moment`, `collection`, `kind` with `kinds`, `sources`,
 //!   `wall`, and `catalogue` for the labels
 //!
-//! Everything here is made from entries, which contain only what may be shown. The templates
-//! escape.
+//! Requests are shown from entries, which contain only what may be shown. What the history says of
+//! kinds, sources and sensors is looked through here (`Privacy`). The templates escape.
 
 pub mod assets;
 pub mod catalogue;

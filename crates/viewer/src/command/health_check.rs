@@ -2,8 +2,7 @@
 //! does everyone else?
 //!
 //! In: the addresses that haproxy and the responder listen on. Out: whether `/home/health` answers
-//! 200 through haproxy, and whether the responder takes connections. Sends no request, so nothing
-//! is recorded.
+//! 200 through haproxy, and whether the responder takes connections. Nothing of it is recorded.
 //!
 //! Protocol: haproxy `doc/proxy-protocol.txt`, section 2.2, the command LOCAL.
 

@@ -63,7 +63,7 @@ pub(crate) struct Options {
 struct Json<'a> {
     categories: &'a [Category],
     min: u64,
-    /// There were more: those that were seen last are here.
+    /// All are here. Else there were more, and those that were seen last are here.
     complete: bool,
     sources: Vec<JsonSource<'a>>,
 }

@@ -46,7 +46,7 @@ pub(crate) struct HistoryNow {
 pub(crate) struct VisitorsNow {
     /// Those that are told of new requests as they come.
     pub(crate) watching: u64,
-    /// Those that wait for their turn.
+    /// Answers that wait to be made, or are being made.
     pub(crate) waiting: u64,
     /// Bytes of answers on their way.
     pub(crate) answer_bytes: u64,
@@ -89,7 +89,7 @@ pub(super) fn register(registry: &mut Registry, now: &Now<'_>) {
     gauge(
         registry,
         "visitors_waiting",
-        "Answers that wait until they can be made",
+        "Answers that wait to be made, or are being made",
         visitors.waiting,
     );
     gauge(

@@ -16,8 +16,8 @@ use crate::reader::privacy::Privacy;
 use crate::reader::sensor::{shown_name, shown_version};
 use crate::rfc3339;
 
-/// After this time without a request a sensor is counted as silent, in seconds. Strangers come more
-/// often to an address of the internet.
+/// After this time without a request or a word that it runs, a sensor is counted as silent, in
+/// seconds. Strangers come more often to an address of the internet.
 pub(crate) const SILENT_SECONDS: i64 = 10 * 60;
 /// Pages that can be asked for. What is behind them is in the file.
 const MOST_PAGES: u64 = 1000;
@@ -60,7 +60,8 @@ struct ShownSensor {
     version: String,
     requests: u64,
     missing: u64,
-    /// When the last of its requests was written here: RFC 3339, microseconds.
+    /// When the last of its requests was written here, or it said that it runs: RFC 3339,
+    /// microseconds.
     heard: String,
     silent_seconds: u64,
     /// Times of its first and its last request.

@@ -9,6 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HOST, IF_NONE_MATCH};
 use axum::response::{IntoResponse, Response};
+use forever200_ring::SLOTS;
 use serde::Deserialize;
 
 use crate::history::Questions;
@@ -23,6 +24,8 @@ pub(super) const REVALIDATE: &str = "no-cache";
 /// What the list takes at most for each row, and beside the rows.
 pub(super) const ROW_BYTES: usize = 5120;
 pub(super) const LIST_BYTES: usize = 64 * 1024;
+/// What `/home` takes at most: a row for each slot, and no filter.
+pub(super) const HOME_BYTES: usize = LIST_BYTES + ROW_BYTES * SLOTS as usize;
 /// How often its page has the whole query string, an input with its escapes counted as two.
 pub(super) const REPEATED: usize = 10;
 

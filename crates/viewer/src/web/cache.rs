@@ -2,8 +2,8 @@
 //!
 //! In: a view. Out: what was made of it for whoever asked before, or made now. Beside these, each
 //! entry keeps its row and, where that is short, its JSON. Bounds: a page of 101 rows has some 100
-//! kB, 400 kB at most; the list 1 MiB; the labels 100 kB; the strip some kB. Nobody waits here for
-//! anybody: two who find nothing at the same time both make it.
+//! kB, `HOME_BYTES` at most; the list of the API `WHOLE_LIST_BYTES`; the labels 100 kB; the strip
+//! some kB. Nobody waits here for anybody: two who find nothing at the same time both make it.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

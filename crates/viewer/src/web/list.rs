@@ -31,8 +31,8 @@ use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 use crate::web::streamed;
 
-/// Longest list that is made whole, compressed, and kept for others who ask for the same. This is
-/// what it is at most, of which ordinary requests make a tenth.
+/// Longest list that is made whole, compressed, and kept for others who ask for the same. So much
+/// it may take at most, of which ordinary requests make a tenth.
 const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
 
 pub(crate) async fn api_list(

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use crate::web::answer::HOME_BYTES;
 use crate::web::failure::Failure;
 
 /// What all answers that are on their way may take together, in bytes.
 const ROOM_BYTES: usize = 20 * 1024 * 1024;
 /// A part of it is for answers that are no longer than `/home` is.
 const ROOM_FOR_SHORT_BYTES: usize = 8 * 1024 * 1024;
-const SHORT_BYTES: usize = 512 * 1024;
+const SHORT_BYTES: usize = HOME_BYTES;
 /// Bytes in which an answer counts at least.
 const MIN_BYTES: usize = 512;
 /// An answer that has been on its way for this long gives way to others when there is no room. Who
