@@ -132,7 +132,7 @@ impl Pages {
         let now = now.as_second() * 1000;
         let (total, held) = (entries.len(), view.entries.len());
         // Events begin after it. Those that are missing here will be among them.
-        let cursor = view.told_up_to();
+        let cursor = view.complete_up_to();
         let (asked, kept) = (query.encoded(), query.kept());
         let (chips, values) = (query.chips(), query.values());
         let further = Serde(query.further());

@@ -124,7 +124,7 @@ impl Pages {
             .iter()
             .map(|entry| WallRow::new(entry, now))
             .collect();
-        let (asked, chips, cursor) = (query.encoded(), query.chips(), view.told_up_to());
+        let (asked, chips, cursor) = (query.encoded(), query.chips(), view.complete_up_to());
         let (rows, chips) = (Serde(&rows), Serde(&chips));
         self.render(
             "wall.html",

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use forever200_ring::{Snapshot, StoreError};
+use forever200_ring::{SLOTS, Snapshot, StoreError};
 use jiff::Timestamp;
 
 use crate::reader::entry::Entry;
@@ -58,13 +58,16 @@ impl View {
         self.entries.last().map_or(0, |entry| entry.record.seq)
     }
 
-    /// Returns the sequence number after which events tell what is missing here.
+    /// Returns the sequence number up to which nothing is missing here that will be described yet:
+    /// events tell what is after it.
     #[must_use]
-    pub fn told_up_to(&self) -> u64 {
+    pub fn complete_up_to(&self) -> u64 {
+        let cursor = self.snapshot.cursor;
         if self.is_all_described {
-            self.snapshot.cursor
+            cursor
         } else {
-            self.oldest().saturating_sub(1)
+            // In a flood the newest are described first.
+            cursor.saturating_sub(SLOTS)
         }
     }
 

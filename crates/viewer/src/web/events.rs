@@ -74,6 +74,9 @@ struct Watcher {
     late: Vec<u64>,
     /// The largest number that was told.
     newest_told: u64,
+    /// Up to which number the last look saw all that is to be told of: in a flood, some are not
+    /// described yet.
+    complete_up_to: u64,
     /// The next look is for all that there is, however much that is.
     catches_up: bool,
     /// The newest request that the watcher knows from before.
@@ -112,6 +115,7 @@ pub(crate) fn events(
         pending: VecDeque::new(),
         late: Vec::new(),
         newest_told: 0,
+        complete_up_to: 0,
         catches_up: true,
         after: after.unwrap_or_default(),
         counting: (view.snapshot.since, after.unwrap_or(view.snapshot.cursor)),
@@ -242,6 +246,7 @@ impl Watcher {
             }
         }
         (self.seen, self.after) = (view.version, 0);
+        self.complete_up_to = view.complete_up_to();
         self.is_stale |= self.format.is_page();
         // What leaves the ring next is described first where there is a history, else what is
         // newest: numbers need not appear in their order.
@@ -318,10 +323,9 @@ impl Watcher {
     /// Up to which number all was told, or is not meant: a page that comes again asks for what is
     /// after that. Numbers are told out of their order in a flood.
     fn told_up_to(&self) -> u64 {
+        let told = self.newest_told.min(self.complete_up_to);
         let untold = self.pending.iter().chain(&self.late).min();
-        untold.map_or(self.newest_told, |&seq| {
-            self.newest_told.min(seq.saturating_sub(1))
-        })
+        untold.map_or(told, |&seq| told.min(seq.saturating_sub(1)))
     }
 
     fn strip(&mut self, view: &View) -> Option<Bytes> {
