@@ -95,7 +95,13 @@ impl Feed {
             ways.push_back(end);
             // First come, first served: behind the other sensors that wait.
             let place = Arc::clone(&self.window).acquire_owned().await?;
-            self.arrivals.send(Arrival { record, place, way }).await?;
+            let arrival = Arrival {
+                record,
+                place,
+                way,
+                losses: 0,
+            };
+            self.arrivals.send(arrival).await?;
         }
     }
 

@@ -4,6 +4,8 @@
 //! What comes back was written by a sensor that may be in a stranger's hands: lengths and fields
 //! are checked, and its name is not in the message at all.
 
+use std::ops::RangeInclusive;
+
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use forever200_ring::record::{DecodeError, MAX_HELLO_CHARS, MAX_LINE_BYTES};
@@ -28,6 +30,9 @@ const VERSION: &str = "Forever200-Version";
 const MAX_VERSION_CHARS: usize = 20;
 /// Largest number in JSON, 2⁵³ - 1: as in a ring.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
+/// Numbers that a request at a sensor can have. The largest is a thousand requests a second for thirty years.
+/// The era may be any: a machine without a clock begins in 1970, and nothing is computed from it.
+const SEQS: RangeInclusive<u64> = 1..=1_000_000_000_000;
 /// Longest name of a responder, which is eight hexadecimal digits.
 const RESPONDER_CHARS: usize = 8;
 /// Longest text of TLS but the hello, in bytes: a host name's 255, and three bytes for what is no
@@ -62,7 +67,8 @@ pub enum MessageError {
     /// It is longer than any request can be.
     #[error("{0} bytes are more than a request can have")]
     Length(usize),
-    /// Its id is not `NAME-ERA-SEQ` with the name of its subject.
+    /// Its id is not `NAME-ERA-SEQ` with the name of its subject, and a number that a sensor can
+    /// have.
     #[error("its id is not one of this sensor")]
     Id,
     /// Its id says another number than its record.
@@ -76,6 +82,12 @@ pub enum MessageError {
     /// A field is none that the programs write: too long, too large, or of other characters.
     #[error("its field {0} is none of ours")]
     Field(&'static str),
+    /// It says that more requests before it are missing than there can be.
+    #[error("it says that {0} requests before it are missing")]
+    Missing(u64),
+    /// With what a hub adds to it, its line of JSON could not be read again.
+    #[error("its line of JSON has {0} bytes with what the hub adds")]
+    Line(usize),
     /// It is no record.
     #[error(transparent)]
     Record(#[from] DecodeError),
@@ -95,7 +107,7 @@ impl Position {
         let (era, seq) = rest.split_once('-')?;
         let position = Self {
             era: era.parse().ok().filter(|&era| era <= MAX_NUMBER)?,
-            seq: seq.parse().ok().filter(|&seq| seq <= MAX_NUMBER)?,
+            seq: seq.parse().ok().filter(|seq| SEQS.contains(seq))?,
         };
         // One id for one position: no signs, no zeros in front.
         (position.id(sensor) == id).then_some(position)
@@ -143,17 +155,41 @@ pub fn read(
     check_fields(&record)?;
     cut(&mut record, most_bytes);
     record.timestamp = likely_time(record.timestamp, delivery.published);
-    let missing = header(MISSING).and_then(|number| number.parse().ok());
     record.sensor = Some(Box::new(Sent {
         name: sensor.to_string(),
         era: position.era,
         seq: position.seq,
-        // There cannot be more of them than numbers.
-        missing: missing.unwrap_or(0).min(position.seq),
+        missing: missing(header(MISSING), position.seq)?,
         stream: delivery.sequence,
         version: version(header(VERSION).unwrap_or_default()),
     }));
+    check_line(&record)?;
     Ok(record)
+}
+
+/// Reads how many requests before this one are missing: fewer than its number.
+fn missing(said: Option<&str>, seq: u64) -> Result<u64, MessageError> {
+    let missing = said.and_then(|number| number.parse().ok()).unwrap_or(0);
+    if missing >= seq {
+        return Err(MessageError::Missing(missing));
+    }
+    Ok(missing)
+}
+
+/// Refuses a record whose line could not be read again from the hub's ring. The hub gives it other
+/// numbers, which may have more digits.
+fn check_line(record: &Record) -> Result<(), MessageError> {
+    let widest = Record {
+        seq: MAX_NUMBER,
+        continues: record.continues.map(|_| MAX_NUMBER),
+        raw: Bytes::new(),
+        ..record.clone()
+    };
+    let line_bytes = widest.encode().len();
+    if line_bytes > MAX_LINE_BYTES {
+        return Err(MessageError::Line(line_bytes));
+    }
+    Ok(())
 }
 
 /// Refuses texts and numbers that no forever200 writes.
@@ -303,6 +339,8 @@ mod tests {
             "",
             "one--12--7",
             "one-12-18446744073709551615",
+            "one-12-1000000000001",
+            "one-12-0",
         ] {
             assert_eq!(Position::of_id(id, &sensor()), None, "{id}");
             assert!(
@@ -368,6 +406,51 @@ mod tests {
             ),
             Err(MessageError::Id)
         ));
+    }
+
+    #[test]
+    fn no_more_can_be_missing_than_there_were_before() {
+        let delivery = Delivery {
+            sequence: 1,
+            published: PUBLISHED.parse().unwrap(),
+        };
+        let position = Position { era: 12, seq: 7 };
+        let body = record(7).encode().into();
+        for (missing, is_taken) in [(6, true), (7, false), (MAX_NUMBER, false)] {
+            let headers = headers(&sensor(), position, missing);
+            let read = read(&sensor(), Some(&headers), &body, delivery, MOST_BYTES);
+            assert_eq!(read.is_ok(), is_taken, "{missing}");
+        }
+    }
+
+    /// Whatever numbers it gets at the hub, what is taken is read again from its ring.
+    #[test]
+    fn a_line_that_is_too_long_with_what_the_hub_adds_is_refused() {
+        let with_hello = |chars| Record {
+            continues: Some(6),
+            tls: Some(Box::new(Tls {
+                sni: Some("\u{1}".repeat(575)),
+                hello: Some("A".repeat(chars)),
+                ..Tls::default()
+            })),
+            ..record(7)
+        };
+        let lengths = 5000..=MAX_HELLO_CHARS;
+        let longest = lengths
+            .rev()
+            .find(|&chars| read_as("one-12-7", &with_hello(chars)).is_ok())
+            .unwrap();
+        assert!(longest < MAX_HELLO_CHARS);
+        assert!(Record::decode(with_hello(MAX_HELLO_CHARS).encode()).is_ok());
+        let taken = read_as("one-12-7", &with_hello(longest)).unwrap();
+        let at_hub = Record {
+            seq: MAX_NUMBER,
+            continues: Some(MAX_NUMBER),
+            ..taken
+        };
+        assert_eq!(Record::decode(at_hub.encode()).unwrap(), at_hub);
+        let longer = read_as("one-12-7", &with_hello(longest + 1));
+        assert!(matches!(longer, Err(MessageError::Line(_))));
     }
 
     #[test]

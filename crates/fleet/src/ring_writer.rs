@@ -24,6 +24,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// A record that the history does not have after this time may have left the ring: usually it takes
 /// a tenth of it.
 const OVERDUE: Duration = Duration::from_secs(2);
+/// How often a record is written again that leaves the ring each time, though the history takes
+/// others. Then it is given up: it would have a place of those that all sensors share for ever.
+const MOST_LOSSES: u32 = 10;
 /// Pause where memcached is away, or has just been emptied and not been given its numbers back.
 const MEMCACHED_PAUSE: Duration = Duration::from_millis(200);
 
@@ -34,6 +37,8 @@ pub(crate) struct Arrival {
     pub(crate) place: OwnedSemaphorePermit,
     #[expect(dead_code, reason = "its other end is told when this is dropped")]
     pub(crate) way: oneshot::Sender<()>,
+    /// How often it was lost on its way, though the history took others.
+    pub(crate) losses: u32,
 }
 
 /// The history was removed or replaced.
@@ -51,11 +56,16 @@ pub(crate) struct RingWriter {
     /// Which file it was when there last was one.
     file: Option<(u64, u64)>,
     is_away: bool,
+    /// How often the history had changed at a look.
+    changes: u64,
+    given_up: u64,
 }
 
 struct Awaited {
     arrival: Arrival,
     since: Instant,
+    /// How often the history had changed when it was written.
+    changes: u64,
 }
 
 impl RingWriter {
@@ -69,6 +79,8 @@ impl RingWriter {
             version: None,
             file: None,
             is_away: false,
+            changes: 0,
+            given_up: 0,
         }
     }
 
@@ -138,10 +150,12 @@ impl RingWriter {
         if !due.is_empty() {
             self.is_away = false;
         }
-        let since = Instant::now();
-        let written = due.into_iter();
-        self.awaited
-            .extend(written.map(|arrival| Awaited { arrival, since }));
+        let (since, changes) = (Instant::now(), self.changes);
+        self.awaited.extend(due.into_iter().map(|arrival| Awaited {
+            arrival,
+            since,
+            changes,
+        }));
     }
 
     /// Writes records, each under a number of this ring. Returns `false`, and writes nothing, where
@@ -192,6 +206,7 @@ impl RingWriter {
         if std::mem::replace(&mut self.version, version) == version {
             return Ok(());
         }
+        self.changes += 1;
         if let Some(now) = version {
             let before = self.file.replace(now.file);
             if before.is_some_and(|file| file != now.file) {
@@ -224,12 +239,34 @@ impl RingWriter {
                     self.awaited.push(awaited);
                 }
                 Ok(_) if self.has(&record)? => {}
-                Ok(_) => lost.push(awaited.arrival),
+                Ok(_) => lost.extend(self.unless_given_up(awaited)),
                 // It is asked for again.
                 Err(_) => self.awaited.push(awaited),
             }
         }
         Ok(lost)
+    }
+
+    /// Returns what is lost, to be written again; `None` where that was tried often enough. A loss
+    /// counts where the history has changed since: a viewer that does not run takes nothing.
+    fn unless_given_up(&mut self, awaited: Awaited) -> Option<Arrival> {
+        let mut arrival = awaited.arrival;
+        if awaited.changes != self.changes {
+            arrival.losses += 1;
+        }
+        if arrival.losses <= MOST_LOSSES {
+            return Some(arrival);
+        }
+        self.given_up += 1;
+        let given_up = self.given_up;
+        if given_up == 10_u64.pow(given_up.ilog10()) {
+            let id = sent(&arrival.record);
+            warn!(
+                ?id,
+                given_up, "the history does not take a request: it is given up"
+            );
+        }
+        None
     }
 }
 
@@ -237,4 +274,67 @@ impl RingWriter {
 fn sent(record: &Record) -> Option<(&str, u64, u64)> {
     let Sent { name, era, seq, .. } = record.sensor.as_deref()?;
     Some((name, *era, *seq))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use forever200_ring::{KnownRing, Ring};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Its line is too long to be read again. `message::read` refuses such a record.
+    fn unreadable() -> Record {
+        let tls = forever200_ring::Tls {
+            sni: Some("x".repeat(forever200_ring::record::MAX_LINE_BYTES)),
+            ..forever200_ring::Tls::default()
+        };
+        Record {
+            tls: Some(Box::new(tls)),
+            ..forever200_testkit::record(1, b"GET / HTTP/1.1\r\n\r\n")
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_history_never_takes_frees_its_place_after_some_attempts() {
+        let memcached = forever200_testkit::Memcached::start().await.unwrap();
+        let store = Store::new(memcached.address());
+        let empty = store.snapshot().await.unwrap();
+        let numbers = KnownRing {
+            cursor: 1,
+            ring: &Ring::default(),
+            counts: None,
+            since: Timestamp::now(),
+            first: None,
+        };
+        store.put_back(&empty, numbers).await.unwrap();
+        let mut writer = RingWriter::new(store, Ledger::new("/nowhere".into()));
+        let window = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&window).acquire_owned().await.unwrap();
+        let (way, _end) = oneshot::channel();
+        let mut due = vec![Arrival {
+            record: unreadable(),
+            place,
+            way,
+            losses: 0,
+        }];
+        let mut attempts = 0;
+        // The viewer does not run: that costs nothing.
+        let mut changes = std::iter::repeat_n(0, 20).chain(std::iter::repeat(1));
+        while !due.is_empty() {
+            attempts += 1;
+            assert!(
+                attempts <= 20 + MOST_LOSSES + 1,
+                "it has its place for ever"
+            );
+            writer.write(std::mem::take(&mut due)).await;
+            writer.awaited[0].since -= OVERDUE;
+            writer.changes += changes.next().unwrap();
+            due = writer.take_lost().await.unwrap();
+        }
+        assert_eq!(attempts, 20 + MOST_LOSSES + 1);
+        assert_eq!(window.available_permits(), 1);
+    }
 }
