@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::inbox::{ENOUGH_RECORDS, Recorder};
-use super::writer::Writer;
+use super::writer::{Writer, until_restored};
 
 /// How often a quiet recorder looks whether memcached still has what it should.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,10 +33,8 @@ const STORE_TIME: Duration = Duration::from_millis(9);
 /// millisecond more.
 const TURN_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Longest wait at the start for a viewer that puts back what its history knows, and the time
-/// between two looks.
+/// Longest wait at the start for a viewer that puts back what its history knows.
 const RESTORE_TIME: Duration = Duration::from_secs(5);
-const RESTORE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Turns that failed, one after the other.
 #[derive(Debug, Default)]
@@ -77,7 +75,7 @@ impl Recorder {
         if has_history {
             self.until_restored(&store, &mut stop).await;
         }
-        let mut writer = Writer::new(store);
+        let mut writer = Writer::new(store, has_history);
         let mut trouble = Trouble::default();
         loop {
             let stopping = *stop.borrow_and_update();
@@ -116,15 +114,10 @@ impl Recorder {
     /// Waits until memcached has a cursor, for [`RESTORE_TIME`] at most. Connections are answered
     /// meanwhile, and their records wait, as while memcached is away.
     async fn until_restored(&self, store: &Store, stop: &mut watch::Receiver<bool>) {
-        let restored = async {
-            while !store.has_cursor().await.unwrap_or(false) {
-                tokio::time::sleep(RESTORE_INTERVAL).await;
-            }
-        };
         self.nobody_waits();
         tokio::select! {
             _ = stop.wait_for(|stopping| *stopping) => {}
-            restored = timeout(RESTORE_TIME, restored) => {
+            restored = timeout(RESTORE_TIME, until_restored(store)) => {
                 if restored.is_err() {
                     warn!("no viewer has restored the numbers from the history, they may start again at 1");
                 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use forever200_ring::{Counts, KnownRing, Ring, SilentPorts, Store, StoreError};
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
 use super::inbox::{Pending, Recorder};
@@ -17,10 +17,17 @@ const MAX_DRAWS: usize = 4;
 /// Shortest time between two writes of the silent connections by port: each is a question and an
 /// answer more.
 const PORTS_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait for a viewer that runs and restores a memcached that was emptied: it looks twice a
+/// second at least. No answer waits for it.
+const RESTORE_TIME: Duration = Duration::from_secs(2);
+/// Time between two looks whether memcached has a cursor.
+const RESTORE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The store's end: what memcached should hold, as far as this responder knows.
 pub(super) struct Writer {
     store: Store,
+    /// Whether a viewer restores memcached from a history.
+    has_history: bool,
     /// The last 101 records, to put back should memcached lose them.
     ring: Ring,
     pub(super) cursor: u64,
@@ -46,9 +53,10 @@ enum Agreement {
 }
 
 impl Writer {
-    pub(super) fn new(store: Store) -> Self {
+    pub(super) fn new(store: Store, has_history: bool) -> Self {
         Self {
             store,
+            has_history,
             ring: Ring::default(),
             cursor: 0,
             counts: Counts::default(),
@@ -158,7 +166,11 @@ impl Writer {
             return self.reconcile().await;
         }
         match self.store.cursor().await {
-            Ok(cursor) if cursor >= self.cursor => Ok(()),
+            // Others draw numbers too. Should memcached be emptied, theirs are used as well.
+            Ok(cursor) if cursor >= self.cursor => {
+                self.cursor = cursor;
+                Ok(())
+            }
             Ok(_) => self.reconcile().await,
             Err(error) => {
                 self.agreement = Agreement::Unknown;
@@ -171,7 +183,7 @@ impl Writer {
     async fn reconcile(&mut self) -> Result<(), StoreError> {
         let lost_track =
             std::mem::replace(&mut self.agreement, Agreement::Unknown) == Agreement::Unknown;
-        let snapshot = self.store.snapshot().await?;
+        let mut snapshot = self.store.snapshot().await?;
         let restarted = snapshot.cursor < self.cursor;
         if restarted {
             info!(
@@ -179,6 +191,12 @@ impl Writer {
                 found = snapshot.cursor,
                 "memcached was restarted, putting the ring back"
             );
+        }
+        if restarted && snapshot.cursor == 0 && self.has_history {
+            // Others may have drawn numbers since this responder last looked, as a hub's collector
+            // does all the time. The history has them, so its cursor comes first.
+            let _ = timeout(RESTORE_TIME, until_restored(&self.store)).await;
+            snapshot = self.store.snapshot().await?;
         }
         self.cursor = self.cursor.max(snapshot.cursor);
         self.since = snapshot.since.unwrap_or(self.since);
@@ -201,6 +219,69 @@ impl Writer {
         self.counts.silent = self.counts.silent.max(snapshot.silent);
         self.silent_ports.ask_to_compare();
         self.agreement = Agreement::Compared;
+        Ok(())
+    }
+}
+
+/// Waits until memcached has a cursor.
+pub(super) async fn until_restored(store: &Store) {
+    while !store.has_cursor().await.unwrap_or(false) {
+        sleep(RESTORE_INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forever200_testkit::Memcached;
+
+    use super::*;
+
+    async fn record(writer: &mut Writer, recorder: &Recorder) -> anyhow::Result<u64> {
+        let _ = recorder.record(forever200_testkit::record(0, ""));
+        writer.turn(recorder).await?;
+        Ok(writer.cursor)
+    }
+
+    #[tokio::test]
+    async fn numbers_that_others_drew_are_not_drawn_again_after_memcached_was_emptied()
+    -> anyhow::Result<()> {
+        let mut memcached = Memcached::start().await?;
+        let store = || Store::new(memcached.address());
+        let (recorder, mut writer, others) =
+            (Recorder::default(), Writer::new(store(), false), store());
+        assert_eq!(record(&mut writer, &recorder).await?, 1);
+        // Compares what it wrote, then has nothing to do but to look.
+        writer.turn(&recorder).await?;
+        assert_eq!(others.advance(1000).await?, 1001);
+        writer.turn(&recorder).await?;
+        memcached.restart().await?;
+        assert_eq!(record(&mut writer, &recorder).await?, 1002);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn where_there_is_a_history_its_cursor_comes_first() -> anyhow::Result<()> {
+        let mut memcached = Memcached::start().await?;
+        let store = || Store::new(memcached.address());
+        let (recorder, mut writer, viewer) =
+            (Recorder::default(), Writer::new(store(), true), store());
+        assert_eq!(record(&mut writer, &recorder).await?, 1);
+        memcached.restart().await?;
+        let (number, restored) = tokio::join!(record(&mut writer, &recorder), async {
+            // The responder has seen an empty memcached by then, and still waits.
+            sleep(RESTORE_TIME / 4).await;
+            let history = KnownRing {
+                cursor: 5000,
+                ring: &Ring::default(),
+                counts: None,
+                since: Timestamp::now(),
+                first: None,
+            };
+            let empty = viewer.snapshot().await?;
+            viewer.put_back(&empty, history).await
+        });
+        restored?;
+        assert_eq!(number?, 5001);
         Ok(())
     }
 }
