@@ -41,7 +41,8 @@ impl Enrolment {
             name: sensor.to_string(),
             seed,
             account: format!(
-                "\"{sensor}\": {{ users: [{{ nkey: {nkey} }}], imports: [{imports}] }}"
+                "\"{sensor}\": {{ users: [{{ nkey: {nkey} }}], limits: {{ max_connections: \
+                 {MOST_CONNECTIONS}, max_subscriptions: {MOST_SUBSCRIPTIONS} }}, imports: [{imports}] }}"
             ),
         })
     }
@@ -65,6 +66,11 @@ impl Enrolment {
     }
 }
 
+/// Connections of a sensor to the servers, at most: its publisher has one, `check` another, and one
+/// that was cut may be there for some minutes more.
+const MOST_CONNECTIONS: u32 = 8;
+/// Subscriptions of each of them, at most: ours has one. Each takes some of the servers' memory.
+const MOST_SUBSCRIPTIONS: u32 = 16;
 /// The account of the hubs. No sensor has such a name.
 const HUB: &str = "HUB";
 

@@ -8,12 +8,16 @@ use anyhow::Context;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
 use clap::Args;
+use tracing::warn;
 
 use crate::message::MAX_BODY_BYTES;
 use crate::sensor::{ALL_SUBJECTS, STREAM};
 
 /// Room for the headers of a message, in bytes.
 const HEADERS_BYTES: usize = 1024;
+/// For how long the servers know the ids of messages again (`Nats-Msg-Id`): the shortest time that
+/// they allow. Ours have no such id, and each that a sensor sends takes some of their memory.
+const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a stream is made with, where there is none.
@@ -58,18 +62,32 @@ impl StreamArgs {
             storage: StorageType::File,
             num_replicas: self.replicas.into(),
             allow_direct: true,
+            duplicate_window: DUPLICATE_WINDOW,
             ..Config::default()
         }
     }
 }
 
-/// Returns the stream, which is made where there is none. One that is there stays as it is.
+/// Returns the stream, which is made where there is none. One that is there stays as it is, but for
+/// how long ids are known.
 ///
 /// # Errors
 /// Nobody answers, this key may not do so, or there is no room for it.
 pub async fn open(context: &jetstream::Context, args: &StreamArgs) -> anyhow::Result<Stream> {
-    context
+    let stream = context
         .get_or_create_stream(args.config())
         .await
-        .context("cannot open the stream")
+        .context("cannot open the stream")?;
+    let config = &stream.cached_info().config;
+    if config.duplicate_window > DUPLICATE_WINDOW {
+        let config = Config {
+            duplicate_window: DUPLICATE_WINDOW,
+            ..config.clone()
+        };
+        // It can be read and written all the same.
+        if let Err(error) = context.update_stream(config).await {
+            warn!(%error, "the servers keep the ids of messages for longer than they need");
+        }
+    }
+    Ok(stream)
 }

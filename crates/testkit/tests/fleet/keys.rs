@@ -6,8 +6,10 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use bytes::Bytes;
 use forever200_testkit::process::{command, programs};
 use forever200_testkit::until;
+use futures_util::{FutureExt, StreamExt};
 use tempfile::TempDir;
 
 use crate::site::Fleet;
@@ -159,5 +161,35 @@ async fn refused(
     ensure!(begun.elapsed() >= PAUSES, "{:?}", begun.elapsed());
     let log = publisher.log()?;
     ensure!(log.len() == 1 && log[0].contains(reason), "{log:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_gets_few_subscriptions_and_few_connections() -> anyhow::Result<()> {
+    const MANY: usize = 100;
+    let fleet = Fleet::start(1, &["one"]).await?;
+    let client = fleet.client("one").await?;
+    let mut subscriptions = Vec::new();
+    for number in 0..MANY {
+        subscriptions.push(client.subscribe(format!("a.{number}")).await?);
+    }
+    // Whoever has the first subscription has got all that was sent before it.
+    for number in (0..MANY).rev() {
+        client.publish(format!("a.{number}"), Bytes::new()).await?;
+    }
+    let first = subscriptions[0].next().await;
+    first.context("not even one subscription")?;
+    let got = subscriptions[1..]
+        .iter_mut()
+        .filter_map(|it| it.next().now_or_never().flatten())
+        .count();
+    ensure!(got < 16, "{got} more");
+    let mut connections = Vec::new();
+    while connections.len() < MANY
+        && let Ok(one) = fleet.client("one").await
+    {
+        connections.push(one);
+    }
+    ensure!(connections.len() == 7, "{} more", connections.len());
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! What the servers refuse: a request that is too long for them is stepped over, a stream that is
 //! full is waited for.
 
+use std::time::Duration;
+
 use async_nats::jetstream::stream::{Config, DiscardPolicy};
 use forever200_fleet::sensor::{ALL_SUBJECTS, STREAM};
 use forever200_testkit::until;
@@ -94,5 +96,24 @@ async fn a_full_stream_is_waited_for() -> anyhow::Result<()> {
     context.update_stream(&full).await?;
     assert_eq!(hub.until_has("one", 5).await?, [1, 2, 3, 4, 5]);
     assert_eq!(missing(&hub)?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_keep_no_ids_of_messages_for_long() -> anyhow::Result<()> {
+    for is_there_before in [false, true] {
+        let open = Open::start("").await?;
+        let context = open.context().await?;
+        if is_there_before {
+            context.create_stream(stream()).await?;
+        }
+        let _hub = open.hub(&[]).await?;
+        until("the window is short", || async {
+            let stream = context.get_stream(STREAM).await.ok()?;
+            let window = stream.cached_info().config.duplicate_window;
+            (window <= Duration::from_millis(100)).then_some(())
+        })
+        .await?;
+    }
     Ok(())
 }
