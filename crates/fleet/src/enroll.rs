@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Context;
 use nkeys::KeyPair;
 
-use crate::sensor::{ALL_ALIVE, ALL_KINDS, ALL_LAST_MESSAGES, ALL_SUBJECTS, Sensor};
+use crate::sensor::{ALL_ALIVE, ALL_KINDS, ALL_LAST_MESSAGES, ALL_REQUESTS, Sensor};
 
 /// What an owner does to let a sensor or a hub in.
 ///
@@ -53,7 +53,7 @@ impl Enrolment {
     /// A key has no secret half, which does not happen.
     pub fn of_hub() -> anyhow::Result<Self> {
         let (nkey, seed) = draw()?;
-        let exports: String = [ALL_SUBJECTS, ALL_ALIVE, ALL_LAST_MESSAGES, ALL_KINDS]
+        let exports: String = [ALL_REQUESTS, ALL_ALIVE, ALL_LAST_MESSAGES, ALL_KINDS]
             .map(|subject| format!("{{ service: \"{subject}\" }}"))
             .join(", ");
         Ok(Self {

@@ -1,7 +1,7 @@
 //! The task of one sensor at a hub: reads its messages, and hands on what is a request.
 //!
-//! In: the messages of one subject, from a number in the stream. Out: records, when there is room
-//! in the window that all sensors share. What is no request is counted, logged, and passed over.
+//! In: the messages of one subject, from a number in the stream. Out: records, when there is a
+//! permit of those that all sensors share. What is no request is counted, logged, and passed over.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -21,14 +21,17 @@ use crate::pull::Messages;
 use crate::ring_writer::{Arrival, WINDOW};
 use crate::sensor::Sensor;
 
-/// Messages of one sensor that are fetched ahead, at most.
+/// Messages of one sensor that are asked for at once.
 const FETCHED_AHEAD: i64 = 8;
+/// Messages of one sensor that may have come and not been read, at most: more are asked for when
+/// half of them are here.
+pub(crate) const MOST_AHEAD: usize = FETCHED_AHEAD as usize / 2 * 3;
 
 /// Number in the stream of the last message of each sensor that came here.
 #[derive(Clone, Default)]
-pub(crate) struct Places(Arc<Mutex<HashMap<Sensor, u64>>>);
+pub(crate) struct LastRead(Arc<Mutex<HashMap<Sensor, u64>>>);
 
-impl Places {
+impl LastRead {
     pub(crate) fn set(&self, sensor: &Sensor, sequence: u64) {
         self.lock().insert(sensor.clone(), sequence);
     }
@@ -45,7 +48,7 @@ impl Places {
 /// The task of one sensor.
 pub(crate) struct Feed {
     pub(crate) sensor: Sensor,
-    pub(crate) places: Places,
+    pub(crate) last_read: LastRead,
     pub(crate) window: Arc<Semaphore>,
     pub(crate) arrivals: mpsc::Sender<Arrival>,
     /// Longest request that is kept here, in bytes.
@@ -73,32 +76,32 @@ impl Feed {
             ..OrderedConfig::default()
         };
         let mut messages = Messages::open(context, stream, config).await?;
-        // Ends of those that are on their way into the history, in their order.
-        let mut ways = VecDeque::with_capacity(WINDOW);
+        // One for each that is in flight between here and the history, in their order.
+        let mut in_flight = VecDeque::with_capacity(WINDOW);
         loop {
             let message = messages.next().await?;
             let delivery = delivery(&message)?;
-            self.places.set(&self.sensor, delivery.sequence);
+            self.last_read.set(&self.sensor, delivery.sequence);
             let Some(record) = self.read(&message, delivery) else {
                 continue;
             };
-            // One that is lost on its way is written again. Were many others to overtake it before
-            // that, whoever begins anew at those would not find it.
-            if ways.len() == WINDOW
-                && let Some(oldest) = ways.pop_front()
+            // One that is lost in flight is written again. A collector that starts again reads from
+            // the 64th newest of the history: one that is older than that must not be in flight.
+            if in_flight.len() == WINDOW
+                && let Some(oldest) = in_flight.pop_front()
             {
                 let oldest: oneshot::Receiver<()> = oldest;
                 // It is dropped, not used.
                 let _ = oldest.await;
             }
-            let (way, end) = oneshot::channel();
-            ways.push_back(end);
+            let (done, end) = oneshot::channel();
+            in_flight.push_back(end);
             // First come, first served: behind the other sensors that wait.
-            let place = Arc::clone(&self.window).acquire_owned().await?;
+            let permit = Arc::clone(&self.window).acquire_owned().await?;
             let arrival = Arrival {
                 record,
-                place,
-                way,
+                permit,
+                done,
                 losses: 0,
             };
             self.arrivals.send(arrival).await?;

@@ -1,4 +1,4 @@
-//! Asks the hub for the last message of a sensor.
+//! Asks the servers for the last message of a sensor in the stream.
 
 use anyhow::{Context, bail};
 use async_nats::{Client, StatusCode};
@@ -12,10 +12,10 @@ use crate::sensor::Sensor;
 pub(crate) const ANOTHER_HISTORY: &str = "what the stream has last of this sensor is not of this \
     history: another machine has the same name, or this one's history was deleted since";
 
-/// Returns where the hub is with a sensor; `None` when it has nothing of it.
+/// Returns the position of the last message of a sensor in the stream; `None` where there is none.
 ///
 /// # Errors
-/// The hub does not answer, or there is no stream.
+/// The servers do not answer, or there is no stream.
 pub(crate) async fn last_sent(
     client: &Client,
     sensor: &Sensor,
@@ -23,14 +23,18 @@ pub(crate) async fn last_sent(
     let question = client.request(sensor.last_message(), "".into());
     let answer = timeout(ACK_TIME, question)
         .await
-        .context("the hub does not say what it has")?
-        .context("the hub does not say what it has: is there a stream, does it know this key?")?;
+        .context("the servers do not say what the stream has")?
+        .context(
+            "the servers do not say what the stream has: is there a stream, do they know this key?",
+        )?;
     match answer.status {
         Some(StatusCode::NOT_FOUND) => return Ok(None),
         None | Some(StatusCode::OK) => {}
-        Some(status) => bail!("the hub does not say what it has: status {status}"),
+        Some(status) => bail!("the servers do not say what the stream has: status {status}"),
     }
-    let headers = answer.headers.context("the hub's answer has no headers")?;
+    let headers = answer
+        .headers
+        .context("the servers' answer has no headers")?;
     let id = headers.get(ID).map(async_nats::HeaderValue::as_str);
     // One that another program has written under this name is as good as none.
     Ok(id.and_then(|id| Position::of_id(id, sensor)))

@@ -1,7 +1,7 @@
-//! A sensor's end: follows its history, and sends what is new to the hub.
+//! A sensor's end: follows its history, and sends what is new to the stream.
 //!
-//! In: the history. Out: messages to one subject. Where to go on it asks the hub: nothing is kept
-//! here. What has left the history before it could be sent, and what the servers refuse because it
+//! In: the history. Out: messages to one subject. Where to go on it asks the servers: nothing is
+//! kept here. What has left the history before it could be sent, and what the servers refuse because it
 //! is too long, is counted. Nothing here is on the way of an answer.
 
 use std::convert::Infallible;
@@ -21,12 +21,12 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::ask;
-use crate::cursor::{Cursor, Due, MOST_IN_FLIGHT};
 use crate::last_sent::{ANOTHER_HISTORY, last_sent};
 use crate::message::{self, Position};
 use crate::patience::Patience;
 use crate::refusals::{Refusals, is_too_long};
 use crate::sensor::Sensor;
+use crate::unsent::{Due, MOST_IN_FLIGHT, Unsent};
 
 /// Longest wait for an acknowledgement: a cluster that chooses a new leader took 8 s.
 pub const ACK_TIME: Duration = Duration::from_secs(15);
@@ -70,10 +70,10 @@ impl Publisher {
         }
     }
 
-    /// Sends until it is dropped. After a failure it asks the hub anew where to go on, at growing
+    /// Sends until it is dropped. After a failure it asks the servers anew where to go on, at growing
     /// intervals.
     async fn send_forever(&self) -> Infallible {
-        let mut patience = Patience::new("nothing can be sent to the hub");
+        let mut patience = Patience::new("nothing can be sent to the servers");
         let mut progress = Progress::default();
         loop {
             let begun = Instant::now();
@@ -82,7 +82,7 @@ impl Publisher {
         }
     }
 
-    /// Sends from where the hub is. `progress` is how far this program was when it last failed.
+    /// Sends what comes after the last message in the stream. `progress` is how far this program was when it last failed.
     async fn follow(&self, progress: &mut Progress) -> anyhow::Result<Infallible> {
         let outbox = Outbox::open(&self.folder)?;
         let era = self.era(&outbox).await?;
@@ -96,8 +96,8 @@ impl Publisher {
             last_in_stream
         };
         let last = sent.filter(|sent| sent.era == era).map(|sent| sent.seq);
-        let mut cursor = Cursor::behind(last);
-        info!(sensor = %self.sensor, ?last, "sending to the hub");
+        let mut unsent = Unsent::resume_after(last, &outbox)?;
+        info!(sensor = %self.sensor, ?last, "sending to the servers");
         progress.longest_taken = 0;
         let mut version = None;
         let mut name_checked = Instant::now();
@@ -109,9 +109,9 @@ impl Publisher {
             }
             let now = outbox.version()?;
             let has_changed = version.replace(now) != Some(now);
-            if has_changed || cursor.is_waiting() {
-                self.send_all(&outbox, era, &mut cursor, progress).await?;
-                progress.reached = cursor.seq.map(|seq| Position { era, seq });
+            if has_changed || unsent.is_waiting() {
+                self.send_all(&outbox, era, &mut unsent, progress).await?;
+                progress.reached = unsent.seq.map(|seq| Position { era, seq });
             }
             if has_changed && !is_shared && name_checked.elapsed() > NAME_INTERVAL {
                 let last = last_sent(&self.client, &self.sensor).await?;
@@ -132,18 +132,18 @@ impl Publisher {
         is_shared
     }
 
-    /// Sends what is due, and waits until the hub has it. A message that is longer than those that
+    /// Sends what is due, and waits until the stream has it. A message that is longer than those that
     /// the servers took is waited for: they may refuse it, and the next one says that it is missing.
     async fn send_all(
         &self,
         outbox: &Outbox,
         era: u64,
-        cursor: &mut Cursor,
+        unsent: &mut Unsent,
         progress: &mut Progress,
     ) -> anyhow::Result<()> {
         let mut in_flight = FuturesOrdered::new();
         loop {
-            let due = cursor.due(outbox)?;
+            let due = unsent.due(outbox)?;
             if due.is_empty() {
                 break;
             }
@@ -151,9 +151,9 @@ impl Publisher {
                 if in_flight.len() >= MOST_IN_FLIGHT {
                     acknowledged(in_flight.next().await)?;
                 }
-                message.missing += cursor.take_refused();
+                message.missing += unsent.take_refused();
                 if message.body.len() > progress.longest_taken {
-                    self.send_longest(era, &message, cursor, progress).await?;
+                    self.send_longest(era, &message, unsent, progress).await?;
                 } else {
                     let sent = self.send(era, &message).await.context("cannot send")?;
                     in_flight.push_back(sent.into_future());
@@ -166,19 +166,19 @@ impl Publisher {
         Ok(())
     }
 
-    /// Sends a message and waits until the hub has it, or the servers refuse it: then it is stepped
+    /// Sends a message and waits until the stream has it, or the servers refuse it: then it is stepped
     /// over.
     async fn send_longest(
         &self,
         era: u64,
         message: &Due,
-        cursor: &mut Cursor,
+        unsent: &mut Unsent,
         progress: &mut Progress,
     ) -> anyhow::Result<()> {
         match self.send_and_wait(era, message).await {
             Ok(()) => progress.longest_taken = message.body.len(),
             Err(error) if is_too_long(&error) => {
-                cursor.refuse(message);
+                unsent.refuse(message);
                 progress.refusals.add(message, error);
             }
             Err(error) => return acknowledged(Some(Err::<(), _>(error))),
@@ -232,7 +232,7 @@ fn acknowledged<T, E: std::error::Error + Send + Sync + 'static>(
 ) -> anyhow::Result<()> {
     match answer {
         Some(Err(error)) => {
-            Err(anyhow::Error::new(error).context("the hub did not take a message"))
+            Err(anyhow::Error::new(error).context("the servers did not take a message"))
         }
         _ => Ok(()),
     }

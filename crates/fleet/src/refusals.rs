@@ -9,7 +9,7 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
 use tracing::warn;
 
-use crate::cursor::Due;
+use crate::unsent::Due;
 
 /// Counts what is refused.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! Writes what arrives into the hub's ring, not faster than the hub's history takes it from there.
 //!
-//! In: records, each with a place in the window. Out: the same in memcached, as a responder writes
-//! them. A place is free again when the history has the record. What gets lost on the way, because
+//! In: records, each with a permit. Out: the same in memcached, as a responder writes them. The
+//! permit is free again when the history has the record. What is lost in between, because
 //! memcached or the viewer was killed, is written again.
 
 use std::convert::Infallible;
@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-/// Records in the ring that the history does not have yet, at most: as many as may be on their way
+/// Records in the ring that the history does not have yet, at most: as many as may be in flight
 /// of one sensor. The rest of the slots is for what comes to the hub itself.
 pub(crate) const WINDOW: usize = history::WINDOW;
 const _: () = assert!((WINDOW as u64) < SLOTS);
@@ -25,19 +25,19 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// a tenth of it.
 const OVERDUE: Duration = Duration::from_secs(2);
 /// How often a record is written again that leaves the ring each time, though the history takes
-/// others. Then it is given up: it would have a place of those that all sensors share for ever.
+/// others. Then it is given up: it would keep one of the permits that all sensors share for ever.
 const MOST_LOSSES: u32 = 10;
 /// Pause where memcached is away, or has just been emptied and not been given its numbers back.
 const MEMCACHED_PAUSE: Duration = Duration::from_millis(200);
 
-/// A record on its way into the ring, with its place in the window.
+/// A record for the ring, with one of the [`WINDOW`] permits.
 pub(crate) struct Arrival {
     pub(crate) record: Record,
     #[expect(dead_code, reason = "it is free again when this is dropped")]
-    pub(crate) place: OwnedSemaphorePermit,
+    pub(crate) permit: OwnedSemaphorePermit,
     #[expect(dead_code, reason = "its other end is told when this is dropped")]
-    pub(crate) way: oneshot::Sender<()>,
-    /// How often it was lost on its way, though the history took others.
+    pub(crate) done: oneshot::Sender<()>,
+    /// How often it was lost from the ring, though the history took others.
     pub(crate) losses: u32,
 }
 
@@ -120,8 +120,8 @@ impl RingWriter {
         for arrival in due {
             let id = sent(&arrival.record);
             let awaited = self.awaited.iter().map(|it| &it.arrival);
-            let is_on_its_way = awaited.chain(&unknown).any(|it| sent(&it.record) == id);
-            if !is_on_its_way && !self.has(&arrival.record)? {
+            let is_in_flight = awaited.chain(&unknown).any(|it| sent(&it.record) == id);
+            if !is_in_flight && !self.has(&arrival.record)? {
                 unknown.push(arrival);
             }
         }
@@ -193,11 +193,11 @@ impl RingWriter {
         };
         let id = (&*of_sensor.name, of_sensor.era, of_sensor.seq);
         let awaited = self.awaited.iter().map(|it| &it.arrival);
-        let on_its_way = awaited
+        let in_flight = awaited
             .chain(due)
             .find(|it| sent(&it.record) == Some(id))
             .map(|it| it.record.seq);
-        on_its_way.or_else(|| self.ledger.number_of(&of_sensor).ok().flatten())
+        in_flight.or_else(|| self.ledger.number_of(&of_sensor).ok().flatten())
     }
 
     /// Lets go of what the history has.
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_history_never_takes_frees_its_place_after_some_attempts() {
+    async fn what_the_history_never_takes_frees_its_permit_after_some_attempts() {
         let memcached = forever200_testkit::Memcached::start().await.unwrap();
         let store = Store::new(memcached.address());
         let empty = store.snapshot().await.unwrap();
@@ -312,12 +312,12 @@ mod tests {
         store.put_back(&empty, numbers).await.unwrap();
         let mut writer = RingWriter::new(store, Ledger::new("/nowhere".into()));
         let window = Arc::new(Semaphore::new(1));
-        let place = Arc::clone(&window).acquire_owned().await.unwrap();
-        let (way, _end) = oneshot::channel();
+        let permit = Arc::clone(&window).acquire_owned().await.unwrap();
+        let (done, _end) = oneshot::channel();
         let mut due = vec![Arrival {
             record: unreadable(),
-            place,
-            way,
+            permit,
+            done,
             losses: 0,
         }];
         let mut attempts = 0;
@@ -327,7 +327,7 @@ mod tests {
             attempts += 1;
             assert!(
                 attempts <= 20 + MOST_LOSSES + 1,
-                "it has its place for ever"
+                "it keeps its permit for ever"
             );
             writer.write(std::mem::take(&mut due)).await;
             writer.awaited[0].since -= OVERDUE;

@@ -76,8 +76,8 @@ impl Sensor {
 pub const STREAM: &str = "forever200";
 /// What the subjects of all sensors begin with.
 const PREFIX: &str = "forever200.";
-/// The subjects of all sensors.
-pub const ALL_SUBJECTS: &str = "forever200.*";
+/// The subjects to which all sensors send their requests.
+pub const ALL_REQUESTS: &str = "forever200.*";
 /// The subjects to which all sensors say that they run.
 pub const ALL_ALIVE: &str = "forever200.*.alive";
 /// The subjects by which all sensors ask how many saw a kind.

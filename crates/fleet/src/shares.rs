@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::Context;
+use async_nats::Client;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::{Info, Stream};
@@ -20,7 +21,8 @@ use tracing::warn;
 use crate::message::MAX_BODY_BYTES;
 use crate::patience::LastSaid;
 use crate::pull::Messages;
-use crate::sensor::{ALL_SUBJECTS, Sensor};
+use crate::sensor::{ALL_REQUESTS, Sensor};
+use crate::unreadable;
 
 /// Time between two looks at how full the stream is.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -30,6 +32,8 @@ const MOST_TIME: Duration = Duration::from_secs(600);
 const QUIET_TIME: Duration = Duration::from_secs(10);
 /// Messages that are fetched ahead, at most.
 const FETCHED_AHEAD: i64 = 200;
+/// Messages that may have come and not been read, at most.
+const MOST_AHEAD: usize = FETCHED_AHEAD as usize / 2 * 3;
 /// Header in which the server gives the length of a body that it does not send.
 const BODY_BYTES: &str = "Nats-Msg-Size";
 /// What the server keeps of a message beside subject, headers and body, in bytes: length, number,
@@ -38,13 +42,22 @@ const MESSAGE_OVERHEAD: u64 = 30;
 
 /// Looks at the stream for ever, and makes room when it is almost full. A failure is logged, and
 /// the next look comes as ever.
-pub(crate) async fn keep(context: jetstream::Context, stream: Stream) -> Infallible {
+pub(crate) async fn keep<F: Future<Output = Client>>(
+    stream: &Stream,
+    client: &Client,
+    connect: &impl Fn() -> F,
+) -> Infallible {
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_error = LastSaid::default();
+    let reading = Reading {
+        stream,
+        client,
+        connect,
+    };
     loop {
         looks.tick().await;
-        match look(&context, &stream).await {
+        match look(&reading).await {
             Ok(()) => last_error = LastSaid::default(),
             Err(error) => {
                 let error = format!("{error:#}");
@@ -56,10 +69,21 @@ pub(crate) async fn keep(context: jetstream::Context, stream: Stream) -> Infalli
     }
 }
 
-async fn look(context: &jetstream::Context, stream: &Stream) -> anyhow::Result<()> {
-    let info = stream.get_info().await?;
+/// How all messages of the stream are read: each time on a connection of its own, as one whose
+/// headers are not valid ends the connection that reads it.
+struct Reading<'a, C> {
+    stream: &'a Stream,
+    /// The connection for questions and commands.
+    client: &'a Client,
+    connect: &'a C,
+}
+
+async fn look<F: Future<Output = Client>, C: Fn() -> F>(
+    reading: &Reading<'_, C>,
+) -> anyhow::Result<()> {
+    let info = reading.stream.get_info().await?;
     if is_almost_full(&info) {
-        let room = timeout(MOST_TIME, make_room(context, stream, &info)).await;
+        let room = timeout(MOST_TIME, make_room(reading, &info)).await;
         room.context("the stream was not read in time")??;
     }
     Ok(())
@@ -80,15 +104,14 @@ fn most_bytes(info: &Info) -> Option<u64> {
 /// Deletes the oldest messages of those that take more than their share, until an eighth of the
 /// stream is free. Deleting stops before the message with which the excess is used up, so the
 /// newest of a sensor always stays: it says where to go on sending.
-async fn make_room(
-    context: &jetstream::Context,
-    stream: &Stream,
+async fn make_room<F: Future<Output = Client>, C: Fn() -> F>(
+    reading: &Reading<'_, C>,
     info: &Info,
 ) -> anyhow::Result<()> {
     let last_sequence = info.state.last_sequence;
-    let taken = bytes_by_sensor(context, stream, last_sequence).await?;
+    let taken = bytes_by_sensor(reading, last_sequence).await?;
     // Another hub may have made room meanwhile.
-    if !is_almost_full(&stream.get_info().await?) {
+    if !is_almost_full(&reading.stream.get_info().await?) {
         return Ok(());
     }
     let share = fair_share(taken.values().copied().collect(), room(info, &taken));
@@ -97,7 +120,7 @@ async fn make_room(
         .filter(|(_, bytes)| *bytes > share)
         .map(|(sensor, bytes)| (sensor, bytes - share))
         .collect();
-    let mut sizes = MessageSizes::open(context, stream, last_sequence).await?;
+    let mut sizes = MessageSizes::open(reading, last_sequence).await?;
     while !excess_bytes.is_empty()
         && let Some(message) = sizes.next().await?
     {
@@ -107,7 +130,7 @@ async fn make_room(
         *excess = excess.saturating_sub(message.bytes);
         if *excess == 0 {
             excess_bytes.remove(&message.sensor);
-            delete_older(stream, &message).await?;
+            delete_older(reading.stream, &message).await?;
         }
     }
     Ok(())
@@ -135,12 +158,11 @@ async fn delete_older(stream: &Stream, message: &MessageSize) -> anyhow::Result<
 }
 
 /// Returns how many bytes of the stream each sensor takes.
-async fn bytes_by_sensor(
-    context: &jetstream::Context,
-    stream: &Stream,
+async fn bytes_by_sensor<F: Future<Output = Client>, C: Fn() -> F>(
+    reading: &Reading<'_, C>,
     last_sequence: u64,
 ) -> anyhow::Result<HashMap<Sensor, u64>> {
-    let mut sizes = MessageSizes::open(context, stream, last_sequence).await?;
+    let mut sizes = MessageSizes::open(reading, last_sequence).await?;
     let mut taken = HashMap::<_, u64>::new();
     while let Some(message) = sizes.next().await? {
         let bytes = taken.entry(message.sensor).or_default();
@@ -157,28 +179,25 @@ struct MessageSize {
 }
 
 /// The sizes of all messages, the oldest first. Their bodies are not sent.
-struct MessageSizes {
+struct MessageSizes<'a, C> {
+    reading: &'a Reading<'a, C>,
+    connection: Client,
     messages: Messages,
+    /// Number in the stream of the last message that was read.
+    read: u64,
     /// Number in the stream of the last message to look at.
     last_sequence: u64,
     has_ended: bool,
 }
 
-impl MessageSizes {
-    async fn open(
-        context: &jetstream::Context,
-        stream: &Stream,
-        last_sequence: u64,
-    ) -> anyhow::Result<Self> {
-        let config = OrderedConfig {
-            filter_subject: ALL_SUBJECTS.into(),
-            deliver_policy: DeliverPolicy::All,
-            headers_only: true,
-            max_batch: FETCHED_AHEAD,
-            ..OrderedConfig::default()
-        };
+impl<'a, F: Future<Output = Client>, C: Fn() -> F> MessageSizes<'a, C> {
+    async fn open(reading: &'a Reading<'a, C>, last_sequence: u64) -> anyhow::Result<Self> {
+        let connection = (reading.connect)().await;
         Ok(Self {
-            messages: Messages::open(context, stream, config).await?,
+            reading,
+            messages: messages_behind(&connection, reading.stream, 0).await?,
+            connection,
+            read: 0,
             last_sequence,
             has_ended: false,
         })
@@ -190,20 +209,59 @@ impl MessageSizes {
             let Ok(message) = timeout(QUIET_TIME, self.messages.next()).await else {
                 break;
             };
-            let message = message?;
+            let message = match message {
+                Ok(message) => message,
+                Err(error) => {
+                    self.step_over(error).await?;
+                    continue;
+                }
+            };
             let info = message.info().map_err(anyhow::Error::from_boxed)?;
-            let sequence = info.stream_sequence;
-            self.has_ended = info.pending == 0 || sequence >= self.last_sequence;
+            self.read = info.stream_sequence;
+            self.has_ended = info.pending == 0 || self.read >= self.last_sequence;
             if let Some(sensor) = Sensor::of_subject(&message.subject) {
                 return Ok(Some(MessageSize {
                     sensor,
-                    sequence,
+                    sequence: self.read,
                     bytes: bytes_of(&message),
                 }));
             }
         }
         Ok(None)
     }
+
+    /// Goes on behind what was read, where a message that cannot be read was next: the library has
+    /// broken the connection off at it. That one is deleted.
+    async fn step_over(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+        let client = self.reading.client;
+        let deleted =
+            unreadable::delete_next(client, ALL_REQUESTS, self.read, MOST_AHEAD + 1).await?;
+        if deleted == 0 {
+            return Err(error);
+        }
+        self.connection = (self.reading.connect)().await;
+        self.messages = messages_behind(&self.connection, self.reading.stream, self.read).await?;
+        Ok(())
+    }
+}
+
+/// Has all messages sent whose number in the stream is greater than this one.
+async fn messages_behind(
+    connection: &Client,
+    stream: &Stream,
+    number: u64,
+) -> anyhow::Result<Messages> {
+    let config = OrderedConfig {
+        filter_subject: ALL_REQUESTS.into(),
+        deliver_policy: DeliverPolicy::ByStartSequence {
+            start_sequence: number + 1,
+        },
+        headers_only: true,
+        max_batch: FETCHED_AHEAD,
+        ..OrderedConfig::default()
+    };
+    let context = jetstream::new(connection.clone());
+    Messages::open(&context, stream, config).await
 }
 
 /// What the server's file holds for a message, about.

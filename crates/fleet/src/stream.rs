@@ -11,7 +11,7 @@ use clap::Args;
 use tracing::warn;
 
 use crate::message::MAX_BODY_BYTES;
-use crate::sensor::{ALL_SUBJECTS, STREAM};
+use crate::sensor::{ALL_REQUESTS, STREAM};
 
 /// Room for the headers of a message, in bytes.
 const HEADERS_BYTES: usize = 1024;
@@ -52,7 +52,7 @@ impl StreamArgs {
             description: Some(
                 "Requests that forever200 recorded, a subject for each sensor".into(),
             ),
-            subjects: vec![ALL_SUBJECTS.into()],
+            subjects: vec![ALL_REQUESTS.into()],
             max_bytes: self.stream_bytes,
             // One sensor that sends without end must not push out what the others have sent.
             max_messages_per_subject: self.sensor_messages,

@@ -1,18 +1,17 @@
 //! Messages that the library cannot read: found by the servers' API, and deleted.
 //!
-//! In: where each sensor is. Out: a stream in which the next message of each can be read. The
-//! servers keep headers as they came, and where these are not valid, the library ends its
+//! In: a subject, and a place in the stream. Out: a stream in which the next message there can be
+//! read. The servers keep headers as they came, and where these are not valid, the library ends its
 //! connection for good: one message of one sensor would end collecting for all.
 
 use async_nats::Client;
-use async_nats::jetstream;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 use tracing::warn;
 
-use crate::sensor::{STREAM, Sensor};
+use crate::sensor::STREAM;
 
 /// What the servers say to who asks for a message.
 ///
@@ -29,24 +28,58 @@ struct Stored {
     hdrs: Option<String>,
 }
 
-/// Deletes the next message of a sensor behind this number in the stream, where it cannot be read.
+/// Messages that are deleted at once, at most: some seconds' work, in which nothing is collected.
+const MOST_DELETED: u64 = 2000;
+
+/// Deletes what cannot be read of the next messages of a subject, which may have a wildcard: all
+/// that stand before the first `readable` behind this number in the stream, but not more than
+/// [`MOST_DELETED`]. Returns how many were deleted.
 ///
 /// # Errors
 /// The servers do not answer, or not as is documented.
-pub(crate) async fn delete_next(client: &Client, sensor: &Sensor, last: u64) -> anyhow::Result<()> {
-    let question = json!({ "seq": last + 1, "next_by_subj": sensor.subject() }).to_string();
-    let subject = format!("$JS.API.STREAM.MSG.GET.{STREAM}");
-    let answer = client.request(subject, question.into()).await?;
-    let answer: Answer = serde_json::from_slice(&answer.payload)?;
-    let Some(message) = answer.message else {
-        return Ok(());
-    };
-    let headers = BASE64_STANDARD.decode(message.hdrs.unwrap_or_default())?;
-    if !can_be_read(&headers) {
-        let stream = jetstream::new(client.clone()).get_stream(STREAM).await?;
-        stream.delete_message(message.seq).await?;
-        warn!(%sensor, number = message.seq, "a message whose headers are not valid was deleted");
+pub(crate) async fn delete_next(
+    client: &Client,
+    subject: &str,
+    last: u64,
+    readable: usize,
+) -> anyhow::Result<u64> {
+    let (mut deleted, mut read, mut from) = (0, 0, last + 1);
+    while read < readable && deleted < MOST_DELETED {
+        let Some(message) = next(client, subject, from).await? else {
+            break;
+        };
+        let headers = BASE64_STANDARD.decode(message.hdrs.unwrap_or_default())?;
+        if can_be_read(&headers) {
+            read += 1;
+        } else {
+            delete(client, message.seq).await?;
+            deleted += 1;
+        }
+        from = message.seq + 1;
     }
+    if deleted > 0 {
+        warn!(
+            subject,
+            deleted, "messages whose headers are not valid were deleted"
+        );
+    }
+    Ok(deleted)
+}
+
+/// Returns the first message of a subject from this number in the stream.
+async fn next(client: &Client, subject: &str, from: u64) -> anyhow::Result<Option<Stored>> {
+    let question = json!({ "seq": from, "next_by_subj": subject }).to_string();
+    let to = format!("$JS.API.STREAM.MSG.GET.{STREAM}");
+    let answer = client.request(to, question.into()).await?;
+    let answer: Answer = serde_json::from_slice(&answer.payload)?;
+    Ok(answer.message)
+}
+
+async fn delete(client: &Client, number: u64) -> anyhow::Result<()> {
+    let question = json!({ "seq": number }).to_string();
+    let to = format!("$JS.API.STREAM.MSG.DELETE.{STREAM}");
+    // Where another hub has deleted it, the answer says so.
+    client.request(to, question.into()).await?;
     Ok(())
 }
 

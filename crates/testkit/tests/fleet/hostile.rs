@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use forever200_ring::{Record, Store};
+use forever200_testkit::until;
 
 use crate::open::Open;
 use crate::site::{Fleet, publish, publish_first, record, sensor};
@@ -60,6 +61,74 @@ async fn headers_that_are_not_valid_do_not_end_collecting() -> anyhow::Result<()
     }
     let all: Vec<u64> = (1..=count).collect();
     assert_eq!(hub.numbers()?["honest"], all);
+    Ok(())
+}
+
+const NOT_VALID: &str = "NATS/1.0\r\nno name\r\n\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_headers_that_are_not_valid_hold_up_the_others_once() -> anyhow::Result<()> {
+    /// More than the hub deletes at once.
+    const MANY: usize = 2500;
+    let open = Open::start("").await?;
+    let hub = open.hub(&[]).await?;
+    let (mut hostile, mut honest) = (open.raw("hostile").await?, open.raw("honest").await?);
+    hub.stack.supervisorctl(&["stop", "collector"])?;
+    // Some come before them, and are here when the connection ends.
+    for seq in 1..=10 {
+        hostile.send_request("NATS/1.0", &get(seq)).await?;
+    }
+    let subject = sensor("hostile")?.subject();
+    hostile.send_many(&subject, NOT_VALID, b"x", MANY).await?;
+    hostile.send_request("NATS/1.0", &get(11)).await?;
+    honest.send_request("NATS/1.0", &get(1)).await?;
+    hub.stack.supervisorctl(&["start", "collector"])?;
+    hub.until_has("honest", 1).await?;
+    let all: Vec<u64> = (1..=11).collect();
+    assert_eq!(hub.until_has("hostile", all.len()).await?, all);
+    let log = hub.stack.log();
+    let deleted = log.matches("headers are not valid were deleted").count();
+    assert!((2..=4).contains(&deleted), "{log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sensor_says_beside_the_stream_does_not_end_collecting() -> anyhow::Result<()> {
+    let name = sensor("hostile")?;
+    for subject in [name.alive_subject(), name.kinds_subject()] {
+        says_beside_the_stream(&subject).await.context(subject)?;
+    }
+    Ok(())
+}
+
+async fn says_beside_the_stream(subject: &str) -> anyhow::Result<()> {
+    let open = Open::start("").await?;
+    let seen_by = [("FOREVER200_FLEET_SEEN_BY", "on".to_owned())];
+    let hub = open.hub(&seen_by).await?;
+    let mut honest = open.raw("honest").await?;
+    honest.send_request("NATS/1.0", &get(1)).await?;
+    hub.until_has("honest", 1).await?;
+    until("a connection is broken off", || async {
+        let mut hostile = open.raw("hostile").await.ok()?;
+        hostile.send_many(subject, NOT_VALID, b"x", 1).await.ok()?;
+        hub.stack.log().contains("disconnected").then_some(())
+    })
+    .await?;
+    honest.send_request("NATS/1.0", &get(2)).await?;
+    assert_eq!(hub.until_has("honest", 2).await?, [1, 2]);
+    let file = hub.file()?;
+    let heard = || file.query_row("SELECT heard FROM sensor", [], |row| row.get::<_, i64>(0));
+    let before = heard()?;
+    let alive = sensor("honest")?.alive_subject();
+    until("a sensor is heard of again", || async {
+        let mut honest = open.raw("honest").await.ok()?;
+        let says = honest.send_many(&alive, "NATS/1.0\r\n\r\n", b"", 1);
+        says.await.ok()?;
+        (heard().ok()? > before).then_some(())
+    })
+    .await?;
+    let log = hub.stack.log();
+    assert!(!log.contains("nothing can be collected"), "{log}");
     Ok(())
 }
 

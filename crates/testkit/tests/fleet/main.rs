@@ -412,3 +412,32 @@ async fn an_answer_goes_nowhere_but_to_who_has_asked() -> anyhow::Result<()> {
     assert_eq!(after.subjects_count, 1, "only its own");
     Ok(())
 }
+
+/// Of a machine that is a hub as well, or whose history was thinned out, the numbers in flight may
+/// be far apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_in_flight_is_sent_again_however_far_apart_its_numbers_are() -> anyhow::Result<()>
+{
+    let fleet = Fleet::start(1, &["one"]).await?;
+    // It makes the stream.
+    let hub = fleet.site("--hub").await?;
+    let one = fleet.site("one").await?;
+    one.ask(1..=200).await?;
+    hub.until_has("one", 200).await?;
+    let path = one.history.path().join("history.db");
+    let file = rusqlite::Connection::open(path)?;
+    file.busy_timeout(Duration::from_secs(10))?;
+    file.execute("DELETE FROM request WHERE seq BETWEEN 11 AND 190", [])?;
+    // As if they had been lost, though later ones arrived.
+    let context = jetstream::new(fleet.client("--hub").await?);
+    let stream = context.get_stream(STREAM).await?;
+    for number in 5..=10 {
+        stream.delete_message(number).await?;
+    }
+    one.stack.kill("publisher").await?;
+    let later = fleet.site("--hub").await?;
+    let mut numbers = later.until_has("one", 200).await?;
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=200).collect::<Vec<_>>());
+    Ok(())
+}

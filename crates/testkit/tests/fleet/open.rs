@@ -77,10 +77,24 @@ pub(super) struct RawSensor {
 impl RawSensor {
     /// Sends a message with headers as they are, and waits until the server has read it.
     pub(super) async fn send(&mut self, headers: &str, body: &[u8]) -> anyhow::Result<()> {
-        let (subject, length) = (self.sensor.subject(), headers.len());
+        self.send_many(&self.sensor.subject(), headers, body, 1)
+            .await
+    }
+
+    /// Sends the same message so many times to a subject, and waits until the server has read them.
+    pub(super) async fn send_many(
+        &mut self,
+        subject: &str,
+        headers: &str,
+        body: &[u8],
+        count: usize,
+    ) -> anyhow::Result<()> {
+        let length = headers.len();
         let all = length + body.len();
         let mut bytes = format!("HPUB {subject} {length} {all}\r\n{headers}").into_bytes();
-        bytes.extend([body, b"\r\nPING\r\n"].concat());
+        bytes.extend([body, b"\r\n"].concat());
+        let mut bytes = bytes.repeat(count);
+        bytes.extend(b"PING\r\n");
         self.connection.write_all(&bytes).await?;
         let mut said = String::new();
         while !said.contains("PONG") {

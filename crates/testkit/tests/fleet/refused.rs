@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy};
-use forever200_fleet::sensor::{ALL_SUBJECTS, STREAM};
+use forever200_fleet::sensor::{ALL_REQUESTS, STREAM};
 use forever200_testkit::until;
 
 use crate::open::Open;
-use crate::site::Site;
+use crate::site::{Site, record};
 
 /// Longest message, in bytes, of a server or a stream of these tests.
 const MOST_BYTES: i32 = 4096;
@@ -22,7 +22,7 @@ fn missing(hub: &Site) -> anyhow::Result<i64> {
 fn stream() -> Config {
     Config {
         name: STREAM.into(),
-        subjects: vec![ALL_SUBJECTS.into()],
+        subjects: vec![ALL_REQUESTS.into()],
         allow_direct: true,
         ..Config::default()
     }
@@ -88,7 +88,8 @@ async fn a_full_stream_is_waited_for() -> anyhow::Result<()> {
     hub.until_has("one", 3).await?;
     until("the publisher says that it waits", || async {
         let log = sensor.stack.log();
-        log.contains("nothing can be sent to the hub").then_some(())
+        log.contains("nothing can be sent to the servers")
+            .then_some(())
     })
     .await?;
     assert_eq!(hub.numbers()?["one"], [1, 2, 3]);
@@ -115,5 +116,37 @@ async fn the_servers_keep_no_ids_of_messages_for_long() -> anyhow::Result<()> {
         })
         .await?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_made_anew_is_read_from_its_beginning() -> anyhow::Result<()> {
+    /// More than those before its newest from which on a hub reads again.
+    const FIRST: u64 = 100;
+    const THEN: u64 = 60;
+    let open = Open::start("").await?;
+    let hub = open.hub(&[]).await?;
+    let mut one = open.raw("one").await?;
+    let request = |seq| record(seq, b"GET / HTTP/1.1\r\n\r\n".to_vec());
+    for seq in 1..=FIRST {
+        one.send_request("NATS/1.0", &request(seq)).await?;
+    }
+    hub.until_has("one", FIRST as usize).await?;
+    hub.stack.supervisorctl(&["stop", "collector"])?;
+    let context = open.context().await?;
+    context.delete_stream(STREAM).await?;
+    context.create_stream(stream()).await?;
+    for seq in FIRST + 1..=FIRST + THEN {
+        one.send_request("NATS/1.0", &request(seq)).await?;
+    }
+    hub.stack.supervisorctl(&["start", "collector"])?;
+    let all: Vec<u64> = (1..=FIRST + THEN).collect();
+    assert_eq!(hub.until_has("one", all.len()).await?, all);
+    // While it collects, too, and where nobody else makes it.
+    context.delete_stream(STREAM).await?;
+    until("the hub has made it", || async {
+        context.get_stream(STREAM).await.ok().map(drop)
+    })
+    .await?;
     Ok(())
 }

@@ -19,6 +19,8 @@ use crate::history::{file, questions, sensors, sent};
 
 /// Longest wait for somebody who has the file locked.
 const LOCK_TIME: Duration = Duration::from_secs(1);
+/// Requests that are looked at for those of a machine's own, at most: some tenths of a second's work.
+const MOST_LOOKED_AT: u64 = 100_000;
 /// SQLite's cache of pages of the file, in KiB.
 const CACHE_KIB: i32 = 512;
 
@@ -99,6 +101,35 @@ impl Outbox {
         rows.collect()
     }
 
+    /// Returns the number behind which the last `count` requests up to number `last` stand that came
+    /// to this machine itself: that of the one before them, so that what is missing between shows.
+    /// Where none is there, it is `last`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn before(&self, last: u64, count: usize) -> rusqlite::Result<u64> {
+        let mut statement = self.0.connection.prepare_cached(
+            "WITH seen AS (SELECT seq FROM request WHERE seq <= ?1 ORDER BY seq DESC LIMIT ?3), \
+             own AS (SELECT seq FROM seen \
+             WHERE NOT EXISTS (SELECT 1 FROM sent WHERE sent.request = seq) \
+             ORDER BY seq DESC LIMIT ?2) \
+             SELECT (SELECT count(*) FROM own), (SELECT min(seq) FROM own), \
+             (SELECT min(seq) FROM seen)",
+        )?;
+        let most = integer(count as u64 + 1);
+        let values = params![integer(last), most, integer(MOST_LOOKED_AT)];
+        statement.query_row(values, |row| {
+            let (found, own): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
+            let oldest: Option<i64> = row.get(2)?;
+            let before = match own {
+                Some(own) if found == most => own,
+                // There are not so many, or there are others of other machines between.
+                _ => oldest.map_or(integer(last), |oldest| oldest - 1),
+            };
+            Ok(before.unsigned_abs())
+        })
+    }
+
     /// Returns the names of the kinds that came last, at most `most` of them.
     ///
     /// # Errors
@@ -162,6 +193,20 @@ impl Ledger {
         }
     }
 
+    /// Returns the number here of the newest request that a sensor sent; 0 where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn newest_sent(&mut self) -> anyhow::Result<u64> {
+        let Some(file) = self.now()? else {
+            return Ok(0);
+        };
+        let newest = "SELECT coalesce(max(request), 0) FROM sent";
+        let mut statement = file.connection.prepare_cached(newest)?;
+        let newest: i64 = statement.query_row([], |row| row.get(0))?;
+        Ok(newest.unsigned_abs())
+    }
+
     /// Returns how many sensors there are; 0 where there is no history.
     ///
     /// # Errors
@@ -207,26 +252,30 @@ impl Ledger {
     /// of its histories, and a stream that is made anew counts from 1. What a person deleted counts
     /// as if it were here, but for what would have left the history by itself since.
     ///
+    /// Only what came behind request `behind` of this history counts: where that is not 0, what is
+    /// before it came from another stream.
+    ///
     /// # Errors
     /// The file cannot be read.
-    pub fn stream_position(&mut self, sensor: &str) -> anyhow::Result<Option<u64>> {
+    pub fn stream_position(&mut self, sensor: &str, behind: u64) -> anyhow::Result<Option<u64>> {
         let Some(file) = self.now()? else {
             return Ok(None);
         };
         let mut statement = file.connection.prepare_cached(
             "WITH own AS (SELECT id, newest FROM sensor WHERE name = ?1), \
              here AS (SELECT stream, request FROM sent WHERE sensor = (SELECT id FROM own) \
-             ORDER BY request DESC LIMIT ?2), \
+             AND request > ?3 ORDER BY request DESC LIMIT ?2), \
              known AS (SELECT stream, request FROM here UNION \
              SELECT stream, request FROM forgotten WHERE sensor = ?1 \
-             AND request >= (SELECT coalesce(min(seq), 0) FROM request) \
+             AND request > ?3 AND request >= (SELECT coalesce(min(seq), 0) FROM request) \
              ORDER BY request DESC LIMIT ?2) \
-             SELECT coalesce((SELECT min(stream) FROM known), (SELECT newest + 1 FROM own), \
-             (SELECT max(stream) + 1 FROM forgotten WHERE sensor = ?1))",
+             SELECT coalesce((SELECT min(stream) FROM known), (SELECT newest + 1 FROM own WHERE ?3 = 0), \
+             (SELECT max(stream) + 1 FROM forgotten WHERE sensor = ?1 AND request > ?3))",
         )?;
         // One more than can have overtaken: what came before it has arrived.
         let last = integer(sent::WINDOW as u64 + 1);
-        let found: Option<i64> = statement.query_row(params![sensor, last], |row| row.get(0))?;
+        let found: Option<i64> =
+            statement.query_row(params![sensor, last, integer(behind)], |row| row.get(0))?;
         Ok(found.map(i64::unsigned_abs))
     }
 }

@@ -141,8 +141,8 @@ fn what_a_sensor_sends_twice_is_written_once() {
     assert_eq!(number("SELECT count(*) FROM source_sensor"), 2);
     drop(history);
     let mut ledger = Ledger::new(folder.path().to_owned());
-    assert_eq!(ledger.stream_position("three").unwrap(), None);
-    let mut position = || ledger.stream_position("one").unwrap();
+    assert_eq!(ledger.stream_position("three", 0).unwrap(), None);
+    let mut position = || ledger.stream_position("one", 0).unwrap();
     assert_eq!(position(), Some(107));
     let file = Connection::open(folder.path().join(file::NAME)).unwrap();
     file.execute("DELETE FROM request", []).unwrap();
@@ -190,7 +190,7 @@ fn where_to_go_on_is_told_by_what_came_last_whatever_a_clock_says() {
     send(3 * window + 2, 5, 2 * window + 1, 3 * window + 1);
     until_written(&history, 3 * window + 2);
     let mut ledger = Ledger::new(folder.path().to_owned());
-    let position = |ledger: &mut Ledger| ledger.stream_position("one").unwrap();
+    let position = |ledger: &mut Ledger| ledger.stream_position("one", 0).unwrap();
     assert_eq!(position(&mut ledger), Some(2 * window + 2));
     // A stream that was made anew.
     send(3 * window + 3, 5, 2 * window + 3, 1);
@@ -220,10 +220,10 @@ fn what_a_person_deletes_stays_known_as_long_as_a_stream_may_bring_it_again() {
     }
     until_written(&history, all);
     let mut ledger = Ledger::new(folder.path().to_owned());
-    let before = ledger.stream_position("one").unwrap();
+    let before = ledger.stream_position("one", 0).unwrap();
     forget(folder.path(), &What::All, &|_| String::new()).unwrap();
     assert_eq!(count(folder.path(), "SELECT count(*) FROM request"), 0);
-    assert_eq!(ledger.stream_position("one").unwrap(), before);
+    assert_eq!(ledger.stream_position("one", 0).unwrap(), before);
     let from = before.unwrap() - 100;
     for number in from..=all {
         assert!(ledger.has(&sent(number)).unwrap(), "{number}");
@@ -234,7 +234,7 @@ fn what_a_person_deletes_stays_known_as_long_as_a_stream_may_bring_it_again() {
     // Others came since, of this one nothing.
     put(&history, &numbered(all + 1, b"GET / HTTP/1.1\r\n\r\n"));
     until_written(&history, all + 1);
-    let position = ledger.stream_position("one").unwrap();
+    let position = ledger.stream_position("one", 0).unwrap();
     assert_eq!(position, Some(100 + all + 1));
 }
 

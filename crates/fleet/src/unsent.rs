@@ -1,4 +1,4 @@
-//! How far a sensor's history was read, and what comes next from it.
+//! What of a sensor's history is not sent yet: how far it was read, and what comes next from it.
 //!
 //! In: the history. Out: requests in the order of their numbers, each with how many before it are
 //! missing. Waits for a number that is late, and gives one up that does not come.
@@ -19,36 +19,34 @@ const LATE_TIME: Duration = Duration::from_secs(5);
 /// What is to be sent next.
 pub(crate) struct Due {
     pub(crate) seq: u64,
-    /// How many before it are missing at the hub.
+    /// How many before it are missing.
     pub(crate) missing: u64,
     pub(crate) body: Vec<u8>,
 }
 
 /// How far the history was read.
-pub(crate) struct Cursor {
-    /// The newest number that the hub has: what is missing before it is not missing there.
-    confirmed: Option<u64>,
-    /// The newest number that was read; `None` before the first of a history that the hub has
+pub(crate) struct Unsent {
+    /// The newest number that was read; `None` before the first of a history that the stream has
     /// nothing of.
     pub(crate) seq: Option<u64>,
     /// Numbers that the servers refused, and those that were missing before these, which no
-    /// message has told the hub yet.
+    /// message says yet.
     refused: u64,
     /// Since when a number is awaited whose record is late.
     late: Option<Instant>,
 }
 
-impl Cursor {
-    /// Begins behind what the hub has last, a little earlier: of messages that were on their way
-    /// together, a later one may have arrived alone. What the hub has twice it takes once.
-    pub(crate) fn behind(last: Option<u64>) -> Self {
-        let seq = last.map(|last| last.saturating_sub(MOST_IN_FLIGHT as u64));
-        Self {
-            confirmed: last,
-            seq,
+impl Unsent {
+    /// Begins behind the last number that the stream has, a little earlier: of messages that were in
+    /// flight together, a later one may have arrived alone. Their numbers may be far apart. What is
+    /// sent again says again what is missing before it: a hub takes each once, and counts with it.
+    pub(crate) fn resume_after(last: Option<u64>, outbox: &Outbox) -> anyhow::Result<Self> {
+        let before = |last| outbox.before(last, MOST_IN_FLIGHT);
+        Ok(Self {
+            seq: last.map(before).transpose()?,
             refused: 0,
             late: None,
-        }
+        })
     }
 
     /// Tells whether something may be due though the history has not changed.
@@ -77,7 +75,7 @@ impl Cursor {
                 if record.sensor.is_none() {
                     due.push(Due {
                         seq: record.seq,
-                        missing: self.missing(next, record.seq),
+                        missing: record.seq.saturating_sub(next),
                         body: record.encode(),
                     });
                 }
@@ -86,25 +84,12 @@ impl Cursor {
         Ok(due)
     }
 
-    /// Counts the numbers from `next` that are missing before this one, but for those that the hub
-    /// has.
-    fn missing(&self, next: u64, seq: u64) -> u64 {
-        let behind_confirmed = self.confirmed.map_or(0, |confirmed| confirmed + 1);
-        seq.saturating_sub(next.max(behind_confirmed))
-    }
-
-    /// Notes that the servers refused a request: it is missing, as if it had left the history. Where
-    /// the hub has later ones, one of them has told that already.
+    /// Notes that the servers refused a request: it is missing, as if it had left the history.
     pub(crate) fn refuse(&mut self, message: &Due) {
-        if self
-            .confirmed
-            .is_none_or(|confirmed| message.seq > confirmed)
-        {
-            self.refused += 1 + message.missing;
-        }
+        self.refused += 1 + message.missing;
     }
 
-    /// Returns the refused numbers that the hub has not been told, which the caller tells.
+    /// Returns the refused numbers that no message says yet. The caller's next one does.
     pub(crate) fn take_refused(&mut self) -> u64 {
         std::mem::take(&mut self.refused)
     }

@@ -1,0 +1,84 @@
+//! Sensors whose messages ended the connection again and again: they wait, so that the others go on.
+//!
+//! In: whose messages could not be read. Out: who is not to be read now, for longer each time.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::sensor::Sensor;
+
+/// How often the messages of a sensor may end the connection before it has to wait.
+const FREE: u32 = 3;
+/// First pause, which doubles each time, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const LAST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// Who waits, and until when.
+#[derive(Clone, Default)]
+pub(crate) struct HeldBack(HashMap<Sensor, Ended>);
+
+/// What a sensor's messages did to the connection.
+#[derive(Clone, Copy)]
+struct Ended {
+    times: u32,
+    until: Instant,
+}
+
+impl HeldBack {
+    /// Notes that messages of a sensor ended the connection.
+    pub(crate) fn add(&mut self, sensor: Sensor) {
+        let now = Instant::now();
+        // Long after the last time, it begins anew.
+        self.0.retain(|_, ended| now < ended.until + LAST_PAUSE);
+        let ended = self.0.entry(sensor).or_insert(Ended {
+            times: 0,
+            until: now,
+        });
+        ended.times += 1;
+        ended.until = now + pause(ended.times);
+    }
+
+    /// Tells whether a sensor is not to be read now.
+    pub(crate) fn holds(&self, sensor: &Sensor) -> bool {
+        let ended = self.0.get(sensor);
+        ended.is_some_and(|ended| Instant::now() < ended.until)
+    }
+}
+
+fn pause(times: u32) -> Duration {
+    match times.checked_sub(FREE + 1) {
+        Some(doublings) => LAST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(doublings.min(16))),
+        None => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_ends_the_connection_again_and_again_waits_ever_longer() {
+        let (mut held_back, one): (_, Sensor) = (HeldBack::default(), "one".parse().unwrap());
+        for _ in 0..FREE {
+            held_back.add(one.clone());
+            assert!(!held_back.holds(&one));
+        }
+        held_back.add(one.clone());
+        advance(FIRST_PAUSE - Duration::from_millis(1)).await;
+        assert!(held_back.holds(&one) && !held_back.holds(&"two".parse().unwrap()));
+        advance(Duration::from_millis(1)).await;
+        assert!(!held_back.holds(&one));
+        for _ in 0..20 {
+            held_back.add(one.clone());
+        }
+        advance(LAST_PAUSE - Duration::from_millis(1)).await;
+        assert!(held_back.holds(&one));
+        advance(LAST_PAUSE + Duration::from_millis(1)).await;
+        held_back.add(one.clone());
+        assert!(!held_back.holds(&one), "what was long ago is forgotten");
+    }
+}
