@@ -124,7 +124,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let first = stream.read_buf(&mut arrived.buffer);
         let first = timeout_at(deadline, first).await;
         if !matches!(first, Ok(Ok(1..))) {
-            // haproxy's connection for lines about TLS, when there were none.
+            // haproxy opens a connection for its lines about TLS, and closes it when there are none.
             return Ok(());
         }
         if arrived.buffer.starts_with(handshakes::FIRST) {
@@ -180,9 +180,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Returns whether the client may send more, and what is then to be done.
 ///
-/// To wait for its end in vain costs two system calls and a wake-up, a tenth of all CPU time; not
-/// to wait for one that sends more after a whole GET, within a millisecond, cost one in 3,000 of
-/// them its answer behind haproxy, which cannot deliver the rest.
+/// A wait for the end of a connection that does not end costs two system calls and a wake-up, a
+/// tenth of all CPU time. Without the wait, one in 3,000 clients that send more within a millisecond
+/// after a whole GET got no answer: haproxy could not deliver the rest.
 fn rest_of(reading: &Reading<'_>, ended: Ended) -> Rest {
     let framing = reading.framing();
     match ended {

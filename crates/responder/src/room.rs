@@ -3,9 +3,9 @@
 //! In: how much more a request wants, and whose it is. Out: whether it may have it. Every
 //! connection has a little room of its own that is not counted here.
 //!
-//! All together may take [`ACCOUNT_BYTES`]. When that is used up, a source still gets a share: a
-//! source that holds all of the account takes nothing from the others. The share is the greater,
-//! the fewer sources there are. So at most 34 MiB are taken by 256 sources, 57 MiB by 1,024, and
+//! All sources together may take [`ACCOUNT_BYTES`]. When that is used up, each source still gets a
+//! share beside it, so a source that has taken all of it takes nothing from the others. The fewer
+//! sources there are, the greater is the share. So at most 34 MiB are taken by 256 sources, 57 MiB by 1,024, and
 //! 16 KiB more by each further one: 166 MiB by 8,000 sources that all do their worst.
 
 use std::collections::HashMap;

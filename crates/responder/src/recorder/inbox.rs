@@ -2,8 +2,8 @@
 //! writer takes them.
 //!
 //! In: records and counts from connections. Out: what is pending, for the writer, and for each
-//! record a future that ends when waiting for memcached is over. The inbox is bounded: a record
-//! that falls out of a full one is still counted, as memcached would have rolled over it anyway.
+//! record a future that ends when waiting for memcached is over. The inbox is bounded. A record
+//! that does not fit any more is counted and not kept: the ring would have rolled over it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,8 +13,8 @@ use forever200_ring::{ByPort, Counts, Record, SLOTS};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-/// So many records are worth a turn at once. With twice as many, fewer requests a second are
-/// answered.
+/// With so many records pending, the writer begins to write at once. At twice as many, fewer
+/// requests a second are answered.
 pub(super) const ENOUGH_RECORDS: usize = 16;
 
 /// The connections' end: takes records without waiting.

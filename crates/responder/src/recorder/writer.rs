@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     async fn record(writer: &mut Writer, recorder: &Recorder) -> anyhow::Result<u64> {
-        let _ = recorder.record(forever200_testkit::record(0, ""));
+        drop(recorder.record(forever200_testkit::record(0, "")));
         writer.turn(recorder).await?;
         Ok(writer.cursor)
     }

@@ -14,9 +14,9 @@ use crate::history::row::integer;
 /// a stream rests on it.
 pub const WINDOW: usize = 64;
 
-/// Newest requests of a sensor that stay known when a person deletes them. Of a window and one that
-/// came last, the first in the stream is where a hub begins to read; what came to it behind that is
-/// less than two windows more.
+/// Newest requests of a sensor that stay known when a person deletes them. A hub begins to read the
+/// stream at the first message of its newest [`WINDOW`] + 1. Behind that one, less than two windows
+/// more came to it.
 const MOST_NOTED: i64 = 3 * WINDOW as i64;
 /// Lets go of what was noted before them.
 const DROP_NOTED: &str = "DELETE FROM forgotten WHERE sensor = ?1 AND request <= \
