@@ -106,8 +106,8 @@ impl Collector {
     }
 
     /// Deletes what may have ended the connection: what cannot be read of the next messages of each
-    /// sensor. Returns how many that were. Where the servers do not answer, the rest is left for the
-    /// next time: each of a thousand questions would wait in vain.
+    /// sensor. Returns how many that were. Where the servers do not answer, the rest is left for
+    /// the next time: each of a thousand questions would wait in vain.
     async fn delete_unreadable(&mut self, client: &Client, readable: usize) -> u64 {
         let mut all = 0;
         for (sensor, last) in self.last_read.all() {
@@ -177,8 +177,8 @@ impl Collector {
         }
     }
 
-    /// Takes what sensors say and ask outside of the stream, on a connection of its own: any message
-    /// whose headers are not valid ends it, and nothing says whose that was.
+    /// Takes what sensors say and ask outside of the stream, on a connection of its own. Any message
+    /// whose headers are not valid breaks it off, and nothing says whose that was.
     async fn listen<F: Future<Output = Client>>(&self, connect: &impl Fn() -> F) -> Infallible {
         let settings = &self.settings;
         let mut patience = Patience::new("nothing is heard of sensors beside the stream");
