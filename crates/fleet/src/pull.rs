@@ -28,6 +28,9 @@ const HEARTBEAT_TIME: Duration = Duration::from_millis(2500);
 /// A consumer whose server says nothing for this long is gone: killed with it, or, in a cluster of
 /// 2.9.10, now and then without a reason that is known.
 const SILENT_TIME: Duration = Duration::from_secs(5);
+/// Bytes of messages that are asked for at once, about: as many as the last one was long. A thousand
+/// sensors that all have long ones to send would fill the memory otherwise.
+const BYTES_AHEAD: usize = 64 * 1024;
 /// Header in which the server says how many of the messages that were asked for will not come.
 const PENDING: &str = "Nats-Pending-Messages";
 
@@ -39,8 +42,12 @@ pub(crate) struct Messages {
     questions: String,
     /// Subject of the answers.
     inbox: String,
-    /// Messages of one question.
+    /// Messages of one question, at most.
+    most: u64,
+    /// Messages of the last question.
     batch: u64,
+    /// Length of the last message, in bytes.
+    length: usize,
     /// Messages that were asked for and have not come yet.
     awaited: u64,
     /// Number at the consumer of the last message.
@@ -57,7 +64,7 @@ impl Messages {
         stream: &Stream,
         config: OrderedConfig,
     ) -> anyhow::Result<Self> {
-        let batch = config.max_batch.max(1).unsigned_abs();
+        let most = config.max_batch.max(1).unsigned_abs();
         let consumer = stream.create_consumer(config).await?;
         let name = &consumer.cached_info().name;
         let client = context.client();
@@ -67,7 +74,10 @@ impl Messages {
             context: context.clone(),
             questions: format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{name}"),
             inbox,
-            batch,
+            most,
+            // How long they are is not known yet.
+            batch: 1,
+            length: BYTES_AHEAD,
             awaited: 0,
             last: 0,
         })
@@ -97,12 +107,14 @@ impl Messages {
             let number = info.consumer_sequence;
             ensure!(number == self.last + 1, "a message was lost on the way");
             self.last = number;
+            self.length = message.length;
             self.awaited = self.awaited.saturating_sub(1);
             return Ok(message);
         }
     }
 
     async fn ask(&mut self) -> anyhow::Result<()> {
+        self.batch = batch(self.most, self.length);
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let question = json!({
             "batch": self.batch,
@@ -136,5 +148,29 @@ impl Messages {
             ),
         }
         Ok(())
+    }
+}
+
+/// Returns how many messages to ask for, where the last one was so long.
+fn batch(most: u64, length: usize) -> u64 {
+    let fit = (BYTES_AHEAD / length.max(1)) as u64;
+    fit.clamp(1, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_asked_for_where_they_are_long() {
+        for (length, asked) in [
+            (0, 8),
+            (500, 8),
+            (16 * 1024, 4),
+            (BYTES_AHEAD, 1),
+            (1 << 20, 1),
+        ] {
+            assert_eq!(batch(8, length), asked, "{length}");
+        }
     }
 }
