@@ -1,6 +1,6 @@
 -- The history of forever200: each request that was seen, the bytes of each payload once, and the collection: one
--- specimen of each kind for good. Times are microseconds since 1970, UTC. docs/history.md says how to open the file,
--- and what to ask it.
+-- specimen of each kind, for good where the kind has a label. Times are microseconds since 1970, UTC. docs/history.md
+-- says how to open the file, and what to ask it.
 
 PRAGMA application_id = 1177694256;  -- "F200"
 PRAGMA user_version = 3;             -- version of this schema

@@ -11,9 +11,9 @@ use crate::sensor::{ALL_ALIVE, ALL_KINDS, ALL_LAST_MESSAGES, ALL_REQUESTS, Senso
 ///
 /// Each sensor is in an account of the servers of its own, which has four subjects of the hub's:
 /// where it sends requests, where it says that it runs, where it asks for its last message, and
-/// where it asks how many sensors saw a kind. Permissions in one account for all would not do. The servers check the subject of a message, and
-/// not the one to which its answer goes: a sensor that names another's subject there, or one that
-/// deletes, has the server itself write to it.
+/// where it asks how many sensors saw a kind. Permissions in one account for all would not do. The
+/// servers check the subject of a message, and not the one to which its answer goes: a sensor that
+/// names another's subject there, or one that deletes, has the server itself write to it.
 pub struct Enrolment {
     name: String,
     /// The secret half of the key.

@@ -17,7 +17,7 @@ use forever200_fleet::enroll::Enrolment;
 use forever200_fleet::patience::Patience;
 use forever200_fleet::publish::Publisher;
 use forever200_fleet::sensor::{HUB_INBOX, Sensor};
-use forever200_fleet::stream::StreamArgs;
+use forever200_fleet::stream::{self, StreamArgs};
 
 /// Sends what one forever200 recorded to a page over many, and collects it there.
 #[derive(Debug, Parser)]
@@ -71,6 +71,11 @@ enum Command {
     /// Say what is well and what is not, up to the first thing that is wrong; exit with 0 when all
     /// is well
     Check,
+    /// At a hub: delete from the stream what a sensor has sent. What hubs have of it stays
+    Purge {
+        /// The sensor's name
+        name: Sensor,
+    },
     /// Make a key for a sensor or a hub: print what goes into the server's list and what goes to
     /// that machine
     Enroll {
@@ -152,6 +157,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
             match collector.run(connect).await {}
         }
         Command::Check => check(&site, &key).await,
+        Command::Purge { name } => {
+            let client = site.connect_as_hub(&key).await?;
+            let deleted = stream::purge(client, &name).await?;
+            println!("{deleted} messages of {name} were deleted from the stream");
+            Ok(())
+        }
         Command::Enroll { name, .. } => {
             let enrolment = match name {
                 Some(sensor) => Enrolment::of_sensor(&sensor)?,

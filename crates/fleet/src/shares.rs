@@ -89,9 +89,10 @@ async fn look<F: Future<Output = Client>, C: Fn() -> F>(
     Ok(())
 }
 
-/// The rest, a sixteenth, is for what comes between two looks, and while room is made.
+/// The rest, an eighth, is for what comes between two looks, and while room is made: all messages
+/// are read twice for that.
 fn is_almost_full(info: &Info) -> bool {
-    most_bytes(info).is_some_and(|most| info.state.bytes > most / 16 * 15)
+    most_bytes(info).is_some_and(|most| info.state.bytes > most / 8 * 7)
 }
 
 /// The most bytes that the stream holds; `None` where it has no limit.
@@ -101,7 +102,7 @@ fn most_bytes(info: &Info) -> Option<u64> {
         .filter(|&most| most > 0)
 }
 
-/// Deletes the oldest messages of those that take more than their share, until an eighth of the
+/// Deletes the oldest messages of those that take more than their share, until a quarter of the
 /// stream is free. Deleting stops before the message with which the excess is used up, so the
 /// newest of a sensor always stays: it says where to go on sending.
 async fn make_room<F: Future<Output = Client>, C: Fn() -> F>(
@@ -139,7 +140,7 @@ async fn make_room<F: Future<Output = Client>, C: Fn() -> F>(
 /// Returns what the messages may take together, as they were added up: that is more than the server
 /// says that they take.
 fn room(info: &Info, taken: &HashMap<Sensor, u64>) -> u64 {
-    let most = most_bytes(info).unwrap_or(u64::MAX) / 8 * 7;
+    let most = most_bytes(info).unwrap_or(u64::MAX) / 4 * 3;
     let added_up: u128 = taken.values().map(|&bytes| u128::from(bytes)).sum();
     let in_file = u128::from(info.state.bytes.max(1));
     u64::try_from(u128::from(most) * added_up / in_file).unwrap_or(u64::MAX)

@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
 use clap::Args;
 use tracing::warn;
 
 use crate::message::MAX_BODY_BYTES;
-use crate::sensor::{ALL_REQUESTS, STREAM};
+use crate::sensor::{ALL_REQUESTS, STREAM, Sensor};
 
 /// Room for the headers of a message, in bytes.
 const HEADERS_BYTES: usize = 1024;
@@ -90,4 +91,21 @@ pub async fn open(context: &jetstream::Context, args: &StreamArgs) -> anyhow::Re
         }
     }
     Ok(stream)
+}
+
+/// Deletes all messages of a sensor, and returns how many that were.
+///
+/// # Errors
+/// Nobody answers, this key may not do so, or there is no stream.
+pub async fn purge(client: Client, sensor: &Sensor) -> anyhow::Result<u64> {
+    let stream = jetstream::new(client)
+        .get_stream(STREAM)
+        .await
+        .context("there is no stream")?;
+    let purged = stream
+        .purge()
+        .filter(sensor.subject())
+        .await
+        .context("the servers did not delete them")?;
+    Ok(purged.purged)
 }

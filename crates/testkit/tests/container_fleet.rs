@@ -129,5 +129,11 @@ async fn a_sensor_that_sends_without_a_pause_is_slowed_and_slows_no_other() -> a
     sending.await??;
     let took = started.elapsed();
     assert!(took > Duration::from_secs(SECONDS as u64 - 2), "{took:?}");
+
+    // As docs/fleet.md says; -T, for there is no terminal.
+    let purged = compose.sh("docker compose exec -T hub forever200-fleet purge loud")?;
+    let sent = SECONDS * SHARE_BYTES / NOISE_BYTES + 1;
+    assert!(purged.contains("were deleted from the stream"), "{purged}");
+    assert!(purged.starts_with(&sent.to_string()), "{sent}: {purged}");
     Ok(())
 }

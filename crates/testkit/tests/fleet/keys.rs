@@ -104,6 +104,29 @@ async fn a_certificate_that_expires_while_a_sensor_sends_is_one_line_in_its_log(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_sensor_sent_is_deleted_from_the_stream_and_nothing_else() -> anyhow::Result<()> {
+    let fleet = Fleet::start(1, &["one", "two"]).await?;
+    let hub = fleet.site("--hub").await?;
+    for (name, requests) in [("one", 3), ("two", 5)] {
+        let sensor = fleet.site(name).await?;
+        sensor.ask(1..=requests).await?;
+        hub.until_has(name, requests as usize).await?;
+    }
+    let purge = |name: &str| fleet.program(name, &["purge", "two"]);
+    let deleted = purge("--hub")?.output()?;
+    let said = String::from_utf8_lossy(&deleted.stdout).into_owned();
+    assert!(
+        deleted.status.success() && said == "5 messages of two were deleted from the stream\n",
+        "{deleted:?}"
+    );
+    assert!(!purge("one")?.output()?.status.success());
+    let later = fleet.site("--hub").await?;
+    later.until_has("one", 3).await?;
+    assert_eq!(later.numbers()?.get("two"), None);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_taken_is_said_and_what_both_answer_arrives_once() -> anyhow::Result<()> {
     let fleet = Fleet::start(1, &["one"]).await?;
     let hub = fleet.site("--hub").await?;

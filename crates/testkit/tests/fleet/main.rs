@@ -263,7 +263,7 @@ async fn one_that_fills_the_stream_pushes_out_its_own_messages_alone() -> anyhow
     // Almost full at once, then on and on until more was sent than it holds.
     let mut pace = tokio::time::interval(PACE);
     for number in 0..messages + messages / 32 {
-        if number > messages / 16 * 15 {
+        if number > messages / 8 * 7 {
             pace.tick().await;
         }
         // It also says that its messages are empty.

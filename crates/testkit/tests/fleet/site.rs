@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use anyhow::{Context, ensure};
 use async_nats::{Client, ConnectOptions, ServerAddr, jetstream};
@@ -150,10 +150,15 @@ impl Fleet {
 
     /// Runs `forever200-fleet check` for a name, with variables beside the usual.
     pub(super) fn check(&self, name: &str, further: &[(&str, &Path)]) -> anyhow::Result<Output> {
-        let mut check = command(programs()?.join("forever200-fleet"));
-        check.arg("check").envs(self.variables(name)?);
-        check.envs(further.iter().copied());
-        Ok(check.output()?)
+        let mut check = self.program(name, &["check"])?;
+        Ok(check.envs(further.iter().copied()).output()?)
+    }
+
+    /// The program, as a person calls it at a sensor or at the hub.
+    pub(super) fn program(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Command> {
+        let mut program = command(programs()?.join("forever200-fleet"));
+        program.args(arguments).envs(self.variables(name)?);
+        Ok(program)
     }
 }
 
