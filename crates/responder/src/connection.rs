@@ -1,8 +1,8 @@
 //! One connection: read a request, send [`RESPONSE`], hand the bytes to the recorder.
 //!
-//! In: a byte stream. Out: the reply, and one [`Record`]; a second one for what a client sends after
-//! the reply. The reply normally follows when memcached has the record; it waits no longer than the
-//! recorder lets it. Does not interpret what it read beyond finding its end.
+//! In: a byte stream. Out: the reply, and one [`Record`]; a second one for what a client sends
+//! after the reply. The reply normally follows when memcached has the record; it waits no longer
+//! than the recorder lets it. Does not interpret what it read beyond finding its end.
 
 use std::time::Duration;
 
@@ -124,7 +124,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let first = stream.read_buf(&mut arrived.buffer);
         let first = timeout_at(deadline, first).await;
         if !matches!(first, Ok(Ok(1..))) {
-            // haproxy opens a connection for its lines about TLS, and closes it when there are none.
+            // haproxy opens a connection for its lines about TLS, and closes it when there are
+            // none.
             return Ok(());
         }
         if arrived.buffer.starts_with(handshakes::FIRST) {
@@ -180,9 +181,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Returns whether the client may send more, and what is then to be done.
 ///
-/// A wait for the end of a connection that does not end costs two system calls and a wake-up, a
-/// tenth of all CPU time. Without the wait, one in 3,000 clients that send more within a millisecond
-/// after a whole GET got no answer: haproxy could not deliver the rest.
+/// After a whole request there is no wait: waiting in vain costs two system calls and a wake-up, a
+/// tenth of all CPU time. The price: of the clients that send more within a millisecond after a
+/// whole GET, one in 3,000 gets no answer, because haproxy cannot deliver the rest.
 fn rest_of(reading: &Reading<'_>, ended: Ended) -> Rest {
     let framing = reading.framing();
     match ended {

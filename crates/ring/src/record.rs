@@ -142,7 +142,8 @@ impl Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// HTTP framing says that the request is whole: nothing of it is missing.
+    /// HTTP framing says that all of the request was received. `truncated` tells whether it was
+    /// kept.
     Complete,
     /// No more bytes came: for 250 ms where nothing tells the end, for 2 s where more was to come.
     Quiet,

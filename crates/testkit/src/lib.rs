@@ -8,8 +8,8 @@
 //!   [`browser`], [`tshark`]
 //! - clients: [`client`], [`events`], [`load`], [`hostile`] (those that are up to no good)
 //! - faults between two programs: [`proxy`]
-//! - data: [`mod@record`], [`heads`] (HTTP heads, and how they are read), [`probes`] (what strangers
-//!   send), [`payloads`] (what may not become active in the page)
+//! - data: [`mod@record`], [`heads`] (HTTP heads, and how they are read), [`probes`] (what
+//!   strangers send), [`payloads`] (what may not become active in the page)
 //! - [`clock`] is one that a test sets while programs run
 //! - [`report`] prints the rows of docs/reliability.md
 //!

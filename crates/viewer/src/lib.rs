@@ -7,7 +7,7 @@
 //!
 //! - [`reader`] follows the ring: a record becomes an [`Entry`](reader::Entry), described and with
 //!   everything blanked that must not be shown
-//! - [`history`] keeps it in SQLite
+//! - [`history`] keeps the record in SQLite, as it came
 //! - [`page`] makes HTML from entries, and [`export`] makes files
 //! - [`web`] answers visitors
 //! - [`captures`] writes lines of JSON, and `metrics` counts, for other tools

@@ -34,7 +34,7 @@ const STORE_TIME: Duration = Duration::from_millis(9);
 const TURN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Longest wait at the start for a viewer that puts back what its history knows.
-const RESTORE_TIME: Duration = Duration::from_secs(5);
+const START_TIME: Duration = Duration::from_secs(5);
 
 /// Turns that failed, one after the other.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl Recorder {
     /// it.
     pub async fn run(self, store: Store, has_history: bool, mut stop: watch::Receiver<bool>) {
         if has_history {
-            self.until_restored(&store, &mut stop).await;
+            self.restored_or_stopped(&store, &mut stop).await;
         }
         let mut writer = Writer::new(store, has_history);
         let mut trouble = Trouble::default();
@@ -111,13 +111,13 @@ impl Recorder {
         }
     }
 
-    /// Waits until memcached has a cursor, for [`RESTORE_TIME`] at most. Connections are answered
+    /// Waits until memcached has a cursor, for [`START_TIME`] at most. Connections are answered
     /// meanwhile, and their records wait, as while memcached is away.
-    async fn until_restored(&self, store: &Store, stop: &mut watch::Receiver<bool>) {
+    async fn restored_or_stopped(&self, store: &Store, stop: &mut watch::Receiver<bool>) {
         self.nobody_waits();
         tokio::select! {
             _ = stop.wait_for(|stopping| *stopping) => {}
-            restored = timeout(RESTORE_TIME, until_restored(store)) => {
+            restored = timeout(START_TIME, until_restored(store)) => {
                 if restored.is_err() {
                     warn!("no viewer has restored the numbers from the history, they may start again at 1");
                 }

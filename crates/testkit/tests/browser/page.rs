@@ -18,11 +18,23 @@ use serde_json::Value;
 
 type Payload = (&'static str, Vec<u8>);
 
+/// A request that was sent, and is in the ring.
+struct Sent {
+    seq: u64,
+    payload: Payload,
+    /// The request is the payload, and not one of HTTP that has it everywhere.
+    is_raw: bool,
+}
+
 /// A port beside that of all stacks, so that the list has a column for it.
 const SECOND_PORT: u16 = 2323;
 /// Payloads of one look: two requests each, which fit into the ring with room for the /favicon.ico
 /// that a browser asks for when it shows text or JSON.
 const BATCH: usize = 45;
+
+/// Of requests that are a payload, one in so many has its own page opened: it shows the bytes
+/// alone, and the page of a request of HTTP shows them too. Lists have all of them.
+const RAW_PAGES: u64 = 4;
 
 /// A character that a page must not contain as itself, as a class of a JavaScript regular
 /// expression.
@@ -73,21 +85,17 @@ async fn calm(browser: &Browser, origin: &str, what: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Sends a batch of payloads at once, each request from an address of its own. Returns, for each,
-/// its number and what it was.
-async fn send(
-    stack: &Stack,
-    batch: &[Payload],
-    before: u64,
-) -> anyhow::Result<Vec<(u64, Payload)>> {
+/// Sends a batch of payloads at once, each request from an address of its own.
+async fn send(stack: &Stack, batch: &[Payload], before: u64) -> anyhow::Result<Vec<Sent>> {
     let front = stack.front();
-    let requests = batch
-        .iter()
-        .flat_map(|payload| requests_of(&payload.1).map(|request| (payload.clone(), request)));
+    let requests = batch.iter().flat_map(|payload| {
+        let [everywhere, raw] = requests_of(&payload.1);
+        [(payload, false, everywhere), (payload, true, raw)]
+    });
     let (mut sending, mut by_source) = (Vec::new(), HashMap::new());
-    for (number, (payload, request)) in (1..).zip(requests) {
+    for (number, (payload, is_raw, request)) in (1..).zip(requests) {
         let client = Ipv4Addr::new(127, 88, 99, number);
-        by_source.insert(client.to_string(), payload);
+        by_source.insert(client.to_string(), (payload.clone(), is_raw));
         sending.push(tokio::spawn(async move {
             exchange_from(client, front, &request).await
         }));
@@ -103,10 +111,12 @@ async fn send(
             .filter(|request| request["seq"].as_u64() > Some(before));
         // A browser may have asked for something as well.
         let ours = new.filter_map(|new| {
-            Some((
-                new["seq"].as_u64()?,
-                by_source.get(new["src_ip"].as_str()?)?.clone(),
-            ))
+            let (payload, is_raw) = by_source.get(new["src_ip"].as_str()?)?.clone();
+            Some(Sent {
+                seq: new["seq"].as_u64()?,
+                payload,
+                is_raw,
+            })
         });
         Some(ours.collect::<Vec<_>>()).filter(|ours| ours.len() == by_source.len())
     })
@@ -131,11 +141,7 @@ fn search(origin: &str, list: &str, payload: &[u8]) -> anyhow::Result<String> {
 }
 
 /// Visits every page and export that shows a batch of payloads.
-async fn visit(
-    browser: &Browser,
-    stack: &Stack,
-    requests: &[(u64, Payload)],
-) -> anyhow::Result<()> {
+async fn visit(browser: &Browser, stack: &Stack, requests: &[Sent]) -> anyhow::Result<()> {
     let origin = format!("http://{}/", stack.front());
     for path in [
         "home",
@@ -151,7 +157,11 @@ async fn visit(
         browser.open(&format!("{origin}{path}")).await?;
         calm(browser, &origin, path).await?;
     }
-    for (seq, (name, payload)) in requests {
+    for sent in requests {
+        let (seq, (name, payload)) = (sent.seq, &sent.payload);
+        if sent.is_raw && seq % RAW_PAGES != 0 {
+            continue;
+        }
         let request = format!("{origin}home/requests/{seq}");
         browser.open(&request).await.with_context(|| *name)?;
         calm(browser, &origin, name).await?;
@@ -167,11 +177,10 @@ async fn visit(
             "{name}: {text} is not in {shown}"
         );
         // One more look at each payload: explained, or searched for.
-        let address = match seq % 8 {
-            0 | 4 => explanation(browser).await?,
+        let address = match seq % 4 {
+            0 | 1 => explanation(browser).await?,
             2 => Some(search(&origin, "home", payload)?),
-            6 => Some(search(&origin, "home/labels", payload)?),
-            _ => None,
+            _ => Some(search(&origin, "home/labels", payload)?),
         };
         if let Some(address) = address {
             browser.open(&address).await.with_context(|| *name)?;
@@ -180,7 +189,7 @@ async fn visit(
     }
     // The kind of one, whose title is what was sent where no label names it, and the page of a
     // source.
-    if let Some((seq, _)) = requests.first() {
+    if let Some(Sent { seq, .. }) = requests.first() {
         let json = get_json(stack.front(), &format!("/home/api/requests/{seq}")).await?;
         for (page, name) in [("collection", "kind"), ("sources", "src_ip")] {
             let name = json[name].as_str().context("no name")?;
@@ -189,7 +198,7 @@ async fn visit(
         }
     }
     // Handed out, it lies on a disk.
-    let newest = requests.iter().map(|(seq, _)| *seq).max().unwrap_or(1);
+    let newest = requests.iter().map(|sent| sent.seq).max().unwrap_or(1);
     for path in [
         "/home/export.html".to_owned(),
         format!("/home/requests/{newest}/html"),
@@ -235,7 +244,7 @@ async fn half_is_never_active(half: usize) -> anyhow::Result<()> {
         let requests = send(&stack, batch, newest).await?;
         newest = requests
             .iter()
-            .map(|(seq, _)| *seq)
+            .map(|sent| sent.seq)
             .max()
             .context("a batch")?;
         visit(&browser, &stack, &requests).await?;

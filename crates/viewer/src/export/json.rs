@@ -51,7 +51,7 @@ pub struct Request<'a> {
     /// Length of the network that `src_ip` was cut to, in bits; absent where it is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub src_prefix: Option<u8>,
-    /// Number of bytes that hide a text; absent where there are none.
+    /// Number of bytes that stand in the place of a hidden text; absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blanked: Option<usize>,
     /// Not all of it was looked at; absent where it was.

@@ -17,7 +17,7 @@ use crate::history::sent;
 
 /// Kinds without a label that are kept. Random requests are each of a kind of its own.
 const MOST_UNLABELLED: i64 = 2000;
-/// As many of these places are for kinds that were seen once: else none could ever be seen twice.
+/// So many of these places are for kinds that were seen once: else none could ever be seen twice.
 const PLACES_FOR_ONCE: i64 = 200;
 /// Longest specimen, in bytes.
 pub(super) const SPECIMEN_BYTES: usize = 64 * 1024;
@@ -28,7 +28,8 @@ const SPECIMENS_SHARE: u64 = 8;
 /// To what the longest are cut when all take more: short enough for the most kinds that there can
 /// be.
 const CUT_BYTES: usize = 4 * 1024;
-/// Days of which each kind has a count, at most: the newest, none of them so long before the newest.
+/// Days of which each kind has a count, at most: the newest, none of them so long before the
+/// newest.
 pub(super) const MOST_DAYS: i64 = 400;
 pub(super) const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 

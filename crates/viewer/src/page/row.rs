@@ -60,7 +60,8 @@ pub struct Row {
     /// The request after whose answer this came.
     continues: Option<u64>,
     rewritten: bool,
-    /// The version of TLS that it came through, or `failed`.
+    /// The version of TLS that it came through, or `TLS failed`; none where no TLS was decrypted
+    /// here.
     tls: Option<String>,
     blanked: bool,
     likeness: String,

@@ -27,13 +27,13 @@ pub const MAX_ROWS: usize = 40;
 /// From then on, the day of a request says more than its time of day.
 const A_DAY_SECONDS: i64 = 86_400;
 
-/// How often what a request is stands in the ring.
+/// How many requests of the same sort the ring has.
 #[derive(Debug)]
-pub struct Rarity(HashMap<Kind, usize>);
+pub struct Rarity(HashMap<Sort, usize>);
 
 /// What counts as the same.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum Sort {
     /// The id of the first label.
     Label(String),
     /// Without a label: the protocol and the likeness.
@@ -57,19 +57,19 @@ impl Rarity {
     pub fn new(view: &View) -> Self {
         let mut counts = HashMap::new();
         for entry in &view.entries {
-            *counts.entry(Kind::new(entry)).or_default() += 1;
+            *counts.entry(Sort::new(entry)).or_default() += 1;
         }
         Self(counts)
     }
 
-    /// Returns how often what an entry is stands in the ring; 0 when it is not there.
+    /// Returns how many requests of the sort of this one the ring has; 0 when it has left.
     #[must_use]
     pub fn count(&self, entry: &Entry) -> usize {
-        self.0.get(&Kind::new(entry)).copied().unwrap_or_default()
+        self.0.get(&Sort::new(entry)).copied().unwrap_or_default()
     }
 }
 
-impl Kind {
+impl Sort {
     fn new(entry: &Entry) -> Self {
         match entry.labels.first() {
             Some(label) => Self::Label(label.signature.id.clone()),

@@ -36,7 +36,7 @@ pub struct Entry {
     /// Length of the network that the client's address was cut to, in bits; `None` for a whole
     /// address.
     pub src_prefix: Option<u8>,
-    /// Bytes that hide a text.
+    /// Number of bytes that stand in the place of a hidden text.
     pub blanked: usize,
     /// Version of the view in which it first appeared. Numbers need not appear in their order:
     /// another responder's may be on their way.

@@ -29,9 +29,10 @@ use crate::web::state::Viewer;
 pub const THREADS: usize = 2;
 /// How much lower the priority of those threads is, where all share a core.
 const NICENESS: i32 = 10;
-/// Turns that one source may have or wait for at a time. Sources take turns with each other.
+/// Answers of one source that may be made, or be in the queue of all, at a time: its others wait
+/// behind that one, so sources take turns.
 const TURNS_OF_SOURCE: usize = 1;
-/// Most answers that wait for a turn: of one source, and of all.
+/// Most answers that wait: of one source, and of all.
 const WAITING_OF_SOURCE: usize = 16;
 const WAITING: usize = 256;
 /// Shortest time between two long events, to whomever.
