@@ -1,5 +1,6 @@
 //! A thousand sensors and one hub.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -18,6 +19,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Each sensor sends once a second, and every so many seconds so many at once.
 const BURST_EVERY: u64 = 20;
 const BURST: u64 = 5;
+/// How many greater numbers the history may have before one comes, at most.
+const MOST_BEHIND: i64 = 2000;
 
 /// What takes part.
 struct Size {
@@ -77,7 +80,7 @@ async fn send_all(size: Size) -> anyhow::Result<()> {
         clients.push((sensor, client));
     }
     let file = hub.file()?;
-    let mut seen = 0;
+    let mut seen = BTreeSet::new();
     until_all(&file, &mut seen, sensors).await?;
     let known_after = started.elapsed();
     let mut sending = JoinSet::new();
@@ -105,7 +108,7 @@ async fn send_all(size: Size) -> anyhow::Result<()> {
     let expected = sensors * (usize::try_from(requests)? - 1);
     let mut waits = Vec::with_capacity(expected);
     while waits.len() < expected {
-        let new = times_after(&file, &mut seen)?;
+        let new = new_times(&file, &mut seen)?;
         let now = Timestamp::now();
         let wait = |time: Timestamp| now.duration_since(time).unsigned_abs();
         waits.extend(new.into_iter().map(wait));
@@ -148,25 +151,33 @@ fn request(number: u64) -> Vec<u8> {
 }
 
 /// Waits until so many requests have come.
-async fn until_all(file: &Connection, seen: &mut i64, count: usize) -> anyhow::Result<()> {
+async fn until_all(
+    file: &Connection,
+    seen: &mut BTreeSet<i64>,
+    count: usize,
+) -> anyhow::Result<()> {
     let mut came = 0;
     until("the first of each sensor is there", || {
-        came += times_after(file, seen).map_or(0, |times| times.len());
+        came += new_times(file, seen).map_or(0, |times| times.len());
         std::future::ready((came >= count).then_some(()))
     })
     .await
 }
 
-/// Returns the times of requests that are new.
-fn times_after(file: &Connection, seen: &mut i64) -> anyhow::Result<Vec<Timestamp>> {
-    let mut statement =
-        file.prepare_cached("SELECT seq, time FROM request WHERE seq > ?1 ORDER BY seq")?;
-    let rows = statement.query_map([*seen], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+/// Returns the times of requests that are new. One that was written again comes after others that
+/// have greater numbers.
+fn new_times(file: &Connection, seen: &mut BTreeSet<i64>) -> anyhow::Result<Vec<Timestamp>> {
+    let newest = seen.last().copied().unwrap_or_default();
+    let mut statement = file.prepare_cached("SELECT seq, time FROM request WHERE seq > ?1")?;
+    let rows = statement.query_map([newest - MOST_BEHIND], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?))
+    })?;
     let mut times = Vec::new();
     for row in rows {
         let (seq, time) = row?;
-        *seen = seq;
-        times.push(Timestamp::from_microsecond(time)?);
+        if seen.insert(seq) {
+            times.push(Timestamp::from_microsecond(time)?);
+        }
     }
     Ok(times)
 }
