@@ -17,15 +17,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
 use crate::message::{self, Delivery};
-use crate::pull::Messages;
+use crate::pull::{Messages, most_ahead};
 use crate::ring_writer::{Arrival, WINDOW};
 use crate::sensor::Sensor;
 
 /// Messages of one sensor that are asked for at once.
 const FETCHED_AHEAD: i64 = 8;
-/// Messages of one sensor that may have come and not been read, at most: more are asked for when
-/// half of them are here.
-pub(crate) const MOST_AHEAD: usize = FETCHED_AHEAD as usize / 2 * 3;
+/// Messages of one sensor that may have come and not been read, at most.
+pub(crate) const MOST_AHEAD: usize = most_ahead(FETCHED_AHEAD);
 
 /// Number in the stream of the last message of each sensor that came here.
 #[derive(Clone, Default)]

@@ -28,8 +28,8 @@ const HEARTBEAT_TIME: Duration = Duration::from_millis(2500);
 /// A consumer whose server says nothing for this long is gone: killed with it, or, in a cluster of
 /// 2.9.10, now and then without a reason that is known.
 const SILENT_TIME: Duration = Duration::from_secs(5);
-/// Bytes of messages that are asked for at once, about: as many as the last one was long. A thousand
-/// sensors that all have long ones to send would fill the memory otherwise.
+/// Bytes of messages that are asked for at once, about: as many as the last one was long. A
+/// thousand sensors that all have long ones to send would fill the memory otherwise.
 const BYTES_AHEAD: usize = 64 * 1024;
 /// Header in which the server says how many of the messages that were asked for will not come.
 const PENDING: &str = "Nats-Pending-Messages";
@@ -52,6 +52,12 @@ pub(crate) struct Messages {
     awaited: u64,
     /// Number at the consumer of the last message.
     last: u64,
+}
+
+/// How many messages may have come and not been read, where so many are asked for at once: more are
+/// asked for when half of them are here.
+pub(crate) const fn most_ahead(max_batch: i64) -> usize {
+    max_batch as usize / 2 * 3
 }
 
 impl Messages {

@@ -20,7 +20,7 @@ use tracing::warn;
 
 use crate::message::MAX_BODY_BYTES;
 use crate::patience::LastSaid;
-use crate::pull::Messages;
+use crate::pull::{Messages, most_ahead};
 use crate::sensor::{ALL_REQUESTS, Sensor};
 use crate::unreadable;
 
@@ -33,7 +33,7 @@ const QUIET_TIME: Duration = Duration::from_secs(10);
 /// Messages that are fetched ahead, at most.
 const FETCHED_AHEAD: i64 = 200;
 /// Messages that may have come and not been read, at most.
-const MOST_AHEAD: usize = FETCHED_AHEAD as usize / 2 * 3;
+const MOST_AHEAD: usize = most_ahead(FETCHED_AHEAD);
 /// Header in which the server gives the length of a body that it does not send.
 const BODY_BYTES: &str = "Nats-Msg-Size";
 /// What the server keeps of a message beside subject, headers and body, in bytes: length, number,

@@ -187,14 +187,7 @@ impl Offers {
     }
 
     fn drop_request(&mut self, seq: u64) {
-        let now = Timestamp::now();
-        let gap = Gap {
-            first: seq,
-            last: seq,
-            requests: 1,
-            since: now,
-            until: now,
-        };
+        let gap = Gap::of_one(seq, Timestamp::now());
         self.captures.state.count_dropped();
         if self.dropped.is_none() {
             warn!("lines are dropped, their reader is too slow");

@@ -156,15 +156,9 @@ fn add_or_catch(lines: &mut Vec<u8>, entry: &Entry, raw: bool) -> bool {
         return true;
     }
     lines.truncate(begin);
-    let (seq, now) = (entry.record.seq, Timestamp::now());
+    let seq = entry.record.seq;
     error!(seq, "the line of a request cannot be made");
-    let gap = Gap {
-        first: seq,
-        last: seq,
-        requests: 1,
-        since: now,
-        until: now,
-    };
+    let gap = Gap::of_one(seq, Timestamp::now());
     let reason = Reason::NoLine;
     line::add_gap(lines, &Missing { reason, gap });
     false

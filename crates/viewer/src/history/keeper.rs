@@ -23,6 +23,19 @@ pub(crate) struct Gap {
     pub(crate) until: Timestamp,
 }
 
+impl Gap {
+    /// One request.
+    pub(crate) fn of_one(seq: u64, now: Timestamp) -> Self {
+        Self {
+            first: seq,
+            last: seq,
+            requests: 1,
+            since: now,
+            until: now,
+        }
+    }
+}
+
 /// Remembers which numbers were handed over.
 #[derive(Debug)]
 pub(crate) struct Keeper {

@@ -25,15 +25,8 @@ pub(crate) struct LeftOut {
 
 impl LeftOut {
     pub(super) fn new(record: &Record, now: Timestamp) -> Self {
-        let gap = Gap {
-            first: record.seq,
-            last: record.seq,
-            requests: 1,
-            since: now,
-            until: now,
-        };
         Self {
-            gap,
+            gap: Gap::of_one(record.seq, now),
             sent: record.sensor.clone(),
         }
     }

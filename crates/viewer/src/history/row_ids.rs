@@ -11,15 +11,12 @@ const BITS: i64 = u64::BITS as i64;
 #[derive(Debug, Default)]
 pub(super) struct RowIds {
     words: HashMap<i64, u64>,
-    len: usize,
 }
 
 impl RowIds {
     pub(super) fn insert(&mut self, id: i64) {
         let (word, bit) = place(id);
-        let bits = self.words.entry(word).or_default();
-        self.len += usize::from(*bits & bit == 0);
-        *bits |= bit;
+        *self.words.entry(word).or_default() |= bit;
     }
 
     pub(super) fn contains(&self, id: i64) -> bool {
@@ -29,7 +26,8 @@ impl RowIds {
 
     /// Returns how many rows it has.
     pub(super) fn len(&self) -> usize {
-        self.len
+        let ones = self.words.values().map(|bits| bits.count_ones() as usize);
+        ones.sum()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = i64> {
@@ -45,7 +43,6 @@ impl RowIds {
             *bits &= other.words.get(word).copied().unwrap_or_default();
             *bits != 0
         });
-        self.count();
     }
 
     /// Takes those of another one in.
@@ -53,12 +50,6 @@ impl RowIds {
         for (word, bits) in &other.words {
             *self.words.entry(*word).or_default() |= bits;
         }
-        self.count();
-    }
-
-    fn count(&mut self) {
-        let ones = self.words.values().map(|bits| bits.count_ones() as usize);
-        self.len = ones.sum();
     }
 }
 
