@@ -177,8 +177,8 @@ impl Collector {
         }
     }
 
-    /// Takes what sensors say and ask outside of the stream, on a connection of its own. Any message
-    /// whose headers are not valid breaks it off, and nothing says whose that was.
+    /// Takes what sensors say and ask outside of the stream, on a connection of its own. Any
+    /// message whose headers are not valid breaks it off, and nothing says whose that was.
     async fn listen<F: Future<Output = Client>>(&self, connect: &impl Fn() -> F) -> Infallible {
         let settings = &self.settings;
         let mut patience = Patience::new("nothing is heard of sensors beside the stream");
@@ -259,7 +259,8 @@ impl Sensors {
         loop {
             tokio::select! {
                 _ = looks.tick() => {
-                    // A message that cannot be read may have ended it, and the consumers may be gone.
+                    // A message that cannot be read may have ended it, and the consumers may be
+                    // gone.
                     ensure!(connects(&self.client) == self.connects, "the connection was lost");
                     if let Err(error) = self.discover().await {
                         let is_another = error.is::<AnotherStream>();
@@ -278,7 +279,8 @@ impl Sensors {
         }
     }
 
-    /// Logs a failure that is not the last one again; what failed is tried again with the next look.
+    /// Logs a failure that is not the last one again; what failed is tried again with the next
+    /// look.
     fn tell(&mut self, error: &anyhow::Error) {
         let error = format!("{error:#}");
         if self.last_error.is_new(&error) {

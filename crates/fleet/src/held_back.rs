@@ -1,4 +1,5 @@
-//! Sensors whose messages ended the connection again and again: they wait, so that the others go on.
+//! Sensors whose messages ended the connection again and again: they wait, so that the others go
+//! on.
 //!
 //! In: whose messages could not be read. Out: who is not to be read now, for longer each time.
 

@@ -30,8 +30,9 @@ const VERSION: &str = "Forever200-Version";
 const MAX_VERSION_CHARS: usize = 20;
 /// Largest number in JSON, 2⁵³ - 1: as in a ring.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
-/// Numbers that a request at a sensor can have. The largest is a thousand requests a second for thirty years.
-/// The era may be any: a machine without a clock begins in 1970, and nothing is computed from it.
+/// Numbers that a request at a sensor can have. The largest is a thousand requests a second for
+/// thirty years. The era may be any: a machine without a clock begins in 1970, and nothing is
+/// computed from it.
 const SEQS: RangeInclusive<u64> = 1..=1_000_000_000_000;
 /// Longest name of a responder, which is eight hexadecimal digits.
 const RESPONDER_CHARS: usize = 8;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::warn;
 
-/// Pauses after a failure: they double from the first to the last. A thousand sensors that wait for a
-/// server ask 50 times a second.
+/// Pauses after a failure: they double from the first to the last. A thousand sensors that wait for
+/// a server ask 50 times a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(20);
 

@@ -1,8 +1,8 @@
 //! A sensor's end: follows its history, and sends what is new to the stream.
 //!
 //! In: the history. Out: messages to one subject. Where to go on it asks the servers: nothing is
-//! kept here. What has left the history before it could be sent, and what the servers refuse because it
-//! is too long, is counted. Nothing here is on the way of an answer.
+//! kept here. What has left the history before it could be sent, and what the servers refuse
+//! because it is too long, is counted. Nothing here is on the way of an answer.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -70,8 +70,8 @@ impl Publisher {
         }
     }
 
-    /// Sends until it is dropped. After a failure it asks the servers anew where to go on, at growing
-    /// intervals.
+    /// Sends until it is dropped. After a failure it asks the servers anew where to go on, at
+    /// growing intervals.
     async fn send_forever(&self) -> Infallible {
         let mut patience = Patience::new("nothing can be sent to the servers");
         let mut progress = Progress::default();
@@ -82,7 +82,8 @@ impl Publisher {
         }
     }
 
-    /// Sends what comes after the last message in the stream. `progress` is how far this program was when it last failed.
+    /// Sends what comes after the last message in the stream. `progress` is how far this program
+    /// was when it last failed.
     async fn follow(&self, progress: &mut Progress) -> anyhow::Result<Infallible> {
         let outbox = Outbox::open(&self.folder)?;
         let era = self.era(&outbox).await?;
@@ -132,8 +133,9 @@ impl Publisher {
         is_shared
     }
 
-    /// Sends what is due, and waits until the stream has it. A message that is longer than those that
-    /// the servers took is waited for: they may refuse it, and the next one says that it is missing.
+    /// Sends what is due, and waits until the stream has it. A message that is longer than those
+    /// that the servers took is waited for: they may refuse it, and the next one says that it is
+    /// missing.
     async fn send_all(
         &self,
         outbox: &Outbox,
@@ -166,8 +168,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Sends a message and waits until the stream has it, or the servers refuse it: then it is stepped
-    /// over.
+    /// Sends a message and waits until the stream has it, or the servers refuse it: then it is
+    /// stepped over.
     async fn send_longest(
         &self,
         era: u64,

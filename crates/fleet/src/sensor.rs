@@ -17,8 +17,8 @@ impl Sensor {
         &self.0
     }
 
-    /// Returns the subject to which the sensor sends its requests. Nothing else may go there: the last
-    /// message says where to go on sending.
+    /// Returns the subject to which the sensor sends its requests. Nothing else may go there: the
+    /// last message says where to go on sending.
     #[must_use]
     pub fn subject(&self) -> String {
         format!("{PREFIX}{}", self.0)

@@ -37,9 +37,10 @@ pub(crate) struct Unsent {
 }
 
 impl Unsent {
-    /// Begins behind the last number that the stream has, a little earlier: of messages that were in
-    /// flight together, a later one may have arrived alone. Their numbers may be far apart. What is
-    /// sent again says again what is missing before it: a hub takes each once, and counts with it.
+    /// Begins behind the last number that the stream has, a little earlier: of messages that were
+    /// in flight together, a later one may have arrived alone. Their numbers may be far apart. What
+    /// is sent again says again what is missing before it: a hub takes each once, and counts with
+    /// it.
     pub(crate) fn resume_after(last: Option<u64>, outbox: &Outbox) -> anyhow::Result<Self> {
         let before = |last| outbox.before(last, MOST_IN_FLIGHT);
         Ok(Self {

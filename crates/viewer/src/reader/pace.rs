@@ -20,8 +20,8 @@ const MEASURE_TIME: Duration = Duration::from_millis(200);
 pub(super) enum Pace {
     /// The ring lasts from one look to the next.
     Calm,
-    /// With describing, one look and the pause after it may take longer than the ring lasts: the pause
-    /// is short.
+    /// With describing, one look and the pause after it may take longer than the ring lasts: the
+    /// pause is short.
     Fast,
     /// What comes is lost either way, and fast looks would only take the CPU from those that answer
     /// it.
