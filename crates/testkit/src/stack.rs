@@ -179,14 +179,7 @@ impl Stack {
     pub async fn until_recorded_by(&self, page: SocketAddr, count: u64) -> anyhow::Result<Value> {
         until(&format!("{count} requests are recorded"), || async {
             let list = get_json(page, "/home/api/requests").await.ok()?;
-            // The cursor moves first, the slots follow, the newest last. A reader may pass a slot
-            // before it is written, and still see the newest.
-            let (total, held) = (
-                list["total"].as_u64()?,
-                list["requests"].as_array()?.len() as u64,
-            );
-            (total >= count && list["requests"][0]["seq"] == total && held == total.min(101))
-                .then_some(list)
+            are_recorded(&list, count).then_some(list)
         })
         .await
         .with_context(|| self.log())
@@ -390,6 +383,17 @@ impl Stack {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.run_path(LOG)).unwrap_or_default()
     }
+}
+
+/// Tells whether a list of the API holds `count` requests, or the latest 101 of them, and more.
+///
+/// `total` alone does not say so: the cursor moves first, the slots follow, the newest last. A
+/// reader may pass a slot before it is written, and still see the newest.
+#[must_use]
+pub fn are_recorded(list: &Value, count: u64) -> bool {
+    let total = list["total"].as_u64().unwrap_or_default();
+    let held = list["requests"].as_array().map_or(0, Vec::len) as u64;
+    total >= count && list["requests"][0]["seq"] == total && held == total.min(101)
 }
 
 /// Tells from what `supervisorctl status` prints whether all programs run that are to run: those of

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use anyhow::{Context, ensure};
 use forever200_testkit::process::{command, missing, project, signal};
-use forever200_testkit::stack::{FRONT_PORT, IN_A_NAMESPACE_OF_USERS, Setup};
+use forever200_testkit::stack::{FRONT_PORT, IN_A_NAMESPACE_OF_USERS, Setup, are_recorded};
 use forever200_testkit::{RESPONSE, Stack, client, exchange, get_json, loopback, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -206,7 +206,7 @@ async fn with_all_ports_redirected_a_record_has_the_one_that_was_asked_for() -> 
     let client = std::fs::read_to_string(stack.run_path("client.pid"))?;
     let (client, server) = (client.trim(), server.to_string());
     let api = format!("http://192.0.2.1:{FRONT_PORT}/home/api/requests");
-    let total = || -> Option<Value> {
+    let list = || -> Option<Value> {
         let answer = curl(&server, &[&api]).ok()?;
         let body = answer
             .stdout
@@ -215,7 +215,7 @@ async fn with_all_ports_redirected_a_record_has_the_one_that_was_asked_for() -> 
         serde_json::from_slice(&answer.stdout[body + 4..]).ok()
     };
     until("the page is there", || async {
-        total().filter(|list| !list["since"].is_null())
+        list().filter(|list| !list["since"].is_null())
     })
     .await
     .with_context(|| stack.log())?;
@@ -223,7 +223,7 @@ async fn with_all_ports_redirected_a_record_has_the_one_that_was_asked_for() -> 
         let url = format!("http://192.0.2.1:{port}/x");
         assert_eq!(curl(client, &[&url])?.stdout, RESPONSE, "{port}");
         let list = until("it is recorded", || async {
-            total().filter(|list| list["total"] == seq)
+            list().filter(|list| are_recorded(list, seq))
         })
         .await?;
         let record = &list["requests"][0];
