@@ -70,22 +70,21 @@ fn build() -> anyhow::Result<PathBuf> {
         .nth(2)
         .context("a test lies in target/PROFILE/deps")?
         .to_owned();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet"]);
     if at_length() {
         folder.set_file_name("release");
     }
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "build",
-        "--quiet",
-        "-p",
-        "forever200-fleet",
-        "-p",
-        "forever200-responder",
-        "-p",
-        "forever200-viewer",
-    ]);
     if folder.ends_with("release") {
+        // As the image has them.
         cargo.arg("--release");
+        for program in ["fleet", "responder", "viewer"] {
+            cargo.arg(format!("-pforever200-{program}"));
+        }
+    } else {
+        // With a test, of which one is enough, the dependencies have the features that `make test`
+        // has built them with; without, twelve of them are compiled once more.
+        cargo.args(["--workspace", "--bins", "--test", "sbom"]);
     }
     if !cargo
         .current_dir(env!("CARGO_MANIFEST_DIR"))
