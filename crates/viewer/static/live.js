@@ -1,7 +1,7 @@
 // The stream of events that the list and the wall follow, and how it fares. Loaded before either of them.
 "use strict";
 
-// The server sends something every 6 s at the latest.
+// The server sends an event every 6 s at the latest.
 const SILENCE_MS = 15000;
 const RETRY_MS = 1000;
 // How often a tab that nobody sees counts what is new, for its title.
@@ -48,6 +48,7 @@ function stream({ format, last, asked, isPaused = () => false, on }) {
       last = Math.max(last, on.row(event.data));
     });
     listen("strip", (event) => on.strip(event.data));
+    listen("alive", () => {});
     listen("reset", () => {
       [last, told] = [0, 0];
       on.reset();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use fantoccini::Locator;
 use forever200_testkit::browser::{Browser, EVERYONE, LAPTOP, PHONE, Visitor, package};
+use forever200_testkit::events::Events;
 use forever200_testkit::payloads;
 use forever200_testkit::probes;
 use forever200_testkit::process::missing;
@@ -792,6 +793,29 @@ async fn a_page_survives_a_killed_viewer() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: make test-browser"]
+async fn a_page_to_which_nothing_comes_stays_live() -> anyhow::Result<()> {
+    let (stack, browser) = following().await?;
+    let observe = "window.told = [];
+        const observer = new MutationObserver(() => told.push(document.querySelector('#live').dataset.state));
+        observer.observe(document.querySelector('#live'), { attributes: true })";
+    browser.run(observe).await?;
+    browser.requested().await?;
+    // Four take 20 s; a page calls a connection lost after 15 s without an event.
+    let mut events = Events::open(stack.front(), "/home/events?format=html", "").await?;
+    for _ in 0..4 {
+        events
+            .next("alive")
+            .await?
+            .context("the stream has ended")?;
+    }
+    assert_eq!(browser.run("return told").await?, serde_json::json!([]));
+    let requested = browser.requested().await?;
+    ensure!(requested.is_empty(), "{requested:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
 async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
     let (stack, browser) = following().await?;
     for path in ["/one", "/two", "/three"] {
@@ -833,6 +857,8 @@ async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
     assert_eq!(focused().await?, "/two");
     press("k").await?;
     assert_eq!(focused().await?, "/three");
+    press("k").await?;
+    assert_eq!(focused().await?, "/three", "the first row is the end");
     press("p").await?;
     browser
         .until(
@@ -867,6 +893,66 @@ async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
         .await?;
     let log = browser.log().await?;
     assert!(log.is_empty(), "{log:?}");
+    Ok(())
+}
+
+/// Where there is a search, `/` is its key; elsewhere it leads to that of the list.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn a_slash_leads_to_the_search_that_announces_it() -> anyhow::Result<()> {
+    let history = tempfile::tempdir()?;
+    let stack = with_history(&history).await?;
+    stack.send(&get("/one")).await?;
+    stack.until_recorded(1).await?;
+    let browser = Browser::start(LAPTOP).await?;
+    let origin = format!("http://{}", stack.front());
+    for (page, reached) in [
+        ("/home/history?since=1h", "/home/history"),
+        ("/home/collection?sort=new", "/home/collection"),
+        ("/home/labels", "/home/labels"),
+        ("/home/requests/1", "/home"),
+        ("/home?path=%2F", "/home"),
+    ] {
+        browser.open(&format!("{origin}{page}")).await?;
+        press(&browser, "/").await?;
+        let reached =
+            format!("document.activeElement.name === 'q' && location.pathname === '{reached}'");
+        browser.until(page, &reached).await?;
+    }
+    // A choice of times is no text that is typed.
+    browser.open(&format!("{origin}/home")).await?;
+    let choice = browser
+        .client
+        .find(Locator::Css("[name=times]:checked"))
+        .await?;
+    choice.send_keys("?").await?;
+    browser
+        .until(
+            "the keys are listed",
+            "document.querySelector('#keys').open",
+        )
+        .await
+}
+
+/// What is folded on the screen is on paper.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn paper_has_every_request() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for number in 1..=3 {
+        stack.send(&get(&format!("/{number}/x"))).await?;
+    }
+    stack.until_recorded(3).await?;
+    let browser = Browser::start(LAPTOP).await?;
+    browser
+        .open(&format!("http://{}/home", stack.front()))
+        .await?;
+    assert_eq!(visible_rows(&browser).await?, 1);
+    let paper = serde_json::json!({ "media": "print" });
+    browser
+        .devtools("Emulation.setEmulatedMedia", paper)
+        .await?;
+    assert_eq!(visible_rows(&browser).await?, 3);
     Ok(())
 }
 

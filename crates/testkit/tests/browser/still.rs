@@ -113,6 +113,9 @@ async fn rows_of_numbers_that_start_again_are_shown_once() -> anyhow::Result<()>
         return [...numbers, ...rows]"#;
     let shown = browser.run(script).await?;
     assert_eq!(shown, json!([3, 3, "r3"]));
+    // And where none has come yet, the page says so.
+    let script = "on.reset(); return [table.hidden, document.getElementById('empty').hidden]";
+    assert_eq!(browser.run(script).await?, json!([true, false]));
     Ok(())
 }
 

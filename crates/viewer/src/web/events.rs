@@ -171,7 +171,7 @@ impl Watcher {
         }
         loop {
             if Instant::now() >= self.next_heartbeat {
-                return Some(comment(""));
+                return Some(self.heartbeat());
             }
             // No view is held while anything is waited for: there is a newer one then.
             let view = self.newest();
@@ -217,6 +217,16 @@ impl Watcher {
                 changed.ok()?;
                 self.is_stale = self.format.is_page();
             }
+        }
+    }
+
+    /// What says that the connection is alive. The script of a page hears of events alone: a
+    /// browser tells it of no comment, nor of an event without data.
+    fn heartbeat(&self) -> Bytes {
+        if self.format.is_page() {
+            frame("alive", None, b"1")
+        } else {
+            comment("")
         }
     }
 
