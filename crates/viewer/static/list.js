@@ -274,7 +274,9 @@ const on = {
     // Numbers begin again at 1. What is gone of them, the next strip says.
     [oldest, held] = [0, 0];
     for (const group of [...table.tBodies]) group.remove();
-    tellWaiting();
+    letIn();
+    const count = $("#count");
+    if (count) count.textContent = "0 of 0";
   },
   news: (count) => tellTitle(waiting.length + count),
 };
@@ -329,12 +331,12 @@ function comeBack() {
 function move(step) {
   const links = [...table.querySelectorAll(".to")].filter((link) => link.checkVisibility());
   const at = links.indexOf(document.activeElement);
-  const next = at < 0 ? (step > 0 ? 0 : -1) : at + step;
-  links.at(Math.min(next, links.length - 1))?.focus();
+  const last = links.length - 1;
+  const next = at < 0 ? (step > 0 ? 0 : last) : Math.min(Math.max(at + step, 0), last);
+  links[next]?.focus();
 }
 
 Object.assign(keys, {
-  "/": () => $("[name=q]").focus(),
   j: () => move(1),
   k: () => move(-1),
   p: togglePause,

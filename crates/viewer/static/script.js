@@ -102,7 +102,11 @@ const SINGLE_KEYS = "forever200.keys";
 const keys = {
   j: () => $("[rel=next]")?.click(),
   k: () => $("[rel=prev]")?.click(),
-  "/": () => location.assign("/home#q"),
+  "/": () => {
+    const search = $("[name=q]");
+    if (search) search.focus();
+    else location.assign("/home#q");
+  },
   "?": () => {
     $("#keys").showModal();
     $("#keys button").focus();
@@ -110,7 +114,7 @@ const keys = {
 };
 
 function isTyping(target) {
-  return target.matches("input:not([type=checkbox]), textarea, select") || $("dialog[open]");
+  return target.matches("input:not([type=checkbox], [type=radio]), textarea, select") || $("dialog[open]");
 }
 
 // Who dictates, or hits keys by mistake, can turn them off: https://www.w3.org/TR/WCAG22/#character-key-shortcuts

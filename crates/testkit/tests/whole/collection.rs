@@ -94,6 +94,10 @@ async fn kinds_are_listed_ordered_and_filtered() -> anyhow::Result<()> {
         page.contains("&lt;b&gt;") && !page.contains("qqq<b>"),
         "{page}"
     );
+    // What leads to those without a label goes on asking for the rest.
+    let page = stack.get("/home/collection?q=QQQ&sort=new").await?.text();
+    let link = "\"/home/collection?q=QQQ&amp;category=unrecognised&amp;sort=new\">1 without";
+    ensure!(page.contains(link), "{page}");
     ensure!(
         page.contains("rel=\"alternate\" type=\"application/atom+xml\""),
         "{page}"

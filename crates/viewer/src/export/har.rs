@@ -22,10 +22,12 @@ use crate::export::{Listing, json};
 use crate::reader::entry::{Entry, text};
 use crate::rfc3339;
 
-/// What a parser of addresses would stumble over.
+/// What a parser of addresses would stumble over, and `#`: what it takes for a fragment has no place
+/// in an archive.
 const NOT_IN_AN_ADDRESS: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
+    .add(b'#')
     .add(b'<')
     .add(b'>')
     .add(b'\\')
@@ -272,14 +274,14 @@ mod tests {
             b"POST /b?x=%20y HTTP/1.0\r\nContent-Type: a/b\r\n\r\nhi\xff",
         ));
         let other = entry(record(b"\x16\x03\x01"));
-        let older = entry(record(b"GET \"<a> b HTTP/1.1\r\n\r\n"));
+        let older = entry(record(b"GET \"<a>#b?c=1 d HTTP/1.1\r\n\r\n"));
         let archive = archive().whole([&older, &other, &newer]);
         let archive: Value = serde_json::from_slice(&archive).unwrap();
         let entries = archive["log"]["entries"].as_array().unwrap();
         assert_eq!(entries.len(), 2);
         assert_eq!(
             entries[0]["request"]["url"],
-            "http://192.0.2.1:80/%22%3Ca%3E%20b"
+            "http://192.0.2.1:80/%22%3Ca%3E%23b?c=1%20d"
         );
         let request = &entries[1]["request"];
         assert_eq!(

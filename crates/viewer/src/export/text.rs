@@ -35,8 +35,13 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
         sensors,
     } = Widths::of(entries);
     let mut text = format!(
-        "{} requests so far, {} shown:\n\n",
+        "{} {} so far, {} shown:\n\n",
         view.snapshot.cursor,
+        if view.snapshot.cursor == 1 {
+            "request"
+        } else {
+            "requests"
+        },
         entries.len()
     );
     for entry in entries {

@@ -14,8 +14,9 @@ use crate::reader::entry::Entry;
 use crate::reader::excerpt::Excerpt;
 use crate::rfc3339;
 
-/// Longest method and target in a row, in characters; the page of the request has all of it.
-const MAX_METHOD_CHARS: usize = 20;
+/// Longest method in a row, in characters: as long as one can be, for its link asks for all of it.
+const MAX_METHOD_CHARS: usize = 32;
+/// Longest target in a row, in characters; the page of the request has all of it.
 const MAX_TARGET_CHARS: usize = 160;
 
 /// What the list shows of a request.

@@ -9,7 +9,7 @@ use minijinja::{Environment, UndefinedBehavior};
 
 use crate::digits::grouped;
 use crate::page::assets;
-use crate::page::filter::UNRECOGNISED;
+use crate::page::filter::{UNRECOGNISED, host_value};
 
 /// Names end in .html: that is what turns escaping on.
 const TEMPLATES: [(&str, &str); 25] = [
@@ -73,6 +73,7 @@ pub(super) fn environment() -> Environment<'static> {
     environment.add_filter("grouped", grouped);
     environment.add_filter("milliseconds", milliseconds);
     environment.add_filter("utc", utc);
+    environment.add_filter("host_value", |name: &str| host_value(name));
     environment.add_filter("cve_record", |cve: &str| cve_record(cve));
     for (name, file, content) in [
         ("style", "style.css", assets::STYLE),

@@ -59,6 +59,15 @@ impl Host {
     }
 }
 
+/// Returns how a query asks for a name: as it is written, and with a dot at its end where that is
+/// one of the words here.
+pub(crate) fn host_value(name: &str) -> String {
+    match Host::new(name) {
+        Host::Name(_) => name.to_owned(),
+        _ => format!("{name}."),
+    }
+}
+
 /// Reads a name as those of requests are read, so that it may be written in any of their forms.
 fn read(name: &str) -> String {
     AskedFor::new(name.as_bytes(), Ipv4Addr::UNSPECIFIED.into()).name
@@ -67,6 +76,21 @@ fn read(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_name_that_a_request_asks_for_can_be_asked_for() {
+        let dest = [192, 0, 2, 1].into();
+        let mut names = vec!["example.com", "none", "address", "192.0.2.2", "a b"];
+        names.extend(NameKind::ALL.map(NameKind::name));
+        for name in names {
+            let asked_for = AskedFor::new(name.as_bytes(), dest);
+            let host = Host::new(&host_value(&asked_for.name));
+            assert!(host.is_asked_for(Some(&asked_for)), "{name}");
+            let other = AskedFor::new(b"other.example", dest);
+            assert!(!host.is_asked_for(Some(&other)), "{name}");
+            assert!(!host.is_asked_for(None), "{name}");
+        }
+    }
 
     #[test]
     fn a_name_its_domain_and_its_kind_are_asked_for() {
