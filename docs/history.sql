@@ -149,7 +149,7 @@ CREATE TABLE number (
     value INTEGER NOT NULL
 ) STRICT;
 
--- What nothing names any more goes with the last row that did.
+-- A row that nothing references any more is deleted with the last row that did.
 CREATE TRIGGER request_gone AFTER DELETE ON request BEGIN
     DELETE FROM payload WHERE id = OLD.payload
         AND NOT EXISTS (SELECT 1 FROM request WHERE payload = OLD.payload)
@@ -174,7 +174,8 @@ CREATE TRIGGER kind_gone AFTER DELETE ON kind BEGIN
         AND NOT EXISTS (SELECT 1 FROM kind WHERE payload = OLD.payload);
 END;
 
--- Later: files that were begun before get what follows when they are opened. It changes no row.
+-- Later: what follows is run at each opening as well, for files that were begun without it. (The viewer looks for the
+-- first word of this comment.)
 
 CREATE INDEX IF NOT EXISTS request_way ON request (way);  -- leads from a port to its requests
 CREATE INDEX IF NOT EXISTS kind_way    ON kind (way);

@@ -45,7 +45,7 @@ impl Sensor {
         format!("$JS.API.DIRECT.GET.{STREAM}.{}", self.subject())
     }
 
-    /// Returns what the subjects begin with to which answers to this sensor come.
+    /// Returns the prefix of the subjects of answers to this sensor.
     #[must_use]
     pub fn inbox(&self) -> String {
         format!("_INBOX.{}", self.0)
@@ -57,8 +57,7 @@ impl Sensor {
         subject.strip_prefix(PREFIX)?.parse().ok()
     }
 
-    /// Reads the name from a subject to which a sensor says that it runs; `None` where it is not
-    /// one.
+    /// Reads the name from the subject of a sensor's heartbeats; `None` where it is not one.
     #[must_use]
     pub fn of_alive_subject(subject: &str) -> Option<Self> {
         Self::of_subject(subject.strip_suffix(ALIVE)?)
@@ -74,21 +73,21 @@ impl Sensor {
 
 /// Name of the stream that takes these subjects.
 pub const STREAM: &str = "forever200";
-/// What the subjects of all sensors begin with.
+/// Prefix of the subjects of all sensors.
 const PREFIX: &str = "forever200.";
 /// The subjects to which all sensors send their requests.
 pub const ALL_REQUESTS: &str = "forever200.*";
-/// The subjects to which all sensors say that they run.
+/// The subjects of the heartbeats of all sensors.
 pub const ALL_ALIVE: &str = "forever200.*.alive";
 /// The subjects by which all sensors ask how many saw a kind.
 pub const ALL_KINDS: &str = "forever200.*.kinds";
 /// The subjects by which the server is asked for the last message of each sensor.
 pub const ALL_LAST_MESSAGES: &str = "$JS.API.DIRECT.GET.forever200.forever200.*";
-/// What the subjects of answers to a hub begin with.
+/// Prefix of the subjects of answers to a hub.
 pub const HUB_INBOX: &str = "_HUB_INBOX";
-/// What those end with to which sensors say that they run.
+/// Suffix of the subjects of heartbeats.
 const ALIVE: &str = ".alive";
-/// What those end with by which sensors ask how many saw a kind.
+/// Suffix of the subjects by which sensors ask how many saw a kind.
 const KINDS: &str = ".kinds";
 
 impl FromStr for Sensor {

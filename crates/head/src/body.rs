@@ -15,17 +15,17 @@ const VERSIONS_WITHOUT_BODY: [&[u8]; 2] = [b"RTSP/", b"SIP/"];
 pub enum BodyLength {
     /// So many bytes.
     Bytes(u64),
-    /// Chunks tell.
+    /// By its chunks.
     Chunked,
-    /// Nothing tells: what comes is the body.
+    /// Not delimited: everything that follows is the body.
     Unknown,
 }
 
 impl BodyLength {
     /// Reads the length from a head.
     ///
-    /// Chunks go before a length, and of several lengths the largest counts: to wait for too much
-    /// costs two seconds, and too little cuts a body.
+    /// Transfer-Encoding overrides Content-Length. Of several lengths the largest counts: one that is
+    /// too long costs two seconds of waiting, one that is too short cuts the body.
     #[must_use]
     pub fn of(head: &Head<'_>) -> Self {
         let version = head.slice(&head.line.version);
@@ -79,7 +79,7 @@ fn largest(value: &[u8]) -> Option<u64> {
         .max()
 }
 
-/// The leading digits; the largest number where there are too many of them.
+/// The leading digits; a number that is too large becomes the largest there is.
 fn decimal(value: &[u8]) -> Option<u64> {
     let mut number = None;
     for digit in value.iter().take_while(|byte| byte.is_ascii_digit()) {

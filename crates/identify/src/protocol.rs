@@ -50,11 +50,13 @@ pub struct Recognised {
 /// Tells whether bytes speak one protocol.
 type Recogniser = fn(&[u8]) -> Option<Found>;
 
-/// Who is asked, in this order; the first who knows is believed.
+/// Who is asked, in this order; the first who knows is believed:
 ///
-/// What must go before HTTP, because HTTP as leniently as this project reads it would take it;
-/// HTTP; magic numbers; text that people type; what is known by lengths that fit, the least certain
-/// last.
+/// 1. What HTTP would take, as leniently as this project reads it.
+/// 2. HTTP.
+/// 3. Magic numbers.
+/// 4. Text that people type.
+/// 5. Plausible lengths and known values, the weakest evidence last.
 const ORDER: &[(Protocol, Recogniser)] = &[
     (Protocol::Http2, web::http2),
     (Protocol::Rtsp, web::rtsp),
@@ -157,7 +159,7 @@ const ORDER: &[(Protocol, Recogniser)] = &[
     (Protocol::Ftp, files::ftp),
     (Protocol::Redis, caches::redis_line),
     (Protocol::Telnet, remote::login),
-    // Lengths that fit, and values that there are.
+    // Plausible lengths and known values.
     (Protocol::Ssl2, web::ssl2),
     (Protocol::Mongodb, databases::mongodb),
     (Protocol::Postgres, databases::postgres),
@@ -222,7 +224,7 @@ pub fn recognise(bytes: &[u8]) -> Recognised {
             detail: None,
         };
     };
-    // What is cut may be shorter than what decides when it is whole.
+    // A truncated request can end inside its evidence.
     let end = evidence.end.min(bytes.len());
     Recognised {
         protocol,

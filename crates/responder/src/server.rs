@@ -30,7 +30,7 @@ use crate::room::Account;
 const ACCEPT_DELAY: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(5)..=Duration::from_secs(1);
 
-/// Longest wait for the recorder's last words, after the grace period.
+/// Longest wait for the recorder's last writes, after the grace period.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 
 /// How a responder works.
@@ -42,7 +42,7 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// Most connections at a time.
     pub max_connections: usize,
-    /// Whether a viewer has a history, and puts its numbers into an empty memcached.
+    /// Whether a viewer has a history, and puts the sequence numbers back into an empty memcached.
     pub has_history: bool,
 }
 
@@ -238,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    /// What a responder returns that nobody stops, when its recorder does this.
+    /// Runs a responder with this task as its recorder, and returns its error.
     async fn result_with(
         recording: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<String> {

@@ -67,7 +67,7 @@ pub(super) fn redis(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// The same, "Inline commands": words on a line, in any case.
+/// Redis protocol specification, "Inline commands": words on a line, in any case.
 pub(super) fn redis_line(bytes: &[u8]) -> Option<Found> {
     let words = words(bytes);
     let (command, values) = words.split_first()?;
@@ -88,7 +88,7 @@ pub(super) fn redis_line(bytes: &[u8]) -> Option<Found> {
     says(command.len(), [b"COMMAND: ", line(bytes)].concat())
 }
 
-/// Words between a quote before the first and the same behind the last.
+/// Whether the words are one quoted string.
 fn is_quoted(words: &[&[u8]]) -> bool {
     let (first, last) = (words.first(), words.last());
     let (first, last) = (
@@ -140,7 +140,7 @@ pub(super) fn memcached_binary(bytes: &[u8]) -> Option<Found> {
     says(24, format!("binary, command {command:#04x}"))
 }
 
-/// Couchbase adds to the commands of memcached: hello, SASL, and what is above.
+/// Couchbase adds to the commands of memcached: hello, SASL, and all above 0x1e.
 pub(super) fn couchbase(bytes: &[u8]) -> Option<Found> {
     let command = binary_command(bytes).filter(|command| *command > 0x1e)?;
     says(24, format!("command {command:#04x}"))
@@ -158,7 +158,7 @@ pub(super) fn elasticsearch(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// One of the words and nothing else; or a request to connect, with its 16 bytes of password.
+/// ZooKeeper, "Four Letter Words": one of them and nothing else; or a `ConnectRequest`, with its 16 bytes of password.
 pub(super) fn zookeeper(bytes: &[u8]) -> Option<Found> {
     if let Some(word) = FOUR_LETTER_WORDS
         .into_iter()

@@ -5,14 +5,14 @@ use super::reading::{
     quotes_line, says, split_nul, varint,
 };
 
-/// MQTT 3.1 to 5, 3.1: CONNECT, a length, and the name of the protocol with its length.
+/// MQTT 3.1 to 5.0, section 3.1: CONNECT, a length, and the name of the protocol with its length.
 pub(super) fn mqtt(bytes: &[u8]) -> Option<Found> {
     let (length, rest) = varint(bytes.strip_prefix(&[0x10])?)?;
     let (name, rest) = counted(rest, 2)?;
     need(length >= 10 && (name == b"MQTT" || name == b"MQIsdp"))?;
     let start = bytes.len() - rest.len();
     let version = rest.first().copied().unwrap_or_default();
-    // Level, flags, seconds to live; in version 5, properties with their length.
+    // Level, flags, keep alive; in version 5, properties with their length.
     let payload = rest.get(4..).unwrap_or_default();
     let payload = if version == 5 {
         after_properties(payload).unwrap_or_default()

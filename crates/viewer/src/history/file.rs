@@ -18,16 +18,16 @@ use tracing::warn;
 pub(super) const NAME: &str = "history.db";
 /// What makes an empty file a history.
 const SCHEMA: &str = include_str!("../../../../docs/history.sql");
-/// What follows this in [`SCHEMA`], a file that was begun before it gets when it is opened.
+/// Marks in [`SCHEMA`] what a file that is there already gets when it is opened.
 const LATER: &str = "-- Later:";
 /// What the first lines of [`SCHEMA`] set:
 /// <https://www.sqlite.org/pragma.html#pragma_application_id>
 const APPLICATION_ID: i32 = 0x4632_3030;
 const VERSION: i32 = 3;
-/// What makes a file of version 1 one of version 2.
+/// Migrates a file from version 1 to 2.
 const FROM_1: &str =
     "BEGIN IMMEDIATE; ALTER TABLE payload ADD COLUMN tls TEXT; PRAGMA user_version = 2; COMMIT;";
-/// What makes one of version 2 one of version 3: a million requests take half a second.
+/// Migrates a file from version 2 to 3: a million requests take half a second.
 const FROM_2: &str = "BEGIN IMMEDIATE; \
     CREATE TABLE block (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL) STRICT; \
     INSERT INTO block SELECT seq / 256, min(time), max(time) FROM request GROUP BY 1; \
@@ -37,11 +37,11 @@ const FROM_2: &str = "BEGIN IMMEDIATE; \
 const LOCK_TIME: Duration = Duration::from_secs(1);
 /// SQLite's cache of pages of the file, in KiB.
 const CACHE_KIB: i32 = 2048;
-/// Length of the log of changes from which on it is written back, in pages of 4 KiB. At SQLite's
-/// 1000, pages that change all the time are written back so often that it takes a quarter of all
-/// CPU time of writing.
+/// Length of the write-ahead log at which SQLite checkpoints it, in pages of 4 KiB. At SQLite's own
+/// 1000, pages that change all the time are copied back so often that it takes a quarter of all CPU
+/// time of writing.
 const LOG_PAGES: i32 = 4000;
-/// What the log may keep of the disk after it was written back, in bytes: as much.
+/// What the log may keep of the disk after a checkpoint, in bytes: as much.
 const LOG_BYTES: i32 = 16 * 1024 * 1024;
 /// The folder and the file are their owner's alone: they hold addresses and passwords of strangers.
 const FOLDER_MODE: u32 = 0o700;

@@ -20,7 +20,7 @@ const HASH_BYTES: usize = 16;
 /// Rows of each table whose number is remembered.
 const MOST_KNOWN: usize = 4096;
 
-/// Numbers of the rows that were named lately.
+/// Ids of rows that were referenced lately.
 #[derive(Default)]
 pub(super) struct KnownRows {
     found: Known<(&'static str, String)>,
@@ -38,7 +38,7 @@ struct Way {
     responder: String,
 }
 
-/// What the row of a request names.
+/// The rows that a request's row references.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NamedRows {
     pub(super) payload: i64,

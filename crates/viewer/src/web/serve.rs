@@ -1,7 +1,7 @@
 //! Connections to the viewer: accepted, served, and cut when nothing is taken of an answer.
 //!
-//! In: a listener. Out: its end, after what was under way. What is buffered for one connection is
-//! bounded here.
+//! In: a listener. It returns when it is stopped and the requests under way are finished. What is
+//! buffered for one connection is bounded here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,16 +36,17 @@ use crate::web::limits::{Connection, Limits};
 use crate::web::routes::routes;
 use crate::web::state::Viewer;
 
-/// Longest time for which nothing is taken of an answer, and for a head to come.
+/// Longest time for which a client takes nothing of an answer.
 const WRITE_TIME: Duration = Duration::from_secs(10);
+/// Longest time for the head of a request to come.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// Longest wait at the end for the history to be written.
 const KEEP_TIME: Duration = Duration::from_millis(900);
 /// Most that is buffered of a request's head, and of an answer before the socket takes it. haproxy
 /// has 16 KiB for a head.
 const BUFFER_BYTES: usize = 20 * 1024;
-/// What the kernel holds of an answer for one connection; it doubles it. By itself it goes up to
-/// megabytes.
+/// Send buffer of each connection (SO_SNDBUF), which the kernel doubles. Where none is set, it goes
+/// up to megabytes.
 const SOCKET_BYTES: usize = 64 * 1024;
 /// Pause when no connection can be accepted: files are used up, and others must end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -137,7 +138,7 @@ async fn accept(listener: &TcpListener, app: &Router, open: &GracefulShutdown) {
         match listener.accept().await {
             Ok((stream, peer)) => serve(stream, peer, app.clone(), open),
             Err(error) => {
-                debug!(%error, "no connection");
+                debug!(%error, "cannot accept");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -146,7 +147,7 @@ async fn accept(listener: &TcpListener, app: &Router, open: &GracefulShutdown) {
 
 fn serve(stream: TcpStream, peer: SocketAddr, app: Router, open: &GracefulShutdown) {
     if let Err(error) = prepare(&stream) {
-        debug!(%error, "a connection as the kernel makes it");
+        debug!(%error, "cannot set socket options");
     }
     let cut = Arc::new(Notify::new());
     let connection = Connection {
