@@ -63,6 +63,7 @@ mod state;
 mod wal;
 mod writer;
 
+pub(crate) use collection::MOST_DAYS;
 pub use file::OpenError;
 pub(crate) use found::MAX_CHARS;
 pub use gaps::NotKept;

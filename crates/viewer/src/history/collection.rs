@@ -30,7 +30,7 @@ const SPECIMENS_SHARE: u64 = 8;
 const CUT_BYTES: usize = 4 * 1024;
 /// Days of which each kind has a count, at most: the newest, none of them so long before the
 /// newest.
-pub(super) const MOST_DAYS: i64 = 400;
+pub(crate) const MOST_DAYS: i64 = 400;
 pub(super) const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// A request that was written.

@@ -328,17 +328,12 @@ fn before_time(
     step(file, |file| {
         file.execute("DELETE FROM kind_source WHERE last < ?1", [time])?;
         file.execute(
-            "UPDATE kind_source SET first = max(kind_source.first, source.first), \
-             requests = min(kind_source.requests, source.requests) \
-             FROM source WHERE source.id = kind_source.source AND kind_source.first < ?1",
-            [time],
-        )?;
-        file.execute(
             "DELETE FROM kind_day WHERE day < ?1 / ?2",
             [time, DAY_MICROS],
         )?;
         file.execute("DELETE FROM gap WHERE until < ?1", [time])
     })?;
+    recount_kinds_of_sources(file, time)?;
     replace_specimens(file, |_, at| at < time, title, forgotten)?;
     step(file, |file| {
         forgotten.kinds += file.execute("DELETE FROM kind WHERE last < ?1", [time])? as u64;
@@ -363,6 +358,39 @@ fn recount_sources(file: &mut Connection, time: i64) -> rusqlite::Result<()> {
             )
         })?;
         if changed == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Counts anew what each source that came before a time has sent of each kind since.
+fn recount_kinds_of_sources(file: &mut Connection, time: i64) -> rusqlite::Result<()> {
+    let held = format!(
+        "WITH held AS (SELECT source, {NAME_OF_KIND} AS name, count(*) AS requests, min(request.time) AS first \
+         FROM json_each(?2) JOIN request ON source = value AND request.time >= ?1 \
+         JOIN found ON found.id = found JOIN payload ON payload.id = payload GROUP BY 1, 2) \
+         UPDATE kind_source SET requests = held.requests, first = held.first \
+         FROM held JOIN kind ON kind.name = held.name \
+         WHERE kind_source.source = held.source AND kind_source.kind = kind.id AND kind_source.first = ?1"
+    );
+    loop {
+        let is_done = step(file, |file| {
+            let query = "SELECT DISTINCT source FROM kind_source WHERE first < ?1 LIMIT ?2";
+            let sources: Vec<i64> = file
+                .prepare_cached(query)?
+                .query_map([time, STEP_ROWS], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            let listed = list(&sources);
+            // It came since, too: where that request has left the history, once is all that is known.
+            file.prepare_cached(
+                "UPDATE kind_source SET requests = 1, first = ?1 \
+                 WHERE source IN (SELECT value FROM json_each(?2)) AND first < ?1",
+            )?
+            .execute(params![time, listed])?;
+            file.prepare_cached(&held)?.execute(params![time, listed])?;
+            Ok(sources.is_empty())
+        })?;
+        if is_done {
             return Ok(());
         }
     }

@@ -178,6 +178,35 @@ fn what_came_before_a_time_goes() {
 }
 
 #[test]
+fn what_is_left_of_each_kind_is_counted_by_itself() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let sender = "198.51.100.1";
+    for seq in 1..=5 {
+        send(&history, seq, sender, "early", "early");
+    }
+    for seq in 6..=9 {
+        send(&history, seq, sender, "late", "late");
+    }
+    send(&history, 10, sender, "early", "early");
+    for seq in 11..=20 {
+        send(&history, seq, sender, "late", "late");
+    }
+    until_written(&history, 20);
+    let time = What::Before(Timestamp::from_second(1_800_000_008).unwrap());
+    forget(folder.path(), &time, &title).unwrap();
+    for (name, requests, first) in [("early", 1, 10), ("late", 12, 8)] {
+        let left = format!(
+            "SELECT count(*) FROM kind JOIN kind_source ON kind = kind.id WHERE name = '{name}' \
+             AND kind.requests = {requests} AND kind_source.requests = {requests} \
+             AND kind_source.first = {first} * 1000000 + 1800000000000000 \
+             AND {requests} = (SELECT sum(requests) FROM kind_day WHERE kind = kind.id)"
+        );
+        assert_eq!(count(folder.path(), &left), 1, "{name}");
+    }
+}
+
+#[test]
 fn numbers_go_on_when_everything_is_gone() {
     let folder = TempDir::new().unwrap();
     let history = History::open(folder.path(), LARGE).unwrap();

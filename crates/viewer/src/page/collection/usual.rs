@@ -6,6 +6,8 @@
 use forever200_identify::signature::LOGS;
 use jiff::Timestamp;
 
+use crate::history::MOST_DAYS;
+
 /// A kind in at least this many of the logs is seen by nearly everybody.
 const BY_NEARLY_EVERYBODY: u8 = 16;
 /// A kind in at least this many of the logs is common.
@@ -19,7 +21,12 @@ const SECONDS_OF_DAY: i64 = 24 * 60 * 60;
 pub(crate) fn here(days: &[i64], requests: u64, first: Timestamp, now: Timestamp) -> String {
     let (today, first_day) = (day_of(now), day_of(first));
     let streak = streak(days, today);
-    let since = first.strftime("%-d %B %Y");
+    // Somebody may have deleted what came before a day, and with it, from the counts.
+    let is_first_day_known = first_day > today - MOST_DAYS;
+    let counted_from = match days.first() {
+        Some(&day) if is_first_day_known => named(day),
+        _ => named(first_day),
+    };
     if first_day == today {
         match requests {
             ..=1 => "first seen here today".to_owned(),
@@ -28,10 +35,16 @@ pub(crate) fn here(days: &[i64], requests: u64, first: Timestamp, now: Timestamp
     } else if streak >= DAILY {
         format!("daily for {}", span_of(streak))
     } else if requests == 1 {
-        format!("once, on {since}")
+        format!("once, on {counted_from}")
     } else {
-        format!("{requests} times since {since}")
+        format!("{requests} times since {counted_from}")
     }
+}
+
+/// Writes a number of a day as people do.
+fn named(day: i64) -> String {
+    let time = Timestamp::from_second(day.saturating_mul(SECONDS_OF_DAY)).unwrap_or_default();
+    time.strftime("%-d %B %Y").to_string()
 }
 
 /// Says how usual a kind is elsewhere; `None` where nobody counted.
@@ -77,7 +90,9 @@ fn span_of(days: i64) -> String {
     match days {
         ..14 => format!("{days} days"),
         14..60 => format!("{} weeks", days / 7),
-        _ => format!("{} months", days / 30),
+        60..MOST_DAYS => format!("{} months", days / 30),
+        // Further back, days are not kept.
+        _ => format!("{} months or more", days / 30),
     }
 }
 
@@ -103,6 +118,12 @@ mod tests {
         assert_eq!(said(&weeks, 90, 21), "daily for 3 weeks");
         assert_eq!(said(&[9, 3, 2], 4, 9), "4 times since 18 November 2026");
         assert_eq!(said(&[], 4, 900), "4 times since 10 June 2024");
+        assert_eq!(said(&[300], 4, 900), "4 times since 10 June 2024");
+        // What came before is deleted.
+        assert_eq!(said(&[5], 1, 300), "once, on 22 November 2026");
+        assert_eq!(said(&[9, 5], 3, 300), "3 times since 18 November 2026");
+        let years: Vec<i64> = (0..MOST_DAYS).rev().collect();
+        assert_eq!(said(&years, 900, 900), "daily for 13 months or more");
     }
 
     #[test]
