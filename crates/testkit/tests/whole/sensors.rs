@@ -310,6 +310,33 @@ fn heard(list: &Value, name: &str) -> Option<Timestamp> {
     sensor["heard"].as_str()?.parse().ok()
 }
 
+/// A sensor that was cut off sends what it answered long ago: the charts have it where it belongs.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_late_is_counted_in_its_minute() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let stack = start(folder.path(), &[]).await?;
+    send(&stack).await?;
+    let store = Store::new(stack.at(11211).to_string());
+    for (late, minutes_ago) in (1..).zip([20, 20, 45, 3, 200]) {
+        let seq = store.advance(1).await?;
+        let record = Record {
+            timestamp: Timestamp::now() - SignedDuration::from_mins(minutes_ago),
+            ..record(seq, ("berlin-1", 100 + late, "GET /late"))
+        };
+        let mut counts = Counts::default();
+        counts.request(record.timestamp);
+        store.write(&[record], &counts).await?;
+        until(&format!("{late} late ones are counted"), || async {
+            let stats = get_json(stack.front(), "/home/api/stats").await.ok()?;
+            let bars = stats["quarters"].as_array()?.iter();
+            let counted: u64 = bars.filter_map(Value::as_u64).sum();
+            (counted == late).then_some(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_hidden_stays_hidden_at_a_hub() -> anyhow::Result<()> {
     let folder = TempDir::new()?;

@@ -182,13 +182,16 @@ fn categories(view: &View) -> BTreeMap<Category, usize> {
 }
 
 /// Exact where the ring goes back a minute; else by the counts of this minute and the one before,
-/// as if that had been even.
+/// as if that had been even. At a hub the ring may have an old request of one sensor among new ones
+/// of others, and does not tell how far it goes back.
 fn last_minute(view: &View, now: Timestamp) -> u64 {
     let minute_ago = now.as_second() - 60;
     let recent = count(view, |entry| {
         entry.record.timestamp.as_second() > minute_ago
     });
-    if recent < view.entries.len() || (view.entries.len() as u64) < SLOTS {
+    let is_of_hub = view.entries.iter().any(|it| it.record.sensor.is_some());
+    let goes_back = recent < view.entries.len() && !is_of_hub;
+    if goes_back || (view.entries.len() as u64) < SLOTS {
         return recent as u64;
     }
     let minute = now.as_second().div_euclid(60);
@@ -197,7 +200,8 @@ fn last_minute(view: &View, now: Timestamp) -> u64 {
     let of_last = view.minutes.get(&(minute - 1)).copied().unwrap_or_default();
     let seconds_of_last = (60 - second).unsigned_abs();
     let rest_of_last = u128::from(of_last) * u128::from(seconds_of_last) / 60;
-    of_this.saturating_add(u64::try_from(rest_of_last).unwrap_or(u64::MAX))
+    let counted = of_this.saturating_add(u64::try_from(rest_of_last).unwrap_or(u64::MAX));
+    counted.max(recent as u64)
 }
 
 /// Sums the last `minutes` minutes by bars of `width`, the oldest first.

@@ -28,9 +28,11 @@ pub(crate) const HEADERS_CONTAIN: [&str; 4] = [
 ];
 /// By this a list of `Forwarded` says for whom: RFC 7239, 5.2.
 const FOR: &str = "for=";
-/// Claims of one request. A chain of proxies has two or three.
+/// Claims of one request: the first, and the last of each header. A chain of proxies has two or
+/// three; whatever the client wrote before, the nearest proxy writes the last.
 const MOST_CLAIMS: usize = 16;
-/// Members of one list that are looked at.
+const MOST_FIRST: usize = MOST_CLAIMS - HEADERS.len();
+/// Members of one list that are looked at, from each end.
 const MOST_MEMBERS: usize = 32;
 /// Longest member that may be an address: of IPv6, in brackets and quotes, with a port.
 const MAX_MEMBER_BYTES: usize = 64;
@@ -62,26 +64,48 @@ impl Claim {
     }
 }
 
-/// Returns what a head claims, in its order; at most 16 claims, each once.
+/// Returns what a head claims, each once and at most 16: the first in their order, and behind them
+/// the last of each header.
 #[must_use]
 pub fn claims(request: &http::Request<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();
+    let mut last = HEADERS.map(|header| (header, None));
     for field in &request.headers {
-        let is_it = |header: &&str| field.name.eq_ignore_ascii_case(header.as_bytes());
-        let Some(header) = HEADERS.into_iter().find(is_it) else {
+        let is_it = |(header, _): &&mut (&str, Option<IpAddr>)| {
+            field.name.eq_ignore_ascii_case(header.as_bytes())
+        };
+        let Some((header, last)) = last.iter_mut().find(is_it) else {
             continue;
         };
         let value = field.plain_value();
-        let members = value.split(|byte| matches!(byte, b',' | b';'));
-        for member in members.take(MOST_MEMBERS) {
-            let claim = address(member).map(|ip| Claim::new(header, ip, None));
-            claims.extend(claim.filter(|claim| !claims.contains(claim)));
-            if claims.len() == MOST_CLAIMS {
-                return claims;
+        let members = || value.split(is_between_members);
+        *last = members()
+            .rev()
+            .take(MOST_MEMBERS)
+            .find_map(address)
+            .or(*last);
+        for ip in members().take(MOST_MEMBERS).filter_map(address) {
+            if claims.len() < MOST_FIRST {
+                add(&mut claims, Claim::new(header, ip, None));
             }
         }
     }
+    for (header, ip) in last {
+        if let Some(ip) = ip {
+            add(&mut claims, Claim::new(header, ip, None));
+        }
+    }
     claims
+}
+
+fn is_between_members(byte: &u8) -> bool {
+    matches!(byte, b',' | b';')
+}
+
+fn add(claims: &mut Vec<Claim>, claim: Claim) {
+    if !claims.contains(&claim) {
+        claims.push(claim);
+    }
 }
 
 /// Reads an address, with or without a port, brackets and quotes.
@@ -170,9 +194,28 @@ mod tests {
                 .collect();
             format!("X-Forwarded-For: {}", all.join(","))
         };
-        assert_eq!(told(&list(0)).split(", ").count(), MOST_CLAIMS);
-        let many = format!("X-Forwarded-For: {}198.51.100.7", "x,".repeat(MOST_MEMBERS));
-        assert_eq!(told(&many), "");
+        assert_eq!(told(&list(0)).split(", ").count(), MOST_FIRST + 1);
+        let all = HEADERS.map(|header| list(0).replace("X-Forwarded-For", header));
+        assert_eq!(told(&all.join("\r\n")).split(", ").count(), MOST_CLAIMS);
+        // What the nearest proxy writes is there, whatever stands before and behind it.
+        for before in [
+            "x,".repeat(MOST_MEMBERS),
+            "10.0.0.1,".repeat(2000),
+            list(0)[17..].to_owned() + ",",
+        ] {
+            for behind in ["", "\r\nX-Real-IP: 10.9.9.9", "\r\nForwarded: for=10.8.8.8"] {
+                let head = format!("X-Forwarded-For: {before}198.51.100.7{behind}");
+                assert!(
+                    told(&head).contains("X-Forwarded-For 198.51.100.7"),
+                    "{head}"
+                );
+            }
+        }
+        let between = "x,".repeat(MOST_MEMBERS);
+        assert_eq!(
+            told(&format!("X-Forwarded-For: {between}198.51.100.7,{between}")),
+            ""
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! memcached is asked by one task.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -99,6 +99,8 @@ struct Follower {
     /// When the cursor last moved, and when all slots that lack something were last read.
     moved: Instant,
     read: Instant,
+    /// Minutes that were over when something was added to them, lately.
+    late_minutes: BTreeSet<i64>,
     /// When it was last read which sensors said that they run, and what a hub said of kinds.
     fleet_read: Instant,
 }
@@ -134,6 +136,7 @@ impl Reader {
             counters,
             captures,
             moved: Instant::now(),
+            late_minutes: BTreeSet::new(),
             read: Instant::now(),
             fleet_read: Instant::now(),
         };
@@ -312,6 +315,7 @@ impl Follower {
         if snapshot.cursor != self.snapshot.cursor || snapshot.since != self.snapshot.since {
             self.moved = Instant::now();
         }
+        self.note_late(&held, &snapshot.ring, minute);
         let minutes = self.minutes(&held, &snapshot, minute).await?;
         let (entries, is_all_described) = self.described(&snapshot.ring, &held);
         if let Some(rate) = &mut self.rate {
@@ -365,6 +369,21 @@ impl Follower {
         }));
     }
 
+    /// Notes to which minutes before those that are open something was added: at a hub, requests
+    /// come long after their sensor answered them.
+    fn note_late(&mut self, held: &View, ring: &Ring, minute: i64) {
+        if self.moved.elapsed() > WRITTEN_LATER {
+            self.late_minutes.clear();
+        }
+        for record in ring.newest_first() {
+            let its_minute = record.timestamp.as_second().div_euclid(60);
+            let is_late = its_minute < minute - OPEN_MINUTES && its_minute > minute - MINUTES;
+            if is_late && record.sensor.is_some() && held.find(record.seq).is_none() {
+                self.late_minutes.insert(its_minute);
+            }
+        }
+    }
+
     /// Reads the counts of those minutes that may have grown.
     async fn minutes(
         &self,
@@ -381,9 +400,17 @@ impl Follower {
         } else {
             (BTreeMap::new(), 0)
         };
+        let after_first = MINUTES_AT_ONCE as i64 - 1;
         for first in (from.max(minute - MINUTES)..=minute).step_by(MINUTES_AT_ONCE) {
-            let last = minute.min(first + MINUTES_AT_ONCE as i64 - 1);
+            let last = minute.min(first + after_first);
             minutes.extend(self.store.minutes(first..=last).await?);
+        }
+        let mut late = self.late_minutes.range(..from).copied();
+        let mut next = late.next();
+        while let Some(first) = next {
+            let last = first + after_first;
+            minutes.extend(self.store.minutes(first..=last).await?);
+            next = late.find(|&minute| minute > last);
         }
         Ok(minutes.split_off(&(minute - MINUTES)))
     }

@@ -90,7 +90,8 @@ pub(super) fn find(
 /// Reads what is between two numbers of an address.
 fn separator(between: &[u8], next_length: usize) -> Option<u8> {
     match *between {
-        [byte @ (b'.' | b'-' | b'_')] => Some(byte),
+        // With commas, FTP has addresses: RFC 959, 5.3.2.
+        [byte @ (b'.' | b'-' | b'_' | b',')] => Some(byte),
         [b'[', b'.', b']'] => Some(b'.'),
         // RFC 1035, 3.1.
         [length] if usize::from(length) == next_length && length < b' ' => Some(b'.'),
