@@ -5,6 +5,7 @@
 const MAX_ROWS = 40;
 // The server keeps to it as well; what was held up on its way may come in a bunch.
 const ROW_INTERVAL_MS = 1000;
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 const $ = (selector, within = document) => within.querySelector(selector);
 const list = $("#wall");
@@ -28,18 +29,24 @@ function chosenTimes() {
 
 // ---- Times of day, here or, for who has chosen that on the list, in UTC
 
-const isUtc = chosenTimes() === "utc";
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
+const timeZone = chosenTimes() === "utc" ? "UTC" : undefined;
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone, timeZoneName: "short" });
+const calendar = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone });
 
+// The time of day, and after a day the day.
 function tellTime(row) {
   const time = $("time", row);
-  // Where it is a time of day, and no day.
-  if (isUtc || !time.textContent.includes(":")) return;
-  const parts = clock.formatToParts(new Date(time.dateTime));
+  const at = new Date(time.dateTime);
+  const parts = clock.formatToParts(at);
   const zone = parts.find((part) => part.type === "timeZoneName").value;
-  const text = parts.filter((part) => part.type !== "timeZoneName").map((part) => part.value).join("").trim();
-  time.textContent = text;
+  const ofDay = parts.filter((part) => part.type !== "timeZoneName").map((part) => part.value).join("").trim();
+  const text = Date.now() - at < DAY_MS ? ofDay : calendar.format(at);
+  if (time.textContent !== text) time.textContent = text;
   $("#zone").textContent = `Times in ${zone}`;
+}
+
+function tellTimes() {
+  for (const row of list.children) tellTime(row);
 }
 
 // ---- Rows
@@ -82,7 +89,8 @@ function settle() {
 }
 
 function take(row) {
-  if (document.getElementById(row.id)) return;
+  // In the list, or on its way there: after a lost connection some are told again.
+  if (document.getElementById(row.id) || waiting.some((other) => other.id === row.id)) return;
   waiting.push(row);
   if (waiting.length > MAX_ROWS) waiting.shift();
   settle();
@@ -108,7 +116,8 @@ const on = {
 
 // ---- The beginning
 
-for (const row of list.children) tellTime(row);
+tellTimes();
+setInterval(tellTimes, 60000);
 const live = stream({ format: "wall", last: Number(list.dataset.cursor), asked, on });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") $("#back").click();

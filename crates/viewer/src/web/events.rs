@@ -304,8 +304,8 @@ impl Watcher {
         self.newest_told = self.newest_told.max(seq);
         let (format, viewer) = (self.format, Arc::clone(&self.viewer));
         let id = match format {
-            Format::Html => self.told_up_to(),
-            Format::Json | Format::Wall => seq,
+            Format::Html | Format::Wall => self.told_up_to(),
+            Format::Json => seq,
         };
         let is_short = format.is_page() || json::is_short(&entry);
         let most_bytes = json::most_bytes(&entry, false);
