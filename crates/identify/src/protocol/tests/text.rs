@@ -105,6 +105,7 @@ pub(super) const SAMPLES: &[(&str, &[u8], &str)] = &[
     ),
     ("redis", b"info\r\n", "COMMAND: info"),
     ("redis", b"PING\r\n", "COMMAND: PING"),
+    ("redis", b"HELLO 3\r\n", "COMMAND: HELLO 3"),
     (
         "redis",
         b"CONFIG SET dir /root/.ssh\r\n",
