@@ -94,6 +94,16 @@ for (const here of document.querySelectorAll(".here")) {
   here.textContent = `${time.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" })} ${zone(time)}`;
 }
 
+// ---- A search: an address without the fields that are empty
+
+for (const form of document.querySelectorAll("search form")) {
+  form.addEventListener("formdata", ({ formData }) => {
+    for (const name of new Set(formData.keys())) {
+      if (formData.getAll(name).every((value) => value === "")) formData.delete(name);
+    }
+  });
+}
+
 // ---- The keyboard
 
 const SINGLE_KEYS = "forever200.keys";

@@ -30,7 +30,7 @@ pub(crate) fn here(days: &[i64], requests: u64, first: Timestamp, now: Timestamp
     if first_day == today {
         match requests {
             ..=1 => "first seen here today".to_owned(),
-            _ => format!("first seen here today, {requests} times since"),
+            _ => format!("first seen here today, {requests} times so far"),
         }
     } else if streak >= DAILY {
         format!("daily for {}", span_of(streak))
@@ -110,7 +110,7 @@ mod tests {
             here(&days, requests, at(first), now)
         };
         assert_eq!(said(&[0], 1, 0), "first seen here today");
-        assert_eq!(said(&[0], 7, 0), "first seen here today, 7 times since");
+        assert_eq!(said(&[0], 7, 0), "first seen here today, 7 times so far");
         assert_eq!(said(&[3], 1, 3), "once, on 24 November 2026");
         assert_eq!(said(&[1, 0], 5, 1), "5 times since 26 November 2026");
         assert_eq!(said(&[3, 2, 1], 9, 3), "daily for 3 days");
