@@ -11,6 +11,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::coop::unconstrained;
 
 use crate::bytes::printable;
 
@@ -42,25 +43,27 @@ pub struct Request {
 #[must_use]
 pub fn requests(raw: &[u8]) -> Vec<Request> {
     let mut requests = Vec::new();
-    if !raw.starts_with(PREFACE) {
-        return requests;
+    if raw.starts_with(PREFACE) {
+        let raw = &raw[..raw.len().min(MAX_BYTES)];
+        // Tokio lets a task read and write so often before it has to pause. Whoever calls this may
+        // have done so, and there is nothing to pause for.
+        let _ = unconstrained(read(raw, &mut requests)).now_or_never();
     }
-    let raw = &raw[..raw.len().min(MAX_BYTES)];
+    requests
+}
+
+/// Sends the bytes to a server, and lets it take requests after each piece.
+async fn read(raw: &[u8], requests: &mut Vec<Request>) {
     let (mut client, server) = duplex(MAX_BYTES);
-    {
-        let mut serve = pin!(serve(server, &mut requests));
-        let mut context = Context::from_waker(Waker::noop());
-        for piece in raw.chunks(PIECE_BYTES) {
-            // There is room for all of it.
-            let written = client.write_all(piece).now_or_never();
-            if written.is_none() || serve.as_mut().poll(&mut context).is_ready() {
-                break;
-            }
+    let mut serve = pin!(serve(server, requests));
+    let mut context = Context::from_waker(Waker::noop());
+    for piece in raw.chunks(PIECE_BYTES) {
+        // There is room for all of it.
+        let is_written = client.write_all(piece).await.is_ok();
+        if !is_written || serve.as_mut().poll(&mut context).is_ready() {
+            break;
         }
     }
-    // Not before: an end of the connection ends its requests.
-    drop(client);
-    requests
 }
 
 async fn serve(server: DuplexStream, requests: &mut Vec<Request>) {
@@ -141,6 +144,14 @@ mod tests {
         assert_eq!(request.summary(200), "GET /a?b=c (HTTP/2)");
         let odd = request.headers.iter().find(|(name, _)| name == "x-odd");
         assert_eq!(odd.map(|(_, value)| &value[..]), Some(&b"Two"[..]));
+    }
+
+    #[tokio::test]
+    async fn one_after_the_other_without_a_pause_all_are_read() {
+        // More than what Tokio lets one task do before it has to pause.
+        for number in 0..200 {
+            assert_eq!(requests(CURL).len(), 1, "{number}");
+        }
     }
 
     #[test]
