@@ -33,12 +33,14 @@ pub fn fields(body: &[u8]) -> Vec<Field<'_>> {
     if boundary.len() < 3 {
         return fields;
     }
-    let finder = memmem::Finder::new(boundary);
+    let delimiter = [b"\n", boundary].concat();
+    let finder = memmem::Finder::new(&delimiter);
     let mut rest = &body[boundary.len()..];
     while fields.len() < MAX_PARTS && !rest.is_empty() {
         let end = finder.find(rest);
-        fields.extend(field(&rest[..end.unwrap_or(rest.len())]));
-        rest = end.map_or(&[], |end| &rest[end + boundary.len()..]);
+        // The line end before a boundary is not the part's.
+        fields.extend(field(&rest[..end.map_or(rest.len(), |end| end + 1)]));
+        rest = end.map_or(&[], |end| &rest[end + delimiter.len()..]);
     }
     fields
 }
@@ -147,5 +149,12 @@ mod tests {
         }
         let many = b"--b\n\n\n".repeat(2000);
         assert!(fields(&many).len() <= MAX_PARTS);
+    }
+
+    #[test]
+    fn a_boundary_is_at_the_beginning_of_a_line() {
+        let body = b"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx--b\r\ny\r\n--b--";
+        let found = fields(body);
+        assert_eq!((found.len(), found[0].value), (1, &b"x--b\r\ny"[..]));
     }
 }
