@@ -3,6 +3,8 @@
 //! In: a body. Out: its parts with their names and file names, as slices of it. The boundary is
 //! whatever the first line says, as it is for what attackers have in mind.
 
+use std::ops::Range;
+
 use memchr::{memchr, memmem};
 
 /// Most parts that are read.
@@ -50,16 +52,14 @@ fn field(part: &[u8]) -> Option<Field<'_>> {
     let start = memchr(b'\n', part)? + 1;
     let part = &part[start..];
     let near = &part[..part.len().min(MAX_HEAD_BYTES)];
-    let by_crlf = memmem::find(near, b"\r\n\r\n").map(|at| (at, at + 4));
-    let by_lf = || memmem::find(near, b"\n\n").map(|at| (at, at + 2));
-    let (end, start) = by_crlf.or_else(by_lf)?;
-    let value = &part[start..];
+    let blank = blank_line(near)?;
+    let value = &part[blank.end..];
     let value = value.strip_suffix(b"\n").unwrap_or(value);
     let mut field = Field {
         value: value.strip_suffix(b"\r").unwrap_or(value),
         ..Field::default()
     };
-    for line in part[..end].split(|&byte| byte == b'\n') {
+    for line in part[..blank.start].split(|&byte| byte == b'\n') {
         let colon = memchr(b':', line).unwrap_or(line.len());
         let (name, value) = (
             line[..colon].trim_ascii(),
@@ -74,6 +74,19 @@ fn field(part: &[u8]) -> Option<Field<'_>> {
         }
     }
     Some(field)
+}
+
+/// Finds the first line with nothing on it; lines may end with LF alone.
+fn blank_line(text: &[u8]) -> Option<Range<usize>> {
+    let mut start = 0;
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
+        let end = start + line.len();
+        if matches!(line, b"\n" | b"\r\n") {
+            return Some(start..end);
+        }
+        start = end;
+    }
+    None
 }
 
 /// Finds `name=value` or `name="value"` behind a semicolon.
@@ -156,5 +169,18 @@ mod tests {
         let body = b"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx--b\r\ny\r\n--b--";
         let found = fields(body);
         assert_eq!((found.len(), found[0].value), (1, &b"x--b\r\ny"[..]));
+    }
+
+    #[test]
+    fn a_head_ends_at_its_first_empty_line() {
+        for (part, value) in [
+            (&b"A: b\n\nx\r\n\r\ny"[..], &b"x\r\n\r\ny"[..]),
+            (b"A: b\n\r\nx\n\ny", b"x\n\ny"),
+            (b"A: b\r\n\nx\n\ny", b"x\n\ny"),
+            (b"\nx\n\ny", b"x\n\ny"),
+        ] {
+            let body = [b"--b\n", part].concat();
+            assert_eq!(fields(&body)[0].value, value, "{}", part.escape_ascii());
+        }
     }
 }
