@@ -92,23 +92,36 @@ fn blank_line(text: &[u8]) -> Option<Range<usize>> {
 /// Finds `name=value` or `name="value"` behind a semicolon.
 fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = value;
-    while let Some(at) = memchr(b';', rest) {
-        rest = rest[at + 1..].trim_ascii_start();
-        let found = rest
-            .get(..name.len())
-            .filter(|it| it.eq_ignore_ascii_case(name));
-        if let (Some(_), Some(value)) = (found, rest.get(name.len()..)) {
-            match value.trim_ascii_start() {
-                [b'=', b'"', quoted @ ..] => return Some(&quoted[..end_of_quote(quoted)]),
-                [b'=', plain @ ..] => {
-                    let end = memchr(b';', plain).unwrap_or(plain.len());
-                    return Some(plain[..end].trim_ascii());
-                }
-                _ => {}
-            }
+    loop {
+        rest = rest.get(end_of_parameter(rest) + 1..)?;
+        let parameter = &rest[..end_of_parameter(rest)];
+        let equals = memchr(b'=', parameter).unwrap_or(parameter.len());
+        let (found, value) = parameter.split_at(equals);
+        if found.trim_ascii().eq_ignore_ascii_case(name) && !value.is_empty() {
+            return Some(match value[1..].trim_ascii() {
+                [b'"', quoted @ ..] => &quoted[..end_of_quote(quoted)],
+                plain => plain,
+            });
         }
     }
-    None
+}
+
+/// Finds the next semicolon, which in a quoted value is a part of that.
+fn end_of_parameter(text: &[u8]) -> usize {
+    let end_from = |start: usize| {
+        let end = memchr(b';', &text[start..]);
+        end.map_or(text.len(), |end| start + end)
+    };
+    let end = end_from(0);
+    let Some(equals) = memchr(b'=', &text[..end]) else {
+        return end;
+    };
+    let value = text[equals + 1..].trim_ascii_start();
+    let Some(quoted) = value.strip_prefix(b"\"") else {
+        return end;
+    };
+    let start = text.len() - quoted.len();
+    end_from(start + end_of_quote(quoted))
 }
 
 /// A quote behind a backslash is part of the value.
@@ -181,6 +194,30 @@ mod tests {
         ] {
             let body = [b"--b\n", part].concat();
             assert_eq!(fields(&body)[0].value, value, "{}", part.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_is_no_parameter() {
+        for (value, name, file_name) in [
+            (
+                r#"form-data; name="a;filename=x.php""#,
+                "a;filename=x.php",
+                None,
+            ),
+            (
+                r#"form-data; name="a\";filename=x"; filename="b""#,
+                r#"a\";filename=x"#,
+                Some("b"),
+            ),
+            (r#"form-data; name=a"b; filename="x""#, "a\"b", Some("x")),
+            (r#"form-data; NAME = "a" ; filename = x "#, "a", Some("x")),
+            (r#"form-data; x; name="a"#, "a", None),
+        ] {
+            let body = format!("--b\nContent-Disposition: {value}\n\n1");
+            let found = fields(body.as_bytes())[0];
+            let expected = (name.as_bytes(), file_name.map(str::as_bytes));
+            assert_eq!((found.name, found.file_name), expected, "{value}");
         }
     }
 }
