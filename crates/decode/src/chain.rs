@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use forever200_head::{BodyLength, Field, Head, chunks, extent, unfolded};
+use forever200_head::{BodyLength, Field, Head, extent, joined, unfolded};
 
 use crate::coding::{self, Opened};
 use crate::kind::Kind;
@@ -104,14 +104,16 @@ impl Finder {
     /// Joins chunks, and undoes the codings that the head names, the last one first.
     fn body(&mut self, head: &Head<'_>, raw: &[u8], range: Range<usize>) {
         let sent = &raw[range.clone()];
+        let mut behind = range.end..range.end;
         let mut way = Way::new(Step::new(Step::BODY, b""), range);
         way.is_body = true;
         let mut bytes = Cow::Borrowed(sent);
         if BodyLength::of(head) == BodyLength::Chunked
-            && let Some(joined) = unchunk(sent)
+            && let Some(joined) = joined(sent)
         {
             way = way.inside("chunks joined");
-            bytes = Cow::Owned(joined);
+            bytes = Cow::Owned(joined.data);
+            behind.start -= joined.behind.len();
         }
         for name in codings(head) {
             let Some(opened) = self.open(&bytes, Some(&name)) else {
@@ -124,6 +126,8 @@ impl Finder {
             Cow::Borrowed(sent) => self.source(&way, sent),
             Cow::Owned(bytes) => self.keep(way, bytes, MAX_DEPTH),
         }
+        let way = Way::new(Step::new("behind the chunks", b""), behind.clone());
+        self.source(&way, &raw[behind]);
     }
 
     /// Looks at a part of the request as it came.
@@ -287,15 +291,6 @@ fn codings(head: &Head<'_>) -> Vec<Vec<u8>> {
     }
     all.reverse();
     all
-}
-
-/// Joins chunks; `None` when not one can be read.
-fn unchunk(body: &[u8]) -> Option<Vec<u8>> {
-    let mut joined = Vec::new();
-    for chunk in chunks(body) {
-        joined.extend_from_slice(&body[chunk]);
-    }
-    (!joined.is_empty()).then_some(joined)
 }
 
 /// Tells whether bytes are text but for a few: `%41` stands in noise as well.

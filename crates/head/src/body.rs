@@ -180,6 +180,28 @@ impl Chunks {
     }
 }
 
+/// The data of a chunked body, and what is behind them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined<'a> {
+    /// The data of all chunks.
+    pub data: Vec<u8>,
+    /// What follows the last of them: the last chunk and its trailer, or whatever is no chunk.
+    pub behind: &'a [u8],
+}
+
+/// Joins the data of the chunks of a body, as far as they go; `None` where there are none.
+#[must_use]
+pub fn joined(body: &[u8]) -> Option<Joined<'_>> {
+    let mut data = Vec::new();
+    let mut end = 0;
+    for chunk in chunks(body) {
+        end = chunk.end;
+        data.extend_from_slice(&body[chunk]);
+    }
+    let behind = &body[end..];
+    (!data.is_empty()).then_some(Joined { data, behind })
+}
+
 /// Finds the data of each chunk of a body, as far as they go: ranges of the body.
 pub fn chunks(body: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut state = Chunks::default();

@@ -20,7 +20,7 @@ mod head;
 mod line;
 mod request_line;
 
-pub use body::{BodyLength, chunks};
+pub use body::{BodyLength, Joined, chunks, joined};
 pub use field::{Field, Fields, unfolded};
 pub use framing::{Extent, Framing, extent};
 pub use head::Head;

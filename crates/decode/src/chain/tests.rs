@@ -306,3 +306,14 @@ fn what_is_in_no_part_of_a_form_is_looked_at() {
         assert!(finds_command("", body.as_bytes()), "{body:.200}");
     }
 }
+
+#[test]
+fn what_is_behind_the_chunks_is_looked_at() {
+    let head = "Transfer-Encoding: chunked\r\n";
+    for body in [
+        format!("1\r\nx\r\nZ {HIDDEN}"),
+        format!("1\r\nx\r\n0\r\nX: {HIDDEN}\r\n\r\n"),
+    ] {
+        assert!(finds_command(head, body.as_bytes()), "{body}");
+    }
+}

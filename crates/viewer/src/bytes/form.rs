@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use forever200_decode::parameters;
-use forever200_head::chunks;
+use forever200_head::joined;
 use forever200_identify::http;
 
 /// Returns the names and values of a form in the body, decoded, in the order sent; none where there
@@ -37,14 +37,10 @@ pub fn is_urlencoded(content_type: &[u8]) -> bool {
 /// Returns the body without the frames of its chunks, where it has such.
 #[must_use]
 pub fn content<'a>(http: &http::Request<'a>) -> Cow<'a, [u8]> {
-    if !http.is_chunked {
-        return Cow::Borrowed(http.body);
+    if http.is_chunked
+        && let Some(joined) = joined(http.body)
+    {
+        return Cow::Owned(joined.data);
     }
-    let parts = chunks(http.body).map(|chunk| &http.body[chunk]);
-    let joined: Vec<u8> = parts.flatten().copied().collect();
-    if joined.is_empty() {
-        Cow::Borrowed(http.body)
-    } else {
-        Cow::Owned(joined)
-    }
+    Cow::Borrowed(http.body)
 }
