@@ -115,16 +115,24 @@ impl Finder {
             bytes = Cow::Owned(joined.data);
             behind.start -= joined.behind.len();
         }
+        let mut beside = Vec::new();
         for name in codings(head) {
             let Some(opened) = self.open(&bytes, Some(&name)) else {
                 break;
             };
-            way = way.inside(opened.how);
-            bytes = Cow::Owned(opened.bytes);
+            let inner = way.inside(opened.how);
+            let outer = std::mem::replace(&mut bytes, Cow::Owned(opened.bytes));
+            if !opened.is_all {
+                beside.push((way, outer));
+            }
+            way = inner;
         }
         match bytes {
             Cow::Borrowed(sent) => self.source(&way, sent),
             Cow::Owned(bytes) => self.keep(way, bytes, MAX_DEPTH),
+        }
+        for (way, outer) in beside {
+            self.text(&way, &outer[..outer.len().min(MAX_SOURCE_BYTES)], MAX_DEPTH);
         }
         let way = Way::new(Step::new("behind the chunks", b""), behind.clone());
         self.source(&way, &raw[behind]);
@@ -132,26 +140,44 @@ impl Finder {
 
     /// Looks at a part of the request as it came.
     fn source(&mut self, way: &Way, bytes: &[u8]) {
-        let bytes = &bytes[..bytes.len().min(MAX_SOURCE_BYTES)];
-        match self.open(bytes, None) {
-            Some(opened) => self.keep(way.inside(opened.how), opened.bytes, MAX_DEPTH - 1),
-            None => self.text(way, bytes, MAX_DEPTH),
+        self.look(way, &bytes[..bytes.len().min(MAX_SOURCE_BYTES)], MAX_DEPTH);
+    }
+
+    /// Looks at bytes that are no part themselves: at what is in them, and at what is beside that.
+    fn look(&mut self, way: &Way, bytes: &[u8], steps_left: usize) {
+        let mut is_opened = false;
+        if steps_left > 0
+            && let Some(opened) = self.open(bytes, None)
+        {
+            is_opened = opened.is_all;
+            self.keep(way.inside(opened.how), opened.bytes, steps_left - 1);
+        }
+        if !is_opened {
+            self.text(way, bytes, steps_left);
         }
     }
 
     /// Keeps bytes as a part, or what is in them, and looks at it.
-    fn keep(&mut self, way: Way, mut bytes: Vec<u8>, steps_left: usize) {
+    fn keep(&mut self, mut way: Way, mut bytes: Vec<u8>, steps_left: usize) {
         bytes.truncate(self.left);
-        let is_full = self.parts.len() + self.opened.len() >= MAX_PARTS;
-        if bytes.is_empty() || is_full || self.has(&bytes) {
+        if bytes.is_empty() || !self.is_missing(&bytes) {
             return;
         }
         self.left -= bytes.len();
         if steps_left > 0
             && let Some(opened) = self.open(&bytes, None)
         {
-            self.opened.push(bytes);
-            return self.keep(way.inside(opened.how), opened.bytes, steps_left - 1);
+            let inner = way.inside(opened.how);
+            if opened.is_all {
+                self.opened.push(bytes);
+                return self.keep(inner, opened.bytes, steps_left - 1);
+            }
+            // Something may stand beside it.
+            self.keep(inner, opened.bytes, steps_left - 1);
+            if !self.is_missing(&bytes) {
+                return;
+            }
+            way.is_body = false;
         }
         self.parts.push(Part {
             steps: way.steps.clone(),
@@ -162,9 +188,11 @@ impl Finder {
         self.text(&way, &bytes, steps_left);
     }
 
-    fn has(&self, bytes: &[u8]) -> bool {
-        self.parts.iter().any(|part| part.bytes == bytes)
-            || self.opened.iter().any(|opened| opened == bytes)
+    /// Tells whether there is room for one more, and these bytes are not there yet.
+    fn is_missing(&self, bytes: &[u8]) -> bool {
+        let has_room = self.parts.len() + self.opened.len() < MAX_PARTS;
+        let is_part = self.parts.iter().any(|part| part.bytes == bytes);
+        has_room && !is_part && !self.opened.iter().any(|opened| opened == bytes)
     }
 
     /// Opens what is compressed or in UTF-16.
@@ -172,9 +200,10 @@ impl Finder {
         if self.left == 0 || !self.work.take(bytes.len() / TEXT_WORK) {
             return None;
         }
+        let is_all = !is_of_letters(bytes);
         if let Some(bytes) = utf16::undo(bytes) {
             let how = "UTF-16 read";
-            return Some(Opened { how, bytes });
+            return Some(Opened { how, bytes, is_all });
         }
         let may_be_coded = name.is_some() || coding::may_begin(bytes);
         if !may_be_coded || !self.work.take(OPEN_WORK) {
@@ -235,13 +264,11 @@ impl Finder {
     fn field(&mut self, way: &Way, bytes: &[u8], field: &multipart::Field<'_>, steps_left: usize) {
         let name = field.file_name.unwrap_or(field.name);
         let inner = part_of(way, bytes, field.value, Step::new("part", name));
-        let decoded = match &*field.encoding.to_ascii_lowercase() {
-            b"quoted-printable" => quoted::plain(field.value).map(|it| (QUOTED_DECODED, it)),
-            _ => self.open(field.value, None).map(|it| (it.how, it.bytes)),
-        };
-        match decoded {
-            Some((how, bytes)) => self.keep(inner.inside(how), bytes, steps_left - 1),
-            None => self.text(&inner, field.value, steps_left - 1),
+        let is_quoted = field.encoding.eq_ignore_ascii_case(b"quoted-printable");
+        if is_quoted && let Some(plain) = quoted::plain(field.value) {
+            self.keep(inner.inside(QUOTED_DECODED), plain, steps_left - 1);
+        } else {
+            self.look(&inner, field.value, steps_left - 1);
         }
         let head = part_of(way, bytes, field.head, Step::new("head of part", name));
         self.text(&head, field.head, steps_left - 1);

@@ -4,7 +4,7 @@
 //! as it goes and up to a limit. What has a magic number is known by it; raw deflate and Brotli
 //! have none, and would make something of any bytes.
 
-use std::io::Read;
+use std::io::Read as _;
 use std::panic::catch_unwind;
 
 use brotli_decompressor::Decompressor;
@@ -29,11 +29,26 @@ pub(crate) struct Opened {
     pub(crate) how: &'static str,
     /// The bytes.
     pub(crate) bytes: Vec<u8>,
+    /// Nothing stands beside it: it is whole, and all bytes are its.
+    pub(crate) is_all: bool,
+}
+
+/// What could be read of a stream.
+struct Read {
+    bytes: Vec<u8>,
+    /// The stream came to its end.
+    is_whole: bool,
+    /// No bytes are left behind it.
+    is_used_up: bool,
 }
 
 impl Opened {
-    fn new(how: &'static str, bytes: Vec<u8>) -> Option<Self> {
-        (!bytes.is_empty()).then_some(Self { how, bytes })
+    fn new(how: &'static str, read: Read) -> Option<Self> {
+        (!read.bytes.is_empty()).then_some(Self {
+            how,
+            bytes: read.bytes,
+            is_all: read.is_whole && read.is_used_up,
+        })
     }
 }
 
@@ -53,7 +68,11 @@ pub(crate) fn by_magic(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     match bytes {
         [0x1f, 0x8b, ..] | [0x78, ..] => {
             let inflated = inflate(bytes, max_bytes)?;
-            Opened::new(inflated.how, inflated.bytes)
+            Some(Opened {
+                how: inflated.how,
+                bytes: inflated.bytes,
+                is_all: inflated.is_all,
+            })
         }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd(bytes, max_bytes),
         _ => small_zlib(bytes, max_bytes),
@@ -88,24 +107,29 @@ fn small_zlib(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     if !is_zlib(*method, *flags) {
         return None;
     }
-    let (inner, is_whole) = deflated(stream, max_bytes);
-    let is_stream = is_whole || inner.len() >= MIN_TEXT_BYTES && is_text(&inner);
-    Opened::new("inflated", inner).filter(|_| is_stream)
+    // A checksum follows the stream.
+    let mut read = deflated(stream, max_bytes);
+    read.is_used_up = false;
+    let is_long_text = read.bytes.len() >= MIN_TEXT_BYTES && is_text(&read.bytes);
+    let is_stream = read.is_whole || is_long_text;
+    Opened::new("inflated", read).filter(|_| is_stream)
 }
 
 fn raw_deflate(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
-    let (inner, is_whole) = deflated(bytes, max_bytes);
-    let is_stream = is_whole || is_text(&inner);
-    Opened::new("inflated", inner).filter(|_| is_stream)
+    let read = deflated(bytes, max_bytes);
+    let is_stream = read.is_whole || is_text(&read.bytes);
+    Opened::new("inflated", read).filter(|_| is_stream)
 }
 
-/// Returns what could be read, and whether the stream came to its end.
-fn deflated(bytes: &[u8], max_bytes: usize) -> (Vec<u8>, bool) {
+fn deflated(bytes: &[u8], max_bytes: usize) -> Read {
     let mut inner = Vec::new();
-    let read = DeflateDecoder::new(bytes)
-        .take(max_bytes as u64)
-        .read_to_end(&mut inner);
-    (inner, read.is_ok())
+    let mut decoder = DeflateDecoder::new(bytes).take(max_bytes as u64);
+    let is_whole = decoder.read_to_end(&mut inner).is_ok();
+    Read {
+        bytes: inner,
+        is_whole,
+        is_used_up: decoder.into_inner().into_inner().is_empty(),
+    }
 }
 
 fn brotli(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
@@ -116,7 +140,14 @@ fn brotli(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     let mut inner = Vec::new();
     let mut decoder = Decompressor::new(bytes, BROTLI_BUFFER_BYTES).take(max_bytes as u64);
     let is_whole = decoder.read_to_end(&mut inner).is_ok();
-    Opened::new("Brotli decompressed", inner).filter(|it| is_whole || is_text(&it.bytes))
+    let is_stream = is_whole || is_text(&inner);
+    // How much of the last piece was used, the decoder does not tell.
+    let read = Read {
+        bytes: inner,
+        is_whole,
+        is_used_up: false,
+    };
+    Opened::new("Brotli decompressed", read).filter(|_| is_stream)
 }
 
 fn zstd(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
@@ -124,13 +155,17 @@ fn zstd(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
         return None;
     }
     // `ruzstd` has places that panic should it be wrong: a frame that finds one is as good as none.
-    let inner = catch_unwind(|| {
-        let mut inner = Vec::new();
-        let decoder = StreamingDecoder::new(bytes).ok()?;
-        let _ = decoder.take(max_bytes as u64).read_to_end(&mut inner);
-        Some(inner)
+    let read = catch_unwind(|| {
+        let (mut rest, mut inner) = (bytes, Vec::new());
+        let decoder = StreamingDecoder::new(&mut rest).ok()?;
+        let read = decoder.take(max_bytes as u64).read_to_end(&mut inner);
+        Some(Read {
+            bytes: inner,
+            is_whole: read.is_ok(),
+            is_used_up: rest.is_empty(),
+        })
     });
-    Opened::new("Zstandard decompressed", inner.ok().flatten()?)
+    Opened::new("Zstandard decompressed", read.ok().flatten()?)
 }
 
 /// Reads how long the window of a frame is: RFC 8878, 3.1.1.1.

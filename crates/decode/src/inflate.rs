@@ -6,6 +6,8 @@ use std::io::Read;
 
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 
+/// Length of a gzip header that says nothing else.
+const GZIP_HEADER_BYTES: usize = 10;
 /// Flags of a gzip header that say what else it has: RFC 1952, 2.3.1.
 const HAS_CRC: u8 = 2;
 const HAS_EXTRA: u8 = 4;
@@ -18,6 +20,8 @@ pub struct Inflated {
     pub how: &'static str,
     /// As much of it as was asked for.
     pub bytes: Vec<u8>,
+    /// The stream is whole, and nothing stands beside it.
+    pub is_all: bool,
     /// Where the stream ends, if it ended well and within what was asked for.
     pub end: Option<usize>,
 }
@@ -47,7 +51,7 @@ pub fn begins(bytes: &[u8]) -> Option<usize> {
 /// Returns the length of the header of a gzip stream; `None` where it does not end.
 fn gzip_header(bytes: &[u8]) -> Option<usize> {
     let flags = *bytes.get(3)?;
-    let mut at = 10;
+    let mut at = GZIP_HEADER_BYTES;
     if flags & HAS_EXTRA != 0 {
         let length: [u8; 2] = bytes.get(at..at + 2)?.try_into().ok()?;
         at += 2 + usize::from(u16::from_le_bytes(length));
@@ -65,7 +69,7 @@ fn gzip_header(bytes: &[u8]) -> Option<usize> {
 
 /// Decompresses to at most so many bytes; `None` where nothing comes out.
 pub fn inflate(bytes: &[u8], max_bytes: usize) -> Option<Inflated> {
-    begins(bytes)?;
+    let start = begins(bytes)?;
     let mut inner = Vec::new();
     let limit = max_bytes as u64;
     // An error comes after what could be read.
@@ -80,9 +84,12 @@ pub fn inflate(bytes: &[u8], max_bytes: usize) -> Option<Inflated> {
         let is_whole = read.is_ok() && inner.len() < max_bytes;
         ("gunzipped", is_whole, decoder.into_inner().into_inner())
     };
+    // A header of gzip may have a name or a comment.
+    let is_plain = start <= GZIP_HEADER_BYTES;
     (!inner.is_empty()).then_some(Inflated {
         how,
         bytes: inner,
+        is_all: is_plain && is_whole && rest.is_empty(),
         end: is_whole.then(|| bytes.len() - rest.len()),
     })
 }

@@ -317,3 +317,34 @@ fn what_is_behind_the_chunks_is_looked_at() {
         assert!(finds_command(head, body.as_bytes()), "{body}");
     }
 }
+
+#[test]
+fn what_stands_beside_a_stream_is_looked_at() {
+    let behind = format!("=1&cmd={HIDDEN}");
+    let mut changed = gzip(b"a");
+    let checksum = changed.len() - 8;
+    changed[checksum] ^= 1;
+    let mut named = b"\x1f\x8b\x08\x08\0\0\0\0\0\x03".to_vec();
+    named.extend(HIDDEN.as_bytes());
+    named.push(0);
+    named.extend(&gzip(b"a")[10..]);
+    for stream in [&gzip(b"a")[..], &changed, &named, ZSTANDARD] {
+        let body = [stream, behind.as_bytes()].concat();
+        assert!(finds_command("", &body), "{}", stream.escape_ascii());
+        let coded = BASE64_STANDARD.encode([stream, b"; ", COMMAND.as_bytes()].concat());
+        assert!(
+            finds_command("", coded.as_bytes()),
+            "{}",
+            stream.escape_ascii()
+        );
+    }
+    // In base64 nothing tells these from noise.
+    for stream in [&b"x\x9cK\x04\0\0b\0b"[..], b"HKK\x04\0"] {
+        let body = [stream, behind.as_bytes()].concat();
+        assert!(finds_command("", &body), "{}", stream.escape_ascii());
+    }
+    let body = [&deflate(b"a")[..], behind.as_bytes()].concat();
+    assert!(finds_command("Content-Encoding: deflate\r\n", &body));
+    // Nothing stands beside these.
+    assert_eq!(found(&[POST.as_bytes(), &gzip(b"abc")].concat()).len(), 1);
+}
