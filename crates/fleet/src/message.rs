@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use forever200_ring::record::{DecodeError, MAX_HELLO_CHARS, MAX_LINE_BYTES};
+use forever200_ring::record::{DecodeError, MAX_HELLO_CHARS, MAX_LINE_BYTES, MAX_NUMBER};
 use forever200_ring::{Record, Sent};
 use jiff::{SignedDuration, Timestamp};
 
@@ -28,8 +28,6 @@ const MISSING: &str = "Forever200-Missing";
 const VERSION: &str = "Forever200-Version";
 /// Longest version, in characters.
 const MAX_VERSION_CHARS: usize = 20;
-/// Largest number in JSON, 2⁵³ - 1: as in a ring.
-const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// Numbers that a request at a sensor can have. The largest is a thousand requests a second for
 /// thirty years. The era may be any: a machine without a clock begins in 1970, and nothing is
 /// computed from it.

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::record::{MAX_NUMBER, is_plain};
+
 /// Kinds in the value, at most.
 pub const MOST_KINDS: usize = 8192;
 /// Longest name of a kind that a hub is asked for, in characters.
 pub const MAX_KIND_CHARS: usize = 64;
-/// Largest number, 2⁵³ - 1: as in a ring.
-const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// Longest line: a name, a space, a number and a newline. All of them together fit into an item of
 /// memcached, which is a MiB at most.
 const MAX_LINE_BYTES: usize = MAX_KIND_CHARS + 1 + 16 + 1;
@@ -58,8 +58,7 @@ impl HubCounts {
 /// may have a longer one: of that no hub is asked.
 #[must_use]
 pub fn is_kind(text: &str) -> bool {
-    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    (1..=MAX_KIND_CHARS).contains(&text.len()) && text.bytes().all(is_plain)
+    is_plain(text, MAX_KIND_CHARS)
 }
 
 fn count(line: &str, of: u64) -> Option<(String, u64)> {

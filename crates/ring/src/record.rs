@@ -16,6 +16,10 @@ pub const MAX_LINE_BYTES: usize = 9 * 1024;
 /// Longest TLS hello in a record, in base64: 4 KiB. The longest of browsers have 2 KiB.
 pub const MAX_HELLO_CHARS: usize = 5464;
 
+/// Largest number that is ours, 2⁵³ - 1: what JSON carries to any reader unharmed, and 285 years of
+/// a million requests a second. A larger one was put there by somebody, and is as good as none.
+pub const MAX_NUMBER: u64 = (1 << 53) - 1;
+
 /// One request, as received and with what is known of how it came.
 ///
 /// Serializes to the line of JSON, without [`raw`](Self::raw). The field names are those of
@@ -133,9 +137,14 @@ impl Sent {
     /// unchanged in a subject of NATS, in a link and in the name of a file.
     #[must_use]
     pub fn is_name(text: &str) -> bool {
-        let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        (1..=Self::MAX_NAME_CHARS).contains(&text.len()) && text.bytes().all(is_plain)
+        is_plain(text, Self::MAX_NAME_CHARS)
     }
+}
+
+/// Tells whether a text is 1 to so many of a-z, 0-9 and `-`.
+pub(crate) fn is_plain(text: &str, max_chars: usize) -> bool {
+    let is_one = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    (1..=max_chars).contains(&text.len()) && text.bytes().all(is_one)
 }
 
 /// Why the responder stopped reading and answered.

@@ -19,12 +19,12 @@ use tokio::sync::OnceCell;
 use crate::alive::{self, Alive};
 use crate::counts::{Count, Counts};
 use crate::hub_counts::{self, HubCounts};
-use crate::record::Record;
+use crate::record::{MAX_NUMBER, Record};
 use crate::ring::{ALIVE_KEY, CURSOR_KEY, FIRST_KEY, HUB_COUNTS_KEY, SILENT_PORTS_KEY, SINCE_KEY};
 use crate::ring::{Ring, SLOTS, minute_key, slot_key, slot_of};
 use crate::silent::{self, SilentPorts};
 use snapshot::COUNTERS;
-use values::{MAX_NUMBER, increment, number, ports_in, slot, time};
+use values::{increment, number, ports_in, slot, time};
 
 pub use snapshot::Snapshot;
 

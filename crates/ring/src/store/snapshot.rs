@@ -5,8 +5,8 @@
 use jiff::Timestamp;
 use memcache::exp::GetResult;
 
-use super::values::{MAX_NUMBER, number, ports_in, timestamp};
-use crate::record::Record;
+use super::values::{number, ports_in, timestamp};
+use crate::record::{MAX_NUMBER, Record};
 use crate::ring::{
     CURSOR_KEY, FIRST_KEY, Ring, SILENT_KEY, SILENT_PORTS_KEY, SINCE_KEY, SLOTS, due_in, slot_of,
 };

@@ -7,13 +7,9 @@ use jiff::Timestamp;
 use memcache::exp::{Arithmetic, GetResult, Set, Ttl};
 
 use crate::counts::Count;
-use crate::record::Record;
+use crate::record::{MAX_NUMBER, Record};
 use crate::ring::{slot_key, slot_of};
 use crate::silent::{self, ByPort};
-
-/// Largest number that is ours, 2⁵³ - 1: what JSON carries to any reader unharmed, and 285 years of
-/// a million requests a second. A larger one was put there by somebody, and is as good as none.
-pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// A record in its slot.
 pub(super) fn slot(record: &Record) -> Set {
