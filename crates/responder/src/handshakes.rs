@@ -61,34 +61,44 @@ pub(crate) struct Hellos {
 #[derive(Debug, Default)]
 struct Held {
     by_ends: HashMap<Ends, Hello>,
-    /// In the order in which they came; also those that were taken since.
-    order: VecDeque<Ends>,
+    /// In the order in which they came, with their numbers; also those that were taken since.
+    order: VecDeque<(Ends, u64)>,
+    /// How many came.
+    came: u64,
     bytes: usize,
 }
 
 /// What a client sent first.
 #[derive(Debug)]
 struct Hello {
+    /// Tells it from an older one of the same ends, whose place in the order is not its own.
+    number: u64,
     base64: String,
     came: Timestamp,
 }
 
 impl Hellos {
     fn keep(&self, ends: Ends, base64: &str) {
+        let mut held = self.held();
+        held.take(ends);
+        held.came += 1;
+        let number = held.came;
         let hello = Hello {
+            number,
             base64: base64.to_owned(),
             came: Timestamp::now(),
         };
-        let mut held = self.held();
-        held.take(ends);
         held.bytes += hello.base64.len();
         held.by_ends.insert(ends, hello);
-        held.order.push_back(ends);
+        held.order.push_back((ends, number));
         while held.order.len() > MAX_HELLOS || held.bytes > MAX_HELD_BYTES {
-            let Some(oldest) = held.order.pop_front() else {
+            let Some((oldest, number)) = held.order.pop_front() else {
                 break;
             };
-            held.take(oldest);
+            let hello = held.by_ends.get(&oldest);
+            if hello.is_some_and(|hello| hello.number == number) {
+                held.take(oldest);
+            }
         }
         drop(held);
         self.more.notify_waiters();
@@ -391,5 +401,20 @@ mod tests {
         assert!(bytes <= MAX_HELD_BYTES && hellos < 2000);
         let endless = [b"tls ", &[b'A'; 3 * MAX_LINE_BYTES][..]].concat();
         assert!(read(&endless, &shared).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newer_hello_does_not_go_in_the_place_of_an_older_one() {
+        let shared = shared();
+        keep(&shared, 1, "AAAA");
+        for port in 2..MAX_HELLOS as u16 {
+            keep(&shared, port, "AAAA");
+        }
+        keep(&shared, 1, "FgMB");
+        keep(&shared, u16::MAX, "AAAA");
+        let mut tls = Tls::default();
+        let origin = from(source(1), Via::Tls);
+        shared.hellos.add_to(&mut tls, &origin).await;
+        assert_eq!(tls.hello.as_deref(), Some("FgMB"));
     }
 }
