@@ -152,10 +152,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         shared.hellos.add_to(tls, &origin).await;
     }
     // What a handshake tells is worth a record, also where no request follows it.
-    let Some(ended) = ended.or(tls.as_ref().map(|_| Ended::Eof)) else {
+    if reading.is_empty() && tls.is_none() {
         shared.recorder.silent(origin.destination.port());
         return Ok(());
-    };
+    }
     let rest = rest_of(&reading, ended);
     let mut record = reading.into_record(&origin, ended);
     record.tls.clone_from(&tls);
@@ -185,6 +185,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 /// tenth of all CPU time. The price: of the clients that send more within a millisecond after a
 /// whole GET, one in 3,000 gets no answer, because haproxy cannot deliver the rest.
 fn rest_of(reading: &Reading<'_>, ended: Ended) -> Rest {
+    if reading.is_empty() {
+        return Rest::Close;
+    }
     let framing = reading.framing();
     match ended {
         Ended::Complete if framing.asks_for_a_tunnel() => Rest::KeepTunnel,
@@ -223,7 +226,8 @@ async fn record_rest<S: AsyncRead + AsyncWrite + Unpin>(
         end: now + CONTINUATION_TIME,
     };
     let mut reading = Reading::new(shared, origin, Arrived::nothing(), limit, stopping);
-    if let Some(ended) = reading.run_silently(stream).await {
+    let ended = reading.run_silently(stream).await;
+    if !reading.is_empty() {
         let mut record = reading.into_record(origin, ended);
         record.tls = tls;
         shared.recorder.record_continuation(record, number);

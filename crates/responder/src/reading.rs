@@ -123,32 +123,32 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads until the request is whole, sends `100 Continue` where a client waits for it, and
-    /// returns why reading is over; `None` if not a byte came.
-    pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-    ) -> Option<Ended> {
-        let mut ended = self.over();
-        while ended.is_none() {
-            if self.framing.take_expectation() && !send_continue(stream).await {
-                ended = Some(Ended::Eof);
-                break;
+    /// returns why reading is over.
+    pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Ended {
+        let mut over = self.over();
+        loop {
+            if let Some(ended) = over {
+                return ended;
             }
-            ended = self.read(stream).await;
+            if self.framing.take_expectation() && !send_continue(stream).await {
+                return Ended::Eof;
+            }
+            over = self.read(stream).await;
         }
-        ended.filter(|_| self.bytes > 0)
     }
 
     /// Reads what comes after the answer, when a client that waits gets no word any more.
-    pub(crate) async fn run_silently<S: AsyncRead + Unpin>(
-        &mut self,
-        stream: &mut S,
-    ) -> Option<Ended> {
-        let mut ended = None;
-        while ended.is_none() {
-            ended = self.read(stream).await;
+    pub(crate) async fn run_silently<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Ended {
+        loop {
+            if let Some(ended) = self.read(stream).await {
+                return ended;
+            }
         }
-        ended.filter(|_| self.bytes > 0)
+    }
+
+    /// Tells whether not a byte came.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
     }
 
     /// Returns what framing has found out about the request.

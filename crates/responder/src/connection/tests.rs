@@ -419,7 +419,7 @@ async fn record_of_another(shared: &Shared, request: &[u8]) -> Record {
     client.write_all(request).await.unwrap();
     client.shutdown().await.unwrap();
     let ended = reading.run(&mut server).await;
-    reading.into_record(&Origin::UNKNOWN, ended.expect("bytes came"))
+    reading.into_record(&Origin::UNKNOWN, ended)
 }
 
 /// A request of `length` bytes, head and body.
@@ -446,5 +446,41 @@ async fn nobodys_request_is_cut_because_another_source_misbehaves() {
         for connection in connections {
             connection.serving.abort();
         }
+    }
+}
+
+/// A PROXY header of version 2 that tells of TLS.
+const THROUGH_TLS: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x14\xcb\0\x71\x07\xc0\0\x02\x01\
+    \0\x01\x01\xbb\x20\0\x05\x01\0\0\0\0";
+
+#[tokio::test(start_paused = true)]
+async fn tls_without_a_request_is_a_record_that_says_why_there_is_none() {
+    for (closes, ended, waited) in [
+        (true, Ended::Eof, Duration::ZERO),
+        (false, Ended::Deadline, DEADLINE),
+    ] {
+        let shared = Shared {
+            proxy_protocol: true,
+            max_request_bytes: 65_536,
+            account: Account::new(most_held(65_536)),
+            recorder: Recorder::without_store(),
+            hellos: Hellos::default(),
+            name: "r".to_owned(),
+        };
+        let mut connection = Connection::open_beside(&Arc::new(shared));
+        let start = Instant::now();
+        connection.send(THROUGH_TLS).await;
+        if closes {
+            connection
+                .client
+                .shutdown()
+                .await
+                .expect("the pipe is open");
+        }
+        connection.answer().await;
+        assert!(start.elapsed() >= waited, "{:?}", start.elapsed());
+        let records = connection.records().await;
+        assert_eq!((records.len(), records[0].ended), (1, ended));
+        assert!(records[0].raw.is_empty() && records[0].tls.is_some());
     }
 }

@@ -261,7 +261,8 @@ fn is_incomplete(record: &Record, http: Option<&http::Request<'_>>) -> bool {
         || match record.ended {
             Ended::Complete => false,
             Ended::Quiet | Ended::Eof => http.is_some_and(|http| http.unfinished),
-            Ended::Limit | Ended::Deadline => true,
+            // Of a handshake without a request nothing is missing.
+            Ended::Limit | Ended::Deadline => record.bytes > 0,
         }
 }
 
