@@ -44,7 +44,8 @@ pub(super) enum Item {
 pub struct Counted {
     /// Lines of requests that were written since the start.
     pub written: u64,
-    /// Requests that have none, because too much waited.
+    /// Requests that have none: too much waited, or the line could not be made, or the thread that
+    /// writes has ended.
     pub dropped: u64,
     /// Bytes of memory that wait.
     #[serde(skip)]

@@ -180,7 +180,7 @@ fn of_lines(registry: &mut Registry, lines: &Counted) {
     counter(
         registry,
         "lines_dropped",
-        "Requests that have no line, because their reader is slow",
+        "Requests that have no line: their reader is slow, or writing failed inside the viewer",
         lines.dropped,
     );
     gauge(
