@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use crate::bytes::pasted::FOLDED;
 use crate::bytes::printable::Piece;
 use crate::bytes::runs::MIN_RUN_BYTES;
 
@@ -84,7 +85,10 @@ impl Dump<'_> {
         let length = same - same % COLUMNS;
         let mut line = Line::default();
         line.put(&format!("{at:08x}  "), false);
-        line.put(&format!("{length} × {}", hex(byte)), self.is_marked(at));
+        line.put(
+            &format!("{length}{FOLDED}{}", hex(byte)),
+            self.is_marked(at),
+        );
         line.put("\n", false);
         Some((line, at + length))
     }

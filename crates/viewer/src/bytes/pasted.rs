@@ -14,6 +14,9 @@ const MIN_BASE64_CHARS: usize = 12;
 /// Digits of the offset at which a line of a dump begins: `xxd` and `hexdump -C` have 8, tcpdump 4.
 const OFFSET_DIGITS: std::ops::RangeInclusive<usize> = 4..=8;
 
+/// Stands between a number of bytes and the byte that all of them are, in a dump of ours.
+pub(super) const FOLDED: &str = " × ";
+
 /// How bytes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,7 +64,7 @@ impl Writing {
     /// Finds out how something is written.
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
-        if hex(text).is_ok() {
+        if matches!(hex(text), Ok(_) | Err(Unreadable::TooLong)) {
             Self::Hex
         } else if base64_chars(text).len() >= MIN_BASE64_CHARS && from_base64(text).is_ok() {
             Self::Base64
@@ -123,7 +126,9 @@ fn hex(text: &[u8]) -> Result<Vec<u8>, Unreadable> {
         match dump_line(line) {
             Some(columns) => {
                 is_dump = true;
-                pairs(columns, &mut bytes)?;
+                if !take_folded(columns, &mut bytes)? {
+                    pairs(columns, &mut bytes)?;
+                }
             }
             // The last line of `hexdump -C` is an offset alone.
             None if is_dump && line.iter().all(u8::is_ascii_hexdigit) => {}
@@ -158,6 +163,26 @@ fn dump_line(line: &[u8]) -> Option<&[u8]> {
         }
     };
     OFFSET_DIGITS.contains(&digits).then_some(columns)
+}
+
+/// Takes several lines of one byte alone, which this page's dump has as one, such as `192 × 00`;
+/// returns whether these are such.
+fn take_folded(columns: &[u8], bytes: &mut Vec<u8>) -> Result<bool, Unreadable> {
+    let text = std::str::from_utf8(columns).unwrap_or_default();
+    let Some((count, byte)) = text.trim().split_once(FOLDED) else {
+        return Ok(false);
+    };
+    let count: usize = count.parse().map_err(|_| Unreadable::NoHex)?;
+    if count > MAX_BYTES.saturating_sub(bytes.len()) {
+        return Err(Unreadable::TooLong);
+    }
+    let start = bytes.len();
+    pairs(byte.as_bytes(), bytes)?;
+    let [byte] = bytes[start..] else {
+        return Err(Unreadable::NoHex);
+    };
+    bytes.resize(start + count, byte);
+    Ok(true)
 }
 
 fn pairs(columns: &[u8], bytes: &mut Vec<u8>) -> Result<(), Unreadable> {
@@ -254,6 +279,7 @@ fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::hex::dump;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 
@@ -289,6 +315,36 @@ mod tests {
         for text in ["QUIT", "GET /x", "\x16\x03\x01", "", "EHLO a.example\r\n"] {
             assert_eq!(Writing::of(text.as_bytes()), Writing::Text, "{text}");
         }
+    }
+
+    #[test]
+    fn a_dump_of_the_page_is_read() {
+        let all: Vec<u8> = (0..=255).collect();
+        let long = [0; MAX_BYTES];
+        for bytes in [
+            &[&[b'x'; 20][..], &[b'A'; 64], b"\r\n"].concat()[..],
+            &[&all[..], &[0; 500], &[0xff; 48]].concat(),
+            &long,
+        ] {
+            let dump: String = dump(bytes, &[]).map(|piece| piece.text).collect();
+            assert_eq!(Writing::of(dump.as_bytes()), Writing::Hex, "{dump:.200}");
+            assert_eq!(read(dump.as_bytes(), Writing::Hex).unwrap(), bytes);
+        }
+        for (line, why) in [
+            ("00000000  99999999999999 × 41", Unreadable::TooLong),
+            ("00000000  99999999999999999999 × 41", Unreadable::NoHex),
+            ("00000000  64 × 4", Unreadable::NoHex),
+            ("00000000  64 × 41 41", Unreadable::NoHex),
+            ("00000000  0 × 41", Unreadable::NoHex),
+            ("00000000  x × 41", Unreadable::NoHex),
+        ] {
+            assert_eq!(read(line.as_bytes(), Writing::Hex), Err(why), "{line}");
+        }
+        let line = "00000000  60000 × 41\n".repeat(2);
+        assert_eq!(
+            read(line.as_bytes(), Writing::Hex),
+            Err(Unreadable::TooLong)
+        );
     }
 
     #[test]
