@@ -6,6 +6,8 @@ use forever200_ring::{Ended, Record, Via};
 use jiff::Timestamp;
 use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{Error, Row, RowIndex};
+use serde::de::value::{Error as NameError, StrDeserializer};
+use serde::de::{DeserializeOwned, IntoDeserializer};
 
 /// Requests with all that they name; [`record`] reads a row of it, each column by its name.
 pub(super) const REQUESTS: &str = "SELECT seq, time, source.address AS src_ip, source_port, \
@@ -42,11 +44,11 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         src_port: row.get("source_port")?,
         dest_ip: address(row, "dest")?,
         dest_port: row.get("dest_port")?,
-        via: named(row, "via", &VIAS)?,
+        via: named(row, "via")?,
         bytes: number(row, "length")?,
         extra: number(row, "extra")?,
         truncated: row.get("truncated")?,
-        ended: named(row, "ended", &ENDS)?,
+        ended: named(row, "ended")?,
         continues: continues.map(i64::unsigned_abs),
         tls: tls.and_then(|json| serde_json::from_str(&json).ok()),
         sensor: sensor.and_then(|json| serde_json::from_str(&json).ok()),
@@ -55,34 +57,26 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
-/// How the addresses were learned, by the name in the line of JSON.
-const VIAS: [(&str, Via); 5] = [
-    ("proxy_v2", Via::ProxyV2),
-    ("proxy_v1", Via::ProxyV1),
-    ("peer", Via::Peer),
-    ("http", Via::Http),
-    ("tls", Via::Tls),
-];
-
-/// Why reading ended, by the name in the line of JSON.
-const ENDS: [(&str, Ended); 5] = [
-    ("complete", Ended::Complete),
-    ("quiet", Ended::Quiet),
-    ("eof", Ended::Eof),
-    ("limit", Ended::Limit),
-    ("deadline", Ended::Deadline),
-];
-
-/// Returns the name of how the addresses were learned.
-pub(super) fn via_name(via: Via) -> &'static str {
-    let found = VIAS.iter().find(|(_, known)| *known == via);
-    found.map_or("peer", |(name, _)| name)
+/// Returns the name of how the addresses were learned, as in the line of JSON.
+pub(super) const fn via_name(via: Via) -> &'static str {
+    match via {
+        Via::ProxyV2 => "proxy_v2",
+        Via::ProxyV1 => "proxy_v1",
+        Via::Peer => "peer",
+        Via::Http => "http",
+        Via::Tls => "tls",
+    }
 }
 
-/// Returns the name of why reading ended.
-pub(super) fn ended_name(ended: Ended) -> &'static str {
-    let found = ENDS.iter().find(|(_, known)| *known == ended);
-    found.map_or("complete", |(name, _)| name)
+/// Returns the name of why reading ended, as in the line of JSON.
+pub(super) const fn ended_name(ended: Ended) -> &'static str {
+    match ended {
+        Ended::Complete => "complete",
+        Ended::Quiet => "quiet",
+        Ended::Eof => "eof",
+        Ended::Limit => "limit",
+        Ended::Deadline => "deadline",
+    }
 }
 
 /// Returns a time of the file; `None` where no calendar reaches.
@@ -106,15 +100,11 @@ fn address(row: &Row<'_>, column: &str) -> rusqlite::Result<IpAddr> {
     text.parse().map_err(|_| foreign(row, column))
 }
 
-/// Reads the name of something.
-fn named<T: Copy>(row: &Row<'_>, column: &str, known: &[(&str, T)]) -> rusqlite::Result<T> {
+/// Reads the name of something, as it is in the line of JSON.
+fn named<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
-    for (name, it) in known {
-        if *name == text {
-            return Ok(*it);
-        }
-    }
-    Err(foreign(row, column))
+    let name: StrDeserializer<'_, NameError> = text.as_str().into_deserializer();
+    T::deserialize(name).map_err(|_| foreign(row, column))
 }
 
 fn foreign(row: &Row<'_>, column: &str) -> Error {
@@ -124,5 +114,26 @@ fn foreign(row: &Row<'_>, column: &str) -> Error {
             Error::FromSqlConversionFailure(index, Type::Text, error)
         }
         Err(error) => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_line_of_json() {
+        for via in [Via::ProxyV2, Via::ProxyV1, Via::Peer, Via::Http, Via::Tls] {
+            assert_eq!(serde_json::to_value(via).unwrap(), via_name(via));
+        }
+        for ended in [
+            Ended::Complete,
+            Ended::Quiet,
+            Ended::Eof,
+            Ended::Limit,
+            Ended::Deadline,
+        ] {
+            assert_eq!(serde_json::to_value(ended).unwrap(), ended_name(ended));
+        }
     }
 }
