@@ -1,9 +1,9 @@
 //! Tries each decoder on each part of a request, and on what comes of it.
 //!
 //! In: the bytes of a request. Out: [`Part`]s, each once, with the steps that led to them. What is
-//! compressed, or in UTF-16, is no part itself where it could be opened: what is in it is. Stops
-//! six steps deep, at 32 parts, and where all parts together or the work for them reach their
-//! limits.
+//! compressed, or in UTF-16, is no part itself where it could be opened and nothing may stand beside
+//! it: what is in it is. Stops six steps deep, at 32 parts, and where all parts together or the work
+//! for them reach their limits.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,9 +11,10 @@ use std::ops::Range;
 use forever200_head::{BodyLength, Field, Head, extent, joined, unfolded};
 
 use crate::coding::{self, Opened};
+use crate::header::{basic, codings};
 use crate::kind::Kind;
 use crate::multipart::Piece;
-use crate::part::{Part, Step, Way};
+use crate::part::{Part, Step, Way, offset};
 use crate::work::{Limits, Work};
 use crate::{entity, hex, literal, multipart, quoted, run, url, utf16};
 
@@ -31,9 +32,6 @@ const TEXT_WORK: usize = 4;
 const OPEN_WORK: usize = 2_000;
 /// A text in which escapes are looked for may have one control character in so many bytes.
 const BYTES_FOR_A_CONTROL: usize = 16;
-
-/// What stands before a login in a header.
-const SCHEME: &[u8] = b"basic ";
 
 /// A decoder of all of a text; `None` where there is nothing to decode.
 type Decoder = fn(&[u8]) -> Option<Vec<u8>>;
@@ -281,43 +279,6 @@ fn part_of(way: &Way, bytes: &[u8], part: &[u8], step: Step) -> Way {
     let mut inner = way.to(start..start + part.len(), step);
     inner.is_as_sent = way.is_as_sent;
     inner
-}
-
-/// Where the characters behind `Basic` are.
-fn basic(value: &[u8]) -> Option<Range<usize>> {
-    let (scheme, rest) = value.split_at_checked(SCHEME.len())?;
-    let rest = rest.trim_ascii();
-    if !scheme.eq_ignore_ascii_case(SCHEME) || rest.is_empty() {
-        return None;
-    }
-    let start = offset(value, rest);
-    Some(start..start + rest.len())
-}
-
-/// Where a slice of some bytes begins in them.
-fn offset(bytes: &[u8], part: &[u8]) -> usize {
-    (part.as_ptr() as usize)
-        .saturating_sub(bytes.as_ptr() as usize)
-        .min(bytes.len())
-}
-
-/// The codings of a body, the last one first: RFC 9110, 8.4, and RFC 9112, 6.1.
-fn codings(head: &Head<'_>) -> Vec<Vec<u8>> {
-    let mut all = Vec::new();
-    for name in [&b"content-encoding"[..], b"transfer-encoding"] {
-        for field in head.fields_named(name) {
-            let value = unfolded(head.slice(&field.value));
-            for name in value.split(|&byte| byte == b',') {
-                let name = name.trim_ascii();
-                let is_coding = !name.is_empty() && !name.eq_ignore_ascii_case(b"chunked");
-                if is_coding && all.len() < MAX_DEPTH {
-                    all.push(name.to_vec());
-                }
-            }
-        }
-    }
-    all.reverse();
-    all
 }
 
 /// Tells whether bytes are text but for a few: `%41` stands in noise as well.

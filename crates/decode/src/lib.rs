@@ -6,6 +6,7 @@
 //!
 //! - `chain` tries each decoder on each part of a request; read it first
 //! - `work` counts the work, and [`Limits`] bound it
+//! - `header` reads what the headers say of wrappings
 //! - `part` has a decoded [`Part`], and [`kind`] says what its bytes are
 //!
 //! Each decoder has a file:
@@ -23,6 +24,7 @@ mod chain;
 mod coding;
 mod entity;
 pub mod escape;
+mod header;
 mod hex;
 pub mod inflate;
 pub mod kind;

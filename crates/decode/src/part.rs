@@ -139,6 +139,13 @@ impl Way {
     }
 }
 
+/// Where a slice of some bytes begins in them.
+pub(crate) fn offset(bytes: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize)
+        .saturating_sub(bytes.as_ptr() as usize)
+        .min(bytes.len())
+}
+
 /// Returns bytes as one line of printable ASCII of at most `max_chars` characters; an ellipsis
 /// stands for the rest.
 fn line(bytes: &[u8], max_chars: usize) -> String {
