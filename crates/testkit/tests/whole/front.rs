@@ -265,3 +265,18 @@ async fn a_head_that_haproxy_has_no_room_for_is_recorded() -> anyhow::Result<()>
     }
     Ok(())
 }
+
+/// Some thousand lines, as many as haproxy's buffer has room for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folded_line_is_seen_behind_many_others() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    for (seq, line) in (1..).zip(["a\n", "a:\r\n", "\ra\n"]) {
+        let lines = line.repeat(14_000 / line.len());
+        let request = format!("GET /home HTTP/1.1\r\n{lines} z\r\n\r\n").into_bytes();
+        assert_eq!(stack.send(&request).await?, RESPONSE, "{line:?}");
+        stack.until_recorded(seq).await?;
+        let raw = stack.get(&format!("/home/requests/{seq}/raw")).await?;
+        ensure!(raw.body == request, "{line:?}: {}", raw.body.len());
+    }
+    Ok(())
+}
