@@ -55,7 +55,7 @@ CREATE TABLE IF NOT EXISTS forever200.gap (
     requests  UInt64,                   -- how many of these numbers are missing
     since     DateTime64(6, 'UTC'),
     until     DateTime64(6, 'UTC'),
-    reason    LowCardinality(String)    -- left_the_ring, slow_reader
+    reason    LowCardinality(String)    -- left_the_ring, slow_reader, no_line
 ) ENGINE = ReplacingMergeTree
 ORDER BY (sensor, first_seq, since);
 
