@@ -62,7 +62,8 @@ $(BROWSER)/node_modules: $(BROWSER)/package-lock.json
 
 # Everything can be moved, so that two copies run side by side.
 .PHONY: run
-run: export FOREVER200_RUN ?= $(CURDIR)/target/run
+# supervisord wants the whole path of a socket.
+run: override export FOREVER200_RUN := $(if $(filter /%,$(FOREVER200_RUN)),$(FOREVER200_RUN),$(CURDIR)/$(or $(FOREVER200_RUN),target/run))
 run: export FOREVER200_BIND ?= :8000
 run: export FOREVER200_HISTORY ?= $(CURDIR)/target/history
 run: export FOREVER200_RESPONDER_SOCKET ?= $(FOREVER200_RUN)/responder.sock
