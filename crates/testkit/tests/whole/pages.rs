@@ -51,21 +51,44 @@ fn words_after(beginning: &str) -> anyhow::Result<Vec<String>> {
     Ok(words)
 }
 
+/// The formats of a route, as they stand in the viewer's sources.
+fn formats(route: &str) -> anyhow::Result<BTreeSet<String>> {
+    let (file, beginning, end) = if route.contains("{seq}") {
+        ("web/request.rs", "match format.as_str() {", "_ =>")
+    } else {
+        ("export.rs", "fn name(self)", "\n    }\n")
+    };
+    let source = project().join("crates/viewer/src").join(file);
+    let source = std::fs::read_to_string(source)?;
+    let (_, rest) = source.split_once(beginning).context("no formats")?;
+    let (arms, _) = rest.split_once(end).context("no end of the formats")?;
+    let is_name = |word: &&str| !word.is_empty() && word.bytes().all(|it| it.is_ascii_lowercase());
+    let quoted = arms.split('"').skip(1).step_by(2);
+    Ok(quoted.filter(is_name).map(str::to_owned).collect())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn haproxy_knows_each_route_of_the_viewer_and_no_other() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let routes = routes()?;
     ensure!(routes.len() > 10, "{routes:?}");
-    // An id is a number, any other parameter the format `har`.
-    let example = |route: &str| {
+    // An id is a number. Other parameters but `{format}` may be any word.
+    let examples = |route: &str| -> anyhow::Result<Vec<String>> {
         let with_id = route.replace("{seq}", "1");
-        match with_id.split_once('{') {
-            Some((before, _)) => format!("{before}har"),
-            None => with_id,
-        }
+        let formats = formats(route)?.into_iter();
+        Ok(match with_id.split_once('{') {
+            Some((before, "format}")) => formats.map(|it| format!("{before}{it}")).collect(),
+            Some((before, _)) => vec![format!("{before}x")],
+            None => vec![with_id],
+        })
     };
+    let mut paths = Vec::new();
     for route in &routes {
-        let path = example(route);
+        let examples = examples(route)?.into_iter();
+        paths.extend(examples.map(|path| (route, path)));
+    }
+    ensure!(paths.len() >= routes.len() + 6, "{paths:?}");
+    for (route, path) in &paths {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         let mut stream = TcpStream::connect(stack.front()).await?;
         stream.write_all(request.as_bytes()).await?;
@@ -73,7 +96,7 @@ async fn haproxy_knows_each_route_of_the_viewer_and_no_other() -> anyhow::Result
         stream.read_exact(&mut first).await?;
         ensure!(
             first != RESPONSE,
-            "{route}: add it to `acl page` in {CFG}, or it is a stranger's"
+            "{path} of {route}: add it to `acl page` in {CFG}, or it is a stranger's"
         );
     }
     for page in words_after("acl page var(txn.path) -m str ")? {
