@@ -218,6 +218,20 @@ fn variables_of_help(
         .collect()
 }
 
+/// The variables that a file for haproxy has a default for: `presetenv NAME VALUE`,
+/// `${NAME-VALUE}` or `${NAME:-VALUE}`.
+fn defaults_for_haproxy(text: &str) -> Vec<(&str, &str)> {
+    let preset = between(text, "presetenv ", '\n').into_iter();
+    let preset = preset.filter_map(|it| it.split_once(' '));
+    let substituted = between(text, "${", '}').into_iter();
+    let substituted = substituted.filter_map(|it| it.split_once('-'));
+    preset
+        .chain(substituted)
+        .map(|(name, value)| (name.trim_end_matches(':'), value))
+        .filter(|(name, value)| name.starts_with("FOREVER200_") && !value.is_empty())
+        .collect()
+}
+
 #[test]
 fn the_table_of_variables_agrees_with_the_help_of_the_programs() -> anyhow::Result<()> {
     let documented = documented_defaults()?;
@@ -244,6 +258,20 @@ fn the_table_of_variables_agrees_with_the_help_of_the_programs() -> anyhow::Resu
         }
     }
     ensure!(seen.len() >= 15, "--help is not read: {seen:?}");
+    let mut found = 0;
+    for file in ["haproxy/haproxy.cfg", "supervisor/haproxy"] {
+        for (name, default) in defaults_for_haproxy(&read(&project().join(file))?) {
+            let cell = documented.get(name);
+            let cell = cell.with_context(|| format!("no row for {name}"))?;
+            let agrees = cell.contains(&format!("`{default}`"));
+            ensure!(agrees, "{file}: {name}: {default}, not {cell}");
+            found += 1;
+        }
+    }
+    ensure!(
+        found >= 8,
+        "the defaults for haproxy are not found: {found}"
+    );
     let others = [
         "haproxy/haproxy.cfg",
         "supervisord.conf",
