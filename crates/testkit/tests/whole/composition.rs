@@ -575,6 +575,38 @@ async fn an_edited_haproxy_cfg_is_loaded_without_losing_a_connection() -> anyhow
     Ok(())
 }
 
+/// 10 s in haproxy, while it may still become a request for a page, and 10 s at the responder.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_slowest_request_outlives_a_reload() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let mut slow = TcpStream::connect(stack.front()).await?;
+    slow.write_all(b"POST /home").await?;
+    until("haproxy has accepted it", || async {
+        let info = stack.haproxy("show info").await.ok()?;
+        info.contains("\nCurrConns: 1\n").then_some(())
+    })
+    .await?;
+    stack.supervisorctl(&["signal", "USR2", "haproxy"])?;
+    let (mut reading, mut writing) = slow.into_split();
+    let more = tokio::spawn(async move {
+        // haproxy holds it as long as it may be a page, and the responder as long as more comes.
+        let mut pace = tokio::time::interval(Duration::from_millis(100));
+        while writing.write_all(b"/").await.is_ok() {
+            pace.tick().await;
+        }
+    });
+    let before = Instant::now();
+    let mut reply = Vec::new();
+    reading.read_to_end(&mut reply).await?;
+    more.abort();
+    assert_eq!(reply, RESPONSE);
+    assert!(
+        before.elapsed() > Duration::from_secs(16),
+        "it was not slow"
+    );
+    Ok(())
+}
+
 /// Runs a program with variables until it ends, and returns its exit status and stderr.
 fn run(
     program: &str,
