@@ -659,6 +659,40 @@ async fn haproxy_cfg_is_checked_with_what_a_start_gives_it() -> anyhow::Result<(
     Ok(())
 }
 
+/// As the comment in `defaults base` says.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_the_log_do_not_come_between_those_for_the_responder() -> anyhow::Result<()> {
+    let cfg = "haproxy/haproxy.cfg";
+    let edits = [
+        (cfg, "#log stdout", "log stdout"),
+        (cfg, "#option tcplog", "option tcplog"),
+        (cfg, "    log-format \"tls\"\n", ""),
+        (cfg, "set-log-level silent\n", "set-log-level info\n"),
+    ];
+    let ended = Ended::start_as(&[], &edits).await?;
+    for number in [1, 3, 5] {
+        ended.stack.send(b"GET /x HTTP/1.1\r\n\r\n").await?;
+        ended.newest(number).await?;
+        let reply = ended.run("curl", "curl -isk https://ADDRESS/x").await?;
+        assert_eq!(reply.as_bytes(), RESPONSE);
+        let request = ended.newest(number + 1).await?;
+        ensure!(is_ja4(&request["tls"]["ja4"], "t13i"), "{request}");
+    }
+    ended.run("curl", "curl -s https://ADDRESS/").await?;
+    let request = ended.newest(7).await?;
+    assert_eq!(request["tls"]["failed"], "tlsv1 alert unknown ca");
+    until("there is a line for each connection", || async {
+        let log = ended.stack.log();
+        let lines = log.matches(" front~ responder/responder ").count();
+        (lines == 3 && log.contains(" front responder/responder ")).then_some(())
+    })
+    .await
+    .with_context(|| ended.stack.log())?;
+    let log = ended.stack.log();
+    ensure!(!log.contains("tls hello"), "{log}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_history_keeps_what_was_ended() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
