@@ -110,6 +110,32 @@ async fn a_record_has_the_addresses_of_the_header() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// To haproxy `0.0.0.0` of a server is the address that the client connected to, and a header may
+/// name any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_leads_nowhere_but_to_the_viewer() -> anyhow::Result<()> {
+    let viewer = "\nbackend viewer from page\n";
+    let tell = format!("{viewer}    http-response set-header X-Reached %[bc_dst]\n");
+    let stack = Stack::spawn(Setup {
+        variables: &[
+            ("FOREVER200_ACCEPT_PROXY", "on"),
+            ("FOREVER200_VIEWER_LISTEN", "0.0.0.0:8380"),
+        ],
+        edits: &[("haproxy/haproxy.cfg", viewer, &tell)],
+        ..Setup::default()
+    })?;
+    let header = format!("PROXY TCP4 {CLIENT} 127.9.9.9 {CLIENT_PORT} 80\r\n");
+    let page = until("haproxy answers", || async {
+        let page = stack.send(&[header.as_bytes(), HOME].concat()).await.ok()?;
+        let page = String::from_utf8_lossy(&page).into_owned();
+        page.starts_with("HTTP/1.1 200 ").then_some(page)
+    })
+    .await
+    .with_context(|| stack.log())?;
+    ensure!(page.contains("\r\nx-reached: 127.0.0.1\r\n"), "{page}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_header_is_closed_and_not_recorded() -> anyhow::Result<()> {
     let stack = behind_a_balancer("on", "8000").await?;
