@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use forever200_testkit::load::{FULL, Load};
 use forever200_testkit::probes;
-use forever200_testkit::process::{command, programs, signal};
+use forever200_testkit::process::{command, programs, project, signal};
 use forever200_testkit::stack::Setup;
 use forever200_testkit::{
     RESPONSE, Response, Stack, client, connect_from, exchange, get, get_json, request, stack, until,
@@ -26,6 +26,45 @@ fn seqs(list: &Value) -> Vec<u64> {
         .iter()
         .map(|request| request["seq"].as_u64().expect("a number"))
         .collect()
+}
+
+/// What listens there would get half of what comes.
+#[tokio::test]
+async fn haproxy_is_not_started_where_the_viewer_or_the_responder_listens() -> anyhow::Result<()> {
+    let run = tempfile::tempdir()?;
+    let bound = |variables: &[(&str, &str)]| {
+        let output = command(project().join("supervisor/haproxy"))
+            .args(["-c", "-V"])
+            .env("PATH", format!("{}:/usr/sbin", std::env::var("PATH")?))
+            .env("FOREVER200_RUN", run.path())
+            .envs(variables.iter().copied())
+            .output()?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let is_refused = said.contains("where the viewer or the responder listens");
+        ensure!(is_refused != output.status.success(), "{said}");
+        anyhow::Ok(is_refused)
+    };
+    let everywhere = ("FOREVER200_VIEWER_LISTEN", "0.0.0.0:8080");
+    for (bind, viewer, is_refused) in [
+        ("127.0.0.1:8080", None, true),
+        (":80,localhost:8080", None, true),
+        ("127.0.0.1:8000-8100", None, true),
+        ("127.0.0.1:9990-9999", None, true),
+        ("127.0.0.1:8081-9998", None, false),
+        ("127.0.0.2:8080,:8080,:9999", None, false),
+        (":8080", Some(everywhere), true),
+        ("*:8080", Some(everywhere), true),
+        ("127.0.0.1:8080", Some(everywhere), false),
+        (":80", Some(everywhere), false),
+    ] {
+        let variables: Vec<_> = [("FOREVER200_BIND", bind)]
+            .into_iter()
+            .chain(viewer)
+            .collect();
+        assert_eq!(bound(&variables)?, is_refused, "{variables:?}");
+    }
+    Ok(())
 }
 
 fn http_get(path: &str) -> Vec<u8> {
