@@ -659,6 +659,56 @@ async fn haproxy_cfg_is_checked_with_what_a_start_gives_it() -> anyhow::Result<(
     Ok(())
 }
 
+/// A haproxy that runs reads its certificate again when it loads an edited file.
+#[tokio::test]
+async fn a_check_leaves_alone_what_a_running_haproxy_reads() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (run, theirs) = (folder.path().join("run"), folder.path().join("theirs"));
+    std::fs::create_dir(&run)?;
+    std::fs::create_dir(&theirs)?;
+    let off: [(&str, &Path); 0] = [];
+    let own = certificate(&theirs, &off)
+        .await?
+        .map_err(anyhow::Error::msg)?;
+    let own = std::fs::read_to_string(own)?;
+    let (certified, key) = own.split_once("-----BEGIN PRIVATE").context("no key")?;
+    std::fs::write(theirs.join("tls.crt"), certified)?;
+    std::fs::write(theirs.join("tls.key"), format!("-----BEGIN PRIVATE{key}"))?;
+    let given = run.join("given.pem");
+    std::fs::write(&given, "what is read")?;
+    let theirs_said = theirs.display().to_string();
+    let no_key =
+        format!("FOREVER200_CERTIFICATE: there is no key without a passphrase in {theirs_said}");
+    let valid = "Configuration file is valid".to_owned();
+    let path = format!("{}:/usr/sbin", std::env::var("PATH")?);
+    for (is_whole, certificate, verdict) in [
+        (true, "", &valid),
+        (true, &*theirs_said, &valid),
+        (false, &*theirs_said, &no_key),
+    ] {
+        if !is_whole {
+            std::fs::write(theirs.join("tls.key"), "")?;
+        }
+        let mut check = Command::new(project().join("supervisor/haproxy"));
+        check.args(["-c", "-V"]).env_remove("FOREVER200_HISTORY");
+        check.env("PATH", &path).env("FOREVER200_RUN", &run);
+        check.env("FOREVER200_BIND_TLS", ":8443");
+        check.env("FOREVER200_CERTIFICATE", certificate);
+        let output = check.output().await?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(said.trim_end(), verdict, "{certificate}");
+        assert_eq!(std::fs::read_to_string(&given)?, "what is read");
+        assert_eq!(std::fs::read_dir(&run)?.count(), 1, "a leftover");
+    }
+    // Nor does a start whose certificate is refused.
+    let refused = [("FOREVER200_CERTIFICATE", &*theirs)];
+    assert_eq!(certificate(&run, &refused).await?, Err(no_key));
+    assert_eq!(std::fs::read_to_string(&given)?, "what is read");
+    assert_eq!(std::fs::read_dir(&run)?.count(), 1, "a leftover");
+    Ok(())
+}
+
 /// As the comment in `defaults base` says.
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_the_log_do_not_come_between_those_for_the_responder() -> anyhow::Result<()> {
