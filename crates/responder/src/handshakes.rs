@@ -8,7 +8,10 @@
 //! ```text
 //! tls hello SOURCE PORT DESTINATION PORT HELLO-IN-BASE64
 //! tls failed SOURCE PORT DESTINATION PORT REASON|REASON
+//! tls none …
 //! ```
+//!
+//! `tls none` is of a connection that failed without TLS, and says nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};

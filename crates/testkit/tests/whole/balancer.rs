@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use forever200_testkit::process::{missing, project};
 use forever200_testkit::stack::Setup;
-use forever200_testkit::{RESPONSE, Stack, client, exchange, loopback, until};
+use forever200_testkit::{RESPONSE, Stack, client, exchange, get_json, loopback, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -148,6 +148,43 @@ async fn a_connection_without_a_header_is_closed_and_not_recorded() -> anyhow::R
     assert!(is_answered(&stack, CLIENT, REQUEST).await?);
     let list = stack.until_recorded_by(stack.at(8080), 1).await?;
     assert_eq!(list["total"], 1);
+    Ok(())
+}
+
+/// haproxy tells the responder of handshakes that fail, and of nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_header_is_no_failed_handshake() -> anyhow::Result<()> {
+    let tls = SocketAddr::from((loopback(), 8443));
+    let stack = Stack::spawn(Setup {
+        variables: &[
+            ("FOREVER200_ACCEPT_PROXY", "on"),
+            ("FOREVER200_BIND_TLS", &tls.to_string()),
+        ],
+        ..Setup::default()
+    })?;
+    until("it is healthy", || async {
+        stack.unhealthy().ok()?.is_none().then_some(())
+    })
+    .await
+    .with_context(|| stack.log())?;
+    for address in [stack.front(), tls] {
+        // With or without a reset.
+        if let Ok((reply, _)) = exchange(address, REQUEST).await {
+            ensure!(reply.is_empty(), "{}", reply.escape_ascii());
+        }
+    }
+    // A hello that is none. It is told behind those two.
+    let hello = b"\x16\x03\x01\0\x05\x01\0\0\x01\0";
+    exchange(tls, &[&version_2(CLIENT)[..], hello].concat()).await?;
+    let list = until("the failed handshake is recorded", || async {
+        let list = get_json(stack.at(8080), "/home/api/requests").await.ok()?;
+        let newest = &list["requests"][0];
+        let is_there = newest["src_ip"] == CLIENT.to_string();
+        (is_there && newest["tls"]["failed"].is_string()).then_some(list)
+    })
+    .await
+    .with_context(|| stack.log())?;
+    assert_eq!(list["total"], 1, "{list}");
     Ok(())
 }
 
