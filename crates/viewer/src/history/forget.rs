@@ -339,8 +339,11 @@ fn before_time(
         forgotten.kinds += file.execute("DELETE FROM kind WHERE last < ?1", [time])? as u64;
         file.execute(
             // When it was first seen stays: a feed would tell of a kind again with each deletion.
-            "UPDATE kind SET (requests, sources) = \
-             (SELECT coalesce(sum(requests), 0), count(*) FROM kind_source WHERE kind = kind.id) WHERE first < ?1",
+            // Sources whose requests have all left the history are in the counts by day alone.
+            "UPDATE kind SET requests = max(\
+                 (SELECT coalesce(sum(requests), 0) FROM kind_source WHERE kind = kind.id), \
+                 (SELECT coalesce(sum(requests), 0) FROM kind_day WHERE kind = kind.id)), \
+             sources = (SELECT count(*) FROM kind_source WHERE kind = kind.id) WHERE first < ?1",
             [time],
         )
     })?;

@@ -148,6 +148,8 @@ struct Candidate {
     source: i64,
     payload: i64,
     way: i64,
+    /// Microseconds since 1970.
+    time: i64,
     /// 0 for what came to this machine, and where no condition asks for it.
     sensor: i64,
 }
@@ -206,6 +208,10 @@ struct Search<'a> {
     /// Numbers between which it looks, both among them.
     lowest: i64,
     highest: i64,
+    /// Microseconds since 1970, the second excluded. Numbers are not in the order of times: at a hub
+    /// requests come late, and clocks are set.
+    since: i64,
+    until: i64,
     sets: Vec<RowSet>,
     /// Of each a request must contain one; not among the sets yet.
     texts: Vec<Vec<Finder<'static>>>,
@@ -227,6 +233,8 @@ impl<'a> Search<'a> {
             is_ascending: matches!(wanted.start, Start::After(_)),
             lowest,
             highest,
+            since: wanted.since.map_or(i64::MIN, Timestamp::as_microsecond),
+            until: wanted.until.map_or(i64::MAX, Timestamp::as_microsecond),
             sets: Vec::new(),
             texts: wanted.texts.clone(),
             is_partial: false,
@@ -368,10 +376,13 @@ impl<'a> Search<'a> {
     /// Visits each request that meets all conditions, as long as there is time. Returns the last
     /// that was looked at, where it stopped before the end.
     fn each(&self, visit: &mut Visit<'_>) -> rusqlite::Result<Option<i64>> {
+        let mut is_first = true;
         let mut visit_if_met = |candidate: Candidate| {
-            if Instant::now() > self.deadline {
+            // One is looked at in any case: who asks for what comes after it gets further.
+            if !is_first && Instant::now() > self.deadline {
                 return Ok(ControlFlow::Break(()));
             }
+            is_first = false;
             if self.is_met_by(candidate) {
                 return visit(candidate);
             }
@@ -387,7 +398,7 @@ impl<'a> Search<'a> {
     /// end.
     fn go_through(&self, visit: &mut Visit<'_>) -> rusqlite::Result<Option<i64>> {
         let sql = format!(
-            "SELECT seq, found, source, payload, way, {} FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
+            "SELECT seq, found, source, payload, way, time, {} FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
             self.sensor_sql(),
             self.order_sql()
         );
@@ -456,11 +467,11 @@ impl<'a> Search<'a> {
         let (order, sensor) = (self.order_sql(), self.sensor_sql());
         let sql = match leads.reference.column() {
             Some(column) => format!(
-                "SELECT seq, found, source, payload, way, {sensor} FROM request \
+                "SELECT seq, found, source, payload, way, time, {sensor} FROM request \
                  WHERE {column} = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq {order} LIMIT ?4"
             ),
             None => format!(
-                "SELECT seq, found, source, payload, way, sensor FROM sent CROSS JOIN request ON seq = sent.request \
+                "SELECT seq, found, source, payload, way, request.time, sensor FROM sent CROSS JOIN request ON seq = sent.request \
                  WHERE sensor = ?1 AND sent.request BETWEEN ?2 AND ?3 ORDER BY sent.request {order} LIMIT ?4"
             ),
         };
@@ -514,16 +525,18 @@ impl<'a> Search<'a> {
     }
 
     fn is_met_by(&self, candidate: Candidate) -> bool {
-        self.sets.iter().all(|set| {
-            let row = match set.reference {
-                Reference::Found => candidate.found,
-                Reference::Source => candidate.source,
-                Reference::Payload => candidate.payload,
-                Reference::Way => candidate.way,
-                Reference::Sensor => candidate.sensor,
-            };
-            set.rows.contains(row) != set.excludes
-        })
+        let is_in_time = candidate.time >= self.since && candidate.time < self.until;
+        is_in_time
+            && self.sets.iter().all(|set| {
+                let row = match set.reference {
+                    Reference::Found => candidate.found,
+                    Reference::Source => candidate.source,
+                    Reference::Payload => candidate.payload,
+                    Reference::Way => candidate.way,
+                    Reference::Sensor => candidate.sensor,
+                };
+                set.rows.contains(row) != set.excludes
+            })
     }
 
     /// Returns the rows of which a request must name one, or none.
@@ -533,7 +546,10 @@ impl<'a> Search<'a> {
                 Reference::Payload,
                 self.select("payload", "shape = ?1", kind)?,
             ),
-            Column::Ja4(ja4) => (Reference::Payload, self.select("payload", "ja4 = ?1", ja4)?),
+            Column::Ja4(ja4) => (
+                Reference::Payload,
+                self.select("payload", "ja4 = ?1 COLLATE NOCASE", ja4)?,
+            ),
             Column::Host(name) => {
                 let may_be_it = "host IS NULL OR host = ?1 COLLATE NOCASE";
                 (Reference::Payload, self.select("payload", may_be_it, name)?)
@@ -689,7 +705,8 @@ fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
         source: row.get(2)?,
         payload: row.get(3)?,
         way: row.get(4)?,
-        sensor: row.get(5)?,
+        time: row.get(5)?,
+        sensor: row.get(6)?,
     })
 }
 

@@ -175,6 +175,10 @@ pub(crate) async fn api_history(
     let pages = Arc::clone(&viewer.pages);
     let wanted = times.wanted(&filter, pages.describer())?;
     let most = list.limit.unwrap_or(PAGE_ROWS).min(MOST_JSON);
+    if most == 0 {
+        // What comes next would be what was asked for.
+        return Err(Failure::BadQuery("limit: expected at least 1".to_owned()));
+    }
     whole_from_history(&viewer, &visitor, JSON_BYTES, move |questions| {
         let found = entries(questions, &wanted, most, &filter, pages.describer())?;
         let listing = json::page(found.more, found.is_partial, raw);

@@ -207,6 +207,26 @@ fn what_is_left_of_each_kind_is_counted_by_itself() {
 }
 
 #[test]
+fn what_came_since_counts_even_where_it_has_left_the_history() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let day = 86_400;
+    send(&history, 1, "198.51.100.1", "kind", "early");
+    for seq in 2 * day..2 * day + 5 {
+        send(&history, seq, "198.51.100.2", "kind", "gone since");
+    }
+    send(&history, 3 * day, "198.51.100.3", "kind", "here");
+    until_written(&history, 3 * day);
+    // As it goes when the file is full.
+    let file = rusqlite::Connection::open(folder.path().join("history.db")).unwrap();
+    let full = "DELETE FROM request WHERE seq < 259200";
+    assert_eq!(file.execute(full, []).unwrap(), 6);
+    let time = What::Before(Timestamp::from_second(1_800_000_000 + day as i64).unwrap());
+    forget(folder.path(), &time, &title).unwrap();
+    assert_eq!(count(folder.path(), "SELECT requests FROM kind"), 6);
+}
+
+#[test]
 fn numbers_go_on_when_everything_is_gone() {
     let folder = TempDir::new().unwrap();
     let history = History::open(folder.path(), LARGE).unwrap();

@@ -294,6 +294,42 @@ fn times_bound_a_search() {
     assert_eq!(numbers(wanted(0, 60_000)), None, "more than 100");
 }
 
+/// At a hub, what a sensor answered days ago has numbers of today.
+#[test]
+fn times_bound_a_search_in_whatever_order_they_came() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let is_late = |seq: u64| seq % 10 == 3;
+    for seq in 1..=600 {
+        let mut record = numbered(seq, b"GET / HTTP/1.1\r\n\r\n");
+        let seconds = seq as i64 + if is_late(seq) { 0 } else { 100_000 };
+        record.timestamp = Timestamp::from_second(seconds).unwrap();
+        let mut found = found("any");
+        found.labels = " any ".into();
+        offer(&history, Item::request(record, found));
+    }
+    until_written(&history, 600);
+    let numbers = |since, until, conditions| {
+        let wanted = Wanted {
+            since: Timestamp::from_second(since).ok(),
+            until: Timestamp::from_second(until).ok(),
+            conditions,
+            ..Wanted::default()
+        };
+        history.questions().numbers(&wanted, 1000).unwrap().unwrap()
+    };
+    // Requests are gone through, or looked up.
+    for conditions in [
+        vec![],
+        vec![Condition::is(Column::Labels(vec!["any".into()]))],
+    ] {
+        let late: Vec<u64> = (1..=600).rev().filter(|&seq| is_late(seq)).collect();
+        assert_eq!(numbers(0, 1000, conditions.clone()), late);
+        let others: Vec<u64> = (101..=600).rev().filter(|&seq| !is_late(seq)).collect();
+        assert_eq!(numbers(100_101, 200_000, conditions), others);
+    }
+}
+
 #[test]
 fn a_search_that_breaks_off_goes_on_with_what_it_left() {
     let folder = TempDir::new().unwrap();
