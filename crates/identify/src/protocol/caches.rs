@@ -81,16 +81,29 @@ pub(super) fn redis_line(bytes: &[u8]) -> Option<Found> {
     let is_hello =
         command.eq_ignore_ascii_case(b"HELLO") && values.first().is_some_and(|it| is_number(it));
     let is_set = *command == b"SET" && (values.len() == 2 || is_quoted(values.get(1..)?));
+    let is_auth = command.eq_ignore_ascii_case(b"AUTH") && is_password(values);
     need(
         is_text(bytes)
             && (is_set
                 || is_hello
+                || is_auth
                 || REDIS_COMMANDS.iter().any(takes)
                 || REDIS_SUBCOMMANDS.iter().any(has)),
     )?;
     // NATS has an INFO, too, with an object behind.
     need(values.iter().all(|value| !value.starts_with(b"{")))?;
     says(command.len(), [b"COMMAND: ", line(bytes)].concat())
+}
+
+/// What follows AUTH: a password, or a user and a password. Two plain words are a sentence, and one
+/// is what mail calls a way to log in; so one must be no plain word, or known to be Redis's.
+fn is_password(values: &[&[u8]]) -> bool {
+    let is_plain = |value: &&[u8]| value.iter().all(u8::is_ascii_alphabetic);
+    match values {
+        [password] => !is_plain(password) || *password == b"foobared",
+        [user, password] => *user == b"default" || !is_plain(password),
+        _ => false,
+    }
 }
 
 /// Whether the words are one quoted string.

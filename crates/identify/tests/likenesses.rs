@@ -1,0 +1,52 @@
+//! Requests that are alike: some have a label, and those that differ in little must not have it.
+//!
+//! In: the identity of a signature, requests of its kind, and requests like them. Out: those that
+//! are judged wrongly.
+
+use forever200_identify::Labeller;
+
+/// A signature, what it applies to, and what it does not apply to.
+type Case = (
+    &'static str,
+    &'static [&'static [u8]],
+    &'static [&'static [u8]],
+);
+
+const CASES: &[Case] = &[(
+    "redis-info",
+    &[
+        b"INFO\r\n",
+        b"info server\r\n",
+        b"*1\r\n$4\r\nPING\r\n",
+        b"*2\r\n$4\r\nAUTH\r\n$8\r\nfoobared\r\n",
+        b"AUTH foobared\r\n",
+        b"KEYS *\r\n",
+    ],
+    &[
+        b"hello world\r\n",
+        b"echo hi there\r\n",
+        b"scan me please\r\n",
+        b"auth joe secret\r\n",
+        b"INFO {\"server_id\":\"x\"}\r\n",
+        b"PING\r\n",
+        b"keys of the house\r\n",
+        b"command line tools\r\n",
+    ],
+)];
+
+#[test]
+fn a_label_is_given_to_its_kind_and_not_to_what_looks_like_it() {
+    let labeller = Labeller::built_in();
+    let has = |id: &str, raw: &[u8]| {
+        let labels = labeller.describe(raw, None).labels;
+        labels.iter().any(|label| label.signature.id == id)
+    };
+    let mut wrong = Vec::new();
+    for (id, attacks, others) in CASES {
+        let missed = attacks.iter().filter(|raw| !has(id, raw));
+        wrong.extend(missed.map(|raw| format!("{id}: missed {}", raw.escape_ascii())));
+        let alarmed = others.iter().filter(|raw| has(id, raw));
+        wrong.extend(alarmed.map(|raw| format!("{id}: alarmed by {}", raw.escape_ascii())));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
