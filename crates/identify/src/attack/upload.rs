@@ -7,16 +7,22 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use crate::slice::{equals_one, first, run};
+use crate::slice::{contains_one, equals_one, first, run};
 
 /// Longest file name that is read.
 const MAX_NAME_BYTES: usize = 255;
 /// Endings of files that a web server runs.
-const RUN: [&str; 27] = [
+const RUN: [&str; 25] = [
     "php", "php3", "php4", "php5", "php7", "php8", "phps", "phtml", "pht", "phpt", "phar", "jsp",
-    "jspx", "jspf", "jsw", "jsv", "asp", "aspx", "ashx", "asmx", "asa", "cer", "cfm", "cfml",
-    "shtml", "war", "cgi",
+    "jspx", "jspf", "jsw", "jsv", "asp", "aspx", "ashx", "asmx", "asa", "cfm", "cfml", "shtml",
+    "cgi",
 ];
+/// An archive with a program in it; only as the last ending, for it is a word as well.
+const ARCHIVE: &[u8] = b"war";
+/// IIS runs it like `asp`, but it is also what people name their certificates.
+const CERTIFICATE: &[u8] = b"cer";
+/// Kinds of content that programs send a certificate as.
+const CERTIFICATE_KINDS: [&str; 4] = ["x509", "pkix", "pkcs", "octet-stream"];
 /// Files that a web server obeys.
 const OBEYED: [&str; 3] = [".htaccess", ".user.ini", "web.config"];
 
@@ -27,7 +33,10 @@ pub(crate) fn find(head: &[u8]) -> Option<Range<usize>> {
     let quotes = usize::from(rest.starts_with(b"\""));
     let length = run(&rest[quotes..], |byte| !b"\"\r\n".contains(byte));
     let place = start + quotes..start + quotes + length;
-    is_program(&head[place.clone()]).then_some(place)
+    let name = &head[place.clone()];
+    let is_run =
+        is_program(name) || ends_as_certificate(name) && !contains_one(head, &CERTIFICATE_KINDS);
+    is_run.then_some(place)
 }
 
 /// Where what is given as `filename` begins, or as `filename*`, which is RFC 5987's. The sign is
@@ -43,10 +52,37 @@ fn start_of_name(head: &[u8]) -> Option<usize> {
 }
 
 /// Every ending counts: `shell.php.jpg`, `shell.php;.jpg`, `shell.php%00.gif`, `shell.php::$data`,
-/// `shell.php.`.
+/// `shell.php.`. A space ends none, or `intro to php.pdf` would be a program.
 pub(crate) fn is_program(name: &[u8]) -> bool {
     let folders = memchr::memrchr2(b'/', b'\\', name).map_or(0, |slash| slash + 1);
     let name = &name[folders..];
-    let mut words = name.split(|byte| b".;: \0%$".contains(byte)).skip(1);
-    words.any(|word| equals_one(word, &RUN)) || equals_one(name, &OBEYED)
+    let mut endings = endings(name).peekable();
+    while let Some(ending) = endings.next() {
+        let is_last = endings.peek().is_none();
+        if equals_one(ending, &RUN)
+            || ending == ARCHIVE && is_last
+            || ending == CERTIFICATE && !is_last
+        {
+            return true;
+        }
+    }
+    equals_one(name, &OBEYED)
+}
+
+fn ends_as_certificate(name: &[u8]) -> bool {
+    endings(name).last() == Some(CERTIFICATE)
+}
+
+/// What follows each sign that ends a name for some program, without what Windows drops.
+fn endings(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let words = name.split(|byte| b".;:\0".contains(byte)).skip(1);
+    words.map(|word| {
+        let end = memchr::memchr(b'%', word).filter(|at| is_cut(&word[*at..]));
+        word[..end.unwrap_or(word.len())].trim_ascii_end()
+    })
+}
+
+/// A control character or a space in percent-encoding.
+fn is_cut(rest: &[u8]) -> bool {
+    rest.starts_with(b"%0") || rest == b"%20"
 }

@@ -138,6 +138,12 @@ fn programs_are_found_by_their_file_names() {
         ".user.ini",
         "x.war",
         "x.asa",
+        "x.php .jpg",
+        "x.php%20",
+        "x.php%0a.jpg",
+        "x.cer;.jpg",
+        "x.cer.png",
+        "World War II.php",
     ]
     .map(|name| head(&name));
     let others = [
@@ -163,6 +169,12 @@ fn programs_are_found_by_their_file_names() {
         "x.svg",
         "x.mp4",
         "x.xml",
+        "World War II.pdf",
+        "intro to php.pdf",
+        "notes on asp and jsp.docx",
+        "The.War.of.the.Worlds.pdf",
+        "Cost 50% php.pdf",
+        "cash$php.pdf",
     ]
     .map(|name| head(&name));
     check(
@@ -174,6 +186,18 @@ fn programs_are_found_by_their_file_names() {
         upload::find(b"content-disposition: form-data; name=\"filename\";filename=\"x.jsp\"")
             .is_some()
     );
+    let head = |kind: &str| {
+        format!("content-disposition: form-data; filename=\"my.cer\"\r\ncontent-type: {kind}")
+    };
+    for (kind, is_program) in [
+        ("image/jpeg", true),
+        ("application/x-x509-ca-cert", false),
+        ("application/pkix-cert", false),
+        ("application/octet-stream", false),
+    ] {
+        let found = upload::find(head(kind).as_bytes());
+        assert_eq!(found.is_some(), is_program, "{kind}");
+    }
 }
 
 #[test]
