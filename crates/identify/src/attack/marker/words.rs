@@ -13,7 +13,6 @@ pub(super) const WORDS: [(Attack, &[&str]); 8] = [
             "ro0ab",
             "kztaau",
             "cs7qaf",
-            "h4siaaaaaaaa",
             "java.lang.processbuilder",
             "java.util.priorityqueue",
             "templatesimpl",
@@ -218,7 +217,7 @@ pub(super) const HIDDEN: [(Attack, &[&str]); 3] = [
     (
         Attack::JavaObject,
         &[
-            "Runtime",
+            "getRuntime",
             "ProcessBuilder",
             "InvokerTransformer",
             "CloneTransformer",

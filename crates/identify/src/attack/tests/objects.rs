@@ -21,11 +21,30 @@ fn a_word_is_found_in_base64_wherever_it_begins() {
             ("clonetransformer", Attack::JavaObject),
             ("_$$ND_FUNC$$_", Attack::NodeObject),
             ("ObjectDataProvider", Attack::DotnetObject),
+            ("java.lang.Runtime", Attack::JavaObject),
+            ("getRuntime", Attack::JavaObject),
         ] {
             let text = BASE64_STANDARD.encode(format!("{before}{word} and more"));
             assert!(kinds(&text).contains(&kind), "{before}{word}");
         }
     }
+}
+
+#[test]
+fn what_any_base64_has_is_no_object() {
+    for text in [
+        r#"{"a":1,"runtime":"nodejs"}"#,
+        "Runtime error in line 5",
+        "the runtime of a film",
+        "\u{1f}\u{8b}",
+    ] {
+        for before in ["", "a", "ab"] {
+            let text = BASE64_STANDARD.encode(format!("{before}{text}"));
+            assert_eq!(kinds(&text), [], "{text}");
+        }
+    }
+    // The head of gzip, of anything.
+    assert_eq!(kinds("H4sIAAAAAAAAA8tIzcnJVyjPL8pJAQCFEUoNCwAAAA=="), []);
 }
 
 #[test]
