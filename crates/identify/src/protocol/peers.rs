@@ -4,10 +4,9 @@ use super::reading::{
     Found, big, counted, find, is_graphic, little, need, says, until_nul, varint,
 };
 
-/// Names of methods by which a miner talks to its pool, besides `mining.…`: of Monero's and
+/// Names of methods by which a miner talks to its pool, besides `mining.…` and `login`: of Monero's and
 /// Ethereum's Stratum.
-const MINING_METHODS: [&[u8]; 7] = [
-    b"login",
+const MINING_METHODS: [&[u8]; 6] = [
     b"getjob",
     b"keepalived",
     b"eth_submitLogin",
@@ -50,7 +49,11 @@ pub(super) fn bittorrent(bytes: &[u8]) -> Option<Found> {
 pub(super) fn stratum(bytes: &[u8]) -> Option<Found> {
     let (at, method) = json_method(bytes)?;
     let has = |word: &[u8]| find(bytes, word).is_some();
+    // A log-in of something else has no wallet and no name of a program.
+    let is_login =
+        method == b"login" && has(b"\"login\"") && (has(b"\"pass\"") || has(b"\"agent\""));
     let is_mining = method.starts_with(b"mining.")
+        || is_login
         || MINING_METHODS.contains(&method)
         || (method == b"submit" && has(b"\"job_id\""));
     need(is_mining)?;
