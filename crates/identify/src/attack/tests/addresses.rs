@@ -209,6 +209,15 @@ fn entities_are_found() {
         "<!DOCTYPE r SYSTEM \"http://x\">",
         "<xi:include href=\"file:///x\"/>",
         "<!DOCTYPE r [<!ENTITY x SYSTEM 'a'>]>",
+        "<!DOCTYPE r [<!ENTITY y 'a'><!ENTITY x SYSTEM 'a'>]>",
+        "<!ENTITY\t% x 'y'>",
+        "<!DOCTYPE r SYSTEM \"file:///etc/passwd\">",
+        "<!DOCTYPE r SYSTEM 'http://127.0.0.1:22/a.dtd'>",
+        "<!DOCTYPE r SYSTEM 'http://169.254.169.254/a.dtd'>",
+        "<!DOCTYPE r SYSTEM \"http://198.51.100.7/a.dtd\">",
+        "<!DOCTYPE r PUBLIC \"x\" \"file:///etc/passwd\">",
+        "<!DOCTYPE l [<!ENTITY a \"lol\"><!ENTITY b \"&a;&a;&a;\">]>",
+        "<!ENTITY lol2 '&lol1;&lol1;&lol1;&lol1;'>",
     ];
     let others = [
         "<!DOCTYPE html>",
@@ -217,8 +226,18 @@ fn entities_are_found() {
         "<!ENTITY nbsp \"&#160;\">",
         "<include href=\"x\"/>",
         "&amp;",
+        "<!DOCTYPE cXML SYSTEM \"http://xml.cxml.org/schemas/cXML/1.2.014/cXML.dtd\">",
+        "<!DOCTYPE plist SYSTEM \"file://localhost/System/Library/DTDs/PropertyList.dtd\">",
+        "<!DOCTYPE plist PUBLIC \"-//Apple Computer//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">",
+        "<!DOCTYPE html SYSTEM \"about:legacy-compat\">",
+        "<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01//EN\">",
+        "<!DOCTYPE note SYSTEM 'note.dtd'>",
+        "<!ENTITY r \"50%\">",
+        "<!ENTITY share \"50 % of all\">",
+        "<!ENTITY c \"&#169;&lt;&gt;&amp;&quot;\">",
+        "<!ENTITY footer \"&company; and &partner;\">",
     ];
-    for (texts, is_attack) in [(&attacks, true), (&others, false)] {
+    for (texts, is_attack) in [(&attacks[..], true), (&others[..], false)] {
         for text in texts {
             assert_eq!(
                 entity::find(text.to_ascii_lowercase().as_bytes()).is_some(),
