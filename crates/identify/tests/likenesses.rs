@@ -12,7 +12,8 @@ type Case = (
     &'static [&'static [u8]],
 );
 
-const CASES: &[Case] = &[(
+const CASES: &[Case] = &[
+    (
     "redis-info",
     &[
         b"INFO\r\n",
@@ -32,7 +33,23 @@ const CASES: &[Case] = &[(
         b"keys of the house\r\n",
         b"command line tools\r\n",
     ],
-)];
+    ),
+    (
+        "mining-pool-login",
+        &[
+            b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n",
+            b"{\"id\":1,\"jsonrpc\":\"2.0\",\"method\":\"login\",\"params\":{\"login\":\"4x\",\"pass\":\"x\",\"agent\":\"XMRig/6\"}}\n",
+            b"POST / HTTP/1.1\r\nHost: x\r\n\r\n{\"id\":1,\"method\":\"login\",\"params\":{\"login\":\"4x\",\"pass\":\"x\"}}",
+            b"POST / HTTP/1.1\r\nHost: x\r\n\r\n{\"id\":1,\"method\":\"eth_submitLogin\",\"params\":[\"0x1\"]}",
+        ],
+        &[
+            b"POST /cgi-bin/luci/rpc/auth HTTP/1.1\r\nHost: x\r\n\r\n{\"id\":1,\"method\":\"login\",\"params\":[\"root\",\"admin\"]}",
+            b"POST /rpc HTTP/1.1\r\nHost: x\r\n\r\n{\"id\":1,\"method\":\"login\",\"params\":{\"user\":\"a\",\"pass\":\"b\"}}",
+            b"POST /rpc HTTP/1.1\r\nHost: x\r\n\r\n{\"id\":1,\"method\":\"keepalived\"}",
+            b"{\"id\":1,\"method\":\"login\",\"params\":[\"root\",\"admin\"]}\n",
+        ],
+    ),
+];
 
 #[test]
 fn a_label_is_given_to_its_kind_and_not_to_what_looks_like_it() {
