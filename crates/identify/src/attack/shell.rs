@@ -8,6 +8,7 @@
 //! for `^`.
 
 mod name;
+mod place;
 mod words;
 
 use std::ops::{Range, RangeInclusive};
@@ -15,9 +16,10 @@ use std::ops::{Range, RangeInclusive};
 use memchr::memmem;
 
 use self::name::{Name, is_end};
-use self::words::{MARKS, SENTENCES};
+use self::place::Place;
+use self::words::MARKS;
 use super::any::{AnyOf, finder};
-use crate::slice::{equals_one, first, run, starts_with_one};
+use crate::slice::{first, run, starts_with_one};
 
 /// What of a value is read.
 const MAX_VALUE_BYTES: usize = 8 * 1024;
@@ -153,10 +155,12 @@ fn command(value: &[u8], start: &Start, is_command: bool) -> Option<Range<usize>
     let is_run = if is_expanded {
         b",}".contains(rest.first().unwrap_or(&b' '))
     } else if start.is_first {
-        name.is_known() && (is_command && name.is_run(rest, false, false) || is_line(&name, rest))
+        name.is_known()
+            && (is_command && name.is_run(rest, &Place::default()) || is_line(&name, rest))
     } else {
-        let is_sentence = next > start.next && equals_one(name.text(), &SENTENCES);
-        name.is_run(rest, start.is_substitution, is_sentence)
+        let mut place = Place::new(value, start.at, start.next, from);
+        place.is_substitution = start.is_substitution;
+        name.is_run(rest, &place)
     };
     is_run.then_some(start.at..end)
 }

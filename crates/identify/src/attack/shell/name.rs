@@ -3,8 +3,9 @@
 //! In: bytes from where a command may begin. Out: its name, without quotes, escapes, empty
 //! variables and its path; and whether what follows is what commands are given.
 
-use super::words::{COMMANDS, WORDS};
-use crate::slice::{run, starts_with_one};
+use super::place::Place;
+use super::words::{COMMANDS, COUNTING, REACHING, SENTENCES, TOOLS, WORDS};
+use crate::slice::{equals_one, run, starts_with_one};
 
 /// Longest name of a command, path and all.
 const MAX_NAME_BYTES: usize = 48;
@@ -125,8 +126,8 @@ impl Name {
         has_letter
     }
 
-    /// It is a command, by what follows it.
-    pub(super) fn is_run(&self, rest: &[u8], is_substitution: bool, is_sentence: bool) -> bool {
+    /// It is a command, by what follows it and by where it stands.
+    pub(super) fn is_run(&self, rest: &[u8], place: &Place) -> bool {
         if !self.is_known() {
             return false;
         }
@@ -139,28 +140,76 @@ impl Name {
         let ends = argument
             .first()
             .is_none_or(|byte| b";|&`)<>#\"'\n,}".contains(byte));
-        if is_substitution {
-            return is_at_end && (ends || self.is_command() || is_argument(argument));
+        let is_given = has_gap && self.takes(argument, place);
+        if place.is_substitution {
+            return is_at_end && (ends || self.is_command() || is_given);
         }
-        if self.is_command() {
-            return is_at_end && (ends || has_gap)
-                || b"$%{".contains(&rest.first().copied().unwrap_or(b' '));
+        if place.is_in_brace && rest.starts_with(b",") {
+            return self.takes(&rest[1..], place);
         }
-        ends && is_at_end && !is_sentence || has_gap && is_argument(argument)
+        let is_alone = ends && is_at_end && self.stands_alone(place);
+        if !self.is_command() {
+            return is_alone || is_given;
+        }
+        if place.is_apart() {
+            let is_wrapper = has_gap && Self::read(argument).is_command();
+            return is_alone || is_given || is_wrapper || has_gap && is_dotted(argument);
+        }
+        is_alone || is_at_end && !ends && has_gap || b"$%{".contains(rest.first().unwrap_or(&b' '))
+    }
+
+    /// Without an argument, it is a command in this place and no word of a list or a heading.
+    fn stands_alone(&self, place: &Place) -> bool {
+        let is_sentence = place.is_apart() && equals_one(self.text(), &SENTENCES);
+        let is_listed = place.is_behind_word && equals_one(self.text(), &TOOLS);
+        let is_heading = place.is_heading && !self.is_command();
+        !is_sentence && !is_listed && !is_heading
+    }
+
+    /// What commands are given and sentences do not have.
+    fn takes(&self, argument: &[u8], place: &Place) -> bool {
+        if place.is_line && !self.is_command() {
+            return is_option(argument) || matches!(argument, [b'/' | b'$', ..]);
+        }
+        if argument.first().is_some_and(u8::is_ascii_digit) {
+            let is_echo = !place.is_apart() && matches!(self.text(), b"echo" | b"printf");
+            return place.is_substitution
+                || is_echo
+                || equals_one(self.text(), &COUNTING)
+                || self.reaches(argument);
+        }
+        is_argument(argument) || self.reaches(argument)
+    }
+
+    fn reaches(&self, argument: &[u8]) -> bool {
+        equals_one(self.text(), &REACHING) && is_dotted(argument)
     }
 }
 
-/// What commands are given and sentences do not have: options, paths, variables, addresses,
-/// numbers.
+/// Options, paths, variables and addresses.
 fn is_argument(argument: &[u8]) -> bool {
     match *argument {
-        [b'-', b'a'..=b'z' | b'0'..=b'9' | b'-', ..] => true,
+        _ if is_option(argument) => true,
         [b'/' | b'$' | b'~' | b'*' | b'`', ..] => true,
         [b'.', b'/' | b'.', ..] => true,
-        [b'0'..=b'9', ..] => true,
         [b'c', b':', b'/' | b'\\', ..] => true,
         _ => starts_with_one(argument, &["http:", "https:", "etc/"]),
     }
+}
+
+fn is_option(argument: &[u8]) -> bool {
+    matches!(argument, [b'-', b'a'..=b'z' | b'0'..=b'9' | b'-', ..])
+}
+
+/// A word with a dot in it, as the names of files and machines have.
+fn is_dotted(argument: &[u8]) -> bool {
+    let length = run(argument, |byte| {
+        byte.is_ascii_alphanumeric() || b".-_".contains(byte)
+    });
+    let word = &argument[..length];
+    word.windows(3).any(|three| {
+        three[1] == b'.' && three[0].is_ascii_alphanumeric() && three[2].is_ascii_alphanumeric()
+    })
 }
 
 /// No letter follows.

@@ -1,7 +1,7 @@
 //! The names of commands, and marks of command lines.
 
 /// Names that are no words of a sentence.
-pub(super) const COMMANDS: [&str; 91] = [
+pub(super) const COMMANDS: [&str; 84] = [
     "wget",
     "curl",
     "whoami",
@@ -44,8 +44,6 @@ pub(super) const COMMANDS: [&str; 91] = [
     "nohup",
     "setsid",
     "lwp-download",
-    "fetch",
-    "hostname",
     "awk",
     "gawk",
     "xxd",
@@ -60,9 +58,7 @@ pub(super) const COMMANDS: [&str; 91] = [
     "sudo",
     "zsh",
     "ksh",
-    "dash",
     "socat",
-    "bash",
     "vssadmin",
     "iwr",
     "iex",
@@ -72,42 +68,81 @@ pub(super) const COMMANDS: [&str; 91] = [
     "bcdedit",
     "schtasks",
     "lastlog",
-    "htop",
     "gdb",
     "strace",
     "flock",
     "irb",
-    "lua",
     "python2.7",
     "python3.11",
     "tclsh",
-    "rsync",
     "systemctl",
     "useradd",
     "groupadd",
     "ssh-keygen",
-    "openssl",
     "mysqldump",
-    "psql",
     "sqlite3",
-    "docker",
-    "kubectl",
     "aptitude",
+    "getprop",
+    "nvram",
+    "ubus",
+    "hexdump",
 ];
 /// Names that are words as well.
-pub(super) const WORDS: [&str; 66] = [
+pub(super) const WORDS: [&str; 82] = [
     "id", "ls", "ps", "pwd", "cat", "tac", "nl", "od", "env", "dir", "sh", "ash", "w", "rm", "cd",
     "cp", "mv", "nc", "ping", "ping6", "sleep", "echo", "kill", "killall", "touch", "head", "tail",
     "more", "less", "type", "net", "cmd", "printf", "expr", "set", "perl", "python", "python2",
     "python3", "php", "ruby", "node", "java", "gcc", "cc", "find", "grep", "sed", "sort", "tee",
     "tar", "ssh", "scp", "ftp", "telnet", "arp", "route", "date", "who", "last", "eval", "exec",
-    "source", "export", "reboot", "time",
+    "source", "export", "reboot", "time", "fetch", "hostname", "dash", "bash", "htop", "lua",
+    "rsync", "openssl", "psql", "docker", "kubectl", "dig", "host", "uptime", "strings", "ver",
 ];
 /// Those of them that follow `; ` in a sentence: they need an argument there.
-pub(super) const SENTENCES: [&str; 24] = [
+pub(super) const SENTENCES: [&str; 40] = [
     "more", "less", "type", "time", "date", "find", "last", "who", "set", "source", "export",
     "touch", "sort", "route", "head", "tail", "kill", "net", "echo", "java", "sleep", "cat",
-    "perl", "python",
+    "perl", "python", "fetch", "hostname", "dash", "bash", "htop", "lua", "rsync", "openssl",
+    "psql", "docker", "kubectl", "dig", "host", "uptime", "strings", "ver",
+];
+/// Programs that people name in lists and headings: `python;docker;bash`. Without an argument they
+/// are no command behind a plain word.
+pub(super) const TOOLS: [&str; 28] = [
+    "fetch",
+    "hostname",
+    "dash",
+    "bash",
+    "htop",
+    "lua",
+    "rsync",
+    "openssl",
+    "psql",
+    "docker",
+    "kubectl",
+    "sh",
+    "zsh",
+    "ksh",
+    "perl",
+    "python",
+    "python2",
+    "python3",
+    "php",
+    "ruby",
+    "node",
+    "java",
+    "curl",
+    "wget",
+    "powershell",
+    "sudo",
+    "netcat",
+    "awk",
+];
+/// Those whose argument is a number.
+pub(super) const COUNTING: [&str; 8] = [
+    "sleep", "ping", "ping6", "kill", "nc", "ncat", "chmod", "expr",
+];
+/// Those whose argument is the name or the address of a machine.
+pub(super) const REACHING: [&str; 12] = [
+    "dig", "host", "ping", "ping6", "nc", "telnet", "ssh", "ftp", "scp", "nslookup", "curl", "wget",
 ];
 /// Marks that nothing but a command line has.
 pub(super) const MARKS: [&str; 27] = [
