@@ -49,6 +49,21 @@ const CASES: &[Case] = &[
             b"{\"id\":1,\"method\":\"login\",\"params\":[\"root\",\"admin\"]}\n",
         ],
     ),
+    (
+        "sql-injection",
+        &[
+            b"GET /item.php?id=1'--%20x HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item.php?id=1'%20--+- HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item.php?where=1%3D1 HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /arcgis/rest/services/R/MapServer/0/query?where=1%3D1%20union%20select%201,2 HTTP/1.1\r\nHost: x\r\n\r\n",
+        ],
+        &[
+            b"GET /arcgis/rest/services/R/MapServer/0/query?where=1%3D1&outFields=*&f=json HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /arcgis/rest/services/R/FeatureServer/2/query?where=1+%3D+1&f=json HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item?p=5%27%20--%206%27 HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item?p=boys%27%20%231 HTTP/1.1\r\nHost: x\r\n\r\n",
+        ],
+    ),
 ];
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
     let starts = quotes.into_iter().flatten().map(|quote| (quote + 1, true));
     let mut contexts = std::iter::once((0, false)).chain(starts);
     contexts.find_map(|(start, is_behind_quote)| {
-        let tokens = Tokens::new(token::tokens(value, start), is_behind_quote);
+        let tokens = Tokens::new(token::tokens(value, start), start, is_behind_quote);
         let found = tokens.attack()?;
         let first = if is_behind_quote {
             start - 1

@@ -16,13 +16,16 @@ pub(super) struct Tokens<'a> {
     pub(super) list: Vec<Token<'a>>,
     /// They begin behind a quote, where the string of a careless program ends.
     pub(super) is_behind_quote: bool,
+    /// Where reading began.
+    start: usize,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn new(list: Vec<Token<'a>>, is_behind_quote: bool) -> Self {
+    pub(super) fn new(list: Vec<Token<'a>>, start: usize, is_behind_quote: bool) -> Self {
         Self {
             list,
             is_behind_quote,
+            start,
         }
     }
 
@@ -119,8 +122,14 @@ impl<'a> Tokens<'a> {
         let Some(token) = self.list.get(at) else {
             return false;
         };
-        let is_colour = token.text[0] == b'#' && token.text.trim_ascii_end().len() > 2;
-        token.kind == Kind::Comment && token.text.len() <= MAX_CUT_BYTES && !is_colour
+        if token.kind != Kind::Comment || token.text.len() > MAX_CUT_BYTES {
+            return false;
+        }
+        let mark = if token.text[0] == b'#' { 1 } else { 2 };
+        let text = &token.text[mark..];
+        let is_touching = at == 0 && token.place.start == self.start;
+        text.iter().all(|byte| b" \t\r\n-+".contains(byte))
+            || is_touching && is_word_of_cut(text, mark == 1)
     }
 
     /// Two strings with a sign between them, as `'||'`, `'='` or `'+(select …)+'`.
@@ -234,6 +243,14 @@ impl<'a> Tokens<'a> {
             _ => self.is_select_list(at),
         }
     }
+}
+
+/// A word that testers write behind `--`, as in `admin'--x`. Behind `#` it is one letter, for there
+/// are colours and numbers.
+fn is_word_of_cut(text: &[u8], is_hash: bool) -> bool {
+    let word = text.trim_ascii();
+    let is_short = !is_hash || word.len() == 1 && word[0].is_ascii_alphabetic();
+    is_short && word.iter().all(u8::is_ascii_alphanumeric)
 }
 
 /// A number behind a quote that has no end.

@@ -47,6 +47,12 @@ fn commands_are_found_in_values() {
         "@@version",
         "1'and(select 1)='1",
         "a'or'a",
+        "admin'--x",
+        "admin'-- x",
+        "admin' --+",
+        "admin' #",
+        "admin'#",
+        "admin') --",
     ];
     let others = [
         "union station select",
@@ -93,6 +99,11 @@ fn commands_are_found_in_values() {
         "@everyone",
         "#fff",
         "'#fff'",
+        "boys' #1",
+        "boys'#1",
+        "5' -- 6'",
+        "the dogs' --see",
+        "the boys' -- both",
     ];
     check(sql::find, &attacks, &others);
 }
