@@ -11,7 +11,7 @@ use std::ops::{Range, RangeInclusive};
 use memchr::memmem;
 
 use super::any::{AnyOf, finder};
-use crate::slice::{equals_one, first, last, run};
+use crate::slice::{equals_one, first, last, run, starts_with_one};
 
 /// Bytes of a tag that are looked at.
 const MAX_TAG_BYTES: usize = 1024;
@@ -89,6 +89,97 @@ const CALLS: [&str; 36] = [
     "reflect.",
     ".call`",
     "url(javascript",
+];
+
+/// What a plural or a past has behind the parenthesis: `your prompt(s)`, `confirm(ed)`.
+const WORD_ENDINGS: [&str; 3] = ["s)", "es)", "ed)"];
+/// How the names of events begin, without their `on`: HTML Living Standard 8.1.8.2, the
+/// specifications of pointers, animations and touch, and old browsers.
+const EVENTS: [&str; 84] = [
+    "abort",
+    "activate",
+    "after",
+    "animation",
+    "auxclick",
+    "before",
+    "begin",
+    "blur",
+    "bounce",
+    "cancel",
+    "canplay",
+    "change",
+    "click",
+    "close",
+    "command",
+    "contentvisibility",
+    "context",
+    "copy",
+    "cue",
+    "cut",
+    "data",
+    "dblclick",
+    "deactivate",
+    "drag",
+    "drop",
+    "duration",
+    "emptied",
+    "end",
+    "error",
+    "filter",
+    "finish",
+    "focus",
+    "form",
+    "fullscreen",
+    "gesture",
+    "gotpointer",
+    "hash",
+    "help",
+    "input",
+    "invalid",
+    "key",
+    "language",
+    "load",
+    "losecapture",
+    "lostpointer",
+    "message",
+    "mouse",
+    "move",
+    "offline",
+    "online",
+    "page",
+    "paste",
+    "pause",
+    "play",
+    "pointer",
+    "popstate",
+    "progress",
+    "property",
+    "rate",
+    "ready",
+    "repeat",
+    "reset",
+    "resize",
+    "row",
+    "scroll",
+    "search",
+    "seek",
+    "select",
+    "show",
+    "stalled",
+    "start",
+    "submit",
+    "toggle",
+    "wheel",
+    "storage",
+    "suspend",
+    "timeupdate",
+    "touch",
+    "transition",
+    "unhandled",
+    "unload",
+    "volume",
+    "waiting",
+    "webkit",
 ];
 
 static ANY_CALL: AnyOf = AnyOf::new(|| finder(CALLS));
@@ -203,7 +294,10 @@ fn attribute(value: &[u8]) -> Option<Range<usize>> {
         None => return None,
     };
     let near = &value[start..value.len().min(start + MAX_TAG_BYTES)];
-    let found = event(near, false)?;
+    let found = event(near, false).filter(|found| {
+        let name = &near[found.start + 2..];
+        starts_with_one(name, &EVENTS)
+    })?;
     Some(start..start + found.end)
 }
 
@@ -214,11 +308,20 @@ fn call(value: &[u8]) -> Option<Range<usize>> {
     for call in CALLS {
         if let Some(start) = memmem::find(value, call.as_bytes())
             && is_apart(&value[..start], b"_")
+            && !is_of_sentence(call, &value[..start], &value[start + call.len()..])
         {
             return Some(start..start + call.len());
         }
     }
     None
+}
+
+/// A word of a sentence, whose parenthesis is no call. `expression` is one in a style sheet only.
+fn is_of_sentence(call: &str, before: &[u8], behind: &[u8]) -> bool {
+    if call == "expression(" {
+        return !matches!(before.trim_ascii_end(), [.., b':' | b'=']);
+    }
+    call.ends_with('(') && starts_with_one(behind, &WORD_ENDINGS)
 }
 
 /// Nothing stands before a name that would make it a part of a longer one: no letter, no digit, and
