@@ -16,11 +16,12 @@ const MAX_INSIDE_BYTES: usize = 256;
 /// Marks of one kind that are tried in a value.
 const MAX_MARKS: usize = 4;
 /// How template languages mark an expression.
-const MARKS: [(&str, &str); 15] = [
+const MARKS: [(&str, &str); 16] = [
     ("{{", "}}"),
     ("${", "}"),
     ("#{", "}"),
     ("*{", "}"),
+    ("@{", "}"),
     ("%{", "}"),
     ("~{", "}"),
     ("<%=", "%>"),
@@ -36,7 +37,7 @@ const MARKS: [(&str, &str); 15] = [
 /// How Perl puts a list into a text.
 const PERL_LIST: &[u8] = b"@{[";
 /// What leads out of a template.
-const NAMES: [&str; 44] = [
+const NAMES: [&str; 49] = [
     "constructor",
     "__class__",
     "__globals__",
@@ -48,7 +49,7 @@ const NAMES: [&str; 44] = [
     "java.util",
     "t(java",
     "new java",
-    "runtime",
+    "getruntime",
     "processbuilder",
     "classloader",
     "system(",
@@ -59,7 +60,10 @@ const NAMES: [&str; 44] = [
     "eval(",
     "require(",
     "child_process",
-    "process.",
+    "process.env",
+    "process.mainmodule",
+    "process.binding",
+    "process.exec",
     "global.",
     "_self",
     "self.",
@@ -80,8 +84,13 @@ const NAMES: [&str; 44] = [
     "|system",
     "|attr(",
     "file.read",
+    "dump(",
+    "secret_key",
     "`",
 ];
+
+/// A variable of Smarty that is the program itself.
+const SMARTY: &[u8] = b"{$smarty.";
 
 static ANY_NAME: AnyOf = AnyOf::new(|| finder(NAMES));
 static ANY_MARK: AnyOf = AnyOf::new(|| finder(MARKS.iter().map(|(open, _)| *open)));
@@ -98,8 +107,12 @@ pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
     if let Some(found) = line(value) {
         return Some(found);
     }
-    let start = memmem::find(value, PERL_LIST)?;
-    Some(start..start + PERL_LIST.len())
+    for mark in [PERL_LIST, SMARTY] {
+        if let Some(start) = memmem::find(value, mark) {
+            return Some(start..start + mark.len());
+        }
+    }
+    None
 }
 
 fn marked(value: &[u8], open: &[u8], close: &[u8]) -> Option<Range<usize>> {
@@ -119,7 +132,8 @@ fn marked(value: &[u8], open: &[u8], close: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// Two numbers with a sign between them, and nothing else: `7*7`, `'7'*7`, `(3+4)`.
+/// Two numbers with a sign between them, and nothing else: `7*7`, `'7'*7`, `(3+4)`. A `-` alone is
+/// in ranges and dates.
 fn is_sum(text: &[u8]) -> bool {
     let (mut numbers, mut signs, mut is_in_number) = (0, 0, false);
     for &byte in text {
@@ -129,7 +143,7 @@ fn is_sum(text: &[u8]) -> bool {
         match byte {
             b'0'..=b'9' | b' ' | b'\'' | b'"' | b'(' | b')' | b'.' | b'=' | b'\\' | b'\t' => {}
             b'*' | b'+' | b'/' | b'%' => signs += 1,
-            b'-' if numbers > 0 => signs += 1,
+            b'-' if numbers > 0 => {}
             _ => return false,
         }
     }

@@ -32,6 +32,13 @@ fn sums_and_calls_in_templates_are_found() {
         "${'ff'}",
         "@{[system 'id']}",
         "{php}phpinfo(){/php}",
+        "{$smarty.version}",
+        "@{7*7}",
+        "{{dump(app)}}",
+        "{{settings.SECRET_KEY}}",
+        "{{process.env.x}}",
+        "[[${T(java.lang.Runtime).getRuntime()}]]",
+        "{{7*7-1}}",
     ];
     let others = [
         "{{name}}",
@@ -59,6 +66,13 @@ fn sums_and_calls_in_templates_are_found() {
         "#hashtag",
         "{0}",
         "{{1}}",
+        "[[\"a\",\"runtime\"]]",
+        "[[2024-01-01]]",
+        "[[12.5-3.4]]",
+        "{{1-2}}",
+        "{{process.name}}",
+        "[[Runtime system]]",
+        "a@{b}",
     ];
     check(template::find, &attacks, &others);
 }
@@ -93,6 +107,12 @@ fn scripts_for_browsers_are_found() {
         "+ADw-script+AD4-",
         "<base href=//x>",
         "(document)[\"cookie\"]",
+        "width:expression(alert(1))",
+        "width: expression (1);x=expression(1)",
+        "\" onpointerenter=\"x",
+        "' ontransitionend='x",
+        "prompt(1)",
+        "confirm('x')",
     ];
     let others = [
         "a < b",
@@ -120,6 +140,14 @@ fn scripts_for_browsers_are_found() {
         "the alert was loud",
         "image.onload",
         "<i>x</i>",
+        "regular expression(s)",
+        "a regular expression(like this)",
+        "your prompt(s)",
+        "the alert(s) you set",
+        "please confirm(ed)",
+        "\" online=1",
+        "'a' one day = two",
+        "\"x\" onset=5",
     ];
     check(|value| script::find(value, false), &attacks, &others);
 }
