@@ -43,6 +43,8 @@ const REDIS_SUBCOMMANDS: &[(&str, &[&str])] = &[
 const MEMCACHED_STORES: [&[u8]; 6] = [b"set", b"add", b"replace", b"append", b"prepend", b"cas"];
 const MEMCACHED_WITH_KEY: [&[u8]; 7] = [b"get", b"gets", b"delete", b"gat", b"mg", b"md", b"me"];
 const MEMCACHED_ALONE: [&[u8]; 5] = [b"stats", b"version", b"flush_all", b"verbosity", b"mn"];
+/// Longest key of letters alone; longer ones are words.
+const MAX_PLAIN_KEY_BYTES: usize = 3;
 /// ZooKeeper Administrator's Guide, "The Four Letter Words".
 const FOUR_LETTER_WORDS: [&[u8]; 16] = [
     b"ruok", b"stat", b"srvr", b"conf", b"cons", b"envi", b"mntr", b"wchs", b"wchc", b"wchp",
@@ -136,10 +138,19 @@ pub(super) fn memcached(bytes: &[u8]) -> Option<Found> {
         [_key, by] if *command == b"incr" || *command == b"decr" || *command == b"touch" => {
             is_number(by)
         }
-        _ => MEMCACHED_WITH_KEY.contains(command),
+        keys => MEMCACHED_WITH_KEY.contains(command) && are_keys(keys),
     };
     need(is_memcached && is_text(line(text)))?;
     says(start + command.len(), line(text))
+}
+
+/// The words are keys and no sentence, as `get something` is: one is short, or has a sign or digit.
+fn are_keys(words: &[&[u8]]) -> bool {
+    let is_plain = |word: &&[u8]| word.iter().all(u8::is_ascii_alphabetic);
+    match words {
+        [key] => !is_plain(key) || key.len() <= MAX_PLAIN_KEY_BYTES,
+        _ => !words.iter().all(is_plain),
+    }
 }
 
 /// memcached, "BinaryProtocolRevamped": 0x80, a command, a length of all that covers key and

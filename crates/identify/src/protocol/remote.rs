@@ -44,6 +44,26 @@ const COMMANDS: &[&str] = &[
     "development",
     "config terminal",
 ];
+/// Those of the names that are words, too, by which a line of a text may begin.
+const WORDS: &[&str] = &[
+    "support",
+    "user",
+    "guest",
+    "default",
+    "supervisor",
+    "administrator",
+    "tech",
+    "service",
+    "telnet",
+    "operator",
+    "mother",
+    "daemon",
+    "pi",
+];
+/// Words that are passwords nevertheless.
+const PASSWORDS: &[&str] = &[
+    "password", "pass", "admin", "root", "default", "guest", "user", "support", "system",
+];
 /// Longest name or password of a log-in.
 const MAX_LOGIN_BYTES: usize = 40;
 
@@ -229,6 +249,11 @@ pub(super) fn telnet(bytes: &[u8]) -> Option<Found> {
         bytes,
         [0xff, 0xfb..=0xfe, 0..=49 | 0xff, ..] | [0xff, 0xf4, 0xff, ..]
     ))?;
+    // A text in UTF-16 begins with ff fe, and each of its letters has a zero byte.
+    need(!matches!(
+        bytes,
+        [0xff, 0xfe, b' '..=b'~' | b'\t' | b'\r' | b'\n', 0, ..]
+    ))?;
     let mut asked = Vec::new();
     let mut rest = bytes;
     while let [0xff, verb @ 0xfb..=0xfe, option, more @ ..] = rest {
@@ -286,13 +311,25 @@ pub(super) fn login(bytes: &[u8]) -> Option<Found> {
         });
     }
     let (first, second) = (*typed.first()?, *typed.get(1)?);
-    let is_login = is_one_of(first, NAMES) && is_graphic(second) && second.len() <= MAX_LOGIN_BYTES;
+    let is_login = is_one_of(first, NAMES)
+        && is_graphic(second)
+        && second.len() <= MAX_LOGIN_BYTES
+        && !is_text_of_two_lines(first, second);
     let commands = typed
         .iter()
         .filter(|line| is_one_of(line, COMMANDS))
         .count();
     need(is_login || commands >= 2)?;
     says(bytes.trim_ascii_end().len(), shown)
+}
+
+/// Both lines are words, as in any text, and the second is none that log-ins are tried with.
+fn is_text_of_two_lines(first: &[u8], second: &[u8]) -> bool {
+    let is_word = second.iter().all(u8::is_ascii_alphabetic);
+    is_one_of(first, WORDS)
+        && is_word
+        && !second.eq_ignore_ascii_case(first)
+        && !is_one_of(second, PASSWORDS)
 }
 
 /// Citrix ICA, as captures show it: the greeting of both ends.
