@@ -11,6 +11,7 @@
 mod caches;
 mod contents;
 mod databases;
+mod devices;
 mod files;
 mod industry;
 mod java;
@@ -137,6 +138,16 @@ const ORDER: &[(Protocol, Recogniser)] = &[
     (Protocol::Bgp, network::bgp),
     (Protocol::Stun, network::stun),
     (Protocol::Coap, network::coap),
+    (Protocol::MikroTik, devices::mikrotik),
+    (Protocol::Winbox, devices::winbox),
+    (Protocol::Dahua, devices::dahua),
+    (Protocol::Dvrip, devices::dvrip),
+    (Protocol::TeamViewer, remote::teamviewer),
+    (Protocol::Subversion, files::subversion),
+    (Protocol::Iscsi, files::iscsi),
+    (Protocol::Hadoop, databases::hadoop),
+    (Protocol::RethinkDb, databases::rethinkdb),
+    (Protocol::WsDiscovery, web::ws_discovery),
     // Text. Those that know whole lines go before those that know a verb.
     (Protocol::Stratum, peers::stratum),
     (Protocol::JsonRpc, peers::json_rpc),

@@ -184,3 +184,22 @@ pub(super) fn thrift(bytes: &[u8]) -> Option<Found> {
     need(is_graphic(name) && split_nul(name).is_none())?;
     says(start + 4, name)
 }
+
+/// Hadoop, `RpcConstants` and `Client.writeConnectionHeader`: `hrpc`, a version, a class of service,
+/// an authentication.
+pub(super) fn hadoop(bytes: &[u8]) -> Option<Found> {
+    let version = bytes.strip_prefix(b"hrpc")?.first()?;
+    need((1..=9).contains(version))?;
+    says(5, format!("version {version}"))
+}
+
+/// RethinkDB, `ql2.proto`, `VersionDummy`: a magic number, the low byte first.
+pub(super) fn rethinkdb(bytes: &[u8]) -> Option<Found> {
+    let version = match bytes {
+        [0x3e, 0xe8, 0x75, 0x5f, ..] => "version 0.3",
+        [0x20, 0x2d, 0x0c, 0x40, ..] => "version 0.4",
+        [0xc3, 0xbd, 0xc2, 0x34, ..] => "version 1.0",
+        _ => return None,
+    };
+    says(4, version)
+}

@@ -249,3 +249,18 @@ pub(super) fn pjl(bytes: &[u8]) -> Option<Found> {
         command.unwrap_or_default(),
     )
 }
+
+/// Subversion, `libsvn_ra_svn/protocol`: version 2 and the list of what the client knows.
+pub(super) fn subversion(bytes: &[u8]) -> Option<Found> {
+    let start = b"( 2 ( edit-pipeline ";
+    need(bytes.starts_with(start))?;
+    says(start.len(), line(bytes))
+}
+
+/// RFC 7143, 11.12: a log-in (3, at once), version 0, nothing added to the head of 48 bytes; the
+/// first key behind it is the name of the initiator.
+pub(super) fn iscsi(bytes: &[u8]) -> Option<Found> {
+    let keys = bytes.get(48..)?;
+    need(matches!(bytes, [0x43, _, 0, 0, 0, ..]) && keys.starts_with(b"InitiatorName="))?;
+    says(48, until_nul(keys))
+}

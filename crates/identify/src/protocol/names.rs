@@ -58,6 +58,7 @@ protocols! {
     Rtsp "rtsp" "Streams of cameras (RTSP)",
     Sip "sip" "Telephony (SIP)",
     Icap "icap" "ICAP",
+    WsDiscovery "ws-discovery" "Search for devices (WS-Discovery)",
     Rtmp "rtmp" "Streams of Flash (RTMP)",
     FastCgi "fastcgi" "FastCGI",
     FlashPolicy "flash-policy" "Request for a Flash policy",
@@ -73,6 +74,12 @@ protocols! {
     Rlogin "rlogin" "Remote log-in (rlogin)",
     Distcc "distcc" "Distributed compiler (distcc)",
     Ica "ica" "Citrix (ICA)",
+    TeamViewer "teamviewer" "TeamViewer",
+    // Routers and recorders of cameras.
+    MikroTik "mikrotik" "MikroTik API",
+    Winbox "winbox" "MikroTik Winbox",
+    Dahua "dahua" "Dahua recorders",
+    Dvrip "dvrip" "Xiongmai recorders (DVRIP)",
     // Files and printers.
     Netbios "netbios" "NetBIOS",
     Msrpc "msrpc" "Microsoft RPC",
@@ -82,6 +89,8 @@ protocols! {
     Ftp "ftp" "FTP",
     Rsync "rsync" "rsync",
     Git "git" "Git",
+    Subversion "subversion" "Subversion (svn)",
+    Iscsi "iscsi" "Disks over the network (iSCSI)",
     Lpd "lpd" "Printing (LPD)",
     Pjl "pjl" "Printer commands (PJL)",
     Elf "elf" "Program for Linux (ELF)",
@@ -105,6 +114,8 @@ protocols! {
     Bolt "bolt" "Neo4j (Bolt)",
     ClickHouse "clickhouse" "ClickHouse",
     Thrift "thrift" "Thrift",
+    Hadoop "hadoop" "Hadoop",
+    RethinkDb "rethinkdb" "RethinkDB",
     // Mail, chat and queues.
     Smtp "smtp" "Mail (SMTP)",
     Pop3 "pop3" "Mail (POP3)",

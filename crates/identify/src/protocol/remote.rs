@@ -337,3 +337,9 @@ pub(super) fn ica(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"\x7f\x7fICA\0"))?;
     found(6)
 }
+
+/// TeamViewer, as captures and scanners have it: 17 24, a command (10), and 32 as its length.
+pub(super) fn teamviewer(bytes: &[u8]) -> Option<Found> {
+    need(bytes.starts_with(&[0x17, 0x24, 0x0a, 0x20, 0]))?;
+    found(4)
+}

@@ -97,8 +97,16 @@ fn until_control(bytes: &[u8]) -> &[u8] {
 }
 
 /// Adobe, "RTMP Specification 1.0", 5.2: version 3, then 1536 bytes: the time, four of zero, noise.
+/// FFmpeg (`rtmpproto.c`, `RTMP_CLIENT_VER1`) and other players have their version in place of the
+/// zeros.
 pub(super) fn rtmp(bytes: &[u8]) -> Option<Found> {
-    need(bytes.len() == 1537 && matches!(bytes, [3, _, _, _, _, 0, 0, 0, 0, ..]))?;
+    need(
+        bytes.len() == 1537
+            && matches!(
+                bytes,
+                [3, _, _, _, _, 0, 0, 0, 0, ..] | [3, _, _, _, _, 9, 0, 124, 2, ..]
+            ),
+    )?;
     found(9)
 }
 
@@ -182,4 +190,20 @@ pub(super) fn gemini(bytes: &[u8]) -> Option<Found> {
     need(address.starts_with(b"gemini://") && is_graphic(address))?;
     need(is_only_line(bytes, address))?;
     quotes_line(bytes)
+}
+
+/// WS-Discovery 1.0 and 1.1: an envelope of SOAP, here without HTTP, whose action is a Probe.
+pub(super) fn ws_discovery(bytes: &[u8]) -> Option<Found> {
+    const ACTIONS: [&[u8]; 2] = [
+        b"http://schemas.xmlsoap.org/ws/2005/04/discovery/Probe",
+        b"http://docs.oasis-open.org/ws-dd/ns/discovery/2009/01/Probe",
+    ];
+    need(bytes.trim_ascii_start().starts_with(b"<"))?;
+    let (at, action) = ACTIONS
+        .into_iter()
+        .find_map(|action| Some((find(bytes, action)?, action)))?;
+    Some(Found {
+        evidence: at..at + action.len(),
+        detail: None,
+    })
 }

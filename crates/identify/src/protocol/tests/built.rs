@@ -114,6 +114,7 @@ fn others() -> Vec<Sample> {
     ]
     .concat();
     let rlpx = [&b"\x01\xab\x04"[..], &[9; 426]].concat();
+    let ffmpeg = [&b"\x03\0\0\0\0\x09\0\x7c\x02"[..], &[0x55; 1528]].concat();
     let rtmp = [&b"\x03\0\0\0\x01\0\0\0\0"[..], &[9; 1528]].concat();
     let bittorrent = [
         &b"\x13BitTorrent protocol"[..],
@@ -131,6 +132,7 @@ fn others() -> Vec<Sample> {
         ("ntp", ntp, "client, version 4"),
         ("ethereum", rlpx, "handshake of RLPx"),
         ("rtmp", rtmp, ""),
+        ("rtmp", ffmpeg, ""),
         ("bittorrent", bittorrent, "peer -qB4650-0123456789ab"),
     ]
 }

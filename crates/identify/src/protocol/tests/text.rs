@@ -209,6 +209,16 @@ pub(super) const SAMPLES: &[(&str, &[u8], &str)] = &[
     ("njrat", b"8\0ll|'|'|YQ==|'|'|host", "ll|'|'|YQ==|'|'|host"),
     ("njrat", b"lv[endof]", "lv[endof]"),
     ("adb", b"000chost:version", "host:version"),
+    (
+        "subversion",
+        b"( 2 ( edit-pipeline svndiff1 ) 10:svn://host 3:SVN ( ) ) ",
+        "( 2 ( edit-pipeline svndiff1 ) 10:svn://host 3:SVN ( ) ) ",
+    ),
+    (
+        "ws-discovery",
+        b"<?xml version=\"1.0\"?><Envelope><Action>http://schemas.xmlsoap.org/ws/2005/04/discovery/Probe</Action></Envelope>",
+        "",
+    ),
     ("rsh", b"0\0root\0root\0id\0", "user root, id"),
     ("rlogin", b"\0root\0root\0vt100/9600\0", "user root"),
 ];
@@ -248,6 +258,9 @@ pub(super) const NEAR_MISSES: &[&[u8]] = &[
     b"STATS\r\n",
     b"stats\xff\r\n",
     b"statistics\r\n",
+    b"( 2 ( other ) )",
+    b"see http://schemas.xmlsoap.org/ws/2005/04/discovery/Probe\r\n",
+    b"<a>http://schemas.xmlsoap.org/ws/2005/04/discovery/Hello</a>",
     b"get something\r\n",
     b"get me out\r\n",
     b"delete everything\r\n",

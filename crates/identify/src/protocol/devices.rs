@@ -1,0 +1,48 @@
+//! Routers and recorders of cameras, by the programs that steer them.
+
+use super::reading::{Found, find, found, is_graphic, little, need, says, until_nul};
+
+/// Bytes of the head of DVRIP and of Dahua's own protocol.
+const DVRIP_HEAD_BYTES: usize = 20;
+/// The number of a log-in in DVRIP.
+const DVRIP_LOGIN: usize = 1000;
+
+/// MikroTik, "API", "Protocol": words, each behind its length, and an empty one at the end; the
+/// first is the command.
+pub(super) fn mikrotik(bytes: &[u8]) -> Option<Found> {
+    let command = b"\x06/login";
+    need(bytes.starts_with(command) && bytes.len() > command.len())?;
+    says(command.len(), "/login")
+}
+
+/// MikroTik Winbox before RouterOS 6.43, as captures show it: the length of a block, a number, and
+/// the name of a file.
+pub(super) fn winbox(bytes: &[u8]) -> Option<Found> {
+    let name = until_nul(bytes.strip_prefix(&[0x12, 2])?);
+    need((name == b"list" || name == b"index") && bytes.len() > 2 + name.len())?;
+    says(2 + name.len(), [b"asks for ", name].concat())
+}
+
+/// Dahua, as captures show it: a log-in (0xa0) with a head of 32 bytes that ends with a1 aa, and
+/// the name of the user in it; or, newer, 32, `DHIP`.
+pub(super) fn dahua(bytes: &[u8]) -> Option<Found> {
+    if bytes.starts_with(b"\x20\0\0\0DHIP") {
+        return says(8, "DHIP");
+    }
+    need(bytes.first() == Some(&0xa0) && bytes.get(30..32)? == [0xa1, 0xaa])?;
+    let user = until_nul(bytes.get(8..16)?);
+    let detail = if is_graphic(user) {
+        [b"user ", user].concat()
+    } else {
+        Vec::new()
+    };
+    says(32, detail)
+}
+
+/// Xiongmai, "DVRIP": 0xff, a version, a session, a sequence, the number of a message and the length of
+/// its content in JSON; the first message is a log-in.
+pub(super) fn dvrip(bytes: &[u8]) -> Option<Found> {
+    need(matches!(bytes, [0xff, 0 | 1, ..]) && little(bytes, 14..16)? == DVRIP_LOGIN)?;
+    need(little(bytes, 16..20)? > 0 && find(bytes, b"{").is_none_or(|at| at == DVRIP_HEAD_BYTES))?;
+    found(DVRIP_HEAD_BYTES)
+}
