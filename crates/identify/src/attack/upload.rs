@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use crate::slice::{contains_one, equals_one, first, run};
+use crate::slice::{contains, equals_one, first, run};
 
 /// Longest file name that is read.
 const MAX_NAME_BYTES: usize = 255;
@@ -21,8 +21,6 @@ const RUN: [&str; 25] = [
 const ARCHIVE: &[u8] = b"war";
 /// IIS runs it like `asp`, but it is also what people name their certificates.
 const CERTIFICATE: &[u8] = b"cer";
-/// Kinds of content that programs send a certificate as.
-const CERTIFICATE_KINDS: [&str; 4] = ["x509", "pkix", "pkcs", "octet-stream"];
 /// Files that a web server obeys.
 const OBEYED: [&str; 3] = [".htaccess", ".user.ini", "web.config"];
 
@@ -34,8 +32,7 @@ pub(crate) fn find(head: &[u8]) -> Option<Range<usize>> {
     let length = run(&rest[quotes..], |byte| !b"\"\r\n".contains(byte));
     let place = start + quotes..start + quotes + length;
     let name = &head[place.clone()];
-    let is_run =
-        is_program(name) || ends_as_certificate(name) && !contains_one(head, &CERTIFICATE_KINDS);
+    let is_run = is_program(name) || ends_as_certificate(name) && is_disguised(head);
     is_run.then_some(place)
 }
 
@@ -71,6 +68,11 @@ pub(crate) fn is_program(name: &[u8]) -> bool {
 
 fn ends_as_certificate(name: &[u8]) -> bool {
     endings(name).last() == Some(CERTIFICATE)
+}
+
+/// The part says that it is an image, or not what it is; browsers say what they send.
+fn is_disguised(head: &[u8]) -> bool {
+    !contains(head, b"content-type:") || contains(head, b"image/")
 }
 
 /// What follows each sign that ends a name for some program, without what Windows drops.

@@ -194,6 +194,7 @@ fn programs_are_found_by_their_file_names() {
         ("application/x-x509-ca-cert", false),
         ("application/pkix-cert", false),
         ("application/octet-stream", false),
+        ("application/pdf", false),
     ] {
         let found = upload::find(head(kind).as_bytes());
         assert_eq!(found.is_some(), is_program, "{kind}");
