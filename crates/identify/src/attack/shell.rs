@@ -157,6 +157,8 @@ fn command(value: &[u8], start: &Start, is_command: bool) -> Option<Range<usize>
     } else if start.is_first {
         name.is_known()
             && (is_command && name.is_run(rest, &Place::default()) || is_line(&name, rest))
+    } else if !name.is_known() {
+        false
     } else {
         let mut place = Place::new(value, start.at, start.next, from);
         place.is_substitution = start.is_substitution;

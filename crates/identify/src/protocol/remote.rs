@@ -338,7 +338,7 @@ pub(super) fn ica(bytes: &[u8]) -> Option<Found> {
     found(6)
 }
 
-/// TeamViewer, as captures and scanners have it: 17 24, a command (10), and 32 as its length.
+/// TeamViewer, as scanners open it: 17 24, which begins each of its messages, and a ping.
 pub(super) fn teamviewer(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(&[0x17, 0x24, 0x0a, 0x20, 0]))?;
     found(4)
