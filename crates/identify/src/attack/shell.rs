@@ -160,7 +160,7 @@ fn command(value: &[u8], start: &Start, is_command: bool) -> Option<Range<usize>
     } else if !name.is_known() {
         false
     } else {
-        let mut place = Place::new(value, start.at, start.next, from);
+        let mut place = Place::new(value, start.at, start.next, next);
         place.is_substitution = start.is_substitution;
         name.is_run(rest, &place)
     };

@@ -185,8 +185,8 @@ pub(super) fn thrift(bytes: &[u8]) -> Option<Found> {
     says(start + 4, name)
 }
 
-/// Hadoop, `RpcConstants` and `Client.writeConnectionHeader`: `hrpc`, a version, a class of service,
-/// an authentication.
+/// Hadoop, `RpcConstants` and `Client.writeConnectionHeader`: `hrpc`, a version, a class of
+/// service, an authentication.
 pub(super) fn hadoop(bytes: &[u8]) -> Option<Found> {
     let version = bytes.strip_prefix(b"hrpc")?.first()?;
     need((1..=9).contains(version))?;

@@ -39,8 +39,8 @@ pub(super) fn dahua(bytes: &[u8]) -> Option<Found> {
     says(32, detail)
 }
 
-/// Xiongmai, "DVRIP": 0xff, a version, a session, a sequence, the number of a message and the length of
-/// its content in JSON; the first message is a log-in.
+/// Xiongmai, "DVRIP": 0xff, a version, a session, a sequence, the number of a message and the
+/// length of its content in JSON; the first message is a log-in.
 pub(super) fn dvrip(bytes: &[u8]) -> Option<Found> {
     need(matches!(bytes, [0xff, 0 | 1, ..]) && little(bytes, 14..16)? == DVRIP_LOGIN)?;
     need(little(bytes, 16..20)? > 0 && find(bytes, b"{").is_none_or(|at| at == DVRIP_HEAD_BYTES))?;

@@ -4,8 +4,8 @@ use super::reading::{
     Found, big, counted, find, is_graphic, little, need, says, until_nul, varint,
 };
 
-/// Names of methods by which a miner talks to its pool, besides `mining.…` and `login`: of Monero's and
-/// Ethereum's Stratum.
+/// Names of methods by which a miner talks to its pool, besides `mining.…` and `login`: of
+/// Monero's and Ethereum's Stratum.
 const MINING_METHODS: [&[u8]; 6] = [
     b"getjob",
     b"keepalived",

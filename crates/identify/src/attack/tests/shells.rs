@@ -69,6 +69,7 @@ fn commands_are_found_behind_signs() {
         ";{cat,/etc/passwd}",
         ";{sleep,5}",
         "|ver",
+        ";sudo uptime",
         "&ver&",
         "x\r\ncat /etc/passwd",
         "x\nid\n",
