@@ -1,9 +1,9 @@
 //! Tries each decoder on each part of a request, and on what comes of it.
 //!
 //! In: the bytes of a request. Out: [`Part`]s, each once, with the steps that led to them. What is
-//! compressed, or in UTF-16, is no part itself where it could be opened and nothing may stand beside
-//! it: what is in it is. Stops six steps deep, at 32 parts, and where all parts together or the work
-//! for them reach their limits.
+//! compressed, or in UTF-16, is no part itself where it could be opened and nothing may stand
+//! beside it: what is in it is. Stops six steps deep, at 32 parts, and where all parts together or
+//! the work for them reach their limits.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -36,8 +36,8 @@ pub struct Field<'a> {
 pub(crate) enum Piece<'a> {
     /// A part.
     Part(Field<'a>),
-    /// Anything else: the boundary itself, what has no head, what is behind the boundary that closes
-    /// the body, and what comes after as many pieces as are read.
+    /// Anything else: the boundary itself, what has no head, what is behind the boundary that
+    /// closes the body, and what comes after as many pieces as are read.
     Other(&'a [u8]),
 }
 

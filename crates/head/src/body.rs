@@ -24,8 +24,8 @@ pub enum BodyLength {
 impl BodyLength {
     /// Reads the length from a head.
     ///
-    /// Transfer-Encoding overrides Content-Length. Of several lengths the largest counts: one that is
-    /// too long costs two seconds of waiting, one that is too short cuts the body.
+    /// Transfer-Encoding overrides Content-Length. Of several lengths the largest counts: one that
+    /// is too long costs two seconds of waiting, one that is too short cuts the body.
     #[must_use]
     pub fn of(head: &Head<'_>) -> Self {
         let version = head.slice(&head.line.version);

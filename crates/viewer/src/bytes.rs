@@ -1,8 +1,8 @@
 //! Functions without state on foreign bytes.
 //!
 //! - to show them: `printable` (the only place where bytes become text), `hex`, `indent`, `runs`
-//! - to read them: `form`, `http2`, `text`, `pasted` (a request that a visitor pastes), `access_log` (a
-//!   line of a web server's log)
+//! - to read them: `form`, `http2`, `text`, `pasted` (a request that a visitor pastes), `access_log`
+//!   (a line of a web server's log)
 //! - `shell`: what a command line would do, in words
 
 pub(crate) mod access_log;

@@ -187,7 +187,8 @@ pub(super) fn elasticsearch(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// ZooKeeper, "Four Letter Words": one of them and nothing else; or a `ConnectRequest`, with its 16 bytes of password.
+/// ZooKeeper, "Four Letter Words": one of them and nothing else; or a `ConnectRequest`, with its 16
+/// bytes of password.
 pub(super) fn zookeeper(bytes: &[u8]) -> Option<Found> {
     if let Some(word) = FOUR_LETTER_WORDS
         .into_iter()

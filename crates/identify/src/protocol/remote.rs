@@ -12,25 +12,12 @@ const CONNECTION_REQUEST_BYTES: usize = 11;
 const NAMES: &[&str] = &[
     "root",
     "admin",
-    "support",
-    "user",
-    "guest",
-    "default",
-    "supervisor",
-    "administrator",
     "ubnt",
-    "tech",
-    "service",
-    "telnet",
     "telnetadmin",
     "adm",
-    "operator",
-    "mother",
     "666666",
     "888888",
-    "daemon",
     "e8ehome",
-    "pi",
     "vstarcam2015",
 ];
 const COMMANDS: &[&str] = &[
@@ -44,7 +31,7 @@ const COMMANDS: &[&str] = &[
     "development",
     "config terminal",
 ];
-/// Those of the names that are words, too, by which a line of a text may begin.
+/// Further such names, which are words, too, by which a line of a text may begin.
 const WORDS: &[&str] = &[
     "support",
     "user",
@@ -311,7 +298,8 @@ pub(super) fn login(bytes: &[u8]) -> Option<Found> {
         });
     }
     let (first, second) = (*typed.first()?, *typed.get(1)?);
-    let is_login = is_one_of(first, NAMES)
+    let is_name = is_one_of(first, NAMES) || is_one_of(first, WORDS);
+    let is_login = is_name
         && is_graphic(second)
         && second.len() <= MAX_LOGIN_BYTES
         && !is_text_of_two_lines(first, second);

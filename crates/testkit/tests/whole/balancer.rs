@@ -42,11 +42,17 @@ fn version_2(client: Ipv4Addr) -> Vec<u8> {
 
 /// Starts a stack that expects headers, with so many connections.
 async fn behind_a_balancer(switch: &str, connections: &str) -> anyhow::Result<Stack> {
+    healthy(&[
+        ("FOREVER200_ACCEPT_PROXY", switch),
+        ("FOREVER200_MAX_CONNECTIONS", connections),
+    ])
+    .await
+}
+
+/// Starts a stack, and waits until its own check, which sends a header, finds it healthy.
+async fn healthy(variables: &[(&str, &str)]) -> anyhow::Result<Stack> {
     let stack = Stack::spawn(Setup {
-        variables: &[
-            ("FOREVER200_ACCEPT_PROXY", switch),
-            ("FOREVER200_MAX_CONNECTIONS", connections),
-        ],
+        variables,
         ..Setup::default()
     })?;
     until("it is healthy", || async {
@@ -155,18 +161,11 @@ async fn a_connection_without_a_header_is_closed_and_not_recorded() -> anyhow::R
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_header_is_no_failed_handshake() -> anyhow::Result<()> {
     let tls = SocketAddr::from((loopback(), 8443));
-    let stack = Stack::spawn(Setup {
-        variables: &[
-            ("FOREVER200_ACCEPT_PROXY", "on"),
-            ("FOREVER200_BIND_TLS", &tls.to_string()),
-        ],
-        ..Setup::default()
-    })?;
-    until("it is healthy", || async {
-        stack.unhealthy().ok()?.is_none().then_some(())
-    })
-    .await
-    .with_context(|| stack.log())?;
+    let stack = healthy(&[
+        ("FOREVER200_ACCEPT_PROXY", "on"),
+        ("FOREVER200_BIND_TLS", &tls.to_string()),
+    ])
+    .await?;
     for address in [stack.front(), tls] {
         // With or without a reset.
         if let Ok((reply, _)) = exchange(address, REQUEST).await {

@@ -905,8 +905,8 @@ async fn the_shares_of_sources_hold_and_the_other_port_has_room() -> anyhow::Res
         for _ in 0..10 {
             held.push(open([127, 62, 0, source], ended.address).await?);
         }
-        // Not all at once: haproxy's threads accept side by side. Nor one by one: each may take its time
-        // on a busy machine, and after some seconds haproxy ends the first.
+        // Not all at once: haproxy's threads accept side by side. Nor one by one: each may take its
+        // time on a busy machine, and after some seconds haproxy ends the first.
         until("they are accepted", || async {
             current().await.filter(|&count| count == held.len())
         })
@@ -933,8 +933,8 @@ async fn the_shares_of_sources_hold_and_the_other_port_has_room() -> anyhow::Res
     Ok(())
 }
 
-/// Sends requests while forty visitors, from this one on, open the page and ask once by TLS. Returns
-/// the requests, and how long the page took, in order.
+/// Sends requests while forty visitors, from this one on, open the page and ask once by TLS.
+/// Returns the requests, and how long the page took, in order.
 async fn visited(
     ended: &Ended,
     paths: &str,

@@ -4,8 +4,6 @@
 //! else that was sent is lost. Formats: Apache HTTP Server 2.4, "Log Files", "Common Log Format";
 //! nginx, `ngx_http_log_module`, `combined`, with its escapes of bytes (`\x16`).
 
-use std::borrow::Cow;
-
 use memchr::memchr;
 
 /// Headers of the combined format, in its order.
@@ -19,9 +17,8 @@ pub(crate) fn request(text: &[u8]) -> Option<Vec<u8>> {
     let quote = memchr(b'"', line)?;
     let before = line[..quote].trim_ascii_end();
     let is_log = memchr(b'[', before).is_some() && before.ends_with(b"]") && !line.contains(&b'\n');
-    let (sent, rest) = quoted(&line[quote..]).filter(|_| is_log)?;
+    let (mut request, rest) = quoted(&line[quote..]).filter(|_| is_log)?;
     let rest = after_status(rest)?;
-    let mut request = sent.into_owned();
     if !is_request_line(&request) {
         // The first bytes of something else, up to a line end.
         return (request != NOTHING).then_some(request);
@@ -32,7 +29,7 @@ pub(crate) fn request(text: &[u8]) -> Option<Vec<u8>> {
         let Some((value, behind)) = quoted(rest) else {
             break;
         };
-        if *value != *NOTHING && !value.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+        if value != NOTHING && !value.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
             request.extend([header, &value, b"\r\n"].concat());
         }
         rest = behind.trim_ascii_start();
@@ -57,13 +54,12 @@ fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Reads what stands in quotes, with its escapes undone, and what is behind it.
-fn quoted(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
-    let inside = text.strip_prefix(b"\"")?;
+fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut rest = text.strip_prefix(b"\"")?;
     let mut plain = Vec::new();
-    let mut rest = inside;
     loop {
         match rest {
-            [b'"', behind @ ..] => return Some((plain.into(), behind)),
+            [b'"', behind @ ..] => return Some((plain, behind)),
             [b'\\', b'x', high, low, behind @ ..] => {
                 let digit = |byte: u8| char::from(byte).to_digit(16);
                 plain.push((digit(*high)? << 4 | digit(*low)?) as u8);

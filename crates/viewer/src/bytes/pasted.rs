@@ -1,5 +1,5 @@
-//! What a visitor pastes, as the bytes that it stands for: text from a screen, hexadecimal, base64, a
-//! line of an access log.
+//! What a visitor pastes, as the bytes that it stands for: text from a screen, hexadecimal, base64,
+//! a line of an access log.
 //!
 //! In: text. Out: bytes, and how they were written, or why they are none. Keeps nothing.
 

@@ -22,8 +22,8 @@ use crate::export::{Listing, json};
 use crate::reader::entry::{Entry, text};
 use crate::rfc3339;
 
-/// What a parser of addresses would stumble over, and `#`: what it takes for a fragment has no place
-/// in an archive.
+/// What a parser of addresses would stumble over, and `#`: what it takes for a fragment has no
+/// place in an archive.
 const NOT_IN_AN_ADDRESS: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')

@@ -384,7 +384,8 @@ fn recount_kinds_of_sources(file: &mut Connection, time: i64) -> rusqlite::Resul
                 .query_map([time, STEP_ROWS], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             let listed = list(&sources);
-            // It came since, too: where that request has left the history, once is all that is known.
+            // It came since, too: where that request has left the history, once is all that is
+            // known.
             file.prepare_cached(
                 "UPDATE kind_source SET requests = 1, first = ?1 \
                  WHERE source IN (SELECT value FROM json_each(?2)) AND first < ?1",

@@ -62,7 +62,8 @@ pub(crate) enum Column {
     Port(RangeInclusive<u16>),
     /// Its TLS client.
     Ja4(String),
-    /// The name that it asks for, in any case, or a name that is not known: it may have been hidden.
+    /// The name that it asks for, in any case, or a name that is not known: it may have been
+    /// hidden.
     Host(String),
 }
 
@@ -208,8 +209,8 @@ struct Search<'a> {
     /// Numbers between which it looks, both among them.
     lowest: i64,
     highest: i64,
-    /// Microseconds since 1970, the second excluded. Numbers are not in the order of times: at a hub
-    /// requests come late, and clocks are set.
+    /// Microseconds since 1970, the second excluded. Numbers are not in the order of times: at a
+    /// hub requests come late, and clocks are set.
     since: i64,
     until: i64,
     sets: Vec<RowSet>,
@@ -249,8 +250,8 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// Makes one of all sets of the same rows: however many conditions a visitor asks, there are two
-    /// for each column at most.
+    /// Makes one of all sets of the same rows: however many conditions a visitor asks, there are
+    /// two for each column at most.
     fn add(&mut self, set: RowSet) {
         let is_same =
             |held: &RowSet| held.reference == set.reference && held.excludes == set.excludes;
@@ -525,18 +526,19 @@ impl<'a> Search<'a> {
     }
 
     fn is_met_by(&self, candidate: Candidate) -> bool {
-        let is_in_time = candidate.time >= self.since && candidate.time < self.until;
-        is_in_time
-            && self.sets.iter().all(|set| {
-                let row = match set.reference {
-                    Reference::Found => candidate.found,
-                    Reference::Source => candidate.source,
-                    Reference::Payload => candidate.payload,
-                    Reference::Way => candidate.way,
-                    Reference::Sensor => candidate.sensor,
-                };
-                set.rows.contains(row) != set.excludes
-            })
+        if !(self.since..self.until).contains(&candidate.time) {
+            return false;
+        }
+        self.sets.iter().all(|set| {
+            let row = match set.reference {
+                Reference::Found => candidate.found,
+                Reference::Source => candidate.source,
+                Reference::Payload => candidate.payload,
+                Reference::Way => candidate.way,
+                Reference::Sensor => candidate.sensor,
+            };
+            set.rows.contains(row) != set.excludes
+        })
     }
 
     /// Returns the rows of which a request must name one, or none.
