@@ -1,0 +1,250 @@
+//! Nothing that strangers send is ever active on a page. Needs Chromium: `make test-browser`.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, ensure};
+use forever200_testkit::browser::{Browser, LAPTOP, PHONE};
+use forever200_testkit::{Stack, exchange_from, get_json, payloads, until};
+
+use super::page::{with_history, without_motion};
+
+type Payload = (&'static str, Vec<u8>);
+
+/// A request that was sent, and is in the ring.
+struct Sent {
+    seq: u64,
+    payload: Payload,
+    /// The request is the payload, and not one of HTTP that has it everywhere.
+    is_raw: bool,
+}
+
+/// Payloads of one look: two requests each, which fit into the ring with room for the /favicon.ico
+/// that a browser asks for when it shows text or JSON.
+const BATCH: usize = 45;
+
+/// Of requests that are a payload, one in so many has its own page opened: it shows the bytes
+/// alone, and the page of a request of HTTP shows them too. Lists have all of them.
+const RAW_PAGES: u64 = 4;
+
+/// A character that a page must not contain as itself, as a class of a JavaScript regular
+/// expression.
+const INVISIBLE: &str = r"[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff]|[\u{e0000}-\u{e0fff}]";
+
+/// A request that has the payload everywhere, and one that is the payload.
+fn requests_of(payload: &[u8]) -> [Vec<u8>; 2] {
+    let head = [
+        b"POST /p/",
+        payload,
+        b"?",
+        payload,
+        b"=",
+        payload,
+        b" HTTP/1.1\r\n",
+        payload,
+        b": x\r\nX-Value: ",
+        payload,
+        b"\r\nContent-Type: application/x-www-form-urlencoded\r\n",
+    ];
+    let length = format!("Content-Length: {}\r\n\r\n", payload.len());
+    [
+        [&head.concat(), length.as_bytes(), payload].concat(),
+        [b"\x01", payload].concat(),
+    ]
+}
+
+/// Fails when anything was active since the last look.
+async fn calm(browser: &Browser, origin: &str, what: &str) -> anyhow::Result<()> {
+    let log = browser.log().await?;
+    ensure!(
+        log.is_empty(),
+        "{what}: {log:?} at {}",
+        browser.client.current_url().await?
+    );
+    for address in browser.requested().await? {
+        ensure!(address.starts_with(origin), "{what}: asked for {address}");
+    }
+    let script = format!(
+        "return document.documentElement.textContent.match(/{INVISIBLE}/u)?.[0].codePointAt(0) ?? null"
+    );
+    let found = browser.run(&script).await?;
+    ensure!(
+        found.is_null(),
+        "{what}: shows U+{:04x}",
+        found.as_u64().unwrap_or_default()
+    );
+    Ok(())
+}
+
+/// Sends a batch of payloads at once, each request from an address of its own.
+async fn send(stack: &Stack, batch: &[Payload], before: u64) -> anyhow::Result<Vec<Sent>> {
+    let front = stack.front();
+    let requests = batch.iter().flat_map(|payload| {
+        let [everywhere, raw] = requests_of(&payload.1);
+        [(payload, false, everywhere), (payload, true, raw)]
+    });
+    let (mut sending, mut by_source) = (Vec::new(), HashMap::new());
+    for (number, (payload, is_raw, request)) in (1..).zip(requests) {
+        let client = Ipv4Addr::new(127, 88, 99, number);
+        by_source.insert(client.to_string(), (payload.clone(), is_raw));
+        sending.push(tokio::spawn(async move {
+            exchange_from(client, front, &request).await
+        }));
+    }
+    for sent in sending {
+        sent.await??;
+    }
+    until("all are in the ring", || async {
+        let list = get_json(front, "/home/api/requests").await.ok()?;
+        let new = list["requests"]
+            .as_array()?
+            .iter()
+            .filter(|request| request["seq"].as_u64() > Some(before));
+        // A browser may have asked for something as well.
+        let ours = new.filter_map(|new| {
+            let (payload, is_raw) = by_source.get(new["src_ip"].as_str()?)?.clone();
+            Some(Sent {
+                seq: new["seq"].as_u64()?,
+                payload,
+                is_raw,
+            })
+        });
+        Some(ours.collect::<Vec<_>>()).filter(|ours| ours.len() == by_source.len())
+    })
+    .await
+}
+
+/// Returns the address at which the request of the page is explained; `None` when it is too long
+/// for one.
+async fn explanation(browser: &Browser) -> anyhow::Result<Option<String>> {
+    let link = "return document.querySelector('a[href^=\"/home/explain?b64\"]')?.href ?? null";
+    let link = browser.run(link).await?;
+    Ok(link.as_str().map(str::to_owned))
+}
+
+/// Returns the address of a list that is searched for a payload.
+fn search(origin: &str, list: &str, payload: &[u8]) -> anyhow::Result<String> {
+    let mut address = url::Url::parse(&format!("{origin}{list}"))?;
+    // haproxy answers an address beyond its buffer with 400.
+    let text = String::from_utf8_lossy(&payload[..payload.len().min(1500)]);
+    address.query_pairs_mut().append_pair("q", &text);
+    Ok(address.into())
+}
+
+/// Visits every page and export that shows a batch of payloads.
+async fn visit(browser: &Browser, stack: &Stack, requests: &[Sent]) -> anyhow::Result<()> {
+    let origin = format!("http://{}/", stack.front());
+    for path in [
+        "home",
+        "home/text",
+        "home/api/requests?raw=true",
+        "home?protocol=unknown",
+        "home?view=wall",
+        "home/history",
+        "home/collection?sort=new",
+        "home/sources?sort=new",
+        "home/new.atom",
+    ] {
+        browser.open(&format!("{origin}{path}")).await?;
+        calm(browser, &origin, path).await?;
+    }
+    for sent in requests {
+        let (seq, (name, payload)) = (sent.seq, &sent.payload);
+        if sent.is_raw && seq % RAW_PAGES != 0 {
+            continue;
+        }
+        let request = format!("{origin}home/requests/{seq}");
+        browser.open(&request).await.with_context(|| *name)?;
+        calm(browser, &origin, name).await?;
+        let shown = browser
+            .run("return document.querySelector('#raw + pre').textContent")
+            .await?;
+        let shown = shown.as_str().unwrap_or_default();
+        // What can be shown as itself is.
+        let plain = payload.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        let text = std::str::from_utf8(payload).unwrap_or_default();
+        ensure!(
+            !plain || shown.contains(text),
+            "{name}: {text} is not in {shown}"
+        );
+        // One more look at each payload: explained, or searched for.
+        let address = match seq % 4 {
+            0 | 1 => explanation(browser).await?,
+            2 => Some(search(&origin, "home", payload)?),
+            _ => Some(search(&origin, "home/labels", payload)?),
+        };
+        if let Some(address) = address {
+            browser.open(&address).await.with_context(|| *name)?;
+            calm(browser, &origin, name).await?;
+        }
+    }
+    // The kind of one, whose title is what was sent where no label names it, and the page of a
+    // source.
+    if let Some(Sent { seq, .. }) = requests.first() {
+        let json = get_json(stack.front(), &format!("/home/api/requests/{seq}")).await?;
+        for (page, name) in [("collection", "kind"), ("sources", "src_ip")] {
+            let name = json[name].as_str().context("no name")?;
+            browser.open(&format!("{origin}home/{page}/{name}")).await?;
+            calm(browser, &origin, page).await?;
+        }
+    }
+    // Handed out, it lies on a disk.
+    let newest = requests.iter().map(|sent| sent.seq).max().unwrap_or(1);
+    for path in [
+        "/home/export.html".to_owned(),
+        format!("/home/requests/{newest}/html"),
+    ] {
+        let file = tempfile::Builder::new().suffix(".html").tempfile()?;
+        std::fs::write(file.path(), stack.get(&path).await?.body)?;
+        browser
+            .open(&format!("file://{}", file.path().display()))
+            .await?;
+        calm(browser, "file://", &path).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn nothing_that_is_sent_is_ever_active_1_of_2() -> anyhow::Result<()> {
+    half_is_never_active(0).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn nothing_that_is_sent_is_ever_active_2_of_2() -> anyhow::Result<()> {
+    half_is_never_active(1).await
+}
+
+/// Sends every other payload: a half for each of two processors.
+async fn half_is_never_active(half: usize) -> anyhow::Result<()> {
+    let history = tempfile::tempdir()?;
+    let stack = with_history(&history).await?;
+    let browser = Browser::start(LAPTOP).await?;
+    let payloads = payloads::payloads();
+    assert!(payloads.len() >= 150, "{}", payloads.len());
+    let payloads: Vec<_> = payloads.into_iter().skip(half).step_by(2).collect();
+    // Watch while all of it comes in.
+    let watching = Browser::start(without_motion(PHONE)).await?;
+    let wall = Browser::start(without_motion(LAPTOP)).await?;
+    let origin = format!("http://{}/", stack.front());
+    watching.open(&format!("{origin}home")).await?;
+    wall.follow(&format!("{origin}home?view=wall")).await?;
+    let mut newest = 0;
+    for batch in payloads.chunks(BATCH) {
+        let requests = send(&stack, batch, newest).await?;
+        newest = requests
+            .iter()
+            .map(|sent| sent.seq)
+            .max()
+            .context("a batch")?;
+        visit(&browser, &stack, &requests).await?;
+        let has_newest = format!("document.getElementById('r{newest}') !== null");
+        watching
+            .until("the page that follows has them", &has_newest)
+            .await?;
+        calm(&watching, &origin, "the page that follows").await?;
+        calm(&wall, &origin, "the wall").await?;
+    }
+    Ok(())
+}
