@@ -11,46 +11,86 @@ use super::page::{with_history, without_motion};
 
 type Payload = (&'static str, Vec<u8>);
 
+/// What a request is made of, and whether its own page is opened. Lists show all requests.
+#[derive(Clone)]
+struct Made {
+    of: Vec<Payload>,
+    is_opened: bool,
+    bytes: Vec<u8>,
+}
+
 /// A request that was sent, and is in the ring.
 struct Sent {
     seq: u64,
-    payload: Payload,
-    /// The request is the payload, and not one of HTTP that has it everywhere.
-    is_raw: bool,
+    made: Made,
 }
 
-/// Payloads of one look: two requests each, which fit into the ring with room for the /favicon.ico
-/// that a browser asks for when it shows text or JSON.
-const BATCH: usize = 45;
+/// Payloads of one look. Each is in two requests and in a third one with others, which all fit into
+/// the ring with room for the /favicon.ico that a browser asks for when it shows text or JSON.
+const BATCH: usize = 42;
 
-/// Of requests that are a payload, one in so many has its own page opened: it shows the bytes
-/// alone, and the page of a request of HTTP shows them too. Lists have all of them.
-const RAW_PAGES: u64 = 4;
+/// So many short payloads share a request whose page is opened: opening one takes a tenth of a
+/// second.
+const TOGETHER: usize = 6;
+/// A longer payload, or one of several lines, has its page for itself.
+const SHORT: usize = 200;
+
+/// Of requests that are a payload, one in so many has its page opened: it shows the bytes alone,
+/// and the page of a request of HTTP shows them too.
+const RAW_PAGES: usize = 4;
 
 /// A character that a page must not contain as itself, as a class of a JavaScript regular
 /// expression.
 const INVISIBLE: &str = r"[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff]|[\u{e0000}-\u{e0fff}]";
 
-/// A request that has the payload everywhere, and one that is the payload.
-fn requests_of(payload: &[u8]) -> [Vec<u8>; 2] {
+/// The requests of a batch: of each payload one of HTTP that has it everywhere, and one that is the
+/// payload; and those of HTTP that several share.
+fn requests_of(batch: &[Payload]) -> Vec<Made> {
+    let is_short = |payload: &Payload| {
+        payload.1.len() <= SHORT && !payload.1.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
+    };
+    let (short, long): (Vec<_>, Vec<_>) = batch.iter().cloned().partition(is_short);
+    let everywhere = |of: &[Payload], is_opened| Made {
+        of: of.to_vec(),
+        is_opened,
+        bytes: with_everywhere(of),
+    };
+    let raw = |(number, payload): (usize, &Payload)| Made {
+        of: vec![payload.clone()],
+        is_opened: number % RAW_PAGES == 0,
+        bytes: [b"\x01", &payload.1[..]].concat(),
+    };
+    let shared = short.chunks(TOGETHER).map(|some| everywhere(some, true));
+    let of_long = long.chunks(1).map(|one| everywhere(one, true));
+    let of_short = short.chunks(1).map(|one| everywhere(one, false));
+    let all = shared.chain(of_long).chain(of_short);
+    all.chain(batch.iter().enumerate().map(raw)).collect()
+}
+
+/// A request of HTTP that has each payload in its path, its query, its headers and its body.
+fn with_everywhere(payloads: &[Payload]) -> Vec<u8> {
+    let joined = |between: &[u8], form: fn(&[u8]) -> Vec<u8>| {
+        let each: Vec<_> = payloads.iter().map(|(_, bytes)| form(bytes)).collect();
+        each.join(between)
+    };
+    let path = joined(b"/", <[u8]>::to_vec);
+    let query = joined(b"&", |bytes| [bytes, b"=", bytes].concat());
+    let headers = joined(b"", |bytes| {
+        [bytes, b": x\r\nX-Value: ", bytes, b"\r\n"].concat()
+    });
+    let body = joined(b"&", <[u8]>::to_vec);
+    let kind = b"Content-Type: application/x-www-form-urlencoded\r\n";
+    let length = format!("Content-Length: {}\r\n\r\n", body.len());
     let head = [
         b"POST /p/",
-        payload,
+        &path[..],
         b"?",
-        payload,
-        b"=",
-        payload,
+        &query,
         b" HTTP/1.1\r\n",
-        payload,
-        b": x\r\nX-Value: ",
-        payload,
-        b"\r\nContent-Type: application/x-www-form-urlencoded\r\n",
-    ];
-    let length = format!("Content-Length: {}\r\n\r\n", payload.len());
-    [
-        [&head.concat(), length.as_bytes(), payload].concat(),
-        [b"\x01", payload].concat(),
+        &headers,
     ]
+    .concat();
+    [&head, &kind[..], length.as_bytes(), &body].concat()
 }
 
 /// Fails when anything was active since the last look.
@@ -79,16 +119,12 @@ async fn calm(browser: &Browser, origin: &str, what: &str) -> anyhow::Result<()>
 /// Sends a batch of payloads at once, each request from an address of its own.
 async fn send(stack: &Stack, batch: &[Payload], before: u64) -> anyhow::Result<Vec<Sent>> {
     let front = stack.front();
-    let requests = batch.iter().flat_map(|payload| {
-        let [everywhere, raw] = requests_of(&payload.1);
-        [(payload, false, everywhere), (payload, true, raw)]
-    });
     let (mut sending, mut by_source) = (Vec::new(), HashMap::new());
-    for (number, (payload, is_raw, request)) in (1..).zip(requests) {
+    for (number, made) in (1..).zip(requests_of(batch)) {
         let client = Ipv4Addr::new(127, 88, 99, number);
-        by_source.insert(client.to_string(), (payload.clone(), is_raw));
+        by_source.insert(client.to_string(), made.clone());
         sending.push(tokio::spawn(async move {
-            exchange_from(client, front, &request).await
+            exchange_from(client, front, &made.bytes).await
         }));
     }
     for sent in sending {
@@ -102,12 +138,9 @@ async fn send(stack: &Stack, batch: &[Payload], before: u64) -> anyhow::Result<V
             .filter(|request| request["seq"].as_u64() > Some(before));
         // A browser may have asked for something as well.
         let ours = new.filter_map(|new| {
-            let (payload, is_raw) = by_source.get(new["src_ip"].as_str()?)?.clone();
-            Some(Sent {
-                seq: new["seq"].as_u64()?,
-                payload,
-                is_raw,
-            })
+            let made = by_source.get(new["src_ip"].as_str()?)?.clone();
+            let seq = new["seq"].as_u64()?;
+            Some(Sent { seq, made })
         });
         Some(ours.collect::<Vec<_>>()).filter(|ours| ours.len() == by_source.len())
     })
@@ -131,6 +164,23 @@ fn search(origin: &str, list: &str, payload: &[u8]) -> anyhow::Result<String> {
     Ok(address.into())
 }
 
+/// Fails when the page of a request does not show as itself what can be shown so.
+async fn shows_plain(browser: &Browser, made: &Made) -> anyhow::Result<()> {
+    let shown = browser
+        .run("return document.querySelector('#raw + pre').textContent")
+        .await?;
+    let shown = shown.as_str().unwrap_or_default();
+    for (name, payload) in &made.of {
+        let is_plain = payload.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        let text = std::str::from_utf8(payload).unwrap_or_default();
+        ensure!(
+            !is_plain || shown.contains(text),
+            "{name}: {text} is not in {shown}"
+        );
+    }
+    Ok(())
+}
+
 /// Visits every page and export that shows a batch of payloads.
 async fn visit(browser: &Browser, stack: &Stack, requests: &[Sent]) -> anyhow::Result<()> {
     let origin = format!("http://{}/", stack.front());
@@ -148,34 +198,30 @@ async fn visit(browser: &Browser, stack: &Stack, requests: &[Sent]) -> anyhow::R
         browser.open(&format!("{origin}{path}")).await?;
         calm(browser, &origin, path).await?;
     }
-    for sent in requests {
-        let (seq, (name, payload)) = (sent.seq, &sent.payload);
-        if sent.is_raw && seq % RAW_PAGES != 0 {
-            continue;
-        }
-        let request = format!("{origin}home/requests/{seq}");
-        browser.open(&request).await.with_context(|| *name)?;
-        calm(browser, &origin, name).await?;
-        let shown = browser
-            .run("return document.querySelector('#raw + pre').textContent")
-            .await?;
-        let shown = shown.as_str().unwrap_or_default();
-        // What can be shown as itself is.
-        let plain = payload.iter().all(|byte| matches!(byte, b' '..=b'~'));
-        let text = std::str::from_utf8(payload).unwrap_or_default();
-        ensure!(
-            !plain || shown.contains(text),
-            "{name}: {text} is not in {shown}"
-        );
-        // One more look at each payload: explained, or searched for.
-        let address = match seq % 4 {
+    for (number, sent) in requests
+        .iter()
+        .filter(|sent| sent.made.is_opened)
+        .enumerate()
+    {
+        let names: Vec<_> = sent.made.of.iter().map(|(name, _)| *name).collect();
+        let name = names.join(", ");
+        browser
+            .open(&format!("{origin}home/requests/{}", sent.seq))
+            .await
+            .context(name.clone())?;
+        calm(browser, &origin, &name).await?;
+        shows_plain(browser, &sent.made).await?;
+        // One more look at the payloads: explained, or searched for.
+        let payloads: Vec<_> = sent.made.of.iter().map(|(_, bytes)| &bytes[..]).collect();
+        let payloads = payloads.join(&b' ');
+        let address = match number % 4 {
             0 | 1 => explanation(browser).await?,
-            2 => Some(search(&origin, "home", payload)?),
-            _ => Some(search(&origin, "home/labels", payload)?),
+            2 => Some(search(&origin, "home", &payloads)?),
+            _ => Some(search(&origin, "home/labels", &payloads)?),
         };
         if let Some(address) = address {
-            browser.open(&address).await.with_context(|| *name)?;
-            calm(browser, &origin, name).await?;
+            browser.open(&address).await.context(name.clone())?;
+            calm(browser, &origin, &name).await?;
         }
     }
     // The kind of one, whose title is what was sent where no label names it, and the page of a
