@@ -153,6 +153,32 @@ fn expressions(of: &Value, found: &mut Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_document_has_every_metric() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let history = folder.path().to_str().context("an odd name")?;
+    let outlets = [
+        ("FOREVER200_CAPTURES", "/dev/null"),
+        ("FOREVER200_HISTORY", history),
+    ];
+    let stack = Stack::start_with(&outlets).await?;
+    stack.send(b"GET / HTTP/1.1\r\n\r\n").await?;
+    let metrics = until_is(&stack, "forever200_lines_written_total", 1.0).await?;
+    let types = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    let served: BTreeSet<_> = types.filter_map(|line| line.split(' ').next()).collect();
+    let document = std::fs::read_to_string(project().join("docs/metrics.md"))?;
+    let rows = document.lines().filter(|line| line.starts_with("| `"));
+    let names = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+    let documented: BTreeSet<_> = names
+        .filter(|name| name.starts_with("forever200_"))
+        .collect();
+    let differ: Vec<_> = served.symmetric_difference(&documented).collect();
+    ensure!(differ.is_empty(), "in one of the two alone: {differ:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_dashboard_draws_is_there() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let history = folder.path().to_str().context("an odd name")?;
