@@ -63,7 +63,7 @@ async fn send_all(size: Size) -> anyhow::Result<()> {
         .map(|number| format!("sensor-{number}"))
         .collect();
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
-    let fleet = Fleet::start(servers, &all).await?;
+    let fleet = Fleet::start_alone(servers, &all).await?;
     let hub = fleet.site("--hub").await?;
     until("there is a stream", || async {
         let check = fleet.check("--hub", &[]).ok()?;

@@ -15,11 +15,17 @@ use forever200_testkit::stack::{IN_A_NAMESPACE_OF_USERS, Setup};
 use forever200_testkit::{Between, Nats, Stack, until};
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Set where a test runs in a network namespace of its own, to `OF_USERS` where that is one of users
 /// as well.
 pub(super) const IN_NAMESPACE: &str = "TEST_IN_NAMESPACE";
 pub(super) const OF_USERS: &str = "of users";
+
+/// More than tests run side by side.
+const SHARES: u32 = 1000;
+/// The processors. A test has a share; one that measures how soon something is done has all.
+static PROCESSORS: Semaphore = Semaphore::const_new(SHARES as usize);
 
 /// Servers, and the keys of all who may reach them.
 pub(super) struct Fleet {
@@ -28,10 +34,21 @@ pub(super) struct Fleet {
     pub(super) line: Between,
     /// Certificates, and a key for each name.
     pub(super) folder: TempDir,
+    _processors: SemaphorePermit<'static>,
 }
 
 impl Fleet {
     pub(super) async fn start(servers: usize, sensors: &[&str]) -> anyhow::Result<Self> {
+        Self::start_with(1, servers, sensors).await
+    }
+
+    /// Waits until no other test of a fleet runs, and keeps the others waiting.
+    pub(super) async fn start_alone(servers: usize, sensors: &[&str]) -> anyhow::Result<Self> {
+        Self::start_with(SHARES, servers, sensors).await
+    }
+
+    async fn start_with(shares: u32, servers: usize, sensors: &[&str]) -> anyhow::Result<Self> {
+        let processors = PROCESSORS.acquire_many(shares).await?;
         let nats = Nats::new(servers)?;
         let first = nats.addresses().split(',').next().map(str::to_owned);
         let first = first.context("no server")?.replace("tls://", "");
@@ -39,6 +56,7 @@ impl Fleet {
             line: Between::start(first).await?,
             nats,
             folder: tempfile::tempdir()?,
+            _processors: processors,
         };
         fleet.make_certificates()?;
         let mut accounts = vec![fleet.enroll("--hub")?];
