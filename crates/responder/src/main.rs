@@ -56,9 +56,9 @@ struct Args {
     log: LogArgs,
 }
 
-/// On one thread, which answers 60,000 requests a second: haproxy needs twice as much CPU for each,
-/// so it takes a machine of many cores to want a second responder. Tasks that wake each other
-/// across threads cost a third more.
+/// On one thread, which answers more requests than haproxy brings on four cores: haproxy needs
+/// twice as much CPU for each, so it takes a machine of many cores to want a second responder.
+/// Tasks that wake each other across threads cost more (bench/README.md).
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args: Args = parse();

@@ -66,10 +66,8 @@ impl Arrived {
 /// How long a reading may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeLimit {
-    /// For its first byte.
-    pub(crate) first_byte: Instant,
-    /// For all of it.
-    pub(crate) end: Instant,
+    pub(crate) until_first_byte: Instant,
+    pub(crate) until_end: Instant,
 }
 
 /// A request as far as it came.
@@ -138,7 +136,10 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads what comes after the answer, when a client that waits gets no word any more.
-    pub(crate) async fn run_silently<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Ended {
+    pub(crate) async fn run_without_continue<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+    ) -> Ended {
         loop {
             if let Some(ended) = self.read(stream).await {
                 return ended;
@@ -162,7 +163,7 @@ impl<'a> Reading<'a> {
         let known = self.buffer.len();
         let stopping = *self.stopping.borrow_and_update();
         if stopping {
-            self.limit.end = self.limit.end.min(Instant::now() + STOPPING_DEADLINE);
+            self.limit.until_end = self.limit.until_end.min(Instant::now() + STOPPING_DEADLINE);
         }
         let patience = self.patience(stopping);
         tokio::select! {
@@ -183,7 +184,11 @@ impl<'a> Reading<'a> {
     fn patience(&self, stopping: bool) -> Patience {
         let now = Instant::now();
         if self.bytes == 0 {
-            let until = if stopping { now } else { self.limit.first_byte };
+            let until = if stopping {
+                now
+            } else {
+                self.limit.until_first_byte
+            };
             return Patience {
                 until,
                 ended: Ended::Deadline,
@@ -197,14 +202,14 @@ impl<'a> Reading<'a> {
         } else {
             now + QUIET_TIME
         };
-        if quiet < self.limit.end {
+        if quiet < self.limit.until_end {
             Patience {
                 until: quiet,
                 ended: self.ended(Ended::Quiet),
             }
         } else {
             Patience {
-                until: self.limit.end,
+                until: self.limit.until_end,
                 ended: self.ended(Ended::Deadline),
             }
         }

@@ -5,8 +5,8 @@
 //!
 //! All sources together may take [`ACCOUNT_BYTES`]. When that is used up, each source still gets a
 //! share beside it, so a source that has taken all of it takes nothing from the others. The fewer
-//! sources there are, the greater is the share. So at most 34 MiB are taken by 256 sources, 57 MiB by
-//! 1,024, and 16 KiB more by each further one: 166 MiB by 8,000 sources that all do their worst.
+//! sources there are, the greater is the share. So at most 34 MiB are taken by 256 sources, 57 MiB
+//! by 1,024, and 16 KiB more by each further one: 166 MiB by 8,000 sources that all do their worst.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

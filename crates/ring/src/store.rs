@@ -98,8 +98,8 @@ impl Store {
     /// cursor says they hold. A record never changes once it has its number, so the others need no
     /// reading. A [`Depth::Cursor`] look reads nothing else where the cursor has not moved.
     ///
-    /// The cursor moves before the slots are written: for some time after it has, looks should be of
-    /// [`Depth::All`]. Only such a look sees other counters change.
+    /// The cursor moves before the slots are written: for some time after it has, looks should be
+    /// of [`Depth::All`]. Only such a look sees other counters change.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -270,8 +270,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the error of a memcached that does all that it is asked, and whose numbers all the same
-    /// stay below those that were given out.
+    /// Makes the error of a memcached that does all that it is asked, and whose numbers all the
+    /// same stay below those that were given out.
     #[must_use]
     pub fn too_small_numbers(&self) -> StoreError {
         let source = std::io::Error::other("its numbers stay below those given out");
@@ -341,8 +341,8 @@ impl Store {
             // Whoever waits for the cursor would begin with a time of its own.
             self.run(times.clone()).await?;
         }
-        // Before the cursor, for which those wait who add to the counts. It also shows that
-        // memcached has them: without it, all of this is done again.
+        // The counts first, the cursor last: those who add to the counts wait for the cursor. And
+        // if this stops half way, the next try finds no cursor, and repeats it.
         if let Some(counts) = known.counts {
             self.raise(counts.by_key()).await?;
         }

@@ -40,7 +40,8 @@ pub async fn until<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// Returns a loopback address that no other test uses: of the 2²⁴ there are, this process has 64.
+/// Returns a loopback address for a test of its own: this process has 64 of the 2²⁴ there are, and
+/// begins with them anew after that. Processes whose numbers are 262,144 apart have the same.
 #[must_use]
 pub fn loopback() -> Ipv4Addr {
     static TAKEN: AtomicU32 = AtomicU32::new(0);

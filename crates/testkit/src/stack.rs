@@ -211,7 +211,7 @@ impl Stack {
     /// Runs the health check as in the image, and returns its complaint; `None` when all is well.
     ///
     /// # Errors
-    /// It cannot be started, or says yes and no.
+    /// It cannot be started, or its exit status and what it writes disagree.
     pub fn unhealthy(&self) -> anyhow::Result<Option<String>> {
         let output = command(programs()?.join("forever200-viewer"))
             .arg("health")

@@ -17,6 +17,8 @@
 //! - `forget`: what a person deletes
 //! - `outbox`: what `forever200-fleet` reads
 //! - `file` opens the file, and `row` reads a record from it; `row_ids` are sets of rows
+//! - `state`: what is known of the file without reading it; `secrets`: which rows contain a text
+//!   that must be hidden
 //!
 //! The schema is docs/history.sql.
 
@@ -113,21 +115,21 @@ impl History {
         })
     }
 
-    /// Returns the newest number that was there when it was opened; 0 when it was empty, or could
-    /// not be opened yet.
+    /// The same, or 0 as long as the file could not be opened.
     #[must_use]
     pub(crate) fn newest(&self) -> u64 {
         self.known_up_to().unwrap_or_default()
     }
 
-    /// Returns up to which number the file accounts for all requests; `None` as long as it could
-    /// not be opened.
+    /// Returns the newest number that the file had when it was opened; `None` as long as it could
+    /// not be.
     #[must_use]
     pub(crate) fn known_up_to(&self) -> Option<u64> {
         self.state.known_up_to()
     }
 
-    /// Returns which numbers the file lacked when it was opened, of those that the ring may have had.
+    /// Returns which numbers the file lacked when it was opened, of those that the ring may have
+    /// had.
     pub(crate) fn holes(&self) -> BTreeSet<u64> {
         self.state.holes()
     }

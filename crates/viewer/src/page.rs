@@ -7,7 +7,7 @@
 //! - one request: `detail`, with `visible` for its bytes; `explained` for a request that a visitor
 //!   gives
 //! - the other pages: `history` with `moment`, `collection`, `kind` with `kinds`, `sources`,
-//!   `wall`, and `catalogue` for the labels
+//!   `sensors`, `wall`, and `catalogue` for the labels
 //!
 //! Requests are shown from entries, which contain only what may be shown. What the history says of
 //! kinds, sources and sensors is looked through here (`Privacy`). The templates escape.

@@ -410,8 +410,8 @@ async fn record_of_another(shared: &Shared, request: &[u8]) -> Record {
         ..Origin::UNKNOWN
     };
     let limit = TimeLimit {
-        first_byte: Instant::now() + DEADLINE,
-        end: Instant::now() + DEADLINE,
+        until_first_byte: Instant::now() + DEADLINE,
+        until_end: Instant::now() + DEADLINE,
     };
     let (_stop, stopping) = watch::channel(false);
     let mut reading = Reading::new(shared, &origin, Arrived::nothing(), limit, stopping);

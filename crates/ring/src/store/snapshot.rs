@@ -1,4 +1,4 @@
-//! The ring as memcached held it during one round trip.
+//! The ring as it was last read from memcached.
 //!
 //! In: answers of memcached. Out: a [`Snapshot`].
 
@@ -21,7 +21,7 @@ pub(super) const COUNTERS: [&str; 5] = [
     CURSOR_KEY,
 ];
 
-/// The ring as memcached held it during one round trip.
+/// The ring as it was last read from memcached: at once, or what changed since.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Newest sequence number; 0 when nothing was ever recorded.

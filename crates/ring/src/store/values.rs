@@ -16,8 +16,8 @@ pub(super) fn slot(record: &Record) -> Set {
     Set::new(slot_key(slot_of(record.seq)), record.encode()).ttl(Ttl::NEVER)
 }
 
-/// An increment. Makes a missing counter that does not live for ever; one that does is made by
-/// `Store::raise` alone, as the crate knows no such increment.
+/// An increment. Makes a missing counter only if its value expires: the crate `memcache` cannot
+/// make one that does not. `Store::raise` makes those.
 pub(super) fn increment(count: &Count) -> Arithmetic {
     let increment = Arithmetic::new(&count.key).delta(count.value);
     if count.ttl_seconds > 0 {

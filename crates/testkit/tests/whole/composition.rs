@@ -495,7 +495,7 @@ async fn without_memcached_the_page_says_so_and_recovers() -> anyhow::Result<()>
             "/home/api/requests",
             r#"{"error":"The requests cannot be read"#,
         ),
-        ("/home/health", r#""status":"memcached away""#),
+        ("/home/health", r#""status":"the ring cannot be read""#),
     ] {
         let response = stack.get(path).await?;
         assert_eq!(response.status, 503, "{path}");

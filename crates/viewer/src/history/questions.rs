@@ -165,8 +165,8 @@ impl Questions {
         Ok(found.map(i64::unsigned_abs))
     }
 
-    /// Runs a question on a connection of its own, which may read and nothing else. It is given up
-    /// after two seconds.
+    /// Runs a question on a connection that nobody else uses meanwhile, and that may only read. It is
+    /// given up after two seconds.
     ///
     /// # Errors
     /// The question fails, or takes too long.

@@ -78,8 +78,9 @@ pub struct Entry {
     pub incomplete: bool,
     /// It is so long, or so laborious, that not all of it was looked at.
     pub is_looked_at_in_part: bool,
-    /// The same for identical and nearly identical requests: those that differ in digits, headers
-    /// and body only, or TLS hellos of one kind of client.
+    /// The same for requests that share a row: of HTTP those that differ in digits, headers and body
+    /// only; TLS hellos of one kind of client for one name; of all else what has the same first 16
+    /// bytes.
     pub likeness: u64,
     /// All of its bytes in lower case (ASCII), to be searched.
     pub(crate) searched: Bytes,

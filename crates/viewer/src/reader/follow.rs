@@ -76,7 +76,7 @@ pub struct Reader {
 pub struct Health {
     /// The newest sequence number that was seen.
     pub total: u64,
-    /// How often all slots were looked at since the start.
+    /// How often the counters, and the slots that lacked something, were read since the start.
     pub looks: u64,
 }
 

@@ -21,8 +21,9 @@ pub(super) struct Pulse {
     /// Milliseconds after the start, from 1.
     asked: AtomicU64,
     looked: AtomicU64,
-    /// How often all slots were looked at, and how many looks of any kind have ended.
+    /// How often the counters, and the slots that lacked something, were read.
     looks: AtomicU64,
+    /// How many looks of any kind have ended.
     ended: AtomicU64,
     /// How many are told of each view.
     watching: AtomicU64,
@@ -65,7 +66,7 @@ impl Pulse {
         self.has_looked.notify_waiters();
     }
 
-    /// Says that all slots were looked at.
+    /// Says that the counters, and the slots that lacked something, were read.
     pub(super) fn count_look(&self) {
         self.looks.fetch_add(1, Relaxed);
     }

@@ -61,7 +61,7 @@ pub(crate) async fn health(State(viewer): Shared) -> Response {
         Err(error) => {
             let error = Some(format!("{error:#}"));
             let said = Json(Said {
-                status: "memcached away",
+                status: "the ring cannot be read",
                 health: None,
                 history,
                 error,

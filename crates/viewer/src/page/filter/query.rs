@@ -248,9 +248,10 @@ impl FilterQuery {
         further
     }
 
-    /// Returns, by the name of each field, what comes before another value of it in a query string:
-    /// all conditions but those that ask for the field's own; and all of them as `all`. The page
-    /// that is asked is `at`. A long query string is not repeated: a link then begins anew.
+    /// Returns, by the name of each field, this query string without the conditions that ask for
+    /// that field, and ending in `&` where it is not empty: a link appends `field=value`. `all` is
+    /// the whole query string, and `at` the page that is asked. A long query string is not repeated:
+    /// a link then begins anew.
     #[must_use]
     pub fn kept(&self) -> BTreeMap<&'static str, String> {
         if self.encoded().len() > MAX_KEPT_BYTES {
