@@ -1,0 +1,167 @@
+//! Sources and kinds as they may be shown: without what is to be hidden.
+
+use serde::Serialize;
+
+use crate::bytes::printable::{self, is_visible};
+use crate::history::found::MAX_CHARS;
+use crate::history::one_source::{Named, OneSource};
+use crate::history::sensors::SeenBy;
+use crate::history::sources::{SentKind, Source};
+use crate::page::pages::Pages;
+use crate::reader::privacy::TitleShown;
+use crate::rfc3339;
+
+/// In place of a text that may not be shown.
+pub(crate) const UNSAID: &str = "something that is not shown";
+
+/// A source, as it may be shown.
+#[derive(Debug, Serialize)]
+pub(super) struct ShownSource {
+    /// An address, or a network.
+    pub(super) address: String,
+    country: Option<String>,
+    country_name: Option<String>,
+    asn: Option<u32>,
+    as_name: Option<String>,
+    requests: u64,
+    /// RFC 3339, microseconds.
+    pub(super) first: String,
+    pub(super) last: String,
+    /// How many kinds it sent, and the most telling.
+    kinds: u64,
+    kind: Option<ShownKind>,
+    /// How many of the sensors saw it; null where there are none.
+    seen_by: Option<SeenBy>,
+}
+
+/// A kind, as it may be shown.
+#[derive(Debug, Serialize)]
+pub(super) struct ShownKind {
+    kind: String,
+    title: String,
+    category: Option<String>,
+    requests: u64,
+    first: String,
+    last: String,
+}
+
+/// One source, as it may be shown.
+#[derive(Debug, Serialize)]
+pub(super) struct Whole {
+    #[serde(flatten)]
+    pub(super) source: ShownSource,
+    sent: Vec<ShownKind>,
+    /// How many of its requests the following is from: the last ones.
+    looked_at: usize,
+    ports: Vec<Counted<u16>>,
+    hosts: Vec<Counted<String>>,
+    user_agents: Vec<Counted<String>>,
+    ja4: Vec<Counted<String>>,
+    pub(super) neighbours: Vec<ShownSource>,
+    more_neighbours: usize,
+}
+
+/// Something with how often it was sent.
+#[derive(Debug, Serialize)]
+pub(super) struct Counted<T> {
+    value: T,
+    requests: u64,
+}
+
+impl Pages {
+    pub(super) fn whole(&self, one: &OneSource) -> Whole {
+        let mut sent = Vec::new();
+        for kind in &one.kinds {
+            sent.push(self.shown_kind(kind));
+        }
+        let mut ports = Vec::new();
+        for &(value, requests) in &one.ports {
+            ports.push(Counted { value, requests });
+        }
+        Whole {
+            source: self.shown(&one.source),
+            sent,
+            looked_at: one.looked_at,
+            ports,
+            hosts: self.shown_texts(&one.hosts),
+            user_agents: self.shown_texts(&one.user_agents),
+            ja4: self.shown_texts(&one.ja4),
+            neighbours: self.all_shown(&one.neighbours),
+            more_neighbours: one.more_neighbours,
+        }
+    }
+
+    pub(super) fn all_shown(&self, sources: &[Source]) -> Vec<ShownSource> {
+        sources.iter().map(|source| self.shown(source)).collect()
+    }
+
+    fn shown(&self, source: &Source) -> ShownSource {
+        let address = match source.prefix {
+            Some(bits) => format!("{}/{bits}", source.address),
+            None => source.address.to_string(),
+        };
+        ShownSource {
+            address,
+            country: source.country.as_deref().map(clean),
+            country_name: self.country_name(source),
+            asn: source.asn,
+            as_name: source.as_name.as_deref().map(clean),
+            requests: source.requests,
+            first: rfc3339::micros(source.first),
+            last: rfc3339::micros(source.last),
+            kinds: source.kinds,
+            kind: source.kind.as_ref().map(|kind| self.shown_kind(kind)),
+            seen_by: source.seen_by,
+        }
+    }
+
+    /// The history has the code of a country alone, of the time when the source was first seen.
+    fn country_name(&self, source: &Source) -> Option<String> {
+        let origin = self.describer.locations.find(source.address)?;
+        if origin.country.is_some() && origin.country == source.country {
+            origin.country_name
+        } else {
+            None
+        }
+    }
+
+    /// The title of a kind without a label is the beginning of what a client sent.
+    fn shown_kind(&self, sent: &SentKind) -> ShownKind {
+        ShownKind {
+            kind: clean(&sent.name),
+            title: match sent.title_shown {
+                TitleShown::Whole => clean(&sent.title),
+                TitleShown::Cut | TitleShown::Named => UNSAID.to_owned(),
+            },
+            category: sent.category.as_deref().map(clean),
+            requests: sent.requests,
+            first: rfc3339::micros(sent.first),
+            last: rfc3339::micros(sent.last),
+        }
+    }
+
+    /// Texts that name what is hidden, or a masked address of one who sent them, are left out; so
+    /// are those that may have been cut in the middle of that.
+    fn shown_texts(&self, named: &Named) -> Vec<Counted<String>> {
+        let privacy = &self.describer.privacy;
+        let mut shown = Vec::new();
+        for (text, count) in &named.texts {
+            if !privacy.may_be_cut(text, MAX_CHARS) && !privacy.is_named_in(&count.senders, text) {
+                shown.push(Counted {
+                    value: clean(text),
+                    requests: count.requests,
+                });
+            }
+        }
+        shown
+    }
+}
+
+/// A person may have changed the file: what the page cannot show is escaped again.
+fn clean(text: &str) -> String {
+    if text.chars().all(is_visible) && text.chars().count() <= MAX_CHARS {
+        text.to_owned()
+    } else {
+        printable::line(text.as_bytes(), MAX_CHARS)
+    }
+}
