@@ -2,8 +2,9 @@
 //!
 //! Read in this order:
 //!
-//! - `follow`: the thread that reads memcached; `pulse` and `pace` say when, `memory` exchanges
-//!   with the history
+//! - `follow`: the thread that reads memcached; `pulse` and `pace` say when, `minutes` has the counts
+//!   of the last day, `memory` exchanges with the history
+//! - `for_visitors`: their end, which has the newest view
 //! - `describer` and `entry`: what is said about one record, with `asked_for`, `claims`,
 //!   `tls_parts`, `sensor`, `excerpt` and `actions`
 //! - `privacy`: what must be blanked or masked; `locations`: country and network
@@ -16,9 +17,11 @@ pub mod claims;
 pub mod describer;
 pub mod entry;
 pub mod excerpt;
-pub mod follow;
+mod follow;
+pub mod for_visitors;
 pub mod locations;
 pub mod memory;
+mod minutes;
 pub(crate) mod once;
 mod outlets;
 mod pace;
@@ -30,5 +33,5 @@ pub mod view;
 
 pub use describer::Describer;
 pub use entry::Entry;
-pub use follow::Reader;
+pub use for_visitors::Reader;
 pub use view::View;

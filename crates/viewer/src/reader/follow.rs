@@ -5,31 +5,30 @@
 //! memcached is asked by one task.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use forever200_ring::{Depth, HubCounts, Record, Ring, Snapshot, Store, StoreError};
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};
-use tokio::time::sleep;
 use tracing::debug;
 
 use crate::captures::Captures;
 use crate::history::History;
-use crate::history::sensors::SeenBy;
 use crate::metrics::Counters;
 use crate::reader::describer::Describer;
 use crate::reader::entry::Entry;
+use crate::reader::for_visitors::Reader;
 use crate::reader::memory::Memory;
+use crate::reader::minutes::Minutes;
 use crate::reader::outlets::{Outlets, Start};
 use crate::reader::pace::{Pace, Rate};
 use crate::reader::pulse::Pulse;
-use crate::reader::view::{MINUTES, View};
+use crate::reader::view::View;
 
 /// Time between two looks while somebody watches: half of what a person takes for "at once".
 const WATCHED_INTERVAL: Duration = Duration::from_millis(50);
@@ -48,37 +47,12 @@ const INTEREST: Duration = Duration::from_secs(10);
 const BATCH_TIME: Duration = Duration::from_millis(50);
 /// Slots and the counts of minutes are written after the cursor has moved, by this much at most.
 const WRITTEN_LATER: Duration = Duration::from_secs(2);
-/// Pause of who waits for a look, before it is asked for again.
-const LOOK_PAUSE: Duration = Duration::from_millis(5);
-/// Without a look for this long, the reader stands still: memcached is given up after a second.
-const STANDSTILL: Duration = Duration::from_secs(6);
-/// Minutes that are asked for at once. All of a day, as at the start, would take a megabyte, of
-/// which nothing comes back.
-const MINUTES_AT_ONCE: usize = 60;
-/// The minutes that may still grow: a request is counted when it is over, in the minute it began.
-const OPEN_MINUTES: i64 = 2;
 /// Time between two looks at which sensors said that they run, and at what a hub said of kinds.
 const FLEET_INTERVAL: Duration = Duration::from_secs(5);
 /// Name of the newest number that has a line, in the history.
 const LINES: &str = "lines";
 /// Describing gives way to whoever is answered, where they share a core.
 const NICENESS: i32 = 1;
-
-/// The visitors' end: has the newest view.
-pub struct Reader {
-    views: watch::Receiver<Arc<View>>,
-    hub_counts: watch::Receiver<Arc<HubCounts>>,
-    pulse: Arc<Pulse>,
-}
-
-/// A reader that is well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Health {
-    /// The newest sequence number that was seen.
-    pub total: u64,
-    /// How often the counters, and the slots that lacked something, were read since the start.
-    pub looks: u64,
-}
 
 /// The thread's end.
 struct Follower {
@@ -99,8 +73,7 @@ struct Follower {
     /// When the cursor last moved, and when all slots that lack something were last read.
     moved: Instant,
     read: Instant,
-    /// Minutes that were over when something was added to them, lately.
-    late_minutes: BTreeSet<i64>,
+    minutes: Minutes,
     /// When it was last read which sensors said that they run, and what a hub said of kinds.
     fleet_read: Instant,
 }
@@ -136,7 +109,7 @@ impl Reader {
             counters,
             captures,
             moved: Instant::now(),
-            late_minutes: BTreeSet::new(),
+            minutes: Minutes::default(),
             read: Instant::now(),
             fleet_read: Instant::now(),
         };
@@ -164,81 +137,6 @@ impl Reader {
             pulse,
         };
         Ok((reader, ended))
-    }
-
-    /// Returns the ring as it is seen now. Never waits for what is new in it to be described: while
-    /// the reader is about that, it returns what is there.
-    ///
-    /// # Errors
-    /// memcached is unreachable, or does not answer within a second.
-    pub async fn view(&self) -> Result<Arc<View>, Arc<StoreError>> {
-        self.pulse.ask().await;
-        let mut view = Arc::clone(&self.views.borrow());
-        if !view.is_read() {
-            // An error is the end of the reader, and with it soon of the program.
-            if let Ok(read) = self.views.clone().wait_for(|view| view.is_read()).await {
-                view = Arc::clone(&read);
-            }
-        }
-        match &view.away {
-            Some(error) => Err(Arc::clone(error)),
-            None => Ok(view),
-        }
-    }
-
-    /// Returns the ring as it was last seen, for who has asked before.
-    #[must_use]
-    pub fn newest(&self) -> Arc<View> {
-        Arc::clone(&self.views.borrow())
-    }
-
-    /// Returns how many sensors of the hub saw a kind; `None` where no hub has said so lately.
-    pub(crate) fn seen_at_hub(&self, kind: &str) -> Option<SeenBy> {
-        let counts = self.hub_counts.borrow();
-        let sensors = *counts.kinds.get(kind)?;
-        let of = counts.of;
-        Some(SeenBy { sensors, of })
-    }
-
-    /// Returns what tells of each new view.
-    #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Arc<View>> {
-        self.views.clone()
-    }
-
-    /// Returns how many are told of each new view.
-    pub(crate) fn watching(&self) -> u64 {
-        self.pulse.watching()
-    }
-
-    /// Waits until a look that begins from now on has ended, and all that it found is described and
-    /// handed over.
-    pub(crate) async fn look_once_more(&self) {
-        // The next that ends may have begun before now; the one after it has not.
-        let next = self.pulse.ended() + 2;
-        loop {
-            self.pulse.ask().await;
-            let is_all_described = self.views.borrow().is_all_described;
-            if self.pulse.ended() >= next && is_all_described {
-                return;
-            }
-            sleep(LOOK_PAUSE).await;
-        }
-    }
-
-    /// Tells how the reader is.
-    ///
-    /// # Errors
-    /// memcached is away, or was not looked at for six seconds; the error is a sentence.
-    pub async fn health(&self) -> anyhow::Result<Health> {
-        let view = self.view().await?;
-        if self.pulse.since_look() > STANDSTILL {
-            bail!("the ring was not read for {} s", STANDSTILL.as_secs());
-        }
-        Ok(Health {
-            total: view.snapshot.cursor,
-            looks: self.pulse.looks(),
-        })
     }
 }
 
@@ -315,8 +213,17 @@ impl Follower {
         if snapshot.cursor != self.snapshot.cursor || snapshot.since != self.snapshot.since {
             self.moved = Instant::now();
         }
-        self.note_late(&held, &snapshot.ring, minute);
-        let minutes = self.minutes(&held, &snapshot, minute).await?;
+        let may_have_grown = self.moved.elapsed() <= WRITTEN_LATER;
+        if !may_have_grown {
+            self.minutes.are_read();
+        }
+        self.minutes.note_late(&held, &snapshot.ring, minute);
+        let minutes = if may_have_grown || minute != held.minute || held.away.is_some() {
+            let minutes = self.minutes.read(&self.store, &held, &snapshot, minute);
+            minutes.await?
+        } else {
+            held.minutes.clone()
+        };
         let (entries, is_all_described) = self.described(&snapshot.ring, &held);
         if let Some(rate) = &mut self.rate {
             rate.measure(snapshot.cursor);
@@ -367,52 +274,6 @@ impl Follower {
             version: view.version + 1,
             ..view
         }));
-    }
-
-    /// Notes to which minutes before those that are open something was added: at a hub, requests
-    /// come long after their sensor answered them.
-    fn note_late(&mut self, held: &View, ring: &Ring, minute: i64) {
-        if self.moved.elapsed() > WRITTEN_LATER {
-            self.late_minutes.clear();
-        }
-        for record in ring.newest_first() {
-            let its_minute = record.timestamp.as_second().div_euclid(60);
-            let is_late = its_minute < minute - OPEN_MINUTES && its_minute > minute - MINUTES;
-            if is_late && record.sensor.is_some() && held.find(record.seq).is_none() {
-                self.late_minutes.insert(its_minute);
-            }
-        }
-    }
-
-    /// Reads the counts of those minutes that may have grown.
-    async fn minutes(
-        &self,
-        held: &View,
-        snapshot: &Snapshot,
-        minute: i64,
-    ) -> Result<BTreeMap<i64, u64>, StoreError> {
-        if minute == held.minute && self.moved.elapsed() > WRITTEN_LATER && held.away.is_none() {
-            return Ok(held.minutes.clone());
-        }
-        let is_same_count = held.snapshot.since == snapshot.since;
-        let (mut minutes, from) = if is_same_count {
-            (held.minutes.clone(), held.minute - OPEN_MINUTES)
-        } else {
-            (BTreeMap::new(), 0)
-        };
-        let after_first = MINUTES_AT_ONCE as i64 - 1;
-        for first in (from.max(minute - MINUTES)..=minute).step_by(MINUTES_AT_ONCE) {
-            let last = minute.min(first + after_first);
-            minutes.extend(self.store.minutes(first..=last).await?);
-        }
-        let mut late = self.late_minutes.range(..from).copied();
-        let mut next = late.next();
-        while let Some(first) = next {
-            let last = first + after_first;
-            minutes.extend(self.store.minutes(first..=last).await?);
-            next = late.find(|&minute| minute > last);
-        }
-        Ok(minutes.split_off(&(minute - MINUTES)))
     }
 
     /// Takes over what is described already, and describes what is new as long as there is time.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::captures::Captures;
 use crate::page::stats::Stats;
-use crate::reader::follow::Health;
+use crate::reader::for_visitors::Health;
 use crate::web::answer::Shared;
 use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
