@@ -166,13 +166,16 @@ fn is_recent(gap: &Gap, now: Timestamp) -> bool {
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
 pub(super) fn write(to: &Transaction<'_>, new: &Gap) -> rusqlite::Result<()> {
-    let newest = format!("{COLUMNS} ORDER BY first_seq DESC LIMIT 1");
-    let last = to.prepare_cached(&newest)?.query_row([], gap).optional()?;
+    // Not the newest row: a request that could not be written may have one with a higher number.
+    let before = format!("{COLUMNS} WHERE first_seq <= ?1 ORDER BY first_seq DESC LIMIT 1");
+    let mut statement = to.prepare_cached(&before)?;
+    let before = statement.query_row([integer(new.first)], gap).optional()?;
     // It was written in a transaction whose items are written once more.
-    if last.is_some_and(|last| new.last <= last.last) {
+    if before.is_some_and(|before| new.last <= before.last) {
         return Ok(());
     }
-    insert(to, &last.and_then(|last| last.joined(new)).unwrap_or(*new))
+    let joined = before.and_then(|before| before.joined(new));
+    insert(to, &joined.unwrap_or(*new))
 }
 
 /// Writes a single request that is missing, wherever its number is.
@@ -289,6 +292,27 @@ mod tests {
         let sum = "SELECT sum(requests) FROM gap";
         let sum: i64 = transaction.query_row(sum, [], |row| row.get(0)).unwrap();
         assert_eq!(sum, 10);
+    }
+
+    #[test]
+    fn a_gap_is_written_also_where_one_has_higher_numbers() {
+        let mut file = Connection::open_in_memory().unwrap();
+        let tables = include_str!("../../../../docs/history.sql");
+        file.execute_batch(tables).unwrap();
+        let transaction = file.transaction().unwrap();
+        write_one(&transaction, &gap(500, 1, 5, 5)).unwrap();
+        for new in [gap(400, 10, 4, 5), gap(420, 10, 5, 6), gap(490, 20, 8, 9)] {
+            write(&transaction, &new).unwrap();
+            write(&transaction, &new).unwrap();
+        }
+        let query = format!("{COLUMNS} ORDER BY first_seq");
+        let mut statement = transaction.prepare(&query).unwrap();
+        let rows = statement.query_map([], super::gap).unwrap();
+        let rows: Vec<_> = rows
+            .map(Result::unwrap)
+            .map(|gap| (gap.first, gap.last, gap.requests))
+            .collect();
+        assert_eq!(rows, [(400, 429, 20), (490, 509, 20), (500, 500, 1)]);
     }
 
     #[test]
