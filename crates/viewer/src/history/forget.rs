@@ -148,7 +148,9 @@ fn of_source(
         forgotten.sources += step(file, |file| {
             let is_used = "EXISTS (SELECT 1 FROM request WHERE source = ?1)";
             let query = format!("DELETE FROM source WHERE id = ?1 AND NOT {is_used}");
-            file.execute(&query, [id])?;
+            if file.execute(&query, [id])? == 0 {
+                count_anew(file, id)?;
+            }
             let is_gone = "SELECT NOT EXISTS (SELECT 1 FROM source WHERE id = ?1)";
             file.query_row(is_gone, [id], |row| row.get::<_, bool>(0))
         })? as u64;
@@ -254,6 +256,42 @@ fn uncount(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
         [source],
     )?;
     file.execute("DELETE FROM kind_source WHERE source = ?1", [source])?;
+    Ok(())
+}
+
+/// Counts what a source has sent since the deletion began: it may have come before its counts were
+/// deleted.
+fn count_anew(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
+    file.execute(
+        "UPDATE source SET (requests, first, last) = (SELECT count(*), min(time), max(time) FROM request \
+         WHERE source = ?1) WHERE id = ?1 AND EXISTS (SELECT 1 FROM request WHERE source = ?1)",
+        [source],
+    )?;
+    let held = format!(
+        "WITH held AS (SELECT {NAME_OF_KIND} AS name, count(*) AS requests, min(request.time) AS first, max(request.time) AS last \
+         FROM request JOIN found ON found.id = found JOIN payload ON payload.id = payload WHERE source = ?1 GROUP BY 1)"
+    );
+    let own = "FROM kind_source AS own WHERE own.kind = kind.id AND own.source = ?1";
+    file.execute(
+        &format!(
+            "{held} UPDATE kind SET requests = kind.requests + held.requests - coalesce((SELECT own.requests {own}), 0), \
+             sources = kind.sources + NOT EXISTS (SELECT 1 {own}), \
+             first = min(kind.first, held.first), last = max(kind.last, held.last) FROM held WHERE held.name = kind.name"
+        ),
+        [source],
+    )?;
+    file.execute(
+        &format!(
+            "{held} INSERT OR REPLACE INTO kind_source (kind, source, requests, first, last) \
+             SELECT kind.id, ?1, held.requests, held.first, held.last FROM held JOIN kind ON kind.name = held.name"
+        ),
+        [source],
+    )?;
+    file.execute(
+        "INSERT OR IGNORE INTO kind_country (kind, country) SELECT kind, country FROM kind_source \
+         JOIN source ON source.id = source WHERE source.id = ?1 AND country IS NOT NULL",
+        [source],
+    )?;
     Ok(())
 }
 

@@ -80,6 +80,47 @@ fn a_kind_does_not_tell_when_a_source_that_is_gone_sent_it() {
     assert_eq!(count(folder.path(), times), 1);
 }
 
+/// What comes while the source is deleted is deleted in the next round, or stays.
+#[test]
+fn of_a_source_that_keeps_sending_only_what_is_left_counts() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let sent = [
+        (1, "198.51.3.1", "kind"),
+        (2, "192.0.2.1", "kind"),
+        (3, "198.51.3.1", "other"),
+        (4, "198.51.3.1", "kind"),
+        (5, "198.51.3.1", "kind"),
+    ];
+    for (seq, source, kind) in sent {
+        send(&history, seq, source, kind, kind);
+    }
+    until_written(&history, 5);
+    drop(history);
+    let mut file = file::open_present(folder.path(), LOCK_TIME).unwrap();
+    let network = "198.51.3.0/24".parse().unwrap();
+    of_source(&mut file, network, 3, &title, &mut Forgotten::default()).unwrap();
+    let rows = |query: &str| -> Vec<(i64, i64, i64)> {
+        let mut statement = file.prepare(query).unwrap();
+        let seconds = |time: i64| time / 1_000_000 - 1_800_000_000;
+        let rows = statement.query_map([], |row| {
+            Ok((row.get(0)?, seconds(row.get(1)?), seconds(row.get(2)?)))
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    let of_source = "SELECT requests, first, last FROM source WHERE address = '198.51.3.1'";
+    assert_eq!(rows(of_source), [(2, 4, 5)]);
+    let own = "SELECT kind_source.requests, kind_source.first, kind_source.last FROM kind_source \
+               JOIN source ON source.id = source WHERE address = '198.51.3.1'";
+    assert_eq!(rows(own), [(2, 4, 5)]);
+    assert_eq!(rows("SELECT requests, first, last FROM kind"), [(3, 2, 5)]);
+    assert_eq!(count(folder.path(), "SELECT sources FROM kind"), 2);
+    assert_eq!(
+        count(folder.path(), "SELECT sum(requests) FROM kind_day"),
+        3
+    );
+}
+
 /// Second of a day, as `send` counts them, so many days after the first.
 fn on_day(day: u64, second: u64) -> u64 {
     day * 86_400 + second
