@@ -56,6 +56,9 @@ fn is_wider(test: &Test, describer: &Describer) -> bool {
         // A kind is the first label, and the column any of them.
         Test::Kind(_) => true,
         Test::Source(_) => describer.privacy.mask_sources,
+        // The history has what the version that saw a request found, and an older IP database.
+        Test::Label(_) | Test::Cve(_) | Test::Category(_) | Test::Protocol(_) => true,
+        Test::Country(_) | Test::Network(_) => true,
         _ => false,
     }
 }

@@ -197,6 +197,18 @@ fn nothing_is_left_out_by_a_column_that_holds_for_more() {
     assert_eq!(conditions(("source", "203.0.113.7"), &masking), 1);
     assert_eq!(conditions(("-kind", "log4shell"), &plain), 0);
     assert_eq!(conditions(("kind", "log4shell"), &plain), 1);
+    // What another version has found may not be found any more.
+    for (is, is_not, value) in [
+        ("label", "-label", "log4shell"),
+        ("category", "-category", "exploit"),
+        ("cve", "-cve", "CVE-2021-44228"),
+        ("country", "-country", "NL"),
+        ("as", "-as", "AS64496"),
+        ("protocol", "-protocol", "http"),
+    ] {
+        assert_eq!(conditions((is, value), &plain), 1, "{is}");
+        assert_eq!(conditions((is_not, value), &plain), 0, "{is_not}");
+    }
 }
 
 #[test]
