@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use forever200_identify::Category;
 use forever200_ring::Record;
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::history::found::Found;
@@ -369,7 +370,9 @@ fn specimens(file: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// Of kinds without a label there are only so many: 1,800 that were seen more than once, and in the
-/// places that are left those that were seen once. Of each, what came the longest ago goes first.
+/// places that are left those that were seen once. Of each, what came the longest ago goes first;
+/// before it goes what a clock that was ahead has put into the future, where it would stay for
+/// ever, and nothing new would.
 fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
     let mut count = to.prepare_cached(
         "SELECT count(*), coalesce(sum(requests > 1), 0) FROM kind WHERE category IS NULL",
@@ -379,11 +382,15 @@ fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
     let surplus_once = (all - surplus_often - MOST_UNLABELLED).max(0);
     let mut drop = to.prepare_cached(
         "DELETE FROM kind WHERE id IN (SELECT id FROM kind \
-         WHERE category IS NULL AND (requests > 1) = ?1 ORDER BY last LIMIT ?2)",
+         WHERE category IS NULL AND (requests > 1) = ?1 AND last > ?2 ORDER BY last LIMIT ?3)",
     )?;
+    // A clock that is ahead by less is right tomorrow.
+    let future = Timestamp::now().as_microsecond() + DAY_MICROS;
     for (is_often, surplus) in [(true, surplus_often), (false, surplus_once)] {
         if surplus > 0 {
-            drop.execute(params![is_often, surplus])?;
+            let dropped = drop.execute(params![is_often, future, surplus])?;
+            let left = surplus - integer(dropped as u64);
+            drop.execute(params![is_often, i64::MIN, left])?;
         }
     }
     Ok(())

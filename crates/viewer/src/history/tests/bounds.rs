@@ -170,3 +170,42 @@ fn seven_is_counted(history: &History, folder: &Path) {
     let not_kept = history.not_kept(Timestamp::now()).unwrap();
     assert_eq!(not_kept.requests, 1);
 }
+
+#[test]
+fn kinds_without_a_label_are_kept_also_after_a_clock_that_was_ahead() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    let now = Timestamp::now();
+    let next_year = now + jiff::SignedDuration::from_hours(24 * 365);
+    let mut seq = 0;
+    let mut send = |kind: &str, timestamp| {
+        seq += 1;
+        let record = Record {
+            timestamp,
+            ..numbered(seq, b"x")
+        };
+        offer(&history, Item::request(record, found(kind)));
+        seq
+    };
+    for kind in 0..2200 {
+        send(&format!("ahead-{kind}"), next_year);
+        if kind < 1900 {
+            send(&format!("ahead-{kind}"), next_year);
+        }
+    }
+    send("once", now);
+    let mut last = 0;
+    for kind in 0..3 {
+        for _ in 0..2 {
+            last = send(&format!("often-{kind}"), now);
+        }
+    }
+    until_written(&history, last);
+    let of = |condition: &str| {
+        let query = format!("SELECT count(*) FROM kind WHERE {condition}");
+        count(folder.path(), &query)
+    };
+    assert_eq!(of("name = 'once'"), 1);
+    assert_eq!(of("name GLOB 'often-*' AND requests = 2"), 3);
+    assert_eq!(of("category IS NULL"), 2000);
+}
