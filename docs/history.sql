@@ -9,7 +9,7 @@ PRAGMA user_version = 3;             -- version of this schema
 CREATE TABLE payload (
     id         INTEGER PRIMARY KEY,
     hash       BLOB    NOT NULL UNIQUE,  -- the first 16 bytes of the SHA-256 of bytes and tls
-    shape      TEXT,                     -- name of its kind where no label has one; NULL with a label
+    shape      TEXT,                     -- name of its kind without a label; NULL if all its requests have labels
     host       TEXT,                     -- the name or address that it asks for
     user_agent TEXT,
     ja4        TEXT,

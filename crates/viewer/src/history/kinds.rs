@@ -291,7 +291,7 @@ fn newest_of(file: &Connection, kind: &KindRow) -> rusqlite::Result<Option<Recor
     let (lowest, highest) = blocks::range(file, row::time(kind.last), next)?;
     let query = format!(
         "{REQUESTS} JOIN found ON found.id = found WHERE seq BETWEEN ?3 AND ?4 AND time = ?2 \
-         AND ({IS_FIRST_LABEL} OR payload.shape = ?1) ORDER BY seq DESC LIMIT 1"
+         AND ({IS_FIRST_LABEL} OR labels = ' ' AND payload.shape = ?1) ORDER BY seq DESC LIMIT 1"
     );
     let mut statement = file.prepare_cached(&query)?;
     statement
@@ -420,7 +420,8 @@ fn newest_requests(kind: &KindRow) -> String {
             "SELECT request.payload, request.source, request.way FROM \
              (SELECT id FROM payload WHERE shape = ?1 ORDER BY id DESC LIMIT {PAYLOADS_OF_SHAPE}) AS of \
              JOIN request ON request.seq IN \
-              (SELECT seq FROM request WHERE payload = of.id ORDER BY seq DESC LIMIT {REQUESTS_OF_PAYLOAD})"
+              (SELECT seq FROM request WHERE payload = of.id AND found IN (SELECT id FROM found WHERE labels = ' ') \
+               ORDER BY seq DESC LIMIT {REQUESTS_OF_PAYLOAD})"
         )
     }
 }

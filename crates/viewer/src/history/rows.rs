@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 
 use forever200_ring::{Ended, Record, Tls, Via};
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use sha2::{Digest, Sha256};
 
 use crate::history::found::Found;
@@ -226,10 +226,15 @@ pub(super) fn payload_with<T: ToSql + AsRef<str>>(
     }
     let digest = digest.finalize();
     let hash = digest.get(..HASH_BYTES).unwrap_or_default();
-    let mut again = to.prepare_cached("SELECT id FROM payload WHERE hash = ?1")?;
-    let mut rows = again.query([hash])?;
-    if let Some(row) = rows.next()? {
-        return row.get(0);
+    let mut again = to.prepare_cached("SELECT id, shape IS NULL FROM payload WHERE hash = ?1")?;
+    let held = again.query_row([hash], |row| Ok((row.get(0)?, row.get(1)?)));
+    if let Some((id, has_no_shape)) = held.optional()? {
+        // The same bytes may have come with a label before.
+        if has_no_shape && texts.shape.is_some() {
+            to.prepare_cached("UPDATE payload SET shape = ?2 WHERE id = ?1")?
+                .execute(params![id, texts.shape])?;
+        }
+        return Ok(id);
     }
     let mut insert = to.prepare_cached(
         "INSERT INTO payload (hash, shape, host, user_agent, ja4, bytes, tls) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",

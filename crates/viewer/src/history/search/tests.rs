@@ -350,3 +350,32 @@ fn a_search_that_breaks_off_goes_on_with_what_it_left() {
         (vec![3000, 2999, 2998], Some(2998))
     );
 }
+
+#[test]
+fn a_kind_without_a_label_has_all_its_requests_whoever_sent_the_bytes_first() {
+    let folder = TempDir::new().unwrap();
+    let history = History::open(folder.path(), LARGE).unwrap();
+    for (seq, label) in [
+        (1, Some("crawler")),
+        (2, None),
+        (3, Some("crawler")),
+        (4, None),
+    ] {
+        let mut found = found(label.unwrap_or("http-shape"));
+        if let Some(label) = label {
+            found.labels = format!(" {label} ");
+            found.kind.category = Some(Category::Crawler);
+        }
+        offer(&history, Item::request(numbered(seq, b"the same"), found));
+    }
+    until_written(&history, 4);
+    let wanted = Wanted {
+        conditions: vec![
+            Condition::is(Column::Kind("http-shape".into())),
+            Condition::is(Column::Category(None)),
+        ],
+        ..Wanted::default()
+    };
+    let numbers = history.questions().numbers(&wanted, 9).unwrap();
+    assert_eq!(numbers, Some(vec![4, 2]));
+}
