@@ -47,6 +47,12 @@ pub(crate) fn runs(
 ) {
     let mut at = 0;
     while let Some(start) = bytes[at..].iter().position(is_char).map(|start| at + start) {
+        // Most are words, too short for a line.
+        if let Some(length) = short_word(&bytes[start..]) {
+            at = start + length;
+            let _ = work.take(length);
+            continue;
+        }
         let lines = lines(bytes, start);
         let end = lines.last().map_or(bytes.len(), |line| line.place.end);
         at = end.max(start + 1);
@@ -73,6 +79,10 @@ fn is_char(byte: &u8) -> bool {
     base64::sextet(*byte).is_some()
 }
 
+fn is_of_run(byte: &u8) -> bool {
+    is_char(byte) || *byte == b'='
+}
+
 /// Characters without a break.
 struct Line<'a> {
     place: Range<usize>,
@@ -86,6 +96,13 @@ fn joined(lines: &[Line<'_>]) -> Vec<u8> {
         chars.extend_from_slice(&line.chars);
     }
     chars
+}
+
+/// The length of the word that is here, where it is shorter than any run.
+fn short_word(bytes: &[u8]) -> Option<usize> {
+    let length = length_of(bytes, is_of_run);
+    let goes_on = bytes[length..].starts_with(b"\\/");
+    (length < MIN_CHARS && !goes_on).then_some(length)
 }
 
 /// Reads the lines of what begins here.
@@ -111,7 +128,7 @@ fn line(bytes: &[u8], start: usize) -> Line<'_> {
     let mut at = start;
     let mut from = start;
     loop {
-        at += length_of(&bytes[at..], |byte| is_char(byte) || *byte == b'=');
+        at += length_of(&bytes[at..], is_of_run);
         let is_slash = bytes[at..].starts_with(b"\\/");
         match &mut chars {
             Cow::Borrowed(_) if !is_slash => chars = Cow::Borrowed(&bytes[from..at]),

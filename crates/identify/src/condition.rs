@@ -16,6 +16,25 @@ use crate::literals::{MIN_ANCHOR_BYTES, cut, strongest, weakest};
 use crate::pattern::{Gate, Pattern};
 use crate::protocol::Protocol;
 
+/// Headers that so many requests have that to look for one narrows nothing down.
+const USUAL_HEADERS: [&str; 15] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "origin",
+    "referer",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "x-forwarded-for",
+];
+
 /// Tests, each with the name of what it is for, in the order of the names. A map would take 1.4 kB
 /// for one.
 pub(crate) type Named = Box<[(Lowercase, Test)]>;
@@ -127,12 +146,17 @@ impl Condition {
     /// Returns literals of which at least one is in every request that meets the condition; `None`
     /// when there are none that are worth it.
     pub(crate) fn anchors(&self) -> Option<Vec<String>> {
+        self.values().or_else(|| self.rare_headers())
+    }
+
+    /// Literals of what it asks of values.
+    fn values(&self) -> Option<Vec<String>> {
         let names = self.parameter.iter();
         let names = names.map(|(name, _)| vec![name.0.to_string()]);
         let any = self
             .any
             .iter()
-            .map(Self::anchors)
+            .map(Self::values)
             .collect::<Option<Vec<_>>>()
             .filter(|groups| !groups.is_empty());
         let agent = self.agent.as_ref().and_then(|pattern| pattern.anchors());
@@ -146,6 +170,20 @@ impl Condition {
         strongest(sets)
             .filter(|literals| weakest(literals) >= MIN_ANCHOR_BYTES)
             .map(cut)
+    }
+
+    /// The name of a header that it asks for and few requests have. What is decoded has no headers
+    /// of its own, so that a literal of a value is better where there is one.
+    fn rare_headers(&self) -> Option<Vec<String>> {
+        for (name, _) in &self.header {
+            let is_rare = !USUAL_HEADERS.contains(&&*name.0);
+            if is_rare && name.0.len() >= MIN_ANCHOR_BYTES {
+                return Some(cut(vec![name.0.to_string()]));
+            }
+        }
+        let groups = self.any.iter().map(Self::anchors);
+        let groups = groups.collect::<Option<Vec<_>>>()?.concat();
+        (!groups.is_empty()).then(|| cut(groups))
     }
 
     /// All expressions in it.

@@ -31,11 +31,13 @@ impl Condition {
         if !self.allows_network(asn) {
             return None;
         }
-        let mut evidence = self.parts(sample)?;
+        // What takes longest is tried last.
+        let mut evidence = Evidence::new();
+        self.attack.find(sample, &mut evidence)?;
+        self.parts(sample, &mut evidence)?;
         if !self.protocol.is_empty() {
             evidence.push(speaks.evidence.clone());
         }
-        self.attack.find(sample, &mut evidence)?;
         if !self.any.is_empty() {
             evidence.extend(self.any.iter().find_map(|group| group.evidence(sample))?);
         }
@@ -66,14 +68,17 @@ impl Condition {
         is_asked_for && !self.asn_not.contains(&asn)
     }
 
-    fn parts(&self, sample: &Sample<'_>) -> Option<Evidence> {
-        let mut evidence = Evidence::new();
+    /// Adds what meets the tests of each part; `None` where one is not met.
+    fn parts(&self, sample: &Sample<'_>, evidence: &mut Evidence) -> Option<()> {
         if let Some(test) = &self.method {
             let method = sample.http.as_ref()?.method;
-            test.holds(sample.method(), sample)?;
+            test.first_met(sample.method(), sample)?;
             if !is_said_by_all(method) {
                 evidence.push(sample.place(method));
             }
+        }
+        for (name, _) in &self.header {
+            sample.header(&name.0).next()?;
         }
         if let Some(test) = &self.path {
             evidence.extend(beyond_slash(test.holds(sample.path(), sample)?, sample));
@@ -100,7 +105,7 @@ impl Condition {
         for (name, test) in &self.parameter {
             evidence.extend(in_parameter(&name.0, test, sample)?);
         }
-        Some(evidence)
+        Some(())
     }
 }
 
@@ -158,16 +163,22 @@ fn attack(kinds: &[Attack], place: Option<Place>, sample: &Sample<'_>) -> Option
 impl Test {
     /// The evidence in the first form that meets the test.
     fn holds(&self, views: &[Text], sample: &Sample<'_>) -> Option<Evidence> {
-        for text in views {
-            if let Some(mut ranges) = self.ranges(text, &sample.search) {
-                ranges.retain(|range| !range.is_empty());
-                for range in &mut ranges {
-                    *range = text.raw_range(whole(&text.bytes, range.clone()));
-                }
-                return Some(ranges);
-            }
+        let (text, mut ranges) = self.first_met(views, sample)?;
+        ranges.retain(|range| !range.is_empty());
+        for range in &mut ranges {
+            *range = text.raw_range(whole(&text.bytes, range.clone()));
         }
-        None
+        Some(ranges)
+    }
+
+    /// The first form that meets the test, and what of it does.
+    fn first_met<'t>(
+        &self,
+        views: &'t [Text],
+        sample: &Sample<'_>,
+    ) -> Option<(&'t Text, Vec<Range<usize>>)> {
+        let mut views = views.iter();
+        views.find_map(|text| Some((text, self.ranges(text, &sample.search)?)))
     }
 
     /// What takes longest is tried last.

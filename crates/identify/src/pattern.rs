@@ -21,8 +21,6 @@ use crate::words::{BitSet, Words};
 
 /// Most literals that stand for one regular expression; all are looked for in every request.
 const MAX_ANCHORS: usize = 100;
-/// Most words of an expression that are looked for in each text of a request.
-const MAX_SOUGHT: usize = 32;
 /// How often an expression may throw its states away before it gives up, where it made them for
 /// fewer bytes each than this: whoever writes the beginning of what it looks for again and again
 /// would have it take 13 ms for 64 KiB.
@@ -184,7 +182,8 @@ impl Pattern {
         search: &Search<'_>,
     ) -> Option<Range<usize>> {
         let words = self.known_words(search);
-        if !words.is_empty() && !search.may_have(words.iter().map(|word| word.number)) {
+        let numbers = words.iter().map(|word| word.number);
+        if !words.is_empty() && !search.may_have(numbers) {
             return None;
         }
         let program = self.program();
@@ -192,7 +191,7 @@ impl Pattern {
             return None;
         }
         // The word may be in another part of the request. User agents are searched in their case.
-        if self.any_case && !is_one_in(words, bytes) {
+        if self.any_case && !is_one_in(words, bytes, search) {
             return None;
         }
         if let Some(program) = program
@@ -294,10 +293,11 @@ impl Word {
     }
 }
 
-/// Tells whether a text may have one of the words that a match needs. Many are not looked for: the
-/// search would take as long as the expression.
-fn is_one_in(words: &[Word], text: &[u8]) -> bool {
-    words.is_empty() || words.len() > MAX_SOUGHT || words.iter().any(|word| word.is_in(text))
+/// Tells whether a text may have one of the words that a match needs. Of them, few are anywhere in
+/// the request.
+fn is_one_in(words: &[Word], text: &[u8], search: &Search<'_>) -> bool {
+    let is_there = |word: &Word| search.may_have([word.number].into_iter()) && word.is_in(text);
+    words.is_empty() || words.iter().any(is_there)
 }
 
 impl Expression {

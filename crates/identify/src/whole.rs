@@ -137,7 +137,9 @@ fn run(bytes: &[u8], range: Range<usize>) -> Range<usize> {
 
 /// Completes a way up through folders, step by step.
 fn steps(bytes: &[u8], range: Range<usize>) -> Range<usize> {
-    if !contains_one(&bytes[range.clone()], &STEPS) {
+    let within = &bytes[range.clone()];
+    let has_sign = memchr::memchr2(b'.', b'%', within).is_some();
+    if !has_sign || !contains_one(within, &STEPS) {
         return range;
     }
     let mut end = range.end;

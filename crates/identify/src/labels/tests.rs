@@ -38,6 +38,27 @@ fn ids(labeller: &Labeller, raw: &[u8]) -> Vec<String> {
 }
 
 #[test]
+fn a_signature_that_asks_for_a_rare_header_waits_for_its_name() {
+    for (asks, anchors) in [
+        ("header.X-Odd.exists = true", Some(&["x-odd"][..])),
+        ("header.user-agent.regex = '^a'", None),
+        ("header.x-odd.contains = 'abcd'", Some(&["abcd"])),
+        (
+            "any = [{ header.x-odd.exists = true }, { header.even.regex = '^[0-9]' }]",
+            Some(&["even", "x-odd"]),
+        ),
+        (
+            "any = [{ header.x-odd.exists = true }, { path.equals = '/' }]",
+            None,
+        ),
+    ] {
+        let condition: Condition = toml::from_str(asks).unwrap();
+        let anchors = anchors.map(|all| all.iter().map(ToString::to_string).collect());
+        assert_eq!(condition.anchors(), anchors, "{asks}");
+    }
+}
+
+#[test]
 fn every_built_in_signature_is_as_it_should_be() {
     for signature in &written() {
         let (id, explanation) = (&signature.id, signature.explanation.to_lowercase());
