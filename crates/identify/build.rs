@@ -18,6 +18,8 @@
 
 #[path = "src/attack/names.rs"]
 mod attack;
+#[path = "src/beginning.rs"]
+mod beginning;
 #[path = "src/condition.rs"]
 mod condition;
 #[path = "src/files.rs"]

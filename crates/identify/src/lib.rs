@@ -19,7 +19,8 @@
 //!   word in which evidence was found
 //! - `literals` says which words a condition cannot hold without; `words` finds those of all
 //!   signatures in one pass, so that few conditions are evaluated; `program` and `pattern` run
-//!   regular expressions, of which `recent` keeps those that were of use lately
+//!   regular expressions, where `beginning` tells that one may begin; `recent` keeps those that were
+//!   of use lately
 //! - `build.rs` compiles the signatures into the program, and `built_in` reads each when it is
 //!   first needed
 //! - `attack` has small parsers for attacks without a product, such as SQL injection
@@ -45,6 +46,7 @@ pub mod signature;
 pub mod tls;
 
 mod attack;
+mod beginning;
 mod built_in;
 mod condition;
 mod crawlers;

@@ -416,6 +416,9 @@ mod tests {
             "(\\r|\\x{560a})b",
             "a.*b.*c",
             "(ab?)+?c",
+            "abc|b|bb|cab",
+            "(ab|aab) ?a?b",
+            "(aab|abab|x)b?$",
         ] {
             let pattern = Pattern::from(source.to_owned());
             for text in [

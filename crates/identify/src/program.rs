@@ -17,6 +17,8 @@ use regex_automata::{Anchored, Input, MatchKind};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 use regex_syntax::utf8::{Utf8Range, Utf8Sequence, Utf8Sequences};
 
+use crate::beginning::Beginning;
+
 /// What a program may take when compiled. A larger one is an expression that repeats many times.
 const MAX_PROGRAM_BYTES: usize = 1 << 17;
 /// Longest text. It is also what is looked at of a longer one to find where a match begins.
@@ -46,7 +48,7 @@ pub(crate) struct Program {
     needs: Box<[Bytes]>,
     /// What a match begins with; `None` where it may be empty, or begins with a look at what is
     /// around it.
-    begins: Option<Bytes>,
+    begins: Option<Beginning>,
     /// A match begins at the beginning of the text.
     is_anchored: bool,
     /// Shortest match, and longest text in which there is one.
@@ -115,7 +117,7 @@ impl Program {
         Some(Self {
             matcher,
             needs: needs(hir),
-            begins: (!may_be_empty).then_some(begins),
+            begins: (!may_be_empty).then(|| Beginning::new(hir, begins)),
             is_anchored,
             shortest: properties.minimum_len().unwrap_or(0),
             longest: properties
@@ -167,11 +169,8 @@ impl Program {
     /// Where a match may begin first.
     fn first_beginning(&self, text: &[u8]) -> Option<usize> {
         match &self.begins {
-            Some(begins) if self.is_anchored => {
-                let first = text.first()?;
-                begins.has(*first).then_some(0)
-            }
-            Some(begins) => text.iter().position(|&byte| begins.has(byte)),
+            Some(begins) if self.is_anchored => begins.is_at(text, 0).then_some(0),
+            Some(begins) => (0..text.len()).find(|&at| begins.is_at(text, at)),
             None => Some(0),
         }
     }
@@ -214,7 +213,7 @@ impl Bytes {
         self.0[usize::from(byte / 64)] & 1 << (byte % 64) != 0
     }
 
-    fn add(&mut self, byte: u8) {
+    pub(crate) fn add(&mut self, byte: u8) {
         self.0[usize::from(byte / 64)] |= 1 << (byte % 64);
     }
 

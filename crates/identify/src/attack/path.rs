@@ -86,17 +86,23 @@ const TRICKS: [&str; 16] = [
     "....//", "..0x2f", "..0x5c", ".%00./", "..././", "..;.", "0x5c0x2e",
 ];
 
-static ANY_FILE: AnyOf = AnyOf::new(|| finder(FILES));
+static ANY_FILE_OR_TRICK: AnyOf = AnyOf::new(|| finder(FILES.into_iter().chain(TRICKS)));
 static ANY_TRICK: AnyOf = AnyOf::new(|| finder(TRICKS));
 
 /// Returns the bytes of a value that lead out of its folder. `is_path`: the value is the request's
 /// own path.
 pub(crate) fn find(value: &[u8], is_path: bool) -> Option<Range<usize>> {
-    let found = steps(value, is_path).or_else(|| trick(value));
-    if is_path {
-        return found;
+    if let Some(found) = steps(value, is_path) {
+        return Some(found);
     }
-    found.or_else(|| file(value))
+    if is_path {
+        return ANY_TRICK.is_in(value).then(|| trick(value))?;
+    }
+    // Both at once: few values have either.
+    if !ANY_FILE_OR_TRICK.is_in(value) {
+        return None;
+    }
+    trick(value).or_else(|| file(value))
 }
 
 /// Steps up: three in a row, or two at the beginning, or one before a file with secrets.
@@ -142,9 +148,6 @@ fn names_secret(rest: &[u8]) -> bool {
 }
 
 fn trick(value: &[u8]) -> Option<Range<usize>> {
-    if !ANY_TRICK.is_in(value) {
-        return None;
-    }
     for trick in TRICKS {
         if let Some(start) = memmem::find(value, trick.as_bytes()) {
             return Some(start..start + trick.len());
@@ -155,9 +158,6 @@ fn trick(value: &[u8]) -> Option<Range<usize>> {
 
 /// A file of the system, where a value begins with it or climbs to it.
 fn file(value: &[u8]) -> Option<Range<usize>> {
-    if !ANY_FILE.is_in(value) {
-        return None;
-    }
     for name in FILES {
         if let Some(start) = memmem::find(value, name.as_bytes())
             && leads_to_file(value[..start].trim_ascii_start(), value)
