@@ -21,6 +21,7 @@ enum Escape {
 /// Undoes quoted-printable where it can be nothing else.
 #[must_use]
 pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
+    memchr(b'=', bytes)?;
     let has_character = has_character(bytes)?;
     let has_break =
         memmem::find(bytes, b"=\r\n").is_some() || memmem::find(bytes, b"=\n").is_some();

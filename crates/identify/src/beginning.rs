@@ -24,7 +24,7 @@ impl Beginning {
     pub(crate) fn new(hir: &Hir, first: Bytes) -> Self {
         let mut alone = Bytes::default();
         let mut triples = Vec::new();
-        let known = Extractor::new().extract(hir);
+        let known = Extractor::new().limit_literal_len(3).extract(hir);
         let Some(literals) = known.literals() else {
             // They are without number.
             return Self {

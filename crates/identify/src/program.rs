@@ -30,6 +30,9 @@ const MAX_VISITED_BYTES: usize = 1 << 15;
 const MAX_PREFILTER_BYTES: usize = 4096;
 /// Shortest text whose bytes are noted in a table, which takes time to make and to read.
 const MIN_TABLE_BYTES: usize = 256;
+/// Places where a match may begin that are tried one by one. A search for all of the others looks
+/// at the bytes between them as well, but visits each of them once.
+const MAX_STARTS: usize = 4;
 /// Sets of bytes of which a text must have one each, that are looked at before a search.
 const MAX_NEEDS: usize = 4;
 /// Pairs of a state and a byte that all searches in one request may visit together, some
@@ -146,32 +149,47 @@ impl Program {
         if text.len() < self.shortest || text.len() > self.longest {
             return Ok(None);
         }
-        let Some(start) = self.first_beginning(text) else {
-            return Ok(None);
+        let Some(begins) = &self.begins else {
+            return self.search(text, 0, self.anchored(), scratch);
         };
+        let places = if self.is_anchored { 1 } else { text.len() };
+        let mut starts = (0..places).filter(|&at| begins.is_at(text, at));
+        for start in starts.by_ref().take(MAX_STARTS) {
+            let found = self.search(text, start, Anchored::Yes, scratch)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        match starts.next() {
+            Some(start) => self.search(text, start, Anchored::No, scratch),
+            None => Ok(None),
+        }
+    }
+
+    /// Finds the leftmost match that begins at `start`, or there or behind it.
+    fn search(
+        &self,
+        text: &[u8],
+        start: usize,
+        anchored: Anchored,
+        scratch: &mut Scratch,
+    ) -> Result<Option<Range<usize>>, TooMuch> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(TooMuch);
         }
         let pairs = self.matcher.get_nfa().states().len() * (text.len() - start + 1);
         scratch.work = scratch.work.checked_sub(pairs).ok_or(TooMuch)?;
-        let input = Input::new(text)
-            .range(start..)
-            .anchored(if self.is_anchored {
-                Anchored::Yes
-            } else {
-                Anchored::No
-            });
+        let input = Input::new(text).range(start..).anchored(anchored);
         let visited = scratch.visited(&self.matcher);
         let found = self.matcher.try_find(visited, input).map_err(|_| TooMuch)?;
         Ok(found.map(|found| found.range()))
     }
 
-    /// Where a match may begin first.
-    fn first_beginning(&self, text: &[u8]) -> Option<usize> {
-        match &self.begins {
-            Some(begins) if self.is_anchored => begins.is_at(text, 0).then_some(0),
-            Some(begins) => (0..text.len()).find(|&at| begins.is_at(text, at)),
-            None => Some(0),
+    fn anchored(&self) -> Anchored {
+        if self.is_anchored {
+            Anchored::Yes
+        } else {
+            Anchored::No
         }
     }
 }

@@ -7,10 +7,12 @@
 //! Rules: MySQL "Lexical structure", PostgreSQL "Lexical structure", Transact-SQL "Comments" and
 //! "Identifiers".
 
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use super::names::{COMPARE, CONSTANTS, KEYWORDS, LOGIC};
-use crate::slice::{self, equals_one, first};
+use crate::slice::{self, first};
 
 /// Tokens that are read of one value: what makes an attack is near its beginning.
 const MAX_TOKENS: usize = 96;
@@ -18,6 +20,9 @@ const MAX_TOKENS: usize = 96;
 const MAX_VERSION_DIGITS: usize = 6;
 /// Longest name between brackets.
 const MAX_BRACKETED_BYTES: usize = 64;
+
+/// Eighty words: to compare each word of a value with one after the other takes longer.
+static MEANINGS: LazyLock<HashMap<&[u8], Kind>> = LazyLock::new(meanings);
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,19 +233,26 @@ fn word(rest: &[u8]) -> (Kind, usize) {
 }
 
 fn kind_of_word(word: &[u8], behind: &[u8]) -> Kind {
-    if equals_one(word, &LOGIC) {
-        Kind::Logic
-    } else if equals_one(word, &COMPARE) {
-        Kind::Compare
-    } else if equals_one(word, &KEYWORDS) {
-        Kind::Keyword
-    } else if is_before_parenthesis(behind) {
-        Kind::Function
-    } else if equals_one(word, &CONSTANTS) {
-        Kind::Constant
-    } else {
-        Kind::Word
+    match MEANINGS.get(word) {
+        None | Some(Kind::Constant) if is_before_parenthesis(behind) => Kind::Function,
+        Some(kind) => *kind,
+        None => Kind::Word,
     }
+}
+
+/// The kinds of all words that have a meaning of their own.
+fn meanings() -> HashMap<&'static [u8], Kind> {
+    let lists = [
+        (&LOGIC[..], Kind::Logic),
+        (&COMPARE, Kind::Compare),
+        (&KEYWORDS, Kind::Keyword),
+        (&CONSTANTS, Kind::Constant),
+    ];
+    let mut all = HashMap::new();
+    for (words, kind) in lists {
+        all.extend(words.iter().map(|word| (word.as_bytes(), kind)));
+    }
+    all
 }
 
 fn is_before_parenthesis(mut rest: &[u8]) -> bool {
