@@ -17,6 +17,8 @@ use crate::slice::{equals_one, first, last, run, run_at_end};
 const MAX_ADDRESSES: usize = 16;
 /// Bytes of a host that are looked at.
 const MAX_HOST_BYTES: usize = 255;
+/// Longest host of numbers behind a scheme without slashes.
+const MAX_NUMBER_BYTES: usize = 20;
 /// Bytes of a scheme that are looked at.
 const MAX_SCHEME_BYTES: usize = 16;
 /// Schemes that no visitor's browser has, with which other programs are asked.
@@ -58,13 +60,13 @@ const HOSTS: [&str; 13] = [
 
 /// Returns the bytes of a value that are such an address.
 pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
-    // An address within an address: Java's jar:http://x/a.zip!/b. A host without a scheme, as
-    // `host.docker.internal/`.
-    if let Some(host) = value.strip_prefix(b"http:")
-        && number_address(&String::from_utf8_lossy(first(host, 20))).is_some()
+    if let Some(rest) = value.strip_prefix(b"http:")
+        && is_number_of_host(before(first(rest, MAX_NUMBER_BYTES), b'/'))
     {
         return Some(0..value.len());
     }
+    // An address within an address: Java's jar:http://x/a.zip!/b. A host without a scheme, as
+    // `host.docker.internal/`.
     if value.starts_with(b"jar:") && value.contains(&b'!') {
         return Some(0..4);
     }
@@ -80,6 +82,12 @@ pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
         }
     }
     None
+}
+
+/// A number that is an address, as in `http:2130706433`. One of five digits is a port.
+fn is_number_of_host(host: &[u8]) -> bool {
+    let is_port = host.len() <= 5 && host.iter().all(u8::is_ascii_digit);
+    !is_port && number_address(&String::from_utf8_lossy(host)).is_some()
 }
 
 struct Url {

@@ -10,24 +10,33 @@ use std::ops::Range;
 use forever200_decode::base64;
 use memchr::memmem;
 
+use crate::slice::first;
+
 /// Longest head of a token that is read; common ones have 36 letters.
 const MAX_HEAD_BYTES: usize = 256;
 /// Tokens of one request that are read.
 const MAX_TOKENS: usize = 8;
-/// What every head begins with: `{"`.
-const HEAD: &[u8] = b"eyJ";
+/// What heads begin with: `{"`, or `{` and a space.
+const HEADS: [&[u8]; 2] = [b"eyJ", b"eyA"];
 
 /// Returns where an unsigned token is.
 pub(crate) fn find(raw: &[u8]) -> Option<Range<usize>> {
-    memmem::find_iter(raw, HEAD)
-        .take(MAX_TOKENS)
-        .find_map(|start| {
-            let rest = &raw[start..raw.len().min(start + MAX_HEAD_BYTES)];
-            let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
-            let length = rest.iter().position(|byte| !is_letter(byte))?;
-            let is_token = rest[length] == b'.' && rest.get(length + 1..length + 3) == Some(b"ey");
-            (is_token && is_unsigned(&rest[..length])).then(|| start..start + length)
-        })
+    for head in HEADS {
+        for start in memmem::find_iter(raw, head).take(MAX_TOKENS) {
+            if let Some(length) = unsigned(first(&raw[start..], MAX_HEAD_BYTES)) {
+                return Some(start..start + length);
+            }
+        }
+    }
+    None
+}
+
+/// The length of the head that is here, where it is that of an unsigned token.
+fn unsigned(rest: &[u8]) -> Option<usize> {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let length = rest.iter().position(|byte| !is_letter(byte))?;
+    let is_token = rest[length] == b'.' && rest.get(length + 1..length + 3) == Some(b"ey");
+    (is_token && is_unsigned(&rest[..length])).then_some(length)
 }
 
 fn is_unsigned(head: &[u8]) -> bool {

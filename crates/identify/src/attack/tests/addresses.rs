@@ -26,6 +26,8 @@ fn inner_addresses_are_found() {
         "http://0xa9fea9fe/",
         "http://a@2130706433/",
         "host.docker.internal/",
+        "http:2130706433/",
+        "http:127.1",
         "http://100.100.100.200/",
         "http://017700000001/",
         "phar://x",
@@ -53,6 +55,7 @@ fn inner_addresses_are_found() {
         "urn:isbn:1",
         "blob:https://x/y",
         "ws://example.com/",
+        "http:8080",
     ];
     check(address::find, &attacks, &others);
 }

@@ -88,6 +88,7 @@ fn tokens_without_a_signature_are_found() {
         r#"{"alg":"None","typ":"JWT"}"#,
         r#"{"typ":"JWT", "alg" : "NONE"}"#,
         r#"{"alg":""}"#,
+        r#"{ "alg": "none" }"#,
     ] {
         assert!(token::find(token_of(head).as_bytes()).is_some(), "{head}");
     }
