@@ -1,5 +1,6 @@
 //! The page in Chromium: `make test-browser`.
 
+mod list;
 mod never_active;
 mod page;
 mod still;
