@@ -1,12 +1,14 @@
-//! The list under a mouse, without JavaScript. Needs Chromium:
+//! The list under a thumb and under a mouse, without JavaScript. Needs Chromium:
 //! `make test-browser`.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use fantoccini::Locator;
 use fantoccini::actions::{InputSource, MOUSE_BUTTON_MIDDLE, MouseActions, PointerAction};
-use forever200_testkit::browser::{Browser, LAPTOP, Visitor};
+use forever200_testkit::browser::{Browser, LAPTOP, PHONE, Visitor};
 use forever200_testkit::{Stack, until};
 
+/// A phone of medium size, in CSS pixels, without what its browser takes.
+const SCREEN: (u32, u32) = (390, 760);
 /// Requests that differ, so that none of them fold.
 const REQUESTS: [&str; 9] = [
     "/.env",
@@ -41,6 +43,38 @@ async fn list(visitor: Visitor, stack: &Stack) -> anyhow::Result<Browser> {
     let address = format!("http://{}/home", stack.front());
     browser.open(&address).await?;
     Ok(browser)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium: make test-browser"]
+async fn the_first_screen_of_a_phone_has_six_requests_and_a_menu() -> anyhow::Result<()> {
+    let stack = filled().await?;
+    let browser = list(PHONE, &stack).await?;
+    let (width, height) = SCREEN;
+    browser.resize(width, height, 1).await?;
+    // That all sources are private is said here, and nowhere that is meant to be used.
+    let notice = browser.client.find(Locator::Css("#strip .notice")).await?;
+    let (_, _, _, notice) = notice.rectangle().await?;
+    let mut whole = 0;
+    for row in browser
+        .client
+        .find_all(Locator::Css("#requests tbody tr"))
+        .await?
+    {
+        let (_, top, _, row_height) = row.rectangle().await?;
+        whole += usize::from(top + row_height - notice <= f64::from(height));
+    }
+    ensure!(whole >= 6, "{whole} requests");
+    // What is folded opens without a script.
+    for (opener, folded) in [("header", "header nav a"), ("main", "#strip .categories")] {
+        let folded = browser.client.find(Locator::Css(folded)).await?;
+        ensure!(!folded.is_displayed().await?, "{opener} is not folded");
+        let opener = format!("{opener} > .opener summary");
+        let opener = browser.client.find(Locator::Css(&opener)).await?;
+        opener.click().await?;
+        ensure!(folded.is_displayed().await?, "it does not open");
+    }
+    Ok(())
 }
 
 /// Points at what a request is, in the second row.

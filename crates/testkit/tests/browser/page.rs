@@ -735,6 +735,11 @@ async fn no_key_acts(browser: &Browser) -> anyhow::Result<()> {
 /// Opens the list of keys by its button, and presses the one before that which closes it.
 async fn turn_keys(browser: &Browser) -> anyhow::Result<()> {
     let button = browser.client.find(Locator::Css("#help")).await?;
+    if !button.is_displayed().await? {
+        // On a phone, it is in the menu.
+        let menu = browser.client.find(Locator::Css("header summary")).await?;
+        menu.click().await?;
+    }
     button.click().await?;
     let is_open =
         "document.querySelector('#keys').open && document.activeElement.innerText === 'Close'";
