@@ -6,8 +6,8 @@
 //!   shown)
 //! - one request: `detail`, with `visible` for its bytes; `explained` for a request that a visitor
 //!   gives
-//! - the other pages: `history` with `moment`, `collection`, `kind` with `kinds`, `sources`,
-//!   `sensors`, `wall`, and `catalogue` for the labels
+//! - the other pages: `history` with `moment`, `refused` for a search that is none, `collection`,
+//!   `kind` with `kinds`, `sources`, `sensors`, `wall`, and `catalogue` for the labels
 //!
 //! Requests are shown from entries, which contain only what may be shown. What the history says of
 //! kinds, sources and sensors is looked through here (`Privacy`). The templates escape.
@@ -25,6 +25,7 @@ pub(crate) mod kind;
 pub mod kinds;
 pub mod moment;
 pub mod pages;
+pub(crate) mod refused;
 pub mod row;
 pub mod sensors;
 pub mod sources;

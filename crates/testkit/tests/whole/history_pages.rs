@@ -256,3 +256,58 @@ async fn without_a_history_its_addresses_say_so() -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+/// Most often a time that is written in another way: who typed it sees what is wrong beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_cannot_be_read_stands_in_its_form_again() -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let path = folder.path().to_str().context("an odd path")?;
+    let stack = Stack::start_with(&[("FOREVER200_HISTORY", path)]).await?;
+    let since = "name=\"since\" value=\"yesterday-ish\"";
+    let invalid = "aria-invalid=\"true\"";
+    for (address, parts) in [
+        (
+            "/home/history?since=yesterday-ish&q=a%22b&-country=NL",
+            &[
+                "since: expected",
+                since,
+                "value=\"a&quot;b\"",
+                "name=\"-country\" value=\"NL\"",
+                invalid,
+            ][..],
+        ),
+        (
+            "/home/history?until=7d&source=x",
+            &[
+                "source: expected",
+                "value=\"7d\"",
+                "value=\"x\"",
+                "<details open>",
+                invalid,
+            ],
+        ),
+        (
+            "/home/history?limit=0&port=22",
+            &["limit: unknown parameter", "value=\"22\""],
+        ),
+        (
+            "/home?as=x&method=PUT",
+            &["as: expected", "value=\"PUT\"", invalid],
+        ),
+    ] {
+        let page = stack.get(address).await?;
+        ensure!(page.status == 400, "{address}: {}", page.status);
+        let text = page.text();
+        for part in ["<form action=", "role=\"alert\""].iter().chain(parts) {
+            ensure!(text.contains(part), "{address}: no {part} in {text}");
+        }
+    }
+    // A longer one was not typed, and a program is told in JSON.
+    let long = stack
+        .get(&format!("/home/history?since={}", "x".repeat(3000)))
+        .await?;
+    ensure!(long.status == 400 && !long.text().contains("<form action="));
+    let json = stack.get("/home/api/history?since=x").await?;
+    ensure!(json.status == 400 && json.text().starts_with("{\"error\":\"since: expected"));
+    Ok(())
+}

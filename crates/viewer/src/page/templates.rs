@@ -12,11 +12,12 @@ use crate::page::assets;
 use crate::page::filter::{UNRECOGNISED, host_value};
 
 /// Names end in .html: that is what turns escaping on.
-const TEMPLATES: [(&str, &str); 25] = [
+const TEMPLATES: [(&str, &str); 26] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("home.html", include_str!("../../templates/home.html")),
     ("filter.html", include_str!("../../templates/filter.html")),
     ("history.html", include_str!("../../templates/history.html")),
+    ("refused.html", include_str!("../../templates/refused.html")),
     ("strip.html", include_str!("../../templates/strip.html")),
     ("row.html", include_str!("../../templates/row.html")),
     ("request.html", include_str!("../../templates/request.html")),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use forever200_ring::{SLOTS, StoreError};
 use serde_json::json;
@@ -20,6 +20,7 @@ use crate::page::pages::Pages;
 
 /// Most that is told of a failure as text, in characters.
 const MAX_TEXT_CHARS: usize = 500;
+const BAD_QUERY: &str = "Bad query";
 
 /// How a failure is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,15 +98,15 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Makes the response.
+    /// Makes the response to a request of this address.
     #[must_use]
-    pub(crate) fn lay_out(&self, form: Form, pages: &Pages) -> Response {
+    pub(crate) fn lay_out(&self, address: &Uri, pages: &Pages) -> Response {
         let (status, title, text) = self.say();
         if let Self::Bug(error) = self {
             error!(error = format!("{error:#}"), "cannot make a page");
         }
         let is_soon_over = matches!(self, Self::StoreAway(_) | Self::HistoryAway(_) | Self::Busy);
-        let mut response = match form {
+        let mut response = match Form::of(address.path()) {
             Form::Json => (status, Json(json!({ "error": text }))).into_response(),
             Form::Text => {
                 let content_type = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
@@ -114,9 +115,11 @@ impl Failure {
             }
             Form::Page => {
                 // The page about a broken template may not need a template.
-                let page = pages
-                    .message(title, &text, is_soon_over)
-                    .unwrap_or_else(|_| title.to_owned());
+                let page = match self {
+                    Self::BadQuery(reason) => bad_query(address, reason, pages),
+                    _ => pages.message(title, &text, is_soon_over),
+                };
+                let page = page.unwrap_or_else(|_| title.to_owned());
                 (status, Html(page)).into_response()
             }
         };
@@ -154,7 +157,7 @@ impl Failure {
                 "Not HTTP",
                 format!("Request {seq} is not HTTP, so there is no HAR file."),
             ),
-            Self::BadQuery(reason) => (StatusCode::BAD_REQUEST, "Bad query", reason.clone()),
+            Self::BadQuery(reason) => (StatusCode::BAD_REQUEST, BAD_QUERY, reason.clone()),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "Method not allowed",
@@ -218,6 +221,14 @@ impl Failure {
                 "This page could not be made because of an error in forever200.".into(),
             ),
         }
+    }
+}
+
+/// Makes the page about a query: where it came from a form, that with what was filled in.
+fn bad_query(address: &Uri, reason: &str, pages: &Pages) -> anyhow::Result<String> {
+    match pages.refused(address, reason)? {
+        Some(page) => Ok(page),
+        None => pages.message(BAD_QUERY, reason, false),
     }
 }
 

@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 
 use crate::web::collection::{api_collection, api_kind, collection, feed, kind};
 use crate::web::explain;
-use crate::web::failure::{Failure, Form};
+use crate::web::failure::Failure;
 use crate::web::history;
 use crate::web::home::{home, labels};
 use crate::web::list::{api_list, event_stream, export_as, text};
@@ -123,12 +123,12 @@ async fn refuse_strange_hosts(
 
 /// Lays out failures and sets the headers that every response has.
 async fn finish(State(viewer): State<Arc<Viewer>>, request: Request, next: Next) -> Response {
-    let form = Form::of(request.uri().path());
+    let address = request.uri().clone();
     let mut response = next.run(request).await;
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         // Keeps the headers that were there: `Allow`, with 405.
         let (mut parts, _) = response.into_parts();
-        let laid_out = failure.lay_out(form, &viewer.pages);
+        let laid_out = failure.lay_out(&address, &viewer.pages);
         parts.headers.extend(laid_out.headers().clone());
         response = Response::from_parts(parts, laid_out.into_body());
     }
