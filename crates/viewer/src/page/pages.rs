@@ -13,6 +13,7 @@ use minijinja::{Environment, context};
 
 use crate::bytes::printable;
 use crate::history::NotKept;
+use crate::history::label_counts::LabelCounts;
 use crate::page::catalogue::{Catalogue, CatalogueQuery, sizes};
 use crate::page::chart::{Bar, Chart};
 use crate::page::collection::known::KnownLabels;
@@ -287,16 +288,21 @@ impl Pages {
     }
 
     /// Renders the labels that a visitor looks for, or those in the ring, with how often they are
-    /// there.
+    /// there and in the history.
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub fn labels(&self, view: &View, query: &CatalogueQuery) -> anyhow::Result<String> {
+    pub(crate) fn labels(
+        &self,
+        view: &View,
+        counts: &LabelCounts,
+        query: &CatalogueQuery,
+    ) -> anyhow::Result<String> {
         let signatures = || self.describer.labeller.signatures();
         let catalogue = if query.is_empty() {
-            Catalogue::of_ring(view)
+            Catalogue::of_ring(view, counts)
         } else {
-            Catalogue::of_query(signatures(), query, view)
+            Catalogue::of_query(signatures(), query, view, counts)
         };
         let sizes = self.sizes.get_or_init(|| sizes(signatures()));
         let (total, held) = (signatures().len(), view.entries.len());

@@ -2,8 +2,9 @@
 //!
 //! In: a view. Out: what was made of it for whoever asked before, or made now. Beside these, each
 //! entry keeps its row and, where that is short, its JSON. Bounds: a page of 101 rows has some 100
-//! kB, `HOME_BYTES` at most; the list of the API `WHOLE_LIST_BYTES`; the labels 100 kB; the strip
-//! some kB. Nobody waits here for anybody: two who find nothing at the same time both make it.
+//! kB, `HOME_BYTES` at most; the list of the API `WHOLE_LIST_BYTES`; the labels 100 kB, and their
+//! counts as much; the strip some kB. Nobody waits here for anybody: two who find nothing at the
+//! same time both make it.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::history::label_counts::LabelCounts;
 use crate::page::assets;
 use crate::page::catalogue::CatalogueQuery;
 use crate::page::filter::FilterQuery;
@@ -42,6 +44,8 @@ pub(crate) struct Caches {
     /// The whole list of the API, by version of the view; those that are short.
     pub(crate) list: Latest<u64, Arc<Prepared>>,
     labels: Latest<i64, Arc<Prepared>>,
+    /// What the history counts by label.
+    pub(super) label_counts: Latest<i64, Arc<LabelCounts>>,
 }
 
 impl Default for Caches {
@@ -63,6 +67,7 @@ impl Default for Caches {
             home: Latest::default(),
             list: Latest::default(),
             labels: Latest::default(),
+            label_counts: Latest::default(),
         }
     }
 }
@@ -144,13 +149,22 @@ impl Caches {
     ///
     /// # Errors
     /// The template fails, which is a bug.
-    pub(crate) fn labels(&self, pages: &Pages, view: &View) -> Result<Arc<Prepared>, Failure> {
-        let key = Timestamp::now().as_second() / LABELS_SECONDS;
-        self.labels.get(key, || {
-            let html = pages.labels(view, &CatalogueQuery::default())?;
+    pub(crate) fn labels(
+        &self,
+        pages: &Pages,
+        view: &View,
+        counts: &LabelCounts,
+    ) -> Result<Arc<Prepared>, Failure> {
+        self.labels.get(labels_key(), || {
+            let html = pages.labels(view, counts, &CatalogueQuery::default())?;
             Ok(Arc::new(Prepared::html(html)))
         })
     }
+}
+
+/// Names the span of time in which the page of labels, and what it counts, stay the same.
+pub(super) fn labels_key() -> i64 {
+    Timestamp::now().as_second() / LABELS_SECONDS
 }
 
 /// What a template made is text.

@@ -9,10 +9,13 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 
+use crate::history::Questions;
+use crate::history::label_counts::LabelCounts;
 use crate::page::catalogue::CatalogueQuery;
 use crate::page::filter::FilterQuery;
 use crate::page::wall;
 use crate::web::answer::{QueryOf, Shared, filter, host, list_bytes, whole};
+use crate::web::cache::labels_key;
 use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
 use crate::web::list::matching;
@@ -21,6 +24,8 @@ use crate::web::state::Viewer;
 
 /// What the page of labels takes.
 const LABELS_BYTES: usize = 2 * 1024 * 1024;
+/// What the counts of labels take.
+const COUNTS_BYTES: usize = 512 * 1024;
 
 /// The query of the page, beside the filter.
 #[derive(Deserialize)]
@@ -88,18 +93,39 @@ pub(crate) async fn labels(
     query: QueryOf<CatalogueQuery>,
 ) -> Result<Response, Failure> {
     let Query(query) = query?;
+    query.check().map_err(Failure::BadQuery)?;
     let view = viewer.reader.view().await?;
+    let counts = label_counts(&viewer, &visitor).await?;
     if !query.is_empty() {
-        let make = move || Ok(Prepared::html(viewer.pages.labels(&view, &query)?));
+        let make = move || {
+            let html = viewer.pages.labels(&view, &counts, &query)?;
+            Ok(Prepared::html(html))
+        };
         return whole(&visitor, LABELS_BYTES, make).await;
     }
     let takes_gzip = visitor.takes_gzip;
     let make = move || {
-        let page = viewer.caches.labels(&viewer.pages, &view)?;
+        let page = viewer.caches.labels(&viewer.pages, &view, &counts)?;
         let body = page.body(takes_gzip);
         Ok::<_, Failure>((page, body))
     };
     let (made, taken) = visitor.make(LABELS_BYTES, make).await?;
     let (page, body) = made?;
     Ok(page.respond(body.holding(taken)))
+}
+
+/// Returns what the history counts by label; nothing where there is none, or it cannot be read now.
+async fn label_counts(viewer: &Viewer, visitor: &Visitor) -> Result<Arc<LabelCounts>, Failure> {
+    let key = labels_key();
+    if let Some(counts) = viewer.caches.label_counts.find(&key) {
+        return Ok(counts);
+    }
+    let count = |questions: &Questions| Ok(questions.label_counts()?);
+    let counts = match viewer.ask_history(visitor, COUNTS_BYTES, count).await {
+        Ok((counts, _)) => Arc::new(counts),
+        Err(Failure::NoHistory | Failure::HistoryAway(_)) => Arc::default(),
+        Err(failure) => return Err(failure),
+    };
+    viewer.caches.label_counts.keep(key, Arc::clone(&counts));
+    Ok(counts)
 }

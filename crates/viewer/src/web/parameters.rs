@@ -48,7 +48,7 @@ fn taken(path: &str) -> Option<Taken> {
             alone(&["sort", "before", "category", "country", "as", "source"])
         }
         "/sensors" | "/api/sensors" => alone(&["sort", "page"]),
-        "/labels" => alone(&["q", "category", "label"]),
+        "/labels" => alone(&["q", "category", "label", "sort"]),
         "/new.atom" | "/api/stats" | "/health" | "/metrics" => alone(&[]),
         other if is_one_of_a_list(other) => alone(&[]),
         other if other.starts_with("/export.sources.") => alone(&["category", "min", "since"]),
@@ -125,7 +125,7 @@ mod tests {
             ("/home/requests/7/raw", "x=1", Some("x")),
             ("/home/requests/7/raw", "category=recon", Some("category")),
             ("/home/api/requests/7", "raw=on", Some("raw")),
-            ("/home/labels", "q=x&category=recon&label=y", None),
+            ("/home/labels", "q=x&category=recon&label=y&sort=seen", None),
             ("/home/labels", "cve=x", Some("cve")),
             ("/home/collection/x", "sort=new", Some("sort")),
             ("/home/api/collection/x", "x", Some("x")),
