@@ -65,6 +65,7 @@ async fn full_ring(history: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<St
         "/home/labels",
         "/home/explain",
         "/home/explain?b64=!",
+        "/home/explain?example=on",
         "/home/labels?sort=seen&category=recon",
         "/home?limit=0&source=192.0.2.1&-q=x",
         "/home/history?since=yesterday-ish&as=AS64496",

@@ -154,6 +154,30 @@ async fn what_cannot_be_explained_is_said_on_the_form() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_example_stands_in_the_form_and_is_explained() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let empty = stack.get("/home/explain").await?.text();
+    ensure!(
+        empty.contains("href=\"/home/explain?example=on\""),
+        "{empty}"
+    );
+    let page = stack.get("/home/explain?example=on").await?.text();
+    let (_, rest) = page
+        .split_once("spellcheck=\"false\">\n")
+        .context("no input")?;
+    let (example, _) = rest.split_once("</textarea>").context("no end")?;
+    let example = example.replace("&#x2f;", "/");
+    let given = form(&[("request", "", example.as_bytes()), ("as", "", b"auto")]);
+    let page = post(&stack, "multipart/form-data; boundary=x", "", &given).await?;
+    ensure!(page.status == 200, "{}", page.status);
+    for part in ["CVE-2021-41773", "Reading a system file", "admin:admin"] {
+        ensure!(page.text().contains(part), "{part}: {}", page.text());
+    }
+    ensure!(stack.get("/home/explain?example=maybe").await?.status == 400);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_other_site_posts_here() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let from = |site: &str| format!("Sec-Fetch-Site: {site}\r\n");

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::bytes::pasted::{self, MAX_BYTES, Unreadable, Writing};
 use crate::bytes::printable;
+use crate::page::filter::switch;
 use crate::web::answer::{host, whole};
 use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
@@ -43,6 +44,12 @@ const FORM_BYTES: usize = 16 * 1024;
 /// Longest name in an error, in characters.
 const MAX_NAME_CHARS: usize = 40;
 
+/// A request that many send, which does nothing here: its path and its name hide in encodings.
+const EXAMPLE: &str = "GET /cgi-bin/.%2e/.%2e/.%2e/.%2e/etc/passwd HTTP/1.1\n\
+    Host: 203.0.113.10\n\
+    User-Agent: Mozilla/5.0 zgrab/0.x\n\
+    Authorization: Basic YWRtaW46YWRtaW4=\n\n";
+
 /// What a visitor gave.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Given {
@@ -63,18 +70,23 @@ pub(crate) async fn by_link(
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(&query)
         .map_err(|error| Failure::BadQuery(printable::line(error.to_string().as_bytes(), 200)))?;
     let mut given = Given::default();
+    let mut input = "";
     for (name, value) in pairs {
-        if name != "b64" {
-            let name = printable::line(name.as_bytes(), MAX_NAME_CHARS);
-            return Err(Failure::BadQuery(format!("unknown parameter {name}")));
+        match name.as_str() {
+            // A form's `+` is a space, and standard base64 has one.
+            "b64" => given.bytes = value.replace(' ', "+").into(),
+            "example" if switch("example", &value).map_err(Failure::BadQuery)? => input = EXAMPLE,
+            "example" => input = "",
+            _ => {
+                let name = printable::line(name.as_bytes(), MAX_NAME_CHARS);
+                return Err(Failure::BadQuery(format!("unknown parameter {name}")));
+            }
         }
-        // A form's `+` is a space, and standard base64 has one.
-        given.bytes = value.replace(' ', "+").into();
     }
     if given.bytes.is_empty() {
         let host = host(&headers).to_owned();
         let make = move || {
-            let html = viewer.pages.explain_form(None, "", None, &host)?;
+            let html = viewer.pages.explain_form(None, input, None, &host)?;
             Ok(Prepared::html(html))
         };
         return whole(&visitor, FORM_BYTES, make).await;
