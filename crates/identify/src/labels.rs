@@ -27,12 +27,12 @@ use crate::{Origin, built_in, http, indicator, inside};
 
 pub use self::description::Description;
 pub(crate) use self::description::Findings;
-pub use self::label::{Label, apart};
+pub use self::label::{Label, merged};
 use self::label::{in_order, one_product_leads};
 use self::lists::Lists;
 
-/// What signatures say is held of so many, some 1 kB each, that lately applied. What they ask for
-/// is kept of all that were ever tried: some 4 MB if it is all of them.
+/// The texts of so many signatures, some 1 kB each, stay in memory: of those that applied last.
+/// Conditions stay once they were tried: 4 MB for all signatures.
 const MAX_SIGNATURES: usize = 256;
 /// Expressions that are held compiled for long texts, some 20 kB each.
 const MAX_EXPRESSIONS: usize = 128;
@@ -238,7 +238,7 @@ impl Labeller {
     /// Tries a signature on a request.
     pub(crate) fn apply(&self, index: usize, sample: &Sample<'_>) -> Option<Label> {
         let known = self.signatures.get(index)?;
-        let evidence = apart(known.condition().evidence(sample)?);
+        let evidence = merged(known.condition().evidence(sample)?);
         let signature = match known {
             Known::Read(signature) => Arc::clone(signature),
             Known::Line {

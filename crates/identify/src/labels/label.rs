@@ -83,17 +83,17 @@ pub(super) fn one_product_leads(labels: &mut [Label]) {
     labels.sort_by_key(|label| (label.signature.category, label.also_fits));
 }
 
-/// Joins ranges that touch, in order.
+/// Joins ranges that touch or overlap, and returns all of them in order.
 #[must_use]
-pub fn apart(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+pub fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges.retain(|range| !range.is_empty());
     ranges.sort_by_key(|range| range.start);
-    let mut apart: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
     for range in ranges {
-        match apart.last_mut() {
+        match merged.last_mut() {
             Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => apart.push(range),
+            _ => merged.push(range),
         }
     }
-    apart
+    merged
 }

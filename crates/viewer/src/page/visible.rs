@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use forever200_identify::labels::apart;
+use forever200_identify::labels::merged;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectExt, ObjectRepr, Serde};
 
@@ -53,7 +53,7 @@ pub fn folded(bytes: Bytes) -> Value {
 /// other.
 #[must_use]
 pub fn request(bytes: &Bytes, head_bytes: usize, evidence: &[Range<usize>]) -> Value {
-    let evidence = apart(evidence.to_vec());
+    let evidence = merged(evidence.to_vec());
     let parts = halves(bytes, head_bytes).map(|(start, bytes)| {
         let end = start + bytes.len();
         let here = evidence
@@ -88,7 +88,7 @@ pub fn indented(bytes: Bytes) -> Value {
 /// Returns the hex dump of bytes, with these ranges marked.
 #[must_use]
 pub fn hex_dump(bytes: Bytes, evidence: &[Range<usize>]) -> Value {
-    let evidence = apart(evidence.to_vec());
+    let evidence = merged(evidence.to_vec());
     Value::from_object(Dump { bytes, evidence })
 }
 

@@ -1,7 +1,9 @@
 //! What the history's columns can tell of a filter, so that few requests have to be described to be
 //! asked the rest.
 //!
-//! In: a filter. Out: conditions that all requests meet which meet the filter, and some others may.
+//! In: a filter. Out: conditions that every matching request meets; some that do not match may meet
+//! them too. `conditions` are for columns, `texts` for bytes. Read `column` first: what each test
+//! means for a column.
 
 use forever200_identify::Labeller;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
