@@ -263,19 +263,20 @@ fn add_sources(to: &Connection, row: i64, addition: &Addition<'_>) -> rusqlite::
 
 fn add_days(to: &Connection, row: i64, addition: &Addition<'_>) -> rusqlite::Result<()> {
     let mut add = to.prepare_cached(
-        "INSERT INTO kind_day (kind, day, requests) VALUES (?1, ?2, ?3) \
-         ON CONFLICT DO UPDATE SET requests = requests + excluded.requests RETURNING requests",
+        "UPDATE kind_day SET requests = requests + ?3 WHERE kind = ?1 AND day = ?2",
     )?;
     for (day, requests) in &addition.days {
-        let all: i64 = add.query_row(params![row, day, requests], |row| row.get(0))?;
-        if all == *requests {
-            // A clock, or a sensor that lies, may name days in any order.
-            to.prepare_cached(
-                "DELETE FROM kind_day WHERE kind = ?1 AND (day <= ?2 OR day <= \
-                 (SELECT day FROM kind_day WHERE kind = ?1 ORDER BY day DESC LIMIT 1 OFFSET ?3))",
-            )?
-            .execute(params![row, day - MOST_DAYS, MOST_DAYS])?;
+        if add.execute(params![row, day, requests])? > 0 {
+            continue;
         }
+        to.prepare_cached("INSERT INTO kind_day (kind, day, requests) VALUES (?1, ?2, ?3)")?
+            .execute(params![row, day, requests])?;
+        // A clock, or a sensor that lies, may name days in any order.
+        to.prepare_cached(
+            "DELETE FROM kind_day WHERE kind = ?1 AND (day <= ?2 OR day <= \
+             (SELECT day FROM kind_day WHERE kind = ?1 ORDER BY day DESC LIMIT 1 OFFSET ?3))",
+        )?
+        .execute(params![row, day - MOST_DAYS, MOST_DAYS])?;
     }
     Ok(())
 }

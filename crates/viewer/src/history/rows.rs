@@ -135,18 +135,23 @@ impl KnownRows {
         found: &Found,
     ) -> rusqlite::Result<i64> {
         self.sources.get(record.src_ip, |address| {
-            let time = record.timestamp.as_microsecond();
-            let mut insert = to.prepare_cached(
-                "INSERT INTO source (address, country, asn, as_name, requests, first, last) \
-                 VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5) \
-                 ON CONFLICT DO UPDATE SET country = excluded.country, asn = excluded.asn, as_name = excluded.as_name \
-                 RETURNING id",
+            let address = address.to_string();
+            let mut find = to.prepare_cached(
+                "SELECT id, country IS ?2 AND asn IS ?3 AND as_name IS ?4 FROM source WHERE address = ?1",
             )?;
-            let Found { country, asn, as_name, .. } = found;
-            insert.query_row(
-                params![address.to_string(), country, asn, as_name, time],
-                |row| row.get(0),
-            )
+            let values = params![address, found.country, found.asn, found.as_name];
+            let held = find.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)));
+            match held.optional()? {
+                Some((id, true)) => Ok(id),
+                Some((id, false)) => {
+                    to.prepare_cached(
+                        "UPDATE source SET country = ?2, asn = ?3, as_name = ?4 WHERE address = ?1",
+                    )?
+                    .execute(values)?;
+                    Ok(id)
+                }
+                None => insert_source(to, &address, record, found),
+            }
         })
     }
 
@@ -237,20 +242,38 @@ pub(super) fn payload_with<T: ToSql + AsRef<str>>(
         return Ok(id);
     }
     let mut insert = to.prepare_cached(
-        "INSERT INTO payload (hash, shape, host, user_agent, ja4, bytes, tls) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
+        "INSERT INTO payload (hash, shape, host, user_agent, ja4, bytes, tls) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    insert.query_row(
-        params![
-            hash,
-            texts.shape,
-            texts.host,
-            texts.user_agent,
-            texts.ja4,
-            bytes,
-            texts.tls
-        ],
-        |row| row.get(0),
-    )
+    // With RETURNING, SQLite makes a table for the one number, and a journal for the statement.
+    insert.insert(params![
+        hash,
+        texts.shape,
+        texts.host,
+        texts.user_agent,
+        texts.ja4,
+        bytes,
+        texts.tls
+    ])
+}
+
+/// Returns the row of a source that is not there yet.
+fn insert_source(
+    to: &Connection,
+    address: &str,
+    record: &Record,
+    found: &Found,
+) -> rusqlite::Result<i64> {
+    let mut insert = to.prepare_cached(
+        "INSERT INTO source (address, country, asn, as_name, requests, first, last) \
+         VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5)",
+    )?;
+    insert.insert(params![
+        address,
+        found.country,
+        found.asn,
+        found.as_name,
+        record.timestamp.as_microsecond(),
+    ])
 }
 
 /// Numbers of rows, by what they are of.
