@@ -104,7 +104,7 @@ pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
             }
         }
     }
-    if let Some(found) = line(value) {
+    if let Some(found) = line(value).or_else(|| product_of_smarty(value)) {
         return Some(found);
     }
     for mark in [PERL_LIST, SMARTY] {
@@ -130,6 +130,19 @@ fn marked(value: &[u8], open: &[u8], close: &[u8]) -> Option<Range<usize>> {
         }
     }
     None
+}
+
+/// A product between single braces, as Smarty computes it, and nothing else: `{7*7}`. Single braces
+/// are in many texts.
+fn product_of_smarty(value: &[u8]) -> Option<Range<usize>> {
+    let inside = value.strip_prefix(b"{")?.strip_suffix(b"}")?;
+    let star = memchr::memchr(b'*', inside)?;
+    let is_product = is_number(&inside[..star]) && is_number(&inside[star + 1..]);
+    is_product.then_some(0..value.len())
+}
+
+fn is_number(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }
 
 /// Two numbers with a sign between them, and nothing else: `7*7`, `'7'*7`, `(3+4)`. A `-` alone is

@@ -39,6 +39,7 @@ fn sums_and_calls_in_templates_are_found() {
         "{{process.env.x}}",
         "[[${T(java.lang.Runtime).getRuntime()}]]",
         "{{7*7-1}}",
+        "{7*7}",
     ];
     let others = [
         "{{name}}",
@@ -57,6 +58,9 @@ fn sums_and_calls_in_templates_are_found() {
         "${HOME}",
         "(7*7)",
         "{7}",
+        "{2,3}",
+        "{a*b}",
+        "{*}",
         "100%*2",
         "[[link]]",
         "[[wiki page]]",
