@@ -35,7 +35,7 @@ use tokio::time::sleep;
 
 use crate::history::keeper::Gap;
 use crate::history::state::State;
-use crate::history::writer::{Inbox, OpenFile};
+use crate::history::writer::{OpenFile, QueueEnd};
 use crate::metrics::HistoryNow;
 
 pub(crate) mod blocklist;
@@ -83,7 +83,7 @@ const FULL_TIME: Duration = Duration::from_millis(10);
 
 /// The file, for those who write and those who read.
 pub struct History {
-    inbox: Inbox,
+    queue: QueueEnd,
     questions: Questions,
     state: Arc<State>,
 }
@@ -106,12 +106,12 @@ impl History {
             }
             Ok(file) => Some(file),
         };
-        let inbox = writer::start(folder.to_owned(), file, most_bytes, Arc::clone(&state))
+        let queue = writer::start(folder.to_owned(), file, most_bytes, Arc::clone(&state))
             .context("cannot start the thread of the history")?;
         let path = folder.join(file::NAME);
         Ok(Self {
-            questions: Questions::new(path, inbox.clone(), Arc::clone(&state)),
-            inbox,
+            questions: Questions::new(path, queue.clone(), Arc::clone(&state)),
+            queue,
             state,
         })
     }
@@ -149,13 +149,13 @@ impl History {
     /// Puts something into the queue of what is to be written. Returns it where there is no room,
     /// at once.
     pub(crate) fn offer(&self, item: Item) -> Result<(), Item> {
-        self.inbox.offer(item)
+        self.queue.offer(item)
     }
 
     /// Waits until all that was offered is written.
     pub(crate) async fn flush(&self) {
-        let (begun, written) = oneshot::channel();
-        let mut item = Item::Flush(begun);
+        let (dropped_when_written, written) = oneshot::channel();
+        let mut item = Item::Flush(dropped_when_written);
         while let Err(again) = self.offer(item) {
             item = again;
             sleep(FULL_TIME).await;

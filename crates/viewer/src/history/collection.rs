@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::history::found::Found;
 use crate::history::row::integer;
-use crate::history::rows::{NamedRows, PayloadTexts, payload_with, row_of_payload};
+use crate::history::rows::{PayloadTexts, ReferencedRows, payload_with, row_of_payload};
 use crate::history::sent;
 
 /// Kinds without a label that are kept. Random requests are each of a kind of its own.
@@ -41,7 +41,7 @@ pub(super) struct WrittenRequest<'a> {
     /// What was found out about it.
     pub(super) found: &'a Found,
     /// What its row names.
-    pub(super) rows: NamedRows,
+    pub(super) rows: ReferencedRows,
 }
 
 /// What one transaction adds to a kind.
@@ -337,7 +337,7 @@ fn replace_by_shorter(
     } = addition.shortest;
     let length = integer(record.raw.len() as u64);
     let is_long = kept > integer(CUT_BYTES as u64);
-    if !is_long || length >= kept || specimens(to)? <= specimens_bytes / 2 {
+    if !is_long || length >= kept || bytes_of_specimens(to)? <= specimens_bytes / 2 {
         return Ok(false);
     }
     let mut update = to.prepare_cached(
@@ -364,7 +364,7 @@ fn replace_by_shorter(
 }
 
 /// Bytes of all specimens.
-fn specimens(file: &Connection) -> rusqlite::Result<u64> {
+fn bytes_of_specimens(file: &Connection) -> rusqlite::Result<u64> {
     let mut sum = file.prepare_cached("SELECT coalesce(sum(kept), 0) FROM kind")?;
     sum.query_row([], |row| row.get::<_, i64>(0))
         .map(i64::unsigned_abs)
@@ -399,7 +399,7 @@ fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
 
 /// Cuts the longest specimens where all take too much. Returns what is left.
 fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<SpecimenBudget> {
-    let mut held = specimens(to)?;
+    let mut held = bytes_of_specimens(to)?;
     if held <= most_bytes {
         return Ok(SpecimenBudget(integer(most_bytes - held)));
     }

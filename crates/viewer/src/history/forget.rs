@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use crate::history::collection::{DAY_MICROS, SPECIMEN_BYTES};
 use crate::history::row::integer;
-use crate::history::sources::list;
+use crate::history::sources::json_list;
 use crate::history::{blocks, file, questions, sent};
 
 /// Rows that go in one step.
@@ -314,7 +314,7 @@ fn delete_requests(
                 .prepare_cached(&query)?
                 .query_map(params![value, last, looked_at], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
-            let listed = list(&seqs);
+            let listed = json_list(&seqs);
             uncount_days(file, &listed)?;
             file.prepare_cached(
                 "DELETE FROM request WHERE seq IN (SELECT value FROM json_each(?1))",
@@ -421,7 +421,7 @@ fn recount_kinds_of_sources(file: &mut Connection, time: i64) -> rusqlite::Resul
                 .prepare_cached(query)?
                 .query_map([time, STEP_ROWS], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
-            let listed = list(&sources);
+            let listed = json_list(&sources);
             // It came since, too: where that request has left the history, once is all that is
             // known.
             file.prepare_cached(

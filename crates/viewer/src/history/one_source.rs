@@ -14,7 +14,7 @@ use crate::history::Questions;
 use crate::history::row::integer;
 use crate::history::secrets::Secrets;
 use crate::history::sources::{
-    COLUMNS, Group, MOST_OF_NETWORK, SentKind, Source, list, most_frequent, sent_kinds,
+    COLUMNS, Group, MOST_OF_NETWORK, SentKind, Source, json_list, most_frequent, sent_kinds,
 };
 use crate::reader::privacy::{Privacy, Senders, V6_OF_V4, network};
 
@@ -89,7 +89,7 @@ impl Questions {
             let senders = own.senders;
             let mut secrets = Secrets::new(file, privacy);
             let sample = Sample::of(file, &senders, &mut secrets)?;
-            let ids = list(&group.ids);
+            let ids = json_list(&group.ids);
             let (neighbours, more_neighbours) = neighbours(file, address, privacy)?;
             let ports = most_frequent(sample.ports, MOST_NAMED, |count| *count);
             let [hosts, user_agents, ja4] = sample.texts.map(Named::new);

@@ -158,7 +158,7 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read.
     pub fn version(&mut self) -> anyhow::Result<Option<Version>> {
-        let Some(file) = self.now()? else {
+        let Some(file) = self.current()? else {
             return Ok(None);
         };
         let changes = data_version(&file.connection)?;
@@ -173,7 +173,7 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read.
     pub fn has(&mut self, sent: &Sent) -> anyhow::Result<bool> {
-        match self.now()? {
+        match self.current()? {
             Some(OpenedFile { connection, .. }) => {
                 Ok(sent::number(connection, sent)?.is_some()
                     || sent::is_forgotten(connection, sent)?)
@@ -187,7 +187,7 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read.
     pub fn number_of(&mut self, sent: &Sent) -> anyhow::Result<Option<u64>> {
-        match self.now()? {
+        match self.current()? {
             Some(file) => Ok(sent::number(&file.connection, sent)?),
             None => Ok(None),
         }
@@ -198,7 +198,7 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read.
     pub fn newest_sent(&mut self) -> anyhow::Result<u64> {
-        let Some(file) = self.now()? else {
+        let Some(file) = self.current()? else {
             return Ok(0);
         };
         let newest = "SELECT coalesce(max(request), 0) FROM sent";
@@ -212,7 +212,7 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read.
     pub fn sensors(&mut self) -> anyhow::Result<u64> {
-        match self.now()? {
+        match self.current()? {
             Some(file) => Ok(sensors::count(&file.connection)?),
             None => Ok(0),
         }
@@ -223,7 +223,7 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read.
     pub fn seen_by(&mut self, kind: &str) -> anyhow::Result<Option<u64>> {
-        let Some(file) = self.now()? else {
+        let Some(file) = self.current()? else {
             return Ok(None);
         };
         let mut statement = file.connection.prepare_cached(
@@ -234,7 +234,7 @@ impl Ledger {
     }
 
     /// Returns the file that is there now.
-    fn now(&mut self) -> anyhow::Result<Option<&OpenedFile>> {
+    fn current(&mut self) -> anyhow::Result<Option<&OpenedFile>> {
         let opened = self.opened.take();
         self.opened = match opened.filter(|file| file.check().is_ok()) {
             Some(file) => Some(file),
@@ -258,7 +258,7 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read.
     pub fn stream_position(&mut self, sensor: &str, behind: u64) -> anyhow::Result<Option<u64>> {
-        let Some(file) = self.now()? else {
+        let Some(file) = self.current()? else {
             return Ok(None);
         };
         let mut statement = file.connection.prepare_cached(

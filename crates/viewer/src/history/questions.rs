@@ -17,12 +17,12 @@ use crate::history::blocks;
 use crate::history::file::says_broken;
 use crate::history::row::{self, REQUESTS, SPECIMENS, integer};
 use crate::history::state::State;
-use crate::history::writer::{Inbox, Item};
+use crate::history::writer::{Item, QueueEnd};
 
 /// Longest time for one question.
 const QUESTION_TIME: Duration = Duration::from_secs(2);
 /// Instructions of SQLite between two looks at the clock: some hundred microseconds.
-const INSTRUCTIONS_BETWEEN_LOOKS: i32 = 10_000;
+const INSTRUCTIONS_BETWEEN_CHECKS: i32 = 10_000;
 /// Connections that are kept open for the next question, as many as may ask at a time.
 const MOST_CONNECTIONS: usize = 2;
 /// SQLite's cache of pages of the file for each of them, in KiB.
@@ -38,7 +38,7 @@ pub struct Questions {
     path: PathBuf,
     /// Each with the number of its file: another one is begun when one is broken.
     idle: Mutex<Vec<(u64, Connection)>>,
-    inbox: Inbox,
+    queue: QueueEnd,
     state: Arc<State>,
 }
 
@@ -60,11 +60,11 @@ pub struct Restored {
 }
 
 impl Questions {
-    pub(super) fn new(path: PathBuf, inbox: Inbox, state: Arc<State>) -> Self {
+    pub(super) fn new(path: PathBuf, queue: QueueEnd, state: Arc<State>) -> Self {
         Self {
             path,
             idle: Mutex::default(),
-            inbox,
+            queue,
             state,
         }
     }
@@ -181,7 +181,7 @@ impl Questions {
         };
         let deadline = Instant::now() + QUESTION_TIME;
         file.progress_handler(
-            INSTRUCTIONS_BETWEEN_LOOKS,
+            INSTRUCTIONS_BETWEEN_CHECKS,
             Some(move || Instant::now() > deadline),
         )?;
         let answer = question(&file);
@@ -189,7 +189,7 @@ impl Questions {
             && says_broken(error)
         {
             // Where there is no room, the next question finds it as well.
-            let _ = self.inbox.offer(Item::Broken(file_number));
+            let _ = self.queue.offer(Item::Broken(file_number));
         }
         let mut idle = self.lock();
         if answer.is_ok() && idle.len() < MOST_CONNECTIONS {

@@ -54,7 +54,7 @@ pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
-pub(super) fn drop_unnamed(file: &Connection) -> rusqlite::Result<()> {
+pub(super) fn drop_unreferenced(file: &Connection) -> rusqlite::Result<()> {
     let begun = Instant::now();
     let mut last = file
         .prepare("SELECT max(id) FROM (SELECT id FROM found WHERE id > ?1 ORDER BY id LIMIT ?2)")?;

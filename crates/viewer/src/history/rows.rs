@@ -40,7 +40,7 @@ struct Way {
 
 /// The rows that a request's row references.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NamedRows {
+pub(super) struct ReferencedRows {
     pub(super) payload: i64,
     pub(super) source: i64,
     pub(super) way: i64,
@@ -76,7 +76,7 @@ impl KnownRows {
         to: &Connection,
         record: &Record,
         found: &Found,
-    ) -> rusqlite::Result<Option<NamedRows>> {
+    ) -> rusqlite::Result<Option<ReferencedRows>> {
         let seq = integer(record.seq);
         let mut is_there = to.prepare_cached("SELECT 1 FROM request WHERE seq = ?1")?;
         if is_there.exists([seq])? {
@@ -88,7 +88,7 @@ impl KnownRows {
         {
             return Ok(None);
         }
-        let rows = NamedRows {
+        let rows = ReferencedRows {
             payload: row_of_payload(to, record, &record.raw, found)?,
             source: self.row_of_source(to, record, found)?,
             way: self.row_of_way(to, record)?,

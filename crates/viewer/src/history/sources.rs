@@ -170,7 +170,7 @@ fn senders(
 }
 
 /// Writes numbers as JSON does, for `json_each`.
-pub(super) fn list(numbers: &[i64]) -> String {
+pub(super) fn json_list(numbers: &[i64]) -> String {
     let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     format!("[{}]", texts.join(","))
 }
@@ -267,7 +267,7 @@ impl Group {
         file: &Connection,
         secrets: &Secrets<'_>,
     ) -> rusqlite::Result<Source> {
-        let ids = list(&self.ids);
+        let ids = json_list(&self.ids);
         let mut name = file.prepare_cached("SELECT as_name FROM source WHERE id = ?1")?;
         let as_name = match self.ids.first() {
             Some(id) => name.query_row([id], |row| row.get(0))?,

@@ -28,7 +28,7 @@ pub(super) struct State {
     writing: Mutex<Writing>,
     gaps: Mutex<Gaps>,
     /// The newest number that the file had when it was opened.
-    newest: AtomicU64,
+    newest_at_opening: AtomicU64,
     /// Numbers that it lacked then, of those that the ring may have had.
     holes: Mutex<BTreeSet<u64>>,
     /// How many files there were: another one is begun when one is broken.
@@ -115,15 +115,21 @@ impl State {
     /// Returns the newest number that the file had when it was opened; `None` before: what the file
     /// has is not known then.
     pub(super) fn known_up_to(&self) -> Option<u64> {
-        (self.file_number() > 0).then(|| self.newest.load(Ordering::Relaxed))
+        (self.file_number() > 0).then(|| self.newest_at_opening.load(Ordering::Relaxed))
     }
 
     /// Says that a file is open, what its newest number is, which before that it lacks, and what it
     /// says is not kept.
-    pub(super) fn opened(&self, newest: u64, holes: BTreeSet<u64>, written: Gaps, now: Timestamp) {
+    pub(super) fn opened(
+        &self,
+        newest: u64,
+        holes: BTreeSet<u64>,
+        gaps_in_file: Gaps,
+        now: Timestamp,
+    ) {
         *lock(&self.holes) = holes;
         let mut gaps = self.gaps();
-        let before = std::mem::replace(&mut *gaps, written);
+        let before = std::mem::replace(&mut *gaps, gaps_in_file);
         if self.file_number() == 0 {
             // Counted while nobody could know what the file has.
             for gap in before.0 {
@@ -132,18 +138,18 @@ impl State {
                 }
             }
         }
-        self.newest.fetch_max(newest, Ordering::Relaxed);
+        self.newest_at_opening.fetch_max(newest, Ordering::Relaxed);
         self.files.fetch_add(1, Ordering::Release);
     }
 
     /// Says how large the file is.
-    pub(super) fn holds(&self, requests: u64, bytes: u64) {
+    pub(super) fn set_size(&self, requests: u64, bytes: u64) {
         self.requests.store(requests, Ordering::Relaxed);
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Says how many sensors are in the file.
-    pub(super) fn has_sensors(&self, sensors: u64) {
+    pub(super) fn set_sensors(&self, sensors: u64) {
         self.sensors.store(sensors, Ordering::Relaxed);
     }
 

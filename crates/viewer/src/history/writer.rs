@@ -90,12 +90,12 @@ impl Item {
 
 /// The reader's end of the queue.
 #[derive(Clone)]
-pub(crate) struct Inbox {
+pub(crate) struct QueueEnd {
     sender: SyncSender<Item>,
     state: Arc<State>,
 }
 
-impl Inbox {
+impl QueueEnd {
     /// Puts something into the queue. Returns it where there is no room, at once.
     pub(crate) fn offer(&self, item: Item) -> Result<(), Item> {
         // Before the writer can have written it, for the number not to fall below 0.
@@ -120,9 +120,9 @@ pub(super) fn start(
     file: Option<OpenFile>,
     most_bytes: u64,
     state: Arc<State>,
-) -> std::io::Result<Inbox> {
+) -> std::io::Result<QueueEnd> {
     let (sender, waiting) = sync_channel(MOST_WAITING);
-    let inbox = Inbox {
+    let queue_end = QueueEnd {
         sender,
         state: Arc::clone(&state),
     };
@@ -136,7 +136,7 @@ pub(super) fn start(
     thread::Builder::new()
         .name("history".into())
         .spawn(move || writer.run(&waiting))?;
-    Ok(inbox)
+    Ok(queue_end)
 }
 
 struct Writer {
@@ -179,7 +179,7 @@ impl OpenFile {
         state: &State,
     ) -> anyhow::Result<Self> {
         let path = folder.join(file::NAME);
-        match retention::drop_unnamed(&file) {
+        match retention::drop_unreferenced(&file) {
             Err(error) if file::says_broken(&error) => return Err(error.into()),
             // A full disk is no reason not to read it.
             Err(error) => warn!(%error, "what no request names stays in the history"),
@@ -189,7 +189,7 @@ impl OpenFile {
         let newest = questions::newest(&file)?;
         let holes = questions::holes(&file, newest)?;
         let gaps = Gaps::read(&file, now)?;
-        state.has_sensors(sensors::count(&file)?);
+        state.set_sensors(sensors::count(&file)?);
         state.opened(newest.unsigned_abs(), holes, gaps, now);
         Ok(Self {
             file,
@@ -215,7 +215,7 @@ impl Writer {
             self.state.count_written(items.len());
             if let Some(open) = &self.file {
                 self.state
-                    .holds(open.known.requests.unwrap_or_default(), open.bytes());
+                    .set_size(open.known.requests.unwrap_or_default(), open.bytes());
             }
         }
     }
@@ -295,7 +295,7 @@ impl Writer {
         open.wal.hold_short(&open.file)?;
         open.write(items, self.most_bytes)?;
         if items.iter().any(Item::is_of_sensor) {
-            self.state.has_sensors(sensors::count(&open.file)?);
+            self.state.set_sensors(sensors::count(&open.file)?);
         }
         Ok(())
     }
