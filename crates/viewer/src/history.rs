@@ -1,24 +1,26 @@
-//! What is kept after the ring has moved on: an SQLite file, which a person can open as well.
+//! The history: all requests that are kept after they have left the ring. It is an SQLite file,
+//! which a person can open as well.
 //!
-//! In: each record that the reader has seen, as it came, and its kind. Out: records by their
-//! number. The reader never waits for the disk: a separate thread writes, and what it cannot write
-//! is counted.
+//! In: each record that the reader has seen, unchanged, and what was found out about it. Out:
+//! records by their number, and answers to visitors' questions. The reader never waits for the
+//! disk, because a separate thread writes. Requests that it cannot write are counted.
 //!
 //! Read in this order:
 //!
-//! - `keeper`: what the reader hands over, and what is missing
+//! - `keeper`: which numbers the reader has handed over, and which are missing
 //! - `found` and `kind`: what is kept in addition to the bytes
 //! - `writer`: the thread that writes, with `rows` (a request), `sent` (a request of another
 //!   machine), `blocks` (times), `collection` (kinds), `gaps` (requests that are not kept) and
 //!   `refused` (requests that cannot be written)
-//! - `retention`: what is deleted when the file is too large; `wal`: the log of changes
+//! - `retention`: what is deleted when the file is too large
+//! - `wal`: the write-ahead log beside the file
 //! - `questions`: what visitors read, with `search`, `kinds`, `label_counts`, `sources`,
 //!   `one_source`, `sensors` and `blocklist`
 //! - `forget`: what a person deletes
 //! - `outbox`: what `forever200-fleet` reads
-//! - `file` opens the file, and `row` reads a record from it; `row_ids` are sets of rows
-//! - `state`: what is known of the file without reading it; `secrets`: which rows contain a text
-//!   that must be hidden
+//! - `file` opens the file, `row` reads a record from it, and `row_ids` has sets of rows
+//! - `state`: what is known of the file without reading it
+//! - `secrets`: which rows contain a text that must be hidden
 //!
 //! The schema is docs/history.sql.
 
@@ -81,7 +83,7 @@ pub(crate) use writer::Item;
 /// Time between two attempts to find room in the queue.
 const FULL_TIME: Duration = Duration::from_millis(10);
 
-/// The file, for those who write and those who read.
+/// The handle to the history, for writing and for reading.
 pub struct History {
     queue: QueueEnd,
     questions: Questions,
@@ -89,9 +91,9 @@ pub struct History {
 }
 
 impl History {
-    /// Opens the history in `folder`, or begins one, and starts the thread that writes it. It grows
-    /// to about `most_bytes`; then the oldest requests go. Where the disk is full or can only be
-    /// read, this succeeds, and the thread tries again.
+    /// Opens the history in `folder`, or begins one, and starts the thread that writes it. The file
+    /// grows to about `most_bytes`. Then the oldest requests are deleted. If the disk is full or
+    /// read-only, this succeeds nevertheless, and the thread tries again to open the file.
     ///
     /// # Errors
     /// The folder cannot be used, or holds a file that is not for this version: see [`OpenError`].
@@ -116,26 +118,26 @@ impl History {
         })
     }
 
-    /// The same, or 0 as long as the file could not be opened.
+    /// Returns [`Self::known_up_to`], or 0 as long as the file could not be opened.
     #[must_use]
     pub(crate) fn newest(&self) -> u64 {
         self.known_up_to().unwrap_or_default()
     }
 
     /// Returns the newest number that the file had when it was opened; `None` as long as it could
-    /// not be.
+    /// not be opened.
     #[must_use]
     pub(crate) fn known_up_to(&self) -> Option<u64> {
         self.state.known_up_to()
     }
 
-    /// Returns which numbers the file lacked when it was opened, of those that the ring may have
-    /// had.
+    /// Returns the numbers that the file lacked when it was opened, and that the ring could still
+    /// have.
     pub(crate) fn holes(&self) -> BTreeSet<u64> {
         self.state.holes()
     }
 
-    /// Counts requests that are not kept, before they are written to the file.
+    /// Counts a gap in memory, before it is written to the file.
     pub(crate) fn count_gap(&self, gap: Gap, now: Timestamp) {
         self.state.count_gap(gap, now);
     }
@@ -146,13 +148,13 @@ impl History {
         self.state.gaps().of_last_day(now)
     }
 
-    /// Puts something into the queue of what is to be written. Returns it where there is no room,
-    /// at once.
+    /// Puts an item into the queue of the thread that writes. Does not wait: if the queue is full,
+    /// returns the item at once.
     pub(crate) fn offer(&self, item: Item) -> Result<(), Item> {
         self.queue.offer(item)
     }
 
-    /// Waits until all that was offered is written.
+    /// Waits until all items that were offered before are written.
     pub(crate) async fn flush(&self) {
         let (dropped_when_written, written) = oneshot::channel();
         let mut item = Item::Flush(dropped_when_written);
@@ -160,17 +162,17 @@ impl History {
             item = again;
             sleep(FULL_TIME).await;
         }
-        // It is dropped, not used.
+        // The writer drops the sender; nothing is sent.
         let _ = written.await;
     }
 
-    /// Returns what visitors may ask.
+    /// Returns the handle for visitors' questions.
     #[must_use]
     pub fn questions(&self) -> &Questions {
         &self.questions
     }
 
-    /// Returns how it is, in numbers.
+    /// Returns the state of the history in numbers, for the metrics.
     #[must_use]
     pub(crate) fn now(&self) -> HistoryNow {
         let (requests, bytes) = self.state.size();
@@ -183,13 +185,14 @@ impl History {
         }
     }
 
-    /// Returns how many sensors are in the file, a number that follows it.
+    /// Returns the number of sensors in the file. The writer keeps the number up to date.
     #[must_use]
     pub(crate) fn sensors(&self) -> Arc<AtomicU64> {
         self.state.sensors()
     }
 
-    /// Returns a sentence for those who look, when something is wrong with the history.
+    /// Returns a sentence for visitors that says why the history cannot be written; `None` when
+    /// nothing is wrong.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.state.trouble()

@@ -1,7 +1,7 @@
-//! What is written beside the bytes of a request, so that it can be asked for without describing
-//! them again.
+//! What the history stores about a request in addition to its bytes, so that a search need not
+//! describe the request again.
 //!
-//! In: an entry, made of what may be shown. Out: short texts, each bounded.
+//! In: an entry, which has only what may be shown. Out: short texts, each of bounded length.
 
 use forever200_identify::Category;
 
@@ -18,21 +18,23 @@ pub(crate) const MAX_CHARS: usize = 200;
 pub(crate) struct Found {
     pub(crate) kind: Kind,
     pub(crate) protocol: &'static str,
-    /// Ids of labels and names of categories, each with a space before and after it.
+    /// Ids of the labels, with a space before and after each.
     pub(crate) labels: String,
+    /// Names of the labels' categories, with a space before and after each.
     pub(crate) categories: String,
-    /// The name or the address that it asks for.
+    /// Name or address of the host that the request asks for.
     pub(crate) host: Option<String>,
     pub(crate) user_agent: Option<String>,
     pub(crate) ja4: Option<String>,
-    /// Where the client's address is: code of the country, number and name of the network.
+    /// Where the client's address is: the code of the country, and the number and name of the
+    /// network.
     pub(crate) country: Option<String>,
     pub(crate) asn: Option<u32>,
     pub(crate) as_name: Option<String>,
 }
 
 impl Found {
-    /// Takes from an entry what is written.
+    /// Takes from an entry what the history stores.
     pub(crate) fn new(entry: &Entry) -> Self {
         let signatures = || entry.labels.iter().map(|label| &label.signature);
         let mut categories: Vec<Category> = signatures().flat_map(|it| it.categories()).collect();

@@ -1,8 +1,9 @@
-//! Requests that are not kept: counted, put into a sentence, and never listed.
+//! Counts the requests that are not kept, and reports them in a sentence. They are never listed one
+//! by one.
 //!
-//! In: gaps, as the reader finds them and as the file has them. Out: how many requests of the last
-//! day are missing. This is held in memory, so that the page asks no disk for it, and says it also
-//! while the disk is away.
+//! In: gaps that the reader finds, and gaps that the file has. Out: how many requests of the last
+//! day are missing. The counts are held in memory, so the page shows them without reading the disk,
+//! and even while the disk fails.
 
 use std::collections::VecDeque;
 
@@ -15,14 +16,15 @@ use crate::history::keeper::Gap;
 use crate::history::row::{integer, number, time};
 use crate::rfc3339;
 
-/// Gaps with less between them than this are of one flood, and one row, of at most so long.
+/// Two gaps with less time than this between them belong to one flood, and share a row.
 const SAME_FLOOD: SignedDuration = SignedDuration::from_mins(1);
+/// Longest time that one row spans.
 const LONGEST_FLOOD: SignedDuration = SignedDuration::from_hours(1);
-/// What the sentence is about.
+/// Gaps that ended longer ago are not reported.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// Floods that are held in memory; of more, the oldest two become one.
+/// Most floods that are held in memory. When there are more, the oldest two are joined.
 const MOST_FLOODS: usize = 64;
-/// Rows that are read at the start.
+/// Most rows that are read when a file is opened.
 const MOST_READ: i64 = 1000;
 
 const COLUMNS: &str = "SELECT first_seq, last_seq, requests, since, until FROM gap";
@@ -36,14 +38,14 @@ pub(crate) struct Gaps(pub(super) VecDeque<Gap>);
 pub struct NotKept {
     /// How many.
     pub requests: u64,
-    /// Between which times, RFC 3339.
+    /// The beginning of the time in which they came, RFC 3339.
     pub since: String,
-    /// The second of them.
+    /// The end of that time, RFC 3339.
     pub until: String,
 }
 
 impl NotKept {
-    /// Puts it into words.
+    /// Returns a sentence for the page.
     #[must_use]
     pub fn sentence(&self) -> String {
         let since = minute(&self.since);
@@ -67,7 +69,8 @@ impl NotKept {
 }
 
 impl Gap {
-    /// Returns both as one, where they are of one flood.
+    /// Returns both gaps as one; `None` if they do not belong to one flood, or if `next` does not
+    /// come after this gap.
     fn joined(&self, next: &Self) -> Option<Self> {
         let is_soon = next.since.duration_since(self.until) < SAME_FLOOD;
         let is_short = next.until.duration_since(self.since) < LONGEST_FLOOD;
@@ -76,9 +79,9 @@ impl Gap {
         (is_soon && is_short && next.first > self.last).then_some(both)
     }
 
-    /// Returns the part of it behind a number up to which all is accounted for; `None` when there is
-    /// none. Of several gaps that became one, more may be counted than are missing there, but never
-    /// more than there are numbers.
+    /// Returns the part of the gap after the number `known`, up to which all numbers are accounted
+    /// for; `None` if nothing is left. If several gaps were joined, the count may be too large for
+    /// this part, but it is never larger than the range.
     pub(crate) fn after(self, known: u64) -> Option<Self> {
         let first = self.first.max(known.saturating_add(1));
         let numbers = (self.last + 1).checked_sub(first).filter(|&it| it > 0)?;
@@ -89,7 +92,7 @@ impl Gap {
         })
     }
 
-    /// Takes in what is missing later. Between the two, some are there.
+    /// Joins a later gap to this one. Some numbers between the two may be kept.
     pub(crate) fn swallow(&mut self, next: &Self) {
         self.last = next.last;
         self.requests = self.requests.saturating_add(next.requests);
@@ -99,7 +102,7 @@ impl Gap {
 }
 
 impl Gaps {
-    /// Reads those of the last day.
+    /// Reads the gaps of the last day.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -116,7 +119,7 @@ impl Gaps {
         Ok(gaps)
     }
 
-    /// Adds the newest.
+    /// Adds a gap, and drops those that are too old.
     pub(crate) fn add(&mut self, gap: Gap, now: Timestamp) {
         self.0.retain(|gap| is_recent(gap, now));
         match self.0.back().and_then(|last| last.joined(&gap)) {
@@ -135,7 +138,7 @@ impl Gaps {
         }
     }
 
-    /// Returns what is missing of the last day; `None` when nothing is.
+    /// Returns how many requests of the last day are missing; `None` when none is.
     pub(crate) fn of_last_day(&self, now: Timestamp) -> Option<NotKept> {
         let mut recent = self.0.iter().filter(|gap| is_recent(gap, now));
         let mut all = *recent.next()?;
@@ -150,27 +153,30 @@ impl Gaps {
     }
 }
 
-/// Returns a time to the minute.
+/// Returns a time without its seconds, like `2026-01-01 23:59`.
 fn minute(time: &str) -> String {
     time.get(..16).unwrap_or(time).replace('T', " ")
 }
 
-/// A clock may have been set back since.
+/// Tells whether a gap ended within the last day, or less than [`SAME_FLOOD`] in the future. If it
+/// ended later, the clock was set back since.
 fn is_recent(gap: &Gap, now: Timestamp) -> bool {
     let age = now.duration_since(gap.until);
     age < DAY && age > -SAME_FLOOD
 }
 
-/// Writes what is missing: into the row of the same flood, where there is one.
+/// Writes a gap. If there is a row of the same flood, the gap is added to that row.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
 pub(super) fn write(to: &Transaction<'_>, new: &Gap) -> rusqlite::Result<()> {
-    // Not the newest row: a request that could not be written may have one with a higher number.
+    // Not simply the newest row: a request that could not be written may have a row with a higher
+    // number.
     let before = format!("{COLUMNS} WHERE first_seq <= ?1 ORDER BY first_seq DESC LIMIT 1");
     let mut statement = to.prepare_cached(&before)?;
     let before = statement.query_row([integer(new.first)], gap).optional()?;
-    // It was written in a transaction whose items are written once more.
+    // The gap is in the file already. Its transaction was committed, but its items are written
+    // again because of a later error.
     if before.is_some_and(|before| new.last <= before.last) {
         return Ok(());
     }
@@ -178,7 +184,8 @@ pub(super) fn write(to: &Transaction<'_>, new: &Gap) -> rusqlite::Result<()> {
     insert(to, &joined.unwrap_or(*new))
 }
 
-/// Writes a single request that is missing, wherever its number is.
+/// Counts a single missing request, in the row whose range includes its number, or in a row of its
+/// own.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.

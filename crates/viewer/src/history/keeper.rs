@@ -1,30 +1,32 @@
-//! What the reader hands to the history: each record of the ring once, and what was gone before.
+//! Counts which numbers the reader has handed over to the history, and which left the ring before
+//! that. It does not decide which requests are kept, and has no records.
 //!
-//! In: the cursor and the records of each look. Out: what is new, and how many numbers left the
-//! ring without ever being seen. Numbers need not appear in their order: the slot of one may be
-//! written after those of later ones, so one is missing only when the ring has no place for it any
-//! more.
+//! In: the cursor and the numbers of each look. Out: which numbers are still to be handed over, and
+//! a gap for the numbers that left the ring before they were handed over. Numbers may come out of
+//! order, because a slot may be written after the slots of later numbers. So a number is missing
+//! only when the ring has no place for it any more.
 
 use std::collections::BTreeSet;
 
 use forever200_ring::SLOTS;
 use jiff::Timestamp;
 
-/// Numbers that left the ring before they were seen.
+/// Requests that are not kept: their records left the ring before they were handed over, or could
+/// not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gap {
-    /// The first and the last of the numbers between which they are missing.
+    /// The first and the last number of the range in which numbers are missing.
     pub(crate) first: u64,
     pub(crate) last: u64,
-    /// How many are missing.
+    /// How many numbers of the range are missing.
     pub(crate) requests: u64,
-    /// The looks between which it happened.
+    /// The times of the looks before and after they went missing.
     pub(crate) since: Timestamp,
     pub(crate) until: Timestamp,
 }
 
 impl Gap {
-    /// One request.
+    /// Makes a gap of one request.
     pub(crate) fn of_one(seq: u64, now: Timestamp) -> Self {
         Self {
             first: seq,
@@ -41,13 +43,13 @@ impl Gap {
 pub(crate) struct Keeper {
     /// All numbers up to this one are handed over, or missing for ever.
     settled: u64,
-    /// Those above it that are handed over.
+    /// The numbers above `settled` that are handed over.
     handed: BTreeSet<u64>,
     looked: Timestamp,
 }
 
 impl Keeper {
-    /// Begins behind the newest number that the history holds.
+    /// Begins with a history that accounts for all numbers up to `newest`.
     pub(crate) fn new(newest: u64, now: Timestamp) -> Self {
         Self {
             settled: newest,
@@ -56,8 +58,8 @@ impl Keeper {
         }
     }
 
-    /// Begins with a history whose newest number is this one, but which lacks some numbers among its
-    /// last ones: the ring may have them still.
+    /// Begins with a history that accounts for all numbers up to `newest` except `holes`. The ring
+    /// may still have the records with those numbers.
     pub(crate) fn with_holes(newest: u64, holes: &BTreeSet<u64>, now: Timestamp) -> Self {
         let settled = holes
             .first()
@@ -70,7 +72,7 @@ impl Keeper {
         }
     }
 
-    /// Tells whether a record with this number is yet to be handed over.
+    /// Tells whether the record with this number is still to be handed over.
     pub(crate) fn wants(&self, seq: u64) -> bool {
         seq > self.settled && !self.handed.contains(&seq)
     }
@@ -82,7 +84,8 @@ impl Keeper {
         }
     }
 
-    /// Ends a look at a ring with this cursor. Returns what has left it unseen since the last.
+    /// Ends a look that found this cursor. Returns a gap for the numbers that left the ring since
+    /// the last look and were not handed over.
     pub(crate) fn settle(&mut self, cursor: u64, now: Timestamp) -> Option<Gap> {
         let since = std::mem::replace(&mut self.looked, now);
         let last = cursor.saturating_sub(SLOTS);
@@ -93,7 +96,8 @@ impl Keeper {
         let in_ring = self.handed.split_off(&(last + 1));
         let seen = std::mem::replace(&mut self.handed, in_ring);
         let requests = (last + 1 - unsettled.start()).saturating_sub(seen.len() as u64);
-        // Another gap may begin with a number before it.
+        // `first` is the key of the gap in the file, so it must be a number that is missing. A
+        // number before it was handed over, and has a gap of its own if it could not be written.
         let first = unsettled.into_iter().find(|seq| !seen.contains(seq))?;
         (requests > 0).then_some(Gap {
             first,

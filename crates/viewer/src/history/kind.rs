@@ -1,7 +1,7 @@
-//! What a request is an example of: the unit of the collection.
+//! The kind of a request: the unit of the collection.
 //!
-//! In: what is said of a request. Out: a name that stays the same from one version to the next, and
-//! a title.
+//! In: the description of a request. Out: a name that stays the same from one version to the next,
+//! and a title.
 
 use std::fmt::Write;
 
@@ -10,38 +10,38 @@ use sha2::{Digest, Sha256};
 
 use crate::reader::Entry;
 
-/// Bytes that two requests of an unknown protocol share when they are of one kind.
+/// How many first bytes are equal in all requests of one kind, if their protocol is unknown.
 const ALIKE_BYTES: usize = 16;
-/// Longest beginning of a target that tells one kind from another.
+/// Most bytes of a method and of a target by which kinds differ.
 const TARGET_BYTES: usize = 256;
-/// Bytes of the hash in a name: as many as keep thousands of kinds apart.
+/// Bytes of the hash in a name, enough to tell thousands of kinds apart.
 const HASH_BYTES: usize = 6;
 /// Longest title, in characters.
 pub(crate) const MAX_TITLE_CHARS: usize = 100;
 
-/// What a request is an example of.
+/// The kind of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     /// The id of its first label; without labels, its protocol and a hash of its shape.
     pub(crate) name: String,
-    /// In words; without labels, its beginning, printable.
+    /// The title of its first label; without labels, the beginning of the request's summary.
     pub(crate) title: String,
-    /// What it is for; `None` without a label.
+    /// The category of its first label; `None` without a label.
     pub(crate) category: Option<Category>,
 }
 
-/// The category of kinds, or of requests, that somebody wants to see.
+/// The category that a visitor wants to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WantedCategory {
-    /// A label has this one.
+    /// A label has this category.
     Labelled(Category),
     /// There is no label.
     Unrecognised,
 }
 
 impl Kind {
-    /// Returns the kind of a request. It is found out once: without a label that takes a hash, and
-    /// each watcher may ask for two dozen kinds.
+    /// Returns the kind of a request. It is computed only once: without a label it takes a hash,
+    /// and each visitor who watches may ask for two dozen kinds.
     pub(crate) fn of(entry: &Entry) -> &Self {
         entry.kind.get_or_init(|| Self::new(entry))
     }
@@ -62,13 +62,14 @@ impl Kind {
     }
 }
 
-/// Returns the title of a kind without a label whose specimen is summed up so.
+/// Returns the title of a kind without a label, from the summary of its specimen.
 pub(crate) fn title(summary: &str) -> String {
     summary.chars().take(MAX_TITLE_CHARS).collect()
 }
 
-/// What requests of one kind share: those that differ in digits, the values of the query, headers
-/// and body only, or TLS hellos of one kind of client.
+/// Returns what is equal in all requests of a kind without a label. HTTP requests may differ in
+/// digits, in the values of the query, in headers and in the body. TLS hellos may differ if they
+/// have the same fingerprint of the client. Other requests may differ after their first bytes.
 fn shape(entry: &Entry) -> Vec<u8> {
     if let Some(http) = &entry.http {
         let target = http.target.iter().take(TARGET_BYTES);
@@ -84,7 +85,7 @@ fn shape(entry: &Entry) -> Vec<u8> {
     raw[..raw.len().min(ALIKE_BYTES)].to_vec()
 }
 
-/// Leaves digits and the values of a query out.
+/// Returns a target without digits and without the values of its query.
 fn without_values(target: impl Iterator<Item = u8>) -> Vec<u8> {
     let (mut is_query, mut is_value) = (false, false);
     let mut shape = Vec::new();

@@ -1,7 +1,8 @@
-//! How the history is, for those who look.
+//! The state of the history: whether it can be written, how large it is, and which requests are not
+//! kept.
 //!
-//! In: what the writer succeeds and fails in, and what is not kept. Out: a sentence, which names no
-//! path: the page is for everybody, the log has the error.
+//! In: successes and failures of the writer, and gaps. Out: numbers, and a sentence for the page.
+//! The sentence names no path, because everybody may read the page. The log has the error.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -16,29 +17,30 @@ use tracing::{error, info, warn};
 use crate::history::gaps::Gaps;
 use crate::history::keeper::Gap;
 
-/// A transaction takes milliseconds. Longer than this, and the disk is slow.
+/// A transaction takes milliseconds. If one takes longer than this, the disk is slow.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// Why nothing is written once the writer has gone.
+/// The trouble that is reported once the writer's thread has ended.
 const ENDED: &str = "its thread has ended";
 
-/// What the writer says of itself.
+/// What is known of the history without reading the file.
 #[derive(Debug, Default)]
 pub(super) struct State {
     writing: Mutex<Writing>,
     gaps: Mutex<Gaps>,
-    /// The newest number that the file had when it was opened.
+    /// The newest number that the file had when it was opened. If several files were opened, the
+    /// largest of these numbers.
     newest_at_opening: AtomicU64,
-    /// Numbers that it lacked then, of those that the ring may have had.
+    /// The numbers that the file lacked when it was opened, and that the ring could still have.
     holes: Mutex<BTreeSet<u64>>,
-    /// How many files there were: another one is begun when one is broken.
+    /// How many files were opened so far. A new file is begun when one is broken.
     files: AtomicU64,
-    /// Requests in the file, and what it takes of the disk, after the last transaction.
+    /// Requests in the file, and its size on the disk in bytes, after the last transaction.
     requests: AtomicU64,
     bytes: AtomicU64,
-    /// Sensors in the file, for pages that nobody asks the history for.
+    /// Sensors in the file, for pages that do not query the history.
     sensors: Arc<AtomicU64>,
-    /// What waits to be written.
+    /// Items that wait to be written.
     waiting: AtomicUsize,
 }
 
@@ -46,12 +48,12 @@ pub(super) struct State {
 struct Writing {
     /// Why the last transaction failed.
     trouble: Option<&'static str>,
-    /// When the one that is under way was begun.
+    /// When the current transaction began; `None` when there is none.
     since: Option<Instant>,
 }
 
 impl State {
-    /// Returns what is wrong; `None` when nothing is.
+    /// Returns a sentence that says what is wrong; `None` when nothing is.
     pub(super) fn trouble(&self) -> Option<String> {
         let writing = lock(&self.writing);
         let is_slow = writing.since.is_some_and(|since| since.elapsed() > SLOW);
@@ -61,12 +63,12 @@ impl State {
         Some(format!("The history cannot be written: {reason}."))
     }
 
-    /// Says that a transaction is begun.
+    /// Notes that a transaction begins.
     pub(super) fn begins(&self) {
         lock(&self.writing).since = Some(Instant::now());
     }
 
-    /// Says that writing failed, once in the log however often it fails.
+    /// Notes that writing failed. Of several failures in a row, only the first is logged.
     pub(super) fn failed(&self, error: &anyhow::Error) {
         let mut writing = lock(&self.writing);
         writing.since = None;
@@ -76,7 +78,7 @@ impl State {
         }
     }
 
-    /// Says that nobody writes any more.
+    /// Notes that the writer's thread has ended.
     pub(super) fn ended(&self) {
         let mut writing = lock(&self.writing);
         if writing.trouble.replace(ENDED) != Some(ENDED) {
@@ -84,7 +86,7 @@ impl State {
         }
     }
 
-    /// Says that writing succeeded.
+    /// Notes that writing succeeded.
     pub(super) fn works(&self) {
         let mut writing = lock(&self.writing);
         let took = writing.since.take().map(|since| since.elapsed());
@@ -96,30 +98,30 @@ impl State {
         }
     }
 
-    /// Returns the requests that are not kept.
+    /// Returns the gaps, locked.
     pub(super) fn gaps(&self) -> MutexGuard<'_, Gaps> {
         lock(&self.gaps)
     }
 
-    /// Adds requests that are not kept.
+    /// Adds a gap.
     pub(super) fn count_gap(&self, gap: Gap, now: Timestamp) {
         self.gaps().add(gap, now);
     }
 
-    /// Returns the numbers that the file lacked when it was opened, of those that the ring may have
-    /// had.
+    /// Returns the numbers that the file lacked when it was opened, and that the ring could still
+    /// have.
     pub(super) fn holes(&self) -> BTreeSet<u64> {
         lock(&self.holes).clone()
     }
 
-    /// Returns the newest number that the file had when it was opened; `None` before: what the file
-    /// has is not known then.
+    /// Returns the newest number that the file had when it was opened; `None` before a file was
+    /// opened.
     pub(super) fn known_up_to(&self) -> Option<u64> {
         (self.file_number() > 0).then(|| self.newest_at_opening.load(Ordering::Relaxed))
     }
 
-    /// Says that a file is open, what its newest number is, which before that it lacks, and what it
-    /// says is not kept.
+    /// Notes that a file was opened, with its newest number, the numbers that it lacks before that,
+    /// and its gaps.
     pub(super) fn opened(
         &self,
         newest: u64,
@@ -131,7 +133,7 @@ impl State {
         let mut gaps = self.gaps();
         let before = std::mem::replace(&mut *gaps, gaps_in_file);
         if self.file_number() == 0 {
-            // Counted while nobody could know what the file has.
+            // These were counted before the file was open. The file may account for a part of them.
             for gap in before.0 {
                 if let Some(gap) = gap.after(newest) {
                     gaps.add(gap, now);
@@ -142,34 +144,34 @@ impl State {
         self.files.fetch_add(1, Ordering::Release);
     }
 
-    /// Says how large the file is.
+    /// Notes how large the file is.
     pub(super) fn set_size(&self, requests: u64, bytes: u64) {
         self.requests.store(requests, Ordering::Relaxed);
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Says how many sensors are in the file.
+    /// Notes how many sensors are in the file.
     pub(super) fn set_sensors(&self, sensors: u64) {
         self.sensors.store(sensors, Ordering::Relaxed);
     }
 
-    /// Returns how many sensors are in the file, a number that follows it.
+    /// Returns the number of sensors in the file. The writer keeps the number up to date.
     pub(super) fn sensors(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.sensors)
     }
 
-    /// Says that something waits to be written.
+    /// Counts one more item that waits to be written.
     pub(super) fn count_waiting(&self) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Says that so much of it does not wait any more.
+    /// Counts this many items less that wait to be written.
     pub(super) fn count_written(&self, items: usize) {
         self.waiting.fetch_sub(items, Ordering::Relaxed);
     }
 
-    /// Returns the requests in the file, and what it takes of the disk; 0 before the first
-    /// transaction.
+    /// Returns the number of requests in the file, and its size on the disk in bytes. Both are 0
+    /// before the first transaction.
     pub(super) fn size(&self) -> (u64, u64) {
         let [requests, bytes] = [&self.requests, &self.bytes];
         (
@@ -178,18 +180,18 @@ impl State {
         )
     }
 
-    /// Returns how much waits to be written.
+    /// Returns how many items wait to be written.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Returns how many files were opened: another number for another file.
+    /// Returns how many files were opened so far, which is also the number of the current file.
     pub(super) fn file_number(&self) -> u64 {
         self.files.load(Ordering::Acquire)
     }
 }
 
-/// Puts an error into words.
+/// Returns the reason of an error, in words for the page.
 fn reason(error: &anyhow::Error) -> &'static str {
     if let Some(own) = error.downcast_ref::<super::wal::TooLong>() {
         return own.reason();
@@ -207,7 +209,8 @@ fn reason(error: &anyhow::Error) -> &'static str {
         .map_or("see the log", reason_of_sqlite)
 }
 
-/// Returns what is wrong with the file, in words that name no path: the page is for everybody.
+/// Returns what is wrong with the file, in words that name no path, because everybody may read the
+/// page.
 pub(crate) fn reason_of_sqlite(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {

@@ -1,8 +1,8 @@
-//! The thread that writes the history: nobody else waits for the disk.
+//! The thread that writes the history. No other thread waits for the disk.
 //!
-//! In: requests and gaps, through a bounded queue. Out: rows, in transactions. What cannot be
-//! written is tried again; when the queue is full meanwhile, the reader keeps what it has as long
-//! as the ring does.
+//! In: requests and gaps, through a bounded queue. Out: rows, in transactions. A transaction that
+//! fails is retried. If the queue is full meanwhile, records stay in the ring until there is room
+//! in the queue, or until they have left the ring and are counted.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,23 +30,23 @@ use crate::history::state::State;
 use crate::history::wal::{FileId, Wal, file_id};
 use crate::history::{blocks, collection, file, questions, sensors};
 
-/// Records that wait in the queue, at most: two rings, 13 MiB of the longest. Those of the transaction
-/// come on top.
+/// Most records that wait in the queue: two rings, or 13 MiB if each has the greatest length. The
+/// records of the current transaction are not in the queue any more.
 const MOST_WAITING: usize = 202;
-/// Records of one transaction, at most.
+/// Most records of one transaction.
 const MOST_AT_ONCE: usize = 101;
-/// The same where another machine sent the first of them: whoever writes these into the ring waits
-/// until they are kept, and the ring has more of them than this.
+/// Most records of one transaction if a sensor sent the first of them. The program that writes
+/// these records into the ring waits until they are kept, and the ring has more of them than this.
 const MOST_SENT_AT_ONCE: usize = 32;
-/// How long the first record of a transaction waits for others: a transaction costs as much as a
-/// dozen records.
+/// How long the first record of a transaction waits for others. It pays off, because a transaction
+/// costs as much as a dozen records.
 const GATHER_TIME: Duration = Duration::from_millis(100);
 /// Pause after a transaction that failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Writing gives way to all else.
+/// Niceness of the thread, so that all other work goes first.
 const NICENESS: i32 = 10;
 
-/// What is to be written.
+/// An item of the queue.
 #[derive(Debug)]
 pub(crate) enum Item {
     /// A request that was seen.
@@ -55,25 +55,22 @@ pub(crate) enum Item {
     Gap(Gap),
     /// A request that cannot be written.
     LeftOut(LeftOut),
-    /// A number by its name.
+    /// A number with its name, for the table `number`.
     Number(&'static str, i64),
-    /// Silent connections by port, in the place of those that were written before.
+    /// Silent connections by port. They replace the ones that were written before.
     SilentPorts(ByPort),
-    /// Sensors that said lately that they run.
+    /// Sensors that reported lately that they run.
     Alive(Alive),
-    /// A visitor's question has found that this file is broken.
+    /// A visitor's question has found that the file with this number is broken.
     Broken(u64),
-    /// Is dropped once all before it is written.
-    Flush(
-        #[expect(dead_code, reason = "whoever has the other end notices the drop")]
-        oneshot::Sender<()>,
-    ),
+    /// The writer drops it when all items before it are written.
+    Flush(#[expect(dead_code, reason = "the receiver notices the drop")] oneshot::Sender<()>),
 }
 
 /// A request, and what was found out about it.
 #[derive(Debug)]
 pub(crate) struct SeenRequest {
-    /// As it came.
+    /// The record, unchanged: it is decided later what may be shown of it.
     pub(crate) record: Record,
     pub(crate) found: Found,
 }
@@ -88,7 +85,7 @@ impl Item {
     }
 }
 
-/// The reader's end of the queue.
+/// The end of the queue for those who offer items.
 #[derive(Clone)]
 pub(crate) struct QueueEnd {
     sender: SyncSender<Item>,
@@ -96,9 +93,11 @@ pub(crate) struct QueueEnd {
 }
 
 impl QueueEnd {
-    /// Puts something into the queue. Returns it where there is no room, at once.
+    /// Puts an item into the queue. Returns the item at once if there is no room, or if the thread
+    /// has ended.
     pub(crate) fn offer(&self, item: Item) -> Result<(), Item> {
-        // Before the writer can have written it, for the number not to fall below 0.
+        // Counted before it is sent: the writer may write it at once, and the count must not fall
+        // below 0.
         self.state.count_waiting();
         self.sender.try_send(item).map_err(|full| {
             self.state.count_written(1);
@@ -113,8 +112,9 @@ impl QueueEnd {
     }
 }
 
-/// Starts the thread. It ends, when all is written, once the inboxes are dropped. It opens the file
-/// in `folder` anew where that is missing or broken.
+/// Starts the thread, and returns the end of its queue. The thread ends when all such ends are
+/// dropped and all items are written. If the file in `folder` is missing or broken, the thread
+/// opens another one.
 pub(super) fn start(
     folder: PathBuf,
     file: Option<OpenFile>,
@@ -144,35 +144,36 @@ struct Writer {
     file: Option<OpenFile>,
     most_bytes: u64,
     state: Arc<State>,
-    /// As they were last written: another file needs them as well.
+    /// The named numbers as they last came. A new file needs them as well.
     numbers: BTreeMap<&'static str, i64>,
 }
 
-/// The file that is written.
+/// The open file that the thread writes.
 pub(super) struct OpenFile {
     file: Connection,
     id: Option<FileId>,
     wal: Wal,
     known: Known,
     path: PathBuf,
-    /// Another one once somebody else has changed the file.
+    /// The [`data_version`] at the last transaction. It changes when another connection has changed
+    /// the file.
     version: i64,
 }
 
-/// What is known of the file as long as nobody else changes it.
+/// What is known of the file as long as no other connection changes it.
 #[derive(Default)]
 struct Known {
     rows: KnownRows,
     specimens: SpecimenBudget,
-    /// How many requests it holds; `None` before they were counted.
+    /// How many requests the file holds; `None` before they were counted.
     requests: Option<u64>,
 }
 
 impl OpenFile {
-    /// Goes on with a file that was opened just now.
+    /// Takes a file that was opened just now: cleans it up, and reports to `state` what it has.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The file cannot be read.
     pub(super) fn new(
         folder: &std::path::Path,
         file: Connection,
@@ -181,8 +182,8 @@ impl OpenFile {
         let path = folder.join(file::NAME);
         match retention::drop_unreferenced(&file) {
             Err(error) if file::says_broken(&error) => return Err(error.into()),
-            // A full disk is no reason not to read it.
-            Err(error) => warn!(%error, "what no request names stays in the history"),
+            // The file can be read even if the disk is full.
+            Err(error) => warn!(%error, "rows that no request references stay in the history"),
             Ok(()) => {}
         }
         let now = Timestamp::now();
@@ -204,7 +205,7 @@ impl OpenFile {
 
 impl Writer {
     fn run(mut self, waiting: &Receiver<Item>) {
-        // Not being nice is no failure.
+        // A failure does no harm: the thread only runs with normal priority.
         let _ = rustix::process::nice(NICENESS);
         while let Ok(first) = waiting.recv() {
             let items = gather(first, waiting);
@@ -220,8 +221,8 @@ impl Writer {
         }
     }
 
-    /// Writes all of it, however often that has to be tried. Where something in it cannot be
-    /// written, that is left out and counted.
+    /// Writes all items, and retries until it succeeds. An item that can never be written is left
+    /// out and counted.
     fn write_all(&mut self, items: &[Item]) {
         while let Err(error) = self.write_or_catch(items) {
             if let Some(open) = &mut self.file {
@@ -243,8 +244,8 @@ impl Writer {
         }
     }
 
-    /// Writes, and survives a panic. The connection goes with it, so that nothing that is half done
-    /// is used again; SQLite takes back what was not committed.
+    /// Writes the items, and turns a panic into an error. After a panic the connection is dropped,
+    /// so that no unfinished state of it is used again. SQLite rolls back what was not committed.
     fn write_or_catch(&mut self, items: &[Item]) -> anyhow::Result<()> {
         match catch_unwind(AssertUnwindSafe(|| self.write(items))) {
             Ok(written) => written,
@@ -255,7 +256,7 @@ impl Writer {
         }
     }
 
-    /// Writes a note in the place of a request that cannot be written.
+    /// Leaves out an item that cannot be written. If it is a request, writes a note in its place.
     fn leave_out(&mut self, item: &Item, error: &anyhow::Error) {
         let error = format!("{error:#}");
         let Item::Request(seen) = item else {
@@ -268,7 +269,8 @@ impl Writer {
         let left_out = LeftOut::new(&seen.record, now);
         let gap = left_out.gap;
         self.write_all(&[Item::LeftOut(left_out)]);
-        // Behind that, for a file that is opened anew says what it knows of.
+        // After writing, which may open a file anew: that replaces the counted gaps by those of the
+        // file.
         self.state.count_gap(gap, now);
     }
 
@@ -276,11 +278,11 @@ impl Writer {
         let is_broken =
             |item: &Item| matches!(item, Item::Broken(file) if *file == self.state.file_number());
         if items.iter().any(is_broken) {
-            let error = anyhow::anyhow!("a question has found that it is malformed");
+            let error = anyhow::anyhow!("a question has found that the file is malformed");
             self.begin_anew(&error);
         }
         if self.file.as_ref().is_some_and(|open| self.is_gone(open)) {
-            // A person has removed it, or put another in its place.
+            // A person has removed the file, or put another one in its place.
             self.leave()?;
         }
         let open = match &mut self.file {
@@ -304,7 +306,7 @@ impl Writer {
         file_id(&self.folder.join(file::NAME)) != open.id
     }
 
-    /// Lets go of a file that has gone.
+    /// Closes a file that was removed or replaced, and removes its log.
     fn leave(&mut self) -> std::io::Result<()> {
         warn!("the history was removed or replaced, the file that is there now is used");
         if let Some(open) = self.file.take() {
@@ -314,8 +316,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Sets the file aside and begins another one. Where the disk refuses that, it is tried with
-    /// the next write again.
+    /// Sets the file aside and begins another one. If the disk refuses that, the next write tries
+    /// again.
     fn begin_anew(&mut self, error: &anyhow::Error) {
         self.file = None;
         let begun = file::begin_anew(&self.folder, error)
@@ -327,7 +329,7 @@ impl Writer {
         match begun {
             Ok(open) => self.file = Some(open),
             Err(error) => {
-                self.state.failed(&error.context("no new file"));
+                self.state.failed(&error.context("cannot begin a new file"));
                 thread::sleep(RETRY_DELAY);
             }
         }
@@ -351,16 +353,17 @@ impl OpenFile {
         transaction.commit()
     }
 
-    /// Returns what the file and its log take of the disk.
+    /// Returns how many bytes the file and its log take on the disk.
     fn bytes(&self) -> u64 {
         let file = self.path.metadata().map_or(0, |found| found.len());
         file.saturating_add(self.wal.bytes())
     }
 
-    /// Writes all of it, or nothing; then makes room where there is too much.
+    /// Writes all items or none, in one transaction. Then deletes old requests if the file is too
+    /// large.
     fn write(&mut self, items: &[Item], most_bytes: u64) -> rusqlite::Result<()> {
-        // Nobody else writes from here on; to begin as a reader would fail when somebody has
-        // written meanwhile.
+        // Immediate: from here on, no other connection can write. A transaction that begins as a
+        // reader would fail if another connection had written meanwhile.
         let transaction = self
             .file
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -414,21 +417,21 @@ impl OpenFile {
     }
 }
 
-/// Counts the requests of a file: 1,000,000 take some 20 ms, once.
+/// Counts the requests of a file, which takes some 20 ms for 1,000,000, once.
 fn count(file: &Connection) -> rusqlite::Result<u64> {
     let count = "SELECT count(*) FROM request";
     let requests: i64 = file.query_row(count, [], |row| row.get(0))?;
     Ok(requests.unsigned_abs())
 }
 
-/// Another number once somebody else has changed the file, who may have deleted rows:
-/// <https://www.sqlite.org/pragma.html#pragma_data_version>
+/// Returns a number that changes when another connection has changed the file, and may have deleted
+/// rows: <https://www.sqlite.org/pragma.html#pragma_data_version>
 pub(super) fn data_version(file: &Connection) -> rusqlite::Result<i64> {
     let mut version = file.prepare_cached("PRAGMA data_version")?;
     version.query_row([], |row| row.get(0))
 }
 
-/// Waits a moment for more of it.
+/// Waits a moment for more items, and returns all of them. A flush ends the wait.
 fn gather(first: Item, waiting: &Receiver<Item>) -> Vec<Item> {
     let deadline = Instant::now() + GATHER_TIME;
     let is_last = matches!(first, Item::Flush(_));
@@ -454,7 +457,8 @@ fn gather(first: Item, waiting: &Receiver<Item>) -> Vec<Item> {
     items
 }
 
-/// Numbers as well, at most as many as memcached holds: `silent:22`.
+/// Writes each port as a number named like `silent:22`, in place of the earlier ones. There are at
+/// most as many ports as memcached holds.
 fn write_silent_ports(to: &Transaction<'_>, ports: &ByPort) -> rusqlite::Result<()> {
     to.prepare_cached("DELETE FROM number WHERE name GLOB 'silent:*'")?
         .execute([])?;
