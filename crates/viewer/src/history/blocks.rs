@@ -1,7 +1,8 @@
-//! Which numbers came when, for each block of 256 of them.
+//! Finds the numbers of the requests of a time, from the first and the last time of each block of
+//! 256 numbers.
 //!
-//! Numbers grow with time, but not strictly: clocks are set, and what other machines sent comes
-//! late. An index of the times would take 17 bytes a request; this takes 0.1.
+//! Numbers grow with time, but not strictly: clocks are set, and requests of sensors come late. An
+//! index of the times would take 17 bytes a request; this takes 0.1.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::history::row::integer;
 
-/// Numbers of one block: `id` is the quotient.
+/// How many numbers a block has. The number of a request, divided by this, is the `id` of its
+/// block.
 const NUMBERS: i64 = 256;
 
 /// Notes the times of new requests.
@@ -40,7 +42,7 @@ pub(super) fn add<'a>(
     Ok(())
 }
 
-/// Deletes the blocks before the first request.
+/// Deletes the blocks before the block of the first request.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
@@ -52,8 +54,8 @@ pub(super) fn drop_gone(file: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Returns the smallest and the largest number of the requests from `since` until before `until`;
-/// where there are none, two numbers with none between them.
+/// Returns the smallest and the largest number of the requests from `since` on and before `until`.
+/// If there are none, the first number is greater than the second.
 ///
 /// # Errors
 /// The file cannot be read, or not in time.
@@ -105,7 +107,7 @@ mod tests {
         Timestamp::from_second(seconds).unwrap()
     }
 
-    /// A file with these requests, of which the columns that do not count here are made up.
+    /// Makes a file with these requests. Columns that do not matter here are made up.
     fn file_with(records: &[Record]) -> (tempfile::TempDir, Connection) {
         let folder = tempfile::tempdir().unwrap();
         let file = file::open(folder.path()).unwrap();

@@ -1,8 +1,9 @@
-//! The collection: a row for each kind, with one specimen, which stays when its requests have gone.
+//! The collection: a row for each kind, with one specimen. The row stays when the requests of the
+//! kind are deleted.
 //!
-//! In: the requests of one transaction. Out: counts, and specimens of what is new, within bounds
-//! that hold for any bytes. All that counts is written once for a transaction: a flood of one kind
-//! changes one row.
+//! In: the requests of one transaction. Out: counts, and specimens of new kinds, within bounds that
+//! hold for any bytes. Counts are added up and written once for each transaction: a flood of one
+//! kind changes one row.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,31 +17,32 @@ use crate::history::row::integer;
 use crate::history::rows::{PayloadTexts, ReferencedRows, payload_with, row_of_payload};
 use crate::history::sent;
 
-/// Kinds without a label that are kept. Random requests are each of a kind of its own.
+/// Most kinds without a label that are kept. Each random request has a kind of its own.
 const MOST_UNLABELLED: i64 = 2000;
-/// So many of these places are for kinds that were seen once: else none could ever be seen twice.
+/// How many of these places are kept free for kinds that were seen once. Without them, no new kind
+/// would stay until it is seen twice.
 const PLACES_FOR_ONCE: i64 = 200;
 /// Longest specimen, in bytes.
 pub(super) const SPECIMEN_BYTES: usize = 64 * 1024;
-/// What all specimens together may take; a history that may hold less than eight times that, an
-/// eighth of it.
+/// Most bytes of all specimens together. In a small history, they may not take more than an eighth
+/// of what it may hold.
 const SPECIMENS_BYTES: u64 = 64 * 1024 * 1024;
 const SPECIMENS_SHARE: u64 = 8;
-/// To what the longest are cut when all take more: short enough for the most kinds that there can
-/// be.
+/// The longest specimens are cut to this length when all specimens take too much. Specimens of this
+/// length fit, even for the largest number of kinds.
 const CUT_BYTES: usize = 4 * 1024;
-/// Days of which each kind has a count, at most: the newest, none of them so long before the
-/// newest.
+/// Most days for which a kind has counts. When a kind gets a new day, its days that are this much
+/// older are deleted.
 pub(crate) const MOST_DAYS: i64 = 400;
 pub(super) const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// A request that was written.
 pub(super) struct WrittenRequest<'a> {
-    /// As it came.
+    /// The record, unchanged.
     pub(super) record: &'a Record,
     /// What was found out about it.
     pub(super) found: &'a Found,
-    /// What its row names.
+    /// The rows that its row references.
     pub(super) rows: ReferencedRows,
 }
 
@@ -52,12 +54,13 @@ struct Addition<'a> {
     days: HashMap<i64, i64>,
     countries: BTreeSet<&'a str>,
     sensors: BTreeSet<i64>,
-    /// The first, and the shortest.
+    /// The request with the smallest number.
     first: &'a WrittenRequest<'a>,
+    /// The request with the shortest payload.
     shortest: &'a WrittenRequest<'a>,
 }
 
-/// How often, since when, until when.
+/// How many requests, and the times of the first and the last.
 #[derive(Clone, Copy)]
 struct Tally {
     requests: i64,
@@ -66,7 +69,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// None yet; the first comes at this time.
+    /// Makes a tally without requests. The first request will come at this time.
     fn none_at(time: i64) -> Self {
         Self {
             requests: 0,
@@ -82,8 +85,8 @@ impl Tally {
     }
 }
 
-/// Bytes that new specimens may take before all must be counted again, which goes through all
-/// kinds: 0.3 ms when there are thousands.
+/// Bytes that new specimens may still take before all specimens are counted again. To count them
+/// goes through all kinds, which takes 0.3 ms when there are thousands.
 #[derive(Default)]
 pub(super) struct SpecimenBudget(i64);
 
@@ -94,7 +97,8 @@ impl SpecimenBudget {
     }
 }
 
-/// Adds the requests of a transaction. `most_bytes` is what the whole history may hold.
+/// Adds the requests of a transaction to the counts of sources and kinds. `most_bytes` is what the
+/// whole history may hold.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
@@ -201,8 +205,8 @@ fn add_to_source(to: &Connection, source: i64, tally: Tally) -> rusqlite::Result
     Ok(())
 }
 
-/// Counts requests of a kind, which is made where it is missing. Tells whether its specimen is
-/// another one now.
+/// Counts requests of a kind, and inserts the kind if it is missing. Tells whether the kind has a
+/// new specimen.
 fn add_to_kind(
     to: &Connection,
     addition: &Addition<'_>,
@@ -223,7 +227,8 @@ fn add_to_kind(
     let tally = addition.tally;
     let category = kind.category.map(Category::name);
     let new_sources = add_sources(to, row, addition)?;
-    // A later version may put the title of a label better. Without one, it is the specimen's.
+    // A later version may have a better title for a label. Without a label, the title is that of
+    // the specimen.
     to.prepare_cached(
         "UPDATE kind SET title = iif(?3 IS NULL, title, ?2), category = ?3, requests = requests + ?4, sources = sources + ?5, \
          first = min(first, ?6), last = max(last, ?7) WHERE id = ?1",
@@ -241,7 +246,7 @@ fn add_to_kind(
     Ok(is_new)
 }
 
-/// Returns how many of the sources were not known for this kind.
+/// Counts requests of a kind by source. Returns how many of the sources are new for the kind.
 fn add_sources(to: &Connection, row: i64, addition: &Addition<'_>) -> rusqlite::Result<i64> {
     let mut known = to.prepare_cached(
         "UPDATE kind_source SET requests = requests + ?3, first = min(first, ?4), last = max(last, ?5) \
@@ -271,7 +276,7 @@ fn add_days(to: &Connection, row: i64, addition: &Addition<'_>) -> rusqlite::Res
         }
         to.prepare_cached("INSERT INTO kind_day (kind, day, requests) VALUES (?1, ?2, ?3)")?
             .execute(params![row, day, requests])?;
-        // A clock, or a sensor that lies, may name days in any order.
+        // Days may come in any order, from a clock that was set or a sensor that lies.
         to.prepare_cached(
             "DELETE FROM kind_day WHERE kind = ?1 AND (day <= ?2 OR day <= \
              (SELECT day FROM kind_day WHERE kind = ?1 ORDER BY day DESC LIMIT 1 OFFSET ?3))",
@@ -363,17 +368,19 @@ fn replace_by_shorter(
     Ok(true)
 }
 
-/// Bytes of all specimens.
+/// Returns the bytes of all specimens.
 fn bytes_of_specimens(file: &Connection) -> rusqlite::Result<u64> {
     let mut sum = file.prepare_cached("SELECT coalesce(sum(kept), 0) FROM kind")?;
     sum.query_row([], |row| row.get::<_, i64>(0))
         .map(i64::unsigned_abs)
 }
 
-/// Of kinds without a label there are only so many: 1,800 that were seen more than once, and in the
-/// places that are left those that were seen once. Of each, what came the longest ago goes first;
-/// before it goes what a clock that was ahead has put into the future, where it would stay for
-/// ever, and nothing new would.
+/// Deletes surplus kinds without a label. At most 1,800 stay that were seen more than once. Kinds
+/// that were seen once stay in the places that are left. In both groups, the kinds whose last
+/// request is the oldest go first.
+///
+/// But kinds dated in the future (a clock was ahead) go before them. They would never become the
+/// oldest, and would keep new kinds out.
 fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
     let mut count = to.prepare_cached(
         "SELECT count(*), coalesce(sum(requests > 1), 0) FROM kind WHERE category IS NULL",
@@ -385,7 +392,7 @@ fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
         "DELETE FROM kind WHERE id IN (SELECT id FROM kind \
          WHERE category IS NULL AND (requests > 1) = ?1 AND last > ?2 ORDER BY last LIMIT ?3)",
     )?;
-    // A clock that is ahead by less is right tomorrow.
+    // A date that is less than a day ahead is past tomorrow.
     let future = Timestamp::now().as_microsecond() + DAY_MICROS;
     for (is_often, surplus) in [(true, surplus_often), (false, surplus_once)] {
         if surplus > 0 {
@@ -397,7 +404,8 @@ fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Cuts the longest specimens where all take too much. Returns what is left.
+/// Cuts the longest specimens if all specimens take too much. Returns the bytes that are left for
+/// new ones.
 fn cut_specimens(to: &Connection, most_bytes: u64) -> rusqlite::Result<SpecimenBudget> {
     let mut held = bytes_of_specimens(to)?;
     if held <= most_bytes {

@@ -1,7 +1,7 @@
-//! The file of the history: opened, made where there is none, set aside when it is broken.
+//! Opens the file of the history, makes it if there is none, and sets it aside if it is broken.
 //!
-//! In: a folder. Out: a connection that may write. Refuses what another version or another program
-//! made, and a folder that others may write to or that is another user's.
+//! In: a folder. Out: a connection that may write. Refuses a file of a later version or of another
+//! program, and a folder that belongs to another user and that everybody may write to.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -16,11 +16,11 @@ use tracing::warn;
 
 /// Name of the file in its folder.
 pub(super) const NAME: &str = "history.db";
-/// What makes an empty file a history.
+/// SQL that makes an empty file a history.
 const SCHEMA: &str = include_str!("../../../../docs/history.sql");
-/// Marks in [`SCHEMA`] what a file that is there already gets when it is opened.
+/// Marks the part of [`SCHEMA`] that is also run on a file that exists already.
 const LATER: &str = "-- Later:";
-/// What the first lines of [`SCHEMA`] set:
+/// The values that the first lines of [`SCHEMA`] set:
 /// <https://www.sqlite.org/pragma.html#pragma_application_id>
 const APPLICATION_ID: i32 = 0x4632_3030;
 const VERSION: i32 = 3;
@@ -32,33 +32,34 @@ const FROM_2: &str = "BEGIN IMMEDIATE; \
     CREATE TABLE block (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL) STRICT; \
     INSERT INTO block SELECT seq / 256, min(time), max(time) FROM request GROUP BY 1; \
     DROP INDEX IF EXISTS request_time; PRAGMA user_version = 3; COMMIT;";
-/// Longest wait for somebody else who has the file locked, before what is to be written waits in
-/// memory.
+/// Longest wait for another process that has the file locked. After that, the items of the
+/// transaction wait in memory for the next try.
 const LOCK_TIME: Duration = Duration::from_secs(1);
 /// SQLite's cache of pages of the file, in KiB.
 const CACHE_KIB: i32 = 2048;
-/// Statements that stay prepared: more than one transaction uses.
+/// How many statements stay prepared: more than one transaction uses.
 const STATEMENTS: usize = 64;
 /// Length of the write-ahead log at which SQLite checkpoints it, in pages of 4 KiB. At SQLite's own
 /// 1000, pages that change all the time are copied back so often that it takes a quarter of all CPU
 /// time of writing.
 const LOG_PAGES: i32 = 4000;
-/// What the log may keep of the disk after a checkpoint, in bytes: as much.
+/// Most bytes of the log on the disk after a checkpoint: as many as [`LOG_PAGES`].
 const LOG_BYTES: i32 = 16 * 1024 * 1024;
-/// The folder and the file are their owner's alone: they hold addresses and passwords of strangers.
+/// Only their owner may use the folder and the file, which hold addresses and passwords of
+/// strangers.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// Bit of a folder's mode by which everybody may write to it.
 const OTHERS_WRITE: u32 = 0o002;
-/// Files that were set aside and are kept, the newest: a disk that breaks each of them must not
-/// fill up.
+/// How many files that were set aside are kept, the newest. A disk that breaks each new file must
+/// not fill up.
 const MOST_ASIDE: usize = 3;
 const ASIDE: &str = "history.db.broken-";
 
-/// Why a history is not opened, though the disk is well.
+/// Why a history is not opened, though the disk works.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Others could put a file of theirs in its place.
+    /// Others could put a file of their own in place of the history.
     #[error("{0} belongs to another user, and everybody may write to it")]
     Folder(PathBuf),
     /// There is no such folder, and none can be made.
@@ -69,18 +70,18 @@ pub enum OpenError {
         /// What the system says.
         error: io::Error,
     },
-    /// Another user has not let this one write there.
+    /// It belongs to another user, and this one may not write to it.
     #[error(
         "{path} belongs to user {owner}, and this program runs as user {me}, who may not write there. \
-         Give it to that user (`chown -R {me}`, on the host where it is mounted), or name another folder in FOREVER200_HISTORY",
+         Give it to user {me} (`chown -R {me}`, on the host where it is mounted), or name another folder in FOREVER200_HISTORY",
         path = path.display()
     )]
     AnotherUsers {
         /// The folder or the file.
         path: PathBuf,
-        /// Numbers of the two users.
+        /// Number of the user to whom it belongs.
         owner: u32,
-        /// As above.
+        /// Number of the user that this program runs as.
         me: u32,
     },
     /// A later version made it.
@@ -91,7 +92,7 @@ pub enum OpenError {
         /// Version of its schema.
         found: i32,
     },
-    /// It is somebody else's database.
+    /// It is a database of another program.
     #[error("{0} is a database, but not a history of forever200")]
     Foreign(PathBuf),
 }
@@ -107,7 +108,7 @@ pub(super) fn open(folder: &Path) -> anyhow::Result<Connection> {
     let path = folder.join(NAME);
     match open_file(&path) {
         Err(error) if is_broken(&error) => begin_anew(folder, &error),
-        // One line, which says all.
+        // The error says all in one line.
         Err(error) if is_refused(&error) => Err(error),
         opened => opened.with_context(|| format!("cannot open {}", path.display())),
     }
@@ -124,7 +125,7 @@ pub(super) fn begin_anew(folder: &Path, error: &anyhow::Error) -> anyhow::Result
     open_file(&path)
 }
 
-/// Tells whether waiting cannot help.
+/// Tells whether another try cannot help.
 pub(super) fn is_refused(error: &anyhow::Error) -> bool {
     error.is::<OpenError>()
 }
@@ -155,7 +156,8 @@ fn is_mine(owner: u32) -> bool {
     owner == rustix::process::geteuid().as_raw()
 }
 
-/// Says whose it is, when that is why it cannot be opened.
+/// Returns the error for a file that cannot be opened. If that is because the file or its folder
+/// belongs to another user, the error says so.
 fn explained(path: &Path, error: io::Error) -> anyhow::Error {
     if error.kind() != ErrorKind::PermissionDenied {
         return error.into();
@@ -178,7 +180,7 @@ fn explained(path: &Path, error: io::Error) -> anyhow::Error {
 }
 
 fn open_file(path: &Path) -> anyhow::Result<Connection> {
-    // SQLite would make it readable for all.
+    // Made here, because SQLite would make it readable for all.
     OpenOptions::new()
         .create(true)
         .append(true)
@@ -199,10 +201,10 @@ fn open_file(path: &Path) -> anyhow::Result<Connection> {
     Ok(file)
 }
 
-/// Opens a history that is there, to change it while a viewer may write it.
+/// Opens a history that exists, to change it while a viewer may write it.
 ///
 /// # Errors
-/// There is none, the disk refuses, or see [`OpenError`].
+/// There is no history, the disk refuses, or see [`OpenError`].
 pub(super) fn open_present(folder: &Path, lock_time: Duration) -> anyhow::Result<Connection> {
     let path = folder.join(NAME);
     anyhow::ensure!(path.is_file(), "there is no {}", path.display());
@@ -216,13 +218,13 @@ pub(super) fn open_present(folder: &Path, lock_time: Duration) -> anyhow::Result
     open().with_context(|| format!("cannot open {}", path.display()))
 }
 
-/// Lays out an empty file, and refuses what is not for this program.
+/// Lays out an empty file, migrates an older one, and refuses a file that is not for this program.
 fn check(file: &Connection, path: &Path) -> anyhow::Result<()> {
     let number = |name| file.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
     let tables: i64 = file.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 && application == 0 {
-        // So that the file can shrink by small steps; only an empty one takes it.
+        // Lets the file shrink by small steps. SQLite accepts this for an empty file only.
         file.pragma_update(None, "auto_vacuum", "incremental")?;
         file.execute_batch(&format!("BEGIN;{SCHEMA}COMMIT;"))?;
         return Ok(());
@@ -246,8 +248,8 @@ fn check(file: &Connection, path: &Path) -> anyhow::Result<()> {
     add_later(file)
 }
 
-/// Adds what makes an older file faster and smaller. It is readable without: a full disk is no
-/// reason to refuse it.
+/// Runs the part of the schema from [`LATER`] on, for files that were begun without it. A full disk
+/// is no reason to refuse a file.
 fn add_later(file: &Connection) -> anyhow::Result<()> {
     let later = SCHEMA.find(LATER).and_then(|at| SCHEMA.get(at..));
     match file.execute_batch(later.unwrap_or_default()) {
@@ -260,14 +262,14 @@ fn add_later(file: &Connection) -> anyhow::Result<()> {
     }
 }
 
-/// Tells whether an error means that the file itself is of no use.
+/// Tells whether an error means that the file is broken.
 pub(super) fn is_broken(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<rusqlite::Error>()
         .is_some_and(says_broken)
 }
 
-/// The same of an error of SQLite.
+/// Tells whether an error of SQLite means that the file is broken.
 pub(super) fn says_broken(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -278,7 +280,7 @@ pub(super) fn says_broken(error: &rusqlite::Error) -> bool {
 /// Gives a broken file, and the log of changes that belongs to it, another name.
 fn set_aside(path: &Path, error: &anyhow::Error) -> anyhow::Result<()> {
     let aside = path.with_file_name(format!("{ASIDE}{}", Timestamp::now().as_millisecond()));
-    // The file first: without it, nobody opens the rest.
+    // The file first: without it, nobody opens the other two.
     for part in ["", "-wal", "-shm"] {
         let from = with_suffix(path, part);
         if from.exists() {

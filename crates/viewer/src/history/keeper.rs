@@ -20,7 +20,8 @@ pub(crate) struct Gap {
     pub(crate) last: u64,
     /// How many numbers of the range are missing.
     pub(crate) requests: u64,
-    /// The times of the looks before and after they went missing.
+    /// The times of the last look before the numbers went missing, and of the first look after
+    /// that.
     pub(crate) since: Timestamp,
     pub(crate) until: Timestamp,
 }

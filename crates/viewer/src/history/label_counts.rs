@@ -1,17 +1,18 @@
 //! How often each label was found.
 //!
-//! In: the file. Out: for each label that a request had, how many requests of it are kept, and
+//! In: the file. Out: for each label that a request had, how many requests with it are kept, and
 //! whether it is a kind of the collection. A request counts for each of its labels.
 
 use std::collections::BTreeMap;
 
 use crate::history::Questions;
 
-/// Sets of labels that are read at most. A million requests have some thousand.
+/// Most sets of labels that are read. A million requests have some thousand.
 const MOST_SETS: i64 = 50_000;
-/// Kinds with a label that are read at most: more than there are labels.
+/// Most kinds with a label that are read: more than there are labels.
 const MOST_KINDS: i64 = 10_000;
-/// All entries of one index, which SQLite counts without the rows: a million take 70 ms.
+/// Counts requests by their set of labels. SQLite reads one index and not the rows, which takes 70
+/// ms for a million.
 const BY_SET: &str =
     "SELECT found.labels, count(*) FROM request JOIN found ON found.id = request.found
                       GROUP BY request.found LIMIT ?1";
@@ -22,12 +23,12 @@ const KINDS: &str = "SELECT name FROM kind WHERE category IS NOT NULL LIMIT ?1";
 pub(crate) struct LabelCount {
     /// Requests that are kept.
     pub(crate) kept: u64,
-    /// The collection has a kind of this name: it was the first label of a request, which may be
-    /// gone.
+    /// The collection has a kind of this name, because the label was the first label of a request.
+    /// That request may be deleted now.
     pub(crate) is_kind: bool,
 }
 
-/// By the id of a label.
+/// Counts by the id of the label.
 pub(crate) type LabelCounts = BTreeMap<String, LabelCount>;
 
 impl Questions {

@@ -1,7 +1,7 @@
-//! What visitors read of the history.
+//! Answers visitors' questions from the history.
 //!
-//! In: a question. Out: records. Each has a time limit, and none makes the writer wait: SQLite's
-//! readers see the file as it was when they began (<https://www.sqlite.org/wal.html>).
+//! In: a question. Out: records. Each question has a time limit, and none makes the writer wait:
+//! SQLite's readers see the file as it was when they began (<https://www.sqlite.org/wal.html>).
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -21,28 +21,29 @@ use crate::history::writer::{Item, QueueEnd};
 
 /// Longest time for one question.
 const QUESTION_TIME: Duration = Duration::from_secs(2);
-/// Instructions of SQLite between two looks at the clock: some hundred microseconds.
+/// Instructions of SQLite between two checks of the clock: some hundred microseconds.
 const INSTRUCTIONS_BETWEEN_CHECKS: i32 = 10_000;
-/// Connections that are kept open for the next question, as many as may ask at a time.
+/// Most connections that are kept open for the next question. As many questions may run at a time.
 const MOST_CONNECTIONS: usize = 2;
-/// SQLite's cache of pages of the file for each of them, in KiB.
+/// SQLite's cache of pages of the file for each connection, in KiB.
 const CACHE_KIB: i32 = 1024;
-/// What comes after an answer comes within two seconds: among so many next requests, unless there
-/// is a flood.
+/// How many of the next numbers are searched for the request that continues another one. It comes
+/// within two seconds after the answer, and so among these unless there is a flood.
 const CONTINUED_WITHIN: i64 = 2000;
 /// How far back the counts by the minute go.
 const COUNTED: SignedDuration = SignedDuration::from_hours(25);
 
-/// Asks the file.
+/// Asks the file questions.
 pub struct Questions {
     path: PathBuf,
-    /// Each with the number of its file: another one is begun when one is broken.
+    /// Connections that no question uses now, each with the number of its file. A connection to an
+    /// earlier file is closed.
     idle: Mutex<Vec<(u64, Connection)>>,
     queue: QueueEnd,
     state: Arc<State>,
 }
 
-/// What memcached is given when it has nothing.
+/// What is put back into a memcached that has nothing.
 #[derive(Debug, Default)]
 pub struct Restored {
     /// The newest number.
@@ -69,7 +70,8 @@ impl Questions {
         }
     }
 
-    /// Returns the request with this number, as it came; `None` when it is not there.
+    /// Returns the record with this number, unchanged; `None` if neither a request nor a specimen
+    /// has it.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -129,7 +131,7 @@ impl Questions {
         })
     }
 
-    /// Returns what memcached is given when it has nothing.
+    /// Returns what is put back into a memcached that has nothing.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -156,7 +158,7 @@ impl Questions {
         })
     }
 
-    /// Returns one of the numbers that have a name; `None` where nobody has written it.
+    /// Returns the number with this name; `None` if it was never written.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -165,8 +167,8 @@ impl Questions {
         Ok(found.map(i64::unsigned_abs))
     }
 
-    /// Runs a question on a connection that nobody else uses meanwhile, and that may only read. It is
-    /// given up after two seconds.
+    /// Runs a question on a connection that is read-only and that no other question uses meanwhile.
+    /// The question is aborted after two seconds.
     ///
     /// # Errors
     /// The question fails, or takes too long.
@@ -188,7 +190,7 @@ impl Questions {
         if let Err(error) = &answer
             && says_broken(error)
         {
-            // Where there is no room, the next question finds it as well.
+            // If the queue is full, the next question reports it.
             let _ = self.queue.offer(Item::Broken(file_number));
         }
         let mut idle = self.lock();
@@ -211,7 +213,8 @@ impl Questions {
     }
 }
 
-/// The newest number that was ever drawn, whether or not its request was seen, or is still here.
+/// Returns the newest number that was ever given to a request, whether or not the request was seen,
+/// or is still here.
 pub(super) fn newest(file: &Connection) -> rusqlite::Result<i64> {
     let query = "SELECT max((SELECT coalesce(max(seq), 0) FROM request), \
                  (SELECT coalesce(max(last_seq), 0) FROM gap), \
@@ -219,10 +222,12 @@ pub(super) fn newest(file: &Connection) -> rusqlite::Result<i64> {
     file.prepare_cached(query)?.query_row([], |row| row.get(0))
 }
 
-/// Returns which numbers the file does not account for, of those that the ring may have: in a flood
-/// the newest request may be written first, and a kill then leaves out others before it.
+/// Returns the numbers that the file does not account for, and that the ring may still have. In a
+/// flood the newest request may be written first. If the program is killed then, requests before it
+/// are missing.
 ///
-/// What a person has deleted, and what is older than all that is here, counts as accounted for.
+/// Numbers that a person has deleted, and numbers before all that are in the file, count as
+/// accounted for.
 pub(super) fn holes(file: &Connection, newest: i64) -> rusqlite::Result<BTreeSet<u64>> {
     let query = "SELECT max(?1, \
          (SELECT coalesce(max(value), 0) FROM number WHERE name = 'newest'), \
@@ -245,7 +250,7 @@ pub(super) fn holes(file: &Connection, newest: i64) -> rusqlite::Result<BTreeSet
     Ok(holes.into_iter().map(i64::unsigned_abs).collect())
 }
 
-/// Returns one of the numbers that have a name.
+/// Returns the number with this name; `None` if there is none.
 pub(super) fn number(file: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     let mut statement = file.prepare_cached("SELECT value FROM number WHERE name = ?1")?;
     statement.query_row([name], |row| row.get(0)).optional()
@@ -258,7 +263,7 @@ fn silent_ports(file: &Connection) -> rusqlite::Result<ByPort> {
     let mut rows = statement.query([MOST_PORTS as i64])?;
     let mut ports = ByPort::new();
     while let Some(row) = rows.next()? {
-        // What is in the file may have been changed there.
+        // A person may have changed the file.
         if let Ok(port) = u16::try_from(row.get::<_, i64>(0)?) {
             ports.insert(port, row::number(row, 1)?);
         }

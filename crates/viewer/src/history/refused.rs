@@ -1,7 +1,7 @@
-//! What cannot be written, however often it is tried, though the disk is well.
+//! Items that can never be written, though the disk works.
 //!
-//! In: errors of a transaction. Out: whether one of its items is at fault, and the note that stands
-//! in the place of such a request: one request must not keep all others out.
+//! In: errors of a transaction. Out: whether one of its items is at fault, and a note that is
+//! written in the place of such a request. So one request cannot keep all others out.
 
 use forever200_ring::{Record, Sent};
 use jiff::Timestamp;
@@ -10,15 +10,15 @@ use rusqlite::{ErrorCode, Transaction};
 use crate::history::keeper::Gap;
 use crate::history::{gaps, sent};
 
-/// The thread that writes was about to end.
+/// The writer has panicked, and the panic was caught.
 #[derive(Debug, thiserror::Error)]
-#[error("a bug: the thread that writes it has panicked")]
+#[error("a bug: the thread that writes the history has panicked")]
 pub(super) struct Panicked;
 
-/// A request that is left out.
+/// A request that cannot be written.
 #[derive(Debug)]
 pub(crate) struct LeftOut {
-    /// Its number alone.
+    /// The gap of this request alone.
     pub(super) gap: Gap,
     sent: Option<Box<Sent>>,
 }
@@ -31,7 +31,7 @@ impl LeftOut {
         }
     }
 
-    /// Counts it, and has its sensor not send it again.
+    /// Counts the request as missing, and notes it so that its sensor does not send it again.
     ///
     /// # Errors
     /// The disk refuses, or somebody has the file locked.
@@ -44,7 +44,7 @@ impl LeftOut {
     }
 }
 
-/// Tells whether the error is about what was to be written, and not about the disk.
+/// Tells whether an error is due to an item, and not to the disk.
 pub(super) fn is_of_an_item(error: &anyhow::Error) -> bool {
     let code = error
         .downcast_ref::<rusqlite::Error>()

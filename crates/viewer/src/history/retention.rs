@@ -1,8 +1,8 @@
-//! What goes when the history has grown too large: the oldest requests, and what nobody names any
-//! more.
+//! Deletes the oldest requests when the history is too large, and rows that no request references
+//! any more.
 //!
-//! In: the file and its limit. Out: the file, a step closer to it. A step is small, so that what
-//! waits to be written waits for some milliseconds.
+//! In: the file and its limit. Out: the file, one step smaller. A step is small, so that the queue
+//! waits for some milliseconds only.
 
 use std::time::{Duration, Instant};
 
@@ -10,18 +10,19 @@ use rusqlite::Connection;
 
 use crate::history::blocks;
 
-/// Requests that go in one step.
+/// Requests that are deleted in one step.
 const STEP_REQUESTS: i64 = 500;
 /// Pages of the file that are given back to the disk in one step.
 const STEP_PAGES: i64 = 256;
-/// Gaps that are kept: the newest.
+/// Most gaps that are kept. The oldest are deleted.
 const MOST_GAPS: i64 = 10_000;
-/// Rows of `found` that are looked at in one step when a file is opened, and for how long at most.
+/// Rows of `found` that are checked in one step when a file is opened.
 const SWEPT_ROWS: i64 = 1000;
+/// Longest time for all these steps.
 const SWEEP_TIME: Duration = Duration::from_secs(1);
 
-/// Deletes the oldest requests where the file holds more than `most_bytes`, a step of them. Returns
-/// how many went; `None` where there was room.
+/// Deletes one step of the oldest requests if the file holds more than `most_bytes`. Returns how
+/// many were deleted; `None` if there was room.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
@@ -42,15 +43,15 @@ pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<
          (SELECT first_seq FROM gap ORDER BY first_seq DESC LIMIT -1 OFFSET ?1)",
     )?
     .execute([MOST_GAPS])?;
-    // The statement gives a row for each page.
+    // The statement returns a row for each page.
     let mut shrink = file.prepare(&format!("PRAGMA incremental_vacuum({STEP_PAGES})"))?;
     let mut rows = shrink.query([])?;
     while rows.next()?.is_some() {}
     Ok(Some(gone as u64))
 }
 
-/// Deletes what was found out about requests that are gone, the oldest first: earlier versions left
-/// it there. What does not go in time goes when the file is opened the next time.
+/// Deletes rows of `found` that no request references, the oldest first. Earlier versions left them
+/// there. Rows for which the time is too short are deleted when the file is opened the next time.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.

@@ -1,4 +1,4 @@
-//! A record as a row of the history, and back.
+//! Turns a record into values of the history's columns, and a row into a record.
 
 use std::net::IpAddr;
 
@@ -9,14 +9,15 @@ use rusqlite::{Error, Row, RowIndex};
 use serde::de::value::{Error as NameError, StrDeserializer};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 
-/// Requests with all that they name; [`record`] reads a row of it, each column by its name.
+/// Selects requests with the rows that they reference. [`record`] reads a row of the result, each
+/// column by its name.
 pub(super) const REQUESTS: &str = "SELECT seq, time, source.address AS src_ip, source_port, \
      dest, dest_port, via, request.bytes AS length, extra, truncated, ended, continues, responder, \
      payload.bytes AS raw, payload.tls AS tls, \
      (SELECT json_object('name', name, 'era', era, 'seq', number, 'stream', stream, 'version', version) \
      FROM sent JOIN sensor ON sensor.id = sensor WHERE sent.request = request.seq) AS sensor FROM request \
      JOIN payload ON payload.id = payload JOIN source ON source.id = source JOIN way ON way.id = way";
-/// The same of specimens.
+/// Selects specimens, with the same columns as [`REQUESTS`].
 pub(super) const SPECIMENS: &str = "SELECT seq, time, kind.source AS src_ip, source_port, \
      dest, dest_port, via, kind.bytes AS length, extra, truncated, ended, continues, responder, \
      payload.bytes AS raw, payload.tls AS tls, \
@@ -26,11 +27,12 @@ pub(super) const SPECIMENS: &str = "SELECT seq, time, kind.source AS src_ip, sou
 
 /// Reads a row of [`REQUESTS`] or [`SPECIMENS`].
 ///
-/// To look a name up goes through the names before it: 2.5 µs for all columns of a row, where
-/// SQLite takes 2.5 µs to find the row and the viewer far more to describe it.
+/// To look a column up by its name goes through the names before it, which takes 2.5 µs for all
+/// columns of a row. SQLite takes another 2.5 µs to find the row, and the viewer takes far more to
+/// describe it.
 ///
 /// # Errors
-/// A column does not hold what a record has.
+/// A column has a value that no record can have.
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let timestamp = time(row.get("time")?);
     let continues: Option<i64> = row.get("continues")?;
@@ -57,7 +59,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
-/// Returns the name of how the addresses were learned, as in the line of JSON.
+/// Returns the name of a [`Via`], as in the record's line of JSON.
 pub(super) const fn via_name(via: Via) -> &'static str {
     match via {
         Via::ProxyV2 => "proxy_v2",
@@ -68,7 +70,7 @@ pub(super) const fn via_name(via: Via) -> &'static str {
     }
 }
 
-/// Returns the name of why reading ended, as in the line of JSON.
+/// Returns the name of an [`Ended`], as in the record's line of JSON.
 pub(super) const fn ended_name(ended: Ended) -> &'static str {
     match ended {
         Ended::Complete => "complete",
@@ -79,12 +81,13 @@ pub(super) const fn ended_name(ended: Ended) -> &'static str {
     }
 }
 
-/// Returns a time of the file; `None` where no calendar reaches.
+/// Converts a time of the file; `None` if it is outside the range of [`Timestamp`].
 pub(super) fn time(micros: i64) -> Option<Timestamp> {
     Timestamp::from_microsecond(micros).ok()
 }
 
-/// Returns a number as SQLite has numbers; ours are all far below its greatest.
+/// Converts a number to the signed integers of SQLite. All numbers here are far below their
+/// maximum.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -100,7 +103,7 @@ fn address(row: &Row<'_>, column: &str) -> rusqlite::Result<IpAddr> {
     text.parse().map_err(|_| foreign(row, column))
 }
 
-/// Reads the name of something, as it is in the line of JSON.
+/// Reads a column that has a name, as in the record's line of JSON.
 fn named<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     let name: StrDeserializer<'_, NameError> = text.as_str().into_deserializer();

@@ -1,13 +1,13 @@
-//! A set of rows of one table, by their numbers, in little memory: a million rows that follow each
-//! other take half a megabyte.
+//! A set of ids of rows of one table, in little memory: a million ids that follow each other take
+//! half a megabyte.
 
 use std::collections::HashMap;
 
-/// Numbers in one word.
+/// Ids in one word.
 const BITS: i64 = u64::BITS as i64;
 
-/// Rows, a bit each, in those words of 64 that have one. Where rows are far apart it takes as much
-/// as a set of their numbers, and never more.
+/// A set of ids, one bit for each. Only words of 64 ids that have a bit are stored. If ids are far
+/// apart, the set takes as much memory as a set of numbers, and never more.
 #[derive(Debug, Default)]
 pub(super) struct RowIds {
     words: HashMap<i64, u64>,
@@ -24,7 +24,7 @@ impl RowIds {
         self.words.get(&word).is_some_and(|bits| bits & bit != 0)
     }
 
-    /// Returns how many rows it has.
+    /// Returns how many ids the set has.
     pub(super) fn len(&self) -> usize {
         let ones = self.words.values().map(|bits| bits.count_ones() as usize);
         ones.sum()
@@ -37,7 +37,7 @@ impl RowIds {
         })
     }
 
-    /// Keeps those that another one has as well.
+    /// Keeps the ids that `other` has as well.
     pub(super) fn intersect(&mut self, other: &Self) {
         self.words.retain(|word, bits| {
             *bits &= other.words.get(word).copied().unwrap_or_default();
@@ -45,7 +45,7 @@ impl RowIds {
         });
     }
 
-    /// Takes those of another one in.
+    /// Adds the ids of `other`.
     pub(super) fn unite(&mut self, other: &Self) {
         for (word, bits) in &other.words {
             *self.words.entry(*word).or_default() |= bits;
@@ -61,7 +61,7 @@ impl FromIterator<i64> for RowIds {
     }
 }
 
-/// Returns the word of a number, and its bit there.
+/// Returns the word of an id, and its bit in that word.
 fn place(id: i64) -> (i64, u64) {
     (id.div_euclid(BITS), 1 << id.rem_euclid(BITS))
 }

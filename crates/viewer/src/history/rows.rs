@@ -1,7 +1,8 @@
-//! The rows of one request: what was sent, what it is, who sent it, how it came.
+//! Writes the rows of one request: its payload, what was found out about it, its source and its
+//! way.
 //!
-//! In: a record with what was found out about it. Out: its row, and those that it names, made where
-//! they are missing.
+//! In: a record with what was found out about it. Out: the row of the request, and the rows that it
+//! references, which are inserted if they are missing.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,9 +16,9 @@ use crate::history::found::Found;
 use crate::history::row::{ended_name, integer, via_name};
 use crate::history::sent;
 
-/// Bytes of a SHA-256 by which payloads are told apart.
+/// Bytes of the SHA-256 that identifies a payload.
 const HASH_BYTES: usize = 16;
-/// Rows of each table whose number is remembered.
+/// Most ids of rows that are remembered for each table.
 const MOST_KNOWN: usize = 4096;
 
 /// Ids of rows that were referenced lately.
@@ -44,30 +45,30 @@ pub(super) struct ReferencedRows {
     pub(super) payload: i64,
     pub(super) source: i64,
     pub(super) way: i64,
-    /// The sensor that sent it; `None` for what came to this machine.
+    /// The sensor that sent the request; `None` if it came to this machine.
     pub(super) sensor: Option<i64>,
 }
 
-/// What the row of a payload has beside its bytes.
+/// The texts in the row of a payload.
 pub(super) struct PayloadTexts<T> {
-    /// Name of its kind, where no label has one.
+    /// Name of the request's kind; `None` if a label gives it one.
     pub(super) shape: Option<T>,
-    /// The name or address that it asks for.
+    /// Name or address of the host that the request asks for.
     pub(super) host: Option<T>,
     pub(super) user_agent: Option<T>,
     pub(super) ja4: Option<T>,
-    /// The TLS that it came through, in JSON.
+    /// The TLS connection that the request came through, in JSON.
     pub(super) tls: Option<T>,
 }
 
 impl KnownRows {
-    /// Forgets all numbers: rows may have gone.
+    /// Forgets all ids, because rows may have been deleted.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// Writes the row of a request; `None` when there is one with its number, or its sensor has
-    /// sent it before.
+    /// Writes the row of a request, and returns the rows that it references. Returns `None` if its
+    /// number has a row already, or if its sensor has sent it before.
     ///
     /// # Errors
     /// The disk refuses, or somebody has the file locked.
@@ -182,8 +183,8 @@ impl KnownRows {
     }
 }
 
-/// Returns the row of these bytes of a record, which are there once for each TLS that they came
-/// through.
+/// Returns the id of the payload that has these bytes of a record, and inserts it if it is missing.
+/// The same bytes have a row for each TLS connection that differs.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
@@ -205,8 +206,8 @@ pub(super) fn row_of_payload(
     payload_with(to, bytes, &texts)
 }
 
-/// Returns what is kept of the TLS that a request came through: without the hello, which is another
-/// each time.
+/// Returns the JSON of the TLS connection that a request came through. It has no hello, which is
+/// different each time.
 fn tls_text(tls: &Tls, found: &Found) -> Option<String> {
     let kept = Tls {
         hello: None,
@@ -216,7 +217,8 @@ fn tls_text(tls: &Tls, found: &Found) -> Option<String> {
     serde_json::to_string(&kept).ok()
 }
 
-/// Returns the row of these bytes; where there is none, one with these texts.
+/// Returns the id of the payload that has these bytes. Inserts it with these texts if it is
+/// missing.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
@@ -234,7 +236,7 @@ pub(super) fn payload_with<T: ToSql + AsRef<str>>(
     let mut again = to.prepare_cached("SELECT id, shape IS NULL FROM payload WHERE hash = ?1")?;
     let held = again.query_row([hash], |row| Ok((row.get(0)?, row.get(1)?)));
     if let Some((id, has_no_shape)) = held.optional()? {
-        // The same bytes may have come with a label before.
+        // Without a shape, because the same bytes had a label before.
         if has_no_shape && texts.shape.is_some() {
             to.prepare_cached("UPDATE payload SET shape = ?2 WHERE id = ?1")?
                 .execute(params![id, texts.shape])?;
@@ -244,7 +246,8 @@ pub(super) fn payload_with<T: ToSql + AsRef<str>>(
     let mut insert = to.prepare_cached(
         "INSERT INTO payload (hash, shape, host, user_agent, ja4, bytes, tls) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    // With RETURNING, SQLite makes a table for the one number, and a journal for the statement.
+    // Not with RETURNING: for that, SQLite makes a table for the one number, and a journal for the
+    // statement.
     insert.insert(params![
         hash,
         texts.shape,
@@ -256,7 +259,7 @@ pub(super) fn payload_with<T: ToSql + AsRef<str>>(
     ])
 }
 
-/// Returns the row of a source that is not there yet.
+/// Inserts a source, and returns its id.
 fn insert_source(
     to: &Connection,
     address: &str,
@@ -276,7 +279,7 @@ fn insert_source(
     ])
 }
 
-/// Numbers of rows, by what they are of.
+/// Ids of rows, each by what its row holds.
 struct Known<K>(HashMap<K, i64>);
 
 impl<K> Default for Known<K> {

@@ -1,8 +1,8 @@
-//! What decides whether a text of the history may be shown: it may have been written before
-//! anything was hidden.
+//! Decides what may be shown of a text of the history, which may have been written before anything
+//! was hidden.
 //!
-//! In: rows of kinds and of payloads. Out: what may be shown of a title, and whose addresses are
-//! hidden in what a request says.
+//! In: rows of kinds and of payloads. Out: what may be shown of a title, and the senders whose
+//! addresses are hidden in the texts of a request.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,11 +12,11 @@ use rusqlite::{Connection, Row};
 
 use crate::reader::privacy::{MAX_HEAD_BYTES, Privacy, Senders, Title, TitleShown};
 
-/// Looks texts up in one file.
+/// Reads from one file what decides about its texts.
 pub(super) struct Secrets<'a> {
     file: &'a Connection,
     privacy: &'a Privacy,
-    /// By the row of a payload: each is read once.
+    /// Senders that a payload names, by its id. Each payload is read once.
     claimed: HashMap<i64, Senders>,
 }
 
@@ -29,8 +29,8 @@ impl<'a> Secrets<'a> {
         }
     }
 
-    /// Tells what may be shown of the title of a kind, by its row. With a category it is that of a
-    /// label, which is the owner's own.
+    /// Tells what may be shown of the title of the kind with this id. With a category, the title is
+    /// that of a label, which no client wrote.
     pub(super) fn title(
         &self,
         kind: i64,
@@ -59,8 +59,8 @@ impl<'a> Secrets<'a> {
         }))
     }
 
-    /// Returns whose addresses are hidden in what a request says, by its sender and the row of its
-    /// payload.
+    /// Returns the senders whose addresses are hidden in the texts of a request: `sender`, and
+    /// those that the payload with this id names.
     pub(super) fn senders(&mut self, sender: IpAddr, payload: i64) -> rusqlite::Result<Senders> {
         let mut senders = Senders::from(sender);
         if self.privacy.mask_sources {
@@ -83,7 +83,7 @@ impl<'a> Secrets<'a> {
     }
 }
 
-/// Reads an address; what is none is nobody's.
+/// Reads an address; returns 0.0.0.0 if the text is none.
 pub(super) fn address(text: &str) -> IpAddr {
     text.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }

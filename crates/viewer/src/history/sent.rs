@@ -1,6 +1,6 @@
-//! Of a request that another machine sent: which one, and what the request was there.
+//! Notes for each request of a sensor which number it had there.
 //!
-//! In: records with their sensor. Out: rows by which the same one is taken once, and a count for
+//! In: records with their sensor. Out: rows by which a request is written only once, and counts for
 //! each sensor.
 
 use forever200_ring::{Record, Sent};
@@ -9,20 +9,20 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::history::row::integer;
 
-/// Requests of one sensor that may be on their way here together: none overtakes one that came more
-/// than so many before it. Whoever writes them into the ring keeps to it, and where to go on reading
-/// a stream rests on it.
+/// Most requests of one sensor that may be in flight to this machine at a time. So no request
+/// overtakes one that came more than this many before it. The program that writes them into the
+/// ring keeps to this limit, and `Ledger::stream_position` relies on it.
 pub const WINDOW: usize = 64;
 
-/// Newest requests of a sensor that stay known when a person deletes them. A hub begins to read the
-/// stream at the first message of its newest [`WINDOW`] + 1. Behind that one, less than two windows
-/// more came to it.
+/// How many of the newest requests of a sensor stay known when a person deletes them. A hub begins
+/// to read the stream at the first message of its newest [`WINDOW`] + 1. After that message, less
+/// than two windows of others came to it.
 const MOST_NOTED: i64 = 3 * WINDOW as i64;
-/// Lets go of what was noted before them.
+/// Deletes what was noted before the newest requests of a sensor.
 const DROP_NOTED: &str = "DELETE FROM forgotten WHERE sensor = ?1 AND request <= \
     (SELECT request FROM forgotten WHERE sensor = ?1 ORDER BY request DESC LIMIT 1 OFFSET ?2)";
 
-/// Returns the number here of a request of a sensor; `None` where it is not there.
+/// Returns the number that a request of a sensor has here; `None` if the request is not here.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -36,7 +36,8 @@ pub(super) fn number(file: &Connection, sent: &Sent) -> rusqlite::Result<Option<
     Ok(found.map(i64::unsigned_abs))
 }
 
-/// Tells whether a request of a sensor was here when a person last deleted something.
+/// Tells whether a request of a sensor is noted as deleted: it was here when a person last deleted
+/// something, or it could not be written.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -46,8 +47,8 @@ pub(super) fn is_forgotten(file: &Connection, sent: &Sent) -> rusqlite::Result<b
     find.exists(params![sent.name, integer(sent.era), integer(sent.seq)])
 }
 
-/// Notes the newest requests of each sensor: those of them that a person deletes stay known. What
-/// was noted before and is not among them any more goes.
+/// Notes the newest requests of each sensor, so that they stay known when a person deletes them.
+/// Older notes are deleted.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
@@ -69,7 +70,8 @@ pub(super) fn note_newest(file: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Writes what a request was at its sensor, and counts it there. Returns the row of the sensor.
+/// Writes which number a request had at its sensor, and counts the request for the sensor. Returns
+/// the id of the sensor.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
@@ -89,7 +91,7 @@ pub(super) fn write(to: &Connection, record: &Record, sent: &Sent) -> rusqlite::
         Timestamp::now().as_microsecond(),
         record.timestamp.as_microsecond(),
         integer(sent.stream),
-        // A sum beyond it is a floating point number, which the table refuses.
+        // A larger sum would become a floating point number, which the table refuses.
         i64::MAX,
     ];
     let sensor: i64 = count.query_row(counted, |row| row.get(0))?;
@@ -106,8 +108,8 @@ pub(super) fn write(to: &Connection, record: &Record, sent: &Sent) -> rusqlite::
     Ok(sensor)
 }
 
-/// Notes a request that cannot be written, as if a person had deleted it: or it would be sent here
-/// again and again.
+/// Notes a request that cannot be written, as if a person had deleted it. Otherwise its sensor
+/// would send it again and again.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.

@@ -68,7 +68,7 @@ impl State {
         lock(&self.writing).since = Some(Instant::now());
     }
 
-    /// Notes that writing failed. Of several failures in a row, only the first is logged.
+    /// Notes that writing failed. Logs only the first of several failures in a row.
     pub(super) fn failed(&self, error: &anyhow::Error) {
         let mut writing = lock(&self.writing);
         writing.since = None;

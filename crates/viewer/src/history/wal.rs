@@ -1,22 +1,22 @@
-//! The log of changes beside the file (`history.db-wal`), which must not grow without end.
+//! Keeps the write-ahead log beside the file (`history.db-wal`) short.
 //!
-//! SQLite writes it back into the file by itself, but for what somebody still reads: a person who
-//! leaves a query open, or visitors without a pause
-//! (<https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files>). Here it is pressed to
-//! do so once the log is long, and beyond a bound nothing is written any more.
+//! SQLite copies the log back into the file by itself, but not what somebody still reads: a person
+//! may leave a query open, or visitors may read without a pause
+//! (<https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files>). This module waits for
+//! readers when the log is long. When the log has reached its bound, nothing is written any more.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-/// From this length on, in bytes, and again each time that it has grown by as much, readers are
-/// waited for.
+/// Length in bytes from which the writer waits for readers. It waits again each time that the log
+/// has grown by as much.
 const LONG_BYTES: u64 = 32 * 1024 * 1024;
-/// What it may take of the disk at most, beside one transaction.
+/// Most bytes of the log on the disk, in addition to one transaction.
 const MOST_BYTES: u64 = 128 * 1024 * 1024;
 
-/// Somebody reads for so long that the log would grow beyond its bound.
+/// Somebody has been reading for so long that the log has reached its bound.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "another process has been reading the file for too long, and the log of changes has {0} bytes"
@@ -24,20 +24,20 @@ const MOST_BYTES: u64 = 128 * 1024 * 1024;
 pub(super) struct TooLong(u64);
 
 impl TooLong {
-    /// In words, for the page.
+    /// Returns the reason in words for the page.
     pub(super) fn reason(&self) -> &'static str {
         "another process has been reading its file for too long"
     }
 }
 
-/// Which file of all disks one is: another in its place is told from it, whatever its name.
+/// Tells one file from all others, whatever its name: another file in its place has another id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     pub(super) device: u64,
     pub(super) inode: u64,
 }
 
-/// Returns which file is there; `None` where there is none.
+/// Returns the id of the file at this path; `None` if there is none.
 pub(super) fn file_id(path: &Path) -> Option<FileId> {
     let found = path.metadata().ok()?;
     Some(FileId {
@@ -51,12 +51,12 @@ pub(super) fn file_id(path: &Path) -> Option<FileId> {
 pub(super) struct Wal {
     path: PathBuf,
     id: Option<FileId>,
-    /// Its length when readers were last waited for.
+    /// Length of the log when the writer last waited for readers.
     tried: u64,
 }
 
 impl Wal {
-    /// Of the file at this path.
+    /// Returns the log of the file at this path.
     pub(super) fn of(file: &Path) -> Self {
         let mut path = file.as_os_str().to_owned();
         path.push("-wal");
@@ -68,7 +68,7 @@ impl Wal {
         }
     }
 
-    /// Removes it once its file has gone: SQLite would take it for that of the next one.
+    /// Removes the log after its file is gone. SQLite would take it for the log of the next file.
     pub(super) fn remove(self) -> std::io::Result<()> {
         if self.id.is_some() && file_id(&self.path) == self.id {
             std::fs::remove_file(&self.path)?;
@@ -76,10 +76,10 @@ impl Wal {
         Ok(())
     }
 
-    /// Has a long log written back. A reader is waited for as long as for a lock.
+    /// Copies a long log back into the file. Waits for a reader as long as for a lock.
     ///
     /// # Errors
-    /// It has reached its bound, or the disk refuses.
+    /// The log has reached its bound, or the disk refuses.
     pub(super) fn hold_short(&mut self, file: &Connection) -> anyhow::Result<()> {
         let bytes = self.bytes();
         if bytes < LONG_BYTES {
@@ -90,7 +90,7 @@ impl Wal {
             return Ok(());
         }
         self.tried = bytes;
-        // It answers with a row; that somebody reads is no error.
+        // The statement returns a row. It is no error if somebody still reads.
         file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         let left = self.bytes();
         if left >= MOST_BYTES {
