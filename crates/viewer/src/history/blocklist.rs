@@ -1,7 +1,7 @@
-//! Sources for a blocklist: those that attacked, and never those who say who they are.
+//! Finds the sources for a blocklist: those that attacked, and never those that say who they are.
 //!
-//! In: which kinds of request count. Out: addresses of the internet, each with its reasons. All
-//! sources are looked through; those that are left are held, up to a bound.
+//! In: which kinds of request are a reason to block. Out: addresses of the internet, each with its
+//! reasons. All sources are read; those that may be listed are held, up to a bound.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
@@ -16,24 +16,26 @@ use crate::history::row_ids::RowIds;
 use crate::history::sources::known_address;
 use crate::page::global::is_global;
 
-/// Addresses of one list: those that were seen last.
+/// Most addresses of one list. Those that were seen last are taken.
 pub(crate) const MOST_LISTED: usize = 20_000;
-/// Sources whose requests are counted for it, those that came last: 14 MB.
+/// Most sources whose requests are counted for a list. Those that came last are taken. They need 14
+/// MB.
 const MOST_COUNTED: usize = 200_000;
-/// Reasons of one address: the kinds that it sent the most often.
+/// Most reasons of one address: the kinds that it sent the most often.
 const MOST_REASONS: usize = 8;
 
 /// Which addresses are wanted.
 pub(crate) struct WantedAddresses<'a> {
-    /// Tells by the name of a kind and that of its category whether it is a reason to block.
+    /// Tells whether a kind is a reason to block, by the name of the kind and the name of its
+    /// category.
     pub(crate) is_reason: &'a dyn Fn(&str, Option<&str>) -> bool,
-    /// Least number of requests of these kinds.
+    /// The least number of requests of such kinds that an address must have sent.
     pub(crate) min: u64,
-    /// One of them came at this time or later.
+    /// One of these requests came at this time or later.
     pub(crate) since: Option<Timestamp>,
-    /// Not these, though they did: the owner's own.
+    /// Tells whether an address is the owner's own, which is not listed.
     pub(crate) is_own: &'a dyn Fn(IpAddr) -> bool,
-    /// Each with its reasons, which takes as long again.
+    /// Whether to read the reasons of each address, which takes as long again.
     pub(crate) with_reasons: bool,
 }
 
@@ -44,7 +46,7 @@ pub(crate) struct Listed {
     pub(crate) country: Option<String>,
     pub(crate) asn: Option<u32>,
     pub(crate) as_name: Option<String>,
-    /// How often it sent what is a reason, and when.
+    /// Its requests that are a reason, and the times of the first and the last.
     pub(crate) requests: u64,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
@@ -61,17 +63,17 @@ pub(crate) struct Reason {
     pub(crate) last: Timestamp,
 }
 
-/// What is known of kinds, by their rows.
+/// What is known of a kind.
 struct KnownKind {
     name: String,
     title: String,
     category: String,
     is_reason: bool,
-    /// Who sends this says who they are.
+    /// Sources that send this kind say who they are.
     is_polite: bool,
 }
 
-/// What a source sent that counts.
+/// The requests of a source that are a reason to block, and whether the source says who it is.
 #[derive(Clone, Copy)]
 struct Tally {
     requests: u64,
@@ -80,19 +82,21 @@ struct Tally {
     is_polite: bool,
 }
 
-/// A source that is listed.
+/// A source that may be listed.
 struct Candidate {
     address: IpAddr,
     origin: (Option<String>, Option<u32>, Option<String>),
     tally: Tally,
+    /// Kinds that are a reason: how many requests, the id of the kind, and the time of the last.
     kinds: Vec<(u64, i64, i64)>,
 }
 
 type Tallies = HashMap<i64, Tally>;
 
 impl Questions {
-    /// Returns the addresses to block, in their order, at most [`MOST_LISTED`]; and whether these
-    /// are all. `is_polite` tells by its name whether a category is of those who say who they are.
+    /// Returns at most [`MOST_LISTED`] addresses to block, in the order of addresses, and whether
+    /// these are all. `is_polite` tells by the name of a category whether sources that send it say
+    /// who they are.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -143,7 +147,7 @@ fn known_kinds(
     rows.collect()
 }
 
-/// Returns the sources that came last, so many of them; `None` where there are no more than that.
+/// Returns the `most` sources that came last; `None` if there are no more than `most`.
 fn latest_sources(file: &Connection, most: usize) -> rusqlite::Result<Option<RowIds>> {
     let mut statement = file.prepare_cached("SELECT last, id FROM source")?;
     let mut rows = statement.query([])?;
@@ -161,9 +165,9 @@ fn latest_sources(file: &Connection, most: usize) -> rusqlite::Result<Option<Row
     Ok((!is_whole).then(|| ids.collect()))
 }
 
-/// Counts what each source sent, and whether it said who it is; of all sources, or of those that are
-/// given. All rows are read in their order: to look them up source by source takes ten times as
-/// long.
+/// Counts the requests of each source that are a reason to block, and notes whether the source said
+/// who it is. With `sources`, only these are counted. All rows are read in their order, because to
+/// look them up source by source takes ten times as long.
 fn tallies(
     file: &Connection,
     kinds: &HashMap<i64, KnownKind>,
@@ -201,8 +205,8 @@ fn tallies(
     Ok(tallies)
 }
 
-/// Marks sources that said who they are by a label behind another one: the kind of such a request
-/// does not tell.
+/// Marks sources that said who they are by a label that is not the first one. The kind of such a
+/// request does not show it.
 fn mark_polite(
     file: &Connection,
     kinds: &HashMap<i64, KnownKind>,
@@ -233,8 +237,9 @@ fn mark_polite(
     Ok(())
 }
 
-/// Returns those that are of the internet and not this machine's, by their rows; where there are
-/// too many, those seen last.
+/// Returns the sources that have an address of the internet, not of this machine and not the
+/// owner's own, by their ids. If there are too many, returns those that were seen last, and sets
+/// `is_whole` to false.
 fn candidates(
     file: &Connection,
     wanted: &WantedAddresses<'_>,

@@ -1,9 +1,10 @@
-//! Deletes from the history what a person wants gone, while a viewer may write it.
+//! Deletes requests from the history for a person, while a viewer may write it.
 //!
-//! In: a folder, and what is to go. Out: the file without it, down to the bytes on the disk.
-//! Deletes in small steps, each a transaction, so that the writer waits for some milliseconds; only
-//! at the end, while the file is written anew, it waits for seconds. The newest number stays known:
-//! what was deleted is not written again, and no number is used twice.
+//! In: a folder, and what is to be deleted. Out: the file without it, down to the bytes on the
+//! disk. Deletes in small steps, each in a transaction, so that the writer waits for some
+//! milliseconds. Only at the end, when the file is rewritten, does the writer wait for seconds. The
+//! newest number stays known, so that no deleted request is written again, and no number is used
+//! twice.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -20,16 +21,17 @@ use crate::history::row::integer;
 use crate::history::sources::json_list;
 use crate::history::{blocks, file, questions, sent};
 
-/// Rows that go in one step.
+/// Rows that are deleted in one step.
 const STEP_ROWS: i64 = 500;
-/// Pause between two steps, in which the writer gets its turn: SQLite has no queue for those who
-/// wait.
+/// Pause between two steps, in which the writer can write: SQLite has no queue for those that wait
+/// for a lock.
 const STEP_PAUSE: Duration = Duration::from_millis(10);
 /// Longest wait for a lock.
 const LOCK_TIME: Duration = Duration::from_secs(30);
-/// How often it looks for what was on its way to the file when it began, and how long it waits for
-/// that.
+/// Most rounds of deletion. A round also deletes requests that were on their way to the file when
+/// the round before began.
 const ROUNDS: usize = 5;
+/// Pause between two rounds.
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
 /// Longest title, in characters.
 const MAX_TITLE_CHARS: usize = 100;
@@ -37,18 +39,18 @@ const MAX_TITLE_CHARS: usize = 100;
 const NAME_OF_KIND: &str =
     "iif(labels = ' ', shape, substr(labels, 2, instr(substr(labels, 2), ' ') - 1))";
 
-/// What is to go.
+/// What is to be deleted.
 #[derive(Clone, Copy, Debug)]
 pub enum What {
-    /// All that came from a network.
+    /// All requests from a network.
     Source(IpNet),
-    /// All that came before a time.
+    /// All requests before a time.
     Before(Timestamp),
     /// Everything.
     All,
 }
 
-/// What went.
+/// How much was deleted.
 #[derive(Debug, Default)]
 pub struct Forgotten {
     /// Requests.
@@ -57,15 +59,15 @@ pub struct Forgotten {
     pub sources: u64,
     /// Kinds that are not there any more.
     pub kinds: u64,
-    /// No byte of it is in the file, or in the log of changes beside it.
+    /// No byte of what was deleted is in the file, or in the log beside it.
     pub is_clean: bool,
 }
 
 /// Makes the title of a kind without a label from its specimen.
 type Title<'a> = &'a dyn Fn(&[u8]) -> String;
 
-/// Deletes from the history in a folder. `title` makes one for a kind whose specimen is another one
-/// now.
+/// Deletes requests from the history in a folder. `title` makes the title of a kind that gets
+/// another specimen.
 ///
 /// # Errors
 /// There is no history, the disk refuses, or others keep it locked.
@@ -105,7 +107,7 @@ pub fn copy(folder: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a step, and then lets others write.
+/// Runs a step in a transaction, and then lets others write.
 fn step<T>(
     file: &mut Connection,
     work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -117,7 +119,8 @@ fn step<T>(
     Ok(done)
 }
 
-/// Writes down the newest number, and returns it: what comes later is not deleted in this round.
+/// Writes the newest number down, and returns it. Requests that come later are not deleted in this
+/// round.
 fn keep_newest(file: &mut Connection) -> rusqlite::Result<i64> {
     step(file, |file| {
         let newest = questions::newest(file)?;
@@ -137,7 +140,8 @@ fn of_source(
     forgotten: &mut Forgotten,
 ) -> rusqlite::Result<()> {
     for id in sources_in(file, network)? {
-        // Read before the step: it goes through all requests of the source, and nobody has to wait.
+        // Read before the step, because it goes through all requests of the source. So the writer
+        // need not wait.
         let gone = gone_before(file, id)?;
         step(file, |file| {
             uncount(file, id)?;
@@ -159,7 +163,7 @@ fn of_source(
     replace_specimens(file, is_meant, title, forgotten)
 }
 
-/// Tells whether an address of the file is of a network.
+/// Tells whether an address of the file is in a network.
 fn is_in(network: IpNet, address: &str) -> bool {
     let address: Option<IpAddr> = address.parse().ok();
     address.is_some_and(|address| network.contains(&address.to_canonical()))
@@ -177,7 +181,7 @@ fn sources_in(file: &Connection, network: IpNet) -> rusqlite::Result<Vec<i64>> {
     Ok(found)
 }
 
-/// Requests of one source and one kind that had left the history before.
+/// Requests of one source and one kind that are counted, but had left the history before.
 struct GoneBefore {
     kind: i64,
     requests: i64,
@@ -186,7 +190,7 @@ struct GoneBefore {
     last: i64,
 }
 
-/// Returns what a source sent and the history counts, but does not hold any more.
+/// Returns the requests of a source that the history counts but does not hold any more, by kind.
 fn gone_before(file: &Connection, source: i64) -> rusqlite::Result<Vec<GoneBefore>> {
     let query = format!(
         "WITH held AS (SELECT {NAME_OF_KIND} AS name, count(*) AS requests FROM request \
@@ -207,8 +211,8 @@ fn gone_before(file: &Connection, source: i64) -> rusqlite::Result<Vec<GoneBefor
     rows.collect()
 }
 
-/// Takes them out of the counts by day. On which day each came is not known any more; the oldest
-/// leave the history first.
+/// Takes requests that had left the history out of the counts by day. Their days are not known any
+/// more. The oldest days are lowered first, because the oldest requests leave the history first.
 fn lower_days(file: &Transaction<'_>, gone: &GoneBefore) -> rusqlite::Result<()> {
     let days: Vec<(i64, i64)> = file
         .prepare_cached(
@@ -232,7 +236,7 @@ fn lower_days(file: &Transaction<'_>, gone: &GoneBefore) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// Takes what a source sent out of the counts of kinds.
+/// Takes the requests of a source out of the counts of kinds.
 fn uncount(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
     file.execute(
         "UPDATE kind SET sources = max(kind.sources - 1, 0), requests = max(kind.requests - own.requests, 0) \
@@ -259,8 +263,8 @@ fn uncount(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Counts what a source has sent since the deletion began: it may have come before its counts were
-/// deleted.
+/// Counts again what a source has sent since the deletion began. Such requests may have come before
+/// its counts were deleted.
 fn count_anew(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
     file.execute(
         "UPDATE source SET (requests, first, last) = (SELECT count(*), min(time), max(time) FROM request \
@@ -295,8 +299,8 @@ fn count_anew(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Deletes the requests that meet a condition, step by step; what nothing names any more goes by
-/// the triggers.
+/// Deletes the requests that meet a condition, step by step, and returns how many. Triggers delete
+/// the rows that nothing references any more.
 fn delete_requests(
     file: &mut Connection,
     condition: &str,
@@ -376,8 +380,8 @@ fn before_time(
     step(file, |file| {
         forgotten.kinds += file.execute("DELETE FROM kind WHERE last < ?1", [time])? as u64;
         file.execute(
-            // When it was first seen stays: a feed would tell of a kind again with each deletion.
-            // Sources whose requests have all left the history are in the counts by day alone.
+            // `first` stays: otherwise a feed would report the kind again after each deletion.
+            // Sources whose requests have all left the history are only in the counts by day.
             "UPDATE kind SET requests = max(\
                  (SELECT coalesce(sum(requests), 0) FROM kind_source WHERE kind = kind.id), \
                  (SELECT coalesce(sum(requests), 0) FROM kind_day WHERE kind = kind.id)), \
@@ -388,7 +392,8 @@ fn before_time(
     Ok(())
 }
 
-/// Counts anew what sources that came before a time have sent since.
+/// Counts again the requests of each source that first came before a time. Earlier requests are
+/// deleted already.
 fn recount_sources(file: &mut Connection, time: i64) -> rusqlite::Result<()> {
     loop {
         let changed = step(file, |file| {
@@ -404,7 +409,7 @@ fn recount_sources(file: &mut Connection, time: i64) -> rusqlite::Result<()> {
     }
 }
 
-/// Counts anew what each source that came before a time has sent of each kind since.
+/// Counts again, for each kind, the requests of each source that first sent it before a time.
 fn recount_kinds_of_sources(file: &mut Connection, time: i64) -> rusqlite::Result<()> {
     let held = format!(
         "WITH held AS (SELECT source, {NAME_OF_KIND} AS name, count(*) AS requests, min(request.time) AS first \
@@ -422,8 +427,8 @@ fn recount_kinds_of_sources(file: &mut Connection, time: i64) -> rusqlite::Resul
                 .query_map([time, STEP_ROWS], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             let listed = json_list(&sources);
-            // It came since, too: where that request has left the history, once is all that is
-            // known.
+            // The source has also sent the kind since. If those requests have left the history, it
+            // is only known that there was one.
             file.prepare_cached(
                 "UPDATE kind_source SET requests = 1, first = ?1 \
                  WHERE source IN (SELECT value FROM json_each(?2)) AND first < ?1",
@@ -469,7 +474,8 @@ fn all(file: &mut Connection, last: i64, forgotten: &mut Forgotten) -> rusqlite:
     Ok(())
 }
 
-/// Gives kinds whose specimen is meant another one, or deletes them where the history has none.
+/// Gives another specimen to each kind whose specimen is to be deleted. Deletes the kind if the
+/// history has no other.
 fn replace_specimens(
     file: &mut Connection,
     is_meant: impl Fn(&str, i64) -> bool,
@@ -513,7 +519,7 @@ fn kinds_with(
     Ok(found)
 }
 
-/// Finds the newest request of a kind, and its bytes.
+/// Returns the newest request of a kind that is short enough for a specimen, with its bytes.
 fn another(
     file: &Connection,
     name: &str,
@@ -535,8 +541,8 @@ fn another(
     found.optional()
 }
 
-/// Writes the file anew, as free pages and the rest of pages keep what was there, and empties the
-/// log of changes. Tells whether it could.
+/// Rewrites the file, because free pages and free parts of pages keep what was there, and empties
+/// the log. Tells whether it could.
 fn wipe(file: &Connection) -> rusqlite::Result<bool> {
     let is_new = file.execute_batch("VACUUM").is_ok();
     let deadline = Instant::now() + LOCK_TIME;

@@ -1,8 +1,8 @@
-//! What visitors ask of the collection.
+//! Answers visitors' questions about the collection.
 //!
 //! In: which kinds, or one of them, and what is hidden. Out: rows as the file has them, each list
-//! bounded. Times are as the writer saw them, texts as they were written, perhaps before anything
-//! was hidden: beside each is what decides whether it may be shown.
+//! bounded. Times and texts are as they were written, perhaps before anything was hidden. Beside
+//! each text is what decides whether it may be shown.
 
 use std::collections::BTreeMap;
 
@@ -17,24 +17,25 @@ use crate::history::sensors::SeenBy;
 use crate::history::{Questions, blocks};
 use crate::reader::privacy::{Privacy, Senders, TitleShown};
 
-/// Kinds that are read at most: all labels that there are, all kinds without one, and as much
-/// again.
+/// Most kinds that are read: all labels that there are, all kinds without one, and as many again.
 const MOST_KINDS: i64 = 12_000;
-/// Countries of a kind that a list names.
+/// Most countries of a kind that a list names.
 const LISTED_COUNTRIES: i64 = 4;
-/// Sources, networks and countries of one kind that are read, those with the most requests first.
+/// Most sources, networks and countries of one kind that are read, those with the most requests
+/// first.
 const MOST_SOURCES: i64 = 200;
 const MOST_NETWORKS: i64 = 20;
 const MOST_COUNTRIES: i64 = 300;
-/// Ports of a kind's newest requests that are read.
+/// Most ports of a kind's newest requests that are read.
 const MOST_PORTS: i64 = 20;
-/// Newest requests whose names are read: of a label, by each set of labels that begins with it; of
-/// a shape, by payload.
+/// How many of a kind's newest requests are read for names and ports. For a label, the newest sets
+/// of labels that begin with it are taken, and the newest requests of each set. For a shape, its
+/// newest payloads are taken, and the newest requests of each payload.
 const SETS_OF_LABELS: i64 = 8;
 const REQUESTS_OF_SET: i64 = 250;
 const PAYLOADS_OF_SHAPE: i64 = 500;
 const REQUESTS_OF_PAYLOAD: i64 = 4;
-/// A set of labels begins with that of the kind.
+/// SQL that tells whether the first of a request's labels is the kind `?1`.
 const IS_FIRST_LABEL: &str = "substr(found.labels, 1, length(?1) + 2) = ' ' || ?1 || ' '";
 
 /// What the file says of a kind.
@@ -42,7 +43,7 @@ const IS_FIRST_LABEL: &str = "substr(found.labels, 1, length(?1) + 2) = ' ' || ?
 pub(crate) struct KindRow {
     pub(crate) id: i64,
     pub(crate) name: String,
-    /// Without a label, made of the specimen.
+    /// Without a label, it is made of the specimen.
     pub(crate) title: String,
     pub(crate) title_shown: TitleShown,
     /// Name of the category; `None` without a label.
@@ -54,28 +55,28 @@ pub(crate) struct KindRow {
     pub(crate) last: i64,
     /// Number of the specimen.
     pub(crate) seq: u64,
-    /// For each country that was asked for, in that order: whether it has sent this kind.
+    /// For each country that was asked for, in that order: whether the kind came from there.
     pub(crate) sent_from: Vec<bool>,
 }
 
-/// How much there is, and since when.
+/// Totals of the history, and when it began.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
-    /// The newest number: all requests that ever came, also those that are gone.
+    /// The newest number, which counts all requests that ever came, also those that are deleted.
     pub(crate) requests: u64,
     pub(crate) countries: u64,
     /// Time of the first start, microseconds since 1970.
     pub(crate) since: Option<i64>,
 }
 
-/// The countries of a kind, some of them.
+/// Some of the countries of a kind, and how many there are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Countries {
     pub(crate) codes: Vec<String>,
     pub(crate) all: u64,
 }
 
-/// Who sent a kind.
+/// A source of a kind.
 #[derive(Clone, Debug)]
 pub(crate) struct KindSource {
     pub(crate) address: String,
@@ -87,14 +88,14 @@ pub(crate) struct KindSource {
     pub(crate) last: i64,
 }
 
-/// A network by its number.
+/// A network, by the number of its autonomous system.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     pub(crate) asn: u32,
     pub(crate) name: Option<String>,
 }
 
-/// A part of a kind's requests: those of a network or a country.
+/// The part of a kind's requests that came from one network or one country.
 #[derive(Clone, Debug)]
 pub(crate) struct Share<T> {
     pub(crate) of: T,
@@ -102,7 +103,7 @@ pub(crate) struct Share<T> {
     pub(crate) sources: u64,
 }
 
-/// A name that requests of a kind ask for, and whose addresses are hidden in it.
+/// A name that requests of a kind ask for, and the senders whose addresses are hidden in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) name: String,
@@ -115,24 +116,25 @@ pub(crate) struct Asked {
 pub(crate) struct WholeKind {
     pub(crate) row: KindRow,
     pub(crate) specimen: Record,
-    /// The newest request of it, where it is still kept.
+    /// The newest request of the kind; `None` if it is not kept any more.
     pub(crate) newest: Option<Record>,
     /// Requests by day (days since 1970), the oldest first.
     pub(crate) days: Vec<(i64, u64)>,
     pub(crate) sources: Vec<KindSource>,
     pub(crate) networks: Vec<Share<Network>>,
-    /// Those of sources that are gone have no requests.
+    /// A country has no requests if its sources are deleted.
     pub(crate) countries: Vec<Share<String>>,
     /// How many of the sensors saw it; `None` where there are none.
     pub(crate) seen_by: Option<SeenBy>,
-    /// Of the newest requests.
+    /// Names that the newest requests ask for.
     pub(crate) asked: Vec<Asked>,
-    /// The same: how many came to which port, the most frequent first.
+    /// How many of the newest requests came to each port, the most frequent port first.
     pub(crate) ports: Vec<(u16, u64)>,
 }
 
 impl Questions {
-    /// Returns all kinds, the newest first, each with whether it came from each of these countries.
+    /// Returns all kinds, the newest first, and the totals. Each kind tells whether it came from
+    /// each of these countries.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -154,7 +156,8 @@ impl Questions {
         })
     }
 
-    /// Returns the newest kinds: so many with a label, and so many without one.
+    /// Returns the newest kinds, at most `labelled` with a label and at most `unlabelled` without
+    /// one.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -208,7 +211,8 @@ impl Questions {
         })
     }
 
-    /// Returns all that there is of the kind with this name; `None` when there is none.
+    /// Returns all that the file says of the kind with this name; `None` when there is no such
+    /// kind.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -285,7 +289,8 @@ fn totals(file: &Connection) -> rusqlite::Result<Totals> {
     })
 }
 
-/// The row of the kind knows when its newest request came, and blocks of requests when theirs did.
+/// Returns the newest request of a kind; `None` if it is not kept any more. The row of the kind has
+/// its time, and the blocks lead from that time to its number.
 fn newest_of(file: &Connection, kind: &KindRow) -> rusqlite::Result<Option<Record>> {
     let next = row::time(kind.last.saturating_add(1));
     let (lowest, highest) = blocks::range(file, row::time(kind.last), next)?;
@@ -350,7 +355,8 @@ fn networks(file: &Connection, kind: i64) -> rusqlite::Result<Vec<Share<Network>
     rows.collect()
 }
 
-/// Countries stay for good, and sources go.
+/// Returns the countries of a kind, each with its requests and sources that are left. A country
+/// stays when its sources leave the history.
 fn countries(file: &Connection, kind: i64) -> rusqlite::Result<Vec<Share<String>>> {
     let mut statement = file.prepare_cached(
         "SELECT country, coalesce(sent, 0), coalesce(senders, 0) FROM kind_country LEFT JOIN \
@@ -368,7 +374,7 @@ fn countries(file: &Connection, kind: i64) -> rusqlite::Result<Vec<Share<String>
     rows.collect()
 }
 
-/// Names that the newest requests ask for.
+/// Returns the names that the newest requests ask for.
 fn asked(
     file: &Connection,
     kind: &KindRow,
@@ -393,7 +399,7 @@ fn asked(
     Ok(asked)
 }
 
-/// Ports that the newest requests came to.
+/// Returns the ports to which the newest requests came, and how many came to each.
 fn ports(file: &Connection, kind: &KindRow) -> rusqlite::Result<Vec<(u16, u64)>> {
     let mut statement = file.prepare_cached(&format!(
         "SELECT dest_port, count(*) AS requests FROM ({}) AS newest JOIN way ON way.id = newest.way \
@@ -406,8 +412,8 @@ fn ports(file: &Connection, kind: &KindRow) -> rusqlite::Result<Vec<(u16, u64)>>
     rows.collect()
 }
 
-/// Selects the newest requests of a kind, whose name is `?1`. All of them would take seconds for a
-/// kind that comes a million times.
+/// Returns SQL that selects the newest requests of a kind, whose name is `?1`. All of its requests
+/// would take seconds for a kind that comes a million times.
 fn newest_requests(kind: &KindRow) -> String {
     if kind.category.is_some() {
         format!(

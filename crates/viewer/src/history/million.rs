@@ -1,8 +1,8 @@
-//! One million requests of 300,000 payloads, through the real writer: what it costs, and a file to
-//! measure on.
+//! Writes one million requests of 300,000 payloads with the real writer. Measures what that costs,
+//! and makes a file for other measurements.
 //!
 //! `cargo test --release -p forever200-viewer --lib million -- --ignored --nocapture`.
-//! `HISTORY_FOLDER` keeps the file.
+//! `HISTORY_FOLDER` names a folder in which the file is kept.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -27,24 +27,24 @@ use crate::reader::privacy::Privacy;
 const REQUESTS: u64 = 1_000_000;
 const PAYLOADS: u64 = 300_000;
 const SOURCES: u64 = 40_000;
-/// They are spread over all networks.
+/// The addresses are spread over all networks.
 const FIRST_ADDRESS: u32 = 0x0101_0101;
 const BETWEEN_ADDRESSES: u32 = 92_821;
 const MEAN_BYTES: u64 = 400;
-/// Payloads of one tool, which are alike: of one kind, from the same few sources.
+/// How many payloads one tool sends. They are alike: of one kind, from the same few sources.
 const TOOL: u64 = 64;
 /// USER_HZ, the unit of times in /proc.
 const TICKS_PER_SECOND: u64 = 100;
-/// One of so many tools sends what no signature recognises.
+/// One tool in this many sends requests that no signature recognises.
 const UNRECOGNISED: u64 = 7;
-/// Over how long they came.
+/// Over how many days the requests came.
 const DAYS: u64 = 30;
 const LARGE: u64 = 1 << 30;
-/// What may be taken for each request. Its CPU time is printed alone: it depends on what else the
-/// machine does.
+/// Most bytes of the file for each request, beside the payloads. CPU time is only printed, because
+/// it depends on what else the machine does.
 const MOST_BYTES_BESIDE: u64 = 160;
 
-/// The numbers of SplitMix64: the same in each run.
+/// Random numbers of SplitMix64, the same in each run.
 struct Draw(u64);
 
 impl Draw {
@@ -60,15 +60,15 @@ impl Draw {
         self.next() % most
     }
 
-    /// Small numbers much more often than large ones.
+    /// Returns small numbers much more often than large ones.
     fn often_small(&mut self, most: u64) -> u64 {
         let unit = self.next() as f64 / u64::MAX as f64;
         ((most as f64 + 1.0).powf(unit) - 1.0) as u64 % most
     }
 }
 
-/// The examples of all signatures that come with the program, in an order that is the same in each
-/// run.
+/// Returns the first example of each signature that comes with the program, in an order that is the
+/// same in each run.
 fn examples() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../identify/signatures");
     let entries = std::fs::read_dir(folder).unwrap();
@@ -86,8 +86,9 @@ fn examples() -> Vec<Vec<u8>> {
     examples
 }
 
-/// What a payload is, by its number alone: an example of a signature, or a request that none
-/// recognises, with a header that nobody else sends.
+/// Makes the payload with this number: an example of a signature, or a request that no signature
+/// recognises. A header that no other payload has makes it unique. The payload depends on the
+/// number alone.
 fn payload(number: u64, examples: &[Vec<u8>]) -> Vec<u8> {
     let (mut draw, mut of_tool) = (Draw(number), Draw(number / TOOL));
     let example = &examples[of_tool.often_small(examples.len() as u64) as usize];
@@ -118,7 +119,8 @@ fn payload(number: u64, examples: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Most of what one tool sends comes from the same few; a quarter from anybody.
+/// Draws the source of a request. Three quarters of the requests of one tool come from the same few
+/// sources, and a quarter from any source.
 fn source_of(payload: u64, draw: &mut Draw) -> u32 {
     let few = Draw(payload / TOOL).below(SOURCES) + draw.often_small(64);
     let any = draw.often_small(SOURCES);
@@ -162,7 +164,7 @@ fn number(folder: &Path, query: &str) -> u64 {
 }
 
 #[test]
-#[ignore = "takes minutes, and counts in a release build alone"]
+#[ignore = "takes minutes, and means something in a release build alone"]
 fn a_million_requests_stay_within_their_bounds() {
     let made = tempfile::tempdir().unwrap();
     let kept = std::env::var_os("HISTORY_FOLDER").map(std::path::PathBuf::from);
@@ -179,7 +181,7 @@ fn a_million_requests_stay_within_their_bounds() {
     let mut draw = Draw(1);
     let mut fresh = 0;
     for seq in 1..=REQUESTS {
-        // New payloads come all the time, and half of what comes again is of the most frequent.
+        // New payloads come all the time. Half of the others are among the most frequent.
         let number = if fresh == 0 || draw.below(REQUESTS) < PAYLOADS {
             fresh = PAYLOADS.min(fresh + 1);
             fresh
@@ -212,7 +214,7 @@ fn a_million_requests_stay_within_their_bounds() {
     let beside = number(folder, query).saturating_sub(payload_bytes) / REQUESTS;
     let payloads = number(folder, "SELECT count(*) FROM payload");
     println!(
-        "{REQUESTS} requests of {payloads} payloads, {} B in the mean: \
+        "{REQUESTS} requests of {payloads} payloads, {} B on average: \
          {beside} B and {} us of CPU a request beside them",
         payload_bytes / payloads,
         cpu.as_micros()

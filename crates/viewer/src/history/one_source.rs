@@ -1,8 +1,8 @@
-//! One source, or one network of them where addresses are masked: what it sent, and who else is
-//! there.
+//! One source, or its whole network if addresses are masked: what it sent, and which other sources
+//! are in its network.
 //!
-//! In: an address. Out: what its page says. What is not counted by the collection is counted over
-//! the last requests, from columns beside the bytes: nothing is described again.
+//! In: an address. Out: what its page says. What the collection does not count is counted over the
+//! last requests. This needs only columns, and no request is described again.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -18,13 +18,13 @@ use crate::history::sources::{
 };
 use crate::reader::privacy::{Privacy, Senders, V6_OF_V4, network};
 
-/// Requests of a source that are looked at: the last ones.
+/// How many of the last requests of a source are read.
 pub(crate) const MOST_LOOKED_AT: usize = 500;
-/// Kinds that are listed.
+/// Most kinds that are listed.
 const MOST_KINDS: usize = 100;
-/// Ports, names, user agents and fingerprints that are listed, of each.
+/// Most ports, names, user agents and fingerprints that are listed, of each.
 const MOST_NAMED: usize = 20;
-/// Others of its network that are listed, the last seen first.
+/// Most other sources of its network that are listed, the last seen first.
 const MOST_NEIGHBOURS: usize = 12;
 
 /// What the page of a source says.
@@ -32,7 +32,7 @@ const MOST_NEIGHBOURS: usize = 12;
 pub(crate) struct OneSource {
     pub(crate) source: Source,
     pub(crate) kinds: Vec<SentKind>,
-    /// How many of its requests the rest is from.
+    /// How many of its last requests were read for ports, hosts, user agents and fingerprints.
     pub(crate) looked_at: usize,
     pub(crate) ports: Vec<(u16, u64)>,
     pub(crate) hosts: Named,
@@ -42,29 +42,30 @@ pub(crate) struct OneSource {
     pub(crate) more_neighbours: usize,
 }
 
-/// Texts that clients sent, with how often.
+/// Texts that clients sent, each with how often it was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Named {
     pub(crate) texts: Vec<(String, Count)>,
 }
 
-/// How often a text was sent, and whose addresses are hidden in it.
+/// How often a text was sent, and the senders whose addresses are hidden in it.
 #[derive(Debug, Default)]
 pub(crate) struct Count {
     pub(crate) requests: u64,
     pub(crate) senders: Senders,
 }
 
-/// What the last requests have in common.
+/// Counts of the last requests of a source.
 #[derive(Default)]
 struct Sample {
     looked_at: usize,
     ports: HashMap<u16, u64>,
+    /// Hosts, user agents and fingerprints.
     texts: [HashMap<String, Count>; 3],
 }
 
 impl Questions {
-    /// Returns what is known of a source, or of the network that is shown of it; `None` when it
+    /// Returns what is known of a source, or of its network if addresses are masked; `None` when it
     /// never came, or long ago.
     ///
     /// # Errors
@@ -108,14 +109,14 @@ impl Questions {
     }
 }
 
-/// A row of a source, with its address.
+/// A group of one source, with its id and its address.
 type SourceRow = (Group, i64, IpAddr);
 
-/// Several rows as one.
+/// Several sources as one group.
 #[derive(Default)]
 struct Joined {
     group: Option<Group>,
-    /// Which row is of which address, of as many as the group names.
+    /// Id and address of each source, at most [`MOST_OF_NETWORK`].
     senders: Vec<(i64, IpAddr)>,
 }
 
@@ -132,7 +133,7 @@ impl Joined {
     }
 }
 
-/// Gives each row of the network of an address.
+/// Passes each source in the network of an address to `give`.
 fn each_of_network(
     file: &Connection,
     address: IpAddr,
@@ -159,7 +160,7 @@ fn each_row(
     let mut statement = file.prepare_cached(query)?;
     let mut rows = statement.query(values)?;
     while let Some(row) = rows.next()? {
-        // As it is: what is shown of it is decided later.
+        // Not masked: what is shown of the address is decided later.
         if let Some(group) = Group::read(row, &Privacy::default())? {
             let address = group.address;
             give((group, row.get(0)?, address));
@@ -168,8 +169,8 @@ fn each_row(
     Ok(())
 }
 
-/// Returns between which texts the addresses of a network are, some others among them. An address
-/// of IPv6 leaves out a run of zeros (RFC 5952), so that it may begin in several ways.
+/// Returns ranges of texts between which all addresses of a network are, and some others. The text
+/// of an IPv6 address leaves out a run of zeros (RFC 5952), so that it may begin in several ways.
 fn ranges(network: IpAddr) -> Vec<(String, String)> {
     let beginnings = match network {
         IpAddr::V4(ip) => {
@@ -179,7 +180,7 @@ fn ranges(network: IpAddr) -> Vec<(String, String)> {
         IpAddr::V6(ip) => beginnings(ip),
     };
     let range = |from: String| {
-        // The next character after the last: '.' and ':' stand before '/' and ';'.
+        // Ends with the next character in place of the last: '/' follows '.', and ';' follows ':'.
         let mut to = from.clone();
         let last = to
             .pop()
@@ -193,7 +194,7 @@ fn ranges(network: IpAddr) -> Vec<(String, String)> {
 fn beginnings(ip: Ipv6Addr) -> Vec<String> {
     let [a, b, c, ..] = ip.segments();
     if a == V6_OF_V4 {
-        // Its network ends in the middle of a number.
+        // The network ends in the middle of the third number.
         return vec![format!("{a:x}:{b:x}:"), format!("{a:x}::")];
     }
     let mut all = vec![format!("{a:x}:{b:x}:{c:x}:")];
@@ -209,13 +210,13 @@ fn beginnings(ip: Ipv6Addr) -> Vec<String> {
     all
 }
 
-/// Returns others of the network, the last seen first, and how many more there are.
+/// Returns other sources of the network, the last seen first, and how many more there are.
 fn neighbours(
     file: &Connection,
     address: IpAddr,
     privacy: &Privacy,
 ) -> rusqlite::Result<(Vec<Source>, usize)> {
-    // A network that is shown as one has no others.
+    // A network that is shown as one source has no neighbours.
     if privacy.mask_sources {
         return Ok((Vec::new(), 0));
     }

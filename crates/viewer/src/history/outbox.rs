@@ -1,9 +1,9 @@
-//! The history as another program reads it beside the viewer that writes it: at a sensor to send it
-//! on, at a hub to know what has arrived.
+//! The history for another program, which reads it while the viewer writes it. At a sensor, the
+//! program sends the requests on. At a hub, it finds out which requests have arrived.
 //!
 //! In: the folder of the history. Out: records in the order of their numbers, and the names of
-//! kinds; whether one of another machine is there, and how many sensors saw a kind. Writes nothing,
-//! and makes the writer wait for nothing (<https://www.sqlite.org/wal.html>).
+//! kinds; whether a request of a sensor is there, and how many sensors saw a kind. Writes nothing,
+//! and never makes the writer wait (<https://www.sqlite.org/wal.html>).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,34 +17,35 @@ use crate::history::wal::{FileId, file_id};
 use crate::history::writer::data_version;
 use crate::history::{file, questions, sensors, sent};
 
-/// Longest wait for somebody who has the file locked.
+/// Longest wait for another process that has the file locked.
 const LOCK_TIME: Duration = Duration::from_secs(1);
-/// Requests that are looked at for those of a machine's own, at most: some tenths of a second's work.
+/// Most requests that are read to find those that came to this machine itself, which takes some
+/// tenths of a second.
 const MOST_LOOKED_AT: u64 = 100_000;
 /// SQLite's cache of pages of the file, in KiB.
 const CACHE_KIB: i32 = 512;
 
-/// The history of a sensor, to be sent.
+/// The history of a sensor, from which requests are sent.
 #[derive(Debug)]
 pub struct Outbox(OpenedFile);
 
-/// The history of a hub, as a list of what has arrived: of the file that is there now, which may be
-/// another than before.
+/// The history of a hub, as a list of the requests that have arrived. It always reads the file that
+/// is there now, which may not be the file of the last time.
 #[derive(Debug)]
 pub struct Ledger {
     folder: PathBuf,
     opened: Option<OpenedFile>,
 }
 
-/// A state of a [`Ledger`].
+/// A version of the file of a [`Ledger`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// Which file it is: its device, and its inode there.
+    /// The device and the inode of the file.
     pub file: (u64, u64),
     changes: i64,
 }
 
-/// A file, and which one it was when it was opened.
+/// An open file, and the id that it had when it was opened.
 #[derive(Debug)]
 struct OpenedFile {
     connection: Connection,
@@ -56,13 +57,13 @@ impl Outbox {
     /// Opens the history in `folder`.
     ///
     /// # Errors
-    /// There is none yet, or it cannot be read.
+    /// There is no history yet, or it cannot be read.
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
         OpenedFile::open(folder).map(Self)
     }
 
-    /// Returns when the history began, in microseconds since 1970, by which one is told from the
-    /// next; `None` before that is written.
+    /// Returns when the history began, in microseconds since 1970; `None` before that is written.
+    /// This tells one history of a sensor from the next.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -71,7 +72,7 @@ impl Outbox {
         Ok(since.map(i64::unsigned_abs))
     }
 
-    /// Returns the newest number that was drawn; 0 when none was.
+    /// Returns the newest number that was given to a request; 0 when none was.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -79,17 +80,17 @@ impl Outbox {
         questions::newest(&self.0.connection).map(i64::unsigned_abs)
     }
 
-    /// Returns another number whenever the viewer has written.
+    /// Returns a number that changes whenever the viewer has written.
     ///
     /// # Errors
-    /// The file cannot be read, or another one is in its place: a broken one is set aside, and a
+    /// The file cannot be read, or another file is in its place: a broken one is set aside, and a
     /// person may remove it.
     pub fn version(&self) -> anyhow::Result<i64> {
         self.0.check()?;
         Ok(data_version(&self.0.connection)?)
     }
 
-    /// Returns the records behind number `seq`, the oldest first, at most `most` of them.
+    /// Returns the records after number `seq`, the oldest first, at most `most` of them.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -101,9 +102,10 @@ impl Outbox {
         rows.collect()
     }
 
-    /// Returns the number behind which the last `count` requests up to number `last` stand that came
-    /// to this machine itself: that of the one before them, so that what is missing between shows.
-    /// Where none is there, it is `last`.
+    /// Returns the number after which the last `count` requests begin that came to this machine
+    /// itself, up to number `last`. This is the number of this machine's request before them, so
+    /// that numbers missing in between are noticed. If there are fewer requests, it is the number
+    /// before the oldest that was read; `last` if there is none.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -123,7 +125,7 @@ impl Outbox {
             let oldest: Option<i64> = row.get(2)?;
             let before = match own {
                 Some(own) if found == most => own,
-                // There are not so many, or there are others of other machines between.
+                // There are fewer, or too many requests of sensors are between them.
                 _ => oldest.map_or(integer(last), |oldest| oldest - 1),
             };
             Ok(before.unsigned_abs())
@@ -143,7 +145,7 @@ impl Outbox {
 }
 
 impl Ledger {
-    /// Makes a ledger of the history in `folder`, which may come later.
+    /// Makes a ledger of the history in `folder`, which need not exist yet.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self {
@@ -152,8 +154,8 @@ impl Ledger {
         }
     }
 
-    /// Returns another version whenever the viewer has written, or begun another file; `None` where
-    /// there is none.
+    /// Returns a version that changes whenever the viewer has written, or has begun another file;
+    /// `None` if there is no file.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -168,7 +170,7 @@ impl Ledger {
         }))
     }
 
-    /// Tells whether this request of a sensor has arrived; also where a person has deleted it since.
+    /// Tells whether this request of a sensor has arrived, even if a person has deleted it since.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -182,7 +184,7 @@ impl Ledger {
         }
     }
 
-    /// Returns the number here of a request of a sensor; `None` where it has not arrived.
+    /// Returns the number that a request of a sensor has here; `None` if it has not arrived.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -193,7 +195,7 @@ impl Ledger {
         }
     }
 
-    /// Returns the number here of the newest request that a sensor sent; 0 where there is none.
+    /// Returns the number here of the newest request of any sensor; 0 if there is none.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -207,7 +209,7 @@ impl Ledger {
         Ok(newest.unsigned_abs())
     }
 
-    /// Returns how many sensors there are; 0 where there is no history.
+    /// Returns how many sensors there are; 0 if there is no history.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -218,7 +220,7 @@ impl Ledger {
         }
     }
 
-    /// Returns how many sensors saw a kind; `None` where it never came.
+    /// Returns how many sensors saw a kind; `None` if it never came.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -233,7 +235,8 @@ impl Ledger {
         Ok(sensors.optional()?)
     }
 
-    /// Returns the file that is there now.
+    /// Returns the file that is there now, and opens it if it is another one; `None` if there is
+    /// none.
     fn current(&mut self) -> anyhow::Result<Option<&OpenedFile>> {
         let opened = self.opened.take();
         self.opened = match opened.filter(|file| file.check().is_ok()) {
@@ -244,16 +247,19 @@ impl Ledger {
         Ok(self.opened.as_ref())
     }
 
-    /// Returns where to begin reading the messages of a sensor, so that none is missed that was on
-    /// its way here: at the first in the stream of those that came last. Behind its newest message
-    /// when none is here any more; `None` when nothing ever came.
+    /// Returns the number of the message at which to begin reading the stream of a sensor, so that
+    /// no message that was in flight is missed. This is the first in the stream of the messages
+    /// that came last. If none of their requests is here any more, it is the number after the
+    /// newest message. `None` when nothing ever came.
     ///
-    /// What came last is told by the numbers here. The clock of a sensor may be set back between two
-    /// of its histories, and a stream that is made anew counts from 1. What a person deleted counts
-    /// as if it were here, but for what would have left the history by itself since.
+    /// Which messages came last is decided by the numbers of their requests here. Times do not
+    /// tell: the clock of a sensor may be set back between two of its histories. Numbers of
+    /// messages do not tell either: a stream that is made anew counts from 1. A request that a
+    /// person deleted counts as if it were here, unless it would have left the history by itself
+    /// since.
     ///
-    /// Only what came behind request `behind` of this history counts: where that is not 0, what is
-    /// before it came from another stream.
+    /// Only requests after number `behind` of this history count. If `behind` is not 0, the
+    /// requests up to it came from another stream.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -272,7 +278,7 @@ impl Ledger {
              SELECT coalesce((SELECT min(stream) FROM known), (SELECT newest + 1 FROM own WHERE ?3 = 0), \
              (SELECT max(stream) + 1 FROM forgotten WHERE sensor = ?1 AND request > ?3))",
         )?;
-        // One more than can have overtaken: what came before it has arrived.
+        // One more than can be in flight: what came before it has arrived.
         let last = integer(sent::WINDOW as u64 + 1);
         let found: Option<i64> =
             statement.query_row(params![sensor, last, integer(behind)], |row| row.get(0))?;
@@ -283,7 +289,8 @@ impl Ledger {
 impl OpenedFile {
     fn open(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(file::NAME);
-        // Before it is opened: should another one come between, the first look notices.
+        // Read before the file is opened. If another file takes its place meanwhile, the first
+        // check notices.
         let id = file_id(&path);
         let connection =
             connect(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -294,7 +301,7 @@ impl OpenedFile {
         })
     }
 
-    /// Fails where another one is there now.
+    /// Fails if another file is there now.
     fn check(&self) -> anyhow::Result<()> {
         ensure!(
             file_id(&self.path) == self.id,

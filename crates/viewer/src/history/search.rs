@@ -1,11 +1,12 @@
-//! Which requests of the history a visitor wants: found in the file, the newest first.
+//! Searches the file for the requests that a visitor wants.
 //!
-//! In: conditions that columns can tell. Out: records, those that the caller accepts, and where to
-//! go on. A search ends when it has enough, or when its time is over: then it says how far it came.
+//! In: conditions on columns, and texts. Out: the records that the caller accepts, the newest
+//! first, and the number from which to go on. A search ends when it has enough records, or when its
+//! time is over.
 //!
-//! Each condition becomes a set of rows of `found`, `source`, `way`, `payload` or `sensor`. Where
-//! one of them is small, the indexes lead from it to its requests; else the requests are gone
-//! through one by one.
+//! Each condition becomes a set of rows of `found`, `source`, `way`, `payload` or `sensor`. If one
+//! of the sets is small, the indexes lead from its rows to their requests. Otherwise the search
+//! goes through the requests one by one.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -27,70 +28,72 @@ use crate::history::row_ids::RowIds;
 
 /// Time after which a search ends with what it has.
 const SEARCH_TIME: Duration = Duration::from_millis(300);
-/// The same where numbers alone are asked for.
+/// Time after which a search for numbers alone ends.
 const NUMBERS_TIME: Duration = Duration::from_secs(1);
-/// Time in which payloads are searched for texts, in addition to one of these.
+/// Longest time to search all payloads for texts, in addition to [`SEARCH_TIME`] or
+/// [`NUMBERS_TIME`].
 const TEXT_TIME: Duration = Duration::from_millis(800);
-/// Requests in which a text is looked for one by one, before all payloads are searched for it: most
-/// texts fill a page with these.
+/// How many requests are searched for a text one by one, before all payloads are searched for it.
+/// For most texts, these fill a page.
 const READ_FIRST: i64 = 2000;
 /// Payloads that are read between two looks at the clock.
 const ROWS_BETWEEN_LOOKS: usize = 1024;
-/// Rows from which the indexes lead to requests, at most.
+/// Most rows of a set from which the indexes lead to requests.
 const MOST_LEADS: usize = 64;
-/// Requests that are looked up for each of them at a time.
+/// How many requests are looked up at a time for each row of such a set.
 const LOOKED_UP: usize = 256;
 
-/// What a request of the history is asked.
+/// A property of a request that a column tells.
 #[derive(Clone, Debug)]
 pub(crate) enum Column {
-    /// It has one of these labels.
+    /// The request has one of these labels.
     Labels(Vec<String>),
-    /// One of its labels is of this category; `None`: it has no label.
+    /// One of its labels has this category; `None`: it has no label.
     Category(Option<&'static str>),
-    /// What it speaks.
+    /// It speaks this protocol.
     Protocol(&'static str),
-    /// Its kind, where no label gives it one.
+    /// Its kind has this name, which is not a label.
     Kind(String),
-    /// Where it came from.
+    /// Its source is in this network.
     Source(IpNet),
     Country(String),
     Network(u32),
-    /// The sensor that sent it.
+    /// This sensor sent it.
     Sensor(String),
-    /// To which port it came.
+    /// It came to one of these ports.
     Port(RangeInclusive<u16>),
-    /// Its TLS client.
+    /// Its TLS client has this fingerprint.
     Ja4(String),
-    /// The name that it asks for, in any case, or a name that is not known: it may have been
-    /// hidden.
+    /// It asks for this name, in upper or lower case. A request whose name is not known matches as
+    /// well, because the name may have been hidden.
     Host(String),
 }
 
 /// The requests that a visitor wants.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
-    /// Each must hold.
+    /// All of them must be met.
     pub(crate) conditions: Vec<Condition>,
     /// Every list must match; a list matches if the bytes contain any of its texts, which are in
     /// lower case. The case of ASCII letters is ignored.
     pub(crate) texts: Vec<Vec<Finder<'static>>>,
-    /// Of these times.
+    /// Only requests from this time on.
     pub(crate) since: Option<Timestamp>,
+    /// Only requests before this time.
     pub(crate) until: Option<Timestamp>,
     pub(crate) start: Start,
 }
 
-/// What is asked of a column.
+/// A condition that a request must meet.
 #[derive(Clone, Debug)]
 pub(crate) struct Condition {
     pub(crate) column: Column,
-    /// It must not be so.
+    /// The request must not have the property.
     pub(crate) excludes: bool,
 }
 
 impl Condition {
-    /// It must be so.
+    /// Makes the condition that a request has the property.
     pub(crate) fn is(column: Column) -> Self {
         Self {
             column,
@@ -102,38 +105,38 @@ impl Condition {
 /// Where a search begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// At the newest.
+    /// At the newest request.
     #[default]
     Newest,
-    /// At the first that is older than this number.
+    /// At the newest request before this number, and then to older ones.
     Before(u64),
-    /// At the first that is newer than this number.
+    /// At the oldest request after this number, and then to newer ones.
     After(u64),
 }
 
 /// What a search has found.
 #[derive(Debug)]
 pub(crate) struct Page<T> {
-    /// The newest first, wherever it began.
+    /// The newest first, in whatever direction the search went.
     pub(crate) items: Vec<T>,
     /// There may be more in the direction of the search, beyond this number; `None` at the end.
     pub(crate) more: Option<u64>,
-    /// Not all bytes could be searched for a text in time.
+    /// Not all payloads could be searched for a text in time.
     pub(crate) is_partial: bool,
 }
 
-/// Which column of a request names a row.
+/// The column of a request that references a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reference {
     Found,
     Source,
     Payload,
     Way,
-    /// The row of `sent`, which stands beside that of the request.
+    /// Table `sent` has it, and not the row of the request.
     Sensor,
 }
 
-/// Rows, of which a request must name one, or none.
+/// A set of rows. A request must reference one of them or, with `excludes`, none of them.
 #[derive(Debug)]
 struct RowSet {
     reference: Reference,
@@ -141,7 +144,7 @@ struct RowSet {
     excludes: bool,
 }
 
-/// A request, as its index has it.
+/// The columns of a request on which conditions are checked.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     seq: i64,
@@ -151,13 +154,14 @@ struct Candidate {
     way: i64,
     /// Microseconds since 1970.
     time: i64,
-    /// 0 for what came to this machine, and where no condition asks for it.
+    /// 0 if the request came to this machine, or if no condition needs the sensor.
     sensor: i64,
 }
 
 impl Questions {
-    /// Returns those of the wanted requests that `accept` makes something of, until there are
-    /// `most` or it breaks off before one.
+    /// Passes the wanted requests to `accept`, and returns what it makes of them. Ends when there
+    /// are `most` items, or when `accept` breaks off. Then the next page begins with the request at
+    /// which it broke off.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -170,8 +174,8 @@ impl Questions {
         self.ask(|file| Search::new(file, wanted, SEARCH_TIME)?.run(most, accept))
     }
 
-    /// Returns the numbers of requests that meet what columns can tell, in the order of the search;
-    /// `None` when there are more than `most`, or they cannot be found in time.
+    /// Returns the numbers of the wanted requests, in the order of the search; `None` when there
+    /// are more than `most`, or when they cannot be found in time.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -199,22 +203,23 @@ impl Questions {
     }
 }
 
-/// Is given each request in the order of the search; breaks off when it has enough.
+/// A function that gets each request in the order of the search. It breaks off when it has enough.
 type Visit<'a> = dyn FnMut(Candidate) -> rusqlite::Result<ControlFlow<()>> + 'a;
 
 /// A search under way.
 struct Search<'a> {
     file: &'a Connection,
     is_ascending: bool,
-    /// Numbers between which it looks, both among them.
+    /// The range of numbers to search, with both ends.
     lowest: i64,
     highest: i64,
-    /// Microseconds since 1970, the second excluded. Numbers are not in the order of times: at a
-    /// hub requests come late, and clocks are set.
+    /// The range of times to search, in microseconds since 1970, without its end. Each request is
+    /// checked, because numbers are not in the order of times: at a hub requests come late, and
+    /// clocks are set.
     since: i64,
     until: i64,
     sets: Vec<RowSet>,
-    /// Of each a request must contain one; not among the sets yet.
+    /// A request must contain one text of each list. Not yet turned into `sets`.
     texts: Vec<Vec<Finder<'static>>>,
     is_partial: bool,
     time: Duration,
@@ -250,8 +255,8 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// Makes one of all sets of the same rows: however many conditions a visitor asks, there are
-    /// two for each column at most.
+    /// Adds a set of rows. Sets for the same reference are merged if both exclude or both do not.
+    /// So there are at most two for each reference, however many conditions a visitor asks for.
     fn add(&mut self, set: RowSet) {
         let is_same =
             |held: &RowSet| held.reference == set.reference && held.excludes == set.excludes;
@@ -280,8 +285,8 @@ impl<'a> Search<'a> {
         Ok(self.page(items, more))
     }
 
-    /// Narrows the search to the first requests, and returns the lowest and the highest number of
-    /// the rest; `None` where there is no rest, or no text is wanted.
+    /// Narrows the search to the first [`READ_FIRST`] requests, and returns the lowest and the
+    /// highest number of the rest; `None` if there is no rest, or if no text is wanted.
     fn split_off_rest(&mut self) -> rusqlite::Result<Option<(i64, i64)>> {
         if self.texts.is_empty() {
             return Ok(None);
@@ -308,7 +313,7 @@ impl<'a> Search<'a> {
         }))
     }
 
-    /// Finds the payloads with the wanted texts, once for all requests.
+    /// Turns the wanted texts into a set of payloads, once for all requests.
     fn search_payloads(&mut self) -> rusqlite::Result<()> {
         let texts = std::mem::take(&mut self.texts);
         if !texts.is_empty() {
@@ -323,8 +328,8 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Adds to `items` what `accept` makes of requests, until there are `most`. Returns the last
-    /// that was looked at, where it stopped before the end.
+    /// Adds to `items` what `accept` makes of requests, until there are `most`. Returns the number
+    /// of the last request that was checked if it stopped before the end; `None` at the end.
     fn collect<T>(
         &self,
         most: usize,
@@ -374,12 +379,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Visits each request that meets all conditions, as long as there is time. Returns the last
-    /// that was looked at, where it stopped before the end.
+    /// Visits each request that meets all conditions, as long as there is time. Returns the number
+    /// of the last request that was checked if it stopped before the end; `None` at the end.
     fn each(&self, visit: &mut Visit<'_>) -> rusqlite::Result<Option<i64>> {
         let mut is_first = true;
         let mut visit_if_met = |candidate: Candidate| {
-            // One is looked at in any case: who asks for what comes after it gets further.
+            // One request is checked in any case, so that a search that goes on after it makes
+            // progress.
             if !is_first && Instant::now() > self.deadline {
                 return Ok(ControlFlow::Break(()));
             }
@@ -395,8 +401,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Goes through all requests. Returns the last that was looked at, where it stopped before the
-    /// end.
+    /// Visits all requests one by one. Returns the number of the last request that was checked if
+    /// it stopped before the end; `None` at the end.
     fn go_through(&self, visit: &mut Visit<'_>) -> rusqlite::Result<Option<i64>> {
         let sql = format!(
             "SELECT seq, found, source, payload, way, time, {} FROM request WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
@@ -416,7 +422,7 @@ impl<'a> Search<'a> {
         Ok(None)
     }
 
-    /// The number just before the first in the order of the search.
+    /// Returns the number just before the first one in the order of the search.
     fn just_before_the_first(&self) -> i64 {
         if self.is_ascending {
             self.lowest.saturating_sub(1)
@@ -425,15 +431,17 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Returns the smallest set that requests must name one of, where it is small.
+    /// Returns the smallest set of which requests must reference a row; `None` if it has more than
+    /// [`MOST_LEADS`] rows, or if there is no such set.
     fn leads(&self) -> Option<&RowSet> {
         let sets = self.sets.iter().filter(|set| !set.excludes);
         sets.min_by_key(|set| set.rows.len())
             .filter(|set| set.rows.len() <= MOST_LEADS)
     }
 
-    /// Looks up the requests of each row, a number of them at a time, and goes through all of these
-    /// in their order. Returns the last that was looked at, where it stopped before the end.
+    /// Looks up the requests of each row in `leads`, a number of them at a time, and visits them in
+    /// the order of the search. Returns the number of the last request that was checked if it
+    /// stopped before the end; `None` at the end.
     fn follow(&self, leads: &RowSet, visit: &mut Visit<'_>) -> rusqlite::Result<Option<i64>> {
         let (mut lowest, mut highest) = (self.lowest, self.highest);
         let mut looked_at = self.just_before_the_first();
@@ -457,8 +465,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Returns the next requests that name one of these rows, in the order of the search; and the
-    /// number up to which none of them is missing, where that is not the end.
+    /// Returns the next requests that reference one of these rows, in the order of the search. Also
+    /// returns the number up to which none of them is missing; `None` if none is missing up to the
+    /// end.
     fn look_up(
         &self,
         leads: &RowSet,
@@ -483,7 +492,7 @@ impl<'a> Search<'a> {
             let of_one = statement
                 .query_map(params![lead, lowest, highest, LOOKED_UP as i64], candidate)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
-            // There may be more of this one: only what is nearer than its last is certain.
+            // This row may have more requests. Up to its last one here, none is missing.
             if of_one.len() == LOOKED_UP
                 && let Some(last) = of_one.last()
             {
@@ -508,7 +517,8 @@ impl<'a> Search<'a> {
         Ok((candidates, sure_up_to))
     }
 
-    /// What is read of the sensor: it costs a look into another table for each request.
+    /// Returns the SQL for the sensor of a request. It is only a constant if no condition needs the
+    /// sensor, because the sensor takes a query of another table for each request.
     fn sensor_sql(&self) -> &'static str {
         if self
             .sets
@@ -541,7 +551,7 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Returns the rows of which a request must name one, or none.
+    /// Returns the set of rows for a condition.
     fn rows_of(&self, condition: &Condition) -> rusqlite::Result<RowSet> {
         let (reference, rows) = match &condition.column {
             Column::Kind(kind) => (
@@ -562,7 +572,7 @@ impl<'a> Search<'a> {
             ),
             Column::Category(None) => (Reference::Found, self.select("found", "labels = ?1", " ")?),
             Column::Category(Some(name)) if *name == Category::Ordinary.name() => {
-                // Nothing else: as the filter of the page has it.
+                // No other category, as in the filter of the page.
                 let alone = format!(" {name} ");
                 (
                     Reference::Found,
@@ -603,7 +613,8 @@ impl<'a> Search<'a> {
         statement.query_map([value], |row| row.get(0))?.collect()
     }
 
-    /// Several for each port: requests end in several ways, and responders have names.
+    /// Returns the rows of `way` to these ports. A port has several, because requests end in
+    /// several ways and responders have names.
     fn ways_to(&self, ports: &RangeInclusive<u16>) -> rusqlite::Result<RowIds> {
         let mut statement = self
             .file
@@ -613,7 +624,7 @@ impl<'a> Search<'a> {
             .collect()
     }
 
-    /// Rows of `found` that have one of these words in this column.
+    /// Returns the rows of `found` that have one of these words in this column.
     fn spaced(&self, column: &str, words: &[&str]) -> rusqlite::Result<RowIds> {
         let words: HashSet<&str> = words.iter().copied().collect();
         let mut statement = self
@@ -630,7 +641,8 @@ impl<'a> Search<'a> {
         Ok(found)
     }
 
-    /// An IPv4 address may have come as one of IPv6, `::ffff:203.0.113.7`.
+    /// Returns the rows of an address. An IPv4 address may also have come as an IPv6 address,
+    /// `::ffff:203.0.113.7`.
     fn addresses(&self, address: IpAddr) -> rusqlite::Result<RowIds> {
         let mut rows = self.select("source", "address = ?1", address.to_string())?;
         if let IpAddr::V4(address) = address {
@@ -680,7 +692,7 @@ impl<'a> Search<'a> {
 }
 
 impl Reference {
-    /// The column of `request` that names the row; `None` where another table does.
+    /// Returns the column of `request` that references the row; `None` if another table does.
     fn column(self) -> Option<&'static str> {
         match self {
             Self::Found => Some("found"),

@@ -1,7 +1,7 @@
-//! Machines whose requests came here: all of them, and how many of them saw something.
+//! The sensors whose requests came here, and how many of them saw a kind or a source.
 //!
-//! In: an order and a page, or rows of kinds and sources. Out: rows as the file has them; what may
-//! be shown of a name is decided where it is shown.
+//! In: an order and a page, or ids of kinds and sources. Out: rows as the file has them. The page
+//! decides what may be shown of a name.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -18,20 +18,20 @@ use crate::reader::sensor::shown_name;
 
 /// Sensors on a page.
 pub(crate) const PAGE_SENSORS: u64 = 200;
-/// Sensors that are put in the order of what is shown: far more than a fleet has.
+/// Most sensors that are sorted by shown names: far more than a fleet has.
 const MOST_SENSORS: u64 = 100_000;
-/// What [`sensor_row`] reads.
+/// The columns that [`sensor_row`] reads.
 const COLUMNS: &str = "SELECT name, version, requests, missing, heard, first, last FROM sensor";
 
 /// The order of the sensors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Sort {
-    /// The one that is silent for the longest time goes first.
+    /// The sensor that is silent for the longest time goes first.
     #[default]
     Silent,
-    /// The one with the most requests.
+    /// The sensor with the most requests goes first.
     Often,
-    /// The one that misses the most requests.
+    /// The sensor that misses the most requests goes first.
     Missing,
     /// By name.
     Name,
@@ -43,20 +43,20 @@ pub(crate) struct SensorRow {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) requests: u64,
-    /// That it answered and could not send.
+    /// Requests that it answered and could not send.
     pub(crate) missing: u64,
-    /// When the last of its requests was written here, or it last said that it runs.
+    /// When its last request was written here, or when it last reported that it runs.
     pub(crate) heard: Timestamp,
     /// Times of its first and its last request.
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
 }
 
-/// What there is of all sensors.
+/// Totals of all sensors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AllSensors {
     pub(crate) sensors: u64,
-    /// Those of which nothing was heard since the time that was asked for.
+    /// Sensors that were not heard of since the time that was asked for.
     pub(crate) silent: u64,
     pub(crate) requests: u64,
     pub(crate) missing: u64,
@@ -66,12 +66,12 @@ pub(crate) struct AllSensors {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct SeenBy {
     pub(crate) sensors: u64,
-    /// Of so many.
+    /// How many sensors there are.
     pub(crate) of: u64,
 }
 
 impl Questions {
-    /// Returns a page of the sensors, the first is 1, and what there is of all.
+    /// Returns a page of the sensors, of which the first is number 1, and the totals of all.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -93,7 +93,7 @@ impl Questions {
         })
     }
 
-    /// Returns, for each of these rows of kinds, how many sensors saw it; nothing where there are
+    /// Returns how many sensors saw each of these kinds, by the id of the kind; empty if there are
     /// no sensors.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ impl Questions {
     }
 }
 
-/// Returns rows of the sensors, at most `most` behind the first `offset`.
+/// Returns sensors, at most `most` of them, after the first `offset`.
 fn rows(
     file: &Connection,
     query: &str,
@@ -125,8 +125,8 @@ fn rows(
     rows.collect()
 }
 
-/// Returns a page in the order of what is shown: in that of names, a hidden one could be told from
-/// its place.
+/// Returns a page in the order of shown names. In the order of the names themselves, a hidden name
+/// could be guessed from its place.
 fn page_by_shown_names(
     file: &Connection,
     sort: Sort,
@@ -149,7 +149,8 @@ fn offset(page: u64) -> u64 {
     page.saturating_sub(1).saturating_mul(PAGE_SENSORS)
 }
 
-/// Notes when sensors said that they run; those of which there is no request yet are no sensors.
+/// Notes when sensors reported that they run. A sensor of which no request came yet has no row, and
+/// is left out.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
@@ -172,7 +173,7 @@ impl Sort {
         }
     }
 
-    /// The same, of what stands before the name.
+    /// Compares two sensors in the order of [`Self::column`], but not by name.
     fn compare(self, a: &SensorRow, b: &SensorRow) -> Ordering {
         match self {
             Self::Silent => a.heard.cmp(&b.heard),
@@ -184,7 +185,7 @@ impl Sort {
 }
 
 impl SeenBy {
-    /// Counts those of all sensors that saw a kind.
+    /// Counts the sensors that saw a kind. `all` is the number of all sensors.
     fn kind(file: &Connection, kind: i64, all: u64) -> rusqlite::Result<Self> {
         let mut statement =
             file.prepare_cached("SELECT count(*) FROM kind_sensor WHERE kind = ?1")?;
@@ -194,7 +195,7 @@ impl SeenBy {
         })
     }
 
-    /// The same; `None` where there are no sensors.
+    /// Counts the sensors that saw a kind; `None` if there are no sensors.
     pub(super) fn kind_if_any(file: &Connection, kind: i64) -> rusqlite::Result<Option<Self>> {
         match count(file)? {
             0 => Ok(None),
@@ -202,8 +203,8 @@ impl SeenBy {
         }
     }
 
-    /// Counts those that saw one of these rows of sources, as `json_each` reads them; `None` where
-    /// there are no sensors.
+    /// Counts the sensors that saw one of these sources, whose ids are a JSON list; `None` if there
+    /// are no sensors.
     pub(super) fn sources(file: &Connection, ids: &str) -> rusqlite::Result<Option<Self>> {
         let of = count(file)?;
         if of == 0 {
@@ -217,16 +218,16 @@ impl SeenBy {
     }
 }
 
-/// Returns how many sensors there are. SQLite goes through all, for a thousand in some
-/// microseconds.
+/// Returns how many sensors there are. SQLite goes through all rows, which takes some microseconds
+/// for a thousand.
 pub(super) fn count(file: &Connection) -> rusqlite::Result<u64> {
     let mut statement = file.prepare_cached("SELECT count(*) FROM sensor")?;
     statement.query_row([], |row| row::number(row, 0))
 }
 
 fn all_sensors(file: &Connection, silent_since: Timestamp) -> rusqlite::Result<AllSensors> {
-    // A sum of floating point numbers does not overflow, whatever a person has written into the
-    // file.
+    // `total` adds floating point numbers, which do not overflow, whatever a person has written
+    // into the file.
     let mut statement = file.prepare_cached(
         "SELECT count(*), coalesce(sum(heard < ?1), 0), CAST(total(requests) AS INTEGER), \
          CAST(total(missing) AS INTEGER) FROM sensor",

@@ -1,9 +1,9 @@
-//! Who came: sources, or their networks where addresses are masked.
+//! Lists sources, or their networks if addresses are masked.
 //!
-//! In: what a visitor wants to see. Out: a page of them, with the most telling kind of each. All
-//! sources are looked through, in constant memory; what does not end in time is given up by
-//! [`Questions::ask`]. Addresses are masked here and not on the page: networks must be put together
-//! before a page is cut.
+//! In: which sources a visitor wants to see. Out: a page of them, each with its most telling kind.
+//! All sources are read, in constant memory. If that takes too long, [`Questions::ask`] aborts it.
+//! Addresses are masked here and not on the page, because the sources of a network must be put
+//! together before the list is cut into pages.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -23,10 +23,10 @@ use crate::reader::privacy::{Privacy, TitleShown};
 
 /// Sources on a page of the list.
 pub(crate) const PAGE_SOURCES: usize = 50;
-/// Sources of one network that are looked at: all of a /24, and those of a /48 that are found
+/// Most sources of one network that are held: all of a /24, and of a /48 those that are found
 /// first.
 pub(crate) const MOST_OF_NETWORK: usize = 256;
-/// Networks of IPv6 that wait for the rest of their sources, which stand elsewhere in the order of
+/// Most IPv6 networks that wait for the rest of their sources, which come elsewhere in the order of
 /// texts.
 const MOST_SPLIT: usize = 4096;
 /// Columns that [`Group::read`] reads.
@@ -36,9 +36,9 @@ pub(super) const COLUMNS: &str = "id, address, country, asn, requests, first, la
 #[derive(Debug, Default)]
 pub(crate) struct WantedSources {
     pub(crate) sort: Sort,
-    /// Where the page before ended.
+    /// The place at which the page before ended.
     pub(crate) after: Option<SortKey>,
-    /// Only those that sent something of this category.
+    /// Only sources that sent something of this category.
     pub(crate) category: Option<WantedCategory>,
     pub(crate) country: Option<String>,
     pub(crate) asn: Option<u32>,
@@ -57,7 +57,8 @@ pub(crate) enum Sort {
     New,
 }
 
-/// By what the list is sorted, and by which row where that is equal.
+/// The place of a source in the list: the value by which the list is sorted, and the id of the row
+/// for equal values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SortKey {
     pub(crate) value: i64,
@@ -68,7 +69,7 @@ pub(crate) struct SortKey {
 #[derive(Debug)]
 pub(crate) struct SourcesPage {
     pub(crate) sources: Vec<Source>,
-    /// Where the next page begins.
+    /// Where this page ended, if another page follows.
     pub(crate) next: Option<SortKey>,
 }
 
@@ -84,8 +85,9 @@ pub(crate) struct Source {
     pub(crate) requests: u64,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
-    /// How many kinds it sent, and the most telling.
+    /// How many kinds it sent.
     pub(crate) kinds: u64,
+    /// The most telling kind.
     pub(crate) kind: Option<SentKind>,
     /// How many of the sensors saw it; `None` where there are none.
     pub(crate) seen_by: Option<SeenBy>,
@@ -95,22 +97,22 @@ pub(crate) struct Source {
 #[derive(Debug)]
 pub(crate) struct SentKind {
     pub(crate) name: String,
-    /// Without a label, made of what a client sent.
+    /// Without a label, it is made of what a client sent.
     pub(crate) title: String,
     pub(crate) title_shown: TitleShown,
     pub(crate) category: Option<String>,
-    /// How often this source sent it, and when.
+    /// How often this source sent the kind, and the times of the first and the last.
     pub(crate) requests: u64,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
 }
 
-/// Rows of sources that are shown as one.
+/// Sources that are shown as one.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) address: IpAddr,
     pub(super) prefix: Option<u8>,
-    /// Rows, at most [`MOST_OF_NETWORK`].
+    /// Ids of their rows, at most [`MOST_OF_NETWORK`].
     pub(super) ids: Vec<i64>,
     country: Option<String>,
     asn: Option<u32>,
@@ -121,7 +123,7 @@ pub(super) struct Group {
 
 impl Questions {
     /// Returns a page of the sources that a visitor wants to see. `is_of` tells whether a kind is
-    /// of a category, by its name and that of its category.
+    /// of the wanted category, by the name of the kind and the name of its category.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -147,7 +149,7 @@ impl Questions {
     }
 }
 
-/// Returns the rows of sources that sent kinds that are wanted.
+/// Returns the ids of the sources that sent a wanted kind.
 fn senders(
     file: &Connection,
     is_wanted: impl Fn(&str, Option<&str>) -> bool,
@@ -169,14 +171,14 @@ fn senders(
     Ok(found)
 }
 
-/// Writes numbers as JSON does, for `json_each`.
+/// Returns a JSON list of numbers, for `json_each`.
 pub(super) fn json_list(numbers: &[i64]) -> String {
     let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     format!("[{}]", texts.join(","))
 }
 
-/// Reads all sources that are wanted. Those of a network of IPv4 follow each other in the order of
-/// texts.
+/// Passes each wanted source to `give`, or each network if addresses are masked. The sources of an
+/// IPv4 network follow each other in the order of texts.
 fn each_group(
     file: &Connection,
     wanted: &WantedSources,
@@ -227,7 +229,7 @@ fn each_group(
 }
 
 impl Group {
-    /// Reads a row of [`COLUMNS`]; `None` where nobody knows the address.
+    /// Reads a row of [`COLUMNS`]; `None` if the address is not known.
     pub(super) fn read(row: &Row<'_>, privacy: &Privacy) -> rusqlite::Result<Option<Self>> {
         let Some(address) = known_address(row.get_ref(1)?.as_str().unwrap_or_default()) else {
             return Ok(None);
@@ -261,7 +263,7 @@ impl Group {
         self.last
     }
 
-    /// Looks up what a page says of it beside its own row.
+    /// Reads from other rows what a page also says of the group: its network, kinds and sensors.
     pub(super) fn finish(
         self,
         file: &Connection,
@@ -290,13 +292,14 @@ impl Group {
     }
 }
 
-/// Reads an address of the file; `None` for what stands there when nobody knows it.
+/// Reads an address of the file; `None` if it is not valid, or unspecified like 0.0.0.0, which
+/// means that it is not known.
 pub(super) fn known_address(text: &str) -> Option<IpAddr> {
     text.parse().ok().filter(|it: &IpAddr| !it.is_unspecified())
 }
 
-/// Returns the kinds that these sources sent, at most so many, and how many there are. The most
-/// telling goes first: by the weight of the category, then what is rare.
+/// Returns the kinds that these sources sent, at most `most`, and how many there are. The most
+/// telling kind goes first: the order is by the weight of the category, and then the rarest.
 pub(super) fn sent_kinds(
     file: &Connection,
     ids: &str,
@@ -334,7 +337,7 @@ pub(super) fn sent_kinds(
     Ok((sent, all))
 }
 
-/// The first of what is offered, in the order that is wanted.
+/// The first groups in the wanted order, of all that are offered.
 struct Best {
     sort: Sort,
     after: Option<SortKey>,
@@ -365,7 +368,7 @@ impl Best {
         if self.after.is_some_and(|after| key >= after) {
             return;
         }
-        // One more than a page, which tells that there is another.
+        // One more than a page is held, which tells whether there is another page.
         if self.held.len() > PAGE_SOURCES {
             let last = self.held.last_key_value();
             if last.is_some_and(|(last, _)| key <= last.0) {
@@ -376,8 +379,8 @@ impl Best {
         self.held.insert(Reverse(key), group);
     }
 
-    /// A network of IPv6 that has a zero may be written in several ways, so that its sources do not
-    /// follow each other.
+    /// Offers a group, or holds it until all sources are read. An IPv6 network that has a zero may
+    /// be written in several ways, so that its sources do not follow each other.
     fn offer_or_wait(&mut self, group: Group, split: &mut BTreeMap<IpAddr, Group>) {
         let has_zero = match group.address {
             IpAddr::V6(ip) => ip.segments().iter().take(3).any(|&segment| segment == 0),
@@ -412,7 +415,7 @@ impl Best {
     }
 }
 
-/// Returns the most frequent of what was counted, at most so many.
+/// Returns the most frequent of what was counted, at most `most`.
 pub(super) fn most_frequent<K: Ord, V>(
     counts: HashMap<K, V>,
     most: usize,
