@@ -147,7 +147,7 @@ fn what_a_sensor_sends_twice_is_written_once() {
     let file = Connection::open(folder.path().join(file::NAME)).unwrap();
     file.execute("DELETE FROM request", []).unwrap();
     file.execute("DELETE FROM kind", []).unwrap();
-    // What has left the history is not asked for again.
+    // Requests that have left the history are not asked for again.
     assert_eq!(position(), Some(111));
     for table in ["sent", "kind_sensor", "source_sensor"] {
         assert_eq!(
@@ -178,21 +178,21 @@ fn where_to_go_on_is_told_by_what_came_last_whatever_a_clock_says() {
         };
         put(&history, &sent);
     };
-    // A history, and then one of a clock that was set back.
+    // A first history, and then one of a sensor whose clock was set back.
     for number in 1..=window {
         send(number, 1_767_323_045_000_006, number, number);
     }
     for number in 1..=2 * window {
         send(window + number, 5, number, window + number);
     }
-    // The last two have overtaken each other on their way.
+    // The last two requests have overtaken each other in flight.
     send(3 * window + 1, 5, 2 * window + 2, 3 * window + 2);
     send(3 * window + 2, 5, 2 * window + 1, 3 * window + 1);
     until_written(&history, 3 * window + 2);
     let mut ledger = Ledger::new(folder.path().to_owned());
     let position = |ledger: &mut Ledger| ledger.stream_position("one", 0).unwrap();
     assert_eq!(position(&mut ledger), Some(2 * window + 2));
-    // A stream that was made anew.
+    // A stream that was made anew counts from 1.
     send(3 * window + 3, 5, 2 * window + 3, 1);
     until_written(&history, 3 * window + 3);
     assert_eq!(position(&mut ledger), Some(1));
@@ -231,7 +231,7 @@ fn what_a_person_deletes_stays_known_as_long_as_a_stream_may_bring_it_again() {
     assert!(!ledger.has(&sent(all + 1)).unwrap());
     let noted = "SELECT count(*) FROM forgotten";
     assert_eq!(count(folder.path(), noted), 3 * sent::WINDOW as i64);
-    // Others came since, of this one nothing.
+    // Other requests came since, but none of this sensor.
     put(&history, &numbered(all + 1, b"GET / HTTP/1.1\r\n\r\n"));
     until_written(&history, all + 1);
     let position = ledger.stream_position("one", 0).unwrap();
@@ -302,7 +302,7 @@ fn a_file_of_the_first_version_keeps_what_it_has_and_takes_tls_and_blocks() {
     assert_eq!(history.questions().record(1).unwrap(), Some(plain.clone()));
     for (seq, name) in (2..).zip(names) {
         let mut kept = through_tls(seq, name);
-        // Another one each time, and of no use but for its fingerprint.
+        // The hello is not kept: it is different each time, and only its fingerprint is of use.
         kept.tls.as_mut().unwrap().hello = None;
         assert_eq!(history.questions().record(seq).unwrap(), Some(kept));
     }
@@ -490,7 +490,7 @@ fn a_question_that_takes_too_long_is_given_up() {
     assert!(start.elapsed() < Duration::from_secs(20));
 }
 
-/// Of a kind that no label names, with this name.
+/// Offers a request of a kind with this name and without a label.
 fn put_kind(history: &History, seq: u64, name: &str, raw: &[u8]) {
     offer(history, Item::request(numbered(seq, raw), found(name)));
 }
@@ -556,7 +556,7 @@ fn kinds_that_are_each_sent_twice_leave_room_for_new_ones() {
 #[test]
 fn specimens_have_a_bound_and_long_ones_give_way_to_short_ones() {
     let folder = TempDir::new().unwrap();
-    // An eighth of it is for specimens.
+    // An eighth of the history is for specimens.
     let history = History::open(folder.path(), 8 * 1024 * 1024).unwrap();
     let long = |seq: u64| vec![seq as u8; 60_000 + seq as usize];
     for seq in 1..=40 {
@@ -585,7 +585,7 @@ fn the_collection_outlives_its_requests() {
     let file = Connection::open(folder.path().join(file::NAME)).unwrap();
     file.busy_timeout(Duration::from_secs(10)).unwrap();
     file.execute("DELETE FROM request", []).unwrap();
-    // What is written next finds that rows have gone.
+    // The next transaction notices that rows are gone.
     put_labelled(&history, 3, "some", b"the third");
     until_written(&history, 3);
     let specimen = history.questions().record(1).unwrap().unwrap();
@@ -595,7 +595,7 @@ fn the_collection_outlives_its_requests() {
     assert_eq!(count(folder.path(), "SELECT count(*) FROM source"), 1);
 }
 
-/// Each in a block of its own.
+/// Returns the queries of docs/history.md. Each stands in a block of its own.
 fn questions_of_the_document() -> Vec<&'static str> {
     let document = include_str!("../../../../docs/history.md");
     let blocks = document.split("```sql\n").skip(1);
@@ -654,7 +654,7 @@ fn the_document_has_the_tables_of_the_file() {
     assert_eq!(all(&of_document), all(&of_file));
 }
 
-/// Ports are many where all are open: 65,536 of them, times the ways in which a request ends.
+/// With all ports open there are many ways: 65,536 ports, times the ways in which a request ends.
 #[test]
 fn a_way_goes_with_its_last_request_and_an_older_file_learns_it() {
     let folder = TempDir::new().unwrap();
@@ -690,7 +690,7 @@ fn a_way_goes_with_its_last_request_and_an_older_file_learns_it() {
         .unwrap();
     assert_eq!(ways(), 10);
     file.execute("DELETE FROM request", []).unwrap();
-    // That of the specimen stays.
+    // The way of the specimen stays.
     assert_eq!(ways(), 1);
     file.execute("DELETE FROM kind", []).unwrap();
     assert_eq!(ways(), 0);
@@ -711,7 +711,7 @@ fn until(name: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// Overwrites all of it but the first page, which says that it is a database.
+/// Overwrites the file except its first page, which says that it is a database.
 fn break_file(path: &Path) {
     use std::os::unix::fs::FileExt;
     let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
@@ -720,7 +720,7 @@ fn break_file(path: &Path) {
     file.write_all_at(&noise, 4096).unwrap();
 }
 
-/// As a person would, with all that is in the log of changes.
+/// Copies the log back into the file, as a person would.
 fn write_back(folder: &Path) {
     let file = Connection::open(folder.join(file::NAME)).unwrap();
     file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
@@ -738,7 +738,8 @@ fn a_file_that_breaks_while_it_is_written_is_set_aside_and_another_begun() {
     until_written(&history, 200);
     write_back(folder.path());
     break_file(&folder.path().join(file::NAME));
-    // SQLite sees it as soon as somebody changes the file: until then its pages are in memory.
+    // SQLite sees the damage only when somebody has changed the file: until then its pages are in
+    // memory.
     let changed = Connection::open(folder.path().join(file::NAME)).unwrap();
     let _ = changed.execute_batch("PRAGMA user_version = 3");
     drop(changed);
@@ -766,7 +767,7 @@ fn a_question_that_finds_the_file_broken_has_it_set_aside() {
     write_back(folder.path());
     break_file(&folder.path().join(file::NAME));
     let other = History::open(folder.path(), LARGE);
-    // Its first page is as it was.
+    // The first page is not damaged.
     assert!(other.is_ok());
     drop(other);
     until("it is set aside", || {
@@ -817,7 +818,7 @@ fn a_file_that_is_removed_or_replaced_is_not_written_any_more() {
 #[test]
 fn a_folder_that_cannot_be_written_is_no_reason_not_to_start() {
     let folder = TempDir::new().unwrap();
-    // In place of the file there is something that cannot be one.
+    // A folder stands in place of the file.
     let path = folder.path().join(file::NAME);
     std::fs::create_dir(&path).unwrap();
     let history = History::open(folder.path(), LARGE).unwrap();
@@ -843,7 +844,7 @@ fn a_reader_who_never_ends_makes_the_log_grow_only_to_its_bound() {
     let _: i64 = reader.query_row(read, [], |row| row.get(0)).unwrap();
     let wal = folder.path().join("history.db-wal");
     let mut seq = 1;
-    // On a busy machine, the disk may be called slow before.
+    // On a busy machine, the trouble may say before that the disk is slow.
     let is_told = || {
         let trouble = history.trouble();
         trouble.is_some_and(|it| it.contains("reading its file"))

@@ -23,7 +23,7 @@ fn send(history: &History, seq: u64, source: &str, kind: &str, raw: &str) {
 fn is_on_disk(folder: &Path, text: &str) -> bool {
     let files = std::fs::read_dir(folder).unwrap();
     files.flatten().any(|entry| {
-        // What SQLite has just removed has nothing.
+        // A file that SQLite has just removed has no bytes.
         let bytes = std::fs::read(entry.path()).unwrap_or_default();
         memchr::memmem::find(&bytes, text.as_bytes()).is_some()
     })
@@ -56,7 +56,7 @@ fn a_source_goes_with_its_specimens_while_the_file_is_written() {
     assert_eq!(counted("SELECT sum(requests) FROM kind"), 300);
     assert_eq!(counted("SELECT sum(requests) FROM kind_day"), 300);
     assert_eq!(counted("SELECT sum(requests) FROM kind_source"), 300);
-    // It goes on, and what the writer remembered of the rows is not used.
+    // The writer goes on, and does not use the ids of rows that it remembered.
     send(&history, 402, "198.51.3.1", "kind-1", "again");
     until_written(&history, 402);
     let lost = "SELECT count(*) FROM request WHERE source NOT IN (SELECT id FROM source) \
@@ -80,7 +80,7 @@ fn a_kind_does_not_tell_when_a_source_that_is_gone_sent_it() {
     assert_eq!(count(folder.path(), times), 1);
 }
 
-/// What comes while the source is deleted is deleted in the next round, or stays.
+/// A request that comes while its source is deleted is deleted in the next round, or stays.
 #[test]
 fn of_a_source_that_keeps_sending_only_what_is_left_counts() {
     let folder = TempDir::new().unwrap();
@@ -121,7 +121,7 @@ fn of_a_source_that_keeps_sending_only_what_is_left_counts() {
     );
 }
 
-/// Second of a day, as `send` counts them, so many days after the first.
+/// Returns a second, as `send` counts them, on the day that is this many days after the first.
 fn on_day(day: u64, second: u64) -> u64 {
     day * 86_400 + second
 }
@@ -147,7 +147,7 @@ fn counts_by_day_go_with_a_source_whose_oldest_requests_had_left_before() {
         send(&history, seq, source, kind, kind);
     }
     until_written(&history, on_day(2, 4));
-    // The oldest leave a history that is full, and the counts stay.
+    // The oldest requests leave a history that is full, and the counts stay.
     let file = rusqlite::Connection::open(folder.path().join(file::NAME)).unwrap();
     file.busy_timeout(LOCK_TIME).unwrap();
     let full = format!("DELETE FROM request WHERE seq <= {}", on_day(1, 4));
@@ -211,7 +211,7 @@ fn what_came_before_a_time_goes() {
     let left =
         "SELECT count(*) FROM kind WHERE title = 'a new one' AND requests = 1 AND sources = 1";
     assert_eq!(count(folder.path(), left), 1);
-    // It is no newer than it was: a feed would show it once more.
+    // The kind is no newer than before: otherwise a feed would show it once more.
     let first = "SELECT first / 1000000 FROM kind";
     assert_eq!(count(folder.path(), first), 1_800_000_002);
     let source = "SELECT requests FROM source";
@@ -258,7 +258,7 @@ fn what_came_since_counts_even_where_it_has_left_the_history() {
     }
     send(&history, 3 * day, "198.51.100.3", "kind", "here");
     until_written(&history, 3 * day);
-    // As it goes when the file is full.
+    // Requests are deleted like this when the file is full.
     let file = rusqlite::Connection::open(folder.path().join("history.db")).unwrap();
     let full = "DELETE FROM request WHERE seq < 259200";
     assert_eq!(file.execute(full, []).unwrap(), 6);

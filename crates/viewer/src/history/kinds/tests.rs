@@ -1,4 +1,4 @@
-//! Questions on kinds, asked of a real file.
+//! Questions about kinds, to a real file.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ const OTHER_ENV: &[u8] = b"GET /x/.env HTTP/1.1\r\nHost: other.example\r\n\r\n";
 const ODD: &[u8] = b"GET /qqq/1?a=x HTTP/1.1\r\nHost: odd.example\r\nUser-Agent: y\r\n\r\n";
 const OTHER_ODD: &[u8] = b"GET /qqq/2?a=y HTTP/1.1\r\nHost: odd.example\r\nUser-Agent: y\r\n\r\n";
 
-/// Two kinds, each twice, over three days.
+/// Makes a history of two kinds, each sent twice, over three days.
 fn two_kinds(folder: &Path) -> History {
     let requests = [
         sent("203.0.113.1", "NL", "2026-10-01T10:00:00Z", ENV),

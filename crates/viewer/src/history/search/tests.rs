@@ -1,4 +1,4 @@
-//! Searches of a real file, compared with the same conditions asked of a list.
+//! Searches of a real file, compared with the same conditions on a list.
 
 use std::ops::ControlFlow;
 
@@ -11,14 +11,14 @@ use crate::history::tests::{LARGE, found, numbered, offer, until_written};
 use crate::history::writer::Item;
 use crate::reader::sensor::tests::sent as sent_by;
 
-/// What a request of these tests is, by its number.
+/// A request of these tests.
 struct Sent {
     seq: u64,
     label: &'static str,
     source: [u8; 4],
     word: &'static str,
     port: u16,
-    /// Who sent it; empty for what came to this machine.
+    /// The sensor that sent it; empty if it came to this machine.
     sensor: &'static str,
 }
 
@@ -35,7 +35,7 @@ impl Sent {
     }
 }
 
-/// Numbers up to 3,000, of which every seventh is missing.
+/// Returns requests with the numbers up to 3,000, without every seventh.
 fn sent() -> Vec<Sent> {
     let numbers = (1..=3000).filter(|seq| seq % 7 != 0);
     let of = |seq: u64| Sent {
@@ -71,7 +71,7 @@ fn history(folder: &TempDir) -> History {
     history
 }
 
-/// What is asked, and which requests are expected.
+/// The conditions of a search, and which requests are expected.
 struct Case {
     conditions: Vec<Condition>,
     texts: Vec<&'static str>,
@@ -87,7 +87,7 @@ impl Case {
         }
     }
 
-    /// Its bytes contain each of these as well.
+    /// Adds texts that the bytes must contain as well.
     fn with_texts(self, texts: &[&'static str]) -> Self {
         Self {
             texts: texts.to_vec(),
@@ -101,7 +101,7 @@ fn texts(texts: &[&str]) -> Vec<Vec<Finder<'static>>> {
     texts.iter().map(finder).collect()
 }
 
-/// Goes through all pages, in one direction.
+/// Goes through all pages in one direction, and returns the numbers.
 fn all(history: &History, case: &Case, mut start: Start, most: usize) -> Vec<u64> {
     let mut seqs = Vec::new();
     for _ in 0..5000 {
@@ -294,7 +294,7 @@ fn times_bound_a_search() {
     assert_eq!(numbers(wanted(0, 60_000)), None, "more than 100");
 }
 
-/// At a hub, what a sensor answered days ago has numbers of today.
+/// At a hub, requests that a sensor answered days ago have numbers of today.
 #[test]
 fn times_bound_a_search_in_whatever_order_they_came() {
     let folder = TempDir::new().unwrap();
@@ -318,7 +318,7 @@ fn times_bound_a_search_in_whatever_order_they_came() {
         };
         history.questions().numbers(&wanted, 1000).unwrap().unwrap()
     };
-    // Requests are gone through, or looked up.
+    // Without a condition the search goes through requests; with one, it looks them up.
     for conditions in [
         vec![],
         vec![Condition::is(Column::Labels(vec!["any".into()]))],

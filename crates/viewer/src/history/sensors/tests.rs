@@ -16,7 +16,7 @@ use crate::history::{History, Item};
 use crate::reader::privacy::Privacy;
 use crate::reader::sensor::tests::sent;
 
-/// Offers a request of a kind that this sensor sent; `None`: that came to this machine.
+/// Offers a request of a kind that this sensor sent; with `None`, it came to this machine.
 fn send(history: &History, seq: u64, sensor: Option<&str>, kind: &str, missing: u64) {
     let sensor = sensor.map(|name| {
         let mut sent = sent(name, seq);
@@ -31,7 +31,7 @@ fn send(history: &History, seq: u64, sensor: Option<&str>, kind: &str, missing: 
     offer(history, Item::request(record, found(kind)));
 }
 
-/// A history of five requests: four of three sensors, one of this machine.
+/// Makes a history of five requests: four of three sensors, and one of this machine.
 fn history(folder: &Path) -> History {
     let history = History::open(folder, LARGE).unwrap();
     send(&history, 1, Some("berlin"), "one", 0);
@@ -88,7 +88,7 @@ fn sensors_are_listed_in_each_order() {
     };
     assert_eq!(all, wanted);
     assert_eq!((rows[0].requests, rows[0].missing), (1, 7));
-    // Numbers that nobody could have counted.
+    // No sensor could have counted these numbers.
     file.execute("UPDATE sensor SET requests = 9223372036854775807", [])
         .unwrap();
     assert!(

@@ -11,7 +11,7 @@ use crate::history::tests::{LARGE, found, numbered, offer, until_written};
 use crate::history::{History, Item};
 use crate::page::global::is_global;
 
-/// Offers a request of this source: of this kind, with a category or without.
+/// Offers a request of this source and kind, with a category or without.
 fn send(history: &History, seq: u64, source: &str, kind: &str, category: Option<Category>) {
     let mut found = found(kind);
     found.kind.category = category;
@@ -125,7 +125,7 @@ fn pages_of_the_list_have_each_source_once() {
         for host in 0..120 {
             seq += 1;
             let source = format!("198.51.{}.{}", 100 + host % 60, host);
-            // Every other comes twice, many at the same time of the same number.
+            // Every other source comes twice. Many have the same time and the same count.
             if round == 0 || host % 2 == 0 {
                 send(&history, seq, &source, "a", None);
             }
@@ -194,7 +194,7 @@ fn where_addresses_are_masked_there_are_networks_and_nothing_else() {
     assert!(network.neighbours.is_empty());
     assert_eq!(one("2001:db8::").unwrap().source.requests, 2);
     assert!(one("198.51.102.0").is_none());
-    // A filter for an address finds no more than one for its network.
+    // A filter for an address finds no more than a filter for its network.
     let narrow = WantedSources {
         network: Some("198.51.100.250/32".parse().unwrap()),
         ..WantedSources::default()
@@ -208,7 +208,7 @@ fn a_network_of_many_addresses_is_told_as_its_row_in_the_list() {
     let history = History::open(folder.path(), LARGE).unwrap();
     let sources = MOST_OF_NETWORK as u64 + 50;
     for seq in 1..=sources {
-        // The first and the last of them stand at the end of the order of addresses.
+        // The first and the last source stand at the end of the order of addresses.
         let host = if seq == 1 { 0xffff } else { 0x1000 + seq };
         send(&history, seq, &format!("2001:db8:7::{host:x}"), "a", None);
     }
@@ -303,7 +303,7 @@ fn a_blocklist_has_attackers_of_the_internet_and_nobody_who_says_who_they_are() 
     send(&history, 7, "2600::1", "a", exploit);
     send(&history, 8, "1.1.1.1", "b", Some(Category::Ordinary));
     send(&history, 9, "4.4.4.4", "a", exploit);
-    // Says who it is by a second label.
+    // The source says who it is by a second label.
     let mut second = found("a");
     second.kind.category = exploit;
     second.labels = " a scanner ".into();

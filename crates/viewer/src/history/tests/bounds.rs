@@ -1,11 +1,11 @@
-//! What strangers can make many of: it goes with their requests, or is counted.
+//! Rows of which strangers can make many: they are deleted with their requests, or counted.
 
 use super::*;
 
-/// What makes the writer panic.
+/// Bytes of a request that makes the writer panic.
 const PANICS: &[u8] = b"a test that asks for a panic";
 
-/// Panics where a test has asked for it by the bytes of a request.
+/// Panics if the bytes of the request ask for it.
 pub(in crate::history) fn panic_if_asked(record: &Record) {
     assert!(record.raw != PANICS, "as a test has asked");
 }
@@ -58,7 +58,7 @@ fn an_older_file_loses_labels_that_no_request_has_when_it_is_opened() {
     assert_eq!(found(), 2500);
     let history = History::open(folder.path(), LARGE).unwrap();
     assert_eq!(found(), 25);
-    // What is written again has a row again.
+    // A set of labels that is written again has a row again.
     put_with_labels(&history, 2501);
     until_written(&history, 2501);
     assert_eq!(found(), 26);
@@ -108,7 +108,7 @@ fn a_sensor_that_misses_more_than_can_be_counted_stops_nothing() {
     assert_eq!(history.trouble(), None);
 }
 
-/// Has the file refuse the request with this number.
+/// Makes the file refuse the request with this number.
 fn refuse(folder: &Path, seq: u64) {
     let file = Connection::open(folder.join(file::NAME)).unwrap();
     file.busy_timeout(Duration::from_secs(10)).unwrap();
@@ -154,12 +154,12 @@ fn a_panic_of_the_writer_costs_the_request_that_it_was_at() {
         put(&history, &record);
     }
     seven_is_counted(&history, folder.path());
-    // Its sensor is not asked for it again.
+    // The sensor need not send it again.
     let mut ledger = Ledger::new(folder.path().to_owned());
     assert!(ledger.has(&sent).unwrap());
 }
 
-/// Waits for the others, and looks at what became of number 7.
+/// Waits for the other requests, and checks that number 7 is counted as missing.
 fn seven_is_counted(history: &History, folder: &Path) {
     until_written(history, 20);
     until("the gap", || count(folder, "SELECT count(*) FROM gap") == 1);
