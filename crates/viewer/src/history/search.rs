@@ -613,8 +613,8 @@ impl<'a> Search<'a> {
         statement.query_map([value], |row| row.get(0))?.collect()
     }
 
-    /// Returns the rows of `way` to these ports. A port has several, because requests end in
-    /// several ways and responders have names.
+    /// Returns the rows of `way` to these ports. A port has several rows, because requests end in
+    /// several ways, and each responder has an id.
     fn ways_to(&self, ports: &RangeInclusive<u16>) -> rusqlite::Result<RowIds> {
         let mut statement = self
             .file

@@ -51,7 +51,7 @@ const NICENESS: i32 = 10;
 pub(crate) enum Item {
     /// A request that was seen.
     Request(Box<SeenRequest>),
-    /// Requests that nobody saw.
+    /// Requests that left the ring before they were handed over.
     Gap(Gap),
     /// A request that cannot be written.
     LeftOut(LeftOut),

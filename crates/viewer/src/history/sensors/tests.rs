@@ -16,7 +16,7 @@ use crate::history::{History, Item};
 use crate::reader::privacy::Privacy;
 use crate::reader::sensor::tests::sent;
 
-/// Offers a request of a kind that this sensor sent; with `None`, it came to this machine.
+/// Offers a request of this kind from this sensor; `None` is this machine.
 fn send(history: &History, seq: u64, sensor: Option<&str>, kind: &str, missing: u64) {
     let sensor = sensor.map(|name| {
         let mut sent = sent(name, seq);
