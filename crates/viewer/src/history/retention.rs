@@ -51,7 +51,7 @@ pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<
 }
 
 /// Deletes rows of `found` that no request references, the oldest first. Earlier versions left them
-/// there. Rows for which the time is too short are deleted when the file is opened the next time.
+/// there. When the time is over, the rest is left until the file is opened the next time.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.

@@ -10,7 +10,7 @@ pub(in crate::history) fn panic_if_asked(record: &Record) {
     assert!(record.raw != PANICS, "as a test has asked");
 }
 
-/// Offers a request with labels that no other request has.
+/// Offers a request with a label that no other request has.
 fn put_with_labels(history: &History, seq: u64) {
     let labels = format!(" label-{seq} {} ", "and-another ".repeat(100).trim());
     let found = Found {
