@@ -1,6 +1,6 @@
-//! How an answer is put together: made in the visitor's turn, compressed, with its headers.
+//! Puts an answer together: made on the visitor's turn, compressed, with its headers.
 //!
-//! In: what makes it, and how long it may become. Out: a response.
+//! In: a function that makes the answer, and its greatest length. Out: a response.
 
 use std::sync::Arc;
 
@@ -19,26 +19,27 @@ use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 
-/// May be kept, and must be asked for again.
+/// `Cache-Control` of an answer that a client may keep, but must revalidate.
 pub(super) const REVALIDATE: &str = "no-cache";
-/// What the list takes at most for each row, and beside the rows.
+/// Most bytes of the list: for each row, and for all the rest.
 pub(super) const ROW_BYTES: usize = 5120;
 pub(super) const LIST_BYTES: usize = 64 * 1024;
-/// What `/home` takes at most: a row for each slot, and no filter.
+/// Most bytes of `/home` without a filter: a row for each slot.
 pub(super) const HOME_BYTES: usize = LIST_BYTES + ROW_BYTES * SLOTS as usize;
-/// How often its page has the whole query string, an input with its escapes counted as two.
+/// How many times the page of a list repeats the query string. A hidden input counts twice, because
+/// it is escaped.
 pub(super) const REPEATED: usize = 10;
 
 /// What all requests share.
 pub(crate) type Shared = State<Arc<Viewer>>;
 
-/// The query of an address, or why it is none.
+/// The parameters of an address, or why they cannot be read.
 pub(crate) type QueryOf<T> = Result<Query<T>, QueryRejection>;
 
-/// The parts of a path, or why there are none.
+/// The variable parts of a path, or why they cannot be read.
 pub(crate) type PathOf<T> = Result<Path<T>, PathRejection>;
 
-/// The query of a list of requests in JSON, beside the filter.
+/// Parameters of a list of requests in JSON, besides those of the filter.
 #[derive(Deserialize)]
 pub(crate) struct ListQuery {
     pub(super) limit: Option<usize>,
@@ -46,13 +47,13 @@ pub(crate) struct ListQuery {
     pub(super) raw: String,
 }
 
-/// Returns what a list of so many rows takes at most, with the links and inputs of its page that
-/// repeat what was asked for.
+/// Returns how many bytes a list with `rows` rows takes at most. The links and inputs of its page
+/// repeat the query.
 pub(super) fn list_bytes(query: &FilterQuery, rows: usize) -> usize {
     LIST_BYTES + ROW_BYTES * rows + REPEATED * query.encoded().len()
 }
 
-/// Makes an answer for one visitor, of at most so many bytes.
+/// Makes an answer of at most `most_bytes` bytes on the visitor's turn.
 pub(crate) async fn whole(
     visitor: &Visitor,
     most_bytes: usize,
@@ -69,7 +70,7 @@ pub(crate) async fn whole(
     Ok(prepared.respond(body.holding(taken)))
 }
 
-/// Makes an answer from the history for one visitor, of at most so many bytes.
+/// Makes an answer of at most `most_bytes` bytes from the history, on the visitor's turn.
 pub(super) async fn whole_from_history(
     viewer: &Viewer,
     visitor: &Visitor,
@@ -87,13 +88,13 @@ pub(super) async fn whole_from_history(
     Ok(prepared.respond(body.holding(taken)))
 }
 
-/// Tells whether a visitor has what this tag is of: RFC 9110, 13.1.2.
+/// Tells whether a visitor already has the answer with this tag (RFC 9110, 13.1.2).
 pub(super) fn has_tag(headers: &HeaderMap, tag: &str) -> bool {
     let mut known = headers.get_all(IF_NONE_MATCH).iter();
     known.any(|known| known.to_str().is_ok_and(|known| known.contains(tag)))
 }
 
-/// A file to save; `name` is ours, never a client's.
+/// Returns a response that browsers save as a file. `name` never comes from a client.
 pub(super) fn attachment(
     name: &str,
     content_type: &'static str,
@@ -111,7 +112,7 @@ pub(super) fn filter(query: &FilterQuery, visitor: &Visitor) -> Result<Filter, F
     Filter::new(query, visitor.ip).map_err(Failure::BadQuery)
 }
 
-/// Returns the name by which the visitor knows this machine, or a stand-in for an odd one.
+/// Returns the `Host` of a request, or `localhost` if there is none or it has unusual characters.
 pub(crate) fn host(headers: &HeaderMap) -> &str {
     if let Some(host) = headers.get(HOST)
         && let Ok(host) = host.to_str()

@@ -1,9 +1,10 @@
-//! All that is made once for many: each by what it was made from, one of each kind.
+//! Answers that are made once for many visitors. Only the last answer of each sort is kept, with a
+//! key that says from what it was made.
 //!
-//! In: a view. Out: what was made of it for whoever asked before, or made now. Beside these, each
-//! entry keeps its row and, where that is short, its JSON. Bounds: a page of 101 rows has some 100
-//! kB, `HOME_BYTES` at most; the list of the API `WHOLE_LIST_BYTES`; the labels 100 kB, and their
-//! counts as much; the strip some kB. Nobody waits here for anybody: two who find nothing at the
+//! In: a view. Out: an answer, kept from before or made now. Besides these, each entry keeps its
+//! row and, if it is short, its JSON. Bounds: a page of 101 rows has some 100 kB, `HOME_BYTES` at
+//! most; the list of the API `WHOLE_LIST_BYTES`; the page of labels 100 kB, and its counts as much;
+//! the strip some kB. No lock is held while an answer is made: two visitors who find nothing at the
 //! same time both make it.
 
 use std::convert::Infallible;
@@ -22,34 +23,37 @@ use crate::reader::View;
 use crate::web::failure::Failure;
 use crate::web::prepared::Prepared;
 
-/// How long the counts beside the labels may be old, in seconds: the page has thousands of lines,
-/// most of which stay.
+/// How old the counts on the page of labels may be, in seconds. The page has thousands of lines,
+/// and most of them do not change.
 const LABELS_SECONDS: i64 = 5;
 
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// What was made last, of each kind.
+/// The last answer of each sort.
 pub(crate) struct Caches {
-    /// By name. An address has a hash of what is there, so that browsers may keep it.
+    /// Files of the pages, by name. Links to them have a hash of the content, so that browsers may
+    /// keep them.
     assets: [(&'static str, Prepared); 7],
-    /// The numbers at the top of the list: by version of the view and second, as ages are in
+    /// The strip of the list, by version of the view and by second, because it shows ages in
     /// seconds.
     strip: Latest<(u64, i64), Bytes>,
+    /// The strip of the wall, by the same key.
     wall_strip: Latest<(u64, i64), Bytes>,
     /// How rare each request is, by version of the view.
     rarity: Latest<u64, Arc<Rarity>>,
-    /// The whole list.
+    /// The page `/home` without a query, by the same key.
     home: Latest<(u64, i64), Arc<Prepared>>,
-    /// The whole list of the API, by version of the view; those that are short.
+    /// The list of the API without a query, by version of the view, if it is short.
     pub(crate) list: Latest<u64, Arc<Prepared>>,
+    /// The page of labels without a query, by [`labels_key`].
     labels: Latest<i64, Arc<Prepared>>,
-    /// What the history counts by label.
+    /// The counts of the history by label, by [`labels_key`].
     pub(super) label_counts: Latest<i64, Arc<LabelCounts>>,
 }
 
 impl Default for Caches {
-    /// Holds the assets, and nothing else yet.
+    /// Returns caches that hold only the assets.
     fn default() -> Self {
         Self {
             assets: [
@@ -93,7 +97,7 @@ impl Caches {
         None
     }
 
-    /// Returns the numbers at the top of the whole list.
+    /// Returns the strip of the list without a filter.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -104,7 +108,7 @@ impl Caches {
             .get(key, || Ok(pages.strip(view, &query)?.into()))
     }
 
-    /// Returns the numbers at the top of the wall.
+    /// Returns the strip of the wall.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -121,8 +125,8 @@ impl Caches {
         rarity
     }
 
-    /// Returns the whole list. That there is nothing in it is said to each visitor with `host`, the
-    /// name by which they know this machine.
+    /// Returns the page `/home`. If there are no requests, the page is made for each visitor,
+    /// because it shows `host`.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -162,17 +166,18 @@ impl Caches {
     }
 }
 
-/// Names the span of time in which the page of labels, and what it counts, stay the same.
+/// Returns the number of the current span of time, within which the page of labels and its counts
+/// stay the same.
 pub(super) fn labels_key() -> i64 {
     Timestamp::now().as_second() / LABELS_SECONDS
 }
 
-/// What a template made is text.
+/// Returns the HTML as text. A template writes only UTF-8, so nothing is replaced.
 fn text(html: &Bytes) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(html)
 }
 
-/// The last value, with what it was made from.
+/// The last value, with the key from which it was made.
 #[derive(Debug)]
 pub(crate) struct Latest<K, V>(Mutex<Option<(K, V)>>);
 

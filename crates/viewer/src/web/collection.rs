@@ -1,6 +1,6 @@
-//! The collection for those who look: pages, JSON, and the feed of what is new.
+//! The collection: pages, JSON, and the feed of new kinds.
 //!
-//! In: what a visitor asked for. Out: answers made from the history when it is the visitor's turn.
+//! In: a query. Out: answers made from the history when it is the visitor's turn.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -30,8 +30,9 @@ use crate::web::request::most_bytes_of_request;
 
 /// What a page of the collection takes at most.
 const COLLECTION_BYTES: usize = 512 * 1024;
-/// What a kind takes beside its specimen, which is no longer than this.
+/// Most bytes of the page of a kind without its specimen.
 const KIND_BYTES: usize = 128 * 1024;
+/// Longest specimen.
 const SPECIMEN_BYTES: usize = 64 * 1024;
 /// What the feed takes at most.
 const FEED_BYTES: usize = 256 * 1024;
@@ -108,8 +109,8 @@ pub(crate) async fn api_kind(
     .await
 }
 
-/// The feed, for those who have not seen its last state yet. They say so by its tag: it may change
-/// twice in a second, and get an entry that is older than others when a sensor sends late.
+/// Returns the feed, or 304 if the client already has it. The tag tells, not a time: the feed may
+/// change twice in a second, and a sensor that sends late may add a kind that is older than others.
 pub(crate) async fn feed(
     State(viewer): Shared,
     visitor: Visitor,

@@ -1,10 +1,10 @@
 //! New requests as server-sent events, to any number of watchers.
 //!
-//! In: the reader's views, and what a watcher wants of them. Out: `event: request` with JSON or,
-//! for the page, `event: row` with HTML; `event: reset` when the numbers start again at 1. A
-//! watcher holds some numbers and one event: who reads slowly misses what rolls over meanwhile, and
-//! who is flooded is told of as much as can be shown. The wall is told of one a second, the rarest
-//! of what came meanwhile.
+//! In: the reader's views, and the filter of a watcher. Out: `event: request` with JSON or, for the
+//! page, `event: row` with HTML; `event: reset` when the numbers start again at 1. A watcher costs
+//! the memory of some numbers and one event. A client that reads slowly misses the requests that
+//! leave the ring meanwhile. In a flood, a client gets only as many requests as it can show. The
+//! wall gets one request a second, the rarest of those that came meanwhile.
 //!
 //! Protocol: HTML Standard, "Server-sent events".
 
@@ -31,23 +31,25 @@ use crate::web::limits::Visitor;
 use crate::web::room::Busy;
 use crate::web::state::Viewer;
 
-/// Longest silence: shorter than haproxy's time limits, and a sign of life for the page.
+/// Longest time without an event. It is shorter than haproxy's timeouts, and tells the page that
+/// the connection is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Shortest time between two strips.
 const STRIP_INTERVAL: Duration = Duration::from_secs(1);
-/// A watcher gets this pause for each request it was sent: a ring a second, more than anyone reads.
+/// For each request that is sent, the watcher pauses for this long. That allows about a whole ring
+/// a second, more than anyone reads.
 const PAUSE_PER_REQUEST: Duration = Duration::from_millis(10);
-/// The same for a wall: rows that come faster cannot be read from afar.
+/// The pause of a wall for each request: rows that come faster cannot be read from afar.
 const PAUSE_OF_WALL: Duration = Duration::from_secs(1);
 
-/// Shortest time between two looks for less than everything: there may be hundreds who look for
-/// what never comes.
+/// Shortest time between two checks of a view with a filter. Hundreds of watchers may have a filter
+/// that nothing ever meets.
 const CHOOSING_INTERVAL: Duration = Duration::from_millis(150);
-/// Most requests that a watcher is told of at a time, the newest of them: who is flooded is not
-/// told first of what was long ago.
+/// Most requests of one view that are sent at once. These are the newest, so that a watcher does
+/// not get the oldest first in a flood.
 const MOST_AT_A_TIME: usize = 25;
 
-/// How a watcher wants to be told.
+/// The format in which a watcher gets its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// As JSON.
@@ -65,23 +67,23 @@ struct Watcher {
     views: watch::Receiver<Arc<View>>,
     filter: Arc<Filter>,
     format: Format,
-    /// What has appeared up to this version was told, or was not meant.
+    /// The entries that appeared up to this version of the view are checked.
     seen: u64,
-    /// The numbers of those that are to be told of next.
+    /// The numbers of the requests that are sent next.
     pending: VecDeque<u64>,
-    /// Those that were left out of a flood. A page is told of them when nothing newer is there to
-    /// tell: it shows what the ring holds.
+    /// The numbers of the requests that were left out in a flood. A page gets them when there is
+    /// nothing newer, because it shows what the ring holds.
     late: Vec<u64>,
-    /// The largest number that was told.
+    /// The largest number that was sent.
     newest_told: u64,
-    /// Up to which number the last look saw all that is to be told of: in a flood, some are not
-    /// described yet.
+    /// Up to this number, the view that was checked last is complete. In a flood, some requests are
+    /// not described yet.
     complete_up_to: u64,
-    /// The next look is for all that there is, however much that is.
+    /// The next check sends all requests, however many they are.
     catches_up: bool,
-    /// The newest request that the watcher knows from before.
+    /// The number of the newest request that the client already knew when it connected.
     after: u64,
-    /// Counting, as last seen: where it began, and how far it was.
+    /// From the last view: when the numbers began at 1, and the newest number.
     counting: (Option<Timestamp>, u64),
     /// The first event is a comment, so that the client knows at once that it is connected.
     is_new: bool,
@@ -147,18 +149,18 @@ pub(crate) fn events(
 }
 
 impl Format {
-    /// Tells whether it is that of a page, which shows what the ring holds.
+    /// Tells whether the events are for a page, which shows what the ring holds.
     fn is_page(self) -> bool {
         self != Self::Json
     }
 }
 
 impl Watcher {
-    /// Returns the next event; `None` when there is no more to come, or no room for it.
+    /// Returns the next event; `None` if there will be no more, or if there is no room for it.
     async fn event(&mut self) -> Option<Bytes> {
         let event = match self.next().await? {
             event if event.len() < json::SHORT_BYTES => self.visitor.hold(event).await.ok()?,
-            // It has its room already.
+            // A long event already has its room.
             event => event,
         };
         self.next_heartbeat = Instant::now() + HEARTBEAT;
@@ -173,7 +175,7 @@ impl Watcher {
             if Instant::now() >= self.next_heartbeat {
                 return Some(self.heartbeat());
             }
-            // No view is held while anything is waited for: there is a newer one then.
+            // The view is dropped before each wait, because there may be a newer one afterwards.
             let view = self.newest();
             if self.counting_began_anew(&view) {
                 return Some(frame("reset", None, b"the numbers start again at 1"));
@@ -220,8 +222,8 @@ impl Watcher {
         }
     }
 
-    /// What says that the connection is alive. The script of a page hears of events alone: a
-    /// browser tells it of no comment, nor of an event without data.
+    /// Returns an event that says that the connection is alive. A page gets an event with data: a
+    /// browser does not pass comments, or events without data, to the script.
     fn heartbeat(&self) -> Bytes {
         if self.format.is_page() {
             frame("alive", None, b"1")
@@ -247,7 +249,7 @@ impl Watcher {
         is_anew
     }
 
-    /// Notes which of the requests of this view the watcher is to be told of.
+    /// Checks which new requests of this view the watcher wants, and queues them.
     async fn look(&mut self, view: &View) -> Result<(), Busy> {
         let mut new = Vec::new();
         for entry in &view.entries {
@@ -258,8 +260,8 @@ impl Watcher {
         (self.seen, self.after) = (view.version, 0);
         self.complete_up_to = view.complete_up_to();
         self.is_stale |= self.format.is_page();
-        // What leaves the ring next is described first where there is a history, else what is
-        // newest: numbers need not appear in their order.
+        // Requests need not appear in the order of their numbers. With a history, those that leave
+        // the ring next are described first; else the newest are.
         new.sort_unstable_by_key(|entry| entry.record.seq);
         let filter = Arc::clone(&self.filter);
         if filter.chooses() {
@@ -296,7 +298,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Returns the event of a request, if that is still there.
+    /// Returns the event of a request, if the request is still in the ring.
     async fn request(&mut self, seq: u64) -> Result<Option<Bytes>, Busy> {
         let Some(entry) = self.newest().find(seq).map(Arc::clone) else {
             return Ok(None);
@@ -330,8 +332,9 @@ impl Watcher {
         Ok(event)
     }
 
-    /// Up to which number all was told, or is not meant: a page that comes again asks for what is
-    /// after that. Numbers are told out of their order in a flood.
+    /// Returns the number up to which all requests were sent or are not wanted. A page that
+    /// reconnects asks for the requests after this number. In a flood, requests are sent out of
+    /// order.
     fn told_up_to(&self) -> u64 {
         let told = self.newest_told.min(self.complete_up_to);
         let untold = self.pending.iter().chain(&self.late).min();
@@ -363,7 +366,7 @@ fn of_request(viewer: &Viewer, entry: &Entry, format: Format, id: u64) -> Option
     })
 }
 
-/// A line that a client skips.
+/// Returns a comment, which clients ignore.
 fn comment(text: &str) -> Bytes {
     format!(": {text}\n\n").into()
 }

@@ -1,9 +1,9 @@
-//! Any request, explained: pasted, as a file, as the body of a POST, or in the link.
+//! Explains any request: pasted, as a file, as the body of a POST, or in the link.
 //!
-//! In: what a visitor gives. Out: the page of a request, made from these bytes alone, or the form
-//! with what was wrong. Nothing is kept, and no byte is logged. Anybody may post here, so that a
-//! body has a limit, a time, and room in memory before it is read, and what is made of it waits for
-//! its visitor's turn.
+//! In: bytes from a visitor. Out: the page of a request, made from these bytes alone, or the form
+//! with an error. Nothing is kept, and no byte is logged. Anybody may post here, so a body has
+//! limits of length and time, and takes room before it is read. Its page is made on the visitor's
+//! turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,35 +28,36 @@ use crate::web::request::most_bytes_of_request;
 use crate::web::state::Viewer;
 use forever200_decode::parameters;
 
-/// Longest body that is read: a dump takes five bytes for one, and a form has something around it.
+/// Longest body that is used: a dump takes five bytes for one, and a form adds some.
 const MAX_BODY_BYTES: usize = 6 * MAX_BYTES;
-/// What is read of a longer one and thrown away: a browser shows no answer while it still has
-/// something to send.
+/// How much of a longer body is drained: a browser shows no answer while it still has something to
+/// send.
 const MAX_DRAINED_BYTES: usize = 4 * 1024 * 1024;
-/// Longest time for a body to come.
+/// Longest time for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// Most parts of a form that are looked at. Ours has three.
+/// Most parts of a form that are read. Our form has three.
 const MAX_PARTS: usize = 8;
-/// Longest input that stands in the form again when it could not be read.
+/// Longest input that the form shows again when it could not be read.
 const MAX_REPEATED_BYTES: usize = 8 * 1024;
 /// What the form takes, without the input.
 const FORM_BYTES: usize = 16 * 1024;
 /// Longest name in an error, in characters.
 const MAX_NAME_CHARS: usize = 40;
 
-/// A request that many send, which does nothing here: its path and its name hide in encodings.
+/// A request that many clients send, and that is harmless here. Its path and its user name are
+/// encoded.
 const EXAMPLE: &str = "GET /cgi-bin/.%2e/.%2e/.%2e/.%2e/etc/passwd HTTP/1.1\n\
     Host: 203.0.113.10\n\
     User-Agent: Mozilla/5.0 zgrab/0.x\n\
     Authorization: Basic YWRtaW46YWRtaW4=\n\n";
 
-/// What a visitor gave.
+/// The input of a visitor.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Given {
     bytes: Bytes,
-    /// `None`: find out.
+    /// How the bytes are written; `None` if the visitor did not choose.
     writing: Option<Writing>,
-    /// It came as it is: from a file, or as a whole body.
+    /// The bytes came from a file, or as a whole body, and not as text in the form.
     is_raw: bool,
 }
 
@@ -73,7 +74,7 @@ pub(crate) async fn by_link(
     let mut input = "";
     for (name, value) in pairs {
         match name.as_str() {
-            // A form's `+` is a space, and standard base64 has one.
+            // In a query, `+` means a space. In standard base64 it is a digit.
             "b64" => given.bytes = value.replace(' ', "+").into(),
             "example" if switch("example", &value).map_err(Failure::BadQuery)? => input = EXAMPLE,
             "example" => input = "",
@@ -104,7 +105,7 @@ pub(crate) async fn by_post(
 ) -> Result<Response, Failure> {
     let announced = announced_length(&headers).unwrap_or(MAX_BODY_BYTES);
     let most_bytes = announced.min(MAX_BODY_BYTES);
-    // Who sends slowly gives way to others, as who reads slowly does.
+    // A client that sends slowly may be cut to make room, like one that reads slowly.
     let room = visitor.room(most_bytes).await?;
     let content_type = headers.get(CONTENT_TYPE).cloned();
     let Ok(Some(body)) = timeout(BODY_TIME, collect(body)).await else {
@@ -124,7 +125,7 @@ fn announced_length(headers: &HeaderMap) -> Option<usize> {
     length.to_str().ok()?.parse().ok()
 }
 
-/// Reads a body; `None` where its connection ends before it does.
+/// Reads a body; `None` if the connection ends before the body does.
 async fn collect(body: Body) -> Option<Result<Bytes, Unreadable>> {
     let mut frames = body.into_data_stream();
     let (mut read, mut drained) = (BytesMut::new(), 0);
@@ -147,7 +148,7 @@ async fn collect(body: Body) -> Option<Result<Bytes, Unreadable>> {
     })
 }
 
-/// Makes the page of a request of at most so many bytes, or the form with what was wrong.
+/// Makes the page of a request of at most `most_bytes` bytes, or the form with an error.
 async fn explain(
     viewer: Arc<Viewer>,
     visitor: &Visitor,
@@ -187,7 +188,7 @@ fn status(unreadable: Unreadable) -> StatusCode {
     }
 }
 
-/// Returns the input where it is short, and such that the form shows all of it.
+/// Returns the input if it is short and the form can show all of it, else an empty text.
 fn repeated(given: &Given) -> &str {
     let text = std::str::from_utf8(&given.bytes).unwrap_or_default();
     let is_short = text.len() <= MAX_REPEATED_BYTES && !given.is_raw;
@@ -215,14 +216,14 @@ fn read(given: &Given) -> Result<(Vec<u8>, Option<Writing>), Unreadable> {
     }
 }
 
-/// Takes a body apart, by its type: our form with or without a file, or the bytes themselves.
+/// Reads a body by its content type: our form, with or without a file, or the request itself.
 fn given(content_type: &str, body: Bytes) -> Given {
     if let Ok(boundary) = multer::parse_boundary(content_type) {
-        // All of it is there: nothing has to be waited for.
+        // The whole body is in memory, so there is nothing to wait for.
         return parts(boundary, body).now_or_never().unwrap_or_default();
     }
     let is_form = content_type.starts_with("application/x-www-form-urlencoded");
-    // `curl --data-binary` calls anything a form.
+    // `curl --data-binary` gives every body the content type of a form.
     let is_ours = body.starts_with(b"request=") || body.starts_with(b"as=");
     if is_form && is_ours {
         return fields(&body);
@@ -246,13 +247,13 @@ fn fields(body: &[u8]) -> Given {
     given
 }
 
-/// Takes the parts of a form: a file goes before a text.
+/// Reads the parts of a form. A file takes precedence over a text.
 async fn parts(boundary: String, body: Bytes) -> Given {
     let body = stream::iter([Ok::<_, std::convert::Infallible>(body)]);
     let mut parts = multer::Multipart::new(body, boundary);
     let mut given = Given::default();
     for _ in 0..MAX_PARTS {
-        // A form that is cut or malformed has what came before that.
+        // If a form is truncated or malformed, the parts before that are used.
         let Ok(Some(part)) = parts.next_field().await else {
             break;
         };
@@ -303,7 +304,7 @@ mod tests {
         let parts = "multipart/form-data; boundary=x";
         let pasted = multipart(&[("as", "auto"), ("request", "47 45 54"), ("file", "")]);
         assert_eq!(read_as(parts, &pasted), Ok(b"GET".to_vec()));
-        // A file is bytes, unless something else is said.
+        // A file is taken as bytes, unless another way of writing is chosen.
         for (writing, bytes) in [("auto", "47 45 54"), ("text", "47 45 54"), ("hex", "GET")] {
             let chosen = multipart(&[("request", "x"), ("file", "47 45 54"), ("as", writing)]);
             assert_eq!(read_as(parts, &chosen), Ok(bytes.into()));

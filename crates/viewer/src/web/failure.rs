@@ -1,7 +1,7 @@
-//! Why there is no page, and how to say so.
+//! Why there is no page, and how an answer says so.
 //!
-//! In: what went wrong, and what was asked for. Out: JSON or text for programs, a page for people,
-//! with its status.
+//! In: what went wrong, and the address. Out: a response with its status, as JSON or text for
+//! programs, or as a page for people.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use crate::bytes::printable;
 use crate::history::reason_of_sqlite;
 use crate::page::pages::Pages;
 
-/// Most that is told of a failure as text, in characters.
+/// Longest message of a failure as text, in characters.
 const MAX_TEXT_CHARS: usize = 500;
 const BAD_QUERY: &str = "Bad query";
 
-/// How a failure is told.
+/// The format in which a failure is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// As a page.
@@ -34,8 +34,8 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// Returns how to tell who asks for this path: what is not for people is told as JSON, where
-    /// that was to come, or as text.
+    /// Returns the format for failures at this path: a page, if people read this path; JSON, if it
+    /// answers programs with JSON; else text.
     #[must_use]
     pub(crate) fn of(path: &str) -> Self {
         let behind_home = path.strip_prefix("/home/").unwrap_or_default();
@@ -59,19 +59,20 @@ impl Form {
     }
 }
 
-/// Why there is no page. Travels in the extensions of a response, which has its status at once,
-/// until it is laid out at the end, in one place.
+/// Why there is no page. A handler returns a response that has only the status, and the failure in
+/// its extensions. Its body is made in one place, at the end of `routes`.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// There is no such address.
     NotFound,
     /// The request with this number is not in the ring.
     RolledOver(u64),
-    /// The request with this number is not HTTP, and what was asked for is for HTTP only.
+    /// The request with this number is not HTTP, and the format that was asked for is for HTTP
+    /// only.
     NotHttp(u64),
-    /// The query does not say what it should.
+    /// The query has an unknown parameter, or a value that cannot be read.
     BadQuery(String),
-    /// The address can be read only.
+    /// The address does not take this method.
     MethodNotAllowed,
     /// memcached cannot be read.
     StoreAway(Arc<StoreError>),
@@ -83,22 +84,22 @@ pub(crate) enum Failure {
     HistoryAway(Arc<rusqlite::Error>),
     /// Nothing came from this address, as far as the history goes back.
     NoSource,
-    /// What was asked for is of single addresses, and these are masked.
+    /// The answer would list single addresses, but addresses are masked.
     Masked,
-    /// Too many want something that takes long, or the answers on their way leave no room for more.
+    /// Too many answers wait for a turn, or the answers on their way leave no room for more.
     Busy,
-    /// The name by which the viewer was asked is none of its own.
+    /// The `Host` of the request is not a name of the viewer.
     StrangeHost,
-    /// A browser says that another site sent it here, to something that is not for other sites.
+    /// The browser came from another site to an address that other sites may not use.
     CrossSite,
-    /// The body of a request did not come to its end, or not in time.
+    /// The body of a request did not arrive completely, or not in time.
     BodyCut,
     /// A template failed.
     Bug(Arc<anyhow::Error>),
 }
 
 impl Failure {
-    /// Makes the response to a request of this address.
+    /// Makes the response for a request to this address.
     #[must_use]
     pub(crate) fn lay_out(&self, address: &Uri, pages: &Pages) -> Response {
         let (status, title, text) = self.say();
@@ -114,7 +115,7 @@ impl Failure {
                 (status, content_type, line).into_response()
             }
             Form::Page => {
-                // The page about a broken template may not need a template.
+                // If a template is broken, this page may fail too. Then the title is sent alone.
                 let page = match self {
                     Self::BadQuery(reason) => bad_query(address, reason, pages),
                     _ => pages.message(title, &text, is_soon_over),
@@ -224,7 +225,8 @@ impl Failure {
     }
 }
 
-/// Makes the page about a query: where it came from a form, that with what was filled in.
+/// Makes the page about a bad query. If the query came from an HTML form, the page shows this form
+/// again, filled in as it was.
 fn bad_query(address: &Uri, reason: &str, pages: &Pages) -> anyhow::Result<String> {
     match pages.refused(address, reason)? {
         Some(page) => Ok(page),

@@ -1,7 +1,7 @@
 //! The history, page by page, and as JSON.
 //!
-//! In: what a visitor asked for. Out: a page of requests, and where to go on. All of it is read on
-//! a visitor's turn.
+//! In: a query. Out: a page of requests, and where the next page begins. The history is read on a
+//! visitor's turn.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -30,21 +30,21 @@ use crate::web::streamed::{self, Requests};
 
 /// Requests on a page.
 const PAGE_ROWS: usize = 50;
-/// Bytes of requests after which a page ends, however few they are.
+/// A page ends after this many bytes of requests, however few the requests are.
 const PAGE_BYTES: usize = 512 * 1024;
 /// Most requests of one answer in JSON.
 const MOST_JSON: usize = 200;
-/// What one answer in JSON takes at most, about: every byte as an escape and as base64.
+/// What one answer in JSON takes at most, roughly: every byte appears as an escape and as base64.
 const JSON_BYTES: usize = 8 * 1024 * 1024;
 
-/// Most requests of an export: their numbers are held while it is read.
+/// Most requests of an export. Their numbers are kept in memory until it is sent.
 const MOST_EXPORTED: usize = 100_000;
-/// The same for a page: more make one that no browser opens with pleasure.
+/// Most requests of an export as a page. A longer one is hard on browsers.
 const MOST_IN_PAGE: usize = 1000;
-/// Longest time for describing them.
+/// Longest time for describing the requests of an export as a page.
 const ROWS_TIME: Duration = Duration::from_secs(1);
 
-/// Which times, and from where.
+/// The parameters for the time, and for the number at which a page begins.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct HistoryQuery {
@@ -55,15 +55,16 @@ pub(crate) struct HistoryQuery {
 }
 
 impl HistoryQuery {
-    /// Tells whether it is for requests of some time, and so for the history.
+    /// Tells whether the query limits the time. Then the history answers it, not the ring.
     pub(crate) fn names_a_time(&self) -> bool {
         !self.since.trim().is_empty() || !self.until.trim().is_empty()
     }
 
-    /// Returns what it asks for, and a filter for what columns cannot tell.
+    /// Returns what to ask the history for. Columns cannot decide every condition, so the filter
+    /// must still check each request.
     ///
     /// # Errors
-    /// A value does not say what it should.
+    /// A value cannot be read, or `before` and `after` are both given.
     pub(crate) fn wanted(&self, filter: &Filter, describer: &Describer) -> Result<Wanted, Failure> {
         let now = Timestamp::now();
         let start = match (self.before, self.after) {
@@ -95,7 +96,7 @@ fn time(name: &str, value: &str, now: Timestamp) -> Result<Option<Timestamp>, Fa
         .map_err(|error| Failure::BadQuery(format!("{name}: {error}")))
 }
 
-/// Asks for entries that meet a filter: fewer than `most` where they are long.
+/// Returns at most `most` entries that meet a filter; fewer if they are long.
 fn entries(
     questions: &Questions,
     wanted: &Wanted,
@@ -144,7 +145,8 @@ pub(crate) async fn history(
     .await
 }
 
-/// Returns after which number the page before goes on, and before which the page after does.
+/// Returns the number after which the page with newer requests begins, and the number before which
+/// the page with older ones begins.
 fn ends(
     questions: &Questions,
     start: Start,
@@ -176,7 +178,7 @@ pub(crate) async fn api_history(
     let wanted = times.wanted(&filter, pages.describer())?;
     let most = list.limit.unwrap_or(PAGE_ROWS).min(MOST_JSON);
     if most == 0 {
-        // What comes next would be what was asked for.
+        // A page without requests could not say where the next page begins.
         return Err(Failure::BadQuery("limit: expected at least 1".to_owned()));
     }
     whole_from_history(&viewer, &visitor, JSON_BYTES, move |questions| {
@@ -188,7 +190,7 @@ pub(crate) async fn api_history(
     .await
 }
 
-/// Returns all requests of some time as a file, made as it is read.
+/// Returns all requests of a span of time as a file, which is streamed.
 pub(crate) async fn export(
     viewer: Arc<Viewer>,
     visitor: Visitor,
@@ -205,7 +207,7 @@ pub(crate) async fn export(
         FileFormat::Ndjson => Some(ndjson::lines()),
         FileFormat::Har => Some(har::archive()),
         FileFormat::Pcap => Some(pcap::connections()),
-        // Its rows have to be found first.
+        // The rows must be read before the page begins.
         FileFormat::Html => None,
     };
     let is_oldest_first = listing.as_ref().is_some_and(|it| !it.newest_first);
@@ -245,7 +247,7 @@ fn too_many(most: usize) -> Failure {
     ))
 }
 
-/// The rows of those requests that meet a filter.
+/// Returns the rows of those requests that meet a filter. Fails if that takes too long.
 fn rows(
     questions: &Questions,
     numbers: &[u64],

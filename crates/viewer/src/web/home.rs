@@ -1,4 +1,4 @@
-//! The pages of the list: `/home`, the wall, and the labels that there are.
+//! The pages `/home`, the wall, and the labels.
 //!
 //! In: a query. Out: HTML. `/home` without a query is made once for all visitors.
 
@@ -22,12 +22,12 @@ use crate::web::list::matching;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 
-/// What the page of labels takes.
+/// Most bytes of the page of labels.
 const LABELS_BYTES: usize = 2 * 1024 * 1024;
-/// What the counts of labels take.
+/// Most bytes of the counts of labels.
 const COUNTS_BYTES: usize = 512 * 1024;
 
-/// The query of the page, beside the filter.
+/// Parameters of `/home`, besides those of the filter.
 #[derive(Deserialize)]
 pub(crate) struct HomeQuery {
     #[serde(default)]
@@ -49,7 +49,8 @@ pub(crate) async fn home(
     }
     let view = viewer.reader.view().await?;
     if query.is_empty() {
-        // Here and at once: whatever others have asked for, it waits for nothing but room.
+        // Made at once, without a turn: other visitors can delay it only by the room that they
+        // take.
         let page = viewer.caches.home(&viewer.pages, &view, host(&headers))?;
         let body = page.body(visitor.takes_gzip);
         let taken = visitor.room(body.len()).await?;
@@ -68,7 +69,7 @@ pub(crate) async fn home(
     .await
 }
 
-/// The list for those who look from afar.
+/// Returns the wall: the list, laid out for a projector.
 async fn wall(
     viewer: Arc<Viewer>,
     visitor: Visitor,
@@ -114,7 +115,7 @@ pub(crate) async fn labels(
     Ok(page.respond(body.holding(taken)))
 }
 
-/// Returns what the history counts by label; nothing where there is none, or it cannot be read now.
+/// Returns the counts of the history by label; none if the history is off, or cannot be read now.
 async fn label_counts(viewer: &Viewer, visitor: &Visitor) -> Result<Arc<LabelCounts>, Failure> {
     let key = labels_key();
     if let Some(counts) = viewer.caches.label_counts.find(&key) {

@@ -1,8 +1,8 @@
-//! The names by which the viewer may be asked.
+//! The host names to which the viewer answers.
 //!
-//! In: a request. Out: whether its `Host` is one of them. A website can have its own name stand for
-//! 127.0.0.1 (DNS rebinding) and read what a server on the visitor's own machine shows: by the name
-//! it is found out.
+//! In: the `Host` of a request. Out: whether it is one of these names. A website can let its own
+//! name resolve to 127.0.0.1 (DNS rebinding), and so read what a server on the visitor's own
+//! machine shows. Such a request has the website's name as its `Host`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -10,9 +10,9 @@ use std::str::FromStr;
 /// Names that a request's `Host` may have.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
-    /// `None`: any name will do.
+    /// `None`: any name is accepted.
     known: Option<Vec<String>>,
-    /// Addresses in place of a name may be of this machine alone.
+    /// An address in place of a name must be a loopback address.
     loopback_alone: bool,
 }
 
@@ -40,8 +40,9 @@ impl FromStr for Names {
 }
 
 impl Hosts {
-    /// Any name will do where haproxy shows the page to everybody. Else localhost, `names`, and
-    /// addresses: of this machine alone where the viewer listens on such a one.
+    /// Accepts any name if haproxy shows the page to everybody. Otherwise accepts localhost,
+    /// `names` and addresses. If the viewer listens on a loopback address, it accepts only loopback
+    /// addresses.
     #[must_use]
     pub fn new(listen: SocketAddr, is_public: bool, names: &Names) -> Self {
         Self {
@@ -50,8 +51,7 @@ impl Hosts {
         }
     }
 
-    /// Tells whether the viewer may be asked by this `Host`: a name or an address, perhaps with a
-    /// port.
+    /// Tells whether the viewer answers to this `Host`: a name or an address, perhaps with a port.
     #[must_use]
     pub fn contains(&self, host: &[u8]) -> bool {
         let Some(known) = &self.known else {
@@ -122,7 +122,7 @@ mod tests {
         }
         let any = Hosts::new("127.0.0.1:8080".parse().unwrap(), true, &names);
         assert!(any.contains(b"evil.example") && any.contains(b"\xff"));
-        // As in a container, where the port is published to whom it should be.
+        // As in a container, whose published port decides who can reach it.
         let published = Hosts::new("0.0.0.0:8080".parse().unwrap(), false, &names);
         assert!(published.contains(b"192.0.2.8:8080") && published.contains(b"honey.example"));
         assert!(!published.contains(b"evil.example") && !published.contains(b"\xff"));

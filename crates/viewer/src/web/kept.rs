@@ -1,7 +1,7 @@
-//! Requests by their number, and what stands around them: in the ring, or else in the history.
+//! Finds requests by their number, and their neighbours: first in the ring, then in the history.
 //!
-//! In: a number. Out: an entry, as it may be shown. What is in the ring is found at once; the
-//! history is asked on a visitor's turn.
+//! In: a number. Out: an entry, as it may be shown. A request in the ring is found at once; the
+//! history is read on a visitor's turn.
 
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -18,7 +18,7 @@ use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
 use crate::web::state::Viewer;
 
-/// Others of a source that the page of a request out of the history lists: as many as fit under it.
+/// Most other requests of the same source on the page of a request of the history.
 const MOST_OTHERS: usize = 20;
 
 /// Finds a request, in the ring or in the history.
@@ -46,8 +46,8 @@ pub(super) async fn find(
     Ok(viewer.ask_history(visitor, 0, read).await?.0)
 }
 
-/// Reads a request of the history that a filter chooses; `None` when it has gone, or is not chosen.
-/// For a visitor's turn: it reads the disk.
+/// Reads a request of the history; `None` if it is gone, or does not meet the filter. To be called
+/// on a visitor's turn, because it reads the disk.
 ///
 /// # Errors
 /// The history cannot be read.
@@ -64,8 +64,9 @@ pub(super) fn entry(
     Ok(entry.filter(|entry| filter.matches(entry)).map(Arc::new))
 }
 
-/// Returns what stands around a request, of those that a filter chooses. May read the history: for
-/// a visitor's turn.
+/// Returns the neighbours of a request: the next newer and older that meet the filter, its
+/// continuation, and others of its source. To be called on a visitor's turn, because it may read
+/// the history.
 pub(super) fn neighbours(
     viewer: &Viewer,
     view: &View,
@@ -80,7 +81,7 @@ pub(super) fn neighbours(
             entry,
             filter,
         };
-        // The page is worth having without them.
+        // The page is useful without neighbours.
         if let Err(error) = asked.complete(&mut neighbours, view) {
             warn!(%error, "no neighbours from the history");
         }
@@ -114,7 +115,7 @@ fn in_view(view: &View, entry: &Entry, filter: &Filter) -> Neighbours {
     neighbours
 }
 
-/// What the history knows of the surroundings of a request.
+/// Finds the neighbours of a request in the history.
 struct Around<'a> {
     questions: &'a Questions,
     describer: &'a Describer,
@@ -131,7 +132,7 @@ impl Around<'_> {
         if neighbours.in_ring {
             return Ok(());
         }
-        // Between it and the oldest of the ring there may be others.
+        // In the history there may be requests between this one and the oldest of the ring.
         if seq < view.oldest() {
             neighbours.newer = self.next(Start::After(seq))?.or(neighbours.newer);
         }
@@ -142,7 +143,7 @@ impl Around<'_> {
         Ok(())
     }
 
-    /// The nearest in a direction that the filter chooses.
+    /// Returns the number of the nearest request in one direction that meets the filter.
     fn next(&self, start: Start) -> rusqlite::Result<Option<u64>> {
         let wanted = Wanted {
             conditions: self.filter.conditions(self.describer),
@@ -157,7 +158,8 @@ impl Around<'_> {
         Ok(page.items.first().copied())
     }
 
-    /// Others of the source, as it is shown.
+    /// Returns other requests of the same source. If addresses are masked, the source is the
+    /// network that is shown.
     fn others(&self) -> rusqlite::Result<Vec<Arc<Entry>>> {
         let Some(source) = self.entry.source_ip() else {
             return Ok(Vec::new());

@@ -1,9 +1,10 @@
-//! What visitors may take: turns at what is made for one of them alone, and room for answers on
-//! their way.
+//! What visitors may take: turns, and room. With a turn, an answer is made for one visitor alone (a
+//! turn of the recorder is something else). Room is memory for answers on their way.
 //!
-//! In: who asks, and for how much. Out: leave to go on, later, or never. Whatever visitors do,
-//! `/home` and the health check need nothing from here but room, and what has stayed in it the
-//! longest makes room for them.
+//! In: a visitor, and the length of the answer. Out: a turn or room, at once or later, or `Busy`.
+//! `/home` without a query and the health check need no turn, so other visitors cannot delay them.
+//! `/home` needs room; if there is none, the answers that have been on their way the longest are
+//! cut.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -24,23 +25,24 @@ use crate::web::prepared::takes_gzip;
 use crate::web::room::{Busy, Room, Taken, lock};
 use crate::web::state::Viewer;
 
-/// Threads for what is made for one visitor. What is made there takes memory, so not one for each
-/// core.
+/// Threads that make answers for single visitors. They are few, not one for each core, because each
+/// answer takes memory.
 pub const THREADS: usize = 2;
-/// How much lower the priority of those threads is, where all share a core.
+/// How much is added to the nice value of those threads: where all share a core, they give way.
 const NICENESS: i32 = 10;
-/// Answers of one source that may be made, or be in the queue of all, at a time: its others wait
-/// behind that one, so sources take turns.
+/// How many answers of one source may be made, or wait in the common queue, at a time. The other
+/// answers of the source wait behind that one, so the sources take turns.
 const TURNS_OF_SOURCE: usize = 1;
-/// Most answers that wait: of one source, and of all.
+/// Most answers of one source that wait, or are being made.
 const WAITING_OF_SOURCE: usize = 16;
+/// Most answers of all sources that wait, or are being made.
 const WAITING: usize = 256;
-/// Shortest time between two long events, to whomever.
+/// Shortest time between two long events, over all watchers.
 const LONG_EVENT_INTERVAL: Duration = Duration::from_millis(10);
-/// Sources that are remembered before those who have gone are forgotten.
+/// When this many sources are known, those without a visitor are forgotten.
 const SOURCES: usize = 256;
 
-/// What all visitors share.
+/// The turns and the room, which all visitors share.
 pub(crate) struct Limits {
     turns: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
@@ -49,13 +51,13 @@ pub(crate) struct Limits {
     room: Arc<Room>,
 }
 
-/// What one source has of it.
+/// The turns of one source.
 struct Source {
     turns: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
 
-/// One connection to the viewer, as its requests know it.
+/// What a request knows of its connection.
 #[derive(Clone)]
 pub(crate) struct Connection {
     /// The other end: haproxy, as a rule.
@@ -64,10 +66,10 @@ pub(crate) struct Connection {
     pub(crate) cut: Arc<Notify>,
 }
 
-/// Who asks.
+/// The visitor who sent a request.
 #[derive(Clone)]
 pub(crate) struct Visitor {
-    /// The answer may come by gzip.
+    /// The visitor accepts gzip.
     pub(crate) takes_gzip: bool,
     /// The visitor's address.
     pub(crate) ip: IpAddr,
@@ -77,7 +79,7 @@ pub(crate) struct Visitor {
 }
 
 impl Limits {
-    /// Nobody has taken anything.
+    /// Returns limits of which nothing is taken.
     #[must_use]
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -89,7 +91,8 @@ impl Limits {
         })
     }
 
-    /// Returns how many look and wait, beside so many who watch.
+    /// Returns the numbers for the metrics: `watching` as given, the answers that wait or are being
+    /// made, and the bytes for which room is taken.
     pub(crate) fn now(&self, watching: u64) -> VisitorsNow {
         VisitorsNow {
             watching,
@@ -114,8 +117,8 @@ impl Limits {
 }
 
 impl Visitor {
-    /// Makes an answer of at most so many bytes on another thread, when it is this visitor's turn;
-    /// not at all once the visitor has gone. Returns room for it as well.
+    /// Runs `make` on another thread when it is this visitor's turn; not at all if the visitor has
+    /// gone by then. Returns what it made, and room for `most_bytes` bytes.
     ///
     /// # Errors
     /// Too many wait already, or there is no room for some seconds.
@@ -129,14 +132,14 @@ impl Visitor {
         self.make_next(most_bytes, make).await
     }
 
-    /// The same for the next piece of an answer that has begun: how many of these wait is bounded
-    /// by their connections.
+    /// Does what [`make`](Self::make) does, for the next piece of an answer that has begun. The
+    /// number of pieces that wait is not checked: connections bound it.
     ///
     /// # Errors
     /// There is no room for some seconds.
     ///
     /// # Panics
-    /// `make` does.
+    /// `make` panics.
     pub(crate) async fn make_next<T: Send + 'static>(
         &self,
         most_bytes: usize,
@@ -153,7 +156,7 @@ impl Visitor {
             .await
             .expect(never_closed);
         let work = move || {
-            // Also when nobody waits for it any more.
+            // The turns are held until the work is done, even if the visitor has gone.
             let _until_done = (own, turn);
             make()
         };
@@ -163,15 +166,16 @@ impl Visitor {
         }
     }
 
-    /// Waits until it is this visitor's turn for an event of more than some kB. Hundreds of
-    /// watchers may each want the same half megabyte, again and again.
+    /// Waits until an event of more than some kB may be made for this visitor. Only one is made at
+    /// a time, until the returned guard is dropped: hundreds of watchers may each want the same
+    /// half megabyte, again and again.
     pub(crate) async fn long_event(&self) -> impl Drop + '_ {
         let turn = self.limits.long_event.lock().await;
         sleep(LONG_EVENT_INTERVAL).await;
         turn
     }
 
-    /// Takes room for an answer of so many bytes. Where there is none, those that have been on
+    /// Takes room for an answer of `bytes` bytes. If there is none, the answers that have been on
     /// their way the longest are cut.
     ///
     /// # Errors
@@ -180,7 +184,8 @@ impl Visitor {
         self.limits.room.take(bytes, &self.connection.cut).await
     }
 
-    /// Returns bytes that hold room until the last of them has gone.
+    /// Takes room for these bytes. Returns bytes that hold the room until the last of them is
+    /// dropped.
     ///
     /// # Errors
     /// There is no room for some seconds.
@@ -192,7 +197,8 @@ impl Visitor {
 impl FromRequestParts<Arc<Viewer>> for Visitor {
     type Rejection = Infallible;
 
-    /// The source is what haproxy says in the last `X-Forwarded-For`, where it says something.
+    /// Takes the visitor's address from the end of the last `X-Forwarded-For`, which haproxy
+    /// writes; without it, from the connection.
     async fn from_request_parts(
         parts: &mut Parts,
         viewer: &Arc<Viewer>,
@@ -220,7 +226,8 @@ impl FromRequestParts<Arc<Viewer>> for Visitor {
     }
 }
 
-/// What one customer has: an IPv4 address, or a network of IPv6.
+/// Returns the address by which a visitor's source is limited: the IPv4 address, or the first of
+/// the /64 network of IPv6.
 fn customer(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
@@ -228,9 +235,9 @@ fn customer(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Lowers the priority of the calling thread, which works for visitors.
+/// Lowers the priority of the calling thread, which makes answers for visitors.
 pub fn lower_priority() {
-    // A thread whose priority cannot be lowered does the same work.
+    // If the priority cannot be lowered, the thread works all the same.
     let _ = rustix::process::nice(NICENESS);
 }
 

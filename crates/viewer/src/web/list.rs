@@ -1,7 +1,6 @@
 //! The list in other formats: JSON, text, events, files.
 //!
-//! In: a query. Out: the requests that it is after. What is long is made piece by piece as it is
-//! read.
+//! In: a query. Out: the requests that meet it. A long answer is streamed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -31,8 +30,8 @@ use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 use crate::web::streamed;
 
-/// Longest list that is made whole, compressed, and kept for others who ask for the same. So much
-/// it may take at most, of which ordinary requests make a tenth.
+/// A list that may be longer than this is streamed. A shorter one is made whole and, if it has no
+/// query, kept for other visitors. Ordinary requests make a tenth of what they may take.
 const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
 
 pub(crate) async fn api_list(
@@ -50,7 +49,7 @@ pub(crate) async fn api_list(
     let mut hasher = DefaultHasher::new();
     raw_query.hash(&mut hasher);
     if raw_query.is_some() {
-        // `source=me` is another list for each.
+        // `source=me` is another list for each visitor.
         visitor.ip.hash(&mut hasher);
     }
     let tag = format!("W/\"{:x}-{:x}\"", view.version, hasher.finish());
@@ -90,7 +89,7 @@ pub(crate) async fn api_list(
     Ok((kept, list.respond(body.holding(taken))).into_response())
 }
 
-/// The query of the text, beside the filter.
+/// Parameters of the text, besides those of the filter.
 #[derive(Deserialize)]
 pub(crate) struct TextQuery {
     #[serde(default)]
@@ -118,10 +117,10 @@ pub(crate) async fn text(
     .await
 }
 
-/// The query of the event stream, beside the filter.
+/// Parameters of the event stream, besides those of the filter.
 #[derive(Deserialize)]
 pub(crate) struct EventsQuery {
-    /// Tell of the requests after this number; `Last-Event-ID` goes before it.
+    /// Send the requests after this number. `Last-Event-ID` takes precedence.
     after: Option<u64>,
     #[serde(default)]
     format: String,
@@ -212,7 +211,7 @@ pub(super) async fn export_of(
     Ok(attachment(&name, content_type, body))
 }
 
-/// All packets stand in the order of time, so that they are made at once.
+/// Returns a pcap file. It is made whole, because its packets are in the order of time.
 async fn capture(visitor: &Visitor, entries: Vec<Arc<Entry>>) -> Result<Bytes, Failure> {
     let mut most_bytes = 0;
     for entry in &entries {
@@ -223,7 +222,7 @@ async fn capture(visitor: &Visitor, entries: Vec<Arc<Entry>>) -> Result<Bytes, F
     Ok(taken.hold(capture))
 }
 
-/// Returns the requests that a visitor wants; a text is searched for when it is the visitor's turn.
+/// Returns the requests that meet a query. A search for text waits for the visitor's turn.
 async fn choose(
     visitor: &Visitor,
     view: &Arc<View>,

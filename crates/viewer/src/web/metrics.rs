@@ -1,4 +1,4 @@
-//! Numbers for Prometheus, to those who may see the page.
+//! Metrics for Prometheus, for everybody who may see the page.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 
-/// More than the metrics take: some 150 lines.
+/// Upper bound for the metrics, which have some 150 lines.
 const METRICS_BYTES: usize = 32 * 1024;
 
 pub(super) async fn metrics(
     State(viewer): State<Arc<Viewer>>,
     visitor: Visitor,
 ) -> Result<Response, Failure> {
-    // Also while memcached is away: that is a number as well.
+    // Answers also while memcached cannot be read: a metric says so.
     let is_up = viewer.reader.view().await.is_ok();
     let visitors = viewer.limits.now(viewer.reader.watching());
     whole(&visitor, METRICS_BYTES, move || {

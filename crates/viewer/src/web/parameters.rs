@@ -1,7 +1,7 @@
-//! Which parameters an address takes.
+//! Refuses parameters that an address does not take.
 //!
-//! In: a request. Out: the same, or a failure that names a parameter that the address does not
-//! have: a condition that is misspelt would else show everything.
+//! In: a request. Out: this request, or a failure that names the unknown parameter. Otherwise a
+//! misspelt condition would show everything.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -11,7 +11,7 @@ use crate::bytes::printable;
 use crate::page::filter::is_condition;
 use crate::web::failure::Failure;
 
-/// Most of a name that is told, in characters.
+/// Longest name in an error, in characters.
 const MAX_NAME_CHARS: usize = 40;
 
 /// Refuses a parameter that this address does not have.
@@ -26,15 +26,15 @@ pub(super) async fn refuse_unknown(request: Request, next: Next) -> Response {
     }
 }
 
-/// What an address takes.
+/// The parameters that an address takes.
 struct Taken {
-    /// All conditions of a filter.
+    /// It takes all conditions of a filter.
     filter: bool,
+    /// The parameters that it takes besides.
     others: &'static [&'static str],
 }
 
-/// Returns which parameters an address takes; `None` where nobody looks at any, or where they are
-/// looked at by who reads them.
+/// Returns which parameters an address takes; `None` if it ignores them, or checks them itself.
 fn taken(path: &str) -> Option<Taken> {
     Some(match path.strip_prefix("/home")? {
         "" | "/" => with_filter(&["view"]),
@@ -78,7 +78,7 @@ fn alone(others: &'static [&'static str]) -> Taken {
     }
 }
 
-/// Tells whether a path is that of one source or one kind, or of the JSON of one request.
+/// Tells whether a path is that of one source, of one kind, or of one request as JSON.
 fn is_one_of_a_list(path: &str) -> bool {
     let of_one = path.strip_prefix("/api").unwrap_or(path);
     of_one.starts_with("/sources/")
@@ -91,7 +91,7 @@ fn unknown(path: &str, query: &str) -> Option<String> {
     let taken = taken(path)?;
     let is_taken =
         |name: &str| (taken.filter && is_condition(name)) || taken.others.contains(&name);
-    // What cannot be read is refused where it is read.
+    // A query that cannot be read is refused by the handler of the address.
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
     let mut names = pairs.into_iter().map(|(name, _)| name);
     names.find(|name| !is_taken(name))

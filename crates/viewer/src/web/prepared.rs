@@ -1,7 +1,7 @@
-//! An answer that is made whole: sent as it is, or by gzip.
+//! A complete answer, sent plain or with gzip.
 //!
-//! In: a page or a list. Out: responses, by gzip for those who take it; compressed once for all of
-//! them.
+//! In: a page or a list. Out: responses, with gzip for the visitors who accept it. It is compressed
+//! only once.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -16,24 +16,24 @@ use flate2::write::GzEncoder;
 
 use crate::web::room::Taken;
 
-/// A longer answer is compressed in a hurry: that takes a fifth of the time.
+/// A longer answer is compressed at the fastest level, which takes a fifth of the time.
 const LONG_BYTES: usize = 256 * 1024;
 
 /// The body of one response.
 #[derive(Debug)]
 pub(crate) struct EncodedBody {
     bytes: Bytes,
-    /// These are by gzip.
+    /// `bytes` are compressed with gzip.
     is_gzip: bool,
 }
 
 impl EncodedBody {
-    /// Returns the length, as it is sent.
+    /// Returns how many bytes are sent.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Returns the same body, which holds this room until it has gone.
+    /// Returns the body with this room, which it holds until it is dropped.
     #[must_use]
     pub(crate) fn holding(self, taken: Taken) -> Self {
         Self {
@@ -48,14 +48,14 @@ impl EncodedBody {
 pub(crate) struct Prepared {
     status: StatusCode,
     content_type: &'static str,
-    /// As it is.
+    /// The body, not compressed.
     pub(crate) plain: Bytes,
-    /// By gzip (RFC 1952), made for the first who takes it.
+    /// The body with gzip (RFC 1952), made for the first visitor who accepts it.
     gzip: OnceLock<Bytes>,
 }
 
 impl Prepared {
-    /// Takes a body of this type.
+    /// Makes an answer from a body of this type, with status 200.
     #[must_use]
     pub(crate) fn new(content_type: &'static str, plain: Bytes) -> Self {
         Self {
@@ -66,31 +66,31 @@ impl Prepared {
         }
     }
 
-    /// Takes a page.
+    /// Makes an answer from a page.
     #[must_use]
     pub(crate) fn html(html: String) -> Self {
         Self::new("text/html; charset=utf-8", html.into())
     }
 
-    /// Returns the same with another status than 200.
+    /// Returns the answer with this status.
     #[must_use]
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
 
-    /// Takes JSON.
+    /// Makes an answer from JSON.
     #[must_use]
     pub(crate) fn json(json: Bytes) -> Self {
         Self::new("application/json", json)
     }
 
-    /// Takes text.
+    /// Makes an answer from text.
     #[must_use]
     pub(crate) fn text(text: String) -> Self {
         Self::new("text/plain; charset=utf-8", text.into())
     }
 
-    /// Returns the body for a visitor who takes gzip or does not.
+    /// Returns the body, with gzip if the visitor accepts it.
     #[must_use]
     pub(crate) fn body(&self, takes_gzip: bool) -> EncodedBody {
         let bytes = if takes_gzip {
@@ -130,7 +130,7 @@ fn compressed(plain: &[u8]) -> Bytes {
     written.expect("a Vec takes all that is written").into()
 }
 
-/// Tells whether a visitor takes gzip: RFC 9110, 12.5.3.
+/// Tells whether a visitor accepts gzip (RFC 9110, 12.5.3).
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     let lists = headers
         .get_all(ACCEPT_ENCODING)

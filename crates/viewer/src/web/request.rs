@@ -20,8 +20,9 @@ use crate::web::limits::Visitor;
 use crate::web::list::export_of;
 use crate::web::prepared::Prepared;
 
-/// What the page of one request takes at most, beside what its bytes make of it: every byte is
-/// there in hexadecimal three times, and as text up to five.
+/// The page of one request takes at most `DETAIL_TIMES` bytes for each byte of the request; for a
+/// long request, at most `DETAIL_BYTES` and 16 for each. Every byte is there three times in
+/// hexadecimal, and up to five times as text.
 const DETAIL_BYTES: usize = 3 * 1024 * 1024;
 const DETAIL_TIMES: usize = 48;
 
@@ -49,12 +50,12 @@ pub(crate) async fn request(
     .await
 }
 
-/// What the page of a request of so many bytes takes at most.
+/// Returns how many bytes the page of a request with `raw_bytes` bytes takes at most.
 pub(crate) fn most_bytes_of_request(raw_bytes: usize) -> usize {
     (DETAIL_TIMES * raw_bytes).min(DETAIL_BYTES + 16 * raw_bytes) + LIST_BYTES
 }
 
-/// `raw`, `har`, `pcap` or `html` of one request.
+/// Returns one request as a file: `raw`, `har`, `pcap` or `html`.
 pub(crate) async fn download(
     State(viewer): Shared,
     visitor: Visitor,
@@ -65,7 +66,7 @@ pub(crate) async fn download(
     let seq = number(&seq)?;
     let view = viewer.reader.view().await?;
     let entry = kept::find(&viewer, &visitor, &view, seq).await?;
-    // The name of a sensor is one of a few plain characters.
+    // The name of a sensor has only plain characters.
     let sensor = entry.sensor.as_ref();
     let sensor = sensor.map(|it| format!("{}-", it.name)).unwrap_or_default();
     let name = format!("forever200-{sensor}{seq}");

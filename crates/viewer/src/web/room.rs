@@ -1,7 +1,7 @@
 //! Room for answers on their way to visitors.
 //!
-//! In: how many bytes an answer has at most. Out: leave to make and send it, at once or after some
-//! time. What has been on its way the longest makes room for others.
+//! In: how many bytes an answer has at most. Out: room for it, at once or after some time. The
+//! answers that have been on their way the longest are cut to make room.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,28 +14,30 @@ use tokio::time::{Instant, timeout_at};
 use crate::web::answer::HOME_BYTES;
 use crate::web::failure::Failure;
 
-/// What all answers that are on their way may take together, in bytes.
+/// Most bytes of all answers together that are on their way.
 const ROOM_BYTES: usize = 20 * 1024 * 1024;
-/// A part of it is for answers that are no longer than `/home` is.
+/// The part of these bytes that is reserved for short answers.
 const ROOM_FOR_SHORT_BYTES: usize = 8 * 1024 * 1024;
+/// An answer is short if it is no longer than `/home`.
 const SHORT_BYTES: usize = HOME_BYTES;
-/// Bytes in which an answer counts at least.
+/// An answer counts as at least this many bytes.
 const MIN_BYTES: usize = 512;
-/// An answer that has been on its way for this long gives way to others when there is no room. Who
-/// reads takes it in some milliseconds, or in seconds where the network is slow.
+/// When there is no room, an answer that has been on its way for longer than this may be cut. A
+/// client that reads takes an answer in some milliseconds, or in seconds if the network is slow.
 const GIVES_WAY_AFTER: Duration = Duration::from_millis(200);
 /// Longest wait for room.
 const ROOM_WAIT: Duration = Duration::from_secs(3);
 
-/// There is no room for what was asked, or too many wait.
+/// There is no room for an answer, or too many answers wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too busy")]
 pub(crate) struct Busy;
 
 /// Counts the bytes that are on their way to visitors.
 pub(super) struct Room {
-    /// Bytes that there are, and those of them that are for short answers.
+    /// How many bytes there are.
     size: usize,
+    /// The part of `size` that only short answers may take.
     for_short: usize,
     held: Mutex<Held>,
     freed: Notify,
@@ -44,7 +46,7 @@ pub(super) struct Room {
 #[derive(Default)]
 struct Held {
     bytes: usize,
-    /// In the order in which they came.
+    /// By number, so that the oldest comes first.
     places: BTreeMap<u64, Place>,
     next: u64,
 }
@@ -81,7 +83,7 @@ impl Room {
         lock(&self.held).bytes
     }
 
-    /// Takes room for an answer; `cut` ends its connection.
+    /// Takes room for an answer. `cut` is notified when its connection must end to make room.
     pub(super) async fn take(
         self: &Arc<Self>,
         bytes: usize,
@@ -93,7 +95,7 @@ impl Room {
             } else {
                 0
             };
-        // What is larger than all there is takes all there is.
+        // An answer that is longer than the whole room takes the whole room.
         let bytes = bytes.clamp(MIN_BYTES, size);
         let deadline = Instant::now() + ROOM_WAIT;
         loop {
@@ -104,7 +106,7 @@ impl Room {
                     number,
                 });
             }
-            // Those that are too young to give way are asked again a little later.
+            // Answers that are too young to be cut now may be old enough a little later.
             let again = deadline.min(Instant::now() + GIVES_WAY_AFTER / 4);
             let _ = timeout_at(again, freed).await;
             if Instant::now() >= deadline {
@@ -117,7 +119,7 @@ impl Room {
         let mut held = lock(&self.held);
         let mut missing = (held.bytes + bytes).saturating_sub(size);
         if missing > 0 {
-            // They are counted until they have really gone.
+            // An answer that is cut still counts until its connection has ended.
             let old = held
                 .places
                 .values()
@@ -145,7 +147,7 @@ impl Room {
         Some(number)
     }
 
-    /// Counts an answer as so many bytes from now on; with 0, not at all.
+    /// Counts an answer as `keep` bytes from now on; with 0, not at all.
     fn recount(&self, number: u64, keep: usize) {
         let mut held = lock(&self.held);
         if let Some(place) = held.places.get_mut(&number) {
@@ -161,8 +163,8 @@ impl Room {
 }
 
 impl Taken {
-    /// Returns bytes that hold room until the last of them has gone: as much as they need, also
-    /// where that is more than was taken. An answer repeats what was asked for many times.
+    /// Returns bytes that hold room until the last of them is dropped. The room becomes as large as
+    /// they are, even if that is more than was taken. An answer may repeat a long query many times.
     #[must_use]
     pub(crate) fn hold(self, bytes: impl Into<Bytes>) -> Bytes {
         struct Holding(Bytes, #[allow(dead_code)] Taken);

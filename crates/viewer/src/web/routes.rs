@@ -1,7 +1,7 @@
 //! Routes, and what every response has in common.
 //!
 //! In: HTTP requests of visitors. Out: pages, JSON, bytes, always with the security headers. A
-//! failure is laid out at the end, in one place.
+//! failure gets its body at the end, in `finish`.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
     (HeaderName::from_static("x-robots-tag"), "noindex"),
 ];
 
-/// Returns what answers all addresses.
+/// Returns the router for all addresses.
 pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
     let not_for_other_sites = Router::new()
         .route("/home/requests/{seq}/{format}", get(download))
@@ -96,10 +96,10 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
         .with_state(viewer)
 }
 
-/// Refuses a download that another website links to, because it could use this address to deliver
-/// a file that it sent here before. Refuses a form of another website as well. Browsers say which
-/// site a request comes from (W3C, Fetch Metadata); a client that says nothing is no browser, or an
-/// old one.
+/// Refuses a download that another website links to: the website could first send a file here, and
+/// then deliver it from this address. Refuses a form of another website as well. Browsers say which
+/// site a request comes from (W3C, Fetch Metadata). A client that does not say it is no browser, or
+/// an old one.
 async fn refuse_other_sites(headers: HeaderMap, request: Request, next: Next) -> Response {
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         None | Some(b"same-origin" | b"none") => next.run(request).await,
@@ -112,7 +112,7 @@ async fn refuse_strange_hosts(
     request: Request,
     next: Next,
 ) -> Response {
-    // Browsers say whom they ask.
+    // Browsers always send `Host`, so a request without it is not from a browser.
     let is_strange = |host: &HeaderValue| !viewer.hosts.contains(host.as_bytes());
     if !request.headers().get(HOST).is_some_and(is_strange) {
         next.run(request).await
@@ -121,12 +121,12 @@ async fn refuse_strange_hosts(
     }
 }
 
-/// Lays out failures and sets the headers that every response has.
+/// Gives failures their body, and sets the headers that every response has.
 async fn finish(State(viewer): State<Arc<Viewer>>, request: Request, next: Next) -> Response {
     let address = request.uri().clone();
     let mut response = next.run(request).await;
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-        // Keeps the headers that were there: `Allow`, with 405.
+        // Keeps the headers of the first response, such as `Allow` with 405.
         let (mut parts, _) = response.into_parts();
         let laid_out = failure.lay_out(&address, &viewer.pages);
         parts.headers.extend(laid_out.headers().clone());

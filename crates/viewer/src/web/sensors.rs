@@ -1,7 +1,6 @@
 //! The sensors of a hub: a page and JSON.
 //!
-//! In: what a visitor asked for. Out: answers from the history, made on a visitor's turn and
-//! bounded in rows.
+//! In: a query. Out: answers from the history, made on a visitor's turn and bounded in rows.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Connections to the viewer: accepted, served, and cut when nothing is taken of an answer.
+//! Accepts and serves connections to the viewer, and cuts those that take nothing of an answer.
 //!
-//! In: a listener. It returns when it is stopped and the requests under way are finished. What is
-//! buffered for one connection is bounded here.
+//! In: a listener. `run` returns after a stop, when the open requests are finished. The buffers of
+//! each connection are bounded here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,19 +36,20 @@ use crate::web::limits::{Connection, Limits};
 use crate::web::routes::routes;
 use crate::web::state::Viewer;
 
-/// Longest time for which a client takes nothing of an answer.
+/// A connection is cut when its client takes nothing of an answer for this long.
 const WRITE_TIME: Duration = Duration::from_secs(10);
-/// Longest time for the head of a request to come.
+/// Longest time for the head of a request to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(30);
-/// Longest wait at the end for the history to be written.
+/// After a stop, longest wait until the history and the lines are written.
 const KEEP_TIME: Duration = Duration::from_millis(900);
-/// Most that is buffered of a request's head, and of an answer before the socket takes it. haproxy
-/// has 16 KiB for a head.
+/// Largest buffer for a request's head, and for an answer before the socket takes it. haproxy has
+/// 16 KiB for a head.
 const BUFFER_BYTES: usize = 20 * 1024;
-/// Send buffer of each connection (SO_SNDBUF), which the kernel doubles. Where none is set, it goes
-/// up to megabytes.
+/// Send buffer of each connection (SO_SNDBUF), which the kernel doubles. If it is not set, it grows
+/// to megabytes.
 const SOCKET_BYTES: usize = 64 * 1024;
-/// Pause when no connection can be accepted: files are used up, and others must end first.
+/// Pause when no connection can be accepted: too many files are open, and other connections must
+/// end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `shutdown` ends, then finishes open requests, for five seconds at most.
@@ -110,18 +111,18 @@ pub async fn run(
     Ok(())
 }
 
-/// Looks once more, and waits until the history and the lines have what it found: memcached is
-/// stopped next.
+/// Looks at the ring once more, and waits until the history and the lines have the requests that it
+/// found, because memcached is stopped next.
 async fn keep_the_last(viewer: &Viewer) {
     if viewer.history.is_none() && viewer.captures.is_none() {
         return;
     }
     viewer.reader.look_once_more().await;
     flush_history(viewer).await;
-    // Whoever reads the lines may stand still: nothing else waits for them.
+    // The program that reads the lines may hang, so the history does not wait for them.
     if let Some(captures) = &viewer.captures {
         captures.flush().await;
-        // The history is told which lines are written.
+        // This look tells the history which lines are written.
         viewer.reader.look_once_more().await;
         flush_history(viewer).await;
     }
@@ -169,7 +170,7 @@ fn serve(stream: TcpStream, peer: SocketAddr, app: Router, open: &GracefulShutdo
     let served = open.watch(served);
     tokio::spawn(async move {
         tokio::select! {
-            // How it ended is the visitor's matter.
+            // An error of a connection concerns only its visitor.
             _ = served => {}
             () = cut.notified() => {}
         }
@@ -178,8 +179,8 @@ fn serve(stream: TcpStream, peer: SocketAddr, app: Router, open: &GracefulShutdo
 
 fn prepare(stream: &TcpStream) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
-    // What the kernel holds for a reader who takes nothing would stay for minutes after its
-    // connection has gone.
+    // Otherwise the kernel would hold the unsent bytes of a client that takes nothing for minutes
+    // after its connection has ended.
     set_tcp_user_timeout(stream, WRITE_TIME.as_millis() as u32).context("no time limit")?;
     set_socket_send_buffer_size(stream, SOCKET_BYTES).context("no smaller buffer")
 }

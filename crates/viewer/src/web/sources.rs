@@ -1,8 +1,8 @@
-//! Who came: pages, JSON, and lists for blocking.
+//! The sources: pages, JSON, and blocklists.
 //!
-//! In: what a visitor asked for. Out: answers from the history, made on a visitor's turn and
-//! bounded in time and rows. A list for blocking has a tag by its content: a client that polls it
-//! gets a 304 while nothing changed.
+//! In: a query. Out: answers from the history, made on a visitor's turn and bounded in time and
+//! rows. The tag of a blocklist is a hash of its content: a client that polls it gets a 304 while
+//! nothing has changed.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,11 +28,11 @@ use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 
-/// What a page of the list takes at most, and that of one source: some hundred rows and texts of
-/// 200 characters each.
+/// Most bytes of the page of all sources, and of the page of one source: some hundred rows and
+/// texts of 200 characters each.
 const LIST_BYTES: usize = 256 * 1024;
 const SOURCE_BYTES: usize = 512 * 1024;
-/// What a list for blocking takes at most while it is made: addresses with their reasons.
+/// Memory that a blocklist takes at most while it is made: addresses with their reasons.
 const BLOCKLIST_BYTES: usize = 12 * 1024 * 1024;
 
 type SourcesOf = QueryOf<SourcesQuery>;
@@ -204,7 +204,7 @@ fn make(
     Ok(blocklist::list(&listed, is_whole, options, format))
 }
 
-/// Weak: the same list may be sent compressed or not.
+/// Returns the tag of a blocklist. It is weak, because the same list may be sent compressed or not.
 fn tag(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     let text: String = digest

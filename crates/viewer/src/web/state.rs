@@ -18,26 +18,26 @@ use crate::web::room::Taken;
 /// What all requests share.
 pub(crate) struct Viewer {
     pub(crate) reader: Reader,
-    /// What outlives the ring; `None` where it is off.
+    /// `None` if the history is off.
     pub(crate) history: Option<Arc<History>>,
-    /// `None` where there are no lines.
+    /// `None` if no lines are written.
     pub(crate) captures: Option<Captures>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) caches: Caches,
     pub(crate) limits: Arc<Limits>,
     pub(crate) hosts: Hosts,
-    /// Ends when the viewer is told to stop.
+    /// Its sender is dropped when the viewer stops.
     pub(crate) stopping: watch::Receiver<()>,
 }
 
 impl Viewer {
-    /// Asks the history on another thread, when it is this visitor's turn. Returns room for the
-    /// answer as well.
+    /// Runs `question` on another thread when it is this visitor's turn. Returns its answer, and
+    /// room for it.
     ///
     /// # Errors
-    /// The history is off, cannot be read, or not in time; too many wait already; what `question`
-    /// says.
+    /// The history is off, or cannot be read in time; too many answers wait already; or `question`
+    /// fails.
     pub(crate) async fn ask_history<T: Send + 'static>(
         &self,
         visitor: &Visitor,
@@ -50,7 +50,7 @@ impl Viewer {
         Ok((answer?, taken))
     }
 
-    /// Ends when the viewer is told to stop.
+    /// Returns a future that ends when the viewer stops.
     pub(crate) fn stopped(&self) -> impl Future<Output = ()> + use<> {
         let mut stopping = self.stopping.clone();
         async move {

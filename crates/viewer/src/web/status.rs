@@ -1,4 +1,4 @@
-//! What the viewer says of itself: numbers, health, and the files of its pages.
+//! The viewer's own numbers, its health, and the files of its pages.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
 use crate::web::state::Viewer;
 
-/// For assets, whose address changes with their content.
+/// `Cache-Control` of assets, whose address changes with their content.
 const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 
 pub(crate) async fn stats(State(viewer): Shared) -> Result<Response, Failure> {
@@ -32,7 +32,7 @@ pub(crate) async fn stats(State(viewer): Shared) -> Result<Response, Failure> {
     Ok(Json(stats).into_response())
 }
 
-/// What the health check is told.
+/// The answer to the health check.
 #[derive(Serialize)]
 struct Said {
     status: &'static str,
@@ -71,7 +71,7 @@ pub(crate) async fn health(State(viewer): Shared) -> Response {
     }
 }
 
-/// Returns what answers with the style, the script or the icon.
+/// Returns the handler of a style, a script or the icon.
 pub(crate) fn asset(file: &'static str) -> MethodRouter<Arc<Viewer>> {
     get(async move |State(viewer): Shared, visitor: Visitor| {
         let asset = viewer.caches.asset(file).ok_or(Failure::NotFound)?;

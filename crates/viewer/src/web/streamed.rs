@@ -1,8 +1,8 @@
-//! A listing on its way to one visitor, made piece by piece as it is read.
+//! Streams a listing to one visitor. Each piece is made when the visitor reads it.
 //!
-//! In: a listing, and the numbers of its requests. Out: a body, by gzip for those who take it. A
-//! reader who is slow holds one piece and these numbers: a request that has gone before its turn is
-//! left out.
+//! In: a listing, and the numbers of its requests. Out: a body, with gzip if the visitor accepts
+//! it. A slow visitor costs the memory of one piece and of these numbers. A request that is gone
+//! before its piece is made is left out.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -25,11 +25,12 @@ use crate::web::limits::Visitor;
 use crate::web::room::{Busy, Taken};
 use crate::web::state::Viewer;
 
-/// Length of a piece in bytes, about: a request that is longer is a piece of its own.
+/// A piece ends after about this many bytes. It never ends within a request.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Longest time for reading one: the next waits for a turn behind other visitors.
+/// Longest time for reading the requests of one piece. The next piece waits for a turn behind other
+/// visitors.
 const PIECE_TIME: Duration = Duration::from_millis(100);
-/// What an encoder takes.
+/// Memory that a gzip encoder takes.
 const ENCODER_BYTES: usize = 320 * 1024;
 
 /// A body that is being sent.
@@ -39,7 +40,7 @@ struct Streamed {
     listing: Arc<Listing>,
     next: Next,
     requests: Requests,
-    /// A request was sent already.
+    /// A request was already sent.
     has_begun: bool,
     wants_gzip: bool,
     encoder: Option<Encoder>,
@@ -49,7 +50,8 @@ struct Streamed {
 pub(super) enum Requests {
     /// By their numbers, in the ring.
     OfRing(VecDeque<u64>),
-    /// Those of the history that meet a filter, and the room that their numbers take.
+    /// By their numbers, in the history: only those that meet the filter are sent. The room is for
+    /// the numbers.
     OfHistory(Arc<Filter>, VecDeque<u64>, #[allow(dead_code)] Taken),
 }
 
@@ -62,7 +64,8 @@ enum Next {
 /// An encoder, with the room that it takes.
 struct Encoder(GzEncoder<Vec<u8>>, #[allow(dead_code)] Taken);
 
-/// Streams the listing of these requests of the ring, the newest first.
+/// Streams a listing of requests of the ring. `entries` have the newest first; the listing may want
+/// the oldest first.
 pub(super) fn respond(
     viewer: Arc<Viewer>,
     visitor: Visitor,
@@ -76,7 +79,7 @@ pub(super) fn respond(
     stream(viewer, visitor, listing, Requests::OfRing(seqs))
 }
 
-/// Streams the listing of requests, which are in its order.
+/// Streams a listing. `requests` are already in its order.
 pub(super) fn stream(
     viewer: Arc<Viewer>,
     visitor: Visitor,
@@ -95,7 +98,7 @@ pub(super) fn stream(
         encoder: None,
     };
     let pieces = futures_util::stream::try_unfold(streamed, async |mut streamed| {
-        // The answer has begun: all that can be said is that it does not end.
+        // The status is already sent, so an error can only break off the body.
         let piece = streamed.piece().await.map_err(io::Error::other)?;
         Ok::<_, io::Error>(piece.map(|piece| (piece, streamed)))
     });
@@ -120,7 +123,7 @@ impl Requests {
 }
 
 impl Streamed {
-    /// Returns the next piece, which has some bytes; `None` after the last.
+    /// Returns the next piece, which is not empty; `None` after the last one.
     async fn piece(&mut self) -> anyhow::Result<Option<Bytes>> {
         loop {
             let (entries, most_bytes) = match self.next {
@@ -137,7 +140,7 @@ impl Streamed {
             } else {
                 Next::Requests
             };
-            // An encoder may keep all that it is given.
+            // The encoder may keep all of a piece in its buffer.
             if !piece.is_empty() {
                 return Ok(Some(piece));
             }
@@ -181,8 +184,8 @@ impl Streamed {
         Ok(taken.hold(piece))
     }
 
-    /// Takes the requests of the next piece, and tells how many bytes they are at most. There may be
-    /// none in it, and more in the next.
+    /// Returns the requests of the next piece, and how many bytes they take at most. There may be
+    /// none, although later pieces have some.
     async fn next_entries(&mut self) -> anyhow::Result<(Vec<Arc<Entry>>, usize)> {
         Ok(match &mut self.requests {
             Requests::OfRing(seqs) => {
@@ -206,8 +209,8 @@ impl Streamed {
     }
 }
 
-/// Takes requests up to the length of a piece, or until its time is over: those that do not meet a
-/// filter are described for nothing. One that is not there any more is left out.
+/// Takes requests until a piece is long enough, or until `PIECE_TIME` is over: requests that do not
+/// meet the filter take time too. Requests that are gone are left out.
 fn next_of(
     seqs: &mut VecDeque<u64>,
     listing: &Listing,
