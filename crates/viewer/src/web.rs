@@ -4,8 +4,8 @@
 //!
 //! - `serve`: connections; `routes`: addresses and security headers; `state`: what all requests
 //!   share
-//! - `home`: the list; `list`: its other formats; `request`: one request, which `kept` finds by its
-//!   number; `history`, `collection`, `sources`, `sensors`, `events`, `metrics`, `explain` and
+//! - `home`: the list; `list`: its other formats; `request`: one request, which `lookup` finds by
+//!   its number; `history`, `collection`, `sources`, `sensors`, `events`, `metrics`, `explain` and
 //!   `status`: the other addresses
 //! - `answer`: how an answer is put together; `prepared`: complete answers; `streamed`: long
 //!   answers; `cache`: answers that are the same for all
@@ -20,9 +20,9 @@ mod failure;
 mod history;
 mod home;
 mod hosts;
-mod kept;
 mod limits;
 mod list;
+mod lookup;
 mod metrics;
 mod parameters;
 mod prepared;

@@ -15,9 +15,9 @@ use crate::web::answer::{
     LIST_BYTES, PathOf, QueryOf, REPEATED, Shared, attachment, filter, host, whole,
 };
 use crate::web::failure::Failure;
-use crate::web::kept;
 use crate::web::limits::Visitor;
 use crate::web::list::export_of;
+use crate::web::lookup;
 use crate::web::prepared::Prepared;
 
 /// The page of one request takes at most `DETAIL_TIMES` bytes for each byte of the request; for a
@@ -37,11 +37,11 @@ pub(crate) async fn request(
     let seq = number(&seq)?;
     let filter = filter(&query, &visitor)?;
     let view = viewer.reader.view().await?;
-    let entry = kept::find(&viewer, &visitor, &view, seq).await?;
+    let entry = lookup::find(&viewer, &visitor, &view, seq).await?;
     let most_bytes =
         most_bytes_of_request(entry.record.raw.len()) + REPEATED * query.encoded().len();
     whole(&visitor, most_bytes, move || {
-        let neighbours = kept::neighbours(&viewer, &view, &entry, &filter);
+        let neighbours = lookup::neighbours(&viewer, &view, &entry, &filter);
         let page = viewer
             .pages
             .request(&entry, &neighbours, &query, host(&headers))?;
@@ -65,7 +65,7 @@ pub(crate) async fn download(
     let Path((seq, format)) = path?;
     let seq = number(&seq)?;
     let view = viewer.reader.view().await?;
-    let entry = kept::find(&viewer, &visitor, &view, seq).await?;
+    let entry = lookup::find(&viewer, &visitor, &view, seq).await?;
     // The name of a sensor has only plain characters.
     let sensor = entry.sensor.as_ref();
     let sensor = sensor.map(|it| format!("{}-", it.name)).unwrap_or_default();
@@ -103,7 +103,7 @@ pub(crate) async fn api_request(
     let Path(seq) = path?;
     let seq = number(&seq)?;
     let view = viewer.reader.view().await?;
-    let entry = kept::find(&viewer, &visitor, &view, seq).await?;
+    let entry = lookup::find(&viewer, &visitor, &view, seq).await?;
     let most_bytes = json::most_bytes(&entry, true);
     whole(&visitor, most_bytes, move || {
         Ok(Prepared::json(json::request(&entry, true)))

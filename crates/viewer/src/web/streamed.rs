@@ -20,8 +20,8 @@ use flate2::write::GzEncoder;
 use crate::export::Listing;
 use crate::page::filter::Filter;
 use crate::reader::Entry;
-use crate::web::kept;
 use crate::web::limits::Visitor;
+use crate::web::lookup;
 use crate::web::room::{Busy, Taken};
 use crate::web::state::Viewer;
 
@@ -197,7 +197,7 @@ impl Streamed {
                 let (mut seqs_of_piece, filter) = (std::mem::take(seqs), Arc::clone(filter));
                 let (viewer, listing) = (Arc::clone(&self.viewer), Arc::clone(&self.listing));
                 let read = move || {
-                    let read = |seq| kept::entry(&viewer, seq, &filter);
+                    let read = |seq| lookup::entry(&viewer, seq, &filter);
                     let next = next_of(&mut seqs_of_piece, &listing, read);
                     (next, seqs_of_piece)
                 };
