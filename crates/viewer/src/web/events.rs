@@ -87,7 +87,7 @@ struct Watcher {
     counting: (Option<Timestamp>, u64),
     /// The first event is a comment, so that the client knows at once that it is connected.
     is_new: bool,
-    next_look: Instant,
+    next_check: Instant,
     next_strip: Instant,
     next_heartbeat: Instant,
     /// The last strip that was sent is out of date.
@@ -122,7 +122,7 @@ pub(crate) fn events(
         after: after.unwrap_or_default(),
         counting: (view.snapshot.since, after.unwrap_or(view.snapshot.cursor)),
         is_new: true,
-        next_look: now,
+        next_check: now,
         next_strip: now,
         next_heartbeat: now + HEARTBEAT,
         is_stale: format.is_page(),
@@ -180,7 +180,7 @@ impl Watcher {
             if self.counting_began_anew(&view) {
                 return Some(frame("reset", None, b"the numbers start again at 1"));
             }
-            let is_all_seen = Instant::now() >= self.next_look && self.seen == view.version;
+            let is_all_seen = Instant::now() >= self.next_check && self.seen == view.version;
             let mut next = self.pending.pop_front();
             if next.is_none() && is_all_seen {
                 next = self.late.pop();
@@ -193,16 +193,16 @@ impl Watcher {
                     Err(Busy) => return None,
                 }
             }
-            if Instant::now() < self.next_look {
+            if Instant::now() < self.next_check {
                 if let Some(strip) = self.strip(&view) {
                     return Some(strip);
                 }
                 drop(view);
-                sleep_until(self.next_look).await;
+                sleep_until(self.next_check).await;
                 continue;
             }
             if self.seen < view.version {
-                self.look(&view).await.ok()?;
+                self.check(&view).await.ok()?;
                 continue;
             }
             if let Some(strip) = self.strip(&view) {
@@ -250,7 +250,7 @@ impl Watcher {
     }
 
     /// Checks which new requests of this view the watcher wants, and queues them.
-    async fn look(&mut self, view: &View) -> Result<(), Busy> {
+    async fn check(&mut self, view: &View) -> Result<(), Busy> {
         let mut new = Vec::new();
         for entry in &view.entries {
             if entry.appeared > self.seen && entry.record.seq > self.after {
@@ -265,7 +265,7 @@ impl Watcher {
         new.sort_unstable_by_key(|entry| entry.record.seq);
         let filter = Arc::clone(&self.filter);
         if filter.chooses() {
-            self.next_look = self.next_look.max(Instant::now() + CHOOSING_INTERVAL);
+            self.next_check = self.next_check.max(Instant::now() + CHOOSING_INTERVAL);
         }
         let (is_idle, searches) = (new.is_empty(), filter.searches());
         let choose = move || {
@@ -327,7 +327,7 @@ impl Watcher {
                 Format::Wall => PAUSE_OF_WALL,
                 Format::Json | Format::Html => PAUSE_PER_REQUEST,
             };
-            self.next_look = self.next_look.max(Instant::now()) + pause;
+            self.next_check = self.next_check.max(Instant::now()) + pause;
         }
         Ok(event)
     }

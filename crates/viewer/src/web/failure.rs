@@ -24,7 +24,7 @@ const BAD_QUERY: &str = "Bad query";
 
 /// The format in which a failure is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Format {
     /// As a page.
     Page,
     /// As `{"error": "…"}`.
@@ -33,7 +33,7 @@ pub(crate) enum Form {
     Text,
 }
 
-impl Form {
+impl Format {
     /// Returns the format for failures at this path: a page, if people read this path; JSON, if it
     /// answers programs with JSON; else text.
     #[must_use]
@@ -107,14 +107,14 @@ impl Failure {
             error!(error = format!("{error:#}"), "cannot make a page");
         }
         let is_soon_over = matches!(self, Self::StoreAway(_) | Self::HistoryAway(_) | Self::Busy);
-        let mut response = match Form::of(address.path()) {
-            Form::Json => (status, Json(json!({ "error": text }))).into_response(),
-            Form::Text => {
+        let mut response = match Format::of(address.path()) {
+            Format::Json => (status, Json(json!({ "error": text }))).into_response(),
+            Format::Text => {
                 let content_type = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
                 let line = printable::line(text.as_bytes(), MAX_TEXT_CHARS) + "\n";
                 (status, content_type, line).into_response()
             }
-            Form::Page => {
+            Format::Page => {
                 // If a template is broken, this page may fail too. Then the title is sent alone.
                 let page = match self {
                     Self::BadQuery(reason) => bad_query(address, reason, pages),
@@ -280,30 +280,30 @@ mod tests {
 
     #[test]
     fn programs_are_told_in_what_they_read() {
-        for (path, form) in [
-            ("/home", Form::Page),
-            ("/home/", Form::Page),
-            ("/home/labels", Form::Page),
-            ("/home/requests/7", Form::Page),
-            ("/home/textual", Form::Page),
-            ("/home/api", Form::Json),
-            ("/home/api/requests/7", Form::Json),
-            ("/home/events", Form::Json),
-            ("/home/health", Form::Json),
-            ("/home/export.ndjson", Form::Json),
-            ("/home/export.har", Form::Json),
-            ("/home/export.sources.json", Form::Json),
-            ("/home/export.sources.csv", Form::Text),
-            ("/home/sources/192.0.2.1", Form::Page),
-            ("/home/requests/7/har", Form::Json),
-            ("/home/export.pcap", Form::Text),
-            ("/home/export.exe", Form::Text),
-            ("/home/requests/7/raw", Form::Text),
-            ("/home/requests/7/exe", Form::Text),
-            ("/home/text", Form::Text),
-            ("/home/static/style.css", Form::Text),
+        for (path, format) in [
+            ("/home", Format::Page),
+            ("/home/", Format::Page),
+            ("/home/labels", Format::Page),
+            ("/home/requests/7", Format::Page),
+            ("/home/textual", Format::Page),
+            ("/home/api", Format::Json),
+            ("/home/api/requests/7", Format::Json),
+            ("/home/events", Format::Json),
+            ("/home/health", Format::Json),
+            ("/home/export.ndjson", Format::Json),
+            ("/home/export.har", Format::Json),
+            ("/home/export.sources.json", Format::Json),
+            ("/home/export.sources.csv", Format::Text),
+            ("/home/sources/192.0.2.1", Format::Page),
+            ("/home/requests/7/har", Format::Json),
+            ("/home/export.pcap", Format::Text),
+            ("/home/export.exe", Format::Text),
+            ("/home/requests/7/raw", Format::Text),
+            ("/home/requests/7/exe", Format::Text),
+            ("/home/text", Format::Text),
+            ("/home/static/style.css", Format::Text),
         ] {
-            assert_eq!(Form::of(path), form, "{path}");
+            assert_eq!(Format::of(path), format, "{path}");
         }
     }
 }

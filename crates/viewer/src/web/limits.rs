@@ -213,14 +213,14 @@ impl FromRequestParts<Arc<Viewer>> for Visitor {
             });
         let forwarded = parts.headers.get_all("x-forwarded-for").iter().next_back();
         let forwarded = forwarded.and_then(|list| list.to_str().ok()?.rsplit(',').next());
-        let source = forwarded
+        let ip = forwarded
             .and_then(|ip| ip.trim().parse().ok())
             .unwrap_or(connection.peer);
         Ok(Self {
             takes_gzip: takes_gzip(&parts.headers),
-            ip: source,
+            ip,
             limits: Arc::clone(&viewer.limits),
-            source: viewer.limits.source(customer(source)),
+            source: viewer.limits.source(source_of(ip)),
             connection,
         })
     }
@@ -228,7 +228,7 @@ impl FromRequestParts<Arc<Viewer>> for Visitor {
 
 /// Returns the address by which a visitor's source is limited: the IPv4 address, or the first of
 /// the /64 network of IPv6.
-fn customer(ip: IpAddr) -> IpAddr {
+fn source_of(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
         v4 => v4,
@@ -246,10 +246,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_customer_is_an_address_or_a_network() {
-        let customer = |ip: &str| customer(ip.parse().unwrap()).to_string();
-        assert_eq!(customer("203.0.113.7"), "203.0.113.7");
-        assert_eq!(customer("::ffff:203.0.113.7"), "203.0.113.7");
-        assert_eq!(customer("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    fn a_source_is_an_address_or_a_network() {
+        let source = |ip: &str| source_of(ip.parse().unwrap()).to_string();
+        assert_eq!(source("203.0.113.7"), "203.0.113.7");
+        assert_eq!(source("::ffff:203.0.113.7"), "203.0.113.7");
+        assert_eq!(source("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
     }
 }

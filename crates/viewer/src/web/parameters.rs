@@ -27,7 +27,7 @@ pub(super) async fn refuse_unknown(request: Request, next: Next) -> Response {
 }
 
 /// The parameters that an address takes.
-struct Taken {
+struct Allowed {
     /// It takes all conditions of a filter.
     filter: bool,
     /// The parameters that it takes besides.
@@ -35,7 +35,7 @@ struct Taken {
 }
 
 /// Returns which parameters an address takes; `None` if it ignores them, or checks them itself.
-fn taken(path: &str) -> Option<Taken> {
+fn allowed(path: &str) -> Option<Allowed> {
     Some(match path.strip_prefix("/home")? {
         "" | "/" => with_filter(&["view"]),
         "/text" => with_filter(&["color"]),
@@ -45,18 +45,20 @@ fn taken(path: &str) -> Option<Taken> {
         "/api/history" => with_filter(&["since", "until", "before", "after", "limit", "raw"]),
         "/collection" | "/api/collection" => with_filter(&["sort", "page"]),
         "/sources" | "/api/sources" => {
-            alone(&["sort", "before", "category", "country", "as", "source"])
+            without_filter(&["sort", "before", "category", "country", "as", "source"])
         }
-        "/sensors" | "/api/sensors" => alone(&["sort", "page"]),
-        "/labels" => alone(&["q", "category", "label", "sort"]),
-        "/new.atom" | "/api/stats" | "/health" | "/metrics" => alone(&[]),
-        other if is_one_of_a_list(other) => alone(&[]),
-        other if other.starts_with("/export.sources.") => alone(&["category", "min", "since"]),
+        "/sensors" | "/api/sensors" => without_filter(&["sort", "page"]),
+        "/labels" => without_filter(&["q", "category", "label", "sort"]),
+        "/new.atom" | "/api/stats" | "/health" | "/metrics" => without_filter(&[]),
+        other if is_one_of_a_list(other) => without_filter(&[]),
+        other if other.starts_with("/export.sources.") => {
+            without_filter(&["category", "min", "since"])
+        }
         other if other.starts_with("/export.") => with_filter(&["since", "until"]),
         other => {
             let of_one = other.strip_prefix("/requests/")?;
             let is_download = of_one.contains('/');
-            Taken {
+            Allowed {
                 filter: !is_download,
                 others: &[],
             }
@@ -64,15 +66,15 @@ fn taken(path: &str) -> Option<Taken> {
     })
 }
 
-fn with_filter(others: &'static [&'static str]) -> Taken {
-    Taken {
+fn with_filter(others: &'static [&'static str]) -> Allowed {
+    Allowed {
         filter: true,
         others,
     }
 }
 
-fn alone(others: &'static [&'static str]) -> Taken {
-    Taken {
+fn without_filter(others: &'static [&'static str]) -> Allowed {
+    Allowed {
         filter: false,
         others,
     }
@@ -88,13 +90,13 @@ fn is_one_of_a_list(path: &str) -> bool {
 
 /// Finds the first parameter that an address does not have.
 fn unknown(path: &str, query: &str) -> Option<String> {
-    let taken = taken(path)?;
-    let is_taken =
-        |name: &str| (taken.filter && is_condition(name)) || taken.others.contains(&name);
+    let allowed = allowed(path)?;
+    let is_allowed =
+        |name: &str| (allowed.filter && is_condition(name)) || allowed.others.contains(&name);
     // A query that cannot be read is refused by the handler of the address.
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
     let mut names = pairs.into_iter().map(|(name, _)| name);
-    names.find(|name| !is_taken(name))
+    names.find(|name| !is_allowed(name))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(crate) async fn stats(State(viewer): Shared) -> Result<Response, Failure> {
 
 /// The answer to the health check.
 #[derive(Serialize)]
-struct Said {
+struct HealthAnswer {
     status: &'static str,
     #[serde(flatten)]
     health: Option<Health>,
@@ -51,7 +51,7 @@ pub(crate) async fn health(State(viewer): Shared) -> Response {
         .as_ref()
         .and_then(|history| history.trouble());
     match viewer.reader.health().await {
-        Ok(health) => Json(Said {
+        Ok(health) => Json(HealthAnswer {
             status: "ok",
             health: Some(health),
             history,
@@ -60,13 +60,13 @@ pub(crate) async fn health(State(viewer): Shared) -> Response {
         .into_response(),
         Err(error) => {
             let error = Some(format!("{error:#}"));
-            let said = Json(Said {
+            let answer = Json(HealthAnswer {
                 status: "the ring cannot be read",
                 health: None,
                 history,
                 error,
             });
-            (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
+            (StatusCode::SERVICE_UNAVAILABLE, answer).into_response()
         }
     }
 }
