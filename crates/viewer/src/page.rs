@@ -1,4 +1,4 @@
-//! Views and entries to HTML.
+//! Renders views and entries as HTML.
 //!
 //! - `pages` renders the `templates`; read it first. `assets` are the style sheets and scripts.
 //!   `global` says which addresses may be looked up elsewhere
@@ -6,11 +6,13 @@
 //!   shown)
 //! - one request: `detail`, with `visible` for its bytes; `explained` for a request that a visitor
 //!   gives
-//! - the other pages: `history` with `moment`, `refused` for a search that is none, `collection`,
-//!   `kind` with `kinds`, `sources`, `sensors`, `wall`, and `catalogue` for the labels
+//! - the other pages: `history` with `moment`, `refused` for a search that cannot be read,
+//!   `collection`, `kind` with `kinds`, `sources`, `sensors`, `wall`, and `catalogue` for the
+//!   labels
 //!
-//! Requests are shown from entries, which contain only what may be shown. What the history says of
-//! kinds, sources and sensors is looked through here (`Privacy`). The templates escape.
+//! Requests are shown from entries, which contain only what may be shown. Kinds, sources and
+//! sensors come from the history with everything that was sent; here they lose what must be hidden
+//! (`Privacy`). The templates escape.
 
 pub mod assets;
 pub mod catalogue;

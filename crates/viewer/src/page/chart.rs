@@ -1,4 +1,4 @@
-//! Numbers to charts: bars that the server draws.
+//! Draws numbers as charts of bars.
 
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ impl Chart {
         let highest = values.iter().copied().max().unwrap_or_default();
         let mut path = String::new();
         for (x, &value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
-            // At least one unit: a single request is seen beside a thousand.
+            // At least one unit, so that a single request is visible beside a thousand.
             let height =
                 (u128::from(value) * u128::from(CHART_HEIGHT) / u128::from(highest)).max(1);
             path.push_str(&format!("M{x} {CHART_HEIGHT}v-{height}h.8v{height}z"));
@@ -36,7 +36,7 @@ impl Chart {
     }
 }
 
-/// A bar cut into parts, in order.
+/// A bar that is divided into parts.
 #[derive(Debug, Serialize)]
 pub struct Bar {
     parts: Vec<Part>,

@@ -1,7 +1,7 @@
-//! Which requests a visitor wants to see: conditions that are asked of entries.
+//! Which requests a visitor wants to see: conditions that entries must meet.
 //!
-//! In: a [`FilterQuery`]. Out: whether an entry is meant. `query` is the query, `read` reads its
-//! values, `term` asks an entry.
+//! In: a [`FilterQuery`]. Out: whether an entry matches. `query` is the query, `read` reads its
+//! values, `term` checks an entry.
 
 mod host;
 mod narrow;
@@ -20,18 +20,18 @@ pub use query::{Chip, Condition, Field, FilterQuery, is_condition};
 pub use read::switch;
 pub(crate) use read::{asn, category, network};
 
-/// By this name a query calls what no label has a category for.
+/// The name in a query for requests without a category.
 pub const UNRECOGNISED: &str = "unrecognised";
 
-/// Conditions that a request must all meet.
+/// Conditions. A request matches if it meets all of them.
 #[derive(Clone, Debug, Default)]
 pub struct Filter(Vec<Term>);
 
 impl Filter {
-    /// Reads a query; `visitor` is the address of who asks.
+    /// Reads a query. `visitor` is the visitor's own address.
     ///
     /// # Errors
-    /// A field does not say what it should; the error is a sentence for the visitor.
+    /// A value cannot be read; the error is a sentence for the visitor.
     pub fn new(query: &FilterQuery, visitor: IpAddr) -> Result<Self, String> {
         let mut terms = Vec::new();
         for condition in query.conditions() {

@@ -1,12 +1,13 @@
-//! Which addresses are somebody's on the internet.
+//! Which addresses are used on the internet.
 //!
-//! In: an address. Out: whether it may be looked up elsewhere, or blocked. By IANA's registries of
-//! special-purpose addresses (RFC 6890) and of allocated ones: no list of networks is asked.
+//! In: an address. Out: whether it may be looked up elsewhere, or blocked. It follows IANA's
+//! registries of special-purpose addresses (RFC 6890) and of allocated ones, and reads no list of
+//! networks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Tells whether an address is one of the internet: not private, reserved, for documentation, or of
-/// this machine.
+/// Tells whether an address is used on the internet: not private, reserved, for documentation, or
+/// of this machine.
 #[must_use]
 pub fn is_global(address: IpAddr) -> bool {
     match address.to_canonical() {
@@ -27,11 +28,11 @@ fn is_global_v4(ip: Ipv4Addr) -> bool {
 
 fn is_global_v6(ip: Ipv6Addr) -> bool {
     match ip.segments() {
-        // 6to4: an address of IPv4 (RFC 3056).
+        // 6to4, which contains an IPv4 address (RFC 3056).
         [0x2002, b, c, ..] => is_global_v4(Ipv4Addr::from_bits(u32::from(b) << 16 | u32::from(c))),
         // For protocols, Teredo among them; for documentation, twice.
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
-        // All that is given out.
+        // All addresses that are allocated.
         [0x2000..=0x3fff, ..] => true,
         _ => false,
     }

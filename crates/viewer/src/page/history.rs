@@ -1,7 +1,6 @@
 //! The page of the history: requests beyond the ring.
 //!
-//! In: a page of entries, and what a visitor asked for. Out: HTML, with links to the pages before
-//! and after it.
+//! In: a page of entries, and the query. Out: HTML, with links to the pages before and after it.
 
 use std::sync::Arc;
 
@@ -16,29 +15,29 @@ use crate::page::stats::ports;
 use crate::reader::Entry;
 use crate::rfc3339;
 
-/// Where the page is.
+/// The address of the page.
 const ADDRESS: &str = "/home/history";
-/// What is exported where no times are asked for.
+/// The time that is exported if the query names none.
 const EXPORTED: &str = "24h";
 
 /// A page of the history.
 #[derive(Debug)]
 pub struct HistoryPage<'a> {
-    /// What the visitor asked for: conditions, and times as they were written.
+    /// The conditions that the visitor asked for.
     pub query: &'a FilterQuery,
-    /// See `query`.
+    /// The beginning of the time, as the visitor wrote it.
     pub since: &'a str,
-    /// See `query`.
+    /// The end of the time, as the visitor wrote it.
     pub until: &'a str,
-    /// The newest first.
+    /// The requests, the newest first.
     pub entries: &'a [Arc<Entry>],
-    /// The page before it begins after this number; `None` where there is none.
+    /// The page with newer requests begins after this number; `None` if there is none.
     pub newer: Option<u64>,
-    /// The page after it begins before this number; `None` where there is none.
+    /// The page with older requests begins before this number; `None` if there is none.
     pub older: Option<u64>,
     /// Not all bytes could be searched in time.
     pub is_partial: bool,
-    /// When the oldest request that is kept came.
+    /// The time of the oldest request that is kept.
     pub oldest: Option<Timestamp>,
 }
 
@@ -56,7 +55,7 @@ impl Pages {
         for conditions in kept.values_mut() {
             conditions.insert_str(0, &span);
         }
-        // A request has no times to be asked for.
+        // The page of a request takes no times.
         kept.insert("all", page.query.kept()["all"].clone());
         kept.insert("at", ADDRESS.to_owned());
         let (newer, older) = (
@@ -80,7 +79,7 @@ impl Pages {
 }
 
 impl HistoryPage<'_> {
-    /// The times as a query string that goes on.
+    /// Returns the times as the beginning of a query string.
     fn span(&self) -> String {
         let times = [("since", self.since), ("until", self.until)];
         let asked: Vec<_> = times.iter().filter(|(_, it)| !it.is_empty()).collect();
@@ -97,7 +96,7 @@ impl HistoryPage<'_> {
         format!("{ADDRESS}?{span}{conditions}{and}{direction}={seq}")
     }
 
-    /// The query string of what is exported.
+    /// Returns the query string of the export.
     fn exported(&self) -> String {
         let span = match self.span() {
             span if span.is_empty() => format!("since={EXPORTED}&"),

@@ -1,7 +1,8 @@
-//! Of which categories a kind is.
+//! The categories of a kind.
 //!
-//! In: its name, which is the id of a signature, and the category that the history has for it. Out:
-//! whether it is of some category: a signature may be of several, and the history keeps the first.
+//! In: the name of a kind, which is the id of a signature, and its category in the history. Out:
+//! whether the kind has some category. A signature may have several, and the history keeps only the
+//! first.
 
 use std::collections::HashMap;
 
@@ -10,11 +11,11 @@ use forever200_identify::Category;
 use crate::history::WantedCategory;
 use crate::page::pages::Pages;
 
-/// Categories of signatures beside the first, by their id.
+/// Further categories of signatures, besides the first, by the id of the signature.
 pub type Also = HashMap<String, Vec<Category>>;
 
 impl Pages {
-    /// Tells whether a kind is of a category, by its name and that of its own category.
+    /// Tells whether a kind has the category `wanted`. `category` is its category in the history.
     pub(crate) fn is_of(&self, name: &str, category: Option<&str>, wanted: WantedCategory) -> bool {
         match (wanted, category) {
             (WantedCategory::Unrecognised, own) => own.is_none(),

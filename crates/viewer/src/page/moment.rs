@@ -1,29 +1,30 @@
-//! A moment as a visitor names it in a query.
+//! Reads a moment that a visitor names in a query.
 //!
-//! In: text, and what time it is. Out: a time, or what was expected.
+//! In: text, and the time now. Out: a time, or what was expected.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-/// What a value should be, for those who gave another.
+/// The error for a value that cannot be read.
 const EXPECTED: &str =
     "expected a time such as 2031-05-04T03:02:01Z, a date, or how long ago, such as 90m, 24h or 7d";
 const MINUTE_SECONDS: i64 = 60;
 const HOUR_SECONDS: i64 = 60 * MINUTE_SECONDS;
 const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
 
-/// Reads a time (RFC 3339), a date, or how long ago a moment was: `90m`, `24h`, `7d`. What names no
-/// time zone is UTC. What was longer ago than the calendar reaches is when that begins.
+/// Reads a time (RFC 3339), a date, or how long ago a moment was: `90m`, `24h`, `7d`. Without a
+/// time zone, it is UTC. A moment before the first of the calendar becomes the first of the
+/// calendar.
 ///
 /// # Errors
-/// It is none of these. The error says what was expected, and not for which parameter.
+/// The text is none of these. The error says what was expected, but does not name the parameter.
 pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let text = text.trim();
     if let Some(span) = span(text) {
         return Ok(now.checked_sub(span).unwrap_or(Timestamp::MIN));
     }
-    // The `+` of a time zone is a space where a link was not encoded.
+    // In a link that was not encoded, the `+` of a time zone arrives as a space.
     let text = if text.contains(['T', 't']) {
         text.replace(' ', "+")
     } else {
@@ -39,7 +40,7 @@ pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         .ok_or_else(|| EXPECTED.to_owned())
 }
 
-/// Reads a number with a unit. What is longer than any calendar is as long as that.
+/// Reads a number with a unit. A number that is too large becomes the largest possible.
 fn span(text: &str) -> Option<SignedDuration> {
     let digits = text.trim_end_matches(|char: char| !char.is_ascii_digit());
     let seconds = match text.strip_prefix(digits)? {

@@ -1,4 +1,4 @@
-//! Entries to pages: the templates, and what the list is given.
+//! Renders entries as pages: the templates, and the data of the list.
 //!
 //! In: views and entries. Out: HTML. The template escapes; what is made here is visible text only.
 
@@ -26,25 +26,25 @@ use crate::page::templates;
 use crate::reader::privacy::Privacy;
 use crate::reader::{Describer, Entry, View, locations};
 
-/// Longest text that the page of labels says was searched for, in characters.
+/// Longest search text that the page of labels repeats, in characters.
 const MAX_WANTED_CHARS: usize = 80;
 
-/// What stands around a request.
+/// The neighbours of a request.
 #[derive(Debug, Default)]
 pub struct Neighbours {
-    /// The next newer and the next older of those that the visitor asks for.
+    /// The number of the next newer request that meets the filter.
     pub newer: Option<u64>,
-    /// See `newer`.
+    /// The number of the next older request that meets the filter.
     pub older: Option<u64>,
-    /// The one that came after its answer, on the same connection.
+    /// The number of the request that came after its answer, on the same connection.
     pub continued_by: Option<u64>,
-    /// Others of its source, the newest first.
+    /// Other requests of its source, the newest first.
     pub others: Vec<Arc<Entry>>,
-    /// The page of the last requests has it.
+    /// The request is in the ring.
     pub in_ring: bool,
 }
 
-/// A number that is true in a template where it is not 0.
+/// A number that is true in a template if it is not 0.
 #[derive(Debug, Default)]
 struct Count(Arc<AtomicU64>);
 
@@ -60,16 +60,17 @@ pub struct Pages {
     /// How many sensors the history has.
     sensors: Arc<Count>,
     pub(crate) describer: Arc<Describer>,
-    /// The number of signatures of each category: to count them, all have to be read.
+    /// The number of signatures of each category. It is kept, because all signatures must be read
+    /// to count them.
     sizes: OnceLock<Vec<(Category, usize)>>,
-    /// Signatures that are of more than one category.
+    /// Signatures with more than one category, kept for the same reason.
     pub(super) also: OnceLock<Also>,
-    /// What the collection says of labels; the same.
+    /// What the collection says of labels, kept for the same reason.
     known_labels: OnceLock<KnownLabels>,
 }
 
 impl Pages {
-    /// Compiles the templates. Pages lead to the history where there is one.
+    /// Compiles the templates. If there is a history, pages have links to it.
     ///
     /// # Panics
     /// A template does not compile, which a test would have found.
@@ -96,7 +97,8 @@ impl Pages {
         pages
     }
 
-    /// Pages lead to the sensors, and offer to filter by them, as long as this number is not 0.
+    /// Follows the number of sensors. While it is not 0, pages have links to the sensors, and offer
+    /// to filter by them.
     pub(crate) fn follow_sensors(&mut self, sensors: Arc<AtomicU64>) {
         self.sensors = Arc::new(Count(sensors));
         let value = Value::from_dyn_object(Arc::clone(&self.sensors));
@@ -108,14 +110,14 @@ impl Pages {
         self.sensors.is_true() || entries.iter().any(|entry| entry.sensor.is_some())
     }
 
-    /// Returns what describes requests.
+    /// Returns the describer of requests.
     #[must_use]
     pub fn describer(&self) -> &Describer {
         &self.describer
     }
 
-    /// Renders the list. `query` is what the visitor asked for, `entries` what meets it; `host` is
-    /// the name by which the visitor knows this machine.
+    /// Renders the list. `entries` are the requests that meet `query`; `host` is the name by which
+    /// the visitor knows this machine.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -129,10 +131,11 @@ impl Pages {
     ) -> anyhow::Result<String> {
         let now = Timestamp::now();
         let groups = groups(entries, now);
-        // Within a second, the page stays the same.
+        // In whole seconds, so that the page stays the same within a second.
         let now = now.as_second() * 1000;
         let (total, held) = (entries.len(), view.entries.len());
-        // Events begin after it. Those that are missing here will be among them.
+        // The event stream of the page begins after this number, and so sends the requests that are
+        // missing here.
         let cursor = view.complete_up_to();
         let (asked, kept) = (query.encoded(), query.kept());
         let (chips, values) = (query.chips(), query.values());
@@ -150,8 +153,7 @@ impl Pages {
         )
     }
 
-    /// Renders the numbers at the top of the list. Its links narrow what the visitor asked for with
-    /// `query`.
+    /// Renders the strip of the list. Its links add conditions to `query`.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -159,7 +161,7 @@ impl Pages {
         self.numbers("strip.html", view, query)
     }
 
-    /// Renders the numbers at the top of the wall, which has no links.
+    /// Renders the strip of the wall, which has no links.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -190,7 +192,7 @@ impl Pages {
         )
     }
 
-    /// Renders one row, for the event stream; once for all who watch.
+    /// Renders one row for the event stream; only once for all watchers.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -204,7 +206,7 @@ impl Pages {
         Ok(html)
     }
 
-    /// Renders one request, between its neighbours.
+    /// Renders one request, with links to its neighbours.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -243,8 +245,8 @@ impl Pages {
         )
     }
 
-    /// Renders one request without its neighbours. `own` says what differs: the layout, and whether
-    /// it is for a file.
+    /// Renders one request without its neighbours. `own` are further values for the template: the
+    /// layout, and whether the page is for a file.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -258,7 +260,8 @@ impl Pages {
         self.alone_as("request.html", entry, &detail, own)
     }
 
-    /// The same by that template or one that extends it, with details that were laid out before.
+    /// Renders one request without its neighbours, from details that are already laid out.
+    /// `template` is `request.html`, or a template that extends it.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -287,8 +290,8 @@ impl Pages {
             .get_or_init(|| KnownLabels::new(&self.describer.labeller))
     }
 
-    /// Renders the labels that a visitor looks for, or those in the ring, with how often they are
-    /// there and in the history.
+    /// Renders the labels that meet the query or, if it is empty, those in the ring, with their
+    /// counts in the ring and in the history.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -314,7 +317,7 @@ impl Pages {
         )
     }
 
-    /// Renders a page that says one thing: an error, most often.
+    /// Renders a page with one message, usually an error.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -322,7 +325,7 @@ impl Pages {
         self.render("message.html", context! { title, text, refresh })
     }
 
-    /// Returns what not to show.
+    /// Returns what must be hidden.
     #[must_use]
     pub(crate) fn privacy(&self) -> &Privacy {
         &self.describer.privacy

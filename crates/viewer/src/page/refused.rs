@@ -1,7 +1,7 @@
-//! A search that could not be read: its form as it was filled in, and what was wrong with it.
+//! The page of a search that could not be read: the HTML form as it was filled in, and the error.
 //!
-//! In: the address that was asked, and a sentence. Out: HTML; nothing for an address without such
-//! a form, whose errors are a page that says one thing.
+//! In: the address, and the error. Out: HTML; nothing for an address without such a form, whose
+//! errors get a page with one message.
 
 use axum::http::Uri;
 use minijinja::context;
@@ -10,12 +10,12 @@ use minijinja::value::Serde;
 use crate::page::filter::FilterQuery;
 use crate::page::pages::Pages;
 
-/// Longest query string that the form repeats: nobody typed a longer one, and the page of an error
-/// is made for anybody at once.
+/// Longest query string that the form repeats. Nobody types a longer one, and the page of an error
+/// is made at once, without a turn.
 const MAX_QUERY_BYTES: usize = 2048;
 
 impl Pages {
-    /// Renders the form of the list or of the history, with what is wrong with the query.
+    /// Renders the form of the list or of the history, with the error of the query.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -29,7 +29,7 @@ impl Pages {
         if asked.len() > MAX_QUERY_BYTES {
             return Ok(None);
         }
-        // What cannot be read at all is not repeated.
+        // A query string that cannot be parsed is not repeated.
         let query: FilterQuery = serde_urlencoded::from_str(asked).unwrap_or_default();
         let pairs: Vec<(String, String)> = serde_urlencoded::from_str(asked).unwrap_or_default();
         let of_name = |name: &str| pairs.iter().find(|pair| pair.0 == name);

@@ -14,7 +14,8 @@ use crate::reader::entry::Entry;
 use crate::reader::excerpt::Excerpt;
 use crate::rfc3339;
 
-/// Longest method in a row, in characters: as long as one can be, for its link asks for all of it.
+/// Longest method in a row, in characters. No method is longer, because the link of a method needs
+/// all of it.
 const MAX_METHOD_CHARS: usize = 32;
 /// Longest target in a row, in characters; the page of the request has all of it.
 const MAX_TARGET_CHARS: usize = 160;
@@ -30,15 +31,15 @@ pub struct Row {
     at: String,
     /// The client's address and port, or its network.
     source: String,
-    /// The client's address, or its network; empty where nobody knows it.
+    /// The client's address, or its network; empty if it is unknown.
     ip: String,
-    /// The same as `source`, without the port.
+    /// `source` without the port.
     host: String,
-    /// The client's port, with its colon; empty where none is shown.
+    /// The client's port, with a colon before it; empty if it is not shown.
     port: String,
-    /// The port that it came to.
+    /// The port that the request came to.
     dest_port: u16,
-    /// The sensor that sent it.
+    /// The name of the sensor that sent the request.
     sensor: Option<String>,
     via: &'static str,
     protocol: Protocol,
@@ -46,23 +47,23 @@ pub struct Row {
     /// ISO 3166-1 alpha-2, and the English name.
     country: Option<(String, String)>,
     method: Option<String>,
-    /// The target, or the summary of what is not HTTP.
+    /// The target of an HTTP request, or the summary of another request.
     what: String,
-    /// The name that it asks for, if that is a name as DNS has them. A client that walks through
-    /// addresses asks for none.
+    /// The name that the request asks for, if it is a DNS name. A client that scans addresses asks
+    /// for none.
     asked_for: Option<String>,
-    /// The part of its body that says what it is, if method and target do not.
+    /// The part of the request that says what it is, if method and target do not.
     excerpt: Option<Excerpt>,
     bytes: u64,
     incomplete: bool,
-    /// Not all of it was looked at.
+    /// Only a part of the request was examined.
     in_part: bool,
     truncated: bool,
     /// The request after whose answer this came.
     continues: Option<u64>,
     rewritten: bool,
-    /// The version of TLS that it came through, or `TLS failed`; none where no TLS was decrypted
-    /// here.
+    /// The version of TLS that the request came through, or `TLS failed`; `None` if no TLS was
+    /// decrypted here.
     tls: Option<String>,
     blanked: bool,
     likeness: String,
@@ -159,7 +160,7 @@ impl RowLabel {
     }
 }
 
-/// Folds neighbours that are alike.
+/// Groups neighbours that are alike.
 #[must_use]
 pub fn groups(entries: &[Arc<Entry>], now: Timestamp) -> Vec<Group> {
     let alike = entries.chunk_by(|a, b| a.likeness == b.likeness);

@@ -1,7 +1,7 @@
-//! The machines that send what they record, to a page and to JSON.
+//! The sensors of a hub, as a page and as JSON.
 //!
-//! In: what the history says of them. Out: the same as it may be shown: names and versions are what
-//! other machines say.
+//! In: the sensors from the history. Out: the sensors as they may be shown. Their names and
+//! versions come from other machines.
 
 use jiff::Timestamp;
 use minijinja::context;
@@ -16,10 +16,11 @@ use crate::reader::privacy::Privacy;
 use crate::reader::sensor::{shown_name, shown_version};
 use crate::rfc3339;
 
-/// After this time without a request or a word that it runs, a sensor is counted as silent, in
-/// seconds. Strangers come more often to an address of the internet.
+/// A sensor counts as silent when this hub has heard nothing from it for this time, in seconds:
+/// neither a request, nor a message that it runs. A public address gets a request more often than
+/// that.
 pub(crate) const SILENT_SECONDS: i64 = 10 * 60;
-/// Pages that can be asked for. What is behind them is in the file.
+/// Most pages that can be asked for. Sensors beyond them are only in the SQLite file.
 const MOST_PAGES: u64 = 1000;
 /// The orders, by name.
 const SORTS: [(&str, Sort); 4] = [
@@ -29,7 +30,7 @@ const SORTS: [(&str, Sort); 4] = [
     ("name", Sort::Name),
 ];
 
-/// What a visitor asks for.
+/// The parameters of the page.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SensorsQuery {
@@ -41,9 +42,9 @@ pub struct SensorsQuery {
 /// A page of the sensors. Its JSON is that of `/home/api/sensors`.
 #[derive(Debug, Serialize)]
 struct List {
-    /// How many there are.
+    /// How many sensors there are.
     total: u64,
-    /// Those of which nothing was heard for ten minutes.
+    /// How many of them were not heard for ten minutes.
     silent: u64,
     requests: u64,
     missing: u64,
@@ -60,8 +61,8 @@ struct ShownSensor {
     version: String,
     requests: u64,
     missing: u64,
-    /// When the last of its requests was written here, or it said that it runs: RFC 3339,
-    /// microseconds.
+    /// When its last request was written here, or when it last said that it runs (RFC 3339,
+    /// microseconds).
     heard: String,
     silent_seconds: u64,
     /// Times of its first and its last request.
@@ -69,7 +70,7 @@ struct ShownSensor {
     last: String,
 }
 
-/// A sensor in the template, with what only people read.
+/// A sensor in the template, with texts that are only for people.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(flatten)]
@@ -82,7 +83,7 @@ impl SensorsQuery {
     /// Reads what is asked for: the order, and the page.
     ///
     /// # Errors
-    /// A value is none; the error is a sentence for the visitor.
+    /// A value cannot be read; the error is a sentence for the visitor.
     pub(crate) fn wanted(&self) -> Result<(Sort, u64), String> {
         let page = self.page.unwrap_or(1);
         if !(1..=MOST_PAGES).contains(&page) {
@@ -119,7 +120,7 @@ impl Pages {
     }
 }
 
-/// What the history has of a page of the sensors.
+/// A page of the sensors, as the history has it.
 #[derive(Debug)]
 pub(crate) struct SensorsPage {
     pub(crate) sort: Sort,
@@ -149,7 +150,7 @@ impl SensorsPage {
 }
 
 impl ShownSensor {
-    /// Lays out a sensor; `None` where its name is none.
+    /// Lays out a sensor; `None` if its name is not valid.
     fn new(row: &SensorRow, now: Timestamp, privacy: &Privacy) -> Option<Self> {
         let silent = now.as_second().saturating_sub(row.heard.as_second());
         Some(Self {

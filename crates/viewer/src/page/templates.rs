@@ -1,6 +1,6 @@
-//! The templates, and what they may call.
+//! The templates, and the filters and values that they use.
 //!
-//! Numbers, times and addresses get their form here, so that no template cuts one out of a text.
+//! Numbers, times and addresses are formatted here, so that no template cuts one out of a text.
 
 use forever200_identify::{Category, Protocol, cve_record};
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use crate::digits::grouped;
 use crate::page::assets;
 use crate::page::filter::{UNRECOGNISED, host_value};
 
-/// Names end in .html: that is what turns escaping on.
+/// Names end in .html, which turns escaping on.
 const TEMPLATES: [(&str, &str); 26] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("home.html", include_str!("../../templates/home.html")),
@@ -94,7 +94,7 @@ pub(super) fn environment() -> Environment<'static> {
     environment
 }
 
-/// Returns a time as the `datetime` of an element has it: HTML knows nothing below milliseconds.
+/// Returns a time for the `datetime` of an element. HTML allows no digits after the milliseconds.
 fn milliseconds(time: &str) -> String {
     match time.parse::<Timestamp>() {
         Ok(time) => format!("{time:.3}"),
@@ -102,8 +102,8 @@ fn milliseconds(time: &str) -> String {
     }
 }
 
-/// Returns a time in UTC for a person, up to a `day`, a `minute`, a `second` or a `microsecond`;
-/// `time_of_day` is the minute without the day.
+/// Returns a time in UTC for people. `form` is the smallest unit: `day`, `minute`, `second` or
+/// `microsecond`; `time_of_day` is the hour and the minute without the day.
 fn utc(time: &str, form: &str) -> String {
     let Ok(time) = time.parse::<Timestamp>() else {
         return time.to_owned();

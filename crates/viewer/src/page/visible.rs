@@ -1,4 +1,4 @@
-//! Foreign bytes as a template takes them: pieces of visible text, made one at a time.
+//! Turns foreign bytes into pieces of visible text for a template, one piece at a time.
 //!
 //! In: bytes. Out: a value that a template loops over. All pieces of a request at once would take
 //! megabytes.
@@ -14,15 +14,15 @@ use minijinja::value::{Enumerator, Object, ObjectExt, ObjectRepr, Serde};
 use crate::bytes::hex::dump;
 use crate::bytes::printable::{LineFeeds, Style, marked};
 
-/// Bytes to be shown, the parts one after the other.
+/// Bytes to be shown, in parts.
 #[derive(Debug)]
 struct Visible(Vec<Part>);
 
-/// Bytes that are text as a whole or not at all.
+/// Bytes with one style: all of them are text, or none.
 #[derive(Debug)]
 struct Part {
     bytes: Bytes,
-    /// What to mark, in order and apart.
+    /// The ranges to mark: in order, and not overlapping.
     evidence: Vec<Range<usize>>,
     style: Style,
 }
@@ -31,7 +31,7 @@ struct Part {
 #[derive(Debug)]
 struct Dump {
     bytes: Bytes,
-    /// What to mark, in order and apart.
+    /// The ranges to mark: in order, and not overlapping.
     evidence: Vec<Range<usize>>,
 }
 
@@ -42,15 +42,14 @@ pub fn sent(bytes: Bytes) -> Value {
     visible(vec![Part::new(bytes, style)])
 }
 
-/// Returns bytes as they were sent, with long runs counted in what is no text.
+/// Returns bytes as they were sent. If they are no text, long runs of bytes are shown as a count.
 #[must_use]
 pub fn folded(bytes: Bytes) -> Value {
     visible(vec![Part::folded(bytes)])
 }
 
-/// Returns a request as it was sent, with these ranges marked and with long runs counted in what is
-/// no text. The head, of this length, and the rest of it are text or not without regard to each
-/// other.
+/// Returns a request as it was sent, with the ranges of `evidence` marked. Long runs in bytes that
+/// are no text are shown as a count. The head and the rest are judged separately as text or not.
 #[must_use]
 pub fn request(bytes: &Bytes, head_bytes: usize, evidence: &[Range<usize>]) -> Value {
     let evidence = merged(evidence.to_vec());
@@ -68,7 +67,7 @@ pub fn request(bytes: &Bytes, head_bytes: usize, evidence: &[Range<usize>]) -> V
     visible(parts.into())
 }
 
-/// Returns a request to be copied as text: every byte, and line ends without marks.
+/// Returns a request to be copied as text, with every byte, and with line ends that are not marked.
 #[must_use]
 pub fn copied(bytes: &Bytes, head_bytes: usize) -> Value {
     let parts = halves(bytes, head_bytes).map(|(_, bytes)| {
@@ -78,7 +77,7 @@ pub fn copied(bytes: &Bytes, head_bytes: usize) -> Value {
     visible(parts.into())
 }
 
-/// Returns text whose line feeds are ours.
+/// Returns indented text, whose line feeds were added here.
 #[must_use]
 pub fn indented(bytes: Bytes) -> Value {
     let style = Style::of(&bytes, LineFeeds::Ours);
@@ -96,7 +95,7 @@ fn visible(parts: Vec<Part>) -> Value {
     Value::from_object(Visible(parts))
 }
 
-/// The head of a request and the rest of it, each with where it begins.
+/// Returns the head of a request and the rest of it, each with its start.
 fn halves(bytes: &Bytes, head_bytes: usize) -> [(usize, Bytes); 2] {
     let at = head_bytes.min(bytes.len());
     [(0, bytes.slice(..at)), (at, bytes.slice(at..))]

@@ -1,32 +1,32 @@
-//! What a filter asks of the name that a request asks for.
+//! The condition on the name that a request asks for.
 
 use std::net::Ipv4Addr;
 
 use crate::reader::asked_for::{AskedFor, NameKind};
 
-/// By this a query calls an address of any kind.
+/// The word in a query for an address of any kind.
 const ADDRESS: &str = "address";
-/// By this a query calls that nothing is asked for.
+/// The word in a query for requests that ask for nothing.
 const NONE: &str = "none";
 
-/// The names that a filter means.
+/// The names that meet the condition.
 #[derive(Clone, Debug)]
 pub(super) enum Host {
-    /// None at all.
+    /// The request asks for no name.
     None,
-    /// An address, one's own or another.
+    /// Any address: this machine's own or another.
     Address,
-    /// All of one kind.
+    /// All names of one kind.
     Kind(NameKind),
-    /// This one.
+    /// This name.
     Name(String),
-    /// This one and all names below it.
+    /// This domain and all names below it.
     Domain(String),
 }
 
 impl Host {
-    /// Reads a condition. A name that is one of the words here is asked for with a dot at its end:
-    /// `none.`
+    /// Reads a condition. To ask for a name that is the same as one of these words, a query has a
+    /// dot at its end, as in `none.`
     pub(super) fn new(value: &str) -> Self {
         let word = value.to_ascii_lowercase();
         let kind = NameKind::ALL.into_iter().find(|kind| kind.name() == word);
@@ -39,7 +39,7 @@ impl Host {
         }
     }
 
-    /// Tells whether this is what a request asks for.
+    /// Tells whether the name that a request asks for meets the condition.
     pub(super) fn is_asked_for(&self, asked_for: Option<&AskedFor>) -> bool {
         let Some(asked_for) = asked_for else {
             return matches!(self, Self::None);
@@ -59,8 +59,8 @@ impl Host {
     }
 }
 
-/// Returns how a query asks for a name: as it is written, and with a dot at its end where that is
-/// one of the words here.
+/// Returns the value with which a query asks for a name: the name, with a dot at its end if it is
+/// the same as one of these words.
 pub(crate) fn host_value(name: &str) -> String {
     match Host::new(name) {
         Host::Name(_) => name.to_owned(),
@@ -68,7 +68,8 @@ pub(crate) fn host_value(name: &str) -> String {
     }
 }
 
-/// Reads a name as those of requests are read, so that it may be written in any of their forms.
+/// Reads a name as the names in requests are read, so that it may be written in all the ways that
+/// they are.
 fn read(name: &str) -> String {
     AskedFor::new(name.as_bytes(), Ipv4Addr::UNSPECIFIED.into()).name
 }

@@ -1,9 +1,9 @@
-//! What the history's columns can tell of a filter, so that few requests have to be described to be
-//! asked the rest.
+//! Translates a filter into conditions on the history's columns, so that few requests must be
+//! described and checked.
 //!
 //! In: a filter. Out: conditions that every matching request meets; some that do not match may meet
-//! them too. `conditions` are for columns, `texts` for bytes. Read `column` first: what each test
-//! means for a column.
+//! them too. `conditions` are for columns, `texts` for bytes. Read `column` first, which says what
+//! each test means for a column.
 
 use forever200_identify::Labeller;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -16,11 +16,11 @@ use crate::reader::Describer;
 use crate::reader::claims::HEADERS_CONTAIN;
 use crate::reader::privacy::{V4_PREFIX, V6_OF_V4_PREFIX};
 
-/// With this HTTP/2 begins: RFC 9113, 3.4; in lower case.
+/// The beginning of HTTP/2 (RFC 9113, 3.4), in lower case.
 const HTTP_2: &str = "pri * http/2.0";
 
 impl Filter {
-    /// Returns what columns can tell.
+    /// Returns the conditions that columns can decide.
     pub(crate) fn conditions(&self, describer: &Describer) -> Vec<Condition> {
         let mut conditions = Vec::new();
         for term in &self.0 {
@@ -37,12 +37,12 @@ impl Filter {
         conditions
     }
 
-    /// Returns lists of texts: of each list, one is in the bytes of a request that meets the filter,
-    /// in any case. What contains a wanted text in an encoding alone is left out: docs/api.md says
-    /// so.
+    /// Returns lists of texts. The bytes of a request that meets the filter contain at least one
+    /// text of each list, in upper or lower case. A request that has a wanted text only in an
+    /// encoding is left out, as docs/api.md says.
     pub(crate) fn texts(&self, describer: &Describer) -> Vec<Vec<Finder<'static>>> {
-        // Only what must be met: what does not contain a text may hide it in an encoding, and who
-        // has such a header may claim another address.
+        // Conditions that exclude cannot be used here. A request without a text in its bytes may
+        // hide the text in an encoding, and a request with such a header may claim another address.
         let included = self.0.iter().filter(|term| !term.excludes);
         included
             .filter_map(|term| texts(&term.test, describer))
@@ -50,15 +50,16 @@ impl Filter {
     }
 }
 
-/// Tells whether a column may hold for more requests than the test: those must not be left out.
+/// Tells whether the condition on a column may hold for more requests than the test does. To
+/// exclude by it would then leave out requests that must be shown.
 fn is_wider(test: &Test, describer: &Describer) -> bool {
     match test {
-        // What has no name in the history may have one that was hidden then.
+        // A request without a name in the history may have a name that was hidden then.
         Test::Host(_) => true,
-        // A kind is the first label, and the column any of them.
+        // A kind is the first label, but the column finds any label.
         Test::Kind(_) => true,
         Test::Source(_) => describer.privacy.mask_sources,
-        // The history has what the version that saw a request found, and an older IP database.
+        // The history has what the version and the IP database of that time found.
         Test::Label(_) | Test::Cve(_) | Test::Category(_) | Test::Protocol(_) => true,
         Test::Country(_) | Test::Network(_) => true,
         _ => false,
@@ -68,8 +69,9 @@ fn is_wider(test: &Test, describer: &Describer) -> bool {
 fn texts(test: &Test, describer: &Describer) -> Option<Vec<Finder<'static>>> {
     match test {
         Test::Claims(_) => Some(HEADERS_CONTAIN.map(finder).into()),
-        // What is shown in the place of a hidden text or address is not in the bytes; and that bytes
-        // have what is hidden could be told from where a search ends, or that it finds too much.
+        // The text that is shown in place of a hidden text or address is not in the bytes. And a
+        // visitor could learn from the result of such a search that the bytes contain the hidden
+        // text: from where it ends, or because it finds too much.
         _ if describer.privacy.hides_texts() || describer.privacy.mask_sources => None,
         Test::Text(needles) => Some(needles.clone()),
         Test::Method(text) | Test::Path(text) => in_http(text),
@@ -77,8 +79,8 @@ fn texts(test: &Test, describer: &Describer) -> Option<Vec<Finder<'static>>> {
     }
 }
 
-/// A text that stands in a request as it is, but in HTTP/2, which compresses it. What is not ASCII
-/// may stand there in several ways.
+/// Returns the text, and the beginning of HTTP/2, which compresses the text: a request with this
+/// text has one of them. `None` for a text that is not ASCII, which may be written in several ways.
 fn in_http(text: &str) -> Option<Vec<Finder<'static>>> {
     let is_plain = !text.is_empty() && text.is_ascii();
     is_plain.then(|| vec![finder(&text.to_ascii_lowercase()), finder(HTTP_2)])
@@ -88,7 +90,7 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
     Some(match test {
         Test::Source(network) if describer.privacy.mask_sources => Column::Source(wide(*network)),
         Test::Source(network) => Column::Source(*network),
-        // What is shown of a name is not what the history has.
+        // The history has the original of a name, not the text that is shown.
         Test::Sensor(_) if describer.privacy.hides_texts() => return None,
         Test::Sensor(name) => Column::Sensor(name.clone()),
         Test::Protocol(protocol) => Column::Protocol(protocol.name()),
@@ -119,7 +121,8 @@ fn column(test: &Test, describer: &Describer) -> Option<Column> {
     })
 }
 
-/// The history has names cut short. What is shown of a hidden one it has not.
+/// Tells whether the history has this name as it is written here. The history truncates long names.
+/// It has the original of a hidden name, not the text that is shown.
 fn is_written_as_it_is(name: &str, describer: &Describer) -> bool {
     !describer.privacy.hides_texts()
         && !describer.privacy.mask_sources
@@ -133,8 +136,9 @@ fn finder(text: &str) -> Finder<'static> {
     Finder::new(text.as_bytes()).into_owned()
 }
 
-/// A masked source may be any of its network, which is the widest of IPv6 where that is made of
-/// IPv4.
+/// Widens a network to the prefix that is shown of a masked source, because the source may be any
+/// address in it. For IPv6, this is the prefix used for addresses made of IPv4, because it is the
+/// widest.
 fn wide(network: IpNet) -> IpNet {
     let prefix = network.prefix_len();
     match network {
@@ -154,7 +158,7 @@ fn labels_of(labeller: &Labeller, cve: &str) -> Vec<String> {
         .collect()
 }
 
-/// A kind is its first label, or, where none has its name, a shape.
+/// Returns the column for a kind: its first label or, if no label has its name, its shape.
 fn kind_of(kind: &str, labeller: &Labeller) -> Column {
     let is_label = labeller.signatures().any(|signature| signature.id == kind);
     if is_label {

@@ -1,11 +1,11 @@
 //! Texts that a visitor searches for.
 //!
-//! In: a text. Out: finders of the bytes that it may stand for.
+//! In: a text. Out: finders of the bytes that it may mean.
 
 use memchr::memmem::Finder;
 
-/// Returns finders of a text in lower case, and of the same with its escapes undone. They take time
-/// in proportion to what they search, whatever a visitor asks for.
+/// Returns finders of a text in lower case and, if it has escapes, of the text with its escapes
+/// undone. Their time is in proportion to the searched bytes, whatever the text is.
 pub(super) fn needles(text: &str) -> Vec<Finder<'static>> {
     let plain = text.as_bytes().to_ascii_lowercase();
     let unescaped = unescape(text).to_ascii_lowercase();
@@ -37,7 +37,7 @@ pub(super) fn unescape(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Reads what follows a backslash: what it stands for, and the rest.
+/// Reads the escape after a backslash. Returns the bytes that it means, and the rest of the text.
 fn one_escape(after: &str) -> Option<(Vec<u8>, &str)> {
     let (kind, rest) = after.split_at_checked(1)?;
     match kind {

@@ -1,7 +1,7 @@
-//! The query string of a filter, as a visitor asks with it.
+//! The query string of a filter.
 //!
-//! In: names and values. Out: conditions as text, and the query strings that links need: with a
-//! condition less, turned round, or replaced.
+//! In: names and values. Out: conditions as text, and query strings for links, with a condition
+//! removed, inverted or replaced.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,55 +11,56 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::bytes::printable;
 
-/// Most conditions of a query. Each is asked of each request, for each watcher.
+/// Most conditions of a query. Each is checked for each request and each watcher.
 const MAX_CONDITIONS: usize = 24;
 /// Longest value that a chip shows, in characters.
 const MAX_CHIP_CHARS: usize = 80;
-/// Longest query string that the links of rows repeat: a page has 600 of them, and an address may
-/// be 8 kB long.
+/// Longest query string that the links of rows repeat. A page has 600 of these links, and an
+/// address may be 8 kB long.
 const MAX_KEPT_BYTES: usize = 256;
-/// What the links of all chips take at most.
+/// Most bytes of the links of all chips.
 const MAX_CHIPS_BYTES: usize = 16 * 1024;
 
 /// What a condition is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// Text that the raw bytes contain, or what they hide in an encoding, in any case (ASCII);
-    /// `\xff`, `\r` and the like stand for bytes.
+    /// Text in the raw bytes, or hidden in them by an encoding, in upper or lower case (ASCII).
+    /// `\xff`, `\r` and the like mean bytes.
     Text,
-    /// The method, in any case.
+    /// The method, in upper or lower case.
     Method,
     /// An address, a network as `203.0.113.0/24`, or `me`: the visitor's own.
     Source,
-    /// The same of an address that the head claims the request is from.
+    /// An address that the head claims to be the source, written as for `Source`.
     Claims,
-    /// The name of the sensor that sent it, in any case.
+    /// The name of the sensor that sent the request, in upper or lower case.
     Sensor,
     /// The name of a protocol.
     Protocol,
-    /// The name of a category, or `unrecognised`: no label has one.
+    /// The name of a category, or `unrecognised` for requests without one.
     Category,
     /// The id of a signature.
     Label,
     /// The name of a kind: the id of the first label; without labels, its protocol and a hash of
     /// its shape.
     Kind,
-    /// A CVE number, in any case.
+    /// A CVE number, in upper or lower case.
     Cve,
-    /// The code of a country, in any case.
+    /// The code of a country, in upper or lower case.
     Country,
     /// The number of an autonomous system, with or without `AS`.
     Network,
     /// The beginning of the target.
     Path,
-    /// The name that is asked for, `.example.com` with all below it, or what kind of name it is:
-    /// `address`, `own-address`, `other-address`, `name`, `odd`, `hidden`, `none`.
+    /// The name that is asked for, `.example.com` for a domain with all names below it, or the kind
+    /// of name: `address`, `own-address`, `other-address`, `name`, `odd`, `hidden`, `none`.
     Host,
-    /// The fingerprint of a TLS client, in any case.
+    /// The fingerprint (JA4) of a TLS client, in upper or lower case.
     Ja4,
-    /// The port that it came to, or a range as `2300-2399`.
+    /// The port that the request came to, or a range, such as `2300-2399`.
     Port,
-    /// What TLS it came through: `on` for any, a version as `1.2`, or `failed`.
+    /// The TLS that the request came through: `on` for any version, a version, such as `1.2`, or
+    /// `failed`.
     Tls,
     /// `on`: the request is incomplete.
     Incomplete,
@@ -70,19 +71,19 @@ pub enum Field {
 /// A condition as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// What it is about.
+    /// The field that the condition is about.
     pub field: Field,
-    /// Never empty: a form sends all of its fields, and an empty one says nothing.
+    /// Never empty: an HTML form sends all of its fields, and an empty field is no condition.
     pub value: String,
-    /// It must not be met: its name has a `-` before it.
+    /// It must not be met. In the query string, its name has a `-` before it.
     pub excludes: bool,
 }
 
-/// The conditions of a query string, in their order. A request is shown that meets all of them.
+/// The conditions of a query string, in their order. A request is shown if it meets all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilterQuery(Vec<Condition>);
 
-/// A condition on the page, with what its links ask for.
+/// A condition on the page, with the query strings of its links.
 #[derive(Debug, Serialize)]
 pub struct Chip {
     name: &'static str,
@@ -91,12 +92,12 @@ pub struct Chip {
     excludes: bool,
     /// The query string without this condition.
     without: String,
-    /// The query string with this condition turned round.
+    /// The query string with this condition inverted.
     inverted: String,
 }
 
 impl Field {
-    /// All of them.
+    /// All fields.
     pub const ALL: [Self; 19] = [
         Self::Text,
         Self::Method,
@@ -147,10 +148,10 @@ impl Field {
 }
 
 impl Condition {
-    /// Reads a name and a value; `None` for what is no condition.
+    /// Reads a name and a value; `None` if they are no condition.
     fn new(name: &str, value: &str) -> Option<Self> {
         let (field, excludes) = field(name)?;
-        // Space around it means nothing, but for a text that is searched.
+        // Space around a value is ignored, except in a text to search for.
         let value = match field {
             Field::Text => value,
             _ => value.trim(),
@@ -188,7 +189,7 @@ pub fn is_condition(name: &str) -> bool {
 }
 
 impl FilterQuery {
-    /// Takes names and values; those that are no conditions are left out.
+    /// Makes a query of names and values. Those that are no conditions are left out.
     #[must_use]
     pub fn of(pairs: &[(&str, &str)]) -> Self {
         let mut conditions = Vec::new();
@@ -216,14 +217,14 @@ impl FilterQuery {
         encoded(self.0.iter())
     }
 
-    /// Returns, by the name of each field, what is asked for first; empty where nothing is.
+    /// Returns, by the name of each field, its first value; empty if the field is not asked for.
     #[must_use]
     pub fn values(&self) -> BTreeMap<&'static str, &str> {
         let mut values = BTreeMap::new();
         for field in Field::ALL {
             values.insert(field.name(), "");
         }
-        // What is asked for first is written last.
+        // In reverse, so that the first value of a field is inserted last.
         for condition in self.0.iter().rev() {
             if !condition.excludes {
                 values.insert(condition.field.name(), &condition.value);
@@ -232,8 +233,8 @@ impl FilterQuery {
         values
     }
 
-    /// Returns names and values of what no input of a form has, which shows what is asked for first:
-    /// further values of a field, and all that must not be.
+    /// Returns the names and values that no input of a form shows: further values of a field, and
+    /// all conditions that exclude. An input shows only the first value.
     #[must_use]
     pub fn further(&self) -> Vec<(String, &str)> {
         let mut has_input = Vec::new();
@@ -249,9 +250,9 @@ impl FilterQuery {
     }
 
     /// Returns, by the name of each field, this query string without the conditions that ask for
-    /// that field, and ending in `&` where it is not empty: a link appends `field=value`. `all` is
-    /// the whole query string, and `at` the page that is asked. A long query string is not repeated:
-    /// a link then begins anew.
+    /// that field. If it is not empty, it ends in `&`, so that a link can append `field=value`.
+    /// `all` is the whole query string, and `at` the address of the page. A long query string is
+    /// not repeated: the links then begin with an empty one.
     #[must_use]
     pub fn kept(&self) -> BTreeMap<&'static str, String> {
         if self.encoded().len() > MAX_KEPT_BYTES {
@@ -267,7 +268,7 @@ impl FilterQuery {
         kept
     }
 
-    /// Returns the conditions as the page shows them; none where their links would be too long.
+    /// Returns the conditions as the page shows them; none if their links would be too long.
     #[must_use]
     pub fn chips(&self) -> Vec<Chip> {
         if self.encoded().len() * self.0.len() > MAX_CHIPS_BYTES {
@@ -308,7 +309,7 @@ impl<'de> Deserialize<'de> for FilterQuery {
             fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<FilterQuery, A::Error> {
                 let mut conditions = Vec::new();
                 while let Some((name, value)) = pairs.next_entry::<String, String>()? {
-                    // To ask the same twice takes time and changes nothing.
+                    // The same condition twice takes time and changes nothing.
                     let condition = Condition::new(&name, &value);
                     conditions.extend(condition.filter(|it| !conditions.contains(it)));
                     if conditions.len() > MAX_CONDITIONS {
@@ -330,7 +331,7 @@ fn encoded<'a>(conditions: impl Iterator<Item = &'a Condition>) -> String {
     serde_urlencoded::to_string(pairs).expect("names and values can always be written")
 }
 
-/// A query string that goes on.
+/// Returns a query string to which a link can append.
 fn begun(query: String) -> String {
     if query.is_empty() { query } else { query + "&" }
 }

@@ -1,7 +1,6 @@
-//! Values of conditions, as a visitor writes them.
+//! Reads the values of conditions, as a visitor writes them.
 //!
-//! In: the text of a value. Out: what is asked of an entry, or a sentence that says what was
-//! expected.
+//! In: the text of a value. Out: the test of an entry, or a sentence that says what was expected.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -17,10 +16,10 @@ use super::query::Field;
 use super::term::{Test, Tls};
 use crate::history::WantedCategory;
 
-/// By this name a visitor's own address may be asked for.
+/// The name in a query for the visitor's own address.
 const ME: &str = "me";
 
-/// Reads one condition; `None` when all requests meet it.
+/// Reads one condition; `None` if all requests meet it.
 pub(super) fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<Test>, String> {
     let text = value.trim();
     if text.is_empty() && field != Field::Text {
@@ -80,7 +79,7 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     }
 }
 
-/// Reads a network. An address alone is a network of one, with or without a port.
+/// Reads a network. An address, with or without a port, is a network with one address.
 /// `::ffff:203.0.113.7` is `203.0.113.7`.
 pub(crate) fn network(field: &str, text: &str, visitor: IpAddr) -> Result<IpNet, String> {
     if text.eq_ignore_ascii_case(ME) {
@@ -115,7 +114,7 @@ pub(crate) fn category(name: &str) -> Result<WantedCategory, String> {
     }
 }
 
-/// Finds what has a name, in any case.
+/// Finds the value with this name, in upper or lower case.
 fn named<T: Copy>(
     field: &str,
     name: &str,
@@ -143,10 +142,11 @@ pub(crate) fn asn(number: &str) -> Result<u32, String> {
         .map_err(|_| "as: expected a number, such as AS64496".to_owned())
 }
 
-/// Reads a switch of a query: `on`, `1` or `true`, in any case; nothing is `off`.
+/// Reads a switch of a query: `on`, `1` or `true`, or the opposite, in upper or lower case. An
+/// empty value is `off`.
 ///
 /// # Errors
-/// It is none; the error is a sentence for the visitor.
+/// The value is none of these; the error is a sentence for the visitor.
 pub fn switch(name: &str, value: &str) -> Result<bool, String> {
     match &*value.to_ascii_lowercase() {
         "on" | "true" | "1" => Ok(true),

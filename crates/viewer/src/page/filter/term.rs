@@ -21,21 +21,21 @@ pub(super) struct Term {
     pub(super) excludes: bool,
 }
 
-/// What TLS a request came through.
+/// The condition on the TLS that a request came through.
 #[derive(Clone, Debug)]
 pub(super) enum Tls {
-    /// Any.
+    /// Any version.
     Ended,
-    /// None: the handshake failed.
+    /// The handshake failed.
     Failed,
     /// This version.
     Version(String),
 }
 
-/// What a request is asked.
+/// What a condition tests.
 #[derive(Clone, Debug)]
 pub(super) enum Test {
-    /// Any of these, in lower case: the text as it is, and with its escapes undone.
+    /// Any of these texts, in lower case: the text as it was written, and with its escapes undone.
     Text(Vec<Finder<'static>>),
     Method(String),
     Source(IpNet),
@@ -135,7 +135,8 @@ fn is_of_category(entry: &Entry, wanted: WantedCategory) -> bool {
     }
 }
 
-/// An attack by a program that names itself is no ordinary visit.
+/// Tells whether a request is ordinary and nothing else. An attack by a program that names itself
+/// is not.
 fn is_ordinary(entry: &Entry) -> bool {
     let is_more = |signature: &Signature| signature.categories().any(|it| it != Category::Ordinary);
     !entry.labels.is_empty() && !has_signature(entry, is_more)
@@ -157,8 +158,8 @@ fn source_of(record: &Record) -> IpAddr {
     record.src_ip.to_canonical()
 }
 
-/// Tells whether the [`text`](crate::reader::entry::text) of bytes begins with another, without
-/// making it: all watchers ask that of all requests.
+/// Tells whether the [`text`](crate::reader::entry::text) of bytes begins with `beginning`. It does
+/// not make this text, because every watcher checks every request.
 fn begins_with(bytes: &[u8], beginning: &str) -> bool {
     let as_utf8 = bytes.starts_with(beginning.as_bytes());
     let as_iso = begins_with_chars(bytes, beginning);
@@ -169,7 +170,7 @@ fn begins_with(bytes: &[u8], beginning: &str) -> bool {
     }
 }
 
-/// The same, where each byte is a character.
+/// Tells whether bytes begin with `beginning`, if each byte is one character.
 fn begins_with_chars(bytes: &[u8], beginning: &str) -> bool {
     let mut bytes = bytes.iter();
     for wanted in beginning.chars() {
