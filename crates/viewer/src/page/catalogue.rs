@@ -1,7 +1,7 @@
-//! What can be recognised, laid out for the page that lists it.
+//! The labels that can be recognised, laid out for the page that lists them.
 //!
-//! In: signatures, the ring, and what the history counted. Out: those that are in the ring, or that
-//! a visitor looks for, with counts.
+//! In: signatures, the ring, and the counts of the history. Out: the labels that are in the ring,
+//! or that meet a query, with counts.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,33 +13,35 @@ use serde::{Deserialize, Serialize};
 use crate::history::label_counts::LabelCounts;
 use crate::reader::View;
 
-/// More than so many are listed by name alone: all of them, in full, take more than a megabyte.
+/// Most labels that are shown in full. Others are listed by name only, because all labels in full
+/// take more than a megabyte.
 const MAX_CARDS: usize = 60;
-/// The order in which what was seen the most comes first.
+/// The name of the order in which the label that was seen the most comes first.
 const SEEN: &str = "seen";
 
-/// What a visitor looks for; nothing, for what is in the ring.
+/// The query of the page. If it is empty, the page shows the labels in the ring.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct CatalogueQuery {
-    /// Text in the title, the id, the product, a CVE number or the explanation, in any case.
+    /// Text in the title, the id, the product, a CVE number or the explanation, in upper or lower
+    /// case.
     pub q: String,
     /// The name of a category.
     pub category: String,
     /// The id of a signature.
     pub label: String,
-    /// `seen`: what was seen the most comes first; else the order is that of titles.
+    /// `seen`: the label that was seen the most comes first; else the order is by title.
     pub sort: String,
 }
 
 /// The page's content.
 #[derive(Debug, Serialize)]
 pub struct Catalogue {
-    /// In full.
+    /// Labels that are shown in full.
     cards: Vec<Known>,
-    /// By name.
+    /// Labels that are listed by name.
     names: Vec<Known>,
-    /// How many of them were seen.
+    /// How many of these labels were seen.
     seen: usize,
 }
 
@@ -53,16 +55,18 @@ struct Known {
     year: Option<u16>,
     explanation: String,
     references: Vec<String>,
-    /// How often it is in the ring, and the newest number there.
+    /// How many requests in the ring have it.
     count: usize,
+    /// The number of the newest of these requests.
     newest: u64,
-    /// How many requests of it the history has, and whether it is a kind of the collection.
+    /// How many requests in the history have it.
     kept: u64,
+    /// It is a kind of the collection.
     is_kind: bool,
 }
 
 impl CatalogueQuery {
-    /// Refuses an order that there is not.
+    /// Refuses an unknown order.
     ///
     /// # Errors
     /// The error is a sentence for the visitor.
@@ -74,7 +78,7 @@ impl CatalogueQuery {
         }
     }
 
-    /// Tells whether nothing is looked for.
+    /// Tells whether the query is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self == &Self::default()
@@ -92,7 +96,7 @@ impl CatalogueQuery {
     }
 }
 
-/// Tells whether a text of a signature contains one in lower case.
+/// Tells whether a text of a signature contains `wanted`, which is in lower case.
 fn has_text(signature: &Signature, wanted: &str) -> bool {
     let always = [&signature.title, &signature.id, &signature.explanation];
     let mut texts = always
@@ -103,7 +107,7 @@ fn has_text(signature: &Signature, wanted: &str) -> bool {
 }
 
 impl Catalogue {
-    /// Lays out what is in the ring, the rarest first, and of these the newest.
+    /// Lays out the labels in the ring: the rarest first and, among equally rare ones, the newest.
     #[must_use]
     pub(crate) fn of_ring(view: &View, counts: &LabelCounts) -> Self {
         let mut seen: Vec<_> = in_ring(view).into_values().collect();
@@ -119,7 +123,7 @@ impl Catalogue {
         }
     }
 
-    /// Lays out what a visitor looks for.
+    /// Lays out the labels that meet a query.
     #[must_use]
     pub(crate) fn of_query(
         signatures: impl Iterator<Item = Arc<Signature>>,
@@ -174,14 +178,15 @@ impl Known {
         self.is_kind = count.is_kind;
     }
 
-    /// Returns how often it was seen: without a history, in the ring. What is a kind alone was seen
-    /// as well, and what came just now is not in the history yet.
+    /// Returns how often a label was seen, in the history or in the ring, and whether it is a kind.
+    /// Without a history only the ring counts, and new requests are not in the history yet. A label
+    /// that is only a kind was seen as well.
     fn seen(&self) -> (u64, bool) {
         (self.kept.max(self.count as u64), self.is_kind)
     }
 }
 
-/// Counts what is in the ring, by id.
+/// Counts the labels in the ring, by id.
 fn in_ring(view: &View) -> BTreeMap<&str, Known> {
     let mut seen: BTreeMap<&str, Known> = BTreeMap::new();
     for entry in &view.entries {

@@ -1,9 +1,9 @@
 //! The collection: one row for each kind that was ever seen.
 //!
-//! In: rows of the history and what a visitor wants. Out: a page of them as it may be shown, and
-//! what is said of all. Titles, CVE numbers and years are those of the labels as they are now; a
-//! kind whose label is gone keeps its title. A title that names what is hidden is not shown, nor is
-//! its kind; of one that was cut where something is hidden, the kind alone is shown.
+//! In: rows of the history, and a query. Out: a page of kinds as they may be shown, and an overview
+//! of all kinds. Titles, CVE numbers and years are those of the labels as they are now; a kind
+//! whose label is gone keeps its title. If a title names something hidden, the kind is not shown at
+//! all. If a title was truncated within something hidden, the kind is shown without it.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ mod years;
 
 /// Kinds on one page: 80 kB of HTML.
 const PAGE_KINDS: usize = 100;
-/// Longest title, in characters; a signature's is shorter.
+/// Longest title, in characters. The title of a signature is shorter.
 const MAX_TITLE_CHARS: usize = 120;
 /// How long a kind is new, in microseconds.
 const NEW_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
@@ -42,8 +42,9 @@ const NEW_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 pub(crate) struct Collection {
     #[serde(flatten)]
     overview: Overview,
-    /// Kinds that meet the conditions, with a label and without.
+    /// How many kinds meet the conditions.
     matching: usize,
+    /// How many of these kinds have no label.
     matching_unrecognised: usize,
     sort: Sort,
     page: usize,
@@ -67,7 +68,7 @@ pub(crate) struct ShownKind {
     sources: u64,
     countries: Vec<String>,
     more_countries: u64,
-    /// How many of the sensors saw it; null where there are none.
+    /// How many of the sensors saw it; null if there are no sensors.
     seen_by: Option<SeenBy>,
     /// RFC 3339, microseconds.
     pub(crate) first: String,
@@ -78,8 +79,9 @@ pub(crate) struct ShownKind {
     pub(crate) is_recognised: bool,
     /// It was seen for the first time within the last day.
     is_new: bool,
-    /// In how many published logs it is, and what that means.
+    /// In how many published logs it is.
     pub(crate) usual: Option<u8>,
+    /// What that number means, in words.
     pub(crate) elsewhere: Option<&'static str>,
 }
 
@@ -111,19 +113,19 @@ impl Collection {
         }
     }
 
-    /// Returns the rows of the kinds on this page.
+    /// Returns the row ids of the kinds on this page.
     pub(crate) fn rows(&self) -> Vec<i64> {
         self.kinds.iter().map(|kind| kind.id).collect()
     }
 
-    /// Says how many of the sensors saw the kinds on this page.
+    /// Adds how many of the sensors saw each kind on this page.
     pub(crate) fn add_sensors(&mut self, seen_by: &BTreeMap<i64, SeenBy>) {
         for kind in &mut self.kinds {
             kind.add_sensors(seen_by.get(&kind.id).copied());
         }
     }
 
-    /// Says where the kinds on this page came from.
+    /// Adds the countries from which the kinds on this page came.
     pub(crate) fn add_countries(&mut self, mut countries: BTreeMap<i64, Countries>) {
         for kind in &mut self.kinds {
             let found = countries.remove(&kind.id).unwrap_or_default();
@@ -133,7 +135,7 @@ impl Collection {
 }
 
 impl ShownKind {
-    /// Lays out a kind; what is new is so at `now`.
+    /// Lays out a kind. `now` decides whether it is new.
     pub(crate) fn new(kind: &Candidate<'_>, now: Timestamp) -> Self {
         let (row, label) = (kind.row, kind.label);
         let cve = label.iter().flat_map(|it| it.cve.iter());
@@ -161,12 +163,12 @@ impl ShownKind {
         }
     }
 
-    /// Says how many of the sensors saw it.
+    /// Adds how many of the sensors saw the kind.
     pub(crate) fn add_sensors(&mut self, seen_by: Option<SeenBy>) {
         self.seen_by = seen_by;
     }
 
-    /// Says where it came from.
+    /// Adds the countries from which the kind came.
     pub(crate) fn add_countries(&mut self, countries: Countries) {
         self.more_countries = countries.all.saturating_sub(countries.codes.len() as u64);
         self.countries = countries.codes;
@@ -183,13 +185,13 @@ pub(crate) fn candidates<'a>(
         .filter(|row| row.title_shown != TitleShown::Named);
     let candidate = |row: &'a KindRow| Candidate {
         row,
-        // The name of a shape may be that of somebody's label by chance.
+        // The name of a shape may by chance be the id of somebody's own label.
         label: labels.find(&row.name).filter(|_| row.category.is_some()),
     };
     shown.map(candidate)
 }
 
-/// What is in the file may have been changed there.
+/// Returns the title of a kind as visible text, because somebody may have changed it in the file.
 fn title(kind: &Candidate<'_>) -> String {
     match printable::line(kind.title().as_bytes(), MAX_TITLE_CHARS) {
         empty if empty.is_empty() => "(nothing that can be shown)".to_owned(),
@@ -197,8 +199,8 @@ fn title(kind: &Candidate<'_>) -> String {
     }
 }
 
-/// Returns a time of the file as RFC 3339 with microseconds; the beginning of 1970 where no
-/// calendar reaches.
+/// Returns a time of the file as RFC 3339 with microseconds; the beginning of 1970 if the calendar
+/// does not reach that far.
 pub(crate) fn time(micros: i64) -> String {
     rfc3339::micros(Timestamp::from_microsecond(micros).unwrap_or_default())
 }

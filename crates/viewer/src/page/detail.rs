@@ -1,4 +1,4 @@
-//! All that is said about one request: what the page of a request is given.
+//! Everything that the page of a request shows.
 //!
 //! In: an entry. Out: its parts as pieces of visible text, tables, commands.
 
@@ -31,8 +31,8 @@ use crate::reader::sensor::Sensor;
 use fields::{Fields, FormParts, fields_of_http2, form};
 use hello::Hello;
 
-/// Longest base64 in an address that carries bytes. haproxy takes a head of 8 kB for a request for
-/// a page, of which a browser uses up to 1 kB for its own headers.
+/// Longest base64 of bytes in a link. haproxy accepts a head of 8 kB in a request for a page, and a
+/// browser uses up to 1 kB of it for its own headers.
 const MAX_LINK_CHARS: usize = 7000;
 
 /// One request, laid out.
@@ -40,53 +40,56 @@ const MAX_LINK_CHARS: usize = 7000;
 pub struct Detail<'a> {
     dest: String,
     version: Value,
-    /// Text for a link that filters by it; empty where there is none.
+    /// The path as text, for a link that filters by it; empty if there is none.
     path: String,
     headers: Fields,
     query: Fields,
     form: Fields,
     parts: FormParts,
     tls: Option<Hello>,
-    /// Why the handshake came to nothing.
+    /// Why the TLS handshake failed.
     tls_failed: Option<&'a str>,
     asked_for: Option<&'a AskedFor>,
     claims: &'a [Claim],
     sensor: Option<SentBy<'a>>,
     labels: Vec<json::Label<'a>>,
-    /// Attacks that are in what it quotes and nowhere else.
+    /// Labels of attacks that the request only quotes.
     quoted: Vec<json::Label<'a>>,
     indicators: &'a [Indicator],
     actions: &'a [Action],
-    /// For each request of HTTP/2 the names and values of its fields.
+    /// The names and values of the fields of each HTTP/2 request.
     http2: Vec<Vec<(Value, Value)>>,
     origin: Option<&'a Origin>,
-    /// The body as it is meant, and how it was decoded; empty where it is as it came.
+    /// The body, decoded if it was encoded.
     body: Value,
+    /// How the body was decoded; empty if it was not.
     body_steps: String,
-    /// What came behind the whole request, and how many bytes that were.
+    /// The bytes that came after the end of the request.
     extra: Value,
+    /// How many bytes came after the end of the request.
     extra_bytes: u64,
     /// The request after whose answer this came.
     continues: Option<u64>,
     indented: Option<Value>,
     decoded: Vec<Decoded>,
     raw: Value,
-    /// Its bytes are text, or its head is: otherwise the hex dump says more and comes first.
+    /// The head is text or, without a head, the whole request is. Otherwise the hex dump says more
+    /// and comes first.
     is_text: bool,
-    /// The bytes as text to be copied.
+    /// The request as text to be copied.
     text: Value,
     hex_dump: Value,
     hex: String,
     base64: String,
-    /// The bytes as the address of a page has them that is made from it; `None` where they are too
-    /// many for one.
+    /// The bytes in base64, for a link to a page that explains them; `None` if they are too long
+    /// for a link.
     link: Option<String>,
     replay: Replay,
     truncated: bool,
     ended: &'static str,
 }
 
-/// The sensor that sent a request, and what it was there.
+/// The sensor that sent a request, and the number and era of the request there.
 #[derive(Debug, Serialize)]
 struct SentBy<'a> {
     name: &'a str,
@@ -95,7 +98,7 @@ struct SentBy<'a> {
     version: &'a str,
 }
 
-/// What an encoding hid.
+/// Bytes that were hidden by an encoding.
 #[derive(Debug, Serialize)]
 struct Decoded {
     what: String,
@@ -222,13 +225,13 @@ impl Decoded {
     }
 }
 
-/// How long the head is; what has none is taken for one.
+/// Returns the length of the head. A request without a head counts as one.
 pub(crate) fn head_bytes(raw: &[u8], http: Option<&http::Request<'_>>) -> usize {
     let behind = http.map_or(0, |http| http.behind_head.len());
     raw.len().saturating_sub(behind)
 }
 
-/// The bytes that say what a request is.
+/// Returns the bytes on which labels and indicators are based.
 pub(crate) fn evidence(entry: &Entry) -> Vec<Range<usize>> {
     let mut evidence = Vec::new();
     for label in &entry.labels {
@@ -240,13 +243,14 @@ pub(crate) fn evidence(entry: &Entry) -> Vec<Range<usize>> {
     evidence
 }
 
-/// How a body was decoded, to go on with the title.
+/// Returns how a body was decoded, as a text that goes on with the title.
 fn steps_of_body(part: &Part) -> String {
     let steps = part.steps.iter().skip(1).map(ToString::to_string);
     steps.collect::<Vec<_>>().join(", ")
 }
 
-/// Nobody connects to the unspecified address: it stands for one that is not known or not shown.
+/// Returns the address and port to which the request came. The unspecified address means one that
+/// is not known or not shown.
 fn dest(entry: &Entry) -> String {
     match (entry.record.dest_ip, entry.record.dest_port) {
         (ip, port) if ip.is_unspecified() => format!("port {port}"),
@@ -290,7 +294,7 @@ mod tests {
     use crate::reader::entry::tests::{describer, record};
     use crate::reader::privacy::Privacy;
 
-    /// What the page is given of a request.
+    /// Returns the details of a request as JSON.
     fn detail(head: &str, body: &[u8]) -> serde_json::Value {
         static DESCRIBER: LazyLock<Describer> = LazyLock::new(|| describer(Privacy::default()));
         let head = format!("POST /x HTTP/1.1\r\n{head}\r\n");

@@ -1,8 +1,8 @@
-//! A request that a visitor gives, explained as one that came.
+//! Explains a request that a visitor gives, like one that was received.
 //!
-//! In: bytes. Out: the page of a request that says nothing of a source, a time or a number, and the
-//! form that asks for the bytes. Keeps nothing. Blanks nothing: the bytes are the visitor's own,
-//! and blanked parts would tell a visitor who guesses what is hidden.
+//! In: bytes. Out: the page of a request, without a source, a time or a number, and the form that
+//! asks for the bytes. Keeps nothing. Blanks nothing: the bytes are the visitor's own, and a
+//! visitor could find out what is hidden by guessing, if parts were blanked.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::reader::privacy::Privacy;
 use crate::reader::{Describer, Entry};
 
 impl Pages {
-    /// Renders the page of a request that was given, and how that was read; `None` for bytes as
-    /// they are. `host` is the name by which the visitor knows this machine.
+    /// Renders the page of a request that a visitor gave. `writing` is how the bytes were written;
+    /// `None` if they came as they are. `host` is the name by which the visitor knows this machine.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -34,7 +34,7 @@ impl Pages {
     ) -> anyhow::Result<String> {
         let open = Describer {
             labeller: Arc::clone(&self.describer.labeller),
-            // Nobody is said to have sent it.
+            // The request has no source that could be located.
             locations: Locations::default(),
             privacy: Privacy::default(),
         };
@@ -45,7 +45,7 @@ impl Pages {
         self.alone_as("request.html", &entry, &detail, own)
     }
 
-    /// Renders the form, with what was wrong with the input, and the input.
+    /// Renders the form, with the error and the input, if there are any.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -65,7 +65,7 @@ impl Pages {
     }
 }
 
-/// Describes bytes that came from nowhere, as those of a client that has said all it had to say.
+/// Describes bytes without a source, as if a client had sent them and then closed its side.
 fn entry(raw: Bytes, describer: &Describer) -> Entry {
     let nowhere = Ipv4Addr::UNSPECIFIED.into();
     let record = Record {
@@ -75,7 +75,7 @@ fn entry(raw: Bytes, describer: &Describer) -> Entry {
         src_port: 0,
         dest_ip: nowhere,
         dest_port: 0,
-        // Of the others, a page says how the address was learned.
+        // For another value, the page would say how the address was learned.
         via: Via::ProxyV2,
         bytes: raw.len() as u64,
         extra: 0,

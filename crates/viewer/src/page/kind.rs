@@ -1,7 +1,7 @@
 //! The page of one kind: what it is, how usual it is, who sends it, and its specimen.
 //!
-//! In: what the history has of it. Out: the same as it may be shown: addresses as far as they may
-//! be, and names that nothing hides.
+//! In: the kind from the history. Out: the kind as it may be shown, with addresses that may be
+//! masked, and without hidden names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,12 +26,13 @@ use crate::reader::Entry;
 use crate::reader::privacy::{Privacy, TitleShown};
 use crate::rfc3339;
 
-/// Sources and names that are shown.
+/// Most sources that are shown.
 const MAX_SOURCES: usize = 20;
+/// Most names that are shown.
 const MAX_NAMES: usize = 20;
 /// Longest name that is shown, in characters.
 const MAX_NAME_CHARS: usize = 120;
-/// Days that the chart shows at most, those of which there are counts.
+/// Most days that the chart shows. Counts by day are kept for no longer.
 const CHART_DAYS: i64 = 400;
 
 /// A kind, as it may be shown. Its JSON is that of `/home/api/collection/{kind}`, without the
@@ -45,9 +46,9 @@ pub(crate) struct KindParts {
     references: Vec<String>,
     /// How usual it is here, in words.
     here: String,
-    /// What is said of other machines rests on this.
+    /// On what the words about other machines (`elsewhere`) are based.
     grounds: Option<String>,
-    /// How many sensors of the hub saw it, where this machine sends to one that says so.
+    /// How many sensors of the hub saw it, if this machine sends to a hub that says so.
     pub(crate) at_hub: Option<SeenBy>,
     /// Requests by day.
     days: Vec<Day>,
@@ -57,7 +58,7 @@ pub(crate) struct KindParts {
     asked_for: Vec<Name>,
     /// How many of the newest requests came to which port.
     ports: Vec<PortCount>,
-    /// Number of the newest request, where it is still kept.
+    /// Number of the newest request, if it is still kept.
     newest: Option<u64>,
 }
 
@@ -67,7 +68,7 @@ struct Day {
     requests: u64,
 }
 
-/// Who sent it: an address, or the network that is shown of it.
+/// A source that sent the kind: an address, or the network that is shown of it.
 #[derive(Debug, Serialize)]
 struct Sender {
     address: String,
@@ -101,7 +102,7 @@ struct Name {
     requests: u64,
 }
 
-/// A kind with the requests that stand for it.
+/// A kind with its specimen and its newest request.
 pub(crate) struct KindPage {
     pub(crate) parts: KindParts,
     chart: Chart,
@@ -111,7 +112,7 @@ pub(crate) struct KindPage {
 }
 
 impl Pages {
-    /// Lays out a kind; `None` when it may not be shown.
+    /// Lays out a kind; `None` if it must be hidden.
     pub(crate) fn kind_page(&self, whole: &WholeKind, now: Timestamp) -> Option<KindPage> {
         let describer = &self.describer;
         let rows = std::slice::from_ref(&whole.row);
@@ -166,7 +167,7 @@ impl Pages {
     }
 }
 
-/// What the page says of the newest request.
+/// What the page shows of the newest request.
 #[derive(Serialize)]
 struct Newest<'a> {
     seq: u64,
@@ -233,7 +234,7 @@ impl Country {
     }
 }
 
-/// Bars from the first day to today, and the date of the first.
+/// Returns a chart from the first day to today, and the date of its first day.
 fn chart(days: &[(i64, u64)], now: Timestamp) -> (Chart, String) {
     let today = usual::day_of(now);
     let first = days.first().map_or(today, |(day, _)| *day);
@@ -253,7 +254,8 @@ fn date(day: i64) -> String {
     time.strftime("%Y-%m-%d").to_string()
 }
 
-/// Sources of one network are one where no more is shown of them.
+/// Returns the sources as they may be shown. If addresses are masked, the sources of one network
+/// become one.
 fn senders(sources: &[KindSource], privacy: &Privacy) -> Vec<Sender> {
     let mut senders: Vec<Sender> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
@@ -293,14 +295,14 @@ fn senders(sources: &[KindSource], privacy: &Privacy) -> Vec<Sender> {
 impl Sender {
     fn add(&mut self, source: &KindSource) {
         self.requests = self.requests.saturating_add(source.requests);
-        // Of one length, so that they are in order as text.
+        // These texts have the same length, so their order is that of the times.
         self.first = time(source.first).min(std::mem::take(&mut self.first));
         self.last = time(source.last).max(std::mem::take(&mut self.last));
     }
 }
 
-/// A name that is hidden in one request is hidden, and so is one that may have been cut in the
-/// middle of what is hidden.
+/// Returns the names that may be shown. A name is left out if it is hidden in one request, or if it
+/// may have been truncated in the middle of something hidden.
 fn names(asked: &[Asked], privacy: &Privacy) -> Vec<Name> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let mut hidden: BTreeSet<&str> = BTreeSet::new();
@@ -325,7 +327,7 @@ fn names(asked: &[Asked], privacy: &Privacy) -> Vec<Name> {
     names
 }
 
-/// What is in the file may have been changed there.
+/// Returns a text of the file as visible text, because somebody may have changed the file.
 fn shown(text: &str) -> String {
     printable::line(text.as_bytes(), MAX_NAME_CHARS)
 }

@@ -1,8 +1,8 @@
-//! Sources to pages and to JSON: what may be shown of who came.
+//! Renders sources as pages and as JSON.
 //!
-//! In: what the history says, with whole addresses and texts that clients sent. Out: pages and
-//! values without what is to be hidden. Links that lead elsewhere are no more than links, and only
-//! for addresses of the internet.
+//! In: sources from the history, with whole addresses and texts that clients sent. Out: pages and
+//! values without what must be hidden. Links to other sites are there only for addresses that are
+//! used on the internet; the viewer itself asks none of these sites.
 
 use std::net::IpAddr;
 
@@ -25,19 +25,19 @@ pub(crate) use self::shown::UNSAID;
 mod query;
 mod shown;
 
-/// What stands between an address and the length of its network in the path of a page, where `/`
-/// has its own meaning.
+/// The sign between an address and the length of its network in the path of a page, where `/` has
+/// its own meaning.
 const NETWORK_MARK: char = '_';
 
 /// The sources that were asked for, as JSON.
 #[derive(Debug, Serialize)]
 struct List {
     sources: Vec<ShownSource>,
-    /// What `before` has to be for the next page.
+    /// The value of `before` for the next page.
     next: Option<String>,
 }
 
-/// A source in a template, with what only people read.
+/// A source in a template, with texts that are only for people.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(flatten)]
@@ -54,19 +54,20 @@ struct Elsewhere {
     address: String,
 }
 
-/// Reads the path of a page: an address, or a network as `203.0.113.0_24` where addresses are
-/// masked. `None` where there can be no such page.
+/// Reads the path of a page: an address or, if addresses are masked, a network, such as
+/// `203.0.113.0_24`. `None` if there can be no such page.
 pub(crate) fn address_of(path: &str, privacy: &Privacy) -> Option<IpAddr> {
     let (address, prefix) = match path.split_once(NETWORK_MARK) {
         Some((address, prefix)) => (address, Some(prefix.parse().ok()?)),
         None => (path, None),
     };
     let address = address.parse::<IpAddr>().ok()?.to_canonical();
-    // So that nobody finds out by asking which address it was.
+    // If addresses are masked, there is no page of an address: a visitor could try all addresses of
+    // a network.
     (privacy.source(address) == (address, prefix)).then_some(address)
 }
 
-/// Returns the path of the page of a source that is shown so.
+/// Returns the path of the page of a source. `shown` is its address as it is shown.
 fn path_of(shown: &str) -> String {
     shown.replace('/', &NETWORK_MARK.to_string())
 }
@@ -166,7 +167,8 @@ fn ago(time: &str) -> String {
     }
 }
 
-/// Who else knows an address. Nobody is asked: these are links for a person to follow.
+/// Returns links to other sites that know more about an address. They are for people; the viewer
+/// asks none of these sites.
 fn elsewhere(address: IpAddr) -> Vec<Elsewhere> {
     if !is_global(address) {
         return Vec::new();

@@ -1,7 +1,6 @@
 //! The numbers behind the strip at the top of the page.
 //!
-//! In: a view. Out: [`Stats`], as JSON has them. What they say of sources and protocols, they say
-//! of the requests in the ring.
+//! In: a view. Out: [`Stats`], as in the JSON. Sources and protocols are counted in the ring only.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -19,12 +18,12 @@ use crate::reader::view::MINUTES;
 use crate::reader::{Entry, View};
 use crate::rfc3339;
 
-/// Minutes that one bar of the day's chart stands for.
+/// Minutes that are counted in one bar of the day's chart.
 pub const MINUTES_PER_BAR: i64 = 15;
 /// Bars of the hour's chart, one a minute.
 const HOUR: i64 = 60;
 
-/// How much comes, and of what kind.
+/// How many requests come, and what they are.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stats {
     /// Number of requests recorded since the beginning.
@@ -37,7 +36,7 @@ pub struct Stats {
     pub first_request_seconds: Option<f64>,
     /// Number of connections that never sent a byte.
     pub silent: u64,
-    /// Number of these by port, of the most frequent ports, these first.
+    /// Number of these connections by port, for the most frequent ports, the most frequent first.
     pub silent_ports: Vec<SilentPort>,
     /// Number of requests within the last 60 seconds.
     pub last_minute: u64,
@@ -58,15 +57,15 @@ pub struct Stats {
     pub tls: usize,
     /// Number of TLS handshakes in the ring that failed.
     pub tls_failed: usize,
-    /// Number of requests in the ring by category, of those that have one.
+    /// Number of requests in the ring by category. Requests without a category are not counted.
     pub categories: BTreeMap<Category, usize>,
     /// There are requests in the ring, and none is from an address of the internet.
     pub private_only: bool,
     /// Number of slots that hold something else than a request of forever200.
     pub unreadable: usize,
-    /// How the history is; `None` where it is off.
+    /// The state of the history; `None` if it is off.
     pub history: Option<HistoryState>,
-    /// How many lines there were; `None` where there are none, and for the page.
+    /// How many lines there were; `None` if no lines are written, and always for the page.
     pub lines: Option<Counted>,
 }
 
@@ -140,7 +139,7 @@ fn came_through_tls(entry: &Entry) -> bool {
     }
 }
 
-/// Counts requests by port, the most frequent port first. Those whose port nobody knows are left
+/// Counts requests by port, the most frequent port first. Requests whose port is unknown are left
 /// out.
 #[must_use]
 pub fn ports(entries: &[Arc<Entry>]) -> Vec<PortCount> {
@@ -181,9 +180,10 @@ fn categories(view: &View) -> BTreeMap<Category, usize> {
     counts
 }
 
-/// Exact where the ring goes back a minute; else by the counts of this minute and the one before,
-/// as if that had been even. At a hub the ring may have an old request of one sensor among new ones
-/// of others, and does not tell how far it goes back.
+/// Returns the number of requests within the last 60 seconds. It is exact if the ring goes back a
+/// minute. Otherwise it is estimated from the counts of this minute and the one before, as if the
+/// requests of that one had come evenly. At a hub, the ring may have an old request of one sensor
+/// among new ones of others, and so does not tell how far it goes back.
 fn last_minute(view: &View, now: Timestamp) -> u64 {
     let minute_ago = now.as_second() - 60;
     let recent = count(view, |entry| {

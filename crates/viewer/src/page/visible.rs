@@ -42,14 +42,16 @@ pub fn sent(bytes: Bytes) -> Value {
     visible(vec![Part::new(bytes, style)])
 }
 
-/// Returns bytes as they were sent. If they are no text, long runs of bytes are shown as a count.
+/// Returns bytes as they were sent. If they are no text, a long run of one byte is shown as the
+/// byte and its number.
 #[must_use]
 pub fn folded(bytes: Bytes) -> Value {
     visible(vec![Part::folded(bytes)])
 }
 
-/// Returns a request as it was sent, with the ranges of `evidence` marked. Long runs in bytes that
-/// are no text are shown as a count. The head and the rest are judged separately as text or not.
+/// Returns a request as it was sent, with the ranges of `evidence` marked. In bytes that are no
+/// text, a long run of one byte is shown as the byte and its number. The head and the rest are
+/// judged separately as text or not.
 #[must_use]
 pub fn request(bytes: &Bytes, head_bytes: usize, evidence: &[Range<usize>]) -> Value {
     let evidence = merged(evidence.to_vec());

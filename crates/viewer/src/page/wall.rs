@@ -1,5 +1,4 @@
-//! Entries to the wall: the list for those who look from afar, with the rarest of each second
-//! first.
+//! Renders the wall: the list for a projector, with the rarest request of each second first.
 //!
 //! In: a view. Out: how rare each request is, their order, and rows in which nothing can be
 //! clicked.
@@ -21,22 +20,22 @@ use crate::page::pages::Pages;
 use crate::page::row::Row;
 use crate::reader::{Entry, View};
 
-/// Most rows of the page. A screen shows eight, one that stands upright some thirty; `wall.js` has
-/// the same number.
+/// Most rows of the page. A wide screen shows eight, an upright one some thirty. `wall.js` has the
+/// same number.
 pub const MAX_ROWS: usize = 40;
-/// From then on, the day of a request says more than its time of day.
+/// For requests older than this, the wall shows the day, not the time of day.
 const A_DAY_SECONDS: i64 = 86_400;
 
 /// How many requests of the same sort the ring has.
 #[derive(Debug)]
 pub struct Rarity(HashMap<Sort, usize>);
 
-/// What counts as the same.
+/// The sort of a request, for its rarity.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Sort {
     /// The id of the first label.
     Label(String),
-    /// Without a label: the protocol and the likeness.
+    /// The protocol and the likeness of a request without a label.
     Alike(Protocol, u64),
 }
 
@@ -45,14 +44,14 @@ enum Sort {
 struct WallRow {
     #[serde(flatten)]
     row: Row,
-    /// The time of day, UTC, or the day.
+    /// The time of day, or the day, in UTC.
     when: String,
     /// The name of the client's network, or its number.
     network: String,
 }
 
 impl Rarity {
-    /// Counts what a view shows.
+    /// Counts the requests of a view by sort.
     #[must_use]
     pub fn new(view: &View) -> Self {
         let mut counts = HashMap::new();
@@ -62,7 +61,7 @@ impl Rarity {
         Self(counts)
     }
 
-    /// Returns how many requests of the sort of this one the ring has; 0 when it has left.
+    /// Returns how many requests of the same sort as this one the ring has; 0 if all have left it.
     #[must_use]
     pub fn count(&self, entry: &Entry) -> usize {
         self.0.get(&Sort::new(entry)).copied().unwrap_or_default()
@@ -93,8 +92,8 @@ impl WallRow {
     }
 }
 
-/// Returns what the wall shows: the newest second first, and of what came in one second the rarest,
-/// then the newest.
+/// Returns the entries that the wall shows: the newest second first and, within one second, the
+/// rarest first, then the newest.
 #[must_use]
 pub fn in_order(view: &View, mut entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
     let rarity = Rarity::new(view);
@@ -108,7 +107,7 @@ pub fn in_order(view: &View, mut entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
 }
 
 impl Pages {
-    /// Renders the wall: `entries` is what meets `query`, in the order of [`in_order`].
+    /// Renders the wall. `entries` are those that meet `query`, in the order of [`in_order`].
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -132,7 +131,7 @@ impl Pages {
         )
     }
 
-    /// Renders one row of the wall, for the event stream; once for all who watch.
+    /// Renders one row of the wall for the event stream; only once for all watchers.
     ///
     /// # Errors
     /// The template fails, which is a bug.

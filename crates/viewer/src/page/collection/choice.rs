@@ -1,7 +1,7 @@
 //! Which kinds a visitor wants to see, and in which order.
 //!
-//! In: the conditions of a query that make sense for a kind. Out: whether a kind is meant. Refuses
-//! the others, so that nobody takes all kinds for those of one source.
+//! In: the conditions of a query. Out: whether a kind matches. A condition that makes no sense for
+//! a kind is refused, so that nobody takes all kinds for those of one source, for example.
 
 use std::cmp::Reverse;
 
@@ -15,7 +15,7 @@ use crate::page::filter::{Condition, Field, FilterQuery, category};
 use crate::page::sources::UNSAID;
 use crate::reader::privacy::TitleShown;
 
-/// The query of the collection, beside the filter.
+/// Parameters of the collection, besides those of the filter.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct CollectionQuery {
@@ -23,23 +23,23 @@ pub(crate) struct CollectionQuery {
     page: String,
 }
 
-/// What comes first.
+/// The order of kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Sort {
-    /// What was seen the least.
+    /// First the kind with the fewest requests.
     #[default]
     Rare,
-    /// What was seen first the latest.
+    /// First the kind that was seen for the first time most recently.
     New,
-    /// What was seen the most.
+    /// First the kind with the most requests.
     Often,
-    /// What became known the earliest.
+    /// First the kind whose weakness became known the earliest.
     Oldest,
 }
 
 impl Sort {
-    /// All of them.
+    /// All orders.
     pub(crate) const ALL: [Self; 4] = [Self::Rare, Self::New, Self::Often, Self::Oldest];
 
     pub(crate) fn name(self) -> &'static str {
@@ -51,7 +51,7 @@ impl Sort {
         }
     }
 
-    /// Puts kinds in order: those with a label first.
+    /// Puts kinds in this order, those with a label before the others.
     pub(crate) fn apply(self, kinds: &mut [Candidate<'_>]) {
         kinds.sort_by_key(|it| {
             let row = it.row;
@@ -79,7 +79,7 @@ pub(crate) struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    /// Returns its title: that of the label, or the one that it had.
+    /// Returns its title: that of the label or, without one, the title in the history.
     pub(crate) fn title(&self) -> &'a str {
         match self.label {
             Some(label) => &label.title,
@@ -88,7 +88,8 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// Returns its main category; `None` without a label, or when nothing is called so any more.
+    /// Returns its main category; `None` without a label, or if there is no category of that name
+    /// any more.
     pub(crate) fn category(&self) -> Option<Category> {
         if let Some(label) = self.label {
             return Some(label.category);
@@ -102,10 +103,10 @@ impl<'a> Candidate<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
     tests: Vec<(Test, bool)>,
-    /// Countries that are asked for, as a test numbers them.
+    /// The countries that are asked for. `Test::Country` is an index into them.
     pub(crate) countries: Vec<String>,
     pub(crate) sort: Sort,
-    /// From 1.
+    /// The number of the page, from 1.
     pub(crate) page: usize,
 }
 
@@ -120,11 +121,11 @@ enum Test {
 }
 
 impl Choice {
-    /// Reads what a visitor asks for.
+    /// Reads a query.
     ///
     /// # Errors
-    /// A condition is none of kinds, or does not say what it should; the error is a sentence for
-    /// the visitor.
+    /// A condition is not for kinds, or a value cannot be read; the error is a sentence for the
+    /// visitor.
     pub(crate) fn new(filter: &FilterQuery, query: &CollectionQuery) -> Result<Self, String> {
         let mut choice = Self {
             sort: sort(&query.sort)?,
@@ -139,7 +140,7 @@ impl Choice {
         Ok(choice)
     }
 
-    /// Reads one condition; `None` when all kinds meet it.
+    /// Reads one condition; `None` if all kinds meet it.
     fn test(&mut self, condition: &Condition) -> Result<Option<Test>, String> {
         let value = condition.value.trim();
         if value.is_empty() {
@@ -190,7 +191,7 @@ impl Test {
     }
 }
 
-/// Tells whether a text of a kind contains one in lower case.
+/// Tells whether a text of a kind contains `wanted`, which is in lower case.
 fn has_text(kind: &Candidate<'_>, wanted: &str) -> bool {
     let mut texts = vec![kind.title(), &kind.row.name];
     if let Some(label) = kind.label {

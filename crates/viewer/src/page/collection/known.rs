@@ -1,27 +1,27 @@
-//! What is known now of the labels that kinds are named after.
+//! What the signatures say now of the labels that kinds are named after.
 //!
-//! In: all signatures, read once. Out: for an id, what lists of kinds say of it.
+//! In: all signatures, read once. Out: by the id of a label, what lists of kinds show of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use forever200_identify::{Category, Labeller, Signature};
 
-/// What lists say of each label, by id; some hundred bytes each.
+/// What lists show of each label, by id. Each takes some hundred bytes.
 #[derive(Debug)]
 pub(crate) struct KnownLabels(HashMap<Box<str>, KnownLabel>);
 
-/// What lists say of a label.
+/// What lists show of a label.
 #[derive(Debug)]
 pub(crate) struct KnownLabel {
-    /// Where the labeller has the rest.
+    /// The index of its signature in the labeller.
     index: usize,
     pub(crate) title: Box<str>,
     pub(crate) category: Category,
     pub(crate) also: Box<[Category]>,
     pub(crate) product: Option<Box<str>>,
     pub(crate) cve: Box<[Box<str>]>,
-    /// When it became known.
+    /// The year in which the weakness became known.
     pub(crate) year: Option<u16>,
     /// In how many published logs it is.
     pub(crate) usual: Option<u8>,
@@ -36,7 +36,7 @@ impl KnownLabels {
         Self(known.collect())
     }
 
-    /// Returns what is known of a label; `None` when there is none of this name any more.
+    /// Returns what is known of a label; `None` if there is no such label any more.
     pub(crate) fn find(&self, id: &str) -> Option<&KnownLabel> {
         self.0.get(id)
     }
@@ -74,7 +74,7 @@ impl KnownLabel {
     }
 }
 
-/// The year in a CVE number.
+/// Returns the year in a CVE number.
 fn year_of(cve: &str) -> Option<u16> {
     cve.split('-').nth(1)?.parse().ok()
 }

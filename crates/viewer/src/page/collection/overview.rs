@@ -1,4 +1,4 @@
-//! What is said of the whole collection.
+//! The overview of the whole collection.
 
 use std::cmp::Reverse;
 
@@ -17,15 +17,17 @@ pub(crate) struct Overview {
     countries: u64,
     /// Time of the first start, or else of the first request.
     since: Option<String>,
-    /// Kinds with a label, and without.
+    /// How many kinds have a label.
     recognised: usize,
+    /// How many kinds have no label.
     unrecognised: usize,
-    /// What came first.
+    /// The kind that came first.
     first: Option<Mention>,
-    /// The weakness that became known first, and last.
+    /// The kind whose weakness became known first.
     oldest: Option<Mention>,
+    /// The kind whose weakness became known last.
     newest: Option<Mention>,
-    /// What has a label and came the least.
+    /// The kind with a label that came the least.
     rarest: Option<Mention>,
     #[serde(skip)]
     pub(super) years: Option<Years>,
@@ -44,7 +46,7 @@ struct Mention {
 }
 
 impl Overview {
-    /// Says it of these kinds.
+    /// Makes the overview of these kinds.
     pub(super) fn new(kinds: &[Candidate<'_>], totals: &Totals) -> Self {
         let mut named = Vec::new();
         let mut weaknesses = Vec::new();
@@ -81,8 +83,8 @@ impl Overview {
     }
 }
 
-/// Returns the year in which a vulnerability became known. A label without a CVE number may be of
-/// a year, and of no vulnerability.
+/// Returns the year in which a vulnerability became known. A label without a CVE number may have a
+/// year, but is not about a vulnerability.
 fn year_of(kind: &Candidate<'_>) -> Option<u16> {
     let label = kind.label?;
     if label.cve.is_empty() {
@@ -92,7 +94,8 @@ fn year_of(kind: &Candidate<'_>) -> Option<u16> {
     }
 }
 
-/// What came less is rarer; of these, what is rarer elsewhere, what has a year, what came last.
+/// Returns how rare a kind is, the rarest first: by fewer requests, then by fewer logs elsewhere,
+/// then those with a year, then the one that came last.
 fn rarity(kind: &Candidate<'_>) -> impl Ord + use<> {
     let elsewhere = kind.label.and_then(|label| label.usual);
     (

@@ -1,4 +1,4 @@
-//! The collection and the pages of kinds, as they may be shown.
+//! Tests of the collection and of the pages of kinds, as they may be shown.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn pages(mask_sources: bool, hidden: &str) -> Pages {
     Pages::new(Arc::new(describer(privacy)), true)
 }
 
-/// A kind that came so many times, last at `now`.
+/// Returns a kind with this many requests, the last one at `now`.
 fn row(name: &str, title: &str, category: Option<&str>, requests: u64) -> KindRow {
     KindRow {
         id: 1,
@@ -189,7 +189,7 @@ fn a_title_that_names_what_is_hidden_is_not_shown() {
         "{page}"
     );
     assert!(page.contains("harmless") && page.contains("1 kind"));
-    // Nor can it be searched for.
+    // It cannot be searched for either.
     let (choice, _) = read("q=honey").unwrap();
     let collection = Collection::new(&rows, &Totals::default(), &choice, &closed, now());
     assert_eq!(collection.matching, 0);
@@ -221,7 +221,7 @@ fn new_kinds_are_marked_for_a_day() {
     assert_eq!((shown(&kinds[0]), shown(&kinds[1])), (false, true));
 }
 
-/// The page of the kind that comes from these requests.
+/// Returns the page of the kind that is made from these requests.
 fn kind_page(requests: &[Sent<'_>], name: &str, pages: &Pages) -> Option<String> {
     let folder = TempDir::new().unwrap();
     let history = history_of(folder.path(), requests);
@@ -269,7 +269,7 @@ fn the_page_of_a_kind_has_its_specimen_and_who_sends_it() {
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }
-    // What the label says is said once.
+    // The text of the label appears once.
     assert_eq!(page.matches("Many web applications keep").count(), 1);
 }
 
@@ -306,8 +306,8 @@ fn the_page_of_a_kind_whose_title_is_hidden_is_not_there() {
     assert!(kind_page(&requests, name, &pages(false, "honey.example.net")).is_none());
 }
 
-/// What the collection, a search in it, and the page of a source say of what one source sent before
-/// anything was hidden.
+/// Returns what the collection, a search in it, and the page of a source show of the requests that
+/// one source sent before anything was hidden.
 fn all_pages(raw: &[u8], query: &str, pages: &Pages) -> [String; 2] {
     let folder = TempDir::new().unwrap();
     let requests = [sent("203.0.113.7", "2026-11-25T10:00:00Z", raw)];
@@ -370,7 +370,7 @@ fn what_was_cut_in_the_middle_of_what_is_hidden_is_not_shown() {
             "{found}"
         );
     }
-    // Long ones that name nothing stay, and the page of a kind knows the title.
+    // Long titles that name nothing hidden stay, and the page of a kind has the title.
     let pages = pages(false, "elsewhere.example");
     let [collection, _] = all_pages(raw.as_bytes(), "", &pages);
     assert!(collection.contains("honey.exa"), "{collection}");

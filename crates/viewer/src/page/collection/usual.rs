@@ -1,7 +1,7 @@
 //! How usual a kind is, in words: here, by this machine's own history, and elsewhere, by published
 //! logs.
 //!
-//! In: counts by day, and in how many logs it is. Out: short sentences. Nobody is asked.
+//! In: counts by day, and in how many logs it is. Out: short sentences. No other machine is asked.
 
 use forever200_identify::signature::LOGS;
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use crate::history::MOST_DAYS;
 const BY_NEARLY_EVERYBODY: u8 = 16;
 /// A kind in at least this many of the logs is common.
 const COMMON: u8 = 6;
-/// So many days in a row make it daily.
+/// A kind that came on this many days in a row is called daily.
 const DAILY: i64 = 3;
 const SECONDS_OF_DAY: i64 = 24 * 60 * 60;
 
@@ -21,7 +21,7 @@ const SECONDS_OF_DAY: i64 = 24 * 60 * 60;
 pub(crate) fn here(days: &[i64], requests: u64, first: Timestamp, now: Timestamp) -> String {
     let (today, first_day) = (day_of(now), day_of(first));
     let streak = streak(days, today);
-    // Somebody may have deleted what came before a day, and with it, from the counts.
+    // Requests of the first days may have been deleted, and with them their counts.
     let is_first_day_known = first_day > today - MOST_DAYS;
     let counted_from = match days.first() {
         Some(&day) if is_first_day_known => named(day),
@@ -41,24 +41,24 @@ pub(crate) fn here(days: &[i64], requests: u64, first: Timestamp, now: Timestamp
     }
 }
 
-/// Writes a number of a day as people do.
+/// Returns the date of a day, as people write it.
 fn named(day: i64) -> String {
     let time = Timestamp::from_second(day.saturating_mul(SECONDS_OF_DAY)).unwrap_or_default();
     time.strftime("%-d %B %Y").to_string()
 }
 
-/// Says how usual a kind is elsewhere; `None` where nobody counted.
+/// Says how usual a kind is elsewhere; `None` if it was not counted.
 #[must_use]
 pub(crate) fn elsewhere(usual: Option<u8>) -> Option<&'static str> {
     Some(match usual? {
         BY_NEARLY_EVERYBODY.. => "seen by nearly everybody",
         COMMON.. => "common",
-        // The rest of the logs was not counted: that it is rare nobody knows.
+        // The other logs were not counted, so it is not known to be rare.
         _ => "seen elsewhere, too",
     })
 }
 
-/// Says what that rests on.
+/// Says on what [`elsewhere`] is based.
 #[must_use]
 pub(crate) fn grounds(usual: Option<u8>) -> Option<String> {
     usual.map(|logs| format!("in at least {logs} of {LOGS} published logs"))
@@ -69,7 +69,8 @@ pub(crate) fn day_of(time: Timestamp) -> i64 {
     time.as_second().div_euclid(SECONDS_OF_DAY)
 }
 
-/// How many days in a row it came, up to today or yesterday: today is not over.
+/// Returns on how many days in a row a kind came, up to today, or to yesterday, because today is
+/// not over.
 fn streak(days: &[i64], today: i64) -> i64 {
     let mut expected = match days.last() {
         Some(&last) if last >= today - 1 => last,
@@ -91,7 +92,7 @@ fn span_of(days: i64) -> String {
         ..14 => format!("{days} days"),
         14..60 => format!("{} weeks", days / 7),
         60..MOST_DAYS => format!("{} months", days / 30),
-        // Further back, days are not kept.
+        // Counts by day are not kept for longer.
         _ => format!("{} months or more", days / 30),
     }
 }
@@ -119,7 +120,7 @@ mod tests {
         assert_eq!(said(&[9, 3, 2], 4, 9), "4 times since 18 November 2026");
         assert_eq!(said(&[], 4, 900), "4 times since 10 June 2024");
         assert_eq!(said(&[300], 4, 900), "4 times since 10 June 2024");
-        // What came before is deleted.
+        // The requests before these days are deleted.
         assert_eq!(said(&[5], 1, 300), "once, on 22 November 2026");
         assert_eq!(said(&[9, 5], 3, 300), "3 times since 18 November 2026");
         let years: Vec<i64> = (0..MOST_DAYS).rev().collect();

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// Dots above each other, at most; where there are more weaknesses of a year, each dot stands for
-/// several.
+/// Most dots above each other. If a year has more weaknesses, each dot is for several of them.
 const MOST_DOTS: usize = 10;
 /// Width of a year and height of a dot, in the units of the drawing.
 const PITCH: usize = 10;
-/// Years that are drawn, the last ones: a signature of one's own may say any.
+/// Most years that are drawn, the last ones. A user's own signature may name any year.
 const MOST_YEARS: u16 = 40;
-/// Years that are drawn at least, up to the last: of fewer, each dot would be as large as a hand.
+/// Fewest years that are drawn, up to the last one. With fewer, each dot would be huge.
 const LEAST_YEARS: u16 = 25;
 
 /// The strip.
@@ -22,9 +21,9 @@ pub(crate) struct Years {
     height: usize,
     first: u16,
     last: u16,
-    /// How many weaknesses a dot stands for, at most.
+    /// Most weaknesses that one dot is for.
     of_dot: usize,
-    /// All of it in words.
+    /// All years and their numbers, in words.
     words: String,
 }
 
@@ -37,7 +36,7 @@ struct Column {
 }
 
 impl Years {
-    /// Draws how many weaknesses became known in each year; `None` where there are none.
+    /// Draws how many weaknesses became known in each year; `None` if there are none.
     pub(crate) fn new(years: impl Iterator<Item = u16>) -> Option<Self> {
         let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
         for year in years {

@@ -1,6 +1,6 @@
 //! Names and values of a request: headers, parameters, the parts of a form.
 //!
-//! In: bytes. Out: pieces of visible text, as many as anybody reads.
+//! In: bytes. Out: pieces of visible text, for at most `MAX_FIELDS` fields.
 
 use forever200_decode::{Kind, multipart, parameters};
 use forever200_identify::http;
@@ -12,16 +12,18 @@ use crate::bytes::http2;
 use crate::bytes::printable;
 use crate::page::visible;
 
-/// Most headers, parameters and the like that are laid out. Beyond, the bytes say it better.
+/// Most headers, parameters and the like that are laid out. If there are more, the bytes are easier
+/// to read.
 const MAX_FIELDS: usize = 500;
-/// Most of a value that a link searches for: enough to tell it from others, and fit for an address.
+/// Most bytes of a value that a link searches for: enough to tell it from others, and short enough
+/// for an address.
 const MAX_SEARCH_BYTES: usize = 200;
 
-/// Names and values, as many as anybody reads.
+/// Names and values, at most `MAX_FIELDS`.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Fields {
     shown: Vec<Field>,
-    /// Number of those that are left out.
+    /// How many are left out.
     more: usize,
 }
 
@@ -29,22 +31,22 @@ pub(super) struct Fields {
 pub(super) struct Field {
     name: Value,
     value: Value,
-    /// What to search for to find it.
+    /// The text with which a search finds this value.
     search: String,
 }
 
-/// The parts of a multipart body, as many as anybody reads.
+/// The parts of a multipart body, at most `MAX_FIELDS`.
 #[derive(Debug, Serialize)]
 pub(super) struct FormParts {
     shown: Vec<FormPart>,
-    /// Number of those that are left out.
+    /// How many are left out.
     more: usize,
 }
 
 #[derive(Debug, Serialize)]
 struct FormPart {
     field: Field,
-    /// The name of the file; empty where it is none.
+    /// The name of the file; empty if the part is no file.
     file_name: Value,
 }
 
@@ -106,8 +108,8 @@ impl FormPart {
     }
 }
 
-/// A body that is a form, or that is said to be one and is nothing else: curl says so of whatever
-/// it sends.
+/// Returns the parameters of a body that is an HTML form. If only the header says that it is one,
+/// the body must be of no other known format: curl says so of whatever it sends.
 pub(super) fn form(http: &http::Request<'_>, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     match Kind::of(body) {
         Kind::Form => parameters(body.trim_ascii()),
@@ -116,7 +118,8 @@ pub(super) fn form(http: &http::Request<'_>, body: &[u8]) -> Vec<(Vec<u8>, Vec<u
     }
 }
 
-/// The names and values of a request of HTTP/2, those that stand for its first line first.
+/// Returns the names and values of an HTTP/2 request. The fields that replace the request line come
+/// first.
 pub(super) fn fields_of_http2(request: &http2::Request) -> Vec<(Value, Value)> {
     let mut fields = Vec::new();
     for (name, value) in [

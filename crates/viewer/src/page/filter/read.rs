@@ -142,8 +142,8 @@ pub(crate) fn asn(number: &str) -> Result<u32, String> {
         .map_err(|_| "as: expected a number, such as AS64496".to_owned())
 }
 
-/// Reads a switch of a query: `on`, `1` or `true`, or the opposite, in upper or lower case. An
-/// empty value is `off`.
+/// Reads a switch of a query: `on`, `1` or `true`, `off`, `0` or `false`, in upper or lower case.
+/// An empty value is `off`.
 ///
 /// # Errors
 /// The value is none of these; the error is a sentence for the visitor.

@@ -11,7 +11,7 @@ use crate::reader::Describer;
 use crate::reader::entry::tests::{describer, entry, record};
 use crate::reader::privacy::Privacy;
 
-/// Who asks.
+/// The visitor's address.
 const VISITOR: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
 
 fn asked(pairs: &[(&str, &str)]) -> FilterQuery {
@@ -94,7 +94,8 @@ fn masking() -> Describer {
     })
 }
 
-/// Else the history would not find it.
+/// An entry that meets a condition must meet its columns too. Otherwise the history would not find
+/// it.
 #[test]
 fn what_meets_a_filter_has_its_texts_and_its_host() {
     let raws: [&[u8]; 9] = [
@@ -126,7 +127,7 @@ fn what_meets_a_filter_has_its_texts_and_its_host() {
     let hiding = hiding();
     let masking = masking();
     let describers = [&plain, &hiding, &masking];
-    // What is shown as a target is a condition as well.
+    // The target as it is shown can be used as a condition.
     let mut shown = Vec::new();
     for describer in describers {
         for raw in raws {
@@ -156,7 +157,7 @@ fn what_meets_a_filter_has_its_texts_and_its_host() {
                         continue;
                     };
                     assert!(!excludes);
-                    // It may have been written when more was hidden.
+                    // The row may have been written when more was hidden.
                     for writer in describers {
                         let written = Found::new(&Entry::new(&record(raw), 1, writer)).host;
                         let may_be_it = written.is_none_or(|it| it.eq_ignore_ascii_case(&name));
@@ -169,7 +170,7 @@ fn what_meets_a_filter_has_its_texts_and_its_host() {
     assert!(met > 20, "{met}");
 }
 
-/// Where a search ends, and whether it finds too much, would tell what is hidden.
+/// A search in the bytes would reveal hidden texts by where it ends, or by finding too much.
 #[test]
 fn bytes_are_not_asked_for_what_may_be_hidden() {
     let plain = describer(Privacy::default());
@@ -197,7 +198,7 @@ fn nothing_is_left_out_by_a_column_that_holds_for_more() {
     assert_eq!(conditions(("source", "203.0.113.7"), &masking), 1);
     assert_eq!(conditions(("-kind", "log4shell"), &plain), 0);
     assert_eq!(conditions(("kind", "log4shell"), &plain), 1);
-    // What another version has found may not be found any more.
+    // This version may not find what another version found.
     for (is, is_not, value) in [
         ("label", "-label", "log4shell"),
         ("category", "-category", "exploit"),
@@ -239,7 +240,7 @@ fn a_source_is_asked_for_as_it_is_shown() {
         ("203.0.113.7:41000", &mapped, true),
         ("203.0.113.0/24", &masked, true),
         ("203.0.113.7/24", &masked, true),
-        // Nobody is told whether it is this one.
+        // The filter does not reveal whether it is this address.
         ("203.0.113.7", &masked, false),
         ("203.0.113.7:41000", &masked, false),
         ("203.0.114.0/24", &masked, false),

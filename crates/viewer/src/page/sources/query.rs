@@ -1,4 +1,4 @@
-//! Which sources a visitor asks for: the query string of the list.
+//! The query string of the list of sources.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::history::sources::{Sort, SortKey, WantedSources};
 use crate::page::filter;
 
-/// What a visitor asks the list for.
+/// The parameters of the list.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct SourcesQuery {
@@ -15,22 +15,22 @@ pub(crate) struct SourcesQuery {
     pub(super) sort: String,
     /// The name of a category.
     category: String,
-    /// The code of a country, in any case.
+    /// The code of a country, in upper or lower case.
     country: String,
     /// The number of a network, with or without `AS`.
     #[serde(rename = "as")]
     network: String,
     /// An address, or a network as `203.0.113.0/24`.
     source: String,
-    /// Where the page begins, as the one before says.
+    /// Where the page begins: `next` of the page before it.
     pub(super) before: String,
 }
 
 impl SourcesQuery {
-    /// Reads what is asked for.
+    /// Reads the parameters.
     ///
     /// # Errors
-    /// A value is none; the error is a sentence for the visitor.
+    /// A value cannot be read; the error is a sentence for the visitor.
     pub(crate) fn wanted(&self, visitor: IpAddr) -> Result<WantedSources, String> {
         let sort = match self.sort.trim() {
             "" | "last" => Sort::Last,
@@ -70,7 +70,7 @@ impl SourcesQuery {
         query.encoded()
     }
 
-    /// Returns the query string of the page that begins there.
+    /// Returns the query string of the page that begins at `before`.
     pub(super) fn beginning_at(&self, before: String) -> String {
         let query = Self {
             before,
@@ -79,7 +79,7 @@ impl SourcesQuery {
         query.encoded()
     }
 
-    /// Tells whether not all sources are asked for.
+    /// Tells whether there is any condition.
     pub(super) fn is_filtered(&self) -> bool {
         !self.category.is_empty()
             || !self.country.is_empty()
@@ -87,7 +87,7 @@ impl SourcesQuery {
             || !self.source.is_empty()
     }
 
-    /// Returns the query string, without what says nothing.
+    /// Returns the query string, without empty parameters.
     fn encoded(&self) -> String {
         let pairs = [
             ("sort", &self.sort),
@@ -107,13 +107,13 @@ impl SourcesQuery {
     }
 }
 
-/// Returns what a visitor wrote; `None` where that is nothing.
+/// Returns a value without the spaces around it; `None` if it is empty.
 fn given(text: &str) -> Option<&str> {
     let text = text.trim();
     if text.is_empty() { None } else { Some(text) }
 }
 
-/// Reads where a page begins, as [`SourcesQuery`] has it.
+/// Reads where a page begins, from `before` of [`SourcesQuery`].
 fn place(text: &str) -> Result<SortKey, String> {
     if let Some((value, id)) = text.split_once('-')
         && let Ok(value) = value.parse()

@@ -1,4 +1,4 @@
-//! Sources and kinds as they may be shown: without what is to be hidden.
+//! Sources and kinds as they may be shown: without what must be hidden.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::page::pages::Pages;
 use crate::reader::privacy::TitleShown;
 use crate::rfc3339;
 
-/// In place of a text that may not be shown.
+/// Shown in place of a text that must be hidden.
 pub(crate) const UNSAID: &str = "something that is not shown";
 
 /// A source, as it may be shown.
@@ -27,10 +27,11 @@ pub(super) struct ShownSource {
     /// RFC 3339, microseconds.
     pub(super) first: String,
     pub(super) last: String,
-    /// How many kinds it sent, and the most telling.
+    /// How many kinds it sent.
     kinds: u64,
+    /// The most telling of these kinds.
     kind: Option<ShownKind>,
-    /// How many of the sensors saw it; null where there are none.
+    /// How many of the sensors saw it; null if there are no sensors.
     seen_by: Option<SeenBy>,
 }
 
@@ -51,7 +52,7 @@ pub(super) struct Whole {
     #[serde(flatten)]
     pub(super) source: ShownSource,
     sent: Vec<ShownKind>,
-    /// How many of its requests the following is from: the last ones.
+    /// The fields below are from this many of its last requests.
     looked_at: usize,
     ports: Vec<Counted<u16>>,
     hosts: Vec<Counted<String>>,
@@ -61,7 +62,7 @@ pub(super) struct Whole {
     more_neighbours: usize,
 }
 
-/// Something with how often it was sent.
+/// A value, and how often it was sent.
 #[derive(Debug, Serialize)]
 pub(super) struct Counted<T> {
     value: T,
@@ -115,7 +116,8 @@ impl Pages {
         }
     }
 
-    /// The history has the code of a country alone, of the time when the source was first seen.
+    /// Returns the name of a source's country. The history has only the code, from the time when
+    /// the source was first seen. If the country is another now, there is no name.
     fn country_name(&self, source: &Source) -> Option<String> {
         let origin = self.describer.locations.find(source.address)?;
         if origin.country.is_some() && origin.country == source.country {
@@ -125,7 +127,8 @@ impl Pages {
         }
     }
 
-    /// The title of a kind without a label is the beginning of what a client sent.
+    /// Returns a kind as it may be shown. Without a label, its title is the beginning of what a
+    /// client sent.
     fn shown_kind(&self, sent: &SentKind) -> ShownKind {
         ShownKind {
             kind: clean(&sent.name),
@@ -140,8 +143,9 @@ impl Pages {
         }
     }
 
-    /// Texts that name what is hidden, or a masked address of one who sent them, are left out; so
-    /// are those that may have been cut in the middle of that.
+    /// Returns the texts that may be shown. A text is left out if it names something hidden or the
+    /// masked address of one of its senders, or if it may have been truncated in the middle of
+    /// that.
     fn shown_texts(&self, named: &Named) -> Vec<Counted<String>> {
         let privacy = &self.describer.privacy;
         let mut shown = Vec::new();
@@ -157,7 +161,8 @@ impl Pages {
     }
 }
 
-/// A person may have changed the file: what the page cannot show is escaped again.
+/// Returns a text of the file as visible text: somebody may have changed the file, so what the page
+/// cannot show is escaped again.
 fn clean(text: &str) -> String {
     if text.chars().all(is_visible) && text.chars().count() <= MAX_CHARS {
         text.to_owned()
