@@ -1,11 +1,13 @@
-// The list follows by itself, and holds still for whoever uses it. Without this file the page shows the same.
+// The list adds new requests by itself, and does not move while somebody uses it. Without this file
+// the page shows the same.
 "use strict";
 
-// As many rows as there are slots.
+// As many rows as the ring has slots: the same number as `forever200_ring::SLOTS`.
 const MAX_ROWS = 101;
-// No row moves while a button is down over the list, nor so long after the pointer has moved there.
+// No row moves while a button is down over the list, or for this time after the pointer has moved
+// there.
 const HOLD_MS = 3000;
-// When more than a screen of rows comes within this time, they are let in together.
+// If more rows than fit on the screen come within this time, they are inserted together.
 const BATCH_MS = 1000;
 
 const table = $("#requests");
@@ -34,9 +36,9 @@ function tellAges() {
 
 // ---- Rows
 
-// New rows wait here while someone looks at, or points at, what they would move.
+// New rows wait here while somebody reads, or points at, rows that they would move.
 let waiting = [];
-// The oldest request that is still kept, and how many are.
+// The number of the oldest request in the ring, and how many requests the ring has.
 let oldest = 0;
 let held = 0;
 
@@ -58,7 +60,7 @@ function tellFold(group) {
   $("span", label).textContent = `×${rows.length} from ${sources} ${sources === 1 ? "source" : "sources"}`;
   const cell = $(".what", rows[0]);
   if (label.parentElement === cell) return;
-  // Before the excerpt, which is cut where there is no room.
+  // Before the excerpt, which is truncated if there is no room.
   const excerpt = $(".excerpt", cell);
   if (excerpt) excerpt.before(label, " ");
   else cell.append(" ", label);
@@ -74,7 +76,8 @@ function remove(row) {
 const number = (row) => Number(row.id.slice(1));
 const isLike = (row, group) => group?.rows?.[0]?.dataset.likeness === row.dataset.likeness;
 
-// Puts a row where its number belongs: at the top, but for some of those that came at the same time.
+// Inserts a row by its number: mostly at the top, but rows that come at the same time may be out of
+// order.
 function insert(row) {
   if (document.getElementById(row.id)) return;
   row.classList.add("new");
@@ -94,7 +97,8 @@ function insert(row) {
   tellFold(group);
 }
 
-// What is asked for stays asked for: in the links of a value, and of a request, which lead to the next one that matches.
+// Keeps the filter in the links of a part. The link of a value adds a condition; the page of a
+// request leads to the next request that matches.
 function narrow(part) {
   if (!location.search) return;
   for (const link of part.querySelectorAll("a[href^='/home?']")) {
@@ -105,7 +109,7 @@ function narrow(part) {
   for (const link of part.querySelectorAll(".to")) link.search = location.search;
 }
 
-// Makes what begins with this row a group of its own.
+// Makes the rows of a group from `first` on a group of their own. Returns it.
 function cut(group, first) {
   const rest = document.createElement("tbody");
   rest.append(...[...group.rows].slice([...group.rows].indexOf(first)));
@@ -115,17 +119,17 @@ function cut(group, first) {
   return rest;
 }
 
-// It is in the list, or will be.
+// Tells whether a row is in the list, or waits to be inserted.
 function isKnown(row) {
   return document.getElementById(row.id) !== null || waiting.some((other) => other.id === row.id);
 }
 
-// What the ring has forgotten leads nowhere.
+// Tells whether the request of a row has left the ring. Its link then leads nowhere.
 function isGone(row) {
   return number(row) < oldest;
 }
 
-// Lets in what waits, and drops what is gone. Everything below may move.
+// Inserts the rows that wait, and removes those that are gone. Everything below may move.
 function letIn() {
   waiting.filter((row) => !isGone(row)).forEach(insert);
   waiting = [];
@@ -138,7 +142,7 @@ function letIn() {
   tellWaiting();
 }
 
-// Whose rows do not move is told which of them are gone.
+// Marks the rows that are gone while the list must not move.
 function markGone() {
   for (const row of rowsOf(table)) row.classList.toggle("gone", isGone(row));
 }
@@ -179,7 +183,7 @@ function hold() {
 }
 
 table.addEventListener("pointermove", (event) => {
-  // Browsers say "move" as well when something moves under a pointer that lies still.
+  // Browsers send this event also when something moves under a pointer that is still.
   if (event.screenX === pointer.x && event.screenY === pointer.y) return;
   pointer = { x: event.screenX, y: event.screenY };
   hold();
@@ -190,7 +194,7 @@ table.addEventListener("pointerdown", (event) => {
 });
 for (const name of ["pointerup", "pointercancel", "blur"]) addEventListener(name, () => { isDown = false; });
 
-// ---- Letting in
+// ---- Inserting
 
 let batchBegan = -BATCH_MS;
 let batchRows = 0;
@@ -231,14 +235,14 @@ let frame = 0;
 function take(row) {
   waiting.push(row);
   if (waiting.length > MAX_ROWS) waiting.shift();
-  // Once a frame, however many come.
+  // Once a frame, however many rows come.
   frame ||= requestAnimationFrame(() => {
     frame = 0;
     settle();
   });
 }
 
-// ---- What is said to those who cannot see the rows: at most every ten seconds
+// ---- What a screen reader says of new rows: at most every ten seconds
 
 let unsaid = 0;
 function sayNew() {
@@ -263,7 +267,7 @@ const on = {
     $("#strip").innerHTML = html;
     narrow($("#strip"));
     const ring = $("[data-oldest]", $("#strip"));
-    // A column that says the same in each row would cost its width for nothing.
+    // If all requests came to one port, the column of ports is hidden.
     table.classList.toggle("ports", ring.dataset.ports > 1);
     [oldest, held] = [Number(ring.dataset.oldest), Number(ring.dataset.held)];
     settle();
@@ -271,7 +275,7 @@ const on = {
   },
   reset() {
     waiting = [];
-    // Numbers begin again at 1. What is gone of them, the next strip says.
+    // The numbers begin again at 1. The next strip says which requests are gone.
     [oldest, held] = [0, 0];
     for (const group of [...table.tBodies]) group.remove();
     letIn();
@@ -299,7 +303,7 @@ addEventListener("pagehide", () => {
     if (place) sessionStorage.setItem(PLACE, JSON.stringify(place));
     else sessionStorage.removeItem(PLACE);
   } catch {
-    // A browser that keeps nothing for sites throws.
+    // A browser that stores nothing for sites throws.
   }
 });
 
@@ -351,7 +355,7 @@ const live = stream({
   isPaused: () => isPaused,
   on,
 });
-// The browser has scrolled by itself when all is loaded.
+// When everything is loaded, the browser has already scrolled by itself.
 addEventListener("load", () => setTimeout(comeBack));
 setInterval(tellAges, 1000);
 setInterval(sayNew, 10000);
@@ -361,7 +365,7 @@ $("#more").addEventListener("click", () => {
   document.activeElement.blur();
   letIn();
 });
-// Back at the top, or with the focus elsewhere, nothing is held back.
+// At the top again, or with the focus elsewhere, the list may move again.
 addEventListener("scroll", settle, { passive: true });
 table.addEventListener("focusout", () => setTimeout(settle));
 if (location.hash === "#q") keys["/"]();

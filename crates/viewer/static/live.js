@@ -1,10 +1,11 @@
-// The stream of events that the list and the wall follow, and how it fares. Loaded before either of them.
+// The event stream of the list and of the wall, and the state of its connection. Loaded before
+// their scripts.
 "use strict";
 
 // The server sends an event every 6 s at the latest.
 const SILENCE_MS = 15000;
 const RETRY_MS = 1000;
-// How often a tab that nobody sees counts what is new, for its title.
+// How often a hidden tab counts new requests, for its title.
 const HIDDEN_INTERVAL_MS = 60000;
 
 function tell(state, text) {
@@ -15,12 +16,14 @@ function tell(state, text) {
   if (said.textContent !== text) said.textContent = text;
 }
 
-// Follows what comes after number `last` in a format, by the filter that `asked` returns, and hands it to `on`: `row` and
-// `strip` get HTML, `reset` nothing, and `news` the number of what came while nobody sees the tab. `row` returns the number
-// of its request: that of the event is the one up to which all was told, and in a flood the newest come first. Who comes
-// again is told what is after the latter, some of it twice. Returns `follow`, which
-// looks anew whether to: not while `isPaused`, and not in a tab that nobody sees, for a browser has six connections for all
-// tabs together; and `countHidden`, which counts for `news` at once.
+// Streams the requests after number `last` in a format, with the filter that `asked` returns, and
+// calls the functions of `on`. `row` and `strip` get HTML, `reset` gets nothing, and `news` gets
+// the number of requests that came while the tab was hidden. `row` returns the number of its
+// request. The id of an event is another number: up to it, all requests were sent, and in a flood
+// the newest are sent first. After a lost connection, the stream goes on after that id, so some
+// rows come twice. Returns `follow` and `countHidden`. `follow` connects, or disconnects if
+// `isPaused` or if the tab is hidden, because a browser has only six connections for all tabs
+// together. `countHidden` counts for `news` at once.
 function stream({ format, last, asked, isPaused = () => false, on }) {
   let source = null;
   let heard = 0;

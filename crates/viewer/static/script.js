@@ -5,7 +5,7 @@ const $ = (selector, within = document) => within.querySelector(selector);
 
 // ---- What a visitor has chosen, for all pages and the next visit
 
-// By name, on this page alone: a browser that keeps nothing for sites throws.
+// Choices by name, for this page only: a browser that stores nothing for sites throws.
 const unkept = new Map();
 
 function chosen(name) {
@@ -26,13 +26,14 @@ function choose(name, choice) {
   }
 }
 
-// ---- Times: in UTC, as they come, or in the visitor's own time zone
+// ---- Times: in UTC, as the server sends them, or in the visitor's own time zone
 
 const TIMES = "forever200.times";
 const DAY = { year: "numeric", month: "2-digit", day: "2-digit" };
 const MINUTE = { ...DAY, hour: "2-digit", minute: "2-digit" };
 const ROW = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
-// By the class of what is told so; that of a row comes last, because it has others beside it. Sweden writes 2031-05-04 03:02.
+// Formats by class of the element. `at` comes last, because the element of a row has other classes
+// too. Sweden writes 2031-05-04 03:02.
 const formats = {
   day: new Intl.DateTimeFormat("sv-SE", DAY),
   minute: new Intl.DateTimeFormat("sv-SE", MINUTE),
@@ -40,7 +41,7 @@ const formats = {
   at: new Intl.DateTimeFormat("en-GB", ROW),
 };
 
-// Not the same in summer and in winter.
+// Returns the name of the time zone, which is not the same in summer and in winter.
 function zone(time = new Date()) {
   const parts = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts(time);
   return parts.find((part) => part.type === "timeZoneName").value;
@@ -61,7 +62,8 @@ function tellTimes() {
   }
 }
 
-// What was chosen on another page, where this one offers it. Else, what is in UTC for want of this script is told here.
+// Chooses what was chosen on another page, if this page offers it. Otherwise, a page that shows UTC
+// without this script shows the visitor's own time zone.
 function chooseTimes() {
   const before = $(`[name=times][value="${CSS.escape(chosen(TIMES) ?? "")}"]`);
   const checked = $("[name=times]:checked");
@@ -108,7 +110,7 @@ for (const form of document.querySelectorAll("search form")) {
 
 const SINGLE_KEYS = "forever200.keys";
 
-// By key; the list has more of them.
+// Functions by key. The list adds more.
 const keys = {
   j: () => $("[rel=next]")?.click(),
   k: () => $("[rel=prev]")?.click(),
@@ -127,12 +129,13 @@ function isTyping(target) {
   return target.matches("input:not([type=checkbox], [type=radio]), textarea, select") || $("dialog[open]");
 }
 
-// Who dictates, or hits keys by mistake, can turn them off: https://www.w3.org/TR/WCAG22/#character-key-shortcuts
+// Tells whether single keys are on. People who dictate, or hit keys by mistake, can turn them off:
+// https://www.w3.org/TR/WCAG22/#character-key-shortcuts
 function usesKeys() {
   return chosen(SINGLE_KEYS) !== "off";
 }
 
-// What is turned off is not announced.
+// Announces the keys only if they are on.
 function tellKeys() {
   $("#single-keys").checked = usesKeys();
   for (const element of document.querySelectorAll("[aria-keyshortcuts], [data-key]")) {
@@ -157,7 +160,7 @@ $("#single-keys").addEventListener("change", (event) => {
   choose(SINGLE_KEYS, event.target.checked ? "on" : "off");
   tellKeys();
 });
-// Also when it was changed on another page.
+// Also when the choice was changed on another page.
 for (const name of ["pageshow", "storage"]) addEventListener(name, tellKeys);
 
 // ---- Copying: `navigator.clipboard` is for https only, which this page seldom has

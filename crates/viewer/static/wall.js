@@ -1,9 +1,10 @@
-// The wall follows by itself: a new row a second at most. Without this file the page shows the same, and loads itself anew.
+// The wall adds new rows by itself, at most one a second. Without this file the page shows the
+// same, and reloads itself.
 "use strict";
 
-// As many rows as the page has.
+// The same number as in crates/viewer/src/page/wall.rs.
 const MAX_ROWS = 40;
-// The server keeps to it as well; what was held up on its way may come in a bunch.
+// The server keeps this interval as well, but delayed rows may arrive together.
 const ROW_INTERVAL_MS = 1000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -11,14 +12,14 @@ const $ = (selector, within = document) => within.querySelector(selector);
 const list = $("#wall");
 const title = document.title;
 
-// The filter, for other addresses than this one.
+// Returns the filter, without the parameter that is only for this page.
 function asked() {
   const query = new URLSearchParams(location.search);
   query.delete("view");
   return query;
 }
 
-// A browser that keeps nothing for sites throws.
+// A browser that stores nothing for sites throws.
 function chosenTimes() {
   try {
     return localStorage.getItem("forever200.times");
@@ -27,13 +28,13 @@ function chosenTimes() {
   }
 }
 
-// ---- Times of day, here or, for who has chosen that on the list, in UTC
+// ---- Times of day, in the own time zone or, if that was chosen on the list, in UTC
 
 const timeZone = chosenTimes() === "utc" ? "UTC" : undefined;
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone, timeZoneName: "short" });
 const calendar = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone });
 
-// The time of day, and after a day the day.
+// Shows the time of day or, after a day, the day.
 function tellTime(row) {
   const time = $("time", row);
   const at = new Date(time.dateTime);
@@ -51,7 +52,7 @@ function tellTimes() {
 
 // ---- Rows
 
-// In the order in which they are to be let in.
+// Rows in the order in which they are inserted.
 let waiting = [];
 let timer = 0;
 let lastInsertion = -ROW_INTERVAL_MS;
@@ -64,7 +65,8 @@ function rowOf(html) {
   return $("li", template.content);
 }
 
-// At the top, but for what came in the same second as another, or before: what is rarer has come first.
+// Inserts a row before the first row of an earlier second. Within one second, the rarer row has
+// come first, so it stays above.
 function insert(row) {
   tellTime(row);
   row.classList.add("new");
@@ -89,7 +91,7 @@ function settle() {
 }
 
 function take(row) {
-  // In the list, or on its way there: after a lost connection some are told again.
+  // After a lost connection, some rows come again that are in the list, or wait.
   if (document.getElementById(row.id) || waiting.some((other) => other.id === row.id)) return;
   waiting.push(row);
   if (waiting.length > MAX_ROWS) waiting.shift();

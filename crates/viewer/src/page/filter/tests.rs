@@ -94,8 +94,8 @@ fn masking() -> Describer {
     })
 }
 
-/// An entry that meets a condition must meet its columns too. Otherwise the history would not find
-/// it.
+/// A request that meets a filter must have the texts and the host that the history searches for.
+/// Otherwise the history would not find it.
 #[test]
 fn what_meets_a_filter_has_its_texts_and_its_host() {
     let raws: [&[u8]; 9] = [
