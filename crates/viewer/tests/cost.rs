@@ -1,5 +1,5 @@
-//! What it costs at most to describe one record, in processor time: whatever a stranger sends,
-//! others are described soon.
+//! The most processor time that one record takes to describe. Whatever a stranger sends, the other
+//! records must not wait for long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,12 @@ use laborious::{fillers, requests};
 
 mod laborious;
 
-/// What one record may take in a release build. In a debug build it is thirty times that.
+/// The most time that one record may take in a release build. In a debug build, it may take thirty
+/// times as long.
 const MOST: Duration = Duration::from_millis(20);
-/// Another than the hidden one.
+/// A source that is not the hidden address.
 const SOURCE: [u8; 4] = [203, 0, 113, 77];
-/// As long as a request is kept by default, and as long as it may be.
+/// The longest request that is kept by default, and with any settings.
 const LENGTHS: [usize; 2] = [65_536, 1_000_000];
 
 fn processor_time() -> Duration {
@@ -51,7 +52,7 @@ fn each_takes_its_time(how: &str, privacy: Privacy) {
         privacy,
     };
     let most = MOST * if cfg!(debug_assertions) { 30 } else { 1 };
-    // The longest alone where it takes time: what costs more than in proportion shows there.
+    // The longer requests only in a test at length: they show what costs more than in proportion.
     let lengths = if at_length() {
         &LENGTHS[..]
     } else {
@@ -71,11 +72,11 @@ fn each_takes_its_time(how: &str, privacy: Privacy) {
     assert!(time < most, "{how}: {name}, {length} bytes: {time:?}");
 }
 
-/// Returns what it takes to describe a request; where that is more than `most`, or a figure is
-/// wanted, the least of three.
+/// Returns the time that it takes to describe a request. If that is more than `most`, or if a
+/// figure is wanted, it is the least of three.
 ///
-/// The first one compiles what is compiled once, and each may be disturbed. Each has a byte less,
-/// for the same bytes are described once.
+/// The first one also compiles what is compiled only once, and each one may be disturbed. Each one
+/// has a byte less than the one before, because the same bytes are described only once.
 fn time_of(raw: &[u8], describer: &Describer, most: Duration) -> Duration {
     let describe = |missing: usize| {
         let record = Record {

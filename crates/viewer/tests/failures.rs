@@ -1,4 +1,4 @@
-//! What there is no answer to is told in the form that was asked for: never a page to a program.
+//! Failures are reported in the format that was asked for: a program never gets a page.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-/// A viewer of this store, in this process.
+/// Starts a viewer of this store, in this process.
 async fn viewer_of(store: Store) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((loopback(), 0)).await?;
     let viewer = listener.local_addr()?;
@@ -32,7 +32,7 @@ async fn viewer_of(store: Store) -> anyhow::Result<SocketAddr> {
     Ok(viewer)
 }
 
-/// A viewer of a ring with one request, number 5, which is not HTTP.
+/// Starts a viewer of a ring with one request, number 5, which is not HTTP.
 async fn viewer_of_one(memcached: &Memcached) -> anyhow::Result<SocketAddr> {
     let store = Store::new(memcached.address());
     let nothing = store.snapshot().await?;
@@ -61,7 +61,7 @@ async fn viewer_of_one(memcached: &Memcached) -> anyhow::Result<SocketAddr> {
     Ok(viewer)
 }
 
-/// Asks, and checks status and form of the answer. Returns what it says.
+/// Sends a request, and checks status and format of the answer. Returns its text.
 async fn told(
     viewer: SocketAddr,
     method: &str,
@@ -121,7 +121,7 @@ async fn a_bad_query_is_told_in_the_form_that_was_asked_for() -> anyhow::Result<
             let said = told(viewer, "GET", &format!("{path}?{query}"), (400, form)).await?;
             ensure!(said.contains(named), "{path}?{query}: {said}");
         }
-        // What is told is visible, and no more than a line.
+        // The message has only visible characters, and is one line.
         let said = told(
             viewer,
             "GET",
@@ -156,12 +156,12 @@ async fn what_is_not_there_is_told_in_the_form_that_was_asked_for() -> anyhow::R
         ("/home/requests/4/har", JSON),
         ("/home/requests/x/raw", TEXT),
         ("/home/requests/5/exe", TEXT),
-        // It is not HTTP.
+        // This request is not HTTP.
         ("/home/requests/5/har", JSON),
         ("/home/export.exe", TEXT),
         ("/home/api/requests/4", JSON),
         ("/home/api/nothing", JSON),
-        // No text at all.
+        // Not UTF-8.
         ("/home/requests/%ff", HTML),
         ("/home/requests/5/%ff", TEXT),
         ("/home/export.%ff", TEXT),
@@ -192,7 +192,7 @@ async fn what_is_not_there_is_told_in_the_form_that_was_asked_for() -> anyhow::R
 
 #[tokio::test]
 async fn that_memcached_is_away_is_told_in_the_form_that_was_asked_for() -> anyhow::Result<()> {
-    // Bound and never served.
+    // The port is free, so nobody answers.
     let nobody = TcpListener::bind((loopback(), 0)).await?;
     let address = nobody.local_addr()?;
     drop(nobody);

@@ -1,4 +1,4 @@
-//! What stands in memcached is not always ours: the viewer says so, and shows the rest.
+//! Values in memcached that are not ours: the viewer counts them, and shows the rest.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// All that reads the ring, and what an address is for one request.
+/// All addresses that read the whole ring.
 const ADDRESSES: [&str; 12] = [
     "/home",
     "/home?q=ours&incomplete=on",
@@ -31,11 +31,11 @@ const ADDRESSES: [&str; 12] = [
     "/home/export.html",
     "/home/health",
 ];
-/// Longest value that memcached takes with a key of ours, by its default of 1 MiB for an item, head
-/// and all.
+/// Longest value that memcached takes with a key of ours. By default an item has at most 1 MiB,
+/// with its head.
 const LONGEST_VALUE_BYTES: usize = 1024 * 1024 - 200;
 
-/// A memcached in which anything may stand, and a viewer of it in this process.
+/// A memcached in which a test stores anything, and a viewer of it in this process.
 struct Viewed {
     memcached: Memcached,
     viewer: SocketAddr,
@@ -88,15 +88,15 @@ impl Viewed {
         get(self.viewer, path).await
     }
 
-    /// Stores a value as a stranger would, and waits until it was seen.
+    /// Stores a value as a stranger would, and waits until the viewer has read it.
     async fn set(&self, key: &str, value: &[u8]) -> anyhow::Result<()> {
         self.store(key, value).await?;
         self.until_read().await
     }
 
     async fn store(&self, key: &str, value: &[u8]) -> anyhow::Result<()> {
-        // What is being read cannot be dropped for something new: a full memcached may refuse it
-        // just then.
+        // A full memcached may refuse a value, because it cannot evict an item while that is being
+        // read.
         let stored = async || {
             self.try_set(key, value)
                 .await
@@ -107,7 +107,7 @@ impl Viewed {
         Ok(())
     }
 
-    /// By the classic text protocol.
+    /// Sends one `set` of the classic text protocol. Returns the answer.
     async fn try_set(&self, key: &str, value: &[u8]) -> anyhow::Result<String> {
         let mut stream = BufReader::new(TcpStream::connect(self.memcached.address()).await?);
         let head = format!("set forever200:{key} 0 0 {}\r\n", value.len());
@@ -119,7 +119,8 @@ impl Viewed {
         Ok(answer)
     }
 
-    /// Waits until the ring was read anew: one look may have begun before.
+    /// Waits until the ring was read again. It waits for two looks, because one may have begun
+    /// before.
     async fn until_read(&self) -> anyhow::Result<()> {
         let looks = async || {
             let health = get_json(self.viewer, "/home/health").await.ok()?;
@@ -133,7 +134,8 @@ impl Viewed {
         Ok(())
     }
 
-    /// Everything answers, and shows these numbers and that so many slots hold something else.
+    /// Checks that all addresses answer, show these numbers, and say that `skipped` slots hold
+    /// something else.
     #[track_caller]
     fn shows(&self, seqs: &[u64], skipped: usize) -> impl Future<Output = anyhow::Result<()>> {
         let at = std::panic::Location::caller();
@@ -172,7 +174,7 @@ impl Viewed {
     }
 }
 
-/// The value of a record whose line of JSON was changed.
+/// Returns the value of a record whose line of JSON was changed.
 fn value(seq: u64, change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut line = serde_json::to_value(record(seq, b"abc")).expect("a record is JSON");
     change(&mut line);
@@ -204,7 +206,7 @@ async fn what_is_no_record_is_counted_and_the_rest_is_shown() -> anyhow::Result<
         value(1, |line| line["seq"] = (-1).into()),
         value(1, |line| line["seq"] = 0.into()),
         value(1, |line| line["seq"] = u64::MAX.into()),
-        // The next number of this slot, which nobody has drawn.
+        // The next number of this slot, which no responder has taken yet.
         value(1, |line| line["seq"] = (1 + SLOTS).into()),
         value(1, |line| line["via"] = "pigeon".into()),
         value(1, |line| line["timestamp"] = "9999-12-31T23:59:59Z".into()),
@@ -216,7 +218,7 @@ async fn what_is_no_record_is_counted_and_the_rest_is_shown() -> anyhow::Result<
         .as_object()
         .into_iter()
         .flatten()
-        // Older responders do not write it.
+        // A record without `extra` is valid, because older responders do not write it.
         .filter(|(name, _)| *name != "extra")
         .map(|(name, _)| without(name));
     for value in foreign.into_iter().chain(fields) {
@@ -230,7 +232,7 @@ async fn what_is_no_record_is_counted_and_the_rest_is_shown() -> anyhow::Result<
             value[..value.len().min(100)].escape_ascii()
         );
     }
-    // Of a number that was never drawn, in the slot of nobody.
+    // Records with a number that no responder has taken, each in a slot that was empty.
     viewed.set("slot:0", &value(0, |_| ())).await?;
     viewed.set("slot:100", &value(u64::MAX, |_| ())).await?;
     viewed.shows(&[5], 3).await
@@ -279,7 +281,7 @@ async fn a_record_of_a_later_version_or_of_any_length_is_shown() -> anyhow::Resu
     Ok(())
 }
 
-/// More than memcached holds: what it has dropped is a miss.
+/// The values are more than memcached can hold. An evicted value is a miss.
 #[tokio::test]
 async fn slots_full_of_long_values_break_nothing() -> anyhow::Result<()> {
     let viewed = Viewed::start().await?;

@@ -1,4 +1,4 @@
-//! JSON, HTTP archive and page say the same of a head, and it is what framing goes by.
+//! JSON, HTTP archive and page show the same of a head, and the same that framing uses.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
 use serde_json::{Value, json};
 
-/// A request as the responder records it: see the test of the same table there.
+/// Returns a request as the responder records it. The responder has a test with the same table.
 fn recorded(case: &Case) -> Record {
     let (ended, extra) = match case.end {
         End::Whole(extra) => (Ended::Complete, extra),
@@ -28,13 +28,13 @@ fn recorded(case: &Case) -> Record {
     }
 }
 
-/// The text of the pieces that a page shows.
+/// Returns the text of the pieces that a page shows.
 fn shown(pieces: &Value) -> String {
     let pieces = pieces.as_array().into_iter().flatten();
     pieces.filter_map(|piece| piece["text"].as_str()).collect()
 }
 
-/// What the page makes of bytes.
+/// Returns the text that the page makes of bytes.
 fn printed(bytes: &[u8]) -> String {
     let pieces = printable::pieces(bytes, LineFeeds::Sent);
     pieces.map(|piece| piece.text).collect()

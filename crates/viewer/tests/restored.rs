@@ -1,4 +1,5 @@
-//! What the history gives back to a memcached that lost all, on a line that fails meanwhile.
+//! What the history restores to a memcached that lost everything, if the connection fails
+//! meanwhile.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// More than the ring holds: the counts have more than what is in it.
+/// More requests than the ring holds, so that the counts are greater than the ring.
 const REQUESTS: u64 = 150;
 const MOST_BYTES: u64 = 1 << 30;
 
@@ -58,14 +59,14 @@ impl Viewer {
         })
     }
 
-    /// Ends it; what it has seen is in the history then.
+    /// Stops the viewer. Afterwards, the history has everything that the viewer has seen.
     async fn stop(self) -> anyhow::Result<()> {
         drop(self.stop);
         self.running.await?
     }
 }
 
-/// The same requests each time, of the last quarter of an hour.
+/// Returns the same requests each time, with times of the last quarter of an hour before `now`.
 fn requests(now: Timestamp) -> Vec<Record> {
     let one = |seq| Record {
         timestamp: now - SignedDuration::from_secs(6 * (REQUESTS - seq) as i64),
@@ -74,7 +75,8 @@ fn requests(now: Timestamp) -> Vec<Record> {
     (1..=REQUESTS).map(one).collect()
 }
 
-/// Fills the ring twice, as a responder does, while a viewer keeps it.
+/// Writes the requests in two parts, as a responder does, while a viewer writes them to the
+/// history.
 async fn fill(memcached: &Memcached, folder: &Path, now: Timestamp) -> anyhow::Result<()> {
     let store = Store::new(memcached.address());
     let ring = Ring::default();
@@ -108,7 +110,7 @@ async fn fill(memcached: &Memcached, folder: &Path, now: Timestamp) -> anyhow::R
     viewer.stop().await
 }
 
-/// Counts by the minute, all of them, and what else the ring has.
+/// Returns the sum of the counts by minute, and a snapshot of the ring.
 async fn seen(store: &Store, now: Timestamp) -> anyhow::Result<(u64, Snapshot)> {
     let minute = now.as_second() / 60;
     let minutes = store.minutes(minute - 60..=minute).await?;
@@ -142,7 +144,7 @@ async fn what_memcached_lost_is_put_back_though_it_fails_in_the_middle() -> anyh
         assert_eq!(between.happened(), 1, "{write}");
         assert_eq!(snapshot.silent, 7, "{write}");
         ensure!(snapshot.since < Some(now), "{write}");
-        // And it is what the page shows.
+        // The page shows the same counts.
         until("the chart has them", async || {
             let stats = get_json(viewer.address, "/home/api/stats").await.ok()?;
             let minutes = stats["minutes"].as_array()?.iter();

@@ -1,5 +1,5 @@
-//! Requests that are work to describe: for the test of what one costs, and for the example that
-//! measures.
+//! Requests that take much work to describe, for the test of the cost of one record, and for the
+//! example that measures.
 
 use std::io::Write;
 
@@ -9,8 +9,8 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use forever200_testkit::hostile::Filler;
 
-/// What makes each part of describing work, as far as is known: splitting, decoding, searching,
-/// unpacking.
+/// Returns bytes that make the most work for each part of describing, as far as is known:
+/// splitting, decoding, searching, unpacking. Each has a name.
 pub(crate) fn fillers() -> Vec<(&'static str, Vec<u8>)> {
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
     zlib.write_all(&[b'a'; 100_000]).expect("a Vec takes all");
@@ -101,7 +101,7 @@ pub(crate) fn fillers() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Streams that differ, each of which unpacks to much.
+/// Returns different compressed streams, each of which becomes long when it is unpacked.
 fn many_packed() -> Vec<u8> {
     let one = |number: u8| {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
@@ -113,7 +113,7 @@ fn many_packed() -> Vec<u8> {
     (0..40).map(one).collect::<String>().into_bytes()
 }
 
-/// One encoding inside the other, as deep as it goes.
+/// Returns base64 in base64, four times.
 fn nested() -> Vec<u8> {
     let mut text = "select union script wget http://a.example/; ".repeat(250);
     for _ in 0..4 {
@@ -122,20 +122,20 @@ fn nested() -> Vec<u8> {
     text.into_bytes()
 }
 
-/// What signatures look for, where it is hidden.
+/// Returns words that signatures search for, in base64.
 fn words_in_base64() -> Vec<u8> {
     let words = "select union script passwd jndi ldap wget cmd exec php cgi-bin admin ../ ";
     let words = words.repeat(600);
     (BASE64_STANDARD.encode(words) + " ").into_bytes()
 }
 
-/// Bytes in each part of a request.
+/// Returns requests of about `length` bytes, with the filler in each part of a request.
 pub(crate) fn requests(filler: &[u8], length: usize) -> Vec<Vec<u8>> {
     let many: Vec<u8> = filler.iter().copied().cycle().take(length - 200).collect();
     let around = |before: &str, after: &str| [before.as_bytes(), &many, after.as_bytes()].concat();
     vec![
         around("", ""),
-        // The end of what the words begin.
+        // The end of a shell command that some fillers begin.
         around("", ";sh"),
         around("GET /", " HTTP/1.1\r\n\r\n"),
         around("GET /?q=", " HTTP/1.1\r\n\r\n"),
