@@ -32,11 +32,11 @@ pub struct Row {
     /// The client's address and port, or its network.
     source: String,
     /// The client's address, or its network; empty if it is unknown.
-    ip: String,
+    source_network: String,
     /// `source` without the port.
-    host: String,
+    source_host: String,
     /// The client's port, with a colon before it; empty if it is not shown.
-    port: String,
+    source_port: String,
     /// The port that the request came to.
     dest_port: u16,
     /// The name of the sensor that sent the request.
@@ -93,21 +93,24 @@ impl Row {
         let record = &entry.record;
         let http = entry.http.as_ref();
         let what = http.map(|http| printable::line(&http.target, MAX_TARGET_CHARS));
-        let ip = entry.network().unwrap_or_default();
-        let mut port = String::new();
-        if !ip.is_empty() && entry.src_prefix.is_none() {
-            port = format!(":{}", record.src_port);
+        let source_network = entry.network().unwrap_or_default();
+        let mut source_port = String::new();
+        if !source_network.is_empty() && entry.src_prefix.is_none() {
+            source_port = format!(":{}", record.src_port);
         }
-        let host = entry.source.strip_suffix(&port).unwrap_or(&entry.source);
+        let source_host = entry
+            .source
+            .strip_suffix(&source_port)
+            .unwrap_or(&entry.source);
         Self {
             seq: record.seq,
             time: rfc3339::micros(record.timestamp),
             at: record.timestamp.strftime("%-d %b %H:%M:%S").to_string(),
             age: age(now.as_second() - record.timestamp.as_second()),
             source: entry.source.clone(),
-            host: host.to_owned(),
-            port,
-            ip,
+            source_host: source_host.to_owned(),
+            source_port,
+            source_network,
             dest_port: record.dest_port,
             sensor: entry.sensor.as_ref().map(|sensor| sensor.name.clone()),
             via: entry.via(),

@@ -19,7 +19,7 @@ use crate::rfc3339;
 /// A sensor counts as silent when this hub has heard nothing from it for this time, in seconds:
 /// neither a request, nor a message that it runs. A public address gets a request more often than
 /// that.
-pub(crate) const SILENT_SECONDS: i64 = 10 * 60;
+pub(crate) const UNHEARD_SECONDS: i64 = 10 * 60;
 /// Most pages that can be asked for. Sensors beyond them are only in the SQLite file.
 const MOST_PAGES: u64 = 1000;
 /// The orders, by name.
@@ -171,7 +171,7 @@ impl<'a> Line<'a> {
         let seconds = i64::try_from(sensor.silent_seconds).unwrap_or(i64::MAX);
         Self {
             silent_for: span(seconds),
-            is_silent: seconds >= SILENT_SECONDS,
+            is_silent: seconds >= UNHEARD_SECONDS,
             sensor,
         }
     }

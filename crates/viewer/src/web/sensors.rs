@@ -9,7 +9,7 @@ use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::page::pages::Pages;
-use crate::page::sensors::{SILENT_SECONDS, SensorsPage, SensorsQuery};
+use crate::page::sensors::{SensorsPage, SensorsQuery, UNHEARD_SECONDS};
 use crate::web::answer::{QueryOf, Shared, whole_from_history};
 use crate::web::failure::Failure;
 use crate::web::limits::Visitor;
@@ -53,7 +53,7 @@ async fn list(
     let pages = Arc::clone(&viewer.pages);
     whole_from_history(&viewer, &visitor, SENSORS_BYTES, move |questions| {
         let now = Timestamp::now();
-        let silent_since = now - SignedDuration::from_secs(SILENT_SECONDS);
+        let silent_since = now - SignedDuration::from_secs(UNHEARD_SECONDS);
         let (rows, all) = questions.sensors(sort, page, silent_since, pages.privacy())?;
         let page = SensorsPage {
             sort,
