@@ -325,7 +325,7 @@ mod tests {
         let found = detail(&packed, &gzip.finish().unwrap());
         assert_eq!(names(&found), ["a", "b"]);
         assert_eq!(found["decoded"].as_array().unwrap().len(), 0);
-        // What curl says of all that it sends.
+        // The content type that curl gives to every body.
         let found = detail(form, br#"{"a":"b=c&d"}"#);
         assert_eq!(names(&found), [""; 0]);
         assert_eq!(text(&found["indented"]), "{\n  \"a\": \"b=c&d\"\n}");

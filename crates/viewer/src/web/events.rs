@@ -42,8 +42,8 @@ const PAUSE_PER_REQUEST: Duration = Duration::from_millis(10);
 /// The pause of a wall for each request: rows that come faster cannot be read from afar.
 const PAUSE_OF_WALL: Duration = Duration::from_secs(1);
 
-/// Shortest time between two checks of a view with a filter. Hundreds of watchers may have a filter
-/// that nothing ever meets.
+/// Shortest time between two checks for a watcher with a filter. Hundreds of watchers may have a
+/// filter that nothing ever meets.
 const CHOOSING_INTERVAL: Duration = Duration::from_millis(150);
 /// Most requests of one view that are sent at once. These are the newest, so that a watcher does
 /// not get the oldest first in a flood.
@@ -67,7 +67,7 @@ struct Watcher {
     views: watch::Receiver<Arc<View>>,
     filter: Arc<Filter>,
     format: Format,
-    /// The entries that appeared up to this version of the view are checked.
+    /// The entries that appeared up to this version of the view have been checked.
     seen: u64,
     /// The numbers of the requests that are sent next.
     pending: VecDeque<u64>,

@@ -2,8 +2,8 @@
 //! turn of the recorder is something else). Room is memory for answers on their way.
 //!
 //! In: a visitor, and the length of the answer. Out: a turn or room, at once or later, or `Busy`.
-//! `/home` without a query and the health check need no turn, so other visitors cannot delay them.
-//! `/home` needs room; if there is none, the answers that have been on their way the longest are
+//! `/home` without a query and the health check need no turn, and the health check needs no room
+//! either. If there is no room for `/home`, the answers that have been on their way the longest are
 //! cut.
 
 use std::collections::HashMap;
