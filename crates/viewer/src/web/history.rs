@@ -243,7 +243,7 @@ pub(crate) async fn export(
 
 fn too_many(most: usize) -> Failure {
     Failure::BadQuery(format!(
-        "since, until: these are more than {most} requests, or too many to look through. Ask for a shorter time."
+        "since, until: these are more than {most} requests, or too many to search. Ask for a shorter time."
     ))
 }
 

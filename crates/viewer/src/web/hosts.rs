@@ -29,7 +29,7 @@ impl FromStr for Names {
         for name in list.split(',') {
             let name = name.trim().to_ascii_lowercase();
             if !name.bytes().all(is_of_name) {
-                return Err(format!("expected names of hosts, not {name:?}"));
+                return Err(format!("expected host names, not {name:?}"));
             }
             if !name.is_empty() {
                 names.push(name);
