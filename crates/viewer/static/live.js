@@ -39,7 +39,8 @@ function stream({ format, last, asked, isPaused = () => false, on }) {
     source.onopen = () => tell("on", "Live");
     source.onerror = () => {
       tell("lost", "Connection lost, trying again");
-      // After an answer that is no stream (503 while the viewer starts), the browser does not try again.
+      // After an answer that is no stream (503 while the viewer starts), the browser does not try
+      // again.
       if (source?.readyState === EventSource.CLOSED) setTimeout(follow, RETRY_MS);
     };
     const listen = (name, act) => source.addEventListener(name, (event) => {
