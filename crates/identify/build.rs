@@ -1,14 +1,18 @@
-//! Lays out the folder `signatures` and the list of crawlers so that the program needs to read
-//! hardly any of it.
+//! Prepares the folder `signatures` and the list of crawlers, so that the program reads hardly any
+//! of it.
 //!
-//! In: their files. Out, in `OUT_DIR`: two lines of JSON for each signature, without what only
-//! tests and people read: what it asks for in `conditions.json`, what it says in `signatures.json`.
-//! And `index.json`, which has for each, in the order of the files, where its lines are, the
-//! literals without which it need not be tried, and otherwise the protocols; and all literals that
-//! are looked for in a request. What tests and people read is in `beside.json`, by ids.
+//! In: these files. Out: files in `OUT_DIR`.
 //!
-//! Conditions are read by the program's own code. If an entry is wrong, the build fails here; a test
-//! says what is wrong with it.
+//! - `conditions.json` has for each signature a line with its condition
+//! - `signatures.json` has for each signature a line with the rest, without examples and siblings
+//! - `index.json` has all literals that are looked for in requests. It also has for each signature,
+//!   in the order of the files, the places of its two lines, the literals that it needs, and its
+//!   protocols
+//! - `beside.json` has the examples and siblings of each signature, by id; only tests and checks
+//!   read them
+//!
+//! Conditions are read by the program's own code. If a signature is wrong, the build fails here; a
+//! test says what is wrong with it.
 
 #![allow(
     dead_code,
@@ -115,7 +119,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// All literals, each once; the number of one is its place.
+/// All literals, each once; the number of a literal is its place.
 #[derive(Default)]
 struct Literals {
     all: Vec<String>,
@@ -134,7 +138,7 @@ impl Literals {
     }
 }
 
-/// A signature: its two lines, and what it asks for as the program reads it.
+/// A signature: its two lines, and its condition as the program reads it.
 struct Known {
     asks: Value,
     says: Value,
@@ -150,7 +154,8 @@ fn signature(mut entry: toml::Table) -> Result<Known, Box<dyn Error>> {
     })
 }
 
-/// Each has an id of its own, which takes a number where patterns differ in signs only.
+/// Returns the signatures of the crawlers. Each gets its own id: if two patterns differ only in
+/// signs, the second one gets a number.
 fn agents(crawlers: Vec<Crawler>) -> impl Iterator<Item = Known> {
     let mut ids: HashMap<String, usize> = HashMap::new();
     crawlers.into_iter().map(move |Crawler { pattern, description, tags }| {

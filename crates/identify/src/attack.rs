@@ -1,7 +1,7 @@
-//! Attacks that name no product, such as SQL injection, recognised by small parsers.
+//! Attacks that name no product, such as SQL injection, which small parsers recognise.
 //!
 //! In: the values of a request: parameters, strings in JSON, texts in XML, parts of forms, headers,
-//! the path. Out: the kinds of [`Attack`] in them, with their place. A signature asks for a kind
+//! the path. Out: the kinds of [`Attack`] in them, each with its place. A signature asks for a kind
 //! with `match.attack`, and its other conditions restrict it. Every parser reads lower-case bytes,
 //! once from front to back, and at most [`MAX_BYTES`] of a request.
 //!
@@ -33,12 +33,12 @@ pub(crate) use names::Attack;
 
 use crate::sample::Sample;
 
-/// What is read of the values of a request.
+/// Most bytes that are read of all values of a request together.
 const MAX_BYTES: usize = 32 * 1024;
-/// Values of a request that are read; more are noise.
+/// Most values of a request that are read; more are noise.
 const MAX_VALUES: usize = 256;
 
-/// Where something was found.
+/// The part of a request in which an attack was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Target,
@@ -46,16 +46,16 @@ pub(crate) enum Place {
     Body,
 }
 
-/// A kind of attack in a request.
+/// An attack in a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) attack: Attack,
     pub(crate) place: Place,
-    /// The raw bytes that are it.
+    /// The range of the raw bytes that is the attack.
     pub(crate) evidence: Range<usize>,
 }
 
-/// Returns the kinds of attack in a request, each once for each place.
+/// Returns the attacks in a request, each kind once for each place.
 pub(crate) fn find(sample: &Sample<'_>) -> Vec<Found> {
     let mut scan = scan::Scan::new();
     value::visit(sample, &mut scan);

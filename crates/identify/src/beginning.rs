@@ -1,7 +1,7 @@
-//! What the matches of a regular expression begin with.
+//! The bytes with which matches of a regular expression begin.
 //!
 //! In: an expression, and a place in a text. Out: whether a match may begin there. An expression of
-//! a hundred words takes as long as all of them, and the first three bytes tell of most places that
+//! a hundred words takes as long as all of them. At most places, the first three bytes show that
 //! none of the words is there.
 
 use regex_syntax::hir::Hir;
@@ -9,24 +9,25 @@ use regex_syntax::hir::literal::Extractor;
 
 use crate::program::Bytes;
 
-/// What matches begin with.
+/// The bytes with which matches of one expression begin.
 #[derive(Debug)]
 pub(crate) struct Beginning {
     first: Bytes,
-    /// The first bytes of those of which no more is known.
+    /// First bytes of the beginnings that are shorter than three bytes.
     alone: Bytes,
-    /// The first bytes of the others, in order.
+    /// The other beginnings, three bytes each, sorted.
     triples: Box<[[u8; 3]]>,
 }
 
 impl Beginning {
-    /// Takes an expression that is never empty, and the bytes that it may begin with.
+    /// Takes an expression that never matches the empty text, and the bytes with which a match may
+    /// begin.
     pub(crate) fn new(hir: &Hir, first: Bytes) -> Self {
         let mut alone = Bytes::default();
         let mut triples = Vec::new();
         let known = Extractor::new().limit_literal_len(3).extract(hir);
         let Some(literals) = known.literals() else {
-            // They are without number.
+            // There is no end to the literals.
             return Self {
                 first,
                 alone: first,

@@ -1,8 +1,8 @@
-//! The signatures that come with the program, each read when it is first needed.
+//! The signatures that come with the program, each of which is read when it is first needed.
 //!
-//! In: what `build.rs` made of the folder `signatures` and of the list of crawlers. Out: lines, and
-//! what they ask for and say. Most are never needed: a request meets the literals of a few dozen,
-//! of thousands.
+//! In: the files that `build.rs` wrote from the folder `signatures` and from the list of crawlers.
+//! Out: their conditions and texts. Most are never needed: a request has the literals of a few
+//! dozen signatures, of thousands.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,20 +12,21 @@ use crate::crawlers::Agent;
 use crate::protocol::Protocol;
 use crate::signature::Signature;
 
-/// Apart, for a line that is read brings sixteen pages of the file to memory, and most conditions
-/// are read in vain.
+/// Conditions are kept apart from the texts. To read one line brings sixteen pages of the file into
+/// memory, and most conditions that are read are not met.
 const CONDITIONS: &str = include_str!(concat!(env!("OUT_DIR"), "/conditions.json"));
 const SIGNATURES: &str = include_str!(concat!(env!("OUT_DIR"), "/signatures.json"));
 const INDEX: &str = include_str!(concat!(env!("OUT_DIR"), "/index.json"));
 
-/// A signature that is not read yet: where it is, for to slice it is to look at it.
+/// A signature that is not read yet: the places of its two lines in `CONDITIONS` and `SIGNATURES`.
+/// Kept as offsets, because to slice the text would touch its memory.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Line {
     condition: (u32, u32),
     signature: (u32, u32),
 }
 
-/// What a signature asks for.
+/// What a signature asks for: a line of `CONDITIONS`.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Asks {
@@ -33,7 +34,7 @@ enum Asks {
     Agent(String),
 }
 
-/// What it says.
+/// What a signature says: a line of `SIGNATURES`.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Known {
@@ -41,32 +42,32 @@ enum Known {
     Agent(Agent),
 }
 
-/// What is known of all of them without reading one.
+/// What is known of all signatures before one is read.
 #[derive(Default, Deserialize)]
 pub(crate) struct Index {
-    /// What is looked for in requests.
+    /// The literals that are looked for in requests.
     pub(crate) literals: Vec<String>,
     pub(crate) lines: Vec<Indexed>,
 }
 
-/// A line, and when it is tried.
+/// A signature that is not read yet, and when it is tried.
 #[derive(Deserialize)]
 pub(crate) struct Indexed {
     pub(crate) line: Line,
-    /// The numbers of the literals of which one is in every request that its signature applies to;
-    /// `None` where there are none.
+    /// Numbers of literals. Every request to which the signature applies has at least one of them;
+    /// `None` if no literal is needed.
     pub(crate) anchors: Option<Vec<u32>>,
-    /// What such a request speaks; empty where it may be anything.
+    /// The protocols of such a request; empty if it may be any.
     pub(crate) protocols: Vec<Protocol>,
 }
 
-/// Returns all of them.
+/// Returns the index of all built-in signatures.
 pub(crate) fn index() -> Index {
     serde_json::from_str(INDEX).expect("build.rs wrote it")
 }
 
 impl Line {
-    /// Reads what it asks for.
+    /// Reads the condition of the signature.
     pub(crate) fn condition(self) -> Box<Condition> {
         match read(CONDITIONS, self.condition) {
             Asks::Match(condition) => condition,
@@ -74,7 +75,7 @@ impl Line {
         }
     }
 
-    /// Reads what it says; it has no condition, but for that on a user agent.
+    /// Reads the signature. Its condition is empty, except that of a user agent.
     pub(crate) fn read(self) -> Signature {
         match read(SIGNATURES, self.signature) {
             Known::Signature(signature) => *signature,

@@ -1,7 +1,7 @@
-//! What is wrong with signatures that none of them shows alone: `identify --check`.
+//! Finds faults that show only when all signatures are compared: `identify --check`.
 //!
-//! In: all that a [`Labeller`] knows, with examples. Out: how many there are, which say the same
-//! twice, and which examples are said to be the weakness of another product as well.
+//! In: all signatures of a [`Labeller`], with their examples. Out: how many there are, which of
+//! them have the same match or title, and which examples also get the CVE of another signature.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -11,38 +11,39 @@ use serde::Deserialize;
 use crate::labels::Labeller;
 use crate::signature::Signature;
 
-/// What only tests and this need of the built-in signatures, by their ids; `build.rs` wrote it.
+/// The examples and siblings of the built-in signatures, by id; `build.rs` wrote them. Only tests
+/// and this module need them.
 const BESIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/beside.json"));
 
 /// What a check of all signatures found.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Signatures that are written in files.
+    /// Number of signatures that are written in files.
     pub signatures: usize,
-    /// Those that are made of a list of user agents.
+    /// Number of signatures that are made from the list of user agents.
     pub crawlers: usize,
-    /// Ids of signatures that ask for the same of a request.
+    /// Ids of signatures with the same match.
     pub same_match: Vec<Vec<String>>,
-    /// Ids of signatures that have the same title.
+    /// Ids of signatures with the same title.
     pub same_title: Vec<Vec<String>>,
-    /// Examples that a signature with other CVEs applies to as well.
+    /// Examples to which a signature with other CVEs applies as well.
     pub foreign: Vec<Foreign>,
 }
 
-/// An example that has the label of a signature with other CVEs.
+/// An example to which a signature with other CVEs applies as well.
 #[derive(Debug)]
 pub struct Foreign {
     /// The signature that has the example.
     pub id: String,
-    /// Which of its examples, from 1.
+    /// The number of the example in the signature, from 1.
     pub example: usize,
-    /// The other signature.
+    /// The id of the other signature.
     pub other: String,
-    /// The CVEs of that.
+    /// The CVEs of the other signature.
     pub cve: Vec<String>,
 }
 
-/// What is written of a signature and is no part of recognising.
+/// The parts of a signature that do not help to recognise.
 #[derive(Clone, Deserialize)]
 struct Beside {
     #[serde(default)]
@@ -52,7 +53,8 @@ struct Beside {
 }
 
 impl Labeller {
-    /// Looks for what is there twice, and tries all examples.
+    /// Finds signatures with the same match or title, and tries the examples of all that name a
+    /// CVE.
     #[must_use]
     pub fn report(&self) -> Report {
         let mut report = Report::default();
@@ -144,7 +146,8 @@ fn twice(ids: BTreeMap<String, Vec<String>>) -> Vec<Vec<String>> {
     ids.into_values().filter(|ids| ids.len() > 1).collect()
 }
 
-/// Those of a file stand beside their signatures, or in place of the built-in ones.
+/// Returns examples and siblings of all signatures, by id: of the built-in ones, and of those that
+/// were read from a file.
 fn beside<'a>(written: impl Iterator<Item = &'a Signature>) -> HashMap<String, Beside> {
     let mut all: HashMap<String, Beside> = serde_json::from_str(BESIDE).expect("build.rs wrote it");
     for signature in written.filter(|it| it.line > 0) {

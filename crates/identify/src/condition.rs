@@ -1,7 +1,7 @@
-//! What a request must be like for a signature to apply: its `match`, as written.
+//! The `match` of a signature: what a request must be like for the signature to apply.
 //!
-//! In: such a `match`. Out: a [`Condition`], and the literals without which no request meets it.
-//! Looks at no request: the program's build reads conditions as well.
+//! In: a `match`, as written. Out: a [`Condition`], and literals of which every request that meets
+//! it has one. Looks at no request, so that `build.rs` can use it too.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::literals::{MIN_ANCHOR_BYTES, cut, strongest, weakest};
 use crate::pattern::{Gate, Pattern};
 use crate::protocol::Protocol;
 
-/// Headers that so many requests have that to look for one narrows nothing down.
+/// Headers that are in so many requests that their names narrow nothing down.
 const USUAL_HEADERS: [&str; 15] = [
     "accept",
     "accept-encoding",
@@ -35,12 +35,12 @@ const USUAL_HEADERS: [&str; 15] = [
     "x-forwarded-for",
 ];
 
-/// Tests, each with the name of what it is for, in the order of the names. A map would take 1.4 kB
-/// for one.
+/// Tests, each with the name of its header or parameter, sorted by name. A map would take 1.4 kB
+/// even for one test.
 pub(crate) type Named = Box<[(Lowercase, Test)]>;
 
-/// A condition; every field that is there must hold. Lists are slices: vectors keep room for more,
-/// which takes half a megabyte in all.
+/// A condition. Every field that is set must hold. Lists are boxed slices: vectors reserve room for
+/// more, which would take half a megabyte in all.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Condition {
@@ -62,24 +62,25 @@ pub(crate) struct Condition {
     pub(crate) any: Box<[Self]>,
     /// None of these may hold.
     pub(crate) none: Box<[Self]>,
-    /// What the user agent is like, in its case.
+    /// An expression for the user agent; case matters.
     #[serde(skip)]
     pub(crate) agent: Option<Box<Pattern>>,
 }
 
-/// Kinds of attack that a parser must find, one of each list, in a part of the request.
+/// Kinds of attack in parts of the request. For each list that is not empty, a parser must find one
+/// of its kinds in that part.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Attacks {
     pub(crate) target: Box<[Attack]>,
     pub(crate) header: Box<[Attack]>,
     pub(crate) body: Box<[Attack]>,
-    /// Anywhere.
+    /// Anywhere in the request.
     pub(crate) request: Box<[Attack]>,
 }
 
-/// What a part of a request must be like; each field that is there must hold, in the same form of
-/// it.
+/// What a part of a request must be like. Every field that is set must hold in the same form of the
+/// part.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Test {
@@ -96,13 +97,13 @@ pub(crate) struct Test {
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) regex: Box<[Pattern]>,
     pub(crate) exists: bool,
-    /// What one of the expressions needs; found when first needed.
+    /// What at least one of the expressions needs; found when it is first needed.
     #[serde(skip)]
     pub(crate) gate: OnceLock<Box<Gate>>,
 }
 
 impl Condition {
-    /// A condition on the user agent alone, in which case matters.
+    /// Returns a condition on the user agent alone, for which case matters.
     pub(crate) fn user_agent(pattern: String) -> Self {
         Self {
             agent: Some(Box::new(Pattern::in_its_case(pattern))),
@@ -110,7 +111,7 @@ impl Condition {
         }
     }
 
-    /// Tells whether it asks for nothing.
+    /// Tells whether the condition asks for nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.tests().next().is_none()
             && self.attack.lists().next().is_none()
@@ -121,7 +122,7 @@ impl Condition {
             && self.any.is_empty()
     }
 
-    /// Tells whether [`user_agent`](Self::user_agent) made it.
+    /// Tells whether [`user_agent`](Self::user_agent) made the condition.
     pub(crate) fn is_of_an_agent(&self) -> bool {
         self.agent.is_some()
     }
@@ -143,13 +144,13 @@ impl Condition {
             .chain(self.header.iter().map(|(_, test)| test))
     }
 
-    /// Returns literals of which at least one is in every request that meets the condition; `None`
-    /// when there are none that are worth it.
+    /// Returns literals; every request that meets the condition has at least one of them. Returns
+    /// `None` if no literals are worth the search.
     pub(crate) fn anchors(&self) -> Option<Vec<String>> {
         self.values().or_else(|| self.rare_headers())
     }
 
-    /// Literals of what it asks of values.
+    /// Returns such literals from the tests of values.
     fn values(&self) -> Option<Vec<String>> {
         let names = self.parameter.iter();
         let names = names.map(|(name, _)| vec![name.0.to_string()]);
@@ -172,8 +173,8 @@ impl Condition {
             .map(cut)
     }
 
-    /// The name of a header that it asks for and few requests have. What is decoded has no headers
-    /// of its own, so that a literal of a value is better where there is one.
+    /// Returns the name of a header that the condition asks for and few requests have. A decoded
+    /// part has no headers of its own, so a literal of a value is better.
     fn rare_headers(&self) -> Option<Vec<String>> {
         for (name, _) in &self.header {
             let is_rare = !USUAL_HEADERS.contains(&&*name.0);
@@ -186,7 +187,7 @@ impl Condition {
         (!groups.is_empty()).then(|| cut(groups))
     }
 
-    /// All expressions in it.
+    /// Returns all expressions of the condition and of its groups.
     pub(crate) fn patterns(&self) -> Vec<&Pattern> {
         let own = self.tests().flat_map(|test| &*test.regex);
         let inner = self.any.iter().chain(&*self.none);
@@ -196,7 +197,8 @@ impl Condition {
             .collect()
     }
 
-    /// Compiles all expressions now, which is otherwise done when one is first needed.
+    /// Compiles all expressions, to find errors now. Otherwise an expression is compiled when it is
+    /// first needed.
     pub(crate) fn compile(&self) -> Result<(), String> {
         self.tests()
             .flat_map(|test| &*test.regex)
@@ -209,7 +211,7 @@ impl Condition {
 }
 
 impl Attacks {
-    /// The lists that ask for something.
+    /// Returns the lists that are not empty.
     pub(crate) fn lists(&self) -> impl Iterator<Item = &[Attack]> {
         let all = [&self.target, &self.header, &self.body, &self.request];
         all.into_iter()
@@ -256,7 +258,7 @@ impl Test {
     }
 }
 
-/// Text in lower case, as it is compared.
+/// Text in lower case, for comparison with texts in lower case.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(from = "String")]
 pub(crate) struct Lowercase(pub(crate) Box<str>);

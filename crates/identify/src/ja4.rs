@@ -1,6 +1,7 @@
-//! JA4: which TLS client it is, by what its hello offers.
+//! JA4: the fingerprint of a TLS client, from what its hello offers.
 //!
-//! In: a hello. Out: 36 characters that are the same for each connection of one kind of client.
+//! In: a hello. Out: 36 characters that are the same for all connections of the same client
+//! program.
 
 use sha2::{Digest, Sha256};
 
@@ -44,8 +45,8 @@ impl ClientHello {
     }
 }
 
-/// First and last character of a protocol's name; of its hexadecimal form, when one of them is no
-/// letter or digit.
+/// Returns the first and the last character of a protocol's name. If one of them is no letter or
+/// digit, returns those of its hexadecimal form.
 fn ja4_alpn(name: &[u8]) -> String {
     match (name.first(), name.last()) {
         (Some(first), Some(last))
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn ja4_is_what_others_compute() {
-        // The example of the specification, with and without signature algorithms.
+        // The example in the specification, with and without signature algorithms.
         let numbers = |list: &str| {
             list.split(',')
                 .map(|hex| u16::from_str_radix(hex, 16).unwrap())

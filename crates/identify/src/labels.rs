@@ -1,7 +1,7 @@
 //! Labels: what a request is, in words, with the bytes that say so.
 //!
-//! In: raw bytes, what they speak, where they are from. Out: the signatures that apply, the most
-//! specific first. No I/O, no panic; time in proportion to the request.
+//! In: raw bytes, their protocol, their source. Out: the signatures that apply, the most specific
+//! first. No I/O, no panic; time in proportion to the request.
 
 mod description;
 mod label;
@@ -31,24 +31,25 @@ pub use self::label::{Label, merged};
 use self::label::{in_order, one_product_leads};
 use self::lists::Lists;
 
-/// The texts of so many signatures, some 1 kB each, stay in memory: of those that applied last.
-/// Conditions stay once they were tried: 4 MB for all signatures.
+/// Number of signatures whose texts (some 1 kB each) stay in memory: those that applied last. A
+/// condition stays in memory once it was tried; all conditions together take 4 MB.
 const MAX_SIGNATURES: usize = 256;
-/// Expressions that are held compiled for long texts, some 20 kB each.
+/// Number of expressions that stay compiled for long texts; each takes some 20 kB.
 const MAX_EXPRESSIONS: usize = 128;
 
 /// Knows all signatures and finds those that apply.
 pub struct Labeller {
     signatures: Vec<Known>,
-    /// Finds words without which some signatures, or expressions of them, cannot apply.
+    /// Finds words in a request. A signature or an expression that needs one of them cannot apply
+    /// without it.
     words: Words,
-    /// The signatures that need one of some words, by the words: those of a word are from its place
-    /// in `anchors` to the next one's.
+    /// Numbers of signatures, grouped by word: those of word `w` are
+    /// `anchored[anchors[w]..anchors[w + 1]]`.
     anchored: Vec<u32>,
     anchors: Vec<u32>,
-    /// Those that need none, and are tried on every request.
+    /// Numbers of the signatures that need no word and are tried on every request.
     always: BitSet,
-    /// Those that need none, and are tried on every request that speaks this.
+    /// Numbers of the signatures that need no word and are tried on every request of this protocol.
     speaking: Vec<(Protocol, usize)>,
     expressions: Expressions,
     recent: Recent<Arc<Signature>>,
@@ -65,24 +66,24 @@ enum Known {
     },
 }
 
-/// What applies to a request, and what applies to its quotation alone.
+/// The labels of a request, and those that apply only to what it quotes.
 struct Labels {
     found: Vec<Label>,
     quoted: Vec<Label>,
 }
 
 impl Labeller {
-    /// Takes the built-in signatures.
+    /// Returns a labeller that knows the built-in signatures.
     #[must_use]
     pub fn built_in() -> Self {
         Self::new(Vec::new(), built_in::index())
     }
 
-    /// Takes the signatures of a file beside the built-in ones or in their place, as it says.
+    /// Returns a labeller that knows the signatures of a file, and the built-in ones too unless the
+    /// file replaces them.
     ///
     /// # Errors
-    /// The file is not as it should be, or one of its signatures does not apply to an example of
-    /// its own.
+    /// The file is not valid, or one of its signatures does not apply to one of its own examples.
     pub fn with(file: &str) -> Result<Self, SignatureError> {
         let own = Signatures::parse(file)?;
         let mut built_in = if own.replace {
@@ -120,12 +121,12 @@ impl Labeller {
         }
     }
 
-    /// Returns all signatures, the own ones first.
+    /// Returns all signatures: those of a file first, then the built-in ones.
     pub fn signatures(&self) -> impl ExactSizeIterator<Item = Arc<Signature>> {
         self.signatures.iter().map(Known::signature)
     }
 
-    /// Returns what each of them asks for, in the same order.
+    /// Returns the conditions of all signatures, in the order of [`signatures`](Self::signatures).
     pub(crate) fn conditions(&self) -> impl Iterator<Item = &Condition> {
         self.signatures.iter().map(Known::condition)
     }
@@ -136,7 +137,8 @@ impl Labeller {
         self.signatures.get(index).map(Known::signature)
     }
 
-    /// Tries each signature on its examples. Those of the built-in ones are not in the program.
+    /// Tries each signature on its examples. The examples of built-in signatures are not compiled
+    /// in, so only a file's own are tried.
     pub(crate) fn check_examples(&self) -> Result<(), SignatureError> {
         for (index, known) in self.signatures.iter().enumerate() {
             let Known::Read(signature) = known else {
@@ -168,8 +170,8 @@ impl Labeller {
         Description::new(&findings, http)
     }
 
-    /// Describes a request, where the same bytes from the same network were not described lately:
-    /// what was said of them then is said again.
+    /// Describes a request. If the same bytes from the same network were described lately, the
+    /// findings of then are used again.
     #[must_use]
     pub fn describe_once<'a>(&self, raw: &'a [u8], origin: Option<&Origin>) -> Description<'a> {
         let asn = origin.and_then(|origin| origin.asn);
@@ -185,7 +187,7 @@ impl Labeller {
         Description::new(&findings, http)
     }
 
-    /// Finds out what there is to say of a request.
+    /// Finds the protocol, labels, addresses and decoded parts of a request.
     pub(crate) fn find<'a>(
         &self,
         raw: &'a [u8],
@@ -227,7 +229,7 @@ impl Labeller {
         let (mut agents, mut labels): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|(_, it)| it.signature.is_of_an_agent());
-        // Of a user agent that is known by more than its name, the name alone says nothing new.
+        // The name of a user agent says nothing new if another label shares evidence with it.
         agents.retain(|(_, agent)| !labels.iter().any(|(_, label)| label.overlaps(agent)));
         labels.append(&mut agents);
         let mut found = in_order(labels);
@@ -256,13 +258,13 @@ impl Labeller {
         })
     }
 
-    /// Tells whether a request meets what a signature excludes.
+    /// Tells whether a request meets one of the conditions that a signature excludes.
     pub(crate) fn is_excluded(&self, index: usize, sample: &Sample<'_>) -> bool {
         let known = self.signatures.get(index);
         known.is_some_and(|known| known.condition().is_excluded(sample))
     }
 
-    /// Finds the signatures that have a word in a decoded part, or ask for an attack that is in it.
+    /// Returns the signatures that need a word of a decoded part, or an attack that is in it.
     pub(crate) fn anchored_in(&self, inside: &Sample<'_>) -> BitSet {
         let mut seen = BitSet::none(self.words.len());
         for text in inside.request() {
@@ -273,10 +275,11 @@ impl Labeller {
         may_apply
     }
 
-    /// The signatures that may apply.
+    /// Returns the signatures that may apply.
     fn candidates(&self, sample: &Sample<'_>) -> BitSet {
         let mut seen = BitSet::none(self.words.len());
-        // What is as it was sent is in the whole request.
+        // Forms that equal the bytes as sent are searched with the whole request; only changed
+        // forms are searched here.
         let plainer = [
             sample.request(),
             sample.path(),
@@ -304,8 +307,8 @@ impl Labeller {
         may_apply
     }
 
-    /// Adds the signatures that need one of the words that were seen. A kind of attack that was
-    /// found stands for its literal.
+    /// Adds the signatures that need one of the words that were seen. An attack that a parser found
+    /// counts as if its literal had been seen.
     fn add_anchored(&self, sample: &Sample<'_>, mut seen: BitSet, may_apply: &mut BitSet) {
         for found in sample.attacks() {
             self.words
@@ -339,7 +342,7 @@ impl Known {
     }
 }
 
-/// Finds the parts of what speaks HTTP.
+/// Returns the parts of an HTTP request; `None` for another protocol.
 fn parts<'a>(raw: &'a [u8], recognised: &Recognised) -> Option<http::Request<'a>> {
     match recognised.protocol {
         Protocol::Http => http::parse(raw),

@@ -15,23 +15,24 @@
 //! - [`signature`] is one signature, as it is written in the folder `signatures`; `crawlers` makes
 //!   more from a list of user agents
 //! - `condition` is the `match` of a signature, and `evidence` evaluates it; `sample` has the parts
-//!   of a request as sent and decoded, `text` the decoded forms of one, and `whole` completes the
-//!   word in which evidence was found
-//! - `literals` says which words a condition cannot hold without; `words` finds those of all
-//!   signatures in one pass, so that few conditions are evaluated; `program` and `pattern` run
-//!   regular expressions, where `beginning` tells that one may begin; `recent` keeps those that were
-//!   of use lately
-//! - `build.rs` compiles the signatures into the program, and `built_in` reads each when it is
-//!   first needed
+//!   of a request, each as sent and decoded; `text` makes the decoded forms of a part; `whole`
+//!   completes the word in which evidence was found
+//! - `literals` says which words are in every request that meets a condition; `words` finds the
+//!   words of all signatures in one pass, so that few conditions are evaluated; `program` and
+//!   `pattern` run regular expressions; `beginning` tells where a match may begin; `recent` keeps
+//!   what was used lately
+//! - `build.rs` compiles the signatures into the program, and `built_in` reads a signature when it
+//!   is first needed
 //! - `attack` has small parsers for attacks without a product, such as SQL injection
-//! - `quotation` recognises requests that only quote an attack, such as webhooks
+//! - `quotation` recognises requests that only quote an attack, such as webhooks; it has nothing to
+//!   do with quoted-printable, which `forever200-decode` decodes
 //! - `inside` finds labels and addresses in decoded parts (the crate `forever200-decode`)
-//! - `slice` answers what the parsers ask of bytes
+//! - `slice` has small helpers for slices of bytes
 //! - `repeats` remembers the results for the same bytes
 //!
-//! Besides: [`origin`] has the country and the network of a source, [`indicator`] finds addresses in
-//! a payload, [`check`] finds mistakes in signatures, and
-//! [`parsers`] gives bytes to the parsers alone, for fuzzing.
+//! Moreover, [`origin`] has the country and the network of a source, [`indicator`] finds addresses
+//! in a payload, [`check`] finds mistakes in signatures, and [`parsers`] gives bytes to the parsers
+//! alone, for fuzzing.
 
 pub mod check;
 pub mod http;

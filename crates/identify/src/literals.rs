@@ -1,20 +1,20 @@
 //! The literals without which a regular expression cannot match.
 //!
-//! In: an expression. Out: literals of which at least one is in all that it matches. Looking for
-//! them is much cheaper than the expression, and than having it compiled.
+//! In: an expression. Out: literals; every match has at least one of them. To look for them is much
+//! cheaper than to run the expression, or to compile it.
 
 use std::cmp::Reverse;
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-/// Shortest literal worth looking for before anything else; shorter ones are everywhere.
+/// Shortest literal that is worth a search; shorter ones are in nearly every request.
 pub(crate) const MIN_ANCHOR_BYTES: usize = 3;
-/// Of a literal, so much is looked for: what begins like it is nearly always it, and the rest takes
-/// memory.
+/// How many bytes of a literal are looked for. A text that begins like a literal is nearly always
+/// that literal, and more bytes would take memory.
 pub(crate) const MAX_ANCHOR_BYTES: usize = 8;
 
-/// Returns literals in lower case of which at least one is in every match of an expression; `None`
-/// when there are none, or more than `most`.
+/// Returns literals in lower case; every match of the expression has at least one of them. Returns
+/// `None` if there are none, or more than `most`.
 pub(crate) fn of_expression(source: &str, most: usize) -> Option<Vec<String>> {
     let parser = regex_syntax::ParserBuilder::new()
         .utf8(false)
@@ -24,12 +24,12 @@ pub(crate) fn of_expression(source: &str, most: usize) -> Option<Vec<String>> {
     required(&parser.ok()?, most)
 }
 
-/// Returns what is looked for in a request before an expression is tried on a text of it: one of
-/// these is in every match, in so many bytes as are looked for. `None` where there is nothing worth
-/// it.
+/// Returns words that are looked for in a request before an expression is tried on one of its
+/// texts. Every match has at least one of them; they are cut to [`MAX_ANCHOR_BYTES`]. Returns
+/// `None` if no words are worth the search.
 ///
-/// The texts that are searched are those of a request, but for its path and query put together: no
-/// word goes on behind the `?` between them.
+/// Words are looked for in path and query, but not in the decoded path and query joined by `?`. So
+/// no word contains a `?`.
 pub(crate) fn words_of_expression(source: &str, most: usize) -> Option<Vec<String>> {
     let literals = of_expression(source, most)?;
     let longest = |literal: &String| {
@@ -40,7 +40,7 @@ pub(crate) fn words_of_expression(source: &str, most: usize) -> Option<Vec<Strin
     (weakest(&words) >= MIN_ANCHOR_BYTES).then(|| cut(words))
 }
 
-/// Returns the set that narrows down most.
+/// Returns the set of literals that the fewest requests have.
 pub(crate) fn strongest(sets: impl Iterator<Item = Vec<String>>) -> Option<Vec<String>> {
     sets.max_by_key(|literals| {
         (
@@ -50,8 +50,8 @@ pub(crate) fn strongest(sets: impl Iterator<Item = Vec<String>>) -> Option<Vec<S
     })
 }
 
-/// How much the weakest of some literals narrows down: its length, and more with a byte that
-/// ordinary requests seldom have.
+/// Returns the weight of the weakest literal: its length, and more if it has a byte that is rare in
+/// ordinary requests.
 pub(crate) fn weakest(literals: &[String]) -> usize {
     let weight = |literal: &String| {
         let is_rare = |byte: &u8| b"<>$|`'{}[]\\^~!%\0".contains(byte);
@@ -64,7 +64,7 @@ pub(crate) fn weakest(literals: &[String]) -> usize {
     literals.iter().map(weight).min().unwrap_or_default()
 }
 
-/// Cuts literals to what is looked for of them, each once.
+/// Cuts literals to the bytes that are looked for, and drops those that are there twice.
 pub(crate) fn cut(mut literals: Vec<String>) -> Vec<String> {
     for literal in &mut literals {
         literal.truncate(literal.floor_char_boundary(MAX_ANCHOR_BYTES));
@@ -101,8 +101,8 @@ fn required(hir: &Hir, most: usize) -> Option<Vec<String>> {
     Some(literals).filter(|literals| weakest(literals) > 0 && literals.len() <= most)
 }
 
-/// The texts of neighbours that match few texts each: those of `/\.(git|svn)` are `/.git` and
-/// `/.svn`.
+/// Returns the texts of neighbouring parts that match few texts each: for `/\.(git|svn)`, these are
+/// `/.git` and `/.svn`.
 fn runs(parts: &[Hir], most: usize) -> Vec<Vec<String>> {
     let mut runs = vec![vec![String::new()]];
     for part in parts {
@@ -123,7 +123,8 @@ fn runs(parts: &[Hir], most: usize) -> Vec<Vec<String>> {
     runs
 }
 
-/// All that it matches, in lower case, where that is no more than `most` texts.
+/// Returns all texts that an expression matches, in lower case; `None` if there are more than
+/// `most`.
 fn all_texts(hir: &Hir, most: usize) -> Option<Vec<String>> {
     let texts = match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => vec![String::new()],

@@ -1,8 +1,8 @@
-//! The parsers of values and the look for quotations, alone.
+//! Runs the parsers of values, and the search for quotations, alone.
 //!
-//! In: any bytes. Out: what each of them says of these bytes. This is for the fuzz targets
-//! `values` and `quotation`: through [`Labeller`](crate::Labeller) a parser only gets what its
-//! bytes call for, with all signatures behind it.
+//! In: any bytes. Out: what each parser finds in them. This is for the fuzz targets `values` and
+//! `quotation`. A [`Labeller`](crate::Labeller) gives a parser only values whose bytes call for it,
+//! and tries all signatures too.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -13,16 +13,16 @@ use crate::sample::Sample;
 use crate::words::Words;
 use crate::{attack, http, recognise};
 
-/// No signature is looked for.
+/// Without any signature.
 static EXPRESSIONS: LazyLock<Expressions> = LazyLock::new(|| Expressions::new(1));
 static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(&[""; 0]));
 
 /// What is found in a request without any signature.
 #[derive(Debug)]
 pub struct Parsed {
-    /// The raw bytes of each kind of attack.
+    /// The ranges of the raw bytes that are an attack.
     pub attacks: Vec<Range<usize>>,
-    /// The raw bytes that are a quotation.
+    /// The ranges of the raw bytes that are a quotation; empty where there is none.
     pub quoted: Vec<Range<usize>>,
 }
 
@@ -34,9 +34,9 @@ pub fn value(value: &[u8]) -> Vec<Range<usize>> {
     attack::parse_all(value)
 }
 
-/// Splits a request into values, gives them to the parsers, and looks for what it quotes.
+/// Splits a request into values, gives them to the parsers, and finds what the request quotes.
 ///
-/// Returns `None` for what is not HTTP.
+/// Returns `None` if the bytes are not HTTP.
 #[must_use]
 pub fn request(raw: &[u8]) -> Option<Parsed> {
     let recognised = recognise(raw);

@@ -1,6 +1,6 @@
 //! A regular expression on bytes.
 //!
-//! In: what a signature says. Out: matches, in time in proportion to what is searched.
+//! In: the expression of a signature. Out: matches. A search takes time in proportion to the text.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::error::Error;
@@ -19,31 +19,33 @@ use crate::program::{Bytes, MAX_TEXT_BYTES, Program, Scratch, prefilter};
 use crate::recent::{Place, Recent};
 use crate::words::{BitSet, Words};
 
-/// Most literals that stand for one regular expression; all are looked for in every request.
+/// Most literals that are kept for one regular expression; each of them is looked for in every
+/// request.
 const MAX_ANCHORS: usize = 100;
-/// How often an expression may throw its states away before it gives up, where it made them for
-/// fewer bytes each than this: whoever writes the beginning of what it looks for again and again
-/// would have it take 13 ms for 64 KiB.
+/// How often an expression may clear its cache of states before it gives up, if it made a state for
+/// every few bytes, fewer than `MIN_BYTES_FOR_A_STATE`. Without this limit, a request that repeats
+/// the beginning of what the expression looks for would take 13 ms for 64 KiB.
 const MAX_CLEARED: usize = 8;
 const MIN_BYTES_FOR_A_STATE: usize = 8;
-/// What one regular expression may take when compiled: a person's mistake, not a stranger's.
+/// Most bytes of a compiled regular expression. The limit is for mistakes in a signature, not for
+/// attacks.
 const MAX_REGEX_BYTES: usize = 1 << 20;
-/// What its states may take; when there is no more room, they are found anew.
+/// Most bytes of the cache of its states; a full cache is cleared, and the states are made again.
 const MAX_STATES_BYTES: usize = 1 << 15;
 
-/// The expressions that are compiled.
+/// The compiled expressions that were used lately.
 pub(crate) type Expressions = Recent<Box<Expression>>;
 
-/// The search for expressions in one request.
+/// The searches for all expressions in one request, or in one decoded part of it.
 pub(crate) struct Search<'a> {
     expressions: &'a Expressions,
     words: &'a Words,
-    /// The words that are in the request; all may be there until somebody has looked.
+    /// The words that are in the request. Until they were looked for, every word may be there.
     seen: OnceCell<BitSet>,
-    /// The search in the request, where this is one in what it hides.
+    /// The search in the request, if this search is in a decoded part of it.
     outer: Option<&'a Self>,
     scratch: RefCell<Scratch>,
-    /// One of them found nothing because it would have taken too long.
+    /// True if an expression was given up because it would have taken too long.
     has_given_up: Cell<bool>,
 }
 
@@ -59,7 +61,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Begins another one, in what the request hides.
+    /// Returns a search in a decoded part of the request.
     pub(crate) fn another(&self) -> Search<'_> {
         let another = Search {
             outer: Some(self),
@@ -70,13 +72,14 @@ impl<'a> Search<'a> {
         another
     }
 
-    /// Notes which words are in what is searched.
+    /// Notes which words are in the searched texts.
     pub(crate) fn note_seen(&self, words: BitSet) {
-        // Whoever looks looks once.
+        // It is set only once.
         let _ = self.seen.set(words);
     }
 
-    /// Tells whether one of these words is there, or in the request that hides it.
+    /// Tells whether one of these words may be in the searched texts, or in the request around
+    /// them.
     fn may_have(&self, words: impl Iterator<Item = u32> + Clone) -> bool {
         let is_here = match self.seen.get() {
             Some(seen) => words.clone().any(|word| seen.has(word as usize)),
@@ -85,7 +88,7 @@ impl<'a> Search<'a> {
         is_here || self.outer.is_some_and(|outer| outer.may_have(words))
     }
 
-    /// Notes what another one took, and that it was given up.
+    /// Takes over the work that another search left, and whether it has given up.
     pub(crate) fn add(&self, other: &Search<'_>) {
         let work_left = other.scratch.borrow().work_left();
         self.scratch.borrow_mut().set_work_left(work_left);
@@ -98,22 +101,23 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A regular expression. Its program, 2 kB in the mean, is made when first needed and kept: 6 MB
-/// when all were. The automaton for long texts, some 20 kB, is held while it is of use.
+/// A regular expression. Its program takes 2 kB on average; it is made when it is first needed, and
+/// kept. All programs together would take 6 MB. The automaton for long texts takes some 20 kB and
+/// is kept while it is used.
 #[derive(Debug, Deserialize)]
 #[serde(from = "String")]
 pub(crate) struct Pattern {
     source: Box<str>,
     any_case: bool,
-    /// The numbers of what every match contains one of; empty when there is no such thing. Found
-    /// when first needed.
+    /// Words; every match has at least one of them. Empty if there are none. Found when they are
+    /// first needed.
     words: OnceLock<Box<[Word]>>,
-    /// `None` where there is none.
+    /// `None` inside if the expression is too large for a program.
     program: OnceLock<Option<Box<Program>>>,
     compiled: Place<Box<Expression>>,
 }
 
-/// A word that a match needs: what it is called where all are looked for, and what it is.
+/// A word that a match needs: its number in [`Words`], and its bytes.
 #[derive(Clone, Copy, Debug)]
 struct Word {
     number: u32,
@@ -121,25 +125,25 @@ struct Word {
     bytes: [u8; MAX_ANCHOR_BYTES],
 }
 
-/// A pattern, compiled: finds out whether there is a match, state by state, and remembers the
-/// states.
+/// A pattern compiled to an automaton, which makes its states during searches and keeps them.
 #[derive(Debug)]
 pub(crate) struct Expression {
     matcher: DFA,
     states: Mutex<Cache>,
 }
 
-/// What tells of many expressions at once that none of them matches.
+/// A check that rules out many expressions at once. It is open if the text has one of `words` or
+/// one of `bytes`.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    /// One of these words is there,
+    /// Words that the expressions need.
     words: Box<[u32]>,
-    /// or one of these bytes; `None` where an expression needs neither.
+    /// Bytes that the expressions without words need; `None` if one of these needs no bytes either.
     bytes: Option<Bytes>,
 }
 
 impl Gate {
-    /// Takes the expressions of which one is to match.
+    /// Makes the gate of some expressions.
     pub(crate) fn new(patterns: &[Pattern], search: &Search<'_>) -> Self {
         let (mut all, mut bytes) = (Vec::new(), Some(Bytes::default()));
         for pattern in patterns {
@@ -165,7 +169,7 @@ impl Gate {
 }
 
 impl Pattern {
-    /// An expression for which case matters.
+    /// Returns an expression for which case matters.
     pub(crate) fn in_its_case(source: String) -> Self {
         Self {
             any_case: false,
@@ -173,8 +177,9 @@ impl Pattern {
         }
     }
 
-    /// Never finds anything if it does not compile, which [`Condition::compile`] would have said.
-    /// `present` are the bytes that there are.
+    /// Returns the match of the expression in some bytes; `present` are the bytes that occur in
+    /// them. An expression that does not compile finds nothing, but [`Condition::compile`] refuses
+    /// those.
     pub(crate) fn find(
         &self,
         bytes: &[u8],
@@ -190,7 +195,8 @@ impl Pattern {
         if program.is_some_and(|program| !program.may_match(present)) {
             return None;
         }
-        // The word may be in another part of the request. User agents are searched in their case.
+        // A word that was seen may be in another part of the request. User agents keep their case,
+        // so their lower-case words are not looked for here.
         if self.any_case && !is_one_in(words, bytes, search) {
             return None;
         }
@@ -206,7 +212,7 @@ impl Pattern {
             .find(bytes, &search.has_given_up)
     }
 
-    /// Compiles it for texts of any length.
+    /// Compiles the automaton for texts of any length.
     pub(crate) fn build(&self) -> Result<Expression, String> {
         let nfa = thompson::Config::new()
             .utf8(false)
@@ -230,9 +236,11 @@ impl Pattern {
         Ok(Expression { matcher, states })
     }
 
-    /// Bytes, not characters; `.` is any byte, for line ends are where attackers put them.
+    /// Returns how the expression is read: it matches bytes, not characters. `.` matches any byte,
+    /// because attackers put line ends where filters do not expect them.
     fn syntax(&self) -> syntax::Config {
-        // What is searched is in lower case: few patterns need both, which double their size.
+        // The searched texts are in lower case. Few patterns need both cases, which double their
+        // size.
         let has_upper_case = self.source.contains(|char: char| char.is_ascii_uppercase())
             || self.source.contains("\\x");
         syntax::Config::new()
@@ -250,13 +258,14 @@ impl Pattern {
         self.program.get_or_init(make).as_deref()
     }
 
-    /// Literals of which at least one is in every match, in lower case; `None` when there are none,
-    /// or too many.
+    /// Returns literals in lower case; every match has at least one of them. Returns `None` if
+    /// there are none, or too many.
     pub(crate) fn anchors(&self) -> Option<Vec<String>> {
         literals::of_expression(&self.source, MAX_ANCHORS)
     }
 
-    /// What to look for before it is tried: one of these is in every match, in lower case.
+    /// Returns the words to look for before the expression is tried, in lower case; every match has
+    /// at least one of them.
     pub(crate) fn words(&self) -> Option<Vec<String>> {
         literals::words_of_expression(&self.source, MAX_ANCHORS)
     }
@@ -265,7 +274,7 @@ impl Pattern {
         self.words.get_or_init(|| self.numbers(search.words))
     }
 
-    /// The numbers of its words, where all of them are looked for.
+    /// Returns the words of the expression with their numbers; empty if one of them has no number.
     fn numbers(&self, known: &Words) -> Box<[Word]> {
         let words = self.words().unwrap_or_default();
         let numbers = words
@@ -293,8 +302,8 @@ impl Word {
     }
 }
 
-/// Tells whether a text may have one of the words that a match needs. Of them, few are anywhere in
-/// the request.
+/// Tells whether a text has one of the words that a match needs. Words that are nowhere in the
+/// request are not looked for; these are most of them.
 fn is_one_in(words: &[Word], text: &[u8], search: &Search<'_>) -> bool {
     let is_there = |word: &Word| search.may_have([word.number].into_iter()) && word.is_in(text);
     words.is_empty() || words.iter().any(is_there)
@@ -303,8 +312,8 @@ fn is_one_in(words: &[Word], text: &[u8], search: &Search<'_>) -> bool {
 impl Expression {
     fn find(&self, bytes: &[u8], has_given_up: &Cell<bool>) -> Option<Range<usize>> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        // It counts for as long as it lives: after one long request that threw it away, short ones
-        // would be given up.
+        // The cache counts how often it was cleared in its whole life. Without a reset, after one
+        // long request that cleared it, searches in short requests would be given up.
         if states.clear_count() > 0 {
             states.reset(&self.matcher);
         }
@@ -313,7 +322,8 @@ impl Expression {
             .inspect_err(|_| has_given_up.set(true))
             .ok()??
             .offset();
-        // Where it begins is asked only of what is found, and not of all that comes before.
+        // The automaton returns only the end of the match. Its start is searched in the bytes just
+        // before the end.
         let slow = PikeVM::new_from_nfa(self.matcher.get_nfa().clone()).ok()?;
         let near = end.saturating_sub(MAX_TEXT_BYTES)..end;
         let found = slow.find(
@@ -324,7 +334,7 @@ impl Expression {
     }
 }
 
-/// The innermost error, which says what is wrong with the expression.
+/// Returns the message of the innermost error, which says what is wrong with the expression.
 fn reason(error: &dyn Error) -> String {
     error.source().map_or_else(|| error.to_string(), reason)
 }
@@ -347,7 +357,7 @@ mod tests {
     use crate::files::tests::written;
     use crate::signature::Signature;
 
-    /// Compares the two ways to find an expression, and what is looked at before either.
+    /// Compares the two ways to search for an expression, and the checks before them.
     fn compare(pattern: &Pattern, text: &[u8]) {
         let has_given_up = Cell::new(false);
         let expected = pattern.build().unwrap().find(text, &has_given_up);
@@ -366,7 +376,7 @@ mod tests {
         let program = pattern.program().unwrap();
         let may_match = program.may_match(&Bytes::in_text(text));
         assert!(may_match || expected.is_none(), "{pattern:?}");
-        // What is too much for a program is found by the other way alone.
+        // A search that is too much for a program is left to the automaton.
         if let Ok(found) = program.find(text, &mut Scratch::new()) {
             let text = text.escape_ascii();
             assert_eq!(found, expected, "{} in {text}", pattern.source);

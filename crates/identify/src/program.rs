@@ -1,12 +1,12 @@
-//! A regular expression for short texts.
+//! A regular expression, compiled for short texts.
 //!
-//! In: an expression. Out: a [`Program`], and the leftmost match in a text. It is made in a fifth
-//! of the time that an automaton takes, and finds where a match begins as well as where it ends. It
-//! visits each of its states at each byte once; what would take too long all the same is left to
-//! the automaton.
+//! In: an expression. Out: a [`Program`], and the leftmost match in a text. To make a program takes
+//! a fifth of the time of an automaton, and it finds both the beginning and the end of a match. A
+//! search visits each state at each byte at most once. A search that would still take too long is
+//! left to the automaton.
 //!
-//! Before it is asked, the bytes of which each match has one are looked for: nine of ten texts lack
-//! one.
+//! Before a search, the text is checked for bytes that every match has: nine of ten texts lack
+//! some.
 
 use std::ops::Range;
 
@@ -19,27 +19,29 @@ use regex_syntax::utf8::{Utf8Range, Utf8Sequence, Utf8Sequences};
 
 use crate::beginning::Beginning;
 
-/// What a program may take when compiled. A larger one is an expression that repeats many times.
+/// Most bytes of a compiled program. A larger one is an expression with many repetitions.
 const MAX_PROGRAM_BYTES: usize = 1 << 17;
-/// Longest text. It is also what is looked at of a longer one to find where a match begins.
+/// Longest text that a program searches. In a longer text, the start of a match is searched in this
+/// many bytes before its end.
 pub(crate) const MAX_TEXT_BYTES: usize = 2048;
-/// What a search may take to remember which state it has visited at which byte, a bit for each
-/// pair.
+/// Most bytes with which a search remembers the states that it visited at each byte of the text,
+/// one bit for each pair.
 const MAX_VISITED_BYTES: usize = 1 << 15;
-/// What the finder of the literals that an expression begins with may take.
+/// Most memory of the prefilter, which finds the literals with which matches begin.
 const MAX_PREFILTER_BYTES: usize = 4096;
-/// Shortest text whose bytes are noted in a table, which takes time to make and to read.
+/// Shortest text whose bytes are collected in a table; to make and to read the table takes time.
 const MIN_TABLE_BYTES: usize = 256;
-/// Places where a match may begin that are tried one by one. A search for all of the others looks
-/// at the bytes between them as well, but visits each of them once.
+/// Most places where a match may begin that are tried one by one. The rest of the text is searched
+/// at once: that search also looks at the bytes between such places, but visits each of them only
+/// once.
 const MAX_STARTS: usize = 4;
-/// Sets of bytes of which a text must have one each, that are looked at before a search.
+/// Most sets of bytes that are checked before a search; a match has a byte of each set.
 const MAX_NEEDS: usize = 4;
-/// Pairs of a state and a byte that all searches in one request may visit together, some
-/// nanoseconds each.
+/// Most pairs of a state and a byte that all searches in one request may visit together; each takes
+/// some nanoseconds.
 const MAX_WORK: usize = 2_000_000;
 
-/// Bytes, a bit for each.
+/// A set of byte values, one bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bytes([u64; 4]);
 
@@ -47,26 +49,25 @@ pub(crate) struct Bytes([u64; 4]);
 #[derive(Debug)]
 pub(crate) struct Program {
     matcher: BoundedBacktracker,
-    /// A match has a byte of each of these; the ones that few texts have stand first.
+    /// Sets of bytes. A match has a byte of each set; the sets that few texts meet stand first.
     needs: Box<[Bytes]>,
-    /// What a match begins with; `None` where it may be empty, or begins with a look at what is
-    /// around it.
+    /// What a match begins with; `None` if a match may be empty.
     begins: Option<Beginning>,
-    /// A match begins at the beginning of the text.
+    /// True if every match begins at the beginning of the text.
     is_anchored: bool,
-    /// Shortest match, and longest text in which there is one.
+    /// The length of the shortest match, and of the longest text in which there is one.
     shortest: usize,
     longest: usize,
 }
 
-/// What is used again for each search of one request.
+/// What all searches in one request share: a buffer, and the work that is left to them.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     visited: Option<Cache>,
     work: usize,
 }
 
-/// A search that is left to an automaton.
+/// The error of a search that is left to the automaton because it would take too long.
 #[derive(Debug)]
 pub(crate) struct TooMuch;
 
@@ -78,17 +79,17 @@ impl Scratch {
         }
     }
 
-    /// Returns what may still be done, for a search in another part of the same request.
+    /// Returns the work that is left, for a search in another part of the same request.
     pub(crate) fn work_left(&self) -> usize {
         self.work
     }
 
-    /// Goes on with what another search has left.
+    /// Sets the work that another search has left.
     pub(crate) fn set_work_left(&mut self, work: usize) {
         self.work = work;
     }
 
-    /// Makes room for a search by one of the programs.
+    /// Returns the buffer, empty, for a search by this matcher.
     fn visited(&mut self, matcher: &BoundedBacktracker) -> &mut Cache {
         match &mut self.visited {
             Some(visited) => {
@@ -101,7 +102,7 @@ impl Scratch {
 }
 
 impl Program {
-    /// Compiles an expression as it was read; `None` where it is too large.
+    /// Compiles a parsed expression; `None` if it is too large.
     pub(crate) fn new(hir: &Hir) -> Option<Self> {
         let nfa = thompson::Config::new()
             .utf8(false)
@@ -135,7 +136,7 @@ impl Program {
         self.needs.iter().all(|need| need.meets(present))
     }
 
-    /// Bytes of which every match has one, the fewest; `None` where there are none.
+    /// Returns the first of the sets of bytes that a match needs; `None` if it needs none.
     pub(crate) fn need(&self) -> Option<Bytes> {
         self.needs.first().copied()
     }
@@ -166,7 +167,8 @@ impl Program {
         }
     }
 
-    /// Finds the leftmost match that begins at `start`, or there or behind it.
+    /// Finds the leftmost match from `start` on; if `anchored`, only a match that begins at
+    /// `start`.
     fn search(
         &self,
         text: &[u8],
@@ -195,14 +197,14 @@ impl Program {
 }
 
 impl Bytes {
-    /// Those of a text.
+    /// Returns the set of the bytes in a text.
     pub(crate) fn in_text(text: &[u8]) -> Self {
         if text.len() < MIN_TABLE_BYTES {
             let mut bytes = Self::default();
             text.iter().for_each(|&byte| bytes.add(byte));
             return bytes;
         }
-        // A table is filled faster than single bits, each of which waits for the one before.
+        // A table is filled faster than single bits, because each bit waits for the one before.
         let mut is_there = [false; 256];
         text.iter()
             .for_each(|&byte| is_there[usize::from(byte)] = true);
@@ -220,7 +222,8 @@ impl Bytes {
             .any(|(mine, other)| mine & other != 0)
     }
 
-    /// How many texts have one of these, by rule of thumb: letters and digits are everywhere.
+    /// Returns a rough estimate of how many texts have one of these bytes: letters and digits are
+    /// everywhere.
     fn weight(&self) -> (bool, u32) {
         let is_usual = |byte: u8| byte.is_ascii_alphanumeric() && self.has(byte);
         let count = self.0.iter().map(|word| word.count_ones()).sum();
@@ -256,14 +259,15 @@ impl Bytes {
     }
 }
 
-/// Finds the literals that matches begin with, so that an expression is tried there alone; `None`
-/// where there are none, or they take long to find or much memory.
+/// Returns a prefilter, which finds the literals with which matches begin, so that an expression is
+/// tried only there. Returns `None` if there are no such literals, or if to find them takes too
+/// much time or memory.
 pub(crate) fn prefilter(hir: &Hir) -> Option<Prefilter> {
     let found = Prefilter::from_hir_prefix(MatchKind::LeftmostFirst, hir)?;
     (found.is_fast() && found.memory_usage() <= MAX_PREFILTER_BYTES).then_some(found)
 }
 
-/// Sets of bytes of which every match has one each.
+/// Returns sets of bytes; every match has a byte of each set.
 fn needs(hir: &Hir) -> Box<[Bytes]> {
     let mut all = Vec::new();
     add_needs(hir, &mut all);
@@ -291,7 +295,7 @@ fn add_needs(hir: &Hir, all: &mut Vec<Bytes>) {
     }
 }
 
-/// The bytes that a match may begin with, and whether it may begin with none.
+/// Returns the bytes with which a match may begin, and whether a match may be empty.
 fn beginning(hir: &Hir) -> (Bytes, bool) {
     let mut bytes = Bytes::default();
     match hir.kind() {
@@ -342,7 +346,7 @@ fn beginning(hir: &Hir) -> (Bytes, bool) {
     }
 }
 
-/// The sequences of bytes that are the characters of a class in UTF-8.
+/// Returns the sequences of bytes that are the characters of a class in UTF-8.
 fn in_utf8(class: &Class) -> Vec<Utf8Sequence> {
     let Class::Unicode(class) = class else {
         return Vec::new();

@@ -1,12 +1,13 @@
-//! Requests that quote: what others wrote, stored or browse is in them, and is no attack on whoever
-//! gets it.
+//! Recognises requests that quote: they contain what others wrote, stored or browse, which is no
+//! attack on the server that gets it. This has nothing to do with quoted-printable, an encoding.
 //!
-//! In: a request. Out: which of its bytes are a quotation. A webhook brings a commit's text, a log
-//! shipper the attacks that another server has seen, a forge's address the name of a file. Each
-//! kind is known by headers, addresses and fields that its real senders have, for a webhook by one
-//! header alone. Nothing here proves who sent it: a sender of attacks can copy that. So a quotation
-//! is never all of a request: headers are none, nor is a target that carries the exploit of a CVE,
-//! which no name of a file does by chance. And what is quoted is not dropped, but told apart.
+//! In: a request. Out: which of its bytes are a quotation. A webhook carries the text of a commit,
+//! a log shipper the attacks on another server, the address of a forge the name of a file. Each
+//! kind is known by headers, addresses and fields of its real senders; a webhook by one header
+//! alone. Nothing here proves who sent the request: an attacker can copy all of that. So a
+//! quotation never covers a whole request. Headers are never quoted. A target with the exploit of a
+//! CVE is not quoted either, because no file has such a name by chance. What is quoted is not
+//! dropped, but listed separately.
 
 mod names;
 
@@ -20,12 +21,13 @@ use crate::slice::{contains, contains_one, ends_with_one, first, starts_with_one
 use crate::text::Text;
 use names::{COLLECTORS, FORGES, MESSAGES, MODELS, PROMPTS, RECEIVERS, TALKS, WEBHOOKS};
 
-/// Bytes of a form in which the head of its first file is.
+/// How many bytes at the beginning of a form are searched for the head of its first file.
 const MAX_FORM_HEAD_BYTES: usize = 1024;
-/// Bytes of a body in JSON in which a field is looked for.
+/// How many bytes at the beginning of a JSON body are searched for a field.
 const MAX_JSON_BYTES: usize = 8192;
 
-/// Where in the raw bytes of a request there is a quotation; empty where there is none.
+/// The ranges of the raw bytes that a request quotes, in its target and in its body; empty where it
+/// quotes nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Quotation {
     target: Range<usize>,
@@ -33,7 +35,7 @@ pub(crate) struct Quotation {
 }
 
 impl Quotation {
-    /// Finds what a request quotes.
+    /// Finds what a request quotes; `None` if it quotes nothing.
     pub(crate) fn of(sample: &Sample<'_>) -> Option<Self> {
         let http = sample.http?;
         let target = sample.place(http.target);
@@ -50,13 +52,13 @@ impl Quotation {
         Some(Self { target: 0..0, body })
     }
 
-    /// Returns what of the target and of the body is quoted.
+    /// Returns the quoted ranges of the target and of the body.
     pub(crate) fn ranges(self) -> [Range<usize>; 2] {
         [self.target, self.body]
     }
 
-    /// Tells whether all of these ranges, of which there is one at least, are quoted; `is_exploit`
-    /// where they are the exploit of a CVE for certain.
+    /// Tells whether there is evidence and all of it is quoted. `is_certain_cve` says that the
+    /// evidence is for the CVE of a certain label; then the target does not count as quoted.
     pub(crate) fn holds(&self, evidence: &[Range<usize>], is_exploit: bool) -> bool {
         for range in evidence {
             let is_in_target = !is_exploit && is_within(range, &self.target);
@@ -90,7 +92,7 @@ fn has(sample: &Sample<'_>, name: &str) -> bool {
     sample.header(name).next().is_some()
 }
 
-/// The values of a header, as they were sent.
+/// Returns the values of a header, as they were sent.
 fn sent<'s>(sample: &'s Sample<'_>, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
     let values = sample.header(name).filter_map(<[Text]>::first);
     values.map(|text| &text.bytes[..])
@@ -112,7 +114,8 @@ fn climbs(sample: &Sample<'_>) -> bool {
     views.any(|text| contains(&text.bytes, b".."))
 }
 
-/// Amazon's S3 and what speaks like it: AWS Signature Version 4, in a header or in a link.
+/// Tells whether the request is for Amazon's S3 or a similar service: it has AWS Signature Version
+/// 4, in a header or in a link.
 fn is_signed_storage(sample: &Sample<'_>) -> bool {
     let is_signed = header_begins(sample, "authorization", &["aws4-hmac-sha256 credential="])
         && (has(sample, "x-amz-date") || has(sample, "date"));
@@ -128,13 +131,14 @@ fn is_signed_link(sample: &Sample<'_>) -> bool {
         && contains(&target.bytes, b"x-amz-signature=")
 }
 
-/// A person looks at a file in GitLab, Gitea or GitHub: a browser that has been there before.
+/// Tells whether a person looks at a file in GitLab, Gitea or GitHub, with a browser that has been
+/// there before.
 fn is_forge(sample: &Sample<'_>) -> bool {
     let is_known = has(sample, "referer") || has(sample, "cookie") || has(sample, "authorization");
     is_known && is_in_project(path(sample)) && !climbs(sample)
 }
 
-/// The path has a folder of a forge, behind the name of a project.
+/// Tells whether the path has a folder of a forge behind the name of a project.
 fn is_in_project(path: &[u8]) -> bool {
     for folder in FORGES {
         if let Some(at) = memmem::find(path, folder.as_bytes())
@@ -146,7 +150,7 @@ fn is_in_project(path: &[u8]) -> bool {
     false
 }
 
-/// A dashboard asks a database in the database's own language.
+/// Tells whether a dashboard queries a database in the language of the database.
 fn is_query_of_a_dashboard(sample: &Sample<'_>) -> bool {
     let ends = [
         "/query",
@@ -172,8 +176,8 @@ fn is_webhook(sample: &Sample<'_>) -> bool {
     WEBHOOKS.iter().any(|name| has(sample, name)) || header_begins(sample, "user-agent", &agents)
 }
 
-/// Mastodon and others: W3C ActivityPub 7, with HTTP Signatures; Matrix: Server-Server API,
-/// "Request Authentication".
+/// Tells whether the request comes from a federated server: Mastodon and others (W3C ActivityPub 7,
+/// with HTTP Signatures), or Matrix (Server-Server API, "Request Authentication").
 fn is_federation(sample: &Sample<'_>) -> bool {
     let kinds = ["application/activity+json", "application/ld+json"];
     let is_signed = has(sample, "signature") || has(sample, "signature-input");
@@ -181,8 +185,8 @@ fn is_federation(sample: &Sample<'_>) -> bool {
         || header_begins(sample, "authorization", &["x-matrix origin="])
 }
 
-/// Logs, traces and errors that a collector's client hands in; the body says so as well, or the
-/// client.
+/// Tells whether a client delivers logs, traces or errors to a collector; the path, the type of the
+/// body and a user agent show it.
 fn is_shipped(sample: &Sample<'_>) -> bool {
     let kinds = [
         "application/x-ndjson",
@@ -196,8 +200,8 @@ fn is_shipped(sample: &Sample<'_>) -> bool {
         && header_begins(sample, "content-type", &kinds)
 }
 
-/// A message for somebody, by a client that has a key: the field with the text, and one that says
-/// to whom.
+/// Tells whether a client with a key sends a message to somebody: there is a field with the text,
+/// and the path or another field shows that it has a receiver.
 fn is_message(sample: &Sample<'_>) -> bool {
     let is_known = header_begins(sample, "authorization", &["basic ", "bearer ", "app "]);
     is_known
@@ -205,15 +209,15 @@ fn is_message(sample: &Sample<'_>) -> bool {
         && (contains_one(path(sample), &TALKS) || has_one_field(sample, &RECEIVERS))
 }
 
-/// A text for a language model, which names the model.
+/// Tells whether the request is a text for a language model, and names the model.
 fn is_prompt(sample: &Sample<'_>) -> bool {
     ends_with_one(path(sample), &MODELS)
         && has_field(sample, "model")
         && has_one_field(sample, &PROMPTS)
 }
 
-/// What containers are to run, from a client with a key of the cluster, or what Terraform keeps of
-/// that: the commands are its owner's.
+/// Tells whether a client with a key tells a cluster what its containers are to run, or stores the
+/// state of Terraform: the commands are the owner's.
 fn is_state(sample: &Sample<'_>) -> bool {
     let is_cluster = header_begins(sample, "user-agent", &["kubectl/", "helm/", "terraform/"])
         && starts_with_one(path(sample), &["/api/v1/", "/apis/"]);
@@ -224,7 +228,7 @@ fn has_one_field(sample: &Sample<'_>, names: &[&str]) -> bool {
     names.iter().any(|name| has_field(sample, name))
 }
 
-/// The field is a parameter, or a name in JSON.
+/// Tells whether the request has a field: a parameter, or a name in JSON.
 fn has_field(sample: &Sample<'_>, name: &str) -> bool {
     if sample.parameter(name).next().is_some() {
         return true;
@@ -236,8 +240,8 @@ fn has_field(sample: &Sample<'_>, name: &str) -> bool {
     contains(first(&body.bytes, MAX_JSON_BYTES), quoted.as_bytes())
 }
 
-/// A text that a visitor who has logged in uploads: it says that it is one, and is no program by
-/// its name.
+/// Tells whether a visitor who has logged in uploads a text: the upload has the type of a text, and
+/// no file has the name of a program.
 fn is_stored_text(sample: &Sample<'_>) -> bool {
     let Some(body) = sample.body().first() else {
         return false;
@@ -257,7 +261,8 @@ fn has_program(sample: &Sample<'_>) -> bool {
     attacks.any(|found| found.attack == Attack::Upload)
 }
 
-/// An owner at phpMyAdmin or Adminer: with its cookies, from its own pages.
+/// Tells whether an owner uses phpMyAdmin or Adminer: the request has its cookies and comes from
+/// another page.
 fn is_database_page(sample: &Sample<'_>) -> bool {
     let names = [
         "pma_lang",

@@ -1,7 +1,8 @@
-//! What was of use lately, up to a number; the rest is made again when it is needed.
+//! Keeps a limited number of things that were used lately; the others are made again when they are
+//! needed.
 //!
-//! In: a place for a thing, and how the thing is made. Out: the thing, and one that nobody wanted
-//! lately is dropped.
+//! In: the place of a thing, and a function that makes it. Out: the thing. A thing that was not
+//! used lately is dropped.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -9,22 +10,22 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Holds so many things of one kind, and no more.
+/// Holds up to `most` things of one type.
 ///
-/// The one that goes is found as by the clock of F. J. Corbató, "A paging experiment with the
-/// Multics system" (1968): who was asked for since the hand last came by stays for another round.
-/// That is as good as dropping whatever was asked for longest ago, and nothing needs to be moved
-/// when something is asked for.
+/// What to drop is chosen by the clock algorithm of F. J. Corbató, "A paging experiment with the
+/// Multics system" (1968): a thing that was asked for since the hand last passed it stays for
+/// another round. That is as good as dropping the thing that was asked for longest ago, and nothing
+/// is moved when a thing is asked for.
 pub(crate) struct Recent<T> {
     most: usize,
     held: Mutex<VecDeque<Arc<Held<T>>>>,
 }
 
-/// Where to look for one thing. Does not hold it.
+/// Points to one thing, but does not keep it in memory.
 #[derive(Debug)]
 pub(crate) struct Place<T>(Mutex<Weak<Held<T>>>);
 
-/// A thing that was of use lately.
+/// A thing that was used lately.
 #[derive(Debug)]
 pub(crate) struct Held<T> {
     thing: T,
@@ -39,14 +40,14 @@ impl<T> Recent<T> {
         }
     }
 
-    /// Returns what belongs in a place: what is there, or else what `make` makes; `None` if it
-    /// cannot be made.
+    /// Returns the thing of this place. If it is not in memory, calls `make`; returns `None` if
+    /// that makes nothing.
     pub(crate) fn get(
         &self,
         place: &Place<T>,
         make: impl FnOnce() -> Option<T>,
     ) -> Option<Arc<Held<T>>> {
-        // Two who do not find it at the same time both make it; the later one's stays.
+        // Two threads may both make the thing; the place then points to the later one.
         let there = place
             .0
             .lock()

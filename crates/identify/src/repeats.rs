@@ -1,8 +1,8 @@
-//! What was found out about requests of late, for others with the same bytes: a scanner sends one
-//! to everybody, again and again.
+//! Keeps the findings of recent requests, for other requests with the same bytes: a scanner sends
+//! one request to everybody, again and again.
 //!
-//! In: the bytes of a request, and the network that it is from. Out: what was found out about the
-//! same before. Holds so much memory and no more; what was described longest ago goes.
+//! In: the bytes of a request, and the network of its source. Out: the findings for the same bytes
+//! and network. Holds a limited amount of memory; the findings that were added first go first.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -10,21 +10,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::labels::Findings;
 
-/// Requests that are held.
+/// Most requests that are held.
 const MAX_HELD: usize = 64;
-/// What they may take together, in bytes; one that takes more is not held.
+/// Most bytes that all of them take together; a request that takes more alone is not held.
 const MAX_HELD_BYTES: usize = 1 << 20;
 
-/// Holds what was found out.
+/// Holds the findings of recent requests.
 pub(crate) struct Repeats {
     held: Mutex<Held>,
-    /// Drawn at the start, so that nobody can send many requests with one hash on purpose.
+    /// Random in each process, so that nobody can make many requests with the same hash.
     hasher: RandomState,
 }
 
 #[derive(Default)]
 struct Held {
-    /// The newest last.
+    /// The newest is the last.
     all: VecDeque<Request>,
     bytes: usize,
 }
@@ -45,7 +45,8 @@ impl Repeats {
         }
     }
 
-    /// Returns what is known of a request, by `find` where that is nothing.
+    /// Returns the findings held for the same bytes and network. If there are none, calls `find`
+    /// and holds its result.
     pub(crate) fn findings(
         &self,
         raw: &[u8],
@@ -54,7 +55,7 @@ impl Repeats {
     ) -> Arc<Findings> {
         let hash = self.hasher.hash_one(raw);
         let is_same = |it: &&Request| it.hash == hash && it.asn == asn && *it.raw == *raw;
-        // Nobody waits for what another one finds out: at worst both do.
+        // The lock is not held during `find`: at worst, two threads find the same.
         let known = self
             .lock()
             .all

@@ -1,6 +1,7 @@
-//! A request as signatures look at it: its parts, each as sent and in plainer forms.
+//! A request as signatures see it: its parts, each as sent and in decoded forms.
 //!
-//! In: the raw bytes. Out: the views of a part, made when first asked for. Decides nothing.
+//! In: the raw bytes. Out: the forms of each part, made when they are first asked for. Decides
+//! nothing.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -12,14 +13,14 @@ use crate::pattern::Search;
 use crate::text::Text;
 use crate::{Origin, Recognised, attack, http};
 
-/// Parameters of one request that are looked at; more are noise.
+/// Most parameters of one request that are read.
 const MAX_PARAMETERS: usize = 512;
 
-/// Headers of one request that are looked at one by one: servers refuse more than 100 (Apache) to
-/// 2,000 (Node). All of them are in the text of the whole request.
+/// Most headers of one request that are read one by one: servers refuse more than 100 (Apache) to
+/// 2,000 (Node). The text of the whole request has all headers.
 const MAX_HEADERS: usize = 512;
 
-/// A part of a request: as sent, decoded, and for a path resolved. Forms that are the same are
+/// The forms of a part of a request: as sent, decoded, and for a path resolved. Equal forms are
 /// there once.
 pub(crate) type Views = Vec<Text>;
 
@@ -30,8 +31,8 @@ pub(crate) struct Sample<'a> {
     pub(crate) origin: Option<&'a Origin>,
     pub(crate) http: Option<&'a http::Request<'a>>,
     pub(crate) search: Search<'a>,
-    /// The request, where this is one of its parts, decoded: what the part does not change is found
-    /// there.
+    /// If this sample is a decoded part of a request, the sample of that request: it has the
+    /// method, the target and the headers.
     outer: Option<&'a Self>,
     method: OnceCell<Views>,
     path: OnceCell<Views>,
@@ -71,7 +72,8 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// The same request with some of a decoded part in place of its body, and of all of its bytes.
+    /// Returns a sample of the same request in which `bytes`, which are from a decoded part,
+    /// replace the body and the whole request.
     pub(crate) fn inside<'s>(&'s self, part: &Part, bytes: &[u8]) -> Sample<'s> {
         let text = Text::of_part(bytes, part.place.clone());
         let decoded = text.decoded(true);
@@ -117,12 +119,12 @@ impl<'a> Sample<'a> {
             .collect()
     }
 
-    /// All bytes, whatever they speak.
+    /// Returns the forms of all bytes, whatever their protocol.
     pub(crate) fn request(&self) -> &[Text] {
         self.request.get_or_init(|| self.views(self.raw, false))
     }
 
-    /// The first word of an HTTP request.
+    /// Returns the first word of an HTTP request.
     pub(crate) fn method(&self) -> &[Text] {
         if let Some(outer) = self.outer {
             return outer.method();
@@ -136,7 +138,7 @@ impl<'a> Sample<'a> {
         self.method.get_or_init(method)
     }
 
-    /// The target up to its query.
+    /// Returns the forms of the target up to its first `?`.
     pub(crate) fn path(&self) -> &[Text] {
         if let Some(outer) = self.outer {
             return outer.path();
@@ -147,7 +149,7 @@ impl<'a> Sample<'a> {
         })
     }
 
-    /// What follows the first `?` of the target.
+    /// Returns the forms of what follows the first `?` of the target.
     pub(crate) fn query(&self) -> &[Text] {
         if let Some(outer) = self.outer {
             return outer.query();
@@ -156,7 +158,7 @@ impl<'a> Sample<'a> {
             .get_or_init(|| self.part(|http| http.path_and_query().1, true))
     }
 
-    /// The path with the query.
+    /// Returns the forms of the path with the query.
     pub(crate) fn target(&self) -> &[Text] {
         if let Some(outer) = self.outer {
             return outer.target();
@@ -186,13 +188,13 @@ impl<'a> Sample<'a> {
         })
     }
 
-    /// What follows the head.
+    /// Returns the forms of what follows the head.
     pub(crate) fn body(&self) -> &[Text] {
         self.body
             .get_or_init(|| self.part(|http| http.behind_head, true))
     }
 
-    /// The values of the header with this name, in lower case.
+    /// Returns the values of all headers with this name, which must be in lower case.
     pub(crate) fn header<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [Text]> {
         let is_meant = move |(found, views): &'s (Vec<u8>, Views)| {
             (found == name.as_bytes()).then_some(&views[..])
@@ -200,7 +202,7 @@ impl<'a> Sample<'a> {
         self.headers().iter().filter_map(is_meant)
     }
 
-    /// All headers: names in lower case, and values.
+    /// Returns all headers: names in lower case, and values.
     pub(crate) fn headers(&self) -> &[(Vec<u8>, Views)] {
         if let Some(outer) = self.outer {
             return outer.headers();
@@ -219,8 +221,8 @@ impl<'a> Sample<'a> {
         })
     }
 
-    /// The values of the parameter with this name, in lower case, in the query or a form in the
-    /// body.
+    /// Returns the values of all parameters with this name, which must be in lower case. Parameters
+    /// are in the query, or in a form in the body.
     pub(crate) fn parameter<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [Text]> {
         let is_meant = move |(found, views): &'s (Vec<u8>, Views)| {
             (found == name.as_bytes()).then_some(&views[..])
@@ -232,18 +234,18 @@ impl<'a> Sample<'a> {
             .filter_map(is_meant)
     }
 
-    /// The kinds of attack that parsers find in it.
+    /// Returns the attacks that the parsers find.
     pub(crate) fn attacks(&self) -> &[Found] {
         self.attacks.get_or_init(|| attack::find(self))
     }
 
-    /// Tells whether it is a decoded part of another one.
+    /// Tells whether the sample is a decoded part of a request.
     pub(crate) fn is_inside(&self) -> bool {
         self.outer.is_some()
     }
 
-    /// Names, in lower case, and values of the parameters, but for those of the request that this
-    /// is a part of.
+    /// Returns the names, in lower case, and the values of the parameters. The sample of a decoded
+    /// part has only the parameters of that part.
     pub(crate) fn parameters(&self) -> &[(Vec<u8>, Views)] {
         self.parameters.get_or_init(|| self.read_parameters())
     }
@@ -282,7 +284,7 @@ impl<'a> Sample<'a> {
         [Some(raw), decoded].into_iter().flatten().collect()
     }
 
-    /// A value with folds is looked at as servers do, with spaces in their place.
+    /// Returns the forms of a header's value. Each fold becomes one space, as servers read it.
     fn header_views(&self, value: &[u8]) -> Views {
         let raw = self.text(value);
         let plain = raw.unfolded().unwrap_or(raw);
@@ -297,18 +299,18 @@ impl<'a> Sample<'a> {
         views
     }
 
-    /// A slice of the raw bytes as it was sent.
+    /// Returns a slice of the raw bytes as a text.
     fn text(&self, part: &[u8]) -> Text {
         Text::raw(part, self.offset(part))
     }
 
-    /// The place of a slice of the raw bytes in them.
+    /// Returns the range of the raw bytes that a slice of them covers.
     pub(crate) fn place(&self, part: &[u8]) -> Range<usize> {
         let start = self.offset(part);
         start..start + part.len()
     }
 
-    /// Where a slice of the raw bytes begins in them.
+    /// Returns where in the raw bytes a slice of them begins.
     pub(crate) fn offset(&self, part: &[u8]) -> usize {
         if part.is_empty() {
             0
@@ -318,13 +320,13 @@ impl<'a> Sample<'a> {
     }
 }
 
-/// The name of a parameter as it is compared.
+/// Returns the name of a parameter decoded and in lower case, as it is compared.
 fn name(name: &[u8]) -> Vec<u8> {
     let name = Text::raw(name, 0);
     name.decoded(true).unwrap_or(name).bytes
 }
 
-/// Names and values of `a=b&c=d`.
+/// Returns the names and values of `a=b&c=d`.
 fn pairs(form: &[u8]) -> Vec<(&[u8], &[u8])> {
     let pairs = form
         .split(|&byte| byte == b'&')
@@ -341,7 +343,8 @@ fn pairs(form: &[u8]) -> Vec<(&[u8], &[u8])> {
         .collect()
 }
 
-/// Names and values of a form in parts: RFC 7578. The boundary is whatever the first line says.
+/// Returns the names and values of a multipart form (RFC 7578). The boundary is the first line,
+/// whatever the head says.
 fn parts(body: &[u8]) -> Vec<(&[u8], &[u8])> {
     let boundary = body
         .split(|&byte| byte == b'\n')
@@ -384,7 +387,7 @@ mod tests {
     use crate::recognise;
     use crate::words::Words;
 
-    /// Looks at a request without any signature.
+    /// Calls `look` with the sample of a request, without any signature.
     fn with_sample<T>(raw: &[u8], look: impl FnOnce(&Sample<'_>) -> T) -> T {
         let (recognised, expressions) = (recognise(raw), Expressions::new(1));
         let words = Words::new(&[""; 0]);

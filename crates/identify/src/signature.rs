@@ -1,8 +1,7 @@
-//! What can be recognised, in a form that a person can extend: the files of the folder
-//! `signatures`.
+//! Signatures, in a form that a person can extend: the files of the folder `signatures`.
 //!
-//! In: the text of such a file. Out: [`Signature`]s, or the line and the reason for which it is
-//! refused. signatures/README.md says how it is written.
+//! In: the text of such a file. Out: [`Signature`]s, or the line at which the file is refused and
+//! the reason. signatures/README.md describes the form.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,10 +11,10 @@ use toml::Spanned;
 
 use crate::condition::Condition;
 
-/// How many published logs [`Signature::usual`] was counted in.
+/// Number of published logs in which [`Signature::usual`] was counted.
 pub const LOGS: u8 = 24;
 
-/// What a request is for; the order is that of weight, the heaviest first.
+/// What a request is for; sorted by weight, the heaviest first.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Category {
@@ -27,21 +26,21 @@ pub enum Category {
     Secrets,
     /// Asks for a log-in page, or tries to log in.
     Login,
-    /// Tries whether it is a proxy.
+    /// Tries whether the server is a proxy.
     ProxyProbe,
     /// Speaks another protocol than HTTP.
     WrongProtocol,
-    /// Is after routers, cameras and the like; only beside another category.
+    /// Is for routers, cameras and similar devices; only as a further category.
     Iot,
-    /// Finds out what there is.
+    /// Finds out what the server has.
     Recon,
-    /// Is of an organisation that says who it is.
+    /// Comes from an organisation that says who it is.
     ResearchScanner,
-    /// Is of a search engine, an AI crawler, a preview.
+    /// Comes from a search engine, an AI crawler, or a service that shows previews.
     Crawler,
-    /// Looks whether it is up.
+    /// Checks whether the server is up.
     Monitoring,
-    /// What browsers and programs ask for.
+    /// Is what browsers and programs ordinarily ask for.
     Ordinary,
 }
 
@@ -51,7 +50,7 @@ pub enum Category {
 pub enum Confidence {
     /// The bytes can hardly be anything else.
     Certain,
-    /// The use is typical.
+    /// This is the typical use of such bytes.
     #[default]
     Likely,
     /// It may be something else.
@@ -59,7 +58,7 @@ pub enum Confidence {
 }
 
 impl Category {
-    /// All categories, in order of weight.
+    /// All categories, the heaviest first.
     pub const ALL: [Self; 12] = [
         Self::Exploit,
         Self::Webshell,
@@ -107,50 +106,50 @@ impl Confidence {
     }
 }
 
-/// One thing that can be recognised.
+/// A rule that recognises one thing in requests.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signature {
-    /// Lower-case words with hyphens, of which there is one signature only.
+    /// Lower-case words with hyphens; no other signature has the same id.
     pub id: String,
-    /// A few words.
+    /// The title of the label, a few words.
     pub title: String,
-    /// What it is for.
+    /// The main category.
     pub category: Category,
     /// Further categories.
     #[serde(default)]
     pub also: Vec<Category>,
-    /// The product that it is after.
+    /// The product that the request is for.
     pub product: Option<String>,
-    /// CVE numbers, the one that is meant first.
+    /// CVE numbers, the main one first.
     #[serde(default)]
     pub cve: Vec<String>,
-    /// When it became known.
+    /// The year in which it became known.
     pub year: Option<u16>,
-    /// How usual it is: in how many of [`LOGS`] published logs it is.
+    /// How usual it is: the number of published logs, of [`LOGS`], that have it.
     pub usual: Option<u8>,
-    /// How sure it is.
+    /// How sure the label is.
     #[serde(default)]
     pub confidence: Confidence,
-    /// Names a kind of attack, not one weakness.
+    /// True if it names a kind of attack, not one weakness.
     #[serde(default)]
     pub generic: bool,
     /// 40 to 400 characters for people who are no specialists.
     pub explanation: String,
-    /// Addresses to read more at, by https.
+    /// Addresses of pages to read more, by https.
     #[serde(default)]
     pub references: Vec<String>,
-    /// Requests that it recognises, as [`example_bytes`](Self::example_bytes) reads them.
+    /// Requests to which it applies; [`example_bytes`](Self::example_bytes) returns their bytes.
     #[serde(default)]
     pub examples: Vec<String>,
-    /// Ids of others that name other CVEs and apply to its examples: nothing in such a request
-    /// tells which of the weaknesses is meant.
+    /// Ids of signatures that name other CVEs and also apply to its examples: nothing in such a
+    /// request tells which of the weaknesses is meant.
     #[serde(default)]
     pub siblings: Vec<String>,
-    /// Empty for the built-in ones, whose conditions the labeller reads apart from them.
+    /// Empty for a built-in signature, whose condition the labeller reads separately.
     #[serde(default, rename = "match")]
     pub(crate) condition: Condition,
-    /// Where it is in its file, from 1; 0 for the built-in ones.
+    /// Its line in the file, from 1; 0 for a built-in signature.
     #[serde(skip)]
     pub line: usize,
 }
@@ -172,7 +171,7 @@ impl fmt::Display for SignatureError {
 
 impl std::error::Error for SignatureError {}
 
-/// A file of signatures.
+/// A file of signatures, as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -182,12 +181,12 @@ struct File {
     signature: Vec<Spanned<Signature>>,
 }
 
-/// Signatures of one file, and whether they stand alone.
+/// The signatures of one file, and whether they replace the built-in ones.
 #[derive(Debug)]
 pub struct Signatures {
-    /// In the order of the file.
+    /// The signatures, in the order of the file.
     pub list: Vec<Signature>,
-    /// They stand in place of the built-in ones; otherwise beside them.
+    /// True if they replace the built-in signatures; otherwise they are added to them.
     pub replace: bool,
 }
 
@@ -195,8 +194,8 @@ impl Signatures {
     /// Reads a file of signatures and checks each, its expressions included.
     ///
     /// # Errors
-    /// The text is not TOML, a field is missing, unknown or not as it should be, or an id is there
-    /// twice.
+    /// The text is not TOML, a field is missing, unknown or invalid, or two signatures have the
+    /// same id.
     pub fn parse(text: &str) -> Result<Self, SignatureError> {
         let file: File = toml::from_str(text).map_err(|error| SignatureError {
             line: line_of(text, error.span().map_or(0, |span| span.start)),
@@ -224,7 +223,7 @@ impl Signatures {
     }
 }
 
-/// The line in which a place of a text is, from 1.
+/// Returns the line, from 1, that has a place of a text.
 fn line_of(text: &str, at: usize) -> usize {
     let before = &text.as_bytes()[..text.len().min(at)];
     memchr::memchr_iter(b'\n', before).count() + 1
@@ -236,13 +235,14 @@ impl Signature {
         std::iter::once(self.category).chain(self.also.iter().copied())
     }
 
-    /// Tells whether it knows nothing but a user agent, from the list of crawlers.
+    /// Tells whether the signature was made from the list of crawlers and knows only a user agent.
     #[must_use]
     pub fn is_of_an_agent(&self) -> bool {
         self.condition.is_of_an_agent()
     }
 
-    /// Returns where to read more: the public record of each CVE, then the references.
+    /// Returns the addresses of pages to read more: the public record of each CVE, then the
+    /// references.
     pub fn links(&self) -> impl Iterator<Item = String> {
         self.cve
             .iter()
@@ -250,8 +250,8 @@ impl Signature {
             .chain(self.references.iter().cloned())
     }
 
-    /// Returns the bytes of an example: each line feed stands for CR LF, each character up to
-    /// U+00FF for that byte, and a head without its blank line gets one.
+    /// Returns the bytes of an example: each line feed becomes CR LF, each character up to U+00FF
+    /// becomes that byte, and a head without its blank line gets one.
     #[must_use]
     pub fn example_bytes(example: &str) -> Vec<u8> {
         let mut text = Vec::with_capacity(example.len());

@@ -1,4 +1,4 @@
-//! What parsers ask of a slice of bytes: how far it goes on like this, and which words it has.
+//! Helpers of the parsers: how many bytes at an end of a slice meet a test, and which words it has.
 //!
 //! In: bytes. Out: a length, or yes or no. Nothing is allocated.
 
@@ -20,12 +20,12 @@ pub(crate) fn run_at_end(bytes: &[u8], is_part: impl Fn(&u8) -> bool) -> usize {
     bytes.len()
 }
 
-/// Returns so many bytes of the beginning, or all of them where there are fewer.
+/// Returns the first `most` bytes, or all if there are fewer.
 pub(crate) fn first(bytes: &[u8], most: usize) -> &[u8] {
     &bytes[..bytes.len().min(most)]
 }
 
-/// Returns so many bytes of the end, or all of them where there are fewer.
+/// Returns the last `most` bytes, or all if there are fewer.
 pub(crate) fn last(bytes: &[u8], most: usize) -> &[u8] {
     &bytes[bytes.len().saturating_sub(most)..]
 }

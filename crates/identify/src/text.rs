@@ -1,8 +1,8 @@
-//! Bytes in a plainer form, each of which knows the raw bytes it stands for.
+//! Texts: bytes as sent or decoded. Each byte knows the raw bytes from which it was made.
 //!
-//! In: a slice of the raw bytes. Out: the same as senders mean it, in lower case, with the escapes
-//! undone that hide it from filters. A match in it is shown in the raw bytes. Every step takes time
-//! in proportion to what it reads.
+//! In: a slice of the raw bytes. Out: what the sender means by it, in lower case, without the
+//! escapes that hide it from filters. A match in a text is shown in the raw bytes. Every step takes
+//! time in proportion to what it reads.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -12,15 +12,14 @@ use memchr::memmem;
 
 use crate::program::Bytes;
 
-/// Percent-encoding is undone so many times: servers undo it once, attackers wrap it twice or
-/// thrice.
+/// How often percent-encoding is undone: servers undo it once, attackers encode two or three times.
 const MAX_DECODINGS: usize = 3;
-/// What an escape or a look-up begins with, but for the `+` of a form.
+/// The first bytes of escapes and of look-ups. The `+` of a form is not among them.
 const ESCAPES: &[u8] = b"%\\$\xc0\xc1\xe0";
-/// What `${…}` may hold to be undone; bounds the search in each.
+/// Most bytes in a `${…}` that is undone; this bounds the search in each.
 const MAX_LOOKUP_BYTES: usize = 128;
 
-/// Some bytes in lower case, and where in the raw bytes each of them is from.
+/// Bytes in lower case, and for each of them its place in the raw bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
     pub(crate) bytes: Vec<u8>,
@@ -32,14 +31,14 @@ pub(crate) struct Text {
 enum Spans {
     /// Byte `i` is raw byte `start + i`.
     Straight(usize),
-    /// Byte `i` stands for these raw bytes.
+    /// Byte `i` was made from the `i`-th of these ranges of the raw bytes.
     Each(Vec<Range<u32>>),
-    /// Each byte was decoded from these raw bytes.
+    /// The whole text was decoded from this range of the raw bytes.
     Decoded(Range<usize>),
 }
 
 impl Text {
-    /// The bytes as sent, which begin at `start` of the raw bytes.
+    /// Returns the text of bytes as sent, which begin at `start` of the raw bytes.
     pub(crate) fn raw(bytes: &[u8], start: usize) -> Self {
         Self {
             bytes: lower(bytes),
@@ -48,7 +47,7 @@ impl Text {
         }
     }
 
-    /// Bytes that were decoded from a range of the raw bytes.
+    /// Returns the text of bytes that were decoded from a range of the raw bytes.
     pub(crate) fn of_part(bytes: &[u8], place: Range<usize>) -> Self {
         Self {
             bytes: lower(bytes),
@@ -57,17 +56,17 @@ impl Text {
         }
     }
 
-    /// Which bytes there are.
+    /// Returns the set of the bytes that occur in the text.
     pub(crate) fn present(&self) -> &Bytes {
         self.present.get_or_init(|| Bytes::in_text(&self.bytes))
     }
 
-    /// Tells whether it is bytes as they were sent, but for their case.
+    /// Tells whether the text is the bytes as sent, except for their case.
     pub(crate) fn is_as_sent(&self) -> bool {
         matches!(self.spans, Spans::Straight(_))
     }
 
-    /// Where the raw bytes are that this range of the text stands for.
+    /// Returns the range of the raw bytes from which a range of the text was made.
     pub(crate) fn raw_range(&self, range: Range<usize>) -> Range<usize> {
         match &self.spans {
             Spans::Straight(start) => start + range.start..start + range.end,
@@ -79,10 +78,10 @@ impl Text {
         }
     }
 
-    /// The text without its percent-encoding, overlong UTF-8 and Log4j look-ups; `None` when that
-    /// is the text itself. A form has `+` for a space.
+    /// Returns the text without percent-encoding, overlong UTF-8 and Log4j look-ups; `None` if it
+    /// has none of these. In a form, `+` is a space.
     pub(crate) fn decoded(&self, is_form: bool) -> Option<Self> {
-        // Most texts have none of the signs that anything here begins with.
+        // Most texts have no byte with which an escape begins.
         let escapes = Bytes::in_text(ESCAPES);
         let has_escape = self.present().meets(&escapes);
         let has_plus = is_form && memchr::memchr(b'+', &self.bytes).is_some();
@@ -103,13 +102,13 @@ impl Text {
         held.without_lookups().or(text)
     }
 
-    /// A header's value with each fold as one space; `None` where it has none.
+    /// Returns a header's value with each fold as one space; `None` if it has no fold.
     pub(crate) fn unfolded(&self) -> Option<Self> {
         self.rewritten(&Bytes::in_text(b" \t\n\x0c\r"), fold)
     }
 
-    /// A path with `\` as `/`, without empty and `.` segments, and with `..` gone up.
-    /// `None` when that is the text itself.
+    /// Returns a path with `\` as `/`, without empty and `.` segments, and with each `..` resolved.
+    /// `None` if that changes nothing.
     pub(crate) fn resolved(&self) -> Option<Self> {
         let mut kept: Vec<Range<usize>> = Vec::new();
         let mut start = 0;
@@ -125,7 +124,8 @@ impl Text {
         }
         let mut builder = Builder::with_capacity(self.bytes.len());
         for segment in kept {
-            // The slash that stood before the segment, or the segment's own place.
+            // The slash before the segment; at the start of the path, the first byte of the
+            // segment.
             let slash = segment.start.saturating_sub(1);
             builder.push(b'/', self.span(slash));
             builder.push_part(self, segment);
@@ -136,7 +136,7 @@ impl Text {
         Some(builder.text()).filter(|text| text.bytes != self.bytes)
     }
 
-    /// A part of the text.
+    /// Returns a part of the text.
     pub(crate) fn part(&self, range: Range<usize>) -> Self {
         let spans = match &self.spans {
             Spans::Straight(start) => Spans::Straight(start + range.start),
@@ -151,8 +151,8 @@ impl Text {
         }
     }
 
-    /// A string of JSON without its escapes; `None` where it has none. RFC 8259 7; `decoded` undoes
-    /// `\u`.
+    /// Returns a string of JSON without its escapes (RFC 8259, 7); `None` if it has none. `\u` is
+    /// undone by `decoded`.
     pub(crate) fn unescaped(&self) -> Option<Self> {
         self.rewritten(&Bytes::in_text(b"\\"), |rest| match rest {
             [b'\\', b'n', ..] => Some((b'\n', 2)),
@@ -163,13 +163,13 @@ impl Text {
         })
     }
 
-    /// Text of XML or HTML without its entities for signs; `None` where it has none. XML 1.0 4.1
-    /// and 4.6.
+    /// Returns a text of XML or HTML without its entities for ASCII characters (XML 1.0, 4.1 and
+    /// 4.6); `None` if it has none.
     pub(crate) fn without_entities(&self) -> Option<Self> {
         self.rewritten(&Bytes::in_text(b"&"), entity)
     }
 
-    /// One text after the other.
+    /// Returns this text followed by the other one.
     pub(crate) fn then(&self, next: &Self) -> Self {
         let mut builder = Builder::with_capacity(self.bytes.len() + next.bytes.len());
         for text in [self, next] {
@@ -186,8 +186,9 @@ impl Text {
         }
     }
 
-    /// Replaces whatever `rule` finds at the beginning of what is left: a byte, and how many it is
-    /// for. It is asked where one of `signs` is, which most bytes are not.
+    /// Replaces what `rule` recognises; `None` if there is nothing. `rule` is called where one of
+    /// `signs` stands, which is at few places. It gets the rest of the text, and returns the new
+    /// byte and the number of bytes that it replaces.
     fn rewritten(
         &self,
         signs: &Bytes,
@@ -212,8 +213,9 @@ impl Text {
         Some(builder.text())
     }
 
-    /// Returns where to look for words of up to `longest` bytes that are not in `sent`, which is
-    /// the whole request: around each byte that is not as it was sent, or not beside the same one.
+    /// Returns the ranges that may have words of up to `longest` bytes that are not in `sent`, the
+    /// whole request. They are around each byte that was changed, or that follows another byte than
+    /// in `sent`.
     pub(crate) fn changed(&self, sent: &[u8], longest: usize) -> Vec<Range<usize>> {
         let length = self.bytes.len();
         let mut places: Vec<Range<usize>> = Vec::new();
@@ -240,11 +242,11 @@ impl Text {
 
     /// Undoes what hides `${jndi:` from filters: `${lower:j}`, `${::-j}`, `${env:NOTHING:-j}`.
     ///
-    /// Apache Log4j 2, "Lookups": the innermost is replaced first, `:-` comes before a default.
+    /// Apache Log4j 2, "Lookups": the innermost is replaced first, and a default follows `:-`.
     fn without_lookups(&self) -> Option<Self> {
         memmem::find(&self.bytes, b"${")?;
         let mut builder = Builder::with_capacity(self.bytes.len());
-        // Where in the new text each look-up that is open begins.
+        // Where in the new text each open look-up begins.
         let mut open: Vec<usize> = Vec::new();
         for (at, &byte) in self.bytes.iter().enumerate() {
             if byte == b'{' && builder.bytes.last() == Some(&b'$') {
@@ -280,7 +282,7 @@ impl Builder {
         self.spans.push(span);
     }
 
-    /// Adds a part of a text as it is.
+    /// Adds a part of a text, unchanged.
     fn push_part(&mut self, text: &Text, part: Range<usize>) {
         self.bytes.extend_from_slice(&text.bytes[part.clone()]);
         match &text.spans {
@@ -289,8 +291,8 @@ impl Builder {
         }
     }
 
-    /// Puts the value of the look-up `${…}` that begins at `start` and ends here in its place, if
-    /// known.
+    /// Replaces the look-up `${…}` that begins at `start` and ends here with its value, if the
+    /// value is known.
     fn undo_lookup(&mut self, start: usize) {
         let inner = &self.bytes[start + 2..self.bytes.len() - 1];
         if inner.len() > MAX_LOOKUP_BYTES {
@@ -333,12 +335,13 @@ impl Builder {
     }
 }
 
-/// Requests are far below 4 GiB; what is not would show its last byte.
+/// Converts a place. Requests are far below 4 GiB; a place beyond that becomes the last one.
 fn narrow(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// Reads one fold of a header: white space with a line end in it.
+/// Reads one fold of a header, white space with a line end in it: the space that replaces it, and
+/// its length.
 fn fold(rest: &[u8]) -> Option<(u8, usize)> {
     let length = rest
         .iter()
@@ -347,7 +350,7 @@ fn fold(rest: &[u8]) -> Option<(u8, usize)> {
     rest[..length].contains(&b'\n').then_some((b' ', length))
 }
 
-/// Reads one entity: the ASCII sign that is meant, and the length of the entity.
+/// Reads one entity: the ASCII character that it means, and the length of the entity.
 fn entity(rest: &[u8]) -> Option<(u8, usize)> {
     const LONGEST: usize = 10;
     if rest[0] != b'&' {
@@ -372,11 +375,12 @@ fn entity(rest: &[u8]) -> Option<(u8, usize)> {
     Some((byte, end + 1))
 }
 
-/// Reads one escape: the byte that is meant, and the length of the escape.
+/// Reads one escape: the byte that it means, and the length of the escape.
 fn escape(rest: &[u8], is_form: bool) -> Option<(u8, usize)> {
     match rest {
         [b'+', ..] if is_form => Some((b' ', 1)),
-        // Microsoft IIS; full-width forms become what they look like.
+        // `%u` is of Microsoft IIS. Full-width characters become the ASCII characters that they
+        // look like.
         [b'%', b'u', digits @ ..] | [b'\\', b'u', digits @ ..] => {
             let code = hex(digits.get(..4)?)?;
             let code = if (0xff01..=0xff5e).contains(&code) {

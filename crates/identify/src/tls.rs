@@ -1,6 +1,6 @@
-//! The ClientHello of TLS.
+//! Reads the ClientHello of TLS.
 //!
-//! In: the raw bytes, which may be cut short anywhere. Out: what the client offers, in the order
+//! In: the raw bytes, which may be truncated anywhere. Out: what the client offers, in the order
 //! sent. Judges nothing: what RFC 8446 calls an error (an extension twice, odd lengths, an unknown
 //! version) is what people want to look at.
 
@@ -17,14 +17,14 @@ const SIGNATURE_ALGORITHMS: u16 = 13;
 pub(crate) const ALPN: u16 = 16;
 const SUPPORTED_VERSIONS: u16 = 43;
 
-/// A ClientHello, as far as it came, without the GREASE of RFC 8701.
+/// A ClientHello, as far as it was received, without the GREASE values of RFC 8701.
 ///
-/// Format: RFC 8446, 4.1.2; the hellos of SSL 3.0 to TLS 1.2 have the same one, but may end before
-/// the extensions.
+/// Format: RFC 8446, 4.1.2. The hellos of SSL 3.0 to TLS 1.2 have the same format, but may end
+/// before the extensions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientHello {
-    /// The highest version, for a client up to TLS 1.2; later ones say 1.2 here and the truth in
-    /// `versions`.
+    /// The highest version, if the client supports at most TLS 1.2. Newer clients send 1.2 here,
+    /// and their real versions in `versions`.
     pub legacy_version: u16,
     /// The extension `supported_versions`; empty when not sent.
     pub versions: Vec<u16>,
@@ -38,18 +38,17 @@ pub struct ClientHello {
     pub extensions: Vec<u16>,
     /// Numbers of the groups for the exchange of keys.
     pub groups: Vec<u16>,
-    /// Numbers of the signature algorithms (those for certificates, extension 50, are not among
-    /// them).
+    /// Numbers of the signature algorithms, without those for certificates (extension 50).
     pub signature_algorithms: Vec<u16>,
-    /// False when bytes were missing, at the end or by a length that is too large; the last value
-    /// may then be cut.
+    /// False if bytes were missing at the end, or a length was too large; the last value may then
+    /// be truncated.
     pub whole: bool,
 }
 
 /// Reads a ClientHello, which may be spread over several records.
 ///
-/// `None` when the bytes are no handshake record (RFC 8446, 5.1), when what it holds is no
-/// ClientHello, or when they end before the version.
+/// Returns `None` if the bytes are no handshake record (RFC 8446, 5.1), if the record has no
+/// ClientHello, or if the bytes end before the version.
 #[must_use]
 pub fn parse(raw: &[u8]) -> Option<ClientHello> {
     let (mut message, mut rest) = (Vec::new(), raw);
@@ -81,7 +80,7 @@ pub fn parse(raw: &[u8]) -> Option<ClientHello> {
     Some(hello)
 }
 
-/// Splits off the content of the first handshake record, or as much of it as there is.
+/// Splits off the content of the first handshake record, or the part of it that was received.
 fn split_record(raw: &[u8]) -> Option<(&[u8], &[u8])> {
     let [0x16, 0x03, 0..=4, high, low, rest @ ..] = raw else {
         return None;
@@ -99,7 +98,7 @@ impl ClientHello {
             }
             self.extensions.push(extension);
             match extension {
-                // Says that it is there and no more; no length is missing from it.
+                // An empty extension says only that it is there; no length is missing from it.
                 _ if data.rest.is_empty() => {}
                 SERVER_NAME => self.read_server_names(data.vector(2)),
                 SUPPORTED_GROUPS => self.groups.extend(data.vector(2).numbers()),
@@ -145,7 +144,7 @@ impl ClientHello {
     }
 }
 
-/// Tells the name of a version: `TLS 1.3`, or `0x1234` for one that has none.
+/// Returns the name of a version: `TLS 1.3`, or `0x1234` for an unknown one.
 #[must_use]
 pub fn version_name(version: u16) -> Cow<'static, str> {
     match version {
@@ -159,22 +158,22 @@ pub fn version_name(version: u16) -> Cow<'static, str> {
     }
 }
 
-/// Tells whether a number is one of the 16 that mean nothing: 0x0a0a, 0x1a1a, to 0xfafa (RFC 8701,
-/// 2).
+/// Tells whether a number is one of the 16 GREASE values, which mean nothing: 0x0a0a, 0x1a1a, to
+/// 0xfafa (RFC 8701, 2).
 fn is_grease(number: u16) -> bool {
     let [high, low] = number.to_be_bytes();
     high == low && low & 0xf == 0xa
 }
 
-/// What is left to read. Nothing fails here: what is not there is left out, and `whole` becomes
-/// false for all cursors made from the same one.
+/// The bytes that are left to read. Nothing fails here: missing bytes are left out, and `whole`
+/// becomes false for all cursors made from the same one.
 struct Cursor<'a> {
     rest: &'a [u8],
     whole: &'a Cell<bool>,
 }
 
 impl<'a> Cursor<'a> {
-    /// Takes so many bytes, or those that are there.
+    /// Takes `length` bytes, or all that are left if there are fewer.
     fn take(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.rest.split_at_checked(length).unwrap_or_else(|| {
             self.whole.set(false);
@@ -184,7 +183,7 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// Takes a vector, which has its length in front (RFC 8446, 3.4).
+    /// Takes a vector, which begins with its length (RFC 8446, 3.4).
     fn vector(&mut self, length_bytes: usize) -> Self {
         let length = self
             .take(length_bytes)
@@ -209,7 +208,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Takes all numbers but GREASE.
+    /// Takes all numbers, and drops GREASE.
     fn numbers(mut self) -> Vec<u16> {
         std::iter::from_fn(|| self.next_number())
             .filter(|&number| !is_grease(number))

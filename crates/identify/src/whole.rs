@@ -1,10 +1,10 @@
-//! The whole of what evidence names: a look-up with its last brace, an address with its end, a word
-//! with its last letter.
+//! Completes what evidence has a part of: a look-up gets its last brace, an address its end, a word
+//! its last letter.
 //!
 //! In: a text, and the range of it that meets a test. Out: the range that a person is shown. Tests
-//! look for as little as tells one thing from others, and half a word in a mark says that the rest
-//! of it does not matter. Decides nothing: what applies has been decided. Looks at some hundred
-//! bytes on either side, whatever they are.
+//! look for as little as tells one thing from another. If only half of a word were marked, a reader
+//! would think that the rest does not matter. Decides nothing: which labels apply is decided
+//! before. Looks at some hundred bytes on either side, whatever they are.
 
 use std::ops::Range;
 
@@ -14,32 +14,32 @@ use crate::slice::{self, contains_one, first, last};
 
 /// Longest word that is completed; a longer run of letters and digits is data.
 const MAX_WORD_BYTES: usize = 64;
-/// Shortest run of one byte that is completed, and the most of it that is marked behind what was
-/// found.
+/// Shortest run of one byte that is completed, and how many more bytes of it are marked at most.
 const MIN_RUN_BYTES: usize = 16;
 const MAX_RUN_BYTES: usize = 4096;
-/// Shortest text that may be base64, and have padding.
+/// Shortest text that may be base64 with padding.
 const MIN_BASE64_BYTES: usize = 12;
-/// Ways to write that the way goes up, and parts of them: plain, encoded, encoded twice.
+/// Ways to write `../`, and parts of such ways: plain, encoded, encoded twice.
 const STEPS: [&[u8]; 10] = [
     b"../", b"..\\", b"%2e", b"%2f", b"%5c", b"%252e", b"%252f", b"%255c", b"%%32", b"%c0%af",
 ];
 const PARTS_OF_STEPS: [&[u8]; 5] = [b".", b"/", b"\\", b"%65", b"%66"];
-/// Bytes on either side of a match in which a look-up begins and ends; obfuscated ones have some
-/// hundred.
+/// How far on either side of a match the beginning and the end of a look-up are searched; an
+/// obfuscated look-up has some hundred bytes.
 const MAX_LOOKUP_BYTES: usize = 1024;
-/// Bytes before a match in which an address begins, and in which it ends; a name in DNS has 255.
+/// How far before a match the beginning of an address is searched, and how far behind it the end; a
+/// name in DNS has at most 255 bytes.
 const MAX_ADDRESS_BYTES: usize = 300;
 /// Longest name of a scheme.
 const MAX_SCHEME_BYTES: usize = 16;
 /// What is between scheme and host, also where percent-encoding hides it.
 const AFTER_SCHEME: [&[u8]; 2] = [b"://", b"%3a%2f%2f"];
-/// The longer one of them.
+/// Length of the longest text of `AFTER_SCHEME`.
 const MAX_SIGN_BYTES: usize = 9;
 
-/// Returns the whole of what a range names.
+/// Returns the range, completed.
 ///
-/// The text is in lower case. What is empty stays so.
+/// The text is in lower case. An empty range stays empty.
 pub(crate) fn whole(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     if range.is_empty() || range.end > bytes.len() {
         return range;
@@ -52,13 +52,13 @@ pub(crate) fn whole(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     lookup(bytes, range)
 }
 
-/// Completes the words of which the range has a part, and escapes such as `%2f`.
+/// Completes words that are partly in the range, and escapes such as `%2f`.
 fn word(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let begins_in_word = bytes[range.start].is_ascii_alphanumeric();
     let ends_in_word = bytes[range.end - 1].is_ascii_alphanumeric();
     let mut before = 0;
     let mut after = 0;
-    // One byte more than a word has tells that it is none.
+    // A run that is longer than the longest word is no word.
     if begins_in_word {
         let near = last(&bytes[..range.start], MAX_WORD_BYTES + 1);
         before = slice::run_at_end(near, u8::is_ascii_alphanumeric);
@@ -101,7 +101,7 @@ fn name(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// Part of the name of a file or of a host.
+/// Tells whether the byte may be in the name of a file or of a host.
 fn is_of_file(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.".contains(byte)
 }
@@ -110,7 +110,7 @@ fn is_of_version(byte: &u8) -> bool {
     byte.is_ascii_digit() || *byte == b'.'
 }
 
-/// How many `=` are here that end base64; none where something goes on behind them.
+/// Returns how many `=` at the beginning are padding of base64; 0 if more text follows them.
 fn padding(rest: &[u8]) -> usize {
     let length = if rest.starts_with(b"==") { 2 } else { 1 };
     match rest.get(length) {
@@ -119,12 +119,12 @@ fn padding(rest: &[u8]) -> usize {
     }
 }
 
-/// More parentheses are opened than closed.
+/// Tells whether more parentheses are opened than closed.
 fn is_open(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'(', bytes).count() > memchr::memchr_iter(b')', bytes).count()
 }
 
-/// Completes a run of one byte, such as overflows a buffer.
+/// Completes a run of one byte, such as an overflow of a buffer has.
 fn run(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let filler = bytes[range.end - 1];
     let is_filler = |byte: &u8| *byte == filler;
@@ -157,20 +157,21 @@ fn steps(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// The step, or the part of one, that the bytes begin with.
+/// Returns the step, or the part of a step, with which the bytes begin.
 fn step_at_start(bytes: &[u8]) -> Option<&'static [u8]> {
     let mut parts = STEPS.iter().chain(&PARTS_OF_STEPS);
     parts.find(|part| bytes.starts_with(part)).copied()
 }
 
-/// The step, or the part of one, that the bytes end with.
+/// Returns the step, or the part of a step, with which the bytes end.
 fn step_at_end(bytes: &[u8]) -> Option<&'static [u8]> {
     let mut parts = STEPS.iter().chain(&PARTS_OF_STEPS);
     parts.find(|part| bytes.ends_with(part)).copied()
 }
 
-/// Where the word begins that so many letters before `start` seem to belong to, if the first of
-/// them are of `%2f`.
+/// Returns where the word begins, if an escape such as `%2f` begins just before the `letters`
+/// letters and digits in front of `start`: the digits of the escape are not part of the word.
+/// Returns `None` if there is no escape.
 fn escape_before(bytes: &[u8], start: usize, letters: usize) -> Option<usize> {
     let sign = start.checked_sub(letters + 1)?;
     let digits = bytes.get(sign + 1..sign + 3)?;
@@ -185,7 +186,7 @@ fn escape_before(bytes: &[u8], start: usize, letters: usize) -> Option<usize> {
     }
 }
 
-/// Completes an address of which the range has a part of the scheme or of the host.
+/// Completes an address whose scheme or host is partly in the range.
 fn address(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let Some(sign) = sign_of_address(bytes, &range) else {
         return range;
@@ -205,7 +206,7 @@ fn address(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     }
 }
 
-/// The last sign between a scheme and a host that is near a range.
+/// Returns the place of the last `://` near the range.
 fn sign_of_address(bytes: &[u8], range: &Range<usize>) -> Option<Range<usize>> {
     let from = range.start.saturating_sub(MAX_ADDRESS_BYTES);
     let to = bytes.len().min(range.end.saturating_add(MAX_SIGN_BYTES));
@@ -221,7 +222,7 @@ fn sign_of_address(bytes: &[u8], range: &Range<usize>) -> Option<Range<usize>> {
     found
 }
 
-/// How many bytes there are before the first place that is an end.
+/// Returns the number of bytes before the first place that is an end.
 fn length_until(rest: &[u8], is_end: fn(&[u8]) -> bool) -> usize {
     for at in 0..rest.len() {
         if is_end(&rest[at..]) {
@@ -231,7 +232,8 @@ fn length_until(rest: &[u8], is_end: fn(&[u8]) -> bool) -> usize {
     rest.len()
 }
 
-/// What no address has in it, or what is around one.
+/// Tells whether an address ends here: at a byte that no address has, or that stands around
+/// addresses.
 fn ends_address(rest: &[u8]) -> bool {
     match rest {
         [byte, ..] => !byte.is_ascii_graphic() || br#""'`<>(){}[]|\^;,&$"#.contains(byte),
@@ -243,22 +245,22 @@ fn ends_host(rest: &[u8]) -> bool {
     ends_address(rest) || rest.starts_with(b"%2f") || matches!(rest, [b'/' | b'?' | b'#', ..])
 }
 
-/// Completes `${…}`, `%{…}` or `#{…}` of which the range has a part, and what is nested in it or
+/// Completes `${…}`, `%{…}` or `#{…}` that is partly in the range, with the look-ups inside and
 /// around it.
 fn lookup(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let around = outermost(bytes, range.start);
     if let Some(end) = end_of_lookup(bytes, around, range.end) {
         return around..end;
     }
-    // What was opened before and has no end is none.
+    // A look-up that began before the range and has no end does not count.
     if let Some(end) = end_of_lookup(bytes, range.start, range.end) {
         return range.start..end;
     }
     range.start..end_of_open(bytes, range.end)
 }
 
-/// Where all look-ups are closed that are open between here and `end`, there or behind it; `None`
-/// if they stay open.
+/// Returns the first place from `end` on where no look-up is open that began at `start` or behind
+/// it; `None` if one stays open.
 fn end_of_lookup(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     let limit = bytes.len().min(end.saturating_add(MAX_LOOKUP_BYTES));
     let mut depth = 0_usize;
@@ -275,7 +277,7 @@ fn end_of_lookup(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     (depth == 0).then_some(limit)
 }
 
-/// Where the outermost look-up begins that is open here; here, if none is.
+/// Returns where the outermost look-up begins that is open at `here`; `here` if none is open.
 fn outermost(bytes: &[u8], here: usize) -> usize {
     let (mut start, mut closed) = (here, 0_usize);
     let limit = here.saturating_sub(MAX_LOOKUP_BYTES);
@@ -296,7 +298,7 @@ fn is_opening(bytes: &[u8], brace: usize) -> bool {
     matches!(bytes[..brace], [.., b'$' | b'%' | b'#'])
 }
 
-/// As far as a look-up without an end seems to go.
+/// Returns where a look-up without an end seems to end.
 fn end_of_open(bytes: &[u8], from: usize) -> usize {
     let limit = bytes.len().min(from.saturating_add(MAX_ADDRESS_BYTES));
     let rest = bytes.get(from..limit).unwrap_or_default();
@@ -309,7 +311,7 @@ fn end_of_open(bytes: &[u8], from: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// What is marked of a text when this part of it meets a test.
+    /// Returns what is marked of a text if this part of it meets a test.
     fn marked<'a>(text: &'a str, part: &str) -> &'a str {
         let start = text.find(part).expect("it is there");
         &text[whole(text.as_bytes(), start..start + part.len())]
@@ -336,11 +338,11 @@ mod tests {
                 "${jndi:dns://x}",
             ),
             ("%{(#a=@java@b).{c}} d", "@java@", "%{(#a=@java@b).{c}}"),
-            // One that is before it, and one that is in it.
+            // The look-up before the word does not count, the one around it does.
             ("${a} word {b}", "word", "word"),
             ("cat${ifs}/etc/passwd", "${ifs}", "${ifs}"),
             ("${never closed, word and word", "word", "word"),
-            // Without an end, and with one out of reach.
+            // The look-up has no end, or its end is too far away.
             ("${jndi:ldap://x/a and more", "${jndi:", "${jndi:ldap://x/a"),
         ] {
             assert_eq!(marked(text, part), expected, "{part} in {text}");
@@ -378,7 +380,7 @@ mod tests {
                 "https://about.a.example/",
             ),
             ("x1.oast.fun", "x1.oast.fun", "x1.oast.fun"),
-            // Its path is not the address.
+            // The path alone is not the address.
             ("http://a.example/../etc/passwd?x", "../", "/../"),
             ("http://a.example/ and word", "word", "word"),
         ] {

@@ -1,28 +1,28 @@
-//! The words of all signatures, looked for in a request all at once.
+//! Finds the words of all signatures in a request in one pass.
 //!
-//! In: the words, then the texts of a request. Out: which of the words are there. What needs a word
-//! that is not there need not be tried: a signature, or an expression of one.
+//! In: the words, then the texts of a request. Out: which of the words are there. A signature, or
+//! an expression of one, that needs a word is not tried if the word is not there.
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-/// Finds words.
+/// An automaton that finds words.
 pub(crate) struct Words(AhoCorasick);
 
-/// A set of small numbers, a bit for each.
+/// A set of small numbers, one bit for each.
 #[derive(Clone, Debug)]
 pub(crate) struct BitSet(Box<[u64]>);
 
 impl Words {
-    /// Takes words in lower case, none of them empty, whose numbers are their places. One that is
-    /// there twice has two.
+    /// Takes words in lower case, none of them empty. The number of a word is its place in the
+    /// list; a word that is there twice has two numbers.
     pub(crate) fn new<T: AsRef<[u8]>>(words: &[T]) -> Self {
         let mut finder = AhoCorasick::builder();
-        // Only the first state has a table with an entry for each byte: a quarter of the memory, and
-        // a twentieth more time, than with such tables for the states behind it too.
+        // Only the first state has a table with one item for each byte. Compared with such tables
+        // for the next states too, this takes a quarter of the memory and a twentieth more time.
         let finder = finder
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .dense_depth(1);
-        // Words of a few bytes each: far from the limits of the automaton.
+        // Words have few bytes, so the automaton stays far below its limits.
         Self(finder.build(words).expect("fewer than 2^31 words"))
     }
 
@@ -30,14 +30,14 @@ impl Words {
         self.0.patterns_len()
     }
 
-    /// Adds the words that are in a text.
+    /// Adds the numbers of the words that are in a text.
     pub(crate) fn look(&self, text: &[u8], seen: &mut BitSet) {
         for found in self.0.find_overlapping_iter(text) {
             seen.add(found.pattern().as_usize());
         }
     }
 
-    /// Returns the number of a word; `None` where nobody looks for it.
+    /// Returns the number of a word; `None` if it is not among the words.
     pub(crate) fn number(&self, word: &str) -> Option<u32> {
         let mut found = self.0.find_overlapping_iter(word);
         let whole = found.find(|found| found.len() == word.len())?;
@@ -46,12 +46,12 @@ impl Words {
 }
 
 impl BitSet {
-    /// None of the numbers below this.
+    /// Returns an empty set for numbers below `below`.
     pub(crate) fn none(below: usize) -> Self {
         Self(vec![0; below.div_ceil(64)].into())
     }
 
-    /// Some of the numbers below this.
+    /// Returns a set of these numbers, all below `below`.
     pub(crate) fn of(numbers: impl IntoIterator<Item = usize>, below: usize) -> Self {
         let mut all = Self::none(below);
         numbers.into_iter().for_each(|number| all.add(number));
@@ -69,7 +69,7 @@ impl BitSet {
         word.is_some_and(|word| word & 1 << (number % 64) != 0)
     }
 
-    /// Those that are there, in order.
+    /// Returns the numbers of the set, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
         self.0.iter().enumerate().flat_map(|(place, &word)| {
             let mut left = word;

@@ -1,6 +1,6 @@
-//! What there is to say of a request.
+//! The description of a request.
 //!
-//! In: what was found. Out: a description, with the parts of the request in it.
+//! In: the findings. Out: a description, which also has the parts of the request.
 
 use forever200_decode::Part;
 
@@ -13,20 +13,22 @@ use crate::{Indicator, http};
 pub struct Description<'a> {
     /// The parts of an HTTP request; `None` for other protocols.
     pub http: Option<http::Request<'a>>,
-    /// What it speaks.
+    /// The protocol of the request.
     pub protocol: Protocol,
-    /// What its first bytes say of themselves, on one line of printable ASCII.
+    /// What the first bytes tell about the client, such as a version; one line of printable ASCII.
     pub detail: Option<String>,
-    /// What it is for and who sent it, the most specific first.
+    /// What the request is for and who sent it, the most specific first.
     pub labels: Vec<Label>,
-    /// Attacks that are in what it quotes and nowhere else. They say nothing of who sent it, if it
-    /// is what it says that it is; anybody can say so.
+    /// Attacks that are only in text that the request quotes, such as the commit message in a
+    /// webhook. If the request is what it claims to be, they say nothing of its sender; but anybody
+    /// can make the claim.
     pub quoted: Vec<Label>,
-    /// The addresses that its payload would have the victim fetch or call.
+    /// The addresses that the payload would make the victim fetch or call.
     pub indicators: Vec<Indicator>,
-    /// What it hides in an encoding.
+    /// The decoded parts of the request.
     pub decoded: Vec<Part>,
-    /// A signature was given up that would have taken too long, and may apply all the same.
+    /// True if a signature was given up because it would have taken too long; it may apply all the
+    /// same.
     pub is_partial: bool,
 }
 
@@ -46,7 +48,7 @@ impl<'a> Description<'a> {
     }
 }
 
-/// What is said of a request, without the parts of it.
+/// What was found about a request, without its parts.
 #[derive(Clone, Debug)]
 pub(crate) struct Findings {
     pub(super) protocol: Protocol,
@@ -59,7 +61,7 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// About how much memory it takes.
+    /// Returns about how many bytes of memory the findings take.
     pub(crate) fn bytes(&self) -> usize {
         let mut bytes = size_of::<Self>();
         for label in self.labels.iter().chain(&self.quoted) {

@@ -1,6 +1,6 @@
-//! One label: a signature that applies, and the bytes that say so.
+//! One label: a signature that applies, and the bytes that show it.
 //!
-//! In: the labels of a request. Out: their order, and which of them lead.
+//! In: the labels of a request. Out: their order, and which of them come first.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,15 +11,16 @@ use crate::signature::{Category, Confidence, Signature};
 /// One signature that applies to a request.
 #[derive(Clone, Debug)]
 pub struct Label {
-    /// What it says.
+    /// The signature that applies.
     pub signature: Arc<Signature>,
-    /// Ranges of the raw bytes, in order and apart; empty when the source's network is what says
-    /// so, or that there is nothing but a request for `/`.
+    /// Ranges of the raw bytes, in order and without overlap. Empty if the label is based on the
+    /// source's network, or on a request for `/` and nothing else.
     pub evidence: Vec<Range<usize>>,
-    /// What it was found in, where it is in no bytes as they came: the steps of a decoded part, on
-    /// one line of text. The evidence is then what the part was decoded from.
+    /// The steps of the decoded part in which the label was found, on one line of text; `None` if
+    /// it is in the bytes as sent. The evidence is then the bytes from which the part was decoded.
     pub found_in: Option<String>,
-    /// The label that leads names a weakness of another product, and this one fits the same bytes.
+    /// True if the first label names a weakness of another product and this label fits the same
+    /// bytes.
     pub also_fits: bool,
 }
 
@@ -35,7 +36,7 @@ impl Label {
         false
     }
 
-    /// It is an attack by what the request quotes alone.
+    /// Tells whether the label is an attack that is only in what the request quotes.
     pub(super) fn is_quoted(&self, quotation: &Quotation) -> bool {
         let signature = &self.signature;
         let is_attack = matches!(
@@ -46,13 +47,13 @@ impl Label {
         is_attack && quotation.holds(&self.evidence, is_exploit)
     }
 
-    /// It is one weakness, not a kind of attack.
+    /// Tells whether the label is one weakness, not a kind of attack.
     fn names_cve(&self) -> bool {
         !self.signature.generic && !self.signature.cve.is_empty()
     }
 
-    /// One weakness before a kind of attack, the heavier before the lighter, the surer before the
-    /// guess.
+    /// Returns the key by which labels are sorted: the heavier category first, one weakness before
+    /// a kind of attack, the surer before the guess.
     fn rank(&self) -> impl Ord + use<> {
         let signature = &self.signature;
         (
@@ -64,14 +65,15 @@ impl Label {
     }
 }
 
-/// The most specific first; of two that weigh the same, the one that is read first.
+/// Sorts labels, the most specific first. If two weigh the same, the one whose signature is read
+/// first comes first.
 pub(super) fn in_order(mut labels: Vec<(usize, Label)>) -> Vec<Label> {
     labels.sort_by_key(|(index, label)| (label.rank(), *index));
     labels.into_iter().map(|(_, label)| label).collect()
 }
 
-/// Marks CVEs of other products that fit the same bytes, and puts them behind the rest of their
-/// category: a request is for one product, and a reader looks at the first.
+/// Marks CVEs of other products that fit the same bytes, and moves them to the end of their
+/// category. A request is for one product, and a person reads the first label.
 pub(super) fn one_product_leads(labels: &mut [Label]) {
     let Some(first) = labels.iter().find(|label| label.names_cve()).cloned() else {
         return;

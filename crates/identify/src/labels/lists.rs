@@ -1,7 +1,7 @@
-//! Which signatures are tried on which requests.
+//! Decides which signatures are tried on which requests.
 //!
-//! In: the signatures, own and built-in ones. Out: lists of them, by what a request must have for
-//! one to apply: a word, or a protocol.
+//! In: the signatures of a file and the built-in ones. Out: lists of them, by what a request must
+//! have before one is tried: a word, or a protocol.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,31 +15,31 @@ use crate::signature::Signature;
 /// The signatures so far, and what they need.
 pub(super) struct Lists {
     pub(super) signatures: Vec<Known>,
-    /// What is looked for in requests.
+    /// The words that are looked for in requests.
     pub(super) literals: Vec<String>,
     anchored: Vec<Anchored>,
-    /// Those that need nothing.
+    /// Numbers of the signatures that need neither a word nor a protocol.
     pub(super) always: Vec<usize>,
-    /// Those that need a protocol and no word.
+    /// Numbers of the signatures that need a protocol and no word.
     pub(super) speaking: Vec<(Protocol, usize)>,
 }
 
-/// A signature that needs a word, each by its number; in order of the words.
+/// The number of a word, and the number of a signature that needs it. Sorted by words.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Anchored {
     word: usize,
     signature: usize,
 }
 
-/// The signatures that need a word, those of one word together.
+/// The signatures that need a word, grouped by word.
 pub(super) struct ByWord {
     pub(super) signatures: Vec<u32>,
-    /// Where those of each word begin, and the end of all.
+    /// For each word, where its signatures begin; then the length of `signatures`.
     pub(super) starts: Vec<u32>,
 }
 
 impl Lists {
-    /// Takes the literals of the built-in signatures, which these know by their numbers.
+    /// Takes the literals of the built-in signatures, which refer to them by number.
     pub(super) fn new(literals: Vec<String>) -> Self {
         Self {
             signatures: Vec::new(),
@@ -52,7 +52,7 @@ impl Lists {
 
     pub(super) fn add_own(&mut self, signature: Signature) {
         let number = self.signatures.len();
-        // Some literals are there twice: each is found.
+        // A literal may be in the list twice; each of the two is found.
         match signature.condition.anchors() {
             Some(anchors) => {
                 for anchor in anchors {
@@ -100,7 +100,8 @@ impl Lists {
         self.anchored.push(Anchored { word, signature });
     }
 
-    /// Sorts the signatures that need a word. There are some thousands of words and signatures.
+    /// Returns the signatures that need a word, sorted by word. There are some thousands of words
+    /// and of signatures.
     pub(super) fn by_word(&mut self) -> ByWord {
         self.anchored.sort_unstable();
         let mut starts = Vec::with_capacity(self.literals.len() + 1);

@@ -15,7 +15,7 @@ const JARGON: &str = "\
     hence idor ioc iocs lends lfi middleware obey obeys payload payloads planted poc pocs pre-auth \
     preauth rce rfi riddle sanitise sanitize smuggled spoofed sqli ssrf ssti swallows thereby \
     thieves traversal unauth unauthenticated xss xxe";
-/// Longest sentence of an explanation, in characters: one that is read once.
+/// Longest sentence of an explanation, in characters. A longer one must be read twice.
 const MAX_SENTENCE_CHARS: usize = 200;
 
 const OWN: &str = r#"
@@ -82,7 +82,8 @@ fn an_explanation_is_there_once_and_has_sentences_that_are_read_once() {
         let (id, explanation) = (signature.id, signature.explanation);
         let mut sentences = HashSet::new();
         for sentence in explanation.split_inclusive(['.', '!', '?']) {
-            // Also the parts of a name such as wp-config.php, which are no longer than it.
+            // A dot in a name such as wp-config.php also splits; its parts are never longer than
+            // the name.
             let chars = sentence.trim().chars().count();
             assert!(chars <= MAX_SENTENCE_CHARS, "{id}: {chars}: {sentence}");
             let is_new = chars < 20 || sentences.insert(sentence.trim().to_owned());
@@ -119,7 +120,7 @@ fn a_file_extends_or_replaces() {
     assert!(ids(&extended, b"GET /own HTTP/1.1\r\n\r\n").contains(&"own".to_owned()));
     let replaced = Labeller::with(&format!("replace = true\n{OWN}")).unwrap();
     assert_eq!(replaced.signatures().len(), 1);
-    // One of its own with the id of a built-in one stands in its place.
+    // A signature of the file replaces the built-in one with the same id.
     let id = &written()[0].id.clone();
     let same = Labeller::with(&OWN.replace("\"own\"", &format!("\"{id}\""))).unwrap();
     assert_eq!(
@@ -280,7 +281,8 @@ fn no_bytes_panic_and_evidence_lies_within_them() {
     }
 }
 
-/// CPU time of this thread, which what else the machine does adds little to; the best of five runs.
+/// Returns the CPU time of this thread, to which other work of the machine adds little; the best of
+/// five runs.
 fn time(labeller: &Labeller, raw: &[u8]) -> Duration {
     let run = |_| {
         let start = cpu_time();
@@ -319,10 +321,10 @@ fn hostile_requests_take_time_in_proportion() {
                 .into_bytes()
         };
         let (short, long) = (request(2_000), request(16_000));
-        // The expressions are compiled.
+        // The first run compiles the expressions.
         let _ = labeller.describe(&long, None);
         let (short, long) = (time(&labeller, &short), time(&labeller, &long));
-        // Eight times as long; in the square of it, 64 times.
+        // The request is eight times as long: quadratic time would be 64 times as much.
         assert!(
             long < short * 24 + Duration::from_millis(5),
             "{unit}: {short:?}, {long:?}"
@@ -334,8 +336,8 @@ fn hostile_requests_take_time_in_proportion() {
 fn what_would_take_too_long_is_given_up_and_said() {
     let labeller = Labeller::built_in();
     let is_partial = |raw: &[u8]| labeller.describe(raw, None).is_partial;
-    // The beginnings of what a signature looks for, and its end out of reach. Without any end,
-    // nothing is tried.
+    // The text repeats the beginnings of what signatures look for. Their end comes only at the very
+    // end; without any end, nothing is tried.
     let words = b"select union script passwd jndi ldap wget cmd exec php cgi-bin admin ../ ";
     let many = words.repeat(900);
     assert!(is_partial(&[&many[..], b";sh"].concat()));

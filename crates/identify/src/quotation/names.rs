@@ -1,4 +1,4 @@
-//! Names by which those are known who quote: of headers, addresses and fields.
+//! The names of headers, addresses and fields by which requests that quote are known.
 
 /// Headers with which a service signs or names what it sends.
 pub(super) const WEBHOOKS: [&str; 26] = [
@@ -29,7 +29,7 @@ pub(super) const WEBHOOKS: [&str; 26] = [
     "paypal-transmission-sig",
     "x-square-hmacsha256-signature",
 ];
-/// Where the collectors of logs, traces and errors take them.
+/// Ends of the paths at which collectors of logs, traces and errors receive them.
 pub(super) const COLLECTORS: [&str; 18] = [
     "/_bulk",
     "/loki/api/v1/push",
@@ -50,7 +50,7 @@ pub(super) const COLLECTORS: [&str; 18] = [
     "/store/",
     "/logs/ingest",
 ];
-/// Parts of a forge's address behind which there is the name of a file.
+/// Parts of a forge's address that stand before the name of a file.
 pub(super) const FORGES: [&str; 10] = [
     "/-/raw/",
     "/-/blob/",
@@ -63,7 +63,7 @@ pub(super) const FORGES: [&str; 10] = [
     "/blob/",
     "/tree/",
 ];
-/// Fields that hold what a person wrote to another one.
+/// Fields with the text of a message.
 pub(super) const MESSAGES: [&str; 5] = ["body", "text", "message", "content", "msg"];
 /// Parts of an address where people write to each other.
 pub(super) const TALKS: [&str; 6] = [
@@ -74,7 +74,7 @@ pub(super) const TALKS: [&str; 6] = [
     "/posts",
     "/snippets",
 ];
-/// Fields that say who gets it.
+/// Fields that name the receiver or the sender of a message.
 pub(super) const RECEIVERS: [&str; 7] = [
     "to",
     "from",
@@ -85,7 +85,8 @@ pub(super) const RECEIVERS: [&str; 7] = [
     "chat_id",
 ];
 
-/// Where programs hand a text to a language model: Ollama's own interface and OpenAI's.
+/// Ends of the paths at which programs send a text to a language model: Ollama's own interface and
+/// OpenAI's.
 pub(super) const MODELS: [&str; 6] = [
     "/api/generate",
     "/api/chat",
@@ -94,5 +95,5 @@ pub(super) const MODELS: [&str; 6] = [
     "/v1/messages",
     "/v1/responses",
 ];
-/// Fields that hold that text.
+/// Fields with the text for a language model.
 pub(super) const PROMPTS: [&str; 3] = ["prompt", "messages", "input"];

@@ -4,7 +4,7 @@ const HOOK: &str = "X-Hub-Signature-256: sha256=1";
 const SIGNED: &str = "X-Amz-Date: 20250101T000000Z\r\nAuthorization: AWS4-HMAC-SHA256 \
     Credential=AKIA/20250101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 
-/// Ids of the attacks that a request is said to be, and of those that it is said to quote.
+/// Returns the ids of two lists of attacks: those that a request is, and those that it only quotes.
 fn attacks(raw: &str) -> [Vec<String>; 2] {
     let labeller = Labeller::built_in();
     let description = labeller.describe(raw.as_bytes(), None);

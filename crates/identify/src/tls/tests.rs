@@ -23,7 +23,7 @@ fn bytes(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-/// Puts a length of so many bytes in front.
+/// Puts the length of the content, in `length_bytes` bytes, in front of it.
 fn vector(length_bytes: usize, content: &[u8]) -> Vec<u8> {
     [
         &content.len().to_be_bytes()[size_of::<usize>() - length_bytes..],
@@ -32,7 +32,8 @@ fn vector(length_bytes: usize, content: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// Builds a record with a hello of TLS 1.2; `after` is what follows the compression methods.
+/// Builds a record with a hello of TLS 1.2; `after` are the bytes that follow the compression
+/// methods.
 fn hello(ciphers: &[u8], after: &[u8]) -> Vec<u8> {
     let body = [
         &[3, 3],
@@ -82,7 +83,7 @@ fn a_recorded_hello_gives_all_it_offers() {
 
 #[test]
 fn the_fingerprint_of_a_recorded_hello_is_what_others_compute() {
-    // By a program in Python, from the fields that tshark 4.0.17 shows.
+    // Computed by a program in Python from the fields that tshark 4.0.17 shows.
     assert_eq!(
         parse(&bytes(TLS_13)).unwrap().ja4(),
         "t13d0411h2_16476d049b0b_78f1d400d464"
@@ -151,7 +152,7 @@ fn a_hello_may_be_spread_over_records() {
             .collect();
         assert_eq!(parse(&records), parse(&raw), "{size}");
     }
-    // What follows is not the hello's: another handshake message, an alert.
+    // The bytes that follow do not belong to the hello: another handshake message, an alert.
     let more = [
         &raw[..],
         &[0x16, 3, 3, 0, 2, 16, 0],
