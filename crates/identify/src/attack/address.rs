@@ -1,8 +1,8 @@
-//! Addresses that a server reaches and its visitors do not, where a value names an address.
+//! Addresses that a server can reach and its visitors cannot, where a value names an address.
 //!
-//! In: a value in lower case. Out: scheme and host. The host is read as C libraries do: decimal,
-//! octal and hexadecimal numbers are addresses (`http://2130706433/`), and fewer than four of them
-//! as well (`http://127.1/`).
+//! In: a value in lower case. Out: the range of scheme and host. A host is read as C libraries read
+//! it: decimal, octal and hexadecimal numbers are addresses (`http://2130706433/`), even with fewer
+//! than four parts (`http://127.1/`).
 //!
 //! Rules: WHATWG URL "IPv4 parser"; RFC 1918, RFC 3927, RFC 6890.
 
@@ -13,15 +13,15 @@ use memchr::memmem;
 
 use crate::slice::{equals_one, first, last, run, run_at_end};
 
-/// Addresses of one value that are looked at.
+/// Most addresses of one value that are checked.
 const MAX_ADDRESSES: usize = 16;
-/// Bytes of a host that are looked at.
+/// Most bytes of a host that are read.
 const MAX_HOST_BYTES: usize = 255;
-/// Longest host of numbers behind a scheme without slashes.
+/// Longest numeric host behind a scheme without slashes.
 const MAX_NUMBER_BYTES: usize = 20;
-/// Bytes of a scheme that are looked at.
+/// Most bytes of a scheme that are read.
 const MAX_SCHEME_BYTES: usize = 16;
-/// Schemes that no visitor's browser has, with which other programs are asked.
+/// Schemes that no browser knows, and that reach other programs.
 const SCHEMES: [&str; 17] = [
     "gopher",
     "dict",
@@ -41,7 +41,8 @@ const SCHEMES: [&str; 17] = [
     "glob",
     "compress.zlib",
 ];
-/// Hosts that give out the keys of a machine in a cloud, or lead inside by name.
+/// Hosts that give out the keys of a machine in a cloud, or whose names lead into the server's own
+/// network.
 const HOSTS: [&str; 13] = [
     "metadata.google.internal",
     "metadata.tencentyun.com",
@@ -58,15 +59,15 @@ const HOSTS: [&str; 13] = [
     "kubernetes.default.svc",
 ];
 
-/// Returns the bytes of a value that are such an address.
+/// Returns the range of a value that is such an address.
 pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
     if let Some(rest) = value.strip_prefix(b"http:")
         && is_number_of_host(before(first(rest, MAX_NUMBER_BYTES), b'/'))
     {
         return Some(0..value.len());
     }
-    // An address within an address: Java's jar:http://x/a.zip!/b. A host without a scheme, as
-    // `host.docker.internal/`.
+    // Java's `jar:http://x/a.zip!/b` has an address within an address. A host may have no scheme,
+    // as `host.docker.internal/`.
     if value.starts_with(b"jar:") && value.contains(&b'!') {
         return Some(0..4);
     }
@@ -84,7 +85,8 @@ pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// A number that is an address, as in `http:2130706433`. One of five digits is a port.
+/// Tells whether the host is a number that is an address, as in `http:2130706433`. A decimal number
+/// of up to five digits is a port.
 fn is_number_of_host(host: &[u8]) -> bool {
     let is_port = host.len() <= 5 && host.iter().all(u8::is_ascii_digit);
     !is_port && number_address(&String::from_utf8_lossy(host)).is_some()
@@ -96,7 +98,8 @@ struct Url {
 }
 
 impl Url {
-    /// Only at the beginning of a value, or behind `=`, `:`, a quote or white space.
+    /// Reads the address whose scheme ends at `colon`. It must stand at the beginning of the value,
+    /// or behind `=`, `:`, `(`, a quote, a space or a line end.
     fn read(value: &[u8], colon: usize) -> Option<Self> {
         let before = last(&value[..colon], MAX_SCHEME_BYTES);
         let length = run_at_end(before, |byte| {
@@ -127,7 +130,7 @@ impl Url {
     }
 }
 
-/// The host without user and port.
+/// Returns the host without user and port.
 fn host(authority: &[u8]) -> &[u8] {
     let host = match memchr::memrchr(b'@', authority) {
         Some(sign) => &authority[sign + 1..],
@@ -139,7 +142,7 @@ fn host(authority: &[u8]) -> &[u8] {
     before(host, b':')
 }
 
-/// The bytes up to a sign, or all of them where it is not there.
+/// Returns the bytes up to a sign, or all if the sign is not there.
 fn before(bytes: &[u8], sign: u8) -> &[u8] {
     &bytes[..memchr::memchr(sign, bytes).unwrap_or(bytes.len())]
 }
@@ -166,7 +169,7 @@ fn is_inside(host: &[u8]) -> bool {
     is_own(address) || is_behind && !is_dotted(text)
 }
 
-/// The host is this one, or a name below it.
+/// Tells whether the host is this domain, or a name below it.
 fn is_of_domain(host: &str, domain: &str) -> bool {
     match host.strip_suffix(domain) {
         Some(below) => below.is_empty() || below.ends_with('.'),
@@ -174,8 +177,8 @@ fn is_of_domain(host: &str, domain: &str) -> bool {
     }
 }
 
-/// The machine itself, or what answers machines in a cloud. Private networks are where a family's
-/// own devices are.
+/// Tells whether the address is the machine itself (but not 127.0.0.1), or a service for machines
+/// in a cloud. Private networks do not count: people have their own devices there.
 fn is_own(address: Ipv4Addr) -> bool {
     address.is_loopback() && address != Ipv4Addr::new(127, 0, 0, 1)
         || address.is_link_local()
@@ -187,7 +190,7 @@ fn is_dotted(text: &str) -> bool {
     text.parse::<Ipv4Addr>().is_ok()
 }
 
-/// Reads up to four numbers: the last fills what is left.
+/// Reads an address of up to four numbers; the last number fills all bytes that are left.
 fn number_address(text: &str) -> Option<Ipv4Addr> {
     let mut address = 0;
     let mut bits_left = 32;

@@ -1,6 +1,6 @@
-//! What a body holds: strings of JSON, texts of XML, parts of a form.
+//! The values in a body: strings of JSON, texts of XML, parts of a form.
 //!
-//! In: the body of a request, as sent. Out: its values. Broken ones are read as far as they go, for
+//! In: the body of a request, as sent. Out: its values. A broken body is read as far as possible:
 //! attackers break what filters read, and programs are lenient.
 
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::text::Text;
 
 /// Longest head of a part of a form.
 const MAX_PART_HEAD_BYTES: usize = 512;
-/// Parts of a form that are read.
+/// Most parts of a form that are read.
 const MAX_PARTS: usize = 64;
 
 /// Gives a body, and the strings in it, to the parsers.
@@ -44,7 +44,7 @@ pub(super) fn visit(sample: &Sample<'_>, scan: &mut Scan) {
     }
 }
 
-/// The strings of JSON, each with the name before it.
+/// Gives the strings of JSON to the parsers, each with the name before it.
 fn strings(text: &Text, scan: &mut Scan) {
     let bytes = &text.bytes;
     let (mut at, mut name) = (0, 0..0);
@@ -84,7 +84,7 @@ fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     bytes.len()
 }
 
-/// What is between the tags of XML, and the values of attributes.
+/// Gives the texts between the tags of XML, and the values of attributes, to the parsers.
 pub(super) fn texts(text: &Text, scan: &mut Scan) {
     let bytes = &text.bytes;
     let mut start = 0;
@@ -106,7 +106,8 @@ pub(super) fn texts(text: &Text, scan: &mut Scan) {
     }
 }
 
-/// The heads of the parts of a form. Returns where the files are, which are no values.
+/// Gives the heads of the parts of a form to the parsers. Returns the ranges of the uploaded files,
+/// which are no values.
 pub(super) fn parts(sample: &Sample<'_>, scan: &mut Scan) -> Vec<Range<usize>> {
     let Some(text) = sample
         .body()

@@ -1,8 +1,8 @@
-//! Calls in PHP that hide the function they call, or that are a whole value.
+//! PHP calls that hide the name of their function, or that are a whole value.
 //!
-//! In: a value in lower case. Out: the call. A page that computes its parameters runs
-//! `(system)(ls)`, `$f(1)` and `system(ls)` alike; in a sentence, a name stands before a
-//! parenthesis with something around them.
+//! In: a value in lower case. Out: the range of the call. A page that evaluates its parameters runs
+//! `(system)(ls)`, `$f(1)` and `system(ls)` alike. In a sentence, other words stand around a name
+//! and its parenthesis.
 //!
 //! Rules: PHP manual, "Variable functions" and "Variable variables".
 
@@ -10,11 +10,11 @@ use std::ops::Range;
 
 use crate::slice::{contains_one, equals_one, first, last, run};
 
-/// Longest value that is one call.
+/// Longest value that may be one call.
 const MAX_CALL_BYTES: usize = 512;
-/// Longest name, with what hides it.
+/// Longest name, with the signs that hide it.
 const MAX_NAME_BYTES: usize = 64;
-/// Functions that run, read or tell something.
+/// Functions that run something, read something or show something.
 const FUNCTIONS: [&str; 44] = [
     "system",
     "exec",
@@ -62,7 +62,7 @@ const FUNCTIONS: [&str; 44] = [
     "disk_free_space",
 ];
 
-/// Returns the bytes of a value that are such a call.
+/// Returns the range of a value that is such a call.
 pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
     let text = value.trim_ascii();
     let text = text.strip_suffix(b";").unwrap_or(text).trim_ascii_end();
@@ -73,7 +73,8 @@ pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
     is_call.then_some(0..value.len())
 }
 
-/// `(system)(ls)`, `('sys'.'tem')('ls')`, `"system"(ls)`, `[system][0](ls)`.
+/// Tells whether the text is a call with a hidden name: `(system)(ls)`, `('sys'.'tem')('ls')`,
+/// `"system"(ls)`, `[system][0](ls)`.
 fn is_hidden(text: &[u8]) -> bool {
     if !b"(['\"".contains(&text[0]) || text.last() != Some(&b')') {
         return false;
@@ -95,7 +96,8 @@ fn is_hidden(text: &[u8]) -> bool {
     is_closed && letters.count() > 2 && !before.contains(&b'$')
 }
 
-/// `$f(1)`, `$_[0](1)`, `$a['b'] (1)`: a variable, its index, and arguments.
+/// Tells whether the text is a variable, its index, and arguments: `$f(1)`, `$_[0](1)`, `$a['b']
+/// (1)`.
 fn is_variable(text: &[u8]) -> bool {
     let Some(name) = text.strip_prefix(b"$") else {
         return false;

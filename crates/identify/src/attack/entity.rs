@@ -1,7 +1,7 @@
-//! XML entities and includes whose content is a file or an address, and entities that grow.
+//! XML entities and includes that load a file or an address, and entities that expand to much text.
 //!
-//! In: XML in lower case. Out: the declaration. A DOCTYPE that names the file of a public grammar
-//! is what many documents begin with, and is none.
+//! In: XML in lower case. Out: the range of the declaration. Many documents begin with a DOCTYPE
+//! that names the file of a public grammar; that does not count.
 //!
 //! Rules: XML 1.0 2.8 "Prolog and Document Type Declaration" and 4.2.2 "External Entities";
 //! XInclude 1.0; XSLT 1.0 2.6 "Combining Stylesheets".
@@ -13,18 +13,18 @@ use memchr::memmem;
 use super::address;
 use crate::slice::{contains_one, first, run, starts_with_one};
 
-/// Bytes of a declaration that are looked at.
+/// Most bytes of a declaration that are read.
 const MAX_DECLARATION_BYTES: usize = 512;
-/// Declarations of one kind that are looked at.
+/// Most declarations of one kind that are read.
 const MAX_DECLARATIONS: usize = 32;
-/// References of which one entity consists when it is there to grow.
+/// An entity with this many references to others is made to expand.
 const MIN_REFERENCES: usize = 3;
-/// Entities that are a sign each: XML 1.0 4.6 "Predefined Entities".
+/// Entities that mean one character each: XML 1.0, 4.6 "Predefined Entities".
 const SIGNS: [&str; 5] = ["lt;", "gt;", "amp;", "quot;", "apos;"];
-/// Where macOS keeps its grammars; old lists of properties name it.
+/// The folder where macOS keeps its grammars; old property lists name it.
 const APPLE_GRAMMARS: &str = "file://localhost/system/library/dtds/";
 
-/// Returns the bytes of a text that declare such an entity.
+/// Returns the range of a text that declares such an entity.
 pub(crate) fn find(text: &[u8]) -> Option<Range<usize>> {
     const INCLUDED: &[&str] = &["href=\"http", "href=\"file"];
     let has = |words: &'static [&str]| move |declaration: &[u8]| contains_one(declaration, words);
@@ -39,7 +39,8 @@ pub(crate) fn find(text: &[u8]) -> Option<Range<usize>> {
         .or_else(|| declared(text, "<xsl:import", has(INCLUDED)))
 }
 
-/// A declaration that begins with a mark; its rest, without `>`, meets a test.
+/// Returns the range of the first declaration that begins with `mark` and whose rest, without `>`,
+/// meets a test.
 fn declared(text: &[u8], mark: &str, is_it: impl Fn(&[u8]) -> bool) -> Option<Range<usize>> {
     for start in memmem::find_iter(text, mark.as_bytes()).take(MAX_DECLARATIONS) {
         let rest = first(&text[start..], MAX_DECLARATION_BYTES);
@@ -51,7 +52,7 @@ fn declared(text: &[u8], mark: &str, is_it: impl Fn(&[u8]) -> bool) -> Option<Ra
     None
 }
 
-/// It has its content from elsewhere, is one for grammars (`%`), or is made of other entities.
+/// Tells whether the entity loads its content, is for grammars (`%`), or is made of other entities.
 fn is_entity(declaration: &[u8]) -> bool {
     const OUTSIDE: [&str; 4] = [" system", " public", "\tsystem", "\nsystem"];
     let name = declaration.trim_ascii_start();
@@ -61,7 +62,7 @@ fn is_entity(declaration: &[u8]) -> bool {
         || references(declaration).take(MIN_REFERENCES).count() == MIN_REFERENCES
 }
 
-/// The references to other entities, `&name;`, but not to characters.
+/// Returns the places of references to other entities, `&name;`; those to characters do not count.
 fn references(declaration: &[u8]) -> impl Iterator<Item = usize> {
     memchr::memchr_iter(b'&', declaration).filter(|at| {
         let rest = &declaration[at + 1..];
@@ -70,8 +71,8 @@ fn references(declaration: &[u8]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The grammar of a DOCTYPE, where it is a file of this machine, an address that only it reaches,
-/// or one where nobody publishes a grammar.
+/// Tells whether a DOCTYPE names a grammar in a file of this machine, at an address that only this
+/// machine reaches, or where nobody publishes grammars.
 fn is_foreign_grammar(declaration: &[u8]) -> bool {
     let end = memchr::memchr(b'[', declaration).unwrap_or(declaration.len());
     let head = &declaration[..end];
@@ -88,7 +89,7 @@ fn is_foreign_grammar(declaration: &[u8]) -> bool {
         || !is_public && !system.ends_with(b".dtd")
 }
 
-/// A string in quotes, behind so many others.
+/// Returns a string in quotes, after `skipped` others.
 fn quoted(text: &[u8], skipped: usize) -> Option<&[u8]> {
     let mut rest = text;
     let mut left = skipped;
@@ -104,7 +105,7 @@ fn quoted(text: &[u8], skipped: usize) -> Option<&[u8]> {
     }
 }
 
-/// The host of an address is an address of numbers.
+/// Tells whether the host of an address is a number.
 fn has_numeric_host(address: &[u8]) -> bool {
     let Some(start) = memmem::find(address, b"://") else {
         return false;

@@ -1,9 +1,9 @@
-//! Foreign addresses where the name of a page of the site belongs.
+//! Foreign addresses in a parameter that takes the name of a page of the site.
 //!
-//! In: the name of a parameter and its value, in lower case. Out: the address. Links and images are
-//! foreign addresses as well: it counts only in a parameter that is named like a path, with a host
-//! that is a number, with the ending of a program, or with a `?` at its end, which cuts off what a
-//! program appends.
+//! In: the name of a parameter and its value, in lower case. Out: the range of the address. Links
+//! and images are foreign addresses as well. So an address counts only if it ends with `?`, which
+//! cuts off what a program appends; or if the parameter is named like a path, and the host is a
+//! number, the path ends like a program, or the name is a variable's.
 
 use std::ops::Range;
 
@@ -15,15 +15,15 @@ const NAMES: [&str; 22] = [
     "config", "conf", "lang", "language", "document", "doc", "folder", "basepath", "pg", "class",
     "theme",
 ];
-/// How an address begins.
+/// Beginnings of addresses.
 const SCHEMES: [&str; 6] = ["http://", "https://", "ftp://", "ftps://", "\\\\", "//"];
-/// Endings of program text.
+/// Endings of files with program text.
 const PROGRAMS: [&str; 8] = [".php", ".txt", ".inc", ".asp", ".jsp", ".sh", ".pl", ".xml"];
 
-/// Hosts of the same network: `address` knows them.
+/// Hosts of the same network, which `address` finds.
 const INNER: [&str; 3] = ["127.", "10.", "192.168."];
 
-/// Returns the bytes of a value that name a foreign page to be run.
+/// Returns the range of a value that names a foreign page to be run.
 pub(crate) fn find(name: &[u8], value: &[u8]) -> Option<Range<usize>> {
     let scheme = scheme(value)?;
     let is_web = scheme != "//";
@@ -40,7 +40,8 @@ fn scheme(value: &[u8]) -> Option<&'static str> {
         .find(|scheme| value.starts_with(scheme.as_bytes()))
 }
 
-/// An address that no page is expected at: a program, a number, or one for a variable.
+/// Tells whether no page is expected at the address: it is a program, its host is a number, or it
+/// is for a variable.
 fn is_foreign(value: &[u8], scheme: &str, name: &[u8]) -> bool {
     let path = &value[..run(value, |byte| !b"?\0".contains(byte))];
     let rest = &value[scheme.len()..];
@@ -55,13 +56,14 @@ fn is_foreign_number(host: &[u8]) -> bool {
     length == host.len() && length > 6 && !starts_with_one(host, &INNER)
 }
 
-/// Words of a name are apart by `_`, `-` or brackets.
+/// Tells whether a word of the name is one for pages; `_`, `-`, brackets, `.` and `$` separate
+/// words.
 fn is_of_page(name: &[u8]) -> bool {
     let mut words = name.split(|byte| b"_-[].$".contains(byte));
     words.any(|word| equals_one(word, &NAMES))
 }
 
-/// `_CONF[path]`: a variable of the program itself.
+/// Tells whether the name is a variable of the program itself, as `_CONF[path]`.
 fn is_bracketed(name: &[u8]) -> bool {
     name.first() == Some(&b'_') && name.contains(&b'[')
 }

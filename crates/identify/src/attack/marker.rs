@@ -1,8 +1,8 @@
-//! Words that only stored objects and program text have, also where base64 hides them.
+//! Words that are only in serialised objects and in program text, also if base64 hides them.
 //!
-//! In: a text in lower case. Out: the kind of attack, and the word. Base64 turns a word into one of
-//! three texts, by what stands before it: all three are looked for, so that it is found in whatever
-//! it is wrapped in.
+//! In: a text in lower case. Out: the kind of attack, and the range of the word. Base64 turns a
+//! word into one of three texts, depending on the bytes before it. All three are looked for, so the
+//! word is found wherever it stands in the encoded bytes.
 
 mod words;
 
@@ -15,27 +15,27 @@ use self::words::{HIDDEN, WORDS};
 use super::names::Attack;
 use crate::slice::{ends_with_one, first, last, run};
 
-/// Shortest base64 of a word that is looked for; shorter ones are in any base64.
+/// Shortest base64 of a word that is looked for; shorter ones occur in any base64 by chance.
 const MIN_BASE64_BYTES: usize = 9;
 
-/// Longest word that is also a piece of other base64.
+/// Longest word that may also be a piece of other base64 by chance.
 const MAX_SHORT_BYTES: usize = 5;
 
 /// Longest name of a class that is read.
 const MAX_CLASS_BYTES: usize = 120;
-/// What is read of a tag before the name of an attribute.
+/// Most bytes of a tag that are read before the name of an attribute.
 const MAX_TAG_BYTES: usize = 256;
 
 struct Words {
     finder: AhoCorasick,
-    /// What each of its words says.
+    /// What each word of the finder shows, by its number.
     markers: Vec<Marker>,
 }
 
-/// What a word says.
+/// What a word shows.
 struct Marker {
     attack: Attack,
-    /// It is a word in base64.
+    /// True if the word is in base64.
     is_hidden: bool,
 }
 
@@ -68,8 +68,7 @@ impl Words {
     }
 }
 
-/// Calls `found` with each kind of which a word is in the text, and where; stops when there are
-/// `most`.
+/// Calls `found` with the kind and the range of each word in the text, at most `most` times.
 pub(crate) fn find(text: &[u8], most: usize, mut found: impl FnMut(Attack, Range<usize>)) {
     let Some(known) = KNOWN.as_ref() else {
         return;
@@ -87,7 +86,8 @@ pub(crate) fn find(text: &[u8], most: usize, mut found: impl FnMut(Attack, Range
     }
 }
 
-/// The word is not the end of a longer one, such as `example.java.io`, nor a piece of any base64.
+/// Tells whether the word stands alone: it is not the end of a longer one, such as
+/// `example.java.io`, nor a piece of any base64.
 fn is_apart(kind: Attack, text: &[u8], word: Range<usize>) -> bool {
     let is_of_word = match text[..word.start].last() {
         Some(byte) => byte.is_ascii_alphanumeric() || b"_.-/+".contains(byte),
@@ -100,8 +100,8 @@ fn is_apart(kind: Attack, text: &[u8], word: Range<usize>) -> bool {
     kind != Attack::JavaCode || !is_of_trace(text, word.start) && !is_attribute(text, word.start)
 }
 
-/// The name of an attribute in a tag of XML: `<a java.lang.Runtime="x">`. It is the name of
-/// nothing that a program looks up.
+/// Tells whether the word is the name of an XML attribute: `<a java.lang.Runtime="x">`. No program
+/// looks up such a name.
 fn is_attribute(text: &[u8], start: usize) -> bool {
     let before = last(&text[..start], MAX_TAG_BYTES);
     let name = name_at(text, start);
@@ -111,12 +111,12 @@ fn is_attribute(text: &[u8], start: usize) -> bool {
     is_given && is_behind_space && !is_quoted(before) && is_in_tag(before)
 }
 
-/// What follows these bytes of a tag is in quotes.
+/// Tells whether the bytes behind `before` are in quotes.
 fn is_quoted(before: &[u8]) -> bool {
     memchr::memchr_iter(b'"', before).count() % 2 == 1
 }
 
-/// What follows these bytes is in a tag that is open.
+/// Tells whether the bytes behind `before` are in an open tag.
 fn is_in_tag(before: &[u8]) -> bool {
     match memchr::memrchr2(b'<', b'>', before) {
         Some(mark) => before[mark] == b'<',
@@ -124,7 +124,7 @@ fn is_in_tag(before: &[u8]) -> bool {
     }
 }
 
-/// The name of a class that begins here.
+/// Returns the name of the class that begins here.
 fn name_at(text: &[u8], start: usize) -> &[u8] {
     let rest = first(&text[start..], MAX_CLASS_BYTES);
     let length = run(rest, |byte| {
@@ -133,13 +133,15 @@ fn name_at(text: &[u8], start: usize) -> &[u8] {
     &rest[..length]
 }
 
-/// A line of a stack trace, or the name of an error: programs report both.
+/// Tells whether the word is in a line of a stack trace or is the name of an error: programs report
+/// both.
 fn is_of_trace(text: &[u8], start: usize) -> bool {
     text[..start].ends_with(b"at ")
         || ends_with_one(name_at(text, start), &["exception", "error", "throwable"])
 }
 
-/// The letters that a word makes in base64, whatever stands before and behind it, in lower case.
+/// Returns the base64 letters of a word that do not depend on the bytes before and behind it, in
+/// lower case.
 fn in_base64(word: &str) -> Vec<String> {
     let mut forms = Vec::new();
     for word in [word, &word.to_ascii_lowercase()] {
@@ -153,13 +155,13 @@ fn in_base64(word: &str) -> Vec<String> {
 
 fn aligned(word: &str, before: usize) -> String {
     let text = encoded(&[&b"\0\0"[..before], word.as_bytes(), b"\0\0"].concat());
-    // Letters that also hold bits of the bytes before and behind.
+    // Letters that also hold bits of the bytes before and behind are left out.
     let first = [0, 2, 3][before];
     let last = (before + word.len()) * 8 / 6;
     text[first..last].to_ascii_lowercase()
 }
 
-/// Whole groups of three bytes in base64.
+/// Returns whole groups of three bytes in base64.
 fn encoded(bytes: &[u8]) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len() / 3 * 4);

@@ -1,11 +1,11 @@
-//! The kinds of attack that a parser recognises, by the names that signatures call them by.
+//! The kinds of attack that parsers recognise, with their names in signatures.
 //!
-//! In: a name in a signature's `match.attack`. Out: an [`Attack`]. Looks at no request: the
-//! program's build reads these names as well.
+//! In: a name in the `match.attack` of a signature. Out: an [`Attack`]. Looks at no request, so
+//! that `build.rs` can use it too.
 
 use serde::Deserialize;
 
-/// Longest literal that stands for a kind of attack: of longer ones, so much is looked for.
+/// Longest literal of a kind; longer ones are cut.
 const MAX_LITERAL_BYTES: usize = 8;
 
 /// A kind of attack.
@@ -16,31 +16,31 @@ pub(crate) enum Attack {
     Sql,
     /// Shell commands in a value.
     Shell,
-    /// A way out of a folder, or to a file of the system.
+    /// Steps out of a folder, or the path of a system file.
     Path,
-    /// Sums and calls between the marks of a template language.
+    /// Calculations and calls between the marks of a template language.
     Template,
     /// Script code for a browser.
     Script,
-    /// An address that only the server itself reaches, or a scheme that browsers do not have.
+    /// An address that only the server itself can reach, or a scheme that browsers do not know.
     Address,
-    /// A foreign address where the name of a page belongs.
+    /// A foreign address in place of the name of a page.
     Include,
-    /// A program file that is sent to be stored.
+    /// The upload of a program file.
     Upload,
     /// A token that says that it is not signed.
     Token,
-    /// An XML entity that is a file or an address.
+    /// An XML entity that loads a file or an address.
     Entity,
-    /// A stored object of Java.
+    /// A serialised Java object.
     JavaObject,
-    /// A stored object of .NET.
+    /// A serialised .NET object.
     DotnetObject,
-    /// A stored object of PHP.
+    /// A serialised PHP object.
     PhpObject,
-    /// A stored object of Python or Ruby.
+    /// A serialised Python or Ruby object.
     PythonObject,
-    /// A stored object of Node.js, with a function in it.
+    /// A serialised Node.js object with a function in it.
     NodeObject,
     /// Program text in PHP.
     PhpCode,
@@ -51,10 +51,11 @@ pub(crate) enum Attack {
 }
 
 impl Attack {
-    /// Returns the literal that stands for the kind where signatures are chosen by literals.
+    /// Returns a literal for this kind: signatures are chosen by literals, and this one counts as
+    /// seen when a parser finds the kind.
     ///
-    /// It begins with a byte that no name or word has. A request that holds it all the same has one
-    /// more signature tried on it, which then does not apply.
+    /// It begins with a byte that no name or word has. If a request contains it by chance, one more
+    /// signature is tried, and does not apply.
     pub(crate) fn literal(self) -> String {
         let mut literal = format!("\u{1}{self:?}").to_ascii_lowercase();
         literal.truncate(MAX_LITERAL_BYTES);

@@ -1,8 +1,8 @@
-//! Ways out of a folder, and names of files that every system has.
+//! Steps out of a folder, and names of files that every system has.
 //!
-//! In: a value in lower case, decoded. Out: the steps up, or the name. One step up is something
-//! that pages write; it counts with a trick in it, behind another, or before the name of a file
-//! with secrets.
+//! In: a value in lower case, decoded. Out: the range of the steps, or of the name. Pages write
+//! single steps too. So one step counts only with a trick in it, after other steps, or before the
+//! name of a file with secrets.
 
 use std::ops::Range;
 
@@ -11,9 +11,9 @@ use memchr::memmem;
 use super::any::{AnyOf, finder};
 use crate::slice::{self, ends_with_one, first, starts_with_one};
 
-/// Steps that are counted together.
+/// This many steps in a row always count.
 const MIN_STEPS: usize = 3;
-/// Bytes of a value that tell whether it is a sentence.
+/// How many bytes of a value show whether it is a sentence.
 const MAX_TEXT_BYTES: usize = 256;
 /// Longest name of a file that is read.
 const MAX_NAME_BYTES: usize = 256;
@@ -55,7 +55,7 @@ const FILES: [&str; 35] = [
     "windows\\win.ini",
     "windows\\system32\\",
 ];
-/// Endings of files that a page never gives out.
+/// Endings of files that no site gives out.
 const SECRETS: [&str; 22] = [
     ".php",
     ".env",
@@ -80,7 +80,7 @@ const SECRETS: [&str; 22] = [
     ".pem",
     "passwd",
 ];
-/// A step up with something in it that makes filters miss it.
+/// Steps up that are changed so that filters miss them.
 const TRICKS: [&str; 16] = [
     "..;/", "..;\\", ".\\./", "..%5c", "..%2f", "..%c0%af", "0x2e0x2e", "..../", "...\\./",
     "....//", "..0x2f", "..0x5c", ".%00./", "..././", "..;.", "0x5c0x2e",
@@ -89,8 +89,8 @@ const TRICKS: [&str; 16] = [
 static ANY_FILE_OR_TRICK: AnyOf = AnyOf::new(|| finder(FILES.into_iter().chain(TRICKS)));
 static ANY_TRICK: AnyOf = AnyOf::new(|| finder(TRICKS));
 
-/// Returns the bytes of a value that lead out of its folder. `is_path`: the value is the request's
-/// own path.
+/// Returns the range of a value that leads out of its folder. `is_path` says that the value is the
+/// path of the request.
 pub(crate) fn find(value: &[u8], is_path: bool) -> Option<Range<usize>> {
     if let Some(found) = steps(value, is_path) {
         return Some(found);
@@ -98,14 +98,14 @@ pub(crate) fn find(value: &[u8], is_path: bool) -> Option<Range<usize>> {
     if is_path {
         return ANY_TRICK.is_in(value).then(|| trick(value))?;
     }
-    // Both at once: few values have either.
+    // One search for both: few values have either.
     if !ANY_FILE_OR_TRICK.is_in(value) {
         return None;
     }
     trick(value).or_else(|| file(value))
 }
 
-/// Steps up: three in a row, or two at the beginning, or one before a file with secrets.
+/// Finds steps up: three in a row, two at the beginning, or one before a file with secrets.
 fn steps(value: &[u8], is_path: bool) -> Option<Range<usize>> {
     let mut at = 0;
     while let Some(found) = memmem::find(&value[at..], b"..") {
@@ -122,7 +122,7 @@ fn steps(value: &[u8], is_path: bool) -> Option<Range<usize>> {
     None
 }
 
-/// Where steps such as `../`, `..\` and `..//` end.
+/// Returns where steps such as `../`, `..\` and `..//` end.
 fn run(value: &[u8], start: usize) -> usize {
     let mut end = start;
     while let [b'.', b'.', b'/' | b'\\', ..] = value[end..] {
@@ -135,12 +135,12 @@ fn run(value: &[u8], start: usize) -> usize {
     end
 }
 
-/// A sentence has spaces; a path that is given as a value hardly.
+/// Tells whether the value is a sentence: it has more than two spaces, which a path hardly has.
 fn is_text(value: &[u8]) -> bool {
     memchr::memchr_iter(b' ', first(value, MAX_TEXT_BYTES)).count() > 2
 }
 
-/// A name of a file, and no more, that pages do not give out.
+/// Tells whether the rest begins with the name of a file that no site gives out.
 fn names_secret(rest: &[u8]) -> bool {
     let length = slice::run(rest, |byte| !b" &?#\"'<>;,\0".contains(byte));
     let name = first(&rest[..length], MAX_NAME_BYTES);
@@ -156,7 +156,7 @@ fn trick(value: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// A file of the system, where a value begins with it or climbs to it.
+/// Finds the path of a system file, if the value begins with it or the text before it leads there.
 fn file(value: &[u8]) -> Option<Range<usize>> {
     for name in FILES {
         if let Some(start) = memmem::find(value, name.as_bytes())
@@ -168,7 +168,7 @@ fn file(value: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// What stands before the name of a file in a value is a way to it.
+/// Tells whether the text before the name of a file leads to it.
 fn leads_to_file(before: &[u8], value: &[u8]) -> bool {
     match before {
         [] => true,

@@ -1,7 +1,7 @@
-//! One value, and the parsers that its bytes call for.
+//! Gives each value to the parsers that its bytes call for.
 //!
-//! In: values, one after the other. Out: what was found in them. A parser is tried only where a
-//! byte of its language is: of most values none is.
+//! In: values, one after the other. Out: the attacks in them. A parser is tried only if the value
+//! has a byte of its language, and most values have none.
 
 use std::ops::Range;
 
@@ -11,11 +11,11 @@ use super::{
 };
 use crate::text::Text;
 
-/// Kinds of words that are noted of one text.
+/// Most words of `marker` that are noted in one text.
 pub(super) const MAX_MARKERS: usize = 16;
-/// Line ends from which on a value is a text or a program that somebody stores, no value.
+/// A value with this many line ends is a text or a program that somebody stores, and is not parsed.
 const MIN_LINES: usize = 5;
-/// Bytes from which on it is.
+/// A value with this many bytes and many spaces is such a text too.
 const MIN_TEXT_BYTES: usize = 2048;
 
 /// What a value is.
@@ -27,13 +27,13 @@ pub(super) enum Kind {
     Text,
     /// The path of the request.
     Path,
-    /// A header that browsers send in their own words.
+    /// A header or a part of one, in the client's own words.
     Header,
-    /// A whole part of a request, in which values are: only words are looked for, and tags.
+    /// A whole part of a request, which contains values. Only words and tags are looked for.
     Whole,
 }
 
-/// A value, and what it is called.
+/// A value, and its name.
 #[derive(Clone, Copy)]
 pub(super) struct Value<'a> {
     pub(super) text: &'a Text,
@@ -42,14 +42,14 @@ pub(super) struct Value<'a> {
     pub(super) place: Place,
 }
 
-/// What was found so far, and how much may still be read.
+/// The attacks found so far, and how much may still be read.
 pub(super) struct Scan {
     found: Vec<Found>,
     bytes: usize,
     values: usize,
 }
 
-/// Which bytes a value has, a bit for each group of signs.
+/// The groups of signs that a value has, one bit for each group.
 #[derive(Clone, Copy)]
 struct Signs(u16);
 
@@ -69,7 +69,7 @@ impl Signs {
     const DOT: u16 = 4096;
     const COMMENT: u16 = 8192;
 
-    /// The sign of each byte.
+    /// The bits of each byte.
     const TABLE: [u16; 256] = {
         let mut table = [0; 256];
         let mut byte = 0;
@@ -234,7 +234,7 @@ impl Scan {
     }
 }
 
-/// A text or a program that somebody stores.
+/// Tells whether the value is a text or a program that somebody stores.
 fn is_text(bytes: &[u8]) -> bool {
     let lines = memchr::memchr_iter(b'\n', bytes).take(MIN_LINES).count();
     lines >= MIN_LINES
@@ -242,7 +242,7 @@ fn is_text(bytes: &[u8]) -> bool {
             && memchr::memchr_iter(b' ', bytes).count() * 12 > bytes.len()
 }
 
-/// The name says that the value is a command.
+/// Tells whether the name says that the value is a command.
 fn is_command(name: &[u8]) -> bool {
     const NAMES: [&[u8]; 9] = [
         b"cmd", b"command", b"exec", b"execute", b"shell", b"cmdline", b"run", b"c", b"code",

@@ -1,9 +1,9 @@
 //! Script code for a browser: tags, attributes and calls.
 //!
-//! In: a value in lower case. Out: the bytes that would run. A tag alone runs nothing: it needs a
-//! script, an attribute of an event (`on…=`, whatever its name) or an address with `javascript:`.
+//! In: a value in lower case. Out: the range that would run. A tag alone runs nothing: it needs a
+//! script, the attribute of an event (`on…=`, with any name) or an address with `javascript:`.
 //!
-//! Rules: HTML Living Standard 13.2.5 "Tokenization"; browsers take `/`, form feeds and control
+//! Rules: HTML Living Standard 13.2.5 "Tokenization"; browsers read `/`, form feeds and control
 //! characters for spaces between attributes.
 
 use std::ops::{Range, RangeInclusive};
@@ -13,15 +13,15 @@ use memchr::memmem;
 use super::any::{AnyOf, finder};
 use crate::slice::{equals_one, first, last, run, starts_with_one};
 
-/// Bytes of a tag that are looked at.
+/// Most bytes of a tag that are read.
 const MAX_TAG_BYTES: usize = 1024;
-/// Tags of a value that are looked at.
+/// Most tags of a value that are read.
 const MAX_TAGS: usize = 64;
 /// Length of the name of an event, without its `on`.
 const EVENT_BYTES: RangeInclusive<usize> = 3..=28;
-/// Bytes behind a scheme in which a call is looked for.
+/// How many bytes behind a scheme are searched for a call.
 const MAX_CALL_BYTES: usize = 120;
-/// Tags that run what is in them, or fetch it.
+/// Tags that run their content, or load it.
 const RUNNING: [&str; 14] = [
     "script",
     "iframe",
@@ -38,9 +38,9 @@ const RUNNING: [&str; 14] = [
     "link",
     "v:vmlframe",
 ];
-/// Schemes of addresses that are code.
+/// Schemes whose addresses are code.
 const CODE_SCHEMES: [&str; 4] = ["javascript:", "vbscript:", "livescript:", "data:text/html"];
-/// Objects of a browser from which every function is reached by name.
+/// Objects of a browser through which every function can be reached by name.
 const GLOBALS: [&str; 8] = [
     "self",
     "window",
@@ -91,9 +91,9 @@ const CALLS: [&str; 36] = [
     "url(javascript",
 ];
 
-/// What a plural or a past has behind the parenthesis: `your prompt(s)`, `confirm(ed)`.
+/// Endings of a plural or a past behind the parenthesis: `your prompt(s)`, `confirm(ed)`.
 const WORD_ENDINGS: [&str; 3] = ["s)", "es)", "ed)"];
-/// How the names of events begin, without their `on`: HTML Living Standard 8.1.8.2, the
+/// Beginnings of the names of events, without their `on`: HTML Living Standard 8.1.8.2, the
 /// specifications of pointers, animations and touch, and old browsers.
 const EVENTS: [&str; 84] = [
     "abort",
@@ -184,8 +184,8 @@ const EVENTS: [&str; 84] = [
 
 static ANY_CALL: AnyOf = AnyOf::new(|| finder(CALLS));
 
-/// Returns the bytes of a value that are script code. `is_page`: the value may be a page of its
-/// own, whose tags are no attack: then only what testers write counts.
+/// Returns the range of a value that is script code. `is_page` says that the value may be a page of
+/// its own, whose tags are no attack; then only code with a typical call counts.
 pub(crate) fn find(value: &[u8], is_page: bool) -> Option<Range<usize>> {
     let found = tags(value, is_page).or_else(|| address(value));
     if is_page {
@@ -208,7 +208,7 @@ fn tags(value: &[u8], is_page: bool) -> Option<Range<usize>> {
     None
 }
 
-/// A tag, without its `<` and `>`, that runs something by its name or by an event.
+/// Tells whether a tag, without its `<` and `>`, runs something by its name or by an event.
 fn is_running_tag(tag: &[u8], is_page: bool) -> bool {
     let tag = &tag[run(tag, |byte| b" \0/\t".contains(byte))..];
     let length = run(tag, |byte| byte.is_ascii_alphanumeric() || *byte == b':');
@@ -219,7 +219,7 @@ fn is_running_tag(tag: &[u8], is_page: bool) -> bool {
     !name.is_empty() && event(behind, is_page).is_some()
 }
 
-/// An attribute of an event, behind a space or what browsers take for one.
+/// Finds the attribute of an event, behind a space or a sign that browsers read as one.
 fn event(tag: &[u8], has_call: bool) -> Option<Range<usize>> {
     for at in memmem::find_iter(tag, b"on").take(MAX_TAGS) {
         let is_apart = match tag[..at].last() {
@@ -233,14 +233,14 @@ fn event(tag: &[u8], has_call: bool) -> Option<Range<usize>> {
     None
 }
 
-/// The name of an event, without its `on`, and what is given for it.
+/// Tells whether the rest begins with the name of an event, without its `on`, and a value for it.
 fn is_event_with_value(rest: &[u8], has_call: bool) -> bool {
     let length = run(rest, |byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     let rest = rest[length..].trim_ascii_start();
     EVENT_BYTES.contains(&length) && rest.starts_with(b"=") && (!has_call || ANY_CALL.is_in(rest))
 }
 
-/// An address whose scheme is code; browsers skip white space and control characters in it.
+/// Finds an address whose scheme is code; browsers skip white space and control characters in it.
 fn address(value: &[u8]) -> Option<Range<usize>> {
     let found = scheme(value).or_else(|| split_scheme(value))?;
     let is_apart = found.start == 0 || !value[found.start - 1].is_ascii_alphanumeric();
@@ -259,7 +259,7 @@ fn scheme(value: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// `java\nscript:`, with tabs or line ends between any two letters.
+/// Finds `java\nscript:`, with tabs, line ends or NULs between any two letters.
 fn split_scheme(value: &[u8]) -> Option<Range<usize>> {
     for colon in memchr::memchr_iter(b':', value).take(8) {
         if ends_with_split_name(&value[..colon]) {
@@ -270,7 +270,7 @@ fn split_scheme(value: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// The bytes end with `javascript`, whatever browsers skip in it.
+/// Tells whether the bytes end with `javascript`, without the bytes that browsers skip.
 fn ends_with_split_name(bytes: &[u8]) -> bool {
     let mut missing = &b"javascript"[..];
     for byte in last(bytes, 64).iter().rev() {
@@ -285,7 +285,8 @@ fn ends_with_split_name(bytes: &[u8]) -> bool {
     missing.is_empty()
 }
 
-/// The attribute that a quote makes room for: `" onfocus=`, `' autofocus onfocus=`.
+/// Finds the attribute of an event behind a quote that ends another attribute: `" onfocus=`, `'
+/// autofocus onfocus=`.
 fn attribute(value: &[u8]) -> Option<Range<usize>> {
     let quote = value.iter().position(|byte| b"'\"`".contains(byte));
     let start = match quote {
@@ -316,7 +317,8 @@ fn call(value: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// A word of a sentence, whose parenthesis is no call. `expression` is one in a style sheet only.
+/// Tells whether the call is a word of a sentence with a parenthesis behind it. `expression` is a
+/// call only in a style sheet.
 fn is_of_sentence(call: &str, before: &[u8], behind: &[u8]) -> bool {
     if call == "expression(" {
         return !matches!(before.trim_ascii_end(), [.., b':' | b'=']);
@@ -324,8 +326,7 @@ fn is_of_sentence(call: &str, before: &[u8], behind: &[u8]) -> bool {
     call.ends_with('(') && starts_with_one(behind, &WORD_ENDINGS)
 }
 
-/// Nothing stands before a name that would make it a part of a longer one: no letter, no digit, and
-/// none of these signs.
+/// Tells whether a name stands alone: no letter, digit or one of these signs is before it.
 fn is_apart(before: &[u8], signs: &[u8]) -> bool {
     match before.last() {
         Some(byte) => !byte.is_ascii_alphanumeric() && !signs.contains(byte),
@@ -333,7 +334,7 @@ fn is_apart(before: &[u8], signs: &[u8]) -> bool {
     }
 }
 
-/// A function that is reached by a string: `self["alert"]`, `window[/*x*/'ev'+'al']`,
+/// Finds a function that is reached by a string: `self["alert"]`, `window[/*x*/'ev'+'al']`,
 /// `top[8680439..tostring(30)]`.
 fn member(value: &[u8]) -> Option<Range<usize>> {
     for bracket in memchr::memchr_iter(b'[', value).take(MAX_TAGS) {
@@ -346,7 +347,7 @@ fn member(value: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// Where the name of a browser's object begins that is the last word of the bytes.
+/// Returns where the name of a browser's object begins, if it is the last word of the bytes.
 fn global_at_end(bytes: &[u8]) -> Option<usize> {
     for name in GLOBALS {
         if let Some(before) = bytes.strip_suffix(name.as_bytes()) {
@@ -356,7 +357,7 @@ fn global_at_end(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// A string begins here, maybe behind a comment.
+/// Tells whether a string begins here, or behind a comment.
 fn begins_with_text(bytes: &[u8]) -> bool {
     let mut rest = bytes.trim_ascii_start();
     if rest.starts_with(b"/*") {
@@ -368,7 +369,8 @@ fn begins_with_text(bytes: &[u8]) -> bool {
     matches!(rest, [b'\'' | b'"' | b'`', ..])
 }
 
-/// Without the spaces, parentheses and comments that stand between a name and its bracket.
+/// Returns the bytes without the spaces, parentheses and comments at their end, which may stand
+/// between a name and its bracket.
 fn trimmed(mut before: &[u8]) -> &[u8] {
     for _ in 0..4 {
         before = before.trim_ascii_end();

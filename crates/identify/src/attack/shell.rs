@@ -1,8 +1,8 @@
 //! Shell commands in a value, also where quotes, backslashes and empty variables split their names.
 //!
-//! In: a value in lower case. Out: the bytes from the sign that begins a command to its name. A
-//! command is a known name behind `;`, `|`, `&`, a line end, a backtick or `$(`; one that is also a
-//! word of a sentence needs an argument that only a command has, or tricks in its name.
+//! In: a value in lower case. Out: the range from the sign that begins a command to its name. A
+//! command is a known name behind `;`, `|`, `&`, a line end, a backtick or `$(`. A name that is
+//! also an ordinary word needs an argument that only a command has, or tricks in its name.
 //!
 //! Rules: POSIX.1-2024 "Shell Command Language" 2.2 Quoting and 2.6 Word Expansions; Windows `cmd`
 //! for `^`.
@@ -21,11 +21,12 @@ use self::words::MARKS;
 use super::any::{AnyOf, finder};
 use crate::slice::{first, run, starts_with_one};
 
-/// What of a value is read.
+/// Most bytes of a value that are read.
 const MAX_VALUE_BYTES: usize = 8 * 1024;
-/// Signs that may begin a command, of one value; more are not a command line.
+/// Most signs of one value behind which a command is looked for; a value with more is no command
+/// line.
 const MAX_STARTS: usize = 48;
-/// Variables of one value that are looked at, and places at which one of them may be set.
+/// Most variables of one value that are checked, and most places at which one of them may be set.
 const MAX_VARIABLES: usize = 8;
 const MAX_NAMES: usize = 16;
 /// Length of the name of a variable.
@@ -33,8 +34,8 @@ const VARIABLE_BYTES: RangeInclusive<usize> = 1..=16;
 
 static ANY_MARK: AnyOf = AnyOf::new(|| finder(MARKS));
 
-/// Returns the bytes of a value that are a command. `is_command`: the value's name says that it is
-/// one, as `cmd`. `is_list`: what clients write of themselves, in which `;` and `|` separate words.
+/// Returns the range of a value that is a command. `is_command` says that the value has the name of
+/// a command, such as `cmd`. `is_list` says that `;` and `|` separate words in it, as in headers.
 pub(crate) fn find(value: &[u8], is_command: bool, is_list: bool) -> Option<Range<usize>> {
     let value = first(value, MAX_VALUE_BYTES);
     if let Some(found) = mark(value).or_else(|| assigned(value)) {
@@ -62,7 +63,7 @@ pub(crate) fn find(value: &[u8], is_command: bool, is_list: bool) -> Option<Rang
     None
 }
 
-/// A text that only a command line has.
+/// Finds a text that only command lines have.
 fn mark(value: &[u8]) -> Option<Range<usize>> {
     if !ANY_MARK.is_in(value) {
         return None;
@@ -75,15 +76,15 @@ fn mark(value: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// Where a command may begin.
+/// A place where a command may begin.
 struct Start {
-    /// The sign before it.
+    /// The place of the sign before the command.
     at: usize,
-    /// What follows the sign.
+    /// The place behind the sign.
     next: usize,
-    /// A backtick or `$(`: what is inside is run for its output.
+    /// True if the sign is a backtick or `$(`: the command inside is run for its output.
     is_substitution: bool,
-    /// There is no sign: it is the beginning of the value.
+    /// True if there is no sign, because it is the beginning of the value.
     is_first: bool,
 }
 
@@ -95,7 +96,7 @@ impl Start {
         is_first: true,
     };
 
-    /// Behind a sign; `None` where the byte at this place is none.
+    /// Returns the place behind the sign at `at`; `None` if the byte there is no such sign.
     fn behind(value: &[u8], at: usize) -> Option<Self> {
         let is_substitution = match value[at] {
             b';' | b'|' | b'&' | b'\n' => false,
@@ -112,7 +113,7 @@ impl Start {
     }
 }
 
-/// A variable that the value sets, where a command stands: `a=id;$a`.
+/// Finds a variable in place of a command, if the value sets it: `a=id;$a`.
 fn assigned(value: &[u8]) -> Option<Range<usize>> {
     let behind_first = value.get(1..)?;
     for found in memchr::memchr_iter(b'$', behind_first).take(MAX_VARIABLES) {
@@ -129,7 +130,7 @@ fn assigned(value: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// A variable of this name gets a value.
+/// Tells whether a variable of this name gets a value.
 fn sets(text: &[u8], name: &[u8]) -> bool {
     let mut places = memmem::find_iter(text, name).take(MAX_NAMES);
     places.any(|start| text.get(start + name.len()) == Some(&b'='))
@@ -167,7 +168,8 @@ fn command(value: &[u8], start: &Start, is_command: bool) -> Option<Range<usize>
     is_run.then_some(start.at..end)
 }
 
-/// The whole value is a command line: a name with an argument that only it has.
+/// Tells whether the whole value is a command line: a name with an argument that only this command
+/// has.
 fn is_line(name: &Name, rest: &[u8]) -> bool {
     let argument = rest.trim_ascii_start();
     let has_gap = argument.len() < rest.len();
@@ -190,7 +192,7 @@ fn is_line(name: &Name, rest: &[u8]) -> bool {
         }
 }
 
-/// White space, braces and what stands for a space: `${IFS}` is a mark of its own.
+/// Skips white space, braces and signs before a command. `${IFS}` is one of the `MARKS`.
 fn skip_blanks(value: &[u8], mut at: usize) -> usize {
     while value
         .get(at)

@@ -1,9 +1,9 @@
 //! Database commands in a value, recognised by the order of their tokens.
 //!
-//! In: a value in lower case. Out: the bytes that are a command. A value is read three times, as
-//! the database would: from its beginning, and from behind the first quote of each kind, where a
-//! careless program's own string ends. Words alone are never enough: a sentence with "union" and
-//! "select" in it has no list behind "select".
+//! In: a value in lower case. Out: the range that is a command. A value is read up to three times,
+//! as a database would read it: from its beginning, and from behind the first quote of each kind,
+//! where the string of a careless program ends. Words alone are never enough: a sentence with
+//! "union" and "select" has no list behind "select".
 //!
 //! The idea is that of libinjection (Nick Galbreath, "libinjection", Black Hat USA 2012): an attack
 //! shows in the kinds of its tokens. The rules here are few and named; there is no list of
@@ -18,10 +18,10 @@ use std::ops::Range;
 
 use self::rules::Tokens;
 
-/// What of a value is read; a query that goes on behind this has begun before.
+/// Most bytes of a value that are read; a longer query has begun before the end of these.
 const MAX_VALUE_BYTES: usize = 4096;
 
-/// Returns the bytes of a value that are a database command.
+/// Returns the range of a value that is a database command.
 pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
     let value = &value[..value.len().min(MAX_VALUE_BYTES)];
     let quotes = [b'\'', b'"'].map(|quote| memchr::memchr(quote, value));

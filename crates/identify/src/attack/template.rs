@@ -1,8 +1,8 @@
-//! Sums and calls between the marks of a template language.
+//! Calculations and calls between the marks of a template language.
 //!
-//! In: a value in lower case. Out: the marks with what is between them. A sum of plain numbers
-//! between marks is what testers send to see its result; a name between marks is what templates are
-//! full of, and counts only where it leads out of the template: to a class, a process, a global.
+//! In: a value in lower case. Out: the range of the marks with the text between them. Testers send
+//! a calculation with plain numbers to see its result. Templates are full of names between marks,
+//! so a name counts only if it leads out of the template: to a class, a process, a global.
 
 use std::ops::Range;
 
@@ -11,11 +11,11 @@ use memchr::memmem;
 use super::any::{AnyOf, finder};
 use crate::slice::{contains, first, run, run_at_end};
 
-/// Bytes between two marks that are looked at.
+/// Most bytes between two marks that are read.
 const MAX_INSIDE_BYTES: usize = 256;
-/// Marks of one kind that are tried in a value.
+/// Most marks of one kind that are tried in a value.
 const MAX_MARKS: usize = 4;
-/// How template languages mark an expression.
+/// The marks with which template languages enclose an expression.
 const MARKS: [(&str, &str); 16] = [
     ("{{", "}}"),
     ("${", "}"),
@@ -34,9 +34,9 @@ const MARKS: [(&str, &str); 16] = [
     ("{=", "}"),
     ("__${", "}__"),
 ];
-/// How Perl puts a list into a text.
+/// The sign with which Perl puts a list into a text.
 const PERL_LIST: &[u8] = b"@{[";
-/// What leads out of a template.
+/// Names that lead out of a template.
 const NAMES: [&str; 49] = [
     "constructor",
     "__class__",
@@ -89,13 +89,13 @@ const NAMES: [&str; 49] = [
     "`",
 ];
 
-/// A variable of Smarty that is the program itself.
+/// The beginning of Smarty's variable for the program itself.
 const SMARTY: &[u8] = b"{$smarty.";
 
 static ANY_NAME: AnyOf = AnyOf::new(|| finder(NAMES));
 static ANY_MARK: AnyOf = AnyOf::new(|| finder(MARKS.iter().map(|(open, _)| *open)));
 
-/// Returns the bytes of a value that a template language would compute.
+/// Returns the range of a value that a template language would evaluate.
 pub(crate) fn find(value: &[u8]) -> Option<Range<usize>> {
     if ANY_MARK.is_in(value) {
         for (open, close) in MARKS {
@@ -132,8 +132,8 @@ fn marked(value: &[u8], open: &[u8], close: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// A product between single braces, as Smarty computes it, and nothing else: `{7*7}`. Single braces
-/// are in many texts.
+/// Finds a value that is only a product between single braces, as Smarty evaluates it: `{7*7}`.
+/// Many other texts have single braces.
 fn product_of_smarty(value: &[u8]) -> Option<Range<usize>> {
     let inside = value.strip_prefix(b"{")?.strip_suffix(b"}")?;
     let star = memchr::memchr(b'*', inside)?;
@@ -145,8 +145,8 @@ fn is_number(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }
 
-/// Two numbers with a sign between them, and nothing else: `7*7`, `'7'*7`, `(3+4)`. A `-` alone is
-/// in ranges and dates.
+/// Tells whether the text is only numbers with signs between them: `7*7`, `'7'*7`, `(3+4)`. A `-`
+/// alone does not count, because ranges and dates have it.
 fn is_sum(text: &[u8]) -> bool {
     let (mut numbers, mut signs, mut is_in_number) = (0, 0, false);
     for &byte in text {
@@ -167,16 +167,16 @@ fn leads_out(text: &[u8]) -> bool {
     ANY_NAME.is_in(text)
 }
 
-/// PHP's variables by expression: `${$foo->bar}(200)`, `${'ff'}`. `text` is between the marks, and
-/// what is behind the first mark begins with it.
+/// Tells whether the text is a PHP variable whose name is an expression: `${$foo->bar}(200)`,
+/// `${'ff'}`. `text` is the text between the marks, and `behind` begins with it.
 fn is_variable_call(text: &[u8], behind: &[u8]) -> bool {
     let is_string = matches!(text, [b'\'', _, .., b'\'']) && !text.contains(&b' ');
     let is_called = behind.get(text.len() + 1) == Some(&b'(') || contains(text, b"->");
     is_string || text.starts_with(b"$") && is_called
 }
 
-/// Mojolicious computes what is between two `%`, which elsewhere is a share: only large products
-/// count.
+/// Finds a product between two `%`, which Mojolicious evaluates. Elsewhere `%` is a percentage, so
+/// only large products count.
 fn line(value: &[u8]) -> Option<Range<usize>> {
     let star = memchr::memchr(b'*', value)?;
     let before = run_at_end(&value[..star], u8::is_ascii_digit);

@@ -1,5 +1,5 @@
-//! What each parser finds, and what it leaves alone: kinds of attack, and what people and programs
-//! write that looks like them.
+//! Tests what each parser finds and what it must not find: attacks, and texts of people and
+//! programs that look like attacks.
 
 mod addresses;
 mod bounds;
@@ -10,7 +10,7 @@ mod sqls;
 
 use std::ops::Range;
 
-/// Tells which values a parser does not judge as they should be.
+/// Checks that a parser finds all attacks and none of the others.
 fn check(parser: impl Fn(&[u8]) -> Option<Range<usize>>, attacks: &[&str], others: &[&str]) {
     assert!(
         attacks.len() >= 20 && others.len() >= 20,

@@ -1,7 +1,7 @@
-//! Tokens that say that they are not signed.
+//! JSON Web Tokens that say that they are not signed.
 //!
-//! In: bytes as they were sent: the case of base64 matters. Out: a JSON Web Token whose head has
-//! `"alg": "none"`.
+//! In: the bytes as sent, because case matters in base64. Out: the range of a JSON Web Token whose
+//! head has `"alg": "none"`.
 //!
 //! Rules: RFC 7519 6 "Unsecured JWTs", RFC 7515 7.1 "JWS Compact Serialization".
 
@@ -14,12 +14,12 @@ use crate::slice::first;
 
 /// Longest head of a token that is read; common ones have 36 letters.
 const MAX_HEAD_BYTES: usize = 256;
-/// Tokens of one request that are read.
+/// Most tokens of one request that are read.
 const MAX_TOKENS: usize = 8;
-/// What heads begin with: `{"`, or `{` and a space.
+/// How heads begin in base64: `{"`, or `{` and a space.
 const HEADS: [&[u8]; 2] = [b"eyJ", b"eyA"];
 
-/// Returns where an unsigned token is.
+/// Returns the range of the head of an unsigned token.
 pub(crate) fn find(raw: &[u8]) -> Option<Range<usize>> {
     for head in HEADS {
         for start in memmem::find_iter(raw, head).take(MAX_TOKENS) {
@@ -31,7 +31,7 @@ pub(crate) fn find(raw: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// The length of the head that is here, where it is that of an unsigned token.
+/// Returns the length of the head that begins here, if it is the head of an unsigned token.
 fn unsigned(rest: &[u8]) -> Option<usize> {
     let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
     let length = rest.iter().position(|byte| !is_letter(byte))?;

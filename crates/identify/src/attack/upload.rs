@@ -1,7 +1,7 @@
-//! Program files that are sent to be stored.
+//! Uploads of program files.
 //!
-//! In: the head of a part of a form, in lower case. Out: its file name, where a web server would
-//! run a file with that name, or obey it.
+//! In: the head of a part of a form, in lower case. Out: the range of its file name, if a web
+//! server would run a file with that name, or read its settings from it.
 
 use std::ops::Range;
 
@@ -17,14 +17,15 @@ const RUN: [&str; 25] = [
     "jspx", "jspf", "jsw", "jsv", "asp", "aspx", "ashx", "asmx", "asa", "cfm", "cfml", "shtml",
     "cgi",
 ];
-/// An archive with a program in it; only as the last ending, for it is a word as well.
+/// The ending of an archive with a program. It counts only as the last ending, because it is a word
+/// as well.
 const ARCHIVE: &[u8] = b"war";
-/// IIS runs it like `asp`, but it is also what people name their certificates.
+/// An ending that IIS runs like `asp`. But people also use it for certificates.
 const CERTIFICATE: &[u8] = b"cer";
-/// Files that a web server obeys.
+/// Files from which a web server reads settings.
 const OBEYED: [&str; 3] = [".htaccess", ".user.ini", "web.config"];
 
-/// Returns where the name of a program file is in the head of a part.
+/// Returns the range of the name of a program file in the head of a part.
 pub(crate) fn find(head: &[u8]) -> Option<Range<usize>> {
     let start = start_of_name(head)?;
     let rest = first(&head[start..], MAX_NAME_BYTES);
@@ -36,7 +37,7 @@ pub(crate) fn find(head: &[u8]) -> Option<Range<usize>> {
     is_run.then_some(place)
 }
 
-/// Where what is given as `filename` begins, or as `filename*`, which is RFC 5987's. The sign is
+/// Returns where the value of `filename` begins, or that of `filename*` (RFC 5987). The `=` must be
 /// near: the word may also be in the quotes of `name="filename"`.
 fn start_of_name(head: &[u8]) -> Option<usize> {
     for mark in memmem::find_iter(head, b"filename") {
@@ -48,8 +49,9 @@ fn start_of_name(head: &[u8]) -> Option<usize> {
     None
 }
 
-/// Every ending counts: `shell.php.jpg`, `shell.php;.jpg`, `shell.php%00.gif`, `shell.php::$data`,
-/// `shell.php.`. A space ends none, or `intro to php.pdf` would be a program.
+/// Tells whether the name is that of a program. Every ending counts: `shell.php.jpg`,
+/// `shell.php;.jpg`, `shell.php%00.gif`, `shell.php::$data`, `shell.php.`. A space does not end an
+/// ending, or `intro to php.pdf` would be a program.
 pub(crate) fn is_program(name: &[u8]) -> bool {
     let folders = memchr::memrchr2(b'/', b'\\', name).map_or(0, |slash| slash + 1);
     let name = &name[folders..];
@@ -70,12 +72,13 @@ fn ends_as_certificate(name: &[u8]) -> bool {
     endings(name).last() == Some(CERTIFICATE)
 }
 
-/// The part says that it is an image, or not what it is; browsers say what they send.
+/// Tells whether the part says that it is an image, or has no type; browsers always send the type.
 fn is_disguised(head: &[u8]) -> bool {
     !contains(head, b"content-type:") || contains(head, b"image/")
 }
 
-/// What follows each sign that ends a name for some program, without what Windows drops.
+/// Returns the texts behind each sign that ends a name for some program, without the end that
+/// Windows drops.
 fn endings(name: &[u8]) -> impl Iterator<Item = &[u8]> {
     let words = name.split(|byte| b".;:\0".contains(byte)).skip(1);
     words.map(|word| {
@@ -84,7 +87,7 @@ fn endings(name: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A control character or a space in percent-encoding.
+/// Tells whether the text begins with a control character in percent-encoding, or is a space in it.
 fn is_cut(rest: &[u8]) -> bool {
     rest.starts_with(b"%0") || rest == b"%20"
 }

@@ -1,8 +1,7 @@
-//! The values of a request, one after the other.
+//! Splits a request into values.
 //!
-//! In: a request as signatures look at it. Out: its values, each decoded. Where a request says what
-//! its body is written in is not looked at: attackers say anything, and the first byte of a body
-//! tells.
+//! In: a request as signatures see it. Out: its values, each decoded. The declared type of the body
+//! does not count: attackers declare anything, and the first byte of a body shows what it is.
 
 use std::ops::Range;
 
@@ -12,7 +11,7 @@ use super::{Attack, Place, token};
 use crate::sample::Sample;
 use crate::text::Text;
 
-/// Headers that say what a client is and may have, in a language of their own.
+/// Headers with the client's properties and wishes, in a syntax of their own; they are not parsed.
 const OWN_HEADERS: [&str; 16] = [
     "accept",
     "accept-encoding",
@@ -31,7 +30,7 @@ const OWN_HEADERS: [&str; 16] = [
     "authorization",
     "digest",
 ];
-/// Parts of a cookie, or of an address, that are read.
+/// Most parts of a cookie, or of an address, that are read.
 const MAX_PARTS: usize = 64;
 
 /// Gives all values to the parsers.
@@ -91,8 +90,8 @@ fn head(sample: &Sample<'_>, scan: &mut Scan) {
     headers(sample, scan);
 }
 
-/// A parameter's name is written into queries and pages as well. A query that is one name, encoded
-/// with its `=`, is a value.
+/// Gives the names of parameters to the parsers, because programs write them into queries and pages
+/// too. A query that is a single name, with its `=` encoded, is also read as a value.
 fn names(sample: &Sample<'_>, text: &Text, scan: &mut Scan) {
     let sent = sample.query().first().map_or(&[][..], |sent| &sent.bytes);
     let is_one = !sent.contains(&b'=') && !sent.contains(&b'&');
@@ -175,7 +174,7 @@ fn headers(sample: &Sample<'_>, scan: &mut Scan) {
     }
 }
 
-/// The ranges between separators.
+/// Returns the ranges between separators.
 fn apart(bytes: &[u8], first: usize, separator: u8) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut start = first.min(bytes.len());
@@ -190,7 +189,7 @@ fn apart(bytes: &[u8], first: usize, separator: u8) -> Vec<Range<usize>> {
     ranges
 }
 
-/// Parameters of the query and fields of a form.
+/// Gives the parameters of the query and the fields of a form to the parsers.
 fn fields(sample: &Sample<'_>, scan: &mut Scan, files: &[Range<usize>]) {
     let body = sample
         .http
@@ -239,7 +238,7 @@ fn is_multipart(sample: &Sample<'_>) -> bool {
         .is_some_and(|text| text.bytes.starts_with(b"--"))
 }
 
-/// JSON or XML: a form begins with a name.
+/// Tells whether the body is JSON, XML or multipart; a plain form begins with a name.
 fn is_structured(body: &[u8]) -> bool {
     matches!(
         body.trim_ascii_start().first(),

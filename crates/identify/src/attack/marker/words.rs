@@ -1,11 +1,11 @@
-//! The words, by the kind of attack that they tell.
+//! The words that `marker` looks for, by the kind of attack that they show.
 //!
-//! In lower case, as they are looked for; those for base64 in the case in which programs write
-//! them.
+//! The words are in lower case, as they are looked for. Those for base64 are in the case in which
+//! programs write them.
 
 use crate::attack::Attack;
 
-/// Words as they are.
+/// Words that are looked for as they are.
 pub(super) const WORDS: [(Attack, &[&str]); 8] = [
     (
         Attack::JavaObject,
@@ -211,8 +211,8 @@ pub(super) const WORDS: [(Attack, &[&str]); 8] = [
         ],
     ),
 ];
-/// Words that are looked for in base64, where decoding it from its first letter does not show them,
-/// in the case in which programs write them.
+/// Words that are looked for in base64, because they may be missing when it is decoded from its
+/// first letter. They are in the case in which programs write them.
 pub(super) const HIDDEN: [(Attack, &[&str]); 3] = [
     (
         Attack::JavaObject,

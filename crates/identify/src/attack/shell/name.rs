@@ -1,21 +1,21 @@
 //! The name of a command, as a shell reads it.
 //!
-//! In: bytes from where a command may begin. Out: its name, without quotes, escapes, empty
-//! variables and its path; and whether what follows is what commands are given.
+//! In: the bytes from where a command may begin. Out: its name, without quotes, escapes, empty
+//! variables and its path; and whether the bytes behind it are what a command has there.
 
 use super::place::Place;
 use super::words::{COMMANDS, COUNTING, REACHING, SENTENCES, TOOLS, WORDS};
 use crate::slice::{equals_one, run, starts_with_one};
 
-/// Longest name of a command, path and all.
+/// Longest name of a command with its path.
 const MAX_NAME_BYTES: usize = 48;
 
-/// The name of a command, without its path and what hides it.
+/// The name of a command, without its path and the signs that hide it.
 pub(super) struct Name {
     bytes: [u8; MAX_NAME_BYTES],
     from: usize,
     to: usize,
-    /// Bytes of the value that it is written in.
+    /// Number of bytes that the name takes in the value.
     pub(super) length: usize,
     pub(super) has_tricks: bool,
     pub(super) has_path: bool,
@@ -39,7 +39,7 @@ impl Name {
         name
     }
 
-    /// Reads one letter, or something that stands for nothing.
+    /// Reads one letter of the name, or something that a shell drops.
     fn step(&mut self, rest: &[u8]) -> Option<usize> {
         let is_letter = |at: usize| rest.get(at).is_some_and(u8::is_ascii_alphanumeric);
         match *rest {
@@ -56,7 +56,7 @@ impl Name {
             }
             [b'\'' | b'"', ..] if self.is_split(rest) => self.trick(1),
             [b'\\' | b'^', ..] if is_letter(1) => self.trick(1),
-            // Variables that are empty: $@, $1, $u and the like, and commands that print nothing.
+            // Empty variables ($@, $1, $u and the like), and commands that print nothing.
             [
                 b'$',
                 b'@' | b'*' | b'-' | b'_' | b'!' | b'?' | b'$' | b'0'..=b'9' | b'u',
@@ -73,7 +73,7 @@ impl Name {
         }
     }
 
-    /// A quote within a name, which goes on behind it: `w'g'et`, `"c"at`.
+    /// Tells whether a quote stands within a name: `w'g'et`, `"c"at`.
     fn is_split(&self, rest: &[u8]) -> bool {
         let letters = run(&rest[1..], u8::is_ascii_alphanumeric);
         let is_closed = rest.get(letters + 1) == Some(&rest[0]);
@@ -108,7 +108,8 @@ impl Name {
         self.is_command() || WORDS.iter().any(|known| self.is(known))
     }
 
-    /// `?` in a path is any letter, if the others are a name's.
+    /// Tells whether this is a known name. `?` in a path is any letter, if at least one other
+    /// letter is given.
     fn is(&self, known: &str) -> bool {
         let text = self.text();
         if text.len() != known.len() {
@@ -126,7 +127,7 @@ impl Name {
         has_letter
     }
 
-    /// It is a command, by what follows it and by where it stands.
+    /// Tells whether the name is a command, by the bytes that follow it and by its place.
     pub(super) fn is_run(&self, rest: &[u8], place: &Place) -> bool {
         if !self.is_known() {
             return false;
@@ -158,7 +159,8 @@ impl Name {
         is_alone || is_at_end && !ends && has_gap || b"$%{".contains(rest.first().unwrap_or(&b' '))
     }
 
-    /// Without an argument, it is a command in this place and no word of a list or a heading.
+    /// Tells whether the name, without an argument, is a command in this place, and not a word of a
+    /// sentence, a list or a heading.
     fn stands_alone(&self, place: &Place) -> bool {
         let is_sentence = place.is_apart() && equals_one(self.text(), &SENTENCES);
         let is_listed = place.is_behind_word && equals_one(self.text(), &TOOLS);
@@ -166,7 +168,7 @@ impl Name {
         !is_sentence && !is_listed && !is_heading
     }
 
-    /// What commands are given and sentences do not have.
+    /// Tells whether the argument is one that commands have and sentences do not.
     fn takes(&self, argument: &[u8], place: &Place) -> bool {
         if place.is_line && !self.is_command() {
             return is_option(argument) || matches!(argument, [b'/' | b'$', ..]);
@@ -186,7 +188,7 @@ impl Name {
     }
 }
 
-/// Options, paths, variables and addresses.
+/// Tells whether the argument is an option, a path, a variable or an address.
 fn is_argument(argument: &[u8]) -> bool {
     match *argument {
         _ if is_option(argument) => true,
@@ -201,7 +203,7 @@ fn is_option(argument: &[u8]) -> bool {
     matches!(argument, [b'-', b'a'..=b'z' | b'0'..=b'9' | b'-', ..])
 }
 
-/// A word with a dot in it, as the names of files and machines have.
+/// Tells whether a word begins here that has a dot in it, as names of files and machines have.
 fn is_dotted(argument: &[u8]) -> bool {
     let length = run(argument, |byte| {
         byte.is_ascii_alphanumeric() || b".-_".contains(byte)
@@ -212,7 +214,7 @@ fn is_dotted(argument: &[u8]) -> bool {
     })
 }
 
-/// No letter follows.
+/// Tells whether the name ends here: nothing follows, or a space or sign that ends a name.
 pub(super) fn is_end(rest: &[u8]) -> bool {
     rest.first()
         .is_none_or(|byte| b" \t\r\n;|&`)<>,}+".contains(byte))

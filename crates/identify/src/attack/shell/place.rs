@@ -1,32 +1,35 @@
-//! What stands between a sign and the name of a command, and before the sign.
+//! The surroundings of a command's name: the bytes between a sign and the name, and before the
+//! sign.
 //!
-//! In: a value, a sign in it, and the name behind. Out: what tells a command from a word of a
-//! heading or a list. People write `Volumes | Docker Docs`; attackers `127.0.0.1|id`.
+//! In: a value, a sign in it, and the name behind the sign. Out: facts that tell a command from a
+//! word of a heading or a list. People write `Volumes | Docker Docs`; attackers write
+//! `127.0.0.1|id`.
 
 use super::name::Name;
 use crate::slice::{contains, run};
 
-/// Bytes before a sign that are looked at.
+/// Most bytes before a sign that are read.
 const MAX_BEFORE_BYTES: usize = 256;
 
-/// Where a command may stand.
+/// The surroundings of a place where a command may stand.
 #[derive(Default)]
 pub(super) struct Place {
-    /// A backtick or `$(`: what is inside is run for its output.
+    /// The sign is a backtick or `$(`: the command inside is run for its output.
     pub(super) is_substitution: bool,
     /// The sign is a line end.
     pub(super) is_line: bool,
-    /// A brace is before the name, in which a comma stands for a space.
+    /// A brace is before the name; in it, a comma replaces a space.
     pub(super) is_in_brace: bool,
     /// A word of a sentence is before the sign.
     pub(super) is_behind_word: bool,
-    /// As in `Kids & more`: a word, a space, the sign, a space.
+    /// The sign stands between two spaces behind a word, as in `Kids & more`.
     pub(super) is_heading: bool,
     has_blank: bool,
 }
 
 impl Place {
-    /// The sign is at `at`, what follows it begins at `next`, and the name at `name`.
+    /// Reads the surroundings: the sign is at `at`, the bytes behind it begin at `next`, and the
+    /// name at `name`.
     pub(super) fn new(value: &[u8], at: usize, next: usize, name: usize) -> Self {
         let has_blank = value[next..name].iter().any(|byte| b" \t".contains(byte));
         let before = &value[at.saturating_sub(MAX_BEFORE_BYTES)..at];
@@ -47,14 +50,14 @@ impl Place {
         }
     }
 
-    /// A space or a line end is before the name, as in sentences.
+    /// Tells whether a space or a line end is before the name, as in sentences.
     pub(super) fn is_apart(&self) -> bool {
         self.has_blank || self.is_line
     }
 }
 
-/// The last word before a sign; `None` where it is an address, a path, a number alone, or what a
-/// command is given.
+/// Returns the last word before a sign; `None` if it is an address, a path, a number alone, or the
+/// argument of a command.
 fn last_word(before: &[u8]) -> Option<&[u8]> {
     let is_sign = |byte: &u8| b";|&\n\r \t".contains(byte);
     let end = before.iter().rposition(|byte| !is_sign(byte))? + 1;
@@ -71,7 +74,8 @@ fn last_word(before: &[u8]) -> Option<&[u8]> {
     (!is_given && !is_value && !is_technical(word)).then_some(word)
 }
 
-/// It has a sign that no word of a sentence has, or is the name or address of a machine.
+/// Tells whether the word has a sign that no word of a sentence has, or is the name or address of a
+/// machine.
 fn is_technical(word: &[u8]) -> bool {
     const MARKS: &[u8] = b"/:$`=\\\"'@%";
     let is_marked = word.starts_with(b"-") || word.iter().any(|byte| MARKS.contains(byte));

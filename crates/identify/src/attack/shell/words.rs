@@ -1,6 +1,6 @@
 //! The names of commands, and marks of command lines.
 
-/// Names that are no words of a sentence.
+/// Names of commands that are no ordinary words.
 pub(super) const COMMANDS: [&str; 84] = [
     "wget",
     "curl",
@@ -87,7 +87,7 @@ pub(super) const COMMANDS: [&str; 84] = [
     "ubus",
     "hexdump",
 ];
-/// Names that are words as well.
+/// Names of commands that are ordinary words too.
 pub(super) const WORDS: [&str; 82] = [
     "id", "ls", "ps", "pwd", "cat", "tac", "nl", "od", "env", "dir", "sh", "ash", "w", "rm", "cd",
     "cp", "mv", "nc", "ping", "ping6", "sleep", "echo", "kill", "killall", "touch", "head", "tail",
@@ -97,15 +97,15 @@ pub(super) const WORDS: [&str; 82] = [
     "source", "export", "reboot", "time", "fetch", "hostname", "dash", "bash", "htop", "lua",
     "rsync", "openssl", "psql", "docker", "kubectl", "dig", "host", "uptime", "strings", "ver",
 ];
-/// Those of them that follow `; ` in a sentence: they need an argument there.
+/// Names of `WORDS` that may follow `; ` in a sentence; there, they need an argument.
 pub(super) const SENTENCES: [&str; 40] = [
     "more", "less", "type", "time", "date", "find", "last", "who", "set", "source", "export",
     "touch", "sort", "route", "head", "tail", "kill", "net", "echo", "java", "sleep", "cat",
     "perl", "python", "fetch", "hostname", "dash", "bash", "htop", "lua", "rsync", "openssl",
     "psql", "docker", "kubectl", "dig", "host", "uptime", "strings", "ver",
 ];
-/// Programs that people name in lists and headings: `python;docker;bash`. Without an argument they
-/// are no command behind a plain word.
+/// Programs that people name in lists and headings: `python;docker;bash`. Behind an ordinary word
+/// and without an argument, they are no command.
 pub(super) const TOOLS: [&str; 28] = [
     "fetch",
     "hostname",
@@ -136,15 +136,15 @@ pub(super) const TOOLS: [&str; 28] = [
     "netcat",
     "awk",
 ];
-/// Those whose argument is a number.
+/// Commands whose argument is a number.
 pub(super) const COUNTING: [&str; 8] = [
     "sleep", "ping", "ping6", "kill", "nc", "ncat", "chmod", "expr",
 ];
-/// Those whose argument is the name or the address of a machine.
+/// Commands whose argument is the name or the address of a machine.
 pub(super) const REACHING: [&str; 12] = [
     "dig", "host", "ping", "ping6", "nc", "telnet", "ssh", "ftp", "scp", "nslookup", "curl", "wget",
 ];
-/// Marks that nothing but a command line has.
+/// Texts that only command lines have.
 pub(super) const MARKS: [&str; 27] = [
     "${ifs",
     "$ifs",

@@ -1,7 +1,7 @@
-//! Orders of tokens that are an attack wherever they stand in a value.
+//! Sequences of tokens that are an attack anywhere in a value.
 //!
 //! In: the tokens of a value, and a place among them. Out: whether a clause, a call, a statement or
-//! a query begins there that nobody but an attacker writes.
+//! a query begins there that only attackers write.
 
 use super::names::{CATALOGUES, LEAKS, OBJECTS, PROBES, WAITS};
 use super::rules::Tokens;
@@ -9,7 +9,7 @@ use super::token::Kind;
 use crate::slice::starts_with_one;
 
 impl Tokens<'_> {
-    /// Rules that hold anywhere in a value.
+    /// Tells whether an attack begins at this token; these rules hold anywhere in a value.
     pub(super) fn is_attack_at(&self, at: usize) -> bool {
         let Some(token) = self.list.get(at) else {
             return false;
@@ -26,7 +26,7 @@ impl Tokens<'_> {
         }
     }
 
-    /// A variable of the server, where a value belongs.
+    /// Tells whether a variable of the server stands in place of a value.
     fn is_global(&self, at: usize) -> bool {
         let text = self.list[at].text;
         text.starts_with(b"@@")
@@ -60,7 +60,8 @@ impl Tokens<'_> {
         self.is(next, "values") && self.kind(next + 1) == Some(Kind::Open)
     }
 
-    /// SELECT with what it selects: never a single word, as in a sentence.
+    /// Tells whether SELECT stands here with a list behind it. A single word behind it is not
+    /// enough: sentences have that.
     pub(super) fn is_select_list(&self, at: usize) -> bool {
         if !self.is(at, "select") {
             return false;
@@ -84,7 +85,8 @@ impl Tokens<'_> {
         }
     }
 
-    /// A whole query that reads tables which describe the database, waits, or writes files.
+    /// Tells whether a harmful query stands here: it begins the value and calls a function or reads
+    /// a variable without FROM, or it calls a function that waits or leaks data.
     fn is_query(&self, at: usize) -> bool {
         let is_probe = at == 0
             && matches!(self.kind(1), Some(Kind::Function | Kind::Variable))
@@ -96,13 +98,13 @@ impl Tokens<'_> {
         self.is_select_list(at) && behind.any(|at| self.is_harm(at))
     }
 
-    /// A function that waits, or one that reads or writes files.
+    /// Tells whether the token is a function that waits, or one of the first 16 of `LEAKS`.
     fn is_harm(&self, at: usize) -> bool {
         self.kind(at) == Some(Kind::Function)
             && (self.is_one_of(at, &WAITS) || self.is_one_of(at, &LEAKS[..16]))
     }
 
-    /// FROM stands here, or somewhere behind.
+    /// Tells whether FROM stands here or somewhere behind.
     fn has_from(&self, at: usize) -> bool {
         self.list[at..].iter().any(|token| token.is("from"))
     }
@@ -115,7 +117,7 @@ impl Tokens<'_> {
         self.is_select_list(select) || self.has_from(select + 1)
     }
 
-    /// What stands before takes a value, and is no sentence.
+    /// Tells whether a value may stand here: the token before it is no word of a sentence.
     fn is_before_query(&self, at: usize) -> bool {
         let Some(before) = at.checked_sub(1).and_then(|before| self.list.get(before)) else {
             return true;
@@ -146,8 +148,8 @@ impl Tokens<'_> {
         self.is_one_of(at, &PROBES) && self.is_probe(at + 2)
     }
 
-    /// The arguments of a function that probes: a query, a comparison of literals, or characters by
-    /// number.
+    /// Tells whether the arguments of a function show that it probes: a query, a comparison of
+    /// literals, another such function, or characters by number.
     fn is_probe(&self, at: usize) -> bool {
         let is_query = self.is_select_list(self.skip(at, &[Kind::Open]));
         let is_nested = self.kind(at) == Some(Kind::Function)
@@ -164,7 +166,7 @@ impl Tokens<'_> {
             || self.is_literal_condition(at)
     }
 
-    /// A number that ends a call, and another call behind it.
+    /// Tells whether a number ends a call, and another call follows.
     fn is_joined(&self, at: usize) -> bool {
         let sign = self.kind(at + 2);
         self.kind(at) == Some(Kind::Number)
@@ -173,7 +175,7 @@ impl Tokens<'_> {
             && self.kind(at + 3) == Some(Kind::Function)
     }
 
-    /// Two literals that are compared: what no person asks.
+    /// Tells whether two literals are compared, which no person asks.
     pub(super) fn is_literal_condition(&self, at: usize) -> bool {
         let at = self.skip_not(at);
         if self.is_select_list(at) {
@@ -211,7 +213,7 @@ impl Tokens<'_> {
         }
     }
 
-    /// A procedure of SQL Server's own.
+    /// Tells whether the token is a procedure of SQL Server itself.
     fn is_procedure(&self, at: usize) -> bool {
         let Some(token) = self.list.get(at) else {
             return false;
@@ -220,7 +222,8 @@ impl Tokens<'_> {
         starts_with_one(&token.text[owner..], &["xp_", "sp_"])
     }
 
-    /// A table that describes the database, where a table is read.
+    /// Tells whether the token is a table that describes the database, and stands where a table is
+    /// read.
     fn is_catalogue(&self, at: usize) -> bool {
         let text = self.list[at].text;
         let is_read = at > 0 && (self.is(at - 1, "from") || self.kind(at - 1) == Some(Kind::Comma));
@@ -228,7 +231,8 @@ impl Tokens<'_> {
     }
 }
 
-/// The table is one of the catalogues, or in a schema that is one, whose name ends with a dot.
+/// Tells whether the table is one of the catalogues, or is in a schema of the list, whose name ends
+/// with a dot.
 fn describes_database(table: &[u8]) -> bool {
     for name in CATALOGUES {
         let Some(rest) = table.strip_prefix(name.as_bytes()) else {
@@ -243,7 +247,8 @@ fn describes_database(table: &[u8]) -> bool {
     false
 }
 
-/// A string that ends, or has no words: the rest of a sentence behind a quote is neither.
+/// Tells whether a string ends, or has no spaces; the rest of a sentence behind a quote does
+/// neither.
 fn is_short(text: &[u8]) -> bool {
     text.len() > 1 && text.last() == text.first() || !text.contains(&b' ')
 }

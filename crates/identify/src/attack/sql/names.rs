@@ -1,4 +1,4 @@
-//! The words of SQL that have a meaning of their own, and names that attacks use.
+//! The reserved words of SQL, and names that attacks use.
 
 pub(super) const LOGIC: [&str; 3] = ["and", "or", "xor"];
 pub(super) const COMPARE: [&str; 13] = [
@@ -86,7 +86,7 @@ pub(super) const WAITS: [&str; 9] = [
     "generate_series",
     "pg_catalog.pg_sleep",
 ];
-/// Functions whose errors show what they were given, or that reach files and the network.
+/// Functions whose errors show their arguments, or that reach files and the network.
 pub(super) const LEAKS: [&str; 40] = [
     "extractvalue",
     "updatexml",
@@ -129,7 +129,7 @@ pub(super) const LEAKS: [&str; 40] = [
     "bin_to_uuid",
     "uuid_to_bin",
 ];
-/// Functions that ask for one character of an answer, or make a text without quotes.
+/// Functions that return one character of an answer, or make a text without quotes.
 pub(super) const PROBES: [&str; 19] = [
     "ascii",
     "substring",
@@ -166,7 +166,7 @@ pub(super) const CATALOGUES: [&str; 12] = [
     "user_tables",
     "msysobjects",
 ];
-/// What a statement that creates or removes is about.
+/// Objects that statements create or remove.
 pub(super) const OBJECTS: [&str; 13] = [
     "table",
     "database",

@@ -1,22 +1,22 @@
-//! Which orders of tokens are an attack.
+//! Rules that tell which sequences of tokens are an attack.
 //!
-//! In: the tokens of a value. Out: the bytes of those that make it one. Each rule is a way to make
-//! a query do more than its author meant; each looks at a few tokens in a row.
+//! In: the tokens of a value. Out: the range of the tokens that make it an attack. Each rule is a
+//! way to make a query do more than its author meant; each looks at a few tokens in a row.
 
 use std::ops::Range;
 
 use super::token::{Kind, Token};
 use crate::slice::equals_one;
 
-/// Longest comment that does nothing but cut the rest of a query off; longer ones are text.
+/// Longest comment that only cuts off the rest of a query; longer ones are text.
 const MAX_CUT_BYTES: usize = 12;
 
 /// The tokens of a value.
 pub(super) struct Tokens<'a> {
     pub(super) list: Vec<Token<'a>>,
-    /// They begin behind a quote, where the string of a careless program ends.
+    /// True if they begin behind a quote, where the string of a careless program ends.
     pub(super) is_behind_quote: bool,
-    /// Where reading began.
+    /// The place in the value where reading began.
     start: usize,
 }
 
@@ -29,14 +29,14 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Returns the bytes that are an attack.
+    /// Returns the range of the value that is an attack.
     pub(super) fn attack(&self) -> Option<Range<usize>> {
         let last = self.list.last()?;
         let first = &self.list[self.start_of_attack()?];
         Some(first.place.start..last.place.end)
     }
 
-    /// The token with which an attack begins.
+    /// Returns the token with which an attack begins.
     fn start_of_attack(&self) -> Option<usize> {
         if self.begins_with_attack() {
             return Some(0);
@@ -66,7 +66,7 @@ impl<'a> Tokens<'a> {
         at
     }
 
-    /// Rules for the place where a value ends and what was added to it begins.
+    /// Tells whether an attack begins at the end of the value that the program expects.
     fn begins_with_attack(&self) -> bool {
         if !self.is_behind_quote && self.is_tautology() {
             return true;
@@ -87,7 +87,7 @@ impl<'a> Tokens<'a> {
             || self.is_behind_quote && (self.is_cut(end) || self.is_spliced(end))
     }
 
-    /// The whole value compares two numbers: `1=1`.
+    /// Tells whether the whole value compares two numbers: `1=1`.
     fn is_tautology(&self) -> bool {
         self.is_one_of(1, &["=", "==", "!=", "<=>", "<>", "like"])
             && self.kind(0) == Some(Kind::Number)
@@ -95,8 +95,9 @@ impl<'a> Tokens<'a> {
             && self.is_end(3)
     }
 
-    /// Where the value ends: behind a quote at once, else behind a number or string; behind
-    /// parentheses in both cases.
+    /// Returns the token behind the value that the program expects. Behind a quote, that value has
+    /// ended at once; otherwise it is a number or a string. Closing parentheses are skipped in both
+    /// cases.
     fn end_of_value(&self) -> Option<usize> {
         if self.is_behind_quote {
             return Some(self.skip(0, &[Kind::Close]));
@@ -108,7 +109,7 @@ impl<'a> Tokens<'a> {
         Some(self.skip(value + 1, &[Kind::Close]))
     }
 
-    /// Nothing but signs that end a query follows.
+    /// Tells whether the query may end here: no token follows, or one that ends a query.
     pub(super) fn is_end(&self, at: usize) -> bool {
         match self.kind(at) {
             Some(kind) => kind.ends_query(),
@@ -116,7 +117,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// A comment that cuts off what the program has behind the value.
+    /// Tells whether a comment cuts off what the program appends to the value.
     fn is_cut(&self, at: usize) -> bool {
         let at = self.skip(at, &[Kind::Semicolon]);
         let Some(token) = self.list.get(at) else {
@@ -132,7 +133,7 @@ impl<'a> Tokens<'a> {
             || is_touching && is_word_of_cut(text, mark == 1)
     }
 
-    /// Two strings with a sign between them, as `'||'`, `'='` or `'+(select …)+'`.
+    /// Tells whether two strings are joined or compared, as in `'||'`, `'='` or `'+(select …)+'`.
     fn is_spliced(&self, at: usize) -> bool {
         if !self.is_splice(at) {
             return false;
@@ -154,7 +155,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// A sign that puts two strings together, or compares them.
+    /// Tells whether the token is a sign that joins two strings, or compares them.
     fn is_splice(&self, at: usize) -> bool {
         match self.kind(at) {
             Some(Kind::Operator | Kind::Compare) => true,
@@ -163,7 +164,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// What follows AND or OR is a condition. `is_first`: the word stands right behind a value.
+    /// Tells whether a condition follows AND or OR. `is_first` says that the word stands right
+    /// behind a value.
     pub(super) fn is_condition(&self, at: usize, is_first: bool) -> bool {
         let at = self.skip_not(at);
         let Some(operand) = self.kind(at) else {
@@ -183,14 +185,15 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// A name or a literal that is compared.
+    /// Tells whether a name or a literal is compared.
     fn is_comparison(&self, operand: usize, is_first: bool) -> bool {
         let sign = self.skip(operand + 1, &[Kind::Close]);
         let is_literal = self.list[operand].kind.is_literal();
         self.kind(sign) == Some(Kind::Compare) && self.is_operand(sign + 1, is_literal, is_first)
     }
 
-    /// A literal that is a condition alone: it is cut off or left open, or it is a sum.
+    /// Tells whether a literal is a condition alone: the rest is cut off or left open, or it is
+    /// part of a sum.
     fn is_whole_condition(&self, literal: usize) -> bool {
         let next = self.skip(literal + 1, &[Kind::Close]);
         let is_sum =
@@ -209,7 +212,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// `or 1--`, or `or '1` whose quote the program closes.
+    /// Tells whether the query is cut off behind a literal (`or 1--`), or the literal is left open
+    /// because the program closes its quote (`or '1`).
     fn is_cut_or_open(&self, operand: usize, next: usize) -> bool {
         let text = self.list[operand].text;
         match self.kind(next) {
@@ -222,7 +226,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// A quote, a word and a quote without a space, as in `a'or'a`.
+    /// Tells whether a word and a quote follow each other without a space, as in `a'or'a`.
     fn is_glued(&self, operand: usize) -> bool {
         let [.., before, operand] = &self.list[..=operand] else {
             return false;
@@ -232,8 +236,9 @@ impl<'a> Tokens<'a> {
             && !operand.text.contains(&b' ')
     }
 
-    /// The other side of a comparison. Away from the end of a value, only two literals are a
-    /// condition that is always true or never; names are compared in filters that people write.
+    /// Tells whether the second operand of a comparison is here. Away from the end of a value, only
+    /// two literals count, whose comparison is always true or never; people compare names in
+    /// filters.
     fn is_operand(&self, at: usize, is_literal: bool, is_first: bool) -> bool {
         let at = self.skip_not(self.skip(at, &[Kind::Compare]));
         match self.kind(at) {
@@ -245,15 +250,15 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// A word that testers write behind `--`, as in `admin'--x`. Behind `#` it is one letter, for there
-/// are colours and numbers.
+/// Tells whether the text is a word that testers write behind `--`, as in `admin'--x`. Behind `#`
+/// it must be one letter, because `#` also begins colours and numbers.
 fn is_word_of_cut(text: &[u8], is_hash: bool) -> bool {
     let word = text.trim_ascii();
     let is_short = !is_hash || word.len() == 1 && word[0].is_ascii_alphabetic();
     is_short && word.iter().all(u8::is_ascii_alphanumeric)
 }
 
-/// A number behind a quote that has no end.
+/// Tells whether the text is a number behind a quote that is not closed.
 fn is_open_number(text: &[u8]) -> bool {
     match text {
         [b'\'', digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),

@@ -1,8 +1,8 @@
-//! The tokens of SQL, as several databases read it at once.
+//! Splits a value into tokens of SQL, as several databases read it.
 //!
-//! In: the bytes of a value, in lower case, from where a query may go on in them. Out: tokens.
-//! White space and comments in between are left out, and so are the marks of MySQL's `/*!50000 …
-//! */`, whose inside is read.
+//! In: the bytes of a value, in lower case, and the place where a query may go on. Out: tokens.
+//! White space and comments between them are left out. The marks of MySQL's `/*!50000 … */` are
+//! left out too, but the text inside is read.
 //!
 //! Rules: MySQL "Lexical structure", PostgreSQL "Lexical structure", Transact-SQL "Comments" and
 //! "Identifiers".
@@ -14,30 +14,31 @@ use std::sync::LazyLock;
 use super::names::{COMPARE, CONSTANTS, KEYWORDS, LOGIC};
 use crate::slice::{self, first};
 
-/// Tokens that are read of one value: what makes an attack is near its beginning.
+/// Most tokens of one value that are read: an attack shows near its beginning.
 const MAX_TOKENS: usize = 96;
-/// Digits of the version in `/*!50000`.
+/// Most digits of the version in `/*!50000`.
 const MAX_VERSION_DIGITS: usize = 6;
 /// Longest name between brackets.
 const MAX_BRACKETED_BYTES: usize = 64;
 
-/// Eighty words: to compare each word of a value with one after the other takes longer.
+/// The kinds of all reserved words. There are eighty: to compare each word of a value with one
+/// after the other would take longer.
 static MEANINGS: LazyLock<HashMap<&[u8], Kind>> = LazyLock::new(meanings);
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Number,
-    /// A string, whether it ends or not.
+    /// A string, closed or not.
     Text,
     /// NULL, TRUE, FALSE and the like.
     Constant,
     /// A variable such as `@@version`.
     Variable,
-    /// A name that stands before a parenthesis.
+    /// A name before a parenthesis.
     Function,
     Word,
-    /// A word that has a meaning of its own.
+    /// A reserved word.
     Keyword,
     /// AND, OR and their signs.
     Logic,
@@ -47,18 +48,18 @@ pub(super) enum Kind {
     Close,
     Comma,
     Semicolon,
-    /// A comment behind which nothing follows.
+    /// A comment with nothing behind it.
     Comment,
     Other,
 }
 
 impl Kind {
-    /// A value that stands for itself.
+    /// Tells whether the token is a literal value.
     pub(super) fn is_literal(self) -> bool {
         matches!(self, Self::Number | Self::Text | Self::Constant)
     }
 
-    /// A sign behind which a query may end.
+    /// Tells whether a query may end at this token.
     pub(super) fn ends_query(self) -> bool {
         matches!(
             self,
@@ -67,7 +68,7 @@ impl Kind {
     }
 }
 
-/// A token, and where it is.
+/// A token, and its place in the value.
 #[derive(Clone, Debug)]
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
@@ -104,7 +105,7 @@ pub(super) fn tokens(bytes: &[u8], start: usize) -> Vec<Token<'_>> {
     found
 }
 
-/// The length of what separates tokens, if that is what comes next. A comment that ends the value
+/// Returns the length of white space or a comment, if one comes next. A comment that ends the value
 /// is a token.
 fn blank(rest: &[u8]) -> Option<usize> {
     match rest {
@@ -158,7 +159,7 @@ fn run(rest: &[u8], of: &[u8]) -> usize {
     slice::run(rest, |byte| of.contains(byte))
 }
 
-/// The length of a string: a quote is in it when it is there twice, or behind `\`.
+/// Returns the length of a string. A quote belongs to it if it is doubled, or behind `\`.
 pub(super) fn string(rest: &[u8], quote: u8) -> usize {
     let mut at = 1;
     while let Some(found) = memchr::memchr2(quote, b'\\', &rest[at.min(rest.len())..]) {
@@ -172,7 +173,7 @@ pub(super) fn string(rest: &[u8], quote: u8) -> usize {
     rest.len()
 }
 
-/// The length of `[name]`, or 1 where it is not one.
+/// Returns the length of `[name]`, or 1 if there is none.
 fn bracketed(rest: &[u8]) -> usize {
     let name = slice::run(first(&rest[1..], MAX_BRACKETED_BYTES), |byte| {
         byte.is_ascii_alphanumeric() || b"_ .".contains(byte)
@@ -198,7 +199,8 @@ fn name(rest: &[u8]) -> usize {
     })
 }
 
-/// `0x1f`, `0b1`, `12`, `1.5e3`: no letter behind it is a part, as `1union` is two tokens.
+/// Returns the length of a number: `0x1f`, `12`, `1.5e3`. Letters behind it do not belong to it:
+/// `1union` is two tokens.
 fn number(rest: &[u8]) -> usize {
     if let [b'0', b'x', hex @ ..] = rest {
         return 2 + slice::run(hex, u8::is_ascii_hexdigit);
@@ -240,7 +242,7 @@ fn kind_of_word(word: &[u8], behind: &[u8]) -> Kind {
     }
 }
 
-/// The kinds of all words that have a meaning of their own.
+/// Returns the kinds of all reserved words.
 fn meanings() -> HashMap<&'static [u8], Kind> {
     let lists = [
         (&LOGIC[..], Kind::Logic),

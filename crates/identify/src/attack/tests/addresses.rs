@@ -1,4 +1,4 @@
-//! Addresses that only a server reaches, foreign pages, programs that are sent, XML entities.
+//! Addresses that only a server can reach, foreign pages, uploads of programs, XML entities.
 
 use super::check;
 use crate::attack::{address, entity, include, upload};

@@ -1,4 +1,4 @@
-//! What all parsers together take for 64 KiB of anything.
+//! Tests how long all parsers together take for 64 KiB of anything.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::sample::Sample;
 use crate::words::Words;
 use crate::{attack, http, recognise};
 
-/// With optimisation; without it, a fortieth of the speed is allowed.
+/// The limit with optimisation. Without it, forty times as long is allowed.
 const MAX_TIME: Duration = Duration::from_millis(if cfg!(debug_assertions) { 80 } else { 2 });
 const MANY: usize = 64 * 1024;
 
-/// What each language begins with, again and again, as a query, a form, JSON, XML and a cookie.
+/// Repeats the beginnings of each language as a query, a form, JSON, XML and a cookie.
 #[test]
 fn a_long_request_of_anything_takes_no_time() {
     let pieces = [
@@ -88,14 +88,14 @@ fn a_long_request_of_anything_takes_no_time() {
     }
 }
 
-/// The least of a few, on the processor: others use it as well.
+/// Returns the shortest CPU time of a few runs, because other work uses the processor too.
 fn time_of(raw: &[u8]) -> Duration {
     let (recognised, expressions) = (recognise(raw), Expressions::new(1));
     let (http, words) = (http::parse(raw), Words::new(&[""; 0]));
     let once = |_| {
         let search = Search::new(&expressions, &words);
         let sample = Sample::new(raw, &recognised, http.as_ref(), None, search);
-        // The views of the request are made for signatures as well.
+        // The forms of the request are not counted: signatures need them as well.
         let _views = (
             sample.path(),
             sample.query(),
@@ -118,7 +118,8 @@ fn clock() -> Duration {
     )
 }
 
-/// Pieces of all languages in any order: no parser panics, and what it finds lies within.
+/// Combines pieces of all languages in any order: no parser panics, and the ranges that they find
+/// lie within the value.
 #[test]
 fn pieces_in_any_order_are_read_to_their_end() {
     const PIECES: [&str; 48] = [

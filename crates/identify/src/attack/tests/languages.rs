@@ -1,4 +1,4 @@
-//! Templates, scripts for browsers and calls in PHP, and texts like them.
+//! Templates, scripts for browsers, calls in PHP, and texts like them.
 
 use super::check;
 use crate::attack::{code, script, template};

@@ -1,4 +1,4 @@
-//! Stored objects, words of program text, tokens without a signature.
+//! Serialised objects, words of program text, tokens without a signature.
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -43,7 +43,7 @@ fn what_any_base64_has_is_no_object() {
             assert_eq!(kinds(&text), [], "{text}");
         }
     }
-    // The head of gzip, of anything.
+    // The beginning of any gzip data.
     assert_eq!(kinds("H4sIAAAAAAAAA8tIzcnJVyjPL8pJAQCFEUoNCwAAAA=="), []);
 }
 

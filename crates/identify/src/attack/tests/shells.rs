@@ -1,4 +1,4 @@
-//! Shell commands and ways through folders, and sentences and paths like them.
+//! Shell commands, steps through folders, and sentences and paths like them.
 
 use super::check;
 use crate::attack::{path, shell};

@@ -1,4 +1,4 @@
-//! SQL, and sentences with its words.
+//! SQL, and sentences with words of SQL.
 
 use super::check;
 use crate::attack::sql;
