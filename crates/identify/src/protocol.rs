@@ -1,12 +1,13 @@
-//! Recognises the protocol of the first bytes, and which bytes show it.
+//! Recognises the protocol of the first bytes, and the bytes that show it.
 //!
-//! In: what a client sent before the answer, which may be anything and may end anywhere. Out: a
-//! [`Recognised`]. Never panics and never guesses: a wrong name is worse than
+//! In: the bytes that a client sent before the answer. They may be anything and may end anywhere.
+//! Out: a [`Recognised`]. Never panics and never guesses: a wrong name is worse than
 //! [`Protocol::Unknown`].
 //!
 //! Read in this order: `names` (the list of protocols), [`recognise`] and `ORDER` below, `reading`
-//! (helpers that read bytes). The other files have the recognisers by topic; each names the
-//! document that it follows.
+//! (helpers that read bytes). The other files have the recognisers by topic. The comment of a
+//! recogniser names the document that it follows, with the section, and then what it expects in the
+//! bytes, mostly field by field.
 
 mod caches;
 mod contents;
@@ -34,26 +35,28 @@ use std::ops::Range;
 pub use names::Protocol;
 use reading::Found;
 
-/// What protocol the first bytes speak, which bytes say so, and what they say of themselves.
+/// The protocol of the first bytes, the bytes that show it, and what they tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recognised {
     /// The protocol.
     pub protocol: Protocol,
-    /// The bytes that decide: a magic number, a verb, a header. Empty when nothing fits.
+    /// The bytes that show the protocol: a magic number, a verb, a header. Empty if no protocol
+    /// fits.
     pub evidence: Range<usize>,
     /// One line of at most 120 characters of ASCII, such as `Cookie: mstshash=nmap` or `CONNECT
     /// 198.51.100.7:25`.
     ///
-    /// Other bytes are shown as `\x00`. `None` when there is nothing to add, as for HTTP.
+    /// Other bytes are shown as `\x00`. `None` if there is nothing to add, as for HTTP.
     pub detail: Option<String>,
 }
 
-/// Tells whether bytes speak one protocol.
+/// Recognises one protocol; `None` if the bytes are not of this protocol.
 type Recogniser = fn(&[u8]) -> Option<Found>;
 
-/// Who is asked, in this order; the first who knows is believed:
+/// The recognisers in the order in which they are tried. The first one that recognises the bytes
+/// decides:
 ///
-/// 1. What HTTP would take, as leniently as this project reads it.
+/// 1. Protocols whose first line our lenient HTTP recogniser would also accept.
 /// 2. HTTP.
 /// 3. Magic numbers.
 /// 4. Text that people type.
@@ -148,7 +151,7 @@ const ORDER: &[(Protocol, Recogniser)] = &[
     (Protocol::Hadoop, databases::hadoop),
     (Protocol::RethinkDb, databases::rethinkdb),
     (Protocol::WsDiscovery, web::ws_discovery),
-    // Text. Those that know whole lines go before those that know a verb.
+    // Text. Recognisers of whole lines stand before those of single verbs.
     (Protocol::Stratum, peers::stratum),
     (Protocol::JsonRpc, peers::json_rpc),
     (Protocol::Redis, caches::redis),
@@ -222,7 +225,7 @@ const ORDER: &[(Protocol, Recogniser)] = &[
     (Protocol::Mqtt, messaging::mqtt_ping),
 ];
 
-/// Tells the protocol of a request, which bytes of it say so, and what they say of themselves.
+/// Returns the protocol of a request, the bytes that show it, and what they tell.
 #[must_use]
 pub fn recognise(bytes: &[u8]) -> Recognised {
     let known = ORDER
@@ -245,7 +248,7 @@ pub fn recognise(bytes: &[u8]) -> Recognised {
 }
 
 impl Protocol {
-    /// Tells the protocol of a request.
+    /// Returns the protocol of a request.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         recognise(bytes).protocol

@@ -1,4 +1,4 @@
-//! Caches, and stores that others keep their state in.
+//! Caches, and stores in which other programs keep their state.
 
 use std::ops::RangeInclusive;
 
@@ -7,8 +7,8 @@ use super::reading::{
     until_nul, words,
 };
 
-/// Commands of Redis, as a line of text, and how many values each takes: few enough that they are
-/// no sentence.
+/// Commands of Redis as a line of text, and how many arguments each takes: with so few arguments,
+/// the line is no sentence.
 const REDIS_COMMANDS: &[(&str, RangeInclusive<usize>)] = &[
     ("INFO", 0..=1),
     ("PING", 0..=0),
@@ -26,7 +26,7 @@ const REDIS_COMMANDS: &[(&str, RangeInclusive<usize>)] = &[
     ("REPLICAOF", 2..=2),
     ("PSYNC", 2..=2),
 ];
-/// Commands of Redis that have a second word.
+/// Commands of Redis, and their second words.
 const REDIS_SUBCOMMANDS: &[(&str, &[&str])] = &[
     ("CONFIG", &["GET", "SET", "REWRITE", "RESETSTAT"]),
     (
@@ -39,11 +39,11 @@ const REDIS_SUBCOMMANDS: &[(&str, &[&str])] = &[
     ("REPLCONF", &["CAPA", "LISTENING-PORT", "ACK"]),
     ("SLOWLOG", &["GET", "LEN"]),
 ];
-/// `memcached/doc/protocol.txt`; all are lower case.
+/// Commands of memcached (`memcached/doc/protocol.txt`); all are in lower case.
 const MEMCACHED_STORES: [&[u8]; 6] = [b"set", b"add", b"replace", b"append", b"prepend", b"cas"];
 const MEMCACHED_WITH_KEY: [&[u8]; 7] = [b"get", b"gets", b"delete", b"gat", b"mg", b"md", b"me"];
 const MEMCACHED_ALONE: [&[u8]; 5] = [b"stats", b"version", b"flush_all", b"verbosity", b"mn"];
-/// Longest key of letters alone; longer ones are words.
+/// Longest key that has only letters; longer ones are words.
 const MAX_PLAIN_KEY_BYTES: usize = 3;
 /// ZooKeeper Administrator's Guide, "The Four Letter Words".
 const FOUR_LETTER_WORDS: [&[u8]; 16] = [
@@ -56,7 +56,7 @@ pub(super) fn redis(bytes: &[u8]) -> Option<Found> {
     let count = line(bytes).strip_prefix(b"*")?;
     let size = lines(bytes).nth(1)?.strip_prefix(b"$")?;
     need(is_number(count) && is_number(size))?;
-    // Every string has its length on a line of its own before it.
+    // Before each string, a line has its length.
     let arguments: Vec<&[u8]> = lines(bytes).skip(1).collect();
     let arguments: Vec<&[u8]> = arguments
         .chunks(2)
@@ -79,7 +79,7 @@ pub(super) fn redis_line(bytes: &[u8]) -> Option<Found> {
         command.eq_ignore_ascii_case(name.as_bytes())
             && values.first().is_some_and(|word| is_one_of(word, seconds))
     };
-    // With a version of the protocol; `hello world` is what people type.
+    // HELLO with a version of the protocol; people type `hello world`.
     let is_hello =
         command.eq_ignore_ascii_case(b"HELLO") && values.first().is_some_and(|it| is_number(it));
     let is_set = *command == b"SET" && (values.len() == 2 || is_quoted(values.get(1..)?));
@@ -92,13 +92,14 @@ pub(super) fn redis_line(bytes: &[u8]) -> Option<Found> {
                 || REDIS_COMMANDS.iter().any(takes)
                 || REDIS_SUBCOMMANDS.iter().any(has)),
     )?;
-    // NATS has an INFO, too, with an object behind.
+    // NATS has an INFO too, with a JSON object behind it.
     need(values.iter().all(|value| !value.starts_with(b"{")))?;
     says(command.len(), [b"COMMAND: ", line(bytes)].concat())
 }
 
-/// What follows AUTH: a password, or a user and a password. Two plain words are a sentence, and one
-/// is what mail calls a way to log in; so one must be no plain word, or known to be Redis's.
+/// Tells whether the arguments of AUTH are a password, or a user and a password. Two plain words
+/// may be a sentence, and one may be an authentication method of a mail protocol. So one of them
+/// must be no plain word, or be a typical value of Redis.
 fn is_password(values: &[&[u8]]) -> bool {
     let is_plain = |value: &&[u8]| value.iter().all(u8::is_ascii_alphabetic);
     match values {
@@ -108,7 +109,7 @@ fn is_password(values: &[&[u8]]) -> bool {
     }
 }
 
-/// Whether the words are one quoted string.
+/// Tells whether the words are one quoted string.
 fn is_quoted(words: &[&[u8]]) -> bool {
     let (first, last) = (words.first(), words.last());
     let (first, last) = (
@@ -118,8 +119,8 @@ fn is_quoted(words: &[&[u8]]) -> bool {
     first == last && matches!(first, Some(b'"' | b'\''))
 }
 
-/// `memcached/doc/protocol.txt`: a command in lower case with the values it must have; over UDP
-/// behind eight bytes.
+/// `memcached/doc/protocol.txt`: a command in lower case with the arguments that it must have; over
+/// UDP, eight bytes stand before it.
 pub(super) fn memcached(bytes: &[u8]) -> Option<Found> {
     let (start, text) = match bytes {
         [_, _, 0, 0, 0, 1, 0, 0, text @ ..] => (8, text),
@@ -144,7 +145,8 @@ pub(super) fn memcached(bytes: &[u8]) -> Option<Found> {
     says(start + command.len(), line(text))
 }
 
-/// The words are keys and no sentence, as `get something` is: one is short, or has a sign or digit.
+/// Tells whether the words are keys and no sentence, as `get something` is: a single key is short,
+/// or has a sign or digit; several are not all plain words.
 fn are_keys(words: &[&[u8]]) -> bool {
     let is_plain = |word: &&[u8]| word.iter().all(u8::is_ascii_alphabetic);
     match words {
@@ -153,8 +155,8 @@ fn are_keys(words: &[&[u8]]) -> bool {
     }
 }
 
-/// memcached, "BinaryProtocolRevamped": 0x80, a command, a length of all that covers key and
-/// extras, no data type.
+/// memcached, "BinaryProtocolRevamped": 0x80, a command, the length of the body, which covers key
+/// and extras, and no data type. Returns the command.
 fn binary_command(bytes: &[u8]) -> Option<u8> {
     let (&[0x80, command, ..], body) = bytes.split_first_chunk::<24>()? else {
         return None;
@@ -169,7 +171,7 @@ pub(super) fn memcached_binary(bytes: &[u8]) -> Option<Found> {
     says(24, format!("binary, command {command:#04x}"))
 }
 
-/// Couchbase adds to the commands of memcached: hello, SASL, and all above 0x1e.
+/// Couchbase's commands beyond those of memcached: hello, SASL, and all others above 0x1e.
 pub(super) fn couchbase(bytes: &[u8]) -> Option<Found> {
     let command = binary_command(bytes).filter(|command| *command > 0x1e)?;
     says(24, format!("command {command:#04x}"))
@@ -187,8 +189,8 @@ pub(super) fn elasticsearch(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// ZooKeeper, "Four Letter Words": one of them and nothing else; or a `ConnectRequest`, with its 16
-/// bytes of password.
+/// ZooKeeper, "Four Letter Words": one of these words and nothing else; or a `ConnectRequest` with
+/// its password of 16 bytes.
 pub(super) fn zookeeper(bytes: &[u8]) -> Option<Found> {
     if let Some(word) = FOUR_LETTER_WORDS
         .into_iter()

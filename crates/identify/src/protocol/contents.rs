@@ -1,4 +1,4 @@
-//! No protocol at all: a file, or an answer to a question that nobody asked.
+//! Bytes that are no protocol: a file, or an answer to a question that was never sent.
 
 use super::reading::{Found, little, need, quotes_line, says, words};
 
@@ -35,8 +35,8 @@ pub(super) fn elf(bytes: &[u8]) -> Option<Found> {
     says(7, format!("{} bits, {name}", 32 * u32::from(*class)))
 }
 
-/// Microsoft, "PE Format": `MZ`, and `PE` where it says; or the sentence that nearly all begin
-/// with.
+/// Microsoft, "PE Format": `MZ`, and `PE` at the place that the header names; or the sentence at
+/// the beginning of nearly all programs.
 pub(super) fn windows_program(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"MZ"))?;
     let at = little(bytes, 0x3c..0x40)?;
@@ -48,7 +48,7 @@ pub(super) fn windows_program(bytes: &[u8]) -> Option<Found> {
     says(2, "program for Windows")
 }
 
-/// PKWARE, "APPNOTE", 4.3.7: the header of a first file, its version, its name.
+/// PKWARE, "APPNOTE", 4.3.7: the header of the first file, with its version and its name.
 pub(super) fn zip(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"PK\x03\x04") && little(bytes, 4..6)? & 0xff <= 63)?;
     let length = little(bytes, 26..28)?;

@@ -5,8 +5,8 @@ use super::reading::{
     split_nul, until_nul,
 };
 
-/// MongoDB Wire Protocol: the length of the message, a number, an answer to nothing, and a kind of
-/// request.
+/// MongoDB Wire Protocol: the length of the message, its number, 0 because it answers no other
+/// message, and a kind of request.
 pub(super) fn mongodb(bytes: &[u8]) -> Option<Found> {
     let (length, kind) = (little(bytes, 0..4)?, little(bytes, 12..16)?);
     need(
@@ -59,11 +59,11 @@ pub(super) fn mysql(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// PostgreSQL, "Message Formats": a length, then version 3 and pairs of words, or a number that
+/// PostgreSQL, "Message Formats": a length, then version 3 and pairs of words; or a number that
 /// asks for encryption.
 pub(super) fn postgres(bytes: &[u8]) -> Option<Found> {
     let (length, code) = (big(bytes, 0..4)?, big(bytes, 4..8)?);
-    // Scanners ask with versions that there are not, to be told which there are.
+    // Scanners ask with versions that do not exist, so that the server lists its versions.
     let names_user = length == bytes.len() && bytes.get(8..)?.starts_with(b"user\0");
     match (length, code) {
         (8, 80_877_103) => return says(8, "asks for TLS"),
@@ -85,8 +85,8 @@ pub(super) fn postgres(bytes: &[u8]) -> Option<Found> {
     says(8, said.join(&b", "[..]))
 }
 
-/// Oracle Net, as captures show it: a length, no sum, CONNECT (1), a version from 300 on, and words
-/// in brackets.
+/// Oracle Net, as captures show it: a length, no checksum, CONNECT (1), a version from 300 on, and
+/// words in parentheses.
 pub(super) fn oracle(bytes: &[u8]) -> Option<Found> {
     let [_, _, 0, 0, 1, _, 0, 0, ..] = bytes else {
         return None;
@@ -133,7 +133,7 @@ pub(super) fn firebird(bytes: &[u8]) -> Option<Found> {
     found(16)
 }
 
-/// DRDA, volume 3: a length, 0xd0, EXCSAT (0x1041); or the client of DB2 that names itself.
+/// DRDA, volume 3: a length, 0xd0, EXCSAT (0x1041); or the name of DB2's own client.
 pub(super) fn drda(bytes: &[u8]) -> Option<Found> {
     if bytes
         .get(12..)
@@ -153,7 +153,7 @@ pub(super) fn db2das(bytes: &[u8]) -> Option<Found> {
     found(10)
 }
 
-/// Tarantool's console, as scanners ask it.
+/// Tarantool's console: the command that scanners send.
 pub(super) fn tarantool(bytes: &[u8]) -> Option<Found> {
     need(is_only_line(bytes, b"show info"))?;
     quotes_line(bytes)
@@ -173,7 +173,7 @@ pub(super) fn clickhouse(bytes: &[u8]) -> Option<Found> {
     says(2 + name.len(), name)
 }
 
-/// Thrift, binary protocol: a frame or none, version 1, CALL, the name of the method.
+/// Thrift, binary protocol: the length of a frame or none, version 1, CALL, the name of the method.
 pub(super) fn thrift(bytes: &[u8]) -> Option<Found> {
     let start = if bytes.starts_with(&[0x80, 1, 0, 1]) {
         0
@@ -186,7 +186,7 @@ pub(super) fn thrift(bytes: &[u8]) -> Option<Found> {
 }
 
 /// Hadoop, `RpcConstants` and `Client.writeConnectionHeader`: `hrpc`, a version, a class of
-/// service, an authentication.
+/// service, an authentication method.
 pub(super) fn hadoop(bytes: &[u8]) -> Option<Found> {
     let version = bytes.strip_prefix(b"hrpc")?.first()?;
     need((1..=9).contains(version))?;

@@ -1,14 +1,14 @@
-//! Routers and recorders of cameras, by the programs that steer them.
+//! Routers and video recorders of cameras: the protocols of the programs that control them.
 
 use super::reading::{Found, find, found, is_graphic, little, need, says, until_nul};
 
-/// Bytes of the head of DVRIP and of Dahua's own protocol.
+/// Length of the head of DVRIP.
 const DVRIP_HEAD_BYTES: usize = 20;
-/// The number of a log-in in DVRIP.
+/// The number of the log-in message in DVRIP.
 const DVRIP_LOGIN: usize = 1000;
 
-/// MikroTik, "API", "Protocol": words, each behind its length, and an empty one at the end; the
-/// first is the command.
+/// MikroTik, "API", "Protocol": words, each with its length before it, and an empty one at the end;
+/// the first is the command.
 pub(super) fn mikrotik(bytes: &[u8]) -> Option<Found> {
     let command = b"\x06/login";
     need(bytes.starts_with(command) && bytes.len() > command.len())?;
@@ -23,8 +23,8 @@ pub(super) fn winbox(bytes: &[u8]) -> Option<Found> {
     says(2 + name.len(), [b"asks for ", name].concat())
 }
 
-/// Dahua, as captures show it: a log-in (0xa0) with a head of 32 bytes that ends with a1 aa, and
-/// the name of the user in it; or, newer, 32, `DHIP`.
+/// Dahua, as captures show it: a log-in (0xa0) with a head of 32 bytes, which has the name of the
+/// user and ends with a1 aa. Newer devices: 32, `DHIP`.
 pub(super) fn dahua(bytes: &[u8]) -> Option<Found> {
     if bytes.starts_with(b"\x20\0\0\0DHIP") {
         return says(8, "DHIP");

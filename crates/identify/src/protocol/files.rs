@@ -1,20 +1,21 @@
-//! Files, printers, and the remote calls below them.
+//! Files, printers, and the remote procedure calls that they use.
 
 use super::reading::{
     Found, big, find, found, is_graphic, is_one_of, is_text, line, lines, little, need,
     quotes_line, says, until_nul, words,
 };
 
-/// Verbs that only FTP has, or that only FTP begins with: RFC 959, 2228, 2389 and 2428.
+/// Verbs of FTP that no other protocol has, or begins with: RFC 959, 2228, 2389 and 2428.
 const FTP_VERBS: &[&str] = &[
     "SYST", "FEAT", "PASV", "EPSV", "PWD", "XPWD", "MLSD", "PBSZ", "CDUP", "REIN", "ACCT",
 ];
-/// MS-SMB2, 2.2.3.
+/// The command NEGOTIATE: MS-SMB2, 2.2.3.
 const SMB2_NEGOTIATE: usize = 0;
-/// MS-CIFS, 2.2.4.52.
+/// The command SMB_COM_NEGOTIATE: MS-CIFS, 2.2.4.52.
 const SMB1_NEGOTIATE: u8 = 0x72;
 
-/// The message of SMB behind the length of RFC 1002, 4.3.1 or MS-SMB2, 2.1; some send it without.
+/// Returns an SMB message and its place: it is behind the length of RFC 1002, 4.3.1 or MS-SMB2,
+/// 2.1; some clients leave the length out.
 fn smb<'a>(bytes: &'a [u8], magic: &[u8]) -> Option<(usize, &'a [u8])> {
     if bytes.starts_with(magic) {
         return Some((0, bytes));
@@ -23,7 +24,7 @@ fn smb<'a>(bytes: &'a [u8], magic: &[u8]) -> Option<(usize, &'a [u8])> {
     message.starts_with(magic).then_some((4, message))
 }
 
-/// MS-CIFS, 2.2.3.1: 0xff and `SMB`. A negotiation says which dialects the client knows.
+/// MS-CIFS, 2.2.3.1: 0xff and `SMB`. A negotiation lists the dialects that the client knows.
 pub(super) fn smb1(bytes: &[u8]) -> Option<Found> {
     let (start, message) = smb(bytes, b"\xffSMB")?;
     let command = message.get(4).copied();
@@ -35,8 +36,8 @@ pub(super) fn smb1(bytes: &[u8]) -> Option<Found> {
                 .unwrap_or_default(),
         );
     }
-    // After 32 bytes of header, no parameters and the count of bytes: each dialect is 2, its name,
-    // NUL.
+    // A header of 32 bytes, no parameters, and the number of bytes come first. Each dialect is 2,
+    // its name, NUL.
     let names = message
         .get(35..)
         .unwrap_or_default()
@@ -48,8 +49,8 @@ pub(super) fn smb1(bytes: &[u8]) -> Option<Found> {
     says(start + 5, dialects.join(&b", "[..]))
 }
 
-/// MS-SMB2, 2.2.1: 0xfe and `SMB`; 2.2.41 and 2.2.42: encrypted and compressed. A negotiation says
-/// which dialects.
+/// MS-SMB2, 2.2.1: 0xfe and `SMB`; 2.2.41 and 2.2.42: encrypted and compressed messages. A
+/// negotiation lists the dialects that the client knows.
 pub(super) fn smb2(bytes: &[u8]) -> Option<Found> {
     if let Some((start, _)) = smb(bytes, b"\xfdSMB").or_else(|| smb(bytes, b"\xfcSMB")) {
         return says(start + 4, "encrypted or compressed");
@@ -81,8 +82,8 @@ fn smb2_dialects(message: &[u8]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// RFC 1002, 4.3.2: a request for a session, the name called in 32 letters; 4.2.17: a request for
-/// all names of a host.
+/// RFC 1002, 4.3.2: a request for a session, with the called name in 32 letters; 4.2.17: a request
+/// for all names of a host.
 pub(super) fn netbios(bytes: &[u8]) -> Option<Found> {
     let all_names = b" CKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\0\0!\0\x01";
     if bytes
@@ -93,7 +94,7 @@ pub(super) fn netbios(bytes: &[u8]) -> Option<Found> {
     }
     let letters = bytes.strip_prefix(&[0x81, 0, 0, 0x44, 0x20])?.get(..32)?;
     need(letters.iter().all(|letter| (b'A'..=b'P').contains(letter)))?;
-    // RFC 1001, 14.1: half a byte to a letter.
+    // RFC 1001, 14.1: each letter is half a byte.
     let pairs = letters
         .chunks_exact(2)
         .filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
@@ -103,8 +104,8 @@ pub(super) fn netbios(bytes: &[u8]) -> Option<Found> {
     says(37, [b"for ", name.trim_ascii_end()].concat())
 }
 
-/// C706, 12.6.3: version 5.0 or 5.1, bind or request, integers with the low byte first, the length
-/// of the fragment.
+/// C706, 12.6.3: version 5.0 or 5.1, bind or request, little-endian integers, the length of the
+/// fragment.
 pub(super) fn msrpc(bytes: &[u8]) -> Option<Found> {
     let [5, 0 | 1, kind @ (0 | 0x0b), _, 0x10, 0, 0, 0, ..] = bytes else {
         return None;
@@ -113,8 +114,7 @@ pub(super) fn msrpc(bytes: &[u8]) -> Option<Found> {
     says(10, if *kind == 0 { "request" } else { "bind" })
 }
 
-/// RFC 5531, 9 and 11: the mark of a record (for datagrams none), a number, CALL, version 2, the
-/// program.
+/// RFC 5531, 9 and 11: the record mark (not in datagrams), a number, CALL, version 2, the program.
 pub(super) fn sunrpc(bytes: &[u8]) -> Option<Found> {
     let start = if bytes.first()? & 0x80 != 0 && big(bytes, 1..4)? + 4 == bytes.len() {
         4
@@ -141,7 +141,7 @@ pub(super) fn sunrpc(bytes: &[u8]) -> Option<Found> {
 }
 
 /// Apple, "AppleTalk Filing Protocol", DSI: a request (0), DSIGetStatus or DSIOpenSession, the
-/// length of what follows.
+/// length of the rest.
 pub(super) fn afp(bytes: &[u8]) -> Option<Found> {
     let [0, kind @ (3 | 4), _, _, 0, 0, 0, 0, ..] = bytes else {
         return None;
@@ -157,14 +157,14 @@ pub(super) fn afp(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// NetWare Core Protocol over TCP: `DmdT` and the length of all.
+/// NetWare Core Protocol over TCP: `DmdT` and the length of the whole message.
 pub(super) fn ncp(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"DmdT") && big(bytes, 4..8)? == bytes.len())?;
     found(8)
 }
 
-/// RFC 959, 4.1. `USER` alone could be POP3, too; that one is asked first whether there is more of
-/// it.
+/// RFC 959, 4.1. `USER` alone may also be POP3, whose recogniser stands earlier in `ORDER` and
+/// looks for more of POP3.
 pub(super) fn ftp(bytes: &[u8]) -> Option<Found> {
     need(is_text(bytes))?;
     let words = words(bytes);
@@ -188,7 +188,7 @@ pub(super) fn ftp(bytes: &[u8]) -> Option<Found> {
     says(verb.len(), user.unwrap_or_else(|| line(bytes).to_vec()))
 }
 
-/// rsync, `clientserver.c`: the greeting of both ends, with a version.
+/// rsync, `clientserver.c`: the greeting, which client and server both send, with a version.
 pub(super) fn rsync(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"@RSYNCD:"))?;
     quotes_line(bytes)
@@ -208,8 +208,7 @@ pub(super) fn git(bytes: &[u8]) -> Option<Found> {
     says(4 + verb.len(), until_nul(command))
 }
 
-/// RFC 1179, 5: a number of 1 to 5, the name of a queue, what more there is after a space, and a
-/// line feed.
+/// RFC 1179, 5: a number from 1 to 5, the name of a queue, further words, and a line feed.
 pub(super) fn lpd(bytes: &[u8]) -> Option<Found> {
     let (&command @ 1..=5, rest) = bytes.split_first()? else {
         return None;
@@ -235,7 +234,8 @@ pub(super) fn lpd(bytes: &[u8]) -> Option<Found> {
     says(bytes.len(), [what.as_bytes(), b" ", queue].concat())
 }
 
-/// HP, "Printer Job Language Technical Reference": the universal exit, or `@PJL` at once.
+/// HP, "Printer Job Language Technical Reference": the universal exit sequence, or `@PJL` at the
+/// beginning.
 pub(super) fn pjl(bytes: &[u8]) -> Option<Found> {
     let exit = b"\x1b%-12345X";
     need(bytes.starts_with(exit) || bytes.starts_with(b"@PJL"))?;
@@ -250,15 +250,15 @@ pub(super) fn pjl(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// Subversion, `libsvn_ra_svn/protocol`: version 2 and the list of what the client knows.
+/// Subversion, `libsvn_ra_svn/protocol`: version 2 and the list of the client's capabilities.
 pub(super) fn subversion(bytes: &[u8]) -> Option<Found> {
     let start = b"( 2 ( edit-pipeline ";
     need(bytes.starts_with(start))?;
     says(start.len(), line(bytes))
 }
 
-/// RFC 7143, 11.12: a log-in (3, at once), version 0, nothing added to the head of 48 bytes; the
-/// first key behind it is the name of the initiator.
+/// RFC 7143, 11.12: an immediate log-in (0x43), version 0, a head of 48 bytes without additions;
+/// the first key behind it is the name of the initiator.
 pub(super) fn iscsi(bytes: &[u8]) -> Option<Found> {
     let keys = bytes.get(48..)?;
     need(matches!(bytes, [0x43, _, 0, 0, 0, ..]) && keys.starts_with(b"InitiatorName="))?;

@@ -1,19 +1,19 @@
-//! Machines, buildings, hospitals: what should not be on the internet, and what scanners look for
-//! there.
+//! Machines, buildings, hospitals: devices that should not be on the internet and that scanners
+//! look for.
 
 use super::reading::{
     Found, big, find, found, is_graphic, is_text, line, little, need, quotes_line, says, until_nul,
 };
 use super::remote::connection_request;
 
-/// Modbus Messaging on TCP/IP, 3.1.3: protocol 0, the length of what follows, a unit, a function;
-/// Modbus Application Protocol, 6: how long the request for each function is.
+/// Modbus Messaging on TCP/IP, 3.1.3: protocol 0, the length of the rest, a unit, a function;
+/// Modbus Application Protocol, 6: the length of the request for each function.
 pub(super) fn modbus(bytes: &[u8]) -> Option<Found> {
     let (&[_, _, 0, 0, 0, length, unit, function], data) = bytes.split_first_chunk::<8>()? else {
         return None;
     };
     let length = usize::from(length);
-    // Several may come at once.
+    // Several requests may come at once.
     let (_, rest) = bytes.split_at_checked(length + 6)?;
     need(rest.is_empty() || matches!(rest, [_, _, 0, 0, 0, _, _, ..]))?;
     let (name, fits) = match function {
@@ -40,8 +40,8 @@ pub(super) fn modbus(bytes: &[u8]) -> Option<Found> {
     says(8, format!("unit {unit}, {name}"))
 }
 
-/// What asks for ISO transport with its parameters (RFC 905, 13.3.4): size (0xc0), caller (0xc1),
-/// called (0xc2).
+/// RFC 905, 13.3.4: a request for an ISO transport connection with its parameters: size (0xc0),
+/// caller (0xc1), called (0xc2). Returns the called end.
 fn transport_ends(bytes: &[u8]) -> Option<&[u8]> {
     let mut parameters = connection_request(bytes)?;
     let mut called = None;
@@ -57,8 +57,8 @@ fn transport_ends(bytes: &[u8]) -> Option<&[u8]> {
     called
 }
 
-/// Siemens S7: to a rack and slot, called as a programmer, a panel or another (1 to 3); or a job
-/// (0x32, or 0x72 for newer ones) in data of the transport.
+/// Siemens S7: a connection to a rack and slot, as a programming device, a panel or another (1 to
+/// 3); or a job (0x32, or 0x72 in newer versions) in transport data.
 pub(super) fn s7comm(bytes: &[u8]) -> Option<Found> {
     if let [3, 0, _, _, 2, 0xf0, 0x80, 0x32 | 0x72, ..] = bytes {
         return says(8, "job");
@@ -72,7 +72,7 @@ pub(super) fn s7comm(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// RFC 1006 for other ends than Siemens': MMS, and what else lies above ISO transport.
+/// RFC 1006 for devices that are not from Siemens: MMS and other protocols above ISO transport.
 pub(super) fn iso_tsap(bytes: &[u8]) -> Option<Found> {
     let called = transport_ends(bytes)?;
     if is_graphic(called) {
@@ -86,7 +86,7 @@ pub(super) fn iso_tsap(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// ISO 13400-2, 9: a version and its complement, a kind of payload, its length.
+/// ISO 13400-2, 9: a version and its complement, a type of payload, its length.
 pub(super) fn doip(bytes: &[u8]) -> Option<Found> {
     let [version, inverse, ..] = bytes else {
         return None;
@@ -104,7 +104,7 @@ pub(super) fn doip(bytes: &[u8]) -> Option<Found> {
     says(8, name)
 }
 
-/// KNXnet/IP, 2.3: a header of six bytes, version 1.0, a service, the length of all.
+/// KNXnet/IP, 2.3: a header of six bytes, version 1.0, a service, the length of the whole message.
 pub(super) fn knx(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(&[6, 0x10]) && big(bytes, 4..6)? == bytes.len())?;
     let name = match big(bytes, 2..4)? {
@@ -120,8 +120,8 @@ pub(super) fn knx(bytes: &[u8]) -> Option<Found> {
     says(6, name)
 }
 
-/// ASHRAE 135, annex J.2: 0x81, a function, the length of all, then (for what carries a message)
-/// version 1.
+/// ASHRAE 135, annex J.2: 0x81, a function, the length of the whole message; then version 1, if the
+/// function carries a message.
 pub(super) fn bacnet(bytes: &[u8]) -> Option<Found> {
     let [0x81, function @ 0..=0x0c, ..] = bytes else {
         return None;
@@ -131,7 +131,7 @@ pub(super) fn bacnet(bytes: &[u8]) -> Option<Found> {
     found(4)
 }
 
-/// IEEE 1815, 9.2.4: 0x0564, a length of 5 or more, a control byte of the end that asks, the two
+/// IEEE 1815, 9.2.4: 0x0564, a length of at least 5, a control byte of the asking side, the two
 /// addresses.
 pub(super) fn dnp3(bytes: &[u8]) -> Option<Found> {
     let (&[0x05, 0x64, 5..=255, control, d0, d1, s0, s1, _, _], _) =
@@ -150,7 +150,8 @@ pub(super) fn dnp3(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// CIP, volume 2, 2-3: a command, the length behind 24 bytes of header, no status, no options.
+/// CIP, volume 2, 2-3: a command, the length of the data behind the header of 24 bytes, no status,
+/// no options.
 pub(super) fn enip(bytes: &[u8]) -> Option<Found> {
     let name = match little(bytes, 0..2)? {
         0x04 => "ListServices",
@@ -167,8 +168,8 @@ pub(super) fn enip(bytes: &[u8]) -> Option<Found> {
     says(4, name)
 }
 
-/// IEC 60870-5-104, 5: 0x68, a length, four control bytes: of a U frame (one of six), an S frame,
-/// or an I frame, which has a low number in a connection that only begins.
+/// IEC 60870-5-104, 5: 0x68, a length, four control bytes. These are of a U frame (one of six), an
+/// S frame, or an I frame, whose numbers are low because the connection is new.
 pub(super) fn iec104(bytes: &[u8]) -> Option<Found> {
     let [0x68, length @ 4..=253, rest @ ..] = bytes else {
         return None;
@@ -193,8 +194,8 @@ pub(super) fn iec104(bytes: &[u8]) -> Option<Found> {
     says(6, name)
 }
 
-/// OPC 10000-6, 7.1.2: HEL, F, the length of all, the version of the protocol; later, the address
-/// that is asked for.
+/// OPC 10000-6, 7.1.2: HEL, F, the length of the whole message, the version of the protocol;
+/// further behind, the address of the wanted server.
 pub(super) fn opcua(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"HELF") && little(bytes, 4..8)? >= 32 && little(bytes, 8..12)? == 0)?;
     says(8, bytes.get(32..).unwrap_or_default())
@@ -206,26 +207,26 @@ pub(super) fn fox(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// Omron W421, 7-4: `FINS` and the length of what follows.
+/// Omron W421, 7-4: `FINS` and the length of the rest.
 pub(super) fn fins(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"FINS") && big(bytes, 4..8)? + 8 == bytes.len())?;
     found(8)
 }
 
-/// ProConOS, as scanners ask it for its version.
+/// ProConOS: the message with which scanners ask for its version.
 pub(super) fn proconos(bytes: &[u8]) -> Option<Found> {
     bytes
         .starts_with(&[0xcc, 1, 0, 0x0b, 0x40, 2])
         .then(|| found(6))?
 }
 
-/// Phoenix Contact PC Worx, as scanners open it: a length, and the name of the program that asks.
+/// Phoenix Contact PC Worx, as scanners begin it: a length, and the name of the asking program.
 pub(super) fn pcworx(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(&[1, 1, 0, 0x1a]) && find(bytes, b"IBETH01N0_M").is_some())?;
     found(4)
 }
 
-/// CODESYS 2, as scanners ask it: 0xbbbb in either order, a length.
+/// CODESYS 2, as scanners send it: 0xbbbb, and a length in either byte order.
 pub(super) fn codesys(bytes: &[u8]) -> Option<Found> {
     matches!(
         bytes,
@@ -234,7 +235,8 @@ pub(super) fn codesys(bytes: &[u8]) -> Option<Found> {
     .then(|| found(6))?
 }
 
-/// HART-IP (HCF SPEC-085), 7: version 1, a request, what it is about, no status, the length of all.
+/// HART-IP (HCF SPEC-085), 7: version 1, a request, a message id, no status, the length of the
+/// whole message.
 pub(super) fn hart_ip(bytes: &[u8]) -> Option<Found> {
     let [1, 0, 0..=3, 0, _, _, _, _, ..] = bytes else {
         return None;

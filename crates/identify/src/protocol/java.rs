@@ -1,9 +1,9 @@
-//! Java: its debugger, its objects, its servers; and CORBA, which is as old.
+//! Java: its debugger, its serialised objects, its servers; and CORBA, which is as old.
 
 use super::reading::{Found, counted, found, need, quotes_line, says, split_nul, until_nul};
 
-/// JDWP specification, "Handshake": 14 letters. A command, when it follows, has its set and number
-/// at 9 and 10.
+/// JDWP specification, "Handshake": 14 letters. If a command follows, its set and number are at 9
+/// and 10.
 pub(super) fn jdwp(bytes: &[u8]) -> Option<Found> {
     let handshake = b"JDWP-Handshake";
     let command = bytes.strip_prefix(handshake)?;
@@ -14,7 +14,7 @@ pub(super) fn jdwp(bytes: &[u8]) -> Option<Found> {
     says(handshake.len(), detail)
 }
 
-/// RMI Wire Protocol, 10.2.1: `JRMI`, a version of two bytes, a kind of stream.
+/// RMI Wire Protocol, 10.2.1: `JRMI`, a version of two bytes, a type of stream.
 pub(super) fn rmi(bytes: &[u8]) -> Option<Found> {
     let kind = match bytes {
         [b'J', b'R', b'M', b'I', _, _, kind @ b'K'..=b'M', ..] => kind,
@@ -27,8 +27,8 @@ pub(super) fn rmi(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// Java Object Serialization Specification, 6.4: the magic 0xaced and version 5; then (TC_OBJECT,
-/// TC_CLASSDESC) a name.
+/// Java Object Serialization Specification, 6.4: the magic number 0xaced and version 5; then the
+/// name of a class behind TC_OBJECT and TC_CLASSDESC.
 pub(super) fn java_serialized(bytes: &[u8]) -> Option<Found> {
     let rest = bytes.strip_prefix(&[0xac, 0xed, 0, 5])?;
     let class = rest
@@ -66,7 +66,7 @@ pub(super) fn t3(bytes: &[u8]) -> Option<Found> {
 pub(super) fn ajp(bytes: &[u8]) -> Option<Found> {
     match bytes {
         [0x12, 0x34, 0, 1, 10] => says(5, "CPING"),
-        // A method of 1 to 27 (or 255, one with a name), and the protocol as a counted string.
+        // The method is 1 to 27, or 255 if its name follows; the protocol is a counted string.
         [
             0x12,
             0x34,

@@ -4,8 +4,8 @@ use super::reading::{
     Found, find, is_graphic, is_one_of, is_text, line, lines, need, quotes_line, says, words,
 };
 
-/// RFC 5321, 4.1.1; RFC 2033 for `LHLO`; RFC 3207 for `STARTTLS`, which no client begins with: it
-/// asks whether there is any.
+/// RFC 5321, 4.1.1; RFC 2033 for `LHLO`. `STARTTLS` (RFC 3207) is missing because no client begins
+/// with it.
 pub(super) fn smtp(bytes: &[u8]) -> Option<Found> {
     let words = words(bytes);
     let (verb, values) = words.split_first()?;
@@ -23,15 +23,15 @@ pub(super) fn smtp(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// RFC 1939, 3 and RFC 2449: what only POP3 has, or a log-in of FTP's shape with a command of POP3
-/// behind.
+/// RFC 1939, 3 and RFC 2449: commands that only POP3 has; or `USER`, which FTP has too, with the
+/// name of a mailbox or with commands of POP3 behind it.
 pub(super) fn pop3(bytes: &[u8]) -> Option<Found> {
     let first = words(bytes);
     let (verb, values) = first.split_first()?;
     let is_pop3 = match values {
         [] => is_one_of(verb, &["CAPA", "STLS", "UIDL"]),
         [_, _] => is_one_of(verb, &["APOP"]),
-        // The name of a mailbox; in FTP, few have one.
+        // The name of a mailbox; few users of FTP have one.
         [user] if is_one_of(verb, &["USER"]) && user.contains(&b'@') => true,
         [_] if is_one_of(verb, &["USER"]) => {
             let commands = lines(bytes).skip(1).map(words);
@@ -47,8 +47,8 @@ pub(super) fn pop3(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// RFC 9051, 6: a tag with a digit in it (so that it is no verb of another protocol), and a
-/// command.
+/// RFC 9051, 6: a tag and a command. Most commands need a digit in the tag, so that it is no verb
+/// of another protocol.
 pub(super) fn imap(bytes: &[u8]) -> Option<Found> {
     let words = words(bytes);
     let (tag, [command, values @ ..]) = words.split_first()? else {
@@ -72,10 +72,10 @@ pub(super) fn imap(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// RFC 2812, 3.1: `NICK` or `PASS` with `USER` behind, `USER` with four values, or a command that
-/// only IRC has. IRCv3, "tls": `STARTTLS` before all else.
+/// RFC 2812, 3.1: `NICK` or `PASS` with `USER` behind it, `USER` with four arguments, or a command
+/// that only IRC has. IRCv3, "tls": `STARTTLS` before everything else.
 pub(super) fn irc(bytes: &[u8]) -> Option<Found> {
-    // What programs say to each other stands between two of 0x01 (CTCP).
+    // Messages between programs (CTCP) stand between two bytes 0x01.
     need(line(bytes).split(|&byte| byte == 1).all(is_text))?;
     let all: Vec<Vec<&[u8]>> = lines(bytes).take(8).map(words).collect();
     let begins =
@@ -104,7 +104,7 @@ pub(super) fn irc(bytes: &[u8]) -> Option<Found> {
     says(line(bytes).len(), shown.join(&b", "[..]))
 }
 
-/// RFC 5804, 2: commands that only it has, and those whose values are in quotes.
+/// RFC 5804, 2: commands that only this protocol has, and commands whose arguments are in quotes.
 pub(super) fn managesieve(bytes: &[u8]) -> Option<Found> {
     let words = words(bytes);
     let (verb, values) = words.split_first()?;
@@ -126,7 +126,7 @@ pub(super) fn managesieve(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// RFC 6120, 4.2: the element that opens a stream, after a declaration of XML or without.
+/// RFC 6120, 4.2: the element that opens a stream, with or without an XML declaration.
 pub(super) fn xmpp(bytes: &[u8]) -> Option<Found> {
     need(bytes.trim_ascii_start().starts_with(b"<"))?;
     let start = find(bytes, b"<stream:stream")?;

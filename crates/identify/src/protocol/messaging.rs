@@ -1,4 +1,4 @@
-//! Queues, and others that carry messages between programs.
+//! Message queues and other protocols that carry messages between programs.
 
 use super::reading::{
     Found, big, counted, find, found, is_graphic, is_number, is_text, line, lines, need,
@@ -12,7 +12,7 @@ pub(super) fn mqtt(bytes: &[u8]) -> Option<Found> {
     need(length >= 10 && (name == b"MQTT" || name == b"MQIsdp"))?;
     let start = bytes.len() - rest.len();
     let version = rest.first().copied().unwrap_or_default();
-    // Level, flags, keep alive; in version 5, properties with their length.
+    // Skip level, flags and keep alive; in version 5 also the properties with their length.
     let payload = rest.get(4..).unwrap_or_default();
     let payload = if version == 5 {
         after_properties(payload).unwrap_or_default()
@@ -33,7 +33,8 @@ fn after_properties(bytes: &[u8]) -> Option<&[u8]> {
     rest.get(length..)
 }
 
-/// The same, 3.12 and 3.14: PINGREQ and DISCONNECT are two bytes, and must be all there is.
+/// MQTT, sections 3.12 and 3.14: PINGREQ or DISCONNECT. Each has two bytes, and nothing else may
+/// follow.
 pub(super) fn mqtt_ping(bytes: &[u8]) -> Option<Found> {
     match bytes {
         [0xc0, 0] => says(2, "PINGREQ"),
@@ -42,8 +43,8 @@ pub(super) fn mqtt_ping(bytes: &[u8]) -> Option<Found> {
     }
 }
 
-/// AMQP 0-9-1, 4.2.2 and AMQP 1.0, 2.2: `AMQP` and a version. Or 4.2.3: frames, each with 0xce at
-/// its end.
+/// AMQP 0-9-1, 4.2.2 and AMQP 1.0, 2.2: `AMQP` and a version. Or AMQP 0-9-1, 4.2.3: frames that end
+/// with 0xce.
 pub(super) fn amqp(bytes: &[u8]) -> Option<Found> {
     if let Some(version) = bytes.strip_prefix(b"AMQP") {
         let numbers: Vec<String> = version.iter().take(4).map(u8::to_string).collect();
@@ -54,7 +55,7 @@ pub(super) fn amqp(bytes: &[u8]) -> Option<Found> {
     };
     let size = big(bytes, 3..7)?;
     need(size <= 1 << 20 && *bytes.get(7 + size)? == 0xce)?;
-    // A frame of METHOD names a class, which are few.
+    // A METHOD frame names a class, and there are few.
     need(*kind != 1 || matches!(big(bytes, 7..9)?, 10 | 20 | 40 | 50 | 60 | 85 | 90))?;
     says(7, "frame")
 }
@@ -78,14 +79,14 @@ pub(super) fn stomp(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// Kafka protocol guide, "Request Header": the length of all, a key, a version, a number, the
+/// Kafka protocol guide, "Request Header": the length of the rest, a key, a version, a number, the
 /// client's name or none.
 pub(super) fn kafka(bytes: &[u8]) -> Option<Found> {
     let (length, key, version) = (big(bytes, 0..4)?, big(bytes, 4..6)?, big(bytes, 6..8)?);
     need(length + 4 == bytes.len() && key <= 90 && version <= 20)?;
     if big(bytes, 12..14)? == 0xffff {
-        // Without a name little is left to know it by: only the two that come first, of which the
-        // first is short.
+        // Without a name, only a short ApiVersions request counts, which clients send first: other
+        // bytes would look too much like it.
         need(key == 18 && length <= 12)?;
         return says(14, "ApiVersions");
     }
@@ -112,7 +113,7 @@ pub(super) fn nats(bytes: &[u8]) -> Option<Found> {
 }
 
 /// OpenWire version 2: a length, WIREFORMAT_INFO (1), `ActiveMQ`. Or EXCEPTION_RESPONSE (31) with
-/// the name of a class of Spring, which servers before 5.18.3 make an object of (CVE-2023-46604).
+/// the name of a class of Spring, from which servers before 5.18.3 make an object (CVE-2023-46604).
 pub(super) fn openwire(bytes: &[u8]) -> Option<Found> {
     if bytes.get(4..)?.starts_with(b"\x01ActiveMQ") {
         return says(13, "WireFormatInfo");
@@ -151,13 +152,13 @@ pub(super) fn zabbix(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// Gearman protocol, "Binary Packet": a NUL, `REQ`, a kind, the length.
+/// Gearman protocol, "Binary Packet": a NUL, `REQ`, a type, the length.
 pub(super) fn gearman(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"\0REQ") && (1..=42).contains(&big(bytes, 4..8)?))?;
     found(8)
 }
 
-/// Lotus Notes, as captures show it.
+/// Lotus Notes: the first bytes, as captures show them.
 pub(super) fn notes(bytes: &[u8]) -> Option<Found> {
     let [_, 0, 0, 0, _, 0, 0, 0, 2, 0, 0, 0x40, ..] = bytes else {
         return None;
@@ -166,7 +167,7 @@ pub(super) fn notes(bytes: &[u8]) -> Option<Found> {
 }
 
 /// Erlang, "Distribution Protocol", 15.1: a length and one of the requests that other nodes and
-/// tools make.
+/// tools send.
 pub(super) fn epmd(bytes: &[u8]) -> Option<Found> {
     let (request, []) = counted(bytes, 2)? else {
         return None;
@@ -182,7 +183,8 @@ pub(super) fn epmd(bytes: &[u8]) -> Option<Found> {
     }
 }
 
-/// The same, 15.2: a length, `n` or `N`, a version or flags, the name of the node with an `@`.
+/// Erlang, "Distribution Protocol", 15.2: a length, `n` or `N`, a version or flags, the name of the
+/// node with an `@`.
 pub(super) fn erlang(bytes: &[u8]) -> Option<Found> {
     let (request, _) = counted(bytes, 2)?;
     let name = match request {

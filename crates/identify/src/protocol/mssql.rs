@@ -1,9 +1,9 @@
-//! Microsoft SQL Server and its kin, which speak TDS.
+//! Microsoft SQL Server and Sybase, which use TDS.
 
 use super::reading::{Found, big, is_graphic, is_text, latin_of_utf16, little, need, says};
 
-/// MS-TDS, 2.2.3.1: a kind of packet, its status, its length, a window of zero; what follows
-/// depends on the kind.
+/// MS-TDS, 2.2.3.1: a type of packet, its status, its length, a window of zero; the rest depends on
+/// the type.
 pub(super) fn mssql(bytes: &[u8]) -> Option<Found> {
     let (&[kind, status, high, low, _, _, _, 0], content) = bytes.split_first_chunk::<8>()? else {
         return None;
@@ -11,12 +11,12 @@ pub(super) fn mssql(bytes: &[u8]) -> Option<Found> {
     let length = usize::from(u16::from_be_bytes([high, low]));
     need(status <= 0x1f && length > 8)?;
     let detail = match kind {
-        // 2.2.6.5: options, the first of which is VERSION (0), and where it is.
+        // 2.2.6.5: options; the first is VERSION (0), with the place of its value.
         0x12 => {
             need(content.first() == Some(&0) && (6..=96).contains(&big(content, 1..3)?))?;
             prelogin(content)
         }
-        // 2.2.6.4: its own length, and a version of TDS from 7.0 to 7.4.
+        // 2.2.6.4: the length of the record, and a version of TDS from 7.0 to 7.4.
         0x10 => {
             need(little(content, 0..4)? + 8 >= length && (0x70..=0x74).contains(content.get(7)?))?;
             login7(content).unwrap_or_else(|| b"log-in".to_vec())
@@ -31,8 +31,8 @@ pub(super) fn mssql(bytes: &[u8]) -> Option<Found> {
             };
             latin_of_utf16(text).filter(|text| is_text(text))?
         }
-        // The log-in before TDS 7 (FreeTDS, `login.c`): names of 30 bytes, each with its length
-        // behind.
+        // The log-in before TDS 7 (FreeTDS, `login.c`): names of 30 bytes, each followed by its
+        // length.
         2 => old_login(length, content)?,
         _ => return None,
     };

@@ -1,4 +1,4 @@
-//! The protocols that are known, and what they are called.
+//! The known protocols, and their names.
 
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Declares the protocols once: variant, name in JSON and in addresses, title for people.
 macro_rules! protocols {
     ($($variant:ident $name:literal $title:literal,)+) => {
-        /// A protocol that is known.
+        /// A known protocol.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Protocol {
             $(#[doc = $title] $variant,)+
@@ -64,7 +64,7 @@ protocols! {
     FlashPolicy "flash-policy" "Request for a Flash policy",
     Gemini "gemini" "Gemini",
     HttpResponse "http-response" "Response of HTTP",
-    // Screens and shells from afar.
+    // Remote screens and shells.
     Vnc "vnc" "VNC (RFB)",
     X11 "x11" "X Window System",
     Adb "adb" "Android Debug Bridge",
@@ -75,7 +75,7 @@ protocols! {
     Distcc "distcc" "Distributed compiler (distcc)",
     Ica "ica" "Citrix (ICA)",
     TeamViewer "teamviewer" "TeamViewer",
-    // Routers and recorders of cameras.
+    // Routers and video recorders of cameras.
     MikroTik "mikrotik" "MikroTik API",
     Winbox "winbox" "MikroTik Winbox",
     Dahua "dahua" "Dahua recorders",

@@ -5,7 +5,7 @@ use super::reading::{
     until_nul, words,
 };
 
-/// Types of records that people ask for, by number: IANA, "DNS Parameters".
+/// Types of DNS records that are often asked for, by number: IANA, "DNS Parameters".
 const DNS_TYPES: &[(usize, &str)] = &[
     (1, "A"),
     (2, "NS"),
@@ -33,7 +33,8 @@ pub(super) fn dns(bytes: &[u8]) -> Option<Found> {
     says(12, dns_message(bytes)?)
 }
 
-/// Several may come at once, and each is one.
+/// Tells whether the bytes are only further DNS messages, or empty: several messages may come at
+/// once.
 fn are_dns_messages(mut rest: &[u8]) -> bool {
     while let Some((message, more)) = counted(rest, 2) {
         if dns_message(message).is_none() {
@@ -44,15 +45,15 @@ fn are_dns_messages(mut rest: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// RFC 1035, 4.1: a query with one question, whose name, type and class there are; or a request for
-/// the status.
+/// RFC 1035, 4.1: a query with one question that has a name, a type and a known class; or a request
+/// for the status.
 fn dns_message(message: &[u8]) -> Option<Vec<u8>> {
     let (&[_, _, flags, answer, 0, questions, 0, 0, 0, 0, 0, more], rest) =
         message.split_first_chunk::<12>()?
     else {
         return None;
     };
-    // RFC 1035, 4.1.1: a query has no answer bits, and no kind but 0 (query) and 2 (status).
+    // RFC 1035, 4.1.1: a query has no bits of an answer, and its kind is 0 (query) or 2 (status).
     need(flags & 0x86 == 0 && answer & 0xc0 == 0 && more <= 2)?;
     if flags & 0x78 == 0x10 && questions == 0 && rest.is_empty() {
         return Some(b"asks for the status".to_vec());
@@ -60,7 +61,7 @@ fn dns_message(message: &[u8]) -> Option<Vec<u8>> {
     need(flags & 0x78 == 0 && questions == 1)?;
     let (name, rest) = dns_name(rest)?;
     let (kind, class) = (big(rest, 0..2)?, big(rest, 2..4)?);
-    // An additional record (RFC 6891, or a signature) follows, or nothing does.
+    // Either an additional record follows (RFC 6891, or a signature), or nothing.
     need(matches!(class & 0x7fff, 1 | 3 | 4 | 255) && rest.get(4..)?.is_empty() == (more == 0))?;
     let kind = DNS_TYPES
         .iter()
@@ -98,8 +99,8 @@ fn dns_name(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     }
 }
 
-/// RFC 4511, 4.1.1: a sequence, a number of a message, a request: bind, unbind, search or an
-/// extended one.
+/// RFC 4511, 4.1.1: a sequence, the number of a message, a request (bind, unbind, search or an
+/// extended one).
 pub(super) fn ldap(bytes: &[u8]) -> Option<Found> {
     let (message, _) = ber_of(bytes, 0x30)?;
     let (number, rest) = ber_of(message, 2)?;
@@ -132,7 +133,7 @@ pub(super) fn ldap(bytes: &[u8]) -> Option<Found> {
     says(bytes.len() - rest.len() + 1, detail)
 }
 
-/// RFC 1157, 4 and RFC 3416, 3: a sequence, a version, a community, a request; RFC 3412, 6: version
+/// RFC 1157, 4 and RFC 3416, 3: a sequence, a version, a community, a request. RFC 3412, 6: version
 /// 3, a sequence.
 pub(super) fn snmp(bytes: &[u8]) -> Option<Found> {
     let (message, _) = ber_of(bytes, 0x30)?;
@@ -150,7 +151,8 @@ pub(super) fn snmp(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// RFC 4120, 5.4.1 and 7.2.2: AS-REQ (10) or TGS-REQ (12), version 5; over TCP behind its length.
+/// RFC 4120, 5.4.1 and 7.2.2: AS-REQ (10) or TGS-REQ (12), version 5; over TCP, the length stands
+/// before it.
 pub(super) fn kerberos(bytes: &[u8]) -> Option<Found> {
     let start = if big(bytes, 0..4)? + 4 == bytes.len() {
         4
@@ -164,7 +166,7 @@ pub(super) fn kerberos(bytes: &[u8]) -> Option<Found> {
         _ => return None,
     };
     need(ber_of(content, 0x30)?.0.starts_with(&[0xa1, 3, 2, 1, 5]))?;
-    // The service asked for is `krbtgt` and the realm, two strings (0x1b) in a row.
+    // The wanted service is `krbtgt` and the realm, two strings (0x1b) in a row.
     let realm = find(bytes, b"krbtgt\x1b")
         .and_then(|at| counted(bytes.get(at + 7..)?, 1))
         .unwrap_or_default()
@@ -180,9 +182,9 @@ pub(super) fn kerberos(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// RFC 5905, 7.3: a client's packet of 48 bytes, of which a request fills the first twelve and the
-/// last eight; RFC 9327: a question for variables; `ntpd`'s own list of clients (monlist), which
-/// floods are made of.
+/// RFC 5905, 7.3: a client's packet of 48 bytes, in which a request sets only the first twelve and
+/// the last eight. RFC 9327: a question for variables. `ntpd`: a request for its list of clients
+/// (monlist), with which floods are made.
 pub(super) fn ntp(bytes: &[u8]) -> Option<Found> {
     let first = *bytes.first()?;
     need((1..=4).contains(&(first >> 3 & 7)))?;
@@ -199,7 +201,7 @@ pub(super) fn ntp(bytes: &[u8]) -> Option<Found> {
     }
 }
 
-/// RFC 8489, 5: a kind of message, a length, and the cookie.
+/// RFC 8489, 5: a type of message, a length, and the magic cookie.
 pub(super) fn stun(bytes: &[u8]) -> Option<Found> {
     let [0..=0x3f, _, _, low, 0x21, 0x12, 0xa4, 0x42, ..] = bytes else {
         return None;
@@ -217,7 +219,7 @@ pub(super) fn coap(bytes: &[u8]) -> Option<Found> {
     says(2, "/.well-known/core")
 }
 
-/// IPMI 2.0, 13.1.3: RMCP version 6, a number of 255 (no answer), a class: ASF or IPMI.
+/// IPMI 2.0, 13.1.3: RMCP version 6, the number 255 (no acknowledgement), a class (ASF or IPMI).
 pub(super) fn ipmi(bytes: &[u8]) -> Option<Found> {
     let [6, 0, 0xff, class @ (6 | 7), ..] = bytes else {
         return None;
@@ -225,7 +227,7 @@ pub(super) fn ipmi(bytes: &[u8]) -> Option<Found> {
     says(4, if *class == 6 { "ASF" } else { "IPMI" })
 }
 
-/// RFC 2637, 2: a length, a control message, the cookie.
+/// RFC 2637, 2: a length, a control message, the magic cookie.
 pub(super) fn pptp(bytes: &[u8]) -> Option<Found> {
     let [_, _, 0, 1, 0x1a, 0x2b, 0x3c, 0x4d, ..] = bytes else {
         return None;
@@ -241,9 +243,9 @@ pub(super) fn pptp(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// OpenVPN, `ssl_pkt.h`: a client's reset (7 or 10, key 0), a session, then nothing acknowledged
-/// and packet 0. Between them lies what proves a shared key: a sum of 16 to 64 bytes, a number and
-/// the time. Or all of it is encrypted. Over TCP behind a length.
+/// OpenVPN, `ssl_pkt.h`: a client's reset (7 or 10, key 0), a session, then no acknowledgements and
+/// packet 0. Between them may be a proof of a shared key: a checksum of 16 to 64 bytes, a number
+/// and the time. Or all of it is encrypted. Over TCP, a length stands before it.
 pub(super) fn openvpn(bytes: &[u8]) -> Option<Found> {
     let (start, packet) = match counted(bytes, 2) {
         Some((packet, [])) => (2, packet),
@@ -262,14 +264,15 @@ pub(super) fn openvpn(bytes: &[u8]) -> Option<Found> {
     says(start + 1, detail)
 }
 
-/// RFC 4271, 4.1: 16 bytes of ones, a length, a kind.
+/// RFC 4271, 4.1: 16 bytes 0xff, a length, a type.
 pub(super) fn bgp(bytes: &[u8]) -> Option<Found> {
     let rest = bytes.strip_prefix(&[0xff; 16])?;
     need((19..=4096).contains(&big(rest, 0..2)?) && (1..=5).contains(rest.get(2)?))?;
     found(19)
 }
 
-/// OpenFlow 1.0 to 1.5, 7.1: a version, HELLO (0), the length of all; elements only since 1.3.
+/// OpenFlow 1.0 to 1.5, 7.1: a version, HELLO (0), the length of the whole message; further
+/// elements only since 1.3.
 pub(super) fn openflow(bytes: &[u8]) -> Option<Found> {
     let [version @ 1..=6, 0, ..] = bytes else {
         return None;
@@ -293,7 +296,7 @@ pub(super) fn tinc(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// ANSI/NISO Z39.50, 4.1: InitializeRequest, which begins with its number or with the version.
+/// ANSI/NISO Z39.50, 4.1: InitializeRequest; its first field is a reference number or the version.
 pub(super) fn z3950(bytes: &[u8]) -> Option<Found> {
     let (content, rest) = ber_of(bytes, 0xb4)?;
     need(

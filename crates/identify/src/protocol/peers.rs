@@ -1,11 +1,11 @@
-//! Peers of a network, miners, games, and malware that calls home.
+//! Peer-to-peer networks, miners, games, and malware that connects to its server.
 
 use super::reading::{
     Found, big, counted, find, is_graphic, little, need, says, until_nul, varint,
 };
 
-/// Names of methods by which a miner talks to its pool, besides `mining.…` and `login`: of
-/// Monero's and Ethereum's Stratum.
+/// Names of methods with which a miner talks to its pool, besides `mining.…` and `login`. They are
+/// of Monero's and Ethereum's Stratum.
 const MINING_METHODS: [&[u8]; 6] = [
     b"getjob",
     b"keepalived",
@@ -14,7 +14,7 @@ const MINING_METHODS: [&[u8]; 6] = [
     b"eth_submitHashrate",
     b"eth_getWork",
 ];
-/// Magic numbers of Bitcoin (main, two test networks), Litecoin, Dogecoin, Dash, Zcash.
+/// Magic numbers of Bitcoin (main network and two test networks), Litecoin, Dogecoin, Dash, Zcash.
 const COINS: [[u8; 4]; 7] = [
     [0xf9, 0xbe, 0xb4, 0xd9],
     [0x0b, 0x11, 0x09, 0x07],
@@ -24,12 +24,12 @@ const COINS: [[u8; 4]; 7] = [
     [0xbf, 0x0c, 0x6b, 0xbd],
     [0x24, 0xe9, 0x27, 0x64],
 ];
-/// Bytes that ECIES adds to a first message of RLPx: a key, a start, a sum; and the most that is
-/// padded to.
+/// Possible sizes of a first message of RLPx: ECIES adds a key, an initialisation vector and a
+/// checksum, and padding makes it longer.
 const RLPX_BYTES: std::ops::RangeInclusive<usize> = 300..=700;
 
-/// BEP 3: 19 and the name of the protocol, flags, a hash, the name of the peer; BEP 5 for its table
-/// of peers.
+/// BEP 3: 19 and the name of the protocol, flags, a hash, the name of the peer. BEP 5: a message
+/// for the table of peers.
 pub(super) fn bittorrent(bytes: &[u8]) -> Option<Found> {
     if bytes.starts_with(b"d1:ad2:id20:") {
         return says(12, "table of peers");
@@ -45,11 +45,11 @@ pub(super) fn bittorrent(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// Stratum: JSON-RPC on lines, with a method of mining.
+/// Stratum: JSON-RPC in lines, with a method of mining.
 pub(super) fn stratum(bytes: &[u8]) -> Option<Found> {
     let (at, method) = json_method(bytes)?;
     let has = |word: &[u8]| find(bytes, word).is_some();
-    // A log-in of something else has no wallet and no name of a program.
+    // Log-ins of other protocols have no wallet and no name of a program.
     let is_login =
         method == b"login" && has(b"\"login\"") && (has(b"\"pass\"") || has(b"\"agent\""));
     let is_mining = method.starts_with(b"mining.")
@@ -63,7 +63,7 @@ pub(super) fn stratum(bytes: &[u8]) -> Option<Found> {
     })
 }
 
-/// JSON-RPC 1.0 and 2.0: an object with a method and either a version, values or a number.
+/// JSON-RPC 1.0 and 2.0: an object with a method, and with a version, parameters or an id.
 pub(super) fn json_rpc(bytes: &[u8]) -> Option<Found> {
     let (at, method) = json_method(bytes)?;
     need(
@@ -77,7 +77,7 @@ pub(super) fn json_rpc(bytes: &[u8]) -> Option<Found> {
     })
 }
 
-/// Finds the method of a request in JSON, and where it is.
+/// Returns the method of a request in JSON, and its place.
 fn json_method(bytes: &[u8]) -> Option<(usize, &[u8])> {
     need(bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"["))?;
     let key = b"\"method\"";
@@ -93,9 +93,9 @@ fn json_method(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((bytes.len() - value.len(), method))
 }
 
-/// wiki.vg (minecraft.wiki), "Server List Ping": a length, packet 0, a version, a name, a port,
-/// what to do next. A client that has got the length wrong is known by the request for the status
-/// behind it, `01 00`. Before 1.7: 0xfe 0x01, alone or followed by a message to a plug-in (0xfa).
+/// wiki.vg (minecraft.wiki), "Server List Ping": a length, packet 0, a version, a name, a port, the
+/// next state. A client whose length is wrong is known by the request for the status behind it, `01
+/// 00`. Before 1.7: 0xfe 0x01, alone or followed by a message to a plug-in (0xfa).
 pub(super) fn minecraft(bytes: &[u8]) -> Option<Found> {
     if let [0xfe, 1] | [0xfe, 1, 0xfa, ..] = bytes {
         return says(2, "ping of versions before 1.7");
@@ -110,7 +110,7 @@ pub(super) fn minecraft(bytes: &[u8]) -> Option<Found> {
     };
     let is_length = packet.len() == length + behind.len();
     need(is_length || behind == [1, 0])?;
-    // Proxies and mods add their own behind a NUL.
+    // Proxies and mods append their own data behind a NUL.
     let (host, port) = (until_nul(host), u16::from_be_bytes([*high, *low]));
     need(is_graphic(host) && host_bytes <= 1024)?;
     says(
@@ -124,7 +124,8 @@ pub(super) fn minecraft(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// The same, "Protocol version numbers": those that scanners use most.
+/// wiki.vg (minecraft.wiki), "Protocol version numbers": returns the names of those that scanners
+/// use most.
 fn version_of(number: usize) -> String {
     let version = match number {
         4 => "1.7.2",
@@ -150,8 +151,7 @@ fn version_of(number: usize) -> String {
     format!("protocol {version}, ")
 }
 
-/// Bitcoin protocol documentation, "Message structure": a network, and a command filled up with
-/// NUL.
+/// Bitcoin protocol documentation, "Message structure": a network, and a command padded with NULs.
 pub(super) fn bitcoin(bytes: &[u8]) -> Option<Found> {
     let (network, rest) = bytes.split_first_chunk::<4>()?;
     let (command, _) = rest.split_first_chunk::<12>()?;
@@ -161,9 +161,9 @@ pub(super) fn bitcoin(bytes: &[u8]) -> Option<Found> {
     says(16, name)
 }
 
-/// RLPx with EIP-8, "Changes to the RLPx handshake": the size of what follows, which begins as an
-/// uncompressed key does. There is no other magic; hence the narrow range, and the place near the
-/// end of the order.
+/// RLPx with EIP-8, "Changes to the RLPx handshake": the size of the rest, which begins like an
+/// uncompressed key. There is no magic number. So the range of sizes is narrow, and this recogniser
+/// stands near the end of `ORDER`.
 pub(super) fn ethereum(bytes: &[u8]) -> Option<Found> {
     let size = big(bytes, 0..2)?;
     need(RLPX_BYTES.contains(&size) && size + 2 == bytes.len() && bytes.get(2) == Some(&4))?;
@@ -185,8 +185,8 @@ pub(super) fn tor(bytes: &[u8]) -> Option<Found> {
     says(5, "VERSIONS")
 }
 
-/// Gh0st and its kin: five letters, two lengths (the second, of what is compressed), and the magic
-/// of zlib.
+/// Gh0st and its variants: five letters, two lengths (the second one of the uncompressed data), and
+/// the magic number of zlib.
 pub(super) fn gh0st(bytes: &[u8]) -> Option<Found> {
     if bytes.starts_with(b"Gh0st") {
         return says(5, "Gh0st");
@@ -219,7 +219,7 @@ pub(super) fn njrat(bytes: &[u8]) -> Option<Found> {
     says(bytes.len() - mark.len() + 5, rest.trim_ascii_end())
 }
 
-/// Monero, `LEVIN_PROTOCOL.md`: a signature, a length, whether an answer is wanted, a command.
+/// Monero, `LEVIN_PROTOCOL.md`: a signature, a length, a flag that asks for an answer, a command.
 pub(super) fn levin(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(&[0x01, 0x21, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01]))?;
     let name = match little(bytes, 17..21)? {

@@ -1,15 +1,14 @@
-//! Requests to pass something on: SOCKS, and the header of PROXY, by which a client claims to be
-//! another.
+//! Requests to forward a connection: SOCKS; and the PROXY header, in which a client claims another
+//! address.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::reading::{Found, counted, is_graphic, is_one_of, line, need, says, split_nul};
 
-/// `haproxy/doc/proxy-protocol.txt`, 2.2.
+/// The signature of version 2: `haproxy/doc/proxy-protocol.txt`, 2.2.
 const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// `haproxy/doc/proxy-protocol.txt`, 2.1 and 2.2. The addresses are what the sender claims, no
-/// more.
+/// `haproxy/doc/proxy-protocol.txt`, 2.1 and 2.2. The sender only claims the addresses.
 pub(super) fn proxy(bytes: &[u8]) -> Option<Found> {
     if let Some(header) = bytes.strip_prefix(PROXY_V2) {
         return says(bytes.len().min(16), proxy_v2(header)?);
@@ -55,8 +54,8 @@ fn proxy_v2(header: &[u8]) -> Option<String> {
     Some(claimed.unwrap_or_else(|| "claims no address".to_owned()))
 }
 
-/// `SOCKS4.protocol` and SOCKS 4A: connect or bind, a port, an address, a user, NUL; for 0.0.0.x a
-/// host, NUL.
+/// `SOCKS4.protocol` and SOCKS 4A: connect or bind, a port, an address, a user, NUL. After an
+/// address 0.0.0.x, a host and NUL follow.
 pub(super) fn socks4(bytes: &[u8]) -> Option<Found> {
     let (&[4, command @ (1 | 2), high, low, a, b, c, d], rest) = bytes.split_first_chunk::<8>()?
     else {
@@ -71,7 +70,7 @@ pub(super) fn socks4(bytes: &[u8]) -> Option<Found> {
             need(is_graphic(host))?;
             format!("{}:{port}", host.escape_ascii())
         }
-        // An address of the net 0 is no target; what has one is something else that begins so.
+        // Another address that begins with 0 is no target: the bytes are of another protocol.
         [0, ..] => return None,
         _ => format!("{}:{port}", Ipv4Addr::new(a, b, c, d)),
     };
@@ -86,8 +85,9 @@ pub(super) fn socks4(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// RFC 1928, 3: the number of methods, then so many, each once and of those there are: 0 to 9, or
-/// 128 and above. What follows is nothing, or (4) a request that did not wait for the answer.
+/// RFC 1928, 3: the number of methods, then the methods, each once; known numbers are 0 to 9, and
+/// 128 and above. Nothing may follow but a request of RFC 1928, 4, or a log-in, from a client that
+/// did not wait for the answer.
 pub(super) fn socks5(bytes: &[u8]) -> Option<Found> {
     let (methods, rest) = counted(bytes.strip_prefix(&[5])?, 1)?;
     need(
@@ -112,7 +112,7 @@ pub(super) fn socks5(bytes: &[u8]) -> Option<Found> {
             let command = ["CONNECT", "BIND", "UDP ASSOCIATE"].get(usize::from(*command) - 1)?;
             format!("{command} {}", target(address)?)
         }
-        // RFC 1929: name and password, as blindly.
+        // RFC 1929: name and password, also sent before the answer.
         [1, name @ ..] => format!("log-in as {}", counted(name, 1)?.0.escape_ascii()),
         _ => return None,
     };
@@ -128,7 +128,7 @@ fn method_name(method: &u8) -> String {
     }
 }
 
-/// RFC 1928, 5.
+/// Returns the target of a request: RFC 1928, 5.
 fn target(address: &[u8]) -> Option<String> {
     let (kind, rest) = address.split_first()?;
     let (host, port) = match kind {

@@ -1,25 +1,24 @@
-//! Reading bytes that may be anything and may end anywhere.
+//! Helpers that read bytes, which may be anything and may end anywhere.
 //!
-//! In: bytes and places in them. Out: numbers, lines, fields, or `None` where there are none. No
-//! panic.
+//! In: bytes, and places in them. Out: numbers, lines, fields; `None` if there are none. No panic.
 
 use std::ops::Range;
 
 /// Longest detail, in characters.
 pub(super) const MAX_DETAIL_CHARS: usize = 120;
-/// Bytes looked through for a word that may stand anywhere.
+/// How many bytes are searched for a word that may stand anywhere.
 const MAX_SEARCHED_BYTES: usize = 4096;
 
 /// What a recogniser found.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// The bytes that decide.
+    /// The bytes that show the protocol.
     pub(super) evidence: Range<usize>,
-    /// What they say of themselves.
+    /// What these bytes tell; `None` if nothing.
     pub(super) detail: Option<String>,
 }
 
-/// Says yes, by the first so many bytes.
+/// Returns a find whose evidence is the first `length` bytes.
 pub(super) fn found(length: usize) -> Option<Found> {
     Some(Found {
         evidence: 0..length,
@@ -27,7 +26,8 @@ pub(super) fn found(length: usize) -> Option<Found> {
     })
 }
 
-/// Says yes, by the first so many bytes, and what more there is to say; nothing when that is empty.
+/// Returns a find whose evidence is the first `length` bytes, with a detail. An empty detail is
+/// none.
 pub(super) fn says(length: usize, detail: impl AsRef<[u8]>) -> Option<Found> {
     let detail = printable(detail.as_ref());
     Some(Found {
@@ -36,18 +36,18 @@ pub(super) fn says(length: usize, detail: impl AsRef<[u8]>) -> Option<Found> {
     })
 }
 
-/// Says yes, by the first line, and quotes it.
+/// Returns a find whose evidence and detail are the first line.
 pub(super) fn quotes_line(bytes: &[u8]) -> Option<Found> {
     let line = line(bytes);
     says(line.len(), line)
 }
 
-/// Goes on only when something holds.
+/// Returns `None` unless a condition holds, so that `?` ends the recogniser.
 pub(super) fn need(holds: bool) -> Option<()> {
     holds.then_some(())
 }
 
-/// Returns bytes as one line of ASCII, which ends in `...` when there is more.
+/// Returns bytes as one line of ASCII; it ends in `...` if it was cut.
 pub(super) fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();
     for &byte in bytes {
@@ -63,7 +63,7 @@ pub(super) fn printable(bytes: &[u8]) -> String {
     text
 }
 
-/// Reads a number of up to four bytes, the highest first.
+/// Reads a big-endian number of up to four bytes.
 pub(super) fn big(bytes: &[u8], at: Range<usize>) -> Option<usize> {
     Some(
         bytes
@@ -73,7 +73,7 @@ pub(super) fn big(bytes: &[u8], at: Range<usize>) -> Option<usize> {
     )
 }
 
-/// Reads a number of up to four bytes, the lowest first.
+/// Reads a little-endian number of up to four bytes.
 pub(super) fn little(bytes: &[u8], at: Range<usize>) -> Option<usize> {
     Some(
         bytes
@@ -84,7 +84,8 @@ pub(super) fn little(bytes: &[u8], at: Range<usize>) -> Option<usize> {
     )
 }
 
-/// Reads a number in groups of seven bits, the lowest first, and returns what follows it.
+/// Reads a number in groups of seven bits, the lowest group first. Also returns the bytes behind
+/// it.
 pub(super) fn varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let last = bytes.iter().take(5).position(|byte| byte & 0x80 == 0)?;
     let (number, rest) = bytes.split_at_checked(last + 1)?;
@@ -97,9 +98,10 @@ pub(super) fn varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
     ))
 }
 
-/// Reads an element of BER: its tag, its content as far as it came, and what follows it.
+/// Reads an element of BER: its tag, its content as far as it was received, and the bytes behind
+/// it.
 ///
-/// Tags of one byte and lengths of up to four (ITU-T X.690, 8.1).
+/// Reads only tags of one byte and lengths of up to four (ITU-T X.690, 8.1).
 pub(super) fn ber(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, first], rest) = bytes.split_first_chunk()?;
     let (length, rest) = match first {
@@ -114,13 +116,13 @@ pub(super) fn ber(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, rest))
 }
 
-/// Reads an element of BER that must have this tag; returns its content and what follows.
+/// Reads an element of BER with the expected tag: its content, and the bytes behind it.
 pub(super) fn ber_of(bytes: &[u8], expected: u8) -> Option<(&[u8], &[u8])> {
     let (tag, content, rest) = ber(bytes)?;
     (tag == expected).then_some((content, rest))
 }
 
-/// Splits off a string with its length in front, in so many bytes, the highest first.
+/// Splits off a string that begins with its length, a big-endian number of `length_bytes` bytes.
 pub(super) fn counted(bytes: &[u8], length_bytes: usize) -> Option<(&[u8], &[u8])> {
     let length = big(bytes, 0..length_bytes)?;
     bytes.get(length_bytes..)?.split_at_checked(length)
@@ -132,17 +134,17 @@ pub(super) fn split_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((bytes.get(..end)?, bytes.get(end + 1..)?))
 }
 
-/// Returns what is before the first NUL, or all.
+/// Returns the bytes before the first NUL, or all.
 pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
-/// Returns the first line, without its end.
+/// Returns the first line, without its line end.
 pub(super) fn line(bytes: &[u8]) -> &[u8] {
     lines(bytes).next().unwrap_or_default()
 }
 
-/// Returns all lines, without their ends.
+/// Returns all lines, without their line ends.
 pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes
         .split(|&byte| byte == b'\n')
@@ -157,20 +159,20 @@ pub(super) fn words(bytes: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
-/// Tells whether the first line is all there is, but for empty lines, and says this.
+/// Tells whether the first line is the expected one and only empty lines follow.
 pub(super) fn is_only_line(bytes: &[u8], expected: &[u8]) -> bool {
     let mut lines = lines(bytes);
     lines.next() == Some(expected) && lines.all(<[u8]>::is_empty)
 }
 
-/// Tells whether a word is one of these, in any case.
+/// Tells whether a word is one of these; case does not matter.
 pub(super) fn is_one_of(word: &[u8], expected: &[&str]) -> bool {
     expected
         .iter()
         .any(|expected| word.eq_ignore_ascii_case(expected.as_bytes()))
 }
 
-/// Tells whether a name has at least one character and only those that can be seen.
+/// Tells whether the bytes are visible ASCII characters, at least one.
 pub(super) fn is_graphic(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(u8::is_ascii_graphic)
 }
@@ -182,12 +184,12 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
         .all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n'))
 }
 
-/// Tells whether all are digits, and there is at least one.
+/// Tells whether the bytes are digits, at least one.
 pub(super) fn is_number(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit)
 }
 
-/// Finds where a word begins, within the first [`MAX_SEARCHED_BYTES`].
+/// Returns where a word begins, within the first [`MAX_SEARCHED_BYTES`].
 pub(super) fn find(bytes: &[u8], word: &[u8]) -> Option<usize> {
     bytes
         .get(..MAX_SEARCHED_BYTES)
@@ -196,8 +198,7 @@ pub(super) fn find(bytes: &[u8], word: &[u8]) -> Option<usize> {
         .position(|window| window == word)
 }
 
-/// Returns what is written in UTF-16, the low byte first, as ISO 8859-1; `None` where a character
-/// has no place in it.
+/// Converts little-endian UTF-16 to ISO 8859-1; `None` if a character is not in it.
 pub(super) fn latin_of_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
     bytes
         .chunks_exact(2)

@@ -1,4 +1,4 @@
-//! Screens and shells from afar.
+//! Remote screens and shells.
 
 use super::reading::{
     Found, big, find, found, is_graphic, is_number, is_one_of, is_only_line, is_text, line, lines,
@@ -6,9 +6,9 @@ use super::reading::{
 };
 
 const COOKIE: &[u8] = b"Cookie: ";
-/// Bytes of TPKT and of the connection request before what varies: RFC 1006, 6 and RFC 905, 13.3.
+/// Length of TPKT and of the fixed part of a connection request: RFC 1006, 6 and RFC 905, 13.3.
 const CONNECTION_REQUEST_BYTES: usize = 11;
-/// Names that bots try at a log-in, and what they type when they are in.
+/// Names that bots try at a log-in.
 const NAMES: &[&str] = &[
     "root",
     "admin",
@@ -31,7 +31,7 @@ const COMMANDS: &[&str] = &[
     "development",
     "config terminal",
 ];
-/// Further such names, which are words, too, by which a line of a text may begin.
+/// Further names that bots try. They are ordinary words too, with which a line of text may begin.
 const WORDS: &[&str] = &[
     "support",
     "user",
@@ -47,7 +47,7 @@ const WORDS: &[&str] = &[
     "daemon",
     "pi",
 ];
-/// Words that are passwords nevertheless.
+/// Ordinary words that are typical passwords.
 const PASSWORDS: &[&str] = &[
     "password", "pass", "admin", "root", "default", "guest", "user", "support", "system",
 ];
@@ -61,7 +61,7 @@ pub(super) fn ssh(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// Splits a connection request of ISO transport over TCP into head and parameters.
+/// Returns the parameters of a connection request of ISO transport over TCP.
 ///
 /// RFC 1006, 6: version 3, the length; RFC 905, 13.3: the length again (without itself), CR, two
 /// references, a class.
@@ -71,13 +71,13 @@ pub(super) fn connection_request(bytes: &[u8]) -> Option<&[u8]> {
     };
     let whole = usize::from(u16::from_be_bytes([*high, *low]));
     let variable = bytes.get(CONNECTION_REQUEST_BYTES..).unwrap_or_default();
-    // Some clients count wrongly; a cookie of RDP tells all the same.
+    // Some clients send a wrong length; a cookie of RDP is enough.
     (whole == usize::from(*length) + 5 || variable.starts_with(COOKIE)).then_some(variable)
 }
 
-/// MS-RDPBCGR, 2.2.1.1: a connection request with a cookie, a negotiation, or nothing more. ISO
-/// transport for other ends has parameters of RFC 905 (0xc0 and above) there. Or, 2.2.1.3, MCS
-/// Connect Initial at once.
+/// MS-RDPBCGR, 2.2.1.1: a connection request with a cookie, a negotiation, or nothing more. (Other
+/// ISO transport has parameters of RFC 905, 0xc0 and above, in this place.) Or, 2.2.1.3: MCS
+/// Connect Initial at the beginning.
 pub(super) fn rdp(bytes: &[u8]) -> Option<Found> {
     if matches!(bytes, [3, 0, _, _, 2, 0xf0, 0x80, 0x7f, 0x65, ..]) {
         return says(9, "MCS Connect Initial");
@@ -89,13 +89,13 @@ pub(super) fn rdp(bytes: &[u8]) -> Option<Found> {
     }
     match variable {
         [1, _, 8, 0, asked, ..] => says(CONNECTION_REQUEST_BYTES + 8, asked_for(*asked)),
-        // A token of a load balancer: a line of text.
+        // Printable bytes are the token of a load balancer, a line of text.
         [] | [1, ..] | [b' '..=b'~', ..] => found(CONNECTION_REQUEST_BYTES),
         _ => None,
     }
 }
 
-/// MS-RDPBCGR, 2.2.1.1.1: the flags of RDP_NEG_REQ.
+/// MS-RDPBCGR, 2.2.1.1.1: returns the names of the flags of RDP_NEG_REQ.
 fn asked_for(flags: u8) -> String {
     let names = [
         (1, "TLS"),
@@ -123,8 +123,8 @@ pub(super) fn vnc(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// X Window System Protocol, 8: the order of bytes, protocol 11.0, and the lengths of what
-/// authorizes.
+/// X Window System Protocol, 8: the byte order, protocol 11.0, and the lengths of the authorisation
+/// data.
 pub(super) fn x11(bytes: &[u8]) -> Option<Found> {
     let (&[order, _, m1, m0, 0, 0, n1, n0, ..], rest) = bytes.split_first_chunk::<12>()? else {
         return None;
@@ -138,8 +138,8 @@ pub(super) fn x11(bytes: &[u8]) -> Option<Found> {
     says(6, [b"protocol 11.0 ", name].concat().trim_ascii_end())
 }
 
-/// Android, `adb/protocol.txt`: a command, and the same with all bits turned as magic; or a request
-/// to the server on the developer's machine, `000chost:version`.
+/// Android, `adb/protocol.txt`: a command, and the command with all bits inverted as magic number;
+/// or a request to the server on the developer's machine, `000chost:version`.
 pub(super) fn adb(bytes: &[u8]) -> Option<Found> {
     let (length, request) = bytes.split_first_chunk::<4>()?;
     if length.iter().all(u8::is_ascii_hexdigit) && request.starts_with(b"host:") {
@@ -162,7 +162,7 @@ pub(super) fn adb(bytes: &[u8]) -> Option<Found> {
     )
 }
 
-/// Radmin 3, as captures show it: 1, a length, a sum of the content in words of four bytes, the
+/// Radmin 3, as captures show it: 1, a length, the sum of the content's words of four bytes, the
 /// content.
 pub(super) fn radmin(bytes: &[u8]) -> Option<Found> {
     let content = bytes.get(9..)?;
@@ -191,12 +191,12 @@ pub(super) fn distcc(bytes: &[u8]) -> Option<Found> {
         .get(12..)
         .unwrap_or_default()
         .split(|&byte| byte == b'A');
-    // Each is `ARGV`, its length in eight digits, itself.
+    // Each argument is `ARGV`, its length in eight digits, and its text.
     let words = arguments.filter_map(|word| word.strip_prefix(b"RGV")?.get(8..));
     says(16, words.collect::<Vec<_>>().join(&b" "[..]))
 }
 
-/// TeamSpeak 2: the query for the version; scanners send it alone.
+/// TeamSpeak 2: the query for the version, which scanners send alone.
 pub(super) fn teamspeak(bytes: &[u8]) -> Option<Found> {
     need(is_only_line(bytes, b"ver"))?;
     found(3)
@@ -229,8 +229,8 @@ pub(super) fn rlogin(bytes: &[u8]) -> Option<Found> {
     says(bytes.len(), [b"user ", remote].concat())
 }
 
-/// RFC 854: IAC and a request to do or not to do something, first one of the registered (RFC 856
-/// and later, up to 49); or IAC, interrupt, IAC, DO TIMING-MARK.
+/// RFC 854: IAC and a request to do or not to do something, for a registered option (RFC 856 and
+/// later, up to 49); or IAC, interrupt, IAC, DO TIMING-MARK.
 pub(super) fn telnet(bytes: &[u8]) -> Option<Found> {
     need(matches!(
         bytes,
@@ -259,7 +259,7 @@ pub(super) fn telnet(bytes: &[u8]) -> Option<Found> {
     says(bytes.len() - rest.len(), asked.join(", "))
 }
 
-/// IANA, "Telnet Options".
+/// Returns the name of an option: IANA, "Telnet Options".
 fn option_name(option: u8) -> String {
     let known = match option {
         0 => "BINARY",
@@ -278,9 +278,9 @@ fn option_name(option: u8) -> String {
     known.to_owned()
 }
 
-/// What bots type into a telnet that they believe to be there: a name and a password on two lines,
-/// two of the commands that open a shell, or BusyBox, which Mirai and its kin ask whether it is a
-/// real one.
+/// Lines that bots send to a telnet server that they expect: a name and a password, two of the
+/// commands that open a shell, or BusyBox. Mirai and its variants call BusyBox to find out whether
+/// the shell is real.
 pub(super) fn login(bytes: &[u8]) -> Option<Found> {
     need(is_text(bytes))?;
     let typed: Vec<&[u8]> = lines(bytes)
@@ -288,7 +288,8 @@ pub(super) fn login(bytes: &[u8]) -> Option<Found> {
         .filter(|line| !line.is_empty())
         .collect();
     let shown = typed.join(&b", "[..]);
-    // Exploits over HTTP name it, too; of those, this may be a part: a head, or an envelope in XML.
+    // Exploits over HTTP name BusyBox too, and this may be a part of one: a head, or an envelope in
+    // XML.
     let is_typed = !bytes.starts_with(b"<") && find(line(bytes), b": ").is_none();
     if let Some(at) = find(bytes, b"/bin/busybox").filter(|_| is_typed) {
         let detail = says(0, &shown)?.detail;
@@ -311,7 +312,8 @@ pub(super) fn login(bytes: &[u8]) -> Option<Found> {
     says(bytes.trim_ascii_end().len(), shown)
 }
 
-/// Both lines are words, as in any text, and the second is none that log-ins are tried with.
+/// Tells whether both lines are ordinary words, as in any text, and the second is no typical
+/// password.
 fn is_text_of_two_lines(first: &[u8], second: &[u8]) -> bool {
     let is_word = second.iter().all(u8::is_ascii_alphabetic);
     is_one_of(first, WORDS)
@@ -320,13 +322,13 @@ fn is_text_of_two_lines(first: &[u8], second: &[u8]) -> bool {
         && !is_one_of(second, PASSWORDS)
 }
 
-/// Citrix ICA, as captures show it: the greeting of both ends.
+/// Citrix ICA, as captures show it: the greeting, which client and server both send.
 pub(super) fn ica(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"\x7f\x7fICA\0"))?;
     found(6)
 }
 
-/// TeamViewer, as scanners open it: 17 24, which begins each of its messages, and a ping.
+/// TeamViewer, as scanners begin it: 17 24, with which each of its messages begins, and a ping.
 pub(super) fn teamviewer(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(&[0x17, 0x24, 0x0a, 0x20, 0]))?;
     found(4)

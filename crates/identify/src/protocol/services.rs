@@ -1,11 +1,11 @@
-//! Small services: who is there, what is written down, what is watched.
+//! Small services: users, logs, news and monitoring.
 
 use super::reading::{
     Found, big, is_graphic, is_number, is_one_of, is_only_line, is_text, line, need, quotes_line,
     says, until_nul, words,
 };
 
-/// RFC 1288, 2.3: a question in full, `/W`, which is no word of another protocol.
+/// RFC 1288, 2.3: a query with `/W` (in full), which is no word of another protocol.
 pub(super) fn finger(bytes: &[u8]) -> Option<Found> {
     let words = words(bytes);
     let (first, users) = words.split_first()?;
@@ -42,13 +42,13 @@ pub(super) fn syslog(bytes: &[u8]) -> Option<Found> {
     says(end + 1, rest)
 }
 
-/// As syslog and others write them, with the space behind.
+/// The months as syslog writes them, each with the space behind it.
 const MONTHS: [&[u8]; 12] = [
     b"Jan ", b"Feb ", b"Mar ", b"Apr ", b"May ", b"Jun ", b"Jul ", b"Aug ", b"Sep ", b"Oct ",
     b"Nov ", b"Dec ",
 ];
 
-/// RFC 3977, 3 and 5; RFC 4643 for `AUTHINFO`: commands that only news have.
+/// RFC 3977, 3 and 5; RFC 4643 for `AUTHINFO`: commands that only this protocol has.
 pub(super) fn nntp(bytes: &[u8]) -> Option<Found> {
     let words = words(bytes);
     let (verb, values) = words.split_first()?;
@@ -65,13 +65,13 @@ pub(super) fn nntp(bytes: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// NRPE, `common.h`: a version of 2 to 4, a query (1), a checksum, the result 2 or none; then the
-/// name of a check.
+/// NRPE, `common.h`: a version of 2 to 4, a query (1), a checksum, a result code; then the name of
+/// a check.
 pub(super) fn nrpe(bytes: &[u8]) -> Option<Found> {
     let (version, kind) = (big(bytes, 0..2)?, big(bytes, 2..4)?);
     need((2..=4).contains(&version) && kind == 1)?;
     let check = match version {
-        // 1,024 bytes for the name, and two that fill up.
+        // 1,024 bytes for the name, and two bytes of padding.
         2 => {
             need(bytes.len() == 1036)?;
             until_nul(bytes.get(10..)?)

@@ -1,9 +1,9 @@
-//! What telephone companies and telephones speak with each other.
+//! Protocols of telephone companies and telephones.
 
 use super::reading::{Found, big, is_graphic, little, need, says, until_nul};
 
-/// RFC 6733, 3: version 1, the length of all, the flag of a request, a command that begins a
-/// conversation or is common in one (RFC 6733, 3.1; 3GPP TS 29.272 for those of mobile networks).
+/// RFC 6733, 3: version 1, the length of the whole message, the flag of a request, and a command
+/// that begins a session or is common in one (RFC 6733, 3.1; 3GPP TS 29.272 for mobile networks).
 pub(super) fn diameter(bytes: &[u8]) -> Option<Found> {
     let [1, _, _, _, flags, ..] = bytes else {
         return None;
@@ -28,7 +28,8 @@ pub(super) fn diameter(bytes: &[u8]) -> Option<Found> {
     says(8, name)
 }
 
-/// SMPP 3.4, 3.2: the length of all, a command, no status, a number; 4.1 for what opens a session.
+/// SMPP 3.4, 3.2: the length of the whole message, a command, no status, a number; 4.1: the
+/// commands that open a session.
 pub(super) fn smpp(bytes: &[u8]) -> Option<Found> {
     need(big(bytes, 0..4)? == bytes.len() && big(bytes, 8..12)? == 0 && big(bytes, 12..16)? > 0)?;
     let name = match big(bytes, 4..8)? {
@@ -52,8 +53,8 @@ pub(super) fn h323(bytes: &[u8]) -> Option<Found> {
     says(9, "SETUP")
 }
 
-/// Cisco's Skinny, as Wireshark reads it: the length of what follows eight bytes, a version of 0 to
-/// 22, a message.
+/// Cisco's Skinny, as Wireshark reads it: the length without the first eight bytes, a version of 0
+/// to 22, a message.
 pub(super) fn skinny(bytes: &[u8]) -> Option<Found> {
     need(little(bytes, 0..4)? + 8 == bytes.len() && little(bytes, 4..8)? <= 22)?;
     match little(bytes, 8..12)? {

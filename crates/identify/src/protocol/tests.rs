@@ -1,4 +1,5 @@
-//! Samples are written from the specifications that the recognisers name.
+//! Tests the recognisers. The samples are written from the specifications that the recognisers
+//! name.
 
 mod binary;
 mod built;

@@ -1,11 +1,11 @@
-//! Tunnels and firewalls: what opens them, and what asks for them.
+//! Tunnels and firewalls: messages that open a tunnel, and questions to a firewall.
 
 use super::reading::{Found, big, need, says};
 
-/// RFC 2408, 3.1 and RFC 7296, 3.1: a first message has no cookie of the answering end, a version
-/// of 1.0 or 2.0, an exchange that begins something, and the length of all. RFC 8229: over TCP,
-/// `IKETCP` or a length and four zeros come before it. Praetorian's fingerprintx leaves out the
-/// first cookie, and counts it all the same.
+/// RFC 2408, 3.1 and RFC 7296, 3.1: no cookie of the responder, as in a first message, version 1.0
+/// or 2.0, an exchange that begins something, and the length of the whole message. RFC 8229: over
+/// TCP, `IKETCP` or a length and four zeros stand before it. Praetorian's fingerprintx leaves out
+/// the first cookie, but counts it in the length.
 pub(super) fn isakmp(bytes: &[u8]) -> Option<Found> {
     let message = isakmp_over_tcp(bytes).unwrap_or(bytes);
     let start = bytes.len() - message.len();
@@ -32,8 +32,8 @@ fn isakmp_over_tcp(bytes: &[u8]) -> Option<&[u8]> {
     framed.get(2..)?.strip_prefix(&[0; 4])
 }
 
-/// RFC 5036, 3.1 and 3.5: version 1, the length of what follows, an address and a space, a message
-/// that opens a session.
+/// RFC 5036, 3.1 and 3.5: version 1, the length of the rest, an address and a label space, a
+/// message that opens a session.
 pub(super) fn ldp(bytes: &[u8]) -> Option<Found> {
     let [0, 1, _, _, a, b, c, d, 0, 0, kind @ (1 | 2), 0 | 1, ..] = bytes else {
         return None;
@@ -47,7 +47,7 @@ pub(super) fn ldp(bytes: &[u8]) -> Option<Found> {
     says(12, format!("{what}, from {a}.{b}.{c}.{d}"))
 }
 
-/// Check Point's service for topologies, as scanners ask it for names.
+/// Check Point's topology service: the messages with which scanners ask for names.
 pub(super) fn checkpoint(bytes: &[u8]) -> Option<Found> {
     let opens = b"\x51\0\0\0\0\0\0\x21";
     let asks = b"\0\0\0\x0bsecuremote\0";

@@ -1,19 +1,19 @@
-//! HTTP, and what has the shape of it or hides under it.
+//! HTTP, and protocols that look like it or lie below it.
 
 use forever200_head::Head;
 
 use super::reading::{Found, find, found, is_graphic, is_only_line, line, need, quotes_line, says};
 use crate::tls as hello;
 
-/// RFC 9113, 3.4. A reader that takes it for HTTP/1.1 stops at its first blank line, so this much
-/// must do.
+/// RFC 9113, 3.4. A reader that takes these bytes for HTTP/1.1 stops at the first blank line, so
+/// this part must be enough.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 const WHOLE_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// RFC 8446, 5.1: at most 2^14 bytes of content; RFC 5246, 6.2.3 lets encryption add 2048.
+/// RFC 8446, 5.1: at most 2^14 bytes of content; RFC 5246, 6.2.3: encryption may add 2048.
 const MAX_TLS_RECORD: u16 = (1 << 14) + 2048;
 
-/// HTTP/0.9, 1.0 and 1.1, as leniently as the page takes them apart, and what Icecast's sources
-/// send. What it says of itself, the page says.
+/// HTTP/0.9, 1.0 and 1.1, read as leniently as the crate's `http` module does, and requests of
+/// Icecast's sources. There is no detail, because the page shows the parts of the request.
 pub(super) fn http(bytes: &[u8]) -> Option<Found> {
     let version = version(bytes)?;
     need(version.is_empty() || is_of(version, b"HTTP/") || is_of(version, b"ICE/"))?;
@@ -40,7 +40,7 @@ pub(super) fn http2(bytes: &[u8]) -> Option<Found> {
     says(WHOLE_PREFACE.len(), detail)
 }
 
-/// RFC 2326, 6.1 and RFC 7826: the request line of HTTP with another version at its end.
+/// RFC 2326, 6.1 and RFC 7826: a request line as in HTTP, but with another version at its end.
 pub(super) fn rtsp(bytes: &[u8]) -> Option<Found> {
     request_line(bytes, b"RTSP/")
 }
@@ -55,7 +55,7 @@ pub(super) fn icap(bytes: &[u8]) -> Option<Found> {
     request_line(bytes, b"ICAP/")
 }
 
-/// A request line whose version has this name, and digits on both sides of a dot.
+/// Recognises a request line whose version has this name, then a digit, a dot and a digit.
 fn request_line(bytes: &[u8], name: &[u8]) -> Option<Found> {
     let version = version(bytes)?;
     need(is_of(version, name))?;
@@ -66,7 +66,7 @@ fn request_line(bytes: &[u8], name: &[u8]) -> Option<Found> {
     quotes_line(bytes)
 }
 
-/// The version at the end of a request line; empty when there is none.
+/// Returns the version at the end of a request line; empty if there is none.
 fn version(bytes: &[u8]) -> Option<&[u8]> {
     let head = Head::parse(bytes)?;
     Some(head.slice(&head.line.version))
@@ -96,9 +96,9 @@ fn until_control(bytes: &[u8]) -> &[u8] {
     bytes.split(u8::is_ascii_control).next().unwrap_or_default()
 }
 
-/// Adobe, "RTMP Specification 1.0", 5.2: version 3, then 1536 bytes: the time, four of zero, noise.
-/// FFmpeg (`rtmpproto.c`, `RTMP_CLIENT_VER1`) and other players have their version in place of the
-/// zeros.
+/// Adobe, "RTMP Specification 1.0", 5.2: version 3, then 1536 bytes: the time, four zeros, random
+/// bytes. FFmpeg (`rtmpproto.c`, `RTMP_CLIENT_VER1`) and other players send their version in place
+/// of the zeros.
 pub(super) fn rtmp(bytes: &[u8]) -> Option<Found> {
     need(
         bytes.len() == 1537
@@ -117,8 +117,8 @@ pub(super) fn flash_policy(bytes: &[u8]) -> Option<Found> {
     found(request.len())
 }
 
-/// RFC 8446, 5.1. A handshake record is known by its type and version, even when it is cut there;
-/// other records also need a plausible length, for their first bytes say less.
+/// RFC 8446, 5.1. A handshake record is recognised by its type and version, even if it is truncated
+/// there. Other records also need a plausible length, because their first bytes are less typical.
 pub(super) fn tls(bytes: &[u8]) -> Option<Found> {
     let [kind @ 0x14..=0x18, 3, minor @ 0..=4, rest @ ..] = bytes else {
         return None;
@@ -183,8 +183,8 @@ pub(super) fn dtls(bytes: &[u8]) -> Option<Found> {
     found(5)
 }
 
-/// Gemini specification, 2: an address on a line of its own. In the clear, as the protocol has TLS
-/// around it.
+/// Gemini specification, 2: an address on a line of its own. It comes without TLS here, although
+/// the protocol demands TLS.
 pub(super) fn gemini(bytes: &[u8]) -> Option<Found> {
     let address = line(bytes);
     need(address.starts_with(b"gemini://") && is_graphic(address))?;

@@ -1,4 +1,4 @@
-//! Protocols of bytes.
+//! Samples of binary protocols.
 
 /// Name, bytes, detail (empty for none).
 pub(super) const SAMPLES: &[(&str, &[u8], &str)] = &[

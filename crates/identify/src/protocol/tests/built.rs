@@ -1,4 +1,4 @@
-//! Protocols whose lengths and fillings are better made than written.
+//! Samples whose lengths and padding are easier to compute than to write.
 
 use super::Sample;
 

@@ -1,4 +1,4 @@
-//! Protocols that a person could type.
+//! Samples of protocols that a person could type.
 
 /// Name, bytes, detail (empty for none).
 pub(super) const SAMPLES: &[(&str, &[u8], &str)] = &[
