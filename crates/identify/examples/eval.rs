@@ -1,12 +1,12 @@
-//! Measures the labels on requests of which somebody knows what they are: `make eval CORPUS=FILE`.
+//! Measures the labels on requests whose nature is known: `make eval CORPUS=FILE`.
 //!
-//! In: lines of JSON with `id`, `b64`, and what is known: `kind`, `cve` and `cve_certain`, `kev`
-//! and `vkev` (known to be exploited), `protocol` (acceptable names), `attack`. A line that lacks
-//! one of these is no part of the figures that need it. Out: six figures for all requests and for
-//! each kind, and the CPU time of a request. `--misses` adds a line for each miss,
-//! `--misses=FIGURE` for those of one figure.
+//! In: lines of JSON with `id`, `b64`, and what is known of the request: `kind`, `cve` and
+//! `cve_certain`, `kev` and `vkev` (known to be exploited), `protocol` (acceptable names),
+//! `attack`. A figure counts only the lines that have the fields it needs. Out: six figures for all
+//! requests and for each kind, and the CPU time of a request. `--misses` also prints a line for
+//! each miss, `--misses=FIGURE` only for misses of one figure.
 //!
-//! Long, because an example is one file.
+//! The file is long because an example is one file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use forever200_identify::{Category, Labeller, labels::Description};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Deserializer};
 
-/// What says that a request is an attack.
+/// Categories that count as an attack.
 const ATTACKS: [Category; 6] = [
     Category::Exploit,
     Category::Secrets,
@@ -30,11 +30,11 @@ const ATTACKS: [Category; 6] = [
     Category::Recon,
     Category::ProxyProbe,
 ];
-/// What a request without harm must not be called.
+/// Categories that a harmless request must not get.
 const ALARMS: [Category; 3] = [Category::Exploit, Category::Secrets, Category::Webshell];
-/// The kind that all requests are of.
+/// The kind that stands for all requests.
 const ALL: &str = "all";
-/// Bytes of a missed request that are shown.
+/// How many bytes of a missed request are shown.
 const MAX_SHOWN_BYTES: usize = 100;
 
 #[derive(Deserialize)]
@@ -56,7 +56,7 @@ struct Item {
     attack: Option<bool>,
 }
 
-/// What is measured; the order is that of the table.
+/// A figure that is measured; in the order of the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Figure {
     RightCve,
@@ -67,14 +67,14 @@ enum Figure {
     FalseAlarm,
 }
 
-/// How often a figure was met, of how many requests.
+/// How many requests met a figure, and how many were counted for it.
 #[derive(Clone, Copy, Default)]
 struct Share {
     met: usize,
     of: usize,
 }
 
-/// What the program says of a request, as far as it is measured.
+/// The parts of a description that are measured.
 struct Found<'a> {
     cves: Vec<&'a str>,
     categories: Vec<Category>,
@@ -105,7 +105,7 @@ fn main() -> anyhow::Result<()> {
             let item: Item =
                 serde_json::from_str(&line?).with_context(|| format!("{name}, line {number}"))?;
             let raw = BASE64_STANDARD.decode(&item.b64)?;
-            // Once before, for expressions are compiled when they are first needed.
+            // The first run is not timed: it compiles expressions.
             let _ = labeller.describe(&raw, None);
             let start = cpu_time();
             let description = labeller.describe(&raw, None);
@@ -123,7 +123,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Counts a request, and returns the figures that it is a miss of.
+/// Counts a request, and returns the figures that it missed.
 fn count(table: &mut Table, item: &Item, found: &Found<'_>) -> Vec<Figure> {
     let mut missed = Vec::new();
     for figure in Figure::ALL {
@@ -184,7 +184,7 @@ impl Figure {
         }
     }
 
-    /// Finds the figures whose names have this; a hyphen stands for a space.
+    /// Returns the figures whose names contain a text; a hyphen in it means a space.
     fn named(start: &str) -> anyhow::Result<Vec<Self>> {
         let start = start.replace('-', " ");
         let mut found = Self::ALL.to_vec();
@@ -196,7 +196,7 @@ impl Figure {
         Ok(found)
     }
 
-    /// Tells whether a request meets it; `None` where the request is no part of it.
+    /// Tells whether a request meets the figure; `None` if the figure does not count the request.
     fn is_met(self, item: &Item, found: &Found<'_>) -> Option<bool> {
         let is_certain = item.cve_certain && !item.cve.is_empty();
         let is_part = match self {
@@ -270,13 +270,13 @@ fn print_times(mut times: Vec<Duration>) {
     );
 }
 
-/// CPU time of this thread, which what else the machine does adds little to.
+/// Returns the CPU time of this thread, to which other work of the machine adds little.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).expect("a clock that counts from zero")
 }
 
-/// Takes null for a field that is not there.
+/// Reads null as a missing field.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,14 +1,14 @@
-//! Requests of real clients, as their documentation has them: none is an attack, whatever it
-//! quotes.
+//! Tests that requests of real clients, as in their documentation, are no attack, whatever they
+//! quote.
 //!
-//! In: files whose entries begin with a line `%% name`; a line feed stands for CR LF. `benign.txt`
-//! has those that look most like attacks, `benign-tools.txt` what programs of all kinds send day by
-//! day.
+//! In: two files of requests. Each request begins with a line `%% name`; a line feed means CR LF.
+//! `benign.txt` has requests that look most like attacks; `benign-tools.txt` has what programs of
+//! all kinds send day by day.
 
 use forever200_identify::{Category, Labeller, Signature};
 
 const REQUESTS: [&str; 2] = [include_str!("benign.txt"), include_str!("benign-tools.txt")];
-/// Fewer would say little of what people's own programs send.
+/// Fewer requests would show little of what ordinary programs send.
 const MIN_REQUESTS: usize = 200;
 
 #[test]

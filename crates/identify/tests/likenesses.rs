@@ -1,11 +1,12 @@
-//! Requests that are alike: some have a label, and those that differ in little must not have it.
+//! Tests requests that are alike: some must have a label, and others that differ only a little must
+//! not.
 //!
-//! In: the identity of a signature, requests of its kind, and requests like them. Out: those that
-//! are judged wrongly.
+//! In: the id of a signature, requests to which it applies, and similar requests. Out: the requests
+//! that are judged wrongly.
 
 use forever200_identify::Labeller;
 
-/// A signature, what it applies to, and what it does not apply to.
+/// The id of a signature, requests to which it applies, and requests to which it does not.
 type Case = (
     &'static str,
     &'static [&'static [u8]],

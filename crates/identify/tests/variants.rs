@@ -1,9 +1,9 @@
-//! A signature names what every sender of a request must send: its label stays when the rest
-//! changes.
+//! Tests that a label stays when another sender writes the request differently: a signature must
+//! name only what every sender must send.
 //!
 //! In: each example of each signature. Out: how many of its variants still have the label. A
-//! variant is what another sender, or a server in between, makes of the same request: other
-//! payloads, names of hosts and headers, another order, another writing of the same bytes.
+//! variant is the same request as another sender, or a server in between, would write it: with
+//! other payloads, other hosts and headers, another order, another encoding of the same bytes.
 
 mod variant;
 
@@ -21,10 +21,10 @@ use crate::variant::{KINDS, Kind, Request};
 
 /// Share of all variants that keep the label.
 const MIN_SHARE: f64 = 0.99;
-/// Bytes of a variant without its label that are shown.
+/// How many bytes of a variant that lost its label are shown.
 const MAX_SHOWN_BYTES: usize = 300;
 
-/// How many variants of a kind there were, and what those without the label look like.
+/// How many variants of a kind were tried, and the text of those without the label.
 #[derive(Default)]
 struct Score {
     tried: usize,
@@ -81,7 +81,8 @@ fn share(tried: usize, missed: usize) -> f64 {
     1.0 - missed as f64 / tried as f64
 }
 
-/// The largest last: it is taken first, and no thread is left alone with it.
+/// Returns the files of signatures, the largest last: it is taken first, so that no thread has to
+/// read it alone at the end.
 fn files() -> io::Result<Vec<PathBuf>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("signatures");
     let mut files = Vec::new();
@@ -95,7 +96,8 @@ fn files() -> io::Result<Vec<PathBuf>> {
     Ok(files.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Tries the signatures of a file with those of that file: no others decide whether one applies.
+/// Tries the signatures of a file, with a labeller that knows only that file, so that no other
+/// signature has an influence.
 fn try_file(path: &Path) -> anyhow::Result<Scores> {
     let text = std::fs::read_to_string(path)?;
     let signatures = Signatures::parse(&text)?.list;

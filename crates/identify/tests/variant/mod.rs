@@ -1,6 +1,6 @@
-//! Other requests that do the same: what a sender can change without giving up what it is after.
+//! Variants of a request: changes that a sender can make and still reach the same goal.
 //!
-//! In: a request of an example. Out: its variants of one kind; none where the kind does not apply.
+//! In: the request of an example. Out: its variants of one kind; none if the kind does not apply.
 
 mod payload;
 mod request;
@@ -14,9 +14,9 @@ use request::find;
 /// A way to change a request.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    /// Makes the variants of an example. The last is the signature's condition as text.
+    /// Makes the variants of an example. The last argument is the signature's condition as text.
     pub(crate) vary: fn(&Request, &Signature, &str) -> Vec<Request>,
-    /// Share of the variants that keep the label, as it was measured, rounded down.
+    /// The least share of the variants that must keep the label: the measured share, rounded down.
     pub(crate) least: f64,
 }
 
@@ -95,7 +95,7 @@ fn order_of_parameters(request: &Request) -> Vec<Request> {
     query.into_iter().chain(form).collect()
 }
 
-/// Parameters from the last to the first, where there are several.
+/// Returns the parameters from the last to the first; `None` if there is only one.
 fn reversed(parameters: &[u8]) -> Option<Vec<u8>> {
     let mut list: Vec<_> = parameters.split(|&byte| byte == b'&').collect();
     let are_all_named = list
@@ -132,7 +132,7 @@ fn case_of_names(request: &Request) -> Vec<Request> {
     ]
 }
 
-/// Pages of Windows servers are found in any case.
+/// Changes the case of the path, for pages of Windows servers, which find them in any case.
 fn case_of_path(request: &Request) -> Vec<Request> {
     let (path, query) = request.path_and_query();
     let lowercase = path.to_ascii_lowercase();
@@ -148,7 +148,7 @@ fn case_of_path(request: &Request) -> Vec<Request> {
     vec![with(path.to_ascii_uppercase()), with(lowercase)]
 }
 
-/// Another name of the server, where the name is not what tells.
+/// Changes the host, unless the condition depends on it.
 fn host(request: &Request, condition: &str) -> Vec<Request> {
     let mut headers = request.headers.clone();
     let mut hosts = headers
@@ -164,7 +164,7 @@ fn host(request: &Request, condition: &str) -> Vec<Request> {
     vec![request.with_headers(headers)]
 }
 
-/// Another parameter, where the lack of any is not what tells.
+/// Adds a parameter, unless the condition asks for none.
 fn one_more_parameter(request: &Request, condition: &str) -> Vec<Request> {
     let asks_for_none = ["\"equals\": String(\"\")", "\"regex\": String(\".\")"];
     if asks_for_none.iter().any(|none| condition.contains(none)) {
@@ -182,7 +182,7 @@ fn one_more_parameter(request: &Request, condition: &str) -> Vec<Request> {
     all
 }
 
-/// Headers of browsers and proxies, where the lack of a browser's is not what tells.
+/// Adds headers of browsers and proxies, without a header whose lack is in the condition.
 fn more_headers(request: &Request, condition: &str) -> Vec<Request> {
     let of_browser = if condition.contains("accept-language") {
         ("Pragma", "no-cache")
@@ -195,7 +195,8 @@ fn more_headers(request: &Request, condition: &str) -> Vec<Request> {
     vec![request.with_headers([before, &request.headers, behind].concat())]
 }
 
-/// In a folder, as programs on a web server are that others are beside; not a device's own page.
+/// Moves the page into a folder, as on a web server with several programs; not for pages of
+/// devices.
 fn folder(request: &Request, signature: &Signature) -> Vec<Request> {
     let is_program =
         signature.product.is_some() && signature.categories().all(|it| it.name() != "iot");

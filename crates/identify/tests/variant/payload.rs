@@ -1,10 +1,10 @@
-//! Other payloads of the same weakness: another command, file, number, address or script.
+//! Other payloads for the same weakness: another command, file, number, address or script.
 
 use forever200_identify::Signature;
 
 use super::request::{Request, replaced};
 
-/// What one sender writes, and what another one writes in its place.
+/// Texts of one sender, and the texts with which another sender would replace them.
 const SWAPS: [(&str, &str); 45] = [
     ("$(id)", "$(whoami)"),
     ("`id`", "`whoami`"),
@@ -53,7 +53,7 @@ const SWAPS: [(&str, &str); 45] = [
     ("filename=\"x.", "filename=\"q7w2."),
 ];
 
-/// One variant for each swap that applies: in the target, in a header and in the body alike.
+/// Makes a variant for each swap that applies; a swap changes target, headers and body.
 pub(crate) fn vary(request: &Request, _: &Signature, _: &str) -> Vec<Request> {
     let all = SWAPS.iter().filter_map(|(from, to)| {
         let swap = |text: &[u8]| replaced(text, from.as_bytes(), to.as_bytes());

@@ -1,6 +1,6 @@
-//! A request in parts that can be changed, and written again.
+//! A request that can be read, changed and written again.
 
-/// A request of HTTP/1 that is written as most clients do.
+/// A request of HTTP/1, formatted as most clients do.
 #[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) method: Vec<u8>,
@@ -11,7 +11,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Returns `None` for what cannot be written again from its parts as it was.
+    /// Reads a request; `None` if its parts, written again, would not give the same bytes.
     pub(crate) fn read(raw: &[u8]) -> Option<Self> {
         let end = find(raw, b"\r\n\r\n")?;
         let mut lines = split(&raw[..end], b"\r\n").into_iter();
@@ -72,7 +72,7 @@ impl Request {
         }
     }
 
-    /// The body, where it is a form by its looks: names and values, and nothing else.
+    /// Returns the body if the header says that it is a form and it has a `=`.
     pub(crate) fn form(&self) -> Option<&[u8]> {
         let is_form = self.headers.iter().any(|(name, value)| {
             name.eq_ignore_ascii_case(b"content-type")
@@ -82,7 +82,7 @@ impl Request {
     }
 }
 
-/// Replaces a text wherever it is; `None` where it is nowhere.
+/// Replaces a text at all its places; `None` if it is nowhere.
 pub(crate) fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     find(text, from)?;
     Some(split(text, from).join(to))

@@ -1,8 +1,8 @@
-//! The same bytes written in another way, which servers undo.
+//! Variants that encode the same bytes in another way, which servers undo.
 
 use super::request::{Request, find};
 
-/// `%2f` is `%2F`.
+/// Changes the case of hexadecimal digits: `%2f` becomes `%2F`.
 pub(crate) fn case_of_hex(request: &Request) -> Vec<Request> {
     let target = swapped(&request.target);
     let body = match request.form() {
@@ -32,7 +32,7 @@ fn swapped(text: &[u8]) -> Vec<u8> {
     swapped
 }
 
-/// Every third letter of the path in percent-encoding, which servers undo.
+/// Writes every third letter of the path in percent-encoding.
 pub(crate) fn encoded_path(request: &Request) -> Vec<Request> {
     let (path, query) = request.path_and_query();
     let mut target = encoded(path);
@@ -45,7 +45,7 @@ pub(crate) fn encoded_path(request: &Request) -> Vec<Request> {
     vec![request.with_target(target)]
 }
 
-/// The same in the values of the query and of a form.
+/// Writes every third letter of the values, in the query and in a form, in percent-encoding.
 pub(crate) fn encoded_values(request: &Request) -> Vec<Request> {
     let values = |parameters: &[u8]| {
         let list = parameters.split(|&byte| byte == b'&');
@@ -70,7 +70,7 @@ fn encoded(text: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::new();
     let (mut letters, mut hex) = (0, 0);
     for &byte in text {
-        // What is behind a percent sign is a code already.
+        // The digits behind a percent sign are already a code.
         if byte == b'%' {
             hex = 3;
         }
