@@ -8,7 +8,7 @@
 //! - `index.json` has all literals that are looked for in requests. It also has for each signature,
 //!   in the order of the files, the places of its two lines, the literals that it needs, and its
 //!   protocols
-//! - `beside.json` has the examples and siblings of each signature, by id; only tests and checks
+//! - `extras.json` has the examples and siblings of each signature, by id; only tests and checks
 //!   read them
 //!
 //! Conditions are read by the program's own code. If a signature is wrong, the build fails here; a
@@ -71,22 +71,22 @@ struct Crawler {
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SIGNATURES}\ncargo::rerun-if-changed={CRAWLERS}");
     let crawlers: Vec<Crawler> = serde_json::from_str(&std::fs::read_to_string(CRAWLERS)?)?;
-    let (mut signatures, mut beside) = (Vec::new(), serde_json::Map::new());
+    let (mut signatures, mut extras) = (Vec::new(), serde_json::Map::new());
     for name in FILES {
         let path = Path::new(SIGNATURES).join(name).with_extension("toml");
-        let File { signature: entries } = toml::from_str(&std::fs::read_to_string(path)?)?;
-        for mut entry in entries {
-            let id = entry.get("id").and_then(toml::Value::as_str);
+        let File { signature: tables } = toml::from_str(&std::fs::read_to_string(path)?)?;
+        for mut table in tables {
+            let id = table.get("id").and_then(toml::Value::as_str);
             let id = id.ok_or("a signature without an id")?.to_owned();
-            let texts = ["examples", "siblings"].map(|name| (name, entry.remove(name)));
+            let texts = ["examples", "siblings"].map(|name| (name, table.remove(name)));
             let texts = texts
                 .into_iter()
                 .filter_map(|(name, list)| Some((name, list?)));
-            beside.insert(id, json!(texts.collect::<HashMap<_, _>>()));
-            signatures.push(signature(entry)?);
+            extras.insert(id, json!(texts.collect::<HashMap<_, _>>()));
+            signatures.push(signature(table)?);
         }
     }
-    let (mut conditions, mut texts, mut lines) = (String::new(), String::new(), Vec::new());
+    let (mut conditions, mut texts, mut indexed) = (String::new(), String::new(), Vec::new());
     let mut literals = Literals::default();
     for Known {
         asks,
@@ -101,18 +101,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         let anchors = condition.anchors().map(|anchors| literals.numbers(anchors));
         let speaks: Vec<_> = condition.protocol.iter().map(|it| it.name()).collect();
-        lines.push(json!([places, anchors, speaks]));
+        indexed.push(json!([places, anchors, speaks]));
         for pattern in condition.patterns() {
             literals.numbers(pattern.words().unwrap_or_default());
         }
     }
-    let index = json!({ "literals": literals.all, "lines": lines });
+    let index = json!({ "literals": literals.all, "signatures": indexed });
     let folder = std::env::var("OUT_DIR")?;
     for (name, text) in [
         ("conditions", conditions),
         ("signatures", texts),
         ("index", index.to_string()),
-        ("beside", Value::from(beside).to_string()),
+        ("extras", Value::from(extras).to_string()),
     ] {
         std::fs::write(Path::new(&folder).join(name).with_extension("json"), text)?;
     }
@@ -145,11 +145,11 @@ struct Known {
     condition: Condition,
 }
 
-fn signature(mut entry: toml::Table) -> Result<Known, Box<dyn Error>> {
-    let asks = entry.remove("match").ok_or("a signature without a match")?;
+fn signature(mut table: toml::Table) -> Result<Known, Box<dyn Error>> {
+    let asks = table.remove("match").ok_or("a signature without a match")?;
     Ok(Known {
         asks: json!({ "match": asks }),
-        says: json!({ "signature": entry }),
+        says: json!({ "signature": table }),
         condition: asks.try_into()?,
     })
 }

@@ -21,7 +21,7 @@ const INDEX: &str = include_str!(concat!(env!("OUT_DIR"), "/index.json"));
 /// A signature that is not read yet: the places of its two lines in `CONDITIONS` and `SIGNATURES`.
 /// Kept as offsets, because to slice the text would touch its memory.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct Line {
+pub(crate) struct UnreadSignature {
     condition: (u32, u32),
     signature: (u32, u32),
 }
@@ -37,7 +37,7 @@ enum Asks {
 /// What a signature says: a line of `SIGNATURES`.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Known {
+enum Says {
     Signature(Box<Signature>),
     Agent(Agent),
 }
@@ -47,13 +47,13 @@ enum Known {
 pub(crate) struct Index {
     /// The literals that are looked for in requests.
     pub(crate) literals: Vec<String>,
-    pub(crate) lines: Vec<Indexed>,
+    pub(crate) signatures: Vec<Indexed>,
 }
 
 /// A signature that is not read yet, and when it is tried.
 #[derive(Deserialize)]
 pub(crate) struct Indexed {
-    pub(crate) line: Line,
+    pub(crate) signature: UnreadSignature,
     /// Numbers of literals. Every request to which the signature applies has at least one of them;
     /// `None` if no literal is needed.
     pub(crate) anchors: Option<Vec<u32>>,
@@ -66,7 +66,7 @@ pub(crate) fn index() -> Index {
     serde_json::from_str(INDEX).expect("build.rs wrote it")
 }
 
-impl Line {
+impl UnreadSignature {
     /// Reads the condition of the signature.
     pub(crate) fn condition(self) -> Box<Condition> {
         match read(CONDITIONS, self.condition) {
@@ -78,8 +78,8 @@ impl Line {
     /// Reads the signature. Its condition is empty, except that of a user agent.
     pub(crate) fn read(self) -> Signature {
         match read(SIGNATURES, self.signature) {
-            Known::Signature(signature) => *signature,
-            Known::Agent(agent) => agent.signature(),
+            Says::Signature(signature) => *signature,
+            Says::Agent(agent) => agent.signature(),
         }
     }
 }
@@ -96,19 +96,28 @@ mod tests {
 
     #[test]
     fn the_lines_are_what_the_files_say() {
-        let (written, Index { literals, lines }) = (written(), index());
-        assert!(lines.len() > written.len());
-        for (mut meant, indexed) in written.into_iter().zip(lines) {
+        let (
+            written,
+            Index {
+                literals,
+                signatures,
+            },
+        ) = (written(), index());
+        assert!(signatures.len() > written.len());
+        for (mut meant, indexed) in written.into_iter().zip(signatures) {
             let literal = |number: u32| literals[number as usize].clone();
             let anchors = indexed
                 .anchors
                 .map(|all| all.into_iter().map(literal).collect());
-            let line = indexed.line;
+            let unread = indexed.signature;
             (meant.examples, meant.siblings, meant.line) = (Vec::new(), Vec::new(), 0);
             let condition = std::mem::take(&mut meant.condition);
             assert_eq!(condition.anchors(), anchors, "{}", meant.id);
-            assert_eq!(format!("{condition:?}"), format!("{:?}", line.condition()));
-            assert_eq!(format!("{meant:?}"), format!("{:?}", line.read()));
+            assert_eq!(
+                format!("{condition:?}"),
+                format!("{:?}", unread.condition())
+            );
+            assert_eq!(format!("{meant:?}"), format!("{:?}", unread.read()));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::signature::Signature;
 
 /// The examples and siblings of the built-in signatures, by id; `build.rs` wrote them. Only tests
 /// and this module need them.
-const BESIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/beside.json"));
+const EXTRAS: &str = include_str!(concat!(env!("OUT_DIR"), "/extras.json"));
 
 /// What a check of all signatures found.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub struct Foreign {
 
 /// The parts of a signature that do not help to recognise.
 #[derive(Clone, Deserialize)]
-struct Beside {
+struct Extras {
     #[serde(default)]
     examples: Vec<String>,
     #[serde(default)]
@@ -72,9 +72,9 @@ impl Labeller {
         report.signatures = written.len();
         report.same_match = twice(matches);
         report.same_title = twice(titles);
-        let beside = beside(written.iter().map(AsRef::as_ref));
+        let extras = extras(written.iter().map(AsRef::as_ref));
         for signature in written.iter().filter(|it| !it.cve.is_empty()) {
-            self.find_foreign(signature, &beside, &mut report.foreign);
+            self.find_foreign(signature, &extras, &mut report.foreign);
         }
         report
     }
@@ -82,14 +82,14 @@ impl Labeller {
     fn find_foreign(
         &self,
         signature: &Signature,
-        beside: &HashMap<String, Beside>,
+        extras: &HashMap<String, Extras>,
         all: &mut Vec<Foreign>,
     ) {
-        let Some(own) = beside.get(&signature.id) else {
+        let Some(own) = extras.get(&signature.id) else {
             return;
         };
         let is_sibling = |other: &str| {
-            let theirs = beside.get(other).map(|it| &it.siblings);
+            let theirs = extras.get(other).map(|it| &it.siblings);
             own.siblings.iter().any(|id| id == other)
                 || theirs.is_some_and(|ids| ids.contains(&signature.id))
         };
@@ -148,10 +148,10 @@ fn twice(ids: BTreeMap<String, Vec<String>>) -> Vec<Vec<String>> {
 
 /// Returns examples and siblings of all signatures, by id: of the built-in ones, and of those that
 /// were read from a file.
-fn beside<'a>(written: impl Iterator<Item = &'a Signature>) -> HashMap<String, Beside> {
-    let mut all: HashMap<String, Beside> = serde_json::from_str(BESIDE).expect("build.rs wrote it");
+fn extras<'a>(written: impl Iterator<Item = &'a Signature>) -> HashMap<String, Extras> {
+    let mut all: HashMap<String, Extras> = serde_json::from_str(EXTRAS).expect("build.rs wrote it");
     for signature in written.filter(|it| it.line > 0) {
-        let own = Beside {
+        let own = Extras {
             examples: signature.examples.clone(),
             siblings: signature.siblings.clone(),
         };

@@ -20,16 +20,17 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) fn signature(self) -> Signature {
         let name = self.name();
-        let (category, kind) = category(self.tag.as_deref().unwrap_or_default());
+        let (category, purpose) = category(self.tag.as_deref().unwrap_or_default());
         let about = if self.description.is_empty() {
             name.as_str()
         } else {
             self.description.trim_end_matches('.')
         };
         let mut explanation =
-            format!("{about}. {kind} The user agent says so; anybody can write that.");
+            format!("{about}. {purpose} The user agent says so; anybody can write that.");
         if explanation.chars().count() > 400 {
-            explanation = format!("{name}. {kind} The user agent says so; anybody can write that.");
+            explanation =
+                format!("{name}. {purpose} The user agent says so; anybody can write that.");
         }
         Signature {
             id: self.id,
@@ -140,7 +141,10 @@ mod tests {
     fn signatures() -> Vec<Signature> {
         let crawlers: Vec<Crawler> =
             serde_json::from_str(include_str!("../data/crawler-user-agents.json")).unwrap();
-        let read = built_in::index().lines.into_iter().map(|it| it.line.read());
+        let read = built_in::index()
+            .signatures
+            .into_iter()
+            .map(|it| it.signature.read());
         let signatures: Vec<_> = read.filter(Signature::is_of_an_agent).collect();
         assert_eq!(signatures.len(), crawlers.len());
         let with_example = |(signature, crawler): (Signature, Crawler)| {

@@ -100,7 +100,7 @@ impl Condition {
         }
         for (name, test) in &self.header {
             let mut values = sample.header(&name.0);
-            evidence.extend(values.find_map(|views| test.holds(views, sample))?);
+            evidence.extend(values.find_map(|forms| test.holds(forms, sample))?);
         }
         for (name, test) in &self.parameter {
             evidence.extend(in_parameter(&name.0, test, sample)?);
@@ -123,9 +123,9 @@ fn in_agent(pattern: &Pattern, sample: &Sample<'_>) -> Option<Range<usize>> {
 
 /// Returns the evidence in the first parameter with this name that meets the test.
 fn in_parameter(name: &str, test: &Test, sample: &Sample<'_>) -> Option<Evidence> {
-    for views in sample.parameter(name) {
-        if let Some(evidence) = test.holds(views, sample) {
-            return Some(of_value(evidence, views));
+    for forms in sample.parameter(name) {
+        if let Some(evidence) = test.holds(forms, sample) {
+            return Some(of_value(evidence, forms));
         }
     }
     None
@@ -164,8 +164,8 @@ fn attack(kinds: &[Attack], place: Option<Place>, sample: &Sample<'_>) -> Option
 
 impl Test {
     /// Returns the evidence in the first form that meets the test.
-    fn holds(&self, views: &[Text], sample: &Sample<'_>) -> Option<Evidence> {
-        let (text, mut ranges) = self.first_met(views, sample)?;
+    fn holds(&self, forms: &[Text], sample: &Sample<'_>) -> Option<Evidence> {
+        let (text, mut ranges) = self.first_met(forms, sample)?;
         ranges.retain(|range| !range.is_empty());
         for range in &mut ranges {
             *range = text.raw_range(whole(&text.bytes, range.clone()));
@@ -176,11 +176,11 @@ impl Test {
     /// Returns the first form that meets the test, and the ranges in it that do.
     fn first_met<'t>(
         &self,
-        views: &'t [Text],
+        forms: &'t [Text],
         sample: &Sample<'_>,
     ) -> Option<(&'t Text, Vec<Range<usize>>)> {
-        let mut views = views.iter();
-        views.find_map(|text| Some((text, self.ranges(text, &sample.search)?)))
+        let mut forms = forms.iter();
+        forms.find_map(|text| Some((text, self.ranges(text, &sample.search)?)))
     }
 
     /// The slowest tests come last.
@@ -265,8 +265,8 @@ fn beyond_slash(evidence: Evidence, sample: &Sample<'_>) -> impl Iterator<Item =
 
 /// Returns the evidence of a parameter. If it is empty or single characters, and the value is
 /// short, the whole value is the evidence.
-fn of_value(evidence: Evidence, views: &[Text]) -> Evidence {
-    let Some(sent) = views.first() else {
+fn of_value(evidence: Evidence, forms: &[Text]) -> Evidence {
+    let Some(sent) = forms.first() else {
         return evidence;
     };
     let length = sent.bytes.len();

@@ -48,9 +48,9 @@ pub struct Indicator {
 }
 
 /// Returns the addresses that a request would make its victim fetch or call, each once.
-pub(crate) fn indicators(raw: &[u8], views: &[Text]) -> Vec<Indicator> {
+pub(crate) fn indicators(raw: &[u8], forms: &[Text]) -> Vec<Indicator> {
     let mut indicators: Vec<Indicator> = Vec::new();
-    for text in views {
+    for text in forms {
         for found in ADDRESS
             .captures_iter(&text.bytes)
             .filter_map(|captures| captures.get(1))
@@ -113,8 +113,8 @@ mod tests {
     fn addresses(raw: &[u8]) -> Vec<String> {
         let sent = Text::raw(raw, 0);
         let decoded = sent.decoded(false);
-        let views: Vec<Text> = [Some(sent), decoded].into_iter().flatten().collect();
-        indicators(raw, &views)
+        let forms: Vec<Text> = [Some(sent), decoded].into_iter().flatten().collect();
+        indicators(raw, &forms)
             .into_iter()
             .map(|indicator| indicator.address)
             .collect()

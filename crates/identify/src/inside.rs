@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 16 * 1024;
 
 impl Labeller {
     /// Adds the labels that apply only to a decoded part, with the numbers of their signatures.
-    pub(crate) fn look_inside(
+    pub(crate) fn find_inside(
         &self,
         sample: &Sample<'_>,
         decoded: &[Part],
@@ -49,8 +49,8 @@ pub(crate) fn indicators(decoded: &[Part], all: &mut Vec<Indicator>) {
         let bytes = &part.bytes[seen];
         let text = Text::raw(bytes, 0);
         let plainer = text.decoded(false);
-        let views: Vec<Text> = [Some(text), plainer].into_iter().flatten().collect();
-        for mut indicator in indicator::indicators(bytes, &views) {
+        let forms: Vec<Text> = [Some(text), plainer].into_iter().flatten().collect();
+        for mut indicator in indicator::indicators(bytes, &forms) {
             let is_known = all.iter().any(|known| known.address == indicator.address);
             if !is_known && all.len() < MAX_INDICATORS {
                 indicator.evidence = part.place.clone();

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use forever200_decode::{Limits, Part, decode};
 
-use crate::built_in::{Index, Line};
+use crate::built_in::{Index, UnreadSignature};
 use crate::condition::Condition;
 use crate::literals::MAX_ANCHOR_BYTES;
 use crate::pattern::{Expressions, Search};
@@ -58,8 +58,8 @@ pub struct Labeller {
 
 enum Known {
     Read(Arc<Signature>),
-    Line {
-        line: Line,
+    Unread {
+        unread: UnreadSignature,
         /// Read when first needed, and kept.
         condition: OnceLock<Box<Condition>>,
         signature: Place<Arc<Signature>>,
@@ -92,8 +92,8 @@ impl Labeller {
             built_in::index()
         };
         let ids: HashSet<_> = own.list.iter().map(|own| own.id.clone()).collect();
-        let lines = &mut built_in.lines;
-        lines.retain(|known| !ids.contains(&known.line.read().id));
+        let signatures = &mut built_in.signatures;
+        signatures.retain(|known| !ids.contains(&known.signature.read().id));
         let labeller = Self::new(own.list, built_in);
         labeller.check_examples()?;
         Ok(labeller)
@@ -104,7 +104,7 @@ impl Labeller {
         for signature in own {
             lists.add_own(signature);
         }
-        for indexed in built_in.lines {
+        for indexed in built_in.signatures {
             lists.add_built_in(indexed);
         }
         let by_word = lists.by_word();
@@ -222,7 +222,7 @@ impl Labeller {
                 found.push((index, label));
             }
         }
-        self.look_inside(sample, decoded, &mut found);
+        self.find_inside(sample, decoded, &mut found);
         let quotation = Quotation::of(sample).unwrap_or_default();
         let is_quoted = |(_, label): &mut (usize, Label)| label.is_quoted(&quotation);
         let quoted = in_order(found.extract_if(.., is_quoted).collect());
@@ -243,10 +243,12 @@ impl Labeller {
         let evidence = merged(known.condition().evidence(sample)?);
         let signature = match known {
             Known::Read(signature) => Arc::clone(signature),
-            Known::Line {
-                line, signature, ..
+            Known::Unread {
+                unread, signature, ..
             } => {
-                let held = self.recent.get(signature, || Some(Arc::new(line.read())))?;
+                let held = self
+                    .recent
+                    .get(signature, || Some(Arc::new(unread.read())))?;
                 Arc::<Signature>::clone(&held)
             }
         };
@@ -268,7 +270,7 @@ impl Labeller {
     pub(crate) fn anchored_in(&self, inside: &Sample<'_>) -> BitSet {
         let mut seen = BitSet::none(self.words.len());
         for text in inside.request() {
-            self.words.look(&text.bytes, &mut seen);
+            self.words.find(&text.bytes, &mut seen);
         }
         let mut may_apply = BitSet::none(self.signatures.len());
         self.add_anchored(inside, seen, &mut may_apply);
@@ -286,14 +288,14 @@ impl Labeller {
             sample.query(),
             sample.body(),
         ];
-        let headers = sample.headers().iter().map(|(_, views)| &**views);
+        let headers = sample.headers().iter().map(|(_, forms)| &**forms);
         let plainer = plainer.into_iter().chain(headers);
         let plainer = plainer.flatten().filter(|text| !text.is_as_sent());
         let sent = sample.request().first().map_or(&[][..], |text| &text.bytes);
-        self.words.look(sent, &mut seen);
+        self.words.find(sent, &mut seen);
         for text in plainer {
             for place in text.changed(sent, MAX_ANCHOR_BYTES) {
-                self.words.look(&text.bytes[place], &mut seen);
+                self.words.find(&text.bytes[place], &mut seen);
             }
         }
         let mut may_apply = self.always.clone();
@@ -312,7 +314,7 @@ impl Labeller {
     fn add_anchored(&self, sample: &Sample<'_>, mut seen: BitSet, may_apply: &mut BitSet) {
         for found in sample.attacks() {
             self.words
-                .look(found.attack.literal().as_bytes(), &mut seen);
+                .find(found.attack.literal().as_bytes(), &mut seen);
         }
         for word in seen.iter() {
             let (start, end) = (self.anchors[word], self.anchors[word + 1]);
@@ -328,16 +330,16 @@ impl Known {
     fn signature(&self) -> Arc<Signature> {
         match self {
             Self::Read(signature) => Arc::clone(signature),
-            Self::Line { line, .. } => Arc::new(line.read()),
+            Self::Unread { unread, .. } => Arc::new(unread.read()),
         }
     }
 
     fn condition(&self) -> &Condition {
         match self {
             Self::Read(signature) => &signature.condition,
-            Self::Line {
-                line, condition, ..
-            } => condition.get_or_init(|| line.condition()),
+            Self::Unread {
+                unread, condition, ..
+            } => condition.get_or_init(|| unread.condition()),
         }
     }
 }

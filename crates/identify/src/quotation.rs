@@ -59,9 +59,9 @@ impl Quotation {
 
     /// Tells whether there is evidence and all of it is quoted. `is_certain_cve` says that the
     /// evidence is for the CVE of a certain label; then the target does not count as quoted.
-    pub(crate) fn holds(&self, evidence: &[Range<usize>], is_exploit: bool) -> bool {
+    pub(crate) fn holds(&self, evidence: &[Range<usize>], is_certain_cve: bool) -> bool {
         for range in evidence {
-            let is_in_target = !is_exploit && is_within(range, &self.target);
+            let is_in_target = !is_certain_cve && is_within(range, &self.target);
             if !is_in_target && !is_within(range, &self.body) {
                 return false;
             }
@@ -110,8 +110,8 @@ fn path<'s>(sample: &'s Sample<'_>) -> &'s [u8] {
 }
 
 fn climbs(sample: &Sample<'_>) -> bool {
-    let mut views = sample.target().iter();
-    views.any(|text| contains(&text.bytes, b".."))
+    let mut forms = sample.target().iter();
+    forms.any(|text| contains(&text.bytes, b".."))
 }
 
 /// Tells whether the request is for Amazon's S3 or a similar service: it has AWS Signature Version

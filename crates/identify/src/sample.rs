@@ -22,7 +22,7 @@ const MAX_HEADERS: usize = 512;
 
 /// The forms of a part of a request: as sent, decoded, and for a path resolved. Equal forms are
 /// there once.
-pub(crate) type Views = Vec<Text>;
+pub(crate) type Forms = Vec<Text>;
 
 /// A request under examination.
 pub(crate) struct Sample<'a> {
@@ -34,14 +34,14 @@ pub(crate) struct Sample<'a> {
     /// If this sample is a decoded part of a request, the sample of that request: it has the
     /// method, the target and the headers.
     outer: Option<&'a Self>,
-    method: OnceCell<Views>,
-    path: OnceCell<Views>,
-    query: OnceCell<Views>,
-    target: OnceCell<Views>,
-    body: OnceCell<Views>,
-    request: OnceCell<Views>,
-    headers: OnceCell<Vec<(Vec<u8>, Views)>>,
-    parameters: OnceCell<Vec<(Vec<u8>, Views)>>,
+    method: OnceCell<Forms>,
+    path: OnceCell<Forms>,
+    query: OnceCell<Forms>,
+    target: OnceCell<Forms>,
+    body: OnceCell<Forms>,
+    request: OnceCell<Forms>,
+    headers: OnceCell<Vec<(Vec<u8>, Forms)>>,
+    parameters: OnceCell<Vec<(Vec<u8>, Forms)>>,
     attacks: OnceCell<Vec<Found>>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Sample<'a> {
     pub(crate) fn inside<'s>(&'s self, part: &Part, bytes: &[u8]) -> Sample<'s> {
         let text = Text::of_part(bytes, part.place.clone());
         let decoded = text.decoded(true);
-        let views: Views = [Some(text), decoded].into_iter().flatten().collect();
+        let forms: Forms = [Some(text), decoded].into_iter().flatten().collect();
         let parameters = if part.is_body {
             self.parameters_of(bytes, &part.place)
         } else {
@@ -94,34 +94,34 @@ impl<'a> Sample<'a> {
             path: OnceCell::new(),
             query: OnceCell::new(),
             target: OnceCell::new(),
-            body: OnceCell::from(views.clone()),
-            request: OnceCell::from(views),
+            body: OnceCell::from(forms.clone()),
+            request: OnceCell::from(forms),
             headers: OnceCell::new(),
             parameters: OnceCell::from(parameters),
             attacks: OnceCell::new(),
         }
     }
 
-    fn parameters_of(&self, body: &[u8], place: &Range<usize>) -> Vec<(Vec<u8>, Views)> {
+    fn parameters_of(&self, body: &[u8], place: &Range<usize>) -> Vec<(Vec<u8>, Forms)> {
         let fields = if Kind::is_multipart(body) {
             parts(body)
         } else {
             pairs(body)
         };
-        let views = |value: &[u8]| {
+        let forms = |value: &[u8]| {
             let text = Text::of_part(value, place.clone());
             let decoded = text.decoded(true);
             [Some(text), decoded].into_iter().flatten().collect()
         };
         let fields = fields.into_iter().take(MAX_PARAMETERS);
         fields
-            .map(|(key, value)| (name(key), views(value)))
+            .map(|(key, value)| (name(key), forms(value)))
             .collect()
     }
 
     /// Returns the forms of all bytes, whatever their protocol.
     pub(crate) fn request(&self) -> &[Text] {
-        self.request.get_or_init(|| self.views(self.raw, false))
+        self.request.get_or_init(|| self.forms(self.raw, false))
     }
 
     /// Returns the first word of an HTTP request.
@@ -144,8 +144,8 @@ impl<'a> Sample<'a> {
             return outer.path();
         }
         self.path.get_or_init(|| match &self.http {
-            Some(http) => self.path_views(http.path_and_query().0),
-            None => Views::new(),
+            Some(http) => self.path_forms(http.path_and_query().0),
+            None => Forms::new(),
         })
     }
 
@@ -165,7 +165,7 @@ impl<'a> Sample<'a> {
         }
         self.target.get_or_init(|| {
             let Some(http) = &self.http else {
-                return Views::new();
+                return Forms::new();
             };
             let raw = self.text(http.target);
             let path = http.path_and_query().0.len();
@@ -177,14 +177,14 @@ impl<'a> Sample<'a> {
                 .query()
                 .last()
                 .map_or_else(|| mark.clone(), |query| mark.then(query));
-            let mut views = vec![raw];
+            let mut forms = vec![raw];
             for path in self.path() {
-                let view = path.then(&query);
-                if views.iter().all(|held| held.bytes != view.bytes) {
-                    views.push(view);
+                let form = path.then(&query);
+                if forms.iter().all(|held| held.bytes != form.bytes) {
+                    forms.push(form);
                 }
             }
-            views
+            forms
         })
     }
 
@@ -196,14 +196,14 @@ impl<'a> Sample<'a> {
 
     /// Returns the values of all headers with this name, which must be in lower case.
     pub(crate) fn header<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [Text]> {
-        let is_meant = move |(found, views): &'s (Vec<u8>, Views)| {
-            (found == name.as_bytes()).then_some(&views[..])
+        let is_meant = move |(found, forms): &'s (Vec<u8>, Forms)| {
+            (found == name.as_bytes()).then_some(&forms[..])
         };
         self.headers().iter().filter_map(is_meant)
     }
 
     /// Returns all headers: names in lower case, and values.
-    pub(crate) fn headers(&self) -> &[(Vec<u8>, Views)] {
+    pub(crate) fn headers(&self) -> &[(Vec<u8>, Forms)] {
         if let Some(outer) = self.outer {
             return outer.headers();
         }
@@ -214,7 +214,7 @@ impl<'a> Sample<'a> {
                 .map(|header| {
                     (
                         header.name.to_ascii_lowercase(),
-                        self.header_views(header.value),
+                        self.header_forms(header.value),
                     )
                 })
                 .collect()
@@ -224,8 +224,8 @@ impl<'a> Sample<'a> {
     /// Returns the values of all parameters with this name, which must be in lower case. Parameters
     /// are in the query, or in a form in the body.
     pub(crate) fn parameter<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [Text]> {
-        let is_meant = move |(found, views): &'s (Vec<u8>, Views)| {
-            (found == name.as_bytes()).then_some(&views[..])
+        let is_meant = move |(found, forms): &'s (Vec<u8>, Forms)| {
+            (found == name.as_bytes()).then_some(&forms[..])
         };
         let outer = self.outer.map(Self::parameters);
         let own = self.parameters();
@@ -246,11 +246,11 @@ impl<'a> Sample<'a> {
 
     /// Returns the names, in lower case, and the values of the parameters. The sample of a decoded
     /// part has only the parameters of that part.
-    pub(crate) fn parameters(&self) -> &[(Vec<u8>, Views)] {
+    pub(crate) fn parameters(&self) -> &[(Vec<u8>, Forms)] {
         self.parameters.get_or_init(|| self.read_parameters())
     }
 
-    fn read_parameters(&self) -> Vec<(Vec<u8>, Views)> {
+    fn read_parameters(&self) -> Vec<(Vec<u8>, Forms)> {
         let Some(http) = &self.http else {
             return Vec::new();
         };
@@ -268,35 +268,35 @@ impl<'a> Sample<'a> {
             .into_iter()
             .chain(body)
             .take(MAX_PARAMETERS)
-            .map(|(key, value)| (name(key), self.views(value, true)))
+            .map(|(key, value)| (name(key), self.forms(value, true)))
             .collect()
     }
 
-    fn part(&self, of: impl Fn(&http::Request<'a>) -> &'a [u8], is_form: bool) -> Views {
+    fn part(&self, of: impl Fn(&http::Request<'a>) -> &'a [u8], is_form: bool) -> Forms {
         self.http
             .as_ref()
-            .map_or_else(Views::new, |http| self.views(of(http), is_form))
+            .map_or_else(Forms::new, |http| self.forms(of(http), is_form))
     }
 
-    fn views(&self, part: &[u8], is_form: bool) -> Views {
+    fn forms(&self, part: &[u8], is_form: bool) -> Forms {
         let raw = self.text(part);
         let decoded = raw.decoded(is_form);
         [Some(raw), decoded].into_iter().flatten().collect()
     }
 
     /// Returns the forms of a header's value. Each fold becomes one space, as servers read it.
-    fn header_views(&self, value: &[u8]) -> Views {
+    fn header_forms(&self, value: &[u8]) -> Forms {
         let raw = self.text(value);
         let plain = raw.unfolded().unwrap_or(raw);
         let decoded = plain.decoded(false);
         [Some(plain), decoded].into_iter().flatten().collect()
     }
 
-    fn path_views(&self, path: &[u8]) -> Views {
-        let mut views = self.views(path, false);
-        let resolved = views.last().and_then(Text::resolved);
-        views.extend(resolved);
-        views
+    fn path_forms(&self, path: &[u8]) -> Forms {
+        let mut forms = self.forms(path, false);
+        let resolved = forms.last().and_then(Text::resolved);
+        forms.extend(resolved);
+        forms
     }
 
     /// Returns a slice of the raw bytes as a text.
@@ -397,8 +397,8 @@ mod tests {
     }
 
     fn values(raw: &[u8], name: &str) -> Vec<String> {
-        let plain = |views: &[Text]| {
-            views
+        let plain = |forms: &[Text]| {
+            forms
                 .last()
                 .map(|text| String::from_utf8_lossy(&text.bytes).into_owned())
         };
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn every_view_leads_back_to_the_raw_bytes() {
+    fn every_form_leads_back_to_the_raw_bytes() {
         let raw = b"GET /a/%2e%2e/b?c=%2F HTTP/1.1\r\nX: %24y\r\n\r\n";
         with_sample(raw, |sample| {
             let plain: Vec<&[u8]> = sample.target().iter().map(|text| &*text.bytes).collect();
@@ -445,7 +445,7 @@ mod tests {
             let header = sample
                 .header("x")
                 .next()
-                .and_then(|views| views.last())
+                .and_then(|forms| forms.last())
                 .unwrap();
             assert_eq!(
                 (&*header.bytes, &raw[header.raw_range(0..1)]),

@@ -202,9 +202,9 @@ impl Signatures {
             reason: error.message().to_owned(),
         })?;
         let mut list = Vec::with_capacity(file.signature.len());
-        for entry in file.signature {
-            let line = line_of(text, entry.span().start);
-            let signature = entry.into_inner();
+        for spanned in file.signature {
+            let line = line_of(text, spanned.span().start);
+            let signature = spanned.into_inner();
             list.push(Signature { line, ..signature });
         }
         let mut ids = HashSet::new();

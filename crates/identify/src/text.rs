@@ -90,9 +90,9 @@ impl Text {
         }
         let signs = escapes.join(Bytes::in_text(b"+"));
         let mut text: Option<Self> = None;
-        for turn in 0..MAX_DECODINGS {
+        for round in 0..MAX_DECODINGS {
             let held = text.as_ref().unwrap_or(self);
-            let is_form = is_form && turn == 0;
+            let is_form = is_form && round == 0;
             match held.rewritten(&signs, |rest| escape(rest, is_form)) {
                 Some(next) => text = Some(next),
                 None => break,

@@ -31,7 +31,7 @@ impl Words {
     }
 
     /// Adds the numbers of the words that are in a text.
-    pub(crate) fn look(&self, text: &[u8], seen: &mut BitSet) {
+    pub(crate) fn find(&self, text: &[u8], seen: &mut BitSet) {
         for found in self.0.find_overlapping_iter(text) {
             seen.add(found.pattern().as_usize());
         }
@@ -93,7 +93,7 @@ mod tests {
     fn words_are_found_within_words() {
         let words = Words::new(&["passwd", "etc/pass", "sw", "none"]);
         let mut seen = BitSet::none(words.len());
-        words.look(b"/etc/passwd", &mut seen);
+        words.find(b"/etc/passwd", &mut seen);
         assert_eq!(seen.iter().collect::<Vec<_>>(), [0, 1, 2]);
         assert!(seen.has(2) && !seen.has(3) && !seen.has(1000));
         assert_eq!(words.number("sw"), Some(2));
@@ -112,7 +112,7 @@ mod tests {
         {
             let text = &text[start..end];
             let mut seen = BitSet::none(words.len());
-            words.look(text, &mut seen);
+            words.find(text, &mut seen);
             for (number, word) in list.iter().enumerate() {
                 let is_there = text
                     .windows(word.len())

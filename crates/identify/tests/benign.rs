@@ -14,14 +14,14 @@ const MIN_REQUESTS: usize = 200;
 #[test]
 fn no_request_of_a_real_client_is_an_attack() {
     let labeller = Labeller::built_in();
-    let entries: Vec<_> = REQUESTS
+    let requests: Vec<_> = REQUESTS
         .iter()
         .flat_map(|file| file.split("%% ").skip(1))
         .collect();
-    assert!(entries.len() >= MIN_REQUESTS, "{}", entries.len());
+    assert!(requests.len() >= MIN_REQUESTS, "{}", requests.len());
     let attacks = [Category::Exploit, Category::Secrets, Category::Webshell];
-    let alarms = entries.iter().filter_map(|entry| {
-        let (name, request) = entry.split_once('\n')?;
+    let alarms = requests.iter().filter_map(|text| {
+        let (name, request) = text.split_once('\n')?;
         let raw = Signature::example_bytes(request.trim_end_matches('\n'));
         let labels = labeller.describe(&raw, None).labels;
         let is_attack = |category| attacks.contains(&category);

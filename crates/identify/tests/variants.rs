@@ -105,8 +105,8 @@ fn try_file(path: &Path) -> anyhow::Result<Scores> {
     let written = written["signature"].as_array().context("signatures")?;
     let labeller = Labeller::with(&format!("replace = true\n{text}"))?;
     let mut scores = Scores::new();
-    for (signature, entry) in signatures.iter().zip(written) {
-        let condition = format!("{:?}", entry["match"]);
+    for (signature, table) in signatures.iter().zip(written) {
+        let condition = format!("{:?}", table["match"]);
         for example in &signature.examples {
             let raw = Signature::example_bytes(example);
             if let Some(request) = Request::read(&raw) {

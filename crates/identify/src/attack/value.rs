@@ -124,10 +124,10 @@ fn names(sample: &Sample<'_>, text: &Text, scan: &mut Scan) {
 }
 
 fn headers(sample: &Sample<'_>, scan: &mut Scan) {
-    for (name, views) in sample.headers() {
+    for (name, forms) in sample.headers() {
         let is_own =
             OWN_HEADERS.iter().any(|own| own.as_bytes() == name) || name.starts_with(b"sec-");
-        let Some(text) = views.last().filter(|_| !is_own) else {
+        let Some(text) = forms.last().filter(|_| !is_own) else {
             continue;
         };
         scan.value(Value {
@@ -201,8 +201,8 @@ fn fields(sample: &Sample<'_>, scan: &mut Scan, files: &[Range<usize>]) {
         .body()
         .first()
         .is_some_and(|text| !is_structured(&text.bytes));
-    for (name, views) in sample.parameters() {
-        let (Some(sent), Some(text)) = (views.first(), views.last()) else {
+    for (name, forms) in sample.parameters() {
+        let (Some(sent), Some(text)) = (forms.first(), forms.last()) else {
             continue;
         };
         if sent.bytes.is_empty() {

@@ -43,8 +43,9 @@ impl Label {
             signature.category,
             Category::Exploit | Category::Webshell | Category::Secrets
         );
-        let is_exploit = !signature.cve.is_empty() && signature.confidence == Confidence::Certain;
-        is_attack && quotation.holds(&self.evidence, is_exploit)
+        let is_certain_cve =
+            !signature.cve.is_empty() && signature.confidence == Confidence::Certain;
+        is_attack && quotation.holds(&self.evidence, is_certain_cve)
     }
 
     /// Tells whether the label is one weakness, not a kind of attack.

@@ -89,8 +89,8 @@ impl Lists {
                 }
             }
         }
-        self.signatures.push(Known::Line {
-            line: indexed.line,
+        self.signatures.push(Known::Unread {
+            unread: indexed.signature,
             condition: OnceLock::new(),
             signature: Place::default(),
         });

@@ -351,7 +351,7 @@ fn what_would_take_too_long_is_given_up_and_said() {
 
 #[test]
 fn one_product_leads_where_several_fit_the_same_bytes() {
-    let entry = |id: &str, product: &str, is_generic: bool| {
+    let signature = |id: &str, product: &str, is_generic: bool| {
         format!(
             "[[signature]]\nid = \"{id}\"\ntitle = \"x\"\ncategory = \"exploit\"\nproduct = \"{product}\"\n\
              {}\nexplanation = \"What we look for ourselves, and nobody else in the world does.\"\n\
@@ -365,10 +365,10 @@ fn one_product_leads_where_several_fit_the_same_bytes() {
     };
     let file = [
         "replace = true\n".to_owned(),
-        entry("one", "One", false),
-        entry("other", "Other", false),
-        entry("one-more", "One", false),
-        entry("kind", "Any", true),
+        signature("one", "One", false),
+        signature("other", "Other", false),
+        signature("one-more", "One", false),
+        signature("kind", "Any", true),
     ];
     let labeller = Labeller::with(&file.concat()).unwrap();
     let found = labeller.describe(b"GET /upload.cgi HTTP/1.1\r\n\r\n", None);

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::reading::{
-    Found, big, find, is_number, is_one_of, is_only_line, is_text, line, lines, need, says,
+    Found, big, find, found_with, is_number, is_one_of, is_only_line, is_text, line, lines, need,
     until_nul, words,
 };
 
@@ -62,7 +62,7 @@ pub(super) fn redis(bytes: &[u8]) -> Option<Found> {
         .chunks(2)
         .filter_map(|pair| pair.get(1).copied())
         .collect();
-    says(
+    found_with(
         line(bytes).len(),
         [b"COMMAND: ", arguments.join(&b" "[..]).trim_ascii_end()].concat(),
     )
@@ -94,7 +94,7 @@ pub(super) fn redis_line(bytes: &[u8]) -> Option<Found> {
     )?;
     // NATS has an INFO too, with a JSON object behind it.
     need(values.iter().all(|value| !value.starts_with(b"{")))?;
-    says(command.len(), [b"COMMAND: ", line(bytes)].concat())
+    found_with(command.len(), [b"COMMAND: ", line(bytes)].concat())
 }
 
 /// Tells whether the arguments of AUTH are a password, or a user and a password. Two plain words
@@ -142,7 +142,7 @@ pub(super) fn memcached(bytes: &[u8]) -> Option<Found> {
         keys => MEMCACHED_WITH_KEY.contains(command) && are_keys(keys),
     };
     need(is_memcached && is_text(line(text)))?;
-    says(start + command.len(), line(text))
+    found_with(start + command.len(), line(text))
 }
 
 /// Tells whether the words are keys and no sentence, as `get something` is: a single key is short,
@@ -168,19 +168,19 @@ fn binary_command(bytes: &[u8]) -> Option<u8> {
 
 pub(super) fn memcached_binary(bytes: &[u8]) -> Option<Found> {
     let command = binary_command(bytes).filter(|command| *command <= 0x1e)?;
-    says(24, format!("binary, command {command:#04x}"))
+    found_with(24, format!("binary, command {command:#04x}"))
 }
 
 /// Couchbase's commands beyond those of memcached: hello, SASL, and all others above 0x1e.
 pub(super) fn couchbase(bytes: &[u8]) -> Option<Found> {
     let command = binary_command(bytes).filter(|command| *command > 0x1e)?;
-    says(24, format!("command {command:#04x}"))
+    found_with(24, format!("command {command:#04x}"))
 }
 
 /// Elasticsearch, `TcpHeader`: `ES` and the length of what follows.
 pub(super) fn elasticsearch(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"ES") && big(bytes, 2..6)? + 6 == bytes.len())?;
-    says(
+    found_with(
         6,
         find(bytes, b"internal:")
             .and_then(|at| bytes.get(at..))
@@ -196,11 +196,11 @@ pub(super) fn zookeeper(bytes: &[u8]) -> Option<Found> {
         .into_iter()
         .find(|word| is_only_line(bytes, word))
     {
-        return says(4, word);
+        return found_with(4, word);
     }
     need(
         matches!(big(bytes, 0..4)?, 44 | 45) && big(bytes, 4..8)? == 0 && big(bytes, 28..32)? == 16,
     )?;
     need(bytes.len() >= 48)?;
-    says(8, "connect")
+    found_with(8, "connect")
 }

@@ -1,6 +1,6 @@
 //! Bytes that are no protocol: a file, or an answer to a question that was never sent.
 
-use super::reading::{Found, little, need, quotes_line, says, words};
+use super::reading::{Found, found_line, found_with, little, need, words};
 
 /// System V ABI, "ELF Header": magic, 32 or 64 bits, the order of bytes, version 1, a kind of file.
 pub(super) fn elf(bytes: &[u8]) -> Option<Found> {
@@ -32,7 +32,7 @@ pub(super) fn elf(bytes: &[u8]) -> Option<Found> {
         243 => "RISC-V",
         _ => "another processor",
     };
-    says(7, format!("{} bits, {name}", 32 * u32::from(*class)))
+    found_with(7, format!("{} bits, {name}", 32 * u32::from(*class)))
 }
 
 /// Microsoft, "PE Format": `MZ`, and `PE` at the place that the header names; or the sentence at
@@ -45,7 +45,7 @@ pub(super) fn windows_program(bytes: &[u8]) -> Option<Found> {
     let beginning = bytes.get(..256).unwrap_or(bytes);
     let has_sentence = beginning.windows(sentence.len()).any(|it| it == sentence);
     need(is_pe || has_sentence)?;
-    says(2, "program for Windows")
+    found_with(2, "program for Windows")
 }
 
 /// PKWARE, "APPNOTE", 4.3.7: the header of the first file, with its version and its name.
@@ -53,7 +53,7 @@ pub(super) fn zip(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"PK\x03\x04") && little(bytes, 4..6)? & 0xff <= 63)?;
     let length = little(bytes, 26..28)?;
     let name = bytes.get(30..).unwrap_or_default();
-    says(4, name.get(..length).unwrap_or(name))
+    found_with(4, name.get(..length).unwrap_or(name))
 }
 
 /// RFC 9112, 4: the first line of a response.
@@ -66,5 +66,5 @@ pub(super) fn http_response(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     need(status.len() == 3 && status.iter().all(u8::is_ascii_digit))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }

@@ -1,8 +1,8 @@
 //! Databases.
 
 use super::reading::{
-    Found, big, counted, find, found, is_graphic, is_only_line, little, need, quotes_line, says,
-    split_nul, until_nul,
+    Found, big, counted, find, found, found_line, found_with, is_graphic, is_only_line, little,
+    need, split_nul, until_nul,
 };
 
 /// MongoDB Wire Protocol: the length of the message, its number, 0 because it answers no other
@@ -21,7 +21,7 @@ pub(super) fn mongodb(bytes: &[u8]) -> Option<Found> {
         2001 | 2002 | 2005..=2007 | 2010 | 2012 => Vec::new(),
         _ => return None,
     };
-    says(16, detail)
+    found_with(16, detail)
 }
 
 /// CQL Binary Protocol v1 to v5: version, flags, stream, a request, and the length of its body.
@@ -40,7 +40,7 @@ pub(super) fn cassandra(bytes: &[u8]) -> Option<Found> {
         11 if body.len() > 4 => "REGISTER",
         _ => return None,
     };
-    says(header + 4, format!("version {}, {detail}", bytes.first()?))
+    found_with(header + 4, format!("version {}, {detail}", bytes.first()?))
 }
 
 /// MySQL, "Protocol::HandshakeResponse41": the second packet of a connection, whose 23 bytes of
@@ -49,7 +49,7 @@ pub(super) fn mysql(bytes: &[u8]) -> Option<Found> {
     need(little(bytes, 0..3)? + 4 == bytes.len() && bytes.get(3) == Some(&1))?;
     need(little(bytes, 4..8)? & 0x200 != 0 && bytes.get(13..36)? == [0; 23])?;
     let user = until_nul(bytes.get(36..)?);
-    says(
+    found_with(
         36,
         if user.is_empty() {
             b"asks for TLS".to_vec()
@@ -66,9 +66,9 @@ pub(super) fn postgres(bytes: &[u8]) -> Option<Found> {
     // Scanners ask with versions that do not exist, so that the server lists its versions.
     let names_user = length == bytes.len() && bytes.get(8..)?.starts_with(b"user\0");
     match (length, code) {
-        (8, 80_877_103) => return says(8, "asks for TLS"),
-        (8, 80_877_104) => return says(8, "asks for GSSAPI"),
-        (16, 80_877_102) => return says(8, "cancels a query"),
+        (8, 80_877_103) => return found_with(8, "asks for TLS"),
+        (8, 80_877_104) => return found_with(8, "asks for GSSAPI"),
+        (16, 80_877_102) => return found_with(8, "cancels a query"),
         (9..=10_000, 0x0003_0000..=0x0003_0002) => {}
         _ if names_user => {}
         _ => return None,
@@ -82,7 +82,7 @@ pub(super) fn postgres(bytes: &[u8]) -> Option<Found> {
         }
     }
     need(!said.is_empty())?;
-    says(8, said.join(&b", "[..]))
+    found_with(8, said.join(&b", "[..]))
 }
 
 /// Oracle Net, as captures show it: a length, no checksum, CONNECT (1), a version from 300 on, and
@@ -96,7 +96,7 @@ pub(super) fn oracle(bytes: &[u8]) -> Option<Found> {
             && (300..=330).contains(&big(bytes, 8..10)?)
             && big(bytes, 10..12)? <= 330,
     )?;
-    says(
+    found_with(
         12,
         find(bytes, b"(")
             .and_then(|at| bytes.get(at..))
@@ -139,13 +139,13 @@ pub(super) fn drda(bytes: &[u8]) -> Option<Found> {
         .get(12..)
         .is_some_and(|rest| rest.starts_with(b"SQLDB2RA"))
     {
-        return says(20, "SQLDB2RA");
+        return found_with(20, "SQLDB2RA");
     }
     let [_, _, 0xd0, _, _, _, _, _, 0x10, 0x41, ..] = bytes else {
         return None;
     };
     need(big(bytes, 0..2)? >= 10 && big(bytes, 6..8)? <= big(bytes, 0..2)?)?;
-    says(10, "EXCSAT")
+    found_with(10, "EXCSAT")
 }
 
 pub(super) fn db2das(bytes: &[u8]) -> Option<Found> {
@@ -156,7 +156,7 @@ pub(super) fn db2das(bytes: &[u8]) -> Option<Found> {
 /// Tarantool's console: the command that scanners send.
 pub(super) fn tarantool(bytes: &[u8]) -> Option<Found> {
     need(is_only_line(bytes, b"show info"))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// Neo4j, "Bolt Protocol handshake".
@@ -170,7 +170,7 @@ pub(super) fn bolt(bytes: &[u8]) -> Option<Found> {
 pub(super) fn clickhouse(bytes: &[u8]) -> Option<Found> {
     let (name, _) = counted(bytes.strip_prefix(&[0])?, 1)?;
     need(name.starts_with(b"ClickHouse"))?;
-    says(2 + name.len(), name)
+    found_with(2 + name.len(), name)
 }
 
 /// Thrift, binary protocol: the length of a frame or none, version 1, CALL, the name of the method.
@@ -182,7 +182,7 @@ pub(super) fn thrift(bytes: &[u8]) -> Option<Found> {
     };
     let (name, _) = counted(bytes.get(start..)?.strip_prefix(&[0x80, 1, 0, 1])?, 4)?;
     need(is_graphic(name) && split_nul(name).is_none())?;
-    says(start + 4, name)
+    found_with(start + 4, name)
 }
 
 /// Hadoop, `RpcConstants` and `Client.writeConnectionHeader`: `hrpc`, a version, a class of
@@ -190,7 +190,7 @@ pub(super) fn thrift(bytes: &[u8]) -> Option<Found> {
 pub(super) fn hadoop(bytes: &[u8]) -> Option<Found> {
     let version = bytes.strip_prefix(b"hrpc")?.first()?;
     need((1..=9).contains(version))?;
-    says(5, format!("version {version}"))
+    found_with(5, format!("version {version}"))
 }
 
 /// RethinkDB, `ql2.proto`, `VersionDummy`: a magic number, the low byte first.
@@ -201,5 +201,5 @@ pub(super) fn rethinkdb(bytes: &[u8]) -> Option<Found> {
         [0xc3, 0xbd, 0xc2, 0x34, ..] => "version 1.0",
         _ => return None,
     };
-    says(4, version)
+    found_with(4, version)
 }

@@ -1,6 +1,6 @@
 //! Routers and video recorders of cameras: the protocols of the programs that control them.
 
-use super::reading::{Found, find, found, is_graphic, little, need, says, until_nul};
+use super::reading::{Found, find, found, found_with, is_graphic, little, need, until_nul};
 
 /// Length of the head of DVRIP.
 const DVRIP_HEAD_BYTES: usize = 20;
@@ -12,7 +12,7 @@ const DVRIP_LOGIN: usize = 1000;
 pub(super) fn mikrotik(bytes: &[u8]) -> Option<Found> {
     let command = b"\x06/login";
     need(bytes.starts_with(command) && bytes.len() > command.len())?;
-    says(command.len(), "/login")
+    found_with(command.len(), "/login")
 }
 
 /// MikroTik Winbox before RouterOS 6.43, as captures show it: the length of a block, a number, and
@@ -20,14 +20,14 @@ pub(super) fn mikrotik(bytes: &[u8]) -> Option<Found> {
 pub(super) fn winbox(bytes: &[u8]) -> Option<Found> {
     let name = until_nul(bytes.strip_prefix(&[0x12, 2])?);
     need((name == b"list" || name == b"index") && bytes.len() > 2 + name.len())?;
-    says(2 + name.len(), [b"asks for ", name].concat())
+    found_with(2 + name.len(), [b"asks for ", name].concat())
 }
 
 /// Dahua, as captures show it: a log-in (0xa0) with a head of 32 bytes, which has the name of the
 /// user and ends with a1 aa. Newer devices: 32, `DHIP`.
 pub(super) fn dahua(bytes: &[u8]) -> Option<Found> {
     if bytes.starts_with(b"\x20\0\0\0DHIP") {
-        return says(8, "DHIP");
+        return found_with(8, "DHIP");
     }
     need(bytes.first() == Some(&0xa0) && bytes.get(30..32)? == [0xa1, 0xaa])?;
     let user = until_nul(bytes.get(8..16)?);
@@ -36,7 +36,7 @@ pub(super) fn dahua(bytes: &[u8]) -> Option<Found> {
     } else {
         Vec::new()
     };
-    says(32, detail)
+    found_with(32, detail)
 }
 
 /// Xiongmai, "DVRIP": 0xff, a version, a session, a sequence, the number of a message and the

@@ -1,8 +1,8 @@
 //! Files, printers, and the remote procedure calls that they use.
 
 use super::reading::{
-    Found, big, find, found, is_graphic, is_one_of, is_text, line, lines, little, need,
-    quotes_line, says, until_nul, words,
+    Found, big, find, found, found_line, found_with, is_graphic, is_one_of, is_text, line, lines,
+    little, need, until_nul, words,
 };
 
 /// Verbs of FTP that no other protocol has, or begins with: RFC 959, 2228, 2389 and 2428.
@@ -29,7 +29,7 @@ pub(super) fn smb1(bytes: &[u8]) -> Option<Found> {
     let (start, message) = smb(bytes, b"\xffSMB")?;
     let command = message.get(4).copied();
     if command != Some(SMB1_NEGOTIATE) {
-        return says(
+        return found_with(
             start + 5,
             command
                 .map(|command| format!("command {command:#04x}"))
@@ -46,19 +46,19 @@ pub(super) fn smb1(bytes: &[u8]) -> Option<Found> {
         .filter_map(|name| name.strip_prefix(&[2]))
         .filter(|name| !name.is_empty())
         .collect();
-    says(start + 5, dialects.join(&b", "[..]))
+    found_with(start + 5, dialects.join(&b", "[..]))
 }
 
 /// MS-SMB2, 2.2.1: 0xfe and `SMB`; 2.2.41 and 2.2.42: encrypted and compressed messages. A
 /// negotiation lists the dialects that the client knows.
 pub(super) fn smb2(bytes: &[u8]) -> Option<Found> {
     if let Some((start, _)) = smb(bytes, b"\xfdSMB").or_else(|| smb(bytes, b"\xfcSMB")) {
-        return says(start + 4, "encrypted or compressed");
+        return found_with(start + 4, "encrypted or compressed");
     }
     let (start, message) = smb(bytes, b"\xfeSMB")?;
     match little(message, 12..14) {
-        Some(SMB2_NEGOTIATE) => says(start + 14, smb2_dialects(message)),
-        Some(command) => says(start + 14, format!("command {command}")),
+        Some(SMB2_NEGOTIATE) => found_with(start + 14, smb2_dialects(message)),
+        Some(command) => found_with(start + 14, format!("command {command}")),
         None => found(start + 4),
     }
 }
@@ -90,7 +90,7 @@ pub(super) fn netbios(bytes: &[u8]) -> Option<Found> {
         .get(12..)
         .is_some_and(|rest| rest.starts_with(all_names))
     {
-        return says(12 + all_names.len(), "asks for all names");
+        return found_with(12 + all_names.len(), "asks for all names");
     }
     let letters = bytes.strip_prefix(&[0x81, 0, 0, 0x44, 0x20])?.get(..32)?;
     need(letters.iter().all(|letter| (b'A'..=b'P').contains(letter)))?;
@@ -101,7 +101,7 @@ pub(super) fn netbios(bytes: &[u8]) -> Option<Found> {
     let name: Vec<u8> = pairs
         .map(|[high, low]| (high - b'A') << 4 | (low - b'A'))
         .collect();
-    says(37, [b"for ", name.trim_ascii_end()].concat())
+    found_with(37, [b"for ", name.trim_ascii_end()].concat())
 }
 
 /// C706, 12.6.3: version 5.0 or 5.1, bind or request, little-endian integers, the length of the
@@ -111,7 +111,7 @@ pub(super) fn msrpc(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     need(little(bytes, 8..10)? >= 16 && little(bytes, 8..10)? <= bytes.len())?;
-    says(10, if *kind == 0 { "request" } else { "bind" })
+    found_with(10, if *kind == 0 { "request" } else { "bind" })
 }
 
 /// RFC 5531, 9 and 11: the record mark (not in datagrams), a number, CALL, version 2, the program.
@@ -134,7 +134,7 @@ pub(super) fn sunrpc(bytes: &[u8]) -> Option<Found> {
         100_005 => ", mount",
         _ => "",
     };
-    says(
+    found_with(
         start + 16,
         format!("program {program}{name}, version {version}"),
     )
@@ -147,7 +147,7 @@ pub(super) fn afp(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     need(bytes.get(12..16)? == [0; 4] && big(bytes, 8..12)? + 16 == bytes.len())?;
-    says(
+    found_with(
         16,
         if *kind == 3 {
             "asks for the status"
@@ -185,13 +185,13 @@ pub(super) fn ftp(bytes: &[u8]) -> Option<Found> {
     };
     need(is_ftp)?;
     let user = is_one_of(verb, &["USER"]).then(|| [b"user ", values.concat().as_slice()].concat());
-    says(verb.len(), user.unwrap_or_else(|| line(bytes).to_vec()))
+    found_with(verb.len(), user.unwrap_or_else(|| line(bytes).to_vec()))
 }
 
 /// rsync, `clientserver.c`: the greeting, which client and server both send, with a version.
 pub(super) fn rsync(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"@RSYNCD:"))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// Git, `gitprotocol-pack(5)`, "Git Transport": a length in four hexadecimal digits, the command,
@@ -205,7 +205,7 @@ pub(super) fn git(bytes: &[u8]) -> Option<Found> {
     ];
     let verb = verbs.into_iter().find(|verb| command.starts_with(verb))?;
     need(length.iter().all(u8::is_ascii_hexdigit))?;
-    says(4 + verb.len(), until_nul(command))
+    found_with(4 + verb.len(), until_nul(command))
 }
 
 /// RFC 1179, 5: a number from 1 to 5, the name of a queue, further words, and a line feed.
@@ -231,7 +231,7 @@ pub(super) fn lpd(bytes: &[u8]) -> Option<Found> {
         "remove from",
     ]
     .get(usize::from(command) - 1)?;
-    says(bytes.len(), [what.as_bytes(), b" ", queue].concat())
+    found_with(bytes.len(), [what.as_bytes(), b" ", queue].concat())
 }
 
 /// HP, "Printer Job Language Technical Reference": the universal exit sequence, or `@PJL` at the
@@ -240,7 +240,7 @@ pub(super) fn pjl(bytes: &[u8]) -> Option<Found> {
     let exit = b"\x1b%-12345X";
     need(bytes.starts_with(exit) || bytes.starts_with(b"@PJL"))?;
     let command = lines(bytes).find_map(|line| find(line, b"@PJL").and_then(|at| line.get(at..)));
-    says(
+    found_with(
         if bytes.starts_with(exit) {
             exit.len()
         } else {
@@ -254,7 +254,7 @@ pub(super) fn pjl(bytes: &[u8]) -> Option<Found> {
 pub(super) fn subversion(bytes: &[u8]) -> Option<Found> {
     let start = b"( 2 ( edit-pipeline ";
     need(bytes.starts_with(start))?;
-    says(start.len(), line(bytes))
+    found_with(start.len(), line(bytes))
 }
 
 /// RFC 7143, 11.12: an immediate log-in (0x43), version 0, a head of 48 bytes without additions;
@@ -262,5 +262,5 @@ pub(super) fn subversion(bytes: &[u8]) -> Option<Found> {
 pub(super) fn iscsi(bytes: &[u8]) -> Option<Found> {
     let keys = bytes.get(48..)?;
     need(matches!(bytes, [0x43, _, 0, 0, 0, ..]) && keys.starts_with(b"InitiatorName="))?;
-    says(48, until_nul(keys))
+    found_with(48, until_nul(keys))
 }

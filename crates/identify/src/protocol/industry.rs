@@ -2,7 +2,8 @@
 //! look for.
 
 use super::reading::{
-    Found, big, find, found, is_graphic, is_text, line, little, need, quotes_line, says, until_nul,
+    Found, big, find, found, found_line, found_with, is_graphic, is_text, line, little, need,
+    until_nul,
 };
 use super::remote::connection_request;
 
@@ -37,7 +38,7 @@ pub(super) fn modbus(bytes: &[u8]) -> Option<Found> {
         _ => return None,
     };
     need(fits)?;
-    says(8, format!("unit {unit}, {name}"))
+    found_with(8, format!("unit {unit}, {name}"))
 }
 
 /// RFC 905, 13.3.4: a request for an ISO transport connection with its parameters: size (0xc0),
@@ -61,12 +62,12 @@ fn transport_ends(bytes: &[u8]) -> Option<&[u8]> {
 /// 3); or a job (0x32, or 0x72 in newer versions) in transport data.
 pub(super) fn s7comm(bytes: &[u8]) -> Option<Found> {
     if let [3, 0, _, _, 2, 0xf0, 0x80, 0x32 | 0x72, ..] = bytes {
-        return says(8, "job");
+        return found_with(8, "job");
     }
     let [1..=3, place] = transport_ends(bytes)? else {
         return None;
     };
-    says(
+    found_with(
         11,
         format!("connects to rack {}, slot {}", place >> 5, place & 0x1f),
     )
@@ -76,9 +77,9 @@ pub(super) fn s7comm(bytes: &[u8]) -> Option<Found> {
 pub(super) fn iso_tsap(bytes: &[u8]) -> Option<Found> {
     let called = transport_ends(bytes)?;
     if is_graphic(called) {
-        return says(11, [b"connects to ", called].concat());
+        return found_with(11, [b"connects to ", called].concat());
     }
-    says(
+    found_with(
         11,
         called.iter().fold("connects to ".to_owned(), |text, byte| {
             format!("{text}{byte:02x}")
@@ -101,7 +102,7 @@ pub(super) fn doip(bytes: &[u8]) -> Option<Found> {
         0x8001 => "diagnoses",
         _ => return None,
     };
-    says(8, name)
+    found_with(8, name)
 }
 
 /// KNXnet/IP, 2.3: a header of six bytes, version 1.0, a service, the length of the whole message.
@@ -117,7 +118,7 @@ pub(super) fn knx(bytes: &[u8]) -> Option<Found> {
         0x530 => "routes",
         _ => return None,
     };
-    says(6, name)
+    found_with(6, name)
 }
 
 /// ASHRAE 135, annex J.2: 0x81, a function, the length of the whole message; then version 1, if the
@@ -140,7 +141,7 @@ pub(super) fn dnp3(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     need(control & 0x40 != 0)?;
-    says(
+    found_with(
         4,
         format!(
             "from {} to {}",
@@ -165,7 +166,7 @@ pub(super) fn enip(bytes: &[u8]) -> Option<Found> {
     };
     need(little(bytes, 2..4)? + 24 == bytes.len())?;
     need(little(bytes, 8..12)? == 0 && little(bytes, 20..24)? == 0)?;
-    says(4, name)
+    found_with(4, name)
 }
 
 /// IEC 60870-5-104, 5: 0x68, a length, four control bytes. These are of a U frame (one of six), an
@@ -191,20 +192,20 @@ pub(super) fn iec104(bytes: &[u8]) -> Option<Found> {
         }
         _ => return None,
     };
-    says(6, name)
+    found_with(6, name)
 }
 
 /// OPC 10000-6, 7.1.2: HEL, F, the length of the whole message, the version of the protocol;
 /// further behind, the address of the wanted server.
 pub(super) fn opcua(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"HELF") && little(bytes, 4..8)? >= 32 && little(bytes, 8..12)? == 0)?;
-    says(8, bytes.get(32..).unwrap_or_default())
+    found_with(8, bytes.get(32..).unwrap_or_default())
 }
 
 /// Niagara Fox: `fox a 1 -1 fox hello`.
 pub(super) fn fox(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"fox a ") && is_text(line(bytes)))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// Omron W421, 7-4: `FINS` and the length of the rest.
@@ -253,7 +254,7 @@ pub(super) fn atg(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     need(digits.iter().all(u8::is_ascii_hexdigit))?;
-    says(7, bytes.get(1..7)?)
+    found_with(7, bytes.get(1..7)?)
 }
 
 /// DICOM PS3.8, 9.3.2: A-ASSOCIATE-RQ (1), the length, version 1, and two names of 16 characters.
@@ -263,7 +264,7 @@ pub(super) fn dicom(bytes: &[u8]) -> Option<Found> {
     };
     let (called, calling) = (bytes.get(10..26)?, bytes.get(26..42)?);
     need(big(bytes, 2..6)? >= 68 && is_text(called) && is_text(until_nul(calling)))?;
-    says(
+    found_with(
         10,
         [
             b"to ",
@@ -279,5 +280,5 @@ pub(super) fn dicom(bytes: &[u8]) -> Option<Found> {
 pub(super) fn hl7(bytes: &[u8]) -> Option<Found> {
     bytes
         .starts_with(b"\x0bMSH|")
-        .then(|| says(5, bytes.split(|&byte| byte == b'\r').next()?.get(1..)?))?
+        .then(|| found_with(5, bytes.split(|&byte| byte == b'\r').next()?.get(1..)?))?
 }

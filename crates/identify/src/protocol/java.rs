@@ -1,6 +1,6 @@
 //! Java: its debugger, its serialised objects, its servers; and CORBA, which is as old.
 
-use super::reading::{Found, counted, found, need, quotes_line, says, split_nul, until_nul};
+use super::reading::{Found, counted, found, found_line, found_with, need, split_nul, until_nul};
 
 /// JDWP specification, "Handshake": 14 letters. If a command follows, its set and number are at 9
 /// and 10.
@@ -11,7 +11,7 @@ pub(super) fn jdwp(bytes: &[u8]) -> Option<Found> {
         Some([set, command]) => format!("handshake, command {set}.{command}"),
         _ => "handshake".to_owned(),
     };
-    says(handshake.len(), detail)
+    found_with(handshake.len(), detail)
 }
 
 /// RMI Wire Protocol, 10.2.1: `JRMI`, a version of two bytes, a type of stream.
@@ -21,7 +21,7 @@ pub(super) fn rmi(bytes: &[u8]) -> Option<Found> {
         [b'J', b'R', b'M', b'I', 0, ..] => return found(5),
         _ => return None,
     };
-    says(
+    found_with(
         7,
         ["stream", "single operation", "multiplexed"].get(usize::from(kind - b'K'))?,
     )
@@ -36,7 +36,7 @@ pub(super) fn java_serialized(bytes: &[u8]) -> Option<Found> {
         .and_then(|rest| counted(rest, 2))
         .unwrap_or_default()
         .0;
-    says(4, class)
+    found_with(4, class)
 }
 
 /// CORBA 3.0.3, 15.4.1: `GIOP`, version 1.0 to 1.3, flags, a kind of message.
@@ -49,7 +49,7 @@ pub(super) fn iiop(bytes: &[u8]) -> Option<Found> {
         Some(3) => ", asks where an object is",
         _ => "",
     };
-    says(6, format!("version 1.{minor}{kind}"))
+    found_with(6, format!("version 1.{minor}{kind}"))
 }
 
 /// WebLogic: `t3 12.2.1`, then lines such as `AS:255` and `HL:19`.
@@ -58,14 +58,14 @@ pub(super) fn t3(bytes: &[u8]) -> Option<Found> {
         .strip_prefix(b"t3 ")
         .or_else(|| bytes.strip_prefix(b"t3s "))?;
     need(version.first()?.is_ascii_digit())?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// The Apache Tomcat Connectors, AJPv1.3: 0x1234, the length of the packet, and FORWARD_REQUEST (2)
 /// or CPING (10).
 pub(super) fn ajp(bytes: &[u8]) -> Option<Found> {
     match bytes {
-        [0x12, 0x34, 0, 1, 10] => says(5, "CPING"),
+        [0x12, 0x34, 0, 1, 10] => found_with(5, "CPING"),
         // The method is 1 to 27, or 255 if its name follows; the protocol is a counted string.
         [
             0x12,
@@ -87,7 +87,7 @@ pub(super) fn ajp(bytes: &[u8]) -> Option<Found> {
                 .and_then(|(_, rest)| rest.get(2..))
                 .map(until_nul)
                 .unwrap_or_default();
-            says(6, [b"forward request ", uri].concat())
+            found_with(6, [b"forward request ", uri].concat())
         }
         _ => None,
     }

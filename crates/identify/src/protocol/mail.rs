@@ -1,7 +1,7 @@
 //! Mail and chat.
 
 use super::reading::{
-    Found, find, is_graphic, is_one_of, is_text, line, lines, need, quotes_line, says, words,
+    Found, find, found_line, found_with, is_graphic, is_one_of, is_text, line, lines, need, words,
 };
 
 /// RFC 5321, 4.1.1; RFC 2033 for `LHLO`. `STARTTLS` (RFC 3207) is missing because no client begins
@@ -20,7 +20,7 @@ pub(super) fn smtp(bytes: &[u8]) -> Option<Found> {
         _ => false,
     };
     need(is_smtp)?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// RFC 1939, 3 and RFC 2449: commands that only POP3 has; or `USER`, which FTP has too, with the
@@ -44,7 +44,7 @@ pub(super) fn pop3(bytes: &[u8]) -> Option<Found> {
         _ => false,
     };
     need(is_pop3 && is_text(bytes))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// RFC 9051, 6: a tag and a command. Most commands need a digit in the tag, so that it is no verb
@@ -69,7 +69,7 @@ pub(super) fn imap(bytes: &[u8]) -> Option<Found> {
         }
     };
     need(is_imap)?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// RFC 2812, 3.1: `NICK` or `PASS` with `USER` behind it, `USER` with four arguments, or a command
@@ -101,7 +101,7 @@ pub(super) fn irc(bytes: &[u8]) -> Option<Found> {
     };
     need(is_irc)?;
     let shown: Vec<&[u8]> = lines(bytes).filter(|line| !line.is_empty()).collect();
-    says(line(bytes).len(), shown.join(&b", "[..]))
+    found_with(line(bytes).len(), shown.join(&b", "[..]))
 }
 
 /// RFC 5804, 2: commands that only this protocol has, and commands whose arguments are in quotes.
@@ -123,7 +123,7 @@ pub(super) fn managesieve(bytes: &[u8]) -> Option<Found> {
         }
     };
     need(is_sieve && is_text(line(bytes)))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// RFC 6120, 4.2: the element that opens a stream, with or without an XML declaration.
@@ -134,7 +134,7 @@ pub(super) fn xmpp(bytes: &[u8]) -> Option<Found> {
         .get(start..)?
         .split_inclusive(|&byte| byte == b'>')
         .next()?;
-    let detail = says(0, element)?.detail;
+    let detail = found_with(0, element)?.detail;
     Some(Found {
         evidence: start..start + b"<stream:stream".len(),
         detail,

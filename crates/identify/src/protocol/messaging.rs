@@ -1,8 +1,8 @@
 //! Message queues and other protocols that carry messages between programs.
 
 use super::reading::{
-    Found, big, counted, find, found, is_graphic, is_number, is_text, line, lines, need,
-    quotes_line, says, split_nul, varint,
+    Found, big, counted, find, found, found_line, found_with, is_graphic, is_number, is_text, line,
+    lines, need, split_nul, varint,
 };
 
 /// MQTT 3.1 to 5.0, section 3.1: CONNECT, a length, and the name of the protocol with its length.
@@ -25,7 +25,7 @@ pub(super) fn mqtt(bytes: &[u8]) -> Option<Found> {
     } else {
         client
     };
-    says(start, [b"client ", name].concat())
+    found_with(start, [b"client ", name].concat())
 }
 
 fn after_properties(bytes: &[u8]) -> Option<&[u8]> {
@@ -37,8 +37,8 @@ fn after_properties(bytes: &[u8]) -> Option<&[u8]> {
 /// follow.
 pub(super) fn mqtt_ping(bytes: &[u8]) -> Option<Found> {
     match bytes {
-        [0xc0, 0] => says(2, "PINGREQ"),
-        [0xe0, 0] => says(2, "DISCONNECT"),
+        [0xc0, 0] => found_with(2, "PINGREQ"),
+        [0xe0, 0] => found_with(2, "DISCONNECT"),
         _ => None,
     }
 }
@@ -48,7 +48,7 @@ pub(super) fn mqtt_ping(bytes: &[u8]) -> Option<Found> {
 pub(super) fn amqp(bytes: &[u8]) -> Option<Found> {
     if let Some(version) = bytes.strip_prefix(b"AMQP") {
         let numbers: Vec<String> = version.iter().take(4).map(u8::to_string).collect();
-        return says(bytes.len().min(8), format!("version {}", numbers.join("-")));
+        return found_with(bytes.len().min(8), format!("version {}", numbers.join("-")));
     }
     let [kind @ (1 | 2 | 3 | 8), ..] = bytes else {
         return None;
@@ -57,7 +57,7 @@ pub(super) fn amqp(bytes: &[u8]) -> Option<Found> {
     need(size <= 1 << 20 && *bytes.get(7 + size)? == 0xce)?;
     // A METHOD frame names a class, and there are few.
     need(*kind != 1 || matches!(big(bytes, 7..9)?, 10 | 20 | 40 | 50 | 60 | 85 | 90))?;
-    says(7, "frame")
+    found_with(7, "frame")
 }
 
 /// STOMP 1.2, "Augmented BNF": a command, headers, an empty line, a NUL.
@@ -73,7 +73,7 @@ pub(super) fn stomp(bytes: &[u8]) -> Option<Found> {
         .take_while(|line| !line.is_empty())
         .collect();
     need(head.len() > command.len() + 1 && headers.iter().all(|header| header.contains(&b':')))?;
-    says(
+    found_with(
         command.len(),
         [&[command], headers.as_slice()].concat().join(&b", "[..]),
     )
@@ -88,7 +88,7 @@ pub(super) fn kafka(bytes: &[u8]) -> Option<Found> {
         // Without a name, only a short ApiVersions request counts, which clients send first: other
         // bytes would look too much like it.
         need(key == 18 && length <= 12)?;
-        return says(14, "ApiVersions");
+        return found_with(14, "ApiVersions");
     }
     let (client, _) = counted(bytes.get(12..)?, 2)?;
     need(is_graphic(client))?;
@@ -99,7 +99,7 @@ pub(super) fn kafka(bytes: &[u8]) -> Option<Found> {
         18 => "ApiVersions".to_owned(),
         key => format!("request {key}"),
     };
-    says(
+    found_with(
         14 + client.len(),
         [name.as_bytes(), b", client ", client].concat(),
     )
@@ -109,18 +109,18 @@ pub(super) fn kafka(bytes: &[u8]) -> Option<Found> {
 pub(super) fn nats(bytes: &[u8]) -> Option<Found> {
     let options = bytes.strip_prefix(b"CONNECT ")?;
     need(options.trim_ascii_start().starts_with(b"{"))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// OpenWire version 2: a length, WIREFORMAT_INFO (1), `ActiveMQ`. Or EXCEPTION_RESPONSE (31) with
 /// the name of a class of Spring, from which servers before 5.18.3 make an object (CVE-2023-46604).
 pub(super) fn openwire(bytes: &[u8]) -> Option<Found> {
     if bytes.get(4..)?.starts_with(b"\x01ActiveMQ") {
-        return says(13, "WireFormatInfo");
+        return found_with(13, "WireFormatInfo");
     }
     need(bytes.get(4) == Some(&31) && big(bytes, 0..4)? <= bytes.len())?;
     let class = find(bytes, b"org.springframework.")?;
-    says(5, bytes.get(class..)?)
+    found_with(5, bytes.get(class..)?)
 }
 
 /// ZMTP 2 and 3, "Greeting": a signature of ten bytes, the version.
@@ -142,7 +142,7 @@ pub(super) fn zabbix(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     let content = rest.get(8..).unwrap_or_default();
-    says(
+    found_with(
         5,
         if is_text(content) {
             content
@@ -173,12 +173,12 @@ pub(super) fn epmd(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     match request {
-        b"n" => says(3, "asks for the names"),
-        b"d" => says(3, "asks for all"),
+        b"n" => found_with(3, "asks for the names"),
+        b"d" => found_with(3, "asks for all"),
         [b'z', name @ ..] if is_graphic(name) => {
-            says(bytes.len(), [b"asks for the port of ", name].concat())
+            found_with(bytes.len(), [b"asks for the port of ", name].concat())
         }
-        [b'x', _, _, b'H' | b'M', 0, ..] => says(3, "registers a node"),
+        [b'x', _, _, b'H' | b'M', 0, ..] => found_with(3, "registers a node"),
         _ => None,
     }
 }
@@ -193,18 +193,18 @@ pub(super) fn erlang(bytes: &[u8]) -> Option<Found> {
         _ => return None,
     };
     need(is_graphic(name) && name.contains(&b'@'))?;
-    says(3, [b"node ", name].concat())
+    found_with(3, [b"node ", name].concat())
 }
 
 /// FIX 4 and later, "Standard Header": the version of the protocol is the first field.
 pub(super) fn fix(bytes: &[u8]) -> Option<Found> {
     need(bytes.starts_with(b"8=FIX"))?;
-    says(5, bytes)
+    found_with(5, bytes)
 }
 
 /// Nessus, before version 5: `< NTP/1.2 >`.
 pub(super) fn nessus(bytes: &[u8]) -> Option<Found> {
     let version = line(bytes).strip_prefix(b"< NTP/")?.strip_suffix(b" >")?;
     need(version.split(|&byte| byte == b'.').all(is_number))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }

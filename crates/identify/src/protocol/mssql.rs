@@ -1,6 +1,6 @@
 //! Microsoft SQL Server and Sybase, which use TDS.
 
-use super::reading::{Found, big, is_graphic, is_text, latin_of_utf16, little, need, says};
+use super::reading::{Found, big, found_with, is_graphic, is_text, latin_of_utf16, little, need};
 
 /// MS-TDS, 2.2.3.1: a type of packet, its status, its length, a window of zero; the rest depends on
 /// the type.
@@ -36,7 +36,7 @@ pub(super) fn mssql(bytes: &[u8]) -> Option<Found> {
         2 => old_login(length, content)?,
         _ => return None,
     };
-    says(8, detail)
+    found_with(8, detail)
 }
 
 fn prelogin(content: &[u8]) -> Vec<u8> {
@@ -74,5 +74,5 @@ pub(super) fn sybase(bytes: &[u8]) -> Option<Found> {
     need(content.get(458..462)? == [5, 0, 0, 0])?;
     let user = content.get(31..61)?.get(..usize::from(*content.get(61)?))?;
     need(is_graphic(user))?;
-    says(8, [b"log-in as ", user].concat())
+    found_with(8, [b"log-in as ", user].concat())
 }

@@ -1,7 +1,7 @@
 //! The network itself: names, directories, clocks, tunnels, routes.
 
 use super::reading::{
-    Found, ber, ber_of, big, counted, find, found, is_graphic, is_number, little, need, says,
+    Found, ber, ber_of, big, counted, find, found, found_with, is_graphic, is_number, little, need,
     until_nul, words,
 };
 
@@ -28,9 +28,9 @@ pub(super) fn dns(bytes: &[u8]) -> Option<Found> {
         && let Some(detail) = dns_message(message)
         && are_dns_messages(rest)
     {
-        return says(14, detail);
+        return found_with(14, detail);
     }
-    says(12, dns_message(bytes)?)
+    found_with(12, dns_message(bytes)?)
 }
 
 /// Tells whether the bytes are only further DNS messages, or empty: several messages may come at
@@ -130,7 +130,7 @@ pub(super) fn ldap(bytes: &[u8]) -> Option<Found> {
         0x77 => [b"extended request ", ber_of(content, 0x80)?.0].concat(),
         _ => return None,
     };
-    says(bytes.len() - rest.len() + 1, detail)
+    found_with(bytes.len() - rest.len() + 1, detail)
 }
 
 /// RFC 1157, 4 and RFC 3416, 3: a sequence, a version, a community, a request. RFC 3412, 6: version
@@ -141,11 +141,11 @@ pub(super) fn snmp(bytes: &[u8]) -> Option<Found> {
     if version == [3] {
         let (header, _) = ber_of(rest, 0x30)?;
         ber_of(header, 2)?;
-        return says(bytes.len() - rest.len() + 1, "version 3");
+        return found_with(bytes.len() - rest.len() + 1, "version 3");
     }
     let (community, rest) = ber_of(rest, 4)?;
     need(matches!(version, [0 | 1]) && matches!(rest.first()?, 0xa0..=0xa8))?;
-    says(
+    found_with(
         bytes.len() - rest.len() + 1,
         [b"community ", community].concat(),
     )
@@ -171,7 +171,7 @@ pub(super) fn kerberos(bytes: &[u8]) -> Option<Found> {
         .and_then(|at| counted(bytes.get(at + 7..)?, 1))
         .unwrap_or_default()
         .0;
-    says(
+    found_with(
         start + 2,
         [
             name.as_bytes(),
@@ -191,12 +191,12 @@ pub(super) fn ntp(bytes: &[u8]) -> Option<Found> {
     match first & 7 {
         3 if bytes.len() == 48 => {
             need(bytes.get(12..40)? == [0; 28])?;
-            says(1, format!("client, version {}", first >> 3 & 7))
+            found_with(1, format!("client, version {}", first >> 3 & 7))
         }
         6 if bytes.len() == 12 && *bytes.get(1)? <= 0x1f && bytes.get(4..)? == [0; 8] => {
-            says(2, "control")
+            found_with(2, "control")
         }
-        7 if matches!(bytes.get(1..4)?, [0, 2 | 3, 0x2a]) => says(4, "monlist"),
+        7 if matches!(bytes.get(1..4)?, [0, 2 | 3, 0x2a]) => found_with(4, "monlist"),
         _ => None,
     }
 }
@@ -216,7 +216,7 @@ pub(super) fn coap(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     find(bytes, b"\xbb.well-known\x04core")?;
-    says(2, "/.well-known/core")
+    found_with(2, "/.well-known/core")
 }
 
 /// IPMI 2.0, 13.1.3: RMCP version 6, the number 255 (no acknowledgement), a class (ASF or IPMI).
@@ -224,7 +224,7 @@ pub(super) fn ipmi(bytes: &[u8]) -> Option<Found> {
     let [6, 0, 0xff, class @ (6 | 7), ..] = bytes else {
         return None;
     };
-    says(4, if *class == 6 { "ASF" } else { "IPMI" })
+    found_with(4, if *class == 6 { "ASF" } else { "IPMI" })
 }
 
 /// RFC 2637, 2: a length, a control message, the magic cookie.
@@ -233,7 +233,7 @@ pub(super) fn pptp(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     let vendor = until_nul(bytes.get(92..156).unwrap_or_default());
-    says(
+    found_with(
         8,
         if is_graphic(vendor) {
             [b"vendor ", vendor].concat()
@@ -261,7 +261,7 @@ pub(super) fn openvpn(bytes: &[u8]) -> Option<Found> {
         45.. if rest.starts_with(&[0, 0, 0, 1]) && rest.len() < 1500 => "reset, with tls-crypt",
         _ => return None,
     };
-    says(start + 1, detail)
+    found_with(start + 1, detail)
 }
 
 /// RFC 4271, 4.1: 16 bytes 0xff, a length, a type.
@@ -279,7 +279,7 @@ pub(super) fn openflow(bytes: &[u8]) -> Option<Found> {
     };
     need(big(bytes, 2..4)? == bytes.len() && bytes.len() >= 8)?;
     need(bytes.len() == 8 || big(bytes, 8..10)? == 1)?;
-    says(4, format!("hello, version 1.{}", version - 1))
+    found_with(4, format!("hello, version 1.{}", version - 1))
 }
 
 /// tinc, `protocol_auth.c`: ID (0), the name of the node, version 17.
@@ -290,7 +290,7 @@ pub(super) fn tinc(bytes: &[u8]) -> Option<Found> {
     let (major, minor) = version.split_at_checked(2)?;
     need(major == b"17" && (minor.is_empty() || minor.strip_prefix(b".").is_some_and(is_number)))?;
     need(is_graphic(name))?;
-    says(
+    found_with(
         2 + name.len() + 1 + version.len(),
         [b"node ", name].concat(),
     )
@@ -302,5 +302,5 @@ pub(super) fn z3950(bytes: &[u8]) -> Option<Found> {
     need(
         rest.is_empty() && matches!(content.first()?, 0x82 | 0x83) && little(content, 1..2)? <= 4,
     )?;
-    says(3, "initialize")
+    found_with(3, "initialize")
 }

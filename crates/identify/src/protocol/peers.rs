@@ -1,7 +1,7 @@
 //! Peer-to-peer networks, miners, games, and malware that connects to its server.
 
 use super::reading::{
-    Found, big, counted, find, is_graphic, little, need, says, until_nul, varint,
+    Found, big, counted, find, found_with, is_graphic, little, need, until_nul, varint,
 };
 
 /// Names of methods with which a miner talks to its pool, besides `mining.…` and `login`. They are
@@ -32,11 +32,11 @@ const RLPX_BYTES: std::ops::RangeInclusive<usize> = 300..=700;
 /// for the table of peers.
 pub(super) fn bittorrent(bytes: &[u8]) -> Option<Found> {
     if bytes.starts_with(b"d1:ad2:id20:") {
-        return says(12, "table of peers");
+        return found_with(12, "table of peers");
     }
     let name = b"\x13BitTorrent protocol";
     need(bytes.starts_with(name))?;
-    says(
+    found_with(
         name.len(),
         bytes
             .get(48..68)
@@ -59,7 +59,7 @@ pub(super) fn stratum(bytes: &[u8]) -> Option<Found> {
     need(is_mining)?;
     Some(Found {
         evidence: at..at + method.len(),
-        ..says(0, method)?
+        ..found_with(0, method)?
     })
 }
 
@@ -73,7 +73,7 @@ pub(super) fn json_rpc(bytes: &[u8]) -> Option<Found> {
     )?;
     Some(Found {
         evidence: at..at + method.len(),
-        ..says(0, method)?
+        ..found_with(0, method)?
     })
 }
 
@@ -98,7 +98,7 @@ fn json_method(bytes: &[u8]) -> Option<(usize, &[u8])> {
 /// 00`. Before 1.7: 0xfe 0x01, alone or followed by a message to a plug-in (0xfa).
 pub(super) fn minecraft(bytes: &[u8]) -> Option<Found> {
     if let [0xfe, 1] | [0xfe, 1, 0xfa, ..] = bytes {
-        return says(2, "ping of versions before 1.7");
+        return found_with(2, "ping of versions before 1.7");
     }
     let (length, rest) = varint(bytes)?;
     let packet = rest;
@@ -113,7 +113,7 @@ pub(super) fn minecraft(bytes: &[u8]) -> Option<Found> {
     // Proxies and mods append their own data behind a NUL.
     let (host, port) = (until_nul(host), u16::from_be_bytes([*high, *low]));
     need(is_graphic(host) && host_bytes <= 1024)?;
-    says(
+    found_with(
         bytes.len().min(length + 2),
         [
             version_of(version).as_bytes(),
@@ -158,7 +158,7 @@ pub(super) fn bitcoin(bytes: &[u8]) -> Option<Found> {
     let name = until_nul(command);
     need(COINS.contains(network) && !name.is_empty() && name.iter().all(u8::is_ascii_lowercase))?;
     need(command.iter().skip(name.len()).all(|&byte| byte == 0))?;
-    says(16, name)
+    found_with(16, name)
 }
 
 /// RLPx with EIP-8, "Changes to the RLPx handshake": the size of the rest, which begins like an
@@ -167,7 +167,7 @@ pub(super) fn bitcoin(bytes: &[u8]) -> Option<Found> {
 pub(super) fn ethereum(bytes: &[u8]) -> Option<Found> {
     let size = big(bytes, 0..2)?;
     need(RLPX_BYTES.contains(&size) && size + 2 == bytes.len() && bytes.get(2) == Some(&4))?;
-    says(3, "handshake of RLPx")
+    found_with(3, "handshake of RLPx")
 }
 
 /// tor-spec, 4.1: circuit 0, VERSIONS (7), a length, versions of two bytes.
@@ -182,14 +182,14 @@ pub(super) fn tor(bytes: &[u8]) -> Option<Found> {
             .chunks(2)
             .all(|version| matches!(version, [0, 1..=10])),
     )?;
-    says(5, "VERSIONS")
+    found_with(5, "VERSIONS")
 }
 
 /// Gh0st and its variants: five letters, two lengths (the second one of the uncompressed data), and
 /// the magic number of zlib.
 pub(super) fn gh0st(bytes: &[u8]) -> Option<Found> {
     if bytes.starts_with(b"Gh0st") {
-        return says(5, "Gh0st");
+        return found_with(5, "Gh0st");
     }
     let marker = bytes.get(..5)?;
     need(is_graphic(marker) && matches!(bytes.get(13..15)?, [0x78, 0x9c | 0x01 | 0xda]))?;
@@ -197,7 +197,7 @@ pub(super) fn gh0st(bytes: &[u8]) -> Option<Found> {
         (15..=1 << 20).contains(&little(bytes, 5..9)?)
             && (1..=1 << 20).contains(&little(bytes, 9..13)?),
     )?;
-    says(5, marker)
+    found_with(5, marker)
 }
 
 /// njRAT: a length in digits and NUL (not in early versions), `ll` or `lv`, fields between `|'|'|`
@@ -216,7 +216,7 @@ pub(super) fn njrat(bytes: &[u8]) -> Option<Found> {
     need(rest.starts_with(b"ll") || rest.starts_with(b"lv"))?;
     let mark = rest.get(2..)?;
     need(mark.starts_with(b"|'|'|") || mark.starts_with(b"[endof]"))?;
-    says(bytes.len() - mark.len() + 5, rest.trim_ascii_end())
+    found_with(bytes.len() - mark.len() + 5, rest.trim_ascii_end())
 }
 
 /// Monero, `LEVIN_PROTOCOL.md`: a signature, a length, a flag that asks for an answer, a command.
@@ -229,5 +229,5 @@ pub(super) fn levin(bytes: &[u8]) -> Option<Found> {
         1007 => "support flags",
         _ => "message",
     };
-    says(8, name)
+    found_with(8, name)
 }

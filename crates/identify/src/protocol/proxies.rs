@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::reading::{Found, counted, is_graphic, is_one_of, line, need, says, split_nul};
+use super::reading::{Found, counted, found_with, is_graphic, is_one_of, line, need, split_nul};
 
 /// The signature of version 2: `haproxy/doc/proxy-protocol.txt`, 2.2.
 const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -11,7 +11,7 @@ const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// `haproxy/doc/proxy-protocol.txt`, 2.1 and 2.2. The sender only claims the addresses.
 pub(super) fn proxy(bytes: &[u8]) -> Option<Found> {
     if let Some(header) = bytes.strip_prefix(PROXY_V2) {
-        return says(bytes.len().min(16), proxy_v2(header)?);
+        return found_with(bytes.len().min(16), proxy_v2(header)?);
     }
     let line = line(bytes);
     let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
@@ -23,7 +23,7 @@ pub(super) fn proxy(bytes: &[u8]) -> Option<Found> {
         [b"PROXY", b"TCP4" | b"TCP6", ..] => b"version 1, cut or broken".to_vec(),
         _ => return None,
     };
-    says(line.len(), detail)
+    found_with(line.len(), detail)
 }
 
 fn proxy_v2(header: &[u8]) -> Option<String> {
@@ -75,7 +75,7 @@ pub(super) fn socks4(bytes: &[u8]) -> Option<Found> {
         _ => format!("{}:{port}", Ipv4Addr::new(a, b, c, d)),
     };
     let detail = format!("{} {target}", if command == 1 { "CONNECT" } else { "BIND" });
-    says(
+    found_with(
         8,
         if user.is_empty() {
             detail
@@ -116,7 +116,7 @@ pub(super) fn socks5(bytes: &[u8]) -> Option<Found> {
         [1, name @ ..] => format!("log-in as {}", counted(name, 1)?.0.escape_ascii()),
         _ => return None,
     };
-    says(2 + methods.len(), detail)
+    found_with(2 + methods.len(), detail)
 }
 
 fn method_name(method: &u8) -> String {

@@ -28,7 +28,7 @@ pub(super) fn found(length: usize) -> Option<Found> {
 
 /// Returns a find whose evidence is the first `length` bytes, with a detail. An empty detail is
 /// none.
-pub(super) fn says(length: usize, detail: impl AsRef<[u8]>) -> Option<Found> {
+pub(super) fn found_with(length: usize, detail: impl AsRef<[u8]>) -> Option<Found> {
     let detail = printable(detail.as_ref());
     Some(Found {
         evidence: 0..length,
@@ -37,9 +37,9 @@ pub(super) fn says(length: usize, detail: impl AsRef<[u8]>) -> Option<Found> {
 }
 
 /// Returns a find whose evidence and detail are the first line.
-pub(super) fn quotes_line(bytes: &[u8]) -> Option<Found> {
+pub(super) fn found_line(bytes: &[u8]) -> Option<Found> {
     let line = line(bytes);
-    says(line.len(), line)
+    found_with(line.len(), line)
 }
 
 /// Returns `None` unless a condition holds, so that `?` ends the recogniser.

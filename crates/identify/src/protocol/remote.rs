@@ -1,8 +1,8 @@
 //! Remote screens and shells.
 
 use super::reading::{
-    Found, big, find, found, is_graphic, is_number, is_one_of, is_only_line, is_text, line, lines,
-    little, need, quotes_line, says, split_nul, until_nul,
+    Found, big, find, found, found_line, found_with, is_graphic, is_number, is_one_of,
+    is_only_line, is_text, line, lines, little, need, split_nul, until_nul,
 };
 
 const COOKIE: &[u8] = b"Cookie: ";
@@ -58,7 +58,7 @@ const MAX_LOGIN_BYTES: usize = 40;
 pub(super) fn ssh(bytes: &[u8]) -> Option<Found> {
     let rest = bytes.strip_prefix(b"SSH-")?;
     need(rest.first().is_none_or(u8::is_ascii_digit))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// Returns the parameters of a connection request of ISO transport over TCP.
@@ -80,15 +80,15 @@ pub(super) fn connection_request(bytes: &[u8]) -> Option<&[u8]> {
 /// Connect Initial at the beginning.
 pub(super) fn rdp(bytes: &[u8]) -> Option<Found> {
     if matches!(bytes, [3, 0, _, _, 2, 0xf0, 0x80, 0x7f, 0x65, ..]) {
-        return says(9, "MCS Connect Initial");
+        return found_with(9, "MCS Connect Initial");
     }
     let variable = connection_request(bytes)?;
     if variable.starts_with(COOKIE) {
         let cookie = line(variable);
-        return says(CONNECTION_REQUEST_BYTES + cookie.len(), cookie);
+        return found_with(CONNECTION_REQUEST_BYTES + cookie.len(), cookie);
     }
     match variable {
-        [1, _, 8, 0, asked, ..] => says(CONNECTION_REQUEST_BYTES + 8, asked_for(*asked)),
+        [1, _, 8, 0, asked, ..] => found_with(CONNECTION_REQUEST_BYTES + 8, asked_for(*asked)),
         // Printable bytes are the token of a load balancer, a line of text.
         [] | [1, ..] | [b' '..=b'~', ..] => found(CONNECTION_REQUEST_BYTES),
         _ => None,
@@ -120,7 +120,7 @@ fn asked_for(flags: u8) -> String {
 pub(super) fn vnc(bytes: &[u8]) -> Option<Found> {
     let (version, _) = bytes.strip_prefix(b"RFB ")?.split_first_chunk::<7>()?;
     need(matches!(version, [a, b, c, b'.', d, e, f] if is_number(&[*a, *b, *c, *d, *e, *f])))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// X Window System Protocol, 8: the byte order, protocol 11.0, and the lengths of the authorisation
@@ -135,7 +135,7 @@ pub(super) fn x11(bytes: &[u8]) -> Option<Found> {
         _ => return None,
     };
     let name = rest.get(..usize::from(name_bytes)).unwrap_or_default();
-    says(6, [b"protocol 11.0 ", name].concat().trim_ascii_end())
+    found_with(6, [b"protocol 11.0 ", name].concat().trim_ascii_end())
 }
 
 /// Android, `adb/protocol.txt`: a command, and the command with all bits inverted as magic number;
@@ -143,7 +143,7 @@ pub(super) fn x11(bytes: &[u8]) -> Option<Found> {
 pub(super) fn adb(bytes: &[u8]) -> Option<Found> {
     let (length, request) = bytes.split_first_chunk::<4>()?;
     if length.iter().all(u8::is_ascii_hexdigit) && request.starts_with(b"host:") {
-        return says(9, request);
+        return found_with(9, request);
     }
     need(
         [
@@ -156,7 +156,7 @@ pub(super) fn adb(bytes: &[u8]) -> Option<Found> {
         None => need(length == b"CNXN")?,
     }
     let text = until_nul(bytes.get(24..).unwrap_or_default());
-    says(
+    found_with(
         bytes.len().min(24),
         if is_graphic(text) { text } else { length },
     )
@@ -193,7 +193,7 @@ pub(super) fn distcc(bytes: &[u8]) -> Option<Found> {
         .split(|&byte| byte == b'A');
     // Each argument is `ARGV`, its length in eight digits, and its text.
     let words = arguments.filter_map(|word| word.strip_prefix(b"RGV")?.get(8..));
-    says(16, words.collect::<Vec<_>>().join(&b" "[..]))
+    found_with(16, words.collect::<Vec<_>>().join(&b" "[..]))
 }
 
 /// TeamSpeak 2: the query for the version, which scanners send alone.
@@ -213,7 +213,7 @@ pub(super) fn rsh(bytes: &[u8]) -> Option<Found> {
     };
     need(is_number(port) && port.len() <= 5 && is_graphic(local) && is_graphic(remote))?;
     need(!command.is_empty() && is_text(command))?;
-    says(port.len(), [b"user ", remote, b", ", command].concat())
+    found_with(port.len(), [b"user ", remote, b", ", command].concat())
 }
 
 /// RFC 1282: a NUL, the two users, the terminal and its speed, each with its NUL.
@@ -226,7 +226,7 @@ pub(super) fn rlogin(bytes: &[u8]) -> Option<Found> {
     let (_, speed) =
         terminal.split_at_checked(terminal.iter().position(|&byte| byte == b'/')? + 1)?;
     need(is_number(speed) && is_graphic(remote) && is_text(local))?;
-    says(bytes.len(), [b"user ", remote].concat())
+    found_with(bytes.len(), [b"user ", remote].concat())
 }
 
 /// RFC 854: IAC and a request to do or not to do something, for a registered option (RFC 856 and
@@ -254,9 +254,9 @@ pub(super) fn telnet(bytes: &[u8]) -> Option<Found> {
     if asked.is_empty() {
         return bytes
             .starts_with(&[0xff, 0xf4, 0xff, 0xfd, 6])
-            .then(|| says(5, "interrupt"))?;
+            .then(|| found_with(5, "interrupt"))?;
     }
-    says(bytes.len() - rest.len(), asked.join(", "))
+    found_with(bytes.len() - rest.len(), asked.join(", "))
 }
 
 /// Returns the name of an option: IANA, "Telnet Options".
@@ -292,7 +292,7 @@ pub(super) fn login(bytes: &[u8]) -> Option<Found> {
     // XML.
     let is_typed = !bytes.starts_with(b"<") && find(line(bytes), b": ").is_none();
     if let Some(at) = find(bytes, b"/bin/busybox").filter(|_| is_typed) {
-        let detail = says(0, &shown)?.detail;
+        let detail = found_with(0, &shown)?.detail;
         return Some(Found {
             evidence: at..at + b"/bin/busybox".len(),
             detail,
@@ -309,7 +309,7 @@ pub(super) fn login(bytes: &[u8]) -> Option<Found> {
         .filter(|line| is_one_of(line, COMMANDS))
         .count();
     need(is_login || commands >= 2)?;
-    says(bytes.trim_ascii_end().len(), shown)
+    found_with(bytes.trim_ascii_end().len(), shown)
 }
 
 /// Tells whether both lines are ordinary words, as in any text, and the second is no typical

@@ -1,8 +1,8 @@
 //! Small services: users, logs, news and monitoring.
 
 use super::reading::{
-    Found, big, is_graphic, is_number, is_one_of, is_only_line, is_text, line, need, quotes_line,
-    says, until_nul, words,
+    Found, big, found_line, found_with, is_graphic, is_number, is_one_of, is_only_line, is_text,
+    line, need, until_nul, words,
 };
 
 /// RFC 1288, 2.3: a query with `/W` (in full), which is no word of another protocol.
@@ -12,7 +12,7 @@ pub(super) fn finger(bytes: &[u8]) -> Option<Found> {
     need(first.eq_ignore_ascii_case(b"/W") && users.len() <= 1)?;
     need(is_only_line(bytes, line(bytes)))?;
     let user = users.first().copied().unwrap_or(b"everybody");
-    says(2, [b"asks for ", user].concat())
+    found_with(2, [b"asks for ", user].concat())
 }
 
 /// RFC 1413, 3: two ports with a comma between them, and nothing more.
@@ -24,7 +24,7 @@ pub(super) fn ident(bytes: &[u8]) -> Option<Found> {
     };
     need(is_port(ports.next()) && is_port(ports.next()) && ports.next().is_none())?;
     need(is_only_line(bytes, line(bytes)))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// RFC 5424, 6.2.1 and RFC 3164, 4.1: `<`, a priority up to 191, `>`, then version 1 or a month.
@@ -39,7 +39,7 @@ pub(super) fn syslog(bytes: &[u8]) -> Option<Found> {
     let number: u16 = std::str::from_utf8(priority).ok()?.parse().ok()?;
     need(is_number(priority) && number <= 191)?;
     need(rest.starts_with(b"1 ") || MONTHS.iter().any(|month| rest.starts_with(month)))?;
-    says(end + 1, rest)
+    found_with(end + 1, rest)
 }
 
 /// The months as syslog writes them, each with the space behind it.
@@ -62,7 +62,7 @@ pub(super) fn nntp(bytes: &[u8]) -> Option<Found> {
         [what, ..] => is_one_of(verb, &["AUTHINFO"]) && is_one_of(what, &["USER", "PASS", "SASL"]),
     };
     need(is_nntp && is_text(bytes))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// NRPE, `common.h`: a version of 2 to 4, a query (1), a checksum, a result code; then the name of
@@ -84,5 +84,5 @@ pub(super) fn nrpe(bytes: &[u8]) -> Option<Found> {
     };
     let name = check.split(|&byte| byte == b'!').next()?;
     need(is_graphic(name))?;
-    says(10, [b"asks for ", name].concat())
+    found_with(10, [b"asks for ", name].concat())
 }

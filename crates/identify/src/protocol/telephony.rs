@@ -1,6 +1,6 @@
 //! Protocols of telephone companies and telephones.
 
-use super::reading::{Found, big, is_graphic, little, need, says, until_nul};
+use super::reading::{Found, big, found_with, is_graphic, little, need, until_nul};
 
 /// RFC 6733, 3: version 1, the length of the whole message, the flag of a request, and a command
 /// that begins a session or is common in one (RFC 6733, 3.1; 3GPP TS 29.272 for mobile networks).
@@ -25,7 +25,7 @@ pub(super) fn diameter(bytes: &[u8]) -> Option<Found> {
         321 => "Purge-UE",
         _ => return None,
     };
-    says(8, name)
+    found_with(8, name)
 }
 
 /// SMPP 3.4, 3.2: the length of the whole message, a command, no status, a number; 4.1: the
@@ -36,12 +36,12 @@ pub(super) fn smpp(bytes: &[u8]) -> Option<Found> {
         1 => "bind_receiver",
         2 => "bind_transmitter",
         9 => "bind_transceiver",
-        0x15 if bytes.len() == 16 => return says(16, "enquire_link"),
+        0x15 if bytes.len() == 16 => return found_with(16, "enquire_link"),
         _ => return None,
     };
     let user = until_nul(bytes.get(16..)?);
     need(user.is_empty() || is_graphic(user))?;
-    says(16, [name.as_bytes(), b" ", user].concat().trim_ascii_end())
+    found_with(16, [name.as_bytes(), b" ", user].concat().trim_ascii_end())
 }
 
 /// ITU-T H.225.0 in a packet of RFC 1006: Q.931 (8), a reference of two bytes, SETUP (5).
@@ -50,7 +50,7 @@ pub(super) fn h323(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     need(big(bytes, 2..4)? >= bytes.len())?;
-    says(9, "SETUP")
+    found_with(9, "SETUP")
 }
 
 /// Cisco's Skinny, as Wireshark reads it: the length without the first eight bytes, a version of 0
@@ -62,7 +62,7 @@ pub(super) fn skinny(bytes: &[u8]) -> Option<Found> {
         1 => {
             let name = until_nul(bytes.get(12..28)?);
             need(is_graphic(name))?;
-            says(12, [b"registers ", name].concat())
+            found_with(12, [b"registers ", name].concat())
         }
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! Tunnels and firewalls: messages that open a tunnel, and questions to a firewall.
 
-use super::reading::{Found, big, need, says};
+use super::reading::{Found, big, found_with, need};
 
 /// RFC 2408, 3.1 and RFC 7296, 3.1: no cookie of the responder, as in a first message, version 1.0
 /// or 2.0, an exchange that begins something, and the length of the whole message. RFC 8229: over
@@ -23,7 +23,7 @@ pub(super) fn isakmp(bytes: &[u8]) -> Option<Found> {
     let length = big(message, cookies_end + 8..cookies_end + 12)?;
     let is_first = message.get(cookies_end - 8..cookies_end)? == [0; 8];
     need(is_first && length + cookies_end == message.len() + 16)?;
-    says(start + cookies_end + 12, name)
+    found_with(start + cookies_end + 12, name)
 }
 
 fn isakmp_over_tcp(bytes: &[u8]) -> Option<&[u8]> {
@@ -44,7 +44,7 @@ pub(super) fn ldp(bytes: &[u8]) -> Option<Found> {
     } else {
         "hello"
     };
-    says(12, format!("{what}, from {a}.{b}.{c}.{d}"))
+    found_with(12, format!("{what}, from {a}.{b}.{c}.{d}"))
 }
 
 /// Check Point's topology service: the messages with which scanners ask for names.
@@ -52,5 +52,5 @@ pub(super) fn checkpoint(bytes: &[u8]) -> Option<Found> {
     let opens = b"\x51\0\0\0\0\0\0\x21";
     let asks = b"\0\0\0\x0bsecuremote\0";
     need(bytes.starts_with(opens) || bytes.starts_with(asks))?;
-    says(8, "asks for its name")
+    found_with(8, "asks for its name")
 }

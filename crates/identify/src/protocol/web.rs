@@ -2,7 +2,9 @@
 
 use forever200_head::Head;
 
-use super::reading::{Found, find, found, is_graphic, is_only_line, line, need, quotes_line, says};
+use super::reading::{
+    Found, find, found, found_line, found_with, is_graphic, is_only_line, line, need,
+};
 use crate::tls as hello;
 
 /// RFC 9113, 3.4. A reader that takes these bytes for HTTP/1.1 stops at the first blank line, so
@@ -29,7 +31,7 @@ pub(super) fn http2(bytes: &[u8]) -> Option<Found> {
     let Some(frames) = bytes.strip_prefix(WHOLE_PREFACE) else {
         return bytes
             .starts_with(PREFACE)
-            .then(|| says(PREFACE.len() - 2, "preface"))?;
+            .then(|| found_with(PREFACE.len() - 2, "preface"))?;
     };
     // RFC 9113, 3.4: SETTINGS (type 4) is the first frame.
     let detail = if frames.get(3) == Some(&4) {
@@ -37,7 +39,7 @@ pub(super) fn http2(bytes: &[u8]) -> Option<Found> {
     } else {
         "preface"
     };
-    says(WHOLE_PREFACE.len(), detail)
+    found_with(WHOLE_PREFACE.len(), detail)
 }
 
 /// RFC 2326, 6.1 and RFC 7826: a request line as in HTTP, but with another version at its end.
@@ -63,7 +65,7 @@ fn request_line(bytes: &[u8], name: &[u8]) -> Option<Found> {
         version[name.len()..],
         [b'0'..=b'9', b'.', b'0'..=b'9']
     ))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// Returns the version at the end of a request line; empty if there is none.
@@ -89,7 +91,7 @@ pub(super) fn fastcgi(bytes: &[u8]) -> Option<Found> {
         .and_then(|at| bytes.get(at + name.len()..))
         .map(until_control)
         .unwrap_or_default();
-    says(16, script)
+    found_with(16, script)
 }
 
 fn until_control(bytes: &[u8]) -> &[u8] {
@@ -124,7 +126,7 @@ pub(super) fn tls(bytes: &[u8]) -> Option<Found> {
         return None;
     };
     if *kind == 0x16 {
-        return says(bytes.len().min(6), handshake(bytes));
+        return found_with(bytes.len().min(6), handshake(bytes));
     }
     let (&length, _) = rest.split_first_chunk()?;
     need((1..=MAX_TLS_RECORD).contains(&u16::from_be_bytes(length)))?;
@@ -134,7 +136,7 @@ pub(super) fn tls(bytes: &[u8]) -> Option<Found> {
         0x17 => "ApplicationData",
         _ => "Heartbeat",
     };
-    says(
+    found_with(
         5,
         format!(
             "{what}, {}",
@@ -174,7 +176,7 @@ pub(super) fn ssl2(bytes: &[u8]) -> Option<Found> {
     )?;
     need(number(high & 0x7f, low) == 9 + ciphers + session + challenge)?;
     let version = hello::version_name(u16::from_be_bytes([major, minor]));
-    says(11, format!("ClientHello of SSL 2.0, up to {version}"))
+    found_with(11, format!("ClientHello of SSL 2.0, up to {version}"))
 }
 
 /// RFC 6347, 4.1: a handshake of version 1.0 or 1.2, in the first epoch.
@@ -189,7 +191,7 @@ pub(super) fn gemini(bytes: &[u8]) -> Option<Found> {
     let address = line(bytes);
     need(address.starts_with(b"gemini://") && is_graphic(address))?;
     need(is_only_line(bytes, address))?;
-    quotes_line(bytes)
+    found_line(bytes)
 }
 
 /// WS-Discovery 1.0 and 1.1: an envelope of SOAP, here without HTTP, whose action is a Probe.

@@ -96,7 +96,7 @@ fn time_of(raw: &[u8]) -> Duration {
         let search = Search::new(&expressions, &words);
         let sample = Sample::new(raw, &recognised, http.as_ref(), None, search);
         // The forms of the request are not counted: signatures need them as well.
-        let _views = (
+        let _forms = (
             sample.path(),
             sample.query(),
             sample.body(),
