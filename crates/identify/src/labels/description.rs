@@ -15,7 +15,8 @@ pub struct Description<'a> {
     pub http: Option<http::Request<'a>>,
     /// The protocol of the request.
     pub protocol: Protocol,
-    /// What the first bytes tell about the client, such as a version; one line of printable ASCII.
+    /// A detail from the first bytes, such as `CONNECT 198.51.100.7:25`; one line of printable
+    /// ASCII.
     pub detail: Option<String>,
     /// What the request is for and who sent it, the most specific first.
     pub labels: Vec<Label>,
