@@ -1,7 +1,7 @@
 //! The `match` of a signature: what a request must be like for the signature to apply.
 //!
-//! In: a `match`, as written. Out: a [`Condition`], and literals of which every request that meets
-//! it has one. Looks at no request, so that `build.rs` can use it too.
+//! In: a `match`, as written. Out: a [`Condition`], and literals; every request that meets the
+//! condition has at least one of them. Looks at no request, so that `build.rs` can use it too.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -170,8 +170,8 @@ impl Labeller {
         Description::new(&findings, http)
     }
 
-    /// Describes a request. If the same bytes from the same network were described lately, the
-    /// findings of then are used again.
+    /// Describes a request. If the same bytes from the same network were described lately, uses the
+    /// earlier findings.
     #[must_use]
     pub fn describe_once<'a>(&self, raw: &'a [u8], origin: Option<&Origin>) -> Description<'a> {
         let asn = origin.and_then(|origin| origin.asn);

@@ -22,9 +22,9 @@ use crate::words::{BitSet, Words};
 /// Most literals that are kept for one regular expression; each of them is looked for in every
 /// request.
 const MAX_ANCHORS: usize = 100;
-/// How often an expression may clear its cache of states before it gives up, if it made a state for
-/// every few bytes, fewer than `MIN_BYTES_FOR_A_STATE`. Without this limit, a request that repeats
-/// the beginning of what the expression looks for would take 13 ms for 64 KiB.
+/// How often an expression may clear its cache of states. After that it gives up if it searched
+/// fewer than `MIN_BYTES_FOR_A_STATE` bytes for each state. Without this limit, a request that
+/// repeats the beginning of what the expression looks for would take 13 ms for 64 KiB.
 const MAX_CLEARED: usize = 8;
 const MIN_BYTES_FOR_A_STATE: usize = 8;
 /// Most bytes of a compiled regular expression. The limit is for mistakes in a signature, not for
@@ -132,8 +132,8 @@ pub(crate) struct Expression {
     states: Mutex<Cache>,
 }
 
-/// A check that rules out many expressions at once. It is open if the text has one of `words` or
-/// one of `bytes`.
+/// A check that rules out many expressions at once. It is open if one of `words` may be in the
+/// request, or one of `bytes` is in the text.
 #[derive(Debug)]
 pub(crate) struct Gate {
     /// Words that the expressions need.

@@ -89,7 +89,7 @@ impl Scratch {
         self.work = work;
     }
 
-    /// Returns the buffer, empty, for a search by this matcher.
+    /// Returns the buffer, emptied, to search with this matcher.
     fn visited(&mut self, matcher: &BoundedBacktracker) -> &mut Cache {
         match &mut self.visited {
             Some(visited) => {

@@ -30,7 +30,7 @@ pub struct ClientHello {
     pub versions: Vec<u16>,
     /// The name of the host that the client wants, in the bytes sent (RFC 6066, 3).
     pub server_name: Option<Vec<u8>>,
-    /// Names of the protocols to speak inside TLS (RFC 7301, 3.1), each in the bytes sent.
+    /// Names of the protocols offered inside TLS (RFC 7301, 3.1), each in the bytes sent.
     pub alpn: Vec<Vec<u8>>,
     /// Numbers of the cipher suites.
     pub ciphers: Vec<u16>,

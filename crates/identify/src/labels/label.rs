@@ -16,8 +16,9 @@ pub struct Label {
     /// Ranges of the raw bytes, in order and without overlap. Empty if the label is based on the
     /// source's network, or on a request for `/` and nothing else.
     pub evidence: Vec<Range<usize>>,
-    /// The steps of the decoded part in which the label was found, on one line of text; `None` if
-    /// it is in the bytes as sent. The evidence is then the bytes from which the part was decoded.
+    /// The steps of the decoded part in which the label was found, on one line of text. The
+    /// evidence is then the bytes from which the part was decoded. `None` if the label was found in
+    /// the bytes as sent.
     pub found_in: Option<String>,
     /// True if the first label names a weakness of another product and this label fits the same
     /// bytes.

@@ -18,7 +18,7 @@ pub(super) struct Found {
     pub(super) detail: Option<String>,
 }
 
-/// Returns a find whose evidence is the first `length` bytes.
+/// Returns a [`Found`] with the first `length` bytes as evidence.
 pub(super) fn found(length: usize) -> Option<Found> {
     Some(Found {
         evidence: 0..length,
@@ -26,8 +26,8 @@ pub(super) fn found(length: usize) -> Option<Found> {
     })
 }
 
-/// Returns a find whose evidence is the first `length` bytes, with a detail. An empty detail is
-/// none.
+/// Returns a [`Found`] with the first `length` bytes as evidence, and a detail; `None` as detail if
+/// it is empty.
 pub(super) fn found_with(length: usize, detail: impl AsRef<[u8]>) -> Option<Found> {
     let detail = printable(detail.as_ref());
     Some(Found {
@@ -36,7 +36,7 @@ pub(super) fn found_with(length: usize, detail: impl AsRef<[u8]>) -> Option<Foun
     })
 }
 
-/// Returns a find whose evidence and detail are the first line.
+/// Returns a [`Found`] with the first line as evidence and as detail.
 pub(super) fn found_line(bytes: &[u8]) -> Option<Found> {
     let line = line(bytes);
     found_with(line.len(), line)
