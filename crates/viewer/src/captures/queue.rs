@@ -18,7 +18,7 @@ use crate::captures::target::Target;
 use crate::captures::writer;
 use crate::history::keeper::Gap;
 use crate::reader::Entry;
-use crate::reader::once::Seen;
+use crate::reader::once::Event;
 
 /// Most that waits, in bytes of memory: some 4,000 ordinary requests, or 110 of the longest.
 const MOST_WAITING_BYTES: usize = 16 * 1024 * 1024;
@@ -144,10 +144,10 @@ impl Offers {
     }
 
     /// Puts something into the queue, or counts it where there is no room.
-    pub(crate) fn offer(&mut self, seen: &Seen) {
-        match seen {
-            Seen::Request(entry) => self.offer_request(entry),
-            Seen::Gap(gap) => {
+    pub(crate) fn offer(&mut self, event: &Event) {
+        match event {
+            Event::Request(entry) => self.offer_request(entry),
+            Event::Gap(gap) => {
                 add(&mut self.missed, *gap);
                 self.tell();
             }
@@ -277,10 +277,10 @@ mod tests {
     use super::*;
     use crate::reader::entry::tests::{entry, record};
 
-    fn seen(seq: u64, bytes: usize) -> Seen {
+    fn request(seq: u64, bytes: usize) -> Event {
         let mut record = record(&vec![b'a'; bytes]);
         record.seq = seq;
-        Seen::Request(Arc::new(entry(record)))
+        Event::Request(Arc::new(entry(record)))
     }
 
     /// The numbers of requests, and of gaps the first, the last and how many.
@@ -303,7 +303,7 @@ mod tests {
         let mut offers = Offers::new(captures.clone());
         let long = MOST_WAITING_BYTES / 4;
         for seq in 1..=9 {
-            offers.offer(&seen(seq, long / 2));
+            offers.offer(&request(seq, long / 2));
         }
         let counted = captures.counted();
         assert_eq!(counted.dropped, 6);
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(first, [(1, 1, 0), (2, 2, 0), (3, 3, 0)]);
         assert_eq!(captures.counted().waiting_bytes, 0);
         offers.tell();
-        offers.offer(&seen(10, 1));
+        offers.offer(&request(10, 1));
         let then = told(&waiting, &captures.state);
         assert_eq!(then, [(4, 9, 6), (10, 10, 0)]);
     }
@@ -323,7 +323,7 @@ mod tests {
         let mut offers = Offers::new(captures.clone());
         drop(waiting);
         for seq in 1..=3 {
-            offers.offer(&seen(seq, MOST_WAITING_BYTES / 5));
+            offers.offer(&request(seq, MOST_WAITING_BYTES / 5));
         }
         let counted = captures.counted();
         assert_eq!((counted.waiting_bytes, counted.dropped), (0, 3));
@@ -334,12 +334,12 @@ mod tests {
     fn gaps_that_nobody_reads_become_one() {
         let (captures, waiting) = Captures::queue();
         let mut offers = Offers::new(captures.clone());
-        offers.offer(&seen(1, MOST_WAITING_BYTES / 2 - ENTRY_BYTES));
+        offers.offer(&request(1, MOST_WAITING_BYTES / 2 - ENTRY_BYTES));
         assert!(captures.counted().waiting_bytes > RESUME_BYTES as u64);
-        offers.offer(&seen(2, 1_000));
+        offers.offer(&request(2, 1_000));
         for first in 3..1_000 {
             let now = Timestamp::UNIX_EPOCH;
-            offers.offer(&Seen::Gap(Gap {
+            offers.offer(&Event::Gap(Gap {
                 first,
                 last: first,
                 requests: 1,

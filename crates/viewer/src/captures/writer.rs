@@ -186,7 +186,7 @@ mod tests {
     use crate::captures::Captures;
     use crate::captures::queue::Offers;
     use crate::reader::entry::tests::{entry, record};
-    use crate::reader::once::Seen;
+    use crate::reader::once::Event;
 
     const PANICS: &[u8] = b"a test that asks for a panic";
 
@@ -205,7 +205,7 @@ mod tests {
         for (seq, raw) in (1..).zip([&b"one"[..], PANICS, b"three"]) {
             let mut record = record(raw);
             record.seq = seq;
-            offers.offer(&Seen::Request(Arc::new(entry(record))));
+            offers.offer(&Event::Request(Arc::new(entry(record))));
         }
         captures.flush().await;
         let lines = fs::read_to_string(path).unwrap();

@@ -159,7 +159,7 @@ impl Follower {
                     true
                 }
             };
-            self.pulse.look();
+            self.pulse.look_ended();
             if is_all_described {
                 let pause = self.pause_after(begun.elapsed());
                 self.pulse.rest(pause).await;
@@ -215,7 +215,7 @@ impl Follower {
         }
         let may_have_grown = self.moved.elapsed() <= WRITTEN_LATER;
         if !may_have_grown {
-            self.minutes.are_read();
+            self.minutes.forget_late();
         }
         self.minutes.note_late(&held, &snapshot.ring, minute);
         let minutes = if may_have_grown || minute != held.minute || held.away.is_some() {
@@ -251,7 +251,7 @@ impl Follower {
         self.snapshot = snapshot;
         if depth == Depth::All {
             self.read = Instant::now();
-            self.pulse.count_look();
+            self.pulse.count_deep_look();
         }
         let view = View {
             version: held.version,

@@ -84,11 +84,11 @@ impl Reader {
     /// handed over.
     pub(crate) async fn look_once_more(&self) {
         // The next that ends may have begun before now; the one after it has not.
-        let next = self.pulse.ended() + 2;
+        let next = self.pulse.ended_looks() + 2;
         loop {
             self.pulse.ask().await;
             let is_all_described = self.views.borrow().is_all_described;
-            if self.pulse.ended() >= next && is_all_described {
+            if self.pulse.ended_looks() >= next && is_all_described {
                 return;
             }
             sleep(LOOK_PAUSE).await;
@@ -106,7 +106,7 @@ impl Reader {
         }
         Ok(Health {
             total: view.snapshot.cursor,
-            looks: self.pulse.looks(),
+            looks: self.pulse.deep_looks(),
         })
     }
 }

@@ -40,14 +40,14 @@ pub(super) struct Memory {
     keeper: Option<Keeper>,
     /// Up to which number that knows what the file has, and what it lacks; 0 where it began before
     /// the file was open.
-    kept_up_to: u64,
+    keeper_start: u64,
     begun: Timestamp,
     /// What had left the ring before the first look; the file, once it is open, says what of that
     /// it has.
     unclear: Option<Gap>,
     /// The newest number that the history has, or will have when all that was handed over is
     /// written.
-    newest: u64,
+    newest_seen: u64,
     /// How often memcached has failed while it was being restored, which is tried again: what it
     /// lacks need not show. 0 where there is nothing to try.
     failures: u32,
@@ -74,16 +74,16 @@ struct Numbers {
 impl Memory {
     /// Goes on where the history ends.
     pub(super) fn new(history: Arc<History>) -> Self {
-        let (newest, begun) = (history.newest(), Timestamp::now());
+        let (newest_seen, begun) = (history.newest(), Timestamp::now());
         Self {
             keeper: history
                 .known_up_to()
                 .map(|known| Keeper::with_holes(known, &history.holes(), begun)),
-            kept_up_to: newest,
+            keeper_start: newest_seen,
             begun,
             unclear: None,
             history,
-            newest,
+            newest_seen,
             failures: 0,
             numbers: Numbers::default(),
             noted: BTreeMap::new(),
@@ -95,8 +95,8 @@ impl Memory {
     }
 
     /// The file may have been opened later than this was made, when its disk was in trouble.
-    fn newest(&self) -> u64 {
-        self.newest.max(self.history.newest())
+    fn newest_seen(&self) -> u64 {
+        self.newest_seen.max(self.history.newest())
     }
 
     /// Returns how the history is, for those who look.
@@ -110,7 +110,7 @@ impl Memory {
     /// Tells whether memcached has nothing at all, or smaller numbers than were given out already,
     /// or may lack what was being put back.
     pub(super) fn is_ahead_of(&self, snapshot: &Snapshot) -> bool {
-        snapshot.since.is_none() || snapshot.cursor < self.newest() || self.failures > 0
+        snapshot.since.is_none() || snapshot.cursor < self.newest_seen() || self.failures > 0
     }
 
     /// Puts what the history has into a memcached that lacks it; lowers nothing.
@@ -131,7 +131,7 @@ impl Memory {
                 warn!(%error, "the history cannot be read, numbers start again at 1");
                 Restored::default()
             });
-        let cursor = restored.cursor.max(self.newest());
+        let cursor = restored.cursor.max(self.newest_seen());
         let mut ring = Ring::default();
         for record in restored.records {
             ring.insert(record);
@@ -189,9 +189,9 @@ impl Memory {
         let split = entries.partition_point(|entry| entry.record.seq > last_lost);
         let (in_ring, late) = entries.split_at(split);
         self.hand_over(&mut keeper, snapshot, late);
-        self.newest = self.newest.max(snapshot.cursor);
+        self.newest_seen = self.newest_seen.max(snapshot.cursor);
         if let Some(gap) = keeper.settle(snapshot.cursor, now) {
-            if let Some(gap) = gap.after(self.known_up_to()) {
+            if let Some(gap) = gap.after(self.known_later_up_to()) {
                 self.history.count_gap(gap, now);
             }
             match &mut self.gap {
@@ -240,9 +240,9 @@ impl Memory {
 
     /// Returns up to which number an open file accounts for all, where the keeper does not know it
     /// better.
-    fn known_up_to(&self) -> u64 {
+    fn known_later_up_to(&self) -> u64 {
         let known = self.history.known_up_to().unwrap_or_default();
-        if known <= self.kept_up_to { 0 } else { known }
+        if known <= self.keeper_start { 0 } else { known }
     }
 
     /// Begins with what is in the ring, before anybody knows what the file has.
@@ -260,7 +260,7 @@ impl Memory {
 
     /// Leaves out of what is missing what an open file accounts for.
     fn clear_up(&mut self, now: Timestamp) {
-        let known = self.known_up_to();
+        let known = self.known_later_up_to();
         self.gap = self.gap.and_then(|gap| gap.after(known));
         let Some(mut missing) = self.unclear.take().and_then(|gap| gap.after(known)) else {
             return;

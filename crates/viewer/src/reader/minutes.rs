@@ -22,7 +22,7 @@ pub(super) struct Minutes {
 
 impl Minutes {
     /// Forgets which minutes were added to late: all of that is read.
-    pub(super) fn are_read(&mut self) {
+    pub(super) fn forget_late(&mut self) {
         self.late.clear();
     }
 

@@ -19,7 +19,7 @@ use crate::reader::entry::Entry;
 const HOLD_TIME: Duration = Duration::from_secs(2);
 
 /// What happened.
-pub(crate) enum Seen {
+pub(crate) enum Event {
     /// A request came.
     Request(Arc<Entry>),
     /// Requests came and went unseen.
@@ -58,7 +58,7 @@ impl Once {
     }
 
     /// Ends a look. Returns what is new, the oldest first.
-    pub(super) fn look(&mut self, snapshot: &Snapshot, entries: &[Arc<Entry>]) -> Vec<Seen> {
+    pub(super) fn look(&mut self, snapshot: &Snapshot, entries: &[Arc<Entry>]) -> Vec<Event> {
         let now = Timestamp::now();
         if snapshot.cursor < self.cursor && !self.begins_anew(snapshot) {
             // Memcached is empty, and gets its numbers back.
@@ -90,11 +90,11 @@ impl Once {
     }
 
     /// Returns what need not wait any more.
-    fn release(&mut self, gap: Option<Gap>) -> Vec<Seen> {
-        let mut seen = Vec::new();
+    fn release(&mut self, gap: Option<Gap>) -> Vec<Event> {
+        let mut events = Vec::new();
         if let Some(gap) = gap {
-            self.release_up_to(gap.last, &mut seen);
-            seen.push(Seen::Gap(gap));
+            self.release_up_to(gap.last, &mut events);
+            events.push(Event::Gap(gap));
         }
         let settled = self.cursor.saturating_sub(SLOTS);
         while let Some(first) = self.held.first_entry() {
@@ -104,19 +104,19 @@ impl Once {
                 break;
             }
             let seq = *first.key();
-            self.release_up_to(seq, &mut seen);
+            self.release_up_to(seq, &mut events);
         }
-        seen
+        events
     }
 
-    fn release_up_to(&mut self, last: u64, seen: &mut Vec<Seen>) {
+    fn release_up_to(&mut self, last: u64, events: &mut Vec<Event>) {
         let later = self.held.split_off(&(last.saturating_add(1)));
         let released = std::mem::replace(&mut self.held, later);
         self.told = self.told.max(last);
-        seen.extend(
+        events.extend(
             released
                 .into_values()
-                .map(|(entry, _)| Seen::Request(entry)),
+                .map(|(entry, _)| Event::Request(entry)),
         );
     }
 
@@ -163,12 +163,12 @@ mod tests {
     /// Numbers of requests, and the first of gaps below zero.
     fn look(once: &mut Once, cursor: u64, seqs: &[u64], from: i64) -> Vec<i64> {
         let (snapshot, entries) = ring(cursor, seqs, from);
-        let told = |seen: &Seen| match seen {
-            Seen::Request(entry) => entry.record.seq as i64,
-            Seen::Gap(gap) => -(gap.first as i64),
+        let told = |event: &Event| match event {
+            Event::Request(entry) => entry.record.seq as i64,
+            Event::Gap(gap) => -(gap.first as i64),
         };
-        let seen = once.look(&snapshot, &entries);
-        seen.iter().map(told).collect()
+        let events = once.look(&snapshot, &entries);
+        events.iter().map(told).collect()
     }
 
     #[test]

@@ -9,7 +9,7 @@ use forever200_ring::Snapshot;
 use crate::captures::{Captures, Offers};
 use crate::metrics::Counters;
 use crate::reader::entry::Entry;
-use crate::reader::once::{Once, Seen};
+use crate::reader::once::{Event, Once};
 
 /// What hears of requests beside the views and the history.
 pub(super) struct Outlets {
@@ -49,20 +49,20 @@ impl Outlets {
     /// Ends a look.
     pub(super) fn look(&mut self, snapshot: &Snapshot, entries: &[Arc<Entry>]) {
         let counted = self.counted.get_or_insert(snapshot.cursor);
-        let all_seen = self.once.look(snapshot, entries);
-        if snapshot.cursor < *counted && !all_seen.is_empty() {
+        let events = self.once.look(snapshot, entries);
+        if snapshot.cursor < *counted && !events.is_empty() {
             // Numbers have begun anew.
             *counted = 0;
         }
         let counted = *counted;
-        for seen in all_seen {
-            match &seen {
-                Seen::Request(entry) if entry.record.seq > counted => self.counters.count(entry),
-                Seen::Gap(gap) if gap.last > counted => self.counters.count_missed(gap.requests),
-                Seen::Request(_) | Seen::Gap(_) => {}
+        for event in events {
+            match &event {
+                Event::Request(entry) if entry.record.seq > counted => self.counters.count(entry),
+                Event::Gap(gap) if gap.last > counted => self.counters.count_missed(gap.requests),
+                Event::Request(_) | Event::Gap(_) => {}
             }
             if let Some(lines) = &mut self.lines {
-                lines.offer(&seen);
+                lines.offer(&event);
             }
         }
         if let Some(lines) = &mut self.lines {

@@ -33,7 +33,7 @@ pub(super) struct Rate {
     /// The cursor of the last look.
     seen: u64,
     /// The cursor when the rate was last measured.
-    looked: (u64, Instant),
+    measured: (u64, Instant),
     /// How fast requests came, and when that was measured.
     pace: (Pace, Instant),
 }
@@ -43,7 +43,7 @@ impl Rate {
     pub(super) fn new(cursor: u64) -> Self {
         Self {
             seen: cursor,
-            looked: (cursor, Instant::now()),
+            measured: (cursor, Instant::now()),
             pace: (Pace::Calm, Instant::now()),
         }
     }
@@ -66,10 +66,10 @@ impl Rate {
         if new >= MANY_AT_ONCE && self.pace() == Pace::Calm {
             self.pace = (Pace::Fast, Instant::now());
         }
-        if self.looked.1.elapsed() < MEASURE_TIME {
+        if self.measured.1.elapsed() < MEASURE_TIME {
             return;
         }
-        let (last, at) = std::mem::replace(&mut self.looked, (cursor, Instant::now()));
+        let (last, at) = std::mem::replace(&mut self.measured, (cursor, Instant::now()));
         let new = cursor.saturating_sub(last) as f64;
         let rate = new / at.elapsed().as_secs_f64().max(0.001);
         if rate >= FAST_RATES.end {

@@ -22,9 +22,9 @@ pub(super) struct Pulse {
     asked: AtomicU64,
     looked: AtomicU64,
     /// How often the counters, and the slots that lacked something, were read.
-    looks: AtomicU64,
+    deep_looks: AtomicU64,
     /// How many looks of any kind have ended.
-    ended: AtomicU64,
+    ended_looks: AtomicU64,
     /// How many are told of each view.
     watching: AtomicU64,
     /// All is described, and nothing is being looked at.
@@ -39,8 +39,8 @@ impl Pulse {
             start: Instant::now(),
             asked: AtomicU64::new(0),
             looked: AtomicU64::new(0),
-            looks: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
+            deep_looks: AtomicU64::new(0),
+            ended_looks: AtomicU64::new(0),
             watching: AtomicU64::new(0),
             is_resting: AtomicBool::new(false),
             wake: Notify::new(),
@@ -60,15 +60,15 @@ impl Pulse {
     }
 
     /// Says that memcached was looked at.
-    pub(super) fn look(&self) {
+    pub(super) fn look_ended(&self) {
         self.touch(&self.looked);
-        self.ended.fetch_add(1, Relaxed);
+        self.ended_looks.fetch_add(1, Relaxed);
         self.has_looked.notify_waiters();
     }
 
     /// Says that the counters, and the slots that lacked something, were read.
-    pub(super) fn count_look(&self) {
-        self.looks.fetch_add(1, Relaxed);
+    pub(super) fn count_deep_look(&self) {
+        self.deep_looks.fetch_add(1, Relaxed);
     }
 
     /// Says how many are told of each view.
@@ -81,12 +81,12 @@ impl Pulse {
     }
 
     /// Returns how many looks have ended. The second that ends from now on has begun after now.
-    pub(super) fn ended(&self) -> u64 {
-        self.ended.load(Relaxed)
+    pub(super) fn ended_looks(&self) -> u64 {
+        self.ended_looks.load(Relaxed)
     }
 
-    pub(super) fn looks(&self) -> u64 {
-        self.looks.load(Relaxed)
+    pub(super) fn deep_looks(&self) -> u64 {
+        self.deep_looks.load(Relaxed)
     }
 
     /// Rests for so long, or until somebody asks.

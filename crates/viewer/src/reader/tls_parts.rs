@@ -61,14 +61,14 @@ impl TlsParts {
         let hello = hello.and_then(|base64| BASE64_STANDARD.decode(base64).ok());
         let mut parts = match hello.and_then(|hello| tls::parse(&hello)) {
             Some(hello) => Self::new(hello),
-            None => Self::told(tls),
+            None => Self::without_hello(tls),
         };
         parts.agreed = Some(Agreed::new(tls));
         parts
     }
 
     /// What is known without the hello.
-    fn told(tls: &Tls) -> Self {
+    fn without_hello(tls: &Tls) -> Self {
         let alpn = tls.alpn.clone().map(String::into_bytes);
         let mut parts = Self::new(ClientHello {
             server_name: tls.sni.clone().map(String::into_bytes),
@@ -92,7 +92,7 @@ impl TlsParts {
         hello.versions.shrink_to_fit();
         hello.ciphers.truncate(MAX_CIPHERS);
         hello.ciphers.shrink_to_fit();
-        let alpn = first_of(hello.alpn);
+        let alpn = kept_alpn(hello.alpn);
         if let Some(name) = &mut hello.server_name {
             name.truncate(MAX_SERVER_NAME_BYTES);
             name.shrink_to_fit();
@@ -153,7 +153,7 @@ impl Agreed {
 }
 
 /// Those that are kept of the names of protocols.
-fn first_of(names: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+fn kept_alpn(names: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut kept = Vec::new();
     let mut left = MAX_ALPN_BYTES;
     for name in names.into_iter().take(MAX_ALPN) {

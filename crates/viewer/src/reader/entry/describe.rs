@@ -43,11 +43,11 @@ const BLANK: u8 = b'x';
 impl Entry {
     /// Describes a record that appeared in this version of the view.
     #[must_use]
-    pub fn new(sent: &Record, appeared: u64, describer: &Describer) -> Self {
+    pub fn new(original: &Record, appeared: u64, describer: &Describer) -> Self {
         let privacy = &describer.privacy;
-        let through = sent.tls.as_deref();
+        let through = original.tls.as_deref();
         // Country and network are those of the whole address, which they do not give away.
-        let origin = describer.locations.find(sent.src_ip);
+        let origin = describer.locations.find(original.src_ip);
         let Shown {
             record,
             src_prefix,
@@ -55,7 +55,7 @@ impl Entry {
             unfinished,
             claims: masked_claims,
             senders,
-        } = privacy.show(sent);
+        } = privacy.show(original);
         let secrets = Secrets { privacy, senders };
         let looked_at = beginning(&record.raw);
         let mut description = describer
@@ -85,7 +85,7 @@ impl Entry {
         let hello = tls.as_ref().filter(|tls| is_hello(tls, &looked_at));
         let likeness = likeness(&looked_at, http.as_ref(), hello);
         let asked_for = authority(http.as_ref(), tls.as_ref()).map(|authority| {
-            if blanked > 0 && !asks_for(&sent.raw, &authority) {
+            if blanked > 0 && !asks_for(&original.raw, &authority) {
                 return AskedFor::HIDDEN;
             }
             secrets.asked_for(&authority, record.dest_ip)
@@ -107,7 +107,7 @@ impl Entry {
             Some(http) if is_cut && !http.behind_head.is_empty() => http::parse(&record.raw),
             http => http,
         };
-        let sensor = sent.sensor.as_deref();
+        let sensor = original.sensor.as_deref();
         Self {
             appeared,
             protocol: description.protocol,
@@ -275,8 +275,8 @@ fn tls_of(raw: &[u8], http: Option<&http::Request<'_>>) -> Option<TlsParts> {
 }
 
 /// Tells whether a request, as it was sent, asks for this.
-fn asks_for(sent: &[u8], shown: &[u8]) -> bool {
-    let looked_at = &sent[..sent.len().min(MAX_LOOKED_AT_BYTES)];
+fn asks_for(original: &[u8], shown: &[u8]) -> bool {
+    let looked_at = &original[..original.len().min(MAX_LOOKED_AT_BYTES)];
     let http = http::parse(looked_at);
     let tls = tls_of(looked_at, http.as_ref());
     authority(http.as_ref(), tls.as_ref()).as_deref() == Some(shown)
