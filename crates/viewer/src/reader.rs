@@ -1,11 +1,12 @@
-//! Follows the ring: a record becomes an entry, described once, in a view that all visitors share.
+//! Follows the ring: each record is described once and becomes an entry of a view that all visitors
+//! share.
 //!
 //! Read in this order:
 //!
-//! - `follow`: the thread that reads memcached; `pulse` and `pace` say when, `minutes` has the counts
-//!   of the last day, `memory` exchanges with the history
-//! - `for_visitors`: their end, which has the newest view
-//! - `describer` and `entry`: what is said about one record, with `asked_for`, `claims`,
+//! - `follow`: the thread that reads memcached; `pulse` and `pace` say when, `minutes` reads the
+//!   counts of the last day, `memory` writes to the history and restores memcached from it
+//! - `for_visitors`: how visitors get the newest view
+//! - `describer` and `entry`: the description of one record, with `asked_for`, `claims`,
 //!   `tls_parts`, `sensor`, `excerpt` and `actions`
 //! - `privacy`: what must be blanked or masked; `locations`: country and network
 //! - `view`: the ring at one moment, for visitors

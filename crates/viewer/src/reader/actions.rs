@@ -1,8 +1,7 @@
-//! The command lines of a request, and what they would do.
+//! What the command lines of a request would do.
 //!
-//! In: a request and what is known of it. Out: actions. This is where a request is taken apart for
-//! them, and where most requests, which have none, are told from the others at the price of a few
-//! searches.
+//! In: a request and its description. Out: actions. Finds the parts of a request that may be
+//! command lines. A few searches are enough to skip most requests, which have none.
 
 use std::sync::LazyLock;
 
@@ -14,9 +13,10 @@ use forever200_identify::{Category, http};
 use crate::bytes::form::is_urlencoded;
 use crate::bytes::shell::{self, Action, Text};
 
-/// Most parameters that are looked at.
+/// Most parameters that are read.
 const MAX_PARAMETERS: usize = 200;
-/// What a request has, as sent, that is worth a look although no label says so.
+/// Words that make a request worth reading although no label says so. They are compared with the
+/// bytes as they were sent.
 const WORDS: [&str; 16] = [
     "wget+",
     "wget ",
@@ -38,8 +38,8 @@ const WORDS: [&str; 16] = [
 static ANY_WORD: LazyLock<AhoCorasick> =
     LazyLock::new(|| AhoCorasick::new(WORDS).expect("sixteen short words"));
 
-/// Finds the command lines of a request, in what is shown of it. `searched` is all of it in lower
-/// case.
+/// Returns what the command lines of a request would do. `raw` is what may be shown of it,
+/// `searched` the same in lower case.
 pub(super) fn actions(raw: &[u8], searched: &[u8], description: &Description<'_>) -> Vec<Action> {
     let mut categories = description.labels.iter().map(|it| it.signature.category);
     let is_attack = categories.any(|it| matches!(it, Category::Exploit | Category::Webshell));
@@ -83,7 +83,8 @@ fn text<'a>(bytes: &'a [u8], name: Option<&'a [u8]>) -> Text<'a> {
     Text { bytes, name }
 }
 
-/// Tells whether the parameters have all of a part: it is what they are read from.
+/// Tells whether a decoded part is the one from which the parameters are read, so that it has
+/// nothing else.
 fn is_parameters(part: &Part, is_form: bool) -> bool {
     let [source, decoded] = &part.steps[..] else {
         return false;
@@ -96,7 +97,7 @@ fn is_parameters(part: &Part, is_form: bool) -> bool {
     is_source && decoded.name == Step::URL_DECODED
 }
 
-/// A body that says so, or looks like it and says nothing else.
+/// Tells whether the body is a form: by its content type or, without one, by how it looks.
 fn is_form(http: &http::Request<'_>) -> bool {
     match http.values(b"content-type").next() {
         Some(first) => is_urlencoded(first),
@@ -104,7 +105,7 @@ fn is_form(http: &http::Request<'_>) -> bool {
     }
 }
 
-/// What stands in the path, in the query, and in a form.
+/// Returns names and values from the query, the form and the path.
 fn all_parameters(http: &http::Request<'_>, is_form: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
     let (path, query) = http.path_and_query();
     let form = if is_form { http.body.trim_ascii() } else { b"" };

@@ -1,9 +1,9 @@
-//! Who a request says that it is from: the headers by which a proxy for HTTP passes the client's
-//! address on.
+//! From whom a request claims to come: the headers in which an HTTP proxy passes on the client's
+//! address.
 //!
-//! In: a parsed head. Out: addresses, each with the header that names it. Whoever connects writes
-//! what they like there, so that these are claims: they are shown beside the source, and never in
-//! its place.
+//! In: a parsed head. Out: addresses, each with the header that names it. Clients can write
+//! anything into these headers, so the addresses are only claims. They are shown beside the source,
+//! never instead of it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,22 +19,23 @@ const HEADERS: [&str; 5] = [
     "CF-Connecting-IP",
     "True-Client-IP",
 ];
-/// What each of these has in it, in lower case, for a search through bytes that may have one.
+/// Texts, in lower case, of which each of [`HEADERS`] contains one: bytes without any of them have
+/// no such header.
 pub(crate) const HEADERS_CONTAIN: [&str; 4] = [
     "forwarded",
     "x-real-ip",
     "cf-connecting-ip",
     "true-client-ip",
 ];
-/// By this a list of `Forwarded` says for whom: RFC 7239, 5.2.
+/// The parameter of `Forwarded` that has the client's address: RFC 7239, 5.2.
 const FOR: &str = "for=";
-/// Claims of one request: the first, and the last of each header. A chain of proxies has two or
-/// three; whatever the client wrote before, the nearest proxy writes the last.
+/// Most claims of one request. The last claim of each header has room among them: the nearest proxy
+/// wrote it, whatever the client wrote before. A chain of proxies makes two or three claims.
 const MOST_CLAIMS: usize = 16;
 const MOST_FIRST: usize = MOST_CLAIMS - HEADERS.len();
-/// Members of one list that are looked at, from each end.
+/// Most members of one list that are read, from each end.
 const MOST_MEMBERS: usize = 32;
-/// Longest member that may be an address: of IPv6, in brackets and quotes, with a port.
+/// Longest member that may be an address: one of IPv6 in brackets and quotes, with a port.
 const MAX_MEMBER_BYTES: usize = 64;
 
 /// An address that a request claims to be from.
@@ -42,15 +43,16 @@ const MAX_MEMBER_BYTES: usize = 64;
 pub struct Claim {
     /// The header, as it is usually written.
     pub header: &'static str,
-    /// The address as it may be shown: itself, or its network.
+    /// The address, or its network if only that may be shown.
     pub address: String,
-    /// The same as a number, for filters.
+    /// The address or the first address of the network, for filters.
     #[serde(skip)]
     pub ip: IpAddr,
 }
 
 impl Claim {
-    /// Makes a claim of an address, or of the network of this many bits that is shown of it.
+    /// Makes a claim of an address. With `prefix`, `ip` is the network of this many bits that is
+    /// shown instead.
     pub(crate) fn new(header: &'static str, ip: IpAddr, prefix: Option<u8>) -> Self {
         let address = match prefix {
             Some(bits) => format!("{ip}/{bits}"),
@@ -64,8 +66,8 @@ impl Claim {
     }
 }
 
-/// Returns what a head claims, each once and at most 16: the first in their order, and behind them
-/// the last of each header.
+/// Returns the claims of a head, each once and at most 16: the first ones in their order, and then
+/// the last one of each header.
 #[must_use]
 pub fn claims(request: &http::Request<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();
@@ -197,7 +199,7 @@ mod tests {
         assert_eq!(told(&list(0)).split(", ").count(), MOST_FIRST + 1);
         let all = HEADERS.map(|header| list(0).replace("X-Forwarded-For", header));
         assert_eq!(told(&all.join("\r\n")).split(", ").count(), MOST_CLAIMS);
-        // What the nearest proxy writes is there, whatever stands before and behind it.
+        // The claim of the nearest proxy is found, whatever stands before and after it.
         for before in [
             "x,".repeat(MOST_MEMBERS),
             "10.0.0.1,".repeat(2000),

@@ -1,7 +1,7 @@
-//! One record and what is read from its bytes, once.
+//! One record and its description, made once.
 //!
-//! In: a record. Out: what lists, filters and pages ask of it again and again, made from what may
-//! be shown of the record and from nothing else. Makes no HTML.
+//! In: a record. Out: what lists, filters and pages need again and again, made only from what may
+//! be shown of the record. Makes no HTML.
 
 mod describe;
 mod likeness;
@@ -36,67 +36,67 @@ pub struct Entry {
     /// Length of the network that the client's address was cut to, in bits; `None` for a whole
     /// address.
     pub src_prefix: Option<u8>,
-    /// Number of bytes that stand in the place of a hidden text.
+    /// Number of bytes that were replaced because they name something hidden.
     pub blanked: usize,
-    /// Version of the view in which it first appeared. Numbers need not appear in their order:
-    /// another responder's may be on their way.
+    /// Version of the view in which it first appeared. Sequence numbers need not appear in their
+    /// order: another responder may still be writing a smaller one.
     pub appeared: u64,
-    /// What it speaks.
+    /// The protocol of the request.
     pub protocol: Protocol,
-    /// What it is for and who sent it, the most specific first.
+    /// What the request is for and who sent it, the most specific label first.
     pub labels: Vec<Label>,
-    /// Attacks that are in what it quotes and nowhere else.
+    /// Labels of attacks that the request only quotes.
     pub quoted: Vec<Label>,
-    /// Addresses in its payload.
+    /// Addresses in the payload.
     pub indicators: Vec<Indicator>,
-    /// What the command lines in it would do.
+    /// What the command lines in the request would do.
     pub actions: Vec<Action>,
-    /// What it asks for by HTTP/2.
+    /// The requests of HTTP/2 in it.
     pub http2: Vec<http2::Request>,
     /// What is known of the client's address.
     pub origin: Option<Origin>,
     /// One printable line: method and target, what a TLS hello says, or a start of the bytes.
     pub summary: String,
-    /// What says what it is, where method and target do not.
+    /// The header or the body with the evidence, where method and target do not have it.
     pub excerpt: Option<Excerpt>,
-    /// The client's address and port, the network that is shown of it, or that nobody knows them.
+    /// The client's address and port, or the network that is shown instead, or `unknown`.
     pub source: String,
     /// The parts of an HTTP request; `None` for other protocols.
     pub http: Option<HttpParts>,
-    /// The parts of a TLS hello: of the one that it is, or of the one that haproxy answered; `None`
-    /// where there is none.
+    /// The parts of the TLS hello that the request is, or that haproxy answered before it; `None`
+    /// where there is no hello.
     pub tls: Option<TlsParts>,
-    /// Why the handshake that it is came to nothing.
+    /// Why the TLS handshake failed, if it did.
     pub tls_failed: Option<String>,
-    /// The name that it asks for; `None` where it says none.
+    /// The name that the request asks for; `None` where it has none.
     pub asked_for: Option<AskedFor>,
-    /// Addresses that its head claims it is from.
+    /// Addresses from which the request claims to come, in its head.
     pub claims: Vec<Claim>,
-    /// The other machine that recorded it; `None` for what came to this one.
+    /// The sensor that recorded the request; `None` for requests to this machine.
     pub sensor: Option<Sensor>,
-    /// There was more than was read or kept.
+    /// The client sent, or announced, more than was read or kept.
     pub incomplete: bool,
-    /// It is so long, or so laborious, that not all of it was looked at.
+    /// The request is so long, or takes so much work, that not all of it was examined.
     pub is_looked_at_in_part: bool,
-    /// The same for requests that share a row: of HTTP those that differ in digits, headers and body
-    /// only; TLS hellos of one kind of client for one name; of all else what has the same first 16
-    /// bytes.
+    /// A number that is equal for requests that share a row. Requests of HTTP share one if they
+    /// differ only in digits, headers and body; TLS hellos, if fingerprint and server name are
+    /// equal; other requests, if their first 16 bytes are equal.
     pub likeness: u64,
-    /// All of its bytes in lower case (ASCII), to be searched.
+    /// All bytes of the request in lower case (ASCII), for searches.
     pub(crate) searched: Bytes,
-    /// What it hides in an encoding, as it may be shown, in lower case: at most 64 KiB.
+    /// The decoded parts that may be shown, in lower case, for searches: at most 64 KiB.
     pub(crate) searched_inside: Bytes,
-    /// Whose addresses are hidden in what is decoded later; shown nowhere.
+    /// The addresses that must be hidden in parts that are decoded later; shown nowhere.
     pub(crate) senders: Senders,
-    /// Its JSON, where that is short, and its rows: made when first asked for.
+    /// The entry's JSON, if it is short, and its rows: made when first needed.
     pub(crate) json: OnceLock<Bytes>,
     pub(crate) row: OnceLock<Bytes>,
     pub(crate) wall_row: OnceLock<Bytes>,
-    /// What it is an example of, found out when first asked for.
+    /// The kind of the request, found out when first needed.
     pub(crate) kind: OnceLock<Kind>,
 }
 
-/// Where the parts of an HTTP request are that are asked for again and again: in the bytes of its
+/// The parts of an HTTP request that are needed again and again. They share the bytes of the
 /// record.
 #[derive(Clone, Debug)]
 pub struct HttpParts {
@@ -104,13 +104,12 @@ pub struct HttpParts {
     pub method: Bytes,
     /// Between method and version.
     pub target: Bytes,
-    /// As far as it came.
+    /// The body, as far as it was received.
     pub body: Bytes,
 }
 
 impl Entry {
-    /// Reads the whole head of an HTTP request, for those who show all of it; `None` for other
-    /// protocols.
+    /// Parses the whole head of an HTTP request again; `None` for other protocols.
     #[must_use]
     pub fn request(&self) -> Option<http::Request<'_>> {
         match self.http {
@@ -119,8 +118,8 @@ impl Entry {
         }
     }
 
-    /// Returns what it hides in an encoding, as it may be shown; `describer` is the one that
-    /// described it.
+    /// Returns the decoded parts of the request that may be shown. `describer` must be the one that
+    /// made this entry.
     #[must_use]
     pub fn decoded(&self, describer: &Describer) -> Vec<Part> {
         let limits = Limits::SHOWN;
@@ -128,27 +127,27 @@ impl Entry {
         describer.privacy.show_decoded(&self.senders, parts, limits)
     }
 
-    /// Returns what it is for: the category of the first label.
+    /// Returns the category of the first label, which says what the request is for.
     #[must_use]
     pub fn category(&self) -> Option<Category> {
         self.labels.first().map(|label| label.signature.category)
     }
 
-    /// Returns the TLS hello that it is, or that is all there is of it: no request came after it.
+    /// Returns the hello, if the request is only a hello, or if no request followed the handshake.
     #[must_use]
     pub fn hello(&self) -> Option<&TlsParts> {
         let tls = self.tls.as_ref();
         tls.filter(|tls| is_hello(tls, &self.record.raw))
     }
 
-    /// Returns the client's address; `None` where nobody knows it.
+    /// Returns the client's address; `None` where it is unknown.
     #[must_use]
     pub fn source_ip(&self) -> Option<IpAddr> {
         Some(self.record.src_ip).filter(|ip| !ip.is_unspecified())
     }
 
-    /// Returns the client's address, or the network that is shown of it; `None` where nobody knows
-    /// it.
+    /// Returns the client's address, or the network that is shown instead; `None` where the address
+    /// is unknown.
     #[must_use]
     pub fn network(&self) -> Option<String> {
         let ip = self.source_ip()?;
@@ -158,7 +157,7 @@ impl Entry {
         })
     }
 
-    /// Returns how the client's address was learned.
+    /// Returns from where the client's address is known.
     #[must_use]
     pub fn via(&self) -> &'static str {
         match self.record.via {
@@ -195,7 +194,7 @@ pub(crate) mod tests {
     use crate::reader::locations::Locations;
     use crate::reader::privacy::Privacy;
 
-    /// Knows the built-in signatures, and of no address where it is.
+    /// A describer with the built-in signatures and without a database of locations.
     pub(crate) fn describer(privacy: Privacy) -> Describer {
         Describer {
             labeller: Labeller::built_in().into(),
@@ -204,7 +203,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A record, described with the built-in signatures, from nobody knows where.
+    /// The entry of a record, with the built-in signatures and without a location.
     pub(crate) fn entry(record: Record) -> Entry {
         static DESCRIBER: LazyLock<Describer> = LazyLock::new(|| describer(Privacy::default()));
         Entry::new(&record, 1, &DESCRIBER)
@@ -259,7 +258,7 @@ pub(crate) mod tests {
         ] {
             assert_eq!(asked_for(authority, &describer), AskedFor::HIDDEN);
         }
-        // Nor does it tell whether an address is the one that the request came to.
+        // Nor does the kind tell whether an address is the one to which the request came.
         let open = Describer {
             privacy: Privacy {
                 mask_sources: false,

@@ -1,8 +1,8 @@
-//! Follows the ring on a thread of its own, whether anybody looks or not.
+//! Follows the ring on a thread of its own, whether there are visitors or not.
 //!
-//! In: the store. Out: [`View`]s, each the ring at one moment, shared by all who look. Nobody waits
-//! for a record to be described: whoever looks takes the view that is there. However many look,
-//! memcached is asked by one task.
+//! In: the store. Out: [`View`]s, each the ring at one moment, shared by all visitors. Visitors get
+//! the newest view at once: they do not wait until records are described. Only this thread reads
+//! the ring, however many visitors there are.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -30,59 +30,61 @@ use crate::reader::pace::{Pace, Rate};
 use crate::reader::pulse::Pulse;
 use crate::reader::view::View;
 
-/// Time between two looks while somebody watches: half of what a person takes for "at once".
+/// Time between two looks while somebody watches. A person takes twice this time for "at once".
 const WATCHED_INTERVAL: Duration = Duration::from_millis(50);
-/// Time between two looks while nobody does: each wakes two programs. At 250 ms, all programs
-/// together took 0.53 % of a core while nothing came.
+/// Time between two looks while nobody watches. Each look wakes two programs: at 250 ms, all
+/// programs together took 0.53 % of a core while no requests came.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
-/// The same while all that comes is to be kept: shorter than the ring lasts at 1,000 requests a
-/// second, which is 101 ms. Such a look reads the cursor alone.
+/// Time between two looks while a history or lines take all requests. At 1,000 requests a second,
+/// the ring lasts 101 ms, which is longer. While no requests come, most looks read only the cursor.
 const KEPT_INTERVAL: Duration = Duration::from_millis(75);
-/// The same while another machine's requests come fast: whoever writes them into the ring waits
-/// until they are kept.
+/// Time between two looks while requests of a sensor come fast: the program that writes them into
+/// the ring waits until they are kept.
 const FED_INTERVAL: Duration = Duration::from_millis(5);
-/// Who has asked within this time is likely to ask again.
+/// After a visitor has asked, the reader looks often for this long: they are likely to ask again.
 const INTEREST: Duration = Duration::from_secs(10);
-/// Longest time for which describing goes on without a view of what is done.
+/// Longest time of describing before a view with the records described so far is published.
 const BATCH_TIME: Duration = Duration::from_millis(50);
-/// Slots and the counts of minutes are written after the cursor has moved, by this much at most.
+/// How long after the cursor has moved slots and the counts of minutes may still be written.
 const WRITTEN_LATER: Duration = Duration::from_secs(2);
-/// Time between two looks at which sensors said that they run, and at what a hub said of kinds.
+/// Time between two reads of which sensors said that they run, and of a hub's counts of kinds.
 const FLEET_INTERVAL: Duration = Duration::from_secs(5);
-/// Name of the newest number that has a line, in the history.
+/// The name under which the history keeps the newest sequence number that has a line.
 const LINES: &str = "lines";
-/// Describing gives way to whoever is answered, where they share a core.
+/// The thread's nice value: where they share a core, describing gives way to answering visitors.
 const NICENESS: i32 = 1;
 
-/// The thread's end.
+/// What runs in the reader's thread.
 struct Follower {
     store: Store,
     describer: Arc<Describer>,
     views: watch::Sender<Arc<View>>,
     hub_counts: watch::Sender<Arc<HubCounts>>,
     pulse: Arc<Pulse>,
-    /// As memcached has it. Nobody else sees these records.
+    /// The last snapshot of memcached, with records that are not blanked: they stay in this thread.
     snapshot: Snapshot,
-    /// What is kept when it has left the ring.
+    /// The exchange with the history; `None` where it is off.
     memory: Option<Memory>,
-    /// How fast requests come, where all of them are kept or told.
+    /// How fast requests come; `None` where neither a history nor lines take all of them.
     rate: Option<Rate>,
     outlets: Outlets,
     counters: Arc<Counters>,
     captures: Option<Captures>,
-    /// When the cursor last moved, and when all slots that lack something were last read.
+    /// When the cursor last moved, and when the last deep look was, which reads more than the
+    /// cursor.
     moved: Instant,
     read: Instant,
     minutes: Minutes,
-    /// When it was last read which sensors said that they run, and what a hub said of kinds.
+    /// When the sensors that said that they run, and a hub's counts of kinds, were last read.
     fleet_read: Instant,
 }
 
 impl Reader {
-    /// Starts to follow the ring in `store`. The future ends should that ever end.
+    /// Starts the reader's thread, which follows the ring in `store`. The returned future ends only
+    /// if the thread ends.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// The thread or its runtime cannot be started.
     pub(crate) fn start(
         store: Store,
         describer: Arc<Describer>,
@@ -119,7 +121,7 @@ impl Reader {
         let (alive, ended) = oneshot::channel::<()>();
         let follow = move || {
             let _alive = alive;
-            // Not being nice is no failure.
+            // If this fails, the thread runs without a nice value.
             let _ = rustix::process::nice(NICENESS);
             runtime.block_on(follower.run());
         };
@@ -141,7 +143,7 @@ impl Reader {
 }
 
 impl Follower {
-    /// Looks again and again, until nobody is left who could ask.
+    /// Looks again and again, until every receiver of views is dropped.
     async fn run(mut self) {
         while self.views.receiver_count() > 0 {
             let begun = Instant::now();
@@ -167,11 +169,11 @@ impl Follower {
         }
     }
 
-    /// How long to rest after a look that took so long. At a thousand requests a second, describing
-    /// takes a good part of the time in which the ring rolls over: the next look must not wait for
-    /// that as well.
+    /// Returns how long to rest after a look that took `look`. At a thousand requests a second,
+    /// describing takes a good part of the time in which the ring rolls over. So the time of the
+    /// look is taken off the pause.
     fn pause_after(&self, look: Duration) -> Duration {
-        // One is the reader's own.
+        // One receiver is that of `Reader` itself.
         let watching = self.views.receiver_count().saturating_sub(1);
         self.pulse.count_watching(watching);
         let is_watched = watching > 0;
@@ -185,15 +187,15 @@ impl Follower {
         }
     }
 
-    /// Tells whether what came last was sent by another machine.
+    /// Tells whether the newest request came from a sensor.
     fn is_fed(&self) -> bool {
         let ring = &self.snapshot.ring;
         let newest = ring.get(ring.newest_seq());
         newest.is_some_and(|record| record.sensor.is_some())
     }
 
-    /// Brings the view up to date. Tells whether all that is new is described; what is not is left
-    /// for the next look.
+    /// Takes one look and brings the view up to date. Tells whether all new records are described;
+    /// the others are left for the next look.
     async fn look(&mut self) -> Result<bool, StoreError> {
         let held = Arc::clone(&self.views.borrow());
         let has_moved = self.moved.elapsed() < WRITTEN_LATER;
@@ -236,7 +238,7 @@ impl Follower {
             memory.keep(&snapshot, &entries);
             if self.fleet_read.elapsed() >= FLEET_INTERVAL {
                 self.fleet_read = Instant::now();
-                // What cannot be read now is read with one of the next looks.
+                // After an error, a later look tries again.
                 if memory.has_sensors()
                     && let Ok(alive) = self.store.alive().await
                 {
@@ -276,16 +278,17 @@ impl Follower {
         }));
     }
 
-    /// Takes over what is described already, and describes what is new as long as there is time.
+    /// Returns the entries of the ring, and whether all its records are described. Takes entries
+    /// from the last view, and describes new records until [`BATCH_TIME`] is over.
     fn described(&self, ring: &Ring, held: &View) -> (Vec<Arc<Entry>>, bool) {
         let known: HashMap<_, _> = held
             .entries
             .iter()
             .map(|entry| (entry.record.seq, entry))
             .collect();
-        // In one allocation it is the very same record; a number alone may stand for another
-        // request after counting began anew. An entry's record cannot be asked: it is what may be
-        // shown of this one.
+        // Same pointer, same record. The number is not enough: it may be that of another request
+        // after counting began anew. Records are compared with the last snapshot, not with the
+        // entry, whose record may be blanked.
         let is_same = |a: &Record, b: &Record| a.raw.as_ptr() == b.raw.as_ptr() || a == b;
         let (mut entries, mut is_all_described) = (Vec::new(), true);
         let pace = self.rate.as_ref().map(Rate::pace);
@@ -309,8 +312,8 @@ impl Follower {
     }
 }
 
-/// Returns the records in the order in which they are described: the newest first, or, where all of
-/// it can be kept, first what leaves the ring next.
+/// Returns the records in the order in which they are described: the oldest first, which leave the
+/// ring next, where all requests can be kept; else the newest first.
 fn in_order(ring: &Ring, pace: Option<Pace>) -> Vec<&Record> {
     let mut records = ring.newest_first();
     if matches!(pace, Some(Pace::Calm | Pace::Fast)) {
@@ -319,7 +322,8 @@ fn in_order(ring: &Ring, pace: Option<Pace>) -> Vec<&Record> {
     records
 }
 
-/// Where counting and lines begin. What cannot be read is not known.
+/// Returns the numbers at which counters and lines begin, from the history. A number that cannot be
+/// read is `None`.
 fn start_of(history: &History) -> Start {
     Start {
         history: Some(history.newest()).filter(|&newest| newest > 0),

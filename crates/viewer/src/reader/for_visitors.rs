@@ -1,4 +1,4 @@
-//! The visitors' end of the reader: whoever looks takes the view that is there.
+//! How visitors get the views of the reader's thread: at once, the newest that there is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,30 +13,31 @@ use crate::history::sensors::SeenBy;
 use crate::reader::pulse::Pulse;
 use crate::reader::view::View;
 
-/// Pause of who waits for a look, before it is asked for again.
+/// Pause between two questions while waiting for a look.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
-/// Without a look for this long, the reader stands still: memcached is given up after a second.
+/// Without a look for this long, the reader hangs: a read of memcached ends after a second at most.
 const STANDSTILL: Duration = Duration::from_secs(6);
 
-/// The visitors' end: has the newest view.
+/// The handle by which visitors get views from the reader's thread. The thread itself runs
+/// `Follower`.
 pub struct Reader {
     pub(super) views: watch::Receiver<Arc<View>>,
     pub(super) hub_counts: watch::Receiver<Arc<HubCounts>>,
     pub(super) pulse: Arc<Pulse>,
 }
 
-/// A reader that is well.
+/// The state of a reader that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Health {
-    /// The newest sequence number that was seen.
+    /// The newest sequence number that was seen, which is the cursor.
     pub total: u64,
-    /// How often the counters, and the slots that lacked something, were read since the start.
+    /// How many looks since the start read the counters and incomplete slots, not only the cursor.
     pub looks: u64,
 }
 
 impl Reader {
-    /// Returns the ring as it is seen now. Never waits for what is new in it to be described: while
-    /// the reader is about that, it returns what is there.
+    /// Returns the view of the ring at this moment. Has a resting reader look again, but does not
+    /// wait until new records are described: then it returns the last view.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -44,7 +45,7 @@ impl Reader {
         self.pulse.ask().await;
         let mut view = Arc::clone(&self.views.borrow());
         if !view.is_read() {
-            // An error is the end of the reader, and with it soon of the program.
+            // An error means that the reader has ended; the program soon ends as well.
             if let Ok(read) = self.views.clone().wait_for(|view| view.is_read()).await {
                 view = Arc::clone(&read);
             }
@@ -55,13 +56,14 @@ impl Reader {
         }
     }
 
-    /// Returns the ring as it was last seen, for who has asked before.
+    /// Returns the last view, without asking for a look.
     #[must_use]
     pub fn newest(&self) -> Arc<View> {
         Arc::clone(&self.views.borrow())
     }
 
-    /// Returns how many sensors of the hub saw a kind; `None` where no hub has said so lately.
+    /// Returns how many sensors of the hub saw a kind; `None` where memcached has no count of a
+    /// hub.
     pub(crate) fn seen_at_hub(&self, kind: &str) -> Option<SeenBy> {
         let counts = self.hub_counts.borrow();
         let sensors = *counts.kinds.get(kind)?;
@@ -69,21 +71,21 @@ impl Reader {
         Some(SeenBy { sensors, of })
     }
 
-    /// Returns what tells of each new view.
+    /// Returns a receiver of each new view.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<View>> {
         self.views.clone()
     }
 
-    /// Returns how many are told of each new view.
+    /// Returns how many visitors get each new view.
     pub(crate) fn watching(&self) -> u64 {
         self.pulse.watching()
     }
 
-    /// Waits until a look that begins from now on has ended, and all that it found is described and
+    /// Waits until a look that begins after this call has ended, and all records are described and
     /// handed over.
     pub(crate) async fn look_once_more(&self) {
-        // The next that ends may have begun before now; the one after it has not.
+        // The next look to end may have begun before now; the one after it has not.
         let next = self.pulse.ended_looks() + 2;
         loop {
             self.pulse.ask().await;
@@ -95,10 +97,10 @@ impl Reader {
         }
     }
 
-    /// Tells how the reader is.
+    /// Returns the state of the reader.
     ///
     /// # Errors
-    /// memcached is away, or was not looked at for six seconds; the error is a sentence.
+    /// memcached is unreachable, or no look has ended for six seconds. The error is a sentence.
     pub async fn health(&self) -> anyhow::Result<Health> {
         let view = self.view().await?;
         if self.pulse.since_look() > STANDSTILL {

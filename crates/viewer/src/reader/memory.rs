@@ -1,9 +1,9 @@
-//! The reader's side of the history: what it is given, and what it gives back to an empty
-//! memcached.
+//! The reader's side of the history: hands records over to it, and restores an empty memcached from
+//! it.
 //!
-//! In: the ring as memcached has it, and what is said of each record. Out: each record once, as it
-//! came; and, where memcached has less than the history, the newest records, the cursor and the
-//! counts. Never waits for the disk except then.
+//! In: the ring as memcached has it, and the description of each record. Out: to the history, each
+//! record once, not blanked. To a memcached that has less than the history: the newest records, the
+//! cursor and the counts. Only restoring waits for the disk.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,46 +21,45 @@ use crate::history::keeper::{Gap, Keeper};
 use crate::history::{History, Item, NotKept, Restored};
 use crate::reader::entry::Entry;
 
-/// How often restoring is tried again at once, after memcached has failed in the middle of it.
+/// Most retries of restoring in a row, after memcached has failed in the middle of it.
 const MOST_FAILURES: u32 = 5;
 
-/// How the history is, for those who look.
+/// The state of the history, as visitors see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HistoryState {
-    /// Why nothing is written just now, in a sentence.
+    /// A sentence that says why nothing is written at present; `None` where all is well.
     pub trouble: Option<String>,
-    /// Requests of the last day that are not kept.
+    /// The requests of the last day that are missing in the history.
     pub not_kept: Option<NotKept>,
 }
 
-/// What outlives the ring, and how far it is.
+/// What the reader hands over to the history, and how far that is.
 pub(super) struct Memory {
     history: Arc<History>,
-    /// `None` before the first look, where nobody knows yet what the file has.
+    /// `None` before the first look, where the file was not open when the reader began.
     keeper: Option<Keeper>,
-    /// Up to which number that knows what the file has, and what it lacks; 0 where it began before
-    /// the file was open.
+    /// The number with which `keeper` began, taken from the file; 0 if the file was not open.
     keeper_start: u64,
     begun: Timestamp,
-    /// What had left the ring before the first look; the file, once it is open, says what of that
-    /// it has.
+    /// Requests that had left the ring before the first look. The file, once it is open, says which
+    /// of them it has.
     unclear: Option<Gap>,
-    /// The newest number that the history has, or will have when all that was handed over is
-    /// written.
+    /// The newest number that was seen, in the file or in the ring.
     newest_seen: u64,
-    /// How often memcached has failed while it was being restored, which is tried again: what it
-    /// lacks need not show. 0 where there is nothing to try.
+    /// How many restores in a row have failed. After a failure, restoring is tried again even if
+    /// memcached looks complete. 0 where no retry is needed.
     failures: u32,
     /// Counters as they were last handed over.
     numbers: Numbers,
-    /// What others had written, by its name.
+    /// The last value of each number that [`note`](Self::note) got, by its name.
     noted: BTreeMap<&'static str, u64>,
-    /// The gap and the counters for which there was no room in the queue, the newest of each.
+    /// The gap and the numbers that wait for room in the queue. A newer value replaces an older
+    /// one.
     gap: Option<Gap>,
     waiting: Vec<(&'static str, i64)>,
     /// Silent connections by port, as they were last handed over.
     silent_ports: ByPort,
-    /// Sensors that said that they run, as they were last handed over.
+    /// The sensors that said that they run, as they were last handed over.
     alive: Alive,
 }
 
@@ -72,7 +71,7 @@ struct Numbers {
 }
 
 impl Memory {
-    /// Goes on where the history ends.
+    /// Begins after the newest number of the history, if its file is open.
     pub(super) fn new(history: Arc<History>) -> Self {
         let (newest_seen, begun) = (history.newest(), Timestamp::now());
         Self {
@@ -94,12 +93,13 @@ impl Memory {
         }
     }
 
-    /// The file may have been opened later than this was made, when its disk was in trouble.
+    /// Returns the newest number that was seen, in the file or in the ring. The file may have been
+    /// opened after this was made, if its disk was in trouble.
     fn newest_seen(&self) -> u64 {
         self.newest_seen.max(self.history.newest())
     }
 
-    /// Returns how the history is, for those who look.
+    /// Returns the state of the history, as visitors see it.
     pub(super) fn state(&self) -> HistoryState {
         HistoryState {
             trouble: self.history.trouble(),
@@ -107,13 +107,14 @@ impl Memory {
         }
     }
 
-    /// Tells whether memcached has nothing at all, or smaller numbers than were given out already,
-    /// or may lack what was being put back.
+    /// Tells whether memcached must be restored: it is empty, its cursor is below a number that was
+    /// seen, or the last restore failed.
     pub(super) fn is_ahead_of(&self, snapshot: &Snapshot) -> bool {
         snapshot.since.is_none() || snapshot.cursor < self.newest_seen() || self.failures > 0
     }
 
-    /// Puts what the history has into a memcached that lacks it; lowers nothing.
+    /// Puts back into memcached what the history has and memcached lacks. No number becomes
+    /// smaller.
     ///
     /// # Errors
     /// memcached is unreachable, does not answer within a second, or refused a write.
@@ -148,19 +149,20 @@ impl Memory {
             since: restored.since.unwrap_or(now),
             first: restored.first,
         };
-        // Before the cursor, for which a responder waits that adds to them.
+        // Before the cursor: a responder waits for the cursor, and then adds to these counts.
         let mut silent_ports = SilentPorts::known(restored.silent_ports);
         store.add_silent_ports(&mut silent_ports).await?;
         let put_back = store.put_back(snapshot, held).await;
         self.failures = match put_back {
-            // One that refuses a record will do so again.
+            // After so many failures it is no longer tried: a record that memcached refuses will be
+            // refused again.
             Err(_) if self.failures < MOST_FAILURES => self.failures + 1,
             _ => 0,
         };
         put_back
     }
 
-    /// Has a number written under a name, where it is another one than before.
+    /// Has a number written under a name, if it has changed.
     pub(super) fn note(&mut self, name: &'static str, value: u64) {
         let last = self.noted.insert(name, value);
         if last == Some(value) {
@@ -176,15 +178,16 @@ impl Memory {
         self.waiting.push((name, value));
     }
 
-    /// Hands over what is new in the ring and described. What the queue has no room for stays in
-    /// the ring for the next look, or is counted when it leaves that.
+    /// Hands over the new described records of the ring. A record for which the queue has no room
+    /// is tried again with the next look. If it leaves the ring before, it is counted as missing.
     pub(super) fn keep(&mut self, snapshot: &Snapshot, entries: &[Arc<Entry>]) {
         let now = Timestamp::now();
         let mut keeper = match self.keeper.take() {
             Some(keeper) => keeper,
             None => self.begin(snapshot.cursor, now),
         };
-        // Those that have no place in the ring any more go first: else they would be missing.
+        // The cursor says that these have left the ring, but their slots are not overwritten yet.
+        // They are handed over before `settle` counts them as missing.
         let last_lost = snapshot.cursor.saturating_sub(SLOTS);
         let split = entries.partition_point(|entry| entry.record.seq > last_lost);
         let (in_ring, late) = entries.split_at(split);
@@ -206,8 +209,8 @@ impl Memory {
         } else {
             true
         };
-        // Behind the gap: when this program is killed, the newest number in the file says up to
-        // where all is written or counted, but for what the ring had then.
+        // After the gap: if this program is killed, all numbers up to the newest in the file are
+        // written or counted as missing, or were in the ring then.
         if is_room {
             self.hand_over(&mut keeper, snapshot, in_ring);
         }
@@ -219,7 +222,8 @@ impl Memory {
         }
     }
 
-    /// Hands over what is not handed over yet, the oldest first, as long as there is room.
+    /// Hands over the records that were not handed over yet, the oldest first, until the queue is
+    /// full.
     fn hand_over(&self, keeper: &mut Keeper, snapshot: &Snapshot, newest_first: &[Arc<Entry>]) {
         for entry in newest_first.iter().rev() {
             let seq = entry.record.seq;
@@ -229,7 +233,7 @@ impl Memory {
             let Some(record) = snapshot.ring.get(seq) else {
                 continue;
             };
-            // As it came: what may be shown of it is decided when it is shown.
+            // Not blanked: what may be shown of it is decided when it is shown.
             let request = Item::request(record.clone(), Found::new(entry));
             if self.history.offer(request).is_err() {
                 return;
@@ -238,14 +242,14 @@ impl Memory {
         }
     }
 
-    /// Returns up to which number an open file accounts for all, where the keeper does not know it
-    /// better.
+    /// Returns `History::known_up_to` if the file was opened after the keeper began, else 0.
     fn known_later_up_to(&self) -> u64 {
         let known = self.history.known_up_to().unwrap_or_default();
         if known <= self.keeper_start { 0 } else { known }
     }
 
-    /// Begins with what is in the ring, before anybody knows what the file has.
+    /// Begins with the requests in the ring, where the file is not open. Those before them are
+    /// unclear: the file may have them.
     fn begin(&mut self, cursor: u64, now: Timestamp) -> Keeper {
         let last = cursor.saturating_sub(SLOTS);
         self.unclear = (last > 0).then_some(Gap {
@@ -258,7 +262,8 @@ impl Memory {
         Keeper::new(last, now)
     }
 
-    /// Leaves out of what is missing what an open file accounts for.
+    /// Takes the numbers that the open file accounts for out of the gaps, and counts the rest as
+    /// missing.
     fn clear_up(&mut self, now: Timestamp) {
         let known = self.known_later_up_to();
         self.gap = self.gap.and_then(|gap| gap.after(known));
@@ -272,14 +277,14 @@ impl Memory {
         self.gap = Some(missing);
     }
 
-    /// Hands over which sensors said that they run, where that has changed.
+    /// Hands over the sensors that said that they run, if they have changed.
     pub(super) fn keep_alive(&mut self, alive: Alive) {
         if alive != self.alive && self.history.offer(Item::Alive(alive.clone())).is_ok() {
             self.alive = alive;
         }
     }
 
-    /// Tells whether requests of other machines came here.
+    /// Tells whether requests of sensors came here.
     pub(super) fn has_sensors(&self) -> bool {
         self.history.sensors().load(Relaxed) > 0
     }
@@ -308,19 +313,20 @@ impl Memory {
         }
     }
 
-    /// A memcached that has none has lost them.
+    /// Hands over the silent ports if they have changed. None at all means that memcached has lost
+    /// them.
     fn keep_silent_ports(&mut self, snapshot: &Snapshot) {
         let ports = &snapshot.silent_ports;
         if ports.is_empty() || *ports == self.silent_ports {
             return;
         }
-        // Where there is no room, the next look finds them changed as well.
+        // If the queue is full, the next look tries again.
         if self.history.offer(Item::SilentPorts(ports.clone())).is_ok() {
             self.silent_ports = ports.clone();
         }
     }
 
-    /// Tells whether there was room for it.
+    /// Hands over the gap. Tells whether the queue had room for it.
     fn hand_over_gap(&mut self) -> bool {
         if let Some(gap) = self.gap.take()
             && self.history.offer(Item::Gap(gap)).is_err()

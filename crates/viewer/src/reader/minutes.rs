@@ -1,5 +1,5 @@
-//! How many requests came in each minute of the last day, read from memcached as far as it may have
-//! changed.
+//! Counts of requests by minute for the last day. Only minutes that may have changed are read from
+//! memcached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,27 +7,28 @@ use forever200_ring::{Ring, Snapshot, Store, StoreError};
 
 use crate::reader::view::{MINUTES, View};
 
-/// Minutes that are asked for at once. All of a day, as at the start, would take a megabyte, of
-/// which nothing comes back.
+/// Most minutes in one query. A query for a whole day, as at the start, would take a megabyte of
+/// memory, which is not freed afterwards.
 const MINUTES_AT_ONCE: usize = 60;
-/// The minutes that may still grow: a request is counted when it is over, in the minute it began.
+/// Number of past minutes that may still grow: a request is counted when it is over, in the minute
+/// in which it began.
 const OPEN_MINUTES: i64 = 2;
 
 /// Which minutes may have grown.
 #[derive(Debug, Default)]
 pub(super) struct Minutes {
-    /// Those that were over when something was added to them, lately.
+    /// Older minutes to which requests were lately added.
     late: BTreeSet<i64>,
 }
 
 impl Minutes {
-    /// Forgets which minutes were added to late: all of that is read.
+    /// Forgets the late minutes: their counts are read.
     pub(super) fn forget_late(&mut self) {
         self.late.clear();
     }
 
-    /// Notes to which minutes before those that are open something was added: at a hub, requests
-    /// come long after their sensor answered them.
+    /// Notes the older minutes of new requests in the ring. At a hub, requests may come long after
+    /// their sensor answered them.
     pub(super) fn note_late(&mut self, held: &View, ring: &Ring, minute: i64) {
         for record in ring.newest_first() {
             let its_minute = record.timestamp.as_second().div_euclid(60);
@@ -38,7 +39,8 @@ impl Minutes {
         }
     }
 
-    /// Reads the counts of those minutes that may have grown.
+    /// Returns the counts of the last day: reads the minutes that may have grown, and takes the
+    /// others from the last view.
     pub(super) async fn read(
         &self,
         store: &Store,

@@ -1,8 +1,9 @@
-//! Each request once, in the order of the numbers, for outlets that keep nothing themselves.
+//! Passes on each request once, in the order of the numbers, for outlets that keep nothing.
 //!
-//! In: the ring and what is described of it, look by look. Out: what nobody was told yet, and how
-//! many requests left the ring without being seen. Numbers need not appear in their order; a later
-//! one waits for an earlier one, but not for long: the slot of that one may never be written.
+//! In: the ring and its entries, look by look. Out: entries that were not passed on before, and
+//! gaps: how many requests left the ring unseen. Numbers need not appear in their order. A larger
+//! one waits for a smaller one, but not for long, as the slot of the smaller one may never be
+//! written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,37 +15,37 @@ use jiff::Timestamp;
 use crate::history::keeper::{Gap, Keeper};
 use crate::reader::entry::Entry;
 
-/// How long a request waits for one with a smaller number: slots are written this much later than
-/// the cursor at most.
+/// How long a request waits for one with a smaller number. A slot is written at most this long
+/// after the cursor has moved.
 const HOLD_TIME: Duration = Duration::from_secs(2);
 
-/// What happened.
+/// What a look found.
 pub(crate) enum Event {
     /// A request came.
     Request(Arc<Entry>),
-    /// Requests came and went unseen.
+    /// Requests left the ring unseen.
     Gap(Gap),
 }
 
-/// Remembers what was told.
+/// Knows which requests were passed on.
 pub(super) struct Once {
     /// `None` before the first look at a ring.
     keeper: Option<Keeper>,
-    /// All numbers up to this one are known to have been told before.
+    /// All numbers up to this one were passed on before this program was started.
     start: Option<u64>,
     /// The largest cursor, and the time of the newest request.
     cursor: u64,
     newest: Timestamp,
-    /// What came before this was told under other numbers, before counting began anew.
+    /// Requests up to this time were passed on under other numbers, before counting began anew.
     not_before: Timestamp,
-    /// Described, and waiting for smaller numbers.
+    /// Entries that wait for smaller numbers, and since when.
     held: BTreeMap<u64, (Arc<Entry>, Instant)>,
-    /// The largest number that was told.
+    /// The largest number that was passed on.
     told: u64,
 }
 
 impl Once {
-    /// Begins behind this number; where that is not known, with all that the ring holds.
+    /// Begins after the number `start`; if it is unknown, with all requests in the ring.
     pub(super) fn new(start: Option<u64>) -> Self {
         Self {
             keeper: None,
@@ -57,11 +58,11 @@ impl Once {
         }
     }
 
-    /// Ends a look. Returns what is new, the oldest first.
+    /// Takes what a look of the reader found. Returns what is new, the oldest first.
     pub(super) fn look(&mut self, snapshot: &Snapshot, entries: &[Arc<Entry>]) -> Vec<Event> {
         let now = Timestamp::now();
         if snapshot.cursor < self.cursor && !self.begins_anew(snapshot) {
-            // Memcached is empty, and gets its numbers back.
+            // Memcached has lost its numbers, and is being restored.
             return Vec::new();
         }
         self.cursor = snapshot.cursor;
@@ -89,7 +90,7 @@ impl Once {
         self.release(gap)
     }
 
-    /// Returns what need not wait any more.
+    /// Returns the gap and the requests that need not wait any more.
     fn release(&mut self, gap: Option<Gap>) -> Vec<Event> {
         let mut events = Vec::new();
         if let Some(gap) = gap {
@@ -120,8 +121,8 @@ impl Once {
         );
     }
 
-    /// Tells whether smaller numbers than before are those of new requests, and forgets the old
-    /// ones if so.
+    /// Tells whether counting began anew: the smaller numbers belong to newer requests. If so,
+    /// forgets the old numbers.
     fn begins_anew(&mut self, snapshot: &Snapshot) -> bool {
         let is_new = |record: &Record| record.timestamp > self.newest;
         if !snapshot.ring.newest_first().into_iter().any(is_new) {
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
     use crate::reader::entry::tests::{entry, record};
 
-    /// A ring with these numbers, each a second after the one before, `from` on.
+    /// A ring with these numbers. Number n came n seconds after `from`.
     fn ring(cursor: u64, seqs: &[u64], from: i64) -> (Snapshot, Vec<Arc<Entry>>) {
         let mut ring = Ring::default();
         let mut entries = Vec::new();
@@ -160,7 +161,7 @@ mod tests {
         (snapshot, entries)
     }
 
-    /// Numbers of requests, and the first of gaps below zero.
+    /// Returns the number of each request, and the first number of each gap times -1.
     fn look(once: &mut Once, cursor: u64, seqs: &[u64], from: i64) -> Vec<i64> {
         let (snapshot, entries) = ring(cursor, seqs, from);
         let told = |event: &Event| match event {
@@ -190,7 +191,7 @@ mod tests {
             *since = since.checked_sub(HOLD_TIME).unwrap();
         }
         assert_eq!(look(&mut once, 3, &[1, 3], 0), [3]);
-        // And may appear later.
+        // It may still appear later.
         assert_eq!(look(&mut once, 3, &[1, 2, 3], 0), [2]);
     }
 
@@ -207,7 +208,7 @@ mod tests {
     fn what_was_told_before_is_not_told_again() {
         let mut once = Once::new(Some(2));
         assert_eq!(look(&mut once, 3, &[1, 2, 3], 0), [3]);
-        // Memcached loses all, and gets it back.
+        // Memcached loses all, and is restored.
         assert_eq!(look(&mut once, 0, &[], 0), [0; 0]);
         assert_eq!(look(&mut once, 4, &[1, 2, 3, 4], 0), [4]);
     }

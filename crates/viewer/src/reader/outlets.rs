@@ -1,6 +1,7 @@
-//! What is told of each request as it comes, once: counters, and lines where they are wanted.
+//! The outlets that get each request once, when it comes: counters, and lines if they are on.
 //!
-//! In: looks at the ring. Out: to each outlet what is new. Neither makes the reader wait.
+//! In: looks at the ring. Out: new requests and gaps, to each outlet. No outlet makes the reader
+//! wait.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::metrics::Counters;
 use crate::reader::entry::Entry;
 use crate::reader::once::{Event, Once};
 
-/// What hears of requests beside the views and the history.
+/// Gives each request to the counters and to lines.
 pub(super) struct Outlets {
     once: Once,
     /// Requests up to this number were counted before this program was started; `None` before the
@@ -21,19 +22,19 @@ pub(super) struct Outlets {
     lines: Option<Offers>,
 }
 
-/// Where to begin.
+/// The numbers after which counters and lines begin.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Start {
     /// The newest number that the history has; `None` where it is off or empty.
     pub(crate) history: Option<u64>,
-    /// The newest number that has a line; `None` where nobody knows.
+    /// The newest number that has a line; `None` where it is unknown.
     pub(crate) lines: Option<u64>,
 }
 
 impl Outlets {
     pub(super) fn new(counters: Arc<Counters>, captures: Option<Captures>, start: Start) -> Self {
-        // A request is counted before its line is written: where there are lines, the newest of them
-        // says what was counted.
+        // Lines may begin at an older number than counters do: then `counted` says which requests
+        // were counted before.
         let once = match captures {
             Some(_) => Once::new(start.lines),
             None => Once::new(start.history),
@@ -46,7 +47,7 @@ impl Outlets {
         }
     }
 
-    /// Ends a look.
+    /// Takes what a look of the reader found, and gives what is new to the outlets.
     pub(super) fn look(&mut self, snapshot: &Snapshot, entries: &[Arc<Entry>]) {
         let counted = self.counted.get_or_insert(snapshot.cursor);
         let events = self.once.look(snapshot, entries);

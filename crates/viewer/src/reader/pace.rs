@@ -1,16 +1,18 @@
-//! How fast requests come, and so how often the reader looks where all of them are to be kept.
+//! Measures how fast requests come. Where all of them are kept, this decides how often the reader
+//! looks.
 
 use std::time::{Duration, Instant};
 
 use forever200_ring::SLOTS;
 
-/// Requests a second at which the reader looks as often as when somebody watches. At fewer, it sees
-/// all of them anyway; at more, the ring rolls over however often it looks.
+/// Requests a second at which the reader looks as often as while somebody watches. With fewer, it
+/// sees all of them anyway. With more, the ring rolls over between two looks however often it
+/// looks.
 const FAST_RATES: std::ops::Range<f64> = 100.0..2500.0;
-/// How long it goes on after such a rate.
+/// How long a fast pace lasts after the last fast rate was measured.
 const PACE_TIME: Duration = Duration::from_secs(2);
-/// New requests in one look, from which the next comes soon before a rate is known: a fifth of the
-/// ring.
+/// With this many new requests in one look, the pace is fast before a rate is measured: a fifth of
+/// the ring.
 const MANY_AT_ONCE: u64 = SLOTS / 5;
 /// Shortest time over which a rate is measured.
 const MEASURE_TIME: Duration = Duration::from_millis(200);
@@ -23,12 +25,11 @@ pub(super) enum Pace {
     /// With describing, one look and the pause after it may take longer than the ring lasts: the
     /// pause is short.
     Fast,
-    /// What comes is lost either way, and fast looks would only take the CPU from those that answer
-    /// it.
+    /// Requests are lost either way. Fast looks would only take CPU time from the responders.
     Flood,
 }
 
-/// Measures it.
+/// Measures the pace.
 pub(super) struct Rate {
     /// The cursor of the last look.
     seen: u64,
@@ -39,7 +40,7 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Begins at this number.
+    /// Begins at this cursor.
     pub(super) fn new(cursor: u64) -> Self {
         Self {
             seen: cursor,
@@ -48,8 +49,8 @@ impl Rate {
         }
     }
 
-    /// Tells how fast requests come. A fast pace lasts a while, for from one look to the next it
-    /// goes up and down.
+    /// Returns how fast requests come. A fast pace lasts a while, because rates go up and down from
+    /// one measurement to the next.
     pub(super) fn pace(&self) -> Pace {
         let (pace, at) = self.pace;
         if at.elapsed() < PACE_TIME {
@@ -59,7 +60,7 @@ impl Rate {
         }
     }
 
-    /// Takes the cursor of a look into account.
+    /// Measures the pace with the cursor of a new look.
     pub(super) fn measure(&mut self, cursor: u64) {
         let new = cursor.saturating_sub(self.seen);
         self.seen = cursor;

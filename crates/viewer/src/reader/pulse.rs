@@ -1,6 +1,6 @@
-//! What the reader's thread and those who ask it tell each other beside the views.
+//! The signals between the reader's thread and visitors, beside the views.
 //!
-//! In: that somebody asks; that memcached was looked at. Out: when to look again.
+//! In: a visitor asks; a look has ended. Out: when to look again.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -8,26 +8,27 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// For this long, memcached is not asked again, however many visitors ask. Shorter than the time
-/// in which a client that has its answer can open the page.
+/// For this long after a look, visitors do not cause another one, however many ask. A client that
+/// has its answer cannot open the page within this time.
 const FRESH: Duration = Duration::from_millis(10);
-/// Longest wait for a look, which takes a fraction of a millisecond where nothing is to be
-/// described.
+/// Longest wait of a visitor for a look. A look takes a fraction of a millisecond where nothing is
+/// to be described.
 const LOOK_TIME: Duration = Duration::from_millis(25);
 
-/// When a visitor last asked, and when memcached was last looked at.
+/// When a visitor last asked, when a look last ended, and counts of looks.
 pub(super) struct Pulse {
     start: Instant,
-    /// Milliseconds after the start, from 1.
+    /// When a visitor last asked: 1 plus the milliseconds since the start; 0 before.
     asked: AtomicU64,
+    /// When a look last ended, in the same unit.
     looked: AtomicU64,
-    /// How often the counters, and the slots that lacked something, were read.
+    /// How many looks read the counters and incomplete slots, not only the cursor.
     deep_looks: AtomicU64,
     /// How many looks of any kind have ended.
     ended_looks: AtomicU64,
-    /// How many are told of each view.
+    /// How many visitors get each new view.
     watching: AtomicU64,
-    /// All is described, and nothing is being looked at.
+    /// The reader pauses between two looks: all is described.
     is_resting: AtomicBool,
     wake: Notify,
     has_looked: Notify,
@@ -48,8 +49,8 @@ impl Pulse {
         }
     }
 
-    /// Says that somebody asks, and has a reader that rests look again: who has just sent a request
-    /// wants to see it.
+    /// Notes that a visitor asks, and ends the pause of a resting reader: a visitor who has just
+    /// sent a request wants to see it.
     pub(super) async fn ask(&self) {
         self.touch(&self.asked);
         if self.is_resting.load(Relaxed) && self.since_look() >= FRESH {
@@ -59,19 +60,19 @@ impl Pulse {
         }
     }
 
-    /// Says that memcached was looked at.
+    /// Notes that a look has ended.
     pub(super) fn look_ended(&self) {
         self.touch(&self.looked);
         self.ended_looks.fetch_add(1, Relaxed);
         self.has_looked.notify_waiters();
     }
 
-    /// Says that the counters, and the slots that lacked something, were read.
+    /// Counts a look that read the counters and incomplete slots, not only the cursor.
     pub(super) fn count_deep_look(&self) {
         self.deep_looks.fetch_add(1, Relaxed);
     }
 
-    /// Says how many are told of each view.
+    /// Notes how many visitors get each new view.
     pub(super) fn count_watching(&self, watching: usize) {
         self.watching.store(watching as u64, Relaxed);
     }
@@ -80,7 +81,7 @@ impl Pulse {
         self.watching.load(Relaxed)
     }
 
-    /// Returns how many looks have ended. The second that ends from now on has begun after now.
+    /// Returns how many looks have ended. The second look to end from now on has begun after now.
     pub(super) fn ended_looks(&self) -> u64 {
         self.ended_looks.load(Relaxed)
     }
@@ -89,7 +90,7 @@ impl Pulse {
         self.deep_looks.load(Relaxed)
     }
 
-    /// Rests for so long, or until somebody asks.
+    /// Rests for `longest`, or until a visitor asks.
     pub(super) async fn rest(&self, longest: Duration) {
         self.is_resting.store(true, Relaxed);
         let _ = timeout(longest, self.wake.notified()).await;

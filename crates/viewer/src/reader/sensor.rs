@@ -1,7 +1,8 @@
-//! Of a request that another machine recorded and sent here: which one, as it may be shown.
+//! The sensor that recorded a request and sent it here, as it may be shown.
 //!
-//! In: what its record says. Out: a name that can stand in a link, in a header and in the name of a
-//! file. A sensor may be in a stranger's hands: what has no proper name is not shown as a sensor's.
+//! In: what the record says of its sensor. Out: a name that is valid in a link, in a header and in
+//! a file name. A stranger may have taken over a sensor: a request with an invalid name is shown
+//! without a sensor.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -14,24 +15,24 @@ use crate::rfc3339;
 
 /// Longest version that is shown, in characters.
 const MAX_VERSION_CHARS: usize = 40;
-/// Stands in place of a name in which something is to be hidden.
+/// Replaces a name or a version that has something hidden in it.
 const HIDDEN: &str = "hidden";
 
 /// The sensor of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sensor {
-    /// Its name.
+    /// The name of the sensor.
     pub name: String,
-    /// The number of the request there.
+    /// The sequence number of the request on the sensor.
     pub seq: u64,
-    /// When the history of the sensor began that has this number; `None` where no calendar reaches.
+    /// When the sensor's sequence numbers began at 1; `None` where that is beyond all dates.
     pub era: Option<Timestamp>,
     /// Version of forever200 on the sensor.
     pub version: String,
 }
 
 impl Sensor {
-    /// Reads what a record says; `None` where that is no proper name.
+    /// Reads what a record says of its sensor; `None` where the name is invalid.
     pub(crate) fn new(sent: &Sent, privacy: &Privacy) -> Option<Self> {
         Some(Self {
             name: shown_name(&sent.name, privacy)?,
@@ -50,7 +51,7 @@ impl Sensor {
     }
 }
 
-/// Returns what is shown of a name; `None` for what is none.
+/// Returns a sensor's name as it is shown; `None` where it is invalid.
 pub(crate) fn shown_name(name: &str, privacy: &Privacy) -> Option<String> {
     if !Sent::is_name(name) {
         return None;
@@ -63,7 +64,7 @@ pub(crate) fn shown_name(name: &str, privacy: &Privacy) -> Option<String> {
     Some(shown.to_owned())
 }
 
-/// Returns what is shown of the version that a sensor says it has.
+/// Returns a sensor's version as it is shown.
 pub(crate) fn shown_version(version: &str, privacy: &Privacy) -> String {
     let shown = if names_what_is_hidden(version, privacy) {
         HIDDEN
@@ -82,7 +83,7 @@ fn names_what_is_hidden(text: &str, privacy: &Privacy) -> bool {
 pub(crate) mod tests {
     use super::*;
 
-    /// What the record of a request says that this sensor sent.
+    /// What a record says of the sensor that sent it.
     pub(crate) fn sent(name: &str, seq: u64) -> Box<Sent> {
         Box::new(Sent {
             name: name.into(),

@@ -1,6 +1,6 @@
-//! The ring at one moment, described, for all who look.
+//! The ring at one moment, described, for all visitors.
 //!
-//! In: what the reader found. Out: the same for everybody, and never changed again.
+//! In: what the reader found. Out: a view that is the same for everybody and never changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,33 +11,33 @@ use jiff::Timestamp;
 use crate::reader::entry::Entry;
 use crate::reader::memory::HistoryState;
 
-/// What the charts go back to.
+/// How far the charts go back, in minutes.
 pub const MINUTES: i64 = 24 * 60;
 
 /// The ring at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// Another number for another content, also after a restart of the viewer.
+    /// Different contents have different versions, also after a restart of the viewer.
     pub version: u64,
-    /// The counters alone: its ring is empty, for [`entries`](Self::entries) has what may be shown
-    /// of it.
+    /// The counters of memcached. Its ring is empty: [`entries`](Self::entries) has what may be
+    /// shown of the records.
     pub snapshot: Snapshot,
-    /// The newest first. Of a flood, those that are not described yet are missing.
+    /// The entries, the newest first. In a flood, records that are not described yet are missing.
     pub entries: Vec<Arc<Entry>>,
-    /// None is missing for that reason.
+    /// Every record of the ring has its entry.
     pub is_all_described: bool,
     /// The Unix minute (seconds / 60) of this view; 0 before memcached was read.
     pub minute: i64,
-    /// Number of requests by Unix minute, for the last day; a minute without one is left out.
+    /// Number of requests by Unix minute, for the last day. Minutes without requests are left out.
     pub minutes: BTreeMap<i64, u64>,
-    /// How the history is; `None` where it is off.
+    /// The state of the history; `None` where it is off.
     pub history: Option<HistoryState>,
-    /// Why memcached cannot be read just now; the rest is then what was last read.
+    /// Why memcached cannot be read at present. The other fields are then what was last read.
     pub away: Option<Arc<StoreError>>,
 }
 
 impl View {
-    /// What there is before memcached was read for the first time.
+    /// Returns the view before memcached was read for the first time.
     #[must_use]
     pub fn nothing() -> Self {
         Self {
@@ -58,20 +58,21 @@ impl View {
         self.entries.last().map_or(0, |entry| entry.record.seq)
     }
 
-    /// Returns the sequence number up to which nothing is missing here that will be described yet:
-    /// events tell what is after it.
+    /// Returns a sequence number up to which no entry will be added to this view any more. Entries
+    /// after it come as events.
     #[must_use]
     pub fn complete_up_to(&self) -> u64 {
         let cursor = self.snapshot.cursor;
         if self.is_all_described {
             cursor
         } else {
-            // In a flood the newest are described first.
+            // Any slot of the ring may still be described: in a flood, the newest records come
+            // first.
             cursor.saturating_sub(SLOTS)
         }
     }
 
-    /// Tells whether memcached was asked for this.
+    /// Tells whether memcached was read, or tried, for this view.
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.minute != 0 || self.away.is_some()
@@ -83,7 +84,7 @@ impl View {
         self.entries.iter().find(|entry| entry.record.seq == seq)
     }
 
-    /// Tells whether two views show something different, whatever their versions are.
+    /// Tells whether two views show something different. Versions are not compared.
     pub(super) fn differs_from(&self, other: &Self) -> bool {
         let counters = |view: &Self| {
             let Snapshot {

@@ -1,7 +1,7 @@
-//! How an entry is made of a record.
+//! Describes a record: makes its entry.
 //!
-//! In: a record as it came. Out: an [`Entry`], from which everything that must be hidden has been
-//! left out or blanked.
+//! In: a record that is not blanked. Out: an [`Entry`] in which everything that must be hidden is
+//! blanked or left out.
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -26,27 +26,29 @@ use crate::reader::privacy::{Privacy, Senders, Shown};
 use crate::reader::sensor::Sensor;
 use crate::reader::tls_parts::TlsParts;
 
-/// What is looked at of a longer request: as much as is kept of one by default, and describing
-/// takes a time that is known.
+/// Longest beginning of a request that is described, so that the time of describing is bounded. By
+/// default, no more of a request is kept.
 const MAX_LOOKED_AT_BYTES: usize = 64 * 1024;
 /// Most labels that a request is given. Real ones have a handful.
 const MAX_LABELS: usize = 64;
-/// Stands between decoded parts: in no text.
+/// Separates decoded parts. This byte is in no text.
 const SEPARATOR: u8 = 0xff;
-/// Where a label was found, in place of what would name something that is hidden.
+/// Replaces the place where a label was found, if the place would name something hidden.
 const UNSAID: &str = "what an encoding hides";
-/// The label of a hello where nobody speaks TLS: not right where it was answered.
+/// The label of a hello that was sent to a port without TLS. It is wrong where haproxy answered the
+/// hello.
 const TLS_IN_THE_WRONG_PLACE: &str = "protocol-tls";
-/// In place of each byte of a name that is hidden.
+/// Replaces each byte of a hidden name.
 const BLANK: u8 = b'x';
 
 impl Entry {
-    /// Describes a record that appeared in this version of the view.
+    /// Describes the record `original`, which is not blanked. `appeared` is the version of the view
+    /// in which it first appears.
     #[must_use]
     pub fn new(original: &Record, appeared: u64, describer: &Describer) -> Self {
         let privacy = &describer.privacy;
         let through = original.tls.as_deref();
-        // Country and network are those of the whole address, which they do not give away.
+        // Looked up with the whole address, which country and network do not give away.
         let origin = describer.locations.find(original.src_ip);
         let Shown {
             record,
@@ -102,7 +104,7 @@ impl Entry {
             .as_ref()
             .and_then(|http| Excerpt::find(&looked_at, http, &labels));
         let is_cut = looked_at.len() < record.raw.len();
-        // Where the head ends in what was looked at, all behind it is the body.
+        // If the head ends within the part that was described, all the rest is the body.
         let http = match http {
             Some(http) if is_cut && !http.behind_head.is_empty() => http::parse(&record.raw),
             http => http,
@@ -143,7 +145,7 @@ impl Entry {
     }
 }
 
-/// What must not be named in what is read from a request: reading undoes encodings and quotes, in
+/// What the description of a request must not name. Describing undoes encodings and quotes, inside
 /// which [`Privacy::show`] finds nothing.
 struct Secrets<'a> {
     privacy: &'a Privacy,
@@ -186,7 +188,7 @@ impl Secrets<'_> {
         }
     }
 
-    /// Blanks the names in a TLS hello.
+    /// Blanks the names in a TLS hello that must be hidden.
     fn blank(&self, tls: &mut TlsParts) {
         for name in tls.server_name.iter_mut().chain(&mut tls.alpn) {
             if self.are_in(&text(name)) {
@@ -200,7 +202,8 @@ fn beginning(raw: &Bytes) -> Bytes {
     raw.slice(..raw.len().min(MAX_LOOKED_AT_BYTES))
 }
 
-/// The TLS that haproxy ended, or else the hello that the request is.
+/// Returns the parts of the TLS connection that haproxy terminated, or else of the hello that the
+/// request is.
 fn tls_parts(
     through: Option<&Tls>,
     raw: &[u8],
@@ -222,7 +225,8 @@ impl HttpParts {
     }
 }
 
-/// A label says in which part it was found; not where the part is not shown in the same words.
+/// Returns the labels as they may be shown. A label names the part in which it was found; where
+/// that part is not shown under this name, [`UNSAID`] replaces it.
 fn shown_labels(mut labels: Vec<Label>, shown: &[Part]) -> Vec<Label> {
     let whats: Vec<_> = shown.iter().map(Part::what).collect();
     labels.truncate(MAX_LABELS);
@@ -236,7 +240,7 @@ fn shown_labels(mut labels: Vec<Label>, shown: &[Part]) -> Vec<Label> {
     labels
 }
 
-/// All parts in lower case, with a byte between them that is in no text.
+/// Joins all parts in lower case, with [`SEPARATOR`] after each.
 fn searched_inside(parts: &[Part]) -> Bytes {
     let mut all = Vec::with_capacity(parts.iter().map(|part| part.bytes.len() + 1).sum());
     for part in parts {
@@ -254,19 +258,19 @@ fn in_lower_case(raw: &Bytes) -> Bytes {
     }
 }
 
-/// Bytes that are not HTTP have no other end than that no more come, or that the client closes; nor
-/// has HTTP whose length nothing tells.
+/// Tells whether the client sent, or announced, more than the record has. Bytes that are not HTTP,
+/// and HTTP without a length, end when the client sends no more or closes: this counts as complete.
 fn is_incomplete(record: &Record, http: Option<&http::Request<'_>>) -> bool {
     record.truncated
         || match record.ended {
             Ended::Complete => false,
             Ended::Quiet | Ended::Eof => http.is_some_and(|http| http.unfinished),
-            // Of a handshake without a request nothing is missing.
+            // A handshake without a request is complete.
             Ended::Limit | Ended::Deadline => record.bytes > 0,
         }
 }
 
-/// What speaks HTTP has no hello.
+/// Parses the TLS hello that the bytes are; `None` for HTTP.
 fn tls_of(raw: &[u8], http: Option<&http::Request<'_>>) -> Option<TlsParts> {
     if http.is_some() {
         return None;
@@ -274,7 +278,7 @@ fn tls_of(raw: &[u8], http: Option<&http::Request<'_>>) -> Option<TlsParts> {
     tls::parse(raw).map(TlsParts::new)
 }
 
-/// Tells whether a request, as it was sent, asks for this.
+/// Tells whether the original bytes of a request ask for the same name as what is shown of it.
 fn asks_for(original: &[u8], shown: &[u8]) -> bool {
     let looked_at = &original[..original.len().min(MAX_LOOKED_AT_BYTES)];
     let http = http::parse(looked_at);

@@ -1,4 +1,4 @@
-//! What nearly identical requests have in common, as a number.
+//! Likeness: a number that is equal for nearly identical requests.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,7 +6,8 @@ use forever200_identify::http;
 
 use crate::reader::tls_parts::TlsParts;
 
-/// Bytes that two requests of an unknown protocol share when they are nearly identical.
+/// Requests of other protocols are nearly identical if their first bytes are equal, up to this
+/// many.
 const ALIKE_BYTES: usize = 16;
 
 /// Returns the same number for requests that are alike.

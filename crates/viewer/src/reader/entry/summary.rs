@@ -10,8 +10,8 @@ use crate::bytes::printable;
 /// Longest summary, in characters.
 pub(super) const MAX_SUMMARY_CHARS: usize = 200;
 
-/// Returns a request as one printable line: method and target, what other protocols say of
-/// themselves, or a start of the bytes.
+/// Returns a request as one printable line: method and target, the detail that was found for
+/// another protocol, or the first bytes.
 #[must_use]
 pub fn summary(raw: &[u8], description: &Description<'_>) -> String {
     match (&description.http, &description.detail) {
@@ -24,7 +24,7 @@ pub fn summary(raw: &[u8], description: &Description<'_>) -> String {
     }
 }
 
-/// A handshake after which no request came, or whose hello is not known.
+/// Returns a line for a TLS handshake after which no request came.
 pub(super) fn summary_of_handshake(tls: &Tls, is_hidden: impl Fn(&str) -> bool) -> String {
     let name = tls.sni.as_ref().filter(|name| !is_hidden(name));
     let said = match (&tls.failed, name) {
