@@ -1,8 +1,8 @@
-//! Whom a request is after: the name that it asks for. A client that walks through addresses knows
-//! none.
+//! The name that a request asks for. Clients that scan all addresses know no name.
 //!
-//! In: the parts of a request, and the address that it came to. Out: one name, and what kind of
-//! name that is. Looks nothing up, and takes the client's word for it: a name need not lead here.
+//! In: the parts of a request, and the address to which it came. Out: one name, and what sort of
+//! name it is. Makes no DNS queries: the name is what the client wrote, and need not belong to this
+//! machine.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,40 +17,41 @@ use crate::reader::tls_parts::TlsParts;
 /// Longest name, and longest part of one: RFC 1035, 2.3.4, without the length of the root.
 const MAX_NAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
-/// Longest user, name and port that are looked at together. What is longer is no name.
+/// Longest user, name and port together. A longer text is no name.
 const MAX_AUTHORITY_BYTES: usize = 1024;
-/// Most that is told of what is no name, in characters.
+/// Longest text that is shown where it is neither a name nor an address, in characters.
 const MAX_ODD_CHARS: usize = 80;
 
 /// The name that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AskedFor {
-    /// What it is.
+    /// What sort of name it is.
     pub kind: NameKind,
-    /// Without user and port: a name in lower case, an address as it is written most often, or one
-    /// printable line of what is neither. Empty where it is hidden.
+    /// The name, without user and port: a DNS name in lower case, an address in its usual form, or
+    /// one printable line of another text. Empty where it is hidden.
     pub name: String,
 }
 
-/// What a request asks for.
+/// What sort of name a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NameKind {
-    /// The address that it came to, or one that is always one's own: `localhost`, `127.0.0.1`.
+    /// The address to which the request came, or one that always means the same machine:
+    /// `localhost`, `127.0.0.1`.
     OwnAddress,
-    /// An address that it did not come to. Behind a translation of addresses (NAT), it may be the
-    /// one that it was sent to.
+    /// Another address. Behind address translation (NAT), the client may have sent the request to
+    /// it.
     OtherAddress,
-    /// A name as DNS has them.
+    /// A valid DNS name.
     Name,
     /// Neither an address nor a name.
     Odd,
-    /// Something that is not shown.
+    /// A name that is not shown.
     Hidden,
 }
 
 impl NameKind {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 5] = [
         Self::OwnAddress,
         Self::OtherAddress,
@@ -59,7 +60,7 @@ impl NameKind {
         Self::Hidden,
     ];
 
-    /// Returns its name, as JSON and filters have it.
+    /// Returns the name of the variant in JSON and filters.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -72,8 +73,8 @@ impl NameKind {
     }
 }
 
-/// Returns the bytes in which a request says whom it asks for: the first Host that has a value,
-/// else the authority of its target; else the server name of TLS. `None` where it says nothing.
+/// Returns the bytes that name what a request asks for: the first Host header with a value, else
+/// the authority of its target, else the server name of TLS. `None` where there is none of them.
 #[must_use]
 pub fn authority<'a>(
     http: Option<&http::Request<'a>>,
@@ -100,7 +101,7 @@ fn of_http<'a>(http: &http::Request<'a>) -> Option<Cow<'a, [u8]>> {
     of_target(http).map(Cow::Borrowed)
 }
 
-/// The authority of a target in absolute form, or of that of CONNECT: RFC 9112, 3.2.
+/// Returns the authority of a target in absolute form, or the target of CONNECT: RFC 9112, 3.2.
 fn of_target<'a>(http: &http::Request<'a>) -> Option<&'a [u8]> {
     let target = http.target;
     if http.method.eq_ignore_ascii_case(b"CONNECT") {
@@ -121,13 +122,13 @@ fn is_of_scheme(byte: u8) -> bool {
 }
 
 impl AskedFor {
-    /// Something that is not shown.
+    /// A name that is not shown.
     pub const HIDDEN: Self = Self {
         kind: NameKind::Hidden,
         name: String::new(),
     };
 
-    /// Reads what a request says; `dest` is the address that it came to.
+    /// Reads the name in `authority`. `dest` is the address to which the request came.
     #[must_use]
     pub fn new(authority: &[u8], dest: IpAddr) -> Self {
         let Some(host) = host_of(authority) else {
@@ -139,7 +140,7 @@ impl AskedFor {
         if !is_name(&host) {
             return Self::odd(authority);
         }
-        // RFC 6761, 6.3: these are never anybody else's.
+        // RFC 6761, 6.3: these names always mean the same machine.
         let is_own = host == "localhost" || host.ends_with(".localhost");
         Self {
             kind: if is_own {
@@ -151,8 +152,8 @@ impl AskedFor {
         }
     }
 
-    /// Reads an address, however it is written. A number that begins with 0 is octal to some and
-    /// decimal to others: one's own address, if one of the two is that.
+    /// Reads an address in any form. Some programs read a number that begins with 0 as octal,
+    /// others as decimal. If one of both readings is the own address, it counts as that.
     fn address(host: &str, dest: IpAddr) -> Option<Self> {
         let dest = dest.to_canonical();
         let readings = readings(host);
@@ -199,12 +200,12 @@ fn host_of(authority: &[u8]) -> Option<String> {
         }
         None => match behind_user.split_once(':') {
             Some((host, port)) if are_digits(port) => host,
-            // An address of IPv6 that nobody has put into brackets.
+            // An address of IPv6 without brackets.
             _ => behind_user,
         },
     };
     let host = host.strip_suffix('.').unwrap_or(host);
-    // RFC 4007, 11: the zone of an address says nothing outside of its machine.
+    // RFC 4007, 11: the zone of an address means nothing on other machines.
     let host = host.split('%').next().unwrap_or(host);
     Some(host.to_ascii_lowercase())
 }
@@ -213,7 +214,7 @@ fn are_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// All addresses that a text may be, the most usual reading first.
+/// Returns all addresses that a text may mean, the most usual reading first.
 fn readings(host: &str) -> Vec<IpAddr> {
     let mut readings = Vec::new();
     if let Ok(ip) = host.parse::<IpAddr>() {
@@ -227,8 +228,8 @@ fn readings(host: &str) -> Vec<IpAddr> {
     readings
 }
 
-/// Reads an IPv4 address as `inet_aton` of POSIX does: up to four numbers, of which the last fills
-/// what is left.
+/// Reads an IPv4 address as `inet_aton` of POSIX does: up to four numbers. The last one fills the
+/// remaining bits.
 fn ipv4(host: &str, radix_of_zero: u32) -> Option<Ipv4Addr> {
     let mut bits: u64 = 0;
     let mut left: u32 = 32;
@@ -251,15 +252,15 @@ fn number(digits: &str, radix_of_zero: u32) -> Option<u32> {
         (None, Some(rest)) if !rest.is_empty() => (rest, radix_of_zero),
         _ => (digits, 10),
     };
-    // What reads numbers takes a sign, too.
+    // `from_str_radix` would also accept a sign.
     if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     u32::from_str_radix(digits, radix).ok()
 }
 
-/// Tells whether this is a name as DNS has them: letters, digits, hyphens, and underscores, which
-/// some have. The last part of one is no number (RFC 1123, 2.1).
+/// Tells whether this is a valid DNS name: letters, digits, hyphens and, as in some names,
+/// underscores. Its last part is no number (RFC 1123, 2.1).
 fn is_name(host: &str) -> bool {
     let last = host.rsplit('.').next().unwrap_or_default();
     host.len() <= MAX_NAME_BYTES && host.split('.').all(is_label) && !are_digits(last)
@@ -326,7 +327,7 @@ mod tests {
             let expected = (NameKind::OwnAddress, "2001:db8::1".to_owned());
             assert_eq!(read(own.as_bytes(), v6), expected, "{own}");
         }
-        // What came by IPv6 to an address of IPv4.
+        // A request by IPv6 to an IPv4-mapped address.
         let mapped = "::ffff:203.0.113.10".parse().unwrap();
         assert_eq!(read(b"203.0.113.10", mapped).0, NameKind::OwnAddress);
     }
@@ -340,7 +341,7 @@ mod tests {
             ("010.0.0.1", "8.0.0.1", DEST),
             ("[2001:db8::2]:443", "2001:db8::2", DEST),
             ("203.0.113.10", "203.0.113.10", unknown),
-            // It stands for one that is not known or not shown.
+            // `dest` is unknown or not shown, so it is not compared.
             ("0.0.0.0", "0.0.0.0", unknown),
         ] {
             let expected = (NameKind::OtherAddress, name.to_owned());

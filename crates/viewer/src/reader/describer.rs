@@ -1,5 +1,4 @@
-//! What records are described with: what can be recognised, where addresses are, and what may be
-//! shown.
+//! What describing a record needs: signatures, locations, and what may be shown.
 
 use std::sync::Arc;
 
@@ -8,12 +7,12 @@ use forever200_identify::Labeller;
 use crate::reader::locations::Locations;
 use crate::reader::privacy::Privacy;
 
-/// All that is known before a request comes.
+/// What describing needs besides the record.
 pub struct Describer {
-    /// What can be recognised.
+    /// Finds labels by the signatures.
     pub labeller: Arc<Labeller>,
-    /// Where addresses are.
+    /// Finds the countries and networks of addresses.
     pub locations: Locations,
-    /// What may be shown of a record.
+    /// Decides what may be shown of a record.
     pub privacy: Privacy,
 }

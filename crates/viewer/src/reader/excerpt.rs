@@ -1,8 +1,8 @@
-//! What says what a request is, where its first line does not: the header or the body with the
-//! evidence in it.
+//! The header or the body that has the evidence of a label, where the first line of a request has
+//! none.
 //!
-//! In: a request and its labels. Out: one printable line for lists, which show method and target
-//! themselves.
+//! In: a request and its labels. Out: one printable line for lists. Lists show method and target
+//! anyway.
 
 use std::ops::Range;
 
@@ -11,24 +11,24 @@ use serde::Serialize;
 
 use crate::bytes::printable;
 
-/// Longest excerpt, in characters, with the name of the header; and longest name.
+/// Longest excerpt with the name of its header, and longest name, in characters.
 const MAX_CHARS: usize = 80;
 const MAX_NAME_CHARS: usize = 24;
 /// Bytes before the evidence that are shown with it.
 const MAX_BEFORE_BYTES: usize = 12;
 
-/// A part of a request that is evidence, with a little around it.
+/// The evidence of a label, with a few bytes before it and what follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Excerpt {
     /// The name of a header, or `body`.
     pub place: String,
-    /// What is there.
+    /// The printable text of this place.
     pub text: String,
 }
 
 impl Excerpt {
-    /// Finds the longest evidence of the first label that lies behind the first line; `None` where
-    /// there is none, and for what is ordinary.
+    /// Returns the longest evidence of the first label that is after the first line; `None` where
+    /// there is none, and for ordinary requests.
     #[must_use]
     pub fn find(raw: &[u8], http: &http::Request<'_>, labels: &[Label]) -> Option<Self> {
         let label = labels.first()?;
@@ -42,7 +42,7 @@ impl Excerpt {
             .evidence
             .iter()
             .filter(|range| range.start >= first_line && range.end <= raw.len());
-        // Of several as long, the first.
+        // `max_by_key` returns the last of equal ones: reversed, this is the first.
         let evidence = behind.rev().max_by_key(|range| range.len())?;
         Self::around(raw, http, evidence)
     }
@@ -62,7 +62,7 @@ impl Excerpt {
         Some(Self::cut(raw, name, &value, evidence.start))
     }
 
-    /// `at` is where the evidence begins: in `whole`, or before it.
+    /// Cuts the excerpt out of `whole`. The evidence begins at `at`, which may be before `whole`.
     fn cut(raw: &[u8], place: String, whole: &Range<usize>, at: usize) -> Self {
         let is_near = at.saturating_sub(whole.start) <= MAX_BEFORE_BYTES;
         let mut start = if is_near {
@@ -70,7 +70,7 @@ impl Excerpt {
         } else {
             at - MAX_BEFORE_BYTES
         };
-        // Not within a character of UTF-8.
+        // Do not begin within a character of UTF-8.
         while start < at && raw.get(start).is_some_and(|byte| byte & 0xc0 == 0x80) {
             start += 1;
         }
@@ -83,7 +83,7 @@ impl Excerpt {
     }
 }
 
-/// Where a slice of the raw bytes is in them; at their beginning where it is empty.
+/// Returns the range of the slice `part` in the raw bytes, or 0..0 where it is empty.
 fn place(raw: &[u8], part: &[u8]) -> Range<usize> {
     if part.is_empty() {
         return 0..0;

@@ -1,7 +1,7 @@
-//! Where addresses are, from a file: country, network, and what else is known of it.
+//! Country and network of addresses, from a database file.
 //!
-//! In: the database of IPFire Location (<https://location.ipfire.org>, CC BY-SA 4.0), which Debian
-//! has as `libloc-database`. Out: an [`Origin`]. Nobody is asked: no look-up leaves the machine.
+//! In: the database of IPFire Location (<https://location.ipfire.org>, CC BY-SA 4.0), which is
+//! Debian's package `libloc-database`. Out: an [`Origin`]. No look-up leaves the machine.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,21 +12,21 @@ use std::sync::atomic::Ordering::Relaxed;
 use forever200_identify::Origin;
 use tracing::{info, warn};
 
-/// Where Debian's package `libloc-database` has it.
+/// Path of the database in Debian's package `libloc-database`.
 pub const DEFAULT_PATH: &str = "/usr/share/libloc-location/location.db";
-/// Who made the data, to be named wherever it is shown.
+/// The source of the data, which must be named wherever the data are shown.
 pub const ATTRIBUTION: &str = "IP data: IPFire Location, CC BY-SA 4.0";
 
-/// Tells where addresses are, or nothing when there is no database.
+/// Finds country and network of an address. Without a database, it finds nothing.
 #[derive(Default)]
 pub struct Locations {
     database: Option<libloc::Locations>,
-    /// It was found broken: libloc panics then, and is not asked again.
+    /// The database is broken: libloc has panicked, and is not called again.
     broken: AtomicBool,
 }
 
 impl Locations {
-    /// Opens the database; without one it knows nothing.
+    /// Opens the database. If that fails, nothing is found for any address.
     #[must_use]
     pub fn open(path: &Path) -> Self {
         let database = match catch_unwind(|| libloc::Locations::open(path)) {
@@ -46,20 +46,20 @@ impl Locations {
         }
     }
 
-    /// Tells whether there is a database.
+    /// Tells whether there is a database that works.
     #[must_use]
     pub fn are_known(&self) -> bool {
         self.database.is_some() && !self.broken.load(Relaxed)
     }
 
-    /// Returns what is known of an address.
+    /// Returns country and network of an address, if they are known.
     #[must_use]
     pub fn find(&self, ip: IpAddr) -> Option<Origin> {
         let database = self.database.as_ref().filter(|_| self.are_known())?;
         match catch_unwind(AssertUnwindSafe(|| origin(database, ip.to_canonical()))) {
             Ok(origin) => origin,
             Err(_) => {
-                // Not which address: logs name no client.
+                // Without the address: logs name no client.
                 warn!("the database of locations is broken");
                 self.broken.store(true, Relaxed);
                 None
@@ -70,7 +70,7 @@ impl Locations {
 
 fn origin(database: &libloc::Locations, ip: IpAddr) -> Option<Origin> {
     let network = database.lookup(ip)?;
-    // `XX` and 0 stand for unknown, `A1` and the like for no country.
+    // `XX` and 0 mean unknown; `A1` and the like are no country.
     let country = database.country(network.country_code());
     let asn = Some(network.asn()).filter(|&asn| asn != 0);
     Some(Origin {
@@ -127,8 +127,8 @@ mod tests {
         let whole = std::fs::read(DEFAULT_PATH).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("location.db");
-        // The head is kept, or the file would be refused at once; the less is kept, the earlier it
-        // fails.
+        // The head stays intact: otherwise the file would not open. The less of it stays, the
+        // earlier libloc fails.
         for kept in [4096, whole.len() / 4, whole.len() / 2] {
             let (head, rest) = whole.split_at(kept);
             let broken: Vec<u8> = rest.iter().map(|byte| !byte).collect();

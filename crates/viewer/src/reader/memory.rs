@@ -53,8 +53,8 @@ pub(super) struct Memory {
     numbers: Numbers,
     /// The last value of each number that [`note`](Self::note) got, by its name.
     noted: BTreeMap<&'static str, u64>,
-    /// The gap and the numbers that wait for room in the queue. A newer value replaces an older
-    /// one.
+    /// The gap and the numbers that wait for room in the queue. Gaps are joined; a newer number
+    /// replaces an older one of the same name.
     gap: Option<Gap>,
     waiting: Vec<(&'static str, i64)>,
     /// Silent connections by port, as they were last handed over.

@@ -1,12 +1,13 @@
-//! What may be shown of a record, where the page is shown in public.
+//! Decides what may be shown of a record, where the page is public.
 //!
-//! In: a record as memcached has it. Out: the record as everything shows it. Pages, exports,
-//! filters and labels are made from the latter alone, so that none of them has to know. Changes no
-//! lengths: evidence, offsets and framing stay. What is kept stays whole.
+//! In: a record as memcached has it. Out: the record as it may be shown. Pages, exports, filters
+//! and labels are made only from the latter, so that they need no checks of their own. Lengths stay
+//! the same, so evidence, offsets and framing remain valid. The history keeps the original record.
 //!
-//! Read in this order: this file, `texts` and `addresses` (what is hidden, and where bytes have
-//! it), `blank` (blanks it), `layers` (undoes encodings), `decoded` (what the page undoes beyond
-//! them), `title` (what was written before anything was hidden).
+//! Read in this order: this file, `texts` and `addresses` (what is hidden, and how bytes are
+//! searched for it), `blank` (blanks it), `layers` (undoes encodings), `decoded` (parts in other
+//! encodings that the page undoes), `title` (titles that may be older than the settings of what to
+//! hide).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -34,17 +35,18 @@ mod texts;
 mod title;
 mod work;
 
-/// What is shown of an address, in bits: of IPv4 a network as small as is announced between
-/// providers, of IPv6 what one site is given (RFC 6177).
+/// Length of the network that is shown instead of an address, in bits. For IPv4, it is the smallest
+/// network that providers announce to each other; for IPv6, the network of one site (RFC 6177).
 pub(crate) const V4_PREFIX: u8 = 24;
 const V6_PREFIX: u8 = 48;
-/// RFC 3056: 2002 and then an IPv4 address, of which no more than of any other is shown.
+/// The first group of a 6to4 address (RFC 3056). An IPv4 address follows it, of which no more bits
+/// are shown than of other IPv4 addresses.
 pub(crate) const V6_OF_V4: u16 = 0x2002;
 pub(crate) const V6_OF_V4_PREFIX: u8 = 16 + V4_PREFIX;
-/// Where the headers are looked for that claim a source: as much as is described of a request.
+/// Bytes of a request that are searched for headers that claim a source: as many as are described.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// What not to show.
+/// The settings of what to hide.
 #[derive(Clone, Default)]
 pub struct Privacy {
     /// Source addresses are cut to their network, and their ports are left out.
@@ -63,23 +65,23 @@ pub struct Shown {
     pub src_prefix: Option<u8>,
     /// How many bytes were blanked.
     pub blanked: usize,
-    /// The record would have taken too much work: what was not looked through is blanked, be it to
-    /// be hidden or not.
+    /// The record would have taken too much work. The bytes that were not examined are blanked,
+    /// whatever they are.
     pub unfinished: bool,
-    /// Where sources are masked, the networks that its head claims it is from: the bytes do not
-    /// tell them any more.
+    /// Where sources are masked, the networks from which the request claims to come: they cannot be
+    /// read from the blanked bytes. Else `None`.
     pub claims: Option<Vec<Claim>>,
-    /// Whose addresses are hidden in it where sources are masked; shown nowhere.
+    /// The addresses that are hidden in the request if sources are masked; shown nowhere.
     pub senders: Senders,
 }
 
-/// Whose addresses are hidden in a request where sources are masked: who sent it, and who it claims
-/// to be from.
+/// The addresses that are hidden in a request if sources are masked: its source, and the addresses
+/// from which it claims to come.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Senders(Vec<IpAddr>);
 
 impl Senders {
-    /// Adds those of another request that sent the same text.
+    /// Adds the addresses of another request with the same text.
     pub(crate) fn add(&mut self, other: &Self) {
         for address in &other.0 {
             if !self.0.contains(address) {
@@ -90,7 +92,7 @@ impl Senders {
 }
 
 impl From<IpAddr> for Senders {
-    /// Somebody who claims nothing.
+    /// The source of a request without claims.
     fn from(source: IpAddr) -> Self {
         Self(vec![source])
     }
@@ -120,7 +122,7 @@ impl Privacy {
             senders: senders(record.src_ip, claims.iter().flatten()),
             claims,
         };
-        // It has names, too: what is shown of it is made by the entry.
+        // These have names as well: the entry reads them from the original record and hides names.
         shown.record.tls = None;
         shown.record.sensor = None;
         let source = record.src_ip.to_canonical();
@@ -171,20 +173,19 @@ impl Privacy {
         self.hidden.texts().is_some()
     }
 
-    /// Tells whether a text that was made from what is shown of a record names what is hidden.
+    /// Tells whether a text that was made from a shown record names something hidden.
     ///
-    /// Labels undo encodings that are not undone here, such as those of Log4j, and show what they
-    /// found.
+    /// Labels undo further encodings, such as those of Log4j, and show what they found.
     #[must_use]
     pub fn is_named_in(&self, senders: &Senders, text: &str) -> bool {
-        // Addresses are shown with `[.]`, so that nobody opens them by mistake.
+        // Addresses are written with `[.]`, so that nobody opens them by mistake.
         let text = text.replace("[.]", ".");
         let blanked = self.blanker(senders).map(|it| it.blank(text.as_bytes()));
         blanked.is_some_and(|blanked| blanked.raw.is_some())
     }
 
-    /// Returns what is shown of a source's address: itself, or its network and the length of that
-    /// in bits.
+    /// Returns what is shown of a source's address: the address itself, or its network and the
+    /// length of the network in bits.
     #[must_use]
     pub fn source(&self, address: IpAddr) -> (IpAddr, Option<u8>) {
         let address = address.to_canonical();
@@ -195,14 +196,15 @@ impl Privacy {
         (network, Some(prefix))
     }
 
-    /// Returns whose addresses are hidden in a request from this source.
+    /// Returns the addresses to hide in a request from this source.
     #[must_use]
     pub fn senders(&self, source: IpAddr, raw: &[u8]) -> Senders {
         let claims = self.mask_sources.then(|| claims_in(raw));
         senders(source, claims.iter().flatten())
     }
 
-    /// Cuts claims to their network, and leaves those out that name what is hidden.
+    /// Returns the claims as they may be shown: cut to their network, and without those that name
+    /// something hidden.
     fn shown_claims(&self, claims: Vec<Claim>) -> Vec<Claim> {
         let mut shown = Vec::new();
         for claim in claims {
@@ -218,7 +220,7 @@ impl Privacy {
         shown
     }
 
-    /// Tells whether a text names what is hidden, whoever sent it.
+    /// Tells whether a text contains one of the hidden texts.
     fn is_hidden(&self, text: &str) -> bool {
         let Some(hidden) = self.hidden.texts() else {
             return false;
@@ -227,7 +229,7 @@ impl Privacy {
         blanker.blank(text.as_bytes()).raw.is_some()
     }
 
-    /// Begins to look through what somebody sent; `None` where nothing of it is to be hidden.
+    /// Returns a blanker for a request with these senders; `None` where nothing is to be hidden.
     fn blanker(&self, senders: &Senders) -> Option<Blanker<'_>> {
         let hidden = self.hidden.texts();
         let mut masked = senders.0.clone();
@@ -236,7 +238,8 @@ impl Privacy {
         hides.then(|| Blanker::new(hidden, &masked))
     }
 
-    /// Returns a sentence for those who look, on what they do not see; empty when they see all.
+    /// Returns a sentence for visitors that says what is not shown; empty where everything is
+    /// shown.
     #[must_use]
     pub fn notice(&self) -> String {
         let mut parts = Vec::new();
@@ -253,7 +256,7 @@ impl Privacy {
         }
     }
 
-    /// Says in the log what is not shown, if that is anything.
+    /// Logs what is not shown, if anything is hidden.
     pub fn log(&self) {
         if self.hides_anything() {
             info!(

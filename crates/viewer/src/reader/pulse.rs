@@ -49,8 +49,8 @@ impl Pulse {
         }
     }
 
-    /// Notes that a visitor asks, and ends the pause of a resting reader: a visitor who has just
-    /// sent a request wants to see it.
+    /// Notes that a visitor asks, and has a resting reader look at once: a visitor who has just
+    /// sent a request wants to see it. Waits for that look, but not for long.
     pub(super) async fn ask(&self) {
         self.touch(&self.asked);
         if self.is_resting.load(Relaxed) && self.since_look() >= FRESH {

@@ -1,35 +1,36 @@
-//! What is kept of a TLS hello, so that nobody reads it again.
+//! The parts of a TLS hello that are kept, so that it is parsed once.
 //!
-//! In: a hello of any size. Out: as much of it as real ones have, and the fingerprint of all of it.
+//! In: a hello of any size. Out: as much of it as real clients send, and the fingerprint of the
+//! whole.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use forever200_identify::tls::{self, ClientHello, version_name};
 use forever200_ring::Tls;
 
-/// Most versions that are kept. There are six.
+/// Most versions that are kept. TLS and SSL have six.
 const MAX_VERSIONS: usize = 32;
-/// Longest server name that is kept: longer ones are none (RFC 1035, 2.3.4).
+/// Longest server name that is kept. A longer one is no valid name (RFC 1035, 2.3.4).
 const MAX_SERVER_NAME_BYTES: usize = 255;
-/// Most names of protocols that are kept, and most bytes of them together. Browsers send two, of
-/// eleven bytes.
+/// Most names of protocols that are kept, and most bytes of them together. Browsers send two names
+/// with eleven bytes.
 const MAX_ALPN: usize = 32;
 const MAX_ALPN_BYTES: usize = 512;
-/// Most cipher suites that are kept. About 350 have a number.
+/// Most cipher suites that are kept. About 350 have a registered number.
 const MAX_CIPHERS: usize = 500;
 
-/// The parts of a TLS hello that are asked for again and again.
+/// The parts of a TLS hello that are needed again and again.
 #[derive(Clone, Debug)]
 pub struct TlsParts {
     /// The highest version offered.
     pub version: u16,
     /// All versions offered.
     pub versions: Vec<u16>,
-    /// The name of the host that the client wants, in the bytes sent.
+    /// The name of the host that the client asks for, in the bytes sent.
     pub server_name: Option<Vec<u8>>,
     /// Names of the protocols to speak inside TLS, each in the bytes sent.
     pub alpn: Vec<Vec<u8>>,
-    /// Number of those that are not kept.
+    /// Number of further names of protocols, which are not kept.
     pub more_alpn: usize,
     /// Numbers of the cipher suites.
     pub ciphers: Vec<u16>,
@@ -39,7 +40,7 @@ pub struct TlsParts {
     pub extension_count: usize,
     /// What both sides agreed on; `None` where nobody answered the hello.
     pub agreed: Option<Agreed>,
-    /// The fingerprint of what came.
+    /// The JA4 fingerprint of what was received.
     fingerprint: String,
     is_whole: bool,
 }
@@ -54,7 +55,8 @@ pub struct Agreed {
 }
 
 impl TlsParts {
-    /// Takes over what is known of TLS that was ended before the request was recorded.
+    /// Returns the parts of a TLS connection that haproxy terminated before the request was
+    /// recorded.
     #[must_use]
     pub fn ended(tls: &Tls) -> Self {
         let hello = tls.hello.as_ref();
@@ -67,7 +69,7 @@ impl TlsParts {
         parts
     }
 
-    /// What is known without the hello.
+    /// Returns the parts that haproxy told, where the hello itself is missing or cannot be parsed.
     fn without_hello(tls: &Tls) -> Self {
         let alpn = tls.alpn.clone().map(String::into_bytes);
         let mut parts = Self::new(ClientHello {
@@ -80,7 +82,7 @@ impl TlsParts {
         parts
     }
 
-    /// Takes over what is kept of a hello.
+    /// Returns the parts of a hello that are kept.
     #[must_use]
     pub fn new(mut hello: ClientHello) -> Self {
         let (version, fingerprint) = (hello.version(), hello.ja4());
@@ -121,21 +123,22 @@ impl TlsParts {
         }
     }
 
-    /// Returns the JA4 fingerprint; `None` where the hello is not whole, so that it tells nothing.
+    /// Returns the JA4 fingerprint; `None` where the hello is incomplete, so that its fingerprint
+    /// says nothing.
     #[must_use]
     pub fn ja4(&self) -> Option<&str> {
         self.is_whole.then_some(&self.fingerprint)
     }
 
-    /// Returns the fingerprint of what came, be it whole or not.
+    /// Returns the fingerprint of what was received, even if the hello is incomplete.
     pub(super) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Returns how many bytes of a client's are kept as text.
+    /// Returns how many bytes the client's names take as text.
     pub(crate) fn text_bytes(&self) -> usize {
         let name = self.server_name.as_ref().map_or(0, Vec::len);
-        // Each with its quotes and a comma.
+        // Three more bytes for each: its quotes and a comma.
         name + self.alpn.iter().map(|name| name.len() + 3).sum::<usize>()
     }
 }
@@ -152,7 +155,7 @@ impl Agreed {
     }
 }
 
-/// Those that are kept of the names of protocols.
+/// Returns the names of protocols that are kept: the first ones.
 fn kept_alpn(names: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut kept = Vec::new();
     let mut left = MAX_ALPN_BYTES;

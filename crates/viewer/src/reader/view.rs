@@ -58,15 +58,15 @@ impl View {
         self.entries.last().map_or(0, |entry| entry.record.seq)
     }
 
-    /// Returns a sequence number up to which no entry will be added to this view any more. Entries
-    /// after it come as events.
+    /// Returns the sequence number up to which all records of this view are described. Events tell
+    /// of the entries after it.
     #[must_use]
     pub fn complete_up_to(&self) -> u64 {
         let cursor = self.snapshot.cursor;
         if self.is_all_described {
             cursor
         } else {
-            // Any slot of the ring may still be described: in a flood, the newest records come
+            // Any record of the ring may lack its entry: in a flood, the newest are described
             // first.
             cursor.saturating_sub(SLOTS)
         }

@@ -1,4 +1,4 @@
-//! What is counted as missing where the file is opened later than the reader begins.
+//! Tests of what is counted as missing if the file is opened after the reader has begun.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::reader::entry::tests::{entry, record};
 const MOST_BYTES: u64 = 1 << 30;
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A ring as it is seen when so many requests have come.
+/// Returns a ring whose cursor is this, and its entries.
 fn ring_at(cursor: u64) -> (Snapshot, Vec<Arc<Entry>>) {
     let mut snapshot = Snapshot::default();
     snapshot.cursor = cursor;
@@ -29,7 +29,7 @@ fn ring_at(cursor: u64) -> (Snapshot, Vec<Arc<Entry>>) {
     (snapshot, entries)
 }
 
-/// Looks again and again, until this is so.
+/// Looks again and again, until `is_so` returns true.
 fn until(memory: &mut Memory, cursor: u64, is_so: impl Fn(&Memory) -> bool) {
     let (snapshot, entries) = ring_at(cursor);
     let begun = Instant::now();
@@ -47,7 +47,7 @@ fn number(folder: &Path, query: &str) -> u64 {
     number.unwrap().unsigned_abs()
 }
 
-/// A history of the requests up to a number, with none missing but the first ones.
+/// Writes a history up to this number. Only requests that have left the ring are missing.
 fn history_up_to(folder: &Path, cursor: u64) {
     let history = Arc::new(History::open(folder, MOST_BYTES).unwrap());
     let mut memory = Memory::new(history);
@@ -55,7 +55,7 @@ fn history_up_to(folder: &Path, cursor: u64) {
     until(&mut memory, cursor, is_written);
 }
 
-/// Locks a file so that nobody else can even read it.
+/// Locks the history so that nobody else can even read it.
 fn lock(folder: &Path) -> Connection {
     let file = Connection::open(folder.join("history.db")).unwrap();
     file.busy_timeout(LONGEST).unwrap();
@@ -71,13 +71,13 @@ fn missing(memory: &Memory) -> u64 {
 #[test]
 fn what_the_file_has_is_not_missing_though_it_was_locked_at_the_start() {
     for (held, at_start, at_end, lost) in [
-        // All that had left the ring is in the file.
+        // All requests that had left the ring are in the file.
         (101, 150, 160, 0),
-        // Some of it came while no viewer ran.
+        // Some requests came while no viewer ran.
         (101, 300, 310, 98),
         (101, 202, 202, 0),
         (101, 203, 203, 1),
-        // And some while the file was locked: the queue has room for two rings and no more.
+        // Some came while the file was locked: the queue has room for two rings only.
         (101, 150, 1000, 1000 - 101 - 150),
     ] {
         let folder = TempDir::new().unwrap();
@@ -90,7 +90,7 @@ fn what_the_file_has_is_not_missing_though_it_was_locked_at_the_start() {
             let (snapshot, entries) = ring_at(cursor);
             memory.keep(&snapshot, &entries);
         }
-        // What came before is told neither as kept nor as missing.
+        // Requests before `at_start` count neither as kept nor as missing.
         assert!(missing(&memory) <= at_end - at_start, "{at_start}");
         drop(locked);
         let is_known = |memory: &Memory| memory.history.known_up_to().is_some();
@@ -137,7 +137,7 @@ fn what_is_missing_is_written_before_what_came_after_it() {
     assert_eq!(missing(&memory), 798);
 }
 
-/// A history as a kill in a flood leaves it: of the last 70 numbers every other one.
+/// Writes a history as a kill in a flood leaves it: it has every second one of the last 70 numbers.
 fn history_with_holes(folder: &Path) {
     history_up_to(folder, 101);
     let history = History::open(folder, MOST_BYTES).unwrap();
@@ -168,12 +168,12 @@ fn history_with_holes(folder: &Path) {
 #[test]
 fn what_a_kill_left_out_is_taken_from_the_ring_or_counted() {
     for (cursor, written, lost) in [
-        // All of it is in the ring still.
+        // All missing requests are still in the ring.
         (200, 171, 29),
         (210, 181, 29),
-        // A part: up to 150, ten of the holes have left it.
+        // Some are: ten of the holes, up to 150, have left it.
         (251, 171 - 10 + 51, 29 + 10),
-        // Nothing of it.
+        // None is.
         (1000, 136 + 101, 29 + 35 + 699),
     ] {
         let folder = TempDir::new().unwrap();

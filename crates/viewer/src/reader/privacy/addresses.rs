@@ -1,7 +1,7 @@
-//! Addresses to hide, and where bytes have one of them: as text in any form, or as its bytes.
+//! Finds the addresses to hide, written as text in any way or as binary bytes.
 //!
-//! In: bytes. Out: ranges of them. Whatever looks like an address is read and compared as an
-//! address: see `numbers` and `groups`. Encodings are undone elsewhere: see `blank`.
+//! In: bytes. Out: ranges of them. Everything that looks like an address is read and compared: see
+//! `numbers` and `groups`. Encodings are undone elsewhere: see `blank`.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -10,7 +10,8 @@ use super::blank::{Found, Kind};
 use super::work::Work;
 use super::{groups, numbers};
 
-/// Octets of zero that make an address in four bytes too like a length or a count.
+/// With this many zero octets, four binary bytes look more like a length or a count than an
+/// address.
 const MANY_ZEROS: usize = 2;
 
 /// Addresses to hide.
@@ -22,13 +23,13 @@ pub(super) struct Addresses {
     v6: Vec<u128>,
     filter4: Filter,
     filter6: Filter,
-    /// In most places there is none of them.
+    /// Quickly exclude most places in which there is no address.
     ends4: Ends,
     ends6: Ends,
 }
 
 impl Addresses {
-    /// Adds some.
+    /// Adds addresses.
     pub(super) fn add(&mut self, addresses: &[IpAddr]) {
         for address in addresses {
             self.push(*address);
@@ -64,7 +65,7 @@ impl Addresses {
         self.filter6.may_have(folded(bits)) && self.v6.binary_search(&bits).is_ok()
     }
 
-    /// Finds all that are in `bytes`. Where the work ends early, what was not looked at counts as
+    /// Finds all of the addresses in `bytes`. When no work is left, the rest of the bytes counts as
     /// found.
     pub(super) fn find(&self, bytes: &[u8], work: &mut Work, all: &mut Vec<Found<'_>>) {
         if self.is_empty() {
@@ -99,7 +100,7 @@ impl Addresses {
     fn find_wire6(&self, bytes: &[u8], all: &mut Vec<Found<'_>>) {
         for (start, octets) in bytes.array_windows().enumerate() {
             let bits = u128::from_be_bytes(*octets);
-            // Zeros before a number are padding.
+            // Twelve zero bytes before a number are padding.
             if self.ends6.has(octets) && bits > u128::from(u32::MAX) && self.has_v6(bits) {
                 all.push(wire(start..start + octets.len()));
             }
@@ -114,7 +115,7 @@ fn wire<'a>(range: Range<usize>) -> Found<'a> {
     }
 }
 
-/// The first and the last bytes of addresses.
+/// The first and the last bytes of the addresses, as a table.
 #[derive(Clone)]
 struct Ends([u8; 256]);
 
@@ -142,10 +143,10 @@ impl Default for Ends {
     }
 }
 
-/// Tells whether four bytes that are those of an address are meant as one.
+/// Tells whether four bytes that equal an address are meant as an address.
 ///
-/// Four letters are a word, unless what is no text stands next to them. Zeros are counts and flags,
-/// unless SOCKS says that an address comes: RFC 1928, 4, and SOCKS 4.
+/// Four letters are a word, unless a byte next to them is no text. Zeros are counts and flags,
+/// unless a SOCKS request says that an address follows: RFC 1928, 4, and SOCKS 4.
 fn is_wire(bytes: &[u8], start: usize) -> bool {
     let octets = &bytes[start..start + 4];
     if let [.., 5, _, 0, 1] | [.., 4, 1 | 2, _, _] = bytes[..start] {
@@ -162,7 +163,7 @@ fn is_wire(bytes: &[u8], start: usize) -> bool {
     zeros < MANY_ZEROS && !(octets.iter().all(is_text) && is_in_text)
 }
 
-/// What most numbers are not in: most of what looks like an address needs no search.
+/// A Bloom filter of the addresses: most numbers are not in it and need no search.
 #[derive(Clone, Default)]
 struct Filter([u64; 16]);
 
@@ -179,7 +180,7 @@ impl Filter {
     }
 }
 
-/// One of 1024: Knuth's multiplicative hash.
+/// Returns one of 1024 bits: Knuth's multiplicative hash.
 fn bit(number: u32) -> usize {
     (number.wrapping_mul(0x9e37_79b1) >> 22) as usize
 }

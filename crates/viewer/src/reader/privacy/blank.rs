@@ -1,12 +1,12 @@
-//! Blanks what is hidden in bytes, and in what the bytes hold in an encoding.
+//! Blanks hidden texts and addresses in bytes, and in what the bytes hold in an encoding.
 //!
-//! In: bytes, and what to blank. Out: as many bytes, in which all of it is blanked in its own
-//! encoding: `%2e` becomes `%78`, which is an `x`; base64 becomes base64 of other bytes. All is
-//! found in the bytes as they came, and blanked then: what is part of something longer does not
-//! save the rest of it. Encodings are undone one inside the other: see `layers`. What is compressed
-//! cannot be changed in part and keep its length: it is blanked to its end.
+//! In: bytes, and what to hide. Out: as many bytes, blanked in their own encoding. So `%2e` becomes
+//! `%78`, which is an `x`, and base64 becomes base64 of other bytes. First everything is found in
+//! the original bytes, then it is blanked: so the rest of a longer text is found although a shorter
+//! one in it is blanked. Encodings are undone one inside the other: see `layers`. A compressed
+//! stream cannot be changed in part and keep its length, so it is blanked to its end.
 //!
-//! Work is counted. What is left when it is used up is blanked as if it were to be hidden.
+//! Work is counted. When it is used up, all remaining bytes are blanked.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -19,26 +19,26 @@ use super::near::Near;
 use super::texts::Texts;
 use super::work::Work;
 
-/// What stands for a byte that is hidden.
+/// Replaces a hidden byte.
 pub(super) const FILLER: u8 = b'x';
-/// Stands there before a byte with which an `x` would begin a compressed stream.
+/// Replaces a hidden byte where an `x` and the next byte would begin a compressed stream.
 const OTHER_FILLER: u8 = b'X';
-/// Work for the first look at a record.
+/// Work for examining a record the first time.
 pub(super) const FIRST_LOOK: usize = 760_000;
-/// Work for all looks at it after something was blanked: blanking must not make anything that is
-/// hidden.
+/// Work for examining it again after something was blanked: blanking may have produced a hidden
+/// text.
 pub(super) const OTHER_LOOKS: usize = 100_000;
-/// Most bytes of a record that are looked through: plain text of this length takes most of the
-/// work.
+/// Most bytes of a record that are examined. Plain text of this length takes most of the work.
 const MAX_RECORD_BYTES: usize = 160 * 1024;
-/// Looks at what was blanked. The first one hardly ever finds anything.
+/// How often blanked bytes are examined again at most. Even the first time hardly ever finds
+/// anything.
 const MAX_OTHER_LOOKS: usize = 2;
-/// What a look at any bytes counts for, beside the bytes.
+/// Work for examining a piece of bytes, beside the bytes.
 const LOOK_WORK: usize = 64;
 
-/// Encodings undone one inside the other.
+/// Most encodings that are undone one inside the other.
 pub(super) const MAX_DEPTH: usize = 4;
-/// Most bytes that one compressed stream is looked through for.
+/// Most decompressed bytes of one stream that are examined.
 pub(super) const MAX_DECODED_BYTES: usize = 256 * 1024;
 
 /// Blanks what is hidden in one request.
@@ -48,35 +48,35 @@ pub(super) struct Blanker<'a> {
     pub(super) work: Work,
 }
 
-/// Something that is to be hidden.
+/// A range of bytes to hide.
 pub(super) struct Found<'a> {
     pub(super) range: Range<usize>,
     pub(super) kind: Kind<'a>,
 }
 
-/// How something is written.
+/// How a hidden text or address is written.
 pub(super) enum Kind<'a> {
     Text,
-    /// An address as its bytes.
+    /// An address as four or sixteen binary bytes.
     Wire,
-    /// A name as DNS messages have it, with lengths in these places.
+    /// A name as in DNS messages, with lengths at these positions.
     Name(&'a [usize]),
 }
 
-/// What became of a request.
+/// The result of blanking a request.
 pub(super) struct Blanked {
-    /// Its bytes, where any of them was blanked.
+    /// Its blanked bytes; `None` where nothing was blanked.
     pub(super) raw: Option<Vec<u8>>,
     /// How many of them were changed.
     pub(super) count: usize,
-    /// Not all was looked through.
+    /// Not all bytes were examined.
     pub(super) is_unfinished: bool,
     /// Work that was done.
     pub(super) work: usize,
 }
 
 impl<'a> Blanker<'a> {
-    /// Hides these texts, and beside their addresses these.
+    /// Returns a blanker that hides `texts` and the addresses `masked`.
     pub(super) fn new(texts: Option<&'a Texts>, masked: &[IpAddr]) -> Self {
         let mut addresses = texts
             .map(|texts| texts.addresses.clone())
@@ -89,7 +89,7 @@ impl<'a> Blanker<'a> {
         }
     }
 
-    /// Blanks what is hidden in a request.
+    /// Blanks hidden texts and addresses in a request.
     pub(super) fn blank(mut self, raw: &[u8]) -> Blanked {
         let (seen, unseen) = raw.split_at(raw.len().min(MAX_RECORD_BYTES));
         let first = layers::request(&mut self, seen, Near::ALL);
@@ -116,7 +116,7 @@ impl<'a> Blanker<'a> {
         }
     }
 
-    /// Looks at what was blanked, and returns it with what is hidden there by now blanked as well.
+    /// Examines blanked bytes again, and returns them with newly found texts and addresses blanked.
     fn look_again(&mut self, seen: &[u8], mut after: Vec<u8>) -> Vec<u8> {
         let mut changed = changes(seen, &after);
         for _ in 0..MAX_OTHER_LOOKS {
@@ -129,8 +129,8 @@ impl<'a> Blanker<'a> {
         after
     }
 
-    /// Returns these bytes with what is hidden near some of them blanked; `None` where there is
-    /// nothing.
+    /// Examines the bytes near the new ones, and returns them blanked; `None` where nothing is to
+    /// be hidden.
     pub(super) fn look(&mut self, bytes: &[u8], near: Near<'_>, depth: usize) -> Option<Vec<u8>> {
         if bytes.is_empty() || near.is_nowhere() {
             return None;
@@ -154,7 +154,7 @@ impl<'a> Blanker<'a> {
         draft.changed
     }
 
-    /// Finds what is not encoded in a part of the bytes.
+    /// Finds hidden texts and addresses that are not encoded, in a part of the bytes.
     fn find(&mut self, bytes: &[u8], part: Range<usize>, all: &mut Vec<Found<'a>>) {
         let seen = &bytes[part.clone()];
         let first = all.len();
@@ -169,7 +169,7 @@ impl<'a> Blanker<'a> {
     }
 }
 
-/// Bytes, and what they are to become.
+/// Bytes, and their changed copy.
 pub(super) struct Draft<'a> {
     pub(super) original: &'a [u8],
     changed: Option<Vec<u8>>,
@@ -183,7 +183,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The bytes as they are to become.
+    /// Returns the changed copy of the bytes.
     pub(super) fn bytes(&mut self) -> &mut [u8] {
         self.changed.get_or_insert_with(|| self.original.to_vec())
     }
@@ -227,20 +227,20 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Returns the numbers of the bytes that are not what they were.
+/// Returns the positions of the bytes that have changed.
 fn changes(before: &[u8], after: &[u8]) -> Vec<usize> {
     let is_changed = |&at: &usize| before[at] != after[at];
     (0..after.len()).filter(is_changed).collect()
 }
 
-/// As many bytes that say nothing.
+/// Returns a blanked copy of the bytes.
 fn filled(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     fill(&mut bytes);
     bytes
 }
 
-/// Line ends stay, so that the head of a request keeps its lines.
+/// Blanks bytes. Line ends stay, so that the head of a request keeps its lines.
 fn fill(bytes: &mut [u8]) {
     for byte in bytes {
         if !matches!(byte, b'\r' | b'\n') {

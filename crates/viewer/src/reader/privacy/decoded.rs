@@ -1,7 +1,7 @@
-//! What a request hides in an encoding: looked through as it is shown, whatever the encoding was.
+//! Examines the decoded parts of a request before they are shown, whatever the encoding was.
 //!
-//! In: the decoded parts of a record. Out: those that may be shown, with what is to be hidden
-//! blanked. A part that the work did not suffice for is left out.
+//! In: the decoded parts of a record. Out: the parts that may be shown, blanked where necessary.
+//! When no work is left, the remaining parts are left out.
 
 use forever200_decode::{Limits, Part};
 
@@ -10,13 +10,13 @@ use super::near::Near;
 use super::work::Work;
 use super::{Privacy, Senders};
 
-/// Work for each byte that all parts of a record may have: half of what plain text of that length
-/// takes.
+/// Work for each byte of the limit for all parts of a record. Plain text of this length takes twice
+/// as much.
 const WORK_FOR_A_BYTE: usize = 5;
 
 impl Privacy {
-    /// Returns what may be shown of the decoded parts of a record. `limits` are those that they
-    /// were decoded with.
+    /// Returns what may be shown of the decoded parts of a record. `limits` are the limits with
+    /// which they were decoded.
     #[must_use]
     pub fn show_decoded(&self, senders: &Senders, parts: Vec<Part>, limits: Limits) -> Vec<Part> {
         let Some(mut blanker) = self.blanker(senders) else {
@@ -36,8 +36,8 @@ impl Privacy {
 }
 
 impl Blanker<'_> {
-    /// Blanks what is to be hidden in a part; `None` where blanking would make something else that
-    /// is to be hidden.
+    /// Blanks hidden texts and addresses in a part. Returns `None` where the blanked part still has
+    /// one.
     fn part(&mut self, mut part: Part) -> Option<Part> {
         let changed = self.look(&part.bytes, Near::ALL, MAX_DEPTH);
         let what = part.what();

@@ -1,9 +1,11 @@
-//! IPv6 addresses, and IPv4 addresses in hexadecimal digits.
+//! Finds IPv6 addresses, and IPv4 addresses in hexadecimal digits.
 //!
-//! In: bytes. Out: ranges of them that are hidden addresses. Reads RFC 4291, 2.2, with any leading
-//! zeros and with an IPv4 address at the end; with `-` or `_` for `:`, as in names; 32 digits in a
-//! row or one by one, as in ip6.arpa, in either order; and 8 digits, or two groups of an IPv6
-//! address, for IPv4.
+//! In: bytes. Out: ranges of them that are hidden addresses. Reads:
+//!
+//! - IPv6 as in RFC 4291, 2.2, with any leading zeros and with an IPv4 address at the end
+//! - IPv6 with `-` or `_` instead of `:`, as in names
+//! - IPv6 as 32 digits in a row or one by one, as in ip6.arpa, in either order
+//! - IPv4 as 8 digits, or as two groups of an IPv6 address
 
 use std::ops::Range;
 
@@ -12,15 +14,15 @@ use super::work::Work;
 
 mod compare;
 
-/// What a group of digits counts for, beside its bytes.
+/// Work for a group of digits, beside its bytes.
 const GROUP_WORK: usize = 6;
 const GROUP_DIGITS: usize = 4;
 const V4_DIGITS: usize = 8;
 const V6_DIGITS: usize = 32;
-/// Decimal digits of 2000::, where addresses begin that are given to machines.
+/// Number of decimal digits of 2000::, the lowest address that machines have.
 const MIN_V6_DECIMALS: usize = 38;
 
-/// The value of a hexadecimal digit, and what stands for a byte that is none.
+/// The value in [`DIGITS`] of a byte that is no hexadecimal digit.
 const NO_DIGIT: u8 = 16;
 const DIGITS: [u8; 256] = digits();
 
@@ -42,7 +44,7 @@ struct Group {
     start: usize,
     end: usize,
     value: u16,
-    /// There is a `::` before it.
+    /// There is a `::` before this group.
     is_behind_double: bool,
 }
 
@@ -51,13 +53,13 @@ struct Finder<'a> {
     known: &'a Addresses,
     work: &'a mut Work,
     found: &'a mut Vec<Range<usize>>,
-    /// Groups that stand next to each other.
+    /// Groups with separators between them.
     groups: Vec<Group>,
-    /// What is between them; 0 while there is only one.
+    /// The separator between them; 0 while there is only one.
     separator: u8,
 }
 
-/// Finds hidden addresses. Where the work ends early, what was not looked at counts as found.
+/// Finds hidden addresses. When no work is left, the rest of the bytes counts as found.
 pub(super) fn find(
     bytes: &[u8],
     known: &Addresses,
@@ -91,7 +93,7 @@ pub(super) fn find(
 }
 
 impl Finder<'_> {
-    /// Takes a run of digits; `false` where the work is at its end.
+    /// Examines a run of digits. Returns `false` where no work is left.
     fn run(&mut self, run: Range<usize>) -> bool {
         self.alone(&run);
         let (is_joined, is_behind_double) = match self.groups.last() {
@@ -147,8 +149,8 @@ impl Finder<'_> {
             self.groups.push(group);
             return self.work.take(GROUP_WORK);
         }
-        // Too long for a group: an address may end with its first digits, and another one begin
-        // with its last.
+        // Too long for a group. An address may end with its first digits, and another one may begin
+        // with its last digits.
         let (first, last) = (
             group(run.start..run.start + GROUP_DIGITS),
             group(run.end - GROUP_DIGITS..run.end),
@@ -165,14 +167,14 @@ impl Finder<'_> {
         self.work.take(GROUP_WORK)
     }
 
-    /// Tells whether what is between two runs joins them, and whether it is a `::`. Where another
-    /// separator begins, the last group begins the next address.
+    /// Tells whether the bytes between two runs join them, and whether they are a `::`. If the
+    /// separator changes, the last group begins the next address.
     fn join(&mut self, between: Range<usize>) -> (bool, bool) {
-        // The last group may be the end of an IPv4 address, which goes on behind this run.
+        // The last group may have the end of an IPv4 address, which is after the start of this run.
         let between = self.bytes.get(between).unwrap_or_default();
         let (separator, is_double) = match *between {
             [one @ (b':' | b'-' | b'_' | b'.')] => (one, false),
-            // RFC 1035, 3.1: a nibble's length.
+            // RFC 1035, 3.1: the length of a label with one digit.
             [1] => (b'.', false),
             [one @ (b':' | b'-' | b'_'), other] if one == other => (one, true),
             _ => return (false, false),
@@ -189,7 +191,7 @@ impl Finder<'_> {
         (true, is_double)
     }
 
-    /// An address without separators.
+    /// Finds an address without separators.
     fn alone(&mut self, run: &Range<usize>) {
         let digits = &self.bytes[run.clone()];
         let is_known = match digits.len() {
@@ -222,13 +224,13 @@ fn double(before: &[u8]) -> Option<u8> {
     }
 }
 
-/// Reads a number of hexadecimal digits; those of it that do not fit are dropped.
+/// Reads a hexadecimal number. The highest digits that do not fit are dropped.
 fn hex(digits: &[u8]) -> u128 {
     let values = digits.iter().map(|&digit| DIGITS[usize::from(digit)]);
     values.fold(0, |value, digit| value << 4 | u128::from(digit))
 }
 
-/// Reads an IPv4 address that begins here, in decimal numbers, and where it ends.
+/// Reads an IPv4 address in decimal numbers that begins here. Returns it and where it ends.
 fn quad(bytes: &[u8], start: usize) -> Option<(u32, usize)> {
     let (mut octets, mut at) = (0, start);
     for index in 0..4 {

@@ -1,4 +1,4 @@
-//! Bytes that stand for others, each of which knows where it is written.
+//! Decoded bytes, each with the place of its encoded form.
 
 use std::ops::Range;
 
@@ -7,25 +7,25 @@ use forever200_decode::escape::{self, Reader};
 use super::blank::{Blanker, Draft};
 use super::near::Near;
 
-/// Stands between bytes that do not belong together: in no text, whatever its encoding.
+/// Separates bytes that do not belong together. It is in no text, whatever the encoding.
 pub(super) const SEPARATOR: u8 = 0xff;
 
-/// Where one of so many bytes is new, it costs less to look at all.
+/// If more than one byte in this many is new, examining all bytes costs less.
 const DENSE: usize = 16;
 
-/// Bytes, and their places in other bytes.
+/// Decoded bytes, and where each is encoded in the original bytes.
 #[derive(Default)]
 pub(super) struct Layer {
     bytes: Vec<u8>,
     places: Vec<Range<u32>>,
-    /// Numbers of the bytes that are not what stood there, or not next to what stood before it. All
-    /// else was looked through where it stood.
+    /// Positions of the bytes that differ from the original, or that follow another byte than in
+    /// the original. All others were examined in the original.
     fresh: Vec<usize>,
 }
 
 impl Layer {
-    /// Undoes escapes. Of bytes that are new in part, what is new are these, and the escapes of
-    /// them.
+    /// Undoes escapes. Decoded bytes are new if they were escaped or, where `near` lists new bytes,
+    /// if they are made from these or follow one.
     pub(super) fn escaped(bytes: &[u8], read: Reader, near: Near<'_>) -> Self {
         let mut layer = Self {
             bytes: Vec::with_capacity(bytes.len()),
@@ -44,7 +44,7 @@ impl Layer {
         layer
     }
 
-    /// The value of a header on one line, as `forever200_head::unfolded` makes it.
+    /// Returns the value of a header on one line, as `forever200_head::unfolded` makes it.
     pub(super) fn unfolded(raw: &[u8], value: Range<usize>) -> Self {
         let mut layer = Self::default();
         let mut at = value.start;
@@ -52,7 +52,7 @@ impl Layer {
             let from = at + line.len() - line.trim_ascii_start().len();
             let text = line.trim_ascii();
             if !layer.bytes.is_empty() && !text.is_empty() {
-                // It stands for a line end, which stays.
+                // The space replaces a line end, which is not blanked.
                 layer.fresh.push(layer.bytes.len());
                 layer.push(b' ', from..from);
             }
@@ -62,7 +62,7 @@ impl Layer {
         layer
     }
 
-    /// Where the first and the last of the bytes are written, and all between them.
+    /// Returns the range of the original bytes from the first to the last place.
     fn extent(&self) -> Range<usize> {
         let places = self.places.iter().map(wide);
         let start = places.clone().map(|place| place.start).min();
@@ -73,7 +73,7 @@ impl Layer {
         self.bytes.len()
     }
 
-    /// Notes which bytes are new where they stand.
+    /// Marks the bytes as new that are new in the original.
     pub(super) fn note(&mut self, near: Near<'_>) {
         let places = self.places.iter().enumerate();
         let is_new = |place: &Range<u32>| near.has(place.start as usize);
@@ -82,7 +82,7 @@ impl Layer {
         self.fresh.sort_unstable();
     }
 
-    /// Adds bytes that are written as themselves, and did not stand behind those before them.
+    /// Adds unescaped bytes that do not follow the bytes before them in the original.
     pub(super) fn join(&mut self, bytes: &[u8], range: Range<usize>) {
         if !range.is_empty() {
             self.fresh.push(self.bytes.len());
@@ -90,20 +90,20 @@ impl Layer {
         }
     }
 
-    /// Adds bytes that are written as themselves.
+    /// Adds unescaped bytes.
     fn extend(&mut self, bytes: &[u8], range: Range<usize>) {
         for at in range {
             self.push(bytes[at], at..at + 1);
         }
     }
 
-    /// Adds a byte.
+    /// Adds a byte that is encoded in this place.
     pub(super) fn push(&mut self, byte: u8, place: Range<usize>) {
         self.bytes.push(byte);
         self.places.push(narrow(place.start)..narrow(place.end));
     }
 
-    /// Looks through what is fresh of the bytes, and writes what is to be blanked to its places.
+    /// Examines the new bytes, and blanks hidden ones in their places.
     pub(super) fn look(&self, blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth: usize) {
         let near = if self.fresh.len() * DENSE > self.bytes.len() {
             Near::ALL
@@ -128,7 +128,7 @@ fn wide(place: &Range<u32>) -> Range<usize> {
     place.start as usize..place.end as usize
 }
 
-/// Requests are far below 4 GiB.
+/// Returns a position as 32 bits, which are enough: requests are far below 4 GiB.
 fn narrow(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }

@@ -1,9 +1,9 @@
-//! What bytes hold in an encoding: undone, looked through, and written back in the encoding.
+//! Undoes encodings, examines what they hold, and writes changes back in the same encoding.
 //!
-//! In: bytes as they came. Out: changes to them. Undoes what most senders use, with the functions
-//! that the page uses: URL encoding, forms, base64, chunks, folded values of headers, gzip and
-//! zlib, escapes of programming languages and UTF-16, and what begins anywhere in the bytes. What
-//! the page undoes beyond that is looked through when it is undone: see `decoded`.
+//! In: bytes as they were sent. Out: changes to them. Undoes the usual encodings, wherever they
+//! begin, with the functions that the page uses: URL encoding, forms, base64, chunks, folded header
+//! values, gzip and zlib, escapes of programming languages and UTF-16. Other encodings that the
+//! page undoes are examined when the page undoes them: see `decoded`.
 
 use std::ops::Range;
 
@@ -18,14 +18,16 @@ use super::layer::{Layer, SEPARATOR};
 use super::near::Near;
 use super::sextets;
 
-/// What a decoder counts for that is begun, beside what comes out: its tables and its window.
+/// Work of starting a decoder, for its tables and its window. What it decodes counts as well.
 const INFLATE_WORK: usize = 1500;
-/// Bytes of a gzip header that are searched for their end for one unit of work.
+/// Bytes of a gzip header that can be searched for the header's end with one unit of work.
 const SEARCHED_BYTES: usize = 16;
-/// NULs in every second place without which nothing is UTF-16 that may be hidden.
+/// Least number of NULs, each two bytes after the one before, in UTF-16 that is examined. Shorter
+/// texts are never hidden.
 const MIN_UTF16_NULS: usize = 3;
 
-/// Looks through a request: as it came, with its chunks joined, and with folded values on one line.
+/// Examines a request as it was sent, with its chunks joined, and with folded header values on one
+/// line. Returns the blanked bytes; `None` where nothing was blanked.
 pub(super) fn request(blanker: &mut Blanker<'_>, raw: &[u8], near: Near<'_>) -> Option<Vec<u8>> {
     let mut draft = Draft::new(raw);
     let mut body = 0;
@@ -42,8 +44,8 @@ pub(super) fn request(blanker: &mut Blanker<'_>, raw: &[u8], near: Near<'_>) -> 
             joined.look(blanker, &mut draft, MAX_DEPTH - 1);
         }
         if !http.extra.is_empty() {
-            // They are shown together and apart, and digits at the end of one may belong to the
-            // other.
+            // The page shows the body and the extra bytes together and apart. So both are examined
+            // alone as well: digits at their border may belong to either.
             let extra = raw.len() - http.extra.len();
             part(
                 blanker,
@@ -58,7 +60,7 @@ pub(super) fn request(blanker: &mut Blanker<'_>, raw: &[u8], near: Near<'_>) -> 
     draft.into_changed()
 }
 
-/// Values of headers that are folded.
+/// Examines folded header values, each on one line.
 fn unfold(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>) {
     let raw = draft.original;
     let fields = Head::parse(raw).map(|head| head.fields());
@@ -79,11 +81,12 @@ fn part(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, part: Range<usize>, ne
     }
 }
 
-/// Undoes each encoding of these bytes.
+/// Undoes each encoding in these bytes and blanks what is hidden in it.
 pub(super) fn undo(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, depth: usize) {
     let bytes = draft.original;
     let has = |byte| memchr(byte, bytes).is_some();
-    // The page reads forms in what came, and shows their fields as they are.
+    // The page reads forms only in the bytes as they were sent, and decodes their fields no
+    // further.
     let is_form =
         depth + 1 == MAX_DEPTH && has(b'+') && blanker.texts.is_some_and(|texts| texts.has_space);
     if has(b'%') {
@@ -100,7 +103,7 @@ pub(super) fn undo(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<
     compressed(blanker, draft, near, depth);
 }
 
-/// Escapes of one kind, if there is one.
+/// Undoes one sort of escapes, if the bytes have any of it.
 fn escaped(
     blanker: &mut Blanker<'_>,
     draft: &mut Draft<'_>,
@@ -110,7 +113,7 @@ fn escaped(
 ) {
     let bytes = draft.original;
     let mut signs = memchr3_iter(b'%', b'\\', b'+', bytes);
-    // Without work, what was not looked for counts as found.
+    // When no work is left, the rest counts as found.
     let is_escape = |at: usize| !blanker.work.take(1) || read(&bytes[at..]).is_some();
     if !signs.any(is_escape) {
         return;
@@ -122,7 +125,7 @@ fn escaped(
     }
 }
 
-/// UTF-16 in either order, whose bytes have a NUL between them.
+/// Undoes UTF-16 in either byte order: every second byte is NUL.
 fn utf16(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth: usize) {
     let bytes = draft.original;
     let mut layer = Layer::default();
@@ -137,7 +140,7 @@ fn utf16(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth: usize) {
         }
         for offset in [0, 2] {
             for nul in (first..=last).step_by(2) {
-                // The byte before the NUL, or the one behind it.
+                // The byte before the NUL, or the one after it.
                 let at = (nul + offset).checked_sub(1).filter(|&at| at < bytes.len());
                 if let Some(at) = at {
                     layer.join(bytes, at..at + 1);
@@ -153,7 +156,7 @@ fn utf16(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth: usize) {
     }
 }
 
-/// Compressed streams, wherever they begin.
+/// Undoes compressed streams, wherever they begin.
 fn compressed(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, depth: usize) {
     let bytes = draft.original;
     let mut behind = 0;
@@ -181,7 +184,7 @@ fn compressed(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, 
             None
         };
         let (inner, end) = inflated.map(|it| (it.bytes, it.end)).unwrap_or_default();
-        // Nobody has seen what is beyond the limit.
+        // Bytes beyond the limit were not examined.
         let is_seen = blanker.work.take(inner.len()) && is_begun && inner.len() < most;
         if !is_seen {
             blanker.work.give_up();

@@ -1,15 +1,14 @@
-//! Which of the bytes that stand for others are new, and what of them belongs together with others.
+//! Limits a search to the surroundings of new bytes: bytes that were not examined before.
 
 use std::ops::Range;
 
-/// Bytes on both sides of one that is new that may belong to the same text: no text that is hidden
-/// is longer.
+/// Bytes on each side of a new byte that may belong to the same text. No hidden text is longer.
 const REACH: usize = 256;
 
-/// Bytes, and which of them are to be looked through.
+/// Which bytes are new and must be examined with their surroundings.
 #[derive(Clone, Copy)]
 pub(super) struct Near<'a> {
-    /// Numbers of the bytes that are new, in their order; `None` where all are.
+    /// Positions of the new bytes, in their order; `None` where all are new.
     fresh: Option<&'a [usize]>,
 }
 
@@ -25,19 +24,19 @@ impl<'a> Near<'a> {
         self.fresh.is_some_and(<[usize]>::is_empty)
     }
 
-    /// Begins to ask for one range after the other.
+    /// Returns a walk, which can be asked for one range after the other.
     pub(super) fn walk(self) -> Walk<'a> {
         Walk { left: self.fresh }
     }
 
-    /// Tells whether these bytes were looked through before, but for some; this one is among the
-    /// latter.
+    /// Tells whether the byte at this position is listed as new. Returns `false` where all are new.
     pub(super) fn has(&self, at: usize) -> bool {
         self.fresh
             .is_some_and(|fresh| fresh.binary_search(&at).is_ok())
     }
 
-    /// Returns which of the bytes in a range are new, as numbers in it.
+    /// Returns the positions of the new bytes in a range, counted from its start; `None` where all
+    /// are new.
     pub(super) fn within(&self, range: Range<usize>) -> Option<Vec<usize>> {
         let fresh = self.fresh?;
         let is_within = |at: &&usize| range.contains(*at);
@@ -45,7 +44,7 @@ impl<'a> Near<'a> {
         Some(within.map(|at| at - range.start).collect())
     }
 
-    /// Returns behind which byte nothing is new.
+    /// Returns the position after the last new byte.
     pub(super) fn end(&self, bytes: &[u8]) -> usize {
         match self.fresh {
             Some(fresh) => fresh.last().map_or(0, |last| last + 1),
@@ -53,13 +52,13 @@ impl<'a> Near<'a> {
         }
     }
 
-    /// Returns the parts in which a text or an address may have a byte that is new.
+    /// Returns the parts in which a text or an address may have a new byte.
     pub(super) fn parts(&self, bytes: &[u8]) -> Vec<Range<usize>> {
         self.around(bytes, REACH, is_of_address)
     }
 
-    /// Returns the parts up to so many bytes away from one that is new, and on from there while the
-    /// bytes go on as they are there.
+    /// Returns the parts up to `reach` bytes away from a new byte. Each part is extended on both
+    /// sides while `goes_on` is true for the next byte.
     pub(super) fn around(
         &self,
         bytes: &[u8],
@@ -89,13 +88,13 @@ impl<'a> Near<'a> {
     }
 }
 
-/// What is new behind the ranges that were asked for.
+/// The new bytes after the ranges that were asked for.
 pub(super) struct Walk<'a> {
     left: Option<&'a [usize]>,
 }
 
 impl Walk<'_> {
-    /// Tells whether one of these bytes is new, or the one before them; `None` where all are.
+    /// Tells whether a byte of the range, or the one before it, is new; `None` where all are.
     pub(super) fn touches(&mut self, range: &Range<usize>) -> Option<bool> {
         let mut left = self.left?;
         while let [first, rest @ ..] = left
@@ -108,7 +107,7 @@ impl Walk<'_> {
     }
 }
 
-/// Tells whether a byte may belong to an address, however long it is written.
+/// Tells whether a byte may belong to an address, which can be written with any length.
 fn is_of_address(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte < b' ' || b".:-_[]".contains(&byte)
 }

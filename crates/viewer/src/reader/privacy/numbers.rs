@@ -1,9 +1,9 @@
-//! IPv4 addresses that are written in numbers.
+//! Finds IPv4 addresses that are written as numbers.
 //!
-//! In: bytes. Out: ranges of them that are hidden addresses. Reads numbers as inet_aton does
-//! (decimal, octal, hexadecimal; one to four of them) and as people do (`099` is 99), with `.`,
-//! `-`, `_` or `[.]` between them, or the lengths of a name in a DNS message; backwards as well, as
-//! in in-addr.arpa.
+//! In: bytes. Out: ranges of them that are hidden addresses. Reads one to four numbers as inet_aton
+//! does (decimal, octal, hexadecimal) and as people do (`099` is 99). Between them may be `.`, `-`,
+//! `_`, `,` or `[.]`, or the lengths of a name in a DNS message. The order may be reversed, as in
+//! in-addr.arpa.
 
 use std::ops::Range;
 
@@ -12,26 +12,26 @@ use super::work::Work;
 
 mod compare;
 
-/// What a number counts for, beside its bytes: alone, and next to others.
+/// Work for a number, beside its bytes: of the first one, and of each that follows another.
 const NUMBER_WORK: usize = 2;
 const NEXT_NUMBER_WORK: usize = 8;
-/// Digits of an octet.
+/// Most digits of an octet.
 const MAX_OCTET_DIGITS: usize = 3;
 
 /// A number, and what it may mean.
 struct Number {
     start: usize,
     end: usize,
-    /// As it is written.
+    /// The number as it is written: decimal, or hexadecimal after `0x`.
     plain: u64,
-    /// The other way to read leading zeros.
+    /// The number read as octal, if it begins with 0 and this is another value.
     octal: Option<u64>,
     is_decimal: bool,
-    /// What stands before it.
+    /// The separator before it.
     separator: u8,
 }
 
-/// Values that a number may have as an octet.
+/// The values that a number may have as an octet.
 #[derive(Clone, Copy, Default)]
 struct Octets {
     values: [u8; 3],
@@ -42,11 +42,11 @@ struct Finder<'a> {
     bytes: &'a [u8],
     known: &'a Addresses,
     found: &'a mut Vec<Range<usize>>,
-    /// Numbers that stand next to each other.
+    /// Numbers with separators between them.
     numbers: Vec<Number>,
 }
 
-/// Finds hidden addresses. Where the work ends early, what was not looked at counts as found.
+/// Finds hidden addresses. When no work is left, the rest of the bytes counts as found.
 pub(super) fn find(
     bytes: &[u8],
     known: &Addresses,
@@ -87,10 +87,10 @@ pub(super) fn find(
     finder.end();
 }
 
-/// Reads what is between two numbers of an address.
+/// Returns the separator between two numbers of an address; `None` where there is none.
 fn separator(between: &[u8], next_length: usize) -> Option<u8> {
     match *between {
-        // With commas, FTP has addresses: RFC 959, 5.3.2.
+        // FTP writes addresses with commas: RFC 959, 5.3.2.
         [byte @ (b'.' | b'-' | b'_' | b',')] => Some(byte),
         [b'[', b'.', b']'] => Some(b'.'),
         // RFC 1035, 3.1.
@@ -127,19 +127,20 @@ impl Number {
         }
     }
 
-    /// The values that it may have.
+    /// Returns the values that the number may have.
     fn values(&self) -> impl Iterator<Item = u64> {
         [Some(self.plain), self.octal].into_iter().flatten()
     }
 
-    /// The octets that it may be.
+    /// Returns the octets that the number may be.
     fn octets(&self) -> Octets {
         let mut octets = Octets::default();
         self.values().for_each(|value| octets.add(value));
         octets
     }
 
-    /// The octets that it may be where other digits stand before it, or behind it.
+    /// Returns the octets that the number may be. A long decimal number may have an octet only at
+    /// its end or, with `is_behind`, at its beginning.
     fn octets_in(&self, bytes: &[u8], is_behind: bool) -> Octets {
         let mut octets = self.octets();
         if octets.count > 0 || !self.is_decimal {

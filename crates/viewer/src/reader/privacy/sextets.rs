@@ -1,8 +1,8 @@
-//! What bytes hold in base64, wherever it begins.
+//! Undoes base64, wherever it begins.
 //!
-//! In: bytes as they came. Out: changes to them. What stands before base64 may look like base64 as
-//! well, as the `/` of a path does: each run of its characters is decoded from each of its first
-//! four.
+//! In: bytes as they were sent. Out: changes to them. The bytes before base64 may be characters of
+//! base64 as well, such as the `/` of a path. So each run of such characters is decoded four times,
+//! from each of its first four characters.
 
 use std::ops::Range;
 
@@ -13,30 +13,32 @@ use super::blank::{Blanker, Draft, FILLER};
 use super::layer::SEPARATOR;
 use super::near::Near;
 
-/// Shorter runs of base64 hold no text that is long enough to be hidden.
+/// Shorter runs of base64 hold only texts that are too short to be hidden.
 const MIN_CHARS: usize = 6;
-/// Runs that are decoded alone. Shorter ones are mostly words, and there are many of them.
+/// Runs from this length on are decoded one by one. Shorter runs are mostly words and numerous, so
+/// they are decoded together.
 const LONG_CHARS: usize = 64;
-/// How base64 begins that is not text and may hold other encodings: gzip, and objects of Java.
+/// Beginnings of decoded bytes that are not text but may hold other encodings: gzip, and Java
+/// objects.
 const BINARY: [&[u8]; 2] = [b"\x1f\x8b\x08", b"\xac\xed\0\x05"];
 
-/// A run of characters that base64 is made of.
+/// A run of base64 characters.
 struct Run {
-    /// Its numbers among all of them.
+    /// Their positions among all base64 characters.
     chars: Range<usize>,
     is_url_safe: bool,
-    /// From these of its first characters, a line of it is decoded by the page.
+    /// From which of its first four characters the page would decode one of its lines.
     begins: [bool; GROUP_CHARS],
 }
 
-/// All characters of base64 in some bytes.
+/// All base64 characters in some bytes.
 struct Sextets {
     values: Vec<u8>,
     places: Vec<u32>,
     runs: Vec<Run>,
 }
 
-/// Looks through what is base64 in these bytes.
+/// Examines everything in these bytes that may be base64.
 pub(super) fn undo(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, depth: usize) {
     let bytes = draft.original;
     let parts = near.around(bytes, 1, is_of_run);
@@ -84,7 +86,7 @@ impl Sextets {
         all
     }
 
-    /// Lines may be broken: RFC 2045, 6.8.
+    /// Finds the runs in one part. A run may have line breaks: RFC 2045, 6.8.
     fn find_in(&mut self, bytes: &[u8], part: Range<usize>) {
         let mut start = self.values.len();
         let mut is_url_safe = false;
@@ -120,8 +122,8 @@ impl Sextets {
         });
     }
 
-    /// Looks through what these runs hold behind so many characters; `false` where there is no work
-    /// left for it.
+    /// Examines what these runs hold, decoded without their first `skipped` characters. Returns
+    /// `false` where no work is left.
     fn look(
         &self,
         blanker: &mut Blanker<'_>,
@@ -172,8 +174,8 @@ fn is_of_run(byte: u8) -> bool {
     base64::sextet(byte).is_some() || byte == b'\r' || byte == b'\n'
 }
 
-/// Tells whether base64 is decoded from where it begins. What is not text then is no wrapping of
-/// anything: of random bytes, three of eight are letters.
+/// Tells whether decoding base64 from this character makes sense: the result is mostly text, or may
+/// hold another encoding. In random bytes, three of eight are printable.
 fn is_text(bytes: &[u8]) -> bool {
     let is_letter = |byte: &&u8| matches!(byte, b' '..=b'~' | b'\r' | b'\n' | b'\t');
     let letters = bytes.iter().filter(is_letter).count();

@@ -1,4 +1,4 @@
-//! What is hidden is hidden in every way that it may be written, and the rest stays as it was.
+//! Tests that hidden texts and addresses are blanked in every way of writing, and nothing else is.
 
 use std::io::Write;
 
@@ -32,14 +32,15 @@ fn masking() -> Privacy {
     }
 }
 
-/// What is shown of these bytes.
+/// Returns what is shown of these bytes.
 fn shown(privacy: &Privacy, raw: &[u8]) -> String {
     let shown = privacy.show(&record(raw)).record.raw;
     assert_eq!(shown.len(), raw.len());
     shown.escape_ascii().to_string()
 }
 
-/// The letters behind it make it worth compressing: else it would be stored as it is.
+/// Appends letters that make the bytes worth compressing: otherwise they would be stored as they
+/// are.
 fn compressible(bytes: &[u8]) -> Vec<u8> {
     [bytes, &b" and".repeat(100)].concat()
 }
@@ -297,18 +298,18 @@ fn what_cannot_be_looked_through_is_blanked() {
     let bomb = gzip(&vec![b'a'; 1_000_000]);
     let raw = [b"POST / HTTP/1.1\r\n\r\n", &bomb[..]].concat();
     assert!(shown(&hiding(HOST), &raw).ends_with("xxxxxxxx"));
-    // So many beginnings that trying them all would take a second.
+    // So many possible beginnings that trying all of them would take a second.
     let many = b"x^2 + ".repeat(10 * 1024);
     assert!(shown(&hiding(HOST), &many).ends_with("xxxxxxxx"));
-    // Long is not too long.
+    // Long plain text does not use up the work.
     let long = b"some words%20in a row, and/more+of_them; ".repeat(1_500);
     assert_eq!(hiding(HOST).show(&record(&long)).blanked, 0);
-    // So is what is longer than all that is looked at.
+    // Bytes beyond the limit are blanked, those before it are not.
     let longer = [&long[..], &b" a".repeat(100_000)].concat();
     let shown = hiding(HOST).show(&record(&longer));
     assert!(shown.unfinished && shown.record.raw.ends_with(b"xxxx"));
     assert!(shown.record.raw.starts_with(b"some words%20in"));
-    // Four encodings deep is as deep as is looked, and as the page decodes.
+    // Four encodings deep: the limit of privacy and of the page.
     let deep = (0..4).fold(HOST.to_owned(), |text, _| BASE64_STANDARD.encode(text));
     assert!(hiding(HOST).show(&record(deep.as_bytes())).blanked > 0);
 }
@@ -362,7 +363,7 @@ fn any_bytes_are_looked_through() {
         mask_sources: true,
         ..hiding("203.0.113.99,honey.example.net")
     };
-    // All that begins something, beside what it may be followed by.
+    // Everything that begins an encoding or an address, next to what may follow.
     let parts: [&[u8]; 16] = [
         b"%",
         b"25",
@@ -416,6 +417,6 @@ fn claimed_addresses_are_masked_as_sources_are() {
         !shown.contains("198.51.100") && !shown.contains("192.0.2"),
         "{shown}"
     );
-    // Without masking, they are read from what is shown.
+    // Without masking, claims are read from the shown bytes.
     assert_eq!(hiding(HOST).show(&record(raw)).claims, None);
 }

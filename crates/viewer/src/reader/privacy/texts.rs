@@ -1,7 +1,7 @@
-//! What to hide: addresses, and names and other texts.
+//! The texts to hide: names and other texts, and addresses.
 //!
-//! In: what an operator lists. Out: where bytes have one of the texts, in any case (ASCII), as they
-//! are or as a name in a DNS message. Addresses are left to `addresses`, encodings to `blank`.
+//! In: the operator's list. Out: where bytes have one of the texts, in upper or lower case (ASCII),
+//! plain or as a name in a DNS message. `addresses` finds addresses, `blank` undoes encodings.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use super::addresses::Addresses;
 use super::blank::{Found, Kind};
 use super::work::Work;
 
-/// Shorter texts are in everything.
+/// Shorter texts would be found everywhere.
 const MIN_TEXT_BYTES: usize = 4;
-/// Longer ones are no names: RFC 1035, 2.3.4.
+/// Longer texts are no names: RFC 1035, 2.3.4.
 const MAX_TEXT_BYTES: usize = 255;
-/// More than one machine has names and addresses.
+/// Most texts: more than the names and addresses of one machine.
 const MAX_TEXTS: usize = 64;
-/// Up to so many bytes of texts, they are searched by a table of a megabyte at most, in a fifth of
-/// the time.
+/// Up to this many bytes of texts, the search uses a table of at most a megabyte and takes a fifth
+/// of the time.
 const MAX_TABLE_BYTES: usize = 4096;
 
 /// The texts that an operator wants hidden, as `--hide` lists them.
@@ -29,7 +29,7 @@ pub struct Hidden {
     count: usize,
 }
 
-/// What a text counts for that is found, beside its bytes.
+/// Work for a text that is found, beside its bytes.
 const FOUND_WORK: usize = 16;
 
 /// Texts to hide.
@@ -38,7 +38,8 @@ pub(super) struct Texts {
     /// One of the texts has a space.
     pub(super) has_space: bool,
     finder: AhoCorasick,
-    /// By the number of what is found: where its bytes are that are no text.
+    /// For each pattern of `finder`: the positions of length bytes, if it is a name as in DNS
+    /// messages.
     gaps: Vec<Vec<usize>>,
 }
 
@@ -55,7 +56,7 @@ impl Hidden {
 impl FromStr for Hidden {
     type Err = String;
 
-    /// Reads texts between commas; nothing at all hides nothing.
+    /// Reads texts separated by commas. An empty list hides nothing.
     fn from_str(list: &str) -> Result<Self, String> {
         if list.trim().is_empty() {
             return Ok(Self::default());
@@ -113,10 +114,10 @@ impl Texts {
         }
     }
 
-    /// Finds all texts, also those that overlap. Where the work ends early, what was not looked at
-    /// counts as found.
+    /// Finds all texts, also overlapping ones. When no work is left, the rest of the bytes counts
+    /// as found.
     pub(super) fn find<'a>(&'a self, bytes: &[u8], work: &mut Work, all: &mut Vec<Found<'a>>) {
-        // In most bytes there is none, and they take half the time.
+        // Most bytes have none of the texts: this check takes half the time.
         if self.gaps.is_empty() || !self.finder.is_match(bytes) {
             return;
         }
@@ -137,8 +138,8 @@ impl Texts {
     }
 }
 
-/// A name as DNS messages have it, a length instead of each dot (RFC 1035, 3.1), and where the
-/// lengths are. They stay: those of other names are the same.
+/// Returns a name as in DNS messages, with a length instead of each dot (RFC 1035, 3.1), and the
+/// positions of the lengths. The lengths are not blanked: many names have the same ones.
 fn as_name(text: &[u8]) -> (Vec<u8>, Vec<usize>) {
     let mut form = text.to_vec();
     let mut lengths = Vec::new();

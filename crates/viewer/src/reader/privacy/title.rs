@@ -1,6 +1,7 @@
-//! Titles and other texts that the history has: they may have been made before anything was hidden.
+//! Decides whether titles and other texts of the history may be shown: they may have been written
+//! before anything was hidden.
 //!
-//! In: a title, and the request of which it is the beginning. Out: whether it may be shown.
+//! In: a title, and the request from which it was made. Out: whether the title may be shown.
 
 use std::net::IpAddr;
 
@@ -9,31 +10,31 @@ use super::work::Work;
 use super::{Privacy, Senders, layers};
 use crate::history::kind::MAX_TITLE_CHARS;
 
-/// What is looked through of a request with a long title: a title is made of less.
+/// Bytes of a request that are examined if its title is long. A title is made from fewer bytes.
 const MAX_LOOKED_AT_BYTES: usize = 4 * 1024;
-/// Work for that: there may be two thousand such titles on one page. Plain text of this length
-/// takes half of it.
+/// Work for examining one such request, as one page may have two thousand such titles. Plain text
+/// of this length takes half of the work.
 const WORK: usize = 40_000;
 
-/// A title, and what it was made of.
+/// A title, and the request from which it was made.
 pub(crate) struct Title<'a> {
     pub(crate) text: &'a str,
-    /// Who sent the request.
+    /// The source of the request.
     pub(crate) sender: IpAddr,
     /// The request, or its beginning.
     pub(crate) raw: &'a [u8],
-    /// The TLS that it came through, in JSON; empty where there was none.
+    /// The record's `tls` in JSON; empty where the request did not come through TLS.
     pub(crate) tls: &'a str,
 }
 
-/// What may be shown of a title.
+/// Whether a title may be shown, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TitleShown {
-    /// All of it.
+    /// It may be shown.
     Whole,
-    /// Nothing: it was cut, perhaps in the middle of what is hidden.
+    /// It is not shown: it was cut, perhaps in the middle of something hidden.
     Cut,
-    /// Nothing: it names what is hidden.
+    /// It is not shown: it names something hidden.
     Named,
 }
 
@@ -56,12 +57,12 @@ impl Privacy {
         TitleShown::Whole
     }
 
-    /// Tells whether a text may have been cut, perhaps in the middle of what is hidden.
+    /// Tells whether a text may have been cut in the middle of something hidden.
     pub(crate) fn may_be_cut(&self, text: &str, most_chars: usize) -> bool {
         self.hides_anything() && text.chars().count() >= most_chars
     }
 
-    /// Tells whether bytes have what is hidden, or take too much work to know.
+    /// Tells whether bytes have something hidden in them, or take too much work to find out.
     fn is_named_in_bytes(&self, senders: &Senders, bytes: &[u8]) -> bool {
         let Some(mut blanker) = self.blanker(senders) else {
             return false;

@@ -1,10 +1,11 @@
-//! How much may be done for one record, counted, so that the same bytes always come out the same.
+//! Limits the work for one record. Work is counted, not timed, so that the same bytes always give
+//! the same result.
 
-/// Work that is left, about one unit for each byte that is looked at.
+/// The work that is left. Examining one byte takes about one unit.
 #[derive(Debug)]
 pub(super) struct Work {
     left: usize,
-    /// There was too little for everything.
+    /// The work did not suffice for everything.
     is_short: bool,
 }
 
@@ -20,8 +21,8 @@ impl Work {
         self.left
     }
 
-    /// Takes so many units. If there are fewer, it takes all of them and returns `false`, so that
-    /// no other task is begun.
+    /// Takes this many units. If fewer are left, takes all of them and returns `false`, so that no
+    /// further task begins.
     pub(super) fn take(&mut self, units: usize) -> bool {
         match self.left.checked_sub(units) {
             Some(left) => {
@@ -36,12 +37,12 @@ impl Work {
         }
     }
 
-    /// Notes that something was not looked through.
+    /// Notes that something was not examined.
     pub(super) fn give_up(&mut self) {
         self.is_short = true;
     }
 
-    /// Tells whether something was not looked through.
+    /// Tells whether something was not examined.
     pub(super) fn is_short(&self) -> bool {
         self.is_short
     }

@@ -1,18 +1,17 @@
-//! Groups that stand next to each other, compared with addresses in all ways in which they may be
-//! one.
+//! Compares adjacent groups with the addresses, in all ways in which they may be an address.
 
 use super::{Finder, V6_DIGITS, nibbles_reversed};
 
-/// What each pair of groups around a `::` counts for.
+/// Work for each choice of groups before and after a `::`.
 const DOUBLE_WORK: usize = 2;
-/// Groups of an address.
+/// Number of groups of an address.
 const GROUPS: usize = 8;
-/// Groups behind which two others are an IPv4 address, whatever is between the groups: RFC 4291,
+/// After one of these groups, the next two are an IPv4 address, whatever the separator: RFC 4291,
 /// 2.5.5.2, and RFC 3056.
 const BEFORE_V4: [u16; 2] = [0xffff, 0x2002];
 
 impl Finder<'_> {
-    /// Looks at the groups that were read, in all ways in which they may be an address.
+    /// Compares the groups that were read. Returns `false` where no work is left.
     pub(super) fn end(&mut self) -> bool {
         let mut is_nibbles = 0;
         let mut bits = 0;
@@ -53,7 +52,7 @@ impl Finder<'_> {
             .push(self.groups[first].start..self.groups[last].end);
     }
 
-    /// Two groups that are an IPv4 address.
+    /// Finds two groups that are an IPv4 address.
     fn pair(&mut self, at: usize, in_row: usize) {
         let high = u32::from(self.groups[at - 1].value);
         let low = u32::from(self.groups[at].value);
@@ -65,7 +64,8 @@ impl Finder<'_> {
         }
     }
 
-    /// Tells whether there is a `::` before this group, or behind the last one.
+    /// Tells whether there is a `::` before this group or, if `at` is after the last group, after
+    /// that.
     fn is_double(&self, at: usize) -> bool {
         match self.groups.get(at) {
             Some(group) => group.is_behind_double,
@@ -85,7 +85,7 @@ impl Finder<'_> {
         }
     }
 
-    /// Counts the groups before a `::`, back to the one before them.
+    /// Counts the groups before a `::`, back to the previous `::`.
     fn groups_before(&self, at: usize) -> usize {
         let mut count = 0;
         while count < at.min(GROUPS - 1) {
@@ -97,7 +97,7 @@ impl Finder<'_> {
         count
     }
 
-    /// Counts the groups behind a `::`, up to the next one.
+    /// Counts the groups after a `::`, up to the next `::`.
     fn groups_behind(&self, at: usize) -> usize {
         let mut count = 0;
         for group in self.groups[at..].iter().take(GROUPS - 1) {
@@ -109,8 +109,8 @@ impl Finder<'_> {
         count
     }
 
-    /// Tries so many groups before a `::`, and so many behind it: other groups may belong to
-    /// something else.
+    /// Tries every number of groups before a `::` and after it: further groups may not belong to
+    /// the address. Returns `false` where no work is left.
     fn double(&mut self, at: usize) -> bool {
         let before = self.groups_before(at);
         let behind = self.groups_behind(at);
@@ -127,7 +127,7 @@ impl Finder<'_> {
                 if right > 0 {
                     low = low << 16 | u128::from(self.groups[at + right - 1].value);
                 }
-                // `::1` is the end of many an address.
+                // Many addresses end with `::1`, so that alone is not enough.
                 let is_whole = left == before && right == behind;
                 if (left > 1 || is_whole) && self.known.has_v6(high | low) {
                     let start = match left {

@@ -1,13 +1,12 @@
-//! Numbers that stand next to each other, compared with addresses in all ways in which they may be
-//! one.
+//! Compares adjacent numbers with the addresses, in all ways in which they may be an address.
 
 use super::Finder;
 
-/// Smaller numbers are no addresses: those of 0.0.0.0/8 are nobody's.
+/// Smaller numbers are no addresses: no machine has one of 0.0.0.0/8.
 const MIN_ADDRESS: u64 = 1 << 24;
 
 impl Finder<'_> {
-    /// Looks at the numbers that were read, in all ways in which they may be an address.
+    /// Compares the numbers that were read, and forgets them.
     pub(super) fn end(&mut self) {
         for first in 0..self.numbers.len() {
             self.one(first);
@@ -22,7 +21,7 @@ impl Finder<'_> {
         self.found.push(self.numbers[first].start..last.end);
     }
 
-    /// `3405803783`
+    /// Finds an address as one number: `3405803783`.
     fn one(&mut self, first: usize) {
         let is_known = self.numbers[first].values().any(|value| {
             value >= MIN_ADDRESS && u32::try_from(value).is_ok_and(|value| self.known.has_v4(value))
@@ -32,7 +31,8 @@ impl Finder<'_> {
         }
     }
 
-    /// `203.0.28935` and `203.28935`, in which the last number is more than one octet.
+    /// Finds addresses as `203.0.28935` and `203.28935`, in which the last number has more than one
+    /// octet.
     fn few(&mut self, first: usize) {
         for count in [2, 3] {
             if self.is_few(first, count) {
@@ -67,7 +67,8 @@ impl Finder<'_> {
         })
     }
 
-    /// `1.1` is an address in that of a page alone. Elsewhere it is a version, as in HTTP/1.1.
+    /// Tells whether these numbers are a URL's host. `1.1` is an address only there: elsewhere it
+    /// is a version, as in HTTP/1.1.
     fn is_in_url(&self, first: usize, count: usize) -> bool {
         let before = &self.bytes[..self.numbers[first].start];
         first == 0
@@ -75,7 +76,7 @@ impl Finder<'_> {
             && (before.ends_with(b"//") || before.ends_with(b"@"))
     }
 
-    /// `203.0.113.7`, in this order or backwards.
+    /// Finds an address as `203.0.113.7`, in this order or reversed.
     fn four(&mut self, first: usize) {
         let Some([a, b, c, d]) = self.numbers.get(first..first + 4) else {
             return;

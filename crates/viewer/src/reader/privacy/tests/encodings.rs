@@ -1,5 +1,5 @@
-//! What the page undoes and privacy does not look for in the bytes as they came: the decoded parts
-//! are looked through.
+//! Tests of encodings that the page undoes but `layers` does not: privacy examines the decoded
+//! parts.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use super::*;
 
 type Encoding = (&'static str, fn(&[u8]) -> Vec<u8>);
 
-/// Every decoder of the chain, as a sender would use it.
+/// Every decoder of the page, as a sender would use it.
 const ENCODINGS: [Encoding; 17] = [
     ("HTML, each character", |text| {
         each(text, |byte| format!("&#{byte};"))
@@ -115,7 +115,7 @@ fn each(text: &[u8], write: fn(u8) -> String) -> Vec<u8> {
         .collect()
 }
 
-/// Signs and digits alone.
+/// Encodes only signs and digits.
 fn some(text: &[u8], write: fn(u8) -> String) -> Vec<u8> {
     let encode = |&byte: &u8| match byte.is_ascii_alphabetic() {
         true => vec![byte],
@@ -124,13 +124,14 @@ fn some(text: &[u8], write: fn(u8) -> String) -> Vec<u8> {
     text.iter().flat_map(encode).collect()
 }
 
-/// Requests that hold these bytes, also as a body whose coding the head names, and behind a text.
+/// Returns requests that hold these bytes, also as a body whose coding the head names, and after a
+/// text.
 fn all_requests(how: &str, bytes: &[u8]) -> Vec<Vec<u8>> {
     let coding = if how == "Brotli" { "br" } else { "deflate" };
     let head = format!("POST / HTTP/1.1\r\nContent-Encoding: {coding}\r\n\r\n");
     let mut all = requests(bytes);
-    // Looked at as a whole, which the page does not, digits before it would make another address of
-    // it.
+    // As a whole, the digits before the address would make another address. The page does not show
+    // it as a whole.
     all.retain(|raw| memchr::memmem::find(raw, b"Content-Length: 2\r\n").is_none());
     all.push([head.as_bytes(), bytes].concat());
     all

@@ -1,11 +1,11 @@
-//! Every way to write what is hidden, in everything that the page undoes.
+//! Tests every way of writing a hidden text, in every encoding that the page undoes.
 
 use forever200_decode::parameters;
 
 use super::*;
 use crate::bytes::indent::indent;
 
-/// What is hidden, and how senders may write it.
+/// Hidden texts, and how senders may write each.
 pub(super) const FORMS: [(&str, &[&str]); 4] = [
     (
         "203.0.113.29",
@@ -93,7 +93,7 @@ pub(super) const FORMS: [(&str, &[&str]); 4] = [
 
 type Wrapping = (&'static str, fn(&[u8]) -> Vec<u8>);
 
-/// Wrappings that the page undoes in any part of a request, one inside the other.
+/// Encodings that the page undoes in any part of a request, also one inside the other.
 const WRAPPINGS: [Wrapping; 14] = [
     ("as it is", |text| text.to_vec()),
     ("each byte in URL encoding", |text| percent(text, |_| true)),
@@ -124,7 +124,7 @@ const WRAPPINGS: [Wrapping; 14] = [
     ("stored", |text| zlib(text, 0)),
 ];
 
-/// The second byte of the header is what an encoder of this level writes, by RFC 1950.
+/// Compresses a text. The second header byte is the one of an encoder of this level: RFC 1950.
 fn zlib(text: &[u8], level: u32) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(level));
     encoder.write_all(&compressible(text)).unwrap();
@@ -146,7 +146,7 @@ fn percent(text: &[u8], is_encoded: fn(u8) -> bool) -> Vec<u8> {
     text.iter().flat_map(encode).collect()
 }
 
-/// Requests that hold these bytes, each in another part.
+/// Returns requests that hold these bytes, each in another part.
 pub(super) fn requests(bytes: &[u8]) -> Vec<Vec<u8>> {
     let request = |line: &[u8], head: &[u8], body: &[u8]| {
         [line, b" HTTP/1.1\r\nHost: x\r\n", head, b"\r\n", body].concat()
@@ -165,7 +165,7 @@ pub(super) fn requests(bytes: &[u8]) -> Vec<Vec<u8>> {
         ),
         request(b"POST /", b"Transfer-Encoding: chunked\r\n", &chunks),
     ];
-    // What has line ends of its own, or white space around it, is no target and no value.
+    // Bytes with line ends, or with white space around them, can be no target and no value.
     let is_value = !bytes.contains(&b'\n') && bytes.trim_ascii() == bytes;
     if is_value {
         requests.push(request(&[b"GET ", bytes].concat(), b"", b""));
@@ -180,7 +180,7 @@ pub(super) fn requests(bytes: &[u8]) -> Vec<Vec<u8>> {
             })
             .copied()
             .collect();
-        // White space next to a fold goes with it.
+        // White space next to a fold is removed with it.
         if *forever200_head::unfolded(&folded) == *bytes {
             requests.push(request(
                 b"GET /",
@@ -192,7 +192,7 @@ pub(super) fn requests(bytes: &[u8]) -> Vec<Vec<u8>> {
     requests
 }
 
-/// All that the page shows of a request, of which this is shown.
+/// Returns everything that the page shows of a request.
 pub(super) fn all_shown(privacy: &Privacy, source: IpAddr, raw: &[u8]) -> Vec<Vec<u8>> {
     let http = forever200_identify::http::parse(raw);
     let mut all = vec![raw.to_vec()];
@@ -225,7 +225,7 @@ pub(super) fn contains(bytes: &[u8], form: &str) -> bool {
         .any(|window| window.eq_ignore_ascii_case(form))
 }
 
-/// Asserts that nothing is shown of these bytes that holds the form.
+/// Asserts that nothing that is shown of these bytes contains the form.
 fn assert_hidden(privacy: &Privacy, bytes: &[u8], form: &str, how: &str) {
     for raw in requests(bytes) {
         let shown = privacy.show(&record(&raw));

@@ -1,4 +1,4 @@
-//! What costs a sender little and might cost the machine much.
+//! Tests of requests that cost a sender little and might cost this machine much.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::reader::privacy::blank::{FIRST_LOOK, OTHER_LOOKS};
 const BYTES: usize = 64 * 1024;
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: honey.example.net\r\n\r\n";
 
-/// As many texts as can be hidden: names, and addresses of both kinds.
+/// Hides as many texts as can be hidden: names, and addresses of IPv4 and IPv6.
 fn privacy() -> Privacy {
     let texts = (0..64).map(|number| match number % 4 {
         0 => format!("203.0.113.{number}"),
@@ -29,7 +29,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Bytes that look random.
+/// Returns bytes that look random.
 fn noise(length: usize, seed: u32) -> Vec<u8> {
     let mut random = seed;
     let mut next = || {
@@ -39,7 +39,7 @@ fn noise(length: usize, seed: u32) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// Pieces of which hostile records are made.
+/// Returns the pieces of hostile records.
 fn parts() -> Vec<Vec<u8>> {
     let mut parts: Vec<Vec<u8>> = [
         &b"\x78\x9c"[..],
@@ -141,13 +141,14 @@ fn work(privacy: &Privacy, raw: &[u8]) -> (usize, bool) {
     (blanked.work, blanked.is_unfinished)
 }
 
-/// CPU time of this thread, in steps of a tick of the clock.
+/// Returns the CPU time of this thread, in steps of a clock tick.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// CPU time of a look at a record: so many looks that ticks do not matter.
+/// Returns the CPU time of examining a record once. It is examined often enough that clock ticks do
+/// not matter.
 fn time(privacy: &Privacy, raw: &[u8]) -> Duration {
     let kept = record(raw);
     let start = cpu_time();
