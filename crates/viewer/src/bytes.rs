@@ -1,4 +1,4 @@
-//! Functions without state on foreign bytes.
+//! Functions without state on bytes of requests.
 //!
 //! - to show them: `printable` (the only place where bytes become text), `hex`, `indent`, `runs`
 //! - to read them: `form`, `http2`, `text`, `pasted` (a request that a visitor pastes), `access_log`

@@ -1,6 +1,6 @@
 //! Numbers as people read them, in templates and in sentences.
 
-/// Writes a number with a comma after each three digits.
+/// Returns a number with commas between groups of three digits.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Views and entries to files that other programs read.
+//! Writes views and entries as files for other programs.
 //!
 //! Each format has a file: `json` (also for the API), `ndjson`, `har`, `pcap`, `html`, `text`,
 //! `atom` (the feed) and `blocklist`. `replay` makes a shell command that sends a request again.
@@ -29,12 +29,12 @@ pub(crate) enum FileFormat {
 impl FileFormat {
     const ALL: [Self; 4] = [Self::Ndjson, Self::Har, Self::Pcap, Self::Html];
 
-    /// Finds a format by its [`name`](Self::name).
+    /// Returns the format with this [`name`](Self::name).
     pub(crate) fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.name() == name)
     }
 
-    /// Returns how the name of such a file ends.
+    /// Returns the extension of such a file.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ndjson => "ndjson",
@@ -55,28 +55,28 @@ impl FileFormat {
     }
 }
 
-/// What is worked out for one request.
+/// A function of one request.
 pub type ForEntry<T> = Box<dyn Fn(&Entry) -> T + Send + Sync>;
 
-/// Something to be said about many requests, one after the other: a reader who is slow holds one of
-/// them, and not all.
+/// A file of many requests, made one request after the other. For a slow client, only one of them
+/// is in memory.
 pub struct Listing {
-    /// What comes before them.
+    /// The bytes before the first request.
     pub begin: Bytes,
-    /// What comes between two of them.
+    /// The bytes between two requests.
     pub between: &'static [u8],
-    /// What comes after them.
+    /// The bytes after the last request.
     pub end: Bytes,
-    /// The newest comes first, or the oldest.
+    /// Whether the newest request comes first, and not the oldest.
     pub newest_first: bool,
-    /// Returns more bytes than one of them takes, before it is made.
+    /// Returns an upper limit for the bytes of a request, before they are made.
     pub most: ForEntry<usize>,
-    /// Makes one; `None` for a request that has no place here.
+    /// Makes the bytes of a request; `None` for a request that is left out.
     pub one: ForEntry<Option<Bytes>>,
 }
 
 impl Listing {
-    /// Returns all of it, for entries in its order.
+    /// Returns the whole file. The entries must be in its order.
     pub fn whole<'a>(&self, entries: impl IntoIterator<Item = &'a Entry>) -> Bytes {
         let mut whole = BytesMut::from(&*self.begin);
         let mut is_first = true;

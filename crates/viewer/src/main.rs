@@ -130,8 +130,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Ask the viewer for /home/health, through haproxy where that shows the page, and the
-    /// responder whether it takes connections; exit with 0 when all is well
+    /// Ask for /home/health (through haproxy if it shows the page), and check that the responder
+    /// accepts connections; exit with 0 if both answer
     Health(Health),
     /// Say what raw requests are, without a server
     Identify(Identify),
@@ -158,7 +158,8 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Does something with the history; to have none is a bad value.
+/// Runs `work` on the history's folder. If the history is off, prints an error and returns exit
+/// status 2, as for a bad value of a flag.
 fn with_history(
     history: &HistoryFolder,
     work: impl FnOnce(&Path) -> anyhow::Result<()>,
@@ -172,7 +173,7 @@ fn with_history(
     work(folder).map(|()| ExitCode::SUCCESS)
 }
 
-/// The line on stderr is what `docker inspect` shows of a check that failed.
+/// Checks the health. `docker inspect` shows the line on stderr of a failed check.
 fn check_health(what: &Health, viewer: SocketAddr) -> anyhow::Result<ExitCode> {
     let mut runtime = runtime::Builder::new_current_thread();
     let checked = runtime
@@ -188,8 +189,8 @@ fn check_health(what: &Health, viewer: SocketAddr) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// On one thread, as nearly all that it does is short: a second one takes memory, and a third more
-/// CPU time.
+/// Runs the viewer on one thread, because nearly all its tasks are short. A second thread would
+/// take more memory, and a third of the CPU time in addition.
 fn run_viewer(args: Args) -> anyhow::Result<()> {
     let mut runtime = runtime::Builder::new_current_thread();
     runtime
@@ -220,7 +221,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         switch("page", &args.page) == Ok(true),
         &args.viewer_hosts,
     );
-    // As a task: to wake the runtime's first future costs a system call each time.
+    // As a task: each wake of the runtime's first future would cost a system call.
     tokio::spawn(run(
         listener,
         Store::new(args.memcached),
@@ -237,8 +238,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     .await?
 }
 
-/// Starts the lines. SIGHUP has their file opened anew; without a file it ends the program, as it
-/// does by default.
+/// Starts the thread that writes lines. SIGHUP reopens their file. Without a file, SIGHUP keeps its
+/// default and ends the program.
 fn start_captures(target: Target, raw: Switch) -> anyhow::Result<Option<Captures>> {
     let is_file = matches!(target, Target::File(_));
     let captures = Captures::start(target, raw == Switch::On)?;
@@ -254,7 +255,8 @@ fn start_captures(target: Target, raw: Switch) -> anyhow::Result<Option<Captures
     Ok(captures)
 }
 
-/// Reads a file of signatures, which is refused like any bad value: with the line and the reason.
+/// Reads a file of signatures. An error has the line and the reason, as for any bad value of a
+/// flag.
 fn labeller(path: &str) -> Result<Arc<Labeller>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     Labeller::with(&text)

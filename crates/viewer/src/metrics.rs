@@ -1,11 +1,11 @@
 //! Numbers for Prometheus: /home/metrics.
 //!
-//! In: requests that the reader describes or misses, and the state of other parts when it is asked
-//! for. Out: text in the format of Prometheus. No label contains an address or a text from a
+//! In: requests that the reader describes or misses, and the state of other parts when Prometheus
+//! asks. Out: text in the format of Prometheus. No label contains an address or a text from a
 //! request, and each has a limited number of values.
 //!
-//! Read in this order: `counters` (counted as it happens), `gauges` (read when asked for), `text`
-//! (the format).
+//! Read in this order: `counters` (counted by the reader's thread), `gauges` (read for each
+//! answer), `text` (the format).
 
 mod counters;
 mod gauges;

@@ -1,8 +1,8 @@
-//! Times as JSON and exports have them.
+//! Times in JSON and exports.
 
 use jiff::Timestamp;
 
-/// Writes a time in UTC with microseconds: RFC 3339, as records have it.
+/// Returns a time as records have it: RFC 3339, UTC, with microseconds.
 pub(crate) fn micros(time: Timestamp) -> String {
     format!("{time:.6}")
 }

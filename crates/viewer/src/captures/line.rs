@@ -1,6 +1,7 @@
-//! What lines say.
+//! Makes one line. The fields of a request are those of its JSON in `export/json.rs`; those of a
+//! gap are here.
 //!
-//! In: a request, or requests that are missing. Out: one line of JSON each, `event_type` first.
+//! In: a request or a gap. Out: a line of JSON with `event_type` as the first field.
 
 use serde::Serialize;
 
@@ -9,18 +10,18 @@ use crate::history::keeper::Gap;
 use crate::reader::Entry;
 use crate::rfc3339;
 
-/// Stands in place of the brace with which the JSON of a request begins.
+/// Replaces the brace with which the JSON of a request begins.
 const REQUEST: &[u8] = b"{\"event_type\":\"request\",";
 
 /// Why requests have no line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reason {
-    /// They left the ring before they were looked at: more came than can be described.
+    /// They left the ring before the viewer saw them: more came than it can describe.
     LeftTheRing,
-    /// Too much waited for whoever reads the lines.
+    /// The queue was full: the program that reads the lines is too slow.
     SlowReader,
-    /// Its line could not be made, which is a bug.
+    /// The line could not be made, which is a bug.
     NoLine,
 }
 
@@ -43,7 +44,7 @@ struct GapLine {
     until: String,
 }
 
-/// Adds the line of a request; `raw` has its bytes in it.
+/// Adds the line of a request. With `raw`, the line has the request's bytes.
 pub(super) fn add_request(lines: &mut Vec<u8>, entry: &Entry, raw: bool) {
     let json = json::request(entry, raw);
     lines.extend_from_slice(REQUEST);
@@ -51,7 +52,7 @@ pub(super) fn add_request(lines: &mut Vec<u8>, entry: &Entry, raw: bool) {
     lines.push(b'\n');
 }
 
-/// Adds the line that tells how many requests have none.
+/// Adds the line of a gap, which says how many requests have no line.
 pub(super) fn add_gap(lines: &mut Vec<u8>, missing: &Missing) {
     let Missing { reason, gap } = *missing;
     let until = rfc3339::micros(gap.until);

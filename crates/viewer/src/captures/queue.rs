@@ -1,7 +1,7 @@
-//! What waits to be written as lines: so many bytes, and not more.
+//! The queue of requests that wait to be written as lines. Its bytes are bounded.
 //!
-//! In: requests and gaps, from the reader, which never waits. Out: the same for the thread that
-//! writes, and numbers of what was written and what was not.
+//! In: requests and gaps from the viewer's reader, which never waits. Out: requests and gaps for
+//! the thread that writes, and counts of written and dropped requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -20,73 +20,74 @@ use crate::history::keeper::Gap;
 use crate::reader::Entry;
 use crate::reader::once::Event;
 
-/// Most that waits, in bytes of memory: some 4,000 ordinary requests, or 110 of the longest.
+/// Most bytes of memory that wait: about 4,000 ordinary requests, or 110 of the longest.
 const MOST_WAITING_BYTES: usize = 16 * 1024 * 1024;
-/// Once requests were dropped, none is taken before no more than this waits: or each line would
-/// have a gap for a neighbour.
+/// After requests were dropped, further ones are dropped until no more than this waits. Otherwise
+/// there would be a gap after every line.
 const RESUME_BYTES: usize = MOST_WAITING_BYTES / 2;
-/// What a request takes beside its bytes, and a gap, about.
+/// About how many bytes of memory a request takes beside its own bytes, and how many a gap takes.
 const ENTRY_BYTES: usize = 4096;
 const GAP_BYTES: usize = 128;
 
-/// What the thread is given.
+/// An item of the queue.
 pub(super) enum Item {
     Request(Arc<Entry>),
     Gap(Missing),
-    /// Something else than a line is to be looked at: the file is to be opened anew.
+    /// Wakes the thread, so that it reopens the file.
     Wake,
-    /// Is dropped once all before it is written.
+    /// The thread drops the sender when all items before this one are written.
     Flush(oneshot::Sender<()>),
 }
 
-/// How many lines there were, and what waits.
+/// How many lines were written and dropped, and how much waits.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Counted {
     /// Lines of requests that were written since the start.
     pub written: u64,
-    /// Requests that have none: too much waited, or the line could not be made, or the thread that
+    /// Requests without a line: too much waited, or the line could not be made, or the thread that
     /// writes has ended.
     pub dropped: u64,
-    /// Bytes of memory that wait.
+    /// Bytes of memory of all items that wait.
     #[serde(skip)]
     pub waiting_bytes: u64,
 }
 
-/// What both ends of the queue know.
+/// State that both ends of the queue share.
 #[derive(Debug, Default)]
 pub(super) struct State {
     waiting_bytes: AtomicUsize,
     written: AtomicU64,
     dropped: AtomicU64,
-    /// The newest number whose line was written.
+    /// The newest sequence number whose line was written.
     up_to: AtomicU64,
     reopen: AtomicBool,
     has_failed: AtomicBool,
 }
 
-/// The lines, for those who ask how they are.
+/// A handle to the thread that writes lines, and to its state.
 #[derive(Clone)]
 pub struct Captures {
     sender: Sender<Item>,
     state: Arc<State>,
 }
 
-/// The reader's end of the queue.
+/// The end of the queue at which the viewer's reader adds requests.
 pub(crate) struct Offers {
     captures: Captures,
-    /// What was missed, and what was dropped, since there was room to tell it: of each, all as one.
+    /// Missed and dropped requests for which no gap was put into the queue yet, joined to one gap
+    /// each.
     missed: Option<Gap>,
     dropped: Option<Gap>,
 }
 
 impl Captures {
-    /// Starts the thread that writes; `raw` has each request's bytes in its line. `None` where
-    /// there are to be no lines.
+    /// Starts the thread that writes. With `raw`, each line has the request's bytes. Returns `None`
+    /// where lines are off.
     ///
-    /// A file that cannot be opened is tried again each second.
+    /// If the file cannot be opened, the thread tries again each second.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// The thread cannot be started.
     pub fn start(target: Target, raw: bool) -> anyhow::Result<Option<Self>> {
         if target == Target::Off {
             return Ok(None);
@@ -104,13 +105,13 @@ impl Captures {
         (Self { sender, state }, waiting)
     }
 
-    /// Has the file opened anew, before the next line.
+    /// Has the thread reopen the file before the next line.
     pub fn reopen(&self) {
         self.state.reopen.store(true, Relaxed);
         let _ = self.sender.send(Item::Wake);
     }
 
-    /// Returns how many lines there were.
+    /// Returns how many lines were written and dropped, and how much waits.
     #[must_use]
     pub fn counted(&self) -> Counted {
         Counted {
@@ -120,16 +121,16 @@ impl Captures {
         }
     }
 
-    /// Returns the newest number whose line was written since the start; 0 when none was.
+    /// Returns the newest number whose line was written since the start; 0 if none was.
     pub(crate) fn up_to(&self) -> u64 {
         self.state.up_to.load(Relaxed)
     }
 
-    /// Waits until all that was offered is written.
+    /// Waits until all offered requests are written.
     pub(crate) async fn flush(&self) {
-        let (begun, written) = oneshot::channel();
-        let _ = self.sender.send(Item::Flush(begun));
-        // It is dropped, not used.
+        let (dropped_when_written, written) = oneshot::channel();
+        let _ = self.sender.send(Item::Flush(dropped_when_written));
+        // The thread drops the sender and sends nothing.
         let _ = written.await;
     }
 }
@@ -143,7 +144,8 @@ impl Offers {
         }
     }
 
-    /// Puts something into the queue, or counts it where there is no room.
+    /// Puts a request or a gap into the queue. Where there is no room, counts the request as
+    /// dropped, or keeps the gap for later.
     pub(crate) fn offer(&mut self, event: &Event) {
         match event {
             Event::Request(entry) => self.offer_request(entry),
@@ -154,7 +156,8 @@ impl Offers {
         }
     }
 
-    /// Tells of what was missed and dropped, once there is room, also while nothing comes.
+    /// Puts the gaps of missed and dropped requests into the queue, if there is room. The reader
+    /// calls this with each look, so that it also happens while no requests come.
     pub(crate) fn tell(&mut self) {
         let has_dropped = self.dropped.is_some();
         let most_bytes = if has_dropped {
@@ -203,7 +206,7 @@ impl Offers {
     fn send(&self, item: Item, bytes: usize) {
         let state = &self.captures.state;
         state.waiting_bytes.fetch_add(bytes, Relaxed);
-        // The thread ends when the senders have gone; before that, a panic ends it.
+        // While there is a sender, the thread ends only by a panic.
         if let Err(SendError(item)) = self.captures.sender.send(item) {
             state.waiting_bytes.fetch_sub(bytes, Relaxed);
             if matches!(item, Item::Request(_)) {
@@ -217,31 +220,31 @@ impl Offers {
 }
 
 impl State {
-    /// Tells, once, that the file is to be opened anew.
+    /// Tells whether the file must be reopened, and clears this request.
     pub(super) fn take_reopen(&self) -> bool {
         self.reopen.swap(false, Relaxed)
     }
 
-    /// Counts a request that has no line.
+    /// Counts a request without a line.
     pub(super) fn count_dropped(&self) {
         self.dropped.fetch_add(1, Relaxed);
     }
 
-    /// Counts what was written.
+    /// Counts written requests, and takes their bytes out of those that wait.
     pub(super) fn wrote(&self, bytes: usize, requests: u64, up_to: u64) {
         self.waiting_bytes.fetch_sub(bytes, Relaxed);
         self.written.fetch_add(requests, Relaxed);
         self.up_to.fetch_max(up_to, Relaxed);
     }
 
-    /// Says that writing failed, once in the log however often it fails.
+    /// Notes that writing failed. Only the first failure is logged.
     pub(super) fn failed(&self, error: &std::io::Error) {
         if !self.has_failed.swap(true, Relaxed) {
             warn!(%error, "lines cannot be written");
         }
     }
 
-    /// Says that writing succeeded.
+    /// Notes that writing succeeded. Logs it after a failure.
     pub(super) fn works(&self) {
         if self.has_failed.swap(false, Relaxed) {
             info!("lines can be written again");
@@ -250,7 +253,7 @@ impl State {
 }
 
 impl Item {
-    /// Returns as how many bytes of memory it counts.
+    /// Returns how many bytes of memory the item counts for.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Request(entry) => bytes_of(entry),
@@ -267,7 +270,8 @@ fn add(gap: &mut Option<Gap>, next: Gap) {
     }
 }
 
-/// A request is held as it came, in lower case, and with what it hides.
+/// Returns how many bytes of memory a request counts for. An entry has its bytes twice, the second
+/// time in lower case, and the decoded parts.
 fn bytes_of(entry: &Entry) -> usize {
     ENTRY_BYTES + 2 * entry.record.raw.len() + entry.searched_inside.len()
 }
@@ -283,7 +287,7 @@ mod tests {
         Event::Request(Arc::new(entry(record)))
     }
 
-    /// The numbers of requests, and of gaps the first, the last and how many.
+    /// Returns first number, last number and count of each gap. A request counts as a gap of one.
     fn told(waiting: &Receiver<Item>, state: &State) -> Vec<(u64, u64, u64)> {
         let mut told = Vec::new();
         while let Ok(item) = waiting.try_recv() {

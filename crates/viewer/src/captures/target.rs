@@ -1,6 +1,6 @@
-//! Where lines go.
+//! Where lines are written to.
 //!
-//! In: the value of a flag. Out: a file that is written to, opened anew when it is asked for.
+//! In: the value of a flag. Out: an open file, which can be reopened.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,11 +9,11 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Lines hold addresses and passwords of strangers: whoever collects them has the same user or
-/// group.
+/// Lines have addresses and passwords of strangers. The program that collects them must have the
+/// same user or group.
 const FILE_MODE: u32 = 0o640;
 
-/// Where lines go.
+/// Where lines are written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Nowhere.
@@ -31,14 +31,14 @@ impl FromStr for Target {
         match &*value.to_ascii_lowercase() {
             "off" | "0" | "false" | "" => Ok(Self::Off),
             "stdout" | "-" => Ok(Self::Stdout),
-            // A file of that name is hardly what was meant.
+            // Nobody means a file with such a name.
             "on" | "1" | "true" => Err("expected off, stdout or the path of a file"),
             _ => Ok(Self::File(value.into())),
         }
     }
 }
 
-/// The end to which lines are appended.
+/// The file or stream to which lines are appended.
 pub(super) struct Output {
     target: Target,
     open: Option<File>,
@@ -49,7 +49,7 @@ impl Output {
         Self { target, open: None }
     }
 
-    /// Returns what is written to; opens it where it is not open.
+    /// Returns the open file; opens it first if necessary.
     pub(super) fn file(&mut self) -> io::Result<&mut File> {
         match &mut self.open {
             Some(file) => Ok(file),
@@ -57,7 +57,7 @@ impl Output {
         }
     }
 
-    /// Lets go of a file, which another program may have renamed.
+    /// Closes the file, which another program may have renamed.
     pub(super) fn close(&mut self) {
         self.open = None;
     }
@@ -74,16 +74,15 @@ fn open(target: &Target) -> io::Result<File> {
             }
             Ok(file)
         }
-        // A descriptor of its own: Rust's standard output would hold back the end of a line.
+        // A separate descriptor: Rust's standard output would buffer an incomplete line.
         Target::Stdout | Target::Off => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
     }
 }
 
-/// Tells whether a program that was killed, or a machine that was, has left the last line without
-/// its end.
+/// Tells whether the file's last line has no end, because the program or the machine was killed.
 fn ends_within_a_line(path: &Path) -> io::Result<bool> {
     let metadata = path.metadata()?;
-    // What is no file, as a pipe, has no end that could be read.
+    // A pipe, for example, has no end that could be read.
     if !metadata.is_file() {
         return Ok(false);
     }

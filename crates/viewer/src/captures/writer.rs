@@ -1,8 +1,8 @@
-//! The thread that writes lines: nobody else waits for whoever reads them.
+//! The thread that writes lines. Only this thread waits for the program that reads them.
 //!
-//! In: requests and gaps, through the queue. Out: lines, many in one write. What cannot be written
-//! is tried again, from the byte at which it ended, so that no line is cut or doubled by a disk
-//! that was full.
+//! In: requests and gaps, through the queue. Out: lines, many in one write. After a failed write,
+//! it tries again from the first byte that was not written. So a full disk neither cuts nor doubles
+//! a line.
 
 use std::io::{self, ErrorKind, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,14 +21,15 @@ use crate::captures::target::{Output, Target};
 use crate::history::keeper::Gap;
 use crate::reader::Entry;
 
-/// Lines are gathered up to this, and one more: as much as a pipe takes by default (pipe(7)).
+/// From this many bytes on, no further line is gathered before a write. A pipe's buffer has this
+/// size by default (pipe(7)).
 const GATHERED_BYTES: usize = 64 * 1024;
 /// Pause after a write that failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Writing gives way to all else.
+/// The thread's nice value: writing gives way to everything else.
 const NICENESS: i32 = 10;
 
-/// Starts the thread. It ends when the senders have gone.
+/// Starts the thread. It ends when all senders are dropped.
 pub(super) fn start(
     target: Target,
     raw: bool,
@@ -58,7 +59,7 @@ struct Writer {
 #[derive(Default)]
 struct Gathered {
     lines: Vec<u8>,
-    /// What they count as in the queue.
+    /// How many bytes of memory they count for in the queue.
     bytes: usize,
     requests: u64,
     up_to: u64,
@@ -67,7 +68,7 @@ struct Gathered {
 
 impl Writer {
     fn run(mut self, waiting: &Receiver<Item>) {
-        // Not being nice is no failure.
+        // If this fails, the thread runs without a nice value.
         let _ = rustix::process::nice(NICENESS);
         self.open();
         while let Ok(first) = waiting.recv() {
@@ -81,12 +82,12 @@ impl Writer {
             let gathered = std::mem::take(&mut self.gathered);
             self.state
                 .wrote(gathered.bytes, gathered.requests, gathered.up_to);
-            // Whoever waits for these asks then up to which number all is written.
+            // After `wrote`: tasks that wait for a flush then read `up_to`.
             drop(gathered.flushes);
         }
     }
 
-    /// Opens the file before there is something to write: others look whether it is there.
+    /// Opens the file before the first line: other programs may wait until it exists.
     fn open(&mut self) {
         if let Err(error) = self.output.file() {
             self.state.failed(&error);
@@ -114,14 +115,14 @@ impl Writer {
         }
     }
 
-    /// Writes what is gathered, however long that takes.
+    /// Writes the gathered lines, however long that takes.
     fn write(&mut self) {
         let mut written = 0;
         loop {
             if self.state.take_reopen() {
                 self.output.close();
                 self.open();
-                // The line that was cut goes into the next file as a whole.
+                // A partly written line is written again as a whole, into the new file.
                 written = line_start(&self.gathered.lines, written);
             }
             let rest = self.gathered.lines.get(written..).unwrap_or_default();
@@ -143,8 +144,8 @@ impl Writer {
     }
 }
 
-/// Adds the line of a request. Where that panics, one request has no line, and all others have
-/// theirs; tells whether it has one.
+/// Adds the line of a request. Tells whether that succeeded: after a panic, adds a gap instead, so
+/// that only this request has no line.
 fn add_or_catch(lines: &mut Vec<u8>, entry: &Entry, raw: bool) -> bool {
     let begin = lines.len();
     let added = catch_unwind(AssertUnwindSafe(|| {
@@ -171,7 +172,7 @@ fn write_some(output: &mut Output, rest: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Returns where the line begins in which `at` is.
+/// Returns the start of the line in which the position `at` is.
 fn line_start(lines: &[u8], at: usize) -> usize {
     let before = lines.get(..at).unwrap_or_default();
     let last = before.iter().rposition(|&byte| byte == b'\n');
@@ -190,7 +191,7 @@ mod tests {
 
     const PANICS: &[u8] = b"a test that asks for a panic";
 
-    /// Panics where a test has asked for it by the bytes of a request.
+    /// Panics if the bytes of a request ask for it, as in one test.
     pub(super) fn panic_if_asked(entry: &Entry) {
         assert!(entry.record.raw != PANICS, "as a test has asked");
     }

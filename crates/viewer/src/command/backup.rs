@@ -1,7 +1,7 @@
-//! `forever200-viewer backup`: the history as it is at one moment, in a file of its own.
+//! `forever200-viewer backup`: copies the history as it is at one moment.
 //!
-//! In: a folder with a history, and the name of a file that is not there. Out: the file, which is a
-//! history itself.
+//! In: a folder with a history, and the name of a file that does not exist. Out: the file, which is
+//! a complete history.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,20 +11,20 @@ use anyhow::Context;
 
 use crate::history::forget::copy;
 
-/// The copy is its owner's alone, as the file is.
+/// Only the owner may read the copy, as with the history itself.
 const FILE_MODE: u32 = 0o600;
 
-/// Where the copy goes.
+/// The file to write the copy to.
 #[derive(Debug, clap::Args)]
 pub struct Backup {
-    /// File to be made; it may not be there
+    /// File to create; it must not exist
     file: PathBuf,
 }
 
 /// Copies the history in a folder.
 ///
 /// # Errors
-/// There is none, the file is there already, or the disk refuses.
+/// There is no history, the file already exists, or reading or writing fails.
 pub fn run(folder: &Path, what: &Backup) -> anyhow::Result<()> {
     let to = &what.file;
     OpenOptions::new()
@@ -35,7 +35,7 @@ pub fn run(folder: &Path, what: &Backup) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make {}", to.display()))?;
     let copied = copy(folder, to);
     if copied.is_err() {
-        // Half a copy is none.
+        // A partial copy would be useless.
         let _ = std::fs::remove_file(to);
     }
     copied

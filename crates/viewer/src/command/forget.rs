@@ -1,7 +1,7 @@
-//! `forever200-viewer forget`: deletes from the history what a person wants gone.
+//! `forever200-viewer forget`: deletes requests from the history.
 //!
-//! In: a folder with a history, and what is to go. Out: a line that says what went. The viewer may
-//! run meanwhile. What memcached still holds is not touched: it rolls over.
+//! In: a folder with a history, and which requests to delete. Out: a line that says how many were
+//! deleted. The viewer may run meanwhile. Requests in memcached stay until they roll over.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::history::forget::{Forgotten, What, forget};
 use crate::page::moment::moment;
 use crate::reader::entry;
 
-/// What is to go.
+/// Which requests to delete.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 #[command(
@@ -24,10 +24,10 @@ use crate::reader::entry;
                         all responders are restarted. They are not written to the history again."
 )]
 pub struct Forget {
-    /// All that came from an address or a network, as 203.0.113.0/24
+    /// All requests from an address or a network, such as 203.0.113.0/24
     #[arg(long, value_name = "NET", value_parser = network)]
     source: Option<IpNet>,
-    /// All that came before a time: RFC 3339, a date, or how long ago, as 30d
+    /// All requests before a time: RFC 3339, a date, or how long ago, such as 30d
     #[arg(long, value_name = "TIME", value_parser = time)]
     before: Option<Timestamp>,
     /// Everything
@@ -35,10 +35,10 @@ pub struct Forget {
     all: bool,
 }
 
-/// Deletes, and says on stdout what is gone.
+/// Deletes requests, and prints to stdout how many.
 ///
 /// # Errors
-/// There is no history, the disk refuses, or others keep the file locked.
+/// There is no history, reading or writing fails, or another process keeps the file locked.
 pub fn run(folder: &Path, what: &Forget, labeller: &Labeller) -> anyhow::Result<()> {
     let what = match (what.source, what.before) {
         (Some(network), _) => What::Source(network),
@@ -48,8 +48,8 @@ pub fn run(folder: &Path, what: &Forget, labeller: &Labeller) -> anyhow::Result<
     let folder = folder
         .canonicalize()
         .with_context(|| format!("cannot open {}", folder.display()))?;
-    // SQLite writes the file anew in a folder for temporary files; in the working folder, where
-    // none of those can be written.
+    // To erase the bytes, SQLite writes the whole file again into a folder for temporary files. If
+    // no such folder is writable, it uses the working folder.
     std::env::set_current_dir(&folder)?;
     let title = |raw: &[u8]| entry::summary(raw, &labeller.describe(raw, None));
     let Forgotten {

@@ -1,8 +1,9 @@
-//! `forever200-viewer health`, the question that Docker asks: does a visitor get an answer, and
-//! does everyone else?
+//! `forever200-viewer health`, which Docker runs: do visitors of the page get an answer, and do all
+//! other clients?
 //!
-//! In: the addresses that haproxy and the responder listen on. Out: whether `/home/health` answers
-//! 200 through haproxy, and whether the responder takes connections. Nothing of it is recorded.
+//! In: the addresses on which haproxy and the responder listen. Out: whether `/home/health` answers
+//! 200 through haproxy, and whether the responder accepts connections. The check itself is not
+//! recorded.
 //!
 //! Protocol: haproxy `doc/proxy-protocol.txt`, section 2.2, the command LOCAL.
 
@@ -16,15 +17,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-/// Longest wait for each of the two answers. Docker's own limit for the whole check, `--timeout` in
-/// the Dockerfile, is longer, so that the reason is logged.
+/// Longest wait for each of the two answers. Docker's limit for the whole check, `--timeout` in the
+/// Dockerfile, is longer, so that the reason is logged.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// As much of an answer as is read: its status line is at the start.
+/// Most bytes of an answer that are read. The status line is at its start.
 const MAX_ANSWER_BYTES: u64 = 4096;
-/// A PROXY header of version 2 with the command LOCAL and no addresses: the responder closes such a
+/// A PROXY header of version 2 with the command LOCAL and no addresses. The responder closes such a
 /// connection at once, and neither records nor counts it. haproxy.cfg sends a header too, so a
-/// responder that expects none is not healthy. haproxy, where it expects one, takes what follows
-/// for a request from this machine.
+/// responder that expects none is unhealthy. If haproxy itself expects a header, it takes the bytes
+/// after this one as a request from this machine.
 const LOCAL_HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 /// The addresses to ask.
@@ -67,13 +68,13 @@ pub struct Health {
     responder_listen: SocketAddr,
 }
 
-/// Asks haproxy for `/home/health`, or the viewer where haproxy does not show the page; then the
-/// responder.
+/// Asks haproxy for `/home/health`, or the viewer if haproxy does not show the page. Then connects
+/// to the responder.
 ///
-/// Takes two seconds for each at most.
+/// Each of the two takes at most two seconds.
 ///
 /// # Errors
-/// An answer is missing, late, or not the right one; the error says whose.
+/// An answer is missing, late, or wrong. The error names the program.
 pub async fn check(args: &Health, viewer: SocketAddr) -> anyhow::Result<()> {
     let (who, address) = match args.page {
         Switch::On => ("haproxy", address(&args.bind)?),
@@ -109,7 +110,7 @@ async fn ask_for_home(address: SocketAddr, header: &[u8]) -> anyhow::Result<()> 
 
 async fn ask_responder(args: &Health) -> anyhow::Result<()> {
     let answer = match &args.responder_socket {
-        // Does not wait for a place in a full queue, which is an error like others.
+        // A full queue of connections is an error at once, without a wait.
         Some(path) => exchange(UnixStream::connect(path).await?, LOCAL_HEADER).await?,
         None => {
             exchange(
@@ -126,7 +127,7 @@ async fn ask_responder(args: &Health) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends bytes and reads to the end of the answer.
+/// Sends bytes and returns the answer, up to its end or [`MAX_ANSWER_BYTES`].
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     request: &[u8],
@@ -140,7 +141,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(answer)
 }
 
-/// The first address of what haproxy binds, and of a range of ports the first.
+/// Returns the first address that haproxy binds, with the first port of a range.
 fn address(bind: &str) -> anyhow::Result<SocketAddr> {
     let first = bind.split(',').next().unwrap_or_default();
     let (host, ports) = first
@@ -188,7 +189,7 @@ mod tests {
         }
     }
 
-    /// Checks a responder at this socket, behind a viewer that is healthy.
+    /// Checks a responder at this socket, together with a healthy viewer.
     async fn check_responder(socket: PathBuf) -> anyhow::Result<()> {
         let viewer = TcpListener::bind("127.0.0.1:0").await?;
         let address = viewer.local_addr()?;
@@ -259,7 +260,7 @@ mod tests {
             responder_socket: Some(socket),
             responder_listen: "127.0.0.1:1".parse()?,
         };
-        // Nothing but the limit can end it: the clock goes on by itself while nothing happens.
+        // Only the timeout can end it: a paused clock advances by itself while all tasks wait.
         tokio::time::pause();
         assert!(timeout(TIMEOUT, ask_responder(&args)).await.is_err());
         Ok(())

@@ -1,7 +1,7 @@
-//! `forever200-viewer identify`: what raw requests are, without a server.
+//! `forever200-viewer identify`: says what raw requests are, without a server.
 //!
-//! In: files of raw bytes, or lines of JSON with `b64`. Out: text for people, or a line of JSON
-//! each.
+//! In: files of raw bytes, or lines of JSON with `b64`. Out: text for people, or a line of JSON for
+//! each request.
 
 use std::fs;
 use std::io::{self, BufWriter, Read, Write};
@@ -24,7 +24,7 @@ const MAX_CHARS: usize = 120;
 /// What to identify, and how to print it.
 #[derive(Debug, clap::Args)]
 pub struct Identify {
-    /// Files, each the raw bytes of one request; standard input where there are none
+    /// Files with the raw bytes of one request each; without files, standard input is read
     files: Vec<PathBuf>,
     /// Print a line of JSON for each request
     #[arg(long)]
@@ -32,7 +32,7 @@ pub struct Identify {
     /// Read lines of JSON with the fields id and b64, print a line of JSON for each
     #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "json"])]
     corpus: Option<PathBuf>,
-    /// Only read the signatures, as the start does, count them, and tell what is there twice
+    /// Only read the signatures, as at a start, count them, and list duplicates
     #[arg(long, conflicts_with_all = ["files", "json", "corpus"])]
     check: bool,
 }
@@ -67,7 +67,7 @@ struct Line<'a> {
     indicators: &'a [Indicator],
 }
 
-/// Identifies and prints.
+/// Identifies requests and prints the results.
 ///
 /// # Errors
 /// A file cannot be read, a line is not JSON, or the output is closed.
@@ -94,7 +94,8 @@ pub fn run(labeller: &Labeller, args: &Identify) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// Identifies a line each, on all processors; the answers are in the order of the lines.
+/// Identifies the request of each line, on all processors. The answers are in the order of the
+/// lines.
 fn identify_lines(labeller: &Labeller, text: &str) -> anyhow::Result<Vec<String>> {
     let lines: Vec<(usize, &str)> = text.lines().enumerate().collect();
     let processors = thread::available_parallelism().map_or(1, usize::from);

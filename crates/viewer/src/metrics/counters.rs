@@ -1,9 +1,8 @@
-//! What is counted as it happens, by the reader's thread: from the start of the program on, and
-//! never less.
+//! Counters that the reader's thread increments. They begin with 0 at the start of the program. The
+//! counters of other parts are in `gauges`.
 //!
 //! In: each request once, and how many were missed. Out: families of counters. The values of a
-//! label are bounded: there are so many categories and protocols, and of ports those that many ask
-//! for, and the first of the others.
+//! label are bounded: the categories, the protocols, the usual ports and a few other ports.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -18,19 +17,20 @@ use prometheus_client::registry::Registry;
 
 use crate::reader::Entry;
 
-/// Ports that are always told by their number: those that scanners ask for most.
+/// Ports that always have a value of their own: those that scanners use most.
 const USUAL_PORTS: [u16; 40] = [
     21, 22, 23, 25, 53, 80, 81, 88, 110, 111, 135, 139, 143, 161, 389, 443, 445, 502, 587, 993,
     995, 1433, 1521, 1723, 1883, 2222, 2323, 2375, 3306, 3389, 5060, 5432, 5555, 5900, 6379, 8000,
     8080, 8443, 9200, 11211,
 ];
-/// How many others are told by theirs, as they come; all further ones are one value.
+/// How many other ports get a value of their own, in the order of their first requests. All further
+/// ports share one value.
 const MOST_OTHER_PORTS: usize = 24;
 const OTHER: &str = "other";
 /// The category of a request without a label.
 const NO_CATEGORY: &str = "none";
-/// Upper ends of the histogram's buckets, in seconds. An ordinary request takes some 50 µs, the
-/// most laborious 10 ms.
+/// Upper ends of the histogram's buckets, in seconds. Describing takes about 50 µs for an ordinary
+/// request, and 10 ms for the slowest.
 const DESCRIBE_SECONDS: [f64; 11] = [
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0,
 ];
@@ -62,7 +62,7 @@ impl Default for Counters {
             describing: Histogram::new(DESCRIBE_SECONDS),
             other_ports: Mutex::default(),
         };
-        // A rate needs a value before the first request.
+        // In Prometheus, a rate needs a value from before the first request.
         for category in Category::ALL.map(Category::name) {
             drop(counters.by_category.get_or_create(&in_category(category)));
         }
@@ -87,12 +87,12 @@ impl Counters {
         }
     }
 
-    /// Counts requests that left the ring before they were looked at.
+    /// Counts requests that left the ring before the reader saw them.
     pub(crate) fn count_missed(&self, requests: u64) {
         self.missed.inc_by(requests);
     }
 
-    /// Adds the time that describing one request took.
+    /// Adds the time of describing one request to the histogram.
     pub(crate) fn observe_describing(&self, took: Duration) {
         self.describing.observe(took.as_secs_f64());
     }
@@ -102,8 +102,8 @@ impl Counters {
             .other_ports
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let is_told = USUAL_PORTS.contains(&port) || others.contains(&port);
-        if is_told {
+        let has_value = USUAL_PORTS.contains(&port) || others.contains(&port);
+        if has_value {
             port.to_string().into()
         } else if others.len() < MOST_OTHER_PORTS {
             others.insert(port);
@@ -131,17 +131,17 @@ impl Counters {
         );
         registry.register(
             "requests_incomplete",
-            "Requests of which a part is missing",
+            "Requests that are incomplete",
             self.incomplete.clone(),
         );
         registry.register(
             "request_bytes",
-            "Bytes of requests as received, those that were not kept included",
+            "Bytes of requests that were received, also those that were not kept",
             self.bytes.clone(),
         );
         registry.register(
             "requests_missed",
-            "Requests that were answered and left the ring before they were looked at",
+            "Requests that were answered and left the ring before the viewer saw them",
             self.missed.clone(),
         );
         registry.register(

@@ -1,6 +1,8 @@
-//! What is asked for when somebody asks: the ring, the history, the lines, the visitors.
+//! Metrics that are read for each answer: gauges, and counters that other programs or other parts
+//! of the viewer count. They are of the ring, the history, the lines and the visitors.
 //!
-//! In: what these parts say of themselves. Out: metrics that live as long as one answer.
+//! In: the state of these parts. Out: metrics for one answer. Counters of the reader's thread are
+//! in `counters`.
 
 use std::sync::atomic::AtomicU64;
 
@@ -15,44 +17,44 @@ use prometheus_client::registry::Registry;
 use crate::captures::Counted;
 use crate::reader::View;
 
-/// All that is asked for.
+/// The state of all these parts.
 pub(crate) struct Now<'a> {
     /// The ring, as it was last seen.
     pub(crate) view: &'a View,
-    /// Memcached answers.
+    /// Whether memcached answers.
     pub(crate) is_up: bool,
     /// `None` where it is off.
     pub(crate) history: Option<HistoryNow>,
-    /// `None` where there are none.
+    /// `None` where lines are off.
     pub(crate) lines: Option<Counted>,
     pub(crate) visitors: VisitorsNow,
 }
 
-/// How the history is.
+/// The state of the history.
 pub(crate) struct HistoryNow {
-    /// It can be written.
+    /// Whether the history can be written.
     pub(crate) is_well: bool,
-    /// Requests in it.
+    /// Number of requests in it.
     pub(crate) requests: u64,
-    /// What its file and the log of changes take of the disk.
+    /// Size on the disk of its file and of the log of changes, in bytes.
     pub(crate) bytes: u64,
-    /// What waits to be written.
+    /// Number of items that wait to be written.
     pub(crate) waiting: u64,
-    /// Other machines that sent some of its requests.
+    /// Number of sensors that sent some of its requests.
     pub(crate) sensors: u64,
 }
 
-/// How many look.
+/// The number of visitors and of their answers.
 pub(crate) struct VisitorsNow {
-    /// Those that are told of new requests as they come.
+    /// Visitors who follow new requests live.
     pub(crate) watching: u64,
     /// Answers that wait to be made, or are being made.
     pub(crate) waiting: u64,
-    /// Bytes of answers on their way.
+    /// Bytes of answers that clients have not received yet.
     pub(crate) answer_bytes: u64,
 }
 
-/// A counter that another program or part counts.
+/// A counter of another program, or of another part of the viewer.
 #[derive(Debug)]
 struct Elsewhere {
     name: &'static str,
@@ -68,7 +70,7 @@ impl Collector for Elsewhere {
     }
 }
 
-/// Makes metrics of it all.
+/// Registers all metrics of `now`.
 pub(super) fn register(registry: &mut Registry, now: &Now<'_>) {
     let version = vec![("version", env!("CARGO_PKG_VERSION"))];
     registry.register("build", "Version of this program", Info::new(version));

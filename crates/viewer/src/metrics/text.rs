@@ -1,7 +1,7 @@
-//! The format of Prometheus, which every scraper reads.
+//! The text format of Prometheus, which every scraper reads.
 //!
-//! In: metrics. Out: text. The library writes OpenMetrics, a relative, in which a counter has
-//! another name than its values:
+//! In: metrics. Out: text. The library writes OpenMetrics, a similar format, in which the name of a
+//! counter differs from that of its values:
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use prometheus_client::encoding::text::encode_registry;
@@ -10,15 +10,15 @@ use prometheus_client::registry::Registry;
 use crate::metrics::counters::Counters;
 use crate::metrics::gauges::{self, Now};
 
-/// What the format is called.
+/// The media type of the format.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// What each name begins with.
+/// The beginning of each metric's name.
 const PREFIX: &str = "forever200";
 
 /// Returns all metrics as text.
 ///
 /// # Errors
-/// A value cannot be written, which none of ours is.
+/// A value cannot be written. This does not happen with the metrics here.
 pub(crate) fn exposition(counters: &Counters, now: &Now<'_>) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix(PREFIX);
     counters.register(&mut registry);
@@ -30,7 +30,8 @@ pub(crate) fn exposition(counters: &Counters, now: &Now<'_>) -> Result<String, s
     Ok(for_prometheus(&open_metrics))
 }
 
-/// Gives the lines about a counter, and about what is only told, the names that their values have.
+/// Turns OpenMetrics into the format of Prometheus: HELP and TYPE lines of counters and infos get
+/// the names of their values.
 fn for_prometheus(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len() + 512);
     let mut help = "";
