@@ -1,4 +1,4 @@
-//! Numbers as people read them, in templates and in sentences.
+//! Numbers in templates and in sentences, as people read them.
 
 /// Returns a number with commas between groups of three digits.
 pub(crate) fn grouped(number: u64) -> String {

@@ -189,8 +189,8 @@ fn check_health(what: &Health, viewer: SocketAddr) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Runs the viewer on one thread, because nearly all its tasks are short. A second thread would
-/// take more memory, and a third of the CPU time in addition.
+/// Runs the viewer on one thread, because nearly all its tasks are short. Two threads would take
+/// more memory and a third more CPU time.
 fn run_viewer(args: Args) -> anyhow::Result<()> {
     let mut runtime = runtime::Builder::new_current_thread();
     runtime

@@ -1,7 +1,8 @@
-//! Kinds seen for the first time as an Atom feed (RFC 4287).
+//! New kinds of requests as an Atom feed (RFC 4287).
 //!
-//! In: kinds as they may be shown. Out: a document that says of a kind what stays so, that a reader
-//! takes each entry for new once. Its ids are of this history and need no name of this machine.
+//! In: kinds as they may be shown. Out: a document with an entry for each kind. An entry never
+//! changes, so that a feed reader shows it as new only once. Ids depend on this history, not on the
+//! name of this machine.
 
 use std::fmt::Write;
 
@@ -11,27 +12,27 @@ use sha2::{Digest, Sha256};
 
 use crate::bytes::printable;
 
-/// Entries of the feed, and those of them at most that have no label: random requests are each of a
-/// kind of its own.
+/// Most entries of the feed, and most of them without a label: every random request is a kind of
+/// its own.
 pub(crate) const ENTRIES: usize = 50;
 pub(crate) const UNLABELLED_ENTRIES: usize = 15;
 /// Longest text of an entry, in characters.
 const MAX_CHARS: usize = 800;
 
-/// What the feed says of a kind.
+/// An entry of the feed: one kind.
 #[derive(Debug)]
 pub(crate) struct FeedEntry {
     /// Name of the kind.
     pub(crate) kind: String,
     pub(crate) title: String,
     pub(crate) category: &'static str,
-    /// Sentences.
+    /// Text of the entry, in sentences.
     pub(crate) summary: String,
     pub(crate) first: Timestamp,
 }
 
-/// Returns the feed. `era` tells this history from others; `host` is the name by which the reader
-/// knows this machine.
+/// Returns the feed. `era` is different for each history. `host` is the name by which the feed
+/// reader knows this machine.
 pub(crate) fn feed(entries: &[FeedEntry], era: i64, host: &str) -> String {
     let base = format!("http://{host}/home");
     let base = escape(&base);
@@ -65,8 +66,7 @@ pub(crate) fn feed(entries: &[FeedEntry], era: i64, host: &str) -> String {
     xml
 }
 
-/// A name that stays the same, and is nobody else's: a UUID of version 8 (RFC 9562, 5.8), made of a
-/// hash.
+/// Returns a permanent, unique name: a UUID of version 8 (RFC 9562, 5.8), made from a hash.
 fn urn(era: i64, kind: &str) -> String {
     let digest = Sha256::digest(format!("forever200 {era} {kind}"));
     let mut bytes = [0; 16];
@@ -85,12 +85,12 @@ fn urn(era: i64, kind: &str) -> String {
     urn
 }
 
-/// RFC 3339, as RFC 4287, 3.3 asks for.
+/// Returns a time in the format of RFC 3339, as RFC 4287, 3.3 requires.
 fn time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Printable text: XML 1.0 has no way to write most control characters.
+/// Returns printable, escaped text. XML 1.0 cannot contain most control characters.
 fn text(text: &str) -> String {
     escape(printable::line(text.as_bytes(), MAX_CHARS)).into_owned()
 }
@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    /// Elements with their depth and text, as a parser finds them.
+    /// Returns the elements that a parser finds, with depth and text.
     fn parse(xml: &str) -> Vec<(usize, String, String)> {
         let mut reader = Reader::from_str(xml);
         let (mut open, mut found) = (Vec::new(), Vec::new());

@@ -1,8 +1,8 @@
-//! Sources as a list for blocking: addresses alone, or with their reasons.
+//! A blocklist of sources: only addresses, or addresses with reasons.
 //!
-//! In: what a visitor asks for, and addresses from the history. Out: a line each, CSV (RFC 4180),
-//! or JSON. Nothing in them was sent by a client: titles are those of labels, names of networks are
-//! those of the database of locations.
+//! In: options of a visitor, and addresses from the history. Out: plain lines, CSV (RFC 4180), or
+//! JSON. They contain no text that a client sent: titles come from labels, names of networks from
+//! the database of locations.
 
 use forever200_identify::Category;
 use jiff::Timestamp;
@@ -12,9 +12,9 @@ use crate::history::blocklist::{Listed, Reason};
 use crate::page::moment::moment;
 use crate::rfc3339;
 
-/// Requests of these categories are reasons to block, where a visitor names none: the client wants
-/// something that it should not have. Who finds out what there is, or speaks another protocol, may
-/// be anybody.
+/// The categories that are reasons to block if the visitor names none: the client tries to get
+/// something that it should not have. Clients that only find out what is here, or that use another
+/// protocol, may be harmless.
 const ATTACKS: [Category; 6] = [
     Category::Exploit,
     Category::Webshell,
@@ -23,17 +23,17 @@ const ATTACKS: [Category; 6] = [
     Category::ProxyProbe,
     Category::Iot,
 ];
-/// A source that ever sent something with one of these is never listed: it says who it is, and is
-/// believed.
+/// A source that ever sent a request of one of these categories is never listed: it says who it is,
+/// and this is believed.
 pub(crate) const POLITE: [Category; 3] = [
     Category::ResearchScanner,
     Category::Crawler,
     Category::Monitoring,
 ];
-/// First characters by which a spreadsheet takes a text for a formula.
+/// A spreadsheet takes a text that begins with one of these for a formula.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// In which form.
+/// The format of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Text,
@@ -51,7 +51,7 @@ impl Format {
     }
 }
 
-/// What a visitor asks for.
+/// The options of a visitor.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) categories: Vec<Category>,
@@ -63,7 +63,7 @@ pub(crate) struct Options {
 struct Json<'a> {
     categories: &'a [Category],
     min: u64,
-    /// All are here. Else there were more, and those that were seen last are here.
+    /// Whether all sources are here. If not, only the latest ones are.
     complete: bool,
     sources: Vec<JsonSource<'a>>,
 }
@@ -90,11 +90,11 @@ struct JsonReason<'a> {
 }
 
 impl Options {
-    /// Reads a query. `category` may be there more than once, and have several names between
+    /// Reads a query. `category` may occur more than once, and may have several names separated by
     /// commas.
     ///
     /// # Errors
-    /// A value is none; the error is a sentence for the visitor.
+    /// A name or a value is invalid. The error is a sentence for the visitor.
     pub(crate) fn read(query: &str, now: Timestamp) -> Result<Self, String> {
         let pairs: Vec<(String, String)> =
             serde_urlencoded::from_str(query).map_err(|error| error.to_string())?;
@@ -154,7 +154,8 @@ fn min(value: &str) -> Result<u64, String> {
     }
 }
 
-/// Lays out a list. It is the same for the same addresses: whoever polls it is told so.
+/// Returns a list. It has the same bytes for the same addresses, so that clients that poll can be
+/// told that nothing has changed.
 pub(crate) fn list(
     listed: &[Listed],
     is_whole: bool,
@@ -237,7 +238,7 @@ fn csv(listed: &[Listed]) -> String {
     lines
 }
 
-/// Quotes a field where it needs that, and keeps spreadsheets from reading it as a formula
+/// Quotes a field if necessary, and keeps spreadsheets from reading it as a formula
 /// (https://owasp.org/www-community/attacks/CSV_Injection).
 fn field(text: &str) -> String {
     let text = if text.starts_with(FORMULA) {

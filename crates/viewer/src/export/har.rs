@@ -1,6 +1,6 @@
-//! Requests as an HTTP Archive, which browsers' developer tools and proxies open.
+//! Requests as an HTTP Archive (HAR), which browsers' developer tools and proxies open.
 //!
-//! In: entries. Out: HAR 1.2. What is not HTTP has no place in it and is left out.
+//! In: entries. Out: HAR 1.2. Requests of other protocols than HTTP are left out.
 //!
 //! Format: <http://www.softwareishard.com/blog/har-12-spec/>.
 
@@ -22,8 +22,8 @@ use crate::export::{Listing, json};
 use crate::reader::entry::{Entry, text};
 use crate::rfc3339;
 
-/// What a parser of addresses would stumble over, and `#`: what it takes for a fragment has no
-/// place in an archive.
+/// Characters that a URL parser might reject, and `#`: an archive may not have fragments in its
+/// URLs.
 const NOT_IN_AN_ADDRESS: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -37,8 +37,7 @@ const NOT_IN_AN_ADDRESS: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// Returns an archive of HTTP requests, the oldest first; those of other protocols have no place in
-/// it.
+/// Returns an archive of HTTP requests, the oldest first. Requests of other protocols are left out.
 #[must_use]
 pub fn archive() -> Listing {
     let creator = json!({ "name": "forever200", "version": env!("CARGO_PKG_VERSION") });
@@ -47,14 +46,15 @@ pub fn archive() -> Listing {
         between: b",",
         end: "]}}".into(),
         newest_first: false,
-        // Most is an object of 29 bytes for two, a cookie without a value whose name is a control
-        // character, which is in a header as well; and base64 of both.
+        // The longest are 29 bytes for two: a cookie without a value whose name is a control
+        // character. The cookie is also in a header, and both bytes are also in base64.
         most: Box::new(|entry| 24 * entry.record.raw.len() + 8192),
         one: Box::new(|entry| Some(json::to_string(&exchange(entry, &entry.request()?)).into())),
     }
 }
 
-/// One request and its answer. A name that begins with `_` is ours: HAR 1.2, "Custom fields".
+/// One request and its answer. Names that begin with `_` are custom fields: HAR 1.2, "Custom
+/// fields".
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Exchange<'a> {
@@ -102,13 +102,13 @@ struct Request<'a> {
 #[serde(rename_all = "camelCase")]
 struct PostData {
     mime_type: String,
-    /// What a form says. The specification has it in place of the text; browsers write both, and
-    /// what reads one of the two alone finds it.
+    /// The fields of a form. By the specification, an archive has either these or the text.
+    /// Browsers write both, and so does this, for programs that read only one of them.
     #[serde(serialize_with = "pairs", skip_serializing_if = "Vec::is_empty")]
     params: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The body, chunks joined; in base64 where it is no UTF-8.
+    /// The body with its chunks joined; as base64 if it is not UTF-8.
     text: String,
-    /// `base64`, as the content of a response has it in a field of that name.
+    /// `base64` if the text is base64. The content of a response has the field `encoding` for this.
     #[serde(rename = "_encoding", skip_serializing_if = "Option::is_none")]
     encoding: Option<&'static str>,
 }
@@ -119,7 +119,8 @@ struct Pair {
     value: String,
 }
 
-/// Names and values become text one at a time: a head may have thousands.
+/// Serializes names and values. Only one pair at a time becomes text, because a head may have
+/// thousands.
 fn pairs<S: Serializer, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     pairs: &[(N, V)],
     to: S,
@@ -136,7 +137,7 @@ fn pairs<S: Serializer, N: AsRef<[u8]>, V: AsRef<[u8]>>(
 
 fn exchange<'a>(entry: &'a Entry, http: &http::Request<'a>) -> Exchange<'a> {
     let record = &entry.record;
-    // A number that no other connection has: a port that is not shown is none.
+    // Identifies the connection. If the port is not shown, the sequence number does.
     let connection = if record.src_port == 0 {
         record.seq
     } else {
@@ -187,7 +188,7 @@ fn request<'a>(entry: &Entry, http: &http::Request<'a>) -> Request<'a> {
     }
 }
 
-/// Names and values of cookies, as they were sent: RFC 6265, 4.2.1.
+/// Returns names and values of cookies as they were sent: RFC 6265, 4.2.1.
 fn cookies(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut cookies = Vec::new();
     for header in &http.headers {
@@ -209,7 +210,7 @@ fn cookies(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     cookies
 }
 
-/// Bytes up to the blank line; -1 where it did not come, which stands for a size that nobody knows.
+/// Returns the number of bytes up to and with the blank line; -1 (unknown) if there is none.
 fn headers_size(entry: &Entry, http: &http::Request<'_>) -> i64 {
     if http.unfinished && http.behind_head.is_empty() {
         return -1;
@@ -218,7 +219,8 @@ fn headers_size(entry: &Entry, http: &http::Request<'_>) -> i64 {
     i64::try_from(size).unwrap_or(-1)
 }
 
-/// Bytes of the body as they came, frames of chunks and all; also those that were not kept.
+/// Returns the number of bytes of the body as it was sent, with the framing of chunks, and with
+/// bytes that were not kept.
 fn body_size(entry: &Entry, http: &http::Request<'_>) -> u64 {
     let record = &entry.record;
     let missing = record.bytes.saturating_sub(record.raw.len() as u64);
@@ -232,7 +234,8 @@ fn post_data(http: &http::Request<'_>) -> PostData {
         Ok(text) => (text.to_owned(), None),
         Err(_) => (BASE64_STANDARD.encode(&content), Some("base64")),
     };
-    // Of a form in chunks, privacy does not look for `+` as a space across their frames.
+    // Privacy does not read `+` as a space across the borders of chunks. So a form in chunks has no
+    // fields here.
     let params = if http.is_chunked {
         Vec::new()
     } else {
@@ -250,8 +253,8 @@ fn post_data(http: &http::Request<'_>) -> PostData {
     }
 }
 
-/// An address that any parser takes: at the address that the client connected to, whatever it
-/// called it.
+/// Returns a URL that any parser accepts. Its host is the address to which the client connected,
+/// whatever the Host header says.
 fn address(entry: &Entry, target: &[u8]) -> String {
     let server = SocketAddr::new(entry.record.dest_ip, entry.record.dest_port);
     let slash = if target.starts_with(b"/") { "" } else { "/" };

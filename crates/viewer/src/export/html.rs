@@ -1,6 +1,6 @@
-//! The ring, or one request, as a page that needs no server.
+//! The ring, or one request, as an HTML file that needs no server.
 //!
-//! In: entries. Out: HTML, style and all, in which nothing is active.
+//! In: entries. Out: HTML with its style and without anything active.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use crate::page::row::Row;
 use crate::page::visible;
 use crate::reader::Entry;
 
-/// What the page shows of each request: 101 of 64 KiB would make a file that no browser opens with
-/// pleasure.
+/// Most bytes of each request that the page shows. With 101 requests of 64 KiB, the file would be
+/// too large for browsers.
 const MAX_SHOWN_BYTES: usize = 4096;
 
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ struct Section<'a> {
     held: usize,
 }
 
-/// Returns the page of requests with these rows, of `total` that there were.
+/// Returns the page of the requests with these rows. `total` is the number of all requests so far.
 ///
 /// # Errors
 /// The template fails, which is a bug.
@@ -59,14 +59,14 @@ pub fn page(pages: &Arc<Pages>, total: u64, rows: &[Row]) -> anyhow::Result<List
         between: b"",
         end: end.into(),
         newest_first: true,
-        // Most is a byte that is an escape, between two that are not.
+        // The longest is an escaped byte between two that are not escaped.
         most: Box::new(|entry| 64 * MAX_SHOWN_BYTES + 4096 * (1 + entry.labels.len())),
         one: Box::new(one),
     })
 }
 
-/// Returns the page of one request, without what leads to the ring or elsewhere on this machine.
-/// `host` is the name by which the visitor knows it.
+/// Returns the page of one request, without links to this machine. `host` is the name by which the
+/// visitor knows this machine.
 ///
 /// # Errors
 /// The template fails, which is a bug.
@@ -78,11 +78,10 @@ pub fn request(pages: &Pages, entry: &Entry, host: &str) -> anyhow::Result<Strin
     Ok(without_own_links(&html))
 }
 
-/// Takes away the links that begin at the root of this machine, and leaves what they say: a file
-/// has no such root.
+/// Removes links to pages of this machine, which do not work in a file, and leaves their text.
 ///
-/// The templates escape every `<` of a client, so that what looks like a link is one of ours, and
-/// ends at the next end of a link.
+/// The templates escape every `<` that a client sent. So everything that looks like a link comes
+/// from the templates, and ends with the next `</a>`.
 fn without_own_links(html: &str) -> String {
     let (start, end) = ("<a ", "</a>");
     let mut left = String::with_capacity(html.len());

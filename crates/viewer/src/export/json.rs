@@ -1,7 +1,7 @@
 //! Requests as JSON, for programs.
 //!
-//! In: entries. Out: serializable values, as docs/api.md and docs/api.schema.json document them.
-//! Exact bytes travel as base64 only; text in JSON is for reading.
+//! In: entries. Out: serializable values, as documented in docs/api.md and docs/api.schema.json.
+//! Only base64 has the exact bytes; text in JSON is for reading.
 
 use std::io;
 
@@ -26,10 +26,11 @@ use crate::reader::sensor::Sensor;
 use crate::reader::tls_parts::TlsParts;
 use crate::rfc3339;
 
-/// JSON that is shorter is kept with its request. Of an ordinary one it is a tenth of that.
+/// JSON shorter than this is cached in the entry. That of an ordinary request has a tenth of this
+/// length.
 pub const SHORT_BYTES: usize = 16 * 1024;
 
-/// What stands in a list before its requests.
+/// The fields of a list before its requests.
 #[derive(Debug, Serialize)]
 struct Counters {
     /// Number of requests recorded since the beginning.
@@ -48,50 +49,52 @@ pub struct Request<'a> {
     /// The record.
     #[serde(flatten)]
     pub record: &'a Record,
-    /// Length of the network that `src_ip` was cut to, in bits; absent where it is whole.
+    /// Length of the network to which `src_ip` was cut, in bits; absent where `src_ip` is a whole
+    /// address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub src_prefix: Option<u8>,
-    /// Number of bytes that stand in the place of a hidden text; absent where there are none.
+    /// Number of bytes that were replaced because they name something hidden; absent where there
+    /// are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blanked: Option<usize>,
-    /// Not all of it was looked at; absent where it was.
+    /// Not the whole request was examined; absent where it was.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub looked_at_in_part: bool,
-    /// What it speaks.
+    /// The protocol of the request.
     pub protocol: Protocol,
     /// The parts of an HTTP request; null for other protocols.
     pub http: Option<Http>,
     /// What a TLS hello offers; null where there is none.
     pub tls: Option<Tls>,
-    /// The name that it asks for; null where it says none.
+    /// The name that the request asks for; null where it has none.
     pub asked_for: Option<&'a AskedFor>,
-    /// Addresses that its head claims it is from.
+    /// Addresses from which the request claims to come, in its head.
     pub claims: &'a [Claim],
-    /// The sensor that sent it; null where it came to this machine.
+    /// The sensor that sent the request; null where the request came to this machine.
     pub sensor: Option<&'a str>,
-    /// Its number there, and when the history began there that counts so: with the name, its id;
-    /// absent where there is no sensor.
+    /// The request's sequence number on the sensor. Name, number and era together identify the
+    /// request. Absent where there is no sensor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sensor_seq: Option<u64>,
-    /// See `sensor_seq`.
+    /// When the sensor's sequence numbers began at 1; absent where there is no sensor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sensor_era: Option<String>,
     /// One printable line.
     pub summary: &'a str,
     /// What the request is, in words, the most specific first.
     pub labels: Vec<Label<'a>>,
-    /// Attacks that are in what it quotes and nowhere else.
+    /// Labels of attacks that the request only quotes.
     pub quoted: Vec<Label<'a>>,
-    /// What it is an example of: the id of the first label; without labels, its protocol and a hash
-    /// of its shape.
+    /// The kind of the request: the id of its first label or, without labels, its protocol and a
+    /// hash of its shape.
     pub kind: &'a str,
-    /// Addresses that its payload would have the victim fetch or call, defanged.
+    /// Addresses that the victim would fetch or call if the payload worked, defanged.
     pub indicators: &'a [Indicator],
-    /// What each of its command lines would do, in words, hosts defanged.
+    /// What each command line in the request would do, in words, with hosts defanged.
     pub actions: Vec<String>,
-    /// What is known of the client's address; null where that is nothing.
+    /// What is known of the client's address; null where nothing is known.
     pub origin: Option<&'a Origin>,
-    /// The bytes as they came, as far as they were kept.
+    /// The bytes that were kept and may be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw_base64: Option<String>,
 }
@@ -107,8 +110,8 @@ pub struct Http {
     pub version: String,
     /// Name and value, in the order sent; a fold is one space.
     pub headers: Vec<(String, String)>,
-    /// Length of the body in bytes, as far as it was kept; what came behind the request is no part
-    /// of it.
+    /// Length of the body in bytes, as far as it was kept, without bytes after the end of the
+    /// request.
     pub body_bytes: usize,
 }
 
@@ -117,54 +120,54 @@ pub struct Http {
 pub struct Tls {
     /// The version that both sides agreed on; without an answer, the highest that was offered.
     pub version: String,
-    /// The cipher suite that both sides agreed on; absent where nobody answered the hello.
+    /// The cipher suite that both sides agreed on; absent where the hello was not answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cipher: Option<String>,
-    /// The name of the host that the client wants.
+    /// The name of the host that the client asks for.
     pub sni: Option<String>,
     /// Names of the protocols to speak inside TLS, in the order sent.
     pub alpn: Vec<String>,
-    /// The fingerprint of the client; null where the hello is not whole.
+    /// The JA4 fingerprint of the client; null where the hello is incomplete.
     pub ja4: Option<String>,
-    /// Why the handshake came to nothing; absent where it was not tried, or came to an end.
+    /// Why the handshake failed; absent where there was none, or where it succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
 }
 
-/// What a request is, in words, with the bytes that say so.
+/// What a request is, in words, with the evidence.
 #[derive(Debug, Serialize)]
 pub struct Label<'a> {
     /// Name of the signature.
     pub id: &'a str,
-    /// A few words.
+    /// Title, a few words.
     pub title: &'a str,
     /// What the request is for.
     pub category: Category,
     /// Further categories.
     pub also: &'a [Category],
-    /// How sure that is.
+    /// How sure the label is.
     pub confidence: Confidence,
-    /// What it is after, where that is known.
+    /// The product that the request is aimed at, where it is known.
     pub product: Option<&'a str>,
-    /// For people who are no specialists.
+    /// Explanation for people who are no specialists.
     pub explanation: &'a str,
     /// CVE numbers.
     pub cve: &'a [String],
-    /// When it became known.
+    /// The year in which the attack became known.
     pub year: Option<u16>,
     /// Where to read more.
     pub references: Vec<String>,
-    /// The decoded part that it was found in, by the steps that led to it; null where it is in the
-    /// bytes as they came.
+    /// The decoded part in which the label was found, named by the steps of decoding; null where it
+    /// was found in the bytes themselves.
     pub found_in: Option<&'a str>,
-    /// It names a weakness of another product than the label that leads, and fits the same bytes.
+    /// The label names a weakness of another product than the first label, and fits the same bytes.
     pub also_fits: bool,
-    /// Ranges of the raw bytes: first, and first after.
+    /// Ranges of the raw bytes: the first position, and the first one after the range.
     pub evidence: Vec<[usize; 2]>,
 }
 
 impl<'a> Label<'a> {
-    /// Lays out a label.
+    /// Returns the JSON form of a label.
     #[must_use]
     pub fn new(label: &'a forever200_identify::Label) -> Self {
         let signature = &label.signature;
@@ -190,7 +193,7 @@ impl<'a> Label<'a> {
     }
 }
 
-/// Returns the list of requests; `raw` adds their bytes as base64.
+/// Returns a list of the ring's requests. With `raw`, each has its bytes as base64.
 #[must_use]
 pub fn list(view: &View, raw: bool) -> Listing {
     let counters = to_string(&Counters {
@@ -214,16 +217,17 @@ fn listing(begin: String, raw: bool) -> Listing {
     }
 }
 
-/// What stands in a page of the history before its requests.
+/// The fields of a page of the history before its requests.
 #[derive(Debug, Serialize)]
 struct PageHead {
-    /// `before` (or `after`, where that was asked for) of the next page; null at the end.
+    /// The parameter `before` of the next page (or `after`, if this page was asked for with it);
+    /// null at the end.
     next: Option<u64>,
-    /// The oldest payloads were not searched, for want of time.
+    /// The oldest payloads were not searched, because time was up.
     partial: bool,
 }
 
-/// Returns a page of the history; `raw` adds bytes as base64.
+/// Returns a page of the history. With `raw`, each request has its bytes as base64.
 #[must_use]
 pub fn page(next: Option<u64>, partial: bool, raw: bool) -> Listing {
     let head = to_string(&PageHead { next, partial });
@@ -278,7 +282,7 @@ impl Tls {
     fn new(entry: &Entry) -> Option<Self> {
         let failed = entry.tls_failed.clone();
         let Some(tls) = &entry.tls else {
-            // Of a handshake whose hello is not known, only that.
+            // The hello is unknown: only the failure of the handshake can be told.
             return failed.map(|failed| Self {
                 failed: Some(failed),
                 ..Self::default()
@@ -295,7 +299,7 @@ impl Tls {
     }
 }
 
-/// Returns a [`Request`] as JSON on one line; `raw` adds the bytes as base64.
+/// Returns a [`Request`] as JSON on one line. With `raw`, it has the bytes as base64.
 #[must_use]
 pub fn request(entry: &Entry, raw: bool) -> Bytes {
     if let Some(kept) = entry.json.get().filter(|_| !raw) {
@@ -308,14 +312,14 @@ pub fn request(entry: &Entry, raw: bool) -> Bytes {
     json
 }
 
-/// Tells whether the JSON of a request is made in no time.
+/// Tells whether the JSON of a request is cached, or short enough to be made quickly.
 #[must_use]
 pub fn is_short(entry: &Entry) -> bool {
     entry.json.get().is_some() || told_bytes(entry) <= SHORT_BYTES / 8
 }
 
-/// Returns more bytes than the JSON of a request has, whatever it holds, without or with `raw`: an
-/// escape takes six for a byte, and base64 less than two.
+/// Returns an upper limit for the bytes of a request's JSON, without or with `raw`. For a byte, an
+/// escape takes six bytes, and base64 less than two.
 #[must_use]
 pub fn most_bytes(entry: &Entry, raw: bool) -> usize {
     let raw_bytes = if raw { 2 * entry.record.raw.len() } else { 0 };
@@ -326,9 +330,9 @@ pub fn most_bytes(entry: &Entry, raw: bool) -> usize {
     8 * told_bytes(entry) + raw_bytes + of_actions + 4096 * (1 + labels)
 }
 
-/// Returns of how many bytes the JSON tells beside the labels: of HTTP, those of the head; and some
-/// for a summary and for addresses, which may be in the body; and of what is told a second time,
-/// the name that is asked for and a TLS hello's texts.
+/// Returns how many bytes of the request are in its JSON as text, without labels: the head of HTTP;
+/// up to 1024 other bytes, for a summary and for addresses; and texts that occur once more, which
+/// are the name that is asked for and the texts of a TLS hello.
 fn told_bytes(entry: &Entry) -> usize {
     let bytes = entry.record.raw.len();
     let head = entry
@@ -340,8 +344,8 @@ fn told_bytes(entry: &Entry) -> usize {
     head + (bytes - head).min(1024) + asked_for + tls
 }
 
-/// Returns a value as JSON in which nothing is invisible, turns the writing round, or is obeyed by
-/// a terminal: such characters are `\u` escapes, which stand for the same text.
+/// Returns a value as JSON without invisible characters, changes of the writing direction, or
+/// terminal codes. Such characters are written as `\u` escapes, which mean the same text.
 ///
 /// # Panics
 /// The value has keys that are no strings.

@@ -1,10 +1,10 @@
-//! Records to a capture file: each request as the TCP connection that could have carried it.
+//! Writes records into a capture file: each request as a TCP connection that could have carried it.
 //!
-//! In: records. Out: a classic pcap file, for Wireshark, Suricata and the like. Of the packets, the
-//! addresses, the ports, the request's bytes and the time of the first are what was seen;
-//! handshake, segments, acknowledgements, response and end are made up, the same for every record.
-//! Does not interpret the bytes, and says nothing of how reading ended: a client that reset the
-//! connection is shown to close it politely.
+//! In: records. Out: a classic pcap file, for Wireshark, Suricata and the like. Addresses, ports,
+//! the request's bytes and the time of its first byte are real. Handshake, segments,
+//! acknowledgements, response and end are made up, in the same way for every record. The bytes are
+//! not interpreted. How the connection really ended is not shown: a client that reset it seems to
+//! close it normally.
 //!
 //! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html> and
 //! <https://www.tcpdump.org/linktypes.html>. Headers in the packets: RFC 791, RFC 8200, RFC 9293.
@@ -18,41 +18,41 @@ use forever200_ring::Record;
 
 use crate::export::Listing;
 
-/// What the responder answers, always. A copy: the viewer does not depend on the responder.
+/// The answer of the responder, which is always the same. A copy: the viewer does not depend on the
+/// responder's crate.
 pub(super) const RESPONSE: &[u8] =
     b"HTTP/1.1 200 Ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// Magic number of times in microseconds, version 2.4, two fields that are zero, the longest packet
-/// there may be, `LINKTYPE_RAW`: packets begin with the IP header.
+/// The magic number for times in microseconds; version 2.4; two fields that are zero; the length of
+/// the longest packet; and `LINKTYPE_RAW`, with which packets begin with the IP header.
 const FILE_HEADER: [u32; 6] = [0xa1b2_c3d4, 2 | 4 << 16, 0, 0, 65_535, 101];
-/// Length of the header that the file has before every packet.
+/// Length of the header before each packet in the file.
 const PACKET_HEADER_BYTES: usize = 16;
 
-/// Longest IP packet: Ethernet's, so that the file can be replayed.
+/// Longest IP packet: that of Ethernet, so that the file can be replayed.
 const MTU_BYTES: u16 = 1500;
-/// IP and TCP header without options, by the family.
+/// Length of IP and TCP headers without options, for IPv4 and IPv6.
 const IPV4_HEADERS_BYTES: u16 = 40;
 const IPV6_HEADERS_BYTES: u16 = 60;
-/// No more than one segment is ever unacknowledged, so that the largest window without scaling
-/// does.
+/// The largest window without scaling. It suffices, because at most one segment is unacknowledged.
 const WINDOW_BYTES: u16 = u16::MAX;
 const HOPS: u8 = 64;
-/// Different initial sequence numbers: so few that none comes near the end of 32 bits. Wireshark
-/// sees a duplicate acknowledgement where a connection passes it.
+/// Number of different initial sequence numbers. None is near the end of 32 bits: where a
+/// connection wraps around, Wireshark reports a duplicate acknowledgement.
 const INITIAL_SEQUENCES: u64 = 1 << 30;
 
-/// The first of the ports that nobody registers (RFC 6335, 6), and how many there are. Readers take
-/// none of them for a sign of a protocol.
+/// The first dynamic port (RFC 6335, 6), and how many there are. Programs that read captures
+/// connect no protocol with them.
 const FIRST_DYNAMIC_PORT: u16 = 49_152;
 const DYNAMIC_PORTS: u64 = 16_384;
 
-/// What the capture takes for each request beside its bytes and the headers of their packets.
+/// Upper limit for the bytes of a connection in the capture beside its data packets.
 pub const CONNECTION_BYTES: usize = 1024;
 
 const SECOND_MICROS: u64 = 1_000_000;
-/// The last time that the file can hold, in 2106.
+/// The latest time that the file format can hold, in 2106.
 const LAST_MICROS: u64 = u32::MAX as u64 * SECOND_MICROS + (SECOND_MICROS - 1);
-/// Packets of the handshake, each a microsecond: they come before the first byte.
+/// The three packets of the handshake take a microsecond each, before the first byte.
 const HANDSHAKE_MICROS: i64 = 3;
 
 /// A packet that is yet to be encoded.
@@ -64,18 +64,18 @@ struct Packet<'a> {
     payload: &'a [u8],
 }
 
-/// A connection as far as it has come.
+/// A connection, and its packets so far.
 struct Connection<'a> {
     client: End,
     server: End,
-    /// When the next packet is sent.
+    /// The time of the next packet.
     micros: i64,
     packets: Vec<Packet<'a>>,
 }
 
 struct End {
     address: SocketAddr,
-    /// Number of the next byte that it sends.
+    /// Sequence number of the next byte that this end sends.
     sequence: u32,
 }
 
@@ -85,8 +85,9 @@ enum Side {
     Server,
 }
 
-/// Returns a capture file of any number of records, the oldest first, made one connection after the
-/// other: their packets are not in one order of time, which readers do without.
+/// Returns a capture file of any number of records, the oldest first. One connection follows the
+/// other, so packets of different connections are not in order of time. Programs that read captures
+/// accept this.
 #[must_use]
 pub fn connections() -> Listing {
     Listing {
@@ -103,25 +104,25 @@ pub fn connections() -> Listing {
 }
 
 /// Returns a capture file (classic pcap, `LINKTYPE_RAW`, microseconds, little endian) in which each
-/// record is one TCP connection: handshake, the request, the 200, the end.
+/// record is one TCP connection: handshake, request, response 200, end.
 ///
-/// Packets are in the order of time, those of one connection a microsecond apart. The first with
-/// bytes of the request carries the record's timestamp, and the handshake comes just before; if
-/// there are no bytes, the response carries it. A connection that would begin before another one
-/// between the same ends is over waits for that: on a wire too, they could not be told apart. Times
-/// that the file cannot hold (before 1970, after 2106) become the nearest that it can.
+/// Packets are in order of time. The packets of one connection are a microsecond apart. The first
+/// one with bytes of the request has the record's timestamp, and the handshake comes just before
+/// it. If there are no bytes, the response has the timestamp. Two connections between the same ends
+/// never overlap, because they could not be told apart: the second one is delayed until the first
+/// one is over. Times that the file cannot hold (before 1970, after 2106) become the nearest that
+/// it can.
 ///
-/// Port 0 is that of a client whose port is not known or not shown. Such clients get ports by
-/// `seq`, or those of one network would all share one pair of ends, and wait for each other.
+/// Port 0 means that the client's port is unknown or not shown. Such clients get ports that depend
+/// on `seq`. Otherwise all clients of one network would have the same pair of ends, and be delayed.
 ///
-/// Of a truncated record, the missing bytes are not there, and the sequence numbers leave no gap
-/// for them: to a reader, the request ends where `raw` does. Initial sequence numbers come from
-/// `seq`, so that a record has the same packets in every file, and that a reader does not take the
-/// SYN of a second connection between the same ends for the first one's, sent again.
+/// The missing bytes of a truncated record leave no gap in the sequence numbers: the request ends
+/// with the last byte that was kept. Initial sequence numbers depend on `seq`. So a record has the
+/// same packets in every file, and the SYN of a second connection between the same ends does not
+/// look like a retransmission.
 ///
 /// If one address is IPv4 and the other IPv6, the IPv4 one is mapped (`::ffff:192.0.2.1`). If both
-/// ends are the same, the last bit of the client's port is turned: otherwise nobody could say who
-/// sent what.
+/// ends are the same, the last bit of the client's port is inverted, so that the two sides differ.
 #[must_use]
 pub fn capture<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<u8> {
     let mut records: Vec<_> = records.into_iter().collect();
@@ -172,7 +173,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Has the client send `request`, and the server acknowledge every segment and answer.
+    /// Adds all packets: the client sends `request`, the server acknowledges every segment and
+    /// answers.
     fn talk(&mut self, request: &'a [u8]) {
         use Side::{Client, Server};
         let headers = if self.client.address.is_ipv4() {
@@ -250,7 +252,7 @@ impl<'a> Connection<'a> {
             tcp,
             payload,
         });
-        // SYN and FIN take a number each, as if they were bytes.
+        // SYN and FIN each take one sequence number, like a byte.
         let length = payload.len() as u32 + u32::from(kind.syn) + u32::from(kind.fin);
         from.sequence = from.sequence.wrapping_add(length);
         self.micros += 1;
@@ -294,7 +296,7 @@ impl Packet<'_> {
             (micros / SECOND_MICROS) as u32,
             (micros % SECOND_MICROS) as u32,
         );
-        // The length twice: what the file holds, and what was on the wire.
+        // The length twice: in the file, and on the wire.
         file.extend(
             [seconds, micros, length, length]
                 .into_iter()

@@ -1,10 +1,13 @@
-//! A request as a shell line that sends the same bytes again.
+//! A request as a shell command that sends the same bytes again.
 //!
-//! In: the bytes of a request, and where to send them. Out: one line for a POSIX shell: `curl` if
-//! that sends exactly these bytes, `printf` into `nc` if not, a download into `nc` if that were too
-//! long. Promises: printable ASCII only, the bytes never leave their quotes, and no host but the
-//! given one is contacted. It does not outwit the visitor's own environment: where `http_proxy` is
-//! set, curl asks the proxy; `--noproxy '*'` on every line is too much to read for that.
+//! In: the bytes of a request, and where to send them. Out: one line for a POSIX shell. It runs
+//! `curl` if that sends exactly these bytes, else `printf` piped into `nc`, or a download piped
+//! into `nc` if the line would be too long.
+//!
+//! The line has only printable ASCII, the bytes never leave their quotes, and only the given host
+//! is contacted. But the visitor's environment applies: if `http_proxy` is set, curl asks the
+//! proxy. To prevent this, every line would need `--noproxy '*'`, which would make it harder to
+//! read.
 
 mod curl;
 
@@ -15,21 +18,21 @@ use serde::Serialize;
 
 use curl::CURL;
 
-/// The longest line to paste; terminals and people give up beyond.
+/// The longest line that terminals and people can handle.
 const MAX_LINE_BYTES: usize = 8 * 1024;
 
-/// A shell line that sends the bytes of a request again.
+/// A shell command that sends the bytes of a request again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Replay {
     /// The program that sends: `curl` or `nc`.
     pub tool: &'static str,
     /// The line: printable ASCII, without a line break.
     pub line: String,
-    /// It downloads the bytes by their number, and so works only as long as they are kept.
+    /// The line downloads the bytes by their sequence number, so it works only while they are kept.
     pub downloads: bool,
 }
 
-/// Where a request is sent.
+/// Where the request is sent to.
 #[derive(Clone, Copy)]
 struct Endpoint<'a> {
     /// A name or an address, without brackets.
@@ -46,11 +49,12 @@ impl Endpoint<'_> {
 
 /// Returns the line that sends `raw` to `host`.
 ///
-/// `host` is as in a Host header: a name or an address, brackets round one with colons, perhaps a
-/// port; `localhost` stands for anything else. `raw_url` is where the bytes can be downloaded.
+/// `host` is as in a Host header: a name or an address, with brackets if it has colons, and perhaps
+/// a port. Anything else is replaced by `localhost`. `raw_url` is where the bytes can be
+/// downloaded.
 ///
-/// The printf line is POSIX: format escapes are `\r`, `\n` and three octal digits. `nc` is called
-/// without options, which differ between its makes; it ends when the peer closes.
+/// The printf command is POSIX: format escapes are `\r`, `\n` and three octal digits. `nc` gets no
+/// options, because they differ between its implementations; it ends when the peer closes.
 #[must_use]
 pub fn replay(raw: &[u8], host: &str, raw_url: &str) -> Replay {
     let endpoint = endpoint(host).unwrap_or(Endpoint::DEFAULT);
@@ -82,7 +86,7 @@ pub fn replay(raw: &[u8], host: &str, raw_url: &str) -> Replay {
     }
 }
 
-/// Splits what a Host header may say.
+/// Splits the value of a Host header; `None` if it is invalid.
 fn endpoint(host: &str) -> Option<Endpoint<'_>> {
     let Endpoint { mut port, .. } = Endpoint::DEFAULT;
     let mut name = host;
@@ -104,18 +108,18 @@ fn endpoint(host: &str) -> Option<Endpoint<'_>> {
     is_known.then_some(Endpoint { name, port })
 }
 
-/// A name, or an IPv4 address. A leading `-` would be an option of nc.
+/// Tells whether this is a name or an IPv4 address. A leading `-` would be an option of nc.
 fn is_name(name: &str) -> bool {
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
     name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(is_of_name)
 }
 
-/// Quotes for a POSIX shell: only the quote itself is special in single quotes.
+/// Quotes a text for a POSIX shell: in single quotes, only the quote itself is special.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Quotes what some shell might not take as it is.
+/// Quotes a text if some shell might change it otherwise.
 fn word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,+@%".contains(&byte);
     if text.bytes().all(is_plain) {
@@ -125,14 +129,14 @@ fn word(text: &str) -> String {
     }
 }
 
-/// Returns the format with which printf writes these bytes, fit for single quotes.
+/// Returns the format with which printf writes these bytes, for use in single quotes.
 fn printf(raw: &[u8]) -> String {
     let mut format = String::with_capacity(raw.len());
     for (place, &byte) in raw.iter().enumerate() {
         match byte {
             b'\r' => format.push_str(r"\r"),
             b'\n' => format.push_str(r"\n"),
-            // In front, it would begin an option.
+            // At the beginning, it would begin an option.
             b'-' if place == 0 => format.push_str(r"\055"),
             b' '..=b'~' if !b"'%\\".contains(&byte) => format.push(char::from(byte)),
             // Three digits, so that a digit may follow.

@@ -1,7 +1,6 @@
 //! The ring as a table for a terminal.
 //!
-//! In: entries. Out: text in which nothing is obeyed by a terminal but the colours that were asked
-//! for.
+//! In: entries. Out: text without any terminal codes, except for colours if they are wanted.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -12,14 +11,15 @@ use crate::page::stats::ports;
 use crate::reader::asked_for::NameKind;
 use crate::reader::{Entry, View};
 
-/// Stands before the port that a request came to, where there are several.
+/// Precedes the port of a request, if the requests came to several ports.
 const TO_PORT: &str = " to :";
-/// Stands before the sensor that sent a request, where one of them has one.
+/// Precedes the sensor of a request, if any request has one.
 const BY: &str = " by ";
 
-/// Returns a table: a line each, the newest first.
+/// Returns a table with one line for each request, the newest first.
 ///
-/// `color` sets apart what is not HTTP and what is incomplete, by the codes of ECMA-48, 8.3.117.
+/// With `color`, requests that are not HTTP and marks such as "incomplete" have colours: ECMA-48,
+/// 8.3.117.
 #[must_use]
 pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
     let (faint, red, green, plain) = if color {
@@ -82,7 +82,7 @@ pub fn table(view: &View, entries: &[Arc<Entry>], color: bool) -> String {
     text
 }
 
-/// How wide the columns are, in characters.
+/// The widths of the columns, in characters.
 #[derive(Default)]
 struct Widths {
     seqs: usize,
@@ -119,14 +119,14 @@ fn by_sensor(entry: &Entry) -> String {
     }
 }
 
-/// The name that an HTTP request asks for, where it is one; others say it in their summary.
+/// Returns the DNS name that an HTTP request asks for. Other requests have it in their summary.
 fn name_of(entry: &Entry) -> Option<&str> {
     let asked_for = entry.http.as_ref().and(entry.asked_for.as_ref());
     let named = asked_for.filter(|it| it.kind == NameKind::Name)?;
     Some(&named.name)
 }
 
-/// What a request is, on a line of its own under it.
+/// Returns the line under a request that says what it is.
 fn says(label: &Label, entry: &Entry, color: bool) -> String {
     let (bold, faint, plain) = if color {
         ("\x1b[1m", "\x1b[2m", "\x1b[0m")

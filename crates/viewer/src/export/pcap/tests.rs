@@ -1,4 +1,4 @@
-//! What the capture says, read back by etherparse: addresses, checksums, times, every byte.
+//! Tests that read captures back with etherparse: addresses, checksums, times, every byte.
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use jiff::Timestamp;
@@ -82,7 +82,7 @@ fn read(file: &[u8]) -> Vec<Read> {
     packets
 }
 
-/// Puts one connection together as its ends would, byte for byte, and returns what each sent.
+/// Reassembles one connection as its two ends would, and returns the bytes that each sent.
 fn reassemble(packets: &[Read]) -> [Vec<u8>; 2] {
     let client = packets[0].ends[0];
     let mut next = [

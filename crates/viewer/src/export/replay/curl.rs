@@ -1,8 +1,8 @@
-//! A request as a line of curl.
+//! A request as a curl command.
 //!
-//! In: the bytes of a request. Out: the line with which curl sends exactly these bytes, if there is
-//! one. Compared were 7.74, 7.88, 8.15 and 8.22. curl ends lines with CR LF and takes nothing but
-//! text.
+//! In: the bytes of a request. Out: the command with which curl sends exactly these bytes, if there
+//! is one. It was compared with curl 7.74, 7.88, 8.15 and 8.22. curl ends lines with CR LF, and its
+//! arguments can only be text.
 
 use std::net::Ipv4Addr;
 
@@ -10,12 +10,13 @@ use super::{Endpoint, quote, word};
 
 /// `-q` must come first: a `~/.curlrc` may add headers, follow redirects, or ask for compression.
 pub(super) const CURL: &str = "curl -q";
-/// What curl says a body is, unless told otherwise.
+/// The Content-Type that curl sends by default.
 const FORM: &str = "application/x-www-form-urlencoded";
-/// What curl says that it accepts, unless told otherwise.
+/// The value of Accept that curl sends by default.
 const ANYTHING: &str = "*/*";
 
-/// Returns the curl line that sends `raw`, or `None` where any curl since 7.74 sends other bytes.
+/// Returns the curl command that sends `raw`, or `None` where any version since 7.74 would send
+/// other bytes.
 pub(super) fn line(raw: &[u8], endpoint: Endpoint<'_>) -> Option<String> {
     let text = std::str::from_utf8(raw).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
@@ -49,12 +50,12 @@ fn is_printable(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
-/// Returns the options for a method; `None` for one that curl does not send like this.
+/// Returns the options for a method; `None` if curl cannot send it.
 fn method_options(method: &str, has_body: bool) -> Option<Vec<String>> {
     match (method, has_body) {
         ("GET", false) | ("POST", true) => Some(Vec::new()),
         ("HEAD", false) => Some(vec!["-I".to_owned()]),
-        // After -X HEAD, curl would wait for a body that does not come.
+        // With -X HEAD, curl would wait for the body of the answer, which does not come.
         ("HEAD", true) => None,
         _ if is_method(method) => Some(vec![format!("-X {method}")]),
         _ => None,
@@ -67,7 +68,7 @@ fn is_method(method: &str) -> bool {
         && method.bytes().all(is_of_method)
 }
 
-/// Returns the host as it stands in a URL.
+/// Returns the host and port as in a URL.
 fn host(endpoint: Endpoint<'_>) -> String {
     let Endpoint { name, port } = endpoint;
     let name = if name.contains(':') {
@@ -81,7 +82,8 @@ fn host(endpoint: Endpoint<'_>) -> String {
     }
 }
 
-/// Whether curl's own Host header says `name`: it rewrites numbers (`127.1`) and IPv6 addresses.
+/// Tells whether curl sends `name` unchanged in its own Host header. It rewrites numbers (`127.1`)
+/// and IPv6 addresses.
 fn is_kept_as_host(name: &str) -> bool {
     let last_label = name.rsplit('.').next().unwrap_or_default();
     name.parse::<Ipv4Addr>().is_ok()
@@ -110,7 +112,8 @@ fn address(host: &str, target: &str) -> Option<String> {
     Some(address)
 }
 
-/// Some curl 8 turn %2f into %2F, take %2e for a dot, or drop a `?` at the end.
+/// Tells whether some versions of curl 8 change this target: they turn %2f into %2F, read %2e as a
+/// dot, or drop a `?` at the end.
 fn is_changed(target: &str) -> bool {
     let mut escapes = target.as_bytes().windows(3);
     target.ends_with('?') || escapes.any(is_changed_escape)
@@ -126,7 +129,7 @@ fn is_changed_escape(escape: &[u8]) -> bool {
     high.is_ascii_lowercase() || low.is_ascii_lowercase() || escape == b"%2E"
 }
 
-/// The header lines of a request, less those that curl sends by itself.
+/// The header lines of a request. Those that curl sends by itself are taken out one by one.
 struct Lines<'a>(Vec<&'a str>);
 
 impl<'a> Lines<'a> {
@@ -148,13 +151,13 @@ impl<'a> Lines<'a> {
         is_sent_as_is(last, true) && others.iter().all(|line| is_sent_as_is(line, false))
     }
 
-    /// Returns the options that make curl send these lines, in this order; `host` is what its own
-    /// Host header says.
+    /// Returns the options with which curl sends these lines in this order. `host` is the value of
+    /// curl's own Host header.
     ///
-    /// curl sends Host, User-Agent, Accept, then what -H says, then Content-Length and
-    /// Content-Type. A -H of the same name replaces one of its own: Host stays in its place, the
-    /// others move to where the -H is. `-H 'Name:'` sends nothing; once it has silenced curl's own
-    /// Host, a second -H may send any.
+    /// curl sends Host, User-Agent, Accept, then the headers of -H, then Content-Length and
+    /// Content-Type. A -H replaces curl's own header of the same name. Host then stays in its
+    /// place; other headers move to the place of the -H. `-H 'Name:'` removes curl's own header.
+    /// After curl's own Host is removed, a second -H may send any Host.
     fn options(mut self, host: Option<&str>, body: &str) -> Option<Vec<String>> {
         if !self.are_sent_as_is() {
             return None;
@@ -191,20 +194,22 @@ impl<'a> Lines<'a> {
         Some(options)
     }
 
-    /// Returns the option that keeps curl from sending a header that is not among the lines.
+    /// Returns the option that removes curl's own header, if the request has no such header.
     fn silence(&self, name: &str) -> Option<String> {
         let is_there = self.0.iter().any(|line| is_named(line, name));
         (!is_there).then(|| format!("-H '{name}:'"))
     }
 
-    /// Takes out the header that curl sends at this place by itself.
+    /// Takes out the line at this place, if curl sends such a header there by itself. Returns its
+    /// value.
     fn take(&mut self, place: usize, name: &str) -> Option<&'a str> {
         let value = self.only(place, name)?;
         self.0.remove(place);
         Some(value)
     }
 
-    /// The same, if it has this value.
+    /// Takes out the line at this place, if it is the header `name` with this value. Tells whether
+    /// it was.
     fn take_if(&mut self, place: usize, name: &str, value: &str) -> bool {
         let has_it = self.only(place, name) == Some(value);
         if has_it {
@@ -213,7 +218,7 @@ impl<'a> Lines<'a> {
         has_it
     }
 
-    /// Returns the value of the line at this place, if that is the only one of this name.
+    /// Returns the value of the line at this place, if it has this name and no other line has it.
     fn only(&self, place: usize, name: &str) -> Option<&'a str> {
         let value = value_of(self.0.get(place)?, name)?;
         let others = self.0.iter().filter(|line| is_named(line, name));
@@ -221,9 +226,9 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Whether `-H` sends exactly this line.
+/// Tells whether `-H` sends exactly this line.
 fn is_sent_as_is(line: &str, is_last: bool) -> bool {
-    // Without a colon, curl sends nothing; with @ in front, a file.
+    // Without a colon, curl sends nothing; with @ at the beginning, it sends a file.
     let Some((name, value)) = line.split_once(':') else {
         return false;
     };
@@ -234,19 +239,19 @@ fn is_sent_as_is(line: &str, is_last: bool) -> bool {
     match name.to_ascii_lowercase().as_str() {
         // curl would encode the body in chunks, or wait for the server before the body.
         "transfer-encoding" | "expect" => false,
-        // Since 8.16 or 8.17, the last in any case, and spelled like this.
+        // Since 8.16 or 8.17, curl always sends this header last and in this spelling.
         "connection" => is_last && value_of(line, "Connection").is_some(),
         _ => is_name && (value.is_empty() || !value.trim().is_empty()),
     }
 }
 
-/// Returns the value of a line that reads `Name: value`, as curl writes its own.
+/// Returns the value of a line `Name: value`, if it is written as curl writes its own headers.
 fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let value = line.strip_prefix(name)?.strip_prefix(": ")?;
     (!value.is_empty() && value.trim() == value).then_some(value)
 }
 
-/// Whether the line has this name, in any spelling: curl ignores case.
+/// Tells whether the line has this name, in upper or lower case: curl ignores case.
 fn is_named(line: &str, name: &str) -> bool {
     let found = line.split(':').next().unwrap_or_default();
     found.eq_ignore_ascii_case(name)
