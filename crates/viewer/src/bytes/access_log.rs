@@ -1,17 +1,17 @@
-//! A line of a web server's access log, as the request that it tells of.
+//! Reads the request from a line of a web server's access log.
 //!
-//! In: text. Out: the request line and, of the combined format, the two headers that are in it; all
-//! else that was sent is lost. Formats: Apache HTTP Server 2.4, "Log Files", "Common Log Format";
-//! nginx, `ngx_http_log_module`, `combined`, with its escapes of bytes (`\x16`).
+//! In: text. Out: the request line and, for the combined format, two headers. A log has nothing
+//! else of the request. Formats: Apache HTTP Server 2.4, "Log Files", "Common Log Format"; nginx,
+//! `ngx_http_log_module`, `combined`, with its escapes of bytes (`\x16`).
 
 use memchr::memchr;
 
 /// Headers of the combined format, in its order.
 const HEADERS: [&[u8]; 2] = [b"Referer: ", b"User-Agent: "];
-/// Stands for what was not sent.
+/// What a log has in place of something that was not sent.
 const NOTHING: &[u8] = b"-";
 
-/// Reads one line; `None` where it is none of an access log.
+/// Returns the request of one line; `None` if the line is not from an access log.
 pub(crate) fn request(text: &[u8]) -> Option<Vec<u8>> {
     let line = text.trim_ascii();
     let quote = memchr(b'"', line)?;
@@ -20,7 +20,7 @@ pub(crate) fn request(text: &[u8]) -> Option<Vec<u8>> {
     let (mut request, rest) = quoted(&line[quote..]).filter(|_| is_log)?;
     let rest = after_status(rest)?;
     if !is_request_line(&request) {
-        // The first bytes of something else, up to a line end.
+        // The first bytes of another protocol, up to a line end.
         return (request != NOTHING).then_some(request);
     }
     request.extend(b"\r\n");
@@ -38,7 +38,7 @@ pub(crate) fn request(text: &[u8]) -> Option<Vec<u8>> {
     Some(request)
 }
 
-/// Passes the status and the number of bytes.
+/// Returns the text after the status and the number of bytes; `None` if they are missing.
 fn after_status(rest: &[u8]) -> Option<&[u8]> {
     let (status, rest) = word(rest)?;
     let (bytes, rest) = word(rest)?;
@@ -53,7 +53,7 @@ fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (end > 0).then(|| text.split_at(end))
 }
 
-/// Reads what stands in quotes, with its escapes undone, and what is behind it.
+/// Returns a text in quotes, with its escapes undone, and the bytes after it.
 fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut rest = text.strip_prefix(b"\"")?;
     let mut plain = Vec::new();

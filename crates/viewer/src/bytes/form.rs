@@ -1,7 +1,7 @@
-//! The body of an HTTP request as a form, and without the frames of its chunks.
+//! Reads the body of an HTTP request as a form, or without the framing of its chunks.
 //!
-//! In: a head that was read. Out: names and values, or bytes. Looks at what the head claims, for
-//! programs that go by that.
+//! In: a parsed request. Out: names and values, or bytes. The content type in the head decides
+//! whether the body is a form, as in programs that receive forms.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use forever200_decode::parameters;
 use forever200_head::joined;
 use forever200_identify::http;
 
-/// Returns the names and values of a form in the body, decoded, in the order sent; none where there
-/// is no form.
+/// Returns the decoded names and values of a form in the body, in the order sent. Returns an empty
+/// list if there is no form.
 #[must_use]
 pub fn form(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     if is_said(http) {
@@ -34,7 +34,7 @@ pub fn is_urlencoded(content_type: &[u8]) -> bool {
         .starts_with(b"application/x-www-form-urlencoded")
 }
 
-/// Returns the body without the frames of its chunks, where it has such.
+/// Returns the body, without the framing of its chunks if it has chunks.
 #[must_use]
 pub fn content<'a>(http: &http::Request<'a>) -> Cow<'a, [u8]> {
     if http.is_chunked

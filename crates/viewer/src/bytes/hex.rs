@@ -1,10 +1,10 @@
-//! A hex dump: offset, bytes and their ASCII characters, 16 bytes a line, as `hexdump -C` lays it
-//! out.
+//! Makes a hex dump like `hexdump -C`: offset, bytes and their ASCII characters, 16 bytes on a
+//! line.
 //!
-//! In: bytes, and which of them to mark. Out: pieces, made one at a time, in which these are marked
-//! in both columns. Lines of one byte alone become one line with their number. Each range that is
-//! marked adds four pieces for each line that it is on, and a line has 16 bytes: whatever is
-//! marked, the dump grows in proportion to the bytes.
+//! In: bytes, and ranges to mark. Out: pieces, made one at a time, with the marked bytes in both
+//! columns. Several lines of one byte become one line with the number of bytes. A marked range adds
+//! four pieces for each of its lines, and a line has 16 bytes. So the size of the dump is always
+//! proportional to the number of bytes.
 
 use std::ops::Range;
 
@@ -14,12 +14,13 @@ use crate::bytes::runs::MIN_RUN_BYTES;
 
 /// Bytes on a line.
 const COLUMNS: usize = 16;
-/// Text of a piece at most, beside a line: a template takes longer for many pieces than for long
-/// ones.
+/// From this length on, no further line is added to a piece. Many short pieces take a template more
+/// time than few long ones.
 const MAX_PIECE_BYTES: usize = 8 * 1024;
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Returns the dump of bytes, with the bytes in these ranges, which are in order and apart, marked.
+/// Returns the dump of bytes. Bytes in the ranges `evidence` are marked. The ranges must be in
+/// order and must not overlap.
 pub fn dump<'a>(
     bytes: &'a [u8],
     evidence: &'a [Range<usize>],
@@ -43,7 +44,7 @@ struct Dump<'a> {
 }
 
 impl Dump<'_> {
-    /// The line that begins here, and where the next one does.
+    /// Returns the line that begins here, and where the next one begins.
     fn line(&self, at: usize) -> (Line, usize) {
         let end = self.bytes.len().min(at + COLUMNS);
         let mut line = Line::default();
@@ -55,7 +56,7 @@ impl Dump<'_> {
                 Some(&byte) => line.put(&hex(byte), marked),
                 None => line.put("  ", false),
             }
-            // What stands between two marked bytes of a line is marked as they are.
+            // The space between two marked bytes of a line is marked, too.
             let between = marked && column + 1 < COLUMNS && self.is_marked(place + 1);
             line.put(if is_half { "  " } else { " " }, between);
         }
@@ -73,8 +74,8 @@ impl Dump<'_> {
         (line, end)
     }
 
-    /// Several lines of one byte alone, all of them marked or none, as one line; `None` where there
-    /// are none.
+    /// Returns one line for several lines of one byte, if all of them are marked or none is. Else
+    /// `None`.
     fn folded(&self, at: usize) -> Option<(Line, usize)> {
         let rest = &self.bytes[at..self.end_of_mark(at)];
         let byte = *rest.first()?;
@@ -100,7 +101,7 @@ impl Dump<'_> {
             .is_some_and(|range| range.start <= at)
     }
 
-    /// Where a mark that is on this byte ends, or the next one begins.
+    /// Returns where the mark of this byte ends or, if it has none, where the next mark begins.
     fn end_of_mark(&self, at: usize) -> usize {
         let next = self.evidence.partition_point(|range| range.end <= at);
         let end = self.evidence.get(next).map(|range| {
@@ -114,7 +115,7 @@ impl Dump<'_> {
     }
 }
 
-/// A line, as few pieces.
+/// A line, as a few pieces.
 #[derive(Default)]
 struct Line(Vec<Piece>);
 
@@ -136,7 +137,7 @@ fn hex(byte: u8) -> String {
     digits.map(char::from).iter().collect()
 }
 
-/// Joins pieces that are marked alike, up to a length.
+/// Joins adjacent pieces that are both marked or both not, up to [`MAX_PIECE_BYTES`].
 fn joined(pieces: impl Iterator<Item = Piece>) -> impl Iterator<Item = Piece> {
     let mut pieces = pieces.peekable();
     std::iter::from_fn(move || {
@@ -158,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    /// The dump with marks as brackets.
+    /// Returns the dump, with marks as brackets.
     fn shown(bytes: &[u8], evidence: &[Range<usize>]) -> String {
         let pieces = dump(bytes, evidence).map(|piece| {
             if piece.marked {
@@ -201,7 +202,7 @@ mod tests {
              00000010  192 × 00\n\
              000000d0  00 00 00 00 00 00 78                              |......x|\n"
         );
-        // What is marked and what is not do not fold together.
+        // Marked and unmarked lines are not joined.
         assert_eq!(
             shown(&[0; 96], from_ref(&(0..48))),
             "00000000  [48 × 00]\n00000030  48 × 00\n"

@@ -1,9 +1,9 @@
-//! What a client of HTTP/2 asks for that did not wait for an answer: RFC 9113, 3.3, "prior
+//! Reads the requests of an HTTP/2 client that did not wait for an answer: RFC 9113, 3.3, "prior
 //! knowledge".
 //!
-//! In: the bytes of a connection. Out: the requests of its first streams, as far as their headers
-//! came. The frames are read, and the headers decoded, by the `h2` crate, which gets a connection
-//! that ends nowhere and takes every answer.
+//! In: the bytes of a connection. Out: the requests of its first streams whose headers were
+//! received. The `h2` crate reads the frames and decodes the headers. It gets an in-memory
+//! connection, on which its answers are ignored.
 
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -15,18 +15,18 @@ use tokio::task::coop::unconstrained;
 
 use crate::bytes::printable;
 
-/// RFC 9113, 3.4.
+/// The connection preface: RFC 9113, 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// What is read of a connection: headers come first, and are short.
+/// Most bytes of a connection that are read. Headers come first, and are short.
 const MAX_BYTES: usize = 16 * 1024;
-/// Most requests, and most that the headers of one may take.
+/// Most requests, and most bytes of one request's headers.
 const MAX_REQUESTS: usize = 8;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// What is read before requests are taken: an error behind them ends the connection, and they would
-/// be lost.
+/// Bytes after which requests are taken out. A later error ends the connection, and requests that
+/// were not taken out would be lost.
 const PIECE_BYTES: usize = 256;
 
-/// One request: names and values as they were sent, in lower case as HTTP/2 wants them.
+/// One request. HTTP/2 requires that names are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// `:method`.
@@ -39,26 +39,26 @@ pub struct Request {
     pub headers: Vec<(String, Bytes)>,
 }
 
-/// Reads the requests of the first streams; none where the bytes are no HTTP/2.
+/// Returns the requests of the first streams; an empty list if the bytes are no HTTP/2.
 #[must_use]
 pub fn requests(raw: &[u8]) -> Vec<Request> {
     let mut requests = Vec::new();
     if raw.starts_with(PREFACE) {
         let raw = &raw[..raw.len().min(MAX_BYTES)];
-        // Tokio lets a task read and write so often before it has to pause. Whoever calls this may
-        // have done so, and there is nothing to pause for.
+        // Tokio limits how often a task may read and write before it must yield. The calling task
+        // may have reached this limit, and nothing here needs to yield.
         let _ = unconstrained(read(raw, &mut requests)).now_or_never();
     }
     requests
 }
 
-/// Sends the bytes to a server, and lets it take requests after each piece.
+/// Sends the bytes to an `h2` server, which takes out requests after each piece.
 async fn read(raw: &[u8], requests: &mut Vec<Request>) {
     let (mut client, server) = duplex(MAX_BYTES);
     let mut serve = pin!(serve(server, requests));
     let mut context = Context::from_waker(Waker::noop());
     for piece in raw.chunks(PIECE_BYTES) {
-        // There is room for all of it.
+        // The buffer has room for all bytes.
         let is_written = client.write_all(piece).await.is_ok();
         if !is_written || serve.as_mut().poll(&mut context).is_ready() {
             break;
@@ -112,7 +112,7 @@ impl Request {
         printable::line(line.as_bytes(), max_chars)
     }
 
-    /// Returns all of it as one text, to be looked through.
+    /// Returns the whole request as one text, for searches.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!("{} {} {}\n", self.method, self.path, self.authority);
@@ -127,7 +127,7 @@ impl Request {
 mod tests {
     use super::*;
 
-    /// What curl 7.88 sends with `--http2-prior-knowledge -H 'X-Odd: Two'
+    /// The bytes that curl 7.88 sends with `--http2-prior-knowledge -H 'X-Odd: Two'
     /// http://127.0.0.1:8399/a?b=c`.
     const CURL: &[u8] = include_bytes!("http2/curl.bin");
 
@@ -148,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_after_the_other_without_a_pause_all_are_read() {
-        // More than what Tokio lets one task do before it has to pause.
+        // More than what Tokio lets one task do before it must yield.
         for number in 0..200 {
             assert_eq!(requests(CURL).len(), 1, "{number}");
         }

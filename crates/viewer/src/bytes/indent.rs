@@ -1,22 +1,21 @@
-//! JSON and XML, indented for reading.
+//! Indents JSON and XML for reading.
 //!
-//! In: a body. Out: the same with line breaks between its parts, or `None` when it is neither. Adds
-//! and drops white space only, so that what was sent is what is read.
+//! In: a body. Out: the body with line breaks and indents, or `None` if it is neither JSON nor XML.
+//! Changes only white space, so that everything else is shown as it was sent.
 
 use forever200_decode::kind::without_mark;
 use quick_xml::events::Event;
 use quick_xml::{Reader, Writer};
 use serde::de::IgnoredAny;
 
-/// Deepest level. What goes deeper is meant to break something: 64 KiB of `<a>` would be 400 MB of
-/// white space.
+/// Deepest level. A deeper body is meant as an attack: 64 KiB of `<a>` would become 400 MB of white
+/// space.
 const MAX_LEVELS: usize = 40;
 const INDENT: &str = "  ";
-/// Most bytes of the result for each of the body: what white space makes longer than that is not
-/// for reading.
+/// Most bytes of the result for each byte of the body. A longer result would be mostly white space.
 const MAX_GROWTH: usize = 8;
 
-/// Returns a body that is JSON or XML, of at most 40 levels, with its parts on lines of their own.
+/// Returns an indented body; `None` if it is neither JSON nor XML, or has more than 40 levels.
 #[must_use]
 pub fn indent(body: &[u8]) -> Option<Vec<u8>> {
     match without_mark(body).trim_ascii() {
@@ -64,7 +63,7 @@ fn json(body: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Values on a line each: <https://jsonlines.org>.
+/// Indents JSON with one value on each line: <https://jsonlines.org>.
 fn json_lines(body: &[u8]) -> Option<Vec<u8>> {
     let lines = body.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     let mut out = Vec::new();
@@ -78,7 +77,7 @@ fn json_lines(body: &[u8]) -> Option<Vec<u8>> {
     Some(out).filter(|out| out.len() <= most_bytes(body))
 }
 
-/// Short ones may have long lines.
+/// Returns the most bytes of the result. For a short body, it may be longer in proportion.
 fn most_bytes(body: &[u8]) -> usize {
     MAX_GROWTH * body.len() + 4096
 }
@@ -88,7 +87,7 @@ fn line(out: &mut Vec<u8>, level: usize) {
     out.extend_from_slice(INDENT.repeat(level).as_bytes());
 }
 
-/// Entities stay as they are: nothing is resolved, nothing fetched.
+/// Indents XML. Entities stay as they are: nothing is resolved or fetched.
 fn xml(body: &[u8]) -> Option<Vec<u8>> {
     let mut reader = Reader::from_reader(body);
     reader.config_mut().trim_text(true);

@@ -1,7 +1,8 @@
-//! What a visitor pastes, as the bytes that it stands for: text from a screen, hexadecimal, base64,
-//! a line of an access log.
+//! Reads the bytes of a request that a visitor pastes: as text from a screen, hexadecimal, base64,
+//! or a line of an access log.
 //!
-//! In: text. Out: bytes, and how they were written, or why they are none. Keeps nothing.
+//! In: text. Out: the bytes and how they were written, or why the text is no request. Keeps
+//! nothing.
 
 use serde::Serialize;
 
@@ -9,24 +10,25 @@ use forever200_decode::base64;
 
 use crate::bytes::access_log;
 
-/// Most bytes of a request that is explained: as much as is kept of one by default, and as is
-/// looked at.
+/// Most bytes of a request that is explained: as many as are kept of a request by default, and as
+/// many as are described.
 pub const MAX_BYTES: usize = 64 * 1024;
-/// A shorter run of base64's characters is a word, such as a command of a protocol.
+/// A shorter run of base64 characters is a word, such as a command of a protocol.
 const MIN_BASE64_CHARS: usize = 12;
-/// Digits of the offset at which a line of a dump begins: `xxd` and `hexdump -C` have 8, tcpdump 4.
+/// Number of digits of the offset at the start of a dump's line: 8 for `xxd` and `hexdump -C`, 4
+/// for tcpdump.
 const OFFSET_DIGITS: std::ops::RangeInclusive<usize> = 4..=8;
 
-/// Stands between a number of bytes and the byte that all of them are, in a dump of ours.
+/// In this page's dumps: separates the length of a run from its byte.
 pub(super) const FOLDED: &str = " × ";
 
 /// How bytes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Writing {
-    /// As themselves.
+    /// Plain text.
     Text,
-    /// Two hexadecimal digits each, in a row, as escapes, or as a dump.
+    /// Two hexadecimal digits for each byte, in a row, as escapes, or as a dump.
     Hex,
     /// RFC 4648, either alphabet, padded or not.
     Base64,
@@ -34,13 +36,13 @@ pub enum Writing {
     Log,
 }
 
-/// Why what was given is no request.
+/// Why the given text is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// There is nothing in it.
+    /// The text is empty.
     #[error("Nothing was given: paste a request or choose a file.")]
     Empty,
-    /// It is more than is explained.
+    /// The text has too many bytes.
     #[error("This is too long. At most {MAX_BYTES} bytes are explained.")]
     TooLong,
     /// A character, or the number of them, is wrong.
@@ -52,13 +54,13 @@ pub enum Unreadable {
     /// A character, or the number of them, is wrong.
     #[error("This is not base64.")]
     NoBase64,
-    /// It is something else, or more than one line.
+    /// The text is something else, or has more than one line.
     #[error("This is not one line of an access log, in the common or the combined format.")]
     NoLog,
 }
 
 impl Writing {
-    /// Returns the writing of this name; `None` for any other.
+    /// Returns the writing with this name; `None` if there is none.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         match name {
@@ -70,7 +72,7 @@ impl Writing {
         }
     }
 
-    /// Finds out how something is written.
+    /// Guesses how a text is written.
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
         if matches!(hex(text), Ok(_) | Err(Unreadable::TooLong)) {
@@ -85,10 +87,10 @@ impl Writing {
     }
 }
 
-/// Reads what was pasted.
+/// Returns the bytes of a pasted text.
 ///
 /// # Errors
-/// It is empty, too long, or not written as it should be.
+/// The text is empty, too long, or not written in this way.
 pub fn read(text: &[u8], writing: Writing) -> Result<Vec<u8>, Unreadable> {
     let bytes = match writing {
         Writing::Text => with_line_ends(text),
@@ -99,10 +101,10 @@ pub fn read(text: &[u8], writing: Writing) -> Result<Vec<u8>, Unreadable> {
     bounded(bytes)
 }
 
-/// Takes bytes as they are.
+/// Returns the bytes unchanged if their number is valid.
 ///
 /// # Errors
-/// There are none, or too many.
+/// There are no bytes, or too many.
 pub fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, Unreadable> {
     match bytes.len() {
         0 => Err(Unreadable::Empty),
@@ -111,10 +113,10 @@ pub fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, Unreadable> {
     }
 }
 
-/// Reads base64 as a form or a link has it; spaces and line ends do not count.
+/// Decodes base64 as in a form or a link. Spaces and line ends are ignored.
 ///
 /// # Errors
-/// It is no base64.
+/// The text is no base64.
 pub fn from_base64(text: &[u8]) -> Result<Vec<u8>, Unreadable> {
     base64::decode(&base64_chars(text)).ok_or(Unreadable::NoBase64)
 }
@@ -142,7 +144,7 @@ fn hex(text: &[u8]) -> Result<Vec<u8>, Unreadable> {
                     pairs(columns, &mut bytes)?;
                 }
             }
-            // The last line of `hexdump -C` is an offset alone.
+            // The last line of `hexdump -C` has only an offset.
             None if is_dump && line.iter().all(u8::is_ascii_hexdigit) => {}
             None => pairs(line, &mut bytes)?,
         }
@@ -154,7 +156,7 @@ fn hex(text: &[u8]) -> Result<Vec<u8>, Unreadable> {
     }
 }
 
-/// Returns the columns of bytes of a line of a dump: between its offset and its characters.
+/// Returns the part of a dump's line that has the bytes: between the offset and the characters.
 fn dump_line(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_prefix(b"0x").unwrap_or(line);
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
@@ -177,8 +179,8 @@ fn dump_line(line: &[u8]) -> Option<&[u8]> {
     OFFSET_DIGITS.contains(&digits).then_some(columns)
 }
 
-/// Takes several lines of one byte alone, which this page's dump has as one, such as `192 × 00`;
-/// returns whether these are such.
+/// Reads a line such as `192 × 00`, with which this page's dump shortens several lines of one byte.
+/// Returns whether it is such a line.
 fn take_folded(columns: &[u8], bytes: &mut Vec<u8>) -> Result<bool, Unreadable> {
     let text = std::str::from_utf8(columns).unwrap_or_default();
     let Some((count, byte)) = text.trim().split_once(FOLDED) else {
@@ -220,11 +222,11 @@ fn digit(byte: u8) -> Option<u32> {
     char::from(byte).to_digit(16)
 }
 
-/// Returns text as it was sent, as far as a screen and a form let that be known.
+/// Returns text with its probable original line ends.
 ///
-/// Screens show no CR, and forms put one before every LF (HTML, "constructing entry lists"). The
-/// head of what looks like HTTP gets CR LF. Its body gets what makes it as long as the head says,
-/// or LF alone.
+/// Screens do not show CR, and forms put a CR before every LF (HTML, "constructing entry lists").
+/// So the head of a request that looks like HTTP gets CR LF. Its body gets CR LF if it then has the
+/// length that the head announces, else LF.
 fn with_line_ends(text: &[u8]) -> Vec<u8> {
     if !looks_like_http(text) {
         return text.to_vec();
@@ -245,7 +247,7 @@ fn with_line_ends(text: &[u8]) -> Vec<u8> {
     sent
 }
 
-/// A request line with a version, and nothing that text from a screen cannot have.
+/// Tells whether the first line looks like a request line with a version.
 fn looks_like_http(text: &[u8]) -> bool {
     let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = line.trim_ascii_end();
@@ -254,7 +256,7 @@ fn looks_like_http(text: &[u8]) -> bool {
     version.starts_with(b"HTTP/1.") && line.first().is_some_and(u8::is_ascii_uppercase)
 }
 
-/// What `Content-Length` says.
+/// Returns the value of `Content-Length`.
 fn announced_length(head: &[u8]) -> Option<usize> {
     let mut lines = head.rsplit(|&byte| byte == b'\n');
     lines.find_map(length_of_line)
@@ -372,7 +374,7 @@ mod tests {
         let head = "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n";
         let shown = head.replace("\r\n", "\n");
         assert_eq!(text(&format!("{shown}a\nb")), format!("{head}a\nb"));
-        // As a browser's form sends it.
+        // As a browser sends it in a form.
         assert_eq!(text(&format!("{head}a\r\nb")), format!("{head}a\nb"));
         let longer = head.replace('3', "4");
         assert_eq!(text(&format!("{longer}a\r\nb")), format!("{longer}a\r\nb"));

@@ -1,8 +1,8 @@
-//! Bytes made visible: the one place where what attackers wrote becomes text.
+//! Makes bytes printable: the only place where bytes of attackers become text.
 //!
-//! In: any bytes. Out: text in which nothing is invisible, moves the cursor, or turns the direction
-//! of writing. In bytes that are no text, nothing beyond ASCII is a letter. What cannot be shown as
-//! itself is shown as an escape (`\r`, `\x1b`, `\u{202e}`). Escaping for HTML is the template's.
+//! In: any bytes. Out: text without invisible characters, cursor movements, or changes of the
+//! writing direction. Characters that cannot be shown are escaped (`\r`, `\x1b`, `\u{202e}`). In
+//! bytes that are no text, everything beyond ASCII is escaped. Templates escape HTML.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -11,9 +11,8 @@ use serde::Serialize;
 use crate::bytes::runs::{self, Part};
 use crate::bytes::text::is_text;
 
-/// Characters that show nothing, or join the letter before, although Unicode has them among letters
-/// and symbols: parts of Korean syllables and what stands for one that is missing, and the empty
-/// pattern of Braille.
+/// Letters and symbols in Unicode that show nothing, or are joined to the letter before: parts of
+/// Korean syllables, fillers for missing parts, and the empty Braille pattern.
 const LIKE_NOTHING: [RangeInclusive<char>; 5] = [
     '\u{115f}'..='\u{11ff}',
     '\u{2800}'..='\u{2800}',
@@ -22,45 +21,48 @@ const LIKE_NOTHING: [RangeInclusive<char>; 5] = [
     '\u{ffa0}'..='\u{ffa0}',
 ];
 
-/// A run of text, or of escapes that stand for bytes.
+/// A run of text, or of escapes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Piece {
     /// What to show.
     pub text: String,
-    /// The text is escapes: the page sets it apart from the same characters sent as themselves.
+    /// The text is escapes. The page shows it in another style than the same characters sent by a
+    /// client.
     pub escaped: bool,
-    /// The text is the escapes of a line end that follows as itself: whoever copies it wants one of
-    /// them.
+    /// The text is the escapes of a line end, and the line end itself follows. A copy should have
+    /// only one of the two.
     pub ends_line: bool,
     /// The text is evidence: the page marks it.
     pub marked: bool,
 }
 
-/// Whose the line feeds are in what is shown: they end the line in any case.
+/// From whom the line feeds in the bytes are, and whether they are shown as escapes. They always
+/// end a line of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFeeds {
-    /// The sender's: shown as `\n`, or as `\r\n` with what comes before.
+    /// From the sender: shown as `\n`, or as `\r\n` after a carriage return.
     Sent,
-    /// The sender's, to be copied: not shown, nor is the `\r` before one.
+    /// From the sender, in text to be copied: not shown, and a `\r` before it is not shown either.
     Copied,
-    /// Ours: not shown.
+    /// Added by the viewer: not shown.
     Ours,
 }
 
 /// How bytes become text.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
-    /// Whose the line feeds are.
+    /// From whom the line feeds are.
     pub line_feeds: LineFeeds,
-    /// They are text: letters beyond ASCII are shown as themselves. In other bytes they are there
-    /// by chance.
+    /// The bytes are text: letters beyond ASCII are shown. In other bytes, such letters occur by
+    /// chance.
     pub is_text: bool,
-    /// In what is no text, a long run of one byte is shown as the byte and its number.
+    /// In bytes that are no text, a long run of one byte is shown as the byte and the length of the
+    /// run.
     pub folds: bool,
 }
 
 impl Style {
-    /// For these bytes as [`is_text`] judges them, every one of them shown.
+    /// Returns a style that shows all of these bytes. [`is_text`] decides whether they are text.
     #[must_use]
     pub fn of(bytes: &[u8], line_feeds: LineFeeds) -> Self {
         Self {
@@ -71,14 +73,14 @@ impl Style {
     }
 }
 
-/// Returns bytes as pieces of text, made one at a time: together they take twenty times as much as
-/// the bytes.
+/// Returns bytes as pieces of text. They are made one at a time, because all of them would take
+/// twenty times as much memory as the bytes.
 pub fn pieces(bytes: &[u8], line_feeds: LineFeeds) -> impl Iterator<Item = Piece> {
     styled(bytes, Style::of(bytes, line_feeds))
 }
 
-/// Returns bytes as pieces of text, with the bytes in these ranges, which are in order and apart,
-/// marked.
+/// Returns bytes as pieces of text. Bytes in `ranges` are marked. The ranges must be in order and
+/// must not overlap.
 pub fn marked<'a>(
     bytes: &'a [u8],
     ranges: &'a [Range<usize>],
@@ -94,7 +96,7 @@ pub fn marked<'a>(
     let marked = ranges
         .iter()
         .map(move |range| (end(range.start)..end(range.end), true));
-    // Plain and marked bytes take turns.
+    // Plain and marked bytes alternate.
     let marked = marked.map(Some).chain(std::iter::repeat(None));
     let parts = plain
         .zip(marked)
@@ -119,8 +121,8 @@ fn styled(bytes: &[u8], style: Style) -> impl Iterator<Item = Piece> {
     })
 }
 
-/// A long run of one byte, as `\x00 ×204`, with a space on either side: the number is not that of
-/// what stands there.
+/// Returns a long run of one byte, as `\x00 ×204`. Spaces separate it from the text before and
+/// after.
 fn run(byte: u8, length: usize) -> Piece {
     let byte = if byte.is_ascii_graphic() {
         char::from(byte).to_string()
@@ -158,7 +160,7 @@ fn joined(shown: impl Iterator<Item = Shown>) -> impl Iterator<Item = Piece> {
 enum Shown {
     Itself(char),
     Escaped(String),
-    /// A part of a line end, which follows as itself.
+    /// The escape of a part of a line end. The line feed itself follows.
     LineEnd(&'static str),
 }
 
@@ -191,7 +193,8 @@ fn shown(bytes: &[u8], style: Style) -> impl Iterator<Item = Shown> {
     })
 }
 
-/// `ends_line`: it is a carriage return before a line feed.
+/// Returns how a character is shown. `ends_line` says that it is a carriage return before a line
+/// feed.
 fn of_char(char: char, ends_line: bool, style: Style) -> impl Iterator<Item = Shown> {
     let mark = match (char, style.line_feeds) {
         ('\n', LineFeeds::Sent) => Some(Shown::LineEnd("\\n")),
@@ -214,7 +217,7 @@ fn of_byte(byte: u8) -> String {
     format!("\\x{byte:02x}")
 }
 
-/// Returns bytes as one line of at most `max_chars` characters; `…` stands for the rest.
+/// Returns bytes as one line of at most `max_chars` characters. A longer line ends with `…`.
 #[must_use]
 pub fn line(bytes: &[u8], max_chars: usize) -> String {
     // No character takes more than four bytes.
@@ -230,17 +233,17 @@ pub fn line(bytes: &[u8], max_chars: usize) -> String {
     line
 }
 
-/// Tells whether a character is shown as itself.
+/// Tells whether a character is shown without an escape.
 #[must_use]
 pub fn is_visible(char: char) -> bool {
     escape(char).is_none()
 }
 
-/// Returns how to show a character that cannot be shown as itself.
+/// Returns the escape of a character; `None` if it is shown without one.
 ///
-/// Beyond ASCII, Unicode as the standard library knows it decides: control and format characters
-/// (bidi, zero-width), spaces other than U+0020, what is unassigned, private, or attaches to the
-/// character before.
+/// Beyond ASCII, the standard library's Unicode tables decide. Escaped are control and format
+/// characters (bidi, zero-width), spaces other than U+0020, unassigned and private characters, and
+/// those that attach to the character before.
 fn escape(char: char) -> Option<String> {
     match char {
         ' '..='~' => None,

@@ -1,22 +1,22 @@
-//! Runs of one byte, which a reader wants counted and not spelled.
+//! Finds long runs of one byte, which people would rather see as a count.
 //!
-//! In: bytes. Out: the runs, and what lies between them, in order and without a gap.
+//! In: bytes. Out: the runs, and the bytes between them, in order and without a gap.
 
 use std::ops::Range;
 
-/// Bytes of a run at least; a shorter one is read at a glance.
+/// Shortest run. People can read a shorter one at a glance.
 pub const MIN_RUN_BYTES: usize = 32;
 
 /// A part of some bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Where it is.
+    /// Range of the part.
     pub range: Range<usize>,
-    /// The byte that it has again and again, if that is all.
+    /// The byte that is repeated, if the part is a run.
     pub byte: Option<u8>,
 }
 
-/// Splits bytes into runs of one byte and what lies between them, in one pass.
+/// Splits bytes into runs of one byte and the bytes between them, in one pass.
 pub fn parts(bytes: &[u8]) -> impl Iterator<Item = Part> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -44,7 +44,7 @@ pub fn parts(bytes: &[u8]) -> impl Iterator<Item = Part> {
     })
 }
 
-/// Returns the byte that is here and where it ends to be repeated.
+/// Returns the byte at this position, and where its run ends.
 fn run(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
     let rest = bytes.get(at..)?;
     let byte = *rest.first()?;

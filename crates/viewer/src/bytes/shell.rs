@@ -1,12 +1,14 @@
-//! What a command line in a request would do, in words.
+//! Says in words what a command line in a request would do.
 //!
-//! In: the texts of a request, decoded. Out: [`Action`]s, such as "goes to /tmp, downloads jaws
-//! from 198[.]51[.]100[.]9, runs it". Runs nothing, asks nobody, decodes nothing but what a shell
-//! itself would. Ordinary words are no command: silence is better than a false alarm.
+//! In: the decoded texts of a request. Out: [`Action`]s, such as "goes to /tmp, downloads jaws from
+//! 198[.]51[.]100[.]9, runs it". Runs nothing, sends nothing, and decodes only what a shell itself
+//! would decode. Ordinary words are not taken for a command: it is better to miss a command than to
+//! raise a false alarm.
 //!
-//! Read in this order: this file, `find` (where commands may be), `line` (takes one apart), `tell`
-//! (goes through it), then what each program does: `download` (with `fetch`), `connect`, `program`
-//! (with `nested` and `files`), `powershell`. `words` and `address` read one word.
+//! Read in this order: this file, `find` (where commands may be), `line` (splits a command line),
+//! `tell` (says what it would do). Then what each program does: `download` (with `fetch`),
+//! `connect`, `program` (with `nested` and `files`), `powershell`. `words` and `address` read one
+//! word.
 
 use std::borrow::Cow;
 
@@ -30,20 +32,20 @@ mod program;
 mod tell;
 mod words;
 
-/// Most commands of a request, and of those that are looked at to find them.
+/// Most commands of a request, and most places at which a command is looked for.
 const MAX_ACTIONS: usize = 6;
 const MAX_PLACES: usize = 64;
-/// Most words of which it is asked whether a command begins with them.
+/// Most words that are checked for the beginning of a command.
 const MAX_WORDS: usize = 4000;
-/// Longest command that is repeated, in characters.
+/// Longest command that is shown, in characters.
 const MAX_COMMAND_CHARS: usize = 300;
 
 /// A command and what it would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Action {
-    /// The command, as far as it is understood: one printable line.
+    /// The part of the command that is understood, as one printable line.
     pub command: String,
-    /// What it would do, in order: printable, hosts defanged.
+    /// What the command would do, in order: printable, with hosts defanged.
     pub steps: Vec<String>,
 }
 
@@ -52,7 +54,8 @@ pub struct Action {
 pub struct Text<'a> {
     /// The text.
     pub bytes: &'a [u8],
-    /// The parameter whose value it is: a command may begin with it.
+    /// The name of the parameter whose value this text is. With a name, a command may begin at the
+    /// start of the text.
     pub name: Option<&'a [u8]>,
 }
 
@@ -64,8 +67,8 @@ impl Action {
     }
 }
 
-/// Finds commands, each once. `is_attack`: the request is known for one, so that less has to be
-/// seen to believe it.
+/// Returns the commands in the texts, each once. `is_attack` says that the request is known as an
+/// attack: then weaker evidence is enough for a command.
 #[must_use]
 pub fn actions<'a>(texts: impl IntoIterator<Item = Text<'a>>, is_attack: bool) -> Vec<Action> {
     let mut actions: Vec<Action> = Vec::new();
@@ -78,7 +81,7 @@ pub fn actions<'a>(texts: impl IntoIterator<Item = Text<'a>>, is_attack: bool) -
                 return actions;
             }
             places += 1;
-            // What is no command may have one inside.
+            // If this is no command, one may begin inside.
             from = place.range.start + 1;
             let line = unescaped(&text.bytes[place.range.clone()]);
             let told = tell(&line);
@@ -91,7 +94,7 @@ pub fn actions<'a>(texts: impl IntoIterator<Item = Text<'a>>, is_attack: bool) -
     actions
 }
 
-/// Tells whether it is a command, and not words that look like one.
+/// Tells whether a place has a command, and not words that look like one.
 fn is_believed(place: &Place, told: &Told, text: Text<'_>, is_attack: bool) -> bool {
     let is_whole = place.is_enclosed || place.range == (0..text.bytes.len());
     let least = match place.beginning {
@@ -105,7 +108,7 @@ fn is_believed(place: &Place, told: &Told, text: Text<'_>, is_attack: bool) -> b
     !told.steps.is_empty() && told.weight >= least
 }
 
-/// Undoes the escapes of JSON for characters that mean something to a shell: `\u0026`.
+/// Undoes JSON escapes such as `\u0026`, which may be characters with a meaning for a shell.
 fn unescaped(line: &[u8]) -> Cow<'_, [u8]> {
     let mut rest = line;
     let mut plain = Vec::new();
@@ -131,7 +134,7 @@ fn unescaped(line: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// The byte that two hexadecimal digits stand for.
+/// Returns the byte that two hexadecimal digits mean.
 fn byte_of(digits: &[u8]) -> Option<u8> {
     let digits = std::str::from_utf8(digits).ok()?;
     u8::from_str_radix(digits, 16).ok()
@@ -145,8 +148,8 @@ fn action(line: &[u8], told: Told) -> Action {
     }
 }
 
-/// Keeps what is new. The same command is in a request as sent and in what is decoded of it; the
-/// longer one is kept.
+/// Keeps a new action. The same command may be in the request and in a decoded part of it: then the
+/// longer action is kept.
 fn keep(actions: &mut Vec<Action>, new: Action) {
     let sentence = new.sentence();
     let is_part = |held: &Action| held.sentence().contains(&sentence);

@@ -1,16 +1,16 @@
-//! Whether bytes are text.
+//! Decides whether bytes are text.
 //!
-//! In: any bytes. Out: yes or no, by one rule for the page of a request and for every line of text.
+//! In: any bytes. Out: yes or no. The page of a request and every line of text use the same rule.
 
-/// Text has so many bytes for each that is none. Text in an encoding of one byte a letter passes,
-/// and so does a request with a few odd bytes; a TLS hello, the first packet of RDP or SMB, and
-/// noise have more of them.
+/// Text has at least this many bytes for each byte that is no text. So text in a one-byte encoding
+/// is text, and so is a request with a few odd bytes. A TLS hello, the first packet of RDP or SMB,
+/// and noise have more of these.
 const TEXT_BYTES_FOR_EACH_OTHER: usize = 10;
 
-/// Tells whether bytes are text: at most one in ten is no UTF-8 or belongs to a control character
-/// other than tab and line end.
+/// Tells whether bytes are text: at most one byte in ten is invalid UTF-8, or belongs to a control
+/// character other than tab and line end.
 ///
-/// What noise spells by chance is no text, although some of it is UTF-8.
+/// Noise is no text, although some of it is valid UTF-8 by chance.
 #[must_use]
 pub fn is_text(bytes: &[u8]) -> bool {
     let others = bytes
@@ -44,7 +44,7 @@ mod tests {
         ] {
             assert!(is_text(text.as_bytes()), "{text:?}");
         }
-        // ISO 8859-1, and a byte that is out of place.
+        // ISO 8859-1, and text with one invalid byte.
         assert!(is_text(b"Stra\xdfe in M\xfcnchen, 80331"));
         assert!(is_text(b"GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n"));
     }

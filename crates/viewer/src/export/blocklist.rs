@@ -63,7 +63,7 @@ pub(crate) struct Options {
 struct Json<'a> {
     categories: &'a [Category],
     min: u64,
-    /// Whether all sources are here. If not, only the latest ones are.
+    /// Whether all sources are here. If not, only those that were seen last are.
     complete: bool,
     sources: Vec<JsonSource<'a>>,
 }

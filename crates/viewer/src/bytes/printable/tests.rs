@@ -126,7 +126,7 @@ fn a_line_feed_is_seen_and_ends_the_line() {
 #[test]
 fn evidence_is_marked_and_nothing_is_lost() {
     let bytes = b"abc\0def\xff";
-    // One range more than there is, which is empty.
+    // Includes empty ranges, which mark nothing.
     for ranges in [
         [0..0, 0..1],
         [2..4, 5..6],

@@ -1,7 +1,7 @@
-//! Addresses in a command: what a program takes for a host or for a URL.
+//! Addresses in a command: words that a program takes for a host or a URL.
 //!
-//! In: words. Out: whether they are addresses, and their parts. Hosts are defanged, as the page
-//! shows every address of a payload.
+//! In: words. Out: whether they are addresses, and their parts. Hosts are defanged, as in all
+//! addresses of payloads on the page.
 
 use memchr::{memchr, memmem};
 
@@ -10,11 +10,11 @@ use super::words::shown;
 
 const SCHEME_END: &[u8] = b"://";
 
-/// The parts of an address that is fetched.
+/// The parts of a URL or a host.
 pub(super) struct Address<'a> {
-    /// The host, defanged, with the scheme where that is not usual.
+    /// The host, defanged. For FTP and TFTP, ` by FTP` or ` by TFTP` follows.
     pub(super) host: String,
-    /// The path, without the slash in front.
+    /// The path, without its first slash.
     pub(super) path: &'a [u8],
 }
 
@@ -39,7 +39,7 @@ impl<'a> Address<'a> {
         }
     }
 
-    /// Returns the path as it is told.
+    /// Returns the path as it is shown, or `the page` if it is empty.
     pub(super) fn page(&self) -> String {
         if self.path.is_empty() {
             "the page".to_owned()
@@ -62,12 +62,13 @@ pub(super) fn has_scheme(word: &[u8]) -> bool {
     memmem::find(word, SCHEME_END).is_some()
 }
 
-/// An address, or a name with a dot in it.
+/// Tells whether a word may be a host: an IP address, or a name with a dot in it.
 pub(super) fn is_host(word: &[u8]) -> bool {
     word.contains(&b'.') && !word.contains(&b'/') && is_address(word)
 }
 
-/// What a program takes for an address: a scheme, or a name with a dot before any path.
+/// Tells whether a program would take a word for an address: it has a scheme, or a dot before any
+/// path.
 pub(super) fn is_address(word: &[u8]) -> bool {
     if has_scheme(word) {
         return true;
@@ -81,7 +82,8 @@ fn is_of_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b".-_:[]@$`(){}".contains(&byte)
 }
 
-/// How much an address says for a command. A name alone may be any word with a dot in it.
+/// Returns how strongly an address suggests a command. Without a scheme, a name may be any word
+/// with a dot in it.
 pub(super) fn weight_of(url: &[u8]) -> Weight {
     let end = memchr(b'/', url).unwrap_or(url.len());
     let host = &url[..end];

@@ -1,4 +1,4 @@
-//! Programs that talk to another host, and shells that somebody elsewhere holds.
+//! Programs that connect to another host, and reverse shells.
 //!
 //! In: a program and its arguments. Out: a step that names the host.
 
@@ -11,11 +11,11 @@ use super::words::{has_any, is_option, name_of, shown};
 
 /// Programs that connect their input and output to another host.
 const CONNECTORS: [&str; 4] = ["nc", "ncat", "netcat", "telnet"];
-/// What bash takes for a connection.
+/// A path with which bash opens a connection.
 const TCP_DEVICE: &[u8] = b"/dev/tcp/";
 
-/// Returns what a program would do that talks to another host; `None` where it is none, or does
-/// not say to which.
+/// Returns the step of a program that connects to another host; `None` for other programs, or if no
+/// host is given.
 pub(super) fn step(told: &mut Told, program: &Program<'_>) -> Option<Step> {
     match program.name {
         name if CONNECTORS.contains(&name) => connection(told, program),
@@ -69,8 +69,8 @@ fn ping(words: &[Vec<u8>]) -> Option<Step> {
     Some(Step::new(weight, format!("pings {host}")))
 }
 
-/// A shell whose input and output are a connection: `bash -i >& /dev/tcp/HOST/PORT`, `nc -e sh HOST
-/// PORT`, or both with a named pipe between.
+/// Returns the step of a shell whose input and output are a connection: `bash -i >&
+/// /dev/tcp/HOST/PORT`, `nc -e sh HOST PORT`, or a shell and `nc` with a named pipe between them.
 pub(super) fn reverse_shell(pipe: &[Call]) -> Option<Step> {
     for call in pipe {
         for word in call.words.iter().chain(&call.into) {

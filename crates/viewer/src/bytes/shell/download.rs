@@ -1,6 +1,6 @@
 //! Programs that download a file.
 //!
-//! In: a program and its arguments. Out: a step that says what comes from where.
+//! In: a program and its arguments. Out: a step that says what is downloaded from where.
 
 use memchr::memchr;
 
@@ -9,8 +9,8 @@ use super::fetch::Fetch;
 use super::tell::{Program, Step, Told, Weight};
 use super::words::{after, base, shown};
 
-/// Returns what a program would do that downloads; `None` where it is none, or does not say from
-/// where.
+/// Returns the step of a program that downloads; `None` for other programs, or if no address is
+/// given.
 pub(super) fn step(told: &mut Told, program: &Program<'_>) -> Option<Step> {
     let words = program.arguments;
     match program.name {
@@ -94,14 +94,14 @@ fn windows(told: &mut Told, words: &[Vec<u8>]) -> Option<Step> {
     Some(url(told, &words[at], file))
 }
 
-/// Returns the step of a download by its address, into a file or under its own name.
+/// Returns the step of a download from a URL, into `local` or a file with the name in the URL.
 pub(super) fn url(told: &mut Told, url: &[u8], local: Option<&[u8]>) -> Step {
     let address = Address::of(url);
     let what = address.page();
     saved(told, address.path, &what, &address.host, local)
 }
 
-/// Returns the step of a download of a file by its name.
+/// Returns the step of a download of the file `remote` from a host.
 fn file(told: &mut Told, remote: &[u8], from: &str, local: Option<&[u8]>) -> Step {
     saved(told, remote, &shown(remote), from, local)
 }

@@ -1,6 +1,6 @@
 //! The arguments of wget and curl.
 //!
-//! In: words. Out: [`Fetch`]: what is fetched, and where to.
+//! In: words. Out: [`Fetch`]: the URL, and where the download is written to.
 
 use std::slice;
 
@@ -9,7 +9,7 @@ use memchr::memchr;
 use super::address::{has_scheme, is_address};
 use super::words::is_option;
 
-/// Options whose value may look like an address that is fetched.
+/// Options of wget and curl whose value may look like the URL.
 const WITH_VALUE: [&[u8]; 8] = [
     b"-A",
     b"-H",
@@ -20,7 +20,7 @@ const WITH_VALUE: [&[u8]; 8] = [
     b"--referer",
     b"--user-agent",
 ];
-/// The same, of curl alone.
+/// Options of curl only whose value may look like the URL.
 const WITH_VALUE_OF_CURL: [&[u8]; 4] = [b"-b", b"-x", b"--cookie", b"--proxy"];
 /// Options with which curl sends something.
 const SENDS: [&[u8]; 8] = [
@@ -34,7 +34,7 @@ const SENDS: [&[u8]; 8] = [
     b"--form",
 ];
 
-/// What is fetched, and where to.
+/// The URL, and where the download is written to.
 #[derive(Default)]
 pub(super) struct Fetch<'a> {
     pub(super) url: Option<&'a [u8]>,
@@ -64,7 +64,7 @@ impl<'a> Fetch<'a> {
         self.url = self.url.or(Some(url));
     }
 
-    /// Reads an option, and its value from `rest` where it has one.
+    /// Reads an option, and its value from `rest` if it has one.
     fn option(&mut self, word: &'a [u8], rest: &mut slice::Iter<'a, Vec<u8>>, is_wget: bool) {
         let sends = !is_wget && SENDS.contains(&word);
         let is_of_curl = !is_wget && WITH_VALUE_OF_CURL.contains(&word);
@@ -100,7 +100,7 @@ impl<'a> Fetch<'a> {
     fn set_file(&mut self, file: Option<&'a [u8]>) {
         match file {
             Some(b"-") => self.to_output = true,
-            // The file was forgotten.
+            // The sender forgot the file name.
             Some(url) if has_scheme(url) => {
                 self.to_output = true;
                 self.set_url(url);

@@ -1,14 +1,16 @@
 //! Programs that read, write and change files.
 //!
-//! In: a program and its arguments. Out: a step, where this is a command and no ordinary words.
+//! In: a program and its arguments. Out: a step, if the arguments are those of a command and not
+//! ordinary words.
 
 use super::tell::{Program, Step, Told, Weight};
 use super::words::{has_any, is_path, shown, without_options};
 
-/// Longest text that `echo` writes, as it is repeated, in bytes.
+/// Most bytes of a text of `echo` that a step shows.
 const MAX_ECHO_BYTES: usize = 48;
 
-/// Returns what a program would do with files; `None` where it is none, or does not say which.
+/// Returns the step of a program that works with files; `None` for other programs, or if no file is
+/// given.
 pub(super) fn step(told: &mut Told, program: &Program<'_>) -> Option<Step> {
     let words = program.arguments;
     match program.name {
@@ -35,7 +37,7 @@ fn chmod(told: &Told, words: &[Vec<u8>]) -> Option<Step> {
     let is_number = mode.len() >= 3 && mode.iter().all(|digit| (b'0'..=b'7').contains(digit));
     let is_odd = is_number && mode.iter().any(|digit| digit & 1 == 1);
     let adds = mode.contains(&b'+');
-    // In a form, a plus is a space.
+    // In a form, the plus of `+x` has become a space.
     let adds_x = mode == b"x" || adds && mode.contains(&b'x');
     let text = if is_odd || adds_x {
         format!("makes {file} executable")

@@ -1,7 +1,7 @@
-//! Where in a text a command may begin, and where it ends.
+//! Finds where in a text a command may begin, and where it ends.
 //!
-//! In: a text of a request. Out: places, each with how much they say for a command. Judges no
-//! command.
+//! In: a text of a request. Out: places, each with how strongly its beginning suggests a command.
+//! Does not decide whether it is one.
 
 use std::ops::Range;
 
@@ -11,13 +11,13 @@ use super::line::inner_length;
 
 /// Longest command that is read, in bytes.
 const MAX_LINE_BYTES: usize = 4096;
-/// Spaces between what begins a command and its first word.
+/// Most spaces before the first word of a command.
 const MAX_SPACES: usize = 8;
 /// Longest name of a program with its path.
 const MAX_WORD_BYTES: usize = 64;
-/// What is looked at before a command for a word that says that one follows.
+/// Bytes before a command that are searched for a word that suggests a command.
 const MAX_BEFORE_BYTES: usize = 40;
-/// Words that say that a command follows.
+/// Words that suggest that a command follows.
 const HINTS: [&[u8]; 10] = [
     b"cmd",
     b"exec",
@@ -30,7 +30,7 @@ const HINTS: [&[u8]; 10] = [
     b"process",
     b"eval",
 ];
-/// Programs with which a command may begin. Others are read inside of one.
+/// Programs with which a command may begin. Other programs are known only within a command.
 const PROGRAMS: &[&str] = &[
     "ash",
     "bash",
@@ -95,13 +95,13 @@ const PROGRAMS: &[&str] = &[
 /// How a command begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Beginning {
-    /// Behind what only a shell takes for an end (`;`, `|`, `&&`, a backtick, `$(`, `${IFS}`), or
-    /// behind `shell:` or `exec:`.
+    /// After characters that begin a new command only in a shell (`;`, `|`, `&&`, a backtick, `$(`,
+    /// `${IFS}`), or after `shell:` or `exec:`.
     Joined,
-    /// With the value of a parameter, a string or an element, behind a word that says that a command
-    /// follows.
+    /// At the start of a parameter's value, a string or an element, after a word that suggests a
+    /// command.
     Hinted,
-    /// With any other value, string or line.
+    /// At the start of any other value, string or line.
     Plain,
 }
 
@@ -110,12 +110,12 @@ pub(super) enum Beginning {
 pub(super) struct Place {
     pub(super) range: Range<usize>,
     pub(super) beginning: Beginning,
-    /// It stands between a pair: quotes, backticks, `$(` and `)`, or `>` and `<`.
+    /// It is enclosed in quotes, backticks, `$(` and `)`, or `>` and `<`.
     pub(super) is_enclosed: bool,
 }
 
-/// Returns the next place at or behind `from`. `name` is that of the parameter whose value the text
-/// is; `left` is how many words may still be looked at.
+/// Returns the next place at or after `from`. `name` is the name of the parameter whose value the
+/// text is. `left` is how many words may still be checked.
 pub(super) fn next(
     text: &[u8],
     from: usize,
@@ -125,9 +125,9 @@ pub(super) fn next(
     (from..text.len()).find_map(|at| place(text, at, name, left))
 }
 
-/// A command that begins at this byte; `None` where none does.
+/// Returns the command that may begin at this byte; `None` if none can.
 fn place(text: &[u8], at: usize, name: Option<&[u8]>, left: &mut usize) -> Option<Place> {
-    // Most bytes are the middle of a word, or nothing that a program's name begins with.
+    // Most bytes are within a word, or cannot begin a program's name.
     let first = *text.get(at)?;
     if !is_of_name(first) && !matches!(first, b'/' | b'.' | b'\'' | b'"' | b'\\') {
         return None;
@@ -146,7 +146,7 @@ fn place(text: &[u8], at: usize, name: Option<&[u8]>, left: &mut usize) -> Optio
     }
     let rest = &text[at..text.len().min(at + MAX_LINE_BYTES)];
     let closing = match (start.closing, text.first()) {
-        // A string of JSON ends with a quote, wherever in it the command begins.
+        // A JSON string ends with a quote, wherever in the string the command begins.
         (None, Some(b'{' | b'[')) => Some(b'"'),
         (closing, _) => closing,
     };
@@ -159,14 +159,14 @@ fn place(text: &[u8], at: usize, name: Option<&[u8]>, left: &mut usize) -> Optio
     })
 }
 
-/// What stands before a command.
+/// What is before a command.
 #[derive(Clone, Copy, Default)]
 struct Start<'a> {
-    /// It is what only a shell takes for an end.
+    /// Characters that begin a new command only in a shell.
     is_joined: bool,
-    /// What may have a word that says that a command follows.
+    /// The bytes that may have a word that suggests a command.
     near: &'a [u8],
-    /// What ends the command.
+    /// The byte that ends the command.
     closing: Option<u8>,
 }
 
@@ -182,7 +182,7 @@ impl Start<'_> {
     }
 }
 
-/// How what follows these bytes begins; `None` where no command begins.
+/// Returns how a command after these bytes begins; `None` where none can begin.
 fn start<'a>(before: &'a [u8], name: Option<&'a [u8]>) -> Option<Start<'a>> {
     let spaces = before.iter().rev().take_while(|byte| b" \t".contains(byte));
     let spaces = spaces.take(MAX_SPACES + 1).count();
@@ -228,9 +228,9 @@ fn start<'a>(before: &'a [u8], name: Option<&'a [u8]>) -> Option<Start<'a>> {
             closing: Some(b'<'),
             ..plain
         }),
-        // Android's debugger.
+        // A request of Android's debugger.
         b':' if before.ends_with(b"shell:") || before.ends_with(b"exec:") => Some(joined),
-        // A table of what is run when.
+        // A line of a crontab.
         b'*' if spaces > 0 && before.ends_with(b"* *") => Some(plain),
         b't' if spaces > 0 && before.ends_with(b"root") => Some(plain),
         _ => None,
@@ -241,16 +241,16 @@ fn tail(bytes: &[u8], most: usize) -> &[u8] {
     &bytes[bytes.len().saturating_sub(most)..]
 }
 
-/// Tells whether one of the words is here that say that a command follows.
+/// Tells whether these bytes have one of [`HINTS`].
 fn is_hint(near: &[u8]) -> bool {
     let near = near.to_ascii_lowercase();
     HINTS.iter().any(|hint| memmem::find(&near, hint).is_some())
 }
 
-/// Tells whether the name of a program stands here, with or without a path, quotes in it or not,
-/// and ends.
+/// Tells whether the text begins with the whole name of a program. It may have a path, and quotes
+/// in it.
 fn is_program(text: &[u8]) -> bool {
-    // Each word of a long request comes here: no memory is taken for it.
+    // This runs for each word of a long request, so it does not allocate.
     let (mut plain, mut length, mut word) = ([0; MAX_WORD_BYTES], 0, 0);
     for &byte in text.iter().take(MAX_WORD_BYTES) {
         if is_end_of_word(byte) {
@@ -299,8 +299,8 @@ fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Where a command ends: at what closes it, or at what no shell has.
-/// `is_escaped`: a quote that closes it has a `\` before it, as in JSON.
+/// Returns the length of a command: up to the byte that closes it, or to bytes that no command has.
+/// `is_escaped` says that a closing quote has a `\` before it, as in JSON.
 fn length(rest: &[u8], closing: Option<u8>, is_escaped: bool) -> usize {
     let closed = match closing {
         Some(end @ (b')' | b'`')) => inner_length(rest, end),
@@ -311,7 +311,7 @@ fn length(rest: &[u8], closing: Option<u8>, is_escaped: bool) -> usize {
     end.unwrap_or(closed)
 }
 
-/// Where the other quote is.
+/// Returns the length up to the closing quote.
 fn quoted_length(rest: &[u8], quote: u8, is_escaped: bool) -> usize {
     let mut before = rest.first().copied();
     for (at, &byte) in rest.iter().enumerate() {
@@ -325,7 +325,7 @@ fn quoted_length(rest: &[u8], quote: u8, is_escaped: bool) -> usize {
     rest.len()
 }
 
-/// Tells whether what is here ends any command.
+/// Tells whether these bytes end any command.
 fn is_end(rest: &[u8]) -> bool {
     match rest.first() {
         Some(b'\0') => true,

@@ -1,24 +1,23 @@
-//! A command line as a shell takes it apart: calls of programs, their words, and what joins them.
+//! Splits a command line as a shell does: into calls of programs, their words, and what joins them.
 //!
-//! In: bytes. Out: [`Call`]s, in their order. Runs nothing and looks nothing up: `$x` stays `$x`.
-//! Reads what attackers write, and so takes `$IFS` for a space, and goes on where a quote has no
-//! end.
+//! In: bytes. Out: [`Call`]s, in their order. Runs nothing and expands nothing: `$x` stays `$x`. As
+//! attackers write these lines, it reads `$IFS` as a space, and goes on if a quote is never closed.
 
-/// Most calls of a line, and words of a call.
+/// Most calls of a line, and most words of a call.
 const MAX_CALLS: usize = 48;
 const MAX_WORDS: usize = 48;
-/// Spellings of a space without one.
+/// Other ways to write a space.
 const SPACES: [&[u8]; 5] = [b"${IFS}", b"$IFS$9", b"$IFS$1", b"$IFS", b"%IFS%"];
 
 /// How a call is joined to the one before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Join {
-    /// It comes after it: `;`, `&&`, a line end.
+    /// It runs after that one: `;`, `&&`, a line end.
     #[default]
     Then,
-    /// It comes when that fails: `||`.
+    /// It runs if that one fails: `||`.
     Or,
-    /// It takes its output: `|`.
+    /// It reads the output of that one: `|`.
     Pipe,
 }
 
@@ -26,15 +25,15 @@ pub(super) enum Join {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Call {
     pub(super) join: Join,
-    /// Without quotes; the first one is the program.
+    /// The words without quotes. The first one is the program.
     pub(super) words: Vec<Vec<u8>>,
-    /// The file that its output goes to.
+    /// The file to which its output is written.
     pub(super) into: Option<Vec<u8>>,
-    /// Lines that are run first, for what they say: `$(…)` and backticks.
+    /// Lines that run first because their output is inserted: `$(…)` and backticks.
     pub(super) inner: Vec<Vec<u8>>,
-    /// A `(` stands right behind it: it is a function of another language.
+    /// A `(` follows directly: this is a function of another language.
     pub(super) is_function: bool,
-    /// Where in the line it ends.
+    /// The position in the line at which the call ends.
     pub(super) end: usize,
 }
 
@@ -55,16 +54,16 @@ struct Reader<'a> {
     at: usize,
     calls: Vec<Call>,
     call: Call,
-    /// `None`: no word has begun.
+    /// The word that has begun; `None` between words.
     word: Option<Vec<u8>>,
     next: Next,
-    /// Quotes that have no end from here on.
+    /// Quotes that are never closed in the rest of the line.
     endless: Vec<u8>,
-    /// `\` is part of a path.
+    /// The line has a Windows path, so `\` is a part of paths.
     is_windows: bool,
 }
 
-/// Takes a line apart.
+/// Splits a line into calls.
 pub(super) fn calls(line: &[u8]) -> Vec<Call> {
     let mut reader = Reader {
         line,
@@ -85,7 +84,7 @@ impl Reader<'_> {
         self.rest().starts_with(bytes)
     }
 
-    /// Reads on; `false` at the end.
+    /// Reads the next byte or sign. Returns `false` at the end.
     fn step(&mut self) -> bool {
         let Some(&byte) = self.rest().first() else {
             return false;
@@ -101,7 +100,7 @@ impl Reader<'_> {
             b'|' if self.is_next(b"||") => self.join(2, Join::Or),
             b'|' => self.join(1, Join::Pipe),
             b'&' if self.is_next(b"&&") => self.join(2, Join::Then),
-            // The digit is that of another file: `>&1`.
+            // `&>` redirects: the `>` is read next.
             b'&' if self.is_next(b"&>") => self.at += 1,
             b'&' => self.join(1, Join::Then),
             b'>' | b'<' => self.redirect(byte),
@@ -151,7 +150,7 @@ impl Reader<'_> {
         self.call.end = self.at.min(self.line.len());
         let call = std::mem::take(&mut self.call);
         let is_empty = call.words.is_empty() && call.inner.is_empty();
-        // What joins the next one to nothing joins it to what was before.
+        // This joins the next call. If this call is the first one and empty, it joins nothing.
         self.call.join = if is_empty && self.calls.is_empty() {
             Join::Then
         } else {
@@ -167,11 +166,11 @@ impl Reader<'_> {
         self.at += end.unwrap_or(self.rest().len());
     }
 
-    /// Up to the other quote; without one, it is none. `is_escaped`: both have a `\` before them,
-    /// as in JSON.
+    /// Reads up to the closing quote. If there is none, the opening quote is ignored. `is_escaped`
+    /// says that both quotes have a `\` before them, as in JSON.
     fn quoted(&mut self, quote: u8, is_escaped: bool) {
         self.at += 1;
-        // Where one has no end, none behind it has one.
+        // If an earlier one was never closed, this one is not closed either.
         if self.endless.contains(&quote) {
             return;
         }
@@ -196,12 +195,12 @@ impl Reader<'_> {
         }
     }
 
-    /// A line whose output becomes part of the word.
+    /// Reads a line whose output becomes part of the word.
     fn inner(&mut self, start: usize, end: u8) {
         let begins = self.rest().get(start..).unwrap_or_default();
         let length = inner_length(begins, end);
         let line = begins[..length].to_vec();
-        // With what encloses it, as far as that is there.
+        // With the signs around it, if the closing one exists.
         let whole = (start + length + 1).min(self.rest().len());
         let text = self.rest()[..whole].to_vec();
         self.word.get_or_insert_default().extend(text);
@@ -234,7 +233,7 @@ impl Reader<'_> {
 
     fn escape(&mut self) {
         match self.rest().get(1) {
-            // In JSON, a quote is written so.
+            // JSON writes a quote like this.
             Some(&quote @ (b'"' | b'\'')) => {
                 self.at += 1;
                 self.quoted(quote, true);
@@ -242,7 +241,7 @@ impl Reader<'_> {
             Some(b'/') | None => self.at += 1,
             Some(b'\n') => self.at += 2,
             Some(_) if self.is_windows => self.push(b'\\'),
-            // Written by a program: `\n` is a line end.
+            // `\n` in an escaped text is a line end.
             Some(b'n' | b'r') => self.join(2, Join::Then),
             Some(&next) => {
                 self.at += 1;
@@ -251,7 +250,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `{wget,http://…}` is a call without a space; any other brace is none of our business.
+    /// Reads `{wget,http://…}`, a call without spaces. Skips any other brace.
     fn brace(&mut self) {
         let Some(list) = braced_list(self.rest()) else {
             self.at += 1;
@@ -267,7 +266,7 @@ impl Reader<'_> {
     }
 }
 
-/// Where the other quote is; `is_escaped`: a `\` may stand before it.
+/// Returns the position of the closing quote. `is_escaped` says that a `\` may be before it.
 fn quoted_length(text: &[u8], quote: u8, is_escaped: bool) -> Option<usize> {
     let mut before = 0;
     for (at, &byte) in text.iter().enumerate() {
@@ -279,14 +278,14 @@ fn quoted_length(text: &[u8], quote: u8, is_escaped: bool) -> Option<usize> {
     None
 }
 
-/// What is between braces, if that has a comma and no space.
+/// Returns the text between braces, if it has a comma and no space.
 fn braced_list(text: &[u8]) -> Option<&[u8]> {
     let end = text.iter().position(|byte| b"} \t\n;".contains(byte))?;
     let list = text.get(1..end)?;
     (text[end] == b'}' && list.contains(&b',')).then_some(list)
 }
 
-/// Where a line ends that is inside another one: at a backtick, or at the `)` that belongs to it.
+/// Returns the length of a line inside another one: up to the backtick or the `)` that closes it.
 pub(super) fn inner_length(begins: &[u8], end: u8) -> usize {
     let mut depth = 0_usize;
     for (at, &byte) in begins.iter().enumerate() {
@@ -302,7 +301,7 @@ pub(super) fn inner_length(begins: &[u8], end: u8) -> usize {
     begins.len()
 }
 
-/// The lines that run inside a text in double quotes.
+/// Returns the lines that run inside a text in double quotes.
 fn inner_lines(text: &[u8]) -> Vec<Vec<u8>> {
     let mut lines = Vec::new();
     let mut at = 0;

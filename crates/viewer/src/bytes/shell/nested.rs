@@ -1,6 +1,6 @@
 //! Programs that run other commands: shells, busybox, Windows' `cmd`.
 //!
-//! In: a program and its arguments. Out: the steps of what it runs.
+//! In: a program and its arguments. Out: the steps of the commands that it runs.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +8,8 @@ use base64::prelude::BASE64_STANDARD;
 use super::tell::{Program, SHELLS, Step, Told, Weight};
 use super::words::{has_any, is_option, is_path, shown, without_options};
 
-/// Tells what such a program would do: whether that is known. `None` where it is none.
+/// Adds the steps of such a program, and returns whether they are known. Returns `None` for other
+/// programs.
 pub(super) fn tell(told: &mut Told, program: &Program<'_>) -> Option<bool> {
     let is_told = match program.name {
         "busybox" => busybox(told, program),
@@ -20,7 +21,8 @@ pub(super) fn tell(told: &mut Told, program: &Program<'_>) -> Option<bool> {
     Some(is_told)
 }
 
-/// `busybox wget …` is wget; a name that no busybox has shows whether there is one.
+/// Adds the steps of busybox. `busybox wget …` is wget. With an unknown name, the sender finds out
+/// whether there is a busybox.
 fn busybox(told: &mut Told, program: &Program<'_>) -> bool {
     let Some(applet) = program.arguments.first() else {
         return false;
@@ -34,7 +36,7 @@ fn busybox(told: &mut Told, program: &Program<'_>) -> bool {
     true
 }
 
-/// `sh FILE`, `sh -c LINE`, or lines that come by a pipe.
+/// Adds the steps of `sh FILE`, `sh -c LINE`, or of a shell that reads lines from a pipe.
 fn shell(told: &mut Told, program: &Program<'_>) -> bool {
     let words = program.arguments;
     if let Some(at) = words.iter().position(|word| takes_line(word)) {
@@ -47,12 +49,12 @@ fn shell(told: &mut Told, program: &Program<'_>) -> bool {
     told.say_if_known(step)
 }
 
-/// `-c`, `-lc`, and so on.
+/// Tells whether a command line follows this option: `-c`, `-lc`, and so on.
 fn takes_line(word: &[u8]) -> bool {
     is_option(word) && word.ends_with(b"c")
 }
 
-/// The line behind `sh -c`.
+/// Adds the steps of the line after `sh -c`.
 fn shell_line(told: &mut Told, line: &[Vec<u8>], depth: usize) -> bool {
     if let Some(first) = line.first() {
         let is_output = first.starts_with(b"$(") || first.starts_with(b"`");
@@ -63,7 +65,7 @@ fn shell_line(told: &mut Told, line: &[Vec<u8>], depth: usize) -> bool {
     }
     match line {
         [one] => nested_line(told, one, depth),
-        // Without quotes, all that follows is meant.
+        // Without quotes, all further words are probably meant.
         all => nested_line(told, &all.join(&b' '), depth),
     }
 }
@@ -92,7 +94,7 @@ fn shell_input(told: &Told, program: &Program<'_>) -> Option<Step> {
     }
 }
 
-/// Windows: `cmd /c LINE`.
+/// Adds the steps of Windows' `cmd /c LINE`.
 fn cmd(told: &mut Told, program: &Program<'_>) -> bool {
     let words = program.arguments;
     let Some(at) = words.iter().position(|word| is_cmd_switch(word)) else {
@@ -105,7 +107,7 @@ fn is_cmd_switch(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"/c") || word == b"/k"
 }
 
-/// `powershell -enc BASE64` of UTF-16; other ways are told by the whole line.
+/// Adds the steps of the line that PowerShell runs. After `-enc`, the line is base64 of UTF-16.
 fn powershell(told: &mut Told, program: &Program<'_>) -> bool {
     let line = match encoded_line(program.arguments) {
         Some(line) => line,
@@ -122,7 +124,7 @@ fn encoded_line(words: &[Vec<u8>]) -> Option<Vec<u8>> {
     Some(line)
 }
 
-/// Tells what a line inside a command would do: whether any of it is known.
+/// Adds the steps of a line inside a command. Returns whether any of it is known.
 fn nested_line(told: &mut Told, line: &[u8], depth: usize) -> bool {
     let before = told.steps.len();
     told.line(line, depth - 1);

@@ -1,7 +1,7 @@
-//! PowerShell's ways to download and run.
+//! How PowerShell downloads and runs files.
 //!
-//! In: a command line. Out: steps, where one of these ways is in it. PowerShell takes words in any
-//! case.
+//! In: a command line. Out: steps, if the line downloads something. PowerShell ignores upper and
+//! lower case.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use super::download;
 use super::tell::{Step, Told, Weight};
 use super::words::shown;
 
-/// One of these is in each of the ways.
+/// Each of the patterns below for a download contains one of these words.
 const WORDS: [&[u8]; 6] = [
     b"downloadstring",
     b"downloadfile",
@@ -21,9 +21,9 @@ const WORDS: [&[u8]; 6] = [
     b"irm",
     b"start-bits",
 ];
-/// An address in quotes or without.
+/// Pattern of an address, with or without quotes.
 const URL: &str = r#"['"]?((?:https?|ftp)://[^\s'"()<>|;`]{3,300})['"]?"#;
-/// A file in quotes or without.
+/// Pattern of a file, with or without quotes.
 const FILE: &str = r#"['"]?([^\s'"()<>|;]{1,200})['"]?"#;
 
 struct Ways {
@@ -54,10 +54,10 @@ fn compiled(pattern: &str) -> Regex {
     builder.build().expect("a test uses it")
 }
 
-/// Tells what a line would do; `false` where it has none of these ways.
+/// Adds the steps of a line. Returns `false` if it downloads nothing in one of these ways.
 pub(super) fn tell(told: &mut Told, line: &[u8]) -> bool {
     let lower = line.to_ascii_lowercase();
-    // Seldom: without one of these words, nothing is compiled or searched.
+    // Few lines have one of these words. For others, no pattern is compiled or searched.
     if !WORDS
         .iter()
         .any(|word| memmem::find(&lower, word).is_some())

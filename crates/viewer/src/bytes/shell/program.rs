@@ -1,6 +1,6 @@
-//! Programs that act on the machine itself, or ask about it.
+//! Programs that change the machine itself, or ask about it.
 //!
-//! In: a program and its arguments. Out: steps, where they are such that this is a command and no
+//! In: a program and its arguments. Out: steps, if the arguments are those of a command and not
 //! ordinary words.
 
 use memchr::{memchr, memmem};
@@ -13,14 +13,15 @@ use super::{files, nested};
 /// Most directories that one step names.
 const MAX_DIRECTORIES: usize = 8;
 
-/// Where a command changes to.
+/// The step of `cd`.
 pub(super) struct Directories {
     pub(super) step: Step,
-    /// How many of the calls behind it are told with it.
+    /// How many of the following calls are part of this step.
     pub(super) others: usize,
 }
 
-/// Tells of `cd`: where several are joined by `||`, of the first that is there.
+/// Returns the step of `cd`. Several of them, joined by `||`, are one step: they go to the first
+/// directory that exists.
 pub(super) fn directories(call: &Call, behind: &[Call]) -> Option<Directories> {
     let mut directories = vec![directory(call)?];
     for call in behind {
@@ -42,7 +43,7 @@ pub(super) fn directories(call: &Call, behind: &[Call]) -> Option<Directories> {
     })
 }
 
-/// The directory of one `cd`.
+/// Returns the directory of one `cd`.
 fn directory(call: &Call) -> Option<String> {
     let [program, directory] = &call.words[..] else {
         return None;
@@ -51,7 +52,7 @@ fn directory(call: &Call) -> Option<String> {
     is_cd.then(|| shown(directory))
 }
 
-/// Tells what a program would do; `false` where it is not known, or its arguments are not.
+/// Adds the steps of a program. Returns `false` if the program or its arguments are unknown.
 pub(super) fn tell(told: &mut Told, program: &Program<'_>) -> bool {
     if let Some(is_told) = nested::tell(told, program) {
         return is_told;
@@ -79,7 +80,7 @@ fn step(told: &Told, program: &Program<'_>) -> Option<Step> {
     }
 }
 
-/// Programs that only tell something.
+/// Returns the step of a program that only prints facts about the machine.
 fn question(program: &Program<'_>) -> Option<Step> {
     let what = match program.name {
         "id" | "whoami" => "which user it runs as",
@@ -90,7 +91,7 @@ fn question(program: &Program<'_>) -> Option<Step> {
         "ifconfig" | "ipconfig" | "netstat" => "which networks the machine is in",
         _ => return None,
     };
-    // Words of a sentence are no options.
+    // In an ordinary sentence, the next words are no options.
     let is_option = |word: &Vec<u8>| word.starts_with(b"-") || word.starts_with(b"/");
     if !program.arguments.iter().all(is_option) {
         return None;
@@ -108,7 +109,8 @@ fn list(program: &Program<'_>) -> Step {
     Step::new(Weight::Little, text)
 }
 
-/// Where its output goes, if that is a file whose name stands there, and no command that makes it.
+/// Returns where the output is written to, as the end of a sentence. Returns nothing if the file's
+/// name is made by a command.
 fn written(program: &Program<'_>) -> String {
     match program.kept_output() {
         Some(file) if !has_command(file) => format!(" and writes that to {}", shown(file)),
@@ -129,7 +131,7 @@ fn sleep(words: &[Vec<u8>]) -> Option<Step> {
     Some(Step::new(Weight::Little, text))
 }
 
-/// A line of another language, or a file of it.
+/// Returns the step of a language's interpreter, which runs a line or a file.
 fn script(told: &Told, program: &Program<'_>) -> Option<Step> {
     let words = program.arguments;
     if has_any(words, &[b"-c", b"-e", b"-r"]) {
@@ -147,14 +149,14 @@ fn script(told: &Told, program: &Program<'_>) -> Option<Step> {
     }
 }
 
-/// What is done with the first argument that is no option.
+/// Returns the step `what` with the first argument that is no option.
 fn named(words: &[Vec<u8>], what: &str, weight: Weight) -> Option<Step> {
     let names = without_options(words);
     let name = names.first()?;
     Some(Step::new(weight, format!("{what} {}", shown(name))))
 }
 
-/// A program by its path, such as `./jaws`.
+/// Returns the step of a program that is called by its path, such as `./jaws`.
 fn by_path(told: &Told, program: &[u8]) -> Option<Step> {
     if told.has_fetched(program) {
         return Some(Step::new(Weight::Little, "runs it"));

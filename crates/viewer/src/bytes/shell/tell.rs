@@ -1,8 +1,8 @@
-//! What a command would do, step by step, in words.
+//! Says in words what a command would do, step by step.
 //!
 //! In: a command line. Out: [`Told`]: sentences without a subject, such as "goes to /tmp", and how
-//! sure it is that this is a command at all. A program that is not known here is named where what
-//! comes before and after it is.
+//! sure it is that this is a command. An unknown program is only named if there are known steps
+//! before and after it.
 
 use memchr::memchr;
 
@@ -10,10 +10,10 @@ use super::line::{Call, Join, calls};
 use super::words::{base, name_of, shown};
 use super::{connect, download, powershell, program};
 
-/// Most steps of a command, and what they take together, in characters.
+/// Most steps of a command, and most characters of all its steps.
 const MAX_STEPS: usize = 16;
 const MAX_STEPS_CHARS: usize = 600;
-/// Commands inside of commands.
+/// Most levels of commands inside commands.
 const MAX_DEPTH: usize = 3;
 /// Programs that run lines.
 pub(super) const SHELLS: [&str; 7] = ["ash", "bash", "dash", "ksh", "sh", "source", "zsh"];
@@ -22,15 +22,15 @@ const STARTERS: [&str; 8] = [
     "sudo", "nohup", "exec", "setsid", "env", "then", "do", "time",
 ];
 
-/// How much a step says for a command, beside what else the bytes could mean.
+/// How strongly a step suggests that the bytes are a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Weight {
-    /// The same words stand in ordinary texts.
+    /// Ordinary texts have the same words.
     #[default]
     Little,
-    /// Hardly anything else is written like that.
+    /// Hardly anything but a command is written like this.
     Some,
-    /// Nothing else is.
+    /// Nothing but a command is written like this.
     Much,
 }
 
@@ -41,29 +41,29 @@ pub(super) struct Step {
     text: String,
 }
 
-/// What was told of a command.
+/// The steps of a command line, and the state while they are added.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) steps: Vec<String>,
-    /// What the steps together say for a command: of each 1, 2 or 3.
+    /// The sum of the weights of all steps: 1, 2 or 3 for each.
     pub(super) weight: usize,
-    /// Where the last step that was understood ends.
+    /// The position in the line at which the last known step ends.
     pub(super) end: usize,
-    /// The files that were downloaded, by their names without a path.
+    /// The names, without paths, of files that were downloaded or written.
     pub(super) fetched: Vec<Vec<u8>>,
-    /// What this line prints is run by a shell.
+    /// A shell runs the output of the present line.
     pub(super) is_run: bool,
-    /// Programs that are not known, since the last step.
+    /// Unknown programs since the last step.
     unknown: Vec<String>,
     chars: usize,
 }
 
-/// One call and what it has to do with its neighbours.
+/// A call, and how it is connected with the calls around it.
 pub(super) struct Around<'a> {
     pub(super) call: &'a Call,
-    /// What its output goes to, by a pipe.
+    /// The call that reads its output through a pipe.
     pub(super) next: Option<&'a Call>,
-    /// Its input comes by a pipe.
+    /// Its input comes through a pipe.
     pub(super) is_fed: bool,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Program<'a> {
     pub(super) path: &'a [u8],
     pub(super) arguments: &'a [Vec<u8>],
     pub(super) around: &'a Around<'a>,
-    /// How many commands may be inside of one another from here on.
+    /// How many further levels of commands inside commands are read.
     pub(super) depth: usize,
 }
 
@@ -87,25 +87,25 @@ impl Step {
         }
     }
 
-    /// What was downloaded is run.
+    /// Returns the step that runs a downloaded file.
     pub(super) fn runs_it() -> Self {
         Self::new(Weight::Some, "runs it")
     }
 }
 
 impl Program<'_> {
-    /// Returns where its output goes.
+    /// Returns the file to which its output is written.
     pub(super) fn output(&self) -> Option<&[u8]> {
         self.around.call.into.as_deref()
     }
 
-    /// Returns where its output goes, if that keeps it.
+    /// Returns the file to which its output is written, if it is not `/dev/null`.
     pub(super) fn kept_output(&self) -> Option<&[u8]> {
         self.output().filter(|into| *into != b"/dev/null")
     }
 }
 
-/// Tells what a line would do.
+/// Returns what a line would do.
 pub(super) fn tell(line: &[u8]) -> Told {
     let mut told = Told::default();
     told.line(line, MAX_DEPTH);
@@ -113,7 +113,7 @@ pub(super) fn tell(line: &[u8]) -> Told {
 }
 
 impl Told {
-    /// Goes on with a line. Of one that stands inside another, the end is that of the other.
+    /// Adds the steps of a line.
     pub(super) fn line(&mut self, line: &[u8], depth: usize) {
         if depth == 0 {
             return;
@@ -138,8 +138,8 @@ impl Told {
         }
     }
 
-    /// Goes on with calls that are joined by pipes. Returns how many of those behind it were told
-    /// with it.
+    /// Adds the steps of calls that are joined by pipes. Returns how many calls after them were
+    /// part of the same step.
     fn pipe(&mut self, pipe: &[Call], behind: &[Call], depth: usize) -> usize {
         for call in pipe {
             let is_shell = match call.words.first() {
@@ -172,7 +172,7 @@ impl Told {
         0
     }
 
-    /// Goes on with a call of a program.
+    /// Adds the steps of a call.
     pub(super) fn call(&mut self, words: &[Vec<u8>], around: &Around<'_>, depth: usize) {
         let Some((program, arguments)) = words.split_first() else {
             return;
@@ -194,13 +194,13 @@ impl Told {
         }
     }
 
-    /// Tells what a program would do; `false` where that is not known.
+    /// Adds the steps of a program. Returns `false` if they are unknown.
     fn program(&mut self, program: &Program<'_>) -> bool {
         let step = download::step(self, program).or_else(|| connect::step(self, program));
         self.say_if_known(step) || program::tell(self, program)
     }
 
-    /// Adds a step, if there is one.
+    /// Adds a step, if there is one. Returns whether there is.
     pub(super) fn say_if_known(&mut self, step: Option<Step>) -> bool {
         let Some(step) = step else {
             return false;
@@ -209,7 +209,7 @@ impl Told {
         true
     }
 
-    /// Adds a step, and those before it that were not understood.
+    /// Adds a step and, unless it is the first one, the unknown programs before it.
     pub(super) fn say(&mut self, step: Step) {
         let unknown = std::mem::take(&mut self.unknown);
         let before = if self.steps.is_empty() {
@@ -218,7 +218,7 @@ impl Told {
             unknown
         };
         self.weight += step.weight as usize + 1;
-        // Another way to the same, joined by `||`.
+        // Usually another way to do the same, joined by `||`.
         if self.steps.last() == Some(&step.text) {
             return;
         }
@@ -235,7 +235,7 @@ impl Told {
         self.fetched.push(base(file).to_vec());
     }
 
-    /// Tells whether a file is one that was downloaded, or all files where one was.
+    /// Tells whether a file was downloaded or written. `*` counts if any file was.
     pub(super) fn has_fetched(&self, file: &[u8]) -> bool {
         let file = base(file);
         let is_any = file == b"*" && !self.fetched.is_empty();
@@ -243,12 +243,13 @@ impl Told {
     }
 }
 
-/// Tells whether a byte may be in the name of a program that is not known.
+/// Tells whether a byte may be in the name of an unknown program.
 fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._-/".contains(&byte)
 }
 
-/// Leaves out what only starts another program, and variables that are set for it.
+/// Returns the words without programs that only start another one, and without variables that are
+/// set for it.
 fn started(words: &[Vec<u8>]) -> &[Vec<u8>] {
     let mut rest = words;
     while let Some((first, others)) = rest.split_first() {
@@ -260,7 +261,7 @@ fn started(words: &[Vec<u8>]) -> &[Vec<u8>] {
     rest
 }
 
-/// `NAME=VALUE`
+/// Tells whether a word sets a variable: `NAME=VALUE`.
 fn sets_variable(word: &[u8]) -> bool {
     match memchr(b'=', word) {
         Some(end) => word[..end].iter().all(u8::is_ascii_alphanumeric),

@@ -1,12 +1,12 @@
-//! What a word of a command is: an option, a path, the name of a program.
+//! Reads a word of a command: an option, a path, the name of a program.
 //!
-//! In: words, without their quotes. Out: what they are, and how they are repeated on the page.
+//! In: words without quotes. Out: what they are, and how the page shows them.
 
 use memchr::memrchr;
 
 use crate::bytes::printable;
 
-/// Longest name of a file or a host that is repeated, in characters.
+/// Longest name of a file or a host that is shown, in characters.
 const MAX_NAME_CHARS: usize = 60;
 
 /// Returns the name of a program without its path, in lower case, without `.exe`.
@@ -22,7 +22,7 @@ pub(super) fn base(path: &[u8]) -> &[u8] {
     path.rsplit(is_slash).next().unwrap_or_default()
 }
 
-/// Returns a name or a text as one printable line, in which no address can be followed.
+/// Returns a name or a text as one printable line, in which `://` is defanged.
 pub(super) fn shown(name: &[u8]) -> String {
     printable::line(name, MAX_NAME_CHARS).replace("://", "[:]//")
 }
@@ -31,7 +31,7 @@ pub(super) fn is_option(word: &[u8]) -> bool {
     word.starts_with(b"-")
 }
 
-/// Tells whether one of the words is one of these options.
+/// Tells whether one of these options is among the words.
 pub(super) fn has_any(words: &[Vec<u8>], options: &[&[u8]]) -> bool {
     words.iter().any(|word| options.contains(&word.as_slice()))
 }
@@ -47,13 +47,13 @@ pub(super) fn without_options(words: &[Vec<u8>]) -> Vec<&[u8]> {
     others
 }
 
-/// Returns the word behind an option.
+/// Returns the word after an option.
 pub(super) fn after<'a>(words: &'a [Vec<u8>], option: &[u8]) -> Option<&'a [u8]> {
     let at = words.iter().position(|word| word == option)?;
     Some(words.get(at + 1)?)
 }
 
-/// Something that a shell may run: a path, or a name with an ending.
+/// Tells whether a shell may run this: a path, or a name with an extension.
 pub(super) fn is_path(word: &[u8]) -> bool {
     let is_absolute = word.starts_with(b"/") && !word.starts_with(b"//");
     let has_path = is_absolute || word.starts_with(b"./");
