@@ -210,7 +210,8 @@ fn cookies(http: &http::Request<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     cookies
 }
 
-/// Returns the number of bytes up to and with the blank line; -1 (unknown) if there is none.
+/// Returns the number of bytes of the head with its blank line; -1 (unknown) if the blank line is
+/// missing.
 fn headers_size(entry: &Entry, http: &http::Request<'_>) -> i64 {
     if http.unfinished && http.behind_head.is_empty() {
         return -1;

@@ -64,7 +64,7 @@ pub struct Request<'a> {
     pub protocol: Protocol,
     /// The parts of an HTTP request; null for other protocols.
     pub http: Option<Http>,
-    /// What a TLS hello offers; null where there is none.
+    /// The parts of the TLS hello; null where there is none.
     pub tls: Option<Tls>,
     /// The name that the request asks for; null where it has none.
     pub asked_for: Option<&'a AskedFor>,
@@ -115,7 +115,7 @@ pub struct Http {
     pub body_bytes: usize,
 }
 
-/// What a TLS hello offers, as text.
+/// The parts of a TLS hello, and what both sides agreed on, as text.
 #[derive(Debug, Default, Serialize)]
 pub struct Tls {
     /// The version that both sides agreed on; without an answer, the highest that was offered.

@@ -19,7 +19,7 @@ const HEADERS: [&str; 5] = [
     "CF-Connecting-IP",
     "True-Client-IP",
 ];
-/// Texts, in lower case, of which each of [`HEADERS`] contains one: bytes without any of them have
+/// Each of [`HEADERS`] contains one of these texts, in lower case. Bytes without any of them have
 /// no such header.
 pub(crate) const HEADERS_CONTAIN: [&str; 4] = [
     "forwarded",

@@ -24,7 +24,7 @@ use crate::reader::entry::Entry;
 /// Most retries of restoring in a row, after memcached has failed in the middle of it.
 const MOST_FAILURES: u32 = 5;
 
-/// The state of the history, as visitors see it.
+/// The state of the history, for visitors.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HistoryState {
     /// A sentence that says why nothing is written at present; `None` where all is well.
@@ -154,8 +154,7 @@ impl Memory {
         store.add_silent_ports(&mut silent_ports).await?;
         let put_back = store.put_back(snapshot, held).await;
         self.failures = match put_back {
-            // After so many failures it is no longer tried: a record that memcached refuses will be
-            // refused again.
+            // Not without end: a record that memcached refuses will be refused again.
             Err(_) if self.failures < MOST_FAILURES => self.failures + 1,
             _ => 0,
         };
@@ -202,7 +201,7 @@ impl Memory {
                 none => *none = Some(gap),
             }
         }
-        // Until the file is open, nobody knows what is missing in it.
+        // Until the file is open, it is unknown what is missing in it.
         let is_room = if self.history.known_up_to().is_some() {
             self.clear_up(now);
             self.hand_over_gap()

@@ -33,8 +33,8 @@ pub(crate) struct Start {
 
 impl Outlets {
     pub(super) fn new(counters: Arc<Counters>, captures: Option<Captures>, start: Start) -> Self {
-        // Lines may begin at an older number than counters do: then `counted` says which requests
-        // were counted before.
+        // A request is counted before its line is written. So with lines, everything up to the
+        // newest line was counted. If counters begin at a larger number, `counted` says so.
         let once = match captures {
             Some(_) => Once::new(start.lines),
             None => Once::new(start.history),

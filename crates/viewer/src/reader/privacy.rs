@@ -107,10 +107,11 @@ impl fmt::Debug for Senders {
 impl Privacy {
     /// Returns what may be shown of a record.
     ///
-    /// The port and the full address of a masked source are hidden, the address in the bytes as
-    /// well, because some clients send it. So are the addresses that a request claims to be from:
-    /// behind a proxy for HTTP, one of them is the source. If any text is hidden, the address that
-    /// the client connected to is hidden, even if it is none of the texts.
+    /// The port and the full address of a masked source are hidden. The address is also hidden in
+    /// the bytes, because some clients send it. The addresses from which a request claims to come
+    /// are hidden as well, because one of them may be the real client behind an HTTP proxy. If any
+    /// text is hidden, the address to which the client connected is hidden too, even if it is not
+    /// in the list of texts.
     #[must_use]
     pub fn show(&self, record: &Record) -> Shown {
         let claims = self.mask_sources.then(|| claims_in(&record.raw));

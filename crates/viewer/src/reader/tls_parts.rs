@@ -38,7 +38,7 @@ pub struct TlsParts {
     pub cipher_count: usize,
     /// Number of extensions.
     pub extension_count: usize,
-    /// What both sides agreed on; `None` where nobody answered the hello.
+    /// What both sides agreed on; `None` where the hello was not answered.
     pub agreed: Option<Agreed>,
     /// The JA4 fingerprint of what was received.
     fingerprint: String,

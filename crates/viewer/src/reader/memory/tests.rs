@@ -34,7 +34,7 @@ fn until(memory: &mut Memory, cursor: u64, is_so: impl Fn(&Memory) -> bool) {
     let (snapshot, entries) = ring_at(cursor);
     let begun = Instant::now();
     while !is_so(memory) {
-        assert!(begun.elapsed() < LONGEST, "it never is");
+        assert!(begun.elapsed() < LONGEST, "the condition is never met");
         memory.keep(&snapshot, &entries);
         std::thread::yield_now();
     }
