@@ -146,10 +146,10 @@ fn main() -> anyhow::Result<ExitCode> {
     match args.command {
         Some(Command::Health(what)) => check_health(&what, args.listen),
         Some(Command::Identify(what)) => {
-            identify::run(&known(args.signatures), &what).map(|()| ExitCode::SUCCESS)
+            identify::run(&given_or_built_in(args.signatures), &what).map(|()| ExitCode::SUCCESS)
         }
         Some(Command::Forget(what)) => with_history(&args.history, |folder| {
-            forget::run(folder, &what, &known(args.signatures))
+            forget::run(folder, &what, &given_or_built_in(args.signatures))
         }),
         Some(Command::Backup(what)) => {
             with_history(&args.history, |folder| backup::run(folder, &what))
@@ -210,7 +210,10 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let history = args.history.0.as_deref();
     let history = history.map(|folder| History::open(folder, args.history_bytes));
     let history = history.transpose()?.map(Arc::new);
-    let (labeller, locations) = (known(args.signatures), Locations::open(&args.locations));
+    let (labeller, locations) = (
+        given_or_built_in(args.signatures),
+        Locations::open(&args.locations),
+    );
     let privacy = Privacy {
         mask_sources: args.mask_sources == Switch::On,
         hidden: args.hide,
@@ -264,6 +267,6 @@ fn labeller(path: &str) -> Result<Arc<Labeller>, String> {
         .map_err(|error| error.to_string())
 }
 
-fn known(given: Option<Arc<Labeller>>) -> Arc<Labeller> {
+fn given_or_built_in(given: Option<Arc<Labeller>>) -> Arc<Labeller> {
     given.unwrap_or_else(|| Arc::new(Labeller::built_in()))
 }

@@ -315,7 +315,7 @@ pub fn request(entry: &Entry, raw: bool) -> Bytes {
 /// Tells whether the JSON of a request is cached, or short enough to be made quickly.
 #[must_use]
 pub fn is_short(entry: &Entry) -> bool {
-    entry.json.get().is_some() || told_bytes(entry) <= SHORT_BYTES / 8
+    entry.json.get().is_some() || text_bytes(entry) <= SHORT_BYTES / 8
 }
 
 /// Returns an upper limit for the bytes of a request's JSON, without or with `raw`. For a byte, an
@@ -323,17 +323,17 @@ pub fn is_short(entry: &Entry) -> bool {
 #[must_use]
 pub fn most_bytes(entry: &Entry, raw: bool) -> usize {
     let raw_bytes = if raw { 2 * entry.record.raw.len() } else { 0 };
-    let of_actions = entry.actions.iter().map(|it| it.sentence().len());
+    let action_bytes = entry.actions.iter().map(|it| it.sentence().len());
     // In a sentence, only quotes and backslashes are escaped.
-    let of_actions = 2 * of_actions.sum::<usize>();
+    let action_bytes = 2 * action_bytes.sum::<usize>();
     let labels = entry.labels.len() + entry.quoted.len();
-    8 * told_bytes(entry) + raw_bytes + of_actions + 4096 * (1 + labels)
+    8 * text_bytes(entry) + raw_bytes + action_bytes + 4096 * (1 + labels)
 }
 
 /// Returns how many bytes of the request are in its JSON as text, without labels: the head of HTTP;
 /// up to 1024 other bytes, for a summary and for addresses; and texts that occur once more, which
 /// are the name that is asked for and the texts of a TLS hello.
-fn told_bytes(entry: &Entry) -> usize {
+fn text_bytes(entry: &Entry) -> usize {
     let bytes = entry.record.raw.len();
     let head = entry
         .http

@@ -74,12 +74,12 @@ impl Collector for Elsewhere {
 pub(super) fn register(registry: &mut Registry, now: &Now<'_>) {
     let version = vec![("version", env!("CARGO_PKG_VERSION"))];
     registry.register("build", "Version of this program", Info::new(version));
-    of_ring(registry, now);
+    register_ring(registry, now);
     if let Some(history) = &now.history {
-        of_history(registry, history);
+        register_history(registry, history);
     }
     if let Some(lines) = &now.lines {
-        of_lines(registry, lines);
+        register_lines(registry, lines);
     }
     let visitors = &now.visitors;
     gauge(
@@ -102,7 +102,7 @@ pub(super) fn register(registry: &mut Registry, now: &Now<'_>) {
     );
 }
 
-fn of_ring(registry: &mut Registry, now: &Now<'_>) {
+fn register_ring(registry: &mut Registry, now: &Now<'_>) {
     let view = now.view;
     counter(
         registry,
@@ -139,7 +139,7 @@ fn of_ring(registry: &mut Registry, now: &Now<'_>) {
     );
 }
 
-fn of_history(registry: &mut Registry, history: &HistoryNow) {
+fn register_history(registry: &mut Registry, history: &HistoryNow) {
     gauge(
         registry,
         "history_up",
@@ -172,7 +172,7 @@ fn of_history(registry: &mut Registry, history: &HistoryNow) {
     );
 }
 
-fn of_lines(registry: &mut Registry, lines: &Counted) {
+fn register_lines(registry: &mut Registry, lines: &Counted) {
     counter(
         registry,
         "lines_written",

@@ -22,10 +22,10 @@ const PREFIX: &str = "forever200";
 pub(crate) fn exposition(counters: &Counters, now: &Now<'_>) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix(PREFIX);
     counters.register(&mut registry);
-    let mut of_now = Registry::with_prefix(PREFIX);
-    gauges::register(&mut of_now, now);
+    let mut current = Registry::with_prefix(PREFIX);
+    gauges::register(&mut current, now);
     let mut open_metrics = String::new();
-    encode_registry(&mut open_metrics, &of_now)?;
+    encode_registry(&mut open_metrics, &current)?;
     encode_registry(&mut open_metrics, &registry)?;
     Ok(for_prometheus(&open_metrics))
 }

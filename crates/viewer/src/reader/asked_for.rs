@@ -81,7 +81,7 @@ pub fn authority<'a>(
     tls: Option<&'a TlsParts>,
 ) -> Option<Cow<'a, [u8]>> {
     if let Some(http) = http
-        && let Some(authority) = of_http(http)
+        && let Some(authority) = http_authority(http)
     {
         return Some(authority);
     }
@@ -91,14 +91,14 @@ pub fn authority<'a>(
     }
 }
 
-fn of_http<'a>(http: &http::Request<'a>) -> Option<Cow<'a, [u8]>> {
+fn http_authority<'a>(http: &http::Request<'a>) -> Option<Cow<'a, [u8]>> {
     for header in &http.headers {
         let is_host = header.name.eq_ignore_ascii_case(b"host");
         if is_host && !header.value.trim_ascii().is_empty() {
             return Some(header.plain_value());
         }
     }
-    of_target(http).map(Cow::Borrowed)
+    target_authority(http).map(Cow::Borrowed)
 }
 
 /// Returns the authority of a target in absolute form, or the target of CONNECT: RFC 9112, 3.2.

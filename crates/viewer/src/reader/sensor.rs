@@ -56,7 +56,7 @@ pub(crate) fn shown_name(name: &str, privacy: &Privacy) -> Option<String> {
     if !Sent::is_name(name) {
         return None;
     }
-    let shown = if names_what_is_hidden(name, privacy) {
+    let shown = if names_something_hidden(name, privacy) {
         HIDDEN
     } else {
         name
@@ -66,7 +66,7 @@ pub(crate) fn shown_name(name: &str, privacy: &Privacy) -> Option<String> {
 
 /// Returns a sensor's version as it is shown.
 pub(crate) fn shown_version(version: &str, privacy: &Privacy) -> String {
-    let shown = if names_what_is_hidden(version, privacy) {
+    let shown = if names_something_hidden(version, privacy) {
         HIDDEN
     } else {
         version
@@ -74,7 +74,7 @@ pub(crate) fn shown_version(version: &str, privacy: &Privacy) -> String {
     printable::line(shown.as_bytes(), MAX_VERSION_CHARS)
 }
 
-fn names_what_is_hidden(text: &str, privacy: &Privacy) -> bool {
+fn names_something_hidden(text: &str, privacy: &Privacy) -> bool {
     let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     privacy.is_named_in(&nobody.into(), text)
 }

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::blank::{Found, Kind};
+use super::blank::{Found, Written};
 use super::work::Work;
 use super::{groups, numbers};
 
@@ -76,7 +76,7 @@ impl Addresses {
         groups::find(bytes, self, work, &mut texts);
         all.extend(texts.into_iter().map(|range| Found {
             range,
-            kind: Kind::Text,
+            written: Written::Text,
         }));
         if !self.v4.is_empty() {
             self.find_wire4(bytes, all);
@@ -111,7 +111,7 @@ impl Addresses {
 fn wire<'a>(range: Range<usize>) -> Found<'a> {
     Found {
         range,
-        kind: Kind::Wire,
+        written: Written::Wire,
     }
 }
 

@@ -24,17 +24,17 @@ pub(super) const FILLER: u8 = b'x';
 /// Replaces a hidden byte where an `x` and the next byte would begin a compressed stream.
 const OTHER_FILLER: u8 = b'X';
 /// Work for examining a record the first time.
-pub(super) const FIRST_LOOK: usize = 760_000;
+pub(super) const FIRST_WORK: usize = 760_000;
 /// Work for examining it again after something was blanked: blanking may have produced a hidden
 /// text.
-pub(super) const OTHER_LOOKS: usize = 100_000;
+pub(super) const AGAIN_WORK: usize = 100_000;
 /// Most bytes of a record that are examined. Plain text of this length takes most of the work.
 const MAX_RECORD_BYTES: usize = 160 * 1024;
 /// How often blanked bytes are examined again at most. Even the first time hardly ever finds
 /// anything.
-const MAX_OTHER_LOOKS: usize = 2;
+const MOST_EXAMINED_AGAIN: usize = 2;
 /// Work for examining a piece of bytes, beside the bytes.
-const LOOK_WORK: usize = 64;
+const PIECE_WORK: usize = 64;
 
 /// Most encodings that are undone one inside the other.
 pub(super) const MAX_DEPTH: usize = 4;
@@ -51,11 +51,11 @@ pub(super) struct Blanker<'a> {
 /// A range of bytes to hide.
 pub(super) struct Found<'a> {
     pub(super) range: Range<usize>,
-    pub(super) kind: Kind<'a>,
+    pub(super) written: Written<'a>,
 }
 
 /// How a hidden text or address is written.
-pub(super) enum Kind<'a> {
+pub(super) enum Written<'a> {
     Text,
     /// An address as four or sixteen binary bytes.
     Wire,
@@ -85,7 +85,7 @@ impl<'a> Blanker<'a> {
         Self {
             texts,
             addresses,
-            work: Work::new(FIRST_LOOK),
+            work: Work::new(FIRST_WORK),
         }
     }
 
@@ -93,11 +93,11 @@ impl<'a> Blanker<'a> {
     pub(super) fn blank(mut self, raw: &[u8]) -> Blanked {
         let (seen, unseen) = raw.split_at(raw.len().min(MAX_RECORD_BYTES));
         let first = layers::request(&mut self, seen, Near::ALL);
-        let mut work = FIRST_LOOK - self.work.left();
+        let mut work = FIRST_WORK - self.work.left();
         let mut is_unfinished = self.work.is_short() || !unseen.is_empty();
-        self.work = Work::new(OTHER_LOOKS);
-        let mut blanked = first.map(|after| self.look_again(seen, after));
-        work += OTHER_LOOKS - self.work.left();
+        self.work = Work::new(AGAIN_WORK);
+        let mut blanked = first.map(|after| self.examine_again(seen, after));
+        work += AGAIN_WORK - self.work.left();
         is_unfinished |= self.work.is_short();
         let mut count = blanked
             .as_deref()
@@ -117,9 +117,9 @@ impl<'a> Blanker<'a> {
     }
 
     /// Examines blanked bytes again, and returns them with newly found texts and addresses blanked.
-    fn look_again(&mut self, seen: &[u8], mut after: Vec<u8>) -> Vec<u8> {
+    fn examine_again(&mut self, seen: &[u8], mut after: Vec<u8>) -> Vec<u8> {
         let mut changed = changes(seen, &after);
-        for _ in 0..MAX_OTHER_LOOKS {
+        for _ in 0..MOST_EXAMINED_AGAIN {
             let Some(next) = layers::request(self, &after, Near::to(&changed)) else {
                 break;
             };
@@ -131,13 +131,18 @@ impl<'a> Blanker<'a> {
 
     /// Examines the bytes near the new ones, and returns them blanked; `None` where nothing is to
     /// be hidden.
-    pub(super) fn look(&mut self, bytes: &[u8], near: Near<'_>, depth: usize) -> Option<Vec<u8>> {
+    pub(super) fn examine(
+        &mut self,
+        bytes: &[u8],
+        near: Near<'_>,
+        depth: usize,
+    ) -> Option<Vec<u8>> {
         if bytes.is_empty() || near.is_nowhere() {
             return None;
         }
         let parts = near.parts(bytes);
         let length: usize = parts.iter().map(Range::len).sum();
-        if !self.work.take(LOOK_WORK + length) {
+        if !self.work.take(PIECE_WORK + length) {
             return Some(filled(bytes));
         }
         let mut draft = Draft::new(bytes);
@@ -203,10 +208,10 @@ impl<'a> Draft<'a> {
     }
 
     fn blank(&mut self, found: Found<'_>) {
-        match found.kind {
-            Kind::Text => self.fill(found.range),
-            Kind::Wire => self.bytes()[found.range].fill(0),
-            Kind::Name(lengths) => {
+        match found.written {
+            Written::Text => self.fill(found.range),
+            Written::Wire => self.bytes()[found.range].fill(0),
+            Written::Name(lengths) => {
                 let start = found.range.start;
                 self.fill(found.range);
                 for at in lengths.iter().map(|length| start + length) {

@@ -39,15 +39,17 @@ impl Blanker<'_> {
     /// Blanks hidden texts and addresses in a part. Returns `None` where the blanked part still has
     /// one.
     fn part(&mut self, mut part: Part) -> Option<Part> {
-        let changed = self.look(&part.bytes, Near::ALL, MAX_DEPTH);
+        let changed = self.examine(&part.bytes, Near::ALL, MAX_DEPTH);
         let what = part.what();
-        let is_named = self.look(what.as_bytes(), Near::ALL, MAX_DEPTH).is_some();
+        let is_named = self
+            .examine(what.as_bytes(), Near::ALL, MAX_DEPTH)
+            .is_some();
         if changed.is_some() || is_named {
             part.forget_details();
         }
         if let Some(changed) = changed {
             part.bytes = changed;
-            if self.look(&part.bytes, Near::ALL, MAX_DEPTH).is_some() {
+            if self.examine(&part.bytes, Near::ALL, MAX_DEPTH).is_some() {
                 return None;
             }
         }

@@ -104,13 +104,13 @@ impl Layer {
     }
 
     /// Examines the new bytes, and blanks hidden ones in their places.
-    pub(super) fn look(&self, blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth: usize) {
+    pub(super) fn examine(&self, blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth: usize) {
         let near = if self.fresh.len() * DENSE > self.bytes.len() {
             Near::ALL
         } else {
             Near::to(&self.fresh)
         };
-        let Some(changed) = blanker.look(&self.bytes, near, depth) else {
+        let Some(changed) = blanker.examine(&self.bytes, near, depth) else {
             return;
         };
         if blanker.work.left() == 0 {

@@ -41,7 +41,7 @@ pub(super) fn request(blanker: &mut Blanker<'_>, raw: &[u8], near: Near<'_>) -> 
                 joined.join(raw, chunk.start + body..chunk.end + body);
             }
             joined.note(near);
-            joined.look(blanker, &mut draft, MAX_DEPTH - 1);
+            joined.examine(blanker, &mut draft, MAX_DEPTH - 1);
         }
         if !http.extra.is_empty() {
             // The page shows the body and the extra bytes together and apart. So both are examined
@@ -68,7 +68,7 @@ fn unfold(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>) {
         if memchr(b'\n', &raw[field.value.clone()]).is_some() {
             let mut layer = Layer::unfolded(raw, field.value);
             layer.note(near);
-            layer.look(blanker, draft, MAX_DEPTH);
+            layer.examine(blanker, draft, MAX_DEPTH);
         }
     }
 }
@@ -76,7 +76,7 @@ fn unfold(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>) {
 fn part(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, part: Range<usize>, near: Near<'_>) {
     let fresh = near.within(part.clone());
     let near = fresh.as_deref().map_or(Near::ALL, Near::to);
-    if let Some(changed) = blanker.look(&draft.original[part.clone()], near, MAX_DEPTH) {
+    if let Some(changed) = blanker.examine(&draft.original[part.clone()], near, MAX_DEPTH) {
         draft.take(part.start, &changed);
     }
 }
@@ -119,7 +119,7 @@ fn escaped(
         return;
     }
     if blanker.work.take(bytes.len()) {
-        Layer::escaped(bytes, read, near).look(blanker, draft, depth);
+        Layer::escaped(bytes, read, near).examine(blanker, draft, depth);
     } else {
         draft.fill(0..bytes.len());
     }
@@ -150,7 +150,7 @@ fn utf16(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth: usize) {
         }
     }
     if blanker.work.take(layer.len()) {
-        layer.look(blanker, draft, depth);
+        layer.examine(blanker, draft, depth);
     } else {
         draft.fill(0..bytes.len());
     }
@@ -189,7 +189,7 @@ fn compressed(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, 
         if !is_seen {
             blanker.work.give_up();
         }
-        if !is_seen || blanker.look(&inner, Near::ALL, depth).is_some() {
+        if !is_seen || blanker.examine(&inner, Near::ALL, depth).is_some() {
             behind = end.map_or(bytes.len(), |end| at + end);
             draft.fill(at..behind);
         }

@@ -55,7 +55,7 @@ pub(super) fn undo(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<
     let groups = long.chunks(1).chain(std::iter::once(&short[..]));
     for runs in groups {
         let is_seen =
-            (0..GROUP_CHARS).all(|skipped| all.look(blanker, &mut edited, runs, skipped, depth));
+            (0..GROUP_CHARS).all(|skipped| all.examine(blanker, &mut edited, runs, skipped, depth));
         if !is_seen {
             let chars = runs.iter().flat_map(|run| run.chars.clone());
             chars.for_each(|at| draft.bytes()[all.places[at] as usize] = FILLER);
@@ -124,7 +124,7 @@ impl Sextets {
 
     /// Examines what these runs hold, decoded without their first `skipped` characters. Returns
     /// `false` where no work is left.
-    fn look(
+    fn examine(
         &self,
         blanker: &mut Blanker<'_>,
         edited: &mut [u8],
@@ -152,7 +152,7 @@ impl Sextets {
         } else {
             0
         };
-        let Some(changed) = blanker.look(&bytes, Near::ALL, depth) else {
+        let Some(changed) = blanker.examine(&bytes, Near::ALL, depth) else {
             return true;
         };
         if blanker.work.left() == 0 {

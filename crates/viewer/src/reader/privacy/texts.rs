@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::addresses::Addresses;
-use super::blank::{Found, Kind};
+use super::blank::{Found, Written};
 use super::work::Work;
 
 /// Shorter texts would be found everywhere.
@@ -123,17 +123,17 @@ impl Texts {
         }
         for found in self.finder.find_overlapping_iter(bytes) {
             let lengths = &self.gaps[found.pattern().as_usize()];
-            let kind = match lengths.is_empty() {
-                true => Kind::Text,
-                false => Kind::Name(lengths),
+            let written = match lengths.is_empty() {
+                true => Written::Text,
+                false => Written::Name(lengths),
             };
             let range = found.range();
             if !work.take(FOUND_WORK + range.len()) {
-                let (range, kind) = (range.start..bytes.len(), Kind::Text);
-                all.push(Found { range, kind });
+                let (range, written) = (range.start..bytes.len(), Written::Text);
+                all.push(Found { range, written });
                 break;
             }
-            all.push(Found { range, kind });
+            all.push(Found { range, written });
         }
     }
 }

@@ -149,7 +149,7 @@ fn what_every_decoder_gives_is_looked_through() {
             for form in forms {
                 for (at, (how, encode)) in ENCODINGS.iter().enumerate() {
                     for raw in all_requests(how, &encode(form.as_bytes())) {
-                        decoded[at] += usize::from(look(&privacy, source, &raw, form, how));
+                        decoded[at] += usize::from(would_show(&privacy, source, &raw, form, how));
                     }
                 }
             }
@@ -159,7 +159,13 @@ fn what_every_decoder_gives_is_looked_through() {
 }
 
 /// Returns whether the form would have been shown without privacy.
-fn look(privacy: &Privacy, source: Option<IpAddr>, raw: &[u8], form: &str, how: &str) -> bool {
+fn would_show(
+    privacy: &Privacy,
+    source: Option<IpAddr>,
+    raw: &[u8],
+    form: &str,
+    how: &str,
+) -> bool {
     let mut record = record(raw);
     record.src_ip = source.unwrap_or(record.src_ip);
     let open = Privacy::default();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::reader::privacy::blank::{FIRST_LOOK, OTHER_LOOKS};
+use crate::reader::privacy::blank::{AGAIN_WORK, FIRST_WORK};
 
 const BYTES: usize = 64 * 1024;
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: honey.example.net\r\n\r\n";
@@ -285,7 +285,7 @@ fn no_record_takes_more_work_than_is_allowed() {
         let raw = filled_with(&[&part], BYTES);
         let (work, _) = work(&privacy, &raw);
         assert!(
-            work <= FIRST_LOOK + OTHER_LOOKS,
+            work <= FIRST_WORK + AGAIN_WORK,
             "{work}: {}",
             part[..part.len().min(40)].escape_ascii()
         );
