@@ -287,7 +287,8 @@ mod tests {
         Event::Request(Arc::new(entry(record)))
     }
 
-    /// Returns first number, last number and count of each gap. A request counts as a gap of one.
+    /// Takes all items out of the queue. Returns first number, last number and count of each gap,
+    /// and for a request its number twice and 0.
     fn told(waiting: &Receiver<Item>, state: &State) -> Vec<(u64, u64, u64)> {
         let mut told = Vec::new();
         while let Ok(item) = waiting.try_recv() {

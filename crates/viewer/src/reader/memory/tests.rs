@@ -13,7 +13,7 @@ use crate::reader::entry::tests::{entry, record};
 const MOST_BYTES: u64 = 1 << 30;
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Returns a ring whose cursor is this, and its entries.
+/// Returns the ring at this cursor, and its entries.
 fn ring_at(cursor: u64) -> (Snapshot, Vec<Arc<Entry>>) {
     let mut snapshot = Snapshot::default();
     snapshot.cursor = cursor;
