@@ -102,7 +102,7 @@ fn http_authority<'a>(http: &http::Request<'a>) -> Option<Cow<'a, [u8]>> {
 }
 
 /// Returns the authority of a target in absolute form, or the target of CONNECT: RFC 9112, 3.2.
-fn of_target<'a>(http: &http::Request<'a>) -> Option<&'a [u8]> {
+fn target_authority<'a>(http: &http::Request<'a>) -> Option<&'a [u8]> {
     let target = http.target;
     if http.method.eq_ignore_ascii_case(b"CONNECT") {
         return (!target.is_empty()).then_some(target);
