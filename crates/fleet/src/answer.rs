@@ -1,8 +1,9 @@
 //! Tells sensors, at a hub that is set so, how many sensors saw a kind.
 //!
-//! In: questions to the subject of each sensor, each a list of kinds. Out: to whom has asked, two
-//! numbers for each kind: how many sensors saw it, and how many there are. Which ones they are is
-//! not said. A key allows to ask as one's own sensor alone, and to answer nobody.
+//! In: questions to the subject of each sensor. Each question is a list of kinds. Out: an answer to
+//! the sensor that asked, with the number of sensors that saw each kind, and the number of all
+//! sensors. The answer does not name the sensors. A sensor's key allows it to ask only under its
+//! own name, and never to answer.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -20,27 +21,28 @@ use tokio::time::Instant;
 use crate::patience::Patience;
 use crate::sensor::{ALL_KINDS, Sensor};
 
-/// Kinds of one question, at most.
+/// Most kinds in one question.
 pub(crate) const MOST_ASKED: usize = 256;
-/// Longest question, in bytes: a name and a newline for each.
+/// Longest question, in bytes: a name and a newline for each kind.
 const MAX_QUESTION_BYTES: usize = MOST_ASKED * (MAX_KIND_CHARS + 1);
-/// For how long numbers are kept, and questions of a sensor are counted.
+/// How long numbers of sensors are cached, and questions of a sensor are counted.
 const PERIOD: Duration = Duration::from_secs(60);
-/// Questions of one sensor in that time that are answered: twice as many as ours asks.
+/// Most questions of one sensor that are answered in a [`PERIOD`]: twice as many as our program
+/// asks.
 const MOST_QUESTIONS: u32 = 64;
-/// Sensors whose questions are answered in that time.
+/// Most sensors whose questions are answered in a [`PERIOD`].
 const MOST_SENSORS: usize = 4096;
-/// Numbers that are kept: a collection has no more kinds.
+/// Most numbers in the cache: a collection has no more kinds.
 const MOST_KEPT: usize = 16_384;
-/// Kinds that are looked up before others have their turn.
+/// Kinds that are looked up before other tasks may run.
 const KINDS_AT_ONCE: usize = 32;
-/// What the subjects begin with to which answers go: where the servers lead them to the account of
-/// a sensor, and where all are in one account. To any other, a hub would write what a sensor may
-/// not.
+/// Prefixes of the subjects to which answers may go. The servers use the first where each sensor
+/// has an account of its own, and the second where all are in one account. An answer to any other
+/// subject would let a sensor write, through the hub, where it may not.
 const REPLIES: [&str; 2] = ["_R_.", "_INBOX."];
 
-/// Answers for ever. After a failure it begins anew, at growing intervals: nothing else waits for
-/// it.
+/// Answers questions for ever. After a failure it starts again, at growing intervals. Nothing else
+/// waits for it.
 pub(crate) async fn answer(client: &Client, ledger: Ledger) -> Infallible {
     let mut patience = Patience::new("no sensor is told how many saw a kind");
     let mut answers = Answers::new(ledger);
@@ -51,13 +53,13 @@ pub(crate) async fn answer(client: &Client, ledger: Ledger) -> Infallible {
     }
 }
 
-/// What is known of kinds, and who has asked.
+/// The cached numbers, and who has asked.
 struct Answers {
     ledger: Ledger,
-    /// How many sensors saw a kind, by its name.
+    /// How many sensors saw a kind, by the kind's name.
     kept: HashMap<String, u64>,
     questions: HashMap<Sensor, u32>,
-    /// Since when both are kept.
+    /// Since when `kept` and `questions` are filled.
     since: Instant,
 }
 
@@ -90,7 +92,7 @@ impl Answers {
         }
     }
 
-    /// Returns where the answer goes; `None` where there is none.
+    /// Returns the subject to which the answer goes; `None` where the question is not answered.
     fn admit(&mut self, question: &Message) -> Option<Subject> {
         if self.since.elapsed() >= PERIOD {
             self.since = Instant::now();
@@ -119,12 +121,13 @@ impl Answers {
             }
             yield_now().await;
         }
-        // Later than the kinds: none of them was seen by more.
+        // Counted after the kinds, so that no kind was seen by more sensors than there are.
         counts.of = self.ledger.sensors()?;
         Ok(counts)
     }
 
-    /// What is not in the history is not kept: nobody can fill the memory with names.
+    /// Returns how many sensors saw a kind; `None` where the history does not have it. Such a name
+    /// is not cached, so nobody can fill the memory with names.
     fn sensors_of(&mut self, kind: &str) -> anyhow::Result<Option<u64>> {
         if let Some(&sensors) = self.kept.get(kind) {
             return Ok(Some(sensors));
@@ -139,7 +142,8 @@ impl Answers {
     }
 }
 
-/// Reads a question: a name of a kind in each line. `None` where it is longer than any of ours.
+/// Reads a question, the name of a kind in each line; `None` where it is not UTF-8, or longer than
+/// any of our program's.
 fn asked(body: &[u8]) -> Option<Vec<&str>> {
     if body.len() > MAX_QUESTION_BYTES {
         return None;
@@ -168,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_goes_to_who_asks_and_not_too_often() {
+    async fn an_answer_goes_to_the_sensor_that_asks_and_not_too_often() {
         let mut answers = Answers::new(Ledger::new("/nowhere".into()));
         let inbox = Some("_INBOX.one.x");
         for (subject, reply, goes) in [

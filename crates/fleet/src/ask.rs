@@ -1,7 +1,7 @@
-//! Asks a hub how many of its sensors saw the kinds that came to this one, and hands it on to the
-//! viewer.
+//! Asks a hub how many of its sensors saw the kinds that came to this sensor, and hands the numbers
+//! to the viewer.
 //!
-//! In: the history's kinds. Out: one value in memcached. A hub that does not say it is no failure:
+//! In: the history's kinds. Out: one value in memcached. A hub that does not answer is no failure:
 //! it is asked again later.
 
 use std::convert::Infallible;
@@ -52,7 +52,7 @@ async fn ask_once(
         let answer = client.request(sensor.kinds_subject(), question.into());
         let answer = answer.await?;
         let said = HubCounts::decode(&answer.payload, MOST_ASKED);
-        let said = said.context("its answer is none of ours")?;
+        let said = said.context("its answer cannot be read")?;
         all.of = all.of.max(said.of);
         let asked_for = said
             .kinds

@@ -1,7 +1,7 @@
-//! Says in words what is well and what is not, for a person who sets up a sensor or a hub.
+//! Tells a person who sets up a sensor or a hub what works and what does not.
 //!
-//! In: the same variables as for sending and collecting. Out: a line for each thing that is looked
-//! at, up to the first that is wrong.
+//! In: the same variables as for sending and collecting. Out: a line for each thing that is
+//! checked, up to the first that is wrong.
 
 use std::path::Path;
 
@@ -13,7 +13,8 @@ use forever200_viewer::history::Outbox;
 use crate::last_sent::{ANOTHER_HISTORY, last_sent};
 use crate::sensor::{STREAM, Sensor};
 
-/// Looks at what a sensor needs: its history, and what the hub has of it.
+/// Checks what a sensor needs: its history, and that its newest request in the stream is from this
+/// history.
 ///
 /// # Errors
 /// The first thing that is wrong.
@@ -35,7 +36,7 @@ pub async fn sensor(client: &Client, sensor: &Sensor, folder: &Path) -> anyhow::
     Ok(())
 }
 
-/// Looks at what a hub needs: the stream, and that its servers agree.
+/// Checks what a hub needs: the stream, and that no server is away or behind.
 ///
 /// # Errors
 /// The first thing that is wrong.

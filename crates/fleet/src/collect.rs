@@ -1,9 +1,9 @@
-//! A hub's end: reads what all sensors send, and has it written into the hub's ring.
+//! The hub's side: reads what all sensors send, and writes it into the hub's ring.
 //!
-//! In: the stream. Out: records, through a window that all sensors share. Each sensor has a
-//! consumer and a task of its own, and each waits for the window in a queue: who sends without end
-//! waits behind the others like everybody. Where a sensor is on is in the hub's history: the server
-//! remembers nothing of a hub.
+//! In: the stream. Out: records. At most `WINDOW` records of all sensors are in flight at a time.
+//! Each sensor has a consumer and a task of its own. The tasks wait in a queue for a place in that
+//! window, so a sensor that sends without end does not delay the others. The hub's history tells
+//! how far each sensor was read; the server remembers nothing about a hub.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -39,10 +39,10 @@ use crate::unreadable;
 
 /// Longest wait for an answer of the server.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// Longest wait for a connection to answer. One that has ended for good says so at once; one that
-/// says nothing for this long is coming back by itself.
+/// Longest wait for the flush of a connection. If the connection has ended for good, the flush
+/// fails at once. If the flush takes this long, the connection is being made again by itself.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
-/// Time between two looks for sensors that are new.
+/// Time between two searches for new sensors.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Collects what sensors send, for ever.
@@ -52,18 +52,18 @@ pub struct Collector {
     held_back: HeldBack,
 }
 
-/// How a hub is set.
+/// Settings of a hub.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What the stream is made with.
+    /// Settings with which the stream is made.
     pub stream: StreamArgs,
     /// Folder of the hub's history.
     pub history: PathBuf,
-    /// Address of its ring.
+    /// Address of the memcached with the hub's ring.
     pub memcached: String,
-    /// How many bytes of a request it keeps.
+    /// How many bytes of a request the hub keeps.
     pub most_request_bytes: usize,
-    /// Whether it tells sensors how many of them saw a kind.
+    /// Whether the hub tells sensors how many of them saw a kind.
     pub tells_seen_by: bool,
 }
 
@@ -78,8 +78,8 @@ impl Collector {
         }
     }
 
-    /// Collects until it is dropped. After a failure it begins anew, at growing intervals, and with
-    /// another connection where that one has ended for good.
+    /// Collects until it is dropped. After a failure it starts again, at growing intervals; where
+    /// the connection has ended for good, with a new one.
     pub async fn run<F: Future<Output = Client>>(mut self, connect: impl Fn() -> F) -> Infallible {
         let mut patience = Patience::new("nothing can be collected");
         let mut client = connect().await;
@@ -88,7 +88,7 @@ impl Collector {
             let begun = Instant::now();
             let connects_before = connects(&client);
             let Err(error) = self.collect(&client, &connect, from_start).await;
-            // For good: it may fail once more before all is collected.
+            // Stays set: a second failure must not end the collecting from the start.
             from_start |= error.is::<AnotherHistory>();
             patience.wait(&error, begun.elapsed()).await;
             let has_ended = has_ended(&client).await;
@@ -97,7 +97,7 @@ impl Collector {
             }
             if has_ended || connects(&client) != connects_before {
                 let deleted = self.delete_unreadable(&client, 1).await;
-                // It may stand behind some that had come and were not read yet.
+                // The invalid message may follow others that were received but not read.
                 if has_ended && deleted == 0 {
                     self.delete_unreadable(&client, MOST_AHEAD + 1).await;
                 }
@@ -105,13 +105,14 @@ impl Collector {
         }
     }
 
-    /// Deletes what may have ended the connection: what cannot be read of the next messages of each
-    /// sensor. Returns how many that were. Where the servers do not answer, the rest is left for
-    /// the next time: each of a thousand questions would wait in vain.
+    /// Deletes messages with invalid headers, which end the connection: for each sensor those
+    /// before the next `readable` valid messages. Returns how many messages were deleted. Stops at
+    /// the first question that the servers do not answer: with a thousand sensors, each further
+    /// question would wait in vain.
     async fn delete_unreadable(&mut self, client: &Client, readable: usize) -> u64 {
         let mut all = 0;
         for (sensor, last) in self.last_read.all() {
-            // It is not read now, so it did not end anything.
+            // This sensor is not read now, so its messages did not end the connection.
             if self.held_back.holds(&sensor) {
                 continue;
             }
@@ -132,8 +133,8 @@ impl Collector {
         all
     }
 
-    /// Collects what each sensor has sent since the newest that the history has; all of it when
-    /// that is to be done `from_start`.
+    /// Collects what each sensor has sent after its newest request in the history; with
+    /// `from_start`, all that the stream has.
     async fn collect<F: Future<Output = Client>>(
         &self,
         client: &Client,
@@ -156,6 +157,7 @@ impl Collector {
             client: client.clone(),
             context,
             stream: stream.clone(),
+            // A handle: the tasks write into the same map, which `run` reads.
             last_read: self.last_read.clone(),
             most_request_bytes: settings.most_request_bytes,
             ledger: ledger(),
@@ -166,6 +168,7 @@ impl Collector {
             made,
             behind,
             from_start,
+            // A copy: `run` changes its own only while nothing is collected.
             held_back: self.held_back.clone(),
             last_error: LastSaid::default(),
         };
@@ -177,8 +180,9 @@ impl Collector {
         }
     }
 
-    /// Takes what sensors say and ask outside of the stream, on a connection of its own. Any
-    /// message whose headers are not valid breaks it off, and nothing says whose that was.
+    /// Reads the heartbeats and questions of sensors, which are not in the stream, on a connection
+    /// of its own. A message with invalid headers ends this connection, and nothing tells which
+    /// sensor sent it.
     async fn listen<F: Future<Output = Client>>(&self, connect: &impl Fn() -> F) -> Infallible {
         let settings = &self.settings;
         let mut patience = Patience::new("nothing is heard of sensors beside the stream");
@@ -192,17 +196,17 @@ impl Collector {
                 never = answers, if settings.tells_seen_by => match never {},
                 () = until_ended(&client) => {}
             }
-            let ended = anyhow!("its connection has ended");
+            let ended = anyhow!("the connection has ended");
             patience.wait(&ended, begun.elapsed()).await;
         }
     }
 }
 
-/// Waits until a connection will never be there again.
+/// Waits until a connection has ended for good.
 async fn until_ended(client: &Client) {
     let mut looks = interval(DISCOVERY_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first look is at once.
+    // The first tick comes at once.
     looks.tick().await;
     loop {
         looks.tick().await;
@@ -212,9 +216,9 @@ async fn until_ended(client: &Client) {
     }
 }
 
-/// Tells whether a connection will never be there again.
+/// Tells whether a connection has ended for good.
 async fn has_ended(client: &Client) -> bool {
-    // Where it is away for a while, this waits.
+    // While the client reconnects, `flush` waits.
     matches!(timeout(FLUSH_TIME, client.flush()).await, Ok(Err(_)))
 }
 
@@ -222,7 +226,7 @@ fn connects(client: &Client) -> u64 {
     client.statistics().connects.load(Relaxed)
 }
 
-/// The stream was deleted, and made anew.
+/// The stream was deleted and made again.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream is another one than before: all of it is collected")]
 struct AnotherStream;
@@ -230,7 +234,7 @@ struct AnotherStream;
 /// The tasks, one for each sensor.
 struct Sensors {
     client: Client,
-    /// How often it had connected when this began.
+    /// How often `client` had connected when this began.
     connects: u64,
     context: jetstream::Context,
     stream: Stream,
@@ -241,26 +245,27 @@ struct Sensors {
     arrivals: mpsc::Sender<Arrival>,
     tasks: JoinSet<(Sensor, anyhow::Error)>,
     known: HashMap<Sensor, AbortHandle>,
-    /// When the stream was made.
+    /// When the stream was made, in nanoseconds since 1970.
     made: i128,
-    /// The newest request of the history that came from another stream.
+    /// Number of the newest request in the history that came before this stream was first seen.
     behind: u64,
     from_start: bool,
     held_back: HeldBack,
-    /// Why a task last failed: a thousand that fail alike are one line.
+    /// Why a task last failed. It is logged once, even if a thousand tasks fail for this reason.
     last_error: LastSaid,
 }
 
 impl Sensors {
-    /// Starts a task for each sensor that has something in the stream, and again where one fails.
+    /// Starts a task for each sensor that has messages in the stream, and starts it again when it
+    /// fails.
     async fn follow(mut self) -> anyhow::Result<Infallible> {
         let mut looks = interval(DISCOVERY_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = looks.tick() => {
-                    // A message that cannot be read may have ended it, and the consumers may be
-                    // gone.
+                    // A message with invalid headers may have ended the connection, and the
+                    // consumers may be gone.
                     ensure!(connects(&self.client) == self.connects, "the connection was lost");
                     if let Err(error) = self.discover().await {
                         let is_another = error.is::<AnotherStream>();
@@ -279,8 +284,8 @@ impl Sensors {
         }
     }
 
-    /// Logs a failure that is not the last one again; what failed is tried again with the next
-    /// look.
+    /// Logs a failure, unless the last one was the same. What failed is tried again at the next
+    /// tick.
     fn tell(&mut self, error: &anyhow::Error) {
         let error = format!("{error:#}");
         if self.last_error.is_new(&error) {
@@ -288,7 +293,7 @@ impl Sensors {
         }
     }
 
-    /// Tells whether there is no stream any more: it has to be made anew.
+    /// Tells whether the stream is gone and has to be made again.
     async fn is_gone(&self) -> bool {
         let Err(error) = self.context.get_stream(STREAM).await else {
             return false;
@@ -325,11 +330,12 @@ impl Sensors {
         Ok(())
     }
 
-    /// Starts the task of a sensor, some messages before the newest of it that the history has: of
-    /// those that were on their way into it together, an earlier one may not have arrived.
+    /// Starts the task of a sensor. The task starts a little before the sensor's newest message in
+    /// the history: several are written at once, so an older one may be missing.
     fn start(&mut self, sensor: Sensor, newest: u64) -> anyhow::Result<()> {
         let from = self.ledger.stream_position(sensor.as_str(), self.behind)?;
-        // One that was made anew, before this program noted when that was, may be shorter.
+        // A stream that was made again under an older version, which did not note when, may end
+        // before this number.
         let is_known = |from: &u64| !self.from_start && *from <= newest + 1;
         let from = from.filter(is_known).filter(|&from| from > 0);
         self.last_read.set(&sensor, from.map_or(0, |from| from - 1));

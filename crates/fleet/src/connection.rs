@@ -1,7 +1,7 @@
 //! The connection to a hub's NATS: addresses, key, certificate.
 //!
-//! In: the variables. Out: a client that connects again by itself. Says in words what keeps it
-//! away, once for each change.
+//! In: the variables. Out: a client that reconnects by itself. The log tells why it cannot connect,
+//! once for each new reason.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -15,12 +15,13 @@ use tracing::{info, warn};
 
 use crate::patience::{LastSaid, pause_after};
 
-/// Longest wait for a connection, and for an answer.
+/// Longest wait for a connection, and also for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it looks whether the other end is still there.
+/// Time between two checks whether the server is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// How a server of NATS knows this program, and the other way round.
+/// The key by which a NATS server knows this program, and the authority by which this program knows
+/// the server.
 #[derive(Args, Clone, Debug)]
 pub struct KeyArgs {
     /// File with the secret half of the key, an nkey seed
@@ -32,10 +33,9 @@ pub struct KeyArgs {
     hub_ca: Option<PathBuf>,
 }
 
-/// Reads `tls://host:port`, several between commas.
+/// Reads a list of addresses `tls://host:port`, between commas.
 ///
-/// # Errors
-/// One of them is no address; the error names it.
+/// # Errors One of them is not an address; the error names it.
 fn addresses(list: &str) -> anyhow::Result<Vec<ServerAddr>> {
     list.split(',')
         .map(str::trim)
@@ -60,10 +60,10 @@ fn seed(path: &Path) -> anyhow::Result<String> {
     Ok(seed.to_owned())
 }
 
-/// Connects to a server of NATS, any of a list. Answers come to subjects that begin with `inbox`.
+/// Connects to one server of a list of NATS servers. Answers come to subjects that begin with
+/// `inbox`.
 ///
-/// # Errors
-/// Nobody answers, the certificate or the key is refused, or a file cannot be read.
+/// # Errors No server answers, the certificate or the key is refused, or a file cannot be read.
 pub async fn connect(args: &KeyArgs, list: &str, inbox: &str) -> anyhow::Result<Client> {
     let last = Mutex::new(LastSaid::default());
     let mut options = ConnectOptions::new()
@@ -90,7 +90,7 @@ pub async fn connect(args: &KeyArgs, list: &str, inbox: &str) -> anyhow::Result<
         .with_context(|| format!("cannot connect to {list}"))
 }
 
-/// Says what a person can do something about in the words of docs/fleet.md.
+/// Turns an error that a person can do something about into the words of docs/fleet.md.
 fn in_words(error: ConnectError) -> anyhow::Error {
     if error.kind() == ConnectErrorKind::AuthorizationViolation {
         return anyhow!("authorization violation: the server does not know this key");
@@ -115,7 +115,7 @@ fn in_words(error: ConnectError) -> anyhow::Error {
     }
 }
 
-/// Returns why a server's certificate was refused; `None` where something else is wrong.
+/// Returns why this program refused the server's certificate; `None` where something else is wrong.
 fn refused_certificate(error: &ConnectError) -> Option<CertificateError> {
     let source = std::error::Error::source(error)?;
     let io = source.downcast_ref::<std::io::Error>()?;
@@ -125,7 +125,7 @@ fn refused_certificate(error: &ConnectError) -> Option<CertificateError> {
     }
 }
 
-/// Logs an event, unless it is the last one again: a hub that is away for a day is a line, not a
+/// Logs an event, unless the last one was the same. A hub that is away for a day is one line, not a
 /// thousand.
 fn tell(last: &Mutex<LastSaid>, event: &Event) {
     let text = event.to_string();
@@ -137,7 +137,7 @@ fn tell(last: &Mutex<LastSaid>, event: &Event) {
     }
     match event {
         Event::Connected => info!("connected"),
-        // Why a later attempt fails is not in the event.
+        // The event does not tell why a later attempt fails.
         Event::ClientError(_) => {
             warn!(
                 event = text,

@@ -1,4 +1,4 @@
-//! Makes a key for a sensor, and says where its two halves go.
+//! Makes a key for a sensor or a hub, and tells where its two halves go.
 
 use std::fmt;
 
@@ -7,13 +7,14 @@ use nkeys::KeyPair;
 
 use crate::sensor::{ALL_ALIVE, ALL_KINDS, ALL_LAST_MESSAGES, ALL_REQUESTS, Sensor};
 
-/// What an owner does to let a sensor or a hub in.
+/// What the owner of the servers needs to let a sensor or a hub in.
 ///
-/// Each sensor is in an account of the servers of its own, which has four subjects of the hub's:
-/// where it sends requests, where it says that it runs, where it asks for its last message, and
-/// where it asks how many sensors saw a kind. Permissions in one account for all would not do. The
-/// servers check the subject of a message, and not the one to which its answer goes: a sensor that
-/// names another's subject there, or one that deletes, has the server itself write to it.
+/// On the servers, each sensor has an account of its own. The account imports four subjects from
+/// the hub's account: for requests, for heartbeats, for the question about the sensor's last
+/// message, and for the question how many sensors saw a kind. One account for all, with
+/// permissions, would not be enough. The servers check the subject of a message, but not the
+/// subject to which its answer goes. A sensor could name there the subject of another sensor, or
+/// one that deletes, and the server itself would write to it.
 pub struct Enrolment {
     name: String,
     /// The secret half of the key.
@@ -23,7 +24,7 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    /// Draws a key for a sensor, and the account that it is alone in.
+    /// Makes a key for a sensor, and the account for this sensor alone.
     ///
     /// # Errors
     /// A key has no secret half, which does not happen.
@@ -47,7 +48,7 @@ impl Enrolment {
         })
     }
 
-    /// Draws a key for hubs, which may do everything in the account that has the stream.
+    /// Makes a key for hubs, which may do everything in the account that has the stream.
     ///
     /// # Errors
     /// A key has no secret half, which does not happen.
@@ -66,16 +67,17 @@ impl Enrolment {
     }
 }
 
-/// Connections of a sensor to the servers, at most: its publisher has one, `check` another, and one
-/// that was cut may be there for some minutes more.
+/// Most connections of a sensor to the servers. The publisher has one and `check` another; one that
+/// was cut may remain for some minutes.
 const MOST_CONNECTIONS: u32 = 8;
-/// Subscriptions of each of them, at most: ours has one. Each takes some of the servers' memory.
+/// Most subscriptions of each connection. Our program has one. Each takes some of the servers'
+/// memory.
 const MOST_SUBSCRIPTIONS: u32 = 16;
 /// The account of the hubs. No sensor has such a name.
 const HUB: &str = "HUB";
 
 /// Returns the public and the secret half of a new key.
-fn draw() -> anyhow::Result<(String, String)> {
+fn new_key() -> anyhow::Result<(String, String)> {
     let key = KeyPair::new_user();
     let seed = key.seed().ok().context("a key without a seed")?;
     Ok((key.public_key(), seed))

@@ -1,7 +1,7 @@
-//! The task of one sensor at a hub: reads its messages, and hands on what is a request.
+//! The task of one sensor at a hub: reads the sensor's messages, and hands the requests on.
 //!
-//! In: the messages of one subject, from a number in the stream. Out: records, when there is a
-//! permit of those that all sensors share. What is no request is counted, logged, and passed over.
+//! In: the messages of one subject, from a number in the stream. Out: records, each with one of the
+//! permits that all sensors share. A message that is not a request is counted, logged and skipped.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -21,12 +21,12 @@ use crate::pull::{Messages, most_ahead};
 use crate::ring_writer::{Arrival, WINDOW};
 use crate::sensor::Sensor;
 
-/// Messages of one sensor that are asked for at once.
+/// Most messages of one sensor in one request for messages.
 const FETCHED_AHEAD: i64 = 8;
-/// Messages of one sensor that may have come and not been read, at most.
+/// Most messages of one sensor that were received but not read.
 pub(crate) const MOST_AHEAD: usize = most_ahead(FETCHED_AHEAD);
 
-/// Number in the stream of the last message of each sensor that came here.
+/// For each sensor, the number in the stream of the last message that was read.
 #[derive(Clone, Default)]
 pub(crate) struct LastRead(Arc<Mutex<HashMap<Sensor, u64>>>);
 
@@ -52,12 +52,13 @@ pub(crate) struct Feed {
     pub(crate) arrivals: mpsc::Sender<Arrival>,
     /// Longest request that is kept here, in bytes.
     pub(crate) most_request_bytes: usize,
-    /// Messages that are no request.
+    /// How many messages were not requests.
     pub(crate) refused: u64,
 }
 
 impl Feed {
-    /// Reads the messages of the sensor from this number in the stream, or all.
+    /// Reads the sensor's messages for ever, from the number `from` in the stream; all of them
+    /// where it is `None`.
     pub(crate) async fn run(
         mut self,
         context: &jetstream::Context,
@@ -75,7 +76,7 @@ impl Feed {
             ..OrderedConfig::default()
         };
         let mut messages = Messages::open(context, stream, config).await?;
-        // One for each that is in flight between here and the history, in their order.
+        // One receiver for each record in flight between here and the history, in their order.
         let mut in_flight = VecDeque::with_capacity(WINDOW);
         loop {
             let message = messages.next().await?;
@@ -84,18 +85,19 @@ impl Feed {
             let Some(record) = self.read(&message, delivery) else {
                 continue;
             };
-            // One that is lost in flight is written again. A collector that starts again reads from
-            // the 64th newest of the history: one that is older than that must not be in flight.
+            // A record that is lost in flight is written again. But after a restart, the collector
+            // reads from the 64th newest record in the history. So never have more than 64 records
+            // in flight: an older one would not be read again after a restart.
             if in_flight.len() == WINDOW
                 && let Some(oldest) = in_flight.pop_front()
             {
                 let oldest: oneshot::Receiver<()> = oldest;
-                // It is dropped, not used.
+                // The sender is dropped without a value when the record is in the history.
                 let _ = oldest.await;
             }
             let (done, end) = oneshot::channel();
             in_flight.push_back(end);
-            // First come, first served: behind the other sensors that wait.
+            // First come, first served: this sensor waits behind the others that already wait.
             let permit = Arc::clone(&self.window).acquire_owned().await?;
             let arrival = Arrival {
                 record,
@@ -107,7 +109,7 @@ impl Feed {
         }
     }
 
-    /// Reads a message; `None` where it is no request.
+    /// Returns the record of a message; `None` where the message is not a request.
     fn read(&mut self, message: &jetstream::Message, delivery: Delivery) -> Option<Record> {
         let headers = message.headers.as_ref();
         let most_bytes = self.most_request_bytes;
@@ -120,7 +122,7 @@ impl Feed {
         ) {
             Ok(record) => Some(record),
             Err(error) => {
-                // One line for the first, and for each tenfold.
+                // A line for the first, the tenth, the hundredth, and so on.
                 self.refused += 1;
                 if self.refused == 10_u64.pow(self.refused.ilog10()) {
                     let (sensor, refused) = (&self.sensor, self.refused);
@@ -132,7 +134,7 @@ impl Feed {
     }
 }
 
-/// Returns what the stream says of a message.
+/// Returns what the stream says about a message.
 fn delivery(message: &jetstream::Message) -> anyhow::Result<Delivery> {
     let info = message.info().map_err(anyhow::Error::from_boxed)?;
     Ok(Delivery {

@@ -1,7 +1,7 @@
-//! Listens at a hub to sensors that say that they run, and hands it on to the viewer.
+//! Listens at a hub to the heartbeats of sensors, and tells the viewer which sensors run.
 //!
-//! In: messages to the subject of each sensor, which the stream does not take. Out: one value in
-//! memcached. A key allows this for its own sensor alone.
+//! In: messages to a subject of each sensor, which the stream does not store. Out: one value in
+//! memcached. A sensor's key allows heartbeats only under its own name.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use tracing::debug;
 use crate::patience::Patience;
 use crate::sensor::{ALL_ALIVE, Sensor};
 
-/// Time between two writes, where something has changed.
+/// Shortest time between two writes to memcached.
 const WRITE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Listens for ever. After a failure it begins anew, at growing intervals: nothing else waits for
+/// Listens for ever. After a failure it starts again, at growing intervals. Nothing else waits for
 /// it.
 pub(crate) async fn listen(client: &Client, store: Store) -> Infallible {
     let mut patience = Patience::new("no sensor can say that it runs");
@@ -48,7 +48,7 @@ async fn listen_once(client: &Client, store: &Store) -> anyhow::Result<Infallibl
                 }
             }
             _ = writes.tick(), if has_changed => {
-                // Where memcached is away, the next write has it all.
+                // If memcached is away, the next write has everything.
                 match store.write_alive(&alive).await {
                     Ok(()) => has_changed = false,
                     Err(error) => debug!(%error, "memcached is unreachable"),
@@ -58,8 +58,8 @@ async fn listen_once(client: &Client, store: &Store) -> anyhow::Result<Infallibl
     }
 }
 
-/// Notes that a sensor runs. Where there are too many, the one of which nothing was heard for the
-/// longest time is forgotten.
+/// Notes that a sensor runs. If there are too many, forgets the one that has been silent for
+/// longest.
 fn note_alive(alive: &mut Alive, sensor: &Sensor) {
     alive.insert(sensor.as_str().to_owned(), Timestamp::now());
     if alive.len() > MOST_ALIVE {

@@ -1,7 +1,8 @@
-//! Sensors whose messages ended the connection again and again: they wait, so that the others go
-//! on.
+//! Sensors that are held back because their messages ended the connection again and again. The
+//! others go on.
 //!
-//! In: whose messages could not be read. Out: who is not to be read now, for longer each time.
+//! In: the sensors whose messages had invalid headers. Out: whether a sensor is not to be read now.
+//! Each pause is longer than the one before.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,11 +13,11 @@ use crate::sensor::Sensor;
 
 /// How often the messages of a sensor may end the connection before it has to wait.
 const FREE: u32 = 3;
-/// First pause, which doubles each time, and the longest.
+/// The first pause, which doubles each time, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LAST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// Who waits, and until when.
+/// How often each sensor ended the connection, and until when it is held back.
 #[derive(Clone, Default)]
 pub(crate) struct HeldBack(HashMap<Sensor, Ended>);
 
@@ -31,7 +32,7 @@ impl HeldBack {
     /// Notes that messages of a sensor ended the connection.
     pub(crate) fn add(&mut self, sensor: Sensor) {
         let now = Instant::now();
-        // Long after the last time, it begins anew.
+        // A sensor is forgotten when its pause has been over for long enough.
         self.0.retain(|_, ended| now < ended.until + LAST_PAUSE);
         let ended = self.0.entry(sensor).or_insert(Ended {
             times: 0,

@@ -1,4 +1,4 @@
-//! Asks the servers for the last message of a sensor in the stream.
+//! Asks the servers for the last message of a sensor that is in the stream.
 
 use anyhow::{Context, bail};
 use async_nats::{Client, StatusCode};
@@ -8,7 +8,7 @@ use crate::message::{ID, Position};
 use crate::publish::ACK_TIME;
 use crate::sensor::Sensor;
 
-/// What is said of a last message that another history has sent.
+/// The error where another history has sent the last message.
 pub(crate) const ANOTHER_HISTORY: &str = "what the stream has last of this sensor is not of this \
     history: another machine has the same name, or this one's history was deleted since";
 
@@ -36,6 +36,6 @@ pub(crate) async fn last_sent(
         .headers
         .context("the servers' answer has no headers")?;
     let id = headers.get(ID).map(async_nats::HeaderValue::as_str);
-    // One that another program has written under this name is as good as none.
+    // A message that another program wrote under this name is as good as none.
     Ok(id.and_then(|id| Position::of_id(id, sensor)))
 }

@@ -1,20 +1,21 @@
-//! One page over many machines: sensors send what they recorded to a stream of NATS, hubs read it
+//! One page over many machines: sensors send what they recorded to a NATS stream, and hubs read it
 //! from there.
 //!
-//! The only part that knows NATS; the responder and the viewer do without it. Read in this order:
+//! This is the only crate that uses NATS; the responder and the viewer do without it. Read in this
+//! order:
 //!
-//! - both ends: [`sensor`] has the names and the subjects, [`connection`] is how the servers are
-//!   reached, [`patience`] how long is waited after a failure, [`message`] what is sent.
-//! - at a sensor: [`publish`] asks for the `last_sent` message, reads what is `unsent` of the
-//!   history and sends it; `refusals` are those that are too long. It may `ask` how many sensors
-//!   saw its kinds.
-//! - at a hub: [`collect`] opens the [`stream`], which may be the `same_stream` as before, and has
-//!   a `feed` for each sensor, which reads its messages by `pull`. `ring_writer` writes them into
-//!   the hub's ring, from where everything is as with any other request. `shares` keeps one sensor
-//!   from filling the stream. `unreadable` deletes messages that ended the connection, and a sensor
-//!   that sends many of them is `held_back`. `heartbeats` notes which sensors run, and `answer` says
-//!   how many saw a kind.
-//! - for the person who sets it up: [`enroll`] and [`check`].
+//! - - for both sides: [`sensor`] has the names and the subjects, [`connection`] connects to the
+//!   servers, [`patience`] waits after a failure, and [`message`] is what is sent.
+//! - - at a sensor: [`publish`] asks for the `last_sent` message, reads what is `unsent` from the
+//!   history and sends it. `too_long` counts the messages that the servers refuse for their length.
+//!   `ask` asks the hub how many sensors saw this sensor's kinds.
+//! - - at a hub: [`collect`] opens the [`stream`] and finds out whether it is the `same_stream` as
+//!   before. Each sensor has a `feed`, which reads its messages by `pull`. `ring_writer` writes
+//!   them into the hub's ring; from there on they are requests like all others. `shares` keeps one
+//!   sensor from filling the stream. `unreadable` deletes messages with invalid headers, which end
+//!   the connection; a sensor that sends many of these is `held_back`. `heartbeats` notes which
+//!   sensors run, and `answer` tells sensors how many of them saw a kind.
+//! - - for the person who sets it up: [`enroll`] and [`check`].
 
 mod answer;
 mod ask;

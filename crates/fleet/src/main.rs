@@ -143,7 +143,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     match command {
         Command::Publish(args) => {
             let (sensor, folder) = (site.name()?, site.folder()?);
-            // Now, and not in `connected`, which would try again for ever.
+            // Checked here, because `connected` would try again for ever.
             site.servers_to_send_to()?;
             let client = connected(|| site.connect_as_sensor(&key, &sensor)).await;
             let publisher = Publisher::new(sensor, &folder, client, args.memcached);
@@ -174,7 +174,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-/// Connects, however long that takes: a server that is away is no reason to end.
+/// Connects, however long that takes. A server that is away is no reason to exit.
 async fn connected<F: Future<Output = anyhow::Result<Client>>>(connect: impl Fn() -> F) -> Client {
     let mut patience = Patience::new("no connection");
     loop {

@@ -1,8 +1,8 @@
 //! One message of the stream: a request as a sensor recorded it.
 //!
-//! In: a record of the sensor's history. Out: subject, headers and body of a message, and back.
-//! What comes back was written by a sensor that may be in a stranger's hands: lengths and fields
-//! are checked, and its name is not in the message at all.
+//! In: a record of the sensor's history. Out: headers of a message. At the hub the other way round:
+//! a message becomes a record. A sensor may be in a stranger's hands, so the hub checks lengths and
+//! fields, and takes the sensor's name from the subject, never from the body.
 
 use std::ops::RangeInclusive;
 
@@ -14,38 +14,40 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::sensor::Sensor;
 
-/// Longest body, in bytes: the longest request that can be kept, and its line of JSON. It is just
-/// below what NATS takes.
+/// Longest body, in bytes: the longest request that can be kept, and its line of JSON. NATS takes a
+/// little more.
 pub const MAX_BODY_BYTES: usize = 1_000_000 + MAX_LINE_BYTES;
-/// Header by which a hub knows a message again: `NAME-ERA-SEQ`. Not `Nats-Msg-Id`: the servers know
-/// those again across all subjects, so a sensor could use the ids of another, whose messages they
-/// would drop.
+/// Header with the id by which a hub recognises a message, `NAME-ERA-SEQ`. It is not `Nats-Msg-Id`,
+/// because the servers compare those ids across all subjects: a sensor could use the ids of another
+/// sensor, whose messages the servers would then drop.
 pub const ID: &str = "Forever200-Id";
-/// Header with the number of requests before this one that the sensor answered and cannot send any
-/// more.
+/// Header with the number of requests before this one that the sensor answered but can no longer
+/// send.
 const MISSING: &str = "Forever200-Missing";
 /// Header with the version of the sensor's program.
 const VERSION: &str = "Forever200-Version";
 /// Longest version, in characters.
 const MAX_VERSION_CHARS: usize = 20;
-/// Numbers that a request at a sensor can have. The largest is a thousand requests a second for
-/// thirty years. The era may be any: a machine without a clock begins in 1970, and nothing is
-/// computed from it.
+/// Sequence numbers that a request at a sensor can have. The largest is a thousand requests a
+/// second for thirty years. The era has no such range: a machine without a clock begins in 1970,
+/// and nothing is computed from the era.
 const SEQS: RangeInclusive<u64> = 1..=1_000_000_000_000;
 /// Longest name of a responder, which is eight hexadecimal digits.
 const RESPONDER_CHARS: usize = 8;
-/// Longest text of TLS but the hello, in bytes: a host name's 255, and three bytes for what is no
-/// UTF-8.
+/// Longest text in the field `tls`, except the hello, in bytes: the 255 of a host name, times
+/// three, because a byte that is not UTF-8 becomes three bytes.
 const MAX_TLS_TEXT_BYTES: usize = 3 * 255;
 /// By how much a sensor's clock may be ahead of the hub's.
 const AHEAD: SignedDuration = SignedDuration::from_secs(10);
-/// No request was recorded before, in seconds since 1970: 1 January 2019.
+/// Earliest time of a request, in seconds since 1970: 1 January 2019. None was recorded before.
 const EARLIEST: i64 = 1_546_300_800;
 
-/// Where a sensor is: in which of its histories, and at which number of that.
+/// The place of a request at its sensor: in which of the sensor's histories, and at which number
+/// there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// When the history began, microseconds since 1970: one that begins anew has another.
+    /// When the history began, in microseconds since 1970. A history that begins again has another
+    /// era.
     pub era: u64,
     /// The sequence number.
     pub seq: u64,
@@ -60,17 +62,17 @@ pub struct Delivery {
     pub published: Timestamp,
 }
 
-/// Why a message is not taken.
+/// Why a hub does not accept a message.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     /// It is longer than any request can be.
     #[error("{0} bytes are more than a request can have")]
     Length(usize),
-    /// Its id is not `NAME-ERA-SEQ` with the name of its subject, and a number that a sensor can
+    /// Its id is not `NAME-ERA-SEQ` with the name in its subject and a number that a sensor can
     /// have.
     #[error("its id is not one of this sensor")]
     Id,
-    /// Its id says another number than its record.
+    /// Its id and its record have different numbers.
     #[error("its id says number {id}, and its record {record}")]
     Number {
         /// Number in the id.
@@ -78,16 +80,16 @@ pub enum MessageError {
         /// Number in the record.
         record: u64,
     },
-    /// A field is none that the programs write: too long, too large, or of other characters.
-    #[error("its field {0} is none of ours")]
+    /// A field is not as the programs write it: too long, too large, or with other characters.
+    #[error("its field {0} is not as forever200 writes it")]
     Field(&'static str),
-    /// It says that more requests before it are missing than there can be.
+    /// It says that more requests before it are missing than there were.
     #[error("it says that {0} requests before it are missing")]
     Missing(u64),
-    /// With what a hub adds to it, its line of JSON could not be read again.
+    /// With the fields that a hub adds, its line of JSON is too long to be read again.
     #[error("its line of JSON has {0} bytes with what the hub adds")]
     Line(usize),
-    /// It is no record.
+    /// Its body is not a record.
     #[error(transparent)]
     Record(#[from] DecodeError),
 }
@@ -108,7 +110,7 @@ impl Position {
             era: era.parse().ok().filter(|&era| era <= MAX_NUMBER)?,
             seq: seq.parse().ok().filter(|seq| SEQS.contains(seq))?,
         };
-        // One id for one position: no signs, no zeros in front.
+        // Each position has one id only: without signs and leading zeros.
         (position.id(sensor) == id).then_some(position)
     }
 }
@@ -125,12 +127,11 @@ pub fn headers(sensor: &Sensor, position: Position, missing: u64) -> HeaderMap {
     headers
 }
 
-/// Reads a message of `sensor`. The record has the number of the sensor; a hub gives it one of its
-/// own. A request that is longer than `most_bytes` is cut there, and marked as truncated: memcached
-/// and the pages of a hub have room for requests of that length.
+/// Returns the record in a message of `sensor`. The record has the sensor's number; the hub later
+/// gives it one of its own. A request that is longer than `most_bytes` is cut there and marked as
+/// truncated, because a hub's memcached and pages have room for that length.
 ///
-/// # Errors
-/// It is not what a sensor sends: see [`MessageError`].
+/// # Errors The message is not as a sensor sends it: see [`MessageError`].
 pub fn read(
     sensor: &Sensor,
     headers: Option<&HeaderMap>,
@@ -166,7 +167,8 @@ pub fn read(
     Ok(record)
 }
 
-/// Reads how many requests before this one are missing: fewer than its number.
+/// Returns how many requests before this one are missing. These must be fewer than its number
+/// `seq`.
 fn missing(said: Option<&str>, seq: u64) -> Result<u64, MessageError> {
     let missing = said.and_then(|number| number.parse().ok()).unwrap_or(0);
     if missing >= seq {
@@ -175,8 +177,8 @@ fn missing(said: Option<&str>, seq: u64) -> Result<u64, MessageError> {
     Ok(missing)
 }
 
-/// Refuses a record whose line could not be read again from the hub's ring. The hub gives it other
-/// numbers, which may have more digits.
+/// Refuses a record whose line would be too long in the hub's ring, where its numbers are others
+/// and may have more digits.
 fn check_line(record: &Record) -> Result<(), MessageError> {
     let widest = Record {
         seq: MAX_NUMBER,
@@ -191,7 +193,7 @@ fn check_line(record: &Record) -> Result<(), MessageError> {
     Ok(())
 }
 
-/// Refuses texts and numbers that no forever200 writes.
+/// Refuses texts and numbers that forever200 never writes.
 fn check_fields(record: &Record) -> Result<(), MessageError> {
     let is_hexadecimal = record
         .responder
@@ -235,7 +237,7 @@ fn check_fields(record: &Record) -> Result<(), MessageError> {
     Ok(())
 }
 
-/// Cuts a request as the responder does with a long one; `bytes` stays its true length.
+/// Cuts a long request as the responder does. `bytes` still tells its whole length.
 fn cut(record: &mut Record, most_bytes: usize) {
     if record.raw.len() > most_bytes {
         // A copy, as a slice would keep the whole message in memory.
@@ -244,7 +246,8 @@ fn cut(record: &mut Record, most_bytes: usize) {
     }
 }
 
-/// A clock that is wrong must not put its requests before or behind all others.
+/// Returns the time of a request; where it cannot be right, the time at which the stream took it. A
+/// sensor with a wrong clock must not put its requests before or behind all others.
 fn likely_time(said: Timestamp, published: Timestamp) -> Timestamp {
     let latest = published.checked_add(AHEAD).unwrap_or(published);
     if said.as_second() < EARLIEST || said > latest {
@@ -422,7 +425,8 @@ mod tests {
         }
     }
 
-    /// Whatever numbers it gets at the hub, what is taken is read again from its ring.
+    /// Whatever numbers a record gets at the hub, a record that is accepted can be read again from
+    /// the hub's ring.
     #[test]
     fn a_line_that_is_too_long_with_what_the_hub_adds_is_refused() {
         let with_hello = |chars| Record {

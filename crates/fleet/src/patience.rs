@@ -1,4 +1,4 @@
-//! What becomes of a failure: a line in the log when it is another than before, and a pause that
+//! What follows a failure: a line in the log if it differs from the last failure, and a pause that
 //! grows.
 
 use std::time::Duration;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::warn;
 
-/// Pauses after a failure: they double from the first to the last. A thousand sensors that wait for
-/// a server ask 50 times a second.
+/// The first and the longest pause after a failure. Pauses double in between. A thousand sensors
+/// that wait for a server ask 50 times a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(20);
 
-/// Remembers the last failure.
+/// The last failure of something, and the next pause.
 pub struct Patience {
     what: &'static str,
     pause: Duration,
     last: LastSaid,
 }
 
-/// What was said last, so that it is said once however often it happens.
+/// The last message that was logged, so that a repeated one is logged once.
 #[derive(Debug, Default)]
 pub(crate) struct LastSaid(String);
 
 impl LastSaid {
-    /// Tells whether this is something else than what was said last, and takes its place. Another
-    /// number alone is not: an error about a time or a port would be a line for each attempt.
+    /// Tells whether a message differs from the last one, and remembers it. Digits are not
+    /// compared: an error with a time or a port in it would be a line for each attempt.
     pub(crate) fn is_new(&mut self, text: &str) -> bool {
         let words: String = text.chars().filter(|c| !c.is_ascii_digit()).collect();
         let is_new = self.0 != words;
@@ -44,8 +44,9 @@ impl Patience {
         }
     }
 
-    /// Waits after a failure of something that had worked for some time. What had worked for longer
-    /// than the pause that is due now begins with the shortest again.
+    /// Logs a failure, unless the last one was the same, and waits. `worked` is how long it had
+    /// worked before; if that is longer than the pause that is due, the pauses start again with the
+    /// shortest.
     pub async fn wait(&mut self, error: &anyhow::Error, worked: Duration) {
         if worked > self.pause {
             self.pause = FIRST_PAUSE;
@@ -66,7 +67,7 @@ fn next(pause: Duration) -> Duration {
     (pause * 2).min(LAST_PAUSE)
 }
 
-/// Returns the pause before an attempt, by the number of those that failed.
+/// Returns the pause before the next attempt, from the number of attempts that failed.
 #[must_use]
 pub(crate) fn pause_after(attempts: usize) -> Duration {
     (1..attempts.min(16)).fold(FIRST_PAUSE, |pause, _| next(pause))

@@ -1,8 +1,9 @@
-//! A sensor's end: follows its history, and sends what is new to the stream.
+//! The sensor's side: follows the history, and sends what is new to the stream.
 //!
-//! In: the history. Out: messages to one subject. Where to go on it asks the servers: nothing is
-//! kept here. What has left the history before it could be sent, and what the servers refuse
-//! because it is too long, is counted. Nothing here is on the way of an answer.
+//! In: the history. Out: messages to one subject. After a start it asks the servers where to go on,
+//! and stores nothing itself. Requests that left the history before they could be sent are counted,
+//! and so are those that the servers refuse because they are too long. No client waits for any of
+//! this.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -28,15 +29,15 @@ use crate::refusals::{Refusals, is_too_long};
 use crate::sensor::Sensor;
 use crate::unsent::{Due, MOST_IN_FLIGHT, Unsent};
 
-/// Longest wait for an acknowledgement: a cluster that chooses a new leader took 8 s.
+/// Longest wait for an acknowledgement. A cluster took 8 s to choose a new leader.
 pub const ACK_TIME: Duration = Duration::from_secs(15);
-/// Time between two looks at the history.
+/// Time between two polls of the history.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// Time between two questions whether another machine sends under the same name.
+/// Time between two checks whether another machine sends under the same name.
 const NAME_INTERVAL: Duration = Duration::from_secs(60);
-/// Time between two messages that say that this sensor runs: where nothing comes, the hub hears
-/// nothing else of it.
+/// Time between two heartbeats. A sensor that gets no requests sends nothing else.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Sends what the history in a folder has, for ever.
 pub struct Publisher {
     sensor: Sensor,
@@ -47,7 +48,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Makes a publisher for one sensor. `memcached` is the address of its ring.
+    /// Makes a publisher for one sensor. `memcached` is the address of the sensor's own memcached.
     #[must_use]
     pub fn new(sensor: Sensor, folder: &Path, client: Client, memcached: String) -> Self {
         let mut context = jetstream::new(client.clone());
@@ -61,7 +62,8 @@ impl Publisher {
         }
     }
 
-    /// Sends, and asks how many sensors saw what came here, until it is dropped.
+    /// Sends what is new, and asks how many sensors saw the kinds that came here, until it is
+    /// dropped.
     pub async fn run(&self) -> Infallible {
         let asking = ask::ask(&self.client, &self.sensor, &self.folder, &self.store);
         tokio::select! {
@@ -70,8 +72,8 @@ impl Publisher {
         }
     }
 
-    /// Sends until it is dropped. After a failure it asks the servers anew where to go on, at
-    /// growing intervals.
+    /// Sends what is new until it is dropped. After a failure it asks the servers again where to go
+    /// on, at growing intervals.
     async fn send_forever(&self) -> Infallible {
         let mut patience = Patience::new("nothing can be sent to the servers");
         let mut progress = Progress::default();
@@ -82,15 +84,16 @@ impl Publisher {
         }
     }
 
-    /// Sends what comes after the last message in the stream. `progress` is how far this program
-    /// was when it last failed.
+    /// Sends what comes after the last message in the stream, until something fails. `progress`
+    /// tells how far this program was at its last failure.
     async fn follow(&self, progress: &mut Progress) -> anyhow::Result<Infallible> {
         let outbox = Outbox::open(&self.folder)?;
         let era = self.era(&outbox).await?;
         let last_in_stream = last_sent(&self.client, &self.sensor).await?;
         let mut is_shared = self.tell_if_shared(last_in_stream, era);
-        // Where another machine sends under this name, its last message says nothing of what is
-        // here: without what was reached, each would send its whole history after each failure.
+        // If another machine sends under this name, the last message in the stream is that
+        // machine's, and does not tell where to go on. Without `progress.reached`, both machines
+        // would send their whole history after each failure.
         let sent = if is_shared {
             progress.reached
         } else {
@@ -123,8 +126,8 @@ impl Publisher {
         }
     }
 
-    /// Tells whether another history sends under this name, and logs it: two machines with one name
-    /// would be one sensor that is at two places. Nothing is kept back for that.
+    /// Tells whether another history sends under this name, and if so logs it: a hub takes both for
+    /// one sensor. Sending goes on all the same.
     fn tell_if_shared(&self, last: Option<Position>, era: u64) -> bool {
         let is_shared = last.is_some_and(|last| last.era != era);
         if is_shared {
@@ -133,9 +136,9 @@ impl Publisher {
         is_shared
     }
 
-    /// Sends what is due, and waits until the stream has it. A message that is longer than those
-    /// that the servers took is waited for: they may refuse it, and the next one says that it is
-    /// missing.
+    /// Sends what is due, and waits until the stream has all of it. A message that is longer than
+    /// all that the servers took so far is sent alone: the servers may refuse it, and then the next
+    /// message tells that it is missing.
     async fn send_all(
         &self,
         outbox: &Outbox,
@@ -168,8 +171,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Sends a message and waits until the stream has it, or the servers refuse it: then it is
-    /// stepped over.
+    /// Sends a message that is longer than those before, and waits until the stream has it or the
+    /// servers refuse it. A refused message is counted and skipped.
     async fn send_longest(
         &self,
         era: u64,
@@ -192,14 +195,14 @@ impl Publisher {
         self.send(era, message).await?.await.map(drop)
     }
 
-    /// Says that this sensor runs. Nobody acknowledges it: the next one comes soon.
+    /// Sends a heartbeat. The hub does not acknowledge it, because the next one comes soon.
     async fn say_alive(&self) -> anyhow::Result<()> {
         let subject = self.sensor.alive_subject();
         let said = self.client.publish(subject, Bytes::new()).await;
         said.context("cannot say that this sensor runs")
     }
 
-    /// Waits until the history says when it began.
+    /// Waits until the history has an era, and returns it.
     async fn era(&self, outbox: &Outbox) -> anyhow::Result<u64> {
         loop {
             if let Some(era) = outbox.era()? {
@@ -219,10 +222,10 @@ impl Publisher {
     }
 }
 
-/// What outlives a failure.
+/// What is remembered after a failure.
 #[derive(Default)]
 struct Progress {
-    /// How far this program was.
+    /// How far this program had sent.
     reached: Option<Position>,
     /// Length of the longest body that the servers took since the last failure.
     longest_taken: usize,

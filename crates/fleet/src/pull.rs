@@ -1,10 +1,9 @@
 //! The messages of a stream, in their order.
 //!
-//! In: a consumer, whom to read and from where. Out: its messages, whatever their headers say. A
-//! stored message may have a status in its headers. The library takes that for a status of the
-//! server's own: it passes over the message in silence, or asks for it again without end. Here, a
-//! message of the stream is known by the subject for its acknowledgement, which a server alone
-//! sets.
+//! In: the configuration of a consumer. Out: its messages, whatever is in their headers. A stored
+//! message may have a status in its headers. The library mistakes that for a status from the
+//! server, and then either skips the message silently or asks for it again without end. This module
+//! recognises a message of the stream by its reply subject, which only a server sets.
 //!
 //! Protocol: NATS ADR-13, pull subscribe internals.
 
@@ -21,50 +20,50 @@ use tokio::time::timeout;
 
 use crate::sensor::STREAM;
 
-/// How long the server answers one question for messages.
+/// How long the server answers one request for messages.
 const PULL_TIME: Duration = Duration::from_secs(5);
-/// How long it is silent while it has nothing, before it says that it is there.
+/// How long the server is silent while it has no messages, before it sends a heartbeat.
 const HEARTBEAT_TIME: Duration = Duration::from_millis(2500);
-/// A consumer whose server says nothing for this long is gone: killed with it, or, in a cluster of
-/// 2.9.10, now and then without a reason that is known.
+/// After this time without a message or heartbeat, the consumer is gone. Its server was killed; in
+/// a cluster of nats-server 2.9.10, it sometimes happens without a known reason.
 const SILENT_TIME: Duration = Duration::from_secs(5);
-/// Bytes of messages that are asked for at once, about: as many as the last one was long. A
-/// thousand sensors that all have long ones to send would fill the memory otherwise.
+/// About how many bytes of messages are asked for at once. The length of the last message is the
+/// estimate for each. Without this limit, a thousand sensors with long messages would fill the
+/// memory.
 const BYTES_AHEAD: usize = 64 * 1024;
-/// Header in which the server says how many of the messages that were asked for will not come.
+/// Header with the number of messages that were asked for and will not come.
 const PENDING: &str = "Nats-Pending-Messages";
 
-/// Messages that come, read with [`next`](Self::next).
+/// The messages of a consumer, read with [`next`](Self::next).
 pub(crate) struct Messages {
     context: jetstream::Context,
     answers: Subscriber,
-    /// Subject of the questions.
+    /// Subject of the requests for messages.
     questions: String,
-    /// Subject of the answers.
+    /// Subject to which the messages come.
     inbox: String,
-    /// Messages of one question, at most.
+    /// Most messages in one request.
     most: u64,
-    /// Messages of the last question.
+    /// Messages in the last request.
     batch: u64,
     /// Length of the last message, in bytes.
     length: usize,
     /// Messages that were asked for and have not come yet.
     awaited: u64,
-    /// Number at the consumer of the last message.
+    /// Number that the consumer gave the last message.
     last: u64,
 }
 
-/// How many messages may have come and not been read, where so many are asked for at once: more are
-/// asked for when half of them are here.
+/// Returns the most messages that may be received but not read, where at most `max_batch` are asked
+/// for at once: more are asked for when half of them have come.
 pub(crate) const fn most_ahead(max_batch: i64) -> usize {
     max_batch as usize / 2 * 3
 }
 
 impl Messages {
-    /// Makes a consumer. `max_batch` of its configuration is how many messages are fetched ahead.
+    /// Makes a consumer. `max_batch` in `config` is the most messages in one request.
     ///
-    /// # Errors
-    /// The servers do not answer, or there is no such stream any more.
+    /// # Errors The servers do not answer, or the stream is gone.
     pub(crate) async fn open(
         context: &jetstream::Context,
         stream: &Stream,
@@ -81,7 +80,7 @@ impl Messages {
             questions: format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{name}"),
             inbox,
             most,
-            // How long they are is not known yet.
+            // The length of the messages is not known yet.
             batch: 1,
             length: BYTES_AHEAD,
             awaited: 0,
@@ -137,11 +136,11 @@ impl Messages {
         Ok(())
     }
 
-    /// Takes what the server says of a question.
+    /// Reads a status that the server sends for a request.
     fn take_status(&mut self, answer: &async_nats::Message) -> anyhow::Result<()> {
         match answer.status {
             Some(StatusCode::IDLE_HEARTBEAT) => {}
-            // Its time is over, or there is nothing.
+            // The time of the request is over, or there are no messages.
             Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => {
                 let headers = answer.headers.as_ref();
                 let pending = headers.and_then(|headers| headers.get(PENDING));
@@ -157,7 +156,7 @@ impl Messages {
     }
 }
 
-/// Returns how many messages to ask for, where the last one was so long.
+/// Returns how many messages to ask for; `length` is that of the last message, in bytes.
 fn batch(most: u64, length: usize) -> u64 {
     let fit = (BYTES_AHEAD / length.max(1)) as u64;
     fit.clamp(1, most)

@@ -1,7 +1,8 @@
-//! Messages that the servers will never take, because they are too long for them.
+//! Messages that the servers will never take, because they are too long.
 //!
-//! In: what the servers, or the library in their place, say of a message. Out: whether to step over
-//! it, and lines in the log. Servers that are away, and a stream that is full, are waited for.
+//! In: the error for a message, from the servers or from the library. Out: whether to skip the
+//! message, and lines in the log. For servers that are away, or a stream that is full, the
+//! publisher waits.
 
 use std::error::Error;
 
@@ -11,12 +12,12 @@ use tracing::warn;
 
 use crate::unsent::Due;
 
-/// Counts what is refused.
+/// Counts the messages that were too long.
 #[derive(Default)]
 pub(crate) struct Refusals(u64);
 
 impl Refusals {
-    /// Counts a message that was refused, and logs the first and each tenfold.
+    /// Counts a message that was refused, and logs the first, the tenth, the hundredth, and so on.
     pub(crate) fn add(&mut self, message: &Due, error: PublishError) {
         self.0 += 1;
         let refused = self.0;
@@ -31,10 +32,10 @@ impl Refusals {
     }
 }
 
-/// Tells whether the servers will never take this message, whatever becomes of the stream. One that
-/// is full, sealed or without a leader says so by other codes.
+/// Tells whether the servers will never take this message. A stream that is full, sealed or without
+/// a leader has other error codes.
 pub(crate) fn is_too_long(error: &PublishError) -> bool {
-    // This is the limit that the server told when it let us in.
+    // The library compares with the limit that the server told when the connection was made.
     if error.kind() == PublishErrorKind::MaxPayloadExceeded {
         return true;
     }

@@ -1,8 +1,9 @@
-//! Writes what arrives into the hub's ring, not faster than the hub's history takes it from there.
+//! Writes arriving records into the hub's ring, not faster than the hub's history takes them from
+//! there.
 //!
-//! In: records, each with a permit. Out: the same in memcached, as a responder writes them. The
-//! permit is free again when the history has the record. What is lost in between, because
-//! memcached or the viewer was killed, is written again.
+//! In: records, each with a permit. Out: these records in memcached, as a responder writes them.
+//! The permit is free again when the history has the record. A record that is lost in between,
+//! because memcached or the viewer was killed, is written again.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -15,29 +16,30 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-/// Records in the ring that the history does not have yet, at most: as many as may be in flight
-/// of one sensor. The rest of the slots is for what comes to the hub itself.
+/// Most records in the ring that the history does not have yet. Each sensor may have as many in
+/// flight. The other slots are for requests that come to the hub itself.
 pub(crate) const WINDOW: usize = history::WINDOW;
 const _: () = assert!((WINDOW as u64) < SLOTS);
-/// Time between two looks at the history while something is awaited from it.
+/// Time between two polls of the history while it does not have all records.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-/// A record that the history does not have after this time may have left the ring: usually it takes
-/// a tenth of it.
+/// A record that the history does not have after this time may have left the ring. Usually the
+/// history takes a record within a tenth of this time.
 const OVERDUE: Duration = Duration::from_secs(2);
-/// How often a record is written again that leaves the ring each time, though the history takes
-/// others. Then it is given up: it would keep one of the permits that all sensors share for ever.
+/// How often a record is written again if it leaves the ring each time while the history takes
+/// others. Then it is given up. Otherwise it would hold one of the permits that all sensors share
+/// for ever.
 const MOST_LOSSES: u32 = 10;
-/// Pause where memcached is away, or has just been emptied and not been given its numbers back.
+/// Pause while memcached is away, or is empty and the viewer has not restored its cursor yet.
 const MEMCACHED_PAUSE: Duration = Duration::from_millis(200);
 
 /// A record for the ring, with one of the [`WINDOW`] permits.
 pub(crate) struct Arrival {
     pub(crate) record: Record,
-    #[expect(dead_code, reason = "it is free again when this is dropped")]
+    #[expect(dead_code, reason = "the permit is free again when this is dropped")]
     pub(crate) permit: OwnedSemaphorePermit,
-    #[expect(dead_code, reason = "its other end is told when this is dropped")]
+    #[expect(dead_code, reason = "the receiver is woken when this is dropped")]
     pub(crate) done: oneshot::Sender<()>,
-    /// How often it was lost from the ring, though the history took others.
+    /// How often the record was lost from the ring while the history took others.
     pub(crate) losses: u32,
 }
 
@@ -46,17 +48,17 @@ pub(crate) struct Arrival {
 #[error("the history is another file than before: all that the stream has is collected again")]
 pub(crate) struct AnotherHistory;
 
-/// Knows what was written and is not in the history yet.
+/// Writes records into the ring, and remembers those that are not in the history yet.
 pub(crate) struct RingWriter {
     store: Store,
     ledger: Ledger,
     awaited: Vec<Awaited>,
-    /// Version of the history at the last look; `None` where there was none.
+    /// Version of the history at the last poll; `None` where there was no history.
     version: Option<Version>,
-    /// Which file it was when there last was one.
+    /// Device and inode of the history's file, at the last poll that found one.
     file: Option<(u64, u64)>,
     is_away: bool,
-    /// How often the history had changed at a look.
+    /// At how many polls the history had changed.
     changes: u64,
     given_up: u64,
 }
@@ -64,12 +66,12 @@ pub(crate) struct RingWriter {
 struct Awaited {
     arrival: Arrival,
     since: Instant,
-    /// How often the history had changed when it was written.
+    /// The writer's `changes` when the record was written.
     changes: u64,
 }
 
 impl RingWriter {
-    /// Makes a writer for the ring in `store`, and the history that follows it.
+    /// Makes a writer for the ring in `store`, and for the history that is filled from this ring.
     #[must_use]
     pub(crate) fn new(store: Store, ledger: Ledger) -> Self {
         Self {
@@ -84,11 +86,10 @@ impl RingWriter {
         }
     }
 
-    /// Writes what comes, for ever.
+    /// Writes arriving records for ever.
     ///
-    /// # Errors
-    /// The history cannot be read any more, or another one has begun: then all is to be collected
-    /// again.
+    /// # Errors The history cannot be read any more, or another one has begun. Then everything has
+    /// to be collected again.
     pub(crate) async fn run(
         mut self,
         mut arrivals: mpsc::Receiver<Arrival>,
@@ -113,8 +114,8 @@ impl RingWriter {
         }
     }
 
-    /// Drops what the history has already, or will have: a sensor that begins anew repeats a
-    /// little.
+    /// Drops records that the history has, or that are in flight to it. A task that starts again
+    /// repeats a few.
     fn without_known(&mut self, due: Vec<Arrival>) -> anyhow::Result<Vec<Arrival>> {
         let mut unknown: Vec<Arrival> = Vec::with_capacity(due.len());
         for arrival in due {
@@ -135,7 +136,8 @@ impl RingWriter {
         }
     }
 
-    /// Writes records, each under a number of this ring; tries again until memcached takes them.
+    /// Writes records, each under a number of this ring, and tries again until memcached takes
+    /// them.
     async fn write(&mut self, mut due: Vec<Arrival>) {
         while !due.is_empty() {
             match self.write_once(&mut due).await {
@@ -158,8 +160,8 @@ impl RingWriter {
         }));
     }
 
-    /// Writes records, each under a number of this ring. Returns `false`, and writes nothing, where
-    /// memcached was emptied: it gets its cursor back from the viewer.
+    /// Writes records, each under a number of this ring. Returns `false`, and writes no record,
+    /// where memcached was emptied: first the viewer has to restore the cursor.
     ///
     /// # Errors
     /// memcached did not take them.
@@ -174,7 +176,7 @@ impl RingWriter {
             arrival.record.seq = seq;
             counts.request(arrival.record.timestamp);
         }
-        // A minute of years ago would be a key that nobody reads.
+        // Counts of minutes that are long past would be keys that nobody reads.
         counts.expire(Timestamp::now());
         let mut records: Vec<Record> = due.iter().map(|it| it.record.clone()).collect();
         for record in &mut records {
@@ -184,8 +186,8 @@ impl RingWriter {
         Ok(true)
     }
 
-    /// Returns the number here of the request that a record continues, which has that of the
-    /// sensor; `None` where it has not come.
+    /// Returns the hub's number of the request that a record continues; `None` where that request
+    /// has not come. `record.continues` is the sensor's number of it.
     fn number_here(&mut self, record: &Record, due: &[Arrival]) -> Option<u64> {
         let of_sensor = Sent {
             seq: record.continues?,
@@ -200,7 +202,7 @@ impl RingWriter {
         in_flight.or_else(|| self.ledger.number_of(&of_sensor).ok().flatten())
     }
 
-    /// Lets go of what the history has.
+    /// Forgets the records that the history has, which frees their permits.
     fn settle(&mut self) -> anyhow::Result<()> {
         let version = self.ledger.version()?;
         if std::mem::replace(&mut self.version, version) == version {
@@ -221,9 +223,9 @@ impl RingWriter {
         Ok(())
     }
 
-    /// Takes out what is overdue and not in the ring any more, or went into a history that is gone.
-    /// What is in neither place is lost, or between the two: then it is written twice, and the
-    /// history takes it once.
+    /// Removes and returns the records that are overdue and not in the ring any more, or for which
+    /// there is no history. A record that is in neither place is lost, or the viewer has read it
+    /// and not stored it yet. In that case it is written twice, and the history takes it once.
     async fn take_lost(&mut self) -> anyhow::Result<Vec<Arrival>> {
         let mut lost = Vec::new();
         for mut awaited in std::mem::take(&mut self.awaited) {
@@ -240,15 +242,16 @@ impl RingWriter {
                 }
                 Ok(_) if self.has(&record)? => {}
                 Ok(_) => lost.extend(self.unless_given_up(awaited)),
-                // It is asked for again.
+                // memcached does not answer. The record is looked for again later.
                 Err(_) => self.awaited.push(awaited),
             }
         }
         Ok(lost)
     }
 
-    /// Returns what is lost, to be written again; `None` where that was tried often enough. A loss
-    /// counts where the history has changed since: a viewer that does not run takes nothing.
+    /// Returns a lost record to be written again; `None` where that was tried too often. A loss
+    /// counts only if the history has changed since the record was written: a viewer that does not
+    /// run stores nothing.
     fn unless_given_up(&mut self, awaited: Awaited) -> Option<Arrival> {
         let mut arrival = awaited.arrival;
         if awaited.changes != self.changes {
@@ -270,7 +273,8 @@ impl RingWriter {
     }
 }
 
-/// What a request is known by.
+/// Returns the name, era and number by which the hub recognises a record; `None` where no sensor
+/// sent it.
 fn sent(record: &Record) -> Option<(&str, u64, u64)> {
     let Sent { name, era, seq, .. } = record.sensor.as_deref()?;
     Some((name, *era, *seq))
@@ -285,7 +289,8 @@ mod tests {
 
     use super::*;
 
-    /// Its line is too long to be read again. `message::read` refuses such a record.
+    /// Returns a record whose line is too long to be read again. `message::read` refuses such a
+    /// record.
     fn unreadable() -> Record {
         let tls = forever200_ring::Tls {
             sni: Some("x".repeat(forever200_ring::record::MAX_LINE_BYTES)),
@@ -321,7 +326,7 @@ mod tests {
             losses: 0,
         }];
         let mut attempts = 0;
-        // The viewer does not run: that costs nothing.
+        // At first the viewer does not run: these attempts do not count.
         let mut changes = std::iter::repeat_n(0, 20).chain(std::iter::repeat(1));
         while !due.is_empty() {
             attempts += 1;

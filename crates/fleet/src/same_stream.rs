@@ -1,19 +1,21 @@
-//! Whether the stream is the one that a hub has read before: one that is made anew counts from 1
-//! again.
+//! Finds out whether the stream is the one that a hub has read before. A stream that was made again
+//! counts from 1.
 //!
-//! In: when the stream was made. Out: the newest request that the hub's history had when it first
-//! saw this stream: what came behind it says where to go on reading. Kept in a file beside the
-//! history, which this program does not write.
+//! In: when the stream was made. Out: the newest request in the hub's history when the hub first
+//! saw this stream. Only requests after it tell where to go on reading. The number is stored in a
+//! file beside the history, because this program does not write to the history.
 
 use std::path::Path;
 
 use anyhow::Context;
 
-/// Name of the file: when the stream was made, in nanoseconds since 1970, and the request.
+/// Name of the file, which has the time when the stream was made, in nanoseconds since 1970, and
+/// the number of that request.
 const FILE: &str = "fleet-stream";
 
-/// Returns the newest request of the history that did not come from the stream that was made at
-/// this time; 0 where that is the first that is seen here. `newest` is the newest of all.
+/// Returns the number of the newest request in the history that is older than the stream that was
+/// made at this time; 0 where this is the first stream that the hub sees. `newest` is the newest
+/// request in the history.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -22,12 +24,12 @@ pub(crate) fn newest_of_another(folder: &Path, made: i128, newest: u64) -> anyho
     let known = std::fs::read_to_string(&path).ok();
     let known = known.as_deref().and_then(read);
     let behind = match known {
-        // A history that begins anew may count from 1 again.
+        // A history that begins again may count from 1.
         Some((known, behind)) if known == made && behind <= newest => return Ok(behind),
         Some((known, _)) if known != made => newest,
         _ => 0,
     };
-    // Whole or not at all: it is renamed when it is written.
+    // Written under another name and then renamed, so that the file is never half written.
     let new = folder.join(format!("{FILE}.new"));
     let written = std::fs::write(&new, format!("{made} {behind}\n"));
     written

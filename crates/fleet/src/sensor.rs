@@ -1,12 +1,12 @@
-//! The name of a sensor, and the subjects of NATS that are made of it: where it writes, asks and
-//! listens, and what its key allows.
+//! The name of a sensor, and the NATS subjects that are made from it: where the sensor writes, asks
+//! and listens.
 
 use std::fmt;
 use std::str::FromStr;
 
 use forever200_ring::Sent;
 
-/// A sensor's name: 1 to 40 of the characters `a-z`, `0-9` and `-`.
+/// A sensor's name: 1 to 40 characters of `a-z`, `0-9` and `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sensor(String);
 
@@ -17,21 +17,21 @@ impl Sensor {
         &self.0
     }
 
-    /// Returns the subject to which the sensor sends its requests. Nothing else may go there: the
-    /// last message says where to go on sending.
+    /// Returns the subject to which the sensor sends its requests, and nothing else: the last
+    /// message there tells where to go on sending.
     #[must_use]
     pub fn subject(&self) -> String {
         format!("{PREFIX}{}", self.0)
     }
 
-    /// Returns the subject to which the sensor says that it runs. The stream does not take it.
+    /// Returns the subject of the sensor's heartbeats. The stream does not store these.
     #[must_use]
     pub fn alive_subject(&self) -> String {
         format!("{PREFIX}{}{ALIVE}", self.0)
     }
 
     /// Returns the subject by which the sensor asks a hub how many sensors saw a kind. The stream
-    /// does not take it.
+    /// does not store these questions.
     #[must_use]
     pub fn kinds_subject(&self) -> String {
         format!("{PREFIX}{}{KINDS}", self.0)
@@ -45,33 +45,34 @@ impl Sensor {
         format!("$JS.API.DIRECT.GET.{STREAM}.{}", self.subject())
     }
 
-    /// Returns the prefix of the subjects of answers to this sensor.
+    /// Returns the prefix of the subjects to which this sensor gets answers.
     #[must_use]
     pub fn inbox(&self) -> String {
         format!("_INBOX.{}", self.0)
     }
 
-    /// Reads the name from a subject; `None` where it is no sensor's.
+    /// Reads the name from the subject of a sensor's requests; `None` where it is another subject.
     #[must_use]
     pub fn of_subject(subject: &str) -> Option<Self> {
         subject.strip_prefix(PREFIX)?.parse().ok()
     }
 
-    /// Reads the name from the subject of a sensor's heartbeats; `None` where it is not one.
+    /// Reads the name from the subject of a sensor's heartbeats; `None` where it is another
+    /// subject.
     #[must_use]
     pub fn of_alive_subject(subject: &str) -> Option<Self> {
         Self::of_subject(subject.strip_suffix(ALIVE)?)
     }
 
-    /// Reads the name from a subject by which a sensor asks how many saw a kind; `None` where it is
-    /// not one.
+    /// Reads the name from the subject by which a sensor asks how many saw a kind; `None` where it
+    /// is another subject.
     #[must_use]
     pub fn of_kinds_subject(subject: &str) -> Option<Self> {
         Self::of_subject(subject.strip_suffix(KINDS)?)
     }
 }
 
-/// Name of the stream that takes these subjects.
+/// Name of the stream that stores the requests of all sensors.
 pub const STREAM: &str = "forever200";
 /// Prefix of the subjects of all sensors.
 const PREFIX: &str = "forever200.";
@@ -83,7 +84,7 @@ pub const ALL_ALIVE: &str = "forever200.*.alive";
 pub const ALL_KINDS: &str = "forever200.*.kinds";
 /// The subjects by which the server is asked for the last message of each sensor.
 pub const ALL_LAST_MESSAGES: &str = "$JS.API.DIRECT.GET.forever200.forever200.*";
-/// Prefix of the subjects of answers to a hub.
+/// Prefix of the subjects to which a hub gets answers.
 pub const HUB_INBOX: &str = "_HUB_INBOX";
 /// Suffix of the subjects of heartbeats.
 const ALIVE: &str = ".alive";

@@ -1,9 +1,9 @@
-//! Each sensor's share of the stream: when the stream is almost full, the oldest messages of those
-//! sensors go that take more than their share.
+//! Each sensor's share of the stream. When the stream is almost full, the sensors that take more
+//! than their share lose their oldest messages.
 //!
-//! In: the stream. Out: the same with room in it. NATS limits the messages of a subject and the
-//! bytes of a stream, but not the bytes of a subject: without this, a sensor that sends long
-//! messages without end pushes out what all others have sent.
+//! In: the stream. Out: room in the stream. NATS limits the messages of a subject and the bytes of
+//! a stream, but not the bytes of a subject. Without these shares, a sensor that sends long
+//! messages without end would push out the messages of all others.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -24,24 +24,24 @@ use crate::pull::{Messages, most_ahead};
 use crate::sensor::{ALL_REQUESTS, Sensor};
 use crate::unreadable;
 
-/// Time between two looks at how full the stream is.
+/// Time between two checks of how full the stream is.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// Longest time for making room: 4 GiB of short messages are read in a few minutes.
+/// Longest time for making room. 4 GiB of short messages are read in a few minutes.
 const MOST_TIME: Duration = Duration::from_secs(600);
-/// Where no message comes for this long, there are no more.
+/// If no message comes for this long, there are no more.
 const QUIET_TIME: Duration = Duration::from_secs(10);
-/// Messages that are fetched ahead, at most.
+/// Most messages in one request for messages.
 const FETCHED_AHEAD: i64 = 200;
-/// Messages that may have come and not been read, at most.
+/// Most messages that were received but not read.
 const MOST_AHEAD: usize = most_ahead(FETCHED_AHEAD);
-/// Header in which the server gives the length of a body that it does not send.
+/// Header with the length of a body that the server does not send.
 const BODY_BYTES: &str = "Nats-Msg-Size";
-/// What the server keeps of a message beside subject, headers and body, in bytes: length, number,
-/// time and hash, as its file has them.
+/// Bytes that the server's file has for a message beside subject, headers and body: length, number,
+/// time and hash.
 const MESSAGE_OVERHEAD: u64 = 30;
 
-/// Looks at the stream for ever, and makes room when it is almost full. A failure is logged, and
-/// the next look comes as ever.
+/// Checks the stream for ever, and makes room when it is almost full. A failure is logged, and does
+/// not delay the next check.
 pub(crate) async fn keep<F: Future<Output = Client>>(
     stream: &Stream,
     client: &Client,
@@ -69,8 +69,8 @@ pub(crate) async fn keep<F: Future<Output = Client>>(
     }
 }
 
-/// How all messages of the stream are read: each time on a connection of its own, as one whose
-/// headers are not valid ends the connection that reads it.
+/// What is needed to read all messages of the stream. Each reading has a connection of its own,
+/// because a message with invalid headers ends the connection that reads it.
 struct Reading<'a, C> {
     stream: &'a Stream,
     /// The connection for questions and commands.
@@ -89,22 +89,22 @@ async fn look<F: Future<Output = Client>, C: Fn() -> F>(
     Ok(())
 }
 
-/// The rest, an eighth, is for what comes between two looks, and while room is made: all messages
-/// are read twice for that.
+/// Tells whether seven eighths of the stream are full. The last eighth is for messages that come
+/// between two checks, and while room is made, for which all messages are read twice.
 fn is_almost_full(info: &Info) -> bool {
     most_bytes(info).is_some_and(|most| info.state.bytes > most / 8 * 7)
 }
 
-/// The most bytes that the stream holds; `None` where it has no limit.
+/// Returns the most bytes that the stream may hold; `None` where it has no limit.
 fn most_bytes(info: &Info) -> Option<u64> {
     u64::try_from(info.config.max_bytes)
         .ok()
         .filter(|&most| most > 0)
 }
 
-/// Deletes the oldest messages of those that take more than their share, until a quarter of the
-/// stream is free. Deleting stops before the message with which the excess is used up, so the
-/// newest of a sensor always stays: it says where to go on sending.
+/// Deletes the oldest messages of the sensors that take more than their share, until a quarter of
+/// the stream is free. Deleting stops before the message that uses up the excess, so the newest
+/// message of a sensor always stays: it tells the sensor where to go on sending.
 async fn make_room<F: Future<Output = Client>, C: Fn() -> F>(
     reading: &Reading<'_, C>,
     info: &Info,
@@ -137,8 +137,8 @@ async fn make_room<F: Future<Output = Client>, C: Fn() -> F>(
     Ok(())
 }
 
-/// Returns what the messages may take together, as they were added up: that is more than the server
-/// says that they take.
+/// Returns how many bytes all messages together may take, by the sizes in `taken`. Their sum is
+/// more than the size that the server tells, so the limit is scaled up.
 fn room(info: &Info, taken: &HashMap<Sensor, u64>) -> u64 {
     let most = most_bytes(info).unwrap_or(u64::MAX) / 4 * 3;
     let added_up: u128 = taken.values().map(|&bytes| u128::from(bytes)).sum();
@@ -172,7 +172,7 @@ async fn bytes_by_sensor<F: Future<Output = Client>, C: Fn() -> F>(
     Ok(taken)
 }
 
-/// What a message takes.
+/// How many bytes a message takes.
 struct MessageSize {
     sensor: Sensor,
     sequence: u64,
@@ -186,7 +186,7 @@ struct MessageSizes<'a, C> {
     messages: Messages,
     /// Number in the stream of the last message that was read.
     read: u64,
-    /// Number in the stream of the last message to look at.
+    /// Number in the stream of the last message to read.
     last_sequence: u64,
     has_ended: bool,
 }
@@ -206,7 +206,7 @@ impl<'a, F: Future<Output = Client>, C: Fn() -> F> MessageSizes<'a, C> {
 
     async fn next(&mut self) -> anyhow::Result<Option<MessageSize>> {
         while !self.has_ended {
-            // The rest may have been deleted meanwhile: then no message says that it is the last.
+            // The rest may have been deleted meanwhile. Then no message tells that it is the last.
             let Ok(message) = timeout(QUIET_TIME, self.messages.next()).await else {
                 break;
             };
@@ -231,8 +231,8 @@ impl<'a, F: Future<Output = Client>, C: Fn() -> F> MessageSizes<'a, C> {
         Ok(None)
     }
 
-    /// Goes on behind what was read, where a message that cannot be read was next: the library has
-    /// broken the connection off at it. That one is deleted.
+    /// Deletes a message with invalid headers, at which the library ended the connection, and goes
+    /// on after the last message that was read.
     async fn step_over(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
         let client = self.reading.client;
         let deleted =
@@ -246,7 +246,7 @@ impl<'a, F: Future<Output = Client>, C: Fn() -> F> MessageSizes<'a, C> {
     }
 }
 
-/// Has all messages sent whose number in the stream is greater than this one.
+/// Asks for all messages whose number in the stream is greater than this one.
 async fn messages_behind(
     connection: &Client,
     stream: &Stream,
@@ -265,10 +265,10 @@ async fn messages_behind(
     Messages::open(&context, stream, config).await
 }
 
-/// What the server's file holds for a message, about.
+/// Returns about how many bytes the server's file has for a message.
 fn bytes_of(message: &Message) -> u64 {
     let headers = message.headers.as_ref();
-    // The server's stands behind any that the sensor has sent.
+    // The sensor may have sent such a header too; the server adds its own at the end.
     let body: Option<u64> = headers
         .and_then(|headers| headers.get_last(BODY_BYTES))
         .and_then(|bytes| bytes.as_str().parse().ok());
@@ -276,8 +276,8 @@ fn bytes_of(message: &Message) -> u64 {
     message.length as u64 + body + MESSAGE_OVERHEAD
 }
 
-/// Returns the most bytes that a sensor may take for all to have room: who takes less leaves the
-/// rest to the others (max-min fairness).
+/// Returns the most bytes that a sensor may take so that all have room. A sensor that takes less
+/// leaves the rest to the others (max-min fairness).
 fn fair_share(mut taken: Vec<u64>, mut room: u64) -> u64 {
     taken.sort_unstable();
     let sensors = taken.len() as u64;

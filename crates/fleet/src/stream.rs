@@ -1,6 +1,6 @@
-//! The stream of JetStream that holds what all sensors send.
+//! The JetStream stream that holds what all sensors send.
 //!
-//! In: a connection. Out: the stream, made by the first hub where there is none.
+//! In: a connection. Out: the stream. The first hub makes it.
 
 use std::time::Duration;
 
@@ -16,12 +16,13 @@ use crate::sensor::{ALL_REQUESTS, STREAM, Sensor};
 
 /// Room for the headers of a message, in bytes.
 const HEADERS_BYTES: usize = 1024;
-/// For how long the servers know the ids of messages again (`Nats-Msg-Id`): the shortest time that
-/// they allow. Ours have no such id, and each that a sensor sends takes some of their memory.
+/// How long the servers remember the ids of messages (`Nats-Msg-Id`): the shortest time that they
+/// allow. Our messages have no such id, and each id that a sensor sends takes some of the servers'
+/// memory.
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a stream is made with, where there is none.
+/// Settings for a new stream. One that exists keeps its own.
 #[derive(Args, Clone, Debug)]
 pub struct StreamArgs {
     /// Number of servers that hold each message
@@ -55,7 +56,7 @@ impl StreamArgs {
             ),
             subjects: vec![ALL_REQUESTS.into()],
             max_bytes: self.stream_bytes,
-            // One sensor that sends without end must not push out what the others have sent.
+            // A sensor that sends without end must not push out what the others have sent.
             max_messages_per_subject: self.sensor_messages,
             max_age: DAY * self.stream_days,
             max_message_size: i32::try_from(MAX_BODY_BYTES + HEADERS_BYTES).unwrap_or(i32::MAX),
@@ -69,8 +70,8 @@ impl StreamArgs {
     }
 }
 
-/// Returns the stream, which is made where there is none. One that is there stays as it is, but for
-/// how long ids are known.
+/// Returns the stream, and makes it where there is none. A stream that exists stays as it is,
+/// except for how long ids are remembered.
 ///
 /// # Errors
 /// Nobody answers, this key may not do so, or there is no room for it.
@@ -85,7 +86,7 @@ pub async fn open(context: &jetstream::Context, args: &StreamArgs) -> anyhow::Re
             duplicate_window: DUPLICATE_WINDOW,
             ..config.clone()
         };
-        // It can be read and written all the same.
+        // If this fails, the stream can still be read and written.
         if let Err(error) = context.update_stream(config).await {
             warn!(%error, "the servers keep the ids of messages for longer than they need");
         }
@@ -93,7 +94,7 @@ pub async fn open(context: &jetstream::Context, args: &StreamArgs) -> anyhow::Re
     Ok(stream)
 }
 
-/// Deletes all messages of a sensor, and returns how many that were.
+/// Deletes all messages of a sensor from the stream, and returns how many were deleted.
 ///
 /// # Errors
 /// Nobody answers, this key may not do so, or there is no stream.

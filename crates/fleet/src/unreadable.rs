@@ -1,8 +1,8 @@
-//! Messages that the library cannot read: found by the servers' API, and deleted.
+//! Finds messages that the library cannot read, through the servers' API, and deletes them.
 //!
-//! In: a subject, and a place in the stream. Out: a stream in which the next message there can be
-//! read. The servers keep headers as they came, and where these are not valid, the library ends its
-//! connection for good: one message of one sensor would end collecting for all.
+//! In: a subject, and a number in the stream. Out: a stream whose next message after this number
+//! can be read. The servers store headers as the sensor sent them. If headers are not valid, the
+//! library ends its connection for good, so one message of one sensor would end collecting for all.
 
 use async_nats::Client;
 use base64::Engine;
@@ -13,7 +13,7 @@ use tracing::warn;
 
 use crate::sensor::STREAM;
 
-/// What the servers say to who asks for a message.
+/// The servers' answer to a request for a message.
 ///
 /// Protocol: NATS JetStream API, `io.nats.jetstream.api.v1.stream_msg_get_response`.
 #[derive(Deserialize)]
@@ -24,19 +24,18 @@ struct Answer {
 #[derive(Deserialize)]
 struct Stored {
     seq: u64,
-    /// The headers as they came, in base64.
+    /// The headers as the sensor sent them, in base64.
     hdrs: Option<String>,
 }
 
-/// Messages that are deleted at once, at most: some seconds' work, in which nothing is collected.
+/// Most messages that are deleted at once. That takes some seconds, in which nothing is collected.
 const MOST_DELETED: u64 = 2000;
 
-/// Deletes what cannot be read of the next messages of a subject, which may have a wildcard: all
-/// that stand before the first `readable` behind this number in the stream, but not more than
-/// [`MOST_DELETED`]. Returns how many were deleted.
+/// Deletes unreadable messages of a subject, which may have a wildcard. Looks at the messages after
+/// the number `last` until `readable` of them could be read, and deletes all others before that,
+/// but at most [`MOST_DELETED`]. Returns how many were deleted.
 ///
-/// # Errors
-/// The servers do not answer, or not as is documented.
+/// # Errors The servers do not answer, or not as documented.
 pub(crate) async fn delete_next(
     client: &Client,
     subject: &str,
@@ -66,7 +65,7 @@ pub(crate) async fn delete_next(
     Ok(deleted)
 }
 
-/// Returns the first message of a subject from this number in the stream.
+/// Returns the first message of a subject that has this number in the stream or a higher one.
 async fn next(client: &Client, subject: &str, from: u64) -> anyhow::Result<Option<Stored>> {
     let question = json!({ "seq": from, "next_by_subj": subject }).to_string();
     let to = format!("$JS.API.STREAM.MSG.GET.{STREAM}");
@@ -78,13 +77,13 @@ async fn next(client: &Client, subject: &str, from: u64) -> anyhow::Result<Optio
 async fn delete(client: &Client, number: u64) -> anyhow::Result<()> {
     let question = json!({ "seq": number }).to_string();
     let to = format!("$JS.API.STREAM.MSG.DELETE.{STREAM}");
-    // Where another hub has deleted it, the answer says so.
+    // If another hub has already deleted it, the answer is an error, which does not matter.
     client.request(to, question.into()).await?;
     Ok(())
 }
 
-/// Tells whether these are no headers, or a line with the version, which may have a status of three
-/// digits and words behind it, and then names and values.
+/// Tells whether the library can read these headers. They are empty, or a line with the version and
+/// then names and values. A status of three digits, and words, may follow the version.
 fn can_be_read(headers: &[u8]) -> bool {
     if headers.is_empty() {
         return true;
@@ -99,7 +98,7 @@ fn can_be_read(headers: &[u8]) -> bool {
     is_version(version) && lines.all(is_field)
 }
 
-/// Tells whether a line has a name, of visible ASCII, and a value.
+/// Tells whether a line has a name of visible ASCII characters, a colon and a value.
 fn is_field(line: &str) -> bool {
     let Some((name, value)) = line.split_once(':') else {
         return false;

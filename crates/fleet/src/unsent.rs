@@ -1,7 +1,8 @@
-//! What of a sensor's history is not sent yet: how far it was read, and what comes next from it.
+//! What is not sent yet from a sensor's history: how far the history was read, and what comes next.
 //!
-//! In: the history. Out: requests in the order of their numbers, each with how many before it are
-//! missing. Waits for a number that is late, and gives one up that does not come.
+//! In: the history. Out: requests in the order of their numbers, each with the count of missing
+//! requests before it. It waits for a number that is late, and gives up a number that does not
+//! come.
 
 use std::time::Duration;
 
@@ -9,38 +10,38 @@ use forever200_ring::SLOTS;
 use forever200_viewer::history::Outbox;
 use tokio::time::Instant;
 
-/// Requests that are read at once, at most; as many are sent and not acknowledged yet: 4 MiB of the
-/// longest that are kept by default.
+/// Most requests that are read at once, and also most that are sent and not acknowledged yet: 4 MiB
+/// of the longest that are kept by default.
 pub(crate) const MOST_IN_FLIGHT: usize = 64;
-/// Longest wait for a number whose record is not in the history, though later ones are: a slot may
-/// be written late.
+/// Longest wait for a number that is not in the history though later ones are. A slot may be
+/// written late.
 const LATE_TIME: Duration = Duration::from_secs(5);
 
-/// What is to be sent next.
+/// A request to be sent.
 pub(crate) struct Due {
     pub(crate) seq: u64,
-    /// How many before it are missing.
+    /// How many requests before it are missing.
     pub(crate) missing: u64,
     pub(crate) body: Vec<u8>,
 }
 
 /// How far the history was read.
 pub(crate) struct Unsent {
-    /// The newest number that was read; `None` before the first of a history that the stream has
-    /// nothing of.
+    /// The newest number that was read; `None` before the first one, where the stream has nothing
+    /// from this history.
     pub(crate) seq: Option<u64>,
-    /// Numbers that the servers refused, and those that were missing before these, which no
-    /// message says yet.
+    /// How many requests the servers refused, plus those that were missing before them. The next
+    /// message reports this number.
     refused: u64,
-    /// Since when a number is awaited whose record is late.
+    /// Since when the next number has been late.
     late: Option<Instant>,
 }
 
 impl Unsent {
-    /// Begins behind the last number that the stream has, a little earlier: of messages that were
-    /// in flight together, a later one may have arrived alone. Their numbers may be far apart. What
-    /// is sent again says again what is missing before it: a hub takes each once, and counts with
-    /// it.
+    /// Starts a little before the last number that the stream has: of several messages in flight,
+    /// perhaps only a later one has arrived. It goes back by requests and not by numbers, because
+    /// the numbers may be far apart. A message that is sent again reports again what is missing
+    /// before it; a hub takes each message once, and then counts the missing ones too.
     pub(crate) fn resume_after(last: Option<u64>, outbox: &Outbox) -> anyhow::Result<Self> {
         let before = |last| outbox.before(last, MOST_IN_FLIGHT);
         Ok(Self {
@@ -50,12 +51,12 @@ impl Unsent {
         })
     }
 
-    /// Tells whether something may be due though the history has not changed.
+    /// Tells whether something may become due though the history does not change.
     pub(crate) fn is_waiting(&self) -> bool {
         self.late.is_some()
     }
 
-    /// Returns what comes next, and moves behind it; nothing when all is sent, or the next number
+    /// Returns the next requests, and moves on. Returns none when all are sent, or the next number
     /// is late.
     pub(crate) fn due(&mut self, outbox: &Outbox) -> anyhow::Result<Vec<Due>> {
         let newest = outbox.newest()?;
@@ -72,7 +73,7 @@ impl Unsent {
                 }
                 self.late = None;
                 self.seq = Some(record.seq);
-                // What came here from another machine is that one's to send.
+                // A request that a sensor sent to this machine is not sent on.
                 if record.sensor.is_none() {
                     due.push(Due {
                         seq: record.seq,
@@ -85,18 +86,19 @@ impl Unsent {
         Ok(due)
     }
 
-    /// Notes that the servers refused a request: it is missing, as if it had left the history.
+    /// Notes that the servers refused a request. It is missing, as if it had left the history.
     pub(crate) fn refuse(&mut self, message: &Due) {
         self.refused += 1 + message.missing;
     }
 
-    /// Returns the refused numbers that no message says yet. The caller's next one does.
+    /// Returns the number of refused requests, and those missing before them, and starts again at
+    /// 0. The caller's next message reports them.
     pub(crate) fn take_refused(&mut self) -> u64 {
         std::mem::take(&mut self.refused)
     }
 
-    /// Tells whether a number will not come any more: the ring has no place for it, or it is late
-    /// for too long.
+    /// Tells whether a number will not come any more: its slot has a newer request, or it has been
+    /// late for too long.
     fn gives_up(&mut self, next: u64, newest: u64) -> bool {
         let since = *self.late.get_or_insert_with(Instant::now);
         next + SLOTS <= newest || since.elapsed() > LATE_TIME
