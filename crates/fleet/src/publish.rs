@@ -25,8 +25,8 @@ use crate::ask;
 use crate::last_sent::{ANOTHER_HISTORY, last_sent};
 use crate::message::{self, Position};
 use crate::patience::Patience;
-use crate::refusals::{Refusals, is_too_long};
 use crate::sensor::Sensor;
+use crate::too_long::{TooLong, is_too_long};
 use crate::unsent::{Due, MOST_IN_FLIGHT, Unsent};
 
 /// Longest wait for an acknowledgement. A cluster took 8 s to choose a new leader.
@@ -184,7 +184,7 @@ impl Publisher {
             Ok(()) => progress.longest_taken = message.body.len(),
             Err(error) if is_too_long(&error) => {
                 unsent.refuse(message);
-                progress.refusals.add(message, error);
+                progress.too_long.add(message, error);
             }
             Err(error) => return acknowledged(Some(Err::<(), _>(error))),
         }
@@ -229,7 +229,7 @@ struct Progress {
     reached: Option<Position>,
     /// Length of the longest body that the servers took since the last failure.
     longest_taken: usize,
-    refusals: Refusals,
+    too_long: TooLong,
 }
 
 fn acknowledged<T, E: std::error::Error + Send + Sync + 'static>(

@@ -14,9 +14,9 @@ use crate::unsent::Due;
 
 /// Counts the messages that were too long.
 #[derive(Default)]
-pub(crate) struct Refusals(u64);
+pub(crate) struct TooLong(u64);
 
-impl Refusals {
+impl TooLong {
     /// Counts a message that was refused, and logs the first, the tenth, the hundredth, and so on.
     pub(crate) fn add(&mut self, message: &Due, error: PublishError) {
         self.0 += 1;
