@@ -125,7 +125,7 @@ impl Collector {
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
-                    warn!(%sensor, error, "the next message cannot be looked at");
+                    warn!(%sensor, error, "the next message cannot be checked");
                     break;
                 }
             }
@@ -146,9 +146,9 @@ impl Collector {
         let mut context = jetstream::new(client.clone());
         context.set_timeout(ANSWER_TIME);
         let stream = stream::open(&context, &settings.stream).await?;
-        let made = stream.cached_info().created.unix_timestamp_nanos();
+        let created = stream.cached_info().created.unix_timestamp_nanos();
         let newest = ledger().newest_sent()?;
-        let behind = same_stream::newest_of_another(&settings.history, made, newest)?;
+        let before_stream = same_stream::newest_before(&settings.history, created, newest)?;
         let (arrivals, waiting) = mpsc::channel(WINDOW);
         let writer = RingWriter::new(Store::new(&settings.memcached), ledger());
         let shares = shares::keep(&stream, client, connect);
@@ -165,8 +165,8 @@ impl Collector {
             arrivals,
             tasks: JoinSet::new(),
             known: HashMap::new(),
-            made,
-            behind,
+            created,
+            before_stream,
             from_start,
             // A copy: `run` changes its own only while nothing is collected.
             held_back: self.held_back.clone(),
@@ -204,12 +204,12 @@ impl Collector {
 
 /// Waits until a connection has ended for good.
 async fn until_ended(client: &Client) {
-    let mut looks = interval(DISCOVERY_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = interval(DISCOVERY_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick comes at once.
-    looks.tick().await;
+    ticks.tick().await;
     loop {
-        looks.tick().await;
+        ticks.tick().await;
         if has_ended(client).await {
             return;
         }
@@ -246,9 +246,9 @@ struct Sensors {
     tasks: JoinSet<(Sensor, anyhow::Error)>,
     known: HashMap<Sensor, AbortHandle>,
     /// When the stream was made, in nanoseconds since 1970.
-    made: i128,
+    created: i128,
     /// Number of the newest request in the history that came before this stream was first seen.
-    behind: u64,
+    before_stream: u64,
     from_start: bool,
     held_back: HeldBack,
     /// Why a task last failed. It is logged once, even if a thousand tasks fail for this reason.
@@ -259,11 +259,11 @@ impl Sensors {
     /// Starts a task for each sensor that has messages in the stream, and starts it again when it
     /// fails.
     async fn follow(mut self) -> anyhow::Result<Infallible> {
-        let mut looks = interval(DISCOVERY_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval(DISCOVERY_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = looks.tick() => {
+                _ = ticks.tick() => {
                     // A message with invalid headers may have ended the connection, and the
                     // consumers may be gone.
                     ensure!(connects(&self.client) == self.connects, "the connection was lost");
@@ -310,7 +310,7 @@ impl Sensors {
             .info_with_subjects(ALL_REQUESTS)
             .await
             .context("cannot ask for the sensors")?;
-        if subjects.info.created.unix_timestamp_nanos() != self.made {
+        if subjects.info.created.unix_timestamp_nanos() != self.created {
             return Err(AnotherStream.into());
         }
         let newest = subjects.info.state.last_sequence;
@@ -333,7 +333,9 @@ impl Sensors {
     /// Starts the task of a sensor. The task starts a little before the sensor's newest message in
     /// the history: several are written at once, so an older one may be missing.
     fn start(&mut self, sensor: Sensor, newest: u64) -> anyhow::Result<()> {
-        let from = self.ledger.stream_position(sensor.as_str(), self.behind)?;
+        let from = self
+            .ledger
+            .stream_position(sensor.as_str(), self.before_stream)?;
         // A stream that was made again under an older version, which did not note when, may end
         // before this number.
         let is_known = |from: &u64| !self.from_start && *from <= newest + 1;
@@ -345,7 +347,7 @@ impl Sensors {
             window: Arc::clone(&self.window),
             arrivals: self.arrivals.clone(),
             most_request_bytes: self.most_request_bytes,
-            refused: 0,
+            unusable: 0,
         };
         let (context, stream) = (self.context.clone(), self.stream.clone());
         let name = sensor.clone();

@@ -53,7 +53,7 @@ pub(crate) struct Feed {
     /// Longest request that is kept here, in bytes.
     pub(crate) most_request_bytes: usize,
     /// How many messages were not requests.
-    pub(crate) refused: u64,
+    pub(crate) unusable: u64,
 }
 
 impl Feed {
@@ -123,9 +123,9 @@ impl Feed {
             Ok(record) => Some(record),
             Err(error) => {
                 // A line for the first, the tenth, the hundredth, and so on.
-                self.refused += 1;
-                if self.refused == 10_u64.pow(self.refused.ilog10()) {
-                    let (sensor, refused) = (&self.sensor, self.refused);
+                self.unusable += 1;
+                if self.unusable == 10_u64.pow(self.unusable.ilog10()) {
+                    let (sensor, refused) = (&self.sensor, self.unusable);
                     warn!(%sensor, refused, %error, "a message that is no request");
                 }
                 None

@@ -15,7 +15,7 @@ use crate::sensor::Sensor;
 const FREE: u32 = 3;
 /// The first pause, which doubles each time, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
-const LAST_PAUSE: Duration = Duration::from_secs(60 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// How often each sensor ended the connection, and until when it is held back.
 #[derive(Clone, Default)]
@@ -33,7 +33,7 @@ impl HeldBack {
     pub(crate) fn add(&mut self, sensor: Sensor) {
         let now = Instant::now();
         // A sensor is forgotten when its pause has been over for long enough.
-        self.0.retain(|_, ended| now < ended.until + LAST_PAUSE);
+        self.0.retain(|_, ended| now < ended.until + LONGEST_PAUSE);
         let ended = self.0.entry(sensor).or_insert(Ended {
             times: 0,
             until: now,
@@ -51,7 +51,7 @@ impl HeldBack {
 
 fn pause(times: u32) -> Duration {
     match times.checked_sub(FREE + 1) {
-        Some(doublings) => LAST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(doublings.min(16))),
+        Some(doublings) => LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(doublings.min(16))),
         None => Duration::ZERO,
     }
 }
@@ -77,9 +77,9 @@ mod tests {
         for _ in 0..20 {
             held_back.add(one.clone());
         }
-        advance(LAST_PAUSE - Duration::from_millis(1)).await;
+        advance(LONGEST_PAUSE - Duration::from_millis(1)).await;
         assert!(held_back.holds(&one));
-        advance(LAST_PAUSE + Duration::from_millis(1)).await;
+        advance(LONGEST_PAUSE + Duration::from_millis(1)).await;
         held_back.add(one.clone());
         assert!(!held_back.holds(&one), "what was long ago is forgotten");
     }

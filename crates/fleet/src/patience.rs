@@ -9,7 +9,7 @@ use tracing::warn;
 /// The first and the longest pause after a failure. Pauses double in between. A thousand sensors
 /// that wait for a server ask 50 times a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LAST_PAUSE: Duration = Duration::from_secs(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// The last failure of something, and the next pause.
 pub struct Patience {
@@ -51,7 +51,7 @@ impl Patience {
         if worked > self.pause {
             self.pause = FIRST_PAUSE;
         }
-        if worked > LAST_PAUSE {
+        if worked > LONGEST_PAUSE {
             self.last = LastSaid::default();
         }
         let error = format!("{error:#}");
@@ -64,7 +64,7 @@ impl Patience {
 }
 
 fn next(pause: Duration) -> Duration {
-    (pause * 2).min(LAST_PAUSE)
+    (pause * 2).min(LONGEST_PAUSE)
 }
 
 /// Returns the pause before the next attempt, from the number of attempts that failed.
@@ -91,6 +91,6 @@ mod tests {
         assert_eq!(pause_after(0), FIRST_PAUSE);
         assert_eq!(pause_after(1), FIRST_PAUSE);
         assert_eq!(pause_after(3), FIRST_PAUSE * 4);
-        assert_eq!(pause_after(usize::MAX), LAST_PAUSE);
+        assert_eq!(pause_after(usize::MAX), LONGEST_PAUSE);
     }
 }

@@ -32,7 +32,7 @@ use crate::unsent::{Due, MOST_IN_FLIGHT, Unsent};
 /// Longest wait for an acknowledgement. A cluster took 8 s to choose a new leader.
 pub const ACK_TIME: Duration = Duration::from_secs(15);
 /// Time between two polls of the history.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Time between two checks whether another machine sends under the same name.
 const NAME_INTERVAL: Duration = Duration::from_secs(60);
 /// Time between two heartbeats. A sensor that gets no requests sends nothing else.
@@ -122,7 +122,7 @@ impl Publisher {
                 is_shared = self.tell_if_shared(last, era);
                 name_checked = Instant::now();
             }
-            sleep(LOOK_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -208,7 +208,7 @@ impl Publisher {
             if let Some(era) = outbox.era()? {
                 return Ok(era);
             }
-            sleep(LOOK_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 

@@ -21,7 +21,7 @@ use tracing::warn;
 pub(crate) const WINDOW: usize = history::WINDOW;
 const _: () = assert!((WINDOW as u64) < SLOTS);
 /// Time between two polls of the history while it does not have all records.
-const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// A record that the history does not have after this time may have left the ring. Usually the
 /// history takes a record within a tenth of this time.
 const OVERDUE: Duration = Duration::from_secs(2);
@@ -105,7 +105,7 @@ impl RingWriter {
                     let due = self.without_known(due)?;
                     self.write(due).await;
                 }
-                () = sleep(LOOK_INTERVAL), if !self.awaited.is_empty() => {
+                () = sleep(POLL_INTERVAL), if !self.awaited.is_empty() => {
                     self.settle()?;
                     let lost = self.take_lost().await?;
                     self.write(lost).await;

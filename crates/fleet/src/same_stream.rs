@@ -19,28 +19,28 @@ const FILE: &str = "fleet-stream";
 ///
 /// # Errors
 /// The file cannot be written.
-pub(crate) fn newest_of_another(folder: &Path, made: i128, newest: u64) -> anyhow::Result<u64> {
+pub(crate) fn newest_before(folder: &Path, created: i128, newest: u64) -> anyhow::Result<u64> {
     let path = folder.join(FILE);
     let known = std::fs::read_to_string(&path).ok();
     let known = known.as_deref().and_then(read);
-    let behind = match known {
+    let before = match known {
         // A history that begins again may count from 1.
-        Some((known, behind)) if known == made && behind <= newest => return Ok(behind),
-        Some((known, _)) if known != made => newest,
+        Some((known, before)) if known == created && before <= newest => return Ok(before),
+        Some((known, _)) if known != created => newest,
         _ => 0,
     };
     // Written under another name and then renamed, so that the file is never half written.
     let new = folder.join(format!("{FILE}.new"));
-    let written = std::fs::write(&new, format!("{made} {behind}\n"));
+    let written = std::fs::write(&new, format!("{created} {before}\n"));
     written
         .and_then(|()| std::fs::rename(&new, &path))
         .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(behind)
+    Ok(before)
 }
 
 fn read(text: &str) -> Option<(i128, u64)> {
-    let (made, behind) = text.trim().split_once(' ')?;
-    Some((made.parse().ok()?, behind.parse().ok()?))
+    let (created, before) = text.trim().split_once(' ')?;
+    Some((created.parse().ok()?, before.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn what_came_before_a_stream_was_made_anew_says_nothing_of_it() {
         let folder = tempfile::tempdir().unwrap();
-        let seen = |made, newest| newest_of_another(folder.path(), made, newest).unwrap();
+        let seen = |created, newest| newest_before(folder.path(), created, newest).unwrap();
         assert_eq!(seen(7, 100), 0, "the first one");
         assert_eq!(seen(7, 200), 0);
         assert_eq!(seen(8, 200), 200, "another");

@@ -25,7 +25,7 @@ use crate::sensor::{ALL_REQUESTS, Sensor};
 use crate::unreadable;
 
 /// Time between two checks of how full the stream is.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest time for making room. 4 GiB of short messages are read in a few minutes.
 const MOST_TIME: Duration = Duration::from_secs(600);
 /// If no message comes for this long, there are no more.
@@ -47,8 +47,8 @@ pub(crate) async fn keep<F: Future<Output = Client>>(
     client: &Client,
     connect: &impl Fn() -> F,
 ) -> Infallible {
-    let mut looks = interval(LOOK_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = interval(CHECK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_error = LastSaid::default();
     let reading = Reading {
         stream,
@@ -56,8 +56,8 @@ pub(crate) async fn keep<F: Future<Output = Client>>(
         connect,
     };
     loop {
-        looks.tick().await;
-        match look(&reading).await {
+        ticks.tick().await;
+        match check(&reading).await {
             Ok(()) => last_error = LastSaid::default(),
             Err(error) => {
                 let error = format!("{error:#}");
@@ -78,7 +78,7 @@ struct Reading<'a, C> {
     connect: &'a C,
 }
 
-async fn look<F: Future<Output = Client>, C: Fn() -> F>(
+async fn check<F: Future<Output = Client>, C: Fn() -> F>(
     reading: &Reading<'_, C>,
 ) -> anyhow::Result<()> {
     let info = reading.stream.get_info().await?;
