@@ -1,7 +1,8 @@
-//! Chromium, as a visitor has it, that tells the test what the visitor would not see.
+//! Chromium as a visitor has it. It also tells the test what a visitor would not see.
 //!
 //! In: addresses to open. Out: what the page shows, what it logged (script errors, reports of its
-//! Content-Security-Policy), what it asked for. A dialog that opens fails the next call.
+//! Content-Security-Policy), and which addresses it requested. If a dialog opens, the next call
+//! fails.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -23,8 +24,8 @@ use crate::until;
 
 /// Longest wait for the driver to start.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// As root, Chromium runs without its sandbox only. The others keep it from asking for anything of
-/// its own.
+/// As root, Chromium runs only without its sandbox. Some of the other arguments keep Chromium from
+/// sending requests of its own.
 const ARGUMENTS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
@@ -35,11 +36,11 @@ const ARGUMENTS: [&str; 10] = [
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    // A visitor who clicks the warning away: the certificate is of our own making.
+    // As a visitor who clicks the warning away, because the test makes its own certificate.
     "--ignore-certificate-errors",
 ];
 
-/// What kind of visitor.
+/// A visitor, by the settings of the browser.
 #[derive(Clone, Copy, Debug)]
 pub struct Visitor {
     /// Width of the window in CSS pixels.
@@ -50,11 +51,11 @@ pub struct Visitor {
     pub javascript: bool,
     /// Size of ordinary letters by the browser's settings, in pixels.
     pub letters: u32,
-    /// Sees what moves: without a graphics card, drawing that takes most of a processor.
+    /// Sees animations. Without a graphics card, drawing these takes most of a processor.
     pub motion: bool,
 }
 
-/// At a laptop, in daylight.
+/// A visitor at a laptop, with light colours.
 pub const LAPTOP: Visitor = Visitor {
     width: 1366,
     dark: false,
@@ -62,7 +63,7 @@ pub const LAPTOP: Visitor = Visitor {
     letters: 16,
     motion: true,
 };
-/// With a phone, at night.
+/// A visitor with a phone, with dark colours.
 pub const PHONE: Visitor = Visitor {
     width: 360,
     dark: true,
@@ -71,7 +72,7 @@ pub const PHONE: Visitor = Visitor {
     motion: true,
 };
 
-/// Those for whom every page must do: each width with each choice of colours.
+/// The visitors for whom every page must work: each width with each choice of colours.
 pub const EVERYONE: [Visitor; 4] = [
     LAPTOP,
     PHONE,
@@ -87,7 +88,7 @@ pub const EVERYONE: [Visitor; 4] = [
 
 /// A running Chromium and its driver; both are gone when it is dropped.
 pub struct Browser {
-    /// The driver's client, for what has no method here.
+    /// The driver's client, for commands that have no method here.
     pub client: Client,
     driver: Child,
     _profile: TempDir,
@@ -126,7 +127,7 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             "goog:chromeOptions": {
                 "args": arguments,
-                // What it asks for is of interest, and not each step of a page.
+                // Log the requests, but not each step of a page.
                 "perfLoggingPrefs": { "enableNetwork": true, "enablePage": false },
                 "prefs": {
                     // 2 is "block".
@@ -149,7 +150,7 @@ impl Browser {
             _profile: profile,
         };
         browser.look_like(visitor).await?;
-        // What the browser's own first page asked for is not of interest.
+        // Forget the requests of the browser's own first page.
         browser.open("about:blank").await?;
         browser.requested().await?;
         Ok(browser)
@@ -174,9 +175,9 @@ impl Browser {
         Ok(self.client.execute(script, Vec::new()).await?)
     }
 
-    /// Returns what axe finds wrong for people in the page as it is, size of targets included: the
-    /// rule, how grave it is, and the elements. Of rows and the like that are made alike, the page
-    /// has three afterwards: axe takes seconds for hundreds of them.
+    /// Returns the faults of accessibility that axe finds in the page, including too small targets:
+    /// the rule, how grave the fault is, and the elements. First it removes all but three of
+    /// similar rows from the page, because axe takes seconds for hundreds of them.
     ///
     /// # Errors
     /// axe is not installed, or fails.
@@ -212,10 +213,9 @@ impl Browser {
         .await
     }
 
-    /// Opens the list, and waits until it follows.
+    /// Opens the list, and waits until it shows new requests by itself.
     ///
-    /// # Errors
-    /// It does not.
+    /// # Errors It does not in time.
     pub async fn follow(&self, address: &str) -> anyhow::Result<()> {
         self.open(address).await?;
         self.until(
@@ -225,8 +225,8 @@ impl Browser {
         .await
     }
 
-    /// Gives the window a size in CSS pixels, each of them so many of the screen: 2 is a zoom of
-    /// 200 %.
+    /// Gives the window a size in CSS pixels. `zoom` is how many pixels of the screen one CSS pixel
+    /// takes: 2 is a zoom of 200 %.
     ///
     /// # Errors
     /// The driver fails.
@@ -249,7 +249,7 @@ impl Browser {
         Ok(self.client.perform_actions(there).await?)
     }
 
-    /// Presses the button for so long.
+    /// Waits for `after`, and then presses the mouse button for `for_as_long_as`.
     ///
     /// # Errors
     /// The driver fails.
@@ -273,7 +273,7 @@ impl Browser {
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Returns what was logged since last asked: script errors, CSP reports, failed loads.
+    /// Returns what was logged since the last call: script errors, CSP reports, failed loads.
     ///
     /// # Errors
     /// The driver fails.
@@ -285,7 +285,7 @@ impl Browser {
             .collect())
     }
 
-    /// Returns the addresses that were asked for since last asked.
+    /// Returns the addresses that the browser requested since the last call.
     ///
     /// # Errors
     /// The driver fails.
@@ -348,9 +348,9 @@ impl Drop for Browser {
     }
 }
 
-/// Starts a driver at a port of its own choice.
+/// Starts a driver, which chooses its own port.
 async fn driver() -> anyhow::Result<(Child, u16)> {
-    // A session of its own: that is how Chromium's processes are found again.
+    // In a session of its own, by which Chromium's processes are found later.
     let mut driver = Command::new("setsid")
         .args(["chromedriver", "--port=0"])
         .stdout(Stdio::piped())
@@ -370,12 +370,12 @@ async fn driver() -> anyhow::Result<(Child, u16)> {
     let port = timeout(TIMEOUT, port)
         .await
         .context("chromedriver says nothing")??;
-    // Kept reading, or it would block on a full pipe.
+    // Reads on, because the driver would block on a full pipe.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     Ok((driver, port))
 }
 
-/// A command that WebDriver does not define and the driver knows.
+/// A command that this driver has in addition to WebDriver's.
 #[derive(Debug)]
 struct Post {
     path: &'static str,

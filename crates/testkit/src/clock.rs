@@ -1,4 +1,4 @@
-//! A clock that a test sets while programs run: libfaketime's.
+//! A clock, libfaketime's, that a test can set while programs run.
 //!
 //! In: how far it is from the real one. Out: what a [`Setup`](crate::stack::Setup) needs for the
 //! programs to read it.
@@ -16,14 +16,14 @@ pub const HAPROXY_KEEPS_TIME: (&str, &str, &str) = (
     "exec env -u LD_PRELOAD haproxy",
 );
 
-/// A clock; as the real one until it is set.
+/// A clock. It shows the real time until it is set.
 #[derive(Debug)]
 pub struct Clock {
     folder: TempDir,
 }
 
 impl Clock {
-    /// Makes a clock that is right.
+    /// Makes a clock that shows the real time.
     ///
     /// # Errors
     /// No file can be written.
@@ -35,21 +35,23 @@ impl Clock {
         Ok(clock)
     }
 
-    /// Sets it, such as to `-365d` from the real one.
+    /// Sets the clock to an offset from the real time, such as `-365d`.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn set(&self, offset: &str) -> std::io::Result<()> {
-        // In one step: libfaketime of Debian 13 ends a program that finds the file empty.
+        // Renamed in one step, because libfaketime of Debian 13 ends a program that finds the file
+        // empty.
         let next = self.folder.path().join("next");
         std::fs::write(&next, offset)?;
         std::fs::rename(&next, self.path())
     }
 
-    /// Returns the shell commands before the programs, [`before`](crate::stack::Setup::before).
+    /// Returns the shell commands to run before the programs, for
+    /// [`before`](crate::stack::Setup::before).
     #[must_use]
     pub fn before(&self) -> String {
-        // As when a machine's clock is set: the one that only goes forward is left alone.
+        // As when a machine's clock is set, the monotonic clock stays as it is.
         format!(
             "export LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1) FAKETIME_TIMESTAMP_FILE={} \
              FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1; \

@@ -48,7 +48,7 @@ impl Container {
         ))?))
     }
 
-    /// Returns where its port 80 is published.
+    /// Returns the address at which its port 80 is published.
     ///
     /// # Errors
     /// It does not run.
@@ -67,7 +67,7 @@ impl Container {
         ))
     }
 
-    /// Runs a shell command in it, as its user; without single quotes.
+    /// Runs a shell command in it, as its user. The command must not contain single quotes.
     ///
     /// # Errors
     /// It does not run.

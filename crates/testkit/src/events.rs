@@ -34,7 +34,7 @@ impl Events {
     /// The connection fails, or the status is not 200.
     pub async fn open(address: SocketAddr, path: &str, headers: &str) -> anyhow::Result<Self> {
         let mut stream = TcpStream::connect(address).await?;
-        // 1.0, or the stream would come in chunks.
+        // With HTTP/1.1, the stream would come in chunks.
         stream
             .write_all(format!("GET {path} HTTP/1.0\r\n{headers}\r\n").as_bytes())
             .await?;

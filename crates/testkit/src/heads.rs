@@ -1,34 +1,35 @@
-//! Heads of requests, well-formed and not, and how they are to be read: one table for all who read
-//! heads.
+//! Heads of requests, well-formed and not, and how they must be read. All code that reads heads is
+//! tested with this one table.
 //!
-//! Written for these tests, after what parsers are known to disagree about: line ends, white space,
-//! folds, lengths, chunks, versions. What RFC 9112 leaves open is decided here.
+//! The heads were written for these tests. They cover what parsers are known to disagree about:
+//! line ends, white space, folds, lengths, chunks, versions. Where RFC 9112 leaves something open,
+//! this table decides it.
 
 use End::{Open, Unfinished, Whole};
 
 /// Where a request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Framing tells that it is whole; so many bytes are behind it.
+    /// Framing tells that the request is whole. This many bytes follow it.
     Whole(u64),
-    /// Nothing tells: it ends when no more comes.
+    /// Framing tells nothing. The request ends when no more bytes come.
     Open,
-    /// Framing tells that more is to come.
+    /// Framing tells that more bytes must come.
     Unfinished,
 }
 
-/// One request, and how it is to be read.
+/// One request, and how it must be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     /// The bytes.
     pub bytes: &'static [u8],
     /// Method, target and version; `None` when there is no head.
     pub line: Option<[&'static [u8]; 3]>,
-    /// Name and value of each field, folds as one space.
+    /// Name and value of each field. A fold is one space.
     pub fields: &'static [(&'static [u8], &'static [u8])],
     /// Length of the body, in bytes.
     pub body: usize,
-    /// Where it ends.
+    /// Where the request ends.
     pub end: End,
 }
 
@@ -63,7 +64,7 @@ const fn other(bytes: &'static [u8], end: End) -> Case {
 const GET: [&[u8]; 3] = [b"GET", b"/", b"HTTP/1.1"];
 const POST: [&[u8]; 3] = [b"POST", b"/", b"HTTP/1.1"];
 
-/// The table: one request a line, or it cannot be looked through.
+/// The table, with one request on each line, so that it can be read.
 #[rustfmt::skip]
 pub const HEADS: &[Case] = &[
     // Request lines.

@@ -1,15 +1,16 @@
-//! Clients that are up to no good, and what they send.
+//! Hostile clients, and what they send.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-/// What bytes are made of. A test with `x` alone misses faults in splitting, decoding and display.
+/// What a request is filled with. A test with `x` alone misses faults in splitting, decoding and
+/// display.
 #[derive(Clone, Copy, Debug)]
 pub enum Filler {
     /// One letter.
     Letters,
-    /// Noise, the same each time.
+    /// Noise, which is the same each time.
     Random,
     /// Headers of three bytes: 21,000 of them are 63 kB.
     Headers,
@@ -18,13 +19,13 @@ pub enum Filler {
 }
 
 impl Filler {
-    /// One after the other, by the number of a client.
+    /// Returns the filler for the client with this number: the four in turn.
     #[must_use]
     pub fn of(number: usize) -> Self {
         [Self::Letters, Self::Random, Self::Headers, Self::Controls][number % 4]
     }
 
-    /// Returns so many bytes.
+    /// Returns `length` bytes of this filler.
     #[must_use]
     pub fn bytes(self, length: usize) -> Vec<u8> {
         match self {
@@ -39,12 +40,13 @@ impl Filler {
     }
 }
 
-/// Bad clients, gone when dropped. They have a thread and a runtime of their own, so as not to be
-/// in the way of the ordinary ones, and yield to all others: attackers bring their own processors.
+/// Hostile clients, which end when this is dropped. They have a thread and a runtime of their own
+/// with the lowest priority, so that they do not slow down ordinary clients: real attackers bring
+/// their own processors.
 pub struct Mob(Option<tokio::runtime::Runtime>);
 
 impl Mob {
-    /// Lets so many come, each with its number. Returns when all have come once.
+    /// Starts `count` clients, each with its number. Returns when all have started.
     ///
     /// # Errors
     /// There is no thread for them.
@@ -63,7 +65,7 @@ impl Mob {
         let coming = runtime.spawn(async move {
             for number in 0..count {
                 tokio::spawn(behave(number));
-                // 7,000 in a second or two, as a flood comes.
+                // Like a flood: 7,000 start in one or two seconds.
                 if number % 50 == 49 {
                     sleep(Duration::from_millis(10)).await;
                 }

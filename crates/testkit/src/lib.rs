@@ -6,12 +6,12 @@
 //!
 //! - programs: [`process`], [`memcached`], [`nats`], [`stack`] (all of forever200), [`container`],
 //!   [`browser`], [`tshark`]
-//! - clients: [`client`], [`events`], [`load`], [`hostile`] (those that are up to no good)
+//! - clients: [`client`], [`events`], [`load`], [`hostile`] (hostile clients)
 //! - faults between two programs: [`proxy`]
-//! - data: [`mod@record`], [`heads`] (HTTP heads, and how they are read), [`probes`] (what
-//!   strangers send), [`payloads`] (what may not become active in the page)
-//! - [`clock`] is one that a test sets while programs run
-//! - [`report`] prints the rows of docs/reliability.md
+//! - data: [`mod@record`], [`heads`] (HTTP heads, and how they must be read), [`probes`] (what
+//!   strangers send), [`payloads`] (what must not become active in the page)
+//! - a clock that a test can set while programs run: [`clock`]
+//! - rows for docs/reliability.md: [`report`]
 //!
 //! The tests themselves are in `tests/`, one file for each topic; most are in `tests/whole/`.
 
@@ -45,5 +45,5 @@ pub use proxy::{Between, Fault};
 pub use record::record;
 pub use stack::Stack;
 
-/// What the responder answers, always.
+/// The answer that the responder always gives.
 pub const RESPONSE: &[u8] = b"HTTP/1.1 200 Ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

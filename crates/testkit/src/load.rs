@@ -1,4 +1,4 @@
-//! Requests that come in all the while, each with a path of its own, and how they fared.
+//! Requests that come in without a break, each with a path of its own, and their results.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,39 +11,39 @@ use tokio::task::JoinHandle;
 use crate::client::exchange_from;
 use crate::{RESPONSE, process};
 
-/// How hard to press.
+/// How fast clients send.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Clients at a time, each with one connection after the other.
+    /// Number of clients. Each opens one connection after the other.
     pub clients: usize,
     /// Shortest time from one request of a client to its next.
     pub interval: Duration,
 }
 
-/// A hundred requests a second: a second of it fits into the ring.
+/// A hundred requests a second. The ring holds one second of it.
 pub const STEADY: Pace = Pace {
     clients: 4,
     interval: Duration::from_millis(40),
 };
-/// As many as four clients can, each waiting for its answer.
+/// As fast as four clients can send, if each waits for its answer.
 pub const FULL: Pace = Pace {
     clients: 4,
     interval: Duration::ZERO,
 };
 
-/// The sources of a load: its clients, one after the other.
+/// The address of a load's first client. Each further client has the next address.
 const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 50, 0, 1);
 
-/// One request and its fate.
+/// One request and its result.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// Its path.
     pub path: String,
     /// When its client began to connect.
     pub sent: Instant,
-    /// When it was answered, or had failed.
+    /// When it was answered or had failed.
     pub ended: Instant,
-    /// It got the whole answer.
+    /// Whether it got the whole answer.
     pub answered: bool,
 }
 
@@ -74,8 +74,8 @@ impl Load {
         }
     }
 
-    /// Lets the clients finish what they are at, and returns all attempts in the order of their
-    /// ends.
+    /// Lets the clients finish their current requests, and returns all attempts in the order in
+    /// which they ended.
     ///
     /// # Errors
     /// A reply was neither the answer nor nothing.
@@ -116,7 +116,7 @@ async fn client(
             ended: Instant::now(),
             answered,
         });
-        // A refused connection takes no time at all.
+        // A refused connection takes almost no time.
         let rest = if answered {
             interval
         } else {
@@ -131,24 +131,24 @@ async fn client(
     attempts
 }
 
-/// What became of a load.
+/// All attempts of a load.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts(pub Vec<Attempt>);
 
 impl Attempts {
-    /// Returns the answered ones.
+    /// Returns the attempts that were answered.
     pub fn answered(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
         self.0.iter().filter(|attempt| attempt.answered)
     }
 
-    /// Returns the number of those that were not answered.
+    /// Returns how many attempts were not answered.
     #[must_use]
     pub fn failed(&self) -> usize {
         self.0.len() - self.answered().count()
     }
 
-    /// Tells whether a list of the API holds the last 50 that were answered. A list may be 10 ms
-    /// old.
+    /// Tells whether a list of the API holds the last 50 requests that were answered. A list may be
+    /// 10 ms old.
     #[must_use]
     pub fn are_seen_in(&self, list: &Value) -> bool {
         let targets: HashSet<_> = list["requests"]
@@ -163,8 +163,8 @@ impl Attempts {
             .all(|attempt| targets.contains(&Some(attempt.path.as_str())))
     }
 
-    /// Returns the longest time from the sending of a request to the next answer to any that was
-    /// sent no earlier: how long clients had to try.
+    /// Returns how long clients had to try at most: the longest time from sending a request to the
+    /// first answer to it or to a later request.
     #[must_use]
     pub fn longest_wait(&self) -> Duration {
         let waits = self.0.iter().map(|attempt| {

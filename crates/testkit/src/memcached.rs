@@ -1,4 +1,4 @@
-//! A memcached of the test's own.
+//! A memcached for one test.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
@@ -30,14 +30,14 @@ impl Memcached {
         Ok(memcached)
     }
 
-    /// Kills it, if it runs, and starts it again, empty, at the same address.
+    /// Kills memcached, if it runs, and starts an empty one at the same address.
     ///
     /// # Errors
     /// It does not answer.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.kill();
         let mut command = Command::new("memcached");
-        // As root it wants to be told as whom to run.
+        // As root, memcached must be told which user to run as.
         command
             .args(["-u", "nobody", "-U", "0", "-l", &self.address()])
             .stderr(Stdio::null());
@@ -58,7 +58,7 @@ impl Memcached {
         }
     }
 
-    /// Stops it with SIGSTOP: it keeps its connections and does not answer.
+    /// Stops it with SIGSTOP. It keeps its connections but does not answer.
     ///
     /// # Errors
     /// It does not run.
@@ -66,7 +66,7 @@ impl Memcached {
         self.signal(Signal::STOP)
     }
 
-    /// Lets it go on.
+    /// Lets it continue, with SIGCONT.
     ///
     /// # Errors
     /// It does not run.

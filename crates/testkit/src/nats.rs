@@ -1,4 +1,4 @@
-//! Servers of NATS of the test's own: one, or a cluster of three.
+//! NATS servers for one test: one server, or a cluster of three.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ impl Nats {
         Ok(())
     }
 
-    /// Writes the configuration, for the next start of each.
+    /// Writes the configuration, which each server reads at its next start.
     ///
     /// # Errors
     /// The disk refuses.
@@ -95,7 +95,7 @@ impl Nats {
         self.folder.path().join(format!("{number}.{name}"))
     }
 
-    /// Kills a server, if it runs, and starts it again with what it had.
+    /// Kills a server, if it runs, and starts it again with the same data.
     ///
     /// # Errors
     /// It cannot be started.
@@ -134,7 +134,7 @@ impl Nats {
         }
     }
 
-    /// Returns the addresses of all, between commas.
+    /// Returns the addresses of all servers, between commas.
     #[must_use]
     pub fn addresses(&self) -> String {
         let servers = self.servers.iter();
@@ -142,7 +142,7 @@ impl Nats {
         addresses.collect::<Vec<_>>().join(",")
     }
 
-    /// Returns the addresses for their certificates.
+    /// Returns the IP addresses of all servers, for their certificates.
     #[must_use]
     pub fn ips(&self) -> Vec<String> {
         self.servers.iter().map(|it| it.ip.to_string()).collect()

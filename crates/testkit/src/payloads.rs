@@ -1,9 +1,10 @@
-//! What has been tried against pages that show what strangers sent: none of it may become active.
+//! Payloads that attackers have tried against pages that show foreign input. None of them may
+//! become active.
 //!
-//! Everything active calls `alert(1)`, `confirm(1)` or `prompt(1)`, or loads from an address kept
-//! for documentation.
+//! Each payload calls `alert(1)`, `confirm(1)` or `prompt(1)`, or loads from an address that is
+//! reserved for documentation.
 
-/// A name, and the bytes.
+/// A payload: its name and its bytes.
 #[must_use]
 pub fn payloads() -> Vec<(&'static str, Vec<u8>)> {
     let mut all: Vec<_> = PAYLOADS

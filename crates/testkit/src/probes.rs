@@ -1,7 +1,7 @@
-//! What strangers send to port 80, HTTP or not: written for these tests after what is seen on the
-//! internet.
+//! What strangers send to port 80, HTTP or not. The probes were written for these tests, like what
+//! is seen on the internet.
 
-/// Name and bytes of each probe.
+/// Returns the name and the bytes of each probe.
 #[must_use]
 pub fn probes() -> Vec<(&'static str, Vec<u8>)> {
     let mut probes: Vec<(&str, Vec<u8>)> = ODD
@@ -31,7 +31,7 @@ pub fn probes() -> Vec<(&'static str, Vec<u8>)> {
     probes
 }
 
-/// Behind haproxy in `mode http` these are refused, or arrive rewritten.
+/// haproxy in `mode http` would refuse or rewrite these.
 const ODD: &[(&str, &[u8])] = &[
     ("TLS 1.2 hello", b"\x16\x03\x01\x00\x31\x01\x00\x00\x2d\x03\x03\x5f\x5e\x5d\x5c\x5b\x5a\x59\x58\x57\x56\x55\x54\x53\x52\x51\x50\x4f\x4e\x4d\x4c\x4b\x4a\x49\x48\x47\x46\x45\x44\x43\x42\x41\x40\x00\x00\x04\xc0\x2f\x00\x35\x01\x00\x00\x00"),
     ("RDP with a cookie", b"\x03\x00\x00\x2f\x2a\xe0\x00\x00\x00\x00\x00Cookie: mstshash=Administr\r\n\x01\x00\x08\x00\x03\x00\x00\x00"),

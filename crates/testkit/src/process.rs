@@ -1,4 +1,4 @@
-//! Processes that belong to a test, and waiting for what they do.
+//! Processes that belong to a test, and waiting for conditions.
 
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -14,16 +14,15 @@ use tokio::time::Instant;
 
 use crate::report::at_length;
 
-/// Longest wait for anything. Long, because the machine may be busy; nothing waits it out that
-/// works.
+/// Longest wait for anything. It is long because the machine may be busy. Only a test that fails
+/// waits so long.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Time between two looks.
+/// Time between two checks of a condition.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Waits until `check` gives something, and returns it.
+/// Waits until `check` returns a value, and returns that.
 ///
-/// # Errors
-/// It gave nothing for 30 seconds.
+/// # Errors It returned `None` for 30 seconds.
 pub async fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut check: impl FnMut() -> F,
@@ -40,19 +39,19 @@ pub async fn until<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// Returns a loopback address for a test of its own: this process has 64 of the 2²⁴ there are, and
-/// begins with them anew after that. Processes whose numbers are 262,144 apart have the same.
+/// Returns a loopback address for one test. Each process has 64 of the 2²⁴ addresses, and after 64
+/// calls they repeat. Processes whose ids are 262,144 apart have the same addresses.
 #[must_use]
 pub fn loopback() -> Ipv4Addr {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let taken = TAKEN.fetch_add(1, Ordering::Relaxed) % 64;
     let [_, a, b, c] = (std::process::id().wrapping_mul(64) + taken).to_be_bytes();
-    // 127.0.0.x is everybody's.
+    // Never 127.0.0.x, which other programs use.
     Ipv4Addr::new(127, a.max(1), b, c)
 }
 
-/// Returns the folder of the project's programs, after building them: as the test was built, or for
-/// release where figures are wanted.
+/// Builds the project's programs and returns their folder. They are built like the test, or for
+/// release if [`at_length`].
 ///
 /// # Errors
 /// They do not build.
@@ -77,14 +76,14 @@ fn build() -> anyhow::Result<PathBuf> {
         folder.set_file_name("release");
     }
     if folder.ends_with("release") {
-        // As the image has them.
+        // The release build, as in the image.
         cargo.arg("--release");
         for program in ["fleet", "responder", "viewer"] {
             cargo.arg(format!("-pforever200-{program}"));
         }
     } else {
-        // With a test, of which one is enough, the dependencies have the features that `make test`
-        // has built them with; without, twelve of them are compiled once more.
+        // With a test among the targets, the dependencies have the same features as under `make
+        // test`; otherwise Cargo would compile twelve of them again. One test is enough.
         cargo.args(["--workspace", "--bins", "--test", "sbom"]);
     }
     if !cargo
@@ -97,7 +96,8 @@ fn build() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Returns a command that sees none of the project's variables, whatever the caller has set.
+/// Returns a command without the project's variables in its environment, whatever the caller has
+/// set.
 #[must_use]
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -109,13 +109,13 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// Says how to install a program that could not be started.
+/// Returns the error text for a program that could not be started: how to install it.
 #[must_use]
 pub fn missing(package: &str) -> String {
     format!("cannot start it: apt-get install {package}")
 }
 
-/// Returns the time below which this share of sorted times is; zero where there are none.
+/// Returns the time that this share of the sorted times does not exceed; zero where there are none.
 #[must_use]
 pub fn quantile(sorted: &[Duration], share: f64) -> Duration {
     let at = (sorted.len() as f64 * share).ceil() as usize;
@@ -143,8 +143,8 @@ pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
     kill_process(pid, signal).with_context(|| format!("signalling {pid:?}"))
 }
 
-/// Returns the processes of a session, and the memory that each has resident, in KiB: supervisord
-/// and all that it started.
+/// Returns the processes of a session, such as supervisord's and all that it started, and the
+/// resident memory of each in KiB.
 #[must_use]
 pub fn session(session: u32) -> Vec<(u32, u64)> {
     let mut found = Vec::new();

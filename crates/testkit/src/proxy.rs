@@ -1,8 +1,8 @@
-//! A bad line between a program and its memcached.
+//! A faulty connection between a program and its memcached.
 //!
-//! In: connections of the program under test. Out: the same bytes to and from memcached, but for
-//! the fault that the test asks for. Knows no protocol: what arrives in one read is a command, or
-//! an answer.
+//! In: connections of the program under test. Out: the same bytes to and from memcached, except for
+//! the fault that the test sets. It does not parse the protocol: what arrives in one read counts as
+//! one command or one answer.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,25 +17,25 @@ use tokio::time::{sleep, timeout};
 
 use crate::process::loopback;
 
-/// Bytes that are read at a time.
+/// Most bytes in one read.
 const READ_BYTES: usize = 64 * 1024;
-/// Longest wait until memcached has done what was sent to it before a line is cut.
+/// Longest wait for memcached to finish its commands before a connection is cut.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// What goes wrong on the line.
+/// What goes wrong between the program and memcached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// memcached does all that it was told; after so many bytes of the answer the connection is
-    /// closed. 0 loses all of it.
+    /// memcached executes the command. The connection is closed after this many bytes of the
+    /// answer; 0 loses the whole answer.
     CutAnswer(usize),
-    /// The connection is closed with the command in hand: memcached never hears of it.
+    /// The connection is closed before the command reaches memcached.
     CutCommand,
-    /// The same with the next command that has this in it.
+    /// The connection is closed before a command that contains this text reaches memcached.
     CutCommandWith(&'static str),
-    /// Each piece of an answer comes so much later; `Duration::MAX` is a line that is dead and says
-    /// nothing.
+    /// Each piece of an answer comes this much later. `Duration::MAX` is a dead connection without
+    /// any sign of it.
     Delay(Duration),
-    /// These bytes come in the place of each piece of an answer.
+    /// These bytes replace each piece of an answer.
     Nonsense(Vec<u8>),
 }
 
@@ -55,9 +55,10 @@ impl Fault {
     }
 }
 
-/// A listener that passes everything on to a memcached, gone when dropped.
+/// A listener that passes all bytes on to a memcached. It ends when dropped.
 ///
-/// Faults are looked up when bytes pass: they apply to connections that are open already.
+/// A fault also applies to connections that are already open, because it is looked up when bytes
+/// pass.
 #[derive(Debug)]
 pub struct Between {
     address: SocketAddr,
@@ -73,8 +74,8 @@ struct Line {
 }
 
 impl Between {
-    /// Listens at an address of its own, and connects to `memcached`, `host:port`, for each
-    /// connection that comes.
+    /// Listens at an address of its own. For each connection it connects to `memcached`, a
+    /// `host:port`.
     ///
     /// # Errors
     /// It cannot listen.
@@ -90,7 +91,7 @@ impl Between {
             while let Ok((client, _)) = listener.accept().await {
                 let (memcached, line) = (memcached.clone(), Arc::clone(&shared));
                 connections.spawn(async move {
-                    // One that cannot be connected is closed, as by a memcached that is not there.
+                    // If memcached cannot be reached, the client's connection is closed.
                     if let Ok(server) = TcpStream::connect(&memcached).await {
                         pass_on(client, server, &line).await;
                     }
@@ -104,29 +105,29 @@ impl Between {
         })
     }
 
-    /// Returns its address, `host:port`: what the program under test takes for memcached's.
+    /// Returns its address, `host:port`, which the program under test uses in place of memcached's.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Sets what goes wrong from now on; `None` for nothing.
+    /// Sets the fault from now on; `None` for no fault.
     pub fn always(&self, fault: Option<Fault>) {
         lock(&self.line).always = fault;
     }
 
-    /// Sets what goes wrong the next time that it can, once.
+    /// Sets a fault that happens once, as soon as it can.
     pub fn once(&self, fault: Fault) {
         lock(&self.line).once = Some(fault);
     }
 
-    /// Returns how often something went wrong so far.
+    /// Returns how many faults have happened so far.
     #[must_use]
     pub fn happened(&self) -> usize {
         lock(&self.line).happened
     }
 
-    /// Takes back a fault that was to happen once and has not, and those that always happen.
+    /// Removes all faults, also one that was to happen once and has not happened yet.
     pub fn mend(&self) {
         let mut line = lock(&self.line);
         (line.always, line.once) = (None, None);
@@ -135,13 +136,13 @@ impl Between {
 
 impl Drop for Between {
     fn drop(&mut self) {
-        // Takes all connections along.
+        // This ends all connections too.
         self.accepting.abort();
     }
 }
 
 impl Line {
-    /// Returns the fault that happens now, if it is of the kind that can.
+    /// Returns and counts the fault that happens now, if one is set and `can` allows it.
     fn fault(&mut self, can: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let fault = self
             .once
@@ -165,13 +166,13 @@ async fn pass_on(mut client: TcpStream, mut server: TcpStream, line: &Mutex<Line
         _ = commands(&mut from_client, &mut to_server, line) => {}
         _ = answers(&mut from_server, &mut to_client, line) => {}
     }
-    // memcached does what it has been sent before it sees the end; the client learns of the cut
-    // only then.
+    // memcached executes what was sent to it before it sees the end. Only then is the client's
+    // connection closed.
     let _ = to_server.shutdown().await;
     let _ = timeout(DRAIN_TIME, from_server.read_to_end(&mut Vec::new())).await;
 }
 
-/// Passes commands on until one end closes or the line is cut.
+/// Passes commands on until one side closes or a fault cuts the connection.
 async fn commands(
     from: &mut ReadHalf<'_>,
     to: &mut WriteHalf<'_>,
@@ -188,7 +189,7 @@ async fn commands(
     }
 }
 
-/// Passes answers on until one end closes or the line is cut.
+/// Passes answers on until one side closes or a fault cuts the connection.
 async fn answers(
     from: &mut ReadHalf<'_>,
     to: &mut WriteHalf<'_>,

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use forever200_ring::{Ended, Record, Via};
 
-/// Returns the record of a whole request of these bytes, from a documentation address. What a test
-/// is about it changes.
+/// Returns the record of a whole request with these bytes, from a documentation address. A test
+/// changes the fields that it is about.
 #[must_use]
 pub fn record(seq: u64, raw: impl AsRef<[u8]>) -> Record {
     let raw = Bytes::copy_from_slice(raw.as_ref());

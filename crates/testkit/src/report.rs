@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::time::Duration;
 
-/// Returns how often a fault is tried: `FAULT_ROUNDS`, or twice.
+/// Returns how often a fault is tried: `FAULT_ROUNDS`, or 2 without it.
 #[must_use]
 pub fn rounds() -> usize {
     std::env::var("FAULT_ROUNDS")
@@ -13,8 +13,8 @@ pub fn rounds() -> usize {
         .unwrap_or(2)
 }
 
-/// Tells whether faults are to last as long as docs/reliability.md says, not as short as a test
-/// should.
+/// Tells whether faults last as long as docs/reliability.md says. Otherwise they are as short as
+/// possible.
 #[must_use]
 pub fn at_length() -> bool {
     std::env::var_os("FAULT_ROUNDS").is_some()
@@ -36,7 +36,7 @@ pub fn row(table: &str, cells: &[&dyn Display]) {
     }
 }
 
-/// Writes a time as a reader likes it.
+/// Returns a time as text for a reader.
 #[must_use]
 pub fn milliseconds(time: Duration) -> String {
     match time.as_millis() {

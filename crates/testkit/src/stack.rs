@@ -1,4 +1,4 @@
-//! The whole composition as shipped: supervisord with the project's two configuration files.
+//! All programs as shipped, under supervisord, with the project's two configuration files.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -21,8 +21,8 @@ pub mod setup;
 
 pub use setup::Setup;
 
-/// For a stack in a namespace of users: there is none in there but root, whom memcached refuses
-/// unless it is told.
+/// The edits for a stack in a user namespace. Root is the only user there, and memcached runs as
+/// root only when it is told to.
 pub const IN_A_NAMESPACE_OF_USERS: &[(&str, &str, &str)] = &[
     ("supervisord.conf", "[ \"$(id -u)\" != 0 ] ||", "true ||"),
     (
@@ -32,9 +32,10 @@ pub const IN_A_NAMESPACE_OF_USERS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Not the 8000 of `make run`, which may be running beside the tests on every address.
+/// haproxy's port. It is not 8000, because `make run` may use that on every address beside the
+/// tests.
 pub const FRONT_PORT: u16 = 8200;
-/// What all programs log, in the folder of the stack.
+/// Name of the file in the stack's folder with the log of all programs.
 const LOG: &str = "log";
 
 /// A running forever200; all its processes are killed when it is dropped.
@@ -66,7 +67,7 @@ impl Stack {
         .await
     }
 
-    /// Starts everything in another way than usual.
+    /// Starts everything with this setup.
     ///
     /// # Errors
     /// A program is missing, or does not come up, or there is nothing to edit.
@@ -74,8 +75,7 @@ impl Stack {
         Self::start_at(loopback(), setup).await
     }
 
-    /// Starts everything in another way than usual, at a loopback address that the caller knows
-    /// before.
+    /// Starts everything with this setup, at a loopback address that the caller has chosen.
     ///
     /// # Errors
     /// A program is missing, or does not come up, or there is nothing to edit.
@@ -85,7 +85,7 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Starts supervisord and does not wait.
+    /// Starts supervisord and does not wait for its programs.
     ///
     /// # Errors
     /// supervisord or one of the project's programs is missing, or there is nothing to edit.
@@ -118,7 +118,7 @@ impl Stack {
                 .filter(|response| response.status == 200)
         })
         .await?;
-        // The responder listens before its recorder writes this.
+        // The responder listens before its recorder writes `since`.
         until("the responder has begun", || async {
             get_json(self.front(), "/home/api/requests")
                 .await
@@ -129,19 +129,19 @@ impl Stack {
         Ok(())
     }
 
-    /// Address of haproxy.
+    /// Returns the address of haproxy.
     #[must_use]
     pub fn front(&self) -> SocketAddr {
         self.at(FRONT_PORT)
     }
 
-    /// Any port of this stack's address.
+    /// Returns this stack's address with another port.
     #[must_use]
     pub fn at(&self, port: u16) -> SocketAddr {
         (self.ip, port).into()
     }
 
-    /// A path in the folder for sockets.
+    /// Returns a path in the folder for sockets.
     #[must_use]
     pub fn run_path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -171,8 +171,8 @@ impl Stack {
         self.until_recorded_by(self.front(), count).await
     }
 
-    /// As `until_recorded`, and asks `page` for the list: the viewer's own address, where haproxy
-    /// does not let everybody in.
+    /// Waits as `until_recorded`, but gets the list from `page`. That is the viewer's own address,
+    /// for a stack whose haproxy does not let everybody in.
     ///
     /// # Errors
     /// They were not within 30 seconds.
@@ -208,7 +208,8 @@ impl Stack {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// Runs the health check as in the image, and returns its complaint; `None` when all is well.
+    /// Runs the health check as the image does, and returns what it reports; `None` when all is
+    /// well.
     ///
     /// # Errors
     /// It cannot be started, or its exit status and what it writes disagree.
@@ -262,8 +263,9 @@ impl Stack {
             .filter(|&pid| pid > 0))
     }
 
-    /// Waits until supervisord calls all programs RUNNING: one that ends sooner is started again
-    /// later. Those of a fleet that this is no part of are not started at all.
+    /// Waits until supervisord reports all programs as RUNNING. A program that ends before that is
+    /// started again only after a pause. Programs of a fleet are not started where this is not part
+    /// of one.
     ///
     /// # Errors
     /// It does not within 30 seconds.
@@ -276,7 +278,7 @@ impl Stack {
         .with_context(|| self.log())
     }
 
-    /// Kills a program with SIGKILL and waits until supervisord has started another.
+    /// Kills a program with SIGKILL and waits until supervisord has started it again.
     ///
     /// # Errors
     /// It does not run, or does not come back.
@@ -300,7 +302,7 @@ impl Stack {
         let id = self.supervisord.id();
         self.supervisord.kill()?;
         self.supervisord.wait()?;
-        // A process that has ended has no memory; nobody may have reaped it.
+        // A process that has ended but was not reaped has no memory.
         let running = || session(id).into_iter().filter(|&(_, memory)| memory > 0);
         until("all programs have ended", || async {
             running().next().is_none().then_some(())
@@ -317,7 +319,8 @@ impl Stack {
         })
     }
 
-    /// Starts supervisord where it was started before, and waits until everything answers.
+    /// Starts supervisord again, at the same address and in the same folder, and waits until
+    /// everything answers.
     ///
     /// # Errors
     /// It does not come up.
@@ -350,10 +353,10 @@ impl Stack {
         .with_context(|| log)
     }
 
-    /// The most memory that a program has taken so far, in KiB: `VmHWM` of proc(5).
+    /// Returns the most memory that a program has taken so far, in KiB: `VmHWM` of proc(5).
     ///
-    /// It may fall by some KiB: the kernel counts pages for each core, and adds up what the cores
-    /// have told so far. So use `saturating_sub` to tell by how much it has grown.
+    /// The number may fall by some KiB, because the kernel counts pages for each core and adds them
+    /// up later. So use `saturating_sub` to find out by how much it has grown.
     ///
     /// # Errors
     /// The program does not run.
@@ -385,10 +388,10 @@ impl Stack {
     }
 }
 
-/// Tells whether a list of the API holds `count` requests, or the latest 101 of them, and more.
+/// Tells whether a list of the API holds `count` requests or more, of which it has the latest 101.
 ///
-/// `total` alone does not say so: the cursor moves first, the slots follow, the newest last. A
-/// reader may pass a slot before it is written, and still see the newest.
+/// `total` alone does not tell that. The cursor moves first, and the slots are written after it,
+/// the newest last. So a reader may pass a slot before it is written, and still see the newest.
 #[must_use]
 pub fn are_recorded(list: &Value, count: u64) -> bool {
     let total = list["total"].as_u64().unwrap_or_default();
@@ -396,8 +399,8 @@ pub fn are_recorded(list: &Value, count: u64) -> bool {
     total >= count && list["requests"][0]["seq"] == total && held == total.min(101)
 }
 
-/// Tells from what `supervisorctl status` prints whether all programs run that are to run: those of
-/// a fleet are not started where there is none.
+/// Tells from the output of `supervisorctl status` whether all programs run. Programs of a fleet
+/// are left out where they are not started.
 #[must_use]
 pub fn all_run(status: &str) -> bool {
     let runs_or_is_not_to =
@@ -407,7 +410,7 @@ pub fn all_run(status: &str) -> bool {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // First supervisord, which would start the others again.
+        // supervisord first, because it would start the others again.
         let _ = self.supervisord.kill();
         kill_session(self.supervisord.id());
         let _ = self.supervisord.wait();
@@ -421,7 +424,7 @@ fn start_supervisord(
 ) -> anyhow::Result<Child> {
     let log = append(&folder.join(LOG))?;
     let script = format!("{}exec supervisord -c {SUPERVISORD_CONF}", setup.before);
-    // A session of its own: that is how all of its processes are found again.
+    // In a session of its own, by which all of its processes are found later.
     command("setsid")
         .args(["sh", "-c", &script])
         .current_dir(folder)

@@ -1,6 +1,6 @@
-//! What Wireshark's own dissectors make of a capture file.
+//! Reads a capture file with Wireshark's dissectors.
 //!
-//! In: the path of a file. Out: its connections, and what tshark finds fault with.
+//! In: the path of a file. Out: its connections, and the faults that tshark finds.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -11,22 +11,21 @@ use anyhow::{Context, bail, ensure};
 
 use crate::process::missing;
 
-/// What tshark says of a capture file.
+/// What tshark finds in a capture file.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// The TCP connections, in the order in which they begin.
     pub streams: Vec<Stream>,
-    /// A line for each packet that tshark finds fault with: its number, its connection, the
-    /// reasons.
+    /// A line for each packet with a fault: its number, its connection, the reasons.
     pub complaints: Vec<String>,
 }
 
-/// A TCP connection; the client is who sent the first packet.
+/// A TCP connection. The client is the side that sent the first packet.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// Who began it.
+    /// Address of the client.
     pub client: SocketAddr,
-    /// The other end.
+    /// Address of the server.
     pub server: SocketAddr,
     /// What the client sent.
     pub request: Vec<u8>,
@@ -34,14 +33,14 @@ pub struct Stream {
     pub response: Vec<u8>,
 }
 
-/// The packets at fault below the payload: not TCP at all, a wrong checksum (1 is "good"), anything
-/// that the analysis of sequence numbers and windows marks, whatever the severity. A port used
-/// again is no fault: clients do. Expert information of other dissectors is left out: it is about
-/// the payload.
+/// Filter for packets with a fault below the payload: not TCP, a wrong checksum (1 is "good"), or
+/// anything that the analysis of sequence numbers and windows marks, whatever the severity. A port
+/// that is used again is no fault, because clients do that. Expert information of other dissectors
+/// is left out, because it is about the payload.
 const FAULTS: &str = "!tcp || tcp.checksum.status != 1 || (ip && ip.checksum.status != 1) \
     || (tcp.analysis.flags && !tcp.analysis.reused_ports) || tcp.connection.rst || tcp.ack.nonzero";
 
-/// Returns what tshark makes of a capture file.
+/// Returns the connections and faults that tshark finds in a capture file.
 ///
 /// # Errors
 /// tshark is missing or fails, or a packet has no addresses.
@@ -111,8 +110,8 @@ fn tshark(path: &Path, filter: &str, fields: &[&str]) -> anyhow::Result<String> 
         "-T",
         "fields",
     ]);
-    // A payload that is itself taken for packets would give fields a second value. Messages may be
-    // many.
+    // Only the first value of a field counts: a payload that itself looks like packets would add a
+    // second one. But a packet may have several messages.
     let all = if fields.contains(&"_ws.expert.message") {
         "occurrence=a"
     } else {

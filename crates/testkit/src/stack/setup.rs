@@ -1,4 +1,4 @@
-//! What a stack is started with: the files as shipped, edited or not, and the environment.
+//! The settings of a stack: the files as shipped, edited or not, and the environment.
 
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
@@ -13,15 +13,15 @@ use crate::stack::FRONT_PORT;
 pub(super) const HAPROXY_CFG: &str = "haproxy/haproxy.cfg";
 pub(super) const SUPERVISORD_CONF: &str = "supervisord.conf";
 
-/// How to start a stack in another way than usual.
+/// How a stack is started; by default as shipped.
 #[derive(Debug, Default)]
 pub struct Setup<'a> {
     /// Further variables.
     pub variables: &'a [(&'a str, &'a str)],
-    /// Name of a file, what is replaced in it, and by what; `IP` in the last is the address of the
-    /// stack.
+    /// Edits: name of a file, the text to replace, and the new text. `IP` in the new text becomes
+    /// the address of the stack.
     pub edits: &'a [(&'a str, &'a str, &'a str)],
-    /// What a shell does before it becomes supervisord, as `ulimit -n 256;`.
+    /// Commands that a shell runs before it becomes supervisord, such as `ulimit -n 256;`.
     pub before: &'a str,
     /// Where the programs' log goes, if not into a file.
     pub output: Option<Stdio>,
