@@ -1,7 +1,7 @@
-//! deploy/clickhouse: tables and views say of real lines what the viewer's pages say of the same
-//! requests.
+//! Tables and views of deploy/clickhouse, filled with real lines, give the same results as the
+//! viewer's pages for the same requests.
 //!
-//! In ClickHouse's own engine, in a process of Python: `make test-clickhouse` installs it.
+//! They run in ClickHouse's own engine, in a Python process. `make test-clickhouse` installs it.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -18,8 +18,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 const INSERT: &str = "INSERT INTO forever200.lines FORMAT JSONEachRow";
-/// Of different kinds: with labels and without, of which some are alike, not HTTP, with bytes that
-/// JSON escapes.
+/// Requests of different kinds: with labels and without, some of them alike, some not HTTP, some
+/// with bytes that JSON escapes.
 const REQUESTS: [&[u8]; 10] = [
     b"GET /.env HTTP/1.1\r\nHost: a.example\r\nUSER-AGENT: curl/8\r\n\r\n",
     b"GET /.env HTTP/1.1\r\nHost: b.example\r\n\r\n",
@@ -33,7 +33,7 @@ const REQUESTS: [&[u8]; 10] = [
     b"\n\n\x01\x02",
 ];
 
-/// A forever200 whose requests have lines.
+/// A forever200 that writes a line for each request.
 struct Kept {
     stack: Stack,
     folder: TempDir,
@@ -67,7 +67,7 @@ impl Kept {
         Ok(sent)
     }
 
-    /// Waits until so many requests have a line, and returns the lines.
+    /// Waits until `count` requests have a line, and returns the lines.
     async fn lines(&self, count: u64) -> anyhow::Result<String> {
         let file = self.folder.path().join("lines");
         until(&format!("{count} requests have a line"), || async {
@@ -77,7 +77,7 @@ impl Kept {
         .await
     }
 
-    /// The values of all slots of the ring.
+    /// Returns the values of all slots of the ring.
     async fn slots(&self) -> anyhow::Result<Vec<Vec<u8>>> {
         let stream = TcpStream::connect(self.stack.at(11211)).await?;
         let mut stream = BufReader::new(stream);
@@ -99,7 +99,7 @@ impl Kept {
     }
 }
 
-/// A ClickHouse of a test's own.
+/// A ClickHouse for one test.
 struct ClickHouse(TempDir);
 
 impl ClickHouse {
@@ -109,7 +109,7 @@ impl ClickHouse {
         Ok(clickhouse)
     }
 
-    /// Runs statements, and returns what the last one says: a value for each row.
+    /// Runs statements, and returns the result of the last one, a value for each row.
     fn run(&self, statements: impl AsRef<[u8]>) -> anyhow::Result<Vec<Value>> {
         let mut client = command(project().join("crates/testkit/clickhouse/client"))
             .arg(self.0.path())
@@ -147,7 +147,7 @@ fn read(file: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(project().join(file)).with_context(|| file.to_owned())
 }
 
-/// These fields of rows, by what the first of them says.
+/// Returns these fields of the rows, by the value of the first field.
 fn by_first(rows: &[Value], fields: &[&str]) -> BTreeMap<String, Vec<Value>> {
     let of_row = |row: &Value| {
         let values = fields.iter().map(|&field| match &row[field] {
@@ -159,7 +159,7 @@ fn by_first(rows: &[Value], fields: &[&str]) -> BTreeMap<String, Vec<Value>> {
     rows.iter().map(of_row).collect()
 }
 
-/// All pages of a list of the API.
+/// Returns the entries on all pages of a list of the API.
 async fn pages(stack: &Stack, path: &str, list: &str) -> anyhow::Result<Vec<Value>> {
     let page = get_json(stack.front(), path).await?;
     ensure!(page["next"].is_null() && page["pages"].as_u64().unwrap_or(1) == 1);
@@ -173,7 +173,7 @@ async fn collection_and_sources_are_those_of_the_viewer() -> anyhow::Result<()> 
     let sent = kept.send_all().await?;
     let lines = kept.lines(sent).await?;
     let clickhouse = ClickHouse::with_tables()?;
-    // As after a kill of the viewer: some lines come twice. And an export has all of them once
+    // Some lines come twice, as after a kill of the viewer. And an export has all of them once
     // more.
     clickhouse.insert(&lines)?;
     let twice: String = lines.split_inclusive('\n').take(5).collect();
@@ -221,7 +221,7 @@ async fn a_row_says_what_the_line_says_and_has_the_bytes() -> anyhow::Result<()>
     let sent = kept.send_all().await?;
     let lines = kept.lines(sent).await?;
     let clickhouse = ClickHouse::with_tables()?;
-    // What a hub adds, what a masked address has, and what was not there yet when this was written.
+    // Lines with the fields of a hub, with a masked address, and with fields that do not exist yet.
     let changed = lines
         .replace("\"sensor\":null", "\"sensor\":\"berlin\"")
         .replace(
@@ -278,7 +278,7 @@ async fn a_row_says_what_the_line_says_and_has_the_bytes() -> anyhow::Result<()>
     Ok(())
 }
 
-/// The engine of NATS is not there: a table that keeps nothing stands in for it.
+/// This ClickHouse lacks the NATS engine. A table that stores nothing replaces it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs ClickHouse's engine: make test-clickhouse"]
 async fn a_message_from_nats_becomes_the_row_that_the_line_becomes() -> anyhow::Result<()> {
@@ -288,7 +288,7 @@ async fn a_message_from_nats_becomes_the_row_that_the_line_becomes() -> anyhow::
     let clickhouse = ClickHouse::with_tables()?;
     let statements = read("deploy/clickhouse/nats.sql")?;
     let (table, view) = statements.split_once(";\n").context("one statement")?;
-    // It was read to its end: what is missing is the engine.
+    // The statement was read to its end; only the engine is missing.
     let error = clickhouse.run(table).err().context("it is there")?;
     ensure!(
         format!("{error:#}").contains("Unknown table engine NATS"),
@@ -320,7 +320,8 @@ async fn a_message_from_nats_becomes_the_row_that_the_line_becomes() -> anyhow::
     Ok(())
 }
 
-/// What a sensor in a stranger's hands may send: no record, or a record that cannot be.
+/// Returns what a sensor in a stranger's hands may send: bytes that are no record, or a record with
+/// impossible fields.
 fn nonsense(record: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
     let no_records: [&[u8]; 5] = [
         b"",
@@ -373,8 +374,8 @@ async fn every_question_of_the_document_has_an_answer() -> anyhow::Result<()> {
     let gap = "{\"event_type\":\"gap\",\"reason\":\"slow_reader\",\"requests\":5,\"first_seq\":3,\"last_seq\":9,\
         \"since\":\"2026-01-02T03:04:04.000000Z\",\"until\":\"2026-01-02T03:04:05.000006Z\"}\n";
     clickhouse.insert(gap)?;
-    // A second sensor, without one of the kinds, and with the address that the document has as an
-    // example.
+    // The same lines as from a second sensor, without one of the kinds, and with the address that
+    // is the document's example.
     let second = lines.replace("127.60.0.1", "203.0.113.7");
     let second = second.replace("\"sensor\":null", "\"sensor\":\"berlin\"");
     let without_ssh = second

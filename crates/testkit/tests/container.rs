@@ -1,7 +1,8 @@
-//! The image, built and run as README.md says. Needs a Docker engine, hence `ignored`: see `make
-//! test`.
+//! The image, built and run as README.md says. The tests need a Docker engine, so they are
+//! `ignored`; see `make test`.
 //!
-//! The first test takes port 80; all others let Docker choose one, so that they run side by side.
+//! The first test takes port 80. All others let Docker choose a port, so that they can run side by
+//! side.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ async fn works(address: SocketAddr) -> anyhow::Result<()> {
         page.contains(r"X-Odd:  Two<u>\r\n</u>").then_some(())
     })
     .await?;
-    // The image has the data that tells countries and networks, and says whose it is.
+    // The image has the data for countries and networks, and names its source.
     ensure!(
         get(address, "/home")
             .await?
@@ -109,7 +110,8 @@ async fn hardened_it_works_unprivileged_with_port_80_alone_open() -> anyhow::Res
             .all(|line| line.ends_with("\t0000000000000000")),
         "{capabilities}"
     );
-    // proc_net_tcp(5): local address, remote address, state; 0A is LISTEN. All but loopback's.
+    // proc_net_tcp(5): local address, remote address, state; 0A is LISTEN. Sockets on loopback are
+    // left out.
     let sockets = container.sh("cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6")?;
     let open: Vec<_> = sockets
         .lines()
@@ -118,7 +120,8 @@ async fn hardened_it_works_unprivileged_with_port_80_alone_open() -> anyhow::Res
         .map(|fields| fields[1])
         .filter(|local| !local.starts_with("0100007F:"))
         .collect();
-    // Port 80 of IPv4 and of IPv6, whose file is there also where Docker has turned it off.
+    // Port 80 of IPv4 and of IPv6. The kernel's list for IPv6 is there even where Docker has turned
+    // IPv6 off.
     assert_eq!(
         open,
         ["00000000:0050", "00000000000000000000000000000000:0050"]
@@ -152,7 +155,7 @@ async fn a_request_from_another_container_shows_its_address() -> anyhow::Result<
     Ok(())
 }
 
-/// The containers' own setting: Docker turns IPv6 off in networks that have none.
+/// The setting in the container itself, because Docker turns IPv6 off in networks without it.
 #[tokio::test]
 #[ignore = "needs a Docker engine: make test-container"]
 async fn it_answers_by_ipv4_and_where_there_is_ipv6_by_that_as_well() -> anyhow::Result<()> {
@@ -220,9 +223,9 @@ async fn a_stop_is_quick_and_in_order() -> anyhow::Result<()> {
     ]
     .map(|line| log.find(line));
     assert!(order.is_sorted() && order[0].is_some(), "{log}");
-    // Both programs' own last word: they were not killed.
+    // Both programs logged their own last line, so they were not killed.
     assert_eq!(log.matches(r#""message":"stopped""#).count(), 4, "{log}");
-    // At a start, haproxy may look for the viewer before that listens.
+    // Only the stops are checked: at a start, haproxy may look for the viewer before it listens.
     let runs = log.split("supervisord started");
     let stops: Vec<_> = runs
         .filter_map(|run| run.split_once("indicating exit request"))
@@ -252,7 +255,7 @@ async fn a_program_that_cannot_be_started_ends_the_container_with_a_failure() ->
     Ok(())
 }
 
-/// The restart policy sees a failure; supervisord's programs end with the container.
+/// Docker's restart policy sees a failure, and supervisord's programs end with the container.
 #[tokio::test]
 #[ignore = "needs a Docker engine: make test-container"]
 async fn a_killed_supervisord_ends_the_container_with_a_failure_and_docker_restarts_it()
@@ -267,7 +270,7 @@ async fn a_killed_supervisord_ends_the_container_with_a_failure_and_docker_resta
         (container.inspect(".RestartCount").ok()? == "1").then_some(())
     })
     .await?;
-    // It began anew.
+    // It has started again.
     works(container.address()?)
         .await
         .with_context(|| container.logs())?;
@@ -318,7 +321,7 @@ async fn a_responder_that_stands_still_makes_the_container_unhealthy() -> anyhow
         (container.inspect(".State.Health.Status").ok()? == "unhealthy").then_some(())
     })
     .await?;
-    // The reason is there: the check was not cut off by Docker's own limit.
+    // The reason is there, so Docker's own time limit did not cut the check off.
     let last = container.inspect("json .State.Health.Log")?;
     assert!(last.contains("unhealthy: the responder"), "{last}");
     container.sh("kill -CONT $(supervisorctl pid responder)")?;
@@ -367,7 +370,8 @@ async fn a_neighbour_on_its_network_reaches_port_80_alone() -> anyhow::Result<()
         .await
         .with_context(|| container.logs())?;
     let ip = container.inspect(".NetworkSettings.IPAddress")?;
-    // What listens at all is known from inside, see above; the ports of ours are among these.
+    // A test above looks from inside at everything that listens. Here, forever200's own ports are
+    // among those tried.
     let script = format!(
         "for port in {{1..1024}} 8000 8080 9999 11211; do (exec 3<>/dev/tcp/{ip}/$port) && echo $port; done"
     );
@@ -406,7 +410,7 @@ async fn another_user_inside_opens_none_of_its_sockets() -> anyhow::Result<()> {
         container.sh("supervisorctl pid").is_ok(),
         "supervisord does not obey its own user"
     );
-    // Nor would they if the folder were open to all.
+    // The sockets are also closed to others by their own mode, not only by that of the folder.
     let sockets = container.sh("find /run -type s -perm /077")?;
     assert_eq!(sockets, "");
     Ok(())
@@ -426,7 +430,7 @@ async fn nothing_in_the_image_helps_to_become_root_or_tells_a_secret() -> anyhow
         ))
     };
     assert_eq!(root("find / -xdev -type f -perm /6000")?, "");
-    // All that can be written to is for what does not outlive the container.
+    // Besides the history, only folders for temporary files can be written to.
     let writable = container
         .sh("find / -xdev -type d -writable -not -path \"/proc/*\" 2>/dev/null || true")?;
     assert_eq!(
@@ -448,7 +452,7 @@ async fn nothing_in_the_image_helps_to_become_root_or_tells_a_secret() -> anyhow
         root("find / -xdev -type f -perm -0002 -not -path \"/proc/*\"")?,
         ""
     );
-    // Neither the means to build nor what building left behind.
+    // Neither tools to build with nor anything that the build left behind.
     assert_eq!(
         root(
             "ls -A /root /home /src /var/lib/apt/lists /var/cache/apt 2>/dev/null | grep -v -e : -e ^.bashrc -e ^.profile -e ^$ -e ^auxfiles || true"
@@ -479,7 +483,7 @@ async fn no_file_is_left_in_tmp_and_no_byte_of_a_client_in_the_log() -> anyhow::
             format!("GET /{number} HTTP/1.1\r\nHost: x\r\nX: \x1b[2J7f3aforged\r\n\r\n7f3aforged");
         tokio::spawn(async move { exchange(address, forged.as_bytes()).await })
     };
-    // Many at a time: each takes as long as the responder waits for more.
+    // Many at a time, because each takes as long as the responder waits for more bytes.
     for beginning in (0..200).step_by(40) {
         let sending: Vec<_> = (beginning..beginning + 40).map(forge).collect();
         for sent in sending {

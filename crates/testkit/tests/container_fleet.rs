@@ -1,5 +1,5 @@
-//! The servers, the gate before them and the hub of deploy/fleet, as docs/fleet.md starts them.
-//! Needs a Docker engine, hence `ignored`: see `make test`.
+//! The servers, the gate before them and the hub of deploy/fleet, started as in docs/fleet.md. The
+//! tests need a Docker engine, so they are `ignored`; see `make test`.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,22 @@ use forever200_testkit::{Container, RESPONSE, exchange, get_json, until};
 use tempfile::TempDir;
 
 const PROJECT: &str = "forever200-fleet-test";
-/// What Compose is told: the project's name, and the hub's page on a free port of loopback.
+/// Variables for Compose: the project's name, and a free port of loopback for the hub's page.
 const ENVIRONMENT: &str = "COMPOSE_PROJECT_NAME=forever200-fleet-test FOREVER200_PORT=127.0.0.1:0";
-/// What deploy/fleet/gate.cfg lets an address send in a second.
+/// Bytes that deploy/fleet/gate.cfg lets one address send in a second.
 const SHARE_BYTES: usize = 2 << 20;
 const NOISE_BYTES: usize = 64 << 10;
-/// For how many seconds there is noise to send. At full speed, it would be gone in a tenth of one.
+/// How many seconds the noise takes through the gate. Without a limit it would take a tenth of a
+/// second.
 const SECONDS: usize = 8;
-/// Longest wait for all of it.
+/// Longest wait for all of the noise to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The services of deploy/fleet/compose.yml, in a copy of that folder, taken down when dropped.
 struct Compose(TempDir);
 
 impl Compose {
-    /// As docs/fleet.md has it.
+    /// Starts the services as docs/fleet.md says.
     fn up(sensors: &str) -> anyhow::Result<Self> {
         shell("docker build -q -t forever200 .")?;
         let compose = Self(tempfile::tempdir()?);
@@ -55,7 +56,7 @@ impl Compose {
             .to_string()
     }
 
-    /// Starts a sensor that reaches the servers by the gate, from an address of its own.
+    /// Starts a sensor that reaches the servers through the gate, from an address of its own.
     fn sensor(&self, name: &str) -> anyhow::Result<Container> {
         Container::run(&format!(
             "--network {PROJECT}_default -e FOREVER200_SENSOR={name} -e FOREVER200_HUB=tls://gate:4222 \
@@ -77,7 +78,7 @@ impl Drop for Compose {
 async fn a_sensor_that_sends_without_a_pause_is_slowed_and_slows_no_other() -> anyhow::Result<()> {
     let compose = Compose::up("loud")?;
     let hub = compose.sh("docker compose port hub 80")?.parse()?;
-    // While the servers run.
+    // A sensor is enrolled while the servers run.
     compose.sh("bash ./enroll quiet")?;
     let quiet = compose.sensor("quiet")?;
     let arrived = async |count: usize| {
@@ -116,7 +117,8 @@ async fn a_sensor_that_sends_without_a_pause_is_slowed_and_slows_no_other() -> a
         for _ in 0..SECONDS * SHARE_BYTES / NOISE_BYTES {
             loud.publish("forever200.loud", noise.clone()).await?;
         }
-        // What is on its way fills the buffers of the system: the last tells when all has arrived.
+        // The noise may still be in the system's buffers. When the last message is acknowledged,
+        // all of it has arrived.
         let mut context = jetstream::new(loud);
         context.set_timeout(PATIENCE);
         context.publish("forever200.loud", noise).await?.await?;
@@ -130,7 +132,7 @@ async fn a_sensor_that_sends_without_a_pause_is_slowed_and_slows_no_other() -> a
     let took = started.elapsed();
     assert!(took > Duration::from_secs(SECONDS as u64 - 2), "{took:?}");
 
-    // As docs/fleet.md says; -T, for there is no terminal.
+    // The command from docs/fleet.md, with -T because there is no terminal.
     let purged = compose.sh("docker compose exec -T hub forever200-fleet purge loud")?;
     let sent = SECONDS * SHARE_BYTES / NOISE_BYTES + 1;
     assert!(purged.contains("were deleted from the stream"), "{purged}");

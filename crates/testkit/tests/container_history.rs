@@ -1,5 +1,5 @@
-//! The history of the image: in a volume, whoever owns that. Needs a Docker engine, hence
-//! `ignored`: see `make test`.
+//! The history of the image in a volume, whoever owns the volume. The tests need a Docker engine,
+//! so they are `ignored`; see `make test`.
 
 use std::net::SocketAddr;
 
@@ -37,7 +37,7 @@ impl Drop for Volume {
     }
 }
 
-/// Sends requests until so many are recorded, each with its number in the path.
+/// Sends requests with these numbers in their paths, and waits until the last is recorded.
 async fn send(address: SocketAddr, numbers: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
     for number in numbers {
         let request = format!("GET /{number} HTTP/1.1\r\n\r\n");
@@ -60,7 +60,7 @@ async fn until_total(address: SocketAddr, total: u64) -> anyhow::Result<Value> {
     .await
 }
 
-/// Checks that each link still leads to the request that was sent as such.
+/// Checks that each link still leads to the request with that number in its path.
 async fn has_kept(container: &Container, total: u64) -> anyhow::Result<()> {
     let address = container.address()?;
     until_total(address, total)
@@ -84,7 +84,7 @@ async fn numbers_and_links_outlive_a_restart_and_the_container() -> anyhow::Resu
     send(container.address()?, 6..=8).await?;
     shell(&format!("docker rm -f {}", container.0))?;
     let another = Container::run(&volume.option())?;
-    // What came within a second before a `kill` may be lost.
+    // Requests of the last second before a `kill` may be lost.
     let list = until("it is back", || async {
         let list = get_json(another.address().ok()?, "/home/api/requests").await;
         list.ok().filter(|list| list["total"].as_u64() > Some(4))
@@ -126,8 +126,8 @@ async fn without_a_word_it_is_in_an_anonymous_volume_and_goes_with_off() -> anyh
     Ok(())
 }
 
-/// Kubernetes makes a volume the group's and sets the bit that new files are as well; the process
-/// has the group.
+/// Kubernetes gives a volume to the group of the process, and sets the bit by which new files
+/// belong to that group.
 #[tokio::test]
 #[ignore = "needs a Docker engine: make test-container"]
 async fn a_folder_of_a_group_is_enough_as_with_fs_group() -> anyhow::Result<()> {
@@ -140,7 +140,7 @@ async fn a_folder_of_a_group_is_enough_as_with_fs_group() -> anyhow::Result<()> 
     send(container.address()?, 1..=3).await?;
     shell(&format!("docker stop {}", container.0))?;
     drop(container);
-    // At the next mount it changes the mode of all that is there.
+    // At the next mount, Kubernetes changes the mode of all files.
     volume.sh("chown -R 0:20000 /volume && chmod -R g+rwX /volume")?;
     let again = Container::run(&options)?;
     has_kept(&again, 3).await
@@ -151,7 +151,7 @@ async fn a_folder_of_a_group_is_enough_as_with_fs_group() -> anyhow::Result<()> 
 async fn a_folder_of_another_user_is_refused_with_one_clear_line() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().to_str().context("an odd path")?;
-    // Whoever runs this test, the folder becomes root's.
+    // The folder becomes root's, whoever runs this test.
     let volume = format!("-v {path}:{FOLDER}");
     shell(&format!(
         "docker run --rm -u 0 {volume} --entrypoint chown forever200 0:0 {FOLDER}"

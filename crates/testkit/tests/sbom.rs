@@ -1,7 +1,7 @@
-//! What the build says it is made of, held against what is there: the schema of CycloneDX, the
-//! crates whose paths are in the programs, dpkg.
+//! Compares the list of parts that the build writes with the facts: the schema of CycloneDX, the
+//! crates whose paths are in the programs, and dpkg's packages.
 //!
-//! Needs a Docker engine, hence `ignored`: see `make test`.
+//! The tests need a Docker engine, so they are `ignored`; see `make test`.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -36,7 +36,7 @@ fn inside(command: &str) -> anyhow::Result<String> {
     ))
 }
 
-/// Finds a schema that another refers to beside it.
+/// Finds a schema that another schema refers to, in the same folder.
 struct Beside;
 
 impl Retrieve for Beside {
@@ -58,7 +58,7 @@ fn cyclonedx() -> anyhow::Result<Validator> {
         .build(&schema)?)
 }
 
-/// The parts whose package URL begins so, without its qualifiers.
+/// Returns the package URLs of this kind in the document, without their qualifiers.
 fn parts<'a>(document: &'a Value, kind: &str) -> BTreeSet<&'a str> {
     let components = document["components"].as_array().into_iter().flatten();
     components
@@ -72,7 +72,7 @@ fn parts<'a>(document: &'a Value, kind: &str) -> BTreeSet<&'a str> {
         .collect()
 }
 
-/// `+` is the one sign of a version that a package URL escapes.
+/// Escapes `+`, the only character of a version that a package URL escapes.
 fn escaped(lines: &str) -> String {
     lines.replace('+', "%2B")
 }

@@ -1,8 +1,8 @@
-//! Parts of a fleet that are killed, cut off or away: what is missing at the hub afterwards, and what
-//! is there twice.
+//! Parts of a fleet are killed, cut off or away. The tests look for requests that are missing at
+//! the hub afterwards, or there twice.
 //!
-//! Each test prints rows of docs/reliability.md. `make test` tries each once or twice; `make faults`
-//! as often as that document says.
+//! Each test prints rows of docs/reliability.md. `make test` tries each fault once or twice, `make
+//! faults` as often as that document says.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -20,14 +20,14 @@ use tokio::time::{sleep, timeout};
 
 use crate::site::{Fleet, IN_NAMESPACE, OF_USERS, Site, publish, publish_first, record, sensor};
 
-/// Requests before a fault, and as many during it or after it.
+/// Requests before a fault. As many come during it or after it.
 const HALF: u64 = 20;
-/// Requests while a hub is away: three times what its ring holds.
+/// Requests while a hub is away: three times as many as its ring holds.
 const WHILE_AWAY: u64 = 303;
-/// How long a line is cut, where there is time.
+/// How long a connection is cut in the long tests.
 const LONG_CUT: Duration = Duration::from_secs(60);
 
-/// What is killed.
+/// The parts that are killed.
 const PARTS: [&str; 8] = [
     "collector",
     "viewer",
@@ -47,7 +47,8 @@ async fn whatever_is_killed_nothing_is_lost_and_nothing_is_there_twice() -> anyh
     let rounds = if at_length() { rounds() } else { 1 };
     let mut longest = [Duration::ZERO; PARTS.len()];
     let mut sent = 0;
-    // One part after the other: supervisord starts what dies again and again ever later.
+    // One part after the other, because supervisord waits longer each time before it restarts a
+    // program that dies again and again.
     for _ in 0..rounds {
         for (part, longest) in PARTS.into_iter().zip(&mut longest) {
             sensor.ask(sent + 1..=sent + HALF).await?;
@@ -73,8 +74,8 @@ async fn whatever_is_killed_nothing_is_lost_and_nothing_is_there_twice() -> anyh
     Ok(())
 }
 
-/// Kills a part of the fleet. Returns the servers that do not run after that: supervisord starts
-/// everything else again.
+/// Kills a part of the fleet. Returns the servers that do not run after that; supervisord restarts
+/// everything else.
 async fn kill(
     part: &str,
     fleet: &mut Fleet,
@@ -101,7 +102,7 @@ async fn kill(
     Ok(servers)
 }
 
-/// Asks the servers for the number of the one that leads the stream.
+/// Returns the number of the server that leads the stream.
 async fn leader(fleet: &Fleet) -> anyhow::Result<usize> {
     until("the servers have a leader", || async {
         let check = fleet.check("--hub", &[]).ok()?;
@@ -139,14 +140,15 @@ async fn a_hub_that_was_away_for_longer_than_its_ring_reaches_gets_all() -> anyh
 }
 
 /// memcached loses a request before the viewer has read it, and the collector dies before it has
-/// written it again: it must not be so far ahead that the next one does not look for it.
+/// written the request again. The collector must not be so far ahead that the next collector does
+/// not read the request again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lost_on_its_way_is_found_by_the_next_collector() -> anyhow::Result<()> {
     const LOST: u64 = 3;
     const ALL: u64 = 160;
-    /// More than may overtake it.
+    /// More requests than may overtake the lost one.
     const MANY: usize = 80;
-    /// After twice this time the collector writes it again by itself.
+    /// The collector would write the lost request again after twice this time.
     const MOST_WAIT: Duration = Duration::from_millis(1000);
     let fleet = Fleet::start(1, &["one"]).await?;
     let hub = fleet.site("--hub").await?;
@@ -173,13 +175,13 @@ async fn what_is_lost_on_its_way_is_found_by_the_next_collector() -> anyhow::Res
     for seq in 11..=ALL {
         publish(&client, &one, &get(seq)).await?;
     }
-    // Either way is right here; where it is far ahead, it is killed at once.
+    // Both results are right here. If the collector is far ahead, it is killed at once.
     let _ = timeout(MOST_WAIT, hub.until_has("one", MANY)).await;
     hub.stack.kill("collector").await?;
     all_once(&hub, ALL).await
 }
 
-/// The kernel drops what goes to a server and what comes from it, so that neither end is told.
+/// The kernel drops all packets to and from a server, so neither side notices.
 #[tokio::test(flavor = "multi_thread")]
 async fn packets_that_are_dropped_for_a_while_cost_nothing() -> anyhow::Result<()> {
     if std::env::var_os(IN_NAMESPACE).is_none() {
@@ -225,7 +227,7 @@ fn get(seq: u64) -> Record {
 
 /// Runs a test of this program in a network namespace of its own, in which it may set rules.
 fn in_namespace(test: &str) -> anyhow::Result<()> {
-    // Root as it is where that may be: memcached runs as another user.
+    // Root needs no user namespace; memcached then runs as another user.
     let is_root = rustix::process::geteuid().is_root();
     let (map, namespace) = if is_root {
         (None, "of the network")
@@ -258,7 +260,7 @@ fn run(command: &mut Command, package: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until a hub has the requests up to this number, and sees that it has each once.
+/// Waits until a hub has the requests up to this number, and checks that it has each once.
 async fn all_once(hub: &Site, newest: u64) -> anyhow::Result<()> {
     let mut numbers = hub.until_has("one", usize::try_from(newest)?).await?;
     numbers.sort_unstable();

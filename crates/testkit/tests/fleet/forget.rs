@@ -1,4 +1,4 @@
-//! What a person deletes at a hub, though the stream still has it.
+//! A person deletes requests at a hub while the stream still has them.
 
 use anyhow::ensure;
 use forever200_testkit::process::{command, programs};

@@ -1,4 +1,5 @@
-//! What a sensor in a stranger's hands may send: the hub goes on, with the others and with it.
+//! What a sensor in a stranger's hands may send. The hub goes on collecting, from the others and
+//! from that sensor.
 
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ async fn many_headers_that_are_not_valid_hold_up_the_others_once() -> anyhow::Re
     let hub = open.hub(&[]).await?;
     let (mut hostile, mut honest) = (open.raw("hostile").await?, open.raw("honest").await?);
     hub.stack.supervisorctl(&["stop", "collector"])?;
-    // Some come before them, and are here when the connection ends.
+    // Valid messages come before the invalid ones, and have arrived when the connection ends.
     for seq in 1..=10 {
         hostile.send_request("NATS/1.0", &get(seq)).await?;
     }
@@ -132,7 +133,7 @@ async fn says_beside_the_stream(subject: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a server says of a question for messages, as headers of a message.
+/// Statuses that a server sends for a request for messages, here as headers of a message.
 const STATUSES: [&str; 8] = [
     "NATS/1.0 503",
     "NATS/1.0 100 Idle Heartbeat",
@@ -151,7 +152,7 @@ async fn a_status_that_a_message_has_is_not_taken_for_one_of_the_server() -> any
     let mut hostile = open.raw("hostile").await?;
     let mut seq = 0;
     for line in STATUSES {
-        // One that is none of ours, one that is a request, and one as it should be.
+        // A message that is not a request, a request with this status, and a request without.
         hostile.send(&format!("{line}\r\n\r\n"), b"x").await?;
         for line in [line, "NATS/1.0"] {
             seq += 1;
@@ -170,7 +171,7 @@ async fn a_status_that_a_message_has_is_not_taken_for_one_of_the_server() -> any
 async fn messages_with_a_status_count_in_the_share_of_a_sensor() -> anyhow::Result<()> {
     const STREAM_BYTES: u64 = 64 << 20;
     const NOISE_BYTES: usize = 64 << 10;
-    /// A mebibyte a second, once it is almost full.
+    /// A mebibyte a second, once the stream is almost full.
     const PACE: Duration = Duration::from_millis(1000 / 16);
     let bytes = [("FOREVER200_FLEET_BYTES", STREAM_BYTES.to_string())];
     let open = Open::start("").await?;
@@ -189,7 +190,7 @@ async fn messages_with_a_status_count_in_the_share_of_a_sensor() -> anyhow::Resu
         }
         loud.send(&format!("{line}\r\n\r\n"), &noise).await?;
     }
-    // One that comes later gets everything of the quiet one from the stream.
+    // A hub that comes later gets all requests of the quiet sensor from the stream.
     let second = open.hub(&[]).await?;
     let all: Vec<u64> = (1..=20).collect();
     assert_eq!(second.until_has("quiet", 20).await?, all);

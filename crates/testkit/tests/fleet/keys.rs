@@ -1,4 +1,4 @@
-//! Keys and certificates that are wrong: what a person is told, and how often a server is asked.
+//! Wrong keys and certificates: what a person is told, and how often a server is asked.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,9 +14,9 @@ use tempfile::TempDir;
 
 use crate::site::Fleet;
 
-/// Attempts after which the next two pauses of a publisher are long.
+/// How many attempts of a publisher the test waits for.
 const ATTEMPTS: usize = 4;
-/// The pauses before the last of them: half a second, one and two.
+/// The pauses before the last of these attempts together: half a second, one and two.
 const PAUSES: Duration = Duration::from_millis(3500);
 
 /// A publisher that runs by itself, killed and reaped when dropped.
@@ -141,7 +141,7 @@ async fn a_name_that_is_taken_is_said_and_what_both_answer_arrives_once() -> any
     let check = fleet.check("one", &[("FOREVER200_HISTORY", first.history.path())])?;
     let said = String::from_utf8_lossy(&check.stderr).into_owned();
     assert!(!check.status.success() && said.contains(taken), "{said}");
-    // It would look by itself within a minute.
+    // Without this, the first publisher would find the other machine within a minute.
     first.stack.kill("publisher").await?;
     first.ask(11..=12).await?;
     let mut numbers = hub.until_has("one", 19).await?;
@@ -155,8 +155,8 @@ async fn a_name_that_is_taken_is_said_and_what_both_answer_arrives_once() -> any
     Ok(())
 }
 
-/// Sees that neither `check` nor `publish` gets in, that both say why, the second of them once, and
-/// that the server, which logs each attempt with `attempt`, is asked ever more rarely.
+/// Checks that neither `check` nor `publish` can connect, that both tell the reason, `publish` only
+/// once, and that the pauses between attempts grow. The server logs `attempt` for each attempt.
 async fn refused(
     fleet: &Fleet,
     variables: &[(&str, &Path)],
@@ -168,7 +168,7 @@ async fn refused(
     let check = fleet.check("one", variables)?;
     let said = String::from_utf8_lossy(&check.stderr).into_owned();
     ensure!(!check.status.success() && said.contains(reason), "{said}");
-    // The server may log it later than its client has ended.
+    // The server may log the attempt after its client has ended.
     until("the server has logged the attempt of the check", || async {
         (attempts() > before).then_some(())
     })
@@ -196,7 +196,8 @@ async fn a_key_gets_few_subscriptions_and_few_connections() -> anyhow::Result<()
     for number in 0..MANY {
         subscriptions.push(client.subscribe(format!("a.{number}")).await?);
     }
-    // Whoever has the first subscription has got all that was sent before it.
+    // When the message to the first subscription comes, all messages that were sent before it have
+    // come.
     for number in (0..MANY).rev() {
         client.publish(format!("a.{number}"), Bytes::new()).await?;
     }

@@ -1,4 +1,4 @@
-//! How many sensors saw a kind: a sensor's page says what its hub tells, and nobody else can tell
+//! How many sensors saw a kind. A sensor's page shows what its hub tells, and nobody else can tell
 //! it.
 
 use std::time::Duration;
@@ -14,13 +14,13 @@ use tokio::time::timeout;
 use crate::open::Open;
 use crate::site::{Fleet, Site, publish_first, record, sensor};
 
-/// Two kinds: one that both sensors see, and one that the first sees alone.
+/// Two kinds. Both sensors see the first one; only the first sensor sees the second one.
 const BOTH: (&str, &[u8]) = ("dotenv-file", b"GET /.env HTTP/1.1\r\nHost: x\r\n\r\n");
 const ALONE: (&str, &[u8]) = (
     "git-folder",
     b"GET /.git/config HTTP/1.1\r\nHost: x\r\n\r\n",
 );
-/// What the page says where a hub told something.
+/// Text of the page where a hub told something.
 const AT_HUB: &str = "At the hub";
 
 pub(super) async fn hub_that_tells(fleet: &Fleet) -> anyhow::Result<Site> {
@@ -63,14 +63,14 @@ async fn the_page_of_a_kind_says_how_many_sensors_of_the_hub_saw_it() -> anyhow:
     hub.until_has("one", 2).await?;
     hub.until_has("two", 1).await?;
     assert!(!page(&one, BOTH.0).await?.contains(AT_HUB));
-    // It asks when it begins, and every five minutes.
+    // A publisher asks when it starts, and every five minutes.
     one.stack.supervisorctl(&["restart", "publisher"])?;
     until_page_says(&one, BOTH.0, "seen by 2 of 2 sensors").await?;
     until_page_says(&one, ALONE.0, "seen by 1 of 2 sensors").await?;
     let path = format!("/home/api/collection/{}", ALONE.0);
     let json = get_json(one.stack.front(), &path).await?;
     assert_eq!(json["at_hub"], serde_json::json!({ "sensors": 1, "of": 2 }));
-    // The hub has no hub.
+    // The hub itself has no hub that could tell it something.
     let json = get_json(hub.stack.front(), &path).await?;
     assert!(json["at_hub"].is_null(), "{json}");
     Ok(())
@@ -95,7 +95,7 @@ async fn ask(client: &Client, subject: String, question: &str) -> anyhow::Result
     HubCounts::decode(&answer.payload, 256).context("no answer of ours")
 }
 
-/// Asks until the hub answers, and returns what it says.
+/// Asks until the hub answers, and returns the answer.
 pub(super) async fn until_answered(
     client: &Client,
     subject: &str,
@@ -107,7 +107,7 @@ pub(super) async fn until_answered(
     .await
 }
 
-/// Sees that the first thing to come is what the test has sent last.
+/// Checks that the first message to come is the last one that the test has sent.
 async fn first_is(received: &mut Subscriber, subject: &str) -> anyhow::Result<()> {
     let first = timeout(Duration::from_secs(30), received.next()).await?;
     let first = first.context("nothing came")?;
@@ -124,7 +124,7 @@ async fn no_sensor_hears_or_answers_what_another_asks() -> anyhow::Result<()> {
     let request = record(1, BOTH.1.to_vec());
     publish_first(&client, &one, &request).await?;
     hub.until_has("one", 1).await?;
-    // The other listens to all that there is for it.
+    // The other sensor subscribes to everything that its account allows.
     let mut all = other.subscribe(">").await?;
     other.flush().await?;
     let question = format!("{}\n{}", BOTH.0, ALONE.0);
@@ -137,11 +137,11 @@ async fn no_sensor_hears_or_answers_what_another_asks() -> anyhow::Result<()> {
         other.publish(subject.to_owned(), "9\n".into()).await?;
     }
     other.flush().await?;
-    // Of the question of the first, and of the answer to it, nothing came here.
+    // Neither the first sensor's question nor its answer came here.
     first_is(&mut all, "_INBOX.one.forged").await?;
     client.publish("_INBOX.one.last", "".into()).await?;
     first_is(&mut inbox, "_INBOX.one.last").await?;
-    // It asks as itself alone.
+    // The other sensor cannot ask as the first one.
     let forged = ask(&other, one.kinds_subject(), BOTH.0).await;
     assert!(forged.is_err(), "{forged:?}");
     until_answered(&other, &two.kinds_subject(), BOTH.0).await?;

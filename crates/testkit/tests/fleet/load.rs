@@ -14,19 +14,19 @@ use tokio::time::{interval, sleep};
 
 use crate::site::{Fleet, publish, record, sensor};
 
-/// Time between two looks at the hub's history.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// Each sensor sends once a second, and every so many seconds so many at once.
+/// Time between two polls of the hub's history.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Each sensor sends one request a second, and every `BURST_EVERY` seconds `BURST` of them at once.
 const BURST_EVERY: u64 = 20;
 const BURST: u64 = 5;
-/// How many greater numbers the history may have before one comes, at most.
+/// Most greater numbers that the history may have before a number comes.
 const MOST_BEHIND: i64 = 2000;
 
-/// What takes part.
+/// Size of the fleet.
 struct Size {
     servers: usize,
     sensors: usize,
-    /// Of each sensor.
+    /// Requests of each sensor.
     requests: u64,
 }
 
@@ -70,7 +70,8 @@ async fn send_all(size: Size) -> anyhow::Result<()> {
         check.status.success().then_some(())
     })
     .await?;
-    // The first of each: a hub that has never heard of them asks for all.
+    // The first request of each sensor: the hub does not know the sensors yet, and asks for all of
+    // their messages.
     let started = Instant::now();
     let mut clients = Vec::with_capacity(sensors);
     for name in &names {
@@ -86,7 +87,7 @@ async fn send_all(size: Size) -> anyhow::Result<()> {
     let mut sending = JoinSet::new();
     for (number, (sensor, client)) in clients.into_iter().enumerate() {
         sending.spawn(async move {
-            // Not all in the same moment.
+            // So that not all send in the same moment.
             sleep(Duration::from_micros(
                 1_000_000 * number as u64 / sensors as u64,
             ))
@@ -119,7 +120,7 @@ async fn send_all(size: Size) -> anyhow::Result<()> {
             let log = hub.stack.log();
             anyhow::bail!("{} of {expected} arrived\n{log}", waits.len());
         }
-        sleep(LOOK_INTERVAL).await;
+        sleep(POLL_INTERVAL).await;
     }
     let in_order: Vec<u64> = (1..=requests).collect();
     let numbers = hub.numbers()?;
@@ -150,7 +151,7 @@ fn request(number: u64) -> Vec<u8> {
     format!("GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
 }
 
-/// Waits until so many requests have come.
+/// Waits until this many requests have come.
 async fn until_all(
     file: &Connection,
     seen: &mut BTreeSet<i64>,
@@ -164,8 +165,8 @@ async fn until_all(
     .await
 }
 
-/// Returns the times of requests that are new. One that was written again comes after others that
-/// have greater numbers.
+/// Returns the times of new requests. A request that was written again comes after others with
+/// greater numbers.
 fn new_times(file: &Connection, seen: &mut BTreeSet<i64>) -> anyhow::Result<Vec<Timestamp>> {
     let newest = seen.last().copied().unwrap_or_default();
     let mut statement = file.prepare_cached("SELECT seq, time FROM request WHERE seq > ?1")?;

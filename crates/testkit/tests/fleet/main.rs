@@ -1,5 +1,5 @@
-//! Many machines and one page: real sensors, real servers of NATS, a real hub, with keys and
-//! certificates as docs/fleet.md makes them.
+//! Many machines and one page: real sensors, NATS servers and hubs, with keys and certificates as
+//! in docs/fleet.md.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +25,7 @@ mod open;
 mod refused;
 mod site;
 
-/// How long the line is cut, where there is time.
+/// How long the connection is cut in the long tests.
 const LONG_CUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +81,7 @@ async fn a_sensor_to_which_nothing_comes_is_heard_of() -> anyhow::Result<()> {
     let file = hub.file()?;
     let heard = || file.query_row("SELECT heard FROM sensor", [], |row| row.get::<_, i64>(0));
     let after_the_request = heard()?;
-    // It says that it runs when it begins, and each minute.
+    // A publisher sends a heartbeat when it starts, and each minute.
     sensor.stack.supervisorctl(&["restart", "publisher"])?;
     until("the hub has heard of it", || async {
         (heard().ok()? > after_the_request).then_some(())
@@ -182,7 +182,7 @@ async fn each_of_two_hubs_has_all_and_one_that_lost_its_history_gets_it_again() 
 async fn what_continues_a_request_at_the_sensor_continues_it_at_the_hub() -> anyhow::Result<()> {
     let fleet = Fleet::start(1, &["one"]).await?;
     let hub = fleet.site("--hub").await?;
-    // So that the numbers here are others than there.
+    // So that the hub's numbers differ from the sensor's.
     hub.ask(1..=5).await?;
     let client = fleet.client("one").await?;
     let one = sensor("one")?;
@@ -210,7 +210,7 @@ async fn what_continues_a_request_at_the_sensor_continues_it_at_the_hub() -> any
 async fn one_that_floods_hides_none_of_the_others() -> anyhow::Result<()> {
     const FLOOD: u64 = 3000;
     let fleet = Fleet::start(1, &["flood", "quiet"]).await?;
-    // The hub makes the stream, and is away while one of them fills it.
+    // The hub makes the stream, and is away while one of the sensors fills it.
     let hub = fleet.site("--hub").await?;
     let (flood, quiet) = (sensor("flood")?, sensor("quiet")?);
     let client = fleet.client("flood").await?;
@@ -260,19 +260,20 @@ async fn one_that_fills_the_stream_pushes_out_its_own_messages_alone() -> anyhow
     let context = jetstream::new(fleet.client("loud").await?);
     let noise = bytes::Bytes::from(vec![0xff; NOISE_BYTES]);
     let messages = STREAM_BYTES / NOISE_BYTES as u64;
-    // Almost full at once, then on and on until more was sent than it holds.
+    // First the stream becomes almost full at once. Then the sensor goes on until it has sent more
+    // than the stream holds.
     let mut pace = tokio::time::interval(PACE);
     for number in 0..messages + messages / 32 {
         if number > messages / 8 * 7 {
             pace.tick().await;
         }
-        // It also says that its messages are empty.
+        // The headers also claim that the messages are empty.
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Size", "0");
         let taken = context.publish_with_headers(loud.subject(), headers, noise.clone());
         taken.await?.await?;
     }
-    // One that comes later gets everything of the quiet one from the stream.
+    // A hub that comes later gets all requests of the quiet sensor from the stream.
     let second = Site::start(&variables).await?;
     let all: Vec<u64> = (1..=50).collect();
     assert_eq!(second.until_has("quiet", 50).await?, all);
@@ -301,7 +302,7 @@ async fn a_key_opens_the_subject_of_its_sensor_and_nothing_else() -> anyhow::Res
         "$JS.API.CONSUMER.CREATE.forever200",
     ] {
         let answer = tokio::time::timeout(asked, client.request(subject, "{}".into())).await;
-        // Its account has no JetStream: the servers say so, or nothing.
+        // The sensor's account has no JetStream. The servers answer so, or not at all.
         if let Ok(Ok(answer)) = answer {
             let said = String::from_utf8_lossy(&answer.payload);
             assert!(
@@ -310,11 +311,11 @@ async fn a_key_opens_the_subject_of_its_sensor_and_nothing_else() -> anyhow::Res
             );
         }
     }
-    // That another one runs it cannot say either: of two messages on one connection, the first to
-    // arrive would be the first that was sent.
+    // A sensor cannot send a heartbeat for another one either. Messages on one connection arrive in
+    // order, so the heartbeat for the other sensor would be first.
     let listener = fleet.client("--hub").await?;
     let mut alive = listener.subscribe(ALL_ALIVE).await?;
-    // The answer comes when the server knows of the subscription.
+    // When this answer comes, the server knows of the subscription.
     jetstream::new(listener).get_stream(STREAM).await?;
     for sensor in [&two, &one] {
         let subject = sensor.alive_subject();
@@ -323,7 +324,7 @@ async fn a_key_opens_the_subject_of_its_sensor_and_nothing_else() -> anyhow::Res
     let said = tokio::time::timeout(asked, alive.next()).await?;
     let said = said.context("nothing was said")?;
     assert_eq!(*said.subject, *one.alive_subject());
-    // What is none of ours is passed over.
+    // A message that is not a request is skipped.
     let position = Position { era: 1, seq: 2 };
     let headers = message::headers(&one, position, 0);
     let context = jetstream::new(client.clone());
@@ -384,7 +385,7 @@ async fn an_answer_goes_nowhere_but_to_who_has_asked() -> anyhow::Result<()> {
     let context = jetstream::new(fleet.client("--hub").await?);
     let stream = context.get_stream(STREAM).await?;
     let before = stream.get_info().await?.state;
-    // The server itself would write what it answers, as it may do everything.
+    // The server would write its answer to this subject itself, and it may write anywhere.
     for reply in [
         two.subject(),
         two.alive_subject(),
@@ -398,7 +399,7 @@ async fn an_answer_goes_nowhere_but_to_who_has_asked() -> anyhow::Result<()> {
                 .await?;
         }
     }
-    // What this connection has sent before has arrived when this one has.
+    // When this question is answered, everything that the connection sent before has arrived.
     kinds::until_answered(&client, &one.kinds_subject(), "").await?;
     publish(&client, &one, &record(2, b"after".to_vec())).await?;
     assert_eq!(hub.until_has("one", 2).await?, [1, 2]);
@@ -413,13 +414,13 @@ async fn an_answer_goes_nowhere_but_to_who_has_asked() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Of a machine that is a hub as well, or whose history was thinned out, the numbers in flight may
-/// be far apart.
+/// The numbers in flight may be far apart if the machine is also a hub, or its history was thinned
+/// out.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_in_flight_is_sent_again_however_far_apart_its_numbers_are() -> anyhow::Result<()>
 {
     let fleet = Fleet::start(1, &["one"]).await?;
-    // It makes the stream.
+    // The hub makes the stream.
     let hub = fleet.site("--hub").await?;
     let one = fleet.site("one").await?;
     one.ask(1..=200).await?;
@@ -428,7 +429,7 @@ async fn what_was_in_flight_is_sent_again_however_far_apart_its_numbers_are() ->
     let file = rusqlite::Connection::open(path)?;
     file.busy_timeout(Duration::from_secs(10))?;
     file.execute("DELETE FROM request WHERE seq BETWEEN 11 AND 190", [])?;
-    // As if they had been lost, though later ones arrived.
+    // As if these messages had been lost while later ones arrived.
     let context = jetstream::new(fleet.client("--hub").await?);
     let stream = context.get_stream(STREAM).await?;
     for number in 5..=10 {

@@ -1,5 +1,5 @@
-//! A server of NATS without keys and TLS: for messages that are written by hand, as no library
-//! writes them, and for streams and limits of a test's own.
+//! A NATS server without keys and TLS, for messages that are written by hand, as no library writes
+//! them, and for streams and limits that a test sets.
 
 use anyhow::ensure;
 use async_nats::jetstream;
@@ -14,11 +14,11 @@ use tokio::net::TcpStream;
 
 use crate::site::{Site, sensor};
 
-/// One server, which lets everybody in.
+/// A server that lets everybody in.
 pub(super) struct Open(Nats);
 
 impl Open {
-    /// Starts it, with further lines of its configuration.
+    /// Starts the server, with further lines of configuration.
     pub(super) async fn start(settings: &str) -> anyhow::Result<Self> {
         let mut nats = Nats::new(1)?;
         nats.start(settings).await?;
@@ -29,8 +29,8 @@ impl Open {
         self.0.addresses().replace("tls://", "nats://")
     }
 
-    /// Starts a hub, and waits until there is a stream that takes messages: it is there before it
-    /// does, and what comes in between is nobody's.
+    /// Starts a hub, and waits until the stream takes messages. A stream exists before it does so,
+    /// and messages in between would be lost.
     pub(super) async fn hub(&self, more: &[(&'static str, String)]) -> anyhow::Result<Site> {
         let variables = [&[("FOREVER200_FLEET", self.server())], more].concat();
         let hub = Site::start(&variables).await?;
@@ -68,7 +68,7 @@ impl Open {
     }
 }
 
-/// A sensor that writes the protocol of NATS by hand.
+/// A sensor that writes the NATS protocol by hand.
 pub(super) struct RawSensor {
     connection: TcpStream,
     sensor: Sensor,
@@ -81,7 +81,7 @@ impl RawSensor {
             .await
     }
 
-    /// Sends the same message so many times to a subject, and waits until the server has read them.
+    /// Sends the same message `count` times to a subject, and waits until the server has read them.
     pub(super) async fn send_many(
         &mut self,
         subject: &str,
@@ -106,7 +106,8 @@ impl RawSensor {
         Ok(())
     }
 
-    /// Sends a request below a line of the version, which may have a status.
+    /// Sends a request. `line` is the first line of the headers, with the version and perhaps a
+    /// status.
     pub(super) async fn send_request(&mut self, line: &str, record: &Record) -> anyhow::Result<()> {
         let position = Position {
             era: 1,

@@ -1,5 +1,5 @@
-//! What the servers refuse: a request that is too long for them is stepped over, a stream that is
-//! full is waited for.
+//! What the servers refuse. A request that is too long is skipped; for a stream that is full, the
+//! publisher waits.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use forever200_testkit::until;
 use crate::open::Open;
 use crate::site::{Site, record};
 
-/// Longest message, in bytes, of a server or a stream of these tests.
+/// Longest message that a server or a stream of these tests takes, in bytes.
 const MOST_BYTES: i32 = 4096;
 
-/// Returns how many requests of its only sensor a hub misses.
+/// Returns how many requests of the hub's only sensor the hub counts as missing.
 fn missing(hub: &Site) -> anyhow::Result<i64> {
     let missing = "SELECT missing FROM sensor";
     Ok(hub.file()?.query_row(missing, [], |row| row.get(0))?)
@@ -65,7 +65,8 @@ async fn what_is_too_long_is_missing(open: &Open) -> anyhow::Result<()> {
         .matches("too long for the servers")
         .count();
     assert_eq!(said, 1, "{}", sensor.stack.log());
-    // One that begins anew tries them again, and the hub does not miss them twice.
+    // A publisher that starts again tries these requests again, and the hub does not count them
+    // twice as missing.
     sensor.stack.kill("publisher").await?;
     sensor.ask(21..=21).await?;
     hub.until_has("one", rest.len() + 1).await?;
@@ -121,7 +122,7 @@ async fn the_servers_keep_no_ids_of_messages_for_long() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_made_anew_is_read_from_its_beginning() -> anyhow::Result<()> {
-    /// More than those before its newest from which on a hub reads again.
+    /// More requests than a hub reads again before the newest one.
     const FIRST: u64 = 100;
     const THEN: u64 = 60;
     let open = Open::start("").await?;
@@ -142,7 +143,7 @@ async fn a_stream_that_is_made_anew_is_read_from_its_beginning() -> anyhow::Resu
     hub.stack.supervisorctl(&["start", "collector"])?;
     let all: Vec<u64> = (1..=FIRST + THEN).collect();
     assert_eq!(hub.until_has("one", all.len()).await?, all);
-    // While it collects, too, and where nobody else makes it.
+    // The same while the hub collects, and nobody but the hub makes the stream.
     context.delete_stream(STREAM).await?;
     until("the hub has made it", || async {
         context.get_stream(STREAM).await.ok().map(drop)

@@ -1,5 +1,5 @@
-//! Servers of NATS, sensors and hubs for the tests of a fleet, with keys and certificates as
-//! docs/fleet.md makes them.
+//! NATS servers, sensors and hubs for the tests of a fleet, with keys and certificates as in
+//! docs/fleet.md.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,17 +17,17 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Set where a test runs in a network namespace of its own, to `OF_USERS` where that is one of users
-/// as well.
+/// Variable that is set where a test runs in a network namespace of its own; to `OF_USERS` where it
+/// has a user namespace too.
 pub(super) const IN_NAMESPACE: &str = "TEST_IN_NAMESPACE";
 pub(super) const OF_USERS: &str = "of users";
 
-/// More than tests run side by side.
+/// More shares than tests that run side by side.
 const SHARES: u32 = 1000;
-/// The processors. A test has a share; one that measures how soon something is done has all.
+/// The processors. A test takes one share; a test that measures times takes all of them.
 static PROCESSORS: Semaphore = Semaphore::const_new(SHARES as usize);
 
-/// Servers, and the keys of all who may reach them.
+/// NATS servers, and the keys of all sensors and hubs.
 pub(super) struct Fleet {
     pub(super) nats: Nats,
     /// Another way to the first server, which a test may cut.
@@ -42,7 +42,7 @@ impl Fleet {
         Self::start_with(1, servers, sensors).await
     }
 
-    /// Waits until no other test of a fleet runs, and keeps the others waiting.
+    /// Starts a fleet when no other test of a fleet runs, and keeps the others waiting.
     pub(super) async fn start_alone(servers: usize, sensors: &[&str]) -> anyhow::Result<Self> {
         Self::start_with(SHARES, servers, sensors).await
     }
@@ -74,21 +74,21 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// With the script of docs/fleet.md.
+    /// Makes the certificates with the script that docs/fleet.md names.
     pub(super) fn make_certificates(&self) -> anyhow::Result<()> {
         let script = self.folder.path().join("certificates");
         std::fs::copy(project().join("deploy/fleet/certificates"), &script)?;
         let line = self.line.address();
         let line = line.rsplit_once(':').map(|(ip, _)| ip.to_owned());
         let names = self.nats.ips().into_iter().chain(line);
-        // By bash: a file that was written just now cannot be executed while a process that another
-        // thread starts still has it open (ETXTBSY).
+        // Run by bash, because a file that was just written cannot be executed while a process that
+        // another thread starts still has it open (ETXTBSY).
         let made = command("bash").arg(script).args(names).output()?;
         ensure!(made.status.success(), "no certificates: {made:?}");
         Ok(())
     }
 
-    /// Makes the servers' certificate anew, by the same authority: one that ended years ago.
+    /// Replaces the servers' certificate by one from the same authority that expired years ago.
     pub(super) fn make_expired_certificate(&self) -> anyhow::Result<()> {
         let secrets = self.folder.path().join("secrets");
         for file in ["server.pem", "server.key"] {
@@ -105,7 +105,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Makes a key, and returns the entry for the list of accounts.
+    /// Makes a key, and returns the line for the list of accounts.
     pub(super) fn enroll(&self, name: &str) -> anyhow::Result<String> {
         let made = command(programs()?.join("forever200-fleet"))
             .args(["enroll", name])
@@ -125,7 +125,7 @@ impl Fleet {
         self.folder.path().join("secrets/ca.pem")
     }
 
-    /// Returns the variables by which a program is let in.
+    /// Returns the variables with which a program can connect.
     pub(super) fn variables(&self, name: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
         let text = |path: PathBuf| path.to_str().map(str::to_owned).context("an odd name");
         let who = match name {
@@ -152,7 +152,7 @@ impl Fleet {
         Site::start(&self.variables(name)?).await
     }
 
-    /// Connects as a program of the test's own that has the key of this name.
+    /// Connects the test itself, with the key of this name.
     pub(super) async fn client(&self, name: &str) -> anyhow::Result<Client> {
         let seed = std::fs::read_to_string(self.key(name))?;
         let options = ConnectOptions::with_nkey(seed)
@@ -166,13 +166,13 @@ impl Fleet {
         Ok(options.connect(servers).await?)
     }
 
-    /// Runs `forever200-fleet check` for a name, with variables beside the usual.
+    /// Runs `forever200-fleet check` for a name, with further variables.
     pub(super) fn check(&self, name: &str, further: &[(&str, &Path)]) -> anyhow::Result<Output> {
         let mut check = self.program(name, &["check"])?;
         Ok(check.envs(further.iter().copied()).output()?)
     }
 
-    /// The program, as a person calls it at a sensor or at the hub.
+    /// Returns the command `forever200-fleet`, as a person calls it at a sensor or at the hub.
     pub(super) fn program(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut program = command(programs()?.join("forever200-fleet"));
         program.args(arguments).envs(self.variables(name)?);
@@ -186,7 +186,7 @@ pub(super) struct Site {
     pub(super) history: TempDir,
 }
 
-/// Requests that the history of a sensor may lack while the next is sent: half a ring.
+/// Most requests that the history of a sensor may lack when the next is sent: half a ring.
 pub(super) const MOST_AHEAD: u64 = 50;
 
 impl Site {
@@ -210,8 +210,8 @@ impl Site {
     }
 
     /// Sends requests one after the other, each with another target, not faster than the history
-    /// here takes them: a sensor that is short of CPU loses what its ring cannot hold, and counts
-    /// it.
+    /// here takes them. A sensor that is short of CPU would lose, and count, requests that its ring
+    /// cannot hold.
     pub(super) async fn ask(&self, numbers: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
         let file = self.file()?;
         for number in numbers {
@@ -232,8 +232,8 @@ impl Site {
         Ok(Connection::open_with_flags(path, flags)?)
     }
 
-    /// Numbers at the sensors of what this hub has, by the name of the sensor, in the order in
-    /// which they came.
+    /// Returns, by name of the sensor, the sensor's numbers of the requests that this hub has, in
+    /// the order in which they came.
     pub(super) fn numbers(&self) -> anyhow::Result<BTreeMap<String, Vec<u64>>> {
         let file = self.file()?;
         let mut statement = file.prepare(
@@ -248,7 +248,7 @@ impl Site {
         Ok(numbers)
     }
 
-    /// Waits until this hub has so many requests of a sensor.
+    /// Waits until this hub has `count` requests of a sensor, and returns their numbers.
     pub(super) async fn until_has(&self, sensor: &str, count: usize) -> anyhow::Result<Vec<u64>> {
         let what = format!("{count} requests of {sensor} at the hub");
         until(&what, || async {
@@ -270,7 +270,7 @@ pub(super) fn sensor(name: &str) -> anyhow::Result<Sensor> {
     name.parse().map_err(anyhow::Error::msg)
 }
 
-/// A record as a sensor writes it now: one that was written long ago is as good, but shows no wait.
+/// Returns a record with the present time, from which the time to the hub can be measured.
 pub(super) fn record(seq: u64, raw: Vec<u8>) -> Record {
     Record {
         timestamp: jiff::Timestamp::now(),
@@ -278,7 +278,7 @@ pub(super) fn record(seq: u64, raw: Vec<u8>) -> Record {
     }
 }
 
-/// Publishes the first record of a sensor, once there is a stream.
+/// Publishes the first record of a sensor, as soon as there is a stream.
 pub(super) async fn publish_first(
     client: &Client,
     sensor: &Sensor,
@@ -290,7 +290,7 @@ pub(super) async fn publish_first(
     .await
 }
 
-/// Publishes a record as a sensor that is not ours does, and waits until the stream has it.
+/// Publishes a record without forever200's own publisher, and waits until the stream has it.
 pub(super) async fn publish(
     client: &Client,
     sensor: &Sensor,
