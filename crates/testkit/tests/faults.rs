@@ -1,8 +1,8 @@
-//! Programs that die while requests come in: what fails, for how long, and what is missing
-//! afterwards.
+//! Programs die while requests come in. The tests measure what fails, for how long, and what is
+//! missing afterwards.
 //!
-//! Each test measures one fault and prints a row of docs/reliability.md. `make test` tries each a
-//! few times; `make faults` as often as that document says, natively and in the image.
+//! Each test measures one fault and prints a row of docs/reliability.md. `make test` tries each
+//! fault a few times, `make faults` as often as that document says, natively and in the image.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -26,10 +26,10 @@ use tokio::time::{sleep, timeout};
 const GOOD_AGAIN: Duration = Duration::from_secs(1);
 /// The ring is right within this after a fault.
 const RIGHT_AGAIN: Duration = Duration::from_secs(2);
-/// Rounds for each that counts, at most.
+/// Most rounds that are tried until one can be counted.
 const MOST_TRIES: usize = 3;
 
-/// forever200, one way or the other.
+/// A forever200 that runs natively or in a container.
 enum Running {
     Natively(Stack),
     InContainer(Container),
@@ -56,8 +56,8 @@ impl Running {
         }
     }
 
-    /// Returns the processes of programs. Asking supervisord takes a moment: requests that came
-    /// meanwhile would not fit into the ring.
+    /// Returns the processes of programs. They are asked for before the load starts, because
+    /// supervisord takes a moment to answer, and the ring could not hold the requests of that time.
     fn processes(&self, programs: &[&str]) -> anyhow::Result<Vec<u32>> {
         let mut processes = Vec::new();
         for program in programs {
@@ -87,8 +87,8 @@ impl Running {
         }
     }
 
-    /// Waits until supervisord takes all programs for started: one that ends sooner is started
-    /// later.
+    /// Waits until supervisord reports all programs as running. It restarts a program that ends
+    /// before that only after a pause.
     async fn until_running(&self) -> anyhow::Result<()> {
         let container = match self {
             Self::Natively(stack) => return stack.until_running().await,
@@ -110,7 +110,7 @@ impl Running {
     }
 }
 
-/// What was seen in all rounds of one fault.
+/// The results of all rounds of one fault.
 #[derive(Default)]
 struct Seen {
     requests: usize,
@@ -156,7 +156,7 @@ async fn killing(running: &Running, programs: &[&str]) -> anyhow::Result<Seen> {
             .as_u64()
             .context("a number")?;
         let processes = running.processes(programs)?;
-        // Paths that no round before had.
+        // With paths that no earlier round had.
         let load = Load::start(running.front()?, &format!("after{before}"), STEADY);
         sleep(at_random(Duration::from_millis(200))).await;
         running.kill(&processes)?;
@@ -176,14 +176,14 @@ async fn killing(running: &Running, programs: &[&str]) -> anyhow::Result<Seen> {
     Ok(seen)
 }
 
-/// A moment within `span`, another each time.
+/// Returns a time within `span`, a different one for each call.
 fn at_random(span: Duration) -> Duration {
     span.mul_f64(RandomState::new().hash_one(()) as f64 / u64::MAX as f64)
 }
 
-/// Waits until ten requests in a row are answered. Returns the path of the last one: a list with it
-/// is from after the fault, while one without may be from before, and right only until the viewer
-/// looks again.
+/// Waits until ten requests in a row are answered. Returns the path of the last one. A list with
+/// this path is from after the fault; a list without it may be from before the fault, and out of
+/// date.
 async fn good_again(front: SocketAddr, name: &str) -> anyhow::Result<String> {
     let answered = async {
         let (mut number, mut in_a_row) = (0, 0);
@@ -209,8 +209,8 @@ fn target(request: &Value) -> &str {
     request["http"]["target"].as_str().unwrap_or_default()
 }
 
-/// Counts the answered requests that the ring lacks, and those that it has twice; `None` where more
-/// came than the ring can show: on a busy machine, haproxy may take a second to be back.
+/// Returns how many answered requests the ring lacks, and how many it has twice; `None` where more
+/// requests came than the ring holds. On a busy machine, haproxy may take a second to be back.
 async fn missing(
     running: &Running,
     attempts: &Attempts,
@@ -236,7 +236,7 @@ async fn missing(
         let is_lacking = |attempt: &&Attempt| !held.contains_key(&attempt.path);
         attempts.answered().filter(is_lacking).count()
     };
-    // The page may look while a restarted memcached is being filled.
+    // The list may be from a moment when a restarted memcached is being filled.
     let filled = async {
         loop {
             let Some(held) = held().await? else {
@@ -259,7 +259,8 @@ async fn missing(
     Ok(Some((lacking(&held), twice)))
 }
 
-/// Kills each program, then all pairs but the one that holds all memory.
+/// Kills each program, then each pair of programs except memcached and responder, which hold
+/// records that are nowhere else.
 async fn killing_each_and_every_pair(running: &Running) -> anyhow::Result<()> {
     for programs in [
         &["memcached"][..],
@@ -276,8 +277,8 @@ async fn killing_each_and_every_pair(running: &Running) -> anyhow::Result<()> {
         let mut seen = killing(running, programs).await.context(fault.clone())?;
         seen.print(&fault, running.how());
         ensure!(seen.missing == 0, "{fault}: {} missing", seen.missing);
-        // haproxy sends again what a responder died over: its client is answered, and a record may
-        // be there twice.
+        // When a responder dies over a request, haproxy sends the request again. The client is
+        // answered, but a record may be there twice.
         let in_hand = STEADY.clients * seen.waits.len();
         ensure!(
             seen.twice
@@ -322,7 +323,8 @@ async fn whatever_is_killed_in_the_image_no_answered_request_is_missing() -> any
     killing_each_and_every_pair(&Running::container("").await?).await
 }
 
-/// The one pair that holds all memory: what it held is gone, and nothing else.
+/// Kills the one pair that holds all records in memory. What these two held is lost, and nothing
+/// else.
 #[tokio::test(flavor = "multi_thread")]
 async fn when_memcached_and_the_responder_die_at_once_counting_begins_anew() -> anyhow::Result<()> {
     let running = Running::Natively(Stack::start().await?);
@@ -338,7 +340,7 @@ async fn when_memcached_and_the_responder_die_at_once_counting_begins_anew() -> 
         seen.requests += attempts.0.len();
         seen.failed += attempts.failed();
         seen.waits.push(attempts.longest_wait());
-        // Those that came while there was no memcached are kept as well.
+        // Requests that came while memcached was away are recorded too.
         let recorded = async || {
             let list = running.list().await.ok()?;
             let held = list["requests"].as_array()?;
@@ -354,7 +356,7 @@ async fn when_memcached_and_the_responder_die_at_once_counting_begins_anew() -> 
     Ok(())
 }
 
-/// Waits until the ring holds 101 successive numbers, and the newest of these.
+/// Waits until the ring holds 101 successive numbers, and the newest of these requests.
 async fn whole_ring(stack: &Stack, attempts: &Attempts) -> anyhow::Result<Value> {
     until("the ring is whole", || async {
         let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
@@ -453,8 +455,8 @@ async fn of_two_responders_one_can_be_killed() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is lost is what memcached held; nothing stays behind that keeps an address or answers for
-/// others.
+/// Only the records in memcached are lost. No process stays behind that keeps an address or answers
+/// in place of a new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_programs_end_with_their_supervisor_and_it_starts_again_at_once() -> anyhow::Result<()>
 {
@@ -462,7 +464,7 @@ async fn all_programs_end_with_their_supervisor_and_it_starts_again_at_once() ->
     let (mut ended, mut up) = (Vec::new(), Vec::new());
     for _ in 0..rounds() {
         stack.until_running().await?;
-        // haproxy's old worker lives on while it has a connection, beside the new one.
+        // haproxy's old worker lives on beside the new one as long as it has a connection.
         let _held = tokio::net::TcpStream::connect(stack.front()).await?;
         stack.supervisorctl(&["signal", "USR2", "haproxy"])?;
         let load = Load::start(stack.front(), "supervisor", STEADY);
@@ -492,7 +494,7 @@ async fn all_programs_end_with_their_supervisor_and_it_starts_again_at_once() ->
     Ok(())
 }
 
-/// For responders on other machines, say.
+/// As for responders on other machines.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_cannot_be_opened_goes_to_the_next_server() -> anyhow::Result<()> {
     let option = "    option redispatch 1\n";
@@ -511,8 +513,8 @@ async fn a_connection_that_cannot_be_opened_goes_to_the_next_server() -> anyhow:
         .lines()
         .find(|line| line.contains(",gone,"))
         .context("no such server")?;
-    // haproxy's management guide, 9.1: field 15 counts the retries, field 16 those that went
-    // elsewhere.
+    // haproxy's management guide, 9.1: field 15 counts retries, and field 16 those that went to
+    // another server.
     let redispatched = tried
         .split(',')
         .nth(16)
@@ -564,8 +566,8 @@ async fn reloading_haproxy_again_and_again_fails_nothing() -> anyhow::Result<()>
     Ok(())
 }
 
-/// From one moment on all are refused.
-/// Sees that nothing is answered any more once something was refused, and that it was soon over.
+/// Checks that no request is answered any more once one was refused, and that the stop was soon
+/// over.
 fn ends_at_once(what: &str, attempts: &Attempts, took: Duration) -> anyhow::Result<()> {
     let attempts = &attempts.0;
     let first = attempts
@@ -578,7 +580,7 @@ fn ends_at_once(what: &str, attempts: &Attempts, took: Duration) -> anyhow::Resu
         "stop",
         &[&what, &answered(attempts), &later, &milliseconds(took)],
     );
-    // The four clients may have been at different points.
+    // Each of the four clients may still have had one request in flight.
     ensure!(
         later <= FULL.clients,
         "{later} answered after the first refusal"
@@ -623,8 +625,8 @@ async fn under_full_load_128_mib_are_enough() -> anyhow::Result<()> {
             }
         });
     }
-    // As many as one source may have, which all are behind Docker's gateway, and the page beside
-    // them.
+    // All connections come from Docker's gateway, so they are one source. These and the page are
+    // about as many as one source may have.
     let mut idle = Vec::new();
     for _ in 0..400 {
         let mut stream = tokio::net::TcpStream::connect(front).await?;
@@ -644,7 +646,7 @@ async fn under_full_load_128_mib_are_enough() -> anyhow::Result<()> {
         }
         sleep(Duration::from_millis(if at_length() { 1000 } else { 100 })).await;
     }
-    // Of cgroup v2, of v1, and of a v2 that does not know the peak.
+    // The file of cgroup v2, of v1, and of a v2 that does not record the peak.
     let memory = container.sh(
         "cd /sys/fs/cgroup; cat memory.peak 2>/dev/null || cat memory/memory.max_usage_in_bytes 2>/dev/null || cat memory.current",
     )?;

@@ -1,6 +1,6 @@
-//! A history in trouble, while requests come in: they are answered as fast as ever, the page of the
-//! ring stays, and it says in one line what is wrong. Once that is over, writing goes on, and what
-//! was not kept is counted.
+//! A history in trouble while requests come in. Requests are answered as fast as before, the page
+//! still shows the ring, and one line on it tells what is wrong. When the trouble is over, writing
+//! goes on, and requests that were not kept are counted.
 
 use std::fs::File;
 use std::io::Write;
@@ -20,12 +20,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// All but one in a hundred requests are answered within this. Whoever waited for the disk would
-/// wait for a second or more; on a machine that is busy, answers alone take a tenth of one.
+/// Ninety-nine of a hundred requests are answered within this time. A request that waited for the
+/// disk would take a second or more. On a busy machine, answers alone take a tenth of a second.
 const ON_TIME: Duration = Duration::from_millis(400);
 const VIEWER: &str = "exec forever200-viewer'";
-/// The viewer with a disk of its own in the folder of the history, of 8 MiB, which nobody else
-/// sees. In a name space of its own, of users as well for who is not root.
+/// Starts the viewer with a small disk of its own for the history, which no other process sees. For
+/// that it has a mount namespace, and without root also a user namespace.
 const SMALL_DISK: &str = r#"user=; [ "$(id -u)" = 0 ] || user=--map-root-user
     exec unshare $user --mount sh -c "
         mount -t tmpfs -o OPTIONS none \"$FOREVER200_HISTORY\" && exec setpriv --pdeathsig KILL forever200-viewer"'"#;
@@ -41,7 +41,7 @@ impl Kept {
         Self::start_as(Setup::default()).await
     }
 
-    /// With a disk of its own, mounted with these options.
+    /// Starts a stack whose history has a disk of its own, mounted with these options.
     async fn start_on_disk(options: &str) -> anyhow::Result<Self> {
         let viewer = SMALL_DISK.replace("OPTIONS", options);
         Self::start_as(Setup {
@@ -62,7 +62,7 @@ impl Kept {
         Ok(Self { stack, folder })
     }
 
-    /// The folder as the viewer sees it.
+    /// Returns the path of the folder as the viewer sees it.
     fn folder(&self) -> anyhow::Result<PathBuf> {
         let viewer = self.stack.pid("viewer")?.context("no viewer")?;
         let seen = self.folder.path().strip_prefix("/")?;
@@ -73,8 +73,8 @@ impl Kept {
         get_json(self.stack.front(), "/home/api/stats").await
     }
 
-    /// Waits until the page says what is wrong, and checks that nothing else is: it is healthy, and
-    /// shows what comes.
+    /// Waits until the page tells what is wrong. Checks that nothing else is wrong: the stack is
+    /// healthy, and the page shows new requests.
     async fn until_told(&self, reason: &str) -> anyhow::Result<()> {
         let sentence = format!("The history cannot be written: {reason}.");
         until(&format!("it says {sentence}"), || async {
@@ -93,7 +93,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Waits until nothing is wrong, and each request is written or counted as missing. Returns how
+    /// Waits until nothing is wrong and each request is written or counted as missing. Returns how
     /// many are missing.
     async fn until_well(&self) -> anyhow::Result<u64> {
         until("all is well", || async {
@@ -122,8 +122,8 @@ impl Kept {
         Ok(missing)
     }
 
-    /// Requests in the file, and those that it says are missing. Asks a copy: SQLite would look for
-    /// a file below `/proc/PID/root` where that link leads by itself.
+    /// Returns how many requests are in the file, and how many it counts as missing. It reads a
+    /// copy, because SQLite would resolve the link `/proc/PID/root` and look for the file outside.
     fn accounts(&self) -> anyhow::Result<(u64, u64)> {
         let (folder, copy) = (self.folder()?, TempDir::new()?);
         for name in ["history.db", "history.db-wal"] {
@@ -140,14 +140,14 @@ impl Kept {
         ))
     }
 
-    /// As a person would.
+    /// Opens the file as a person would.
     fn connect(&self) -> anyhow::Result<Connection> {
         let file = Connection::open(self.folder.path().join("history.db"))?;
         file.busy_timeout(Duration::from_secs(10))?;
         Ok(file)
     }
 
-    /// Waits until so many more requests have come.
+    /// Waits until this many more requests have come.
     async fn until_more(&self, requests: u64) -> anyhow::Result<()> {
         let stats = self.stats().await?;
         let total = stats["total"].as_u64().context("no total")?;
@@ -179,7 +179,7 @@ async fn a_full_disk_delays_nobody_and_is_told_until_there_is_room() -> anyhow::
     while file.write_all(&[0x61; 4096]).is_ok() {}
     drop(file);
     kept.until_told("the disk is full").await?;
-    // More than wait in memory and in the ring.
+    // More requests than can wait in memory and in the ring.
     kept.until_more(500).await?;
     std::fs::remove_file(filler)?;
     kept.until_more(50).await?;
@@ -202,8 +202,8 @@ async fn a_folder_that_can_only_be_read_at_the_start_is_no_reason_not_to_start()
     } else {
         "--user --preserve-credentials"
     };
-    // With a device, for without one the options that it has are given again, and those of Debian
-    // 13 name a user that there is none of in a name space.
+    // A device is named, because otherwise mount repeats the present options, and in Debian 13
+    // these name a user who does not exist in the namespace.
     let remount =
         format!("nsenter {enter} --mount --target {viewer} mount -o remount,rw none {folder}");
     let status = command("sh").args(["-c", &remount]).status()?;
@@ -236,11 +236,11 @@ async fn a_file_that_somebody_locks_delays_nobody() -> anyhow::Result<()> {
 async fn what_a_file_has_that_is_locked_at_the_start_is_not_missing() -> anyhow::Result<()> {
     let kept = Kept::start().await?;
     let load = Load::start(kept.stack.front(), "locked at the start", STEADY);
-    // More than the ring holds.
+    // More requests than the ring holds.
     kept.until_more(250).await?;
     kept.stack.supervisorctl(&["stop", "viewer"])?;
     let person = kept.connect()?;
-    // So that nobody else can even read it.
+    // A lock that keeps all others even from reading.
     person.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE")?;
     kept.stack.supervisorctl(&["start", "viewer"])?;
     kept.until_told("another process has locked the file")
@@ -274,7 +274,7 @@ async fn a_file_that_breaks_is_set_aside_while_it_runs() -> anyhow::Result<()> {
     };
     let viewer = kept.stack.pid("viewer")?;
     until("it is set aside", || async {
-        // What is in SQLite's memory is right as long as nobody else changes the file.
+        // SQLite trusts its cache until somebody else changes the file.
         let person = kept.connect().ok()?;
         let _ = person.execute_batch("PRAGMA user_version = 2");
         aside()
@@ -327,7 +327,7 @@ async fn a_file_of_a_newer_version_is_refused_with_one_clear_line() -> anyhow::R
     file.pragma_update(None, "user_version", 99)?;
     drop(file);
     ensure!(stack.start_again().await.is_err(), "it has started");
-    // supervisord gives up after some seconds, and ends for the container to end with a failure.
+    // supervisord gives up after some seconds and ends, so that the container ends with a failure.
     stack.until_ended().await?;
     ensure!(
         stack.run_path("fatal").exists(),
@@ -340,8 +340,7 @@ async fn a_file_of_a_newer_version_is_refused_with_one_clear_line() -> anyhow::R
     Ok(())
 }
 
-/// `strace` makes each write of the viewer's take long, as a worn-out SD card or a network's disk
-/// would.
+/// An `strace` that makes each write of the viewer slow, like a worn-out SD card or a network disk.
 struct SlowDisk(Child);
 
 impl SlowDisk {
@@ -364,7 +363,7 @@ impl SlowDisk {
         Ok(Self(strace))
     }
 
-    /// Ends strace, which lets go of the viewer first.
+    /// Ends strace, which first detaches from the viewer.
     fn end(&mut self) -> anyhow::Result<()> {
         signal(self.0.id(), Signal::INT)?;
         self.0.wait()?;
@@ -407,7 +406,7 @@ async fn a_clock_that_is_set_back_by_a_year_stops_nothing() -> anyhow::Result<()
     kept.until_more(50).await?;
     clock.set("-365d")?;
     kept.until_more(50).await?;
-    // A restart with an empty memcached reads it back.
+    // After a restart with an empty memcached, the ring is read from the history.
     kept.stack.kill("viewer").await?;
     kept.stack.until_up().await?;
     kept.until_more(50).await?;

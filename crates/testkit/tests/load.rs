@@ -1,9 +1,8 @@
-//! Clients that are up to no good, by the thousand, while an ordinary one asks and somebody looks
-//! at the page.
+//! Thousands of hostile clients, while ordinary clients send requests and a visitor opens the page.
 //!
 //! Each test prints rows of docs/reliability.md. `make test` runs them with a few hundred
-//! connections in a debug build, `make faults` with thousands in a release build, and then holds
-//! them to the times promised.
+//! connections in a debug build. `make faults` runs them with thousands in a release build, and
+//! then checks the promised times.
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,22 +21,22 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::sleep;
 
-/// Most requests are answered within this, 99 of 100.
+/// 99 of 100 requests are answered within this time.
 const ON_TIME: Duration = Duration::from_millis(50);
-/// The page opens within this.
+/// The page opens within this time.
 const PAGE_OPENS: Duration = Duration::from_millis(200);
-/// Connections that one source may have: haproxy.cfg.
+/// Connections that one source may have, by haproxy.cfg.
 const PER_SOURCE: usize = 500;
-/// Memory that a connection may take at most, in all programs together, beside what all share, in
-/// KiB.
+/// Most memory that a connection may take in all programs together, in KiB, without the memory that
+/// all connections share.
 const PER_CONNECTION_KIB: u64 = 12;
-/// Memory that all connections together may take beside, in KiB: requests in the making, 101
-/// records of 64 KiB in three programs, and the page made of them.
+/// Memory that all connections may share, in KiB: for requests that are being read, for 101 records
+/// of 64 KiB in three programs, and for the page made from them.
 const ALL_TOGETHER_KIB: u64 = 64 * 1024;
-/// Who looks at the page.
+/// Address of the visitor who opens the page.
 const VISITOR: Ipv4Addr = Ipv4Addr::new(127, 50, 1, 1);
 
-/// How a bad client behaves.
+/// How a hostile client behaves.
 #[derive(Clone, Copy, Debug)]
 enum Bad {
     Silent,
@@ -56,11 +55,12 @@ enum Bad {
 }
 
 impl Bad {
-    /// Behaves so until the connection is gone, again and again.
+    /// Behaves so until the connection is closed, again and again.
     async fn behave(self, source: Ipv4Addr, front: SocketAddr, filler: Filler) {
         loop {
             let _ = self.once(source, front, filler).await;
-            // Refused or cut off: not in a hurry, as there are thousands.
+            // The connection was refused or closed. Wait a little, because there are thousands of
+            // these clients.
             sleep(Duration::from_millis(
                 if matches!(self, Self::ComesAndGoes | Self::LongRequests) {
                     50
@@ -134,7 +134,7 @@ impl Bad {
                 return Ok(());
             }
         }
-        // Reads nothing, but notices that it was cut off.
+        // Reads nothing, but notices when the connection is closed.
         loop {
             sleep(Duration::from_secs(1)).await;
             if is_closed(&stream) {
@@ -144,7 +144,7 @@ impl Bad {
     }
 }
 
-/// Sends a beginning, and then more every second.
+/// Sends `beginning`, and then `more` every second.
 async fn trickle(stream: &mut TcpStream, beginning: &[u8], more: &[u8]) -> anyhow::Result<()> {
     stream.write_all(beginning).await?;
     loop {
@@ -153,7 +153,7 @@ async fn trickle(stream: &mut TcpStream, beginning: &[u8], more: &[u8]) -> anyho
     }
 }
 
-/// Tells whether the other end has closed: proc(5), tcp states.
+/// Tells whether the other side has closed (proc(5), tcp states).
 fn is_closed(stream: &TcpStream) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
     let mut fds = [PollFd::new(stream, PollFlags::RDHUP)];
@@ -169,7 +169,7 @@ fn is_closed(stream: &TcpStream) -> bool {
         .intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
 }
 
-/// How the page opens, again and again.
+/// Opens the page again and again, and returns how long it took each time.
 async fn open_page(front: SocketAddr) -> Vec<Duration> {
     let (mut times, end) = (
         Vec::new(),
@@ -195,8 +195,8 @@ async fn open_page(front: SocketAddr) -> Vec<Duration> {
     times
 }
 
-/// Ordinary requests and a page, as long as something bad is there. Returns the memory that is
-/// taken then, in KiB.
+/// Sends ordinary requests and opens the page while hostile clients are there, and checks the
+/// times. Returns the memory of all programs at that time, in KiB.
 async fn measure(stack: &Stack, cells: &[&dyn Display], before: u64) -> anyhow::Result<u64> {
     let load = Load::start(stack.front(), "ordinary", STEADY);
     let pages = open_page(stack.front()).await;
@@ -227,7 +227,7 @@ async fn measure(stack: &Stack, cells: &[&dyn Display], before: u64) -> anyhow::
         attempts.failed(),
         attempts.0.len()
     );
-    // In a debug build beside other tests only that all goes on.
+    // A debug build beside other tests need not keep the promised times.
     let patience = if at_length() { 1 } else { 20 };
     ensure!(answers < ON_TIME * patience, "answered after {answers:?}");
     ensure!(page < PAGE_OPENS * patience, "/home took {page:?}");
@@ -239,7 +239,7 @@ async fn while_there_are(bad: Bad, count: usize, sources: usize) -> anyhow::Resu
     let stack = Stack::start().await?;
     let before = stack.memory();
     let bound = before + ALL_TOGETHER_KIB + count as u64 * PER_CONNECTION_KIB;
-    // What is taken is kept for the next time, and that takes no more.
+    // The programs keep memory for later, so a second wave must not take more.
     for wave in 1..=2 {
         let front = stack.front();
         let behave = move |number: usize| {
@@ -268,7 +268,7 @@ async fn while_there_are(bad: Bad, count: usize, sources: usize) -> anyhow::Resu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slowhttptest_in_its_four_modes() -> anyhow::Result<()> {
-    // slowhttptest has no option for its own address, and 127.0.0.1 has no share to keep to.
+    // slowhttptest cannot choose its own address, and 127.0.0.1 has no limit of connections.
     let stack = Stack::start_as(Setup {
         edits: &[("haproxy/haproxy.cfg", "src 127.0.0.1 ::1", "src ::1")],
         ..Setup::default()
@@ -306,7 +306,7 @@ async fn slowhttptest_in_its_four_modes() -> anyhow::Result<()> {
             .context(missing("slowhttptest"))?;
         sleep(Duration::from_secs(1)).await;
         let ended = slow.try_wait()?;
-        // It gives up a server that does not serve ranges.
+        // slowhttptest gives up on a server that does not serve ranges.
         ensure!(
             ended.is_none_or(|ended| ended.success() && mode == "-R"),
             "slowhttptest: {ended:?}"

@@ -1,7 +1,8 @@
-//! A memcached and a machine in trouble, while requests come in: they are answered all the same.
+//! A memcached or a machine in trouble while requests come in. The requests are answered all the
+//! same.
 //!
-//! Each test prints rows of docs/reliability.md. `make test` looks for a few seconds, `make faults`
-//! for as long as that document says.
+//! Each test prints rows of docs/reliability.md. `make test` runs each for a few seconds, `make
+//! faults` for as long as that document says.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -19,17 +20,18 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-/// While memcached is in trouble, all but one in a hundred requests are answered within this.
+/// While memcached is in trouble, 99 of 100 requests are answered within this time.
 const ON_TIME: Duration = Duration::from_millis(50);
-/// The ring is right within this after a fault.
+/// The ring is right within this time after a fault.
 const RIGHT_AGAIN: Duration = Duration::from_secs(2);
-/// supervisord.conf's own memcached, out of the way of the test's.
+/// An edit that moves supervisord.conf's own memcached to another address, because the test has
+/// one.
 const ELSEWHERE: (&str, &str, &str) = (
     "supervisord.conf",
     "${FOREVER200_MEMCACHED:-127.0.0.1:11211}",
     "IP:11212",
 );
-/// supervisord.conf's own size of memcached.
+/// The size of memcached in supervisord.conf.
 const MEMORY: &str = "-m $((64 + ${FOREVER200_MAX_REQUEST_BYTES:-65536} / 7000))";
 
 fn print(fault: &str, attempts: &Attempts) {
@@ -49,7 +51,7 @@ fn span(short: u64, long: u64) -> Duration {
     Duration::from_secs(if at_length() { long } else { short })
 }
 
-/// Waits until the ring holds the newest of these.
+/// Waits until the ring holds the newest of these requests.
 async fn right_again(stack: &Stack, attempts: &Attempts) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let right = async || {
@@ -74,7 +76,7 @@ async fn a_memcached_that_stands_still_delays_nobody() -> anyhow::Result<()> {
     sleep(Duration::from_millis(500)).await;
     signal(memcached, Signal::STOP)?;
     sleep(span(4, 30)).await;
-    // Who looks is told, and not kept waiting.
+    // The page tells about the trouble, and does not keep the visitor waiting.
     let start = Instant::now();
     assert_eq!(stack.get("/home").await?.status, 503);
     assert!(
@@ -102,7 +104,7 @@ async fn a_memcached_that_stands_still_delays_nobody() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A stack whose memcached is reached by a bad line.
+/// Starts a stack that reaches its memcached through a faulty connection.
 async fn with_line() -> anyhow::Result<(Stack, Between, Memcached)> {
     let memcached = Memcached::start().await?;
     let line = Between::start(memcached.address()).await?;
@@ -177,8 +179,8 @@ async fn a_full_memcached_keeps_what_it_can() -> anyhow::Result<()> {
     for _ in 0..200 {
         assert_eq!(stack.send(&big).await?, RESPONSE);
     }
-    // Six megabytes do not fit into two: the oldest are missing, the newest are there. Of a flood,
-    // those that are not described yet are missing as well.
+    // Six megabytes do not fit into two, so the oldest requests are missing and the newest are
+    // there. In a flood, requests that are not described yet are missing too.
     let held = until("some are shown", || async {
         let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
         let held = list["requests"].as_array()?.len();
@@ -211,7 +213,7 @@ async fn the_longest_requests_that_are_allowed_fit_101_times() -> anyhow::Result
     for _ in 0..150 {
         assert_eq!(stack.send(&big).await?, RESPONSE);
     }
-    // Sizes only: of the page, a debug build makes heavy work.
+    // Only the sizes are compared, because the page is a lot of work for a debug build.
     let sizes: String = (0..101)
         .map(|slot| format!("mg forever200:slot:{slot} s\r\n"))
         .collect();
@@ -236,8 +238,8 @@ async fn the_longest_requests_that_are_allowed_fit_101_times() -> anyhow::Result
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Result<()> {
-    // With -e its memory is a file, which it leaves behind for the next start when SIGUSR1 stops
-    // it.
+    // With -e, memcached's memory is a file. When SIGUSR1 stops memcached, the file stays for the
+    // next start.
     let folder = tempfile::tempdir_in("/dev/shm").context("/dev/shm is needed, and is missing")?;
     std::fs::set_permissions(
         folder.path(),
@@ -250,8 +252,8 @@ async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Res
             "memcached -U",
             &*format!("memcached -e {} -U", memory.display()),
         ),
-        // The file has this size from the start, and /dev/shm of a container has 64 MB. Less than
-        // 39 is too little for memcached.
+        // The file has this size, in MB, from the start. A container's /dev/shm has 64 MB, and
+        // memcached needs 39.
         ("supervisord.conf", MEMORY, "-m 48"),
         (
             "supervisord.conf",
@@ -275,7 +277,7 @@ async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Res
         .context("memcached left no memory")?;
     stack.supervisorctl(&["start", "memcached"])?;
     let before = total(&stack.until_recorded(300).await?);
-    // As old as it gets: what it held 150 requests ago and more.
+    // As old as possible: what memcached held 150 requests ago.
     stack.supervisorctl(&["stop", "memcached"])?;
     for (file, content) in files.iter().zip(kept) {
         std::fs::write(file, content)?;
@@ -283,7 +285,7 @@ async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Res
     stack.supervisorctl(&["start", "memcached"])?;
     let attempts = load.stop().await?;
     let right = right_again(&stack, &attempts).await?;
-    // The list above may be from before the restart.
+    // The list that the test got before may be from before the restart.
     until("the number is as high as before", || async {
         let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
         (total(&list) >= before).then_some(())
@@ -298,7 +300,7 @@ async fn a_memcached_that_comes_back_with_old_data_gets_the_new() -> anyhow::Res
     Ok(())
 }
 
-/// A load for some seconds, during which the programs are made to log.
+/// Sends requests for some seconds, while the programs are made to log.
 async fn works_while_logging(stack: &Stack, name: &str) -> anyhow::Result<()> {
     let load = Load::start(stack.front(), name, STEADY);
     sleep(Duration::from_millis(300)).await;
@@ -403,14 +405,14 @@ async fn a_clock_that_jumps_by_an_hour_stops_nothing() -> anyhow::Result<()> {
         let cursor = total(&get_json(stack.front(), "/home/api/requests").await?);
         stack.until_recorded(cursor + 50).await?;
         hours.push(hour_of_newest().await?);
-        // Restarts go on, and the numbers can be counted.
+        // Restarts go on, and the requests can be counted.
         stack.kill("viewer").await?;
         stack.until_up().await?;
         let stats = get_json(stack.front(), "/home/api/stats").await?;
         ensure!(stats["last_minute"].as_u64() > Some(0), "{offset}: {stats}");
         assert_eq!(stack.get("/home").await?.status, 200, "{offset}");
     }
-    // The hour itself may end meanwhile.
+    // The hour may end during the test.
     assert!(
         hours[2] < hours[0] && hours[0] < hours[1] && hours[0] <= hours[3],
         "{hours:?}"

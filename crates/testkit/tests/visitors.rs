@@ -1,8 +1,8 @@
-//! What visitors can do to each other at the page, and strangers to those who look.
+//! What visitors of the page can do to each other, and what strangers can do to visitors.
 //!
 //! Each test prints a row of docs/reliability.md. `make test` runs them for a moment in a debug
-//! build, `make faults` for longer in a release build, and then holds them to the times and sizes
-//! promised.
+//! build. `make faults` runs them for longer in a release build, and then checks the promised times
+//! and sizes.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,24 +23,24 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-/// What is promised: 99 of 100, and all.
+/// Promised times for the page: for 99 of 100 times, and for all.
 const HOME: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(500));
-/// Requests of others, 99 of 100.
+/// Promised time for requests of others, 99 of 100.
 const ON_TIME: Duration = Duration::from_millis(50);
-/// The health check, all; and how late an event may be, 99 of 100.
+/// Promised times for the health check, all of them, and for an event, 99 of 100.
 const HEALTH: Duration = Duration::from_millis(200);
 const EVENT: Duration = Duration::from_millis(500);
-/// Memory of the viewer beyond what it takes idle, in KiB.
+/// Most memory that the viewer may take in addition to what it takes when idle, in KiB.
 const VIEWER_KIB: u64 = 64 * 1024;
-/// Who looks at the page, and who fills the ring.
+/// Addresses of the visitor, and of the client that fills the ring.
 const VISITOR: Ipv4Addr = Ipv4Addr::new(127, 50, 1, 1);
 const FILLING: Ipv4Addr = Ipv4Addr::new(127, 50, 2, 1);
-/// One test at a time: each takes all that there is of the machine.
+/// Lets one test run at a time, because each takes the whole machine.
 static ALONE: Mutex<()> = Mutex::const_new(());
-/// Longest wait of a bad client for anything.
+/// Longest wait of a hostile client for anything.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A request that is as long as may be.
+/// Returns a request of the greatest length that is kept.
 fn long(filler: Filler) -> Vec<u8> {
     match filler {
         Filler::Headers => [b"GET /headers HTTP/1.1\n", &*filler.bytes(65_400), b"\n"].concat(),
@@ -63,7 +63,7 @@ async fn fill(stack: &Stack, request: &[u8]) -> anyhow::Result<()> {
     stack_is_full(stack).await
 }
 
-/// Waits until all of the ring is described.
+/// Waits until the whole ring is described.
 async fn stack_is_full(stack: &Stack) -> anyhow::Result<()> {
     let held = async || {
         let stats = get_json(stack.front(), "/home/api/stats").await.ok()?;
@@ -72,12 +72,12 @@ async fn stack_is_full(stack: &Stack) -> anyhow::Result<()> {
     until("the ring is full", held).await
 }
 
-/// All of what there is to try, or its beginning where that must not take long.
+/// Returns all cases to try; only the first `few` in the short tests.
 fn some_of<T>(all: &[T], few: usize) -> &[T] {
     if at_length() { all } else { &all[..few] }
 }
 
-/// An address of a bad client, by its number: `of_each` of them share one.
+/// Returns the address of the hostile client with this number. `of_each` clients share an address.
 fn source(number: usize, of_each: usize) -> Ipv4Addr {
     let [high, low] = ((number / of_each) as u16).to_be_bytes();
     Ipv4Addr::new(127, 201, high, low + 1)
@@ -87,7 +87,8 @@ fn request(method: &str, path: &str) -> Vec<u8> {
     format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes()
 }
 
-/// Asks for a page again and again. `reset` is when to go, without a word, after each question.
+/// Asks for a page again and again. With `reset`, it resets the connection this long after each
+/// request.
 async fn asks(
     source: Ipv4Addr,
     front: SocketAddr,
@@ -107,12 +108,12 @@ async fn asks(
             anyhow::Ok(())
         };
         let _ = timeout(PATIENCE, ask).await;
-        // Refused: not in a hurry.
+        // The connection may be refused. Wait a little.
         sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Asks for a page, and reads nothing of it.
+/// Asks for a page, and reads none of it.
 async fn never_reads(source: Ipv4Addr, front: SocketAddr, path: &str) {
     loop {
         if let Ok(mut stream) = connect_from(source, front).await {
@@ -123,7 +124,7 @@ async fn never_reads(source: Ipv4Addr, front: SocketAddr, path: &str) {
     }
 }
 
-/// Waits until the other end has closed; what came stays in the kernel.
+/// Waits until the other side has closed. What came stays unread in the kernel.
 async fn closed(stream: &TcpStream) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let now = Timespec {
@@ -143,7 +144,7 @@ async fn closed(stream: &TcpStream) {
     }
 }
 
-/// Sends a request so many times a second, together with others.
+/// Sends a request `a_second` times a second.
 async fn sends(source: Ipv4Addr, front: SocketAddr, request: Vec<u8>, a_second: f64) {
     let pause = Duration::from_secs_f64(1.0 / a_second);
     loop {
@@ -159,7 +160,8 @@ async fn sends(source: Ipv4Addr, front: SocketAddr, request: Vec<u8>, a_second: 
     }
 }
 
-/// How long it took each time, in order; an answer that is missing took for ever.
+/// Opens a page again and again. Returns the times it took, sorted; a missing answer counts as an
+/// hour.
 async fn opens(front: SocketAddr, path: &str, pause: Duration) -> Vec<Duration> {
     let (mut times, begun) = (Vec::new(), Instant::now());
     let length = Duration::from_secs(if at_length() { 10 } else { 2 });
@@ -180,7 +182,7 @@ async fn opens(front: SocketAddr, path: &str, pause: Duration) -> Vec<Duration> 
     times
 }
 
-/// How late a watcher learns of requests, of as many as it is told of.
+/// Watches the events. Returns how late each of them was, sorted.
 async fn lateness(front: SocketAddr) -> anyhow::Result<Vec<Duration>> {
     let mut events = Events::open(front, "/home/events?format=html", "").await?;
     let (mut times, begun) = (Vec::new(), Instant::now());
@@ -196,8 +198,8 @@ async fn lateness(front: SocketAddr) -> anyhow::Result<Vec<Duration>> {
     Ok(times)
 }
 
-/// Looks at the page, the health check, the events and the answers of others while something bad is
-/// there.
+/// Measures the page, the health check, the events and the answers to others during an attack, and
+/// checks the promised limits.
 async fn look_on(stack: &Stack, attack: &str, idle: u64) -> anyhow::Result<()> {
     let front = stack.front();
     let load = Load::start(front, "ordinary", STEADY);
@@ -223,7 +225,7 @@ async fn look_on(stack: &Stack, attack: &str, idle: u64) -> anyhow::Result<()> {
             &format!("{} MiB", memory / 1024),
         ],
     );
-    // In a debug build only that all goes on.
+    // A debug build need not keep the promised times.
     let patience = if at_length() { 1 } else { 20 };
     ensure!(
         attempts.failed() == 0,
@@ -246,7 +248,7 @@ async fn look_on(stack: &Stack, attack: &str, idle: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a stack, and tells what its viewer takes when it has shown its page once.
+/// Starts a stack. Returns it, and the memory of its viewer after the page was shown once, in KiB.
 async fn start(variables: &[(&str, &str)]) -> anyhow::Result<(Stack, u64)> {
     forever200_daemon::raise_file_limit();
     let stack = Stack::start_with(variables).await?;
@@ -326,7 +328,7 @@ async fn readers_who_never_read() -> anyhow::Result<()> {
         let front = stack.front();
         let behave = move |number: usize| never_reads(source(number, 45), front, path);
         let mob = Mob::gather(count, behave).await?;
-        // What is there changes all the while.
+        // The ring changes all the time.
         let more = long(filler);
         let filling = Mob::gather(4, move |_| sends(FILLING, front, more.clone(), 5.0)).await?;
         look_on(&stack, &format!("{count} never read {path}"), idle).await?;
@@ -401,7 +403,7 @@ async fn long_requests_that_never_end() -> anyhow::Result<()> {
     ];
     for (name, variables, request, a_second) in some_of(kinds, 2) {
         let (stack, idle) = start(variables).await?;
-        // A debug build takes ten times as long to describe one.
+        // A debug build takes ten times as long to describe a request.
         let a_second = if at_length() {
             *a_second
         } else {
@@ -448,7 +450,7 @@ async fn who_takes_nothing_for_ten_seconds_is_cut() -> anyhow::Result<()> {
     let _alone = ALONE.lock().await;
     let (stack, _) = start(&[]).await?;
     fill(&stack, &long(Filler::Controls)).await?;
-    // Without haproxy, which has time limits of its own.
+    // Connected without haproxy, which has time limits of its own.
     let mut reader = connect_from(VISITOR, stack.at(8080)).await?;
     let (client, start) = (reader.local_addr()?, Instant::now());
     reader
@@ -466,8 +468,8 @@ async fn who_takes_nothing_for_ten_seconds_is_cut() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells whether a socket is connected to this client: proc(5), net/tcp. The client does not learn
-/// that it is not, as long as it takes nothing.
+/// Tells whether a socket on this machine is still connected to this client (proc(5), net/tcp). The
+/// client itself does not learn of the end as long as it reads nothing.
 fn is_open(client: SocketAddr) -> anyhow::Result<bool> {
     let SocketAddr::V4(client) = client else {
         bail!("not of IPv4: {client}");

@@ -1,5 +1,4 @@
-//! The list under a thumb and under a mouse, without JavaScript. Needs Chromium:
-//! `make test-browser`.
+//! The list used by touch and by mouse, without JavaScript. Needs Chromium: `make test-browser`.
 
 use anyhow::{Context, ensure};
 use fantoccini::Locator;
@@ -7,9 +6,9 @@ use fantoccini::actions::{InputSource, MOUSE_BUTTON_MIDDLE, MouseActions, Pointe
 use forever200_testkit::browser::{Browser, LAPTOP, PHONE, Visitor};
 use forever200_testkit::{Stack, until};
 
-/// A phone of medium size, in CSS pixels, without what its browser takes.
+/// Window of a medium-sized phone in CSS pixels, without the bars of the browser.
 const SCREEN: (u32, u32) = (390, 760);
-/// Requests that differ, so that none of them fold.
+/// Requests that all differ, so that the list folds none of them.
 const REQUESTS: [&str; 9] = [
     "/.env",
     "/wp-login.php",
@@ -52,7 +51,7 @@ async fn the_first_screen_of_a_phone_has_six_requests_and_a_menu() -> anyhow::Re
     let browser = list(PHONE, &stack).await?;
     let (width, height) = SCREEN;
     browser.resize(width, height, 1).await?;
-    // That all sources are private is said here, and nowhere that is meant to be used.
+    // The notice that all sources are private does not count, because it is shown only in tests.
     let notice = browser.client.find(Locator::Css("#strip .notice")).await?;
     let (_, _, _, notice) = notice.rectangle().await?;
     let mut whole = 0;
@@ -65,7 +64,7 @@ async fn the_first_screen_of_a_phone_has_six_requests_and_a_menu() -> anyhow::Re
         whole += usize::from(top + row_height - notice <= f64::from(height));
     }
     ensure!(whole >= 6, "{whole} requests");
-    // What is folded opens without a script.
+    // Folded parts open without a script.
     for (opener, folded) in [("header", "header nav a"), ("main", "#strip .categories")] {
         let folded = browser.client.find(Locator::Css(folded)).await?;
         ensure!(!folded.is_displayed().await?, "{opener} is not folded");
@@ -77,7 +76,7 @@ async fn the_first_screen_of_a_phone_has_six_requests_and_a_menu() -> anyhow::Re
     Ok(())
 }
 
-/// Points at what a request is, in the second row.
+/// Moves the pointer to the title of the request in the second row.
 async fn point_at_title(browser: &Browser) -> anyhow::Result<()> {
     let titles = browser.client.find_all(Locator::Css("#requests .says b"));
     let titles = titles.await?;
@@ -91,7 +90,7 @@ async fn what_a_request_is_leads_to_its_page() -> anyhow::Result<()> {
     let stack = filled().await?;
     let browser = list(LAPTOP, &stack).await?;
     let second = format!("/home/requests/{}", REQUESTS.len() - 1);
-    // In a tab of its own.
+    // The link opens in a new tab.
     point_at_title(&browser).await?;
     let button = MOUSE_BUTTON_MIDDLE;
     let press = MouseActions::new("mouse".into())
@@ -106,20 +105,20 @@ async fn what_a_request_is_leads_to_its_page() -> anyhow::Result<()> {
     browser.client.switch_to_window(tab).await?;
     until_at(&browser, &second).await?;
     browser.client.switch_to_window(before).await?;
-    // Here.
+    // The link opens in this tab.
     point_at_title(&browser).await?;
     browser
         .click(Default::default(), Default::default())
         .await?;
     until_at(&browser, &second).await?;
     browser.client.back().await?;
-    // What has a link of its own keeps it.
+    // A part of the row that is a link itself still leads to its own address.
     let tag = browser.client.find(Locator::Css("#requests .tag")).await?;
     tag.click().await?;
     until_at(&browser, "/home?category=").await
 }
 
-/// Waits until the browser has gone to an address with this in it.
+/// Waits until the browser's address contains this text.
 async fn until_at(browser: &Browser, part: &str) -> anyhow::Result<()> {
     until(part, || async {
         let address = browser.client.current_url().await.ok()?;

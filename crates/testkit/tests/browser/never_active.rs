@@ -11,7 +11,7 @@ use super::page::{with_history, without_motion};
 
 type Payload = (&'static str, Vec<u8>);
 
-/// What a request is made of, and whether its own page is opened. Lists show all requests.
+/// A request, its payloads, and whether its own page is opened. Lists show all requests.
 #[derive(Clone)]
 struct Made {
     of: Vec<Payload>,
@@ -25,26 +25,26 @@ struct Sent {
     made: Made,
 }
 
-/// Payloads of one look. Each is in two requests and in a third one with others, which all fit into
-/// the ring with room for the /favicon.ico that a browser asks for when it shows text or JSON.
+/// Payloads in one batch. Each is in two requests, and in a third one together with others. All of
+/// these fit into the ring, with room for the /favicon.ico that a browser requests when it shows
+/// text or JSON.
 const BATCH: usize = 42;
 
-/// So many short payloads share a request whose page is opened: opening one takes a tenth of a
-/// second.
+/// Number of short payloads that share a request whose page is opened. Opening a page takes a tenth
+/// of a second.
 const TOGETHER: usize = 6;
-/// A longer payload, or one of several lines, has its page for itself.
+/// Longest short payload, in bytes. A longer one, or one of several lines, has a page for itself.
 const SHORT: usize = 200;
 
-/// Of requests that are a payload, one in so many has its page opened: it shows the bytes alone,
-/// and the page of a request of HTTP shows them too.
+/// One of this many requests that consist of a payload alone has its page opened. That page shows
+/// only bytes, which the page of an HTTP request shows too.
 const RAW_PAGES: usize = 4;
 
-/// A character that a page must not contain as itself, as a class of a JavaScript regular
-/// expression.
+/// Characters that a page must not contain unescaped, as a JavaScript regular expression.
 const INVISIBLE: &str = r"[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff]|[\u{e0000}-\u{e0fff}]";
 
-/// The requests of a batch: of each payload one of HTTP that has it everywhere, and one that is the
-/// payload; and those of HTTP that several share.
+/// Returns the requests of a batch: for each payload an HTTP request with the payload in all
+/// places, and a request that is the payload; and HTTP requests that several payloads share.
 fn requests_of(batch: &[Payload]) -> Vec<Made> {
     let is_short = |payload: &Payload| {
         payload.1.len() <= SHORT && !payload.1.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
@@ -67,7 +67,7 @@ fn requests_of(batch: &[Payload]) -> Vec<Made> {
     all.chain(batch.iter().enumerate().map(raw)).collect()
 }
 
-/// A request of HTTP that has each payload in its path, its query, its headers and its body.
+/// Returns an HTTP request with each payload in its path, query, headers and body.
 fn with_everywhere(payloads: &[Payload]) -> Vec<u8> {
     let joined = |between: &[u8], form: fn(&[u8]) -> Vec<u8>| {
         let each: Vec<_> = payloads.iter().map(|(_, bytes)| form(bytes)).collect();
@@ -93,7 +93,7 @@ fn with_everywhere(payloads: &[Payload]) -> Vec<u8> {
     [&head, &kind[..], length.as_bytes(), &body].concat()
 }
 
-/// Fails when anything was active since the last look.
+/// Fails if anything was active since the last check.
 async fn calm(browser: &Browser, origin: &str, what: &str) -> anyhow::Result<()> {
     let log = browser.log().await?;
     ensure!(
@@ -136,7 +136,7 @@ async fn send(stack: &Stack, batch: &[Payload], before: u64) -> anyhow::Result<V
             .as_array()?
             .iter()
             .filter(|request| request["seq"].as_u64() > Some(before));
-        // A browser may have asked for something as well.
+        // A browser may have sent requests too.
         let ours = new.filter_map(|new| {
             let made = by_source.get(new["src_ip"].as_str()?)?.clone();
             let seq = new["seq"].as_u64()?;
@@ -147,15 +147,15 @@ async fn send(stack: &Stack, batch: &[Payload], before: u64) -> anyhow::Result<V
     .await
 }
 
-/// Returns the address at which the request of the page is explained; `None` when it is too long
-/// for one.
+/// Returns the address at which the request on this page is explained; `None` when the request is
+/// too long for an address.
 async fn explanation(browser: &Browser) -> anyhow::Result<Option<String>> {
     let link = "return document.querySelector('a[href^=\"/home/explain?b64\"]')?.href ?? null";
     let link = browser.run(link).await?;
     Ok(link.as_str().map(str::to_owned))
 }
 
-/// Returns the address of a list that is searched for a payload.
+/// Returns the address of a search for a payload in a list.
 fn search(origin: &str, list: &str, payload: &[u8]) -> anyhow::Result<String> {
     let mut address = url::Url::parse(&format!("{origin}{list}"))?;
     // haproxy answers an address beyond its buffer with 400.
@@ -164,7 +164,7 @@ fn search(origin: &str, list: &str, payload: &[u8]) -> anyhow::Result<String> {
     Ok(address.into())
 }
 
-/// Fails when the page of a request does not show as itself what can be shown so.
+/// Fails if the page of a request does not show printable payloads as they are.
 async fn shows_plain(browser: &Browser, made: &Made) -> anyhow::Result<()> {
     let shown = browser
         .run("return document.querySelector('#raw + pre').textContent")
@@ -211,7 +211,7 @@ async fn visit(browser: &Browser, stack: &Stack, requests: &[Sent]) -> anyhow::R
             .context(name.clone())?;
         calm(browser, &origin, &name).await?;
         shows_plain(browser, &sent.made).await?;
-        // One more look at the payloads: explained, or searched for.
+        // The payloads once more, explained or searched for.
         let payloads: Vec<_> = sent.made.of.iter().map(|(_, bytes)| &bytes[..]).collect();
         let payloads = payloads.join(&b' ');
         let address = match number % 4 {
@@ -224,7 +224,7 @@ async fn visit(browser: &Browser, stack: &Stack, requests: &[Sent]) -> anyhow::R
             calm(browser, &origin, &name).await?;
         }
     }
-    // The kind of one, whose title is what was sent where no label names it, and the page of a
+    // The page of a kind, whose title contains sent text where there is no label, and the page of a
     // source.
     if let Some(Sent { seq, .. }) = requests.first() {
         let json = get_json(stack.front(), &format!("/home/api/requests/{seq}")).await?;
@@ -234,7 +234,7 @@ async fn visit(browser: &Browser, stack: &Stack, requests: &[Sent]) -> anyhow::R
             calm(browser, &origin, page).await?;
         }
     }
-    // Handed out, it lies on a disk.
+    // A page that was downloaded is opened from a file.
     let newest = requests.iter().map(|sent| sent.seq).max().unwrap_or(1);
     for path in [
         "/home/export.html".to_owned(),
@@ -262,7 +262,7 @@ async fn nothing_that_is_sent_is_ever_active_2_of_2() -> anyhow::Result<()> {
     half_is_never_active(1).await
 }
 
-/// Sends every other payload: a half for each of two processors.
+/// Sends every second payload. Two tests share the payloads, one for each of two processors.
 async fn half_is_never_active(half: usize) -> anyhow::Result<()> {
     let history = tempfile::tempdir()?;
     let stack = with_history(&history).await?;
@@ -270,7 +270,7 @@ async fn half_is_never_active(half: usize) -> anyhow::Result<()> {
     let payloads = payloads::payloads();
     assert!(payloads.len() >= 150, "{}", payloads.len());
     let payloads: Vec<_> = payloads.into_iter().skip(half).step_by(2).collect();
-    // Watch while all of it comes in.
+    // A browser follows the list while all of it comes in.
     let watching = Browser::start(without_motion(PHONE)).await?;
     let wall = Browser::start(without_motion(LAPTOP)).await?;
     let origin = format!("http://{}/", stack.front());

@@ -1,4 +1,4 @@
-//! The page in a real browser works for everyone. Needs Chromium and more: `make test-browser`.
+//! The page works for everyone in a real browser. Needs Chromium and more: `make test-browser`.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use forever200_testkit::stack::{FRONT_PORT, Setup};
 use forever200_testkit::{Stack, exchange, get_json, loopback, until};
 use serde_json::Value;
 
-/// A port beside that of all stacks, so that the list has a column for it.
+/// A second port, so that the list has a column for ports.
 const SECOND_PORT: u16 = 2323;
 
 pub(super) fn without_motion(visitor: Visitor) -> Visitor {
@@ -35,7 +35,8 @@ pub(super) async fn with_history(folder: &tempfile::TempDir) -> anyhow::Result<S
     Stack::start_at(own, setup).await
 }
 
-/// A ring with some of everything, and the pages that show it.
+/// Starts a stack with some requests of each sort. Returns it and the addresses of all pages that
+/// show them.
 async fn full_ring(history: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<String>)> {
     let stack = with_history(history).await?;
     let mut sent = 0;
@@ -97,7 +98,7 @@ async fn full_ring(history: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<St
     Ok((stack, pages))
 }
 
-/// Waits until the history has a request.
+/// Waits until the history has the request with this number.
 async fn until_kept(stack: &Stack, seq: u64) -> anyhow::Result<()> {
     until(&format!("{seq} is in the history"), || async {
         let list = get_json(stack.front(), "/home/api/history?limit=1")
@@ -151,8 +152,8 @@ async fn every_page_suits_everyone() -> anyhow::Result<()> {
     let (stack, pages) = full_ring(&history).await?;
     for (turn, visitor) in EVERYONE.into_iter().enumerate() {
         let browser = Browser::start(visitor).await?;
-        // The page of a request is opened by one of them, all others by two: one of each width, and
-        // of each choice of colours.
+        // One visitor opens the page of a request. Two visitors open each other page, so that it
+        // has each width and each choice of colours.
         let is_meant = |(index, page): &(usize, &String)| {
             let is_of_a_request = page.starts_with("/home/requests/");
             let is_their_turn = if is_of_a_request {
@@ -173,8 +174,8 @@ async fn every_page_suits_everyone() -> anyhow::Result<()> {
                 width.as_u64() <= room.as_u64(),
                 "{page}, {visitor:?}: {width} pixels wide"
             );
-            // Nothing leads elsewhere but to the records of weaknesses, and they are not told from
-            // where.
+            // Only links to records of vulnerabilities lead to other servers, and those are sent no
+            // referrer.
             let strangers = "return [...document.querySelectorAll('[href], [src], [action]')].filter((it) => {
                 const address = new URL(it.href || it.src || it.action);
                 return address.origin !== location.origin
@@ -240,7 +241,7 @@ async fn without_javascript_it_shows_and_filters_the_same() -> anyhow::Result<()
         .text()
         .await?;
     assert!(text.contains("Reload") && !text.contains("Live"), "{text}");
-    // Two alike are one row, until opened.
+    // Two similar requests are one row until it is opened.
     let rows = || async { visible_rows(&browser).await };
     let folded = rows().await?;
     browser
@@ -250,7 +251,7 @@ async fn without_javascript_it_shows_and_filters_the_same() -> anyhow::Result<()
         .click()
         .await?;
     assert!(rows().await? > folded);
-    // By hand, and by a link of a row.
+    // A filter is set by hand, and by a link in a row.
     browser
         .client
         .find(Locator::Css("[name=q]"))
@@ -313,7 +314,7 @@ async fn a_search_keeps_all_conditions_without_javascript() -> anyhow::Result<()
         browser.open(&address).await?;
         let button = browser.client.find(Locator::Css("search button")).await?;
         button.click().await?;
-        // The form sends its empty fields as well, by which its address differs.
+        // The address of a form differs, because the form sends its empty fields too.
         until_at(&browser, "country=").await?;
         let asked = browser.client.current_url().await?;
         let mut asked: Vec<_> = asked.query_pairs().into_owned().collect();
@@ -324,7 +325,7 @@ async fn a_search_keeps_all_conditions_without_javascript() -> anyhow::Result<()
             .collect();
         expected.sort();
         assert_eq!(asked, expected, "{page}");
-        // Each of them can be left out.
+        // Each condition can be removed.
         let chips = browser.client.find_all(Locator::Css(".chip")).await?;
         assert_eq!(chips.len(), expected.len(), "{page}");
     }
@@ -353,7 +354,7 @@ async fn a_request_is_copied_as_it_was_sent() -> anyhow::Result<()> {
         "\nPOST /<x>&amp; HTTP/1.1\nHost: x\nX-Odd: a\\tb\\xff\nContent-Length: 6\n\na\\rb\nc\\x00";
     assert_eq!(browser.run(area).await?, sent);
     assert_eq!(browser.run(selected).await?, sent);
-    // What is no text has its bytes first, and letters in neither.
+    // For a request that is not text, the hex view comes first, and the other views have escapes.
     browser.open(&page(2)).await?;
     let first = "return [...document.querySelectorAll('pre')].map((it) => it.className)[0]";
     assert_eq!(browser.run(first).await?, "hex");
@@ -369,7 +370,7 @@ async fn a_request_is_copied_as_it_was_sent() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the browser has gone to an address with this in it.
+/// Waits until the browser's address contains this text.
 async fn until_at(browser: &Browser, part: &str) -> anyhow::Result<()> {
     until(part, || async {
         browser
@@ -400,7 +401,7 @@ fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
 }
 
-/// A page that follows a stack, and has heard from it.
+/// Returns a stack, and a page that follows its requests and has got the first event.
 async fn following() -> anyhow::Result<(Stack, Browser)> {
     let stack = Stack::start().await?;
     let browser = Browser::start(LAPTOP).await?;
@@ -426,7 +427,8 @@ async fn a_new_request_slides_in_within_half_a_second() -> anyhow::Result<()> {
             .await?;
         waits.push(sent.elapsed());
     }
-    // The first one waits for the template's first use; a busy machine is given one more.
+    // The first row is slow because the template is used for the first time. On a busy machine, one
+    // more may be slow.
     waits.sort_unstable();
     assert!(waits[9] < Duration::from_millis(500), "{waits:?}");
     let text = browser.text().await?;
@@ -434,7 +436,7 @@ async fn a_new_request_slides_in_within_half_a_second() -> anyhow::Result<()> {
         !text.contains("No requests yet") && text.contains("/11/x"),
         "{text}"
     );
-    // As a reload would show it: folded, in order.
+    // The list must be as a reload shows it: folded, in order.
     let shape = "[...document.querySelectorAll('#requests tbody')].map((group) => [...group.rows].map((row) => row.id).join() + ' ' + (group.querySelector('.fold')?.innerText.trim() ?? '')).join(' ')";
     let live = browser.run(&format!("return {shape}")).await?;
     browser.client.refresh().await?;
@@ -539,7 +541,7 @@ async fn a_page_survives_a_killed_viewer() -> anyhow::Result<()> {
             "document.querySelector('#live').innerText.startsWith('Live')",
         )
         .await?;
-    // And once more, by SIGKILL.
+    // And once more, with SIGKILL.
     stack.kill("viewer").await?;
     stack.send(&get("/after")).await?;
     browser
@@ -561,7 +563,7 @@ async fn a_page_to_which_nothing_comes_stays_live() -> anyhow::Result<()> {
         observer.observe(document.querySelector('#live'), { attributes: true })";
     browser.run(observe).await?;
     browser.requested().await?;
-    // Four take 20 s; a page calls a connection lost after 15 s without an event.
+    // Four events take 20 s. A page reports a lost connection after 15 s without an event.
     let mut events = Events::open(stack.front(), "/home/events?format=html", "").await?;
     for _ in 0..4 {
         events
@@ -630,7 +632,7 @@ async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
     stack.send(&get("/four")).await?;
     stack.until_recorded(4).await?;
     press("p").await?;
-    // The row that has the focus stays where it is.
+    // The row with the focus stays where it is.
     browser
         .until(
             "the pill says so",
@@ -657,7 +659,7 @@ async fn the_keyboard_does_it_all() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where there is a search, `/` is its key; elsewhere it leads to that of the list.
+/// `/` is the key for the search of a page; on a page without one it leads to the list's search.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: make test-browser"]
 async fn a_slash_leads_to_the_search_that_announces_it() -> anyhow::Result<()> {
@@ -680,7 +682,7 @@ async fn a_slash_leads_to_the_search_that_announces_it() -> anyhow::Result<()> {
             format!("document.activeElement.name === 'q' && location.pathname === '{reached}'");
         browser.until(page, &reached).await?;
     }
-    // A choice of times is no text that is typed.
+    // The choice of time zones is not a text field.
     browser.open(&format!("{origin}/home")).await?;
     let choice = browser
         .client
@@ -695,7 +697,7 @@ async fn a_slash_leads_to_the_search_that_announces_it() -> anyhow::Result<()> {
         .await
 }
 
-/// What is folded on the screen is on paper.
+/// Parts that are folded on the screen are printed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium: make test-browser"]
 async fn paper_has_every_request() -> anyhow::Result<()> {
@@ -723,7 +725,7 @@ async fn press(browser: &Browser, keys: &str) -> anyhow::Result<()> {
     Ok(focused.send_keys(keys).await?)
 }
 
-/// Presses each single key, and checks that none of them does anything.
+/// Presses each single key of the page, and checks that none of them does anything.
 async fn no_key_acts(browser: &Browser) -> anyhow::Result<()> {
     let state = "return [location.pathname, document.activeElement.outerHTML.slice(0, 60),
         document.querySelector('#keys').open, document.querySelector('#live')?.dataset.state]";
@@ -737,11 +739,11 @@ async fn no_key_acts(browser: &Browser) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens the list of keys by its button, and presses the one before that which closes it.
+/// Opens the list of keys with its button, and presses the button before the one that closes it.
 async fn turn_keys(browser: &Browser) -> anyhow::Result<()> {
     let button = browser.client.find(Locator::Css("#help")).await?;
     if !button.is_displayed().await? {
-        // On a phone, it is in the menu.
+        // On a phone, the button is in the menu.
         let menu = browser.client.find(Locator::Css("header summary")).await?;
         menu.click().await?;
     }
@@ -749,7 +751,7 @@ async fn turn_keys(browser: &Browser) -> anyhow::Result<()> {
     let is_open =
         "document.querySelector('#keys').open && document.activeElement.innerText === 'Close'";
     browser.until("the keys are listed", is_open).await?;
-    // Shift and Tab, and no more Shift.
+    // Shift and Tab, then release Shift.
     press(browser, "\u{e008}\u{e004}\u{e008}").await?;
     let is_there = "document.activeElement.id === 'single-keys'";
     browser.until("the switch is before it", is_there).await?;
@@ -777,7 +779,7 @@ async fn single_keys_can_be_turned_off_and_stay_so() -> anyhow::Result<()> {
         browser.follow(&home).await?;
         turn_keys(&browser).await?;
         no_key_acts(&browser).await?;
-        // On the next page, and the next visit.
+        // The choice holds on the next page and at the next visit.
         browser.open(&format!("{home}/requests/1")).await?;
         no_key_acts(&browser).await?;
         browser.follow(&home).await?;
@@ -814,7 +816,7 @@ async fn a_browser_that_keeps_nothing_for_sites_can_turn_single_keys_off() -> an
     let focused = "return document.activeElement.innerText";
     assert_eq!(browser.run(focused).await?, "/one");
     turn_keys(&browser).await?;
-    // It cannot be known on the next page, which works all the same.
+    // Without storage, the next page cannot know the choice, but it works all the same.
     browser.follow(&home).await?;
     press(&browser, "j").await?;
     assert_eq!(browser.run(focused).await?, "/one");

