@@ -1,4 +1,4 @@
-//! Who may look at the page, and how many connections who may have.
+//! Who may look at the page, and how many connections each may have.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -13,9 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const CFG: &str = "haproxy/haproxy.cfg";
-/// Neither 127.0.0.1 nor in 192.0.2.0/24.
+/// An address that is neither 127.0.0.1 nor in 192.0.2.0/24.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 99, 88, 78);
-/// Is answered for as long as the client likes.
+/// A request whose answer lasts as long as the client likes.
 const EVENTS: &[u8] = b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n";
 
 fn home(headers: &str) -> Vec<u8> {
@@ -37,7 +37,7 @@ async fn with_a_login_strangers_are_asked_for_the_password_and_recorded() -> any
         edits: &edits,
         ..Setup::default()
     })?;
-    // This asks for /home/health, which needs no password.
+    // The health check asks for /home/health, which needs no password.
     until("it is healthy", || async {
         get(stack.front(), "/home/health")
             .await
@@ -45,7 +45,7 @@ async fn with_a_login_strangers_are_asked_for_the_password_and_recorded() -> any
             .filter(|it| it.status == 200)
     })
     .await?;
-    // admin:s3cret, admin:wrong, and what is no base64.
+    // admin:s3cret, admin:wrong, and text that is not base64.
     for (headers, status) in [
         ("", 401),
         ("Authorization: Basic YWRtaW46d3Jvbmc=\r\n", 401),
@@ -74,7 +74,7 @@ async fn with_a_login_strangers_are_asked_for_the_password_and_recorded() -> any
     ] {
         assert_eq!(stack.get(path).await?.status, 401, "{path}");
     }
-    // A target in UTF-8 is no way past it.
+    // A target in UTF-8 does not get past the password.
     for (headers, status) in [
         ("", 401),
         ("Authorization: Basic YWRtaW46czNjcmV0\r\n", 200),
@@ -88,7 +88,8 @@ async fn with_a_login_strangers_are_asked_for_the_password_and_recorded() -> any
         stack.send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n").await?,
         RESPONSE
     );
-    // All but the two that were let in are on the page, the wrong password with its bytes.
+    // All requests but the two that were let in are on the page; the one with the wrong password
+    // with its bytes.
     let list = stack.until_recorded_by(stack.at(8080), 9).await?;
     assert_eq!(list["total"], 9);
     let requests = list["requests"].as_array().context("a list")?;
@@ -111,8 +112,8 @@ async fn the_page_can_be_kept_from_all_but_some_networks() -> anyhow::Result<()>
             "tcp-request content accept if !{ src 127.0.0.1 192.0.2.0/24 }",
             "",
         ),
-        // Everything here comes from 127.0.0.0/8: so that there are strangers, only half of it is
-        // let in.
+        // All tests use addresses of 127.0.0.0/8. Only a part of it is let in, so that the others
+        // are strangers.
         (
             private,
             "tcp-request content accept if !{ src 127.0.0.0/10 10.0.0.0/8",
@@ -165,9 +166,9 @@ async fn with_the_page_off_home_is_as_any_path() -> anyhow::Result<()> {
                 .filter(|reply| reply == RESPONSE)
         })
         .await?;
-        // The viewer's own address has the page: for a port on loopback, or a tunnel.
+        // The viewer's own address still has the page, for a port on loopback or a tunnel.
         let list = stack.until_recorded_by(stack.at(8080), 1).await?;
-        // A website may have its own name stand for this address.
+        // A website may let its own name resolve to this address.
         for (host, status) in [
             ("127.0.0.1:8080", 200),
             ("localhost", 200),
@@ -202,7 +203,7 @@ async fn with_the_page_off_home_is_as_any_path() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens connections from a source, and sends bytes on each.
+/// Opens `count` connections from a source, and sends bytes on each.
 async fn open(
     source: Ipv4Addr,
     stack: &Stack,
@@ -218,15 +219,15 @@ async fn open(
     Ok(open)
 }
 
-/// Sends a request from a source. Beyond the limit the connection is closed, with or without a
-/// reset.
+/// Sends a request from a source, and tells whether it is answered. Beyond the limit, the
+/// connection is closed, with or without a reset.
 async fn is_answered(source: Ipv4Addr, stack: &Stack, request: &[u8]) -> bool {
     exchange_from(source, stack.front(), request)
         .await
         .is_ok_and(|reply| reply.starts_with(b"HTTP/1.1 200 "))
 }
 
-/// Starts a stack with so many connections; 8,000 is the default.
+/// Starts a stack with this limit of connections; the default is 8,000.
 async fn with_connections(connections: usize) -> anyhow::Result<Stack> {
     let number = connections.to_string();
     let variables = [("FOREVER200_MAX_CONNECTIONS", &*number)];
@@ -253,7 +254,7 @@ async fn one_source_has_a_sixteenth_of_all_connections_or_8() -> anyhow::Result<
         assert!(!is_answered(STRANGER, &stack, request).await, "{share}");
         assert!(is_answered(Ipv4Addr::new(127, 99, 88, 79), &stack, request).await);
         assert_eq!(exchange(stack.front(), request).await?.0, RESPONSE);
-        // All are answered when their time is over, or at once when they go on.
+        // All of them are answered when their time is over, or at once when they send more.
         let mut first = greedy.swap_remove(0);
         first.write_all(b"rse HTTP/1.1\r\n\r\n").await?;
         assert_eq!(client::read_to_end(&mut first).await?, RESPONSE);
@@ -266,7 +267,8 @@ async fn one_source_has_a_sixteenth_of_all_connections_or_8() -> anyhow::Result<
     Ok(())
 }
 
-/// Opens event streams from addresses of 127.98.0.0/16, beginning at a number, so many of each.
+/// Opens event streams from addresses of 127.98.0.0/16, starting with the address of number
+/// `first`; `of_each` from each address.
 async fn watch(
     stack: &Stack,
     first: usize,
@@ -282,7 +284,7 @@ async fn watch(
     Ok(watching)
 }
 
-/// Waits until so many connections have asked for a page and are counted.
+/// Waits until haproxy counts `count` connections that have asked for a page.
 async fn until_visitors(stack: &Stack, count: usize) -> anyhow::Result<()> {
     until(&format!("there are {count} visitors"), || async {
         let table = stack.haproxy("show table visitors").await.ok()?;
@@ -307,7 +309,7 @@ async fn one_address_has_50_connections_to_the_page_or_8() -> anyhow::Result<()>
         let watching = open(STRANGER, &stack, share, EVENTS).await?;
         until_visitors(&stack, share).await?;
         assert!(!is_answered(STRANGER, &stack, &home("")).await, "{share}");
-        // Other addresses get in, and its other requests are answered.
+        // Other addresses get in, and other requests of this address are answered.
         assert!(is_answered(Ipv4Addr::new(127, 99, 88, 79), &stack, &home("")).await);
         assert_eq!(
             exchange_from(STRANGER, stack.front(), b"GET / HTTP/1.1\r\n\r\n").await?,
@@ -319,7 +321,8 @@ async fn one_address_has_50_connections_to_the_page_or_8() -> anyhow::Result<()>
     Ok(())
 }
 
-/// haproxy forgets what it counted for a request when the next one comes on the connection.
+/// haproxy forgets what it counted for a request when the next request comes on the same
+/// connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_request_of_a_connection_counts_as_the_first() -> anyhow::Result<()> {
     let stack = with_connections(400).await?;
@@ -350,32 +353,33 @@ async fn the_second_request_of_a_connection_counts_as_the_first() -> anyhow::Res
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_look_cannot_take_the_room_of_those_who_are_recorded() -> anyhow::Result<()> {
     forever200_daemon::raise_file_limit();
-    // How many have a quarter, and how many of their connections each; then three eighths of all.
+    // The limit of connections, how many sources fill a quarter of it, with how many connections
+    // each, and three eighths of the limit.
     for (connections, full, of_each, reserve) in
         [(8000, 40, 50, 3000), (400, 20, 5, 150), (20, 2, 4, 12)]
     {
         let stack = with_connections(connections).await?;
         let mut watching = watch(&stack, 256, full, of_each).await?;
         until_visitors(&stack, full * of_each).await?;
-        // An address that has 4 gets no more, and one that has none gets 4.
+        // An address with 4 or more connections gets no further one. An address without any gets 4.
         let greedy = Ipv4Addr::new(127, 98, 1, 0);
         assert!(!is_answered(greedy, &stack, &home("")).await);
         let mut own = open(STRANGER, &stack, 3, EVENTS).await?;
         until_visitors(&stack, full * of_each + 3).await?;
         assert!(is_answered(STRANGER, &stack, &home("")).await);
-        // haproxy counts the one that was answered for a moment longer.
+        // haproxy counts the answered connection for a moment longer.
         until_visitors(&stack, full * of_each + 3).await?;
         own.extend(open(STRANGER, &stack, 1, EVENTS).await?);
         until_visitors(&stack, full * of_each + 4).await?;
         assert!(!is_answered(STRANGER, &stack, &home("")).await);
-        // Until three eighths of all connections are full.
+        // Fill three eighths of all connections.
         let rest = reserve - full * of_each - 4;
         watching.extend(watch(&stack, 1024, rest / 4, 4).await?);
         watching.extend(watch(&stack, 2048, 1, rest % 4).await?);
         until_visitors(&stack, reserve).await?;
         let late = Ipv4Addr::new(127, 99, 88, 79);
         assert!(!is_answered(late, &stack, &home("")).await);
-        // The health check gets in all the same, as does all that is no request for a page.
+        // The health check still gets in, and so do requests that are not for a page.
         assert_eq!(stack.unhealthy()?, None);
         assert_eq!(stack.get("/home").await?.status, 200);
         let request = b"GET /x HTTP/1.1\r\n\r\n";
@@ -386,7 +390,7 @@ async fn those_who_look_cannot_take_the_room_of_those_who_are_recorded() -> anyh
     Ok(())
 }
 
-/// Neither the share of a source nor the two of visitors.
+/// Neither the limit for a source nor the two for visitors apply to it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_machine_itself_has_no_share() -> anyhow::Result<()> {
     let stack = with_connections(60).await?;
@@ -400,7 +404,7 @@ async fn the_machine_itself_has_no_share() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What very many sources can do, with fewer: all connections are taken, each by one that is as
+/// What very many sources could do, with fewer of them: they take all connections, and each is as
 /// slow as it may be.
 #[tokio::test(flavor = "multi_thread")]
 async fn when_all_connections_are_taken_there_is_room_again_within_24_seconds() -> anyhow::Result<()>
@@ -409,7 +413,8 @@ async fn when_all_connections_are_taken_there_is_room_again_within_24_seconds() 
     let mut greedy = Vec::new();
     for number in 0..60 {
         let source = Ipv4Addr::new(127, 99, 86, number + 1);
-        // A third each: nothing at all, what may become /home, and the beginning of a long body.
+        // A third of them each: nothing at all, bytes that may become /home, and the beginning of a
+        // long body.
         let beginnings: [&[u8]; 3] = [
             b"",
             b"GET /ho",
@@ -426,7 +431,7 @@ async fn when_all_connections_are_taken_there_is_room_again_within_24_seconds() 
     };
     until("all connections are taken", all_taken).await?;
     let start = Instant::now();
-    // One waits in the kernel's queue; the greedy go on, a byte a second.
+    // One connection waits in the kernel's queue. The greedy ones go on, a byte a second.
     let waiting = tokio::spawn(exchange_from(
         STRANGER,
         stack.front(),
@@ -439,7 +444,7 @@ async fn when_all_connections_are_taken_there_is_room_again_within_24_seconds() 
             "{going} still there"
         );
         tokio::time::sleep(Duration::from_secs(1)).await;
-        // The silent third stays silent.
+        // The third that sent nothing stays silent.
         for (_, stream) in greedy
             .iter()
             .enumerate()
@@ -453,8 +458,8 @@ async fn when_all_connections_are_taken_there_is_room_again_within_24_seconds() 
     Ok(())
 }
 
-/// Asks for a page on one connection after the other, again and again, and never lets go of one:
-/// many at once are closed by another rule.
+/// Asks for a page on each connection in turn, again and again, and closes none of them. Not on all
+/// at once, because another rule would close them.
 async fn keep_alive(mut connections: Vec<TcpStream>, request: &[u8]) {
     let mut pause = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -501,7 +506,7 @@ async fn who_keeps_connections_alive_does_not_keep_the_last_ones() -> anyhow::Re
     Ok(())
 }
 
-/// Tells whether the other end has closed a connection, whatever was sent on it before.
+/// Tells whether the other side has closed a connection, whatever was sent on it before.
 fn is_over(stream: &TcpStream) -> bool {
     loop {
         match stream.try_read(&mut [0; 256]) {

@@ -1,4 +1,4 @@
-//! Which addresses haproxy listens on, IPv4 and IPv6, and whose requests come that way.
+//! On which addresses haproxy listens, IPv4 and IPv6, and which sources its records have.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
@@ -8,10 +8,10 @@ use forever200_testkit::stack::{FRONT_PORT, Setup};
 use forever200_testkit::{RESPONSE, Stack, exchange, loopback, until};
 
 const STARTS_HAPROXY: &str = "supervisor/haproxy";
-/// What tells it that the kernel has IPv6.
+/// The file by which supervisor/haproxy knows that the kernel has IPv6.
 const HAS_IPV6: &str = "/proc/net/if_inet6";
 
-/// Three ports in a row that nobody listens on.
+/// Returns the first of three successive ports on which nobody listens.
 fn free_ports() -> anyhow::Result<u16> {
     for _ in 0..100 {
         let port = TcpListener::bind("[::]:0")?.local_addr()?.port();
@@ -28,7 +28,7 @@ fn free_ports() -> anyhow::Result<u16> {
 async fn a_port_alone_is_one_of_ipv4_and_of_ipv6() -> anyhow::Result<()> {
     let (own, port) = (loopback(), free_ports()?);
     let range = format!(":{}-{}", port + 1, port + 2);
-    // The stack's own address is the one by which the test asks for pages.
+    // The test asks for pages at the stack's own address.
     let bind = format!("{own}:{FRONT_PORT},:{port},{range}");
     let stack = Stack::start_at(
         own,
@@ -49,7 +49,7 @@ async fn a_port_alone_is_one_of_ipv4_and_of_ipv6() -> anyhow::Result<()> {
         assert_eq!(reply, RESPONSE, "{address}");
         let list = stack.until_recorded(seq).await?;
         let record = &list["requests"][0];
-        // Neither ::ffff:127.0.0.1 nor anything else that stands for it.
+        // The plain address, not a form such as ::ffff:127.0.0.1.
         assert_eq!(record["src_ip"], client.ip().to_string());
         assert_eq!(record["src_port"], client.port());
         assert_eq!(record["dest_ip"], address.ip().to_string());
@@ -103,7 +103,7 @@ async fn a_kernel_without_ipv6_gives_ipv4_alone() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As in a container on a network of Docker's that has IPv4 only.
+/// As in a container on a Docker network without IPv6.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_ipv6_turned_off_haproxy_starts_and_answers_by_ipv4() -> anyhow::Result<()> {
     let inside = "ip link set lo up && sysctl -qw net.ipv6.conf.all.disable_ipv6=1 \

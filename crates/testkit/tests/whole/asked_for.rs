@@ -1,12 +1,12 @@
-//! Whom a request is after, and what a TLS hello offers: the same on the page, in JSON, lines,
-//! events and filters.
+//! The name or address that a request asks for, and what a TLS hello offers. The page, JSON, lines,
+//! events and filters have the same.
 
 use anyhow::{Context, ensure};
 use forever200_testkit::events::Events;
 use forever200_testkit::{Stack, get_json};
 use serde_json::{Value, json};
 
-/// A TLS hello that asks for this name and offers HTTP/2.
+/// Returns a TLS hello that asks for this name and offers HTTP/2.
 fn hello(name: &str) -> Vec<u8> {
     let counted =
         |width: usize, bytes: &[u8]| [&bytes.len().to_be_bytes()[8 - width..], bytes].concat();
@@ -27,7 +27,8 @@ fn hello(name: &str) -> Vec<u8> {
     [&[0x16, 3, 1][..], &counted(2, &message)].concat()
 }
 
-/// What each request is after, the first first: its bytes, and what is said of it.
+/// Returns the requests, in the order in which they are sent: the bytes of each, and what JSON has
+/// about what it asks for.
 fn requests(own: &str) -> Vec<(Vec<u8>, Value)> {
     let get = |target: &str, hosts: &[&str]| {
         let headers: String = hosts
@@ -168,7 +169,7 @@ async fn the_pages_say_it_in_words_and_lead_to_others() -> anyhow::Result<()> {
         let page = stack.get(&format!("/home/requests/{seq}")).await?.text();
         ensure!(page.contains(said), "{seq} does not say {said}: {page}");
     }
-    // In the list, names alone stand out.
+    // The list shows only names.
     let page = stack.get("/home").await?.text();
     let named = page
         .matches("<td class=\"asked\"><a href=\"/home?host=")

@@ -1,6 +1,6 @@
-//! A closed box: what an attacker could try against the composition as shipped, and what is left of
-//! it. Tricks of HTTP are in smuggling.rs, what costs much in bombs.rs, what concerns the image in
-//! container.rs, what a browser would run in browser.rs.
+//! Black-box tests of what an attacker could try against all programs as shipped. Tricks with HTTP
+//! are in smuggling.rs, costly requests in bombs.rs, the image in container.rs, and what a browser
+//! would run in browser/never_active.rs.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,14 +15,14 @@ use forever200_testkit::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// In everything that a test sends and that must not come out where it does not belong.
+/// A text in everything that a test sends and that must not come out in a wrong place.
 const MARK: &str = "7f3aforged";
-/// What the responder says before a body may come.
+/// What the responder sends before a body comes.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-/// Most that the responder sends on one connection: 57 and 25 bytes.
+/// Most bytes that the responder sends on one connection: 57 and 25.
 const MAX_BYTES_OUT: usize = 82;
 
-/// Sends all at once and returns the replies.
+/// Sends all requests at the same time. Returns each with its reply.
 async fn send_all(front: SocketAddr, all: Vec<Vec<u8>>) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let sending: Vec<_> = all
         .into_iter()
@@ -41,8 +41,8 @@ async fn send_all(front: SocketAddr, all: Vec<Vec<u8>>) -> anyhow::Result<Vec<(V
     Ok(replies)
 }
 
-/// Lines that look like those of the logs, and what a terminal obeys, in every place that a client
-/// fills.
+/// Returns requests with text that looks like a log line, or that a terminal obeys, in every place
+/// that a client can fill.
 fn forged() -> Vec<Vec<u8>> {
     let lines = [
         format!("\r\n2026-01-02 03:04:05,678 INFO {MARK} entered FATAL state\r\n"),
@@ -89,7 +89,7 @@ async fn no_byte_of_a_client_reaches_a_log() -> anyhow::Result<()> {
             ("FOREVER200_LOG_FORMAT", format),
         ])
         .await?;
-        // With haproxy's line for each connection, too.
+        // Also with haproxy's log line for each connection.
         for line in ["log stdout format raw local0 info", "option tcplog"] {
             stack.edit_haproxy_cfg(&format!("#{line}"), line)?;
         }
@@ -101,7 +101,7 @@ async fn no_byte_of_a_client_reaches_a_log() -> anyhow::Result<()> {
         .await
         .with_context(|| stack.log())?;
         send_all(stack.front(), forged()).await?;
-        // What fails is logged.
+        // Failures are logged too.
         stack.supervisorctl(&["stop", "memcached"])?;
         send_all(stack.front(), forged()).await?;
         until("trouble is logged", || async {
@@ -127,7 +127,7 @@ async fn no_byte_of_a_client_reaches_a_log() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a terminal or an editor obeys, or does not show.
+/// Tells whether a terminal or an editor obeys a character, or does not show it.
 fn is_obeyed(char: char) -> bool {
     (char.is_control() && char != '\n')
         || matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
@@ -157,7 +157,7 @@ async fn no_line_of_an_export_begins_with_a_formula_or_holds_what_a_terminal_obe
             let obeyed = text.chars().find(|&char| is_obeyed(char));
             ensure!(obeyed.is_none(), "{path}: {obeyed:?}");
             for line in text.lines() {
-                // A number of ours, the indent of a label, or JSON.
+                // A line of forever200's own begins with a number, the indent of a label, or JSON.
                 let begins = line.is_empty()
                     || line
                         .starts_with(|first: char| first.is_ascii_digit() || " {".contains(first));
@@ -238,7 +238,7 @@ async fn a_forged_forwarded_for_changes_no_source() -> anyhow::Result<()> {
         );
         sending.await??;
     }
-    // Nor is haproxy's own line taken for one of the request.
+    // haproxy's own header does not become a part of the request either.
     let raw = stack.get("/home/requests/2/raw").await?.text();
     ensure!(
         !raw.contains("127.88.76.2") && raw.contains("203.0.113.9"),
@@ -247,7 +247,7 @@ async fn a_forged_forwarded_for_changes_no_source() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A port of ours that nothing of the stack may connect to.
+/// A port of the test to which no program of the stack may connect.
 struct Lure(TcpListener);
 
 impl Lure {
@@ -255,7 +255,8 @@ impl Lure {
         Ok(Self(TcpListener::bind((loopback(), 0)).await?))
     }
 
-    /// Fails when somebody connected before: connections are accepted in their order.
+    /// Fails if somebody has connected before. Connections are accepted in their order, so the
+    /// test's own must be the first.
     async fn nobody_came(self) -> anyhow::Result<()> {
         let ours = TcpStream::connect(self.0.local_addr()?).await?;
         let (_, first) = self.0.accept().await?;
@@ -287,14 +288,15 @@ async fn it_is_no_proxy() -> anyhow::Result<()> {
         let mut reply = vec![0; RESPONSE.len()];
         stream.read_exact(&mut reply).await?;
         assert_eq!(reply, RESPONSE, "{}", ask.escape_ascii());
-        // Into the tunnel that it is not. The connection may be gone already.
+        // As if there were a tunnel now. The connection may already be closed.
         let _ = stream
             .write_all(b"GET /tunnel HTTP/1.1\r\nHost: x\r\n\r\n")
             .await;
         let more = client::read_to_end(&mut stream).await.unwrap_or_default();
         assert_eq!(more, b"", "{}", ask.escape_ascii());
     }
-    // On a connection that haproxy has in its HTTP mode: at once, and then it is closed.
+    // On a connection that haproxy handles as HTTP, the answer comes at once, and then the
+    // connection is closed.
     let ask = format!(
         "GET /home/health HTTP/1.1\r\nHost: x\r\n\r\nCONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n"
     );
@@ -310,7 +312,7 @@ async fn it_is_no_proxy() -> anyhow::Result<()> {
         "{}",
         reply.escape_ascii()
     );
-    // Nine requests, and what five of them sent after their answer: not behind a whole GET.
+    // Nine requests, and what was sent after five of them. After a whole GET, it is not recorded.
     let list = stack.until_recorded(14).await?;
     assert_eq!(list["total"], 14);
     let requests = list["requests"].as_array().into_iter().flatten();
@@ -320,7 +322,7 @@ async fn it_is_no_proxy() -> anyhow::Result<()> {
     lure.nobody_came().await
 }
 
-/// Sends lines to memcached and returns what it says up to a line.
+/// Sends lines to memcached and returns its answer up to a line `end`.
 async fn memcached(stack: &Stack, command: &str, end: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(stack.at(11211)).await?;
     stream
@@ -380,7 +382,8 @@ async fn no_address_makes_the_viewer_speak_to_anybody() -> anyhow::Result<()> {
         .iter()
         .flat_map(|route| values.iter().map(move |value| (route, value)))
     {
-        // At its own address, where it gets those as well that haproxy knows no page for.
+        // At the viewer's own address, where it also gets paths that haproxy does not know as
+        // pages.
         let target = format!("{route}{value}");
         let status = get(stack.at(8080), &target).await?.status;
         ensure!(
@@ -427,7 +430,7 @@ async fn whatever_is_sent_little_comes_back() -> anyhow::Result<()> {
     let replies = send_all(stack.front(), all.collect()).await?;
     let mut continued = 0;
     for (sent, reply) in replies {
-        // Once each, whatever comes, and never a byte of what was sent.
+        // At most one of each answer, whatever comes, and never a byte of what was sent.
         let rest = reply.strip_prefix(CONTINUE).unwrap_or(&reply);
         continued += usize::from(rest.len() < reply.len());
         assert_eq!(
@@ -444,7 +447,7 @@ async fn whatever_is_sent_little_comes_back() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn sockets_are_for_their_own_user_alone() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
-    // Not to be kept from others by the folder alone.
+    // Not only the folder keeps others away, but also the mode of each socket.
     for socket in ["haproxy.sock", "responder.sock", "supervisor.sock"] {
         let mode = std::fs::metadata(stack.run_path(socket))?
             .permissions()

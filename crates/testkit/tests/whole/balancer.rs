@@ -1,5 +1,6 @@
-//! Behind another balancer, `FOREVER200_ACCEPT_PROXY=on`: whose requests they are, on the real
-//! haproxy, and behind those balancers that docs/ports.md has a recipe for.
+//! forever200 behind another balancer, with `FOREVER200_ACCEPT_PROXY=on`: which sources the
+//! requests have. With the real haproxy, and behind the balancers for which docs/ports.md has a
+//! recipe.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
@@ -16,19 +17,19 @@ const HOME: &[u8] = b"GET /home HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n
 const EVENTS: &[u8] = b"GET /home/events HTTP/1.1\r\nHost: x\r\n\r\n";
 const CLIENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 const OTHER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 8);
-/// What clients connect to, at the balancer.
+/// The balancer's address, to which clients connect.
 const BALANCER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 8443);
 const CLIENT_PORT: u16 = 41_000;
-/// Where Debian has nginx's module for what is no HTTP.
+/// Where Debian has nginx's module for connections that are not HTTP.
 const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-/// A header of version 1: doc/proxy-protocol.txt of haproxy, section 2.1.
+/// Returns a header of version 1 (doc/proxy-protocol.txt of haproxy, section 2.1).
 fn version_1(client: Ipv4Addr) -> Vec<u8> {
     let (ip, port) = (BALANCER.ip(), BALANCER.port());
     format!("PROXY TCP4 {client} {ip} {CLIENT_PORT} {port}\r\n").into_bytes()
 }
 
-/// A header of version 2, section 2.2: PROXY, TCP over IPv4, 12 bytes of addresses.
+/// Returns a header of version 2 (section 2.2): PROXY, TCP over IPv4, 12 bytes of addresses.
 fn version_2(client: Ipv4Addr) -> Vec<u8> {
     [
         &b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..],
@@ -40,7 +41,7 @@ fn version_2(client: Ipv4Addr) -> Vec<u8> {
     .concat()
 }
 
-/// Starts a stack that expects headers, with so many connections.
+/// Starts a stack that expects headers, with this limit of connections.
 async fn behind_a_balancer(switch: &str, connections: &str) -> anyhow::Result<Stack> {
     healthy(&[
         ("FOREVER200_ACCEPT_PROXY", switch),
@@ -49,7 +50,7 @@ async fn behind_a_balancer(switch: &str, connections: &str) -> anyhow::Result<St
     .await
 }
 
-/// Starts a stack, and waits until its own check, which sends a header, finds it healthy.
+/// Starts a stack, and waits until its health check finds it healthy. The check sends a header too.
 async fn healthy(variables: &[(&str, &str)]) -> anyhow::Result<Stack> {
     let stack = Stack::spawn(Setup {
         variables,
@@ -63,7 +64,7 @@ async fn healthy(variables: &[(&str, &str)]) -> anyhow::Result<Stack> {
     Ok(stack)
 }
 
-/// Sends bytes for a client, and returns the connection.
+/// Sends a header for this client and then the bytes, and returns the connection.
 async fn begin(stack: &Stack, client: Ipv4Addr, bytes: &[u8]) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(stack.front()).await?;
     stream
@@ -72,15 +73,15 @@ async fn begin(stack: &Stack, client: Ipv4Addr, bytes: &[u8]) -> anyhow::Result<
     Ok(stream)
 }
 
-/// Sends a request for a client. Beyond the limit the connection is closed, with or without a
-/// reset.
+/// Sends a request for this client, and tells whether it is answered. Beyond the limit, the
+/// connection is closed, with or without a reset.
 async fn is_answered(stack: &Stack, client: Ipv4Addr, request: &[u8]) -> anyhow::Result<bool> {
     let mut stream = begin(stack, client, request).await?;
     let reply = client::read_to_end(&mut stream).await;
     Ok(reply.is_ok_and(|reply| reply.starts_with(b"HTTP/1.1 200 ")))
 }
 
-/// Waits until haproxy counts so many connections of the client in one of its tables.
+/// Waits until haproxy counts this many connections of the client in one of its tables.
 async fn until_counted(stack: &Stack, table: &str, count: usize) -> anyhow::Result<()> {
     until(&format!("{table} has {count}"), || async {
         let command = format!("show table {table} key ::ffff:{CLIENT}");
@@ -105,7 +106,7 @@ async fn a_record_has_the_addresses_of_the_header() -> anyhow::Result<()> {
             assert_eq!(record["src_port"], CLIENT_PORT);
             assert_eq!(record["dest_ip"], BALANCER.ip().to_string());
             assert_eq!(record["dest_port"], BALANCER.port());
-            // The header is not a part of it.
+            // The header is not a part of the request.
             assert_eq!(record["bytes"], REQUEST.len());
             let page = stack.send(&[&header, HOME].concat()).await?;
             let page = String::from_utf8_lossy(&page).into_owned();
@@ -116,8 +117,8 @@ async fn a_record_has_the_addresses_of_the_header() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// To haproxy `0.0.0.0` of a server is the address that the client connected to, and a header may
-/// name any.
+/// haproxy takes a server's `0.0.0.0` for the address that the client connected to, and a header
+/// may name any address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_leads_nowhere_but_to_the_viewer() -> anyhow::Result<()> {
     let viewer = "\nbackend viewer from page\n";
@@ -172,7 +173,7 @@ async fn a_connection_without_a_header_is_no_failed_handshake() -> anyhow::Resul
             ensure!(reply.is_empty(), "{}", reply.escape_ascii());
         }
     }
-    // A hello that is none. It is told behind those two.
+    // An invalid hello. The responder learns of it after those two connections.
     let hello = b"\x16\x03\x01\0\x05\x01\0\0\x01\0";
     exchange(tls, &[&version_2(CLIENT)[..], hello].concat()).await?;
     let list = until("the failed handshake is recorded", || async {
@@ -205,7 +206,8 @@ async fn the_limits_of_one_source_are_those_of_the_address_in_the_header() -> an
         until_counted(&stack, "sources", 0).await?;
         assert!(is_answered(&stack, CLIENT, ask).await?, "{table}");
     }
-    // A balancer's own health check begins with the command LOCAL: its request is its own.
+    // A balancer's own health check begins with the command LOCAL. The source of such a request is
+    // the balancer.
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
     let (reply, _) = exchange(stack.front(), &[local, HOME].concat()).await?;
     ensure!(
@@ -216,7 +218,7 @@ async fn the_limits_of_one_source_are_those_of_the_address_in_the_header() -> an
     Ok(())
 }
 
-/// Taken for `off`, it would record the balancer as the source of everything.
+/// A wrong value must not count as `off`, or the balancer would be the source of all records.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_that_is_neither_on_nor_off_ends_haproxy_and_says_why() -> anyhow::Result<()> {
     let stack = Stack::spawn(Setup {
@@ -233,7 +235,7 @@ async fn a_switch_that_is_neither_on_nor_off_ends_haproxy_and_says_why() -> anyh
     Ok(())
 }
 
-/// What forever200 and the balancer listen on in the recipes of docs/ports.md.
+/// The address of forever200 in the recipes of docs/ports.md.
 const RECIPE_SERVER: &str = "192.0.2.10:80";
 
 /// Returns the recipe that begins with this line.
@@ -248,7 +250,7 @@ fn recipe(begin: &str) -> anyhow::Result<String> {
     Ok(recipe.to_owned())
 }
 
-/// A request of HTTP, two that are none, and one whose client ends its side at once.
+/// A request of HTTP, two that are not HTTP, and one whose client closes its side at once.
 const SENT: [(&[u8], bool); 4] = [
     (REQUEST, false),
     (b"SSH-2.0-Go\r\n", false),
@@ -256,7 +258,7 @@ const SENT: [(&[u8], bool); 4] = [
     (b"GET  /odd target HTTP/1.1\n\n", true),
 ];
 
-/// Sends through a balancer, and finds whose requests they are.
+/// Sends requests through a balancer, and checks their bytes and sources.
 async fn passes_everything_on(stack: &Stack, balancer: SocketAddr) -> anyhow::Result<()> {
     until("the balancer listens", || async {
         TcpStream::connect(balancer).await.ok()

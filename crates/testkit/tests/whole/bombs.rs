@@ -1,5 +1,6 @@
-//! A closed box: what costs an attacker little and might cost the machine much. Bounds are those of
-//! a debug build on a busy machine; what they keep out is ten times as much and more.
+//! Black-box tests of requests that cost an attacker little and might cost the machine much. The
+//! bounds allow for a debug build on a busy machine. What they must catch takes at least ten times
+//! as much.
 
 use std::io::Write;
 use std::process::Output;
@@ -13,12 +14,13 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use forever200_testkit::process::{command, programs};
 use forever200_testkit::{RESPONSE, Response, Stack};
 
-/// Longest wait for an answer. haproxy gives up after 15 s, and holds what it cannot decide for 10
-/// s.
+/// Longest wait for an answer. haproxy gives up after 15 s, and holds a connection that it cannot
+/// decide about for 10 s.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// Most memory that the viewer may come to need for what a test sends; it begins with 30 MB.
+/// Most memory that a test may make the viewer take, in kB. It starts with 30 MB.
 const MAX_GROWTH_KB: u64 = 200_000;
-/// The largest page of a request: its 64 KiB as text, hex and base64, and what is decoded.
+/// The largest page of a request, in bytes: its 64 KiB as text, hex and base64, and its decoded
+/// parts.
 const MAX_PAGE_BYTES: usize = 4_000_000;
 
 fn gzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
@@ -33,7 +35,7 @@ fn zlib(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(encoder.finish()?)
 }
 
-/// Bombs that are many in one request, each another one.
+/// Returns many different bombs in one request.
 fn many(make: impl Fn(u8) -> Vec<u8>) -> anyhow::Result<Vec<u8>> {
     let bombs: Vec<_> = (0..32)
         .map(|n| Ok(BASE64_STANDARD.encode(gzip(&make(n))?)))
@@ -74,7 +76,7 @@ fn post(body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Gets a page, in time.
+/// Gets a page, and fails if that takes too long.
 async fn quickly(stack: &Stack, path: &str) -> anyhow::Result<Response> {
     let start = Instant::now();
     let response = stack.get(path).await?;
@@ -168,7 +170,7 @@ async fn a_search_is_for_the_text_itself_and_takes_no_expression() -> anyhow::Re
 async fn very_many_filters_are_answered_at_once() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let numbered = |count: usize| (0..count).map(|n| format!("x{n}=1&")).collect::<String>();
-    // The same condition again asks for nothing more.
+    // A condition that is repeated has no effect, so these all differ.
     let different = |name: &str| (0..400).map(|n| format!("{name}={n}&")).collect::<String>();
     for (target, status) in [
         (format!("/home?q={}", "a".repeat(7000)), 200),
@@ -192,7 +194,7 @@ async fn very_many_filters_are_answered_at_once() -> anyhow::Result<()> {
             "{target:.60}"
         );
     }
-    // An address that haproxy has no room for is like any other request: 200, and a row.
+    // An address that is too long for haproxy is like any other request: it gets a 200 and a row.
     let long = [
         numbered(2500),
         numbered(10_000),
@@ -230,7 +232,7 @@ async fn very_many_filters_are_answered_at_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs `identify` with one signature of this expression, on these bytes.
+/// Runs `identify` on these bytes, with one signature that has this expression.
 fn identify(expression: &str, bytes: &[u8]) -> anyhow::Result<Output> {
     let (mut signatures, mut request) = (
         tempfile::NamedTempFile::new()?,

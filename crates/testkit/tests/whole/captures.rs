@@ -1,5 +1,5 @@
-//! `FOREVER200_CAPTURES`: a line for each request, in a file and on standard output, whoever reads
-//! them.
+//! `FOREVER200_CAPTURES`: a line for each request, in a file and on standard output, with fast,
+//! slow and absent readers.
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, pipe};
 use std::path::Path;
@@ -15,7 +15,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// docs/captures.schema.json and what it refers to, as one document.
+/// Returns a validator for docs/captures.schema.json and the schemas that it refers to.
 fn schema() -> anyhow::Result<Validator> {
     let read = |file: &str| std::fs::read_to_string(project().join("docs").join(file));
     let own = read("captures.schema.json")?.replace("api.schema.json#/$defs/", "#/$defs/api_");
@@ -29,7 +29,7 @@ fn schema() -> anyhow::Result<Validator> {
     Ok(options.build(&schema)?)
 }
 
-/// The lines of a file so far, each whole and as the schema says.
+/// Returns the lines in a file so far. Fails if one is not whole or does not match the schema.
 fn lines(path: &Path) -> anyhow::Result<Vec<Value>> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -44,7 +44,7 @@ fn lines(path: &Path) -> anyhow::Result<Vec<Value>> {
     Ok(lines)
 }
 
-/// How many requests the lines account for.
+/// Returns how many requests the lines have or count as missing.
 fn accounted(lines: &[Value]) -> u64 {
     let of_one = |line: &Value| match line["event_type"].as_str() {
         Some("gap") => line["requests"].as_u64().unwrap_or_default(),
@@ -53,7 +53,7 @@ fn accounted(lines: &[Value]) -> u64 {
     lines.iter().map(of_one).sum()
 }
 
-/// Waits until the lines of a file account for so many requests.
+/// Waits until the lines of a file account for `count` requests, and returns them.
 async fn until_accounted(path: &Path, count: u64) -> anyhow::Result<Vec<Value>> {
     until(&format!("{count} requests have a line"), || async {
         let lines = lines(path).ok()?;
@@ -63,13 +63,13 @@ async fn until_accounted(path: &Path, count: u64) -> anyhow::Result<Vec<Value>> 
     .with_context(|| format!("{:?}", lines(path).map(|lines| accounted(&lines))))
 }
 
-/// How many requests the history lacks.
+/// Returns how many requests the history lacks.
 fn not_kept(stats: &Value) -> u64 {
     let requests = &stats["history"]["not_kept"]["requests"];
     requests.as_u64().unwrap_or_default()
 }
 
-/// The numbers of requests, in the order of their lines.
+/// Returns the numbers of the requests, in the order of their lines.
 fn numbers(lines: &[Value]) -> Vec<u64> {
     let requests = lines.iter().filter(|line| line["event_type"] == "request");
     requests.filter_map(|line| line["seq"].as_u64()).collect()
@@ -80,7 +80,7 @@ fn raw(line: &Value) -> anyhow::Result<Vec<u8>> {
     Ok(BASE64_STANDARD.decode(base64)?)
 }
 
-/// Sends these at the same time.
+/// Sends these requests at the same time.
 async fn burst(stack: &Stack, requests: impl Iterator<Item = Vec<u8>>) -> anyhow::Result<()> {
     let front = stack.front();
     let sent: Vec<_> = requests
@@ -96,7 +96,7 @@ fn get(name: usize) -> Vec<u8> {
     format!("GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
 }
 
-/// A stack with lines in `lines` of this folder.
+/// Starts a stack that writes lines into the file `lines` of this folder.
 async fn with_file(folder: &TempDir, variables: &[(&str, &str)]) -> anyhow::Result<Stack> {
     let path = folder.path().join("lines");
     let path = path.to_str().context("an odd name")?;
@@ -125,8 +125,8 @@ async fn each_request_has_one_line_in_order_also_those_of_a_burst() -> anyhow::R
     let gaps = lines.iter().filter(|line| line["event_type"] == "gap");
     let missing: u64 = gaps.filter_map(|gap| gap["requests"].as_u64()).sum();
     assert_eq!(numbers.len() as u64 + missing, 801);
-    // The history accounts for all as well. It lacks what the lines lack, and what its own queue had no
-    // room for while others had the cores.
+    // The history accounts for all requests too. It lacks what the lines lack, and also requests
+    // for which its own queue had no room while other programs had the cores.
     let stats = until("the history accounts for all", || async {
         let stats = get_json(stack.front(), "/home/api/stats").await.ok()?;
         let metrics = stack.get("/home/metrics").await.ok()?.text();
@@ -138,7 +138,7 @@ async fn each_request_has_one_line_in_order_also_those_of_a_burst() -> anyhow::R
     .await?;
     ensure!(not_kept(&stats) >= missing, "{stats} {missing}");
     assert_eq!(stats["lines"]["written"], numbers.len() as u64);
-    // The same as in an export.
+    // The newest line is the same as in an export.
     let export = stack.get("/home/export.ndjson").await?.text();
     let mut newest: Value = serde_json::from_str(export.lines().last().context("no line")?)?;
     newest["event_type"] = "request".into();
@@ -178,7 +178,7 @@ async fn with_a_history_a_restart_writes_no_line_twice_and_loses_none() -> anyho
     let mut stack = with_file(&folder, &[("FOREVER200_HISTORY", history)]).await?;
     burst(&stack, (0..10).map(get)).await?;
     until_accounted(&file, 10).await?;
-    // The viewer alone, while requests come.
+    // Restart the viewer alone, while requests come.
     let sending = burst(&stack, (10..60).map(get));
     let (sent, restarted) = tokio::join!(sending, async {
         stack.supervisorctl(&["restart", "viewer"])
@@ -186,7 +186,7 @@ async fn with_a_history_a_restart_writes_no_line_twice_and_loses_none() -> anyho
     sent?;
     restarted?;
     until_accounted(&file, 60).await?;
-    // All of it: memcached gets the ring back from the history.
+    // Restart everything: memcached gets the ring back from the history.
     ensure!(stack.stop().await?.success());
     stack.start_again().await?;
     stack.send(&get(60)).await?;
@@ -215,7 +215,7 @@ async fn what_must_not_be_shown_is_in_no_line() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A stack whose lines go to the writer.
+/// Starts a stack whose lines go to the writer.
 async fn with_pipe(writer: PipeWriter) -> anyhow::Result<Stack> {
     Stack::start_as(Setup {
         variables: &[("FOREVER200_CAPTURES", "stdout")],
@@ -225,7 +225,7 @@ async fn with_pipe(writer: PipeWriter) -> anyhow::Result<Stack> {
     .await
 }
 
-/// Reads lines on a thread of its own until they account for so many requests.
+/// Reads lines in a thread of its own until they account for `count` requests.
 async fn read_accounted(reader: PipeReader, count: u64) -> anyhow::Result<Vec<Value>> {
     let reading = tokio::task::spawn_blocking(move || {
         let mut lines = Vec::new();
@@ -242,7 +242,8 @@ async fn read_accounted(reader: PipeReader, count: u64) -> anyhow::Result<Vec<Va
     reading.await?
 }
 
-/// As long as requests are kept, of bytes that take most room in JSON.
+/// Returns a request of the greatest length that is kept, with the bytes that take the most room in
+/// JSON.
 fn longest(name: usize) -> Vec<u8> {
     let mut request = format!("\x01{name} ").into_bytes();
     request.resize(60_000, 0x1b);
@@ -258,7 +259,7 @@ async fn long_lines_arrive_whole_on_standard_output_and_nothing_else_does() -> a
         stack.send(&longest(name)).await?;
         stack.send(&get(name)).await?;
         if name % 10 == 5 {
-            // All programs log, supervisord as well.
+            // All programs log, also supervisord.
             stack.kill("memcached").await?;
             stack.supervisorctl(&["signal", "USR2", "haproxy"])?;
         }
@@ -289,7 +290,7 @@ async fn a_reader_that_stands_still_delays_nothing_and_is_told_what_it_missed() 
         }
     })
     .await?;
-    // The page and the health check are as ever, and supervisord does what it is told.
+    // The page and the health check still work, and supervisord still obeys.
     ensure!(stack.get("/home").await?.status == 200);
     ensure!(stack.unhealthy()?.is_none());
     ensure!(stack.log().contains("lines are dropped"));

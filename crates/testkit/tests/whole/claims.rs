@@ -1,4 +1,5 @@
-//! Who a request claims to be from: told beside the source, and never in its place.
+//! The address that a request claims to come from. It is shown beside the source, and never in its
+//! place.
 
 use anyhow::ensure;
 use forever200_testkit::{RESPONSE, Stack, exchange, get_json, until};
@@ -81,7 +82,7 @@ async fn a_claim_is_masked_as_a_source_is() -> anyhow::Result<()> {
             "{path}: {text}"
         );
     }
-    // Nobody is told whether it is this one.
+    // Nobody can find out by a filter whether a masked claim has this address.
     for (query, count) in [("claims=198.51.100.7", 0), ("claims=198.51.100.0/24", 1)] {
         let list = get_json(stack.front(), &format!("/home/api/requests?{query}")).await?;
         let found = list["requests"].as_array().map_or(0, Vec::len);

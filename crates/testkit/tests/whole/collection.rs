@@ -1,4 +1,4 @@
-//! The collection, on the real composition: pages, JSON and the feed of the kinds that came.
+//! The collection, with all programs as shipped: pages, JSON, and the feed of new kinds.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const ENV: &[u8] = b"GET /.env HTTP/1.1\r\nHost: honey.example\r\n\r\n";
 const OTHER_ENV: &[u8] = b"GET /a/.env HTTP/1.1\r\nHost: honey.example\r\n\r\n";
 const ODD: &[u8] = b"GET /qqq<b>x HTTP/1.1\r\nHost: x.example\r\nUser-Agent: y\r\n\r\n";
 
-/// Starts a stack with a history, to which five requests of three kinds have come.
+/// Starts a stack with a history that has five requests of three kinds.
 async fn collected(folder: &Path) -> anyhow::Result<Stack> {
     let folder = folder.to_str().context("an odd path")?;
     let stack = Stack::start_with(&[("FOREVER200_HISTORY", folder)]).await?;
@@ -38,7 +38,7 @@ async fn collection(stack: &Stack, query: &str) -> anyhow::Result<Value> {
     get_json(stack.front(), &format!("/home/api/collection{query}")).await
 }
 
-/// Names of the kinds, those without a label as `odd`.
+/// Returns the names of the kinds that a query finds; `odd` for a kind without a label.
 async fn names(stack: &Stack, query: &str) -> anyhow::Result<Vec<String>> {
     let found = collection(stack, query).await?;
     let kinds = found["kinds"].as_array().context("no kinds")?;
@@ -94,7 +94,7 @@ async fn kinds_are_listed_ordered_and_filtered() -> anyhow::Result<()> {
         page.contains("&lt;b&gt;") && !page.contains("qqq<b>"),
         "{page}"
     );
-    // What leads to those without a label goes on asking for the rest.
+    // The link to kinds without a label keeps the other conditions.
     let page = stack.get("/home/collection?q=QQQ&sort=new").await?.text();
     let link = "\"/home/collection?q=QQQ&amp;category=unrecognised&amp;sort=new\">1 without";
     ensure!(page.contains(link), "{page}");
@@ -141,7 +141,7 @@ async fn json_is_as_the_schema_says() -> anyhow::Result<()> {
     let stack = collected(folder.path()).await?;
     let validator = |name: &str| -> anyhow::Result<_> {
         let read = |file: &str| std::fs::read_to_string(project().join("docs").join(file));
-        // One document of both.
+        // One document of both schemas.
         let own =
             read("collection.schema.json")?.replace("api.schema.json#/$defs/", "#/$defs/api_");
         let mut schema: Value = serde_json::from_str(&own)?;
@@ -178,7 +178,7 @@ async fn json_is_as_the_schema_says() -> anyhow::Result<()> {
     }
     let env = get_json(stack.front(), "/home/api/collection/dotenv-file").await?;
     assert_eq!(env["newest"], 5);
-    // The schema is not one that takes everything.
+    // The schema does not accept everything.
     let mut odd = found.clone();
     odd["kinds"][0]["odd"] = 1.into();
     ensure!(!validator("collection")?.is_valid(&odd));
@@ -186,7 +186,7 @@ async fn json_is_as_the_schema_says() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks for the feed with a header, and returns status and body.
+/// Asks for the feed with a header. Returns the status and the body.
 async fn feed(stack: &Stack, header: &str) -> anyhow::Result<(String, String)> {
     let request = format!(
         "GET /home/new.atom HTTP/1.1\r\nHost: honey.example\r\n{header}Connection: close\r\n\r\n"
@@ -221,7 +221,8 @@ async fn the_feed_has_an_entry_for_each_kind_once() -> anyhow::Result<()> {
     let tag = header(&head, "etag")?;
     let (head, _) = feed(&stack, &format!("If-None-Match: {tag}\r\n")).await?;
     ensure!(head.starts_with("HTTP/1.1 304"), "{head}");
-    // A time says nothing: what changes within its second, or comes late, is news as well.
+    // A condition with a time has no effect, because the feed may change within the same second, or
+    // a request may come late.
     for condition in [
         "If-None-Match: W/\"0\"\r\n",
         "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\r\n",
@@ -233,7 +234,7 @@ async fn the_feed_has_an_entry_for_each_kind_once() -> anyhow::Result<()> {
             "{condition}: {head}"
         );
     }
-    // More of the same changes nothing; what is new does.
+    // Another request of the same kind changes nothing; a new kind does.
     stack.send(ENV).await?;
     stack
         .send(b"GET /.git/config HTTP/1.1\r\nHost: x\r\n\r\n")

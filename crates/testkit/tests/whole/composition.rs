@@ -1,4 +1,4 @@
-//! The composition as shipped: supervisord, haproxy, memcached and both programs, from a byte on
+//! All programs as shipped: supervisord, haproxy, memcached, responder and viewer, from a byte on
 //! the front port to the page.
 
 use std::collections::HashSet;
@@ -28,7 +28,7 @@ fn seqs(list: &Value) -> Vec<u64> {
         .collect()
 }
 
-/// What listens there would get half of what comes.
+/// The viewer or the responder would get half of haproxy's connections.
 #[tokio::test]
 async fn haproxy_is_not_started_where_the_viewer_or_the_responder_listens() -> anyhow::Result<()> {
     let run = tempfile::tempdir()?;
@@ -114,7 +114,7 @@ async fn every_probe_is_answered_and_arrives_byte_for_byte() -> anyhow::Result<(
             bytes.escape_ascii().to_string(),
             "{name}"
         );
-        // Whatever it is, its page can be made.
+        // Each request has a page, whatever it is.
         let page = stack
             .get(&format!("/home/requests/{}", record["seq"]))
             .await?;
@@ -194,7 +194,7 @@ async fn home_is_the_viewers_and_all_else_is_the_responders() -> anyhow::Result<
         "/%68ome",
         "/HOME",
         "/x/home",
-        // No pages: what is asked for below /home and is not there is a stranger's.
+        // Not pages: other paths below /home are recorded like any request.
         "/home/nothing",
         "/home/requests/abc",
         "/home/static/../../../etc/passwd",
@@ -236,7 +236,7 @@ async fn one_kept_alive_connection_gets_the_page_and_the_200_in_turn() -> anyhow
         (&"http".into(), &"GET /x".into())
     );
     assert_eq!(record["src_port"], stream.local_addr()?.port());
-    // The page says that these bytes are haproxy's.
+    // The page tells that haproxy has rewritten these bytes.
     assert!(
         stack
             .get("/home/requests/1")
@@ -351,7 +351,7 @@ async fn a_connection_without_a_byte_and_a_health_check_are_not_requests() -> an
     Ok(())
 }
 
-/// Browsers open connections ahead of need.
+/// Browsers open connections before they need them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_was_silent_for_long_still_gets_the_page() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
@@ -360,7 +360,7 @@ async fn a_connection_that_was_silent_for_long_still_gets_the_page() -> anyhow::
         TcpStream::connect(stack.front()).await?,
     );
     let start = Instant::now();
-    // Ends when haproxy gives it up; by then the other has waited nearly as long.
+    // This connection ends when haproxy gives up. By then the other one has waited nearly as long.
     tokio::time::timeout(Duration::from_secs(8), never.read_u8())
         .await
         .expect_err("it is not given up so soon");
@@ -538,7 +538,7 @@ async fn without_the_viewer_haproxy_says_so_and_requests_are_still_kept() -> any
 async fn a_stop_drains_and_leaves_nothing_behind() -> anyhow::Result<()> {
     let mut stack = Stack::start().await?;
     let front = stack.front();
-    // In hand when the stop comes; it is whole after two seconds of quiet.
+    // A request in flight when the stop comes. It is complete after two seconds without a byte.
     let in_hand = tokio::spawn(exchange(
         front,
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhalf",
@@ -547,7 +547,7 @@ async fn a_stop_drains_and_leaves_nothing_behind() -> anyhow::Result<()> {
     until("haproxy has passed it on", || async {
         let sockets = std::fs::read_to_string("/proc/net/unix").ok()?;
         let connections = sockets.matches(&*socket.to_string_lossy()).count();
-        // The listening socket, and the accepted one.
+        // The listening socket and the accepted connection.
         (connections >= 2).then_some(())
     })
     .await?;
@@ -605,7 +605,7 @@ async fn an_edited_haproxy_cfg_is_loaded_without_losing_a_connection() -> anyhow
         RESPONSE
     );
     assert_eq!(stack.send(&http_get("/old")).await?, RESPONSE);
-    // A connection that was open before the reload is served.
+    // A connection from before the reload is still served.
     let mut idle = idle;
     idle.write_all(&http_get("/idle")).await?;
     assert_eq!(client::read_to_end(&mut idle).await?, RESPONSE);
@@ -614,7 +614,8 @@ async fn an_edited_haproxy_cfg_is_loaded_without_losing_a_connection() -> anyhow
     Ok(())
 }
 
-/// 10 s in haproxy, while it may still become a request for a page, and 10 s at the responder.
+/// A request may take 10 s in haproxy, while it may still become a request for a page, and 10 s at
+/// the responder.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_slowest_request_outlives_a_reload() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
@@ -628,7 +629,8 @@ async fn the_slowest_request_outlives_a_reload() -> anyhow::Result<()> {
     stack.supervisorctl(&["signal", "USR2", "haproxy"])?;
     let (mut reading, mut writing) = slow.into_split();
     let more = tokio::spawn(async move {
-        // haproxy holds it as long as it may be a page, and the responder as long as more comes.
+        // haproxy holds the request as long as it may be for a page, and the responder as long as
+        // more bytes come.
         let mut pace = tokio::time::interval(Duration::from_millis(100));
         while writing.write_all(b"/").await.is_ok() {
             pace.tick().await;
@@ -646,7 +648,7 @@ async fn the_slowest_request_outlives_a_reload() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a program with variables until it ends, and returns its exit status and stderr.
+/// Runs a program with these variables until it ends. Returns its exit status and stderr.
 fn run(
     program: &str,
     arguments: &[&str],
@@ -760,7 +762,7 @@ async fn health_checks_leave_no_record_no_count_and_no_log_line() -> anyhow::Res
     for _ in 0..20 {
         assert_eq!(stack.unhealthy()?, None);
     }
-    // The responder's other address, where there is no socket.
+    // The responder's TCP address, for the case without a socket.
     let tcp = command(programs()?.join("forever200-viewer"))
         .arg("health")
         .env("FOREVER200_BIND", stack.front().to_string())
@@ -772,7 +774,7 @@ async fn health_checks_leave_no_record_no_count_and_no_log_line() -> anyhow::Res
     assert_eq!((&list["silent"], &list["total"]), (&0.into(), &1.into()));
     let log = stack.log();
     let new = log.strip_prefix(&before).context("the log goes on")?;
-    // supervisord's own lines, that programs run long enough, may come at any time.
+    // supervisord's own lines, that programs have run long enough, may come at any time.
     let ours = new.lines().find(|line| line.contains("forever200_"));
     assert_eq!(ours, None);
     Ok(())
@@ -799,8 +801,8 @@ async fn more_connections_than_the_soft_limit_of_files_are_served() -> anyhow::R
     for _ in 0..200 {
         idle.push(TcpStream::connect(address).await?);
     }
-    // The idle ones came first, and are accepted first. At their deadline of 10 s they would make
-    // room.
+    // The idle connections came first and are accepted first. They would make room only at their
+    // deadline of 10 s.
     let start = Instant::now();
     assert_eq!(exchange(address, &http_get("/")).await?.0, RESPONSE);
     assert!(

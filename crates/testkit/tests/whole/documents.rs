@@ -1,8 +1,8 @@
-//! What the documents name exists: files, headings, addresses of the viewer, variables and their
-//! defaults.
+//! Things that the documents name exist: files, headings, addresses of the viewer, variables and
+//! their defaults.
 //!
-//! .ci/fresh follows the commands of README.md, and `readme.rs` compares what stands in several
-//! files.
+//! .ci/fresh follows the commands of README.md, and `readme.rs` compares facts that stand in
+//! several files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| path.display().to_string())
 }
 
-/// All documents in Markdown that belong to the project.
+/// Returns all Markdown documents of the project.
 fn documents() -> anyhow::Result<Vec<PathBuf>> {
     let folders = ["", "docs", "bench", "crates/identify/signatures"];
     let mut documents = Vec::new();
@@ -44,13 +44,13 @@ fn documents() -> anyhow::Result<Vec<PathBuf>> {
     Ok(documents)
 }
 
-/// A document without its blocks of code.
+/// Returns a document without its blocks of code.
 fn prose(document: &str) -> String {
     let parts = document.split("```").step_by(2);
     parts.collect::<Vec<_>>().join("\n")
 }
 
-/// The targets of a document's links, but for those to other servers.
+/// Returns the targets of a document's links, except those on other servers.
 fn links(prose: &str) -> Vec<&str> {
     let targets = prose.split("](").skip(1);
     let targets = targets.filter_map(|rest| rest.split(')').next());
@@ -59,7 +59,7 @@ fn links(prose: &str) -> Vec<&str> {
         .collect::<Vec<_>>()
 }
 
-/// What stands in backticks and looks like a file of the repository.
+/// Returns texts in backticks that look like a file of the repository.
 fn names(prose: &str) -> Vec<&str> {
     let quoted = prose.split('`').skip(1).step_by(2);
     let is_of_a_path = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
@@ -69,7 +69,7 @@ fn names(prose: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The name by which GitHub links to a heading.
+/// Returns the name by which GitHub links to a heading.
 fn anchor(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = heading
@@ -84,7 +84,7 @@ fn has_heading(document: &str, wanted: &str) -> bool {
     headings.any(|heading| anchor(heading) == wanted)
 }
 
-/// Fails unless the link leads to a file, and to a heading where it names one.
+/// Fails unless the link leads to a file, and to a heading if it names one.
 fn follow(document: &Path, link: &str) -> anyhow::Result<()> {
     let (file, heading) = link.split_once('#').unwrap_or((link, ""));
     let folder = document.parent().context("no folder")?;
@@ -132,7 +132,7 @@ fn every_file_that_the_documents_name_exists() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The addresses in web/routes.rs, but for the files that belong to the page.
+/// Returns the addresses in web/routes.rs, except the static files of the page.
 fn routes() -> anyhow::Result<BTreeSet<String>> {
     let source = read(&project().join("crates/viewer/src/web/routes.rs"))?;
     let addresses = source.split(".route(\"").skip(1);
@@ -145,7 +145,7 @@ fn routes() -> anyhow::Result<BTreeSet<String>> {
         .collect())
 }
 
-/// The addresses in the first column of the table in docs/api.md, without their queries.
+/// Returns the addresses in the first column of the table in docs/api.md, without their queries.
 fn documented_addresses() -> anyhow::Result<BTreeSet<String>> {
     let document = read(&project().join("docs/api.md"))?;
     let rows = document.lines().filter(|line| line.starts_with("| `/home"));
@@ -176,7 +176,7 @@ fn api_md_has_every_address_of_the_viewer() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rows of the table of variables: by name, what stands in the column of defaults.
+/// Returns the column of defaults in the table of variables, by name of the variable.
 fn documented_defaults() -> anyhow::Result<BTreeMap<String, String>> {
     let document = read(&project().join("docs/configuration.md"))?;
     let rows = document
@@ -194,7 +194,8 @@ fn documented_defaults() -> anyhow::Result<BTreeMap<String, String>> {
     .collect()
 }
 
-/// What `--help` says of variables: by name, the default, where there is one.
+/// Returns the defaults that `--help` tells, by name of the variable; `None` for a variable without
+/// one.
 fn variables_of_help(
     program: &str,
     arguments: &[&str],
@@ -218,8 +219,8 @@ fn variables_of_help(
         .collect()
 }
 
-/// The variables that a file for haproxy has a default for: `presetenv NAME VALUE`,
-/// `${NAME-VALUE}` or `${NAME:-VALUE}`.
+/// Returns the variables for which a file for haproxy has a default, in the form `presetenv NAME
+/// VALUE`, `${NAME-VALUE}` or `${NAME:-VALUE}`.
 fn defaults_for_haproxy(text: &str) -> Vec<(&str, &str)> {
     let preset = between(text, "presetenv ", '\n').into_iter();
     let preset = preset.filter_map(|it| it.split_once(' '));
@@ -289,7 +290,7 @@ fn the_table_of_variables_agrees_with_the_help_of_the_programs() -> anyhow::Resu
     Ok(())
 }
 
-/// What stands between these, each time.
+/// Returns every text that stands between `before` and `after`.
 fn between<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
     let rests = text.split(before).skip(1);
     rests.filter_map(|rest| rest.split(after).next()).collect()
@@ -302,7 +303,7 @@ fn what_the_forms_for_issues_name_exists() -> anyhow::Result<()> {
     let wrong_label = read("ISSUE_TEMPLATE/wrong-label.yml")?;
     let bug = read("ISSUE_TEMPLATE/bug.yml")?;
     let pull_request = read("pull_request_template.md")?;
-    // A title, by which somebody may search.
+    // The title must be there, because people search for it.
     let shown = wrong_label.split_once("id: shown").context("no field")?.1;
     let title = between(shown, "placeholder: ", '\n')[0];
     let signatures = project().join("crates/identify/signatures");
@@ -311,7 +312,7 @@ fn what_the_forms_for_issues_name_exists() -> anyhow::Result<()> {
         titles += &self::read(&entry?.path())?;
     }
     ensure!(titles.contains(&format!("title = \"{title}\"")), "{title}");
-    // What the page of a request offers.
+    // The formats that the page of a request offers.
     let page = self::read(&project().join("crates/viewer/templates/request.html"))?;
     for link in between(&wrong_label, " \"", '"').iter().take(2) {
         ensure!(page.contains(&format!(">{link}</a>")), "{link}");

@@ -1,4 +1,5 @@
-//! What a client sends is kept, whatever its end: through haproxy, as shipped.
+//! All bytes that a client sends are kept, however the connection ends. Through haproxy, as
+//! shipped.
 
 use anyhow::Context;
 use forever200_testkit::heads::{End, HEADS};
@@ -9,7 +10,7 @@ use tokio::net::TcpStream;
 
 const HELLO: &[u8] = b"\x16\x03\x01\x00\x31\x01\x00\x00\x2d\x03\x03hello";
 
-/// The requests of the list, the oldest first.
+/// Returns the requests of the list, the oldest first.
 fn oldest_first(list: &Value) -> Vec<&Value> {
     let requests = list["requests"].as_array().expect("the list has requests");
     requests.iter().rev().collect()
@@ -22,7 +23,7 @@ async fn raw(stack: &Stack, request: &Value) -> anyhow::Result<Vec<u8>> {
         .body)
 }
 
-/// The seen ones: what the first version cut, and called complete.
+/// These were seen on the internet. The first version cut them and called them complete.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_write_is_one_record() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
@@ -96,7 +97,7 @@ async fn one_write_is_one_record() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_head_of_the_table_arrives_as_it_is() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
-    // As many as the ring holds, in turn.
+    // In groups of about as many as the ring holds.
     for cases in HEADS.chunks(100) {
         let before = stack.get("/home/api/requests?limit=1").await?.text();
         let before: Value = serde_json::from_str(&before)?;
@@ -188,7 +189,7 @@ async fn what_comes_after_the_answer_continues_the_request() -> anyhow::Result<(
     Ok(())
 }
 
-/// Sent as a client does that has no length to tell: the head, and a little later the rest.
+/// Sends the head, and a little later the rest, like a client that does not know the length.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_in_a_segment_of_its_own_is_kept() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
@@ -211,7 +212,7 @@ async fn a_body_in_a_segment_of_its_own_is_kept() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 480 connections of one source hold all the room that there is for requests in the making.
+/// 480 connections of one source take all memory for requests that are being read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_holds_all_the_room_cuts_nobody_else() -> anyhow::Result<()> {
     forever200_daemon::raise_file_limit();
@@ -238,7 +239,7 @@ async fn a_source_that_holds_all_the_room_cuts_nobody_else() -> anyhow::Result<(
             exchange_from(source, stack.front(), &request).await?,
             RESPONSE
         );
-        // At once: when the others are given up, they roll over it.
+        // Checked at once, because the ring rolls over it when the held requests are recorded.
         let record = until("it is recorded", || async {
             let newest = "/home/api/requests?path=/x&limit=1";
             let list: Value = serde_json::from_str(&stack.get(newest).await.ok()?.text()).ok()?;
@@ -251,7 +252,7 @@ async fn a_source_that_holds_all_the_room_cuts_nobody_else() -> anyhow::Result<(
             (&request.len().into(), &false.into())
         );
     }
-    // All of the room was taken indeed: those who hold it were cut.
+    // All memory was really taken: held requests were truncated.
     until("the greedy ones are cut", || async {
         let list = stack
             .get("/home/api/requests?path=/held")

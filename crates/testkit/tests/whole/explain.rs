@@ -1,5 +1,5 @@
-//! Any request, explained: through haproxy, by a link, a form, or as the body of a POST. Nothing of
-//! it is recorded.
+//! Any request can be explained: through haproxy, by a link, a form, or as the body of a POST. None
+//! of it is recorded.
 
 use anyhow::{Context, ensure};
 use forever200_testkit::client::exchange;
@@ -59,7 +59,7 @@ async fn what_is_given_is_explained_and_not_recorded() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// haproxy looks for folded lines, and only a head has such.
+/// haproxy looks for folded lines, which only a head can have.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_may_have_lines_that_begin_with_a_space_or_a_tab() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
@@ -82,7 +82,7 @@ async fn a_body_may_have_lines_that_begin_with_a_space_or_a_tab() -> anyhow::Res
         let is_the_page = page.header("content-security-policy").is_some();
         ensure!(is_the_page, "{content_type}: {}", body.escape_ascii());
     }
-    // However the lines of the head end.
+    // With each way to end the lines of a head.
     for ends in ["\r\n\r\n", "\n\n", "\n\r\n", "\r\n\n"] {
         let head = "POST /home/explain HTTP/1.1\nHost: x\nConnection: close\nContent-Length: ";
         let head = format!("{head}{}{ends}", json.len());
@@ -199,7 +199,7 @@ async fn a_body_without_an_end_is_given_up() -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(stack.front()).await?;
     stream.write_all(head).await?;
     let mut reply = Vec::new();
-    // haproxy keeps the connection, for the rest may still come.
+    // haproxy keeps the connection open, because the rest may still come.
     let page = loop {
         ensure!(stream.read_buf(&mut reply).await? > 0, "closed");
         if let Some(page) = Response::split_off(&mut reply, "POST") {

@@ -1,4 +1,5 @@
-//! What a person deletes from the history is gone, on the real composition, and does not come back.
+//! Requests that a person deletes from the history are gone and do not come back, with all programs
+//! as shipped.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -16,7 +17,7 @@ async fn start(folder: &Path) -> anyhow::Result<Stack> {
     Stack::start_with(&[("FOREVER200_HISTORY", folder)]).await
 }
 
-/// Sends so many requests from an address, each with a text of its own.
+/// Sends `count` requests from an address, each with a text of its own.
 async fn send(stack: &Stack, source: Ipv4Addr, text: &str, count: u64) -> anyhow::Result<()> {
     for number in 0..count {
         let raw = format!("GET /{text}-{number} HTTP/1.1\r\nHost: {text}.example\r\n\r\n");
@@ -39,7 +40,7 @@ async fn until_written(folder: &Path, last: i64) -> anyhow::Result<()> {
     .await
 }
 
-/// Runs the command; returns its status, and what it says.
+/// Runs the command. Returns its exit status and its output.
 fn forget(folder: &Path, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
     let output = command(programs()?.join("forever200-viewer"))
         .arg("forget")
@@ -50,7 +51,7 @@ fn forget(folder: &Path, arguments: &[&str]) -> anyhow::Result<(Option<i32>, Str
     Ok((output.status.code(), String::from_utf8(text)?))
 }
 
-/// Checks that no file of the folder has a text.
+/// Checks that no file in the folder contains a text.
 fn is_nowhere(folder: &Path, text: &str) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let bytes = std::fs::read(entry?.path())?;
@@ -77,7 +78,7 @@ async fn a_source_is_gone_while_the_viewer_runs_and_after_it_starts_again() -> a
     for text in ["vanishes", "127.0.77.1"] {
         is_nowhere(folder.path(), text)?;
     }
-    // The ring still has them, and the viewer that starts again sees them there.
+    // The ring still has these requests, and a restarted viewer reads them there.
     let viewer = stack.pid("viewer")?.context("no viewer")?;
     stack.kill("viewer").await?;
     stack.until_running().await?;

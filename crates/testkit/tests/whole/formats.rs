@@ -1,5 +1,5 @@
-//! What can be taken along, read back by the programs it is for: Wireshark's dissectors, a parser
-//! of HTTP archives, a validator of JSON Schema, a shell with curl and nc.
+//! The formats for download, read by the programs that they are for: Wireshark's dissectors, a
+//! parser of HTTP archives, a validator of JSON Schema, a shell with curl and nc.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use forever200_testkit::{RESPONSE, Stack, client, exchange, get, get_json, tshar
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// A stack that has recorded every probe, and what the API says of them.
+/// Starts a stack and sends every probe. Returns the stack, and what the API has for them.
 async fn recorded() -> anyhow::Result<(Stack, Vec<Value>)> {
     let stack = Stack::start().await?;
     let probes = probes::probes();
@@ -29,7 +29,7 @@ async fn recorded() -> anyhow::Result<(Stack, Vec<Value>)> {
     Ok((stack, requests))
 }
 
-/// Waits for so many requests and returns them, the newest first.
+/// Waits until `count` requests are recorded and returns them, the newest first.
 async fn all_recorded(stack: &Stack, count: u64) -> anyhow::Result<Vec<Value>> {
     stack.until_recorded(count).await?;
     let list = get_json(stack.front(), "/home/api/requests?raw=true").await?;
@@ -173,7 +173,7 @@ async fn forms_cookies_and_bodies_of_any_bytes_are_in_an_archive() -> anyhow::Re
     let posted = second.request.post_data.as_ref().context("no body")?;
     let text = posted.text.as_deref().context("no text")?;
     assert_eq!(BASE64_STANDARD.decode(text)?, b"\0\xff\xfeA");
-    // What is not in the specification has a name of its own kind.
+    // The names of fields that are not in the specification begin with an underscore.
     let archive: Value = serde_json::from_slice(&archive)?;
     let posted = |number: usize| &archive["log"]["entries"][number]["request"]["postData"];
     assert_eq!(posted(1)["_encoding"], "base64");
@@ -225,7 +225,7 @@ async fn answers_are_as_the_schema_says() -> anyhow::Result<()> {
         "requests?source=x",
         "requests?protocol=x",
     ] {
-        // At the viewer's own address: through haproxy, what is not there is a stranger's.
+        // At the viewer's own address, because haproxy gives unknown paths to the responder.
         let response = get(stack.at(8080), &format!("/home/api/{path}")).await?;
         assert!(
             matches!(response.status, 400 | 404),
@@ -241,14 +241,14 @@ async fn answers_are_as_the_schema_says() -> anyhow::Result<()> {
         .collect::<Result<_, _>>()?;
     lines.iter().for_each(|line| holds("request", line));
     assert!(lines.iter().eq(requests.iter().rev()));
-    // The schema is not one that takes everything.
+    // The schema does not accept everything.
     let validator =
         jsonschema::validator_for(&json!({ "$ref": "#/$defs/list", "$defs": schema["$defs"] }))?;
     assert!(!validator.is_valid(&json!({ "total": -1 })));
     Ok(())
 }
 
-/// Undoes what the template escapes.
+/// Undoes the escapes of the template.
 fn unescape(html: &str) -> String {
     let escapes = [
         ("&lt;", "<"),
@@ -271,7 +271,7 @@ async fn the_command_on_the_page_sends_the_same_bytes() -> anyhow::Result<()> {
     let before = requests.len();
     let mut running = Vec::new();
     let mut tools = HashSet::new();
-    // As many as fit into the ring beside the first ones.
+    // As many requests as fit into the ring beside the first ones.
     let requests = &requests[..requests.len().min(101 - requests.len())];
     for request in requests {
         let path = format!("/home/requests/{}", request["seq"]);
@@ -330,7 +330,7 @@ async fn the_text_is_a_table_and_coloured_when_asked() -> anyhow::Result<()> {
         plain.chars().all(|char| char == '\n' || !char.is_control()),
         "{plain}"
     );
-    // What a request is stands under it, further in.
+    // The labels of a request stand below it, indented.
     let (rows, says): (Vec<_>, Vec<_>) = plain
         .lines()
         .skip(2)
@@ -398,7 +398,8 @@ async fn a_list_that_is_known_is_not_sent_again() -> anyhow::Result<()> {
             .status,
         200
     );
-    // Small, for those who take it so. (A compressed body has no length, and comes in chunks.)
+    // Compressed, for clients that accept it. (A compressed body has no length and comes in
+    // chunks.)
     for path in [
         "/home",
         path,

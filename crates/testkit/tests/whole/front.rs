@@ -1,5 +1,5 @@
-//! Which of the two a connection is for: what haproxy.cfg makes of the first bytes, on the real
-//! haproxy.
+//! Whether a connection goes to the viewer or to the responder: the rules of haproxy.cfg for the
+//! first bytes, in the real haproxy.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ mod first_bytes;
 use first_bytes::{AT_ONCE, FOR_THE_VIEWER, WAITS};
 
 const CFG: &str = "haproxy/haproxy.cfg";
-/// Nothing that waits in haproxy is given up while a test runs.
+/// Edits with which haproxy gives up no waiting connection while a test runs.
 const PATIENT: [(&str, &str, &str); 2] = [
     (CFG, "inspect-delay 10s", "inspect-delay 1h"),
     (CFG, "timeout client 15s", "timeout client 1h"),
@@ -39,7 +39,7 @@ async fn patient() -> anyhow::Result<Stack> {
     .await
 }
 
-/// Begins a connection with each of these.
+/// Opens a connection for each of these bytes, and sends them.
 async fn begin_all<'a>(
     stack: &Stack,
     all: &[&'a [u8]],
@@ -51,7 +51,7 @@ async fn begin_all<'a>(
     Ok(begun)
 }
 
-/// Reads what is answered to these bytes, which must be the responder's answer.
+/// Fails unless the answer to these bytes is the responder's.
 async fn is_answered(bytes: &[u8], mut stream: TcpStream) -> anyhow::Result<()> {
     let what = bytes.escape_ascii();
     let reply = client::read_to_end(&mut stream).await;
@@ -67,10 +67,10 @@ async fn first_bytes_go_at_once_or_wait() -> anyhow::Result<()> {
     for (bytes, stream) in begin_all(&stack, AT_ONCE).await? {
         is_answered(bytes, stream).await?;
     }
-    // Those that wait were there first, and none of them was handed over.
+    // The waiting connections came first, and none of them was handed over.
     ensure!(stack.handed_over().await? == AT_ONCE.len());
     for (bytes, mut stream) in waiting {
-        // No more comes: then they go on as they are.
+        // The client closes its side. Then the bytes go on as they are.
         stream.shutdown().await?;
         is_answered(bytes, stream).await?;
     }
@@ -78,7 +78,7 @@ async fn first_bytes_go_at_once_or_wait() -> anyhow::Result<()> {
     let mut sent: Vec<_> = all.map(|bytes| bytes.to_vec()).collect();
     let last = sent.len();
     stack.until_recorded(last as u64).await?;
-    // The ring holds 101 of them, byte for byte.
+    // The ring holds the last 101 of them, byte for byte.
     for seq in last - 100..=last {
         let raw = stack.get(&format!("/home/requests/{seq}/raw")).await?.body;
         let at = sent.iter().position(|bytes| *bytes == raw);
@@ -108,9 +108,10 @@ async fn a_request_for_a_page_is_answered_by_the_viewer() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// What haproxy has of a request beside its buffer.
+/// A condition that is true while haproxy has a copy of a request beside its buffer.
 const COPIES: &str = "{ var(txn.came) -m found } or { var(txn.path) -m found }";
-/// Where a rule of this kind finds out whether there is a copy when a backend has taken over.
+/// Rules that reject a connection, and the lines of haproxy.cfg after which they are inserted: in
+/// each backend, to find out whether it still has a copy.
 const BACKENDS: [(&str, &str); 4] = [
     ("tcp-request content reject", "    option redispatch 1\n"),
     ("tcp-request content reject", "\nbackend unencoded\n"),
@@ -151,7 +152,7 @@ async fn haproxy_holds_no_copy_of_what_it_has_handed_over() -> anyhow::Result<()
             "{what}: {response:?}"
         );
     }
-    // On the connection of a page, another path.
+    // Another path on the connection of a page.
     let mut stream = begin(&stack, b"GET /home/health HTTP/1.1\r\nHost: x\r\n\r\n").await?;
     let next = b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     stream.write_all(next).await?;
@@ -184,8 +185,9 @@ async fn what_waits_goes_on_as_soon_as_it_is_decided() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// haproxy looks at the clock when it wakes, and then handles all that there is. What comes
-/// meanwhile has the time of the waking: 0.4 ms before it was sent, seen with 2.6.12.
+/// How much haproxy's clock may be wrong. haproxy reads the clock when it wakes, and then handles
+/// everything that is there. Bytes that come meanwhile get the time of the waking; with 2.6.12 that
+/// was 0.4 ms before they were sent.
 const CLOCK: SignedDuration = SignedDuration::from_millis(20);
 
 fn time(record: &Value) -> anyhow::Result<Timestamp> {
@@ -195,7 +197,7 @@ fn time(record: &Value) -> anyhow::Result<Timestamp> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_time_of_a_record_is_that_of_its_first_byte() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
-    // haproxy holds these until its 10 s are over.
+    // haproxy holds both connections until its 10 s are over.
     let mut silent_at_first = TcpStream::connect(stack.front()).await?;
     let before = Timestamp::now();
     let mut held = begin(&stack, b"GET /ho").await?;
@@ -204,7 +206,7 @@ async fn the_time_of_a_record_is_that_of_its_first_byte() -> anyhow::Result<()> 
         info.contains("\nCurrConns: 2\n").then_some(())
     })
     .await?;
-    // Apart from the time of the connection, by more than haproxy's clock may be wrong.
+    // So that the byte comes later than the connection by more than haproxy's clock may be wrong.
     sleep(Duration::from_millis(100)).await;
     let second = Timestamp::now();
     silent_at_first.write_all(b"GET /hello ").await?;
@@ -220,7 +222,7 @@ async fn the_time_of_a_record_is_that_of_its_first_byte() -> anyhow::Result<()> 
         answered.duration_since(held).as_secs() >= 10,
         "{held} {answered}"
     );
-    // The time of the byte, not of the connection.
+    // The record has the time of the byte, not of the connection.
     ensure!(
         second - CLOCK <= silent_at_first,
         "{second} {silent_at_first}"
@@ -266,7 +268,8 @@ async fn a_head_that_haproxy_has_no_room_for_is_recorded() -> anyhow::Result<()>
     Ok(())
 }
 
-/// As many and as long as haproxy takes for HTTP: it would have the viewer answer.
+/// As many lines, and as long ones, as haproxy accepts as HTTP. Without the rule, the viewer would
+/// answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folded_line_is_seen_behind_many_others() -> anyhow::Result<()> {
     let stack = Stack::start().await?;

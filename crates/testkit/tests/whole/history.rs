@@ -1,4 +1,5 @@
-//! What outlives the ring, on the real composition: numbers go on, whatever was killed or copied.
+//! The history outlives the ring, with all programs as shipped. Numbers go on, whatever was killed
+//! or copied.
 
 use std::path::Path;
 
@@ -21,9 +22,9 @@ async fn start(folder: &Path) -> anyhow::Result<Stack> {
     Stack::start_with(&[("FOREVER200_HISTORY", folder)]).await
 }
 
-/// Sends requests with these numbers in their path, and waits until the page has the last. No
-/// faster than it takes them: on a busy machine, the ring would roll over what is not described
-/// yet.
+/// Sends requests with these numbers in their paths, and waits until the page has the last. Sends
+/// them no faster than the viewer describes them, because on a busy machine the ring would roll
+/// over those that are not described yet.
 async fn send(stack: &Stack, numbers: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
     let last = *numbers.end();
     for number in numbers {
@@ -39,7 +40,7 @@ async fn list(stack: &Stack) -> anyhow::Result<Value> {
     get_json(stack.front(), "/home/api/requests?raw=true").await
 }
 
-/// Checks that each number of the list stands for the request that was sent as such.
+/// Checks that each request of the list has its number in its path.
 fn is_in_order(list: &Value, total: u64) -> anyhow::Result<()> {
     ensure!(list["total"] == total, "{} in all", list["total"]);
     for request in list["requests"].as_array().context("no list")? {
@@ -49,7 +50,7 @@ fn is_in_order(list: &Value, total: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the file has so many requests.
+/// Waits until the file has `requests` requests.
 async fn until_written(folder: &Path, requests: i64) -> anyhow::Result<()> {
     let held = || -> rusqlite::Result<i64> {
         let file = rusqlite::Connection::open(folder.join("history.db"))?;
@@ -98,8 +99,8 @@ async fn memcached_and_the_responder_may_die_at_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a copy of the folder holds is what a disk holds when the power goes: SQLite promises that
-/// it opens.
+/// A copy of the folder is like a disk after a power failure. SQLite promises that it can be
+/// opened.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_of_the_folder_at_any_moment_is_a_history() -> anyhow::Result<()> {
     let folder = TempDir::new()?;
@@ -107,7 +108,7 @@ async fn a_copy_of_the_folder_at_any_moment_is_a_history() -> anyhow::Result<()>
     for round in 0..10 {
         send(&stack, round * 30 + 1..=round * 30 + 30).await?;
         let copy = TempDir::new()?;
-        // All of it as of one moment.
+        // The viewer is stopped, so that all files are from the same moment.
         let viewer = stack.pid("viewer")?.context("no viewer")?;
         signal(viewer, Signal::STOP)?;
         for name in ["history.db", "history.db-wal"] {
@@ -135,7 +136,7 @@ async fn off_means_that_nothing_is_written_to_a_disk() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The numbers of the list by the number in the path, the oldest first.
+/// Returns pairs of the number in the path and the number in the list, the oldest first.
 fn by_path(list: &Value) -> anyhow::Result<Vec<(u64, u64)>> {
     let requests = list["requests"].as_array().context("no list")?;
     let numbers = requests.iter().rev().map(|request| {
@@ -159,7 +160,7 @@ async fn a_request_that_comes_while_memcached_is_refilled_is_numbered_after_all_
         let pid = stack.pid(program)?.context("it does not run")?;
         signal(pid, Signal::KILL)?;
     }
-    // At once, and answered as ever: supervisord holds the responder's socket.
+    // Sent at once. They are answered, because supervisord holds the responder's socket.
     for number in 151..=170 {
         let reply = stack.send(&get(number)).await?;
         assert_eq!(reply, RESPONSE, "{number}");
@@ -178,7 +179,7 @@ async fn counts_and_the_time_of_the_first_start_are_back_with_an_empty_memcached
     let folder = TempDir::new()?;
     let mut stack = start(folder.path()).await?;
     send(&stack, 1..=40).await?;
-    // Nothing is ever sent.
+    // A connection that never sends a byte.
     let silent = TcpStream::connect(stack.front()).await?;
     drop(silent);
     let stats = || async {
@@ -240,7 +241,8 @@ async fn what_a_killed_viewer_misses_is_counted() -> anyhow::Result<()> {
             Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
         })
     };
-    // How many are missing is a matter of how long a start takes: the ring lasts for a second here.
+    // How many requests are missing depends on how long a start takes. The ring holds one second of
+    // them here.
     until("all are written, or counted as missing", || async {
         let (written, missing) = accounts().ok()?;
         (written + missing == sent).then_some(())
@@ -254,7 +256,7 @@ async fn a_viewer_without_the_history_lowers_no_number_while_memcached_lives() -
 {
     let folder = TempDir::new()?;
     let path = folder.path().to_str().context("an odd path")?;
-    // The switch is a file, so that a restart of the viewer alone reads it anew.
+    // The variable's value is in a file, so that a restart of the viewer alone reads it again.
     let switch = folder.path().join("switch");
     std::fs::write(&switch, path)?;
     let viewer = format!(

@@ -1,4 +1,4 @@
-//! What is read of the history, on the real composition: links that stay, pages, files.
+//! Reading the history, with all programs as shipped: lasting links, pages, files.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ async fn start(folder: &Path, more: &[(&str, &str)]) -> anyhow::Result<Stack> {
         let request =
             format!("GET /page-{number}-{exploit} HTTP/1.1\r\nHost: secret.example\r\n\r\n");
         stack.send(request.as_bytes()).await?;
-        // No faster than the reader, who shares the cores with all other tests.
+        // No faster than the viewer's reader, which shares the cores with all other tests.
         if number % 20 == 0 {
             until_written(&stack, number).await?;
         }
@@ -38,8 +38,8 @@ async fn until_written(stack: &Stack, number: u64) -> anyhow::Result<()> {
     .await
 }
 
-/// The numbers on a page of 200, and where the next one begins. A search whose time is over gives a
-/// shorter page: the rest of it is asked for.
+/// Returns the numbers on a page of 200, and where the next page begins. A search that runs out of
+/// time gives a shorter page; then the rest is asked for.
 async fn two_hundred(stack: &Stack) -> anyhow::Result<(Vec<u64>, Value)> {
     let (mut found, mut next) = numbers(stack, "limit=200").await?;
     while found.len() < 200 && !next.is_null() {
@@ -90,14 +90,14 @@ async fn a_link_stays_when_the_ring_has_moved_on() -> anyhow::Result<()> {
     }
     let json = get_json(stack.front(), "/home/api/requests/3").await?;
     ensure!(json["seq"] == 3 && json["kind"].is_string(), "{json}");
-    // Between the ring and the history there is no seam.
+    // There is no gap between the ring and the history.
     let oldest = SENT - 100;
     for (seq, neighbour) in [(oldest, oldest - 1), (oldest - 1, oldest)] {
         let page = stack.get(&format!("/home/requests/{seq}")).await?;
         let link = format!("href=\"/home/requests/{neighbour}\"");
         ensure!(page.text().contains(&link), "{link}: {}", page.text());
     }
-    // Those of a filter alone.
+    // Only the neighbours that match a filter.
     let page = stack.get("/home/requests/40?category=exploit").await?;
     for link in [
         "/home/requests/60?category=exploit",
@@ -196,7 +196,7 @@ async fn an_hour_is_exported_in_all_formats() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Counts the packets of a capture, each of which tells its length.
+/// Returns how many packets a capture has. Each packet tells its length.
 fn packets(capture: &[u8]) -> anyhow::Result<u64> {
     let (mut rest, mut packets) = (capture.get(24..).context("no header")?, 0);
     while let Some(length) = rest.get(8..12) {
@@ -227,7 +227,7 @@ async fn what_is_hidden_is_hidden_in_the_history_too() -> anyhow::Result<()> {
         ensure!(!text.contains("secret.example"), "{path}: {text}");
         ensure!(!text.contains("127.0.0.1:"), "{path}: {text}");
     }
-    // Nor can it be asked for.
+    // Nor can anybody search for it.
     ensure!(numbers(&stack, "q=secret.example").await?.0.is_empty());
     ensure!(numbers(&stack, "host=secret.example").await?.0.is_empty());
     ensure!(numbers(&stack, "source=127.0.0.1").await?.0.is_empty());
@@ -257,7 +257,7 @@ async fn without_a_history_its_addresses_say_so() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Most often a time that is written in another way: who typed it sees what is wrong beside it.
+/// Usually a time that is written in a wrong way. The visitor sees the mistake beside the field.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_that_cannot_be_read_stands_in_its_form_again() -> anyhow::Result<()> {
     let folder = TempDir::new()?;
@@ -302,7 +302,7 @@ async fn a_search_that_cannot_be_read_stands_in_its_form_again() -> anyhow::Resu
             ensure!(text.contains(part), "{address}: no {part} in {text}");
         }
     }
-    // A longer one was not typed, and a program is told in JSON.
+    // A longer text was not typed, so there is no form. A program gets the error in JSON.
     let long = stack
         .get(&format!("/home/history?since={}", "x".repeat(3000)))
         .await?;

@@ -158,7 +158,7 @@ async fn labels_filter_the_list() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The addresses of links to requests in a page.
+/// Returns the addresses of links to requests in a page.
 fn links(page: &str) -> Vec<&str> {
     let links = page.split("href=\"").skip(1);
     let links = links.filter_map(|rest| rest.split_once('"').map(|(address, _)| address));
@@ -183,7 +183,7 @@ async fn a_filter_stays_until_it_is_cleared() -> anyhow::Result<()> {
         "{list}"
     );
     ensure!(list.contains("href=\"/home?-category=secrets\""), "{list}");
-    // The numbers at the top narrow what is asked for, too.
+    // The links of the numbers at the top add to the present filter.
     let list = stack.get("/home?method=GET&category=secrets").await?.text();
     let link = "href=\"/home?method=GET&amp;category=secrets\">secrets</a>";
     ensure!(list.contains(link), "{list}");
@@ -204,8 +204,8 @@ async fn a_filter_stays_until_it_is_cleared() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the form of a page sends when nothing is changed in it: names and values that are not
-/// empty.
+/// Returns what the form of a page sends when nothing is changed in it: the names and values that
+/// are not empty.
 fn sent_by_form(page: &str) -> Option<Vec<(String, String)>> {
     let form = page.split_once("<form action=")?.1;
     let form = form.split_once("</form>")?.0;
@@ -265,7 +265,7 @@ async fn a_form_sends_all_that_was_asked_for() -> anyhow::Result<()> {
         ("-label=x&label=y&label=z&-label=w", ""),
         ("cve=CVE-2021-44228&cve=CVE-2021-45046", ""),
         ("country=NL&country=DE&-country=FR", ""),
-        // In other letters than the form has.
+        // In upper and lower case unlike in the form.
         (
             "category=Exploit&-category=CRAWLER",
             "category=exploit&-category=CRAWLER",
@@ -282,7 +282,7 @@ async fn a_form_sends_all_that_was_asked_for() -> anyhow::Result<()> {
         ("protocol=HTTP&tls=TRUE", "protocol=http&tls=on"),
         ("incomplete=on&body=on&-body=on", ""),
         ("incomplete=off&body=True", "body=on"),
-        // Longer than what links repeat: there are no chips.
+        // Too long to be repeated in links, so there are no chips.
         (&format!("q={}&q=b&-q=c", "x%22".repeat(1500)), ""),
     ] {
         for at in ["/home", "/home/history"] {
@@ -292,7 +292,8 @@ async fn a_form_sends_all_that_was_asked_for() -> anyhow::Result<()> {
     form_sends(&stack, "/home/history", "since=7d&until=1h&q=a&q=b", "").await
 }
 
-/// Checks that a form sends this; nothing is the query.
+/// Checks that the form on a page with this query sends `sent`; with an empty `sent`, that it sends
+/// the query.
 async fn form_sends(stack: &Stack, at: &str, query: &str, sent: &str) -> anyhow::Result<()> {
     let page = stack.get(&format!("{at}?{query}")).await?;
     ensure!(page.status == 200, "{at}?{query}: {}", page.text());
@@ -336,7 +337,7 @@ async fn the_list_of_labels_is_short_and_can_be_searched() -> anyhow::Result<()>
     Ok(())
 }
 
-/// Each of a request's labels is counted, also when it is not the first.
+/// All labels of a request are counted, not only the first.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_labels_says_what_was_seen_and_sorts_by_it() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -432,7 +433,7 @@ fn identify_prints_what_a_request_is() -> anyhow::Result<()> {
         (&lines[0]["labels"][0]["cve"][0], &lines[1]["protocol"]),
         (&json!("CVE-2023-1389"), &json!("unknown"))
     );
-    // A terminal obeys nothing of it.
+    // The output has nothing that a terminal obeys.
     let shown = identify(&paths[1..], b"")?.stdout;
     assert!(
         shown.iter().all(|byte| matches!(byte, b'\n' | b' '..=b'~')),

@@ -1,4 +1,4 @@
-//! The event stream, as programs and a thousand pages see it.
+//! The event stream, with programs and a thousand pages that read it.
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -42,7 +42,8 @@ async fn a_stream_goes_on_where_it_was_and_filters() -> anyhow::Result<()> {
         stack.send(&get(path)).await?;
         stack.until_recorded(seq).await?;
     }
-    // The header, which a browser sends, goes before the address, which stays as it was.
+    // The header, which a browser sends when it reconnects, counts more than the address, which
+    // stays the same.
     for (path, headers, expected) in [
         ("/home/events", "Last-Event-ID: 2\r\n", vec![3, 4]),
         ("/home/events?after=1", "", vec![2, 3, 4]),
@@ -87,7 +88,7 @@ async fn of_a_flood_the_newest_is_told_and_a_page_is_told_of_all_that_is_kept() 
         let mut program = Events::open(stack.front(), "/home/events", "").await?;
         let front = stack.front();
         let flood = (1..=101).map(|number| {
-            // Long enough that they are described in several goes.
+            // Long enough to be described in several batches.
             let request = [get(&format!("/f/{number}")), vec![b'x'; 4000]].concat();
             tokio::spawn(async move { exchange(front, &request).await })
         });
@@ -101,7 +102,8 @@ async fn of_a_flood_the_newest_is_told_and_a_page_is_told_of_all_that_is_kept() 
             let number = number.and_then(|it| it.split_once('"'));
             let number: u64 = number.context("no number")?.0.parse()?;
             told.insert(Some(number - before));
-            // A page that comes again asks for what is after this.
+            // A page that reconnects asks for requests after this id, so all up to it must have
+            // been sent.
             for up_to in 1..=row.id.context("no id")?.saturating_sub(before) {
                 assert!(told.contains(&Some(up_to)), "{up_to} is left out: {path}");
             }
@@ -136,7 +138,7 @@ async fn a_watcher_is_told_when_counting_begins_anew() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Number of keys that memcached was asked for since its start.
+/// Returns how many keys memcached was asked for since its start.
 async fn gets(stack: &Stack) -> anyhow::Result<u64> {
     let mut stream = TcpStream::connect(stack.at(11211)).await?;
     stream.write_all(b"stats\r\nquit\r\n").await?;
@@ -149,7 +151,7 @@ async fn gets(stack: &Stack) -> anyhow::Result<u64> {
     Ok(line.trim().parse()?)
 }
 
-/// Keys that memcached is asked for in a second.
+/// Returns how many keys memcached is asked for in a second.
 async fn gets_per_second(stack: &Stack) -> anyhow::Result<f64> {
     let (start, before) = (Instant::now(), gets(stack).await?);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -159,7 +161,7 @@ async fn gets_per_second(stack: &Stack) -> anyhow::Result<f64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_watchers_cost_memcached_no_more_than_one() -> anyhow::Result<()> {
     raise_file_limit();
-    // All of them come from 127.0.0.1, which may have as many as it likes.
+    // All watchers come from 127.0.0.1, which has no limit.
     let stack = Stack::start().await?;
     let path = "/home/events?format=html&after=0";
     let mut watchers = vec![Events::open(stack.front(), path, "").await?];
@@ -172,7 +174,7 @@ async fn a_thousand_watchers_cost_memcached_no_more_than_one() -> anyhow::Result
         one > 20.0 && thousand < 1.5 * one,
         "{one:.0} keys a second for one watcher, {thousand:.0} for 1,000"
     );
-    // Each of them gets all of it.
+    // Each watcher gets every event.
     let start = Instant::now();
     stack.send(&get("/seen-by-all")).await?;
     for watcher in &mut watchers {
@@ -185,8 +187,8 @@ async fn a_thousand_watchers_cost_memcached_no_more_than_one() -> anyhow::Result
         start.elapsed()
     );
     drop(watchers);
-    // While nobody watches, it looks twice a second, not twenty times: each time for four counters
-    // and the slots of a ring that is not full, some hundred keys.
+    // While nobody watches, the viewer polls memcached twice a second, not twenty times. Each poll
+    // asks for some hundred keys: four counters and the slots of a ring that is not full.
     until("memcached is asked less", || async {
         let idle = gets_per_second(&stack).await.ok()?;
         (idle < 600.0).then_some(())
@@ -194,7 +196,7 @@ async fn a_thousand_watchers_cost_memcached_no_more_than_one() -> anyhow::Result
     .await
 }
 
-/// As shipped, nginx keeps what a server answers until it has a few kB of it.
+/// By default, nginx buffers a few kB of an answer before it sends them.
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_nginx_an_event_comes_at_once() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
@@ -231,8 +233,8 @@ async fn behind_nginx_an_event_comes_at_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A reload closes one and opens one. haproxy counts a stream in the visitor's share, 8 here, until
-/// it knows of its end.
+/// A reload of the page closes a stream and opens the next. haproxy counts a stream in the
+/// visitor's limit, 8 here, until it notices the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_closes_a_stream_may_open_the_next_at_once() -> anyhow::Result<()> {
     let stack = Stack::start_with(&[("FOREVER200_MAX_CONNECTIONS", "400")]).await?;
@@ -240,7 +242,7 @@ async fn who_closes_a_stream_may_open_the_next_at_once() -> anyhow::Result<()> {
         let mut stream = connect_from(Ipv4Addr::new(127, 9, 9, 9), stack.front()).await?;
         stream.write_all(&get("/home/events?path=/none")).await?;
         let mut came = Vec::new();
-        // All that comes is read, so that closing sends an end and no reset.
+        // Everything is read, so that closing sends a FIN and not a reset.
         while !came.ends_with(b": forever200\n\n\r\n") {
             let read = timeout(Duration::from_secs(5), stream.read_buf(&mut came)).await??;
             ensure!(read > 0, "time {time}: {}", came.escape_ascii());

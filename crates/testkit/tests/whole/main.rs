@@ -1,8 +1,8 @@
-//! The whole, as it is shipped: haproxy, responder, memcached and viewer under supervisord, and real
-//! clients. One file for each topic; `--test whole front::` runs one.
+//! Tests of all programs as shipped: haproxy, responder, memcached and viewer under supervisord,
+//! with real clients. There is one file for each topic; `--test whole front::` runs one.
 //!
-//! They are one program, so that it is linked once and what waits does not keep the others. Tests
-//! that measure how soon something is done are programs of their own, and run with less beside them.
+//! They are one program, so that it is linked once, and tests that wait do not hold up the others.
+//! Tests that measure times are programs of their own, so that fewer tests run beside them.
 
 mod access;
 mod addresses;

@@ -1,4 +1,4 @@
-//! `/home/metrics`: what it counts, how it names it, and what is drawn of it.
+//! `/home/metrics`: what is counted, the names, and the queries of the dashboard.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -18,7 +18,7 @@ async fn metrics(stack: &Stack) -> anyhow::Result<String> {
     Ok(response.text())
 }
 
-/// The value of a metric with its labels.
+/// Returns the value of a metric with its labels.
 fn value(metrics: &str, name: &str) -> Option<f64> {
     let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
     metrics.lines().find_map(value)
@@ -54,7 +54,7 @@ async fn promtool_finds_no_fault_with_the_metrics() -> anyhow::Result<()> {
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     ensure!(output.status.success() && said.is_empty(), "{said}");
-    // Each is explained.
+    // Each metric has a help text.
     for line in metrics.lines().filter(|line| line.starts_with("# TYPE ")) {
         let name = line.split(' ').nth(2).context("no name")?;
         ensure!(metrics.contains(&format!("# HELP {name} ")), "{name}");
@@ -113,7 +113,7 @@ async fn each_request_is_counted_once_also_after_a_restart() -> anyhow::Result<(
         if has_history {
             until_is(&stack, "forever200_history_requests", 4.0).await?;
         }
-        // What was counted is not counted again.
+        // After a restart, requests that were counted are not counted again.
         stack.supervisorctl(&["restart", "viewer"])?;
         stack.until_up().await?;
         stack.send(b"GET /new HTTP/1.1\r\nHost: x\r\n\r\n").await?;
@@ -138,7 +138,7 @@ async fn the_metrics_go_on_while_memcached_is_away_and_name_no_client() -> anyho
     Ok(())
 }
 
-/// All texts below the key `expr`.
+/// Adds all texts below a key `expr` to `found`.
 fn expressions(of: &Value, found: &mut Vec<String>) {
     match of {
         Value::Object(fields) => {

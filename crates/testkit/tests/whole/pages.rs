@@ -1,4 +1,5 @@
-//! Which paths below /home are pages: haproxy.cfg and the viewer agree, and the rest is recorded.
+//! Which paths below /home are pages. haproxy.cfg and the viewer agree, and other paths are
+//! recorded.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +12,7 @@ use tokio::net::TcpStream;
 
 const CFG: &str = "haproxy/haproxy.cfg";
 
-/// Every file of the viewer's sources.
+/// Adds every source file of the viewer to `found`.
 fn sources(folder: &Path, found: &mut Vec<String>) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -24,7 +25,7 @@ fn sources(folder: &Path, found: &mut Vec<String>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The paths that the viewer has routes for, as they stand in its sources.
+/// Returns the paths for which the viewer has routes, as in its sources.
 fn routes() -> anyhow::Result<BTreeSet<String>> {
     let mut files = Vec::new();
     sources(&project().join("crates/viewer/src"), &mut files)?;
@@ -38,7 +39,7 @@ fn routes() -> anyhow::Result<BTreeSet<String>> {
     Ok(routes)
 }
 
-/// The words of the lines of haproxy.cfg that begin so.
+/// Returns the words of the lines of haproxy.cfg that begin so.
 fn words_after(beginning: &str) -> anyhow::Result<Vec<String>> {
     let cfg = std::fs::read_to_string(project().join(CFG))?;
     let mut words = Vec::new();
@@ -51,7 +52,7 @@ fn words_after(beginning: &str) -> anyhow::Result<Vec<String>> {
     Ok(words)
 }
 
-/// The formats of a route, as they stand in the viewer's sources.
+/// Returns the formats of a route, as in the viewer's sources.
 fn formats(route: &str) -> anyhow::Result<BTreeSet<String>> {
     let (file, beginning, end) = if route.contains("{seq}") {
         ("web/request.rs", "match format.as_str() {", "_ =>")
@@ -72,7 +73,7 @@ async fn haproxy_knows_each_route_of_the_viewer_and_no_other() -> anyhow::Result
     let stack = Stack::start().await?;
     let routes = routes()?;
     ensure!(routes.len() > 10, "{routes:?}");
-    // An id is a number. Other parameters but `{format}` may be any word.
+    // An id is a number. Other parameters, except `{format}`, may be any word.
     let examples = |route: &str| -> anyhow::Result<Vec<String>> {
         let with_id = route.replace("{seq}", "1");
         let formats = formats(route)?.into_iter();
@@ -115,7 +116,7 @@ async fn what_is_not_there_below_home_is_recorded() -> anyhow::Result<()> {
     stack.until_recorded(1).await?;
     let raw = stack.get("/home/requests/1/raw").await?.body;
     assert_eq!(raw, request);
-    // On the connection of a page, too; there haproxy has rewritten it.
+    // Also on the connection of a page, where haproxy rewrites it.
     let mut both = b"GET /home/health HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
     both.extend(b"GET /home/help HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stack.send(&both).await?;
@@ -124,7 +125,7 @@ async fn what_is_not_there_below_home_is_recorded() -> anyhow::Result<()> {
         (&second["summary"], &second["via"]),
         (&"GET /home/help".into(), &"http".into())
     );
-    // A number that is not in the ring is the viewer's to say.
+    // The viewer answers for a number that is not in the ring.
     let gone = stack.get("/home/requests/99999").await?;
     assert_eq!(gone.status, 404);
     assert_eq!(stack.until_recorded(2).await?["total"], 2);

@@ -1,5 +1,5 @@
-//! Many ports: which one a request came to, wherever that is told, and what comes by a redirect of
-//! all of them.
+//! Many ports: to which port a request came, everywhere it is shown, and requests that come through
+//! a redirect of all ports.
 
 use std::process::Output;
 
@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// The document that has the line for nft.
+/// The document with the command for nft.
 const DOCUMENT: &str = "docs/ports.md";
-/// How that line begins.
+/// How that command begins.
 const REDIRECT: &str = "sudo nft ";
-/// A stack that listens on `FRONT_PORT`, and on three ports in a range.
+/// Starts a stack that listens on `FRONT_PORT`, and on three ports in a range.
 async fn on_many_ports(variables: &[(&str, &str)]) -> anyhow::Result<Stack> {
     let own = loopback();
     let bind = format!("{own}:{FRONT_PORT},{own}:2300-2302");
@@ -41,7 +41,7 @@ async fn the_port_is_told_and_asked_for_everywhere() -> anyhow::Result<()> {
     let one = b"GET /one HTTP/1.1\r\n\r\n";
     assert_eq!(exchange(stack.front(), one).await?.0, RESPONSE);
     stack.until_recorded(1).await?;
-    // One port is not worth a column.
+    // With only one port, there is no column.
     let page = stack.get("/home").await?.text();
     ensure!(page.contains("<table id=\"requests\" data-"), "{page}");
     ensure!(!page.contains("<dl class=\"by-port\">"), "{page}");
@@ -111,7 +111,7 @@ fn name_of(kind: &Value) -> &str {
     kind["kind"].as_str().unwrap_or_default()
 }
 
-/// The one kind that there is.
+/// Returns the only kind of the collection.
 async fn list_kind(stack: &Stack) -> anyhow::Result<Value> {
     let all = get_json(stack.front(), "/home/api/collection").await?;
     let name = all["kinds"][0]["kind"].as_str().context("no kind")?;
@@ -140,7 +140,7 @@ async fn who_waits_for_a_greeting_is_counted_by_port() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The line of the document, for the device and the port of the test.
+/// Returns the command of the document, for the device and the port of the test.
 fn redirect() -> anyhow::Result<String> {
     let document = std::fs::read_to_string(project().join(DOCUMENT))?;
     let line = document.lines().find(|line| line.starts_with(REDIRECT));
@@ -153,8 +153,8 @@ fn redirect() -> anyhow::Result<String> {
     Ok(line.replace(":8000", &format!(":{FRONT_PORT}")))
 }
 
-/// Two network namespaces with a cable between them: 192.0.2.1 is the server's end, 192.0.2.2 the
-/// client's.
+/// Returns commands for two network namespaces with a cable between them. The server's address is
+/// 192.0.2.1, the client's 192.0.2.2.
 fn in_a_network_of_its_own() -> anyhow::Result<String> {
     let script = "ip link set lo up
         unshare --net sleep infinity & client=$!
@@ -181,7 +181,8 @@ fn curl(pid: &str, arguments: &[&str]) -> anyhow::Result<Output> {
         .context(missing("util-linux curl"))
 }
 
-/// Returns haproxy's process: in a network of its own, nobody outside can ask it for a page.
+/// Waits until haproxy runs, and returns its process id. Its network is its own, so the test cannot
+/// ask it for a page from outside.
 async fn until_haproxy_runs(stack: &Stack) -> anyhow::Result<u32> {
     until("haproxy runs", || async {
         stack.pid("haproxy").ok().flatten()
@@ -189,8 +190,8 @@ async fn until_haproxy_runs(stack: &Stack) -> anyhow::Result<u32> {
     .await
 }
 
-/// One socket listens, and the record has the port that the client asked for: haproxy asks the
-/// kernel for it (`SO_ORIGINAL_DST`).
+/// Only one socket listens, but the record has the port to which the client connected. haproxy gets
+/// it from the kernel (`SO_ORIGINAL_DST`).
 #[tokio::test(flavor = "multi_thread")]
 async fn with_all_ports_redirected_a_record_has_the_one_that_was_asked_for() -> anyhow::Result<()> {
     let before = in_a_network_of_its_own()?;
@@ -231,16 +232,16 @@ async fn with_all_ports_redirected_a_record_has_the_one_that_was_asked_for() -> 
         assert_eq!(record["dest_ip"], "192.0.2.1");
         assert_eq!(record["dest_port"], port);
     }
-    // One's own way in.
+    // The owner's SSH port is not redirected.
     ensure!(curl(client, &["http://192.0.2.1:22/x"])?.stdout.is_empty());
-    // The page is at each of them.
+    // Each port has the page.
     let page = curl(client, &["http://192.0.2.1:8080/home"])?.stdout;
     ensure!(String::from_utf8_lossy(&page).contains("<!doctype html>"));
     Ok(())
 }
 
-/// The viewer, the responder and memcached have ports as well, at an address of their own. Those of
-/// the first two may be among haproxy's.
+/// The viewer, the responder and memcached listen on ports of a loopback address. The ports of the
+/// viewer and the responder may be among haproxy's.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ports_of_the_viewer_and_the_responder_may_be_among_them() -> anyhow::Result<()> {
     let inside = "ip link set lo up && exec supervisord -c supervisord.conf";
@@ -257,7 +258,7 @@ async fn the_ports_of_the_viewer_and_the_responder_may_be_among_them() -> anyhow
         .to_string();
     let answers = async || {
         for port in [80, 8080, 9999, 2399] {
-            // Not the address where the viewer and the responder listen.
+            // Another address than that of the viewer and the responder.
             let url = format!("http://127.0.0.9:{port}/x");
             until(&format!("{port} answers"), || async {
                 let answer = curl(&server, &[&url]).ok()?;
@@ -274,7 +275,8 @@ async fn the_ports_of_the_viewer_and_the_responder_may_be_among_them() -> anyhow
         .with_context(|| stack.log())
     };
     answers().await?;
-    // A restarted one finds the port taken on all addresses, and comes back all the same.
+    // When it restarts, haproxy already listens on this port of all addresses. It starts all the
+    // same.
     for program in ["viewer", "responder"] {
         let pid = stack.pid(program)?.context("it does not run")?;
         signal(pid, Signal::KILL)?;

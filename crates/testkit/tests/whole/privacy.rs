@@ -1,5 +1,4 @@
-//! A page that is shown in public: whatever it is asked for, it names neither clients nor this
-//! machine.
+//! A page that is shown in public. No answer of it names clients or this machine.
 
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -19,7 +18,7 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 231, 67, 89);
 const NETWORK: &str = "127.231.67.0";
 const ADDRESS: &str = "203.0.113.99";
 const NAME: &str = "honey.example.net";
-/// What nobody may see, in the ways that [`requests`] write it, in lower case.
+/// Texts that nobody may see, in all forms in which [`requests`] have them, in lower case.
 const SECRETS: [&str; 14] = [
     "127.231.67.89",
     ADDRESS,
@@ -49,7 +48,7 @@ fn post(headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A TLS hello that asks for this name.
+/// Returns a TLS hello that asks for this name.
 fn hello(name: &str) -> Vec<u8> {
     let counted =
         |width: usize, bytes: &[u8]| [&bytes.len().to_be_bytes()[8 - width..], bytes].concat();
@@ -71,7 +70,8 @@ fn hello(name: &str) -> Vec<u8> {
     .concat()
 }
 
-/// A stream that begins as encoders of middle levels begin it, and has no line end in it.
+/// Returns a zlib stream with the usual first bytes of a middle level, and without a line end in
+/// it.
 fn zlib() -> anyhow::Result<Vec<u8>> {
     for number in 0..1000 {
         let text = format!("number={number}&host={NAME}&").repeat(9);
@@ -86,11 +86,11 @@ fn zlib() -> anyhow::Result<Vec<u8>> {
     anyhow::bail!("each has a line end")
 }
 
-/// Requests that name the client or this machine, each in a way of its own.
+/// Returns requests that name the client or this machine, each in a different way.
 fn requests() -> anyhow::Result<Vec<Vec<u8>>> {
     let basic = BASE64_STANDARD.encode(format!("admin:{NAME}"));
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-    // More than once, or it would not be compressed but stored.
+    // Repeated, because a short text would be stored and not compressed.
     gzip.write_all(
         format!("callback=http://{ADDRESS}/&host={NAME}&")
             .repeat(9)
@@ -140,12 +140,12 @@ fn requests() -> anyhow::Result<Vec<Vec<u8>>> {
             "X-Number: 031300070543\r\nX-Short: 203.0.29027\r\nX-Long: [::ffff:cb00:7163]\r\n",
         ),
         [b"GET /zlib HTTP/1.1\r\nX: ", &zlib[..], b"\r\n\r\n"].concat(),
-        // The masked network itself is no secret.
+        // The masked network itself is not a secret.
         get("/plain", &format!("Host: {NETWORK}\r\n")),
     ])
 }
 
-/// Starts a stack that hides, and sends it everything from one address.
+/// Starts a stack that hides these texts, and sends it all requests from one address.
 async fn recorded() -> anyhow::Result<(Stack, usize, Vec<u16>)> {
     let stack = Stack::start_with(&VARIABLES).await?;
     let requests = requests()?;
@@ -164,7 +164,7 @@ async fn recorded() -> anyhow::Result<(Stack, usize, Vec<u16>)> {
     Ok((stack, requests.len(), ports))
 }
 
-/// Everything that the viewer can be asked for.
+/// Returns the answer of every address of the viewer.
 async fn everything(stack: &Stack, count: usize) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut paths: Vec<String> = [
         "",
@@ -216,7 +216,8 @@ async fn everything(stack: &Stack, count: usize) -> anyhow::Result<Vec<(String, 
     Ok(answers)
 }
 
-/// All that is in an answer: as it is, without the escapes of HTML, and what is base64 in it.
+/// Returns all layers of an answer: its bytes, the bytes without HTML escapes, and what its base64
+/// holds.
 fn layers(answer: &[u8]) -> Vec<Vec<u8>> {
     let lossless: String = answer.iter().copied().map(char::from).collect();
     let plain = lossless.replace("&#x2f;", "/").replace("[.]", ".");
@@ -227,7 +228,7 @@ fn layers(answer: &[u8]) -> Vec<Vec<u8>> {
     let decoded: Vec<_> = runs
         .filter_map(|run| BASE64_STANDARD.decode(run).ok())
         .collect();
-    // A request's bytes in base64 may hold base64 of their own.
+    // A request's bytes in base64 may hold more base64.
     let inner: Vec<_> = decoded
         .iter()
         .filter(|bytes| bytes.len() < answer.len())
@@ -262,7 +263,7 @@ async fn nothing_that_is_shown_names_a_client_or_this_machine() -> anyhow::Resul
             }
         }
     }
-    // It hides these because it has them.
+    // memcached still has these texts, so the viewer really hides them.
     let (kept, _) =
         forever200_testkit::exchange(stack.at(11211), b"get forever200:slot:1\r\nquit\r\n").await?;
     let kept = String::from_utf8_lossy(&kept);
@@ -330,7 +331,8 @@ async fn what_is_shown_says_what_it_hides_and_is_otherwise_whole() -> anyhow::Re
         (&json!("tls"), &Value::Null)
     );
 
-    // What is shown is not compared with what is kept, or every look would find something new.
+    // The tag does not change while nothing changes, although the shown bytes differ from the
+    // stored ones.
     let tags = [
         stack.get("/home/api/requests").await?,
         stack.get("/home/api/requests").await?,
@@ -446,7 +448,7 @@ async fn logs_name_no_client() -> anyhow::Result<()> {
     for request in requests()? {
         exchange_from(CLIENT, stack.front(), &request).await?;
     }
-    // Straight to the responder, without the header that it expects.
+    // Directly to the responder, without the header that it expects.
     let bad = exchange_from(
         CLIENT,
         stack.at(9999),

@@ -1,4 +1,4 @@
-//! The bad line before memcached does what a test asks of it, and nothing else.
+//! The faulty connection to memcached has the faults that a test sets, and no others.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Sends a command on a connection of its own and returns what comes within a second, or before the
-/// end.
+/// Sends a command on a new connection. Returns what comes within a second or until the end.
 async fn ask(address: &str, command: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(command.as_bytes()).await?;
@@ -33,13 +32,13 @@ async fn each_fault_is_what_it_says() -> anyhow::Result<()> {
         (ask(&line, "incr n 1\r\n").await?, between.happened()),
         ("2\r\n".into(), 0)
     );
-    // Done, and nobody is told.
+    // memcached executes the command, but the client gets no answer.
     between.once(Fault::CutAnswer(0));
     assert_eq!(ask(&line, "incr n 1\r\n").await?, "");
     assert_eq!(ask(&direct, "incr n 0\r\n").await?, "3\r\n");
     between.once(Fault::CutAnswer(2));
     assert_eq!(ask(&line, "get n\r\n").await?, "VA");
-    // Not done.
+    // memcached does not get the command.
     between.once(Fault::CutCommand);
     assert_eq!(ask(&line, "incr n 1\r\n").await?, "");
     assert_eq!(ask(&direct, "incr n 0\r\n").await?, "3\r\n");

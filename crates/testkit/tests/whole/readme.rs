@@ -1,7 +1,6 @@
-//! What the documents say, held against the programs, haproxy.cfg, docker-compose.yml and the
-//! image.
+//! Compares the documents with the programs, haproxy.cfg, docker-compose.yml and the image.
 //!
-//! .ci/fresh follows the commands of README.md; here are the facts that stand twice.
+//! .ci/fresh follows the commands of README.md. These tests compare the facts that stand twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,17 +11,17 @@ fn read(name: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(project().join(name)).context(name.to_owned())
 }
 
-/// The document that has the table of variables.
+/// The document with the table of variables.
 const VARIABLES: &str = "docs/configuration.md";
 
-/// The names in the first column of the table of variables.
+/// Returns the names in the first column of the table of variables.
 fn documented() -> anyhow::Result<BTreeSet<String>> {
     let document = read(VARIABLES)?;
     let (_, table) = document
         .split_once("\n| variable |")
         .context("docs/configuration.md has no table of variables")?;
     let rows = table.lines().skip(1).take_while(|row| row.starts_with('|'));
-    // A row may name several: | `FOREVER200_ONE`, `FOREVER200_OTHER` | …
+    // A row may have several names: | `FOREVER200_ONE`, `FOREVER200_OTHER` | …
     let names = rows
         .filter_map(|row| row.split('|').nth(1))
         .flat_map(|cell| cell.split('`'));
@@ -32,7 +31,8 @@ fn documented() -> anyhow::Result<BTreeSet<String>> {
     Ok(names.collect())
 }
 
-/// What docker-compose.yml gives to the container: by name, the default, empty where there is none.
+/// Returns the variables that docker-compose.yml gives to the container, with their defaults; empty
+/// where there is none.
 fn composed() -> anyhow::Result<BTreeMap<String, String>> {
     let compose = read("docker-compose.yml")?;
     let lines = compose.lines().map(str::trim);
@@ -53,7 +53,7 @@ fn composed() -> anyhow::Result<BTreeMap<String, String>> {
     .collect()
 }
 
-/// The project's variables in the ENV of the Dockerfile.
+/// Returns the project's variables in the ENV of the Dockerfile.
 fn of_the_image() -> anyhow::Result<BTreeMap<String, String>> {
     let dockerfile = read("Dockerfile")?;
     let words = dockerfile.split_whitespace();
@@ -84,7 +84,7 @@ fn compose_repeats_the_defaults_of_the_image() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The user's number in the last USER of the Dockerfile.
+/// Returns the user's number in the last USER of the Dockerfile.
 fn user_of_the_image() -> anyhow::Result<String> {
     let dockerfile = read("Dockerfile")?;
     let user = dockerfile
@@ -112,7 +112,7 @@ fn the_files_of_a_cluster_fit_the_image() -> anyhow::Result<()> {
             "{field}"
         );
     }
-    // What the image writes to beside it.
+    // Other folders to which the image writes.
     for folder in ["/run", "/tmp"] {
         assert!(
             kubernetes.contains(&format!("mountPath: {folder}}}")),
@@ -138,7 +138,8 @@ fn the_package_has_all_that_supervisord_needs() -> anyhow::Result<()> {
     for name in ["supervisord.conf", "haproxy/haproxy.cfg"] {
         assert!(manifest.contains(&format!("\"../../{name}\"")), "{name}");
     }
-    // What the image sets, but for the form of the log, which is for the journal here.
+    // The service sets the variables of the image, except the format of the log, which is for the
+    // journal here.
     let service = read("deploy/forever200.service")?;
     for (name, value) in of_the_image()? {
         if name != "FOREVER200_LOG_FORMAT" {

@@ -1,5 +1,5 @@
-//! Three responders on one ring, as docs/scaling.md has them: what each records is on the page,
-//! once.
+//! Three responders on one ring, as in docs/scaling.md. The page has the records of each, and each
+//! record once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,19 +14,19 @@ use forever200_testkit::{Stack, get, get_json, loopback, until};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Where further responders listen, each at an address of its own.
+/// Port of the further responders. Each has an address of its own.
 const PORT: u16 = 9999;
-/// Where TLS is ended.
+/// Port where haproxy decrypts TLS.
 const TLS_PORT: u16 = 8443;
 
-/// Forty requests a second: two and a half seconds of it fit into the ring, so that the reader
-/// misses none on a machine that has other work.
+/// Forty requests a second. The ring holds two and a half seconds of them, so that the viewer's
+/// reader misses none on a busy machine.
 const SLOW: Pace = Pace {
     clients: 4,
     interval: Duration::from_millis(100),
 };
 
-/// A responder on another machine; killed and reaped when dropped.
+/// A responder that stands for one on another machine. It is killed and reaped when dropped.
 struct Far {
     address: SocketAddr,
     memcached: String,
@@ -102,7 +102,7 @@ impl Scaled {
         })
     }
 
-    /// Waits until what is in the ring is from so many responders.
+    /// Waits until the ring has records of `count` responders.
     async fn until_responders(&self, count: usize) -> anyhow::Result<()> {
         until(&format!("the ring is from {count} responders"), || async {
             let list = get_json(self.stack.front(), "/home/api/requests").await;
@@ -111,8 +111,8 @@ impl Scaled {
         .await
     }
 
-    /// Waits until the history has all requests that were answered, and returns all that it has, by
-    /// path.
+    /// Waits until the history has all requests that were answered. Returns the numbers of all its
+    /// requests, by path.
     async fn by_path(&self, attempts: &Attempts) -> anyhow::Result<HashMap<String, Vec<u64>>> {
         until("the history has all answered requests", || async {
             let export = get(self.stack.front(), "/home/export.ndjson?since=1h").await;
@@ -134,7 +134,8 @@ impl Scaled {
         .with_context(|| self.stack.log())
     }
 
-    /// Sends a request through TLS. It fails in the handshake where the certificate is looked at.
+    /// Sends a request through TLS. If curl checks the certificate (`looked_at`), the handshake
+    /// must fail.
     async fn through_tls(&self, path: &str, looked_at: bool) -> anyhow::Result<()> {
         let port = self.stack.at(TLS_PORT);
         let mut curl = tokio::process::Command::new("curl");
@@ -149,7 +150,7 @@ impl Scaled {
     }
 }
 
-/// What the document has a reader write.
+/// Returns the configuration that the document tells a reader to write.
 fn written_for(far: &[Far; 2]) -> anyhow::Result<String> {
     let mut script = command(project().join("deploy/scaling/haproxy-cfg"));
     let addresses = far.iter().map(|far| far.address.to_string());
@@ -184,8 +185,8 @@ async fn what_three_responders_record_is_there_once_also_when_one_is_killed() ->
     let numbers: BTreeSet<_> = by_path.values().flatten().collect();
     let requests: usize = by_path.values().map(Vec::len).sum();
     assert_eq!(numbers.len(), requests, "a number is there twice");
-    // What the responder had in hand when it died: haproxy may have sent it again, or its client
-    // got nothing, and it may have drawn a number for it.
+    // Requests that the responder had in flight when it died: haproxy may have sent them again, or
+    // their clients got nothing, or the responder had already taken a number for them.
     let twice = by_path.values().filter(|numbers| numbers.len() > 1).count();
     let last = numbers.last().map_or(0, |&&number| number) as usize;
     for (what, count) in [
@@ -219,7 +220,7 @@ async fn a_client_of_tls_is_known_to_whichever_responder_gets_it() -> anyhow::Re
     ensure!(failed["requests"][0]["tls"]["failed"].is_string());
     scaled.through_tls("/last", false).await?;
     let list = scaled.stack.until_recorded(before + 2).await?;
-    // Three responders have heard of the handshake that failed, and one recorded it.
+    // All three responders learned of the failed handshake, and only one recorded it.
     assert_eq!(list["total"], before + 2);
     assert_eq!(list["requests"][0]["http"]["target"], "/last");
     Ok(())

@@ -1,5 +1,5 @@
-//! A hub, on the real composition: requests that other machines sent, as its pages, its JSON and
-//! its files show them.
+//! A hub, with all programs as shipped: its pages, JSON and files with requests that other machines
+//! sent.
 
 use std::path::Path;
 
@@ -12,16 +12,16 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// When the histories of the sensors of these tests began: microseconds since 1970, and as RFC
+/// When the histories of all sensors in these tests began, in microseconds since 1970 and as RFC
 /// 3339.
 const ERA: u64 = 1_767_323_045_000_006;
 const ERA_TEXT: &str = "2026-01-02T03:04:05.000006Z";
-/// A version as a sensor in a stranger's hands may say it.
+/// A version that a sensor in a stranger's hands may send.
 const ODD_VERSION: &str = "<b>\u{202e}1.0";
 
 /// The longest name that a sensor can have.
 const LONG: &str = "a-name-of-forty-characters-in-a-rack-of-";
-/// Sent by whom, with which number there, and what.
+/// The requests: the sensor, the number there, and the target.
 const SENT: [(&str, u64, &str); 6] = [
     ("berlin-1", 41, "GET /.env"),
     ("lima", 7, "GET /.env"),
@@ -58,7 +58,8 @@ fn record(seq: u64, (sensor, number, line): (&str, u64, &str)) -> Record {
     }
 }
 
-/// Writes what sensors sent into the ring, as a hub does, and waits until the history has it.
+/// Writes the requests of sensors into the ring, as a hub does, and waits until the history has
+/// them.
 async fn send(stack: &Stack) -> anyhow::Result<()> {
     let store = Store::new(stack.at(11211).to_string());
     let last = store.advance(SENT.len() as u64).await?;
@@ -87,7 +88,7 @@ async fn page(stack: &Stack, path: &str) -> anyhow::Result<String> {
     Ok(page.text())
 }
 
-/// Holds an answer against a schema of docs/, at this definition, or as a whole.
+/// Checks an answer with this definition of a schema in docs/, or with the whole schema.
 fn holds(file: &str, definition: &str, answer: &Value) -> anyhow::Result<()> {
     let read = |file: &str| std::fs::read_to_string(project().join("docs").join(file));
     let own = read(file)?.replace("api.schema.json#/$defs/", "#/$defs/api_");
@@ -303,14 +304,14 @@ async fn a_sensor_that_says_it_runs_is_not_silent() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// When a sensor was last heard of, as a list says.
+/// Returns the time in a list when a sensor was last heard of.
 fn heard(list: &Value, name: &str) -> Option<Timestamp> {
     let mut sensors = list["sensors"].as_array()?.iter();
     let sensor = sensors.find(|it| it["sensor"] == name)?;
     sensor["heard"].as_str()?.parse().ok()
 }
 
-/// A sensor that was cut off sends what it answered long ago: the charts have it where it belongs.
+/// A sensor that was cut off sends old requests later. The charts show them at their own time.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_late_is_counted_in_its_minute() -> anyhow::Result<()> {
     let folder = TempDir::new()?;

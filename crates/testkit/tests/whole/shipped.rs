@@ -1,4 +1,4 @@
-//! What is shipped around the programs: the folder of the sockets, the version, the workflows.
+//! What is shipped with the programs: the folder for sockets, the version, the workflows.
 
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
@@ -10,8 +10,7 @@ use forever200_testkit::process::{command, project};
 /// The user `nobody` of Debian.
 const NOBODY: u32 = 65_534;
 
-/// Begins `make run` with this folder, up to the build, and returns what went to stderr before
-/// that.
+/// Runs the first steps of `make run` with this folder, up to the build, and returns their stderr.
 fn make_run(folder: &Path) -> anyhow::Result<String> {
     let stubs = tempfile::tempdir()?;
     let cargo = stubs.path().join("cargo");
@@ -39,7 +38,7 @@ fn a_run_folder_that_others_may_change_is_refused() -> anyhow::Result<()> {
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(mode))?;
         std::io::Result::Ok(folder)
     };
-    // Folders of root's are somebody else's for everyone but root.
+    // For everyone but root, a folder of root belongs to another user.
     let others = if rustix::process::getuid().is_root() {
         let folder = make("others", 0o700)?;
         chown(&folder, Some(NOBODY), None)?;
@@ -57,7 +56,7 @@ fn a_run_folder_that_others_may_change_is_refused() -> anyhow::Result<()> {
         (root.join("link"), "is a symbolic link"),
         (root.join("dangling"), "is a symbolic link"),
     ] {
-        // A slash at the end makes a link the folder behind it.
+        // With a slash at the end, a link would be followed.
         for slash in ["", "/"] {
             let given = format!("{}{slash}", folder.display());
             let stderr = make_run(Path::new(&given))?;
@@ -125,7 +124,7 @@ fn a_tag_that_is_not_the_version_releases_nothing() -> anyhow::Result<()> {
             "{line}"
         );
     }
-    // The notes of a release are its own section, and nothing of its neighbours.
+    // The notes of a release are its own section only.
     let notes = String::from_utf8(release(&["notes"])?.stdout)?;
     assert!(notes.contains("### Added"), "{notes}");
     assert!(!notes.contains("## ["), "{notes}");

@@ -1,6 +1,6 @@
-//! A closed box, from the side of HTTP: between haproxy and the viewer nothing is smuggled, split,
-//! poisoned or made of what a client claims. What else an attacker could try is in attacks.rs and
-//! bombs.rs.
+//! Black-box tests of attacks on HTTP: nothing is smuggled, split or poisoned between haproxy and
+//! the viewer, and answers do not depend on what a client claims. Other attacks are in attacks.rs
+//! and bombs.rs.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// In everything that a test sends and that must not come out where it does not belong.
+/// A text in everything that a test sends and that must not come out in a wrong place.
 const MARK: &str = "7f3aforged";
 const HEALTH: &[u8] = b"GET /home/health HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -45,7 +45,7 @@ impl KeptAlive {
     }
 }
 
-/// Sends bytes and nothing more, and returns the responses.
+/// Sends these bytes on a new connection, and returns the responses.
 async fn responses(stack: &Stack, bytes: &[u8]) -> anyhow::Result<Vec<Response>> {
     let mut stream = TcpStream::connect(stack.front()).await?;
     stream.write_all(bytes).await?;
@@ -69,7 +69,7 @@ fn is_empty_200(response: &Response) -> bool {
     response.status == 200 && names == ["content-length", "connection"] && response.body.is_empty()
 }
 
-/// Waits for the record of a request that says this, and returns it with its bytes.
+/// Waits for the record of a request with this text, and returns it with its bytes.
 async fn recorded(stack: &Stack, text: &str) -> anyhow::Result<(Value, Vec<u8>)> {
     let path = format!("/home/api/requests?limit=1&q={text}");
     let record = until(&format!("{text} is recorded"), || async {
@@ -85,8 +85,9 @@ async fn recorded(stack: &Stack, text: &str) -> anyhow::Result<(Value, Vec<u8>)>
     Ok((record, raw))
 }
 
-/// Heads about whose body two programs may disagree; the body is `0\r\n\r\n` and then another
-/// request.
+/// Fields by which two programs may disagree about the body. The body is `0\r
+/// \r
+/// ` and then another request.
 const AMBIGUOUS: &[&str] = &[
     "Content-Length: 5\r\nContent-Length: 0\r\n",
     "Content-Length: 0\r\nContent-Length: 5\r\n",
@@ -142,8 +143,9 @@ async fn a_smuggled_request_never_meets_another_client() -> anyhow::Result<()> {
                 .map(|response| response.status)
                 .filter(|&it| it != 100)
                 .collect();
-            // None where haproxy sees an end behind nonsense. What comes before, the request,
-            // perhaps what is smuggled: then it is an ordinary next request.
+            // There is no response if haproxy sees the client's end after nonsense. Otherwise there
+            // is one for the request before, if any, one for this request, and perhaps one for the
+            // smuggled request, as for any further request.
             let most = 2 + usize::from(!before.is_empty());
             ensure!((..=most).contains(&statuses.len()), "{what}: {statuses:?}");
             ensure!(
@@ -152,7 +154,8 @@ async fn a_smuggled_request_never_meets_another_client() -> anyhow::Result<()> {
                     .all(|status| [200, 400, 405, 422].contains(status)),
                 "{what}: {statuses:?}"
             );
-            // Two who share haproxy's connections to the viewer with the attacker, in turn.
+            // In turn, two other clients use haproxy's connections to the viewer that the attacker
+            // uses too.
             ensure!(
                 others
                     .get("/home/health")
@@ -190,7 +193,7 @@ async fn a_smuggled_request_never_meets_another_client() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Names that the viewer and haproxy give to the lines of a response.
+/// Names of the headers that the viewer and haproxy put into a response.
 const HEADERS: &[&str] = &[
     "allow",
     "cache-control",
@@ -288,7 +291,7 @@ async fn no_line_of_a_response_is_a_clients() -> anyhow::Result<()> {
                     );
                     ensure!(!value.contains(MARK), "{target}: {name}: {value}");
                 }
-                // What a page repeats is escaped.
+                // A page escapes what it repeats.
                 ensure!(
                     !response.text().contains(&format!("<b>{MARK}")),
                     "{target}: {}",
@@ -333,7 +336,7 @@ async fn what_a_header_claims_changes_no_response() -> anyhow::Result<()> {
             "Range: bytes=0-1\r\nIf-Range: x".to_owned(),
             "Connection: close, X-Forwarded-For, Host".to_owned(),
         ] {
-            // Numbers on a page may change with the minute: then once more.
+            // Numbers on a page may change with the minute. Then it is tried again.
             until(&format!("{path} is the same with {claim}"), || async {
                 let before = without_date(ask(stack.front(), path, "Host: x\r\n").await.ok()?);
                 let claimed = ask(stack.front(), path, &format!("Host: x\r\n{claim}\r\n"))
@@ -372,21 +375,20 @@ async fn a_host_header_makes_no_link_and_nothing_active() -> anyhow::Result<()> 
         "\u{202e}evil",
     ] {
         let lines = format!("Host: {host}\r\n");
-        // To haproxy 3.0 a head with some of these is no HTTP, so that even `/home` is the
-        // responder's; 2.6 takes all.
+        // haproxy 3.0 does not accept some of these heads as HTTP, so that even `/home` goes to the
+        // responder. haproxy 2.6 accepts all.
         for path in ["/home", "/home/nothing"] {
             let response = ask(recording.front(), path, &lines).await?;
             ensure!(response.status == 200, "{host}: {}", response.status);
             ensure!(response.header("location").is_none(), "{host}");
         }
-        // So the pages are asked for at the viewer's own address: there all of these arrive, and
-        // none is recorded.
+        // So the test asks for the pages at the viewer's own address, where all of these arrive.
         for (stack, path) in [(&empty, "/home"), (&stack, "/home/requests/1")] {
             let response = ask(stack.at(8080), path, &lines).await?;
             ensure!(response.status == 200, "{host}: {}", response.status);
             ensure!(response.header("location").is_none(), "{host}");
             let page = response.text();
-            // It may stand in the command to copy, if it is a plain name, and nowhere else.
+            // The host may stand in the command to copy, if it is a plain name, and nowhere else.
             let shown = page
                 .match_indices("evil")
                 .map(|(at, _)| page[..at].rsplit('>').next().unwrap_or_default());
@@ -464,7 +466,7 @@ async fn only_the_files_built_in_are_served_and_only_they_may_be_kept() -> anyho
         let target = format!("/home/static/{file}");
         let response = ask(stack.front(), &target, "Host: x\r\n").await?;
         ensure!(is_empty_200(&response), "{target}: {response:?}");
-        // Nor does the viewer have it for those who reach its own address.
+        // The viewer does not have this page at its own address either.
         let response = get(stack.at(8080), &target).await?;
         assert_eq!(
             (response.status, response.header("cache-control")),
@@ -472,7 +474,7 @@ async fn only_the_files_built_in_are_served_and_only_they_may_be_kept() -> anyho
             "{target}"
         );
     }
-    // A page under the name of a file that a cache might keep.
+    // Names of files that a cache might store, below a page.
     for path in [
         "/home/x.css",
         "/home/requests/1/x.js",

@@ -1,5 +1,5 @@
-//! Who came, on the real composition: pages, JSON, lists for blocking; and what masking leaves of
-//! them.
+//! Sources, with all programs as shipped: pages, JSON, lists for blocking, and what remains with
+//! masked addresses.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -16,7 +16,7 @@ async fn start(folder: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Stack
     Stack::start_with(&settings).await
 }
 
-/// Sends one request from each of these, by loopback addresses.
+/// Sends one request from each of these loopback addresses.
 async fn send(stack: &Stack, requests: &[(&str, &str)]) -> anyhow::Result<()> {
     for (source, target) in requests {
         let source: Ipv4Addr = source.parse()?;
@@ -114,7 +114,7 @@ async fn a_source_has_a_row_a_page_and_its_json() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who came is of loopback here: its row gets an address of the internet.
+/// Gives the row of a source, which has a loopback address here, an address of the internet.
 fn move_source(folder: &Path, from: &str, to: &str) -> anyhow::Result<()> {
     let file = rusqlite::Connection::open(folder.join("history.db"))?;
     file.busy_timeout(std::time::Duration::from_secs(10))?;

@@ -1,5 +1,5 @@
-//! Times on the pages of the history are those of the visitor's own zone, and in UTC at a click, as
-//! on the list. Needs Chromium: `make test-browser`.
+//! The pages of the history show times in the visitor's own zone, and at a click in UTC, like the
+//! list. Needs Chromium: `make test-browser`.
 
 use anyhow::{Context, ensure};
 use fantoccini::Locator;
@@ -8,16 +8,18 @@ use forever200_testkit::stack::Setup;
 use forever200_testkit::{Stack, get_json, until};
 use serde_json::json;
 
-/// Far from UTC, not by whole hours, and the same in summer and in winter.
+/// A zone far from UTC, not by whole hours, and the same in summer and in winter.
 const ZONE: &str = "Asia/Kolkata";
 const ZONE_NAME: &str = "GMT+5:30";
 const ZONE_MS: i64 = 19_800_000;
-/// What each visible time says, and the time in a zone so many milliseconds from UTC.
+/// A script that returns the text of each visible time, and the same time in a zone that is this
+/// many milliseconds from UTC.
 const TOLD: &str = "return [...document.querySelectorAll('main time')]
     .filter((time) => time.checkVisibility())
     .map((time) => [time.innerText, new Date(Date.parse(time.dateTime) + MS).toISOString()])";
 
-/// A stack with a request in its history, and the pages that tell when it came.
+/// Starts a stack with a request in its history. Returns it, and the addresses of pages with its
+/// time.
 async fn with_history(folder: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<String>)> {
     let folder = folder.path().to_str().context("an odd path")?;
     let setup = Setup {
@@ -44,14 +46,15 @@ async fn with_history(folder: &tempfile::TempDir) -> anyhow::Result<(Stack, Vec<
     Ok((stack, pages.into()))
 }
 
-/// Tells whether a time of RFC 3339 has this time of day; beyond a second, it has fewer digits than
-/// a page.
+/// Tells whether an RFC 3339 time has this time of day. It may have fewer digits after the second
+/// than a page.
 fn has_clock(time: &str, clock: &str) -> bool {
     let seconds = clock.split('.').next().unwrap_or(clock);
     time[11..].starts_with(seconds)
 }
 
-/// Fails unless every time of a page is that in a zone so far from UTC; returns how many there are.
+/// Fails unless every time of a page is in the zone that is `ms` milliseconds from UTC. Returns how
+/// many times there are.
 async fn all_told(browser: &Browser, page: &str, ms: i64) -> anyhow::Result<usize> {
     let told = browser.run(&TOLD.replace("MS", &ms.to_string())).await?;
     let told: Vec<(String, String)> = serde_json::from_value(told)?;
@@ -74,7 +77,7 @@ async fn all_told(browser: &Browser, page: &str, ms: i64) -> anyhow::Result<usiz
     Ok(told.len())
 }
 
-/// Clicks on one of the ways to tell times.
+/// Clicks on one choice of time zone.
 async fn choose(browser: &Browser, value: &str) -> anyhow::Result<()> {
     let choice = format!("[name=times][value={value}]");
     let choice = browser.client.find(Locator::Css(&choice)).await?;
@@ -96,7 +99,7 @@ async fn times_of_the_history_are_the_visitors_and_in_utc_at_a_click() -> anyhow
         browser
             .devtools("Emulation.setTimezoneOverride", zone)
             .await?;
-        // Nothing is chosen: here, with the zone's name within sight.
+        // Without a choice, times are in the visitor's zone, and its name is shown.
         for page in [history, collection, source] {
             browser.open(page).await?;
             ensure!(all_told(&browser, page, ZONE_MS).await? >= 2, "{page}");
@@ -108,7 +111,7 @@ async fn times_of_the_history_are_the_visitors_and_in_utc_at_a_click() -> anyhow
             all_told(&browser, page, ZONE_MS).await?;
             browser.run("localStorage.clear()").await?;
         }
-        // How long ago, as on the list, and when.
+        // The page shows how long ago, as the list does, and the time.
         browser.open(sources).await?;
         let ago = browser.run("return document.querySelector('td.when:last-child time').innerText");
         let ago = ago.await?;
@@ -118,15 +121,15 @@ async fn times_of_the_history_are_the_visitors_and_in_utc_at_a_click() -> anyhow
         );
         for (value, ms) in [("local", ZONE_MS), ("utc", 0)] {
             choose(&browser, value).await?;
-            // A phone has room for the last time.
+            // A phone has room only for the last time.
             ensure!(all_told(&browser, sources, ms).await? >= 1);
         }
-        // What was chosen holds on the others.
+        // The choice also holds on the other pages.
         for page in [history, collection, source] {
             browser.open(page).await?;
             all_told(&browser, page, 0).await?;
         }
-        // The page of a request has both, and that of a kind.
+        // The pages of a request and of a kind have times too.
         for (page, count) in [(request, 1), (kind, 2)] {
             browser.open(page).await?;
             ensure!(all_told(&browser, page, 0).await? >= count, "{page}");

@@ -1,5 +1,5 @@
-//! TLS, ended on FOREVER200_BIND_TLS: each client's record is right, and what is no TLS comes
-//! through as it was sent.
+//! TLS that haproxy decrypts on FOREVER200_BIND_TLS. Each client's record is right, and bytes that
+//! are not TLS come through as they were sent.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -22,15 +22,15 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// Where the tests have TLS ended.
+/// Port where haproxy decrypts TLS in the tests.
 const PORT: u16 = 8443;
 /// sslscan and nmap try some hundred handshakes.
 const LONGEST_RUN: Duration = Duration::from_secs(120);
-/// While handshakes are held open, all but one in a hundred requests are answered within this, as
-/// in tests/troubles.rs.
+/// While handshakes are held open, 99 of 100 requests are answered within this time, as in
+/// tests/troubles.rs.
 const ON_TIME: Duration = Duration::from_millis(50);
 
-/// A forever200 that ends TLS.
+/// A forever200 that decrypts TLS.
 struct Ended {
     stack: Stack,
     address: SocketAddr,
@@ -62,7 +62,7 @@ impl Ended {
         Ok(Self { stack, address })
     }
 
-    /// Runs a program with `ADDRESS` in its line; returns what it prints.
+    /// Runs a command line in which `ADDRESS` becomes the address for TLS. Returns what it prints.
     async fn run(&self, package: &str, line: &str) -> anyhow::Result<String> {
         let line = line.replace("ADDRESS", &self.address.to_string());
         let line = line.replace("IP", &self.address.ip().to_string());
@@ -72,12 +72,12 @@ impl Ended {
             .kill_on_drop(true);
         let output = timeout(LONGEST_RUN, tool.output()).await;
         let output = output.with_context(|| format!("{line} goes on and on"))??;
-        // The status of a shell that finds no such program.
+        // 127 is the status of a shell that does not find the program.
         ensure!(output.status.code() != Some(127), missing(package));
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// The newest request, when there are so many.
+    /// Waits until there are `count` requests, and returns the newest.
     async fn newest(&self, count: u64) -> anyhow::Result<Value> {
         let list = self.stack.until_recorded(count).await?;
         Ok(list["requests"][0].clone())
@@ -170,7 +170,7 @@ async fn a_handshake_without_a_request_is_a_record_of_what_was_asked_for() -> an
     let shown = ended
         .run("openssl", "openssl s_client -connect ADDRESS -servername only.example -alpn spdy/3 -tls1_2 2>/dev/null")
         .await?;
-    // OpenSSL 3.2 and later write it without spaces.
+    // OpenSSL 3.2 and later write the subject without spaces.
     let subject = shown.replace(' ', "");
     ensure!(subject.contains("subject=CN=localhost"), "{shown}");
     let request = ended.newest(1).await?;
@@ -206,7 +206,8 @@ async fn a_handshake_without_a_request_is_a_record_of_what_was_asked_for() -> an
 #[tokio::test(flavor = "multi_thread")]
 async fn noise_that_begins_as_a_hello_has_a_page() -> anyhow::Result<()> {
     let ended = Ended::start().await?;
-    // Handshake records with a ClientHello: one byte of it, none of it, and what is in none.
+    // Handshake records that begin like a ClientHello: with one byte of it, with an empty one, and
+    // with an impossible one.
     let noises = [
         &[0x16, 3, 1, 0, 1, 1][..],
         &[0x16, 3, 1, 0, 4, 1, 0, 0, 0],
@@ -226,7 +227,7 @@ async fn noise_that_begins_as_a_hello_has_a_page() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_that_fails_is_a_record_of_the_hello() -> anyhow::Result<()> {
     let ended = Ended::start().await?;
-    // Does not know who signed the certificate, and says so.
+    // curl does not know the authority of the certificate, and sends that alert.
     ended
         .run(
             "curl",
@@ -243,17 +244,17 @@ async fn a_handshake_that_fails_is_a_record_of_the_hello() -> anyhow::Result<()>
         "{request}"
     );
     assert_eq!(request["tls"]["sni"], "a.example");
-    // It is not the wrong port for it.
+    // TLS is expected on this port, so there is no label.
     assert_eq!(request["labels"], json!([]));
     ensure!(is_ja4(&request["tls"]["ja4"], "t13d"), "{request}");
-    // A hello that is none: haproxy answers with an alert, and its bytes are kept.
+    // An invalid hello: haproxy answers with an alert, and the bytes are kept.
     let hello = b"\x16\x03\x01\0\x05\x01\0\0\x01\0";
     let (reply, _) = exchange(ended.address, hello).await?;
     ensure!(reply.starts_with(b"\x15\x03"), "{}", reply.escape_ascii());
     ended.newest(2).await?;
     let raw = get(ended.stack.front(), "/home/requests/2/raw").await?;
     assert_eq!(raw.body, hello);
-    // One that goes away in the middle of it.
+    // A client that goes away in the middle of the handshake.
     let mut stream = connect_from([127, 8, 8, 8].into(), ended.address).await?;
     stream.write_all(&hello_for("b.example")).await?;
     let mut answer = [0; 5];
@@ -294,7 +295,7 @@ async fn connections_from_one_port_to_two_have_their_own_hellos() -> anyhow::Res
     let mut streams = Vec::new();
     for port in ports {
         let socket = TcpSocket::new_v4()?;
-        // What lets two connections have one port at this end.
+        // This allows two connections from the same port.
         socket.set_reuseaddr(true)?;
         socket.bind(source)?;
         let mut stream = socket.connect(stack.at(port)).await?;
@@ -302,7 +303,7 @@ async fn connections_from_one_port_to_two_have_their_own_hellos() -> anyhow::Res
         stream
             .write_all(&hello_for(&format!("{port}.example")))
             .await?;
-        // By this time, haproxy has told of the hello.
+        // By this time, haproxy has told the responder of the hello.
         stream.readable().await?;
         streams.push(stream);
     }
@@ -317,7 +318,7 @@ async fn connections_from_one_port_to_two_have_their_own_hellos() -> anyhow::Res
     Ok(())
 }
 
-/// A client may hold its connection for long.
+/// A client may hold its connection for a long time.
 #[tokio::test(flavor = "multi_thread")]
 async fn haproxy_forgets_a_hello_that_it_has_told() -> anyhow::Result<()> {
     let (server, rule) = (
@@ -333,7 +334,7 @@ async fn haproxy_forgets_a_hello_that_it_has_told() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A hello of TLS 1.2 that is worth an answer.
+/// Returns a hello of TLS 1.2 that a server answers.
 fn hello_for(name: &str) -> Vec<u8> {
     let counted =
         |width: usize, bytes: &[u8]| [&bytes.len().to_be_bytes()[8 - width..], bytes].concat();
@@ -367,7 +368,7 @@ async fn what_is_no_tls_comes_through_the_same_port_byte_for_byte() -> anyhow::R
         (0..=255).collect(),
         b"\x16".to_vec(),
         b"\x16\x03\x05\0\x05\x01\0\0\x01\0".to_vec(),
-        // A handshake record that is no hello.
+        // A handshake record that is not a hello.
         b"\x16\x03\x01\0\x05\x02\0\0\x01\0".to_vec(),
         whole[..whole.len() - 1].to_vec(),
         ssl2,
@@ -388,14 +389,14 @@ async fn what_is_no_tls_comes_through_the_same_port_byte_for_byte() -> anyhow::R
         let raw = get(ended.stack.front(), &format!("/home/requests/{number}/raw")).await?;
         assert_eq!(raw.body, *bytes, "{}", bytes.escape_ascii());
     }
-    // A client that says nothing is counted; the page is there in the clear, too.
+    // A silent client is counted. The page is there without TLS too.
     drop(connect_from([127, 8, 8, 9].into(), ended.address).await?);
     until("the silent one is counted", || async {
         let stats = get_json(ended.address, "/home/api/stats").await.ok()?;
         (stats["silent"] == 1).then_some(())
     })
     .await?;
-    // On the other port a hello is kept as it came, and nobody speaks TLS.
+    // On the port without TLS, a hello is kept as it came, and is not answered with TLS.
     let (reply, _) = exchange(ended.stack.front(), &whole).await?;
     assert_eq!(reply, RESPONSE);
     let request = ended.newest(sent.len() as u64 + 1).await?;
@@ -411,7 +412,7 @@ async fn the_page_is_there_by_https_with_all_its_files_and_for_the_real_source()
     ended.newest(1).await?;
     let page = ended.run("curl", "curl -sk https://ADDRESS/home").await?;
     ensure!(page.contains("seen</a>"), "{page}");
-    // Nothing that a browser would fetch in the clear.
+    // Nothing on the page makes a browser fetch something without TLS.
     ensure!(
         !page.contains("=\"http:") && !page.contains("url("),
         "{page}"
@@ -440,7 +441,8 @@ async fn the_page_is_there_by_https_with_all_its_files_and_for_the_real_source()
     ended.newest(2).await?;
     let list: Value = serde_json::from_str(&ended.run("curl", mine).await?)?;
     assert_eq!(list["requests"].as_array().map(Vec::len), Some(1), "{list}");
-    // The same connection: a page, and then something else, which haproxy rewrites and says so.
+    // A page and then another path on the same connection. haproxy rewrites the second request, and
+    // the record tells so.
     ended
         .run(
             "curl",
@@ -504,7 +506,7 @@ async fn scanners_of_tls_find_a_server_and_are_recorded() -> anyhow::Result<()> 
     ensure!(list["total"].as_u64() > Some(50), "{}", list["total"]);
     for request in list["requests"].as_array().into_iter().flatten() {
         assert_eq!(request["dest_port"], PORT, "{request}");
-        // haproxy ended TLS, or did not and says why, or it was none.
+        // haproxy decrypted TLS, or the record tells why it failed, or it was not TLS.
         let tls = &request["tls"];
         let is_told = tls["cipher"].is_string() || tls["failed"].is_string();
         ensure!(is_told || request["via"] == "proxy_v2", "{request}");
@@ -514,7 +516,7 @@ async fn scanners_of_tls_find_a_server_and_are_recorded() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// What `supervisor/certificate` prints, or why it refuses.
+/// Returns what `supervisor/certificate` prints, or its error.
 async fn certificate(
     run: &Path,
     variables: &[(&str, &Path)],
@@ -552,7 +554,7 @@ async fn a_certificate_is_made_once_and_another_takes_its_place() -> anyhow::Res
     certificate(run, &kept).await?.map_err(anyhow::Error::msg)?;
     assert_eq!(std::fs::read_to_string(&own)?, first);
     assert_eq!(std::fs::read_dir(&history)?.count(), 1, "a leftover");
-    // Without a history it is beside the sockets.
+    // Without a history, the certificate is beside the sockets.
     let off = [("FOREVER200_HISTORY", Path::new("Off"))];
     let beside = run.join("certificate.pem").display().to_string();
     assert_eq!(certificate(run, &off).await?, Ok(beside.clone()));
@@ -577,7 +579,8 @@ async fn a_certificate_is_made_once_and_another_takes_its_place() -> anyhow::Res
             Ok(joined.display().to_string())
         );
         assert_eq!(std::fs::read_to_string(&joined)?, first);
-        // Whoever gives none any more has one of their own, and no copy of a key stays.
+        // Without a given certificate, the own one is used again, and no copy of the given key
+        // stays.
         assert_eq!(certificate(run, &off).await?, Ok(beside.clone()));
         ensure!(std::fs::read_to_string(&beside)? != first, "a given one");
         ensure!(!joined.exists(), "a copy of a key");
@@ -632,7 +635,7 @@ async fn a_bad_certificate_is_one_line_in_the_log() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As docs/haproxy.md has it for an edited file.
+/// As docs/haproxy.md says for an edited file.
 #[tokio::test]
 async fn haproxy_cfg_is_checked_with_what_a_start_gives_it() -> anyhow::Result<()> {
     let run = tempfile::tempdir()?;
@@ -659,7 +662,7 @@ async fn haproxy_cfg_is_checked_with_what_a_start_gives_it() -> anyhow::Result<(
     Ok(())
 }
 
-/// A haproxy that runs reads its certificate again when it loads an edited file.
+/// A running haproxy reads its certificate again when it loads an edited file.
 #[tokio::test]
 async fn a_check_leaves_alone_what_a_running_haproxy_reads() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -701,7 +704,7 @@ async fn a_check_leaves_alone_what_a_running_haproxy_reads() -> anyhow::Result<(
         assert_eq!(std::fs::read_to_string(&given)?, "what is read");
         assert_eq!(std::fs::read_dir(&run)?.count(), 1, "a leftover");
     }
-    // Nor does a start whose certificate is refused.
+    // A start whose certificate is refused leaves nothing behind either.
     let refused = [("FOREVER200_CERTIFICATE", &*theirs)];
     assert_eq!(certificate(&run, &refused).await?, Err(no_key));
     assert_eq!(std::fs::read_to_string(&given)?, "what is read");
@@ -709,7 +712,7 @@ async fn a_check_leaves_alone_what_a_running_haproxy_reads() -> anyhow::Result<(
     Ok(())
 }
 
-/// As the comment in `defaults base` says.
+/// As the comment in `defaults base` of haproxy.cfg says.
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_the_log_do_not_come_between_those_for_the_responder() -> anyhow::Result<()> {
     let cfg = "haproxy/haproxy.cfg";
@@ -754,7 +757,7 @@ async fn the_history_keeps_what_was_ended() -> anyhow::Result<()> {
     }
     ended.run("curl", "curl -s https://ADDRESS/").await?;
     ended.newest(3).await?;
-    // Beyond the ring.
+    // More requests than the ring holds.
     for number in 0..110_u64 {
         exchange(ended.stack.front(), b"GET /x HTTP/1.1\r\n\r\n").await?;
         ended.stack.until_recorded(4 + number).await?;
@@ -878,8 +881,8 @@ async fn hidden_names_are_hidden_in_tls_too() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells whether haproxy closes a connection unseen; else its bytes are answered when no more of a
-/// hello comes.
+/// Tells whether haproxy closes a connection without looking at it. Otherwise its bytes are
+/// answered when no more of a hello comes.
 async fn is_refused(stream: &mut TcpStream) -> bool {
     let mut reply = Vec::new();
     let _ = stream.read_to_end(&mut reply).await;
@@ -888,7 +891,7 @@ async fn is_refused(stream: &mut TcpStream) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shares_of_sources_hold_and_the_other_port_has_room() -> anyhow::Result<()> {
-    // A sixteenth of these is 10, three eighths are 60.
+    // A sixteenth of 160 is 10, and three eighths are 60.
     let ended = Ended::start_with(&[("FOREVER200_MAX_CONNECTIONS", "160")]).await?;
     let open = async |source: [u8; 4], to| {
         let mut stream = connect_from(source.into(), to).await?;
@@ -905,14 +908,16 @@ async fn the_shares_of_sources_hold_and_the_other_port_has_room() -> anyhow::Res
         for _ in 0..10 {
             held.push(open([127, 62, 0, source], ended.address).await?);
         }
-        // Not all at once: haproxy's threads accept side by side. Nor one by one: each may take its
-        // time on a busy machine, and after some seconds haproxy ends the first.
+        // Ten at a time. All at once is too many, because haproxy's threads accept side by side.
+        // One by one takes too long on a busy machine, because haproxy ends the first after some
+        // seconds.
         until("they are accepted", || async {
             current().await.filter(|&count| count == held.len())
         })
         .await?;
     }
-    // Its share is used up: on the other port as well. And so are three eighths.
+    // The share of source 1 is used up, on the other port too. And three eighths of all connections
+    // are used up.
     for (source, to) in [
         (1, ended.address),
         (1, ended.stack.front()),
@@ -933,8 +938,8 @@ async fn the_shares_of_sources_hold_and_the_other_port_has_room() -> anyhow::Res
     Ok(())
 }
 
-/// Sends requests while forty visitors, from this one on, open the page and ask once by TLS.
-/// Returns the requests, and how long the page took, in order.
+/// Sends requests while forty visitors open the page and send one request by TLS; the first visitor
+/// has this number. Returns the requests, and the sorted times that the page took.
 async fn visited(
     ended: &Ended,
     paths: &str,
@@ -965,7 +970,7 @@ async fn visited(
 async fn two_thousand_half_handshakes_delay_nobody() -> anyhow::Result<()> {
     raise_file_limit();
     let ended = Ended::start().await?;
-    // How it is without them, on a machine that may be busy.
+    // The times without the half handshakes, because the machine may be busy.
     let (quiet, _) = visited(&ended, "before", 1).await?;
     let before = quiet.latency(0.99);
     let hello = hello_for("half.example");
@@ -973,7 +978,7 @@ async fn two_thousand_half_handshakes_delay_nobody() -> anyhow::Result<()> {
     for number in 0..2000_u32 {
         let source = Ipv4Addr::from_bits(Ipv4Addr::new(127, 60, 0, 1).to_bits() + number);
         let mut stream = connect_from(source, ended.address).await?;
-        // Some are cut in the hello, the others behind it.
+        // Some handshakes stop in the hello, the others after it.
         let sent = if number % 4 == 0 {
             &hello[..hello.len() / 2]
         } else {
@@ -982,7 +987,8 @@ async fn two_thousand_half_handshakes_delay_nobody() -> anyhow::Result<()> {
         stream.write_all(sent).await?;
         held.push(stream);
     }
-    // The server's part is done: what it costs is that of any handshake. These clients stop here.
+    // Wait until the server has answered, which costs as much as for any handshake. These clients
+    // send nothing more.
     for (number, stream) in held.iter_mut().enumerate() {
         if number % 4 != 0 {
             stream.read_u8().await?;
@@ -1001,10 +1007,10 @@ async fn two_thousand_half_handshakes_delay_nobody() -> anyhow::Result<()> {
         pages[20],
         pages[39]
     );
-    // They are closed, and all are known.
+    // All of these connections are closed, and all are recorded.
     for mut stream in held {
         let mut rest = Vec::new();
-        // Reset or not: haproxy may still have an alert to say.
+        // With or without a reset. haproxy may still send an alert.
         let _ = timeout(Duration::from_secs(20), stream.read_to_end(&mut rest))
             .await
             .context("held for long")?;

@@ -1,4 +1,5 @@
-//! Real tools ask the running composition, and each is recognised: by name, and by what it does.
+//! Real tools send requests to a running stack, and each is recognised by its name and by what it
+//! does.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,17 +14,17 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// nmap tries 140 scripts, of which some wait for what never comes.
+/// nmap tries 140 scripts, and some wait in vain.
 const LONGEST_RUN: Duration = Duration::from_secs(120);
 
-/// What a tool was recognised by.
+/// How a tool was recognised.
 #[derive(Debug, Default)]
 struct Seen {
     ids: BTreeSet<String>,
     categories: BTreeSet<String>,
 }
 
-/// Runs a tool against a composition of its own and collects the labels of all that it sends.
+/// Runs a tool against a stack of its own, and returns the labels of all its requests.
 async fn run(package: &str, line: &str, folder: &Path) -> anyhow::Result<Seen> {
     let stack = Stack::start().await?;
     let mut events = Events::open(stack.front(), "/home/events?after=0", "").await?;
@@ -52,8 +53,8 @@ async fn run(package: &str, line: &str, folder: &Path) -> anyhow::Result<Seen> {
         .await
         .with_context(|| format!("{line} goes on and on"))?;
     ended.with_context(|| missing(package))?;
-    // The stream ends with its server, after what came has been told. The page may still be about
-    // to describe it.
+    // The event stream ends with its server, after all events were sent. The viewer may still have
+    // to describe some requests.
     let total = recorded(&stack).await?;
     ensure!(total > 0, "{line} sent nothing");
     stack.until_recorded(total).await?;
@@ -61,7 +62,7 @@ async fn run(package: &str, line: &str, folder: &Path) -> anyhow::Result<Seen> {
     collecting.await?
 }
 
-/// The number of requests by memcached.
+/// Returns the number of requests, from memcached.
 async fn recorded(stack: &Stack) -> anyhow::Result<u64> {
     let (answer, _) = exchange(stack.at(11211), b"get forever200:cursor\r\nquit\r\n").await?;
     let answer = String::from_utf8(answer)?;

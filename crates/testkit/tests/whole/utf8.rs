@@ -1,5 +1,5 @@
-//! `curl http://HOST/home/text?q=Müller`: a request for a page is one also where its query is typed
-//! and not encoded.
+//! `curl http://HOST/home/text?q=Müller`: a request is also for a page if its query is typed and
+//! not encoded.
 
 use std::net::Ipv4Addr;
 
@@ -12,13 +12,13 @@ use forever200_testkit::{
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// Not this machine's own address, which has no share.
+/// An address other than the machine's own, which has no limit.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 99, 88, 78);
 const EVENTS: &[u8] = "GET /home/events?q=ü HTTP/1.1\r\nHost: x\r\n\r\n".as_bytes();
-/// In the request that the searches below are after.
+/// The target of the request that the searches below find.
 const FOUND: &str = "/?name=M%C3%BCller";
 
-/// Returns the body of the answer to a look at this target, sent as it is.
+/// Asks for this target, which is sent as it is, and returns the body of the answer.
 async fn look(stack: &Stack, target: &str) -> anyhow::Result<String> {
     let look = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
     let mut reply = stack.send(look.as_bytes()).await?;
@@ -31,7 +31,7 @@ async fn look(stack: &Stack, target: &str) -> anyhow::Result<String> {
     Ok(response.text())
 }
 
-/// Sends the request that the searches are after.
+/// Sends the request that the searches find.
 async fn record(stack: &Stack) -> anyhow::Result<()> {
     let request = format!("GET {FOUND} HTTP/1.1\r\nHost: x\r\n\r\n");
     stack.send(request.as_bytes()).await?;
@@ -71,11 +71,11 @@ async fn a_search_need_not_be_encoded() -> anyhow::Result<()> {
     for target in ["/home/text?q=Möller", "/home/text?-q=Müller"] {
         assert!(!look(&stack, target).await?.contains(FOUND), "{target}");
     }
-    // As long as haproxy has room for, once it is encoded.
+    // As long as haproxy has room for after encoding.
     let long = format!("/home/text?-q={}", "ü".repeat(900));
     let look_long = format!("GET {long} HTTP/1.1\r\nHost: x\r\n\r\n");
     ensure!(stack.send(look_long.as_bytes()).await? != RESPONSE);
-    // The page repeats what was asked for, as it was typed.
+    // The page repeats the search text as it was typed.
     let typed = "ü€🦀 100% a+b & c=d";
     let page = look(&stack, "/home?q=ü€🦀+100%25+a%2Bb+%26+c=d").await?;
     assert!(page.contains(&typed.replace('&', "&amp;")), "{page}");
@@ -142,13 +142,13 @@ async fn a_head_that_is_too_long_to_encode_is_recorded() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns how many connections haproxy has open at this time for looks that are not encoded.
+/// Returns how many connections haproxy has open now for targets that are not encoded.
 async fn open_now(stack: &Stack) -> Option<usize> {
     let csv = stack.haproxy("show stat utf8 1 -1").await.ok()?;
     csv.lines().nth(1)?.split(',').nth(4)?.parse().ok()
 }
 
-/// Opens event streams from a source, and waits until haproxy counts so many of all.
+/// Opens `count` event streams from a source, and waits until haproxy counts `all` in total.
 async fn watch(
     stack: &Stack,
     source: Ipv4Addr,
@@ -174,8 +174,8 @@ async fn watch(
     Ok(watching)
 }
 
-/// Of 400 connections, 8 for one source, as for any look; and a sixteenth for the two more that
-/// each has of its own.
+/// With 400 connections, one source may have 8, as for any page. The two further connections that
+/// each of these needs may take a sixteenth of all.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_look_so_have_the_shares_of_all_who_look() -> anyhow::Result<()> {
     let stack = Stack::start_with(&[("FOREVER200_MAX_CONNECTIONS", "400")]).await?;

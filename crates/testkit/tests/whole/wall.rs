@@ -1,4 +1,4 @@
-//! The wall: what stands on a projector, and how it comes in. Most of it needs Chromium: `make
+//! The wall: what a projector shows, and how requests come in. Most tests need Chromium: `make
 //! test-browser`.
 
 use std::net::SocketAddr;
@@ -13,13 +13,13 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// Common, and with a label.
+/// A common request, with a label.
 const OFTEN: &[u8] = b"GET /.env HTTP/1.1\r\nHost: x\r\n\r\n";
 const RARE: &[u8] = b"GET /nothing-else-is-like-it HTTP/1.1\r\nHost: x\r\n\r\n";
-/// Projectors: what most have, and what old ones have.
+/// Resolutions of projectors, new and old.
 const SCREENS: [(u32, u32); 4] = [(1920, 1080), (1280, 720), (1280, 800), (1024, 768)];
 
-/// Requests that come in at a rate, until it is dropped.
+/// Requests that come in at a rate until this is dropped.
 struct Traffic(JoinHandle<()>);
 
 impl Traffic {
@@ -40,7 +40,7 @@ impl Drop for Traffic {
     }
 }
 
-/// A stack that holds some requests, and the address of its wall.
+/// Starts a stack with some requests. Returns it and the address of its wall.
 async fn stack_of(requests: u64) -> anyhow::Result<(Stack, String)> {
     let stack = Stack::start().await?;
     for _ in 0..requests {
@@ -58,7 +58,7 @@ async fn the_wall_is_a_view_of_the_list() -> anyhow::Result<()> {
     stack.until_recorded(3).await?;
     let wall = stack.get("/home?view=wall").await?.text();
     ensure!(wall.matches("<li id=\"w").count() == 3, "{wall}");
-    // The way back is the only link.
+    // The link back to the list is the only link.
     ensure!(wall.matches("<a ").count() == 1, "{wall}");
     let wall = stack.get("/home?view=wall&category=secrets").await?.text();
     ensure!(wall.matches("<li id=\"w").count() == 2, "{wall}");
@@ -87,7 +87,7 @@ async fn a_wall_is_told_of_one_request_a_second() -> anyhow::Result<()> {
     let begun = Instant::now();
     for _ in 0..3 {
         events.next("row").await?.context("the end")?;
-        // Numbers come as well, however much else there is.
+        // The numbers at the top come too, however many rows there are.
         events.next("strip").await?.context("the end")?;
     }
     let took = begun.elapsed();
@@ -95,7 +95,7 @@ async fn a_wall_is_told_of_one_request_a_second() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Watches the rows that come in, in the page.
+/// A script that notes the rows that come in.
 const WATCH: &str = "window.came = [];
     new MutationObserver((changes) => {
         for (const { addedNodes } of changes) for (const row of addedNodes) came.push([performance.now(), row.innerText]);
@@ -132,7 +132,8 @@ async fn the_rarest_comes_first_and_the_newest_stands_at_the_top() -> anyhow::Re
     let browser = Browser::start(LAPTOP).await?;
     browser.follow(&address).await?;
     browser.run(WATCH).await?;
-    // The first comes in at once; the others within the second in which no row may.
+    // The first row comes in at once. The other requests come within the next second, in which no
+    // row comes in.
     for number in 0..12 {
         stack.send(if number == 6 { RARE } else { OFTEN }).await?;
     }
@@ -141,7 +142,7 @@ async fn the_rarest_comes_first_and_the_newest_stands_at_the_top() -> anyhow::Re
     let at = came
         .iter()
         .position(|(_, text)| text.contains("nothing-else"));
-    // The clock may have struck between them.
+    // A row may have come in between two of the requests.
     ensure!(at.is_some_and(|at| at <= 2), "{came:?}");
     let times = "return [...document.querySelectorAll('#wall time')].map((time) => time.dateTime.slice(0, 19))";
     let times: Vec<String> = serde_json::from_value(browser.run(times).await?)?;
@@ -175,7 +176,7 @@ async fn one_screen_holds_whole_rows_and_does_not_scroll() -> anyhow::Result<()>
         let what = format!("{width}x{height}: {sizes:?}");
         ensure!(sizes[..3] == [0.0, 0.0, 0.0], "{what}");
         ensure!(sizes[3] >= 7.0, "{what}");
-        // Ten metres from a screen 1.5 m high, letters have to be 4 cm high.
+        // For a screen that is 1.5 m high and ten metres away, letters must be 4 cm high.
         ensure!(
             sizes[4] >= f64::from(height.min(width * 9 / 16)) * 0.036,
             "{what}"
@@ -197,7 +198,7 @@ async fn escape_and_one_link_lead_back_to_the_list() -> anyhow::Result<()> {
     browser.follow(&format!("{address}&method=GET")).await?;
     press("\u{e00c}").await?;
     browser.until("Escape leads back", is_back).await?;
-    // From the list to the wall, and back by the link.
+    // From the list to the wall, and back by the wall's link.
     let wall = browser.client.find(Locator::LinkText("Wall")).await?;
     wall.click().await?;
     browser

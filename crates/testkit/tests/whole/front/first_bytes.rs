@@ -1,7 +1,7 @@
-//! First bytes of connections, by what haproxy.cfg makes of them. The connection stays open behind
-//! them.
+//! First bytes of connections, grouped by what haproxy.cfg does with them. The connection stays
+//! open after them.
 
-/// Goes to the responder before another byte comes.
+/// These go to the responder before another byte comes.
 pub(crate) const AT_ONCE: &[&[u8]] = &[
     // Commands of other protocols, with each kind of line end, in capitals and not.
     b"HELP\n",
@@ -72,7 +72,7 @@ pub(crate) const AT_ONCE: &[&[u8]] = &[
     b"\x16\x03\x01",
     b"\x03\0\0\x13",
     b"\xef\xbb\xbfGET /home",
-    // Near to /home, and other than it.
+    // Paths that are similar to /home.
     b"GET /x",
     b"GET /H",
     b"GET //",
@@ -91,7 +91,7 @@ pub(crate) const AT_ONCE: &[&[u8]] = &[
     b"GET http://x/home",
     b"PROPFIND /home",
     b"get /home HTTP/1.1\r\n\r\n",
-    // A first line for /home that is not one of HTTP/1, or not for a page.
+    // A first line for /home that is not HTTP/1, or not for a page.
     b"GET /home/\r\n",
     b"GET /home/ \r\n",
     b"GET /home HTTP\r\n",
@@ -118,7 +118,7 @@ pub(crate) const AT_ONCE: &[&[u8]] = &[
     b"GET /home/static/../../etc/passwd HTTP/1.1\r\n",
     b"GET /home//text HTTP/1.1\r\n",
     b"GET /home/te%78t HTTP/1.1\r\n",
-    // haproxy would write over the line end, or does not take the head for HTTP.
+    // haproxy would overwrite the line end, or does not accept the head as HTTP.
     b"GET /home HTTP/1.1\r\nX: y\r\n z\r\n\r\n",
     b"GET /home HTTP/1.1\r\nX: y\n\tz\r\n\r\n",
     b"GET /home HTTP/1.1\r\nX: \0\r\n z\r\n\r\n",
@@ -155,7 +155,7 @@ pub(crate) const AT_ONCE: &[&[u8]] = &[
     b"GET /home HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
 ];
 
-/// May still become a request for a page, so it stays in haproxy.
+/// These may still become a request for a page, so they stay in haproxy.
 pub(crate) const WAITS: &[&[u8]] = &[
     b"G",
     b"GET",
@@ -185,7 +185,7 @@ pub(crate) const WAITS: &[&[u8]] = &[
     b"GET /home?q=\xc3\xbc HTTP/1.1\r\nHost: x\r\n\r",
 ];
 
-/// Gets an answer of the viewer.
+/// These get an answer from the viewer.
 pub(crate) const FOR_THE_VIEWER: &[&[u8]] = &[
     b"GET /home HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /home HTTP/1.0\r\n\r\n",
