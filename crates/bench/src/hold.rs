@@ -1,4 +1,4 @@
-//! Connections that are there and say nothing.
+//! Connections on which nothing is sent.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,7 +7,8 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// The sources, one after the other: a single one may not have that many of haproxy.
+/// Address of the first connection; each further one has the next. haproxy does not give so many
+/// connections to one address.
 const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 60, 0, 1);
 
 #[derive(Serialize)]
@@ -15,7 +16,7 @@ pub(crate) struct Held {
     connections: usize,
 }
 
-/// Opens connections, says so, and holds them until standard input ends.
+/// Opens connections, prints `holding`, and holds them until standard input ends.
 pub(crate) async fn hold(peer: SocketAddr, connections: u32) -> anyhow::Result<Held> {
     let mut held = Vec::new();
     for number in 0..connections {
@@ -32,7 +33,7 @@ pub(crate) async fn hold(peer: SocketAddr, connections: u32) -> anyhow::Result<H
     })
 }
 
-/// Connects from an address of its own.
+/// Connects from an address that depends on `number`.
 pub(crate) async fn connect_from(number: u32, peer: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::from_bits(FIRST_SOURCE.to_bits() + number), 0).into())?;

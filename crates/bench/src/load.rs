@@ -1,4 +1,4 @@
-//! Requests by the thousand, each with a connection of its own, as unsolicited traffic comes.
+//! Thousands of requests, each on a connection of its own, like unsolicited traffic.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,12 +11,12 @@ use tokio::task::LocalSet;
 
 use crate::peer::Peer;
 
-/// What a scanner sends, to the byte: 100 of them with this path and without a body.
+/// Headers of a real scanner. With the default path and without a body, the request has 100 bytes.
 const HEAD: &str =
     "Host: 203.0.113.80\r\nUser-Agent: Mozilla/5.0 zgrab/0.x\r\nConnection: close\r\n";
-/// Most requests at a time when they come by rate: less than one source may have of haproxy.
+/// Most requests in flight when they are sent at a rate. haproxy allows one source more.
 const MAX_IN_FLIGHT: usize = 400;
-/// How often requests that are due are sent. tokio's own timers tick once a millisecond.
+/// Time between two checks for due requests. tokio's own timers tick only once a millisecond.
 const TICK: Duration = Duration::from_micros(250);
 
 #[derive(Args, Default)]
@@ -53,16 +53,16 @@ impl RequestArgs {
     }
 }
 
-/// What became of a load.
+/// The results of a load.
 #[derive(Default)]
 pub(crate) struct Seen {
-    /// Of the answered ones.
+    /// Latencies of the answered requests.
     latencies: Vec<Duration>,
     failed: u64,
     took: Duration,
 }
 
-/// The same in figures; times in microseconds.
+/// The results in figures; times in microseconds.
 #[derive(Serialize)]
 pub(crate) struct Summary {
     requests: u64,
@@ -97,7 +97,8 @@ impl Seen {
     }
 }
 
-/// Returns, in microseconds, what this share of the sorted times does not exceed; 0 for none.
+/// Returns, in microseconds, the time that this share of the sorted times does not exceed; 0 where
+/// there are none.
 pub(crate) fn quantile(sorted: &[Duration], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted
@@ -105,7 +106,8 @@ pub(crate) fn quantile(sorted: &[Duration], share: f64) -> f64 {
         .map_or(0.0, |time| time.as_secs_f64() * 1e6)
 }
 
-/// Sends `requests` by this many clients, each of which waits for its answer.
+/// Sends `requests` requests from this many clients. Each client waits for the answer before it
+/// sends the next.
 pub(crate) async fn by_clients(peer: &Peer, request: &[u8], requests: u64, clients: usize) -> Seen {
     let (begun, left) = (Instant::now(), Cell::new(requests));
     let seen = RefCell::new(Seen::default());
@@ -125,8 +127,8 @@ pub(crate) async fn by_clients(peer: &Peer, request: &[u8], requests: u64, clien
     }
 }
 
-/// Sends a request each time one is due, `rate` a second. What a request waits for its turn counts
-/// as its latency.
+/// Sends each request when it is due, `rate` a second. The time that a request waits to be sent
+/// counts as latency.
 pub(crate) async fn at_rate(peer: &Peer, request: &[u8], requests: u64, rate: u32) -> Seen {
     let seen = Rc::new(RefCell::new(Seen::default()));
     let (peer, request) = (Rc::new(peer.clone()), Rc::<[u8]>::from(request));
@@ -160,7 +162,7 @@ pub(crate) async fn at_rate(peer: &Peer, request: &[u8], requests: u64, rate: u3
     }
 }
 
-/// Ticks from a thread that does nothing else: it ends when nobody listens any more.
+/// Returns ticks from a thread that does nothing else, and ends when nobody receives them any more.
 fn ticks() -> mpsc::Receiver<()> {
     let (tick, ticks) = mpsc::channel(1);
     std::thread::spawn(move || {

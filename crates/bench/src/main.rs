@@ -1,7 +1,7 @@
 //! The clients of the benchmark. `bench/run` starts them, and reads one line of JSON from each.
 //!
-//! In: an address, and how much load to make. Out: times as a client measured them. They do not
-//! know which server answers.
+//! In: an address, and how much load to make. Out: times as a client measures them. The clients do
+//! not know which server answers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,24 +25,24 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Ask with a new connection for every request
+    /// Send requests, each on a new connection
     Load {
         /// Where to connect to: host:port, or the path of a Unix socket
         peer: Peer,
         #[command(flatten)]
         request: load::RequestArgs,
-        /// Requests altogether
+        /// Number of requests
         #[arg(long)]
         requests: u64,
-        /// Clients at a time, each with one request after the other
+        /// Clients, each with one request after the other
         #[arg(long, default_value_t = 64)]
         clients: usize,
-        /// Requests a second, each at its time whatever became of those before it, instead of as
-        /// many as can be
+        /// Requests a second, each sent on time even if earlier ones are not answered; without it,
+        /// as many as possible
         #[arg(long)]
         rate: Option<u32>,
     },
-    /// Hold connections that say nothing until standard input ends
+    /// Hold silent connections until standard input ends
     Hold {
         /// Where to connect to
         peer: SocketAddr,
@@ -66,7 +66,7 @@ enum Command {
     Visible {
         /// haproxy
         peer: SocketAddr,
-        /// Clients that press meanwhile, each with one request after the other
+        /// Clients that send meanwhile, each with one request after the other
         #[arg(long)]
         clients: usize,
         /// How long

@@ -1,4 +1,4 @@
-//! One exchange: connect, send, read until the other side closes.
+//! One exchange: connects, sends, and reads until the other side closes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,10 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-/// A request that is not answered by then has failed.
+/// A request that is not answered within this time has failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Who is asked.
+/// Where a server listens.
 #[derive(Clone, Debug)]
 pub(crate) enum Peer {
     Tcp(SocketAddr),
@@ -33,7 +33,7 @@ impl FromStr for Peer {
 }
 
 impl Peer {
-    /// Sends a request over a connection of its own and returns whether the answer was a whole 200.
+    /// Sends a request on a new connection, and tells whether the answer was a whole 200.
     pub(crate) async fn exchange(&self, request: &[u8], answer: &mut Vec<u8>) -> bool {
         answer.clear();
         let exchanged = timeout(PATIENCE, async {
@@ -55,7 +55,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     stream.write_all(request).await?;
-    // Whoever closes first keeps the connection in TIME_WAIT: the server, as on the internet.
+    // The side that closes first keeps the connection in TIME_WAIT. Here that is the server, as on
+    // the internet.
     stream.read_to_end(answer).await.map(drop)
 }
 

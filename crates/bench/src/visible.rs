@@ -1,7 +1,7 @@
-//! From the answer until it is seen.
+//! Measures the time from the answer to a request until the request is seen.
 //!
-//! A record's number is the number of requests until it, so the API shows what was answered once
-//! its `total` has reached the number of answers. That holds at full load as well, when the ring is
+//! A record's number is the count of requests up to it. So the API shows all answered requests when
+//! its `total` has reached the number of answers. That holds at full load too, when the ring is
 //! rolled over many times a second.
 
 use std::cell::{Cell, RefCell};
@@ -14,14 +14,14 @@ use crate::load::{RequestArgs, quantile};
 use crate::peer::Peer;
 use crate::watch::{Watched, number, watch};
 
-/// Time between two looks at the API, so that the looking is not the load.
+/// Time between two polls of the API, so that the polls are not the load.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
-/// Time between two requests when nobody presses.
+/// Time between two requests where there is no load.
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(50);
 const LIST: &[u8] =
     b"GET /home/api/requests?limit=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
-/// What was seen; times in microseconds.
+/// The results; times in microseconds.
 #[derive(Serialize)]
 pub(crate) struct Visible {
     answered: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Visible {
     events: Watched,
 }
 
-/// Presses, watches and looks at once.
+/// Sends requests, polls the API and watches the event stream at the same time.
 pub(crate) async fn visible(
     peer: SocketAddr,
     clients: usize,
@@ -84,7 +84,7 @@ async fn press(peer: SocketAddr, until: Instant, pause: Duration, answered: &Cel
     }
 }
 
-/// Asks the API how many requests there were.
+/// Returns how many requests there were, from the API.
 async fn total(peer: SocketAddr) -> anyhow::Result<u64> {
     let mut answer = Vec::new();
     anyhow::ensure!(

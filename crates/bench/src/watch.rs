@@ -13,10 +13,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::hold::connect_from;
 use crate::load::quantile;
 
-/// 1.0, or the stream would come in chunks, of which one may end within an event.
+/// HTTP/1.0, because with 1.1 the stream would come in chunks, and a chunk may end within an event.
 const REQUEST: &[u8] = b"GET /home/events HTTP/1.0\r\nAccept: text/event-stream\r\n\r\n";
 
-/// What watchers got; ages in microseconds.
+/// The events that watchers got; ages in microseconds.
 #[derive(Serialize)]
 pub(crate) struct Watched {
     watchers: u32,
@@ -26,8 +26,8 @@ pub(crate) struct Watched {
     age_max: f64,
 }
 
-/// Watches from many addresses for a while. The age of an event is the time since its request's
-/// first byte came.
+/// Watches the event stream from many addresses for `time`. The age of an event is the time since
+/// the first byte of its request.
 pub(crate) async fn watch(
     peer: SocketAddr,
     watchers: u32,
@@ -63,8 +63,8 @@ async fn watch_one(number: u32, peer: SocketAddr, until: Instant) -> anyhow::Res
     Ok(ages)
 }
 
-/// Returns how long ago the request of an event began. Of a thousand watchers nobody reads all of
-/// the JSON.
+/// Returns how long ago the request of an event began. It does not parse the JSON, which would take
+/// too long for a thousand watchers.
 fn age(data: &[u8]) -> anyhow::Result<Duration> {
     const FIELD: &[u8] = b"\"timestamp\":\"";
     let at = data
@@ -80,7 +80,7 @@ fn age(data: &[u8]) -> anyhow::Result<Duration> {
     Ok(age.unsigned_abs())
 }
 
-/// Reads a number of a JSON document.
+/// Returns a number from a JSON document.
 pub(crate) fn number(json: &[u8], field: &str) -> anyhow::Result<u64> {
     serde_json::from_slice::<Value>(json)?[field]
         .as_u64()
