@@ -15,9 +15,9 @@ use crate::peer::Peer;
 use crate::watch::{Watched, number, watch};
 
 /// Time between two polls of the API, so that the polls are not the load.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Time between two requests where there is no load.
-const BETWEEN_REQUESTS: Duration = Duration::from_millis(50);
+const REQUEST_INTERVAL: Duration = Duration::from_millis(50);
 const LIST: &[u8] =
     b"GET /home/api/requests?limit=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
@@ -41,25 +41,25 @@ pub(crate) async fn visible(
     let until = Instant::now() + time;
     let (answered, delays) = (Cell::new(0), RefCell::new(Vec::new()));
     let before = total(peer).await?;
-    let (press_count, pause) = if clients > 0 {
+    let (sender_count, pause) = if clients > 0 {
         (clients, Duration::ZERO)
     } else {
-        (1, BETWEEN_REQUESTS)
+        (1, REQUEST_INTERVAL)
     };
-    let pressing = futures_util::future::join_all(
-        (0..press_count).map(|_| press(peer, until, pause, &answered)),
+    let sending = futures_util::future::join_all(
+        (0..sender_count).map(|_| send(peer, until, pause, &answered)),
     );
-    let looking = async {
+    let polling = async {
         while Instant::now() < until {
             let (asked, known) = (Instant::now(), before + answered.get());
             while total(peer).await? < known {}
             delays.borrow_mut().push(asked.elapsed());
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         anyhow::Ok(())
     };
-    let (_, looked, events) = tokio::join!(pressing, looking, watch(peer, 1, time));
-    looked?;
+    let (_, polled, events) = tokio::join!(sending, polling, watch(peer, 1, time));
+    polled?;
     let mut delays = delays.into_inner();
     delays.sort_unstable();
     Ok(Visible {
@@ -72,7 +72,7 @@ pub(crate) async fn visible(
     })
 }
 
-async fn press(peer: SocketAddr, until: Instant, pause: Duration, answered: &Cell<u64>) {
+async fn send(peer: SocketAddr, until: Instant, pause: Duration, answered: &Cell<u64>) {
     let (peer, request, mut answer) = (Peer::Tcp(peer), RequestArgs::default().bytes(), Vec::new());
     while Instant::now() < until {
         if peer.exchange(&request, &mut answer).await {
