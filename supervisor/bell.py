@@ -1,14 +1,14 @@
-"""Makes supervisord lose no time and no connection: loaded into it by supervisord.conf, `[rpcinterface:bell]`.
+"""Makes supervisord lose no time and no connection. supervisord.conf loads it with `[rpcinterface:bell]`.
 
-supervisord starts programs in a loop that waits for output of theirs, or for a second when there is none. It
-notices a death at once and starts the next one a second later. A bell ends that wait whenever a program changes
-its state or a signal comes. And supervisord closes the listening socket of an `fcgi-program` while no process of
-it runs; here it is held, so that clients wait in its queue. docs/reliability.md has what both are worth.
+supervisord starts programs in a loop that waits for output of programs, or for a second if there is none. So it
+notices the death of a program at once, but restarts it up to a second later. The bell ends that wait when a program
+changes its state or a signal comes. And supervisord closes the listening socket of an `fcgi-program` while no process
+of it runs. The bell holds that socket open, so that clients wait in its queue. docs/reliability.md has figures for both.
 
-Programs without `autostart` are started where the variable is set that `[rpcinterface:bell]` has for them.
+A program without `autostart` is started if the variable is set that `[rpcinterface:bell]` names for it.
 
-And its log goes to standard error, as those of all programs do: it would else be standard output, where lines of JSON
-for other tools go, or a file.
+supervisord's log goes to standard error, like the logs of all programs. It could otherwise go only to a file, or to
+standard output, which is for lines of JSON for other tools.
 """
 
 import os
@@ -19,7 +19,7 @@ from supervisor import events, loggers
 
 
 class Bell:
-    """A pipe among those that supervisord waits for."""
+    """A pipe that supervisord waits for. Writing to it ends the wait."""
 
     def __init__(self):
         self.hears, self.rings = os.pipe()
@@ -29,7 +29,7 @@ class Bell:
     def ring(self, _event):
         os.write(self.rings, b"\0")
 
-    # What supervisord asks of each thing that it waits for.
+    # The methods that supervisord calls on each thing that it waits for.
 
     def readable(self):
         return True
@@ -45,7 +45,10 @@ class Bell:
 
 
 def log_to_stderr(logger):
-    """What cannot be written is lost: supervisord would complain on standard error, and end where that has failed."""
+    """Sends the log to standard error. Lines that cannot be written are lost.
+
+    Otherwise supervisord would report the failure on standard error, and end when that fails too.
+    """
     loggers.Handler.handleError = lambda _handler: None
     handler = loggers.StreamHandler(sys.stderr)
     handler.setFormat("%(asctime)s %(levelname)s %(message)s\n")
@@ -54,7 +57,10 @@ def log_to_stderr(logger):
 
 
 def make(supervisord, **variables):
-    """Adds a bell. `variables` are names of variables by names of programs. Returns an interface for XML-RPC, which is what the loading is meant for: an empty one."""
+    """Adds a bell. `variables` has the name of a variable for each name of a program.
+
+    Returns an empty interface for XML-RPC, because supervisord expects one.
+    """
     log_to_stderr(supervisord.options.logger)
     bell = Bell()
     held = []
@@ -69,8 +75,8 @@ def make(supervisord, **variables):
                 if os.environ.get(variables.get(name, "")):
                     process.config.autostart = True
 
-    # supervisord logs that it closes a socket, and its log is closed before Python lets go of ours: without this, every
-    # stop ends with a traceback.
+    # supervisord logs when a socket is closed. Without this, Python would close these sockets after
+    # supervisord has closed its log, and every stop would end with a traceback.
     def release_sockets(_event):
         held.clear()
 
@@ -80,6 +86,7 @@ def make(supervisord, **variables):
     events.subscribe(events.SupervisorRunningEvent, bell.ring)
     events.subscribe(events.SupervisorStoppingEvent, release_sockets)
     events.subscribe(events.ProcessStateEvent, bell.ring)
-    # A program that has died may become a zombie a moment after its pipes are closed.
+    # A program that dies may become a zombie a moment after its pipes are closed, so a signal rings
+    # the bell too.
     signal.set_wakeup_fd(bell.rings, warn_on_full_buffer=False)
     return object()

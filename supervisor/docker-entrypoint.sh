@@ -1,10 +1,11 @@
 #!/bin/sh
-# Process 1 of the container: runs supervisord, and ends with a non-zero status when one of its programs
-# could not be started any more, so that Docker's restart policy can act. supervisord ends with 0.
+# Process 1 of the container. Runs supervisord, and ends with a non-zero status if one of its
+# programs could not be started any more, so that Docker's restart policy can act. supervisord
+# itself always ends with 0.
 set -eu
 
 /etc/forever200/supervisor/run-folder
-# Of the last run, when this is a `docker restart`.
+# The file of the last run, if this is a `docker restart`.
 rm -f "$FOREVER200_RUN/fatal"
 
 supervisord --configuration "/etc/forever200/supervisord.conf" &
