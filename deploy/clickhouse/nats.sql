@@ -1,16 +1,20 @@
--- Reads what sensors send straight from NATS JetStream (docs/clickhouse.md, "From NATS"). After tables.sql.
+-- Reads the messages of sensors directly from NATS JetStream (docs/clickhouse.md, "From NATS"). Run
+-- it after tables.sql.
 --
--- Not run against a server: the engine that tests have lacks NATS. They read this file, and put real messages through
--- everything but the first table. Address, user and password are yours to change.
+-- No test runs it with a NATS server, because the ClickHouse of the tests lacks the NATS engine.
+-- The tests read this file, and put real messages through everything except the first table. Change
+-- address, user and password to yours.
 
--- A message is what a slot of the ring holds: a line of JSON, a newline, and the bytes as they came.
+-- A message is the value of a slot of the ring: a line of JSON, a newline, and the bytes as they
+-- came.
 CREATE TABLE IF NOT EXISTS forever200.messages (
     message String
 ) ENGINE = NATS
 SETTINGS
     nats_url = 'hub.example:4222',
     nats_subjects = 'forever200.*',
-    -- Both have to be there before: without them, what came while ClickHouse was away would be lost.
+    -- The stream and the consumer must already exist. Without them, messages that come while
+    -- ClickHouse is away would be lost.
     nats_stream = 'forever200',
     nats_consumer_name = 'clickhouse',
     nats_secure = 1,
@@ -18,8 +22,9 @@ SETTINGS
     nats_password = 'CHOOSE-A-PASSWORD',
     nats_format = 'RawBLOB';
 
--- Who sent it says the subject, which the server checks, and never the record: a sensor may be in a stranger's hands.
--- What is no record is left out, and what says to be from before 2019 or from the future.
+-- The sensor's name comes from the subject, which the server checks, and never from the record,
+-- because a sensor may be in a stranger's hands. Messages that are not records are left out, and so
+-- are records with a time before 2019 or in the future.
 CREATE MATERIALIZED VIEW IF NOT EXISTS forever200.request_of_message TO forever200.request AS
 WITH
     position(m.message, '\n') AS end,

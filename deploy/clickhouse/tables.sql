@@ -1,15 +1,16 @@
--- A long history in ClickHouse: every line of FOREVER200_CAPTURES, and what came of which kind and from whom.
--- docs/clickhouse.md says how to fill it, and what to ask it. Tested with ClickHouse 26.9.
+-- A long history in ClickHouse: every line of FOREVER200_CAPTURES, and views by kind and by source.
+-- docs/clickhouse.md says how to fill and query it. Tested with ClickHouse 26.9.
 
 CREATE DATABASE IF NOT EXISTS forever200;
 
--- One row a request. The same line twice is one row in the end; ask with FINAL, as the views do.
+-- One row for each request. A line that is inserted twice becomes one row later. Query with FINAL,
+-- as the views do.
 CREATE TABLE IF NOT EXISTS forever200.request (
-    sensor      LowCardinality(String),           -- which forever200; empty where there is one
+    sensor      LowCardinality(String),           -- name of the forever200, such as a sensor; empty if there is only one
     seq         UInt64,                           -- number of the request
     timestamp   DateTime64(6, 'UTC'),             -- when its first byte came
-    src_ip      String,                           -- as text: functions for networks want it so
-    src_prefix  UInt8,                            -- length of the network where addresses are masked, else 0
+    src_ip      String,                           -- as text, which functions for networks need
+    src_prefix  UInt8,                            -- length of the network if addresses are masked, else 0
     src_port    UInt16,
     dest_ip     LowCardinality(String),
     dest_port   UInt16,
@@ -18,16 +19,16 @@ CREATE TABLE IF NOT EXISTS forever200.request (
     extra       UInt64,                           -- bytes behind the whole request
     truncated   Bool,
     ended       LowCardinality(String),           -- complete, quiet, eof, limit, deadline
-    continues   UInt64,                           -- the request after whose answer this came, or 0
+    continues   UInt64,                           -- the request that this one continues, or 0
     responder   LowCardinality(String),
     protocol    LowCardinality(String),
-    kind        String,                           -- the collection's; empty where nobody has looked at the bytes
+    kind        String,                           -- as in the collection; empty if nobody has described the request
     title       String,
     category    LowCardinality(String),           -- of the first label; empty without one
     labels      Array(LowCardinality(String)),    -- ids, the most specific first
     categories  Array(LowCardinality(String)),    -- of all labels
     cve         Array(LowCardinality(String)),
-    method      LowCardinality(String),           -- empty where it is not HTTP
+    method      LowCardinality(String),           -- empty if the request is not HTTP
     target      String,
     user_agent  String,
     asked_for   String,                           -- the name or the address that it asks for
@@ -35,7 +36,7 @@ CREATE TABLE IF NOT EXISTS forever200.request (
     tls_failed  LowCardinality(String),
     sni         String,
     ja4         String,
-    indicators  Array(String),                    -- what its payload would fetch or call, defanged
+    indicators  Array(String),                    -- addresses that its payload would fetch or call, defanged
     actions     Array(String),
     country     LowCardinality(String),           -- ISO 3166-1 alpha-2
     asn         UInt32,                           -- number of the network, or 0
@@ -47,7 +48,7 @@ CREATE TABLE IF NOT EXISTS forever200.request (
 PARTITION BY toYear(timestamp)
 ORDER BY (sensor, timestamp, seq);
 
--- Requests that were answered and counted, and have no line.
+-- Requests that were answered and counted, but have no line.
 CREATE TABLE IF NOT EXISTS forever200.gap (
     sensor    LowCardinality(String),
     first_seq UInt64,
@@ -59,9 +60,10 @@ CREATE TABLE IF NOT EXISTS forever200.gap (
 ) ENGINE = ReplacingMergeTree
 ORDER BY (sensor, first_seq, since);
 
--- Lines go in here, and nothing stays here: docs/captures.schema.json has their fields. Those of /home/export.ndjson go
--- in as well: they are the same without event_type. Fields that are not named are left out, those that are missing or
--- null are empty.
+-- Lines are inserted here, and the views below take them; this table stores nothing.
+-- docs/captures.schema.json has their fields. Lines of /home/export.ndjson can be inserted too;
+-- they have the same fields except event_type. Fields that are not named here are left out, and
+-- fields that are missing or null are empty.
 CREATE TABLE IF NOT EXISTS forever200.lines (
     event_type String,
     sensor     String,
@@ -137,7 +139,7 @@ SELECT
 FROM forever200.lines AS line
 WHERE line.event_type = 'gap';
 
--- What /home/collection has: a row for each kind. The specimen is the first request of it.
+-- The same as /home/collection: a row for each kind. The specimen is the first request of the kind.
 CREATE VIEW IF NOT EXISTS forever200.collection AS
 SELECT
     r.kind AS kind,
@@ -154,7 +156,7 @@ FROM forever200.request AS r FINAL
 WHERE r.kind != ''
 GROUP BY kind;
 
--- What /home/sources has: a row for each address, or for each network where addresses are masked.
+-- The same as /home/sources: a row for each address, or for each network if addresses are masked.
 CREATE VIEW IF NOT EXISTS forever200.sources AS
 SELECT
     if(r.src_prefix = 0, r.src_ip, concat(r.src_ip, '/', toString(r.src_prefix))) AS address,
@@ -169,7 +171,7 @@ SELECT
 FROM forever200.request AS r FINAL
 GROUP BY address;
 
--- Who sent which kind: what the page of a source and that of a kind have.
+-- Which source sent which kind, as on the pages of sources and kinds.
 CREATE VIEW IF NOT EXISTS forever200.kind_source AS
 SELECT
     r.kind AS kind,
