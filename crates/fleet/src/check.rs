@@ -24,7 +24,7 @@ pub async fn sensor(client: &Client, sensor: &Sensor, folder: &Path) -> anyhow::
     println!("history: the newest request is {newest}");
     let last = last_sent(client, sensor).await?;
     let Some(last) = last else {
-        println!("stream: it has nothing of {sensor} yet");
+        println!("stream: it has no requests of {sensor} yet");
         return Ok(());
     };
     println!(

@@ -185,7 +185,7 @@ impl Collector {
     /// sensor sent it.
     async fn listen<F: Future<Output = Client>>(&self, connect: &impl Fn() -> F) -> Infallible {
         let settings = &self.settings;
-        let mut patience = Patience::new("nothing is heard of sensors beside the stream");
+        let mut patience = Patience::new("heartbeats and questions of sensors cannot be read");
         loop {
             let client = connect().await;
             let begun = Instant::now();
@@ -228,7 +228,7 @@ fn connects(client: &Client) -> u64 {
 
 /// The stream was deleted and made again.
 #[derive(Debug, thiserror::Error)]
-#[error("the stream is another one than before: all of it is collected")]
+#[error("the stream is not the same as before: all of it is collected")]
 struct AnotherStream;
 
 /// The tasks, one for each sensor.

@@ -17,11 +17,11 @@ const FREE: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// How often each sensor ended the connection, and until when it is held back.
+/// The sensors whose messages ended the connection.
 #[derive(Clone, Default)]
 pub(crate) struct HeldBack(HashMap<Sensor, Ended>);
 
-/// What a sensor's messages did to the connection.
+/// How often a sensor's messages ended the connection, and until when the sensor is held back.
 #[derive(Clone, Copy)]
 struct Ended {
     times: u32,

@@ -9,8 +9,8 @@ use crate::publish::ACK_TIME;
 use crate::sensor::Sensor;
 
 /// The error where another history has sent the last message.
-pub(crate) const ANOTHER_HISTORY: &str = "what the stream has last of this sensor is not of this \
-    history: another machine has the same name, or this one's history was deleted since";
+pub(crate) const ANOTHER_HISTORY: &str = "the stream's last message of this sensor is from another \
+    history: another machine has the same name, or this one's history was deleted";
 
 /// Returns the position of the last message of a sensor in the stream; `None` where there is none.
 ///

@@ -68,16 +68,17 @@ enum Command {
     Publish(MemcachedArgs),
     /// At a hub: collect what sensors send
     Collect(CollectArgs),
-    /// Say what is well and what is not, up to the first thing that is wrong; exit with 0 when all
-    /// is well
+    /// Tell what works and what does not, up to the first thing that is wrong; exit with 0 if
+    /// nothing is wrong
     Check,
-    /// At a hub: delete from the stream what a sensor has sent. What hubs have of it stays
+    /// At a hub: delete the messages of a sensor from the stream. Requests that hubs already have
+    /// stay
     Purge {
         /// The sensor's name
         name: Sensor,
     },
-    /// Make a key for a sensor or a hub: print what goes into the server's list and what goes to
-    /// that machine
+    /// Make a key for a sensor or a hub: print the entry for the servers' list, and the secret half
+    /// for that machine
     Enroll {
         /// The sensor's name
         #[arg(required_unless_present = "for_hub")]
@@ -199,7 +200,9 @@ async fn check(site: &SiteArgs, key: &KeyArgs) -> anyhow::Result<()> {
         check::hub(client).await?;
     }
     if site.send_to.is_none() && site.collect_from.is_none() {
-        println!("neither FOREVER200_HUB nor FOREVER200_FLEET is set: this is no part of a fleet");
+        println!(
+            "neither FOREVER200_HUB nor FOREVER200_FLEET is set: this machine is not part of a fleet"
+        );
     }
     Ok(())
 }
@@ -213,7 +216,7 @@ impl SiteArgs {
 
     fn folder(&self) -> anyhow::Result<PathBuf> {
         self.history.0.clone().context(
-            "FOREVER200_HISTORY is off: what is sent, and what has arrived, is what the history has",
+            "FOREVER200_HISTORY is off: requests are sent from the history, and collected into it",
         )
     }
 

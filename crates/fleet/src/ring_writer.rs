@@ -45,7 +45,7 @@ pub(crate) struct Arrival {
 
 /// The history was removed or replaced.
 #[derive(Debug, thiserror::Error)]
-#[error("the history is another file than before: all that the stream has is collected again")]
+#[error("the history is not the same file as before: all of the stream is collected again")]
 pub(crate) struct AnotherHistory;
 
 /// Writes records into the ring, and remembers those that are not in the history yet.

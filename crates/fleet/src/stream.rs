@@ -29,11 +29,11 @@ pub struct StreamArgs {
     #[arg(long, value_name = "SERVERS", env = "FOREVER200_FLEET_REPLICAS", default_value_t = 1,
         value_parser = clap::value_parser!(u8).range(1..=5))]
     replicas: u8,
-    /// Size of the stream on each of them, in bytes, reserved when it is made; then the oldest
-    /// messages go
+    /// Size of the stream on each server, in bytes, reserved when it is made; when it is full, the
+    /// oldest messages are deleted
     #[arg(long, value_name = "BYTES", env = "FOREVER200_FLEET_BYTES", default_value_t = 4 << 30)]
     stream_bytes: i64,
-    /// Messages of one sensor in it; then the oldest of them go
+    /// Most messages of one sensor in the stream; beyond that, its oldest are deleted
     #[arg(
         long,
         value_name = "MESSAGES",
@@ -41,7 +41,7 @@ pub struct StreamArgs {
         default_value_t = 250_000
     )]
     sensor_messages: i64,
-    /// Days after which a message goes
+    /// Days after which a message is deleted
     #[arg(long, value_name = "DAYS", env = "FOREVER200_FLEET_DAYS", default_value_t = 7,
         value_parser = clap::value_parser!(u32).range(1..))]
     stream_days: u32,
