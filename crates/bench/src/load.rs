@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_micros(250);
 
 #[derive(Args, Default)]
 pub(crate) struct RequestArgs {
-    /// What to ask for
+    /// Path of the request
     #[arg(long, default_value = "/")]
     path: String,
     /// Length of the body

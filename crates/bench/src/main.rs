@@ -52,12 +52,12 @@ enum Command {
     },
     /// Watch the event stream
     Watch {
-        /// haproxy or the viewer
+        /// Address of haproxy or the viewer
         peer: SocketAddr,
         /// Watchers
         #[arg(long)]
         watchers: u32,
-        /// How long
+        /// How long to watch, in seconds
         #[arg(long, value_parser = seconds)]
         seconds: Duration,
     },
@@ -69,7 +69,7 @@ enum Command {
         /// Clients that send meanwhile, each with one request after the other
         #[arg(long)]
         clients: usize,
-        /// How long
+        /// How long to measure, in seconds
         #[arg(long, value_parser = seconds)]
         seconds: Duration,
     },

@@ -45,13 +45,14 @@ const ARGUMENTS: [&str; 10] = [
 pub struct Visitor {
     /// Width of the window in CSS pixels.
     pub width: u32,
-    /// Prefers the dark colours.
+    /// Whether the visitor prefers dark colours.
     pub dark: bool,
-    /// Has JavaScript.
+    /// Whether JavaScript is on.
     pub javascript: bool,
     /// Size of ordinary letters by the browser's settings, in pixels.
     pub letters: u32,
-    /// Sees animations. Without a graphics card, drawing these takes most of a processor.
+    /// Whether animations are shown. Without a graphics card, drawing them takes most of a
+    /// processor.
     pub motion: bool,
 }
 

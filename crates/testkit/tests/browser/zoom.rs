@@ -136,7 +136,7 @@ async fn nothing_is_lost_at_200_percent_or_320_pixels() -> anyhow::Result<()> {
             browser
                 .open(&format!("http://{}{page}", stack.front()))
                 .await?;
-            // What only opens is there as well.
+            // Folded parts are opened too.
             browser
                 .run("for (const it of document.querySelectorAll('details')) it.open = true")
                 .await?;
