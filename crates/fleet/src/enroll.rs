@@ -29,7 +29,7 @@ impl Enrolment {
     /// # Errors
     /// A key has no secret half, which does not happen.
     pub fn of_sensor(sensor: &Sensor) -> anyhow::Result<Self> {
-        let (nkey, seed) = draw()?;
+        let (nkey, seed) = new_key()?;
         let imports: String = [
             sensor.subject(),
             sensor.alive_subject(),
@@ -53,7 +53,7 @@ impl Enrolment {
     /// # Errors
     /// A key has no secret half, which does not happen.
     pub fn of_hub() -> anyhow::Result<Self> {
-        let (nkey, seed) = draw()?;
+        let (nkey, seed) = new_key()?;
         let exports: String = [ALL_REQUESTS, ALL_ALIVE, ALL_LAST_MESSAGES, ALL_KINDS]
             .map(|subject| format!("{{ service: \"{subject}\" }}"))
             .join(", ");
