@@ -1,12 +1,12 @@
 //! Base64, in both of its alphabets: RFC 4648, 4 and 5.
 //!
-//! In: characters. Out: the bytes that they stand for, and characters for other bytes.
+//! In: characters. Out: the bytes that they encode. Also writes other bytes in their place.
 
-/// Characters that stand for three bytes.
+/// Characters that encode three bytes.
 pub const GROUP_CHARS: usize = 4;
-/// What stands in the table for a character that is none of base64's.
+/// Marks in the table a character that is not one of base64.
 const NONE: u8 = 64;
-/// Six bits, by the character that stands for them.
+/// The six bits that each character encodes.
 const SEXTETS: [u8; 256] = sextets();
 
 const fn sextets() -> [u8; 256] {
@@ -20,13 +20,13 @@ const fn sextets() -> [u8; 256] {
     table
 }
 
-/// Returns the six bits that a character stands for.
+/// Returns the six bits that a character encodes.
 pub fn sextet(char: u8) -> Option<u8> {
     let sextet = SEXTETS[usize::from(char)];
     (sextet != NONE).then_some(sextet)
 }
 
-/// Returns the character that stands for six bits.
+/// Returns the character that encodes six bits.
 pub const fn char_of(sextet: u8, is_url_safe: bool) -> u8 {
     match sextet & 63 {
         sextet @ 0..26 => b'A' + sextet,
@@ -39,7 +39,7 @@ pub const fn char_of(sextet: u8, is_url_safe: bool) -> u8 {
     }
 }
 
-/// Puts the bytes that so many sextets hold behind `bytes`; what is left of bits is dropped.
+/// Appends the bytes that the sextets encode to `bytes`. Bits that make no whole byte are dropped.
 pub fn extend(bytes: &mut Vec<u8>, sextets: &[u8]) {
     for group in sextets.chunks(GROUP_CHARS) {
         let mut bits = 0;
@@ -51,9 +51,9 @@ pub fn extend(bytes: &mut Vec<u8>, sextets: &[u8]) {
     }
 }
 
-/// Changes one of the bytes that sextets hold.
+/// Changes the byte at `index` of those that the sextets encode.
 ///
-/// The first of two sextets has the upper 6, 4 or 2 bits of a byte, the other one the rest.
+/// Each byte lies in two sextets: the first has its upper 6, 4 or 2 bits, the second the rest.
 pub fn set(sextets: &mut [u8], index: usize, byte: u8) {
     let first = index * 8 / 6;
     // Bits of the byte that are in the second sextet.
@@ -65,7 +65,7 @@ pub fn set(sextets: &mut [u8], index: usize, byte: u8) {
     sextets[first + 1] = kept | (byte << (6 - low_bits)) & 63;
 }
 
-/// Decodes characters of one alphabet, padded or not; `None` where they are none.
+/// Decodes characters of one alphabet, padded or not; `None` where they are no base64.
 pub fn decode(run: &[u8]) -> Option<Vec<u8>> {
     let padding = run.iter().rev().take_while(|&&byte| byte == b'=').count();
     let chars = &run[..run.len() - padding];

@@ -1,9 +1,9 @@
-//! Tries each decoder on each part of a request, and on what comes of it.
+//! Tries each decoder on each piece of a request, and on what the decoders return.
 //!
 //! In: the bytes of a request. Out: [`Part`]s, each once, with the steps that led to them. Where
-//! compressed or UTF-16 bytes could be opened completely, their content is a part, and they are
-//! not. Stops six steps deep, at 32 parts, and where all parts together or the work for them reach
-//! their limits.
+//! compressed or UTF-16 bytes could be opened completely, the content becomes a part, and the
+//! wrapped bytes do not. Stops six steps deep, at 32 parts, and where all parts together or the
+//! work for them reach their limits.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -18,27 +18,28 @@ use crate::part::{Part, Step, Way, offset};
 use crate::work::{Limits, Work};
 use crate::{entity, hex, literal, multipart, quoted, run, url, utf16};
 
-/// Wrappings undone one inside the other.
+/// Most wrappings, one inside the other, that are undone.
 pub const MAX_DEPTH: usize = 6;
-/// Most parts that one request is taken apart into.
+/// Most parts of one request.
 pub const MAX_PARTS: usize = 32;
 /// Most headers that are looked at: servers refuse more than 100 (Apache) to 2,000 (Node).
 const MAX_HEADERS: usize = 512;
-/// What is looked at of a piece of a request as it was sent: its target, a header, its body.
+/// Longest beginning of a piece of the request (target, header or body) that is decoded.
 const MAX_SENT_BYTES: usize = 256 * 1024;
-/// What looking at text counts for, for each byte: it is read once for each kind of encoding.
+/// Units of work for each byte of text that is searched: every decoder of text reads it once.
 const TEXT_WORK: usize = 4;
-/// What a decoder of a coding counts for that is begun: its tables and its window.
+/// Units of work for starting a decompressor, which sets up tables and a window.
 const OPEN_WORK: usize = 2_000;
-/// A text in which escapes are looked for may have one control character in so many bytes.
+/// Bytes are searched for escapes if at most one in so many is a control character.
 const BYTES_FOR_A_CONTROL: usize = 16;
 
-/// A decoder of all of a text; `None` where there is nothing to decode.
+/// Decodes a whole text; returns `None` where there is nothing to decode.
 type Decoder = fn(&[u8]) -> Option<Vec<u8>>;
 
 const QUOTED_DECODED: &str = "quoted-printable decoded";
 
-/// The first that finds something decodes; what comes of it is tried again.
+/// The decoders, in the order tried. The first that finds something decodes the text, and its
+/// result is tried again.
 const DECODERS: [(&str, Decoder); 4] = [
     (Step::URL_DECODED, url::undo),
     ("HTML entities decoded", entity::undo),
@@ -46,7 +47,7 @@ const DECODERS: [(&str, Decoder); 4] = [
     (QUOTED_DECODED, quoted::undo),
 ];
 
-/// Finds what is wrapped in a request; for other protocols than HTTP, in all of its bytes.
+/// Returns what is wrapped in a request. For other protocols than HTTP, all bytes are one piece.
 #[must_use]
 pub fn decode(raw: &[u8], is_http: bool, limits: Limits) -> Vec<Part> {
     let mut finder = Finder {
@@ -74,9 +75,9 @@ pub fn decode(raw: &[u8], is_http: bool, limits: Limits) -> Vec<Part> {
 
 struct Finder {
     parts: Vec<Part>,
-    /// What is no part because it could be opened.
+    /// Bytes that are no part because they could be opened completely.
     opened: Vec<Vec<u8>>,
-    /// Bytes that there is still room for.
+    /// Bytes of parts that the limit still allows.
     left: usize,
     work: Work,
 }
@@ -99,7 +100,8 @@ impl Finder {
         self.sent(&way, &value);
     }
 
-    /// Joins chunks, and undoes the codings that the head names, the last one first.
+    /// Joins the chunks of the body, and undoes the codings that the head names, the last one
+    /// first.
     fn body(&mut self, head: &Head<'_>, raw: &[u8], range: Range<usize>) {
         let sent = &raw[range.clone()];
         let mut behind = range.end..range.end;
@@ -136,12 +138,13 @@ impl Finder {
         self.sent(&way, &raw[behind]);
     }
 
-    /// Looks at a part of the request as it came.
+    /// Decodes a piece of the request as it was sent.
     fn sent(&mut self, way: &Way, bytes: &[u8]) {
         self.look(way, &bytes[..bytes.len().min(MAX_SENT_BYTES)], MAX_DEPTH);
     }
 
-    /// Looks at bytes that are no part themselves: at what is in them, and at what is beside that.
+    /// Decodes bytes that do not become a part themselves. Opens them if they are compressed or
+    /// UTF-16, and searches them as text unless that opened all of them.
     fn look(&mut self, way: &Way, bytes: &[u8], steps_left: usize) {
         let mut is_opened = false;
         if steps_left > 0
@@ -155,7 +158,7 @@ impl Finder {
         }
     }
 
-    /// Keeps bytes as a part, or what is in them, and looks at it.
+    /// Keeps bytes, or their content if they could be opened, as a part, and decodes that part.
     fn keep(&mut self, mut way: Way, mut bytes: Vec<u8>, steps_left: usize) {
         bytes.truncate(self.left);
         if bytes.is_empty() || !self.is_missing(&bytes) {
@@ -170,7 +173,7 @@ impl Finder {
                 self.opened.push(bytes);
                 return self.keep(inner, opened.bytes, steps_left - 1);
             }
-            // Something may stand beside it.
+            // Not all bytes belonged to the stream: the rest may hide something too.
             self.keep(inner, opened.bytes, steps_left - 1);
             if !self.is_missing(&bytes) {
                 return;
@@ -186,14 +189,15 @@ impl Finder {
         self.text(&way, &bytes, steps_left);
     }
 
-    /// Tells whether there is room for one more, and these bytes are not there yet.
+    /// Tells whether there is room for one more part, and these bytes are not among the parts yet.
     fn is_missing(&self, bytes: &[u8]) -> bool {
         let has_room = self.parts.len() + self.opened.len() < MAX_PARTS;
         let is_part = self.parts.iter().any(|part| part.bytes == bytes);
         has_room && !is_part && !self.opened.iter().any(|opened| opened == bytes)
     }
 
-    /// Opens what is compressed or in UTF-16.
+    /// Returns the content of bytes that are compressed or UTF-16. `name` is their coding, if a
+    /// header names it.
     fn open(&mut self, bytes: &[u8], name: Option<&[u8]>) -> Option<Opened> {
         if self.left == 0 || !self.work.take(bytes.len() / TEXT_WORK) {
             return None;
@@ -214,7 +218,7 @@ impl Finder {
         opened.filter(|opened| self.work.take(opened.bytes.len()))
     }
 
-    /// Looks for encodings of all of a text, and if there is none, for runs.
+    /// Searches a text for an encoding of the whole text and, if there is none, for encoded runs.
     fn text(&mut self, way: &Way, bytes: &[u8], steps_left: usize) {
         if steps_left == 0 || bytes.is_empty() || !self.work.take(TEXT_WORK * bytes.len()) {
             return;
@@ -245,8 +249,8 @@ impl Finder {
         }
     }
 
-    /// Looks at the parts of a multipart body, which are shown in a table of their own, and at what
-    /// is in none of them: a program may read the body as something else.
+    /// Decodes the parts of a multipart body, which are shown in a table of their own. Also decodes
+    /// the bytes outside of the parts, because a program may read the body as something else.
     fn fields(&mut self, way: &Way, bytes: &[u8], steps_left: usize) {
         for piece in multipart::pieces(bytes) {
             match piece {
@@ -273,7 +277,7 @@ impl Finder {
     }
 }
 
-/// The way to a slice of some bytes, which is as it was sent where they are.
+/// Returns the way to a slice of some bytes. The slice is as it was sent if these bytes are.
 fn part_of(way: &Way, bytes: &[u8], part: &[u8], step: Step) -> Way {
     let start = offset(bytes, part);
     let mut inner = way.to(start..start + part.len(), step);
@@ -281,7 +285,7 @@ fn part_of(way: &Way, bytes: &[u8], part: &[u8], step: Step) -> Way {
     inner
 }
 
-/// Tells whether bytes are text but for a few: `%41` stands in noise as well.
+/// Tells whether nearly all bytes are text. In noise, `%41` may stand by chance.
 fn is_of_letters(bytes: &[u8]) -> bool {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127);
     bytes.iter().filter(is_control).count() * BYTES_FOR_A_CONTROL <= bytes.len()

@@ -1,8 +1,9 @@
 //! Content codings: gzip, deflate, br and zstd (RFC 9110, 8.4; RFC 7932; RFC 8878).
 //!
-//! In: bytes, and at times the name that a header has for their coding. Out: what they hold, as far
-//! as it goes and up to a limit. What has a magic number is known by it; raw deflate and Brotli
-//! have none, and would make something of any bytes.
+//! In: bytes, and the name of their coding if a header has it. Out: their content, up to a limit
+//! and up to the first error. gzip, zlib and Zstandard are recognised by their magic number. Raw
+//! deflate and Brotli have none, and their decoders find something in any bytes, so these two need
+//! the name.
 
 use std::io::Read as _;
 use std::panic::catch_unwind;
@@ -14,31 +15,31 @@ use ruzstd::decoding::StreamingDecoder;
 use crate::inflate::inflate;
 use crate::kind::is_text;
 
-/// Bytes of text that a stream must give which does not come to its end, where little else tells
-/// that it is one.
+/// A zlib stream that is cut, and whose window is not 32 KiB, counts only if it gives at least so
+/// many bytes of text.
 const MIN_TEXT_BYTES: usize = 16;
-/// What a decoder of Brotli reads at a time.
+/// Bytes that the Brotli decoder reads at a time.
 const BROTLI_BUFFER_BYTES: usize = 4096;
 /// Longest window of Zstandard: RFC 9659 allows no longer one in HTTP.
 const MAX_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 
-/// What was in a coding.
+/// The content of coded bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Opened {
-    /// How it was undone, for a person.
+    /// How the coding was undone, for a person.
     pub(crate) how: &'static str,
     /// The bytes.
     pub(crate) bytes: Vec<u8>,
-    /// Nothing stands beside it: it is whole, and all bytes are its.
+    /// The stream is whole, and no other bytes stand beside it.
     pub(crate) is_all: bool,
 }
 
-/// What could be read of a stream.
+/// The bytes that could be read from a stream.
 struct Read {
     bytes: Vec<u8>,
     /// The stream came to its end.
     is_whole: bool,
-    /// No bytes are left behind it.
+    /// No bytes are left behind the stream.
     is_used_up: bool,
 }
 
@@ -52,7 +53,7 @@ impl Opened {
     }
 }
 
-/// Tells by two bytes whether a coding with a magic number may begin here.
+/// Tells by the first two bytes whether a coding with a magic number may begin here.
 #[must_use]
 pub(crate) fn may_begin(bytes: &[u8]) -> bool {
     match bytes {
@@ -62,7 +63,7 @@ pub(crate) fn may_begin(bytes: &[u8]) -> bool {
     }
 }
 
-/// Undoes the coding that the beginning of the bytes shows, to at most so many bytes.
+/// Undoes the coding that the first bytes show; returns at most `max_bytes`.
 #[must_use]
 pub(crate) fn by_magic(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     match bytes {
@@ -79,7 +80,8 @@ pub(crate) fn by_magic(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     }
 }
 
-/// Undoes the coding that a header names, in any case, to at most so many bytes.
+/// Undoes the coding that the first bytes show or, if they show none, the coding that a header
+/// names; returns at most `max_bytes`. The name may be in upper or lower case.
 #[must_use]
 pub(crate) fn by_name(name: &[u8], bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     if let Some(opened) = by_magic(bytes, max_bytes) {
@@ -92,14 +94,14 @@ pub(crate) fn by_name(name: &[u8], bytes: &[u8], max_bytes: usize) -> Option<Ope
     }
 }
 
-/// A header of zlib, for any window: RFC 1950, 2.2.
+/// Tells whether these two bytes are a header of zlib, for any window: RFC 1950, 2.2.
 fn is_zlib(method: u8, flags: u8) -> bool {
     let has_dictionary = flags & 0x20 != 0;
     let header = u16::from_be_bytes([method, flags]);
     method & 0x0f == 8 && method >> 4 <= 7 && header.is_multiple_of(31) && !has_dictionary
 }
 
-/// A stream for another window than that of 32 KiB. Text may begin like one.
+/// Decompresses a zlib stream whose window is not 32 KiB. Text may begin like such a stream.
 fn small_zlib(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     let [method, flags, stream @ ..] = bytes else {
         return None;
@@ -133,7 +135,7 @@ fn deflated(bytes: &[u8], max_bytes: usize) -> Read {
 }
 
 fn brotli(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
-    // Its windows of up to a gigabyte are not those of RFC 7932, 9.1.
+    // Windows of up to a gigabyte are an extension, not in RFC 7932, 9.1.
     if bytes.first().is_some_and(|first| first & 0x7f == 0x11) {
         return None;
     }
@@ -141,7 +143,7 @@ fn brotli(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     let mut decoder = Decompressor::new(bytes, BROTLI_BUFFER_BYTES).take(max_bytes as u64);
     let is_whole = decoder.read_to_end(&mut inner).is_ok();
     let is_stream = is_whole || is_text(&inner);
-    // How much of the last piece was used, the decoder does not tell.
+    // The decoder does not tell how much of the last piece it used.
     let read = Read {
         bytes: inner,
         is_whole,
@@ -154,7 +156,7 @@ fn zstd(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     if window(bytes)? > MAX_WINDOW_BYTES {
         return None;
     }
-    // `ruzstd` has places that panic should it be wrong: a frame that finds one is as good as none.
+    // `ruzstd` panics where one of its assumptions fails. A frame that causes this counts as none.
     let read = catch_unwind(|| {
         let (mut rest, mut inner) = (bytes, Vec::new());
         let decoder = StreamingDecoder::new(&mut rest).ok()?;
@@ -168,7 +170,7 @@ fn zstd(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     Opened::new("Zstandard decompressed", read.ok().flatten()?)
 }
 
-/// Reads how long the window of a frame is: RFC 8878, 3.1.1.1.
+/// Returns the length of a frame's window: RFC 8878, 3.1.1.1.
 fn window(frame: &[u8]) -> Option<u64> {
     let descriptor = *frame.get(4)?;
     let is_single = descriptor & 0x20 != 0;

@@ -1,16 +1,16 @@
 //! Character references of HTML and XML: `&#65;`, `&#x41;`, `&lt;`.
 //!
-//! In: bytes. Out: the characters that are meant. HTML, 13.2.5.72; of its two thousand names, those
-//! that hide a payload.
+//! In: bytes. Out: the characters that are meant. HTML (13.2.5.72) has two thousand names; only
+//! those that hide a payload are known here.
 
 use memchr::memchr;
 
-/// Digits of a number, at most: those of U+10FFFF, and zeros before them.
+/// Most digits of a number: enough for U+10FFFF and some zeros before it.
 const MAX_DIGITS: usize = 10;
-/// Characters of a name, at most.
+/// The `;` behind a name is looked for in so many bytes.
 const MAX_NAME_BYTES: usize = 8;
 
-/// Names, and what they stand for.
+/// Names, and the characters that they mean.
 const NAMES: [(&[u8], char); 20] = [
     (b"amp", '&'),
     (b"lt", '<'),
@@ -56,7 +56,7 @@ pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     found.then_some(plain)
 }
 
-/// Reads what is behind a `&`: the character, and the length of the reference.
+/// Reads what is behind a `&`; returns the character, and the length of the reference.
 fn reference(rest: &[u8]) -> Option<(char, usize)> {
     match rest {
         [b'#', b'x' | b'X', digits @ ..] => number(digits, 16).map(|(char, end)| (char, 2 + end)),
@@ -73,7 +73,7 @@ fn reference(rest: &[u8]) -> Option<(char, usize)> {
     }
 }
 
-/// Browsers do without the `;`.
+/// Reads a number; returns its character, and its length with a `;`, which browsers do not require.
 fn number(digits: &[u8], radix: u32) -> Option<(char, usize)> {
     let mut value = 0_u32;
     let mut length = 0;

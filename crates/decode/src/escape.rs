@@ -1,18 +1,17 @@
-//! Escapes that stand for one byte each: those of URLs, of forms and of programming languages.
+//! Escapes that mean one byte each, as URLs, forms and programming languages have them.
 //!
 //! In: bytes. Out: the bytes that are meant, each with the place where it is written, so that
 //! another byte can be written there. Undoes one level: `%252e` becomes `%2e`.
 
 use std::ops::Range;
 
-/// Reads what is at the beginning of these bytes: the byte that is meant, and the length of the
-/// escape.
+/// Reads an escape at the beginning of these bytes; returns the byte that it means, and its length.
 pub type Reader = fn(&[u8]) -> Option<(u8, usize)>;
 
-/// Digits of `\u{…}`, at most: those of U+10FFFF, and as many zeros as a sender may like.
+/// Most digits of `\u{…}`: the six of U+10FFFF, and two zeros before them.
 const MAX_BRACED_DIGITS: usize = 8;
 
-/// Calls `put` with each byte that is meant and the place of it; tells whether there was an escape.
+/// Calls `put` with each byte that is meant and its place; returns whether there was an escape.
 pub fn undo(bytes: &[u8], read: Reader, mut put: impl FnMut(u8, Range<usize>)) -> bool {
     let mut found = false;
     let mut at = 0;
@@ -72,15 +71,15 @@ pub fn language(rest: &[u8]) -> Option<(u8, usize)> {
         }
         [b'\\', b'0'..=b'3', b'0'..=b'7', b'0'..=b'7', ..] => (number(&rest[1..], 3, 8)?, 4),
         [b'\\', b'0'..=b'7', b'0'..=b'7', ..] => (number(&rest[1..], 2, 8)?, 3),
-        // As in expressions: the rest of them is no escape that names and addresses need.
+        // `\.` and `\-`, as in regular expressions. Names and addresses need no other of these.
         [b'\\', byte @ (b'.' | b'-'), next, ..] if next.is_ascii_alphanumeric() => (*byte, 2),
         _ => return None,
     };
     Some(found)
 }
 
-/// Writes a byte where another one is written, in as many bytes and by the same escape where that
-/// can be.
+/// Writes another byte into a place, which keeps its length: by the same escape where possible,
+/// otherwise as the byte repeated.
 pub fn rewrite(place: &mut [u8], byte: u8) {
     match place {
         [] => {}
@@ -100,7 +99,7 @@ pub fn rewrite(place: &mut [u8], byte: u8) {
     }
 }
 
-/// Reads a number of so many digits that is a byte.
+/// Reads a number of `length` digits; `None` where it is no number, or is larger than a byte.
 fn number(digits: &[u8], length: usize, radix: u32) -> Option<u8> {
     let digits = digits.get(..length).filter(|digits| !digits.is_empty())?;
     let value = digits.iter().try_fold(0_u32, |value, &digit| {

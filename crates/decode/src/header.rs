@@ -1,6 +1,7 @@
-//! What the headers of a request say of its wrappings: logins, and the codings of the body.
+//! Reads what headers say about wrappings: an encoded login, and the codings of the body.
 //!
-//! In: the value of a header, or a head. Out: where a login is, and names. Decodes nothing.
+//! In: the value of a header, or a head. Out: the place of a login, and the names of codings.
+//! Decodes nothing.
 
 use std::ops::Range;
 
@@ -12,7 +13,7 @@ use crate::part::offset;
 /// What stands before a login in a header.
 const SCHEME: &[u8] = b"basic ";
 
-/// Where the characters behind `Basic` are.
+/// Returns the place of the characters behind `Basic`; `None` where there are none.
 pub(crate) fn basic(value: &[u8]) -> Option<Range<usize>> {
     let (scheme, rest) = value.split_at_checked(SCHEME.len())?;
     let rest = rest.trim_ascii();
@@ -23,7 +24,7 @@ pub(crate) fn basic(value: &[u8]) -> Option<Range<usize>> {
     Some(start..start + rest.len())
 }
 
-/// The codings of a body, the last one first: RFC 9110, 8.4, and RFC 9112, 6.1.
+/// Returns the names of a body's codings, the last one first: RFC 9110, 8.4, and RFC 9112, 6.1.
 pub(crate) fn codings(head: &Head<'_>) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for name in [&b"content-encoding"[..], b"transfer-encoding"] {

@@ -1,20 +1,20 @@
-//! Runs of hexadecimal digits that are text: `0x77676574` as in SQL, and long ones without a sign.
+//! Runs of hexadecimal digits that are text: `0x77676574` as in SQL, and long runs without `0x`.
 //!
-//! In: bytes. Out: the runs, and what they stand for. Most numbers, hashes and keys are hexadecimal
-//! as well: a run counts where every byte of it is a character that can be seen.
+//! In: bytes. Out: the runs, and their decoded bytes. Most numbers, hashes and keys are hexadecimal
+//! as well, so a run counts only where all that it decodes to is visible text.
 
 use std::ops::Range;
 
 use crate::kind::is_visible;
 
-/// Digits behind `0x`, at least.
+/// Fewest digits of a run behind `0x`.
 const MIN_MARKED_DIGITS: usize = 8;
-/// Digits of a run without a sign, at least.
+/// Fewest digits of a run without `0x`.
 const MIN_DIGITS: usize = 24;
-/// Fewer different bytes are a pattern.
+/// A run without `0x` that has fewer different bytes is a pattern, not text.
 const MIN_DIFFERENT: usize = 4;
 
-/// Returns the place of each run of text, sign and all, with its bytes.
+/// Returns the place of each run of text, its `0x` included, and its decoded bytes.
 pub(crate) fn runs(bytes: &[u8]) -> impl Iterator<Item = (Range<usize>, Vec<u8>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -28,7 +28,7 @@ pub(crate) fn runs(bytes: &[u8]) -> impl Iterator<Item = (Range<usize>, Vec<u8>)
     })
 }
 
-/// Finds digits from `at` on, so many that they may be text.
+/// Returns the next run of digits, from `at` on, that is long enough to be text.
 fn next(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let mut start = at;
     while start < bytes.len() {
@@ -59,7 +59,7 @@ fn text(bytes: &[u8], run: Range<usize>) -> Option<(Range<usize>, Vec<u8>)> {
     (is_text && !is_pattern).then_some((start..run.end, text))
 }
 
-/// Tells whether there are few different bytes.
+/// Tells whether the text has too few different bytes.
 fn is_pattern(text: &[u8]) -> bool {
     let mut different = Vec::new();
     for byte in text {

@@ -1,42 +1,43 @@
-//! What is compressed: gzip (RFC 1952) and zlib (RFC 1950), as far as they go.
+//! Decompresses gzip (RFC 1952) and zlib (RFC 1950).
 //!
-//! In: bytes that may begin a stream. Out: what it holds. A truncated stream is worth a look, too.
+//! In: bytes that may begin a stream. Out: its content; of a stream that is cut or damaged, what
+//! comes before that place.
 
 use std::io::Read;
 
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 
-/// Length of a gzip header that says nothing else.
+/// Length of a gzip header without optional fields.
 const GZIP_HEADER_BYTES: usize = 10;
-/// Flags of a gzip header that say what else it has: RFC 1952, 2.3.1.
+/// Flags of a gzip header for its optional fields: RFC 1952, 2.3.1.
 const HAS_CRC: u8 = 2;
 const HAS_EXTRA: u8 = 4;
 const HAS_NAME: u8 = 8;
 const HAS_COMMENT: u8 = 16;
 
-/// What a stream held.
+/// The content of a stream.
 pub struct Inflated {
-    /// How it was undone, for a person.
+    /// How the stream was decompressed, for a person.
     pub how: &'static str,
-    /// As much of it as was asked for.
+    /// Its bytes, up to the limit.
     pub bytes: Vec<u8>,
     /// The stream is whole, and nothing stands beside it.
     pub is_all: bool,
-    /// Where the stream ends, if it ended well and within what was asked for.
+    /// Where the stream ends, if it is whole and its content stays below the limit.
     pub end: Option<usize>,
 }
 
 /// Returns where the compressed data begin behind a header; `None` where no stream can begin.
 ///
-/// Begins no decoder. Whatever is `None` here decompresses to nothing.
+/// Starts no decompressor. Bytes for which this returns `None` decompress to nothing.
 pub fn begins(bytes: &[u8]) -> Option<usize> {
     let start = match bytes {
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => 2,
         [0x1f, 0x8b, 8, ..] => gzip_header(bytes)?,
         _ => return None,
     };
-    // RFC 1951, 3.2.3: two bits of the type of the first block, behind one that says whether it is
-    // the last.
+    // RFC 1951, 3.2.3: the lowest bit says whether the first block is the last one; the next two
+    // are its type.
     match bytes.get(start)? >> 1 & 3 {
         0 => {
             let lengths: [u8; 4] = bytes.get(start + 1..start + 5)?.try_into().ok()?;
@@ -48,7 +49,8 @@ pub fn begins(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Returns the length of the header of a gzip stream; `None` where it does not end.
+/// Returns the length of the header of a gzip stream; `None` where the end of the header is
+/// missing.
 fn gzip_header(bytes: &[u8]) -> Option<usize> {
     let flags = *bytes.get(3)?;
     let mut at = GZIP_HEADER_BYTES;
@@ -67,12 +69,12 @@ fn gzip_header(bytes: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// Decompresses to at most so many bytes; `None` where nothing comes out.
+/// Decompresses to at most `max_bytes`; `None` where nothing comes out.
 pub fn inflate(bytes: &[u8], max_bytes: usize) -> Option<Inflated> {
     let start = begins(bytes)?;
     let mut inner = Vec::new();
     let limit = max_bytes as u64;
-    // An error comes after what could be read.
+    // `inner` keeps what could be read before an error.
     let (how, is_whole, rest) = if bytes.starts_with(&[0x78]) {
         let mut decoder = ZlibDecoder::new(bytes).take(limit);
         let read = decoder.read_to_end(&mut inner);
@@ -84,7 +86,7 @@ pub fn inflate(bytes: &[u8], max_bytes: usize) -> Option<Inflated> {
         let is_whole = read.is_ok() && inner.len() < max_bytes;
         ("gunzipped", is_whole, decoder.into_inner().into_inner())
     };
-    // A header of gzip may have a name or a comment.
+    // A longer header has optional fields, such as a name or a comment.
     let is_plain = start <= GZIP_HEADER_BYTES;
     (!inner.is_empty()).then_some(Inflated {
         how,

@@ -1,10 +1,10 @@
-//! What bytes are, by themselves and not by what a header claims.
+//! Tells what bytes are, by the bytes themselves and not by what a header claims.
 
 use memchr::memchr;
 
 use crate::multipart::{self, Piece};
 
-/// How a part of a multipart body begins.
+/// How the first header of a part of a multipart body begins.
 const HEADER: &[u8] = b"content-";
 
 /// Values of JSON that are words.
@@ -47,8 +47,8 @@ impl Kind {
         }
     }
 
-    /// Tells whether bytes begin with a line of two hyphens and a name, and then a header, and have
-    /// a part that can be read.
+    /// Tells whether bytes are multipart: they begin with a line of two hyphens and a name, then a
+    /// header, and have a part that can be read.
     #[must_use]
     pub fn is_multipart(bytes: &[u8]) -> bool {
         let text = bytes.trim_ascii_start();
@@ -61,7 +61,7 @@ impl Kind {
             && multipart::pieces(text).any(|piece| matches!(piece, Piece::Part(_)))
     }
 
-    /// Returns its name, for a person.
+    /// Returns the kind's name, for a person.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -81,7 +81,8 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// Tells whether all is UTF-8 without control characters; the last character may be cut.
+/// Tells whether all bytes are UTF-8 without control characters other than tabs and line ends. The
+/// last character may be cut.
 #[must_use]
 pub fn is_text(bytes: &[u8]) -> bool {
     let valid = match std::str::from_utf8(bytes) {
@@ -94,12 +95,12 @@ pub fn is_text(bytes: &[u8]) -> bool {
     bytes.is_empty() || !valid.is_empty() && valid.chars().all(is_visible)
 }
 
-/// Tells whether a character is no control character, or one of those that lay out a text.
+/// Tells whether a character is a tab, part of a line end, or no control character at all.
 pub(crate) fn is_visible(char: char) -> bool {
     !char.is_control() || matches!(char, '\n' | '\r' | '\t')
 }
 
-/// Tells by the beginning: much JSON is not whole, and not all that is meant for it is right.
+/// Tells by its beginning whether text is meant as JSON, which may be cut or have errors.
 fn is_json(text: &[u8]) -> bool {
     match text {
         [b'{', rest @ ..] => matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]),
@@ -112,13 +113,13 @@ fn is_json(text: &[u8]) -> bool {
     }
 }
 
-/// A name, an `=`, and nothing that would have been encoded.
+/// Tells whether text is a form: a name, an `=`, a value, and no character that a form encodes.
 fn is_form(text: &[u8]) -> bool {
     let Some(equals) = memchr(b'=', text) else {
         return false;
     };
     let (name, value) = text.split_at(equals);
-    // Base64 ends with these, and so has no value.
+    // Base64 ends with `=`, behind which there is no value.
     let has_value = value.iter().any(|&byte| byte != b'=');
     let is_named = !name.is_empty() && name.iter().all(|&byte| is_of_name(byte));
     is_named && has_value && value.iter().all(|&byte| is_of_form(byte))

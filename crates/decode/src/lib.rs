@@ -2,12 +2,12 @@
 //!
 //! In: the bytes of a request, which may be anything. Out: the decoded parts, each with the steps
 //! that led to it. Runs nothing, fetches nothing, and never panics. Every depth, number and length
-//! has a limit, and so has the work.
+//! has a limit, and the work has one too.
 //!
 //! - `chain` tries each decoder on each part of a request; read it first
 //! - `work` counts the work, and [`Limits`] bound it
-//! - `header` reads what the headers say of wrappings
-//! - `part` has a decoded [`Part`], and [`kind`] says what its bytes are
+//! - `header` reads what the headers say about wrappings
+//! - `part` defines a decoded [`Part`], and [`kind`] says what its bytes are
 //!
 //! Each decoder has a file:
 //!
@@ -17,7 +17,7 @@
 //! - for the parts of a form: [`multipart`]
 //!
 //! The viewer's privacy also uses [`escape`], [`base64`] and [`inflate`], to find hidden texts and
-//! to write others in their place. [`lower`] is for all that searches.
+//! to write other text in their place. [`lower`] serves every search.
 
 pub mod base64;
 mod chain;

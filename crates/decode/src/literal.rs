@@ -1,8 +1,8 @@
-//! Escapes of programming languages, as text: `\u0041`, `\x41`, `\u{41}`, `\101`, and what goes
-//! with them.
+//! Escapes of programming languages: `\u0041`, `\x41`, `\u{41}`, `\101`, and `\n` or `\/` beside
+//! these.
 //!
-//! In: bytes. Out: the characters that are meant. `\n` and `\/` alone are in half of all JSON and
-//! in paths of Windows: they are undone only where there is another escape.
+//! In: bytes. Out: the characters that are meant. Half of all JSON has `\n` or `\/`, and so have
+//! paths of Windows: these are undone only where there is also an escape with a number.
 
 use memchr::memchr;
 
@@ -12,10 +12,10 @@ use crate::utf16;
 /// Digits behind `\U`.
 const LONG_DIGITS: usize = 8;
 
-/// Undoes escapes; `None` where there is none that stands for a letter.
+/// Undoes escapes; `None` where there is no escape with a number.
 ///
-/// `\xfc` is a byte to a shell, and a character to JavaScript: it is the latter where bytes give no
-/// UTF-8.
+/// `\xfc` is a byte in a shell and a character in JavaScript. It is read as a character where bytes
+/// would turn UTF-8 into something else.
 #[must_use]
 pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     let plain = undo_to(bytes, false)?;
@@ -53,9 +53,9 @@ fn coded(rest: &[u8], characters: bool, plain: &mut Vec<u8>) -> Option<usize> {
         return Some(length);
     }
     match rest {
-        // A dot or a hyphen behind a backslash is one of an expression.
+        // `\.` and `\-` belong to a regular expression.
         [b'\\', b'.' | b'-', ..] => return None,
-        // Two digits of octal are a number as well, behind a path of Windows.
+        // An octal escape needs three digits here: `\10` may be a number in a path of Windows.
         [b'\\', b'0'..=b'7', ..] if !is_octal(rest) => return None,
         _ => {}
     }
@@ -77,7 +77,7 @@ fn long(rest: &[u8]) -> Option<(char, usize)> {
     Some((char.filter(|_| is_hex)?, LONG_DIGITS + 2))
 }
 
-/// Reads `\u0041`, or two of them that make one character.
+/// Reads `\u0041`, or two such escapes that make one character.
 fn short(rest: &[u8]) -> Option<(char, usize)> {
     let (char, length) = utf16::escaped(rest.get(1..)?, b"\\u")?;
     Some((char, length + 1))
@@ -87,7 +87,7 @@ fn is_octal(rest: &[u8]) -> bool {
     matches!(rest, [_, b'0'..=b'3', b'0'..=b'7', b'0'..=b'7', ..])
 }
 
-/// Reads an escape of one letter; returns its length.
+/// Reads an escape of one letter, or the backslash alone; returns the length.
 fn simple(rest: &[u8], plain: &mut Vec<u8>) -> usize {
     let byte = match rest.get(1) {
         Some(b'n') => b'\n',

@@ -1,9 +1,9 @@
-//! ASCII letters in lower case, for what is searched whatever the case.
+//! Puts ASCII letters in lower case, for searches that ignore case.
 //!
-//! In: bytes. Out: as many bytes. Every byte of a request, and of all payloads that a search of the
-//! history reads, goes through here. The programs are compiled for size, without vector
-//! instructions for loops, so the standard library takes a nanosecond a byte in them, which was
-//! half the time of a search. Eight bytes at a time take an eighth of it.
+//! In: bytes. Out: as many bytes. Every byte of a request goes through here, and every byte of the
+//! payloads that a search of the history reads. The programs are compiled for size, without vector
+//! instructions for loops. The standard library then takes a nanosecond for each byte, which was
+//! half of the time of a search. Converting eight bytes at a time takes an eighth of that.
 
 /// A word with 1 in each byte.
 const ONES: u64 = u64::MAX / 0xff;
@@ -32,15 +32,15 @@ pub fn push(lower: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// The same for eight bytes. Each is looked at without its highest bit, so that no sum is carried
-/// into the next.
+/// Returns eight bytes with ASCII letters in lower case. Compares each byte without its highest
+/// bit, so that no sum is carried into the next byte.
 fn eight(word: u64) -> u64 {
     let low = word & !HIGH;
-    // The highest bit of each byte tells.
+    // The highest bit of each byte is set where the byte is at or above `A`, and above `Z`.
     let from_a = low + ONES * u64::from(0x80 - b'A');
     let behind_z = low + ONES * u64::from(0x7f - b'Z');
     let is_upper = (from_a & !behind_z) & !word & HIGH;
-    // From 0x80 to 0x20, which lower-case letters have and upper-case ones have not.
+    // Shifts 0x80 to 0x20, the bit that only the lower-case letter has.
     word | is_upper >> 2
 }
 

@@ -1,13 +1,13 @@
 //! The parts of a multipart body: RFC 7578 and RFC 2046, 5.1.
 //!
-//! In: a body. Out: its parts with their names and file names, as slices of it. The boundary is
-//! whatever the first line says, as it is for what attackers have in mind.
+//! In: a body. Out: its parts with their names and file names, as slices of the body. The boundary
+//! is the first line, as in the programs that attackers aim at; no header is read for it.
 
 use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
-/// Most parts, and what stands between others, that are read.
+/// Most pieces that are read: parts, and what else stands between two boundaries.
 const MAX_PIECES: usize = 512;
 /// Shortest boundary, with its hyphens.
 const MIN_BOUNDARY_BYTES: usize = 3;
@@ -19,25 +19,25 @@ const MAX_HEAD_BYTES: usize = 4096;
 /// A part of a multipart body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// Its name, as it is written between the quotes.
+    /// The part's name, as it is written between the quotes.
     pub name: &'a [u8],
-    /// The name of the file, where it is one.
+    /// The name of the file, where the part is one.
     pub file_name: Option<&'a [u8]>,
-    /// How it is encoded: the value of `Content-Transfer-Encoding`.
+    /// How the part is encoded: the value of `Content-Transfer-Encoding`.
     pub encoding: &'a [u8],
-    /// What is in it.
+    /// The content of the part.
     pub value: &'a [u8],
-    /// What stands before that, from the boundary on.
+    /// What stands between the boundary and the blank line before the value.
     pub head: &'a [u8],
 }
 
-/// What stands between two boundaries, or behind the last one.
+/// The first boundary, or what stands between two boundaries or behind the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
     /// A part.
     Part(Field<'a>),
-    /// Anything else: the boundary itself, what has no head, what is behind the boundary that
-    /// closes the body, and what comes after as many pieces as are read.
+    /// Anything else: the first boundary itself, a piece without a head, what is behind the
+    /// boundary that closes the body, and all that follows the last piece that is read.
     Other(&'a [u8]),
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn pieces(body: &[u8]) -> impl Iterator<Item = Piece<'_>> {
         }
         read += 1;
         let end = finder.find(rest);
-        // The line end before a boundary is not the part's.
+        // The piece keeps the LF before the boundary; `field` cuts the line end off the value.
         let piece = &rest[..end.map_or(rest.len(), |end| end + 1)];
         rest = end.map_or(&[], |end| &rest[end + delimiter.len()..]);
         Some(field(piece).map_or(Piece::Other(piece), Piece::Part))
@@ -81,8 +81,8 @@ pub(crate) fn pieces(body: &[u8]) -> impl Iterator<Item = Piece<'_>> {
     std::iter::once(Piece::Other(boundary)).chain(pieces)
 }
 
-/// Reads what is between two boundaries; `None` where it has no head, or the boundary before it
-/// closes the body.
+/// Reads the part between two boundaries; `None` where it has no head, or where the boundary before
+/// it closes the body.
 fn field(all: &[u8]) -> Option<Field<'_>> {
     if all.starts_with(CLOSING) {
         return None;
@@ -115,7 +115,7 @@ fn field(all: &[u8]) -> Option<Field<'_>> {
     Some(field)
 }
 
-/// Finds the first line with nothing on it; lines may end with LF alone.
+/// Returns the place of the first empty line. Lines may end with LF alone.
 fn blank_line(text: &[u8]) -> Option<Range<usize>> {
     let mut start = 0;
     for line in text.split_inclusive(|&byte| byte == b'\n') {
@@ -128,7 +128,7 @@ fn blank_line(text: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// Finds `name=value` or `name="value"` behind a semicolon.
+/// Returns the value of `name=value` or `name="value"` behind a semicolon.
 fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = value;
     loop {
@@ -145,7 +145,8 @@ fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// Finds the next semicolon, which in a quoted value is a part of that.
+/// Returns the place of the next semicolon, or the end of the text. A semicolon in a quoted value
+/// is part of the value.
 fn end_of_parameter(text: &[u8]) -> usize {
     let end_from = |start: usize| {
         let end = memchr(b';', &text[start..]);
@@ -163,7 +164,8 @@ fn end_of_parameter(text: &[u8]) -> usize {
     end_from(start + end_of_quote(quoted))
 }
 
-/// A quote behind a backslash is part of the value.
+/// Returns the place of the closing quote, or the end of the text. A quote behind a backslash is
+/// part of the value.
 fn end_of_quote(quoted: &[u8]) -> usize {
     let mut is_escaped = false;
     for (at, &byte) in quoted.iter().enumerate() {

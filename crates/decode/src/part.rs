@@ -13,17 +13,17 @@ const MAX_RUN_CHARS: usize = 20;
 /// Where something was, or how it was wrapped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
-    /// What it is called.
+    /// The name of the step.
     pub name: &'static str,
-    /// What tells it from others, printable: the name of a header or of a part, the beginning of a
-    /// run.
+    /// What distinguishes the step from others of the same name, printable: the name of a header or
+    /// of a part, or the beginning of a run.
     pub detail: String,
 }
 
 impl Step {
-    /// The name of the target of a request.
+    /// The name of the step for the target of a request.
     pub const TARGET: &str = "target";
-    /// The name of its body.
+    /// The name of the step for the body of a request.
     pub const BODY: &str = "body";
     /// The name of a step that undoes URL encoding.
     pub const URL_DECODED: &str = "URL-decoded";
@@ -35,7 +35,7 @@ impl Step {
         Self { name, detail }
     }
 
-    /// A step that takes a run of the bytes alone.
+    /// Returns a step that decodes only a run of the bytes.
     pub(crate) fn of_run(name: &'static str, run: &[u8]) -> Self {
         let detail = line(run, MAX_RUN_CHARS);
         Self { name, detail }
@@ -55,19 +55,19 @@ impl Display for Step {
 /// Bytes that were wrapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Where they were, and how they were wrapped, the outermost first.
+    /// Where the bytes were, and how they were wrapped, the outermost step first.
     pub steps: Vec<Step>,
-    /// The bytes.
+    /// The bytes, decoded.
     pub bytes: Vec<u8>,
-    /// The bytes of the request that hold them.
+    /// The place in the request where the wrapped bytes are.
     pub place: Range<usize>,
-    /// This is the body as it is meant: without its chunks and codings.
+    /// The part is the body as it is meant: without its chunks and codings.
     pub is_body: bool,
 }
 
 impl Part {
-    /// Returns where they were and how they were wrapped, as printable ASCII and at times an
-    /// ellipsis.
+    /// Returns where the bytes were and how they were wrapped, in printable ASCII, but for the
+    /// ellipsis of a long detail.
     #[must_use]
     pub fn what(&self) -> String {
         let steps: Vec<_> = self.steps.iter().map(Step::to_string).collect();
@@ -89,7 +89,7 @@ impl Part {
             .all(|step| step.name == Step::URL_DECODED)
     }
 
-    /// Forgets what the steps say of the bytes.
+    /// Clears the detail of each step but the first: these details quote bytes of the request.
     pub fn forget_details(&mut self) {
         for step in self.steps.iter_mut().skip(1) {
             step.detail.clear();
@@ -102,13 +102,13 @@ impl Part {
 pub(crate) struct Way {
     pub(crate) steps: Vec<Step>,
     pub(crate) place: Range<usize>,
-    /// They are those of the place.
+    /// The bytes are those of the place, as they were sent.
     pub(crate) is_as_sent: bool,
     pub(crate) is_body: bool,
 }
 
 impl Way {
-    /// To a part of the request as it came.
+    /// Returns the way to a piece of the request as it was sent.
     pub(crate) fn new(step: Step, place: Range<usize>) -> Self {
         Self {
             steps: vec![step],
@@ -118,7 +118,7 @@ impl Way {
         }
     }
 
-    /// To what all of the bytes hold; it is what the bytes were.
+    /// Returns the way to the content of all the bytes. It is the body if the bytes were.
     pub(crate) fn inside(&self, how: &'static str) -> Self {
         let mut way = self.clone();
         way.steps.push(Step::new(how, b""));
@@ -126,7 +126,7 @@ impl Way {
         way
     }
 
-    /// To what the bytes are in another encoding, or a run of them holds.
+    /// Returns the way to what a run of the bytes, or all of them, are when decoded.
     pub(crate) fn to(&self, run: Range<usize>, step: Step) -> Self {
         let mut way = self.clone();
         way.steps.push(step);
@@ -139,15 +139,15 @@ impl Way {
     }
 }
 
-/// Where a slice of some bytes begins in them.
+/// Returns where a slice of `bytes` begins in them.
 pub(crate) fn offset(bytes: &[u8], part: &[u8]) -> usize {
     (part.as_ptr() as usize)
         .saturating_sub(bytes.as_ptr() as usize)
         .min(bytes.len())
 }
 
-/// Returns bytes as one line of printable ASCII of at most `max_chars` characters; an ellipsis
-/// stands for the rest.
+/// Returns bytes as one line of printable ASCII of at most `max_chars` characters. An ellipsis
+/// shows that the rest is left out.
 fn line(bytes: &[u8], max_chars: usize) -> String {
     let shown = &bytes[..bytes.len().min(max_chars)];
     let mut line = shown.escape_ascii().to_string();

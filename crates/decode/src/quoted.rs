@@ -1,24 +1,24 @@
 //! Quoted-printable: RFC 2045, 6.7.
 //!
-//! In: bytes. Out: what is meant. `=41` stands in many a query, so nothing counts as
-//! quoted-printable where an `=` is left over, or where nothing was in need of it.
+//! In: bytes. Out: the bytes that are meant. Many queries have something like `=41`. So bytes count
+//! as quoted-printable only if every `=` has a meaning in it, and something needed the encoding.
 
 use memchr::{memchr, memmem};
 
-/// An `=` that is written as itself in no other text.
+/// An encoded `=`.
 const EQUALS: &[u8] = b"=3D";
-/// Where there is nothing else to tell it by, so many.
+/// Without another sign of quoted-printable, so many encoded `=` are needed.
 const MIN_EQUALS: usize = 2;
 
 /// What an `=` begins.
 enum Escape {
-    /// Two digits follow.
+    /// A byte in two digits.
     Byte(u8),
-    /// A line end follows: the line goes on.
+    /// A line end that is not meant: the line goes on behind it.
     Break { length: usize },
 }
 
-/// Undoes quoted-printable where it can be nothing else.
+/// Undoes quoted-printable in bytes that can be nothing else; `None` for other bytes.
 #[must_use]
 pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     memchr(b'=', bytes)?;
@@ -31,8 +31,8 @@ pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     if is_needed { plain(bytes) } else { None }
 }
 
-/// Undoes what is said to be quoted-printable, as far as it is; `None` where there is nothing to
-/// undo.
+/// Undoes quoted-printable in bytes that are known to be it. An `=` without a meaning stays. `None`
+/// where there is nothing to undo.
 #[must_use]
 pub(crate) fn plain(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(bytes.len());
@@ -58,7 +58,7 @@ pub(crate) fn plain(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Escape {
-    /// Reads what begins with an `=`; `None` where that has no meaning.
+    /// Reads the escape that begins with an `=`; `None` where the `=` has no meaning.
     fn read(rest: &[u8]) -> Option<Self> {
         match rest {
             [b'=', b'\r', b'\n', ..] => Some(Self::Break { length: 3 }),
@@ -71,7 +71,7 @@ impl Escape {
         }
     }
 
-    /// Returns the byte that it stands for; a line that goes on has none.
+    /// Returns the byte that is meant; `None` for a line end.
     fn byte(&self) -> Option<u8> {
         match self {
             Self::Byte(byte) => Some(*byte),
@@ -79,7 +79,7 @@ impl Escape {
         }
     }
 
-    /// Returns how many bytes it is written with.
+    /// Returns the length of the escape.
     fn length(&self) -> usize {
         match self {
             Self::Byte(_) => 3,
@@ -88,7 +88,7 @@ impl Escape {
     }
 }
 
-/// Digits are in upper case.
+/// Returns the value of a hexadecimal digit. Its letters must be in upper case.
 fn digit(byte: u8) -> Option<u32> {
     match byte {
         b'a'..=b'f' => None,
@@ -96,7 +96,7 @@ fn digit(byte: u8) -> Option<u32> {
     }
 }
 
-/// Tells whether a character beyond ASCII is written in it; `None` where an `=` has no meaning.
+/// Tells whether a character beyond ASCII is encoded; `None` where an `=` has no meaning.
 fn has_character(bytes: &[u8]) -> Option<bool> {
     let mut rest = bytes;
     let mut previous = None;

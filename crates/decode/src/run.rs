@@ -1,9 +1,9 @@
-//! Runs of base64 in text: where they begin and end, and whether they are any.
+//! Finds and decodes runs of base64 in text.
 //!
-//! In: bytes. Out: the runs, and what they stand for. Most words, paths and keys are base64 by
-//! their letters: a run counts where it gives text, UTF-16, or a known kind of file. The `/` or `=`
-//! before it may be that of a path or query; lines may be broken, as MIME breaks them and as JSON
-//! writes them.
+//! In: bytes. Out: the runs, and their decoded bytes. Most words, paths and keys have only
+//! characters of base64, so a run counts only if it decodes to text, UTF-16, or a known file
+//! format. The `/` or `=` before a run may belong to a path or query. A run may have several lines,
+//! broken as in MIME, with line ends as they are or as JSON writes them.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,17 +16,17 @@ use crate::{base64, utf16};
 
 /// Shorter runs are words.
 const MIN_CHARS: usize = 12;
-/// Shorter runs must look like base64, and what they stand for like words.
+/// Shorter runs must look like base64, and their decoded bytes like words.
 const SHORT_CHARS: usize = 24;
-/// The beginning of a run, which tells of most that they are none.
+/// Length of the beginning that is decoded first: it rules out most runs.
 const BEGINNING_CHARS: usize = 32;
-/// Places in a run at which base64 may begin, at most.
+/// Most places in a run at which base64 may begin.
 const MAX_STARTS: usize = 24;
-/// Lines that are shorter have no second one.
+/// A run is continued on the next line only if this line has at least so many characters.
 const MIN_LINE_CHARS: usize = 16;
 
-/// How files begin that are known: gzip, Zstandard, Java's objects and classes, .NET's objects,
-/// programs of Linux and Windows, archives, PDF.
+/// First bytes of the known file formats: gzip, Zstandard, Java's objects and classes, .NET's
+/// objects, programs of Linux and Windows, archives, PDF.
 const MAGIC: [&[u8]; 9] = [
     b"\x1f\x8b\x08",
     b"\x28\xb5\x2f\xfd",
@@ -39,7 +39,7 @@ const MAGIC: [&[u8]; 9] = [
     b"%PDF-",
 ];
 
-/// Calls `put` with the place of each run, its characters, and what it stands for.
+/// Calls `put` with the place of each run, its characters, and its decoded bytes.
 pub(crate) fn runs(
     bytes: &[u8],
     work: &mut Work,
@@ -47,7 +47,7 @@ pub(crate) fn runs(
 ) {
     let mut at = 0;
     while let Some(start) = bytes[at..].iter().position(is_char).map(|start| at + start) {
-        // Most are words, too short for a line.
+        // Most are words, which are shorter than any run.
         if let Some(length) = short_word(&bytes[start..]) {
             at = start + length;
             let _ = work.take(length);
@@ -83,13 +83,13 @@ fn is_of_run(byte: &u8) -> bool {
     is_char(byte) || *byte == b'='
 }
 
-/// Characters without a break.
+/// One line of a run: its place, and its characters.
 struct Line<'a> {
     place: Range<usize>,
     chars: Cow<'a, [u8]>,
 }
 
-/// The characters of some lines.
+/// Returns the characters of all lines, joined.
 fn joined(lines: &[Line<'_>]) -> Vec<u8> {
     let mut chars = Vec::new();
     for line in lines {
@@ -98,14 +98,14 @@ fn joined(lines: &[Line<'_>]) -> Vec<u8> {
     chars
 }
 
-/// The length of the word that is here, where it is shorter than any run.
+/// Returns the length of the word at the beginning if the word is shorter than any run.
 fn short_word(bytes: &[u8]) -> Option<usize> {
     let length = length_of(bytes, is_of_run);
     let goes_on = bytes[length..].starts_with(b"\\/");
     (length < MIN_CHARS && !goes_on).then_some(length)
 }
 
-/// Reads the lines of what begins here.
+/// Returns the lines of the run that begins at `start`.
 fn lines(bytes: &[u8], start: usize) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
     let mut start = start;
@@ -122,7 +122,7 @@ fn lines(bytes: &[u8], start: usize) -> Vec<Line<'_>> {
     }
 }
 
-/// Reads one line. JSON may have `\/` for a slash.
+/// Reads the line that begins at `start`. JSON may have `\/` for a slash.
 fn line(bytes: &[u8], start: usize) -> Line<'_> {
     let mut chars = Cow::Borrowed(&bytes[..0]);
     let mut at = start;
@@ -143,7 +143,8 @@ fn line(bytes: &[u8], start: usize) -> Line<'_> {
     }
 }
 
-/// Returns the length of the line end that is here, as it is or as JSON writes it.
+/// Returns the length of the line end at the beginning, as it is or as JSON writes it; 0 where
+/// there is none.
 fn line_end(bytes: &[u8]) -> usize {
     let ends: [&[u8]; 4] = [b"\r\n", b"\n", b"\\r\\n", b"\\n"];
     for end in ends {
@@ -154,13 +155,13 @@ fn line_end(bytes: &[u8]) -> usize {
     0
 }
 
-/// Returns how many bytes at the beginning meet a test.
+/// Returns how many bytes at the beginning pass a test.
 fn length_of(bytes: &[u8], is_part: impl Fn(&u8) -> bool) -> usize {
     let end = bytes.iter().position(|byte| !is_part(byte));
     end.unwrap_or(bytes.len())
 }
 
-/// Finds runs in one line. An `=` that is not at the end is none of base64's.
+/// Calls `put` for each run in one line. An `=` ends a run.
 fn in_line(line: &Line<'_>, work: &mut Work, put: &mut impl FnMut(Range<usize>, &[u8], Vec<u8>)) {
     let chars = &*line.chars;
     let is_as_sent = chars.len() == line.place.len();
@@ -182,14 +183,14 @@ fn in_line(line: &Line<'_>, work: &mut Work, put: &mut impl FnMut(Range<usize>, 
     }
 }
 
-/// A run within a segment, and what it stands for.
+/// A run within a segment: its place, and its decoded bytes.
 struct Run {
     place: Range<usize>,
     inner: Vec<u8>,
 }
 
-/// Tries each place at which base64 may begin: at first, and behind each `/` or `+`; up to the end,
-/// or to the next slash.
+/// Returns the runs of a segment. Base64 may begin at its start and behind each `/` or `+`, and may
+/// end at its end or at the next `/`.
 fn in_segment(chars: &[u8], work: &mut Work) -> Vec<Run> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -229,7 +230,7 @@ fn begins(chars: &[u8]) -> bool {
     base64::decode(beginning).is_some_and(|bytes| is_known(&bytes) || is_text(&bytes))
 }
 
-/// Decodes base64 where the result is something.
+/// Decodes base64; `None` where the result is no text, UTF-16 or known file format.
 fn content(chars: &[u8]) -> Option<Vec<u8>> {
     if chars.len() < MIN_CHARS || !begins(chars) {
         return None;
@@ -244,7 +245,8 @@ fn is_known(bytes: &[u8]) -> bool {
     MAGIC.iter().any(|magic| bytes.starts_with(magic)) || utf16::begins(bytes)
 }
 
-/// Words have letters of one case, and stand for signs in a row.
+/// Tells whether a short run is likely to be base64. An ordinary word mistaken for base64 has
+/// letters of one case, and decodes to punctuation.
 fn is_likely(chars: &[u8], bytes: &[u8]) -> bool {
     let has_digit = chars.iter().any(u8::is_ascii_digit);
     let least = if has_digit { 1 } else { 3 };

@@ -1,7 +1,7 @@
 //! URL encoding: `%41` (RFC 3986, 2.1), and `%u0041`, which Microsoft's servers read as well.
 //!
-//! In: bytes. Out: what is meant by them, one level of it: `%252e` becomes `%2e`. And the names and
-//! values of a form.
+//! In: bytes. Out: the bytes that are meant. Undoes one level, so `%252e` becomes `%2e`. Also reads
+//! the names and values of a form.
 
 use memchr::memchr;
 
@@ -51,7 +51,7 @@ pub fn parameters(encoded: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         .collect()
 }
 
-/// Undoes the encoding of a form.
+/// Undoes the encoding of a name or value of a form.
 fn plain(part: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(part.len());
     escape::undo(part, escape::form, |byte, _| plain.push(byte));

@@ -1,7 +1,7 @@
-//! UTF-16: as bytes, in either order, and its code units as digits, as in `\u0041`.
+//! UTF-16 as bytes, in either order, and as escapes like `\u0041`, whose digits are a code unit.
 //!
-//! In: bytes. Out: the same text in UTF-8. RFC 2781, and the pattern of NULs of text that has no
-//! mark.
+//! In: bytes. Out: the same text in UTF-8. RFC 2781; text without a byte order mark is recognised
+//! by the pattern of its NULs.
 
 use std::char::{REPLACEMENT_CHARACTER, decode_utf16};
 
@@ -9,15 +9,16 @@ use crate::kind::{is_text, is_visible};
 
 /// Fewer characters may be anything.
 const MIN_CHARS: usize = 4;
-/// The code units of two or three ideographs may all look like ASCII.
+/// Fewer bytes of ASCII behind a mark may still be UTF-16: two or three ideographs may all look
+/// like ASCII.
 const MIN_ASCII_BYTES: usize = 8;
-/// Of so many code units, one may be more than a letter of ASCII.
+/// One in so many code units may be something else than ASCII, and one may be no usual character.
 const UNITS_FOR_AN_OTHER: usize = 4;
 /// Digits of a code unit.
 const DIGITS: usize = 4;
 
-/// Returns UTF-16 in UTF-8: what begins with a byte order mark, or has a NUL in nearly every second
-/// place.
+/// Returns UTF-16 as UTF-8; `None` for bytes that neither begin with a byte order mark nor have a
+/// NUL in nearly every second place.
 #[must_use]
 pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     let (bytes, is_little) = match bytes {
@@ -39,8 +40,8 @@ pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     (!text.is_empty() && bad * UNITS_FOR_AN_OTHER <= pairs.len()).then(|| text.into_bytes())
 }
 
-/// Tells whether what is behind a mark is something else: a command of Telnet that begins like one
-/// (IAC DONT, RFC 854) with a next one or with text behind it, or plain text.
+/// Tells whether bytes behind a mark are no UTF-16, but ASCII or Telnet. A command of Telnet begins
+/// like a mark (IAC DONT, RFC 854), and another command or text follows it.
 fn is_telnet_or_ascii(rest: &[u8]) -> bool {
     match rest {
         [_option, 0xff, 0xf0..=0xff, ..] => true,
@@ -51,13 +52,13 @@ fn is_telnet_or_ascii(rest: &[u8]) -> bool {
     }
 }
 
-/// Tells whether a character is one of text, and of no private agreement.
+/// Tells whether a character is usual in text: visible, and not in the private use area.
 fn is_usual(char: char) -> bool {
     is_visible(char) && !matches!(char, REPLACEMENT_CHARACTER | '\u{e000}'..='\u{f8ff}')
 }
 
-/// Tells by the NULs in which order the bytes of each code unit are; `None` where it is no text of
-/// Latin letters.
+/// Tells by the NULs whether the lower byte of each code unit comes first; `None` where the bytes
+/// are no text of Latin letters.
 fn is_little(bytes: &[u8]) -> Option<bool> {
     let (pairs, _) = bytes.as_chunks::<2>();
     if pairs.len() < MIN_CHARS {
@@ -85,11 +86,10 @@ pub(crate) fn begins(bytes: &[u8]) -> bool {
     is_little(bytes).is_some()
 }
 
-/// Reads a character behind the first byte of an escape: the digits of a code unit, or of two that
-/// make one.
+/// Reads an escaped character: one code unit in digits, or two that make one character.
 ///
-/// `sign` is what stands before the digits of each; `rest` begins at its second byte. Returns the
-/// character and the length from there.
+/// `sign` is the two bytes before the digits of each code unit. `rest` begins at the second byte of
+/// the first sign. Returns the character, and its length in `rest`.
 #[must_use]
 pub(crate) fn escaped(rest: &[u8], sign: &[u8; 2]) -> Option<(char, usize)> {
     let first = unit(rest, sign[1])?;

@@ -1,22 +1,23 @@
-//! How much may be done for one request, counted, so that the same bytes always come out the same.
+//! Limits the work for one request. The work is counted, so that the same bytes always give the
+//! same result.
 
-/// What may be done, and how much may come of it.
+/// Limits for decoding one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that all parts together may become.
+    /// Most bytes of all parts together.
     pub bytes: usize,
-    /// Units of work: about one for each byte that a decoder looks at.
+    /// Most units of work: about one for each byte that a decoder reads.
     pub work: usize,
 }
 
 impl Limits {
-    /// For a visitor who looks at a request. It can decompress to a thousand times its length, and
-    /// all of that is laid out at each visit.
+    /// For a request that a visitor opens. It can decompress to a thousand times its length, and
+    /// all parts are laid out at each visit.
     pub const SHOWN: Self = Self {
         bytes: 256 * 1024,
         work: 4_000_000,
     };
-    /// For each request as it comes: the parts are kept, and looked through for labels.
+    /// For each new request: its parts are kept, and searched for labels.
     pub const DESCRIBED: Self = Self {
         bytes: 64 * 1024,
         work: 1_000_000,
@@ -32,8 +33,8 @@ impl Work {
         Self(units)
     }
 
-    /// Takes so many units. Where there are not so many it returns `false`, and takes what there
-    /// is, so that nothing further is begun.
+    /// Takes so many units. Where fewer are left, takes these and returns `false`, so that no
+    /// further work is begun.
     pub(crate) fn take(&mut self, units: usize) -> bool {
         let is_enough = units <= self.0;
         self.0 = self.0.saturating_sub(units);

@@ -1,4 +1,4 @@
-//! What it costs at most to find what a request hides, in processor time.
+//! Measures the most processor time that decoding a request can take.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use flate2::write::GzEncoder;
 use forever200_decode::{Limits, decode};
 use rustix::time::{ClockId, clock_gettime};
 
-/// What one request of the longest that are looked at may take in a release build; a debug build
-/// takes thirty times that.
+/// Most processor time for a request of `LENGTH` bytes in a release build; a debug build may take
+/// thirty times as long.
 const MOST: Duration = Duration::from_millis(5);
 const LENGTH: usize = 65_536;
 
@@ -26,7 +26,7 @@ fn packed(text: &[u8]) -> String {
     BASE64_STANDARD.encode(gzip.finish().expect("a Vec takes all")) + " "
 }
 
-/// What makes a decoder work: openings without an end, levels, runs, and streams.
+/// Returns bytes that make a decoder work: openings without an end, levels, runs, and streams.
 fn fillers() -> Vec<Vec<u8>> {
     let mut nested = "wget http://a.example/; ".repeat(400);
     for _ in 0..4 {
@@ -106,7 +106,7 @@ fn no_request_takes_more_than_its_time() {
         for head in heads {
             let mut raw = head.as_bytes().to_vec();
             raw.extend(filler.iter().cycle().take(LENGTH - head.len()));
-            // Of two looks, the quicker one was less disturbed.
+            // The quicker of two measurements was less disturbed.
             let time = (0..2).map(|_| {
                 let start = processor_time();
                 std::hint::black_box(decode(&raw, !head.is_empty(), Limits::DESCRIBED));

@@ -1,4 +1,5 @@
-"""Encodes lines of text, as JSON, in every way that the standard library knows: a line of hex for each."""
+"""Reads lines, each a text as JSON. Writes each text in every encoding of the standard library:
+one line for each encoding, with its name and the encoded bytes in hex."""
 
 import base64
 import binascii

