@@ -161,7 +161,7 @@ impl Finder {
     /// Keeps bytes, or their content if they could be opened, as a part, and decodes that part.
     fn keep(&mut self, mut way: Way, mut bytes: Vec<u8>, steps_left: usize) {
         bytes.truncate(self.left);
-        if bytes.is_empty() || !self.is_missing(&bytes) {
+        if bytes.is_empty() || !self.is_wanted(&bytes) {
             return;
         }
         self.left -= bytes.len();
@@ -175,7 +175,7 @@ impl Finder {
             }
             // Not all bytes belonged to the stream: the rest may hide something too.
             self.keep(inner, opened.bytes, steps_left - 1);
-            if !self.is_missing(&bytes) {
+            if !self.is_wanted(&bytes) {
                 return;
             }
             way.is_body = false;
@@ -190,7 +190,7 @@ impl Finder {
     }
 
     /// Tells whether there is room for one more part, and these bytes are not among the parts yet.
-    fn is_missing(&self, bytes: &[u8]) -> bool {
+    fn is_wanted(&self, bytes: &[u8]) -> bool {
         let has_room = self.parts.len() + self.opened.len() < MAX_PARTS;
         let is_part = self.parts.iter().any(|part| part.bytes == bytes);
         has_room && !is_part && !self.opened.iter().any(|opened| opened == bytes)
@@ -202,7 +202,7 @@ impl Finder {
         if self.left == 0 || !self.work.take(bytes.len() / TEXT_WORK) {
             return None;
         }
-        let is_all = !is_of_letters(bytes);
+        let is_all = !is_nearly_text(bytes);
         if let Some(bytes) = utf16::undo(bytes) {
             let how = "UTF-16 read";
             return Some(Opened { how, bytes, is_all });
@@ -226,7 +226,7 @@ impl Finder {
         if Kind::is_multipart(bytes) {
             return self.fields(way, bytes, steps_left);
         }
-        if is_of_letters(bytes) {
+        if is_nearly_text(bytes) {
             for (name, decoder) in DECODERS {
                 if let Some(plain) = decoder(bytes) {
                     let way = way.to(0..bytes.len(), Step::new(name, b""));
@@ -286,7 +286,7 @@ fn part_of(way: &Way, bytes: &[u8], part: &[u8], step: Step) -> Way {
 }
 
 /// Tells whether nearly all bytes are text. In noise, `%41` may stand by chance.
-fn is_of_letters(bytes: &[u8]) -> bool {
+fn is_nearly_text(bytes: &[u8]) -> bool {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127);
     bytes.iter().filter(is_control).count() * BYTES_FOR_A_CONTROL <= bytes.len()
 }
