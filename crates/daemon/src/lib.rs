@@ -1,8 +1,7 @@
-//! What the programs have in common around their own work: flags, logs, limits, signals.
+//! What all programs need besides their own work: flags, logs, limits, signals.
 //!
 //! In: the command line, the environment, SIGTERM and SIGINT. Out: parsed flags, a logger on
-//! stderr, a future that ends when the program should. It knows nothing about requests. `listening`
-//! binds sockets.
+//! stderr, a future that ends when the program should stop. `listening` binds sockets.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
@@ -21,7 +20,7 @@ mod listening;
 
 pub use listening::{BACKLOG, listen};
 
-/// Longest wait, once told to stop, for what is in flight.
+/// Longest wait, after the signal to stop, for what is in flight.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
 /// Where the responder listens by default; the health check has the same default.
@@ -43,7 +42,7 @@ pub struct LogArgs {
     log_format: LogFormat,
 }
 
-/// How much of a request is kept: at a responder of what comes, at a hub of what sensors send.
+/// How much of each request a responder or a hub keeps.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct RequestBytesArgs {
     /// Bytes of a request that are kept; what is longer is marked as truncated
@@ -59,13 +58,13 @@ enum LogFormat {
 
 /// A switch that is written `on` or `off`, `1` or `0`, or `true` or `false`, in any case.
 ///
-/// haproxy.cfg has the same words for its own switches. No `ValueEnum`: clap would prefer that to
-/// the parser below, and takes values in any case only where each flag says so.
+/// haproxy.cfg has the same words for its own switches. The type is no `ValueEnum`, because clap
+/// would prefer that to the parser below, and would ignore case only where each flag says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
-    /// Do it.
+    /// `on`, `1` or `true`.
     On,
-    /// Do not.
+    /// `off`, `0` or `false`.
     Off,
 }
 
@@ -113,7 +112,7 @@ impl TypedValueParser for SwitchParser {
     }
 }
 
-/// The folder of the history, or that there is none: `off`, `0` or `false`, in any case.
+/// The folder of the history; `None` for `off`, `0` or `false`, in any case, or an empty value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryFolder(pub Option<PathBuf>);
 
@@ -126,10 +125,10 @@ impl FromStr for HistoryFolder {
     }
 }
 
-/// Parses the command line: flag over environment over default.
+/// Parses the command line. A flag overrides its environment variable, which overrides the default.
 ///
-/// Ends the process where there is nothing to run: with status 0 after `--help` and `--version`,
-/// with status 2 and one line on stderr after a bad flag or variable.
+/// Ends the process with status 0 after `--help` and `--version`, and with status 2 and one line on
+/// stderr after a bad flag or variable.
 #[must_use]
 pub fn parse<A: Parser>() -> A {
     A::try_parse().unwrap_or_else(|error| {
@@ -146,7 +145,7 @@ pub fn parse<A: Parser>() -> A {
     })
 }
 
-/// Checks that a value is `host:port`, as memcached's address is written.
+/// Returns the value if it is `host:port`, as memcached's address is written.
 ///
 /// # Errors
 /// There is no host, or the port is no number from 1 to 65535.
@@ -167,7 +166,7 @@ fn filter(value: &str) -> Result<String, String> {
 
 /// Starts the logger on stderr.
 pub fn start_logging(args: &LogArgs) {
-    // h2 would tell, at `trace`, what a client sent; async_nats tells of each attempt to connect.
+    // At `trace`, h2 would log what a client sent. async_nats logs each attempt to connect.
     let filter = EnvFilter::try_new(format!("{},h2=off,async_nats=off", args.log))
         .expect("the filter was parsed with the flags");
     let logger = tracing_subscriber::fmt()
@@ -195,10 +194,11 @@ pub fn raise_file_limit() {
 
 /// Returns a future that ends with the first SIGTERM or SIGINT.
 ///
-/// Takes the signals over when called, not when first polled, so that none is missed at the start.
+/// The handlers are installed by the call, not by the first poll, so that no signal is missed at
+/// the start.
 ///
 /// # Errors
-/// The operating system refuses to hand the signals over.
+/// The operating system refuses to install the handlers.
 pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,25 +1,25 @@
-//! Listening on an address whose port somebody has on all addresses.
+//! Listens on one address, also where another program has the same port on all addresses.
 //!
 //! In: an address of this machine. Out: a listener. Where haproxy listens on a port of all
-//! addresses (`:8080`), the viewer's 127.0.0.1:8080 can still be its own: the kernel gives a
-//! connection to whoever listens on its very address, if both have said that they share
-//! (`SO_REUSEPORT`, socket(7)) and are of one user. haproxy says so. A second program at the same
-//! address is refused as ever.
+//! addresses (`:8080`), the viewer can still listen on 127.0.0.1:8080. The kernel gives a
+//! connection to the socket that is bound to the exact address, if both sockets have
+//! `SO_REUSEPORT` (socket(7)) and belong to one user. haproxy sets this option. A second program
+//! at the same address is refused as usual.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Connections that wait to be accepted; the kernel allows 4,096 (`net.core.somaxconn`).
+/// Most connections that wait to be accepted; the kernel allows 4,096 (`net.core.somaxconn`).
 ///
-/// [`TcpListener::bind`] asks for 128. When 400 visitors come back at once, it drops what is above
-/// that, and each of them tries again after a second.
+/// [`TcpListener::bind`] asks for 128. When 400 visitors come back at once, the kernel drops all
+/// above 128, and each of these visitors tries again after a second.
 pub const BACKLOG: u32 = 4096;
-/// A socket that listens, in proc(5)'s list of them.
+/// The state of a listening socket in /proc/net/tcp: proc(5).
 const LISTENS: &str = "0A";
 
-/// Listens on an address.
+/// Returns a listener on an address.
 ///
 /// # Errors
 /// The address is in use, or not of this machine.
@@ -38,18 +38,18 @@ fn bind(address: SocketAddr, shares: bool) -> io::Result<TcpListener> {
     } else {
         TcpSocket::new_v6()?
     };
-    // So that a restarted program need not wait for the connections of the last to be forgotten.
+    // A restarted program need not wait until the kernel forgets the connections of the old one.
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(shares)?;
     socket.bind(address)?;
-    // Only now, so that a second program finds the address in use. On all addresses, nothing would
-    // tell the two apart.
+    // Set after `bind`, so that a second program finds the address in use. Not set on all
+    // addresses, where nothing would distinguish the two programs.
     socket.set_reuseport(!address.ip().is_unspecified())?;
     socket.listen(BACKLOG)
 }
 
-/// Tells whether somebody listens at this very address, or on all addresses where that is meant;
-/// where nobody can tell, it is.
+/// Tells whether a program listens at exactly this address. Returns true as well for an address
+/// that means all addresses, and where the list of sockets cannot be read.
 fn is_taken(address: SocketAddr) -> bool {
     let list = if address.is_ipv4() {
         "/proc/net/tcp"
@@ -67,8 +67,8 @@ fn is_taken(address: SocketAddr) -> bool {
         })
 }
 
-/// Writes an address as the kernel lists it: in words of 32 bits, each as this machine has numbers,
-/// and the port.
+/// Writes an address as the kernel lists it: words of 32 bits in the machine's byte order, and the
+/// port.
 fn as_in_proc(address: SocketAddr) -> String {
     let octets = match address {
         SocketAddr::V4(it) => it.ip().octets().to_vec(),
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes a port of all addresses, as haproxy does.
+    /// Listens on a port of all addresses, as haproxy does.
     fn of_all(port: u16) -> TcpListener {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
@@ -116,7 +116,7 @@ mod tests {
         let address = own.local_addr().unwrap();
         let all = of_all(address.port());
         gets_its_own(&own, &all).await;
-        // The same after a restart.
+        // It gets them after a restart, too.
         drop(own);
         let own = listen(address).unwrap();
         gets_its_own(&own, &all).await;

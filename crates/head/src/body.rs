@@ -1,4 +1,4 @@
-//! How long the body is: by its head, and, when it comes in chunks, by itself.
+//! The length of a body: as its head says or, when the body comes in chunks, as its chunks say.
 
 use std::ops::Range;
 
@@ -10,12 +10,12 @@ const WITHOUT_BODY: [&[u8]; 6] = [b"GET", b"HEAD", b"OPTIONS", b"DELETE", b"TRAC
 /// Protocols whose requests have no body unless they say so: RFC 7826, 5.3, and RFC 3261, 18.3.
 const VERSIONS_WITHOUT_BODY: [&[u8]; 2] = [b"RTSP/", b"SIP/"];
 
-/// How long the body of a request is, by its head: RFC 9112, 6.3.
+/// The length of a request's body, as its head says: RFC 9112, 6.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
     /// So many bytes.
     Bytes(u64),
-    /// By its chunks.
+    /// The chunks say it.
     Chunked,
     /// Not delimited: everything that follows is the body.
     Unknown,
@@ -24,15 +24,15 @@ pub enum BodyLength {
 impl BodyLength {
     /// Reads the length from a head.
     ///
-    /// Transfer-Encoding overrides Content-Length. Of several lengths the largest counts: one that
-    /// is too long costs two seconds of waiting, one that is too short cuts the body.
+    /// Transfer-Encoding overrides Content-Length. If there are several lengths, the largest counts:
+    /// a length that is too large costs two seconds of waiting, one that is too small cuts the body.
     #[must_use]
     pub fn of(head: &Head<'_>) -> Self {
         let version = head.slice(&head.line.version);
         if version.is_empty() {
             return Self::Unknown;
         }
-        // Once through the fields: there may be 21,000, and a head is read several times.
+        // One pass through the fields: there may be 21,000, and a head is read several times.
         let (mut length, mut says_nothing) = (None, true);
         for field in head.fields() {
             let name = head.slice(&field.name);
@@ -70,7 +70,7 @@ fn starts_with(version: &[u8], name: &[u8]) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
-/// The largest of the lengths in a value that are numbers; `None` where none is.
+/// Returns the largest length in a value; `None` where no element of the value is a number.
 fn largest(value: &[u8]) -> Option<u64> {
     let value = unfolded(value);
     let elements = value.split(|&byte| byte == b',');
@@ -79,7 +79,7 @@ fn largest(value: &[u8]) -> Option<u64> {
         .max()
 }
 
-/// The leading digits; a number that is too large becomes the largest there is.
+/// Returns the number that the leading digits are; `u64::MAX` for a larger one.
 fn decimal(value: &[u8]) -> Option<u64> {
     let mut number = None;
     for digit in value.iter().take_while(|byte| byte.is_ascii_digit()) {
@@ -93,7 +93,7 @@ fn decimal(value: &[u8]) -> Option<u64> {
     number
 }
 
-/// Follows a body in chunks to its end: RFC 9112, 7.1. Holds none of its bytes.
+/// The state of a parser that follows a chunked body to its end: RFC 9112, 7.1. Holds no bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Chunks {
     /// Before the first digit of a size.
@@ -116,14 +116,14 @@ pub(crate) enum Chunks {
     TrailerCr,
     /// Within a line of the trailer.
     TrailerLine,
-    /// The body was whole.
+    /// Behind the end of the body.
     Whole,
-    /// These are no chunks.
+    /// The bytes are no chunks.
     Broken,
 }
 
 impl Chunks {
-    /// Takes the bytes that came next, up to the end of the body, and returns how many these are.
+    /// Takes the next bytes up to the end of the body, and returns how many it took.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while taken < bytes.len() && !matches!(self, Self::Whole | Self::Broken) {
@@ -146,7 +146,7 @@ impl Chunks {
         taken
     }
 
-    /// The state behind one byte, outside of the data.
+    /// Returns the state behind one byte that is not data of a chunk.
     fn after(self, byte: u8) -> Self {
         match (self, byte) {
             (Self::BeforeSize, b' ' | b'\t') => self,
@@ -180,16 +180,16 @@ impl Chunks {
     }
 }
 
-/// The data of a chunked body, and what is behind them.
+/// The data of a chunked body, and the bytes behind the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined<'a> {
     /// The data of all chunks.
     pub data: Vec<u8>,
-    /// What follows the last of them: the last chunk and its trailer, or whatever is no chunk.
+    /// What follows the data: the chunk of size 0 and the trailer, or bytes that are no chunk.
     pub behind: &'a [u8],
 }
 
-/// Joins the data of the chunks of a body, as far as they go; `None` where there are none.
+/// Joins the data of a body's chunks, up to the first error; `None` where there are no data.
 #[must_use]
 pub fn joined(body: &[u8]) -> Option<Joined<'_>> {
     let mut data = Vec::new();
@@ -202,7 +202,7 @@ pub fn joined(body: &[u8]) -> Option<Joined<'_>> {
     (!data.is_empty()).then_some(Joined { data, behind })
 }
 
-/// Finds the data of each chunk of a body, as far as they go: ranges of the body.
+/// Returns the data of each chunk, as ranges of the body, up to the first error.
 pub fn chunks(body: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut state = Chunks::default();
     let mut at = 0;

@@ -1,21 +1,21 @@
-//! The lines after the first: names and values.
+//! The fields of a head, which are the lines after the first: names and values.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::line::{Line, trimmed};
 
-/// A field of a head, as ranges of the bytes that it is in.
+/// A field of a head, as ranges of the bytes that were parsed.
 ///
-/// RFC 9112, 5: white space around the value is no part of it. So is white space before the colon,
-/// which a server must refuse and many accept (5.1). A line that begins with white space goes on
-/// with the value of the line before it (5.2, obs-fold).
+/// RFC 9112, 5: white space around the value is no part of it. White space before the colon is no
+/// part of the name; a server must refuse it, and many accept it (5.1). A line that begins with
+/// white space continues the value of the line before it (5.2, obs-fold).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// What stands before the colon; the whole line where there is no colon. Empty for a line that
     /// begins with white space and has no field before it, which 2.2 says to ignore.
     pub name: Range<usize>,
-    /// What stands behind the colon, folds and all: see [`unfolded`].
+    /// What stands behind the colon, still with its folds: see [`unfolded`].
     pub value: Range<usize>,
 }
 
@@ -77,7 +77,7 @@ impl Iterator for Fields<'_> {
     }
 }
 
-/// Returns whether the line that begins here goes on with the one before it.
+/// Returns whether the line that begins at `start` continues the line before it.
 fn is_fold(bytes: &[u8], start: usize) -> bool {
     matches!(bytes.get(start), Some(b' ' | b'\t'))
 }

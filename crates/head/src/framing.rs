@@ -1,4 +1,4 @@
-//! When is a request whole?
+//! Tells when a request is whole, and where its parts lie.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use crate::request_line::{Beginning, RequestLine};
 
 /// Follows a request as it arrives, in pieces of any size.
 ///
-/// Looks for the end of the head in the bytes that the caller holds; of the body it only counts the
-/// bytes. Holds none itself.
+/// Looks for the end of the head in the bytes that the caller holds, and only counts the bytes of
+/// the body. Holds no bytes itself.
 #[derive(Clone, Debug, Default)]
 pub struct Framing {
     state: State,
-    /// Number of bytes that came behind the end.
+    /// Number of bytes that came behind the end of the request.
     extra: u64,
     expects_continue: bool,
     asks_for_a_tunnel: bool,
@@ -23,27 +23,27 @@ pub struct Framing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Head(Scan),
-    /// The head did not fit into what is held of the request.
+    /// The caller dropped bytes of the head before its end was found.
     LostHead,
     Body {
         left: u64,
     },
     Chunks(Chunks),
     Whole,
-    /// Nothing tells where it ends: no HTTP/1, or a body whose length nobody said.
+    /// Nothing tells where the request ends: it is no HTTP/1, or its head gives no length.
     Open,
 }
 
 /// How far a head was searched for its blank line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Scan {
-    /// The first line is whole, and is a request line.
+    /// The first line has its end, and is a request line.
     begun: bool,
     /// The first line has more than white space.
     has_word: bool,
     /// Where the current line begins.
     line: usize,
-    /// So many bytes were looked at.
+    /// Number of bytes that were searched.
     seen: usize,
 }
 
@@ -54,10 +54,10 @@ impl Default for State {
 }
 
 impl Framing {
-    /// Takes the bytes that came next: those of `held` from `known` on.
+    /// Takes the next bytes, which are those of `held` from `known` on.
     ///
-    /// While the head is not whole, `held` must be all that came; what was cut off its beginning or
-    /// its end meanwhile is missed, and the request then counts as unfinished.
+    /// While the head is not whole, `held` must be all bytes that came. If the caller has dropped
+    /// some of them, the request counts as unfinished from then on.
     pub fn feed(&mut self, held: &[u8], known: usize) {
         let new = match self.state {
             State::Head(scan) if scan.seen == known => self.feed_head(scan, held),
@@ -93,7 +93,8 @@ impl Framing {
         }
     }
 
-    /// Returns whether the end of the head is still to be found in the bytes that are held.
+    /// Returns whether the end of the head was not found yet, so that the caller must keep all
+    /// bytes.
     #[must_use]
     pub fn needs_head(&self) -> bool {
         matches!(self.state, State::Head(_))
@@ -117,7 +118,7 @@ impl Framing {
         body_may_come && std::mem::take(&mut self.expects_continue)
     }
 
-    /// Looks for the end of the head, and returns what stands behind it.
+    /// Looks for the end of the head, and returns the bytes behind it.
     fn feed_head<'a>(&mut self, mut scan: Scan, held: &'a [u8]) -> &'a [u8] {
         if !scan.begun {
             scan.line = skip_empty_lines(held, scan.line);
@@ -155,7 +156,7 @@ impl Framing {
         &[]
     }
 
-    /// Reads the head that ends at `end`, and returns what stands behind it.
+    /// Reads the head that ends at `end`, and returns the bytes behind it.
     fn end_head<'a>(&mut self, held: &'a [u8], end: usize) -> &'a [u8] {
         self.state = State::Open;
         if let Some(head) = Head::parse(&held[..end]) {
@@ -198,33 +199,33 @@ impl Framing {
     }
 }
 
-/// Returns whether a whole first line is that of a request whose head is worth waiting for.
+/// Returns whether a first line begins a request whose head is worth waiting for.
 ///
-/// Not the preface of HTTP/2 (RFC 9113, 3.4), which is followed by frames.
+/// The preface of HTTP/2 (RFC 9113, 3.4) does not: frames follow it.
 fn begins_request(held: &[u8], line: &Range<usize>) -> bool {
     let Some(parts) = RequestLine::parse(held, line.clone()) else {
         return false;
     };
     let is_preface =
         &held[parts.method] == b"PRI" && held[parts.version.clone()].ends_with(b"/2.0");
-    // Without a version it is a request of HTTP/0.9, which has no more lines, or should have none.
+    // A line without a version is a request of HTTP/0.9, which has only this line.
     !parts.version.is_empty() && !is_preface
 }
 
 /// Where the parts of a request lie in its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// Behind the head.
+    /// The bytes behind the head.
     pub body: Range<usize>,
-    /// Behind the whole request.
+    /// The bytes behind the whole request.
     pub extra: Range<usize>,
     /// Framing says that more bytes were to come.
     pub unfinished: bool,
 }
 
-/// Finds where the parts of a request lie, of which `raw` is all that came.
+/// Returns where the parts of a request lie. `raw` is all bytes that came.
 ///
-/// Bytes that have no head are all body, and so are those behind a head without a length.
+/// If there is no head, all bytes are body. If the head gives no length, all bytes behind it are.
 #[must_use]
 pub fn extent(raw: &[u8]) -> Extent {
     let mut framing = Framing::default();

@@ -6,7 +6,7 @@ use crate::field::{Field, Fields, unfolded};
 use crate::line::Line;
 use crate::request_line::RequestLine;
 
-/// The head of a request, as ranges of the bytes that it is in.
+/// The head of a request, as ranges of the bytes that were parsed.
 #[derive(Clone, Debug)]
 pub struct Head<'a> {
     bytes: &'a [u8],
@@ -17,8 +17,8 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// Reads the head that `bytes` begin with; it need not have come to its end. `None` when they
-    /// begin with no request line.
+    /// Reads the head at the beginning of `bytes`, which may be cut. Returns `None` when `bytes`
+    /// do not begin with a request line.
     ///
     /// RFC 9112, 2.2: empty lines before the request line are ignored.
     #[must_use]
@@ -56,7 +56,7 @@ impl<'a> Head<'a> {
         self.fields().filter(has_name)
     }
 
-    /// Returns whether a field of this name lists this word: `a, Word;q=1`, in any case.
+    /// Returns whether a field of this name lists this word, as in `a, Word;q=1`, in any case.
     pub(crate) fn lists(&self, name: &'static [u8], word: &[u8]) -> bool {
         self.fields_named(name)
             .any(|field| self.has_word(&field, word))
@@ -85,13 +85,13 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Returns whether an element of a list is this word, its parameters left aside.
+/// Returns whether an element of a list, without its parameters, is this word.
 fn is_element(element: &[u8], word: &[u8]) -> bool {
     let end = memchr::memchr(b';', element).unwrap_or(element.len());
     element[..end].trim_ascii().eq_ignore_ascii_case(word)
 }
 
-/// Returns where the first line begins that is not empty, at `start` or behind it.
+/// Returns where the first non-empty line begins, at `start` or behind it.
 pub(crate) fn skip_empty_lines(bytes: &[u8], mut start: usize) -> usize {
     loop {
         let rest = &bytes[start..];

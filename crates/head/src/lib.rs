@@ -8,7 +8,7 @@
 //! - the responder, while a request arrives: [`Framing`]
 //! - all others, when the request is complete: [`Head`] and [`extent`]
 //!
-//! The rules are in [`RequestLine`], [`Field`] and [`BodyLength`]. They are those of RFC 9112 for a
+//! The rules are in [`RequestLine`], [`Field`] and [`BodyLength`]. They are RFC 9112's rules for a
 //! lenient recipient, because people want to see what was sent, even when it was wrong.
 //!
 //! Read in this order: `line`, `request_line`, `field`, `head`, `body`, `framing`.

@@ -1,7 +1,7 @@
-//! Where a line ends.
+//! Finds where a line ends.
 //!
-//! RFC 9112, 2.2: CR LF ends a line, and a recipient may take a lone LF for one. A CR elsewhere is
-//! a byte like others.
+//! RFC 9112, 2.2: CR LF ends a line, and a recipient may also let a lone LF end it. A CR elsewhere
+//! is a byte like others.
 
 use std::ops::Range;
 
@@ -21,8 +21,8 @@ impl Line {
         Some(Self::ending_at(bytes, start, start + length))
     }
 
-    /// The line that begins at `start`; without an end, all bytes that there are but the CR that
-    /// may be the first half of it.
+    /// Returns the line that begins at `start`. If its end is missing, the line is the rest of the
+    /// bytes, without a last CR that may be half of the line end.
     pub(crate) fn find_or_rest(bytes: &[u8], start: usize) -> Self {
         if let Some(line) = Self::find(bytes, start) {
             return line;
@@ -35,7 +35,7 @@ impl Line {
         }
     }
 
-    /// The line between `start` and the LF at `line_feed`.
+    /// Returns the line between `start` and the LF at `line_feed`.
     pub(crate) fn ending_at(bytes: &[u8], start: usize, line_feed: usize) -> Self {
         let has_cr = line_feed > start && bytes[line_feed - 1] == b'\r';
         let end = if has_cr { line_feed - 1 } else { line_feed };
@@ -51,6 +51,6 @@ pub(crate) fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let part = &bytes[range.clone()];
     let start = range.start + (part.len() - part.trim_ascii_start().len());
     let end = range.end - (part.len() - part.trim_ascii_end().len());
-    // Nothing but white space: the end is before the start.
+    // In nothing but white space, `end` is before `start`.
     start.min(range.end)..end.max(start)
 }

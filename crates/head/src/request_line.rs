@@ -10,12 +10,12 @@ const MAX_LEADING_SPACES: usize = 32;
 /// ICAP (RFC 3507), and what Icecast's sources send.
 const VERSION_NAMES: [&[u8]; 5] = [b"HTTP/", b"RTSP/", b"SIP/", b"ICAP/", b"ICE/"];
 
-/// A request line, as ranges of the bytes that it is in.
+/// A request line, as ranges of the bytes that were parsed.
 ///
-/// RFC 9112, 3: the words may be parted by any white space, and white space around the line is
-/// ignored. What stands between the first word and a version at the end is the target, spaces and
-/// all. RFC 1945, 4.1: without a version, the target begins with a slash; the method must then be a
-/// word, or a line of another protocol would do.
+/// RFC 9112, 3: any white space may separate the words, and white space around the line is ignored.
+/// The target is all that stands between the first word and a version at the end, also with spaces.
+/// RFC 1945, 4.1: without a version, the target begins with a slash. The method must then consist
+/// of letters; otherwise a line of another protocol could pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestLine {
     /// A token of at most 32 bytes.
@@ -27,7 +27,7 @@ pub struct RequestLine {
 }
 
 impl RequestLine {
-    /// Reads the line that is in this range of `bytes`; `None` when it is no request line.
+    /// Reads the line in this range of `bytes`; `None` when it is no request line.
     pub(crate) fn parse(bytes: &[u8], line: Range<usize>) -> Option<Self> {
         let leading = line.start;
         let line = without_spaces(bytes, line);
@@ -60,8 +60,8 @@ impl RequestLine {
         })
     }
 
-    /// Tells what a line begins with that has no end yet. Looks at its first bytes only, as it is
-    /// asked again with each that comes.
+    /// Tells what the beginning of an unfinished line is. Reads only its first bytes, because it is
+    /// called again whenever more bytes come.
     pub(crate) fn beginning(line: &[u8]) -> Beginning {
         let seen = line.len().min(MAX_LEADING_SPACES + MAX_METHOD_BYTES + 1);
         let word = without_spaces(line, 0..seen);
@@ -77,14 +77,14 @@ impl RequestLine {
     }
 }
 
-/// What an unfinished line begins with.
+/// What the beginning of an unfinished line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beginning {
-    /// Nothing but white space so far.
+    /// Only white space so far.
     Blank,
-    /// What may be a method, or the start of one.
+    /// A method, or what may become one.
     Method,
-    /// Something else: it will not become a request line.
+    /// Something else: the line will not become a request line.
     Other,
 }
 
@@ -99,14 +99,15 @@ fn is_method(bytes: &[u8]) -> bool {
     bytes.len() <= MAX_METHOD_BYTES && is_token(bytes)
 }
 
-/// Letters, and what joins them.
+/// Returns whether a method consists of letters, hyphens and underscores.
 fn is_word(method: &[u8]) -> bool {
     method
         .iter()
         .all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte))
 }
 
-/// What follows the name may be anything: some put an attack there.
+/// Returns whether a word begins with the name of a protocol. Anything may follow the name: some
+/// clients put an attack there.
 fn is_version(word: &[u8]) -> bool {
     let begins_with = |name: &&[u8]| {
         let start = word.get(..name.len());
@@ -115,7 +116,7 @@ fn is_version(word: &[u8]) -> bool {
     VERSION_NAMES.iter().any(begins_with)
 }
 
-/// White space between the words of a request line: RFC 9112, 3.
+/// Returns whether a byte is white space between the words of a request line: RFC 9112, 3.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')
 }

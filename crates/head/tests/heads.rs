@@ -1,4 +1,4 @@
-//! The table of heads, as this crate reads them, in one piece and in any two.
+//! This crate reads each head of the table as the table says, in one piece and cut in two.
 
 use forever200_head::{BodyLength, Framing, Head, extent, unfolded};
 use forever200_testkit::heads::{Case, End, HEADS};
@@ -161,7 +161,7 @@ fn a_length_is_what_the_head_says() {
     );
 }
 
-/// What heads are made of.
+/// Returns a piece that heads are made of.
 fn piece() -> impl Strategy<Value = &'static [u8]> {
     prop::sample::select(vec![
         &b"GET "[..],
