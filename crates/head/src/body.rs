@@ -24,8 +24,9 @@ pub enum BodyLength {
 impl BodyLength {
     /// Reads the length from a head.
     ///
-    /// Transfer-Encoding overrides Content-Length. If there are several lengths, the largest counts:
-    /// a length that is too large costs two seconds of waiting, one that is too small cuts the body.
+    /// Transfer-Encoding overrides Content-Length. If there are several lengths, the largest one
+    /// counts: a length that is too large costs two seconds of waiting, one that is too small cuts
+    /// the body.
     #[must_use]
     pub fn of(head: &Head<'_>) -> Self {
         let version = head.slice(&head.line.version);

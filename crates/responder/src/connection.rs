@@ -1,8 +1,8 @@
 //! One connection: read a request, send [`RESPONSE`], hand the bytes to the recorder.
 //!
-//! In: a byte stream. Out: the reply, and one [`Record`]; a second one for what a client sends
-//! after the reply. The reply normally follows when memcached has the record; it waits no longer
-//! than the recorder lets it. Does not interpret what it read beyond finding its end.
+//! In: a byte stream. Out: the answer, and one [`Record`]; a second record for what the client
+//! sends after the answer. The answer is normally sent when memcached has the record; the recorder
+//! limits that wait. Interprets the bytes only to find the end of the request.
 
 use std::time::Duration;
 
@@ -20,16 +20,20 @@ use crate::reading::{Arrived, FIRST_READ_BYTES, Reading, TimeLimit};
 use crate::recorder::{Number, Recorder};
 use crate::room::Account;
 
-/// What every request is answered with, whatever it is.
+/// The answer to every request.
 pub const RESPONSE: &[u8] = b"HTTP/1.1 200 Ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-/// What a client that waits with its body is told first. RFC 9110, 10.1.1.
+/// Sent first to a client that waits with its body: RFC 9110, 10.1.1.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Longest time from accepting a connection to answering it.
+/// Longest time from accepting a connection to the end of reading its request, whatever comes.
+///
+/// A client that pauses is answered earlier: see
+/// [`UNFINISHED_TIME`](crate::reading::UNFINISHED_TIME). `timeout client` and `timeout server` in
+/// haproxy.cfg are longer, so that haproxy does not end the connection first.
 pub const DEADLINE: Duration = Duration::from_secs(10);
-/// Longest time that sending the answer may take; it fits into every socket's buffer.
+/// Longest time for sending the answer, which fits into every socket's buffer.
 pub(crate) const WRITE_TIME: Duration = Duration::from_secs(1);
-/// Longest wait, after the answer, for the client to close or to go on: a round trip, and some
+/// Longest wait, after the answer, for the client to close or to send more: a round trip, and some
 /// time for the client to react.
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// Longest time to read what a client sends after the answer.
@@ -42,32 +46,32 @@ pub(crate) struct Shared {
     pub(crate) proxy_protocol: bool,
     /// Bytes of a request that are kept.
     pub(crate) max_request_bytes: usize,
-    /// Memory for what is still coming in.
+    /// Memory for requests that are still arriving.
     pub(crate) account: Account,
     /// Takes the records.
     pub(crate) recorder: Recorder,
-    /// What clients of TLS sent before they encrypted.
+    /// The first bytes of clients that use TLS, for the records of their requests.
     pub(crate) hellos: Hellos,
     /// This responder's name in its records.
     pub(crate) name: String,
 }
 
-/// What came over a connection.
+/// The bytes that came over a connection, and the facts about them.
 #[derive(Debug)]
 pub(crate) struct Received {
     /// When the first byte came.
     pub(crate) first_byte: Timestamp,
     /// Number of bytes that came.
     pub(crate) bytes: u64,
-    /// All of them, or those that are kept of them.
+    /// All of these bytes, or as many of the first ones as are kept.
     pub(crate) kept: Vec<u8>,
     /// Why reading stopped.
     pub(crate) ended: Ended,
 }
 
 impl Shared {
-    /// Returns the record of what came from `origin`: nothing behind the request, and no TLS. Its
-    /// number, and what it continues, are the recorder's.
+    /// Returns the record of the bytes that came from `origin`, without TLS and with nothing behind
+    /// the request. The recorder sets its number, and the number of the record that it continues.
     pub(crate) fn record(&self, origin: &Origin, received: Received) -> Record {
         Record {
             seq: 0,
@@ -85,7 +89,7 @@ impl Shared {
             tls: None,
             sensor: None,
             responder: self.name.clone(),
-            // A boxed slice has no spare room: the ring keeps 101 of these for long.
+            // A boxed slice has no spare capacity, and the ring keeps 101 of these for long.
             raw: Bytes::from(received.kept.into_boxed_slice()),
         }
     }
@@ -94,23 +98,24 @@ impl Shared {
 /// What is done with the bytes that come after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
-    /// None can come, or none is worth the wait.
+    /// No bytes can come, or waiting for them is not worth it.
     Close,
-    /// They are read so that the answer arrives, and thrown away.
+    /// The bytes are read and discarded, so that the answer arrives.
     Discard,
-    /// They are a record of their own.
+    /// The bytes become a record of their own.
     Keep,
-    /// The same, and the client may believe that it has a tunnel.
+    /// The bytes become a record of their own, and the client may believe that it has a tunnel.
     KeepTunnel,
 }
 
 /// Reads one request from `stream`, records and answers it.
 ///
-/// `peer` is where the request comes from unless a PROXY header says otherwise. `stopping` turns
-/// true when the program is told to stop.
+/// `peer` is the origin of the request unless a PROXY header names another. `stopping` turns true
+/// when the program has to stop.
 ///
 /// # Errors
-/// The PROXY header is missing or broken. Trouble after it ends the request, and is no error.
+/// The PROXY header is missing or broken. A failure behind the header ends the request, and is no
+/// error here.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     peer: Origin,
@@ -124,11 +129,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let first = stream.read_buf(&mut arrived.buffer);
         let first = timeout_at(deadline, first).await;
         if !matches!(first, Ok(Ok(1..))) {
-            // haproxy opens a connection for its lines about TLS, and closes it when there are
-            // none.
+            // haproxy also connects here to send its lines about TLS handshakes (`handshakes`), and
+            // closes this connection when there are none.
             return Ok(());
         }
-        if arrived.buffer.starts_with(handshakes::FIRST) {
+        if arrived.buffer.starts_with(handshakes::LINE_PREFIX) {
             return handshakes::follow(&mut stream, arrived.buffer, shared, stopping).await;
         }
         let header = proxy::read_header(&mut stream, &mut arrived.buffer, peer);
@@ -151,7 +156,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     if let Some(tls) = &mut tls {
         shared.hellos.add_to(tls, &origin).await;
     }
-    // What a handshake tells is worth a record, also where no request follows it.
+    // The facts of a TLS handshake are worth a record, also where no request follows it.
     if reading.is_empty() && tls.is_none() {
         shared.recorder.silent(origin.destination.port());
         return Ok(());
@@ -170,8 +175,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     shared.recorder.record_numbered(record, &number).await;
     if answer(&mut stream).await {
         if rest == Rest::Keep {
-            // Says that this was all. Closing with unread bytes in the socket would make the kernel
-            // send RST, which can destroy the answer on its way (RFC 9112, 9.6).
+            // Ends the answer without closing. A close with unread bytes in the socket would make
+            // the kernel send RST, which can destroy the answer on its way (RFC 9112, 9.6).
             let _ = stream.shutdown().await;
         }
         record_rest(&mut stream, &origin, tls, shared, &number, stopping).await;
@@ -179,11 +184,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// Returns whether the client may send more, and what is then to be done.
+/// Returns what to do with bytes that the client may send after the answer.
 ///
-/// After a whole request there is no wait: waiting in vain costs two system calls and a wake-up, a
-/// tenth of all CPU time. The price: of the clients that send more within a millisecond after a
-/// whole GET, one in 3,000 gets no answer, because haproxy cannot deliver the rest.
+/// After a whole request there is no wait, because waiting in vain costs two system calls and a
+/// wake-up, a tenth of all CPU time. The price is that one in 3,000 clients that send more within a
+/// millisecond after a whole GET gets no answer, because haproxy cannot deliver the rest.
 fn rest_of(reading: &Reading<'_>, ended: Ended) -> Rest {
     if reading.is_empty() {
         return Rest::Close;
@@ -193,7 +198,7 @@ fn rest_of(reading: &Reading<'_>, ended: Ended) -> Rest {
         Ended::Complete if framing.asks_for_a_tunnel() => Rest::KeepTunnel,
         Ended::Complete if framing.extra() == 0 => Rest::Close,
         Ended::Eof => Rest::Close,
-        // There is a record of its first bytes, and of their number.
+        // The record has the first bytes, and how many came.
         Ended::Limit => Rest::Discard,
         Ended::Complete | Ended::Quiet | Ended::Deadline => Rest::Keep,
     }
@@ -205,8 +210,8 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S) -> bool {
     matches!(answered, Ok(Ok(())))
 }
 
-/// Records what comes after the answer, if anything does, as continuing the request with this
-/// number.
+/// Records the bytes that come after the answer, if any, as the continuation of the request with
+/// this number.
 async fn record_rest<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     origin: &Origin,
@@ -215,7 +220,7 @@ async fn record_rest<S: AsyncRead + AsyncWrite + Unpin>(
     number: &Number,
     stopping: watch::Receiver<bool>,
 ) {
-    // The time that came in the PROXY header is that of the first request.
+    // The time in the PROXY header is the time of the first request.
     let origin = &Origin {
         first_byte: None,
         ..*origin
@@ -234,7 +239,7 @@ async fn record_rest<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Says that this was all, and reads on until the client has done so, too.
+/// Shuts down the sending side, and discards what comes until the client closes its side.
 async fn drain<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let mut discarded = Vec::with_capacity(FIRST_READ_BYTES);
     let _ = stream.shutdown().await;

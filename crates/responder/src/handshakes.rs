@@ -1,9 +1,9 @@
-//! What haproxy tells of TLS beside the connections themselves: each client's hello, and each
-//! handshake that failed.
+//! Reads the lines that haproxy sends about TLS: each client's hello, and each handshake that
+//! failed.
 //!
-//! In: lines of text, from a connection that haproxy opens for them and that has no PROXY header.
-//! Out: the hello of a connection that is asked for, and a record for each failure. haproxy.cfg
-//! writes the lines: `ring handshakes`.
+//! In: lines of text, from a connection that haproxy opens only for them, without a PROXY header.
+//! Out: the hello of a given connection, and a record for each failure. The lines are defined in
+//! haproxy.cfg: `ring handshakes`.
 //!
 //! ```text
 //! tls hello SOURCE PORT DESTINATION PORT HELLO-IN-BASE64
@@ -11,7 +11,7 @@
 //! tls none …
 //! ```
 //!
-//! `tls none` is of a connection that failed without TLS, and says nothing.
+//! `tls none` is about a connection that failed without TLS, and is ignored.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -31,23 +31,23 @@ use tokio::time::timeout;
 use crate::connection::{Received, Shared};
 use crate::proxy::Origin;
 
-/// How every line begins, and no PROXY header does.
-pub(crate) const FIRST: &[u8] = b"tls ";
-/// Longest line: haproxy's buffer of 16 KiB in base64, and what stands before it.
+/// How every line begins. No PROXY header begins like this.
+pub(crate) const LINE_PREFIX: &[u8] = b"tls ";
+/// Longest line: haproxy's buffer of 16 KiB in base64, and the words before it.
 const MAX_LINE_BYTES: usize = 24 * 1024;
-/// Hellos that are held for connections to come, and their bytes together. A handshake may take ten
-/// seconds: its hello is lost if so many others come meanwhile.
+/// Most hellos that are held until their requests come, and most bytes of these hellos together. A
+/// handshake may take ten seconds: its hello is lost if so many others come meanwhile.
 const MAX_HELLOS: usize = 4096;
 const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 /// Longest wait for a hello. haproxy writes it before the handshake, through another connection.
 const HELLO_TIME: Duration = Duration::from_millis(20);
-/// The end of a line about a connection that has no error: a later request on it was no HTTP, which
-/// haproxy logs alike.
+/// How a line ends when the handshake succeeded: haproxy also logs one when a later request on the
+/// connection was no HTTP.
 const NO_FAILURE: &str = "|Success";
 /// Longest reason that is kept, in characters.
 const MAX_REASON_CHARS: usize = 100;
 
-/// Both ends of a connection. A client may use one port for connections to several of ours.
+/// Both ends of a connection. A client may use one of its ports to connect to several of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Ends {
     source: SocketAddr,
@@ -64,17 +64,18 @@ pub(crate) struct Hellos {
 #[derive(Debug, Default)]
 struct Held {
     by_ends: HashMap<Ends, Hello>,
-    /// In the order in which they came, with their numbers; also those that were taken since.
+    /// The hellos in the order in which they came, with their numbers; also those taken since.
     order: VecDeque<(Ends, u64)>,
-    /// How many came.
+    /// Number of hellos that came.
     came: u64,
     bytes: usize,
 }
 
-/// What a client sent first.
+/// The first bytes that a client sent.
 #[derive(Debug)]
 struct Hello {
-    /// Tells it from an older one of the same ends, whose place in the order is not its own.
+    /// Distinguishes this hello from an older one with the same ends, which has another place in
+    /// the order.
     number: u64,
     base64: String,
     came: Timestamp,
@@ -107,12 +108,12 @@ impl Hellos {
         self.more.notify_waiters();
     }
 
-    /// Adds its hello to what is known of a request from there, if it comes in time.
+    /// Adds the hello of the connection from `origin` to `tls`, if the hello comes in time.
     pub(crate) async fn add_to(&self, tls: &mut Tls, origin: &Origin) {
         let hello = async {
             loop {
                 let more = self.more.notified();
-                if let Some(hello) = self.of(origin) {
+                if let Some(hello) = self.hello_of(origin) {
                     return hello;
                 }
                 more.await;
@@ -122,8 +123,9 @@ impl Hellos {
         tls.hello = hello.filter(|hello| hello.len() <= MAX_HELLO_CHARS);
     }
 
-    /// Where haproxy splits a connection into requests, others with the same hello may follow.
-    fn of(&self, origin: &Origin) -> Option<String> {
+    /// Returns the hello of this connection. The hello stays where haproxy splits the connection
+    /// into requests, because more requests may follow.
+    fn hello_of(&self, origin: &Origin) -> Option<String> {
         let ends = Ends {
             source: origin.source,
             destination: origin.destination,
@@ -149,11 +151,11 @@ impl Held {
     }
 }
 
-/// Reads lines until haproxy closes the connection or the program is told to stop. `buffer` holds
-/// the first of them.
+/// Reads lines until haproxy closes the connection or the program has to stop. `buffer` holds the
+/// first bytes.
 ///
 /// # Errors
-/// A line has no end.
+/// A line is too long.
 pub(crate) async fn follow<S: AsyncRead + Unpin>(
     stream: &mut S,
     mut buffer: Vec<u8>,
@@ -179,7 +181,7 @@ pub(crate) async fn follow<S: AsyncRead + Unpin>(
     }
 }
 
-/// What is no line of ours is left out.
+/// Takes one line: keeps a hello, or records a failure. Ignores a line that has another form.
 fn take_line(line: &[u8], shared: &Shared) {
     let line = std::str::from_utf8(line).unwrap_or_default().trim_end();
     let mut words = line.splitn(7, ' ');
@@ -201,7 +203,7 @@ fn take_line(line: &[u8], shared: &Shared) {
         "hello" => shared.hellos.keep(ends, rest),
         "failed" => {
             if let Some(record) = failure(ends, rest, shared) {
-                // No client waits for it.
+                // No client waits for this record.
                 drop(shared.recorder.record(record));
             }
         }
@@ -214,7 +216,8 @@ fn address(ip: Option<&str>, port: Option<&str>) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port?.parse().ok()?))
 }
 
-/// The record of a handshake that failed: its bytes are the client's hello, where that is known.
+/// Returns the record of a handshake that failed; `None` where the handshake succeeded. The
+/// record's bytes are the client's hello, where it is known.
 fn failure(ends: Ends, reasons: &str, shared: &Shared) -> Option<Record> {
     if reasons.ends_with(NO_FAILURE) {
         return None;
@@ -234,7 +237,7 @@ fn failure(ends: Ends, reasons: &str, shared: &Shared) -> Option<Record> {
     let origin = Origin {
         source: ends.source,
         destination: ends.destination,
-        // haproxy told the addresses in a line of its log, as else in a header.
+        // haproxy sent the addresses in a log line, as it otherwise does in a header.
         via: Via::ProxyV2,
         first_byte: Some(came),
     };

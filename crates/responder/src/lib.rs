@@ -1,7 +1,7 @@
-//! Bytes in, 200 out.
+//! Answers every request with 200, and records it.
 //!
-//! Accepts connections, answers every request with the same [`connection::RESPONSE`], and gives its
-//! bytes to a recorder, which keeps the last 101 in memcached.
+//! Accepts connections, answers every request with the same [`connection::RESPONSE`], and gives the
+//! request's bytes to a recorder, which keeps the last 101 requests in memcached.
 //!
 //! Read in the order of a request:
 //!
@@ -13,7 +13,7 @@
 //! - `room` limits the memory of unfinished requests
 //! - [`recorder`] writes records to memcached, normally before the answer
 //!
-//! `handshakes` receives from haproxy what it knows about TLS connections.
+//! `handshakes` reads the lines that haproxy sends about TLS handshakes.
 
 pub mod connection;
 mod handshakes;

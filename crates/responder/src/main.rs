@@ -24,7 +24,7 @@ struct Args {
         default_value = RESPONDER_LISTEN
     )]
     listen: SocketAddr,
-    /// Unix socket to listen on as well; `fd@0` is one that standard input is already
+    /// Unix socket to listen on as well; `fd@0` is the socket on standard input
     #[arg(long, value_name = "PATH", env = "FOREVER200_RESPONDER_SOCKET")]
     socket: Option<PathBuf>,
     /// Whether every connection begins with a PROXY protocol header, as haproxy sends it
@@ -56,8 +56,8 @@ struct Args {
     log: LogArgs,
 }
 
-/// On one thread, which answers more requests than haproxy brings on four cores: haproxy needs
-/// twice as much CPU for each, so it takes a machine of many cores to want a second responder.
+/// Runs on one thread, which answers more requests than haproxy brings on four cores. haproxy needs
+/// twice as much CPU for each request, so only a machine with many cores needs a second responder.
 /// Tasks that wake each other across threads cost more (bench/README.md).
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -75,6 +75,6 @@ async fn main() -> anyhow::Result<()> {
         max_connections: args.max_connections as usize,
         has_history: args.history.0.is_some(),
     };
-    // As a task: to wake the runtime's first future costs a system call each time.
+    // Runs as a task, because each wake-up of the runtime's first future costs a system call.
     tokio::spawn(run(listeners, config, Store::new(args.memcached), shutdown)).await?
 }

@@ -1,8 +1,7 @@
-//! Where a connection comes from: the PROXY protocol header, read from in front of the request.
+//! Reads the PROXY protocol header before a request, for the client's address.
 //!
 //! In: the first bytes of a connection that haproxy opened. Out: the client's address, and the
-//! first bytes of the request. Believes whoever is connected, so it is off unless haproxy stands
-//! before.
+//! first bytes of the request. Trusts every peer, so it is off unless haproxy is the only peer.
 //!
 //! Protocol: haproxy `doc/proxy-protocol.txt`, versions 1 and 2.
 
@@ -19,13 +18,13 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 const MAX_HEADER_BYTES: usize = 4096;
 /// Longest header of version 1, its line end included: section 2.1 of the specification.
 const MAX_V1_HEADER_BYTES: usize = 107;
-/// Bytes of a version 2 header up to and including its command.
-const COMMAND: usize = 12;
-/// The command of a header that haproxy sends for itself: version 2, LOCAL.
+/// Index of the byte that holds version and command in a header of version 2.
+const COMMAND_INDEX: usize = 12;
+/// This byte of a header that haproxy sends for itself: version 2, LOCAL.
 const LOCAL: u8 = 0x20;
-/// The first word of the unique id of requests that haproxy had in `mode http`, and rewrote.
+/// The first word of the unique id of a request that haproxy handled in `mode http`, and rewrote.
 const HTTP_MARK: &str = "http";
-/// Longest text that is kept of TLS, in characters: a name of DNS has 253.
+/// Longest text about TLS that is kept, in characters: a name of DNS has at most 253.
 const MAX_TLS_CHARS: usize = 255;
 /// Longest time that haproxy may have held the first byte. Its `tcp-request inspect-delay` is 10 s.
 const MAX_HELD: SignedDuration = SignedDuration::from_secs(60);
@@ -35,16 +34,16 @@ const MAX_HELD: SignedDuration = SignedDuration::from_secs(60);
 pub struct Origin {
     /// The client.
     pub source: SocketAddr,
-    /// What the client connected to.
+    /// The address that the client connected to.
     pub destination: SocketAddr,
-    /// How these were learned.
+    /// How the two addresses were learned.
     pub via: Via,
     /// When the first byte of the request came to haproxy.
     pub first_byte: Option<Timestamp>,
 }
 
 impl Origin {
-    /// What is known when nobody says anything: nothing.
+    /// The origin when no address is known.
     pub const UNKNOWN: Self = {
         let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         Self {
@@ -59,19 +58,18 @@ impl Origin {
 /// A PROXY header that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What it says; `None` for a LOCAL header: a health check, nobody's request.
+    /// The ends of the connection; `None` for a LOCAL header, which a health check has.
     pub origin: Option<Origin>,
-    /// The TLS that haproxy ended.
+    /// Facts about the TLS that haproxy terminated.
     pub tls: Option<Box<Tls>>,
-    /// Its length in bytes.
+    /// Length of the header in bytes.
     pub length: usize,
 }
 
-/// Reads the header into `buffer`, which may hold the first bytes of the request behind it
-/// afterwards.
+/// Reads the header into `buffer`, and returns what it says. Afterwards, `buffer` may also hold the
+/// first bytes of the request.
 ///
-/// `peer` is what stands for the addresses when the header does not name any (version 1 `UNKNOWN`,
-/// version 2 `UNSPEC`).
+/// `peer` is the origin if the header names no addresses (version 1 `UNKNOWN`, version 2 `UNSPEC`).
 ///
 /// # Errors
 /// The header is missing, broken or longer than 4,096 bytes, or the connection ended before it.
@@ -82,7 +80,8 @@ pub async fn read_header<S: AsyncRead + Unpin>(
 ) -> anyhow::Result<Header> {
     loop {
         match ProxyHeader::parse(buffer, ParseConfig::default()) {
-            // The crate looks at the length of an unfinished one only: how TCP cut it would decide.
+            // The crate checks the length of an unfinished header only. Without this check, the
+            // result would depend on how TCP cut the header.
             Ok((_, length)) if buffer.starts_with(b"P") && length > MAX_V1_HEADER_BYTES => {
                 bail!("PROXY header of version 1 longer than {MAX_V1_HEADER_BYTES} bytes");
             }
@@ -115,7 +114,7 @@ pub async fn read_header<S: AsyncRead + Unpin>(
 
 fn origin(header: &ProxyHeader<'_>, bytes: &[u8], peer: Origin) -> Option<Origin> {
     let is_v2 = bytes.first() == Some(&b'\r');
-    if is_v2 && bytes.get(COMMAND) == Some(&LOCAL) {
+    if is_v2 && bytes.get(COMMAND_INDEX) == Some(&LOCAL) {
         return None;
     }
     let Some(addresses) = header.proxied_address() else {
@@ -140,7 +139,8 @@ fn is_tls(header: &ProxyHeader<'_>) -> bool {
     header.ssl().as_ref().is_some_and(SslInfo::client_ssl)
 }
 
-/// Reads what haproxy.cfg has sent of the TLS that it ended: section 2.2.6 of the specification.
+/// Returns what the header says about the TLS that haproxy terminated: section 2.2.6 of the
+/// specification.
 fn tls(header: &ProxyHeader<'_>) -> Option<Box<Tls>> {
     let ssl = header.ssl().filter(SslInfo::client_ssl)?;
     let bounded = |text: &str| text.chars().take(MAX_TLS_CHARS).collect();
@@ -155,15 +155,15 @@ fn tls(header: &ProxyHeader<'_>) -> Option<Box<Tls>> {
     }))
 }
 
-/// Splits the unique id that haproxy.cfg sends: the mode of the connection, and a time.
+/// Splits the unique id that haproxy sends into the mode of the connection and a time.
 fn unique_id<'a>(header: &'a ProxyHeader<'_>) -> (&'a str, &'a str) {
     let bytes = header.unique_id().unwrap_or_default();
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     text.split_once(' ').unwrap_or((text, ""))
 }
 
-/// Reads microseconds since 1970. A time after `now`, or longer before it than [`MAX_HELD`], is
-/// that of another clock.
+/// Returns the time that is written in microseconds since 1970. Returns `None` for a time after
+/// `now` or longer before it than [`MAX_HELD`], which another clock must have given.
 fn believable(microseconds: &str, now: Timestamp) -> Option<Timestamp> {
     let time = Timestamp::from_microsecond(microseconds.parse().ok()?).ok()?;
     let held = now.duration_since(time);
@@ -206,7 +206,8 @@ mod tests {
             (V2_UNSPEC, ("0.0.0.0:0", "0.0.0.0:0"), Via::Peer),
             (V1_UNKNOWN, ("0.0.0.0:0", "0.0.0.0:0"), Via::Peer),
         ] {
-            // The header that a client forges comes behind the real one: bytes of its request.
+            // A header that the client forges comes behind the real one, so it is part of the
+            // request.
             for request in [&b""[..], b"GET / HTTP/1.1\r\n\r\n", V2_LOCAL] {
                 let (origin, rest) = read(&[header, request].concat()).await.unwrap();
                 let (source, destination) =
@@ -225,7 +226,7 @@ mod tests {
         }
     }
 
-    /// A header of version 2 with this unique id.
+    /// Returns a header of version 2 with this unique id.
     fn with_unique_id(id: &str) -> Vec<u8> {
         let mut header = V2.to_vec();
         header[15] = 12 + 3 + id.len() as u8;
@@ -283,10 +284,10 @@ mod tests {
             texts.map(|text| text.as_deref().unwrap()),
             ["TLSv1.3", "TLS_AES_256_GCM_SHA384", "a.example", "http/1.1"]
         );
-        // For a connection in the clear, haproxy says that there was none.
+        // For a connection without TLS, haproxy says that there was none.
         let found = read(&header(b"\x20\0\x05\0\0\0\0\x01")).await;
         assert_eq!((found.origin.unwrap().via, found.tls), (Via::ProxyV2, None));
-        // A name is bytes of the client's.
+        // The name may have any bytes, because the client sent it.
         let found = read(&header(b"\x02\0\x01\xff\x20\0\x05\x01\0\0\0\0")).await;
         assert_eq!(
             (found.origin.unwrap().via, found.tls),

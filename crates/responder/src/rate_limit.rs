@@ -1,11 +1,11 @@
-//! One log line for a flood of the same trouble.
+//! Limits how often an event is logged.
 //!
-//! In: an event that anybody outside can cause. Out: whether to log it, and how many went unlogged.
+//! In: an event that any client can cause. Out: whether to log it, and how many were not logged.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Shortest time between two lines of one limiter.
+/// Shortest time between two log lines of one limiter.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// Lets one event in ten seconds through and counts the others.
@@ -19,7 +19,8 @@ struct State {
 }
 
 impl RateLimit {
-    /// Returns how many events were held back since the last line, if this one may be logged.
+    /// Returns how many events were not logged since the last line; `None` if this event must not
+    /// be logged either.
     pub(crate) fn check(&self) -> Option<u64> {
         let mut state = self
             .0

@@ -1,7 +1,7 @@
-//! One request as it arrives: how long to wait for more of it, how much of it to hold.
+//! Reads one request as it arrives: decides how long to wait for more, and how much to hold.
 //!
-//! In: a byte stream. Out: why reading stopped, and a [`Record`]. What it waits for is told by
-//! [`Framing`]; nothing else of a request is looked at.
+//! In: a byte stream. Out: why reading stopped, and a [`Record`]. [`Framing`] tells whether more
+//! must come; nothing else of a request is interpreted.
 
 use std::time::Duration;
 
@@ -16,45 +16,46 @@ use crate::connection::{CONTINUE, Received, Shared, WRITE_TIME};
 use crate::proxy::Origin;
 use crate::room::Room;
 
-/// Bytes whose end nothing tells are whole after this time without more: one round trip round the
-/// globe.
+/// If framing cannot tell where the request ends, it ends after this time without more bytes: one
+/// round trip round the globe.
 pub const QUIET_TIME: Duration = Duration::from_millis(250);
-/// An unfinished HTTP request is given up after this time without more.
+/// If framing says that more must come, the request is given up after this time without more bytes,
+/// and at [`DEADLINE`](crate::connection::DEADLINE) at the latest.
 pub const UNFINISHED_TIME: Duration = Duration::from_secs(2);
-/// Longest time to answer a connection that is open when the program is told to stop. One second
-/// less than the grace period, so that its record still gets to memcached.
+/// Longest time to finish reading a connection that is open when the program has to stop. One
+/// second less than the grace period, so that the record still gets to memcached.
 const STOPPING_DEADLINE: Duration = Duration::from_secs(4);
-/// Bytes beyond the kept prefix that are read, counted and thrown away before answering.
+/// Bytes beyond the kept prefix that are read, counted and discarded before the answer.
 pub const MAX_DISCARDED_BYTES: u64 = 1024 * 1024;
-/// Room for the first read: the head of an ordinary request, and little for a connection that
-/// says nothing.
+/// Capacity for the first read: enough for the head of an ordinary request, and little for a
+/// connection that sends nothing.
 pub(crate) const FIRST_READ_BYTES: usize = 2048;
-/// Room when that is full. Doubled from then on.
+/// Capacity once the first one is full. Doubled from then on.
 const SECOND_READ_BYTES: usize = 8192;
-/// Room beyond what is kept, to read what is only counted.
+/// Capacity beyond the kept bytes, to read those that are only counted.
 const DISCARD_BYTES: usize = 8192;
-/// The same where there is no more room: so many of the bytes that are held give way.
+/// Where the account gives no more room, so many held bytes are dropped to read into their place.
 const SCRATCH_BYTES: usize = 1024;
-/// Bytes of a head that are held until its end is found, also where fewer are kept: without them
-/// nothing tells where the request ends. What web servers take at most is 8 to 16 KiB.
+/// Bytes of a head that are held until its end is found, also where fewer are kept. Without them,
+/// framing cannot find the end of the request. Web servers accept at most 8 to 16 KiB.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Returns the most bytes that are held of one request, where so many are kept.
+/// Returns the most bytes of one request that are held if `max_request_bytes` are kept.
 pub(crate) fn most_held(max_request_bytes: usize) -> usize {
     max_request_bytes.max(HEAD_BYTES) + DISCARD_BYTES
 }
 
-/// The bytes that a reading begins with.
+/// The bytes of the connection that were read before a [`Reading`] begins.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     /// The bytes, in a buffer with room for more.
     pub(crate) buffer: Vec<u8>,
-    /// They filled the room that they were read into, so that more may be there.
+    /// The last read filled the buffer, so more bytes may wait in the socket.
     pub(crate) filled: bool,
 }
 
 impl Arrived {
-    /// Nothing yet.
+    /// Returns an empty buffer.
     pub(crate) fn nothing() -> Self {
         Self {
             buffer: Vec::with_capacity(FIRST_READ_BYTES),
@@ -70,17 +71,17 @@ pub(crate) struct TimeLimit {
     pub(crate) until_end: Instant,
 }
 
-/// A request as far as it came.
+/// A request that is being read.
 pub(crate) struct Reading<'a> {
     shared: &'a Shared,
     room: Room<'a>,
-    /// What is held: the prefix that is kept, or all of a head that is not whole yet.
+    /// The held bytes: the prefix that is kept, or all of a head whose end was not found yet.
     buffer: Vec<u8>,
-    /// The last read filled the room it had.
+    /// The last read filled the buffer.
     filled: bool,
     /// Number of bytes that came, held or not.
     bytes: u64,
-    /// When the first of them came.
+    /// When the first byte came.
     first_byte: Option<Timestamp>,
     framing: Framing,
     /// Most bytes to keep.
@@ -89,7 +90,7 @@ pub(crate) struct Reading<'a> {
     stopping: watch::Receiver<bool>,
 }
 
-/// How long to wait for more, and why reading is over when none comes.
+/// How long to wait for more bytes, and why reading is over when none come.
 struct Patience {
     until: Instant,
     ended: Ended,
@@ -115,7 +116,7 @@ impl<'a> Reading<'a> {
             limit,
             stopping,
         };
-        reading.take(0);
+        reading.count_new(0);
         reading.filled = arrived.filled;
         reading
     }
@@ -135,7 +136,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads what comes after the answer, when a client that waits gets no word any more.
+    /// Reads what comes after the answer, without sending `100 Continue`; returns why reading is
+    /// over.
     pub(crate) async fn run_without_continue<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -147,7 +149,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Tells whether not a byte came.
+    /// Tells whether no byte came.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes == 0
     }
@@ -157,7 +159,7 @@ impl<'a> Reading<'a> {
         &self.framing
     }
 
-    /// Waits for more bytes, once, and returns why reading is over, if it is.
+    /// Waits for more bytes, once. Returns why reading is over; `None` if it goes on.
     async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Option<Ended> {
         self.make_room();
         let known = self.buffer.len();
@@ -171,7 +173,7 @@ impl<'a> Reading<'a> {
             read = timeout_at(patience.until, stream.read_buf(&mut self.buffer)) => match read {
                 Ok(Ok(0) | Err(_)) => Some(self.ended(Ended::Eof)),
                 Ok(Ok(_)) => {
-                    self.take(known);
+                    self.count_new(known);
                     self.over()
                 }
                 Err(_) => Some(patience.ended),
@@ -180,7 +182,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// How long to wait for the next byte.
+    /// Returns how long to wait for the next byte, and why reading is over when it does not come.
     fn patience(&self, stopping: bool) -> Patience {
         let now = Instant::now();
         if self.bytes == 0 {
@@ -195,7 +197,7 @@ impl<'a> Reading<'a> {
             };
         }
         let quiet = if self.framing.is_exactly_whole() {
-            // More may be there already, behind what the last read had room for.
+            // The last read may have left bytes in the socket.
             now
         } else if self.framing.is_unfinished() {
             now + UNFINISHED_TIME
@@ -215,7 +217,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A whole request is complete, unless the limit was reached, however its connection goes on.
+    /// Returns `Complete` where framing has the whole request, else `otherwise`.
     fn ended(&self, otherwise: Ended) -> Ended {
         if self.framing.is_whole() {
             Ended::Complete
@@ -224,7 +226,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Returns why reading is over, if it is, after bytes came.
+    /// Returns why reading is over after bytes came; `None` if it goes on.
     fn over(&self) -> Option<Ended> {
         if self.bytes >= self.max_kept as u64 + MAX_DISCARDED_BYTES {
             Some(Ended::Limit)
@@ -235,18 +237,18 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Makes room for the next bytes where there is none. Where none is to be had, the last bytes
-    /// that are held make room for those that are only counted.
+    /// Makes capacity for the next bytes if the buffer is full. If the account gives no more room,
+    /// drops the last held bytes: the next ones are read into their place and only counted.
     fn make_room(&mut self) {
-        let room = self.buffer.capacity();
-        if self.buffer.len() < room {
+        let capacity = self.buffer.capacity();
+        if self.buffer.len() < capacity {
             return;
         }
-        let wanted = (2 * room)
+        let wanted = (2 * capacity)
             .max(SECOND_READ_BYTES)
             .min(most_held(self.max_kept))
-            .max(room + SCRATCH_BYTES);
-        if self.room.take(wanted - room) {
+            .max(capacity + SCRATCH_BYTES);
+        if self.room.grow(wanted - capacity) {
             self.buffer.reserve_exact(wanted - self.buffer.len());
         } else {
             let kept = self.buffer.len().saturating_sub(SCRATCH_BYTES);
@@ -255,8 +257,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Takes note of the bytes behind the first `known` ones of the buffer.
-    fn take(&mut self, known: usize) {
+    /// Counts the new bytes of the buffer, those from `known` on, and feeds them to framing.
+    fn count_new(&mut self, known: usize) {
         let new = self.buffer.len() - known;
         if new == 0 {
             return;
@@ -273,7 +275,8 @@ impl<'a> Reading<'a> {
         self.buffer.truncate(held);
     }
 
-    /// Returns the request as it is kept. Its number, and what it continues, are the recorder's.
+    /// Returns the record of the request. The recorder sets its number, and the number of the
+    /// record that it continues.
     pub(crate) fn into_record(mut self, origin: &Origin, ended: Ended) -> Record {
         self.buffer.truncate(self.max_kept);
         let first_byte = origin.first_byte.or(self.first_byte);
@@ -290,7 +293,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Lets the client send its body; returns whether that worked.
+/// Sends `100 Continue`; returns whether that worked.
 async fn send_continue<S: AsyncWrite + Unpin>(stream: &mut S) -> bool {
     let sent = timeout(WRITE_TIME, stream.write_all(CONTINUE)).await;
     matches!(sent, Ok(Ok(())))

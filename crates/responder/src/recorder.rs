@@ -1,9 +1,9 @@
-//! Moves records to the store, and makes memcached whole again when it has lost them.
+//! Writes records to the store, and puts them back when memcached has lost them.
 //!
 //! In: records and counts from connections. Out: the ring in memcached.
 //!
 //! Read in the order of a record: `inbox` takes it from a connection, `writer` numbers and writes
-//! it, `run` is the loop that ties the two.
+//! it, and `run` is the loop between the two.
 
 mod inbox;
 mod run;

@@ -1,38 +1,39 @@
-//! Memory for requests that are still coming in.
+//! Limits the memory of requests that are still arriving.
 //!
-//! In: how much more a request wants, and whose it is. Out: whether it may have it. Every
-//! connection has a little room of its own that is not counted here.
+//! In: how much more memory a request needs, and its source. Out: whether it may have it. Every
+//! connection has a small buffer that is not counted here.
 //!
 //! All sources together may take [`ACCOUNT_BYTES`]. When that is used up, each source still gets a
-//! share beside it, so a source that has taken all of it takes nothing from the others. The fewer
-//! sources there are, the greater is the share. So at most 34 MiB are taken by 256 sources, 57 MiB
-//! by 1,024, and 16 KiB more by each further one: 166 MiB by 8,000 sources that all do their worst.
+//! share beyond it, so a source that has taken everything takes nothing from the others. The fewer
+//! sources there are, the larger is the share. The sources that came first took larger shares
+//! while there were few. So 256 sources take at most 34 MiB, 1,024 sources 57 MiB, and each further
+//! source 16 KiB more: 166 MiB for 8,000 sources that all take as much as they can.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What all requests together may take before anybody is refused, in bytes.
+/// Bytes that all requests together may take before any request is refused.
 const ACCOUNT_BYTES: usize = 16 * 1024 * 1024;
-/// What a source may take in any case, in bytes: an ordinary request.
+/// Smallest share of a source, in bytes: an ordinary request.
 const LEAST_SHARE_BYTES: usize = 16 * 1024;
 
 /// The room that all requests of a responder have taken.
 #[derive(Debug)]
 pub(crate) struct Account {
     taken: Mutex<Taken>,
-    /// What a source may take in any case where there are few sources, in bytes.
+    /// Largest share of a source, in bytes, while there are few sources.
     largest_share: usize,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
     total: usize,
-    /// By source; none is there that has taken nothing.
+    /// Bytes taken by each source. A source that has taken nothing is not in the map.
     sources: HashMap<IpAddr, usize>,
 }
 
-/// The room that one request has taken. It is given back when this is dropped.
+/// The room that one request has taken. Dropping it gives the room back.
 #[derive(Debug)]
 pub(crate) struct Room<'a> {
     account: &'a Account,
@@ -41,8 +42,8 @@ pub(crate) struct Room<'a> {
 }
 
 impl Account {
-    /// Makes an account. While there are few sources, each may take `whole_request` bytes in any
-    /// case: the longest request that is kept, and what is read beyond it.
+    /// Makes an account. `whole_request` is the largest share of a source: the longest request that
+    /// is kept, and what is read beyond it.
     pub(crate) fn new(whole_request: usize) -> Self {
         Self {
             taken: Mutex::default(),
@@ -65,8 +66,8 @@ impl Account {
 }
 
 impl Room<'_> {
-    /// Takes so many bytes more; returns false, and takes none, where there are none for it.
-    pub(crate) fn take(&mut self, bytes: usize) -> bool {
+    /// Takes so many bytes more, and returns whether the account has them. If not, takes none.
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let mut taken = self.account.taken();
         let total = taken.total + bytes;
         let of_source = taken.sources.get(&self.source).copied().unwrap_or(0) + bytes;
@@ -101,7 +102,8 @@ impl Drop for Room<'_> {
     }
 }
 
-/// Returns what counts as one source: an IPv4 address, or what one customer has of IPv6, a /64.
+/// Returns what counts as one source: an IPv4 address or an IPv6 network /64, which one customer
+/// has.
 fn source_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -130,18 +132,18 @@ mod tests {
         let mut greedy: Vec<_> = (0..480).map(|_| account.room(address(1))).collect();
         let taken = greedy
             .iter_mut()
-            .filter_map(|room| room.take(40 * KIB).then_some(()));
+            .filter_map(|room| room.grow(40 * KIB).then_some(()));
         assert_eq!(taken.count(), ACCOUNT_BYTES / (40 * KIB));
         let mut others: Vec<_> = (2..50)
             .map(|number| account.room(address(number)))
             .collect();
         for room in &mut others {
-            assert!(room.take(16 * KIB));
+            assert!(room.grow(16 * KIB));
         }
-        // The one that holds most gets no more.
-        assert!(!greedy[0].take(KIB));
+        // The source that holds most gets no more.
+        assert!(!greedy[0].grow(KIB));
         drop(greedy);
-        assert!(account.room(address(1)).take(1024 * KIB));
+        assert!(account.room(address(1)).grow(1024 * KIB));
     }
 
     #[test]
@@ -150,7 +152,7 @@ mod tests {
         let mut rooms = Vec::new();
         for number in 1..=8000 {
             let mut room = account.room(address(number));
-            while room.take(KIB) {}
+            while room.grow(KIB) {}
             rooms.push(room);
             let total = account.taken().total;
             match number {

@@ -1,7 +1,8 @@
 //! The accept loops: from listening sockets to connections, and to an orderly end.
 //!
-//! In: bound listeners and a future that says when to stop. Out: one task a connection, at most
-//! [`Config::max_connections`] at a time; further clients wait in the kernel's queue.
+//! In: bound listeners and a future that ends when the program has to stop. Out: one task for each
+//! connection, at most [`Config::max_connections`] at a time; further clients wait in the kernel's
+//! queue.
 
 use std::future::Future;
 use std::io;
@@ -26,14 +27,14 @@ use crate::reading::most_held;
 use crate::recorder::Recorder;
 use crate::room::Account;
 
-/// Shortest and longest wait after an error of `accept`, most likely EMFILE: only time helps.
+/// Shortest and longest wait after an error of `accept`, which is most likely EMFILE.
 const ACCEPT_DELAY: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(5)..=Duration::from_secs(1);
 
 /// Longest wait for the recorder's last writes, after the grace period.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 
-/// How a responder works.
+/// Settings of a responder.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Whether every connection begins with a PROXY header.
@@ -55,12 +56,12 @@ pub struct Listeners {
     pub unix: Option<UnixListener>,
 }
 
-/// Serves until `shutdown` ends, then finishes what is in flight, and returns when all that was
-/// received is in the store, after six seconds at most.
+/// Serves until `shutdown` ends, then finishes what is in flight, and returns when all received
+/// requests are in the store, after six seconds at most.
 ///
 /// # Errors
-/// The recorder has ended before. Without it, nothing that is answered would be recorded, so
-/// whatever is in flight is cut off.
+/// The recorder has ended before `shutdown`. Without it no request would be recorded, so all
+/// connections are cut off.
 pub async fn run(
     listeners: Listeners,
     config: Config,
@@ -114,7 +115,7 @@ async fn serve(
             bail!("the recorder has ended");
         }
     }
-    // Connections that wait in the kernel's queue are refused from here on.
+    // From here on, the kernel refuses connections that wait in its queue.
     drop(listeners);
     let _ = stop.send(true);
     server.finish(config.max_connections).await;
@@ -135,9 +136,9 @@ struct Server {
 }
 
 impl Server {
-    /// Waits for all that is in flight, for the grace period at most.
+    /// Waits until no connection is open, for the grace period at most.
     async fn finish(&self, max_connections: usize) {
-        // Every connection holds a permit: when all are back, none is in flight.
+        // Every connection holds a permit: when all permits are back, no connection is open.
         let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
         let finished = timeout(GRACE_PERIOD, self.permits.acquire_many(all)).await;
         if finished.is_err() {
@@ -154,7 +155,8 @@ impl Server {
             .filter(|address| !address.ip().is_unspecified());
         let tcp = async || {
             let (stream, source) = listeners.tcp.accept().await?;
-            // Asked of the kernel only where it may differ: a system call for each connection.
+            // Asks the kernel only if the address may differ: that is a system call for each
+            // connection.
             let destination = bound.or_else(|| stream.local_addr().ok());
             let peer = |destination| Origin {
                 source,
@@ -177,7 +179,8 @@ impl Server {
         tokio::join!(self.accept(tcp), accept_unix);
     }
 
-    /// Accepts for ever, whatever happens; waits, a connection in hand, when all permits are taken.
+    /// Accepts connections for ever, also after errors. When all permits are taken, the connection
+    /// that was accepted last waits for one.
     async fn accept<S, F>(&self, accept: impl Fn() -> F)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -225,8 +228,8 @@ impl Server {
     }
 }
 
-/// Eight hexadecimal digits, different at every start. The standard library's hasher is seeded by
-/// the operating system.
+/// Returns eight hexadecimal digits, different at every start. The operating system seeds the
+/// standard library's hasher.
 fn random_name() -> String {
     use std::hash::{BuildHasher, RandomState};
     format!("{:08x}", RandomState::new().hash_one(()) as u32)
@@ -263,7 +266,7 @@ mod tests {
             recording,
             pending(),
         );
-        // On paused time, this is over as soon as nothing but a timer can go on.
+        // On paused time, this timeout ends as soon as only timers are left to wait for.
         let served = timeout(GRACE_PERIOD, serving).await?;
         Ok(served.expect_err("nobody has stopped it").to_string())
     }

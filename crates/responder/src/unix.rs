@@ -1,5 +1,5 @@
-//! The Unix socket for a haproxy on the same machine: one of our own making, or one that
-//! supervisord made.
+//! The Unix socket for a haproxy on the same machine. The responder creates it, or supervisord has
+//! created it.
 
 use std::fs::Permissions;
 use std::os::fd::AsFd;
@@ -11,13 +11,14 @@ use anyhow::{Context, bail};
 use forever200_daemon::BACKLOG;
 use tokio::net::{UnixListener, UnixSocket};
 
-/// What stands for the socket that supervisord has made, as in haproxy's `bind fd@0`.
+/// The path that means the socket on standard input, as in haproxy's `bind fd@0`. supervisord has
+/// created that socket.
 const INHERITED: &str = "fd@0";
 
-/// Listens at `path`, or on standard input where that is `fd@0`.
+/// Listens at `path`, or on standard input if `path` is `fd@0`.
 ///
 /// # Errors
-/// Somebody listens there already, the path cannot be used, or standard input is not a Unix socket.
+/// A process listens there already, the path cannot be used, or standard input is no Unix socket.
 pub fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {
     if path == Path::new(INHERITED) {
         inherited().context("standard input is not a Unix socket")
@@ -26,8 +27,8 @@ pub fn listen_unix(path: &Path) -> anyhow::Result<UnixListener> {
     }
 }
 
-/// Listens on standard input. Whoever made the socket holds it when this process dies, and clients
-/// wait in its queue for the next one.
+/// Listens on standard input. The process that created the socket keeps it open when this process
+/// dies, so clients wait in its queue for the next responder.
 fn inherited() -> std::io::Result<UnixListener> {
     let listener = net::UnixListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     listener.local_addr()?;
@@ -35,10 +36,10 @@ fn inherited() -> std::io::Result<UnixListener> {
     UnixListener::from_std(listener)
 }
 
-/// Listens on a path, for this user alone; replaces a socket that nobody listens on any more.
+/// Listens on a path, for this user alone; replaces a socket on which no process listens any more.
 ///
-/// Who can connect can forge a PROXY header. Until the mode is set, that of the folder keeps others
-/// out.
+/// Any program that can connect can forge a PROXY header. Until the mode of the socket is set, the
+/// mode of the folder keeps other users out.
 fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
     if UnixStream::connect(path).is_ok() {
         bail!(

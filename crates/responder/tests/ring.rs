@@ -1,8 +1,8 @@
-//! The ring against a simple model: several writers, crashes, lost answers and a memcached that
-//! forgets, in any order.
+//! Compares the ring with a simple model: several writers, crashes, lost answers and a memcached
+//! that loses its values, in any order.
 //!
-//! `PROPTEST_CASES=1000 cargo test -p forever200-responder --test ring` tries other and more cases
-//! than CI does.
+//! `PROPTEST_CASES=1000 cargo test -p forever200-responder --test ring` tries more cases than CI
+//! does, and other ones.
 
 mod model;
 
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::model::{Event, Model, record, set};
 
-/// Cases that CI tries, the same each time: some ten seconds of them.
+/// Number of cases that CI tries, the same cases each time. They take some ten seconds.
 const CASES: u32 = 40;
 /// Most events of a case.
 const EVENTS: usize = 30;
@@ -66,7 +66,7 @@ fn the_ring_is_as_the_model_whatever_happens() -> anyhow::Result<()> {
     } else {
         TestRng::deterministic_rng(RngAlgorithm::ChaCha)
     };
-    // What memcached loses is certain to be known where one writes alone.
+    // Only a single writer is certain to know all that memcached loses.
     let writers = prop_oneof![3 => Just(1_usize), 2 => 2..4_usize];
     let cases = (writers, vec(event(), 1..EVENTS));
     let result = TestRunner::new_with_rng(config, rng).run(&cases, |(writers, events)| {
@@ -87,7 +87,7 @@ fn the_ring_is_as_the_model_whatever_happens() -> anyhow::Result<()> {
     }
 }
 
-/// The standard library's hasher is seeded by the operating system.
+/// Returns a random seed: the operating system seeds the standard library's hasher.
 fn seed() -> [u8; 32] {
     use std::hash::{BuildHasher, RandomState};
     let mut seed = [0; 32];
@@ -96,7 +96,7 @@ fn seed() -> [u8; 32] {
     seed
 }
 
-/// The two in a row, with a second between them, lose nothing.
+/// A crash and then a loss of memcached, with a second between them, lose nothing.
 #[tokio::test]
 async fn a_writer_keeps_what_the_one_before_it_wrote() -> anyhow::Result<()> {
     for loss in [Event::Emptied, Event::Reverted] {
@@ -122,8 +122,7 @@ async fn a_writer_keeps_what_the_one_before_it_wrote() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The answer to a draw comes when nobody waits for it any more: it is not taken for that to the
-/// next one.
+/// An answer to a draw that comes too late is not taken for the answer to the next draw.
 #[tokio::test]
 async fn an_answer_that_comes_too_late_is_nobodys() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;
@@ -173,7 +172,7 @@ async fn an_answer_that_comes_too_late_is_nobodys() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What anybody may have put there: the largest number wraps to 0 when memcached adds to it.
+/// Another program may have stored the largest number: it wraps to 0 when memcached adds to it.
 #[tokio::test]
 async fn counters_at_the_end_of_numbers_are_begun_anew() -> anyhow::Result<()> {
     let mut model = Model::start(1).await?;

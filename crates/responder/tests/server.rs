@@ -135,7 +135,7 @@ async fn a_request_in_two_segments_split_anywhere_is_one_record() -> anyhow::Res
         let mut stream = TcpStream::connect(responder.address).await?;
         stream.set_nodelay(true)?;
         stream.write_all(&request[..cut]).await?;
-        // The other end has read the first segment, or reads both at once: either is allowed.
+        // The responder has read the first segment, or reads both at once. Either is allowed.
         tokio::task::yield_now().await;
         stream.write_all(&request[cut..]).await?;
         assert_eq!(client::read_to_end(&mut stream).await?, RESPONSE);
@@ -218,8 +218,8 @@ async fn a_reset_ends_a_request_and_it_is_recorded() -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(responder.address).await?;
     let request = b"PUT / HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
     stream.write_all(request).await?;
-    // The `100 Continue` has come, so the head was read; it is left unread, so that the close
-    // resets.
+    // `100 Continue` has come, so the responder has read the head. This client does not read it, so
+    // that its close resets the connection.
     stream.readable().await?;
     drop(stream);
     let snapshot = recorded(&Store::new(memcached.address()), 1).await?;
@@ -247,7 +247,7 @@ async fn of_two_mebibytes_the_prefix_is_kept_and_the_rest_is_counted_up_to_a_lim
 
 #[tokio::test]
 async fn who_is_still_sending_when_the_answer_comes_is_not_reset() -> anyhow::Result<()> {
-    // More than the sockets' buffers hold: the client is in the midst of it.
+    // More bytes than the sockets' buffers hold: the client still sends when the answer comes.
     let mut request = b"POST /huge HTTP/1.1\r\nContent-Length: 33554432\r\n\r\n".to_vec();
     request.resize(request.len() + 33_554_432, b'x');
     let (_, record) = record_of(&request).await?;
@@ -284,7 +284,7 @@ async fn requests_that_many_hold_unfinished_take_bounded_room_and_are_read_to_th
     let mut request = b"POST /held HTTP/1.1\r\nContent-Length: 65000\r\n\r\n".to_vec();
     request.resize(request.len() + 65_000, b'x');
     let (all_but_one, last) = request.split_at(request.len() - 1);
-    // Each has 80 KiB of room: all of these want more than twice of what there is.
+    // Each of these needs 80 KiB of room: together they need more than twice the room there is.
     let mut held = Vec::new();
     for _ in 0..900 {
         let mut stream = TcpStream::connect(responder.address).await?;
@@ -314,7 +314,7 @@ async fn requests_that_many_hold_unfinished_take_bounded_room_and_are_read_to_th
         101
     );
     assert!(records.iter().filter(cut).count() > 0);
-    // The room is given back.
+    // Connections that ended have given their room back.
     assert_eq!(responder.send(&request).await?, RESPONSE);
     assert_eq!(
         recorded(&store, 901)
@@ -342,7 +342,7 @@ async fn a_client_that_has_its_answer_normally_has_a_record_in_memcached() -> an
     Ok(())
 }
 
-/// The exception: memcached takes longer than answers wait for it.
+/// If memcached takes longer than answers wait for it, the record comes after the answer.
 #[tokio::test]
 async fn a_slow_write_does_not_delay_the_answer_and_its_record_comes_later() -> anyhow::Result<()> {
     let memcached = Memcached::start().await?;
@@ -351,10 +351,10 @@ async fn a_slow_write_does_not_delay_the_answer_and_its_record_comes_later() -> 
     let store = Store::new(memcached.address());
     responder.send(REQUEST).await?;
     recorded(&store, 1).await?;
-    // Less than the second after which the store gives up: this is a write that succeeds.
+    // The store gives up after a second, so this write succeeds.
     line.once(Fault::Delay(Duration::from_millis(900)));
     assert_eq!(responder.send(REQUEST).await?, RESPONSE);
-    // The slot is written after an answer of memcached's that is still on its way.
+    // The responder writes the slot after an answer of memcached that is still delayed.
     assert!(store.record(2).await?.is_none());
     until("the line was slow", || async {
         (line.happened() == 1).then_some(())
@@ -422,7 +422,7 @@ async fn behind_a_proxy_the_header_names_the_source_and_is_no_part_of_the_reques
     let responder = Responder::start(&memcached.address(), config).await?;
     // A health check and a missing header are neither answered nor recorded.
     for bytes in [&b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"[..], REQUEST] {
-        // Closing with unread bytes resets the connection: an error here, and no reply either.
+        // A close with unread bytes resets the connection: an error here, which is no answer.
         assert_eq!(responder.send(bytes).await.unwrap_or_default(), b"");
     }
     let header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\xc0\0\x02\x01\xa0\x28\0\x50";
@@ -598,7 +598,8 @@ async fn a_memcached_that_stands_still_makes_nobody_wait() -> anyhow::Result<()>
         );
     }
     memcached.resume()?;
-    // An increment whose answer was lost leaves numbers that are nobody's: at least 21, then.
+    // An increment whose answer was lost leaves numbers without a record, so the cursor may be
+    // above 21.
     let snapshot = until("all are recorded", || async {
         store
             .snapshot()
@@ -618,11 +619,11 @@ async fn a_restarted_responder_goes_on_where_the_last_one_stopped() -> anyhow::R
     for round in 1..=3 {
         let responder = Responder::start(&memcached.address(), CONFIG).await?;
         responder.send(REQUEST).await?;
-        // Stopping flushes: no waiting until it is recorded.
+        // A stop flushes, so the record is there at once.
         responder.stop().await?;
         assert_eq!(store.snapshot().await?.ring.newest_first().len(), round);
     }
-    // What others have written it puts back as well: it has read the ring before it writes to it.
+    // A responder also puts back what others have written: it reads the ring before it writes.
     let responder = Responder::start(&memcached.address(), CONFIG).await?;
     responder.send(REQUEST).await?;
     let before = recorded(&store, 4).await?;
@@ -682,7 +683,7 @@ async fn told_to_stop_it_answers_what_is_in_flight_and_refuses_the_rest() -> any
     let responder = Responder::start(&memcached.address(), CONFIG).await?;
     let address = responder.address;
     let mut half = TcpStream::connect(address).await?;
-    // The `100 Continue` says that the responder has it in hand.
+    // `100 Continue` shows that the responder has read the head.
     half.write_all(b"PUT / HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
         .await?;
     half.read_exact(&mut [0; CONTINUE.len()]).await?;

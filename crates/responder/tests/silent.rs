@@ -18,7 +18,7 @@ const CONFIG: Config = Config {
 };
 
 impl Responder {
-    /// Connects to a port, and says nothing.
+    /// Connects to a port, and sends nothing.
     async fn connect(&self, port: u16, times: usize) -> anyhow::Result<()> {
         for _ in 0..times {
             let mut stream = TcpStream::connect(self.address).await?;
@@ -56,7 +56,7 @@ async fn all_responders_count_in_one_value_that_outlives_each_of_them() -> anyho
         other.connect(25, 1)
     )?;
     until_counted(&store, &[(22, 12), (23, 2), (25, 1)]).await?;
-    // What it counted last is not lost, and the next goes on from there.
+    // The last counts of a responder that stops are not lost, and the next one adds to them.
     one.connect(23, 4).await?;
     one.stop().await?;
     until_counted(&store, &[(22, 12), (23, 6), (25, 1)]).await?;

@@ -1,4 +1,4 @@
-//! What is kept of a connection, on paused time: over all places where a request may be cut.
+//! Tests of one connection on paused time: which records it gives, wherever a request is cut.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::reading::{MAX_DISCARDED_BYTES, QUIET_TIME, UNFINISHED_TIME, most_held};
 
-/// Between two segments of one request.
+/// Time between two segments of one request.
 const SEGMENT_GAP: Duration = Duration::from_millis(10);
-/// More than any test writes, so that writing waits for nobody.
+/// More bytes than any test writes, so that a write never waits for a read.
 const PIPE_BYTES: usize = 4 * 1024 * 1024;
 const HELLO: &[u8] = b"\x16\x03\x01\x00\x05hello";
 
@@ -22,7 +22,7 @@ struct Connection {
     client: DuplexStream,
     serving: JoinHandle<()>,
     shared: Arc<Shared>,
-    /// While this lives, the responder is not told to stop.
+    /// Dropping this sender would end the channel of the signal to stop.
     _stop: watch::Sender<bool>,
 }
 
@@ -96,7 +96,7 @@ async fn exchange(pieces: &[&[u8]]) -> (Duration, Vec<Record>) {
     (elapsed, connection.records().await)
 }
 
-/// Returns whether the responder closes behind these bytes without looking for more.
+/// Returns whether the responder closes behind these bytes without reading more.
 fn is_over(piece: &[u8]) -> bool {
     let mut framing = Framing::default();
     framing.feed(piece, 0);
@@ -139,7 +139,7 @@ async fn every_head_is_kept_whole_wherever_it_is_cut() {
     }
 }
 
-/// Behind what the first read has room for, and behind what haproxy has.
+/// The lengths lie around the room of the first read, and around haproxy's buffer.
 #[tokio::test(start_paused = true)]
 async fn one_write_is_one_record_whatever_its_length() {
     let heads: [&[u8]; 5] = [
@@ -179,7 +179,7 @@ async fn one_write_is_one_record_whatever_its_length() {
     }
 }
 
-/// The head ends where the room of the first read ends, so that framing alone would be content.
+/// The head ends where the room of the first read ends: by framing alone, the request is whole.
 #[tokio::test(start_paused = true)]
 async fn what_follows_a_full_read_is_read() {
     let start = b"GET /x HTTP/1.1\r\nX: ";
@@ -246,7 +246,7 @@ async fn what_comes_after_the_answer_is_a_record_that_names_the_first() {
     }
 }
 
-/// A client that has a tunnel by the status may read an end of the stream as its end.
+/// A client that takes the status for a tunnel may take the end of the stream for the tunnel's end.
 #[tokio::test(start_paused = true)]
 async fn only_a_tunnel_stays_open_behind_its_answer() {
     for (request, stays_open) in [
@@ -353,7 +353,7 @@ async fn where_little_is_kept_a_request_is_still_whole_at_its_end() {
     assert!(records[0].truncated);
 }
 
-/// Whatever is sent without an end: the room for it has a bound, and what is too much is counted.
+/// Bytes without an end get limited room, and those beyond it are only counted.
 #[tokio::test(start_paused = true)]
 async fn bytes_without_an_end_are_counted_up_to_a_limit() {
     let of_a_head = b"a".repeat(80_000);
@@ -386,7 +386,7 @@ async fn bytes_without_an_end_are_counted_up_to_a_limit() {
     }
 }
 
-/// Connections of one source that hold all the room there is, with requests that are not whole.
+/// Opens connections of one source whose unfinished requests hold all the room of the account.
 async fn misbehaving(shared: &Arc<Shared>) -> Vec<Connection> {
     let held = [
         &b"POST /held HTTP/1.1\r\nContent-Length: 65000\r\n\r\n"[..],
@@ -403,7 +403,7 @@ async fn misbehaving(shared: &Arc<Shared>) -> Vec<Connection> {
     connections
 }
 
-/// What is recorded of a request from another source.
+/// Returns the record of a request from another source.
 async fn record_of_another(shared: &Shared, request: &[u8]) -> Record {
     let origin = Origin {
         source: "203.0.113.7:1".parse().unwrap(),
@@ -422,7 +422,7 @@ async fn record_of_another(shared: &Shared, request: &[u8]) -> Record {
     reading.into_record(&Origin::UNKNOWN, ended)
 }
 
-/// A request of `length` bytes, head and body.
+/// Returns a request of `length` bytes, head and body together.
 fn request_of(length: usize) -> Vec<u8> {
     let head = |body: usize| format!("POST /x HTTP/1.1\r\nContent-Length: {body:07}\r\n\r\n");
     let body = length - head(0).len();
@@ -449,7 +449,7 @@ async fn nobodys_request_is_cut_because_another_source_misbehaves() {
     }
 }
 
-/// A PROXY header of version 2 that tells of TLS.
+/// A PROXY header of version 2 with facts about TLS.
 const THROUGH_TLS: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x14\xcb\0\x71\x07\xc0\0\x02\x01\
     \0\x01\x01\xbb\x20\0\x05\x01\0\0\0\0";
 

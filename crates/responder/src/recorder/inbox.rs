@@ -2,8 +2,9 @@
 //! writer takes them.
 //!
 //! In: records and counts from connections. Out: what is pending, for the writer, and for each
-//! record a future that ends when waiting for memcached is over. The inbox is bounded. A record
-//! that does not fit any more is counted and not kept: the ring would have rolled over it.
+//! record a future that ends when its connection need not wait for memcached any longer. The inbox
+//! is bounded. If it is full, the oldest record is dropped and only counted: the ring would have
+//! overwritten it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,8 +14,8 @@ use forever200_ring::{ByPort, Counts, Record, SLOTS};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-/// With so many records pending, the writer begins to write at once. At twice as many, fewer
-/// requests a second are answered.
+/// The writer begins at once when so many records are pending. With twice this number, fewer
+/// requests a second were answered.
 pub(super) const ENOUGH_RECORDS: usize = 16;
 
 /// The connections' end: takes records without waiting.
@@ -24,24 +25,24 @@ pub struct Recorder(pub(super) Arc<Inbox>);
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     pending: Mutex<Pending>,
-    /// Connections that wait for what is being written.
-    writing: Mutex<Waiters>,
-    /// memcached did not take what it was last given, or not in time.
+    /// Releases the connections whose records are being written.
+    writing: Mutex<Release>,
+    /// memcached did not take the last turn, or not in time.
     pub(super) away: AtomicBool,
     pub(super) wake: Notify,
     /// Notified when [`ENOUGH_RECORDS`] are pending.
     pub(super) enough: Notify,
 }
 
-/// Dropped when no connection needs to wait any more: memcached has the records, takes too long, or
-/// did not take them.
+/// Whoever subscribed waits until this sender is dropped: when memcached has the records, takes too
+/// long, or did not take them.
 ///
-/// One timer for all of them, in [`Recorder::run`]: tokio wakes its own thread, by a system call,
-/// for each timer that ends sooner than all others, as each of theirs would.
-pub(super) type Waiters = watch::Sender<()>;
+/// There is one timer for all, in `Recorder::in_time`. With a timer for each connection, tokio
+/// would wake its own thread for each of them, by a system call.
+pub(super) type Release = watch::Sender<()>;
 
-/// The sequence number of one record, once it has one: by it, a later record names an earlier one.
-/// A record that falls out of the full inbox never learns its number.
+/// The sequence number of one record, once it is known: a later record continues an earlier one by
+/// this number. A record that is dropped from the full inbox never gets it.
 #[derive(Clone, Debug, Default)]
 pub struct Number(Arc<AtomicU64>);
 
@@ -56,13 +57,13 @@ impl Number {
     }
 }
 
-/// A record on its way to a number.
+/// A record that has no number yet.
 #[derive(Debug)]
 pub(super) struct Unnumbered {
     record: Record,
-    /// Is told the number of this record.
+    /// Gets the number of this record.
     number: Option<Number>,
-    /// The number of the record that it continues.
+    /// The number of the record that this one continues.
     continues: Option<Number>,
 }
 
@@ -80,17 +81,18 @@ impl Unnumbered {
     }
 }
 
-/// What was taken from connections and not yet by the writer.
+/// Records and counts that came from connections, and that the writer has not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// The newest records, at most [`SLOTS`], the oldest first.
     pub(super) records: VecDeque<Unnumbered>,
-    /// Number of requests, including those whose record fell out.
+    /// Number of requests, including those whose record was dropped.
     pub(super) requests: u64,
     pub(super) counts: Counts,
     /// Silent connections by port.
     pub(super) silent_ports: ByPort,
-    pub(super) waiters: Waiters,
+    /// Releases the connections whose records are pending.
+    pub(super) release: Release,
 }
 
 impl Pending {
@@ -113,12 +115,12 @@ impl Pending {
 }
 
 impl Recorder {
-    /// Takes a record at once. The future ends when memcached has it, or when waiting for that is
-    /// over: after 20 ms at most, and at once while memcached is away.
+    /// Takes a record at once. The future ends when memcached has the record, or when the wait for
+    /// that is over: after 20 ms at most, and at once while memcached is away.
     ///
-    /// So a client that is answered after it normally has a record that outlives this process. The
-    /// exceptions are a turn of the writer that takes more than 9 ms, and a memcached that is away:
-    /// then the record is only in this process until a turn succeeds.
+    /// So the record of an answered request normally outlives this process. The exceptions are a
+    /// turn of the writer that takes more than 9 ms, and a memcached that is away. Then the record
+    /// is only in this process until a turn succeeds.
     pub fn record(&self, record: Record) -> impl Future<Output = ()> + use<> {
         self.push(Unnumbered {
             record,
@@ -127,7 +129,8 @@ impl Recorder {
         })
     }
 
-    /// The same; `number` tells the record's sequence number as soon as it has one.
+    /// Takes a record as [`record`](Self::record) does; `number` gets the record's sequence number
+    /// as soon as it is known.
     pub fn record_numbered(
         &self,
         record: Record,
@@ -140,8 +143,8 @@ impl Recorder {
         })
     }
 
-    /// Takes a record that continues another one, which was taken before. No connection waits for
-    /// it.
+    /// Takes a record that continues the record with the number `first`, which was taken before. No
+    /// connection waits for it.
     pub fn record_continuation(&self, record: Record, first: &Number) {
         drop(self.push(Unnumbered {
             record,
@@ -157,7 +160,7 @@ impl Recorder {
             if pending.records.len() == ENOUGH_RECORDS {
                 self.0.enough.notify_one();
             }
-            pending.waiters.subscribe()
+            pending.release.subscribe()
         };
         self.0.wake.notify_one();
         let away = self.0.away.load(Ordering::Relaxed);
@@ -180,11 +183,11 @@ impl Recorder {
 
     pub(super) fn take(&self) -> Pending {
         let mut taken = std::mem::take(&mut *self.pending());
-        *self.writing() = std::mem::take(&mut taken.waiters);
+        *self.writing() = std::mem::take(&mut taken.release);
         taken
     }
 
-    /// Puts back what could not be numbered, in front of what was taken from connections meanwhile.
+    /// Puts back what could not be numbered, before what came from connections meanwhile.
     pub(super) fn untake(&self, mut older: Pending) {
         let mut pending = self.pending();
         older.records.append(&mut pending.records);
@@ -206,7 +209,7 @@ impl Recorder {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn writing(&self) -> MutexGuard<'_, Waiters> {
+    pub(super) fn writing(&self) -> MutexGuard<'_, Release> {
         self.0
             .writing
             .lock()
@@ -216,14 +219,14 @@ impl Recorder {
 
 #[cfg(test)]
 impl Recorder {
-    /// A recorder that makes no client wait, as while memcached is away.
+    /// Returns a recorder that makes no client wait, as while memcached is away.
     pub(crate) fn without_store() -> Self {
         let recorder = Self::default();
         recorder.0.away.store(true, Ordering::Relaxed);
         recorder
     }
 
-    /// Numbers all that was taken, from 1 on, and returns it.
+    /// Numbers all pending records, from 1 on, and returns them.
     pub(crate) fn numbered(&self) -> Vec<Record> {
         let taken = self.take();
         let numbered = (1..).zip(taken.records);

@@ -15,31 +15,32 @@ use tracing::{info, warn};
 use super::inbox::{ENOUGH_RECORDS, Recorder};
 use super::writer::{Writer, until_restored};
 
-/// How often a quiet recorder looks whether memcached still has what it should.
+/// How often a recorder without new records checks whether memcached has lost anything.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest and longest wait before memcached is tried again.
 const RETRY_DELAY: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(50)..=Duration::from_secs(1);
-/// A delay that is reached only when memcached is away for longer than it takes to start beside us.
+/// Failed turns are logged when the delay is longer than this: only then is memcached away for
+/// longer than it takes to start together with the responder.
 const WORTH_REPORTING: Duration = Duration::from_millis(150);
 
-/// Longest turn for whose end answers wait. A turn takes a fraction of a millisecond. A client that
-/// is answered 20 ms late notices, and a record may have to wait for the end of one turn, for its
-/// own to begin, and then for its end.
+/// Answers wait for the end of a turn no longer than this. A turn takes a fraction of a
+/// millisecond. A client notices an answer that is 20 ms late, and a record may have to wait for
+/// the end of one turn, for the beginning of its own, and for the end of that.
 const STORE_TIME: Duration = Duration::from_millis(9);
-/// Shortest time from the beginning of a turn that wrote several records to the next. A turn wakes
-/// memcached twice and this program twice: with one for each few requests, they took half as much
-/// CPU time again at half of the full rate, or beside other programs. tokio's timers take up to a
-/// millisecond more.
+/// Shortest time from the beginning of a turn that wrote several records to the next turn. A turn
+/// wakes memcached twice and this program twice. With a turn for every few requests, both programs
+/// together took 50 % more CPU time at half of the full rate, or beside other programs. tokio's
+/// timers take up to a millisecond more.
 const TURN_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Longest wait at the start for a viewer that puts back what its history knows.
+/// Longest wait at the start until a viewer has put back the numbers from its history.
 const START_TIME: Duration = Duration::from_secs(5);
 
-/// Turns that failed, one after the other.
+/// Whether the last turns failed, and whether that was logged.
 #[derive(Debug, Default)]
 struct Trouble {
-    /// How long the next turn waits; `None` when the last one succeeded.
+    /// How long the next turn is delayed; `None` when the last turn succeeded.
     retry_delay: Option<Duration>,
     reported: bool,
 }
@@ -69,8 +70,8 @@ impl Recorder {
     /// Writes to the store until `stop` turns true, then once more, and returns.
     ///
     /// Trouble with memcached is logged once when it begins and once when it ends. Where there is a
-    /// history, no number is drawn from an empty memcached until the viewer has put its own into
-    /// it.
+    /// history, no number is drawn from an empty memcached until the viewer has put its numbers
+    /// back, or until `START_TIME` is over.
     pub async fn run(self, store: Store, has_history: bool, mut stop: watch::Receiver<bool>) {
         if has_history {
             self.restored_or_stopped(&store, &mut stop).await;
@@ -93,7 +94,7 @@ impl Recorder {
                 }
             }
             if stopping {
-                // There is no later turn for them.
+                // There is no later turn that could write them.
                 if let Err(error) = writer.write_ports().await {
                     warn!(%error, "silent connections by port were not written");
                 }
@@ -125,8 +126,8 @@ impl Recorder {
         }
     }
 
-    /// Waits until something is pending or memcached is to be checked; after a failed turn, for
-    /// `retry_delay` instead.
+    /// Waits until something is pending or it is time to check memcached. After a failed turn,
+    /// waits for `retry_delay` instead. Returns early when the program has to stop.
     async fn until_worth_a_turn(
         &self,
         stop: &mut watch::Receiver<bool>,
@@ -144,7 +145,7 @@ impl Recorder {
         }
     }
 
-    /// Waits for the end of a turn. Connections that wait with it do so for [`STORE_TIME`] at most.
+    /// Waits for the end of a turn. Releases the connections that wait for it after [`STORE_TIME`].
     async fn in_time<T>(
         &self,
         turn: impl Future<Output = Result<T, StoreError>>,
@@ -163,12 +164,13 @@ impl Recorder {
         drop(std::mem::take(&mut *self.writing()));
     }
 
-    /// Ends the wait of all connections, and of those to come until a turn succeeds: also of those
-    /// that came during the turn, whose records the next may not even take.
+    /// Releases all connections, and lets none wait until a turn succeeds. This includes
+    /// connections that came during the turn, because the next turn may fail before it takes their
+    /// records.
     fn nobody_waits(&self) {
         self.0.away.store(true, Ordering::Relaxed);
         drop(std::mem::take(&mut *self.writing()));
-        drop(std::mem::take(&mut self.pending().waiters));
+        drop(std::mem::take(&mut self.pending().release));
     }
 }
 
@@ -194,7 +196,7 @@ mod tests {
         let first = recorder.record(record());
         let (mut connection, _) = memcached.accept().await?;
         connection.read_u8().await?;
-        // In the middle of the first one's turn, which now fails as every one that follows.
+        // The turn of the first record has begun. It fails now, and so does every later turn.
         let second = recorder.record(record());
         drop((connection, memcached));
         timeout(Duration::from_secs(1), async {
@@ -205,7 +207,7 @@ mod tests {
         Ok(running.await?)
     }
 
-    /// On paused time: the clock goes on only when nothing but a timer can.
+    /// On paused time, the clock moves only while nothing but timers is left to wait for.
     #[tokio::test(start_paused = true)]
     async fn an_answer_waits_20_ms_for_a_memcached_that_says_nothing() -> anyhow::Result<()> {
         let memcached = TcpListener::bind("127.0.0.1:0").await?;
@@ -217,7 +219,7 @@ mod tests {
         recorder.record(record()).await;
         let waited = start.elapsed();
         assert!(waited <= Duration::from_millis(20), "{waited:?}");
-        // The turn still goes on, and the next one does not wait for it.
+        // The turn still goes on, and the next record does not wait for it.
         recorder.record(record()).await;
         assert_eq!(start.elapsed(), waited);
         assert_eq!(recorder.pending().requests, 2);

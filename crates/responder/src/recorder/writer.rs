@@ -1,7 +1,8 @@
-//! The store's end of the recorder: gives records their numbers, and memcached what it should hold.
+//! The store's end of the recorder: numbers records, writes them to memcached, and puts back what
+//! memcached has lost.
 //!
-//! In: what the inbox holds, a turn at a time. Out: the ring in memcached, put back when memcached
-//! has lost it. Decides neither when a turn begins nor what becomes of a failed one.
+//! In: what the inbox holds, once each turn. Out: the ring in memcached. Decides neither when a
+//! turn begins nor what happens after a failed one.
 
 use std::time::Duration;
 
@@ -12,28 +13,28 @@ use tracing::info;
 
 use super::inbox::{Pending, Recorder};
 
-/// How often numbers are drawn in one turn, each time because memcached was emptied meanwhile.
+/// How often numbers are drawn in one turn at most: again whenever memcached was emptied meanwhile.
 const MAX_DRAWS: usize = 4;
-/// Shortest time between two writes of the silent connections by port: each is a question and an
-/// answer more.
+/// Shortest time between two writes of the silent connections by port: each write is one more
+/// round trip to memcached.
 const PORTS_INTERVAL: Duration = Duration::from_secs(1);
-/// Longest wait for a viewer that runs and restores a memcached that was emptied: it looks twice a
-/// second at least. No answer waits for it.
+/// Longest wait until a running viewer has restored a memcached that was emptied. The viewer polls
+/// at least twice a second. No answer waits for this.
 const RESTORE_TIME: Duration = Duration::from_secs(2);
-/// Time between two looks whether memcached has a cursor.
+/// Time between two polls for a cursor in memcached.
 const RESTORE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The store's end: what memcached should hold, as far as this responder knows.
+/// The store's end of the recorder: all that memcached should hold, as far as this responder knows.
 pub(super) struct Writer {
     store: Store,
     /// Whether a viewer restores memcached from a history.
     has_history: bool,
-    /// The last 101 records, to put back should memcached lose them.
+    /// The last 101 records, kept to put them back if memcached loses them.
     ring: Ring,
     pub(super) cursor: u64,
     counts: Counts,
     silent_ports: SilentPorts,
-    /// When these were last written.
+    /// When the silent ports were last written.
     ports_written: Option<Instant>,
     since: Timestamp,
     /// Time of the first request ever.
@@ -41,14 +42,14 @@ pub(super) struct Writer {
     agreement: Agreement,
 }
 
-/// What is known of whether memcached holds what this responder does.
+/// Whether memcached is known to hold what this responder holds.
 #[derive(PartialEq, Eq)]
 enum Agreement {
     /// memcached may lack anything: at the start, after an error, after it was emptied.
     Unknown,
     /// Records were written since memcached was last compared with memory.
     Written,
-    /// memcached held all of it when last compared.
+    /// memcached held all of it at the last comparison, and nothing was written since.
     Compared,
 }
 
@@ -68,12 +69,12 @@ impl Writer {
         }
     }
 
-    /// Writes what is pending; where nothing is, looks whether memcached still has the rest.
-    /// Returns the number of records that were written.
+    /// Writes what is pending and returns the number of records written. If nothing is pending,
+    /// checks whether memcached has lost anything.
     ///
     /// # Errors
-    /// memcached did not do what was asked. What has no number yet is pending again; what has one
-    /// is in memory, and a later turn puts it into memcached.
+    /// memcached did not do what was asked. Records without a number are pending again. Records
+    /// with a number are in memory, and a later turn puts them into memcached.
     pub(super) async fn turn(&mut self, recorder: &Recorder) -> Result<usize, StoreError> {
         if self.agreement == Agreement::Unknown {
             self.reconcile().await?;
@@ -90,7 +91,7 @@ impl Writer {
                 return Err(error);
             }
         };
-        // Requests whose record fell out of the full inbox have the lower numbers.
+        // Requests whose record was dropped from the full inbox get the lower numbers.
         let first = last + 1 - pending.records.len() as u64;
         let numbered = (first..=last).zip(pending.records);
         let records: Vec<_> = numbered
@@ -127,10 +128,10 @@ impl Writer {
         self.write_ports().await
     }
 
-    /// Writes the silent connections by port, where there are some that memcached does not have.
+    /// Writes the silent connections by port, if memcached may lack some of them.
     ///
     /// # Errors
-    /// memcached did not do what was asked: they are written later.
+    /// memcached did not do what was asked. A later turn writes them.
     pub(super) async fn write_ports(&mut self) -> Result<(), StoreError> {
         if !self.silent_ports.is_due() {
             return Ok(());
@@ -139,10 +140,10 @@ impl Writer {
         self.store.add_silent_ports(&mut self.silent_ports).await
     }
 
-    /// Moves the cursor on by `count` and returns it.
+    /// Advances the cursor by `count` and returns it.
     ///
-    /// memcached never answers with less than before, unless it was restarted: then what it had is
-    /// put back first, and the numbers are drawn again.
+    /// memcached never answers with a lower cursor than before, unless it was restarted. Then what
+    /// it held is put back first, and the numbers are drawn again.
     ///
     /// # Errors
     /// memcached did not do what was asked, or keeps answering with less than it should.
@@ -166,7 +167,8 @@ impl Writer {
             return self.reconcile().await;
         }
         match self.store.cursor().await {
-            // Others draw numbers too. Should memcached be emptied, theirs are used as well.
+            // Others draw numbers too. Remember theirs, so that they are not drawn again after
+            // memcached was emptied.
             Ok(cursor) if cursor >= self.cursor => {
                 self.cursor = cursor;
                 Ok(())
@@ -179,7 +181,7 @@ impl Writer {
         }
     }
 
-    /// Compares memcached with memory and gives each what only the other has.
+    /// Compares memcached with memory, and copies to each what only the other has.
     async fn reconcile(&mut self) -> Result<(), StoreError> {
         let lost_track =
             std::mem::replace(&mut self.agreement, Agreement::Unknown) == Agreement::Unknown;
@@ -193,8 +195,9 @@ impl Writer {
             );
         }
         if restarted && snapshot.cursor == 0 && self.has_history {
-            // Others may have drawn numbers since this responder last looked, as a hub's collector
-            // does all the time. The history has them, so its cursor comes first.
+            // Others may have drawn numbers since this responder last read the cursor, as a hub's
+            // collector does all the time. The history has these numbers, so its cursor is put back
+            // first.
             let _ = timeout(RESTORE_TIME, until_restored(&self.store)).await;
             snapshot = self.store.snapshot().await?;
         }
@@ -202,7 +205,7 @@ impl Writer {
         self.since = snapshot.since.unwrap_or(self.since);
         self.first = snapshot.first.or(self.first);
         self.counts.expire(Timestamp::now());
-        // Up to 1,500 minutes, so only when some may be missing.
+        // These are up to 1,500 minutes, so they are compared only when some may be missing.
         let counts = (lost_track || restarted || snapshot.silent < self.counts.silent)
             .then_some(&self.counts);
         let held = KnownRing {
@@ -250,7 +253,7 @@ mod tests {
         let (recorder, mut writer, others) =
             (Recorder::default(), Writer::new(store(), false), store());
         assert_eq!(record(&mut writer, &recorder).await?, 1);
-        // Compares what it wrote, then has nothing to do but to look.
+        // This turn compares what was written; the next one only reads the cursor.
         writer.turn(&recorder).await?;
         assert_eq!(others.advance(1000).await?, 1001);
         writer.turn(&recorder).await?;

@@ -1,9 +1,9 @@
-//! Writers of one ring, what happens to them, and what a reader may then see.
+//! A model of a ring with several writers: which events happen, and what a reader may then see.
 //!
-//! In: events. Out: an error as soon as a reader sees what must not be. The model is a list: each
-//! writer's requests in their order. Who looks on does not know which numbers they were given, but
-//! that each has one, in that order, and that the newest 101 are there, but for numbers that nobody
-//! used.
+//! In: events. Out: an error as soon as the reader sees what must not be. The model is a list of
+//! each writer's requests in their order. It does not know the number of each request. It knows
+//! that each request has a number, in that order, and that the newest 101 numbers are in the ring,
+//! except for numbers that no request got.
 
 mod event;
 mod values;
@@ -25,17 +25,17 @@ pub(crate) use self::values::{record, set};
 
 /// Longest wait until all writers have written what they hold.
 const SETTLE_TIME: Duration = Duration::from_secs(10);
-/// By then, a writer to whom nothing comes has compared memcached with its memory, which it does
-/// once a second.
+/// Within this time, a writer without new requests has compared memcached with its memory, which it
+/// does once a second.
 const COMPARE_TIME: Duration = Duration::from_millis(1500);
-/// A writer whose request was overwritten, by one that knew better, is given another after this
-/// time.
+/// After this time, every writer gets another request if the last one is not seen. Another writer,
+/// which knew newer numbers, may have overwritten it.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(300);
 
-/// A writer and its line to memcached.
+/// A writer and its connection to memcached.
 pub(crate) struct Writer {
     pub(crate) recorder: Recorder,
-    /// Which of all writers that there have been.
+    /// Number of this writer among all writers, dead ones included.
     name: usize,
     line: Arc<Between>,
     running: JoinHandle<()>,
@@ -48,12 +48,12 @@ impl Drop for Writer {
     }
 }
 
-/// What is known of one writer, dead or alive.
+/// What the model knows about one writer, dead or alive.
 #[derive(Debug, Default)]
 struct Known {
-    /// Number of requests that came to it.
+    /// Number of requests that came to the writer.
     came: u64,
-    /// Of them, at the base: all older ones are forgotten.
+    /// Number of requests that had come at `Model::base`: all older ones are ignored.
     base: u64,
     /// Number of requests that are known to have been written, whatever happens.
     written: u64,
@@ -66,20 +66,20 @@ pub(crate) struct Model {
     pub(crate) writers: Vec<Writer>,
     known: Vec<Known>,
     saved: Vec<(String, Vec<u8>)>,
-    /// Which request each number was seen on.
+    /// The request that each number was seen on.
     seen: HashMap<u64, (usize, u64)>,
     /// Highest cursor that was seen.
     cursor: u64,
-    /// The cursor from which on all is known.
+    /// The cursor behind which all numbers are known.
     base: u64,
-    /// memcached has lost something since all was settled.
+    /// memcached has lost something since the last `settle`.
     lost: bool,
     /// A writer has died, and the next one may have read the ring before the last of its records
     /// was in it.
     crashed: bool,
-    /// Whether somebody still knew all when memcached lost it. Where several write, one that has
-    /// not heard of the newest numbers may draw them again before another, who has, puts the cursor
-    /// back.
+    /// Whether one writer still knew everything when memcached lost it. If there are several
+    /// writers, one that does not know the newest numbers may draw them again before another, which
+    /// does, puts the cursor back.
     clean: bool,
 }
 
@@ -127,7 +127,7 @@ impl Model {
         }
     }
 
-    /// Lets something happen, and looks where that is meant.
+    /// Lets an event happen. Checks the ring if the event is a look or settles.
     pub(crate) async fn play(&mut self, event: &Event) -> anyhow::Result<()> {
         let index = |writer: &usize| writer % self.writers.len();
         match event {
@@ -174,7 +174,7 @@ impl Model {
                 .for_each(|writer| writer.line.always(fault.clone()));
         };
         if revert {
-            // To the writers it has its old values from the start.
+            // The writers cannot see memcached before it has its old values.
             cut(Some(Fault::CutCommand));
         }
         self.memcached.restart().await?;
@@ -192,7 +192,7 @@ impl Model {
         self.check(&snapshot).map(drop)
     }
 
-    /// Checks what holds at any time, and returns who wrote what.
+    /// Checks what must hold at any time, and returns the writer and request of each number.
     fn check(&mut self, snapshot: &Snapshot) -> anyhow::Result<BTreeMap<u64, (usize, u64)>> {
         let mut found = BTreeMap::new();
         for record in snapshot.ring.newest_first() {
@@ -231,9 +231,9 @@ impl Model {
         Ok(found)
     }
 
-    /// Ends all faults, gives every writer a turn, and waits until what holds then is so. That may
-    /// take the second after which a quiet writer compares: one that was slow has overwritten the
-    /// newer records of another.
+    /// Ends all faults, gives every writer a turn, and waits until `settled` finds no error. That
+    /// may take the second after which a writer without requests compares: a slow writer may have
+    /// overwritten the newer records of another.
     async fn settle(&mut self) -> anyhow::Result<()> {
         self.writers.iter().for_each(|writer| writer.line.mend());
         let deadline = Instant::now() + SETTLE_TIME;
@@ -288,9 +288,8 @@ impl Model {
             );
             self.check_numbers(cursor, found)?;
         } else {
-            // Some numbers may have been drawn again: what is there now is what is true, and what
-            // was noted before is of another counting, whose numbers a writer cannot tell from its
-            // own.
+            // Some numbers may have been drawn again. The model takes over what is there now, and
+            // drops the saved values: a writer could not distinguish their numbers from its own.
             self.saved.clear();
             (self.base, self.seen) = (cursor, found.iter().map(|(seq, it)| (*seq, *it)).collect());
             self.known
@@ -301,8 +300,8 @@ impl Model {
         Ok(())
     }
 
-    /// Of the newest 101 numbers: each writer's last requests, without a gap and in their order; a
-    /// number without a request is one that was drawn in vain.
+    /// Checks the newest 101 numbers: they have each writer's last requests, without a gap and in
+    /// their order. A number without a request was drawn in vain.
     fn check_numbers(
         &mut self,
         cursor: u64,

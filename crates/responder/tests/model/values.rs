@@ -1,7 +1,7 @@
-//! What the model puts into memcached, and how it looks at what is there.
+//! Makes the records of the model, and reads and writes values of memcached.
 //!
-//! In: numbers of writers and their requests. Out: records that say whose and which they are, and
-//! the values of keys.
+//! In: numbers of writers and their requests. Out: records that hold these numbers, and the values
+//! of keys.
 
 use anyhow::{Context, ensure};
 use forever200_ring::ring::{CURSOR_KEY, SILENT_KEY, slot_key};
@@ -10,7 +10,7 @@ use forever200_testkit::Memcached;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// A request that says whose and which it is, of a length of its own.
+/// Returns a record whose bytes name its writer and its number. Its length depends on the number.
 pub(crate) fn record(writer: usize, number: u64) -> Record {
     let filler = "x".repeat((number * 7919 % 1500) as usize);
     let raw = format!("{writer} {number} {filler}");
@@ -21,7 +21,7 @@ pub(crate) fn record(writer: usize, number: u64) -> Record {
     }
 }
 
-/// Whose and which a request is.
+/// Returns the writer and the number that a record names.
 pub(crate) fn identity(found: &Record) -> anyhow::Result<(usize, u64)> {
     let raw = String::from_utf8(found.raw.to_vec())?;
     let mut words = raw.split(' ');
@@ -34,7 +34,7 @@ pub(crate) fn identity(found: &Record) -> anyhow::Result<(usize, u64)> {
     Ok((writer, number))
 }
 
-/// Reads all values but the minutes'.
+/// Reads the slots, the cursor and the number of silent connections.
 pub(crate) async fn values(memcached: &Memcached) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let keys = (0..SLOTS)
         .map(slot_key)
@@ -58,7 +58,7 @@ pub(crate) async fn values(memcached: &Memcached) -> anyhow::Result<Vec<(String,
     }
 }
 
-/// Stores a value as a stranger would, by the classic text protocol.
+/// Stores a value by the classic text protocol, as any other program could.
 pub(crate) async fn set(memcached: &Memcached, key: &str, value: &[u8]) -> anyhow::Result<()> {
     let mut stream = BufReader::new(TcpStream::connect(memcached.address()).await?);
     let head = format!("set {key} 0 0 {}\r\n", value.len());
