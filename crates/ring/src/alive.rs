@@ -1,7 +1,8 @@
-//! Sensors that said lately that they run: a hub's collector writes them, its viewer reads them.
+//! Sensors that lately reported that they run. A hub's collector writes them, its viewer reads
+//! them.
 //!
 //! In: names and times. Out: one value of memcached, a line for each sensor, and back. Does no I/O.
-//! A sensor to which nothing comes would look like one that is broken without this.
+//! Without these reports, a sensor that gets no requests would look broken.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,10 +11,10 @@ use jiff::Timestamp;
 
 use crate::record::Sent;
 
-/// When each sensor last said so, by name.
+/// When each sensor last reported that it runs, by name.
 pub type Alive = BTreeMap<String, Timestamp>;
 
-/// Sensors in the value. Where there are more, the first by name are written.
+/// Most sensors in the value. If there are more, the first by name are written.
 pub const MOST_ALIVE: usize = 4096;
 /// Longest value that is read: a name, a space, a number of microseconds and a newline for each.
 const MAX_VALUE_BYTES: usize = MOST_ALIVE * (Sent::MAX_NAME_CHARS + 1 + 20 + 1);
@@ -27,8 +28,7 @@ pub(crate) fn encode(alive: &Alive) -> String {
     value
 }
 
-/// Reads what can be read: a line that is not ours is passed over, and so is a value that is longer
-/// than any of ours.
+/// Reads the value. Skips a line in another format, and a value that is longer than any of ours.
 pub(crate) fn decode(value: &[u8]) -> Alive {
     if value.len() > MAX_VALUE_BYTES {
         return Alive::new();

@@ -1,4 +1,4 @@
-//! What is counted beside the ring: requests by the minute, and connections that said nothing.
+//! Counts beside the ring: requests by the minute, and connections that never sent a byte.
 //!
 //! In: one event at a time. Out: numbers by key. Does no I/O.
 
@@ -26,7 +26,7 @@ pub struct Counts {
 pub(crate) struct Count {
     pub(crate) key: String,
     pub(crate) value: u64,
-    /// How long it lives, in seconds; 0 for ever.
+    /// After how many seconds memcached deletes it; 0 for never.
     pub(crate) ttl_seconds: u32,
 }
 
@@ -44,7 +44,7 @@ impl Counts {
         }
     }
 
-    /// Forgets the minutes that memcached has forgotten by `now`.
+    /// Removes the minutes that have expired in memcached by `now`.
     pub fn expire(&mut self, now: Timestamp) {
         let oldest = minute_of(now) - MINUTE_TTL.as_secs() as i64 / 60;
         self.minutes = self.minutes.split_off(&oldest);
@@ -65,7 +65,7 @@ impl Counts {
 }
 
 impl Count {
-    /// A number that is kept for ever.
+    /// Returns a number that never expires.
     pub(crate) fn kept(key: &str, value: u64) -> Self {
         Self {
             key: key.to_owned(),

@@ -1,28 +1,30 @@
-//! How many of a hub's sensors saw a kind: a sensor's publisher writes it, its viewer reads it.
+//! How many of a hub's sensors saw each kind. A sensor's publisher writes this, its viewer reads
+//! it.
 //!
-//! In: names of kinds and numbers. Out: one value of memcached, and one answer of a hub: a line
-//! with the number of sensors, and a line for each kind; and back. Does no I/O.
+//! In: names of kinds and numbers. Out: text with the number of sensors in the first line and then
+//! a line for each kind, and back. This is a value of memcached, and an answer of a hub. Does no
+//! I/O.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::record::{MAX_NUMBER, is_plain};
 
-/// Kinds in the value, at most.
+/// Most kinds in the value.
 pub const MOST_KINDS: usize = 8192;
-/// Longest name of a kind that a hub is asked for, in characters.
+/// Longest name of a kind in a question to a hub, in characters.
 pub const MAX_KIND_CHARS: usize = 64;
-/// Longest line: a name, a space, a number and a newline. All of them together fit into an item of
+/// Longest line: a name, a space, a number and a newline. All lines together fit into an item of
 /// memcached, which is a MiB at most.
 const MAX_LINE_BYTES: usize = MAX_KIND_CHARS + 1 + 16 + 1;
 const _: () = assert!((MOST_KINDS + 1) * MAX_LINE_BYTES < 1_000_000);
 
-/// What a hub said of kinds.
+/// A hub's answer: how many of its sensors saw each kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HubCounts {
     /// How many sensors the hub has.
     pub of: u64,
-    /// How many of them saw a kind, by its name. What is not here the hub does not know.
+    /// How many sensors saw a kind, by its name. The hub does not know kinds that are missing here.
     pub kinds: BTreeMap<String, u64>,
 }
 
@@ -38,8 +40,8 @@ impl HubCounts {
         value
     }
 
-    /// Reads what can be read of at most so many kinds: a line that is not ours is passed over.
-    /// `None` where there is no number of sensors, or it is longer than any of ours.
+    /// Reads a value of at most `most_kinds` kinds. Skips a line in another format. Returns `None`
+    /// where the number of sensors is missing, or where the value is longer than any of ours.
     #[must_use]
     pub fn decode(value: &[u8], most_kinds: usize) -> Option<Self> {
         if value.len() > (most_kinds + 1) * MAX_LINE_BYTES {
@@ -54,8 +56,8 @@ impl HubCounts {
     }
 }
 
-/// Tells whether this can be the name of a kind: 1 to 64 of a-z, 0-9 and `-`. A label of one's own
-/// may have a longer one: of that no hub is asked.
+/// Tells whether a hub can be asked for a kind of this name: 1 to 64 of a-z, 0-9 and `-`. A label
+/// of the operator's own may have a longer name, for which no hub is asked.
 #[must_use]
 pub fn is_kind(text: &str) -> bool {
     is_plain(text, MAX_KIND_CHARS)

@@ -1,13 +1,13 @@
 //! What is kept, and where: records, the ring of 101 slots, and memcached.
 //!
-//! The responder writes, the viewer reads; the format of a record is all that they share.
+//! The responder writes, the viewer reads. The two share nothing but these formats.
 //!
 //! - [`record`]: a [`Record`] is one request as stored, a line of JSON and the bytes as they came
 //! - [`ring`]: a [`Ring`] is the newest 101 records, in memcached and in the responder's memory
 //! - [`counts`]: requests by the minute
 //! - [`silent`]: connections that never sent a byte, by port
-//! - [`alive`]: sensors of a hub that said lately that they run
-//! - [`hub_counts`]: what a hub says of the kinds of a sensor
+//! - [`alive`]: sensors of a hub that lately reported that they run
+//! - [`hub_counts`]: how many sensors of a hub saw each kind
 //! - [`store`]: the [`Store`] moves all of these to and from memcached. It is the only code that
 //!   knows memcached
 //!

@@ -1,8 +1,8 @@
 //! One stored request: a line of JSON, a newline, then the bytes as they came.
 //!
-//! In: what the responder knows of a request. Out: the value of a slot, and back. Nothing is
-//! escaped and nothing is base64, so that `echo "get forever200:slot:7" | nc 127.0.0.1 11211` shows
-//! a request that a person can read. Does not look into the request.
+//! In: what the responder knows about a request. Out: the value of a slot, and back. The bytes are
+//! neither escaped nor in base64, so that `echo "get forever200:slot:7" | nc 127.0.0.1 11211` shows
+//! a request that a person can read. Does not interpret the request.
 
 use std::net::IpAddr;
 
@@ -10,20 +10,21 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Longest line of JSON that is read. Ours are about 300 bytes, and at most 8,000 more with a TLS
-/// hello; a longer one is not ours.
+/// Longest line of JSON that is read. Our lines have about 300 bytes, and at most 8,000 more with a
+/// TLS hello.
 pub const MAX_LINE_BYTES: usize = 9 * 1024;
-/// Longest TLS hello in a record, in base64: 4 KiB. The longest of browsers have 2 KiB.
+/// Longest TLS hello in a record, in base64: 4 KiB. The longest hellos of browsers have 2 KiB.
 pub const MAX_HELLO_CHARS: usize = 5464;
 
-/// Largest number that is ours, 2⁵³ - 1: what JSON carries to any reader unharmed, and 285 years of
-/// a million requests a second. A larger one was put there by somebody, and is as good as none.
+/// Largest number that is accepted, 2⁵³ - 1. Any reader of JSON can read it, and it is enough for
+/// 285 years of a million requests a second. A larger one was not written by us, and counts as no
+/// number.
 pub const MAX_NUMBER: u64 = (1 << 53) - 1;
 
-/// One request, as received and with what is known of how it came.
+/// One request as received, and the facts about its connection.
 ///
-/// Serializes to the line of JSON, without [`raw`](Self::raw). The field names are those of
-/// Suricata, Cowrie and T-Pot.
+/// Serializes to the line of JSON, without [`raw`](Self::raw). Suricata, Cowrie and T-Pot use the
+/// same field names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Sequence number, from 1; 0 until the recorder gives it one.
@@ -43,7 +44,8 @@ pub struct Record {
     pub via: Via,
     /// Length of the request in bytes, as received; more than `raw` holds when truncated.
     pub bytes: u64,
-    /// How many of them came behind the whole request: a second one, or more than its length said.
+    /// How many of these bytes came behind the whole request: a second request, or more than the
+    /// length in the head.
     #[serde(default)]
     pub extra: u64,
     /// `raw` is a prefix of what was received.
@@ -54,10 +56,10 @@ pub struct Record {
     /// connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<u64>,
-    /// The TLS that it came through; `None` for what came in the clear.
+    /// The TLS of its connection; `None` for a request without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Box<Tls>>,
-    /// The other machine that recorded it; `None` for what came to this one.
+    /// The sensor that recorded it; `None` for a request that came to this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor: Option<Box<Sent>>,
     /// Which responder wrote it: eight hexadecimal digits drawn at its start.
@@ -75,15 +77,15 @@ pub enum Via {
     ProxyV2,
     /// From a PROXY protocol header, version 1; the bytes are untouched.
     ProxyV1,
-    /// From the socket: nobody stood between.
+    /// From the socket: no proxy was in between.
     Peer,
     /// From a PROXY header, but haproxy had the request in `mode http` and rewrote its head.
     Http,
-    /// From a PROXY header, version 2; the bytes are as they were before the client encrypted them.
+    /// From a PROXY header, version 2; the bytes are those that the client encrypted.
     Tls,
 }
 
-/// What haproxy tells of the TLS that it ended, each in text of a few bytes.
+/// What haproxy says about the TLS that it terminated, as short texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tls {
@@ -93,7 +95,7 @@ pub struct Tls {
     /// The cipher suite that both sides agreed on, as OpenSSL names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cipher: Option<String>,
-    /// The name of the host that the client wants.
+    /// The name of the host that the client asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sni: Option<String>,
     /// The protocol that both sides agreed on.
@@ -105,25 +107,24 @@ pub struct Tls {
     /// The hello's fingerprint, where the hello itself is not kept any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ja4: Option<String>,
-    /// Why there was no agreement: the bytes of the record are the hello.
+    /// Why the handshake failed. The bytes of the record are then the hello.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
 }
 
-/// Where a request was recorded that another machine sent here: sensor, era and number together are
-/// its id.
+/// Where a request from a sensor was recorded. Sensor, era and number together are its id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
     /// Name of the sensor.
     pub name: String,
-    /// Which of the sensor's histories has it: when that began, microseconds since 1970.
+    /// The time when the sensor's sequence numbers began at 1, in microseconds since 1970.
     pub era: u64,
-    /// Its sequence number there.
+    /// The request's sequence number at the sensor, in this era.
     pub seq: u64,
-    /// How many requests before it the sensor answered and cannot send any more.
+    /// How many requests before it the sensor answered but cannot send any more.
     #[serde(default)]
     pub missing: u64,
-    /// Its number in the stream that brought it.
+    /// The request's number in the stream that brought it.
     pub stream: u64,
     /// Version of forever200 on the sensor.
     pub version: String,
@@ -133,15 +134,15 @@ impl Sent {
     /// Longest name of a sensor, in characters.
     pub const MAX_NAME_CHARS: usize = 40;
 
-    /// Tells whether this can be the name of a sensor: 1 to 40 of a-z, 0-9 and `-`, which stand
-    /// unchanged in a subject of NATS, in a link and in the name of a file.
+    /// Tells whether this can be the name of a sensor: 1 to 40 of a-z, 0-9 and `-`. These need no
+    /// escape in a subject of NATS, in a link and in the name of a file.
     #[must_use]
     pub fn is_name(text: &str) -> bool {
         is_plain(text, Self::MAX_NAME_CHARS)
     }
 }
 
-/// Tells whether a text is 1 to so many of a-z, 0-9 and `-`.
+/// Tells whether a text is 1 to `max_chars` of a-z, 0-9 and `-`.
 pub(crate) fn is_plain(text: &str, max_chars: usize) -> bool {
     let is_one = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     (1..=max_chars).contains(&text.len()) && text.bytes().all(is_one)
@@ -151,10 +152,10 @@ pub(crate) fn is_plain(text: &str, max_chars: usize) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// HTTP framing says that all of the request was received. `truncated` tells whether it was
-    /// kept.
+    /// Framing (HTTP, RTSP, SIP, ICAP, ICE) says that all of the request was received. `truncated`
+    /// tells whether all of it was kept.
     Complete,
-    /// No more bytes came: for 250 ms where nothing tells the end, for 2 s where more was to come.
+    /// No more bytes came: for 250 ms where nothing tells the end, for 2 s where more had to come.
     Quiet,
     /// The client closed its side, or reset the connection.
     Eof,
@@ -170,15 +171,15 @@ pub enum DecodeError {
     /// There is no newline within the first 9 KiB.
     #[error("no line of JSON at the start")]
     NoLine,
-    /// The line is not a record's.
+    /// The line is not that of a record.
     #[error("the line of JSON is not a record's: {0}")]
     Line(#[from] serde_json::Error),
-    /// The line says another length than the bytes behind it have.
+    /// The line gives another length than the bytes behind it have.
     #[error("the line says {said} bytes, {held} are there")]
     Length {
-        /// Length by the line, in bytes.
+        /// Length that the line gives, in bytes.
         said: u64,
-        /// Length of what follows the line, in bytes.
+        /// Length of the bytes behind the line.
         held: usize,
     },
 }

@@ -1,21 +1,22 @@
-//! The 101 positions that records roll over, and the names of everything in memcached.
+//! The ring of 101 slots, in which new records overwrite old ones, and the keys of all values in
+//! memcached.
 //!
 //! In: numbered records. Out: the newest 101 of them. Does no I/O.
 
 use crate::record::Record;
 
-/// Number of slots. 101 as in the program of 2019: the newest request and the hundred before it.
+/// Number of slots, as in the program of 2019: the newest request and the hundred before it.
 pub const SLOTS: u64 = 101;
 
 /// Key of the newest sequence number, which is also the number of requests recorded so far.
 pub const CURSOR_KEY: &str = "forever200:cursor";
 /// Key of the number of connections that never sent a byte.
 pub const SILENT_KEY: &str = "forever200:silent";
-/// Key of these connections by port, the most frequent ports.
+/// Key of the numbers of these connections by port, for the most frequent ports.
 pub const SILENT_PORTS_KEY: &str = "forever200:silent_ports";
-/// Key of the sensors that said lately that they run.
+/// Key of the sensors that lately reported that they run.
 pub const ALIVE_KEY: &str = "forever200:alive";
-/// Key of what a hub says of the kinds of this sensor.
+/// Key of a hub's answer about the kinds of this sensor.
 pub const HUB_COUNTS_KEY: &str = "forever200:hub_counts";
 /// Key of the time of the first start, RFC 3339.
 pub const SINCE_KEY: &str = "forever200:since";
@@ -43,7 +44,7 @@ pub fn slot_of(seq: u64) -> u64 {
 /// Returns the sequence number that a slot should hold when the cursor is at `cursor`; 0 for none.
 #[must_use]
 pub fn due_in(slot: u64, cursor: u64) -> u64 {
-    // How many numbers ago it was the turn of this slot.
+    // How many numbers ago this slot was written.
     let behind = (cursor % SLOTS + SLOTS - slot % SLOTS) % SLOTS;
     cursor.saturating_sub(behind)
 }
@@ -71,7 +72,7 @@ impl Ring {
         }
     }
 
-    /// Returns the record with this sequence number, if it has not rolled over.
+    /// Returns the record with this sequence number, if it was not overwritten.
     #[must_use]
     pub fn get(&self, seq: u64) -> Option<&Record> {
         self.slots[slot_of(seq) as usize]

@@ -1,18 +1,19 @@
-//! Silent connections by port: where the server speaks first (SSH, SMTP, Telnet), a client that
-//! waits says nothing.
+//! Silent connections by port. Where the server speaks first (SSH, SMTP, Telnet), a client that
+//! waits sends nothing.
 //!
-//! In: ports that connections without a byte came to. Out: counts of the most frequent of them,
-//! which memcached holds as one value that all responders share. Does no I/O.
+//! In: the ports of connections without a byte. Out: counts of the most frequent ports, which
+//! memcached holds as one value that all responders share. Does no I/O.
 //!
-//! There are 65,536 ports: a key for each would be too many to read at once, and whoever scans them
-//! all would fill a list of those that came first. So the value has places for [`MOST_PORTS`], and
-//! a port that has none waits, with its exact count, in the responder that counted it, until that
-//! count is greater than the least in the value. What loses its place then goes on waiting in turn.
-//! What waits is lost with its responder; what is in the value is not.
+//! There are 65,536 ports. A key for each would be too many to read at once, and one scan of all
+//! ports would fill a list of those that came first. So the value has places for [`MOST_PORTS`]. A
+//! port without a place waits in the responder that counted it, with its exact count, until this
+//! count is greater than the lowest in the value. It then takes the place of the port with the
+//! lowest count, which waits in turn. When a responder ends, the counts that wait in it are lost;
+//! those in the value are not.
 
 use std::collections::BTreeMap;
 
-/// Ports in the value: more than a page shows, and few enough to be read with each look.
+/// Most ports in the value: more than a page shows, and few enough to be read at each poll.
 pub const MOST_PORTS: usize = 64;
 /// Longest value that is read. Ours has at most 64 × 25 bytes.
 const MAX_VALUE_BYTES: usize = 4096;
@@ -25,14 +26,14 @@ pub type ByPort = BTreeMap<u16, u64>;
 pub struct SilentPorts {
     /// The value, as it was last read or written.
     held: ByPort,
-    /// What has no place in it, or was not written yet: at most a count for each port there is.
+    /// Counts that have no place in the value, or were not written yet; at most one for each port.
     waiting: ByPort,
     /// There is something to write, or to compare.
     is_due: bool,
 }
 
 impl SilentPorts {
-    /// What somebody else knows of the value, for a memcached that has none.
+    /// Makes counts from a value that is known from elsewhere, for a memcached without this value.
     #[must_use]
     pub fn known(held: ByPort) -> Self {
         Self {
@@ -42,7 +43,7 @@ impl SilentPorts {
         }
     }
 
-    /// Adds counts. Those of port 0 are left out: nobody knows where they belong.
+    /// Adds counts, except those of port 0, whose real port is unknown.
     pub fn add(&mut self, more: &ByPort) {
         for (&port, &count) in more.iter().filter(|(port, _)| **port != 0) {
             add(&mut self.waiting, port, count);
@@ -55,25 +56,25 @@ impl SilentPorts {
         self.is_due = true;
     }
 
-    /// Tells whether memcached should be asked.
+    /// Tells whether the value in memcached should be read, and written if necessary.
     #[must_use]
     pub fn is_due(&self) -> bool {
         self.is_due
     }
 
-    /// Returns these counts after they were put into what memcached has; `None` for a value that is
-    /// missing or not ours, in whose place comes what was last known.
+    /// Returns these counts after they were added to `found`, the value in memcached. If `found` is
+    /// `None` (the value is missing or not ours), they are added to the value that was last known.
     pub(crate) fn put_into(&self, found: Option<&ByPort>) -> Self {
         let mut after = Self {
             held: found.unwrap_or(&self.held).clone(),
             waiting: self.waiting.clone(),
             is_due: false,
         };
-        // The most frequent first, so that none has to give way to another of the same turn.
+        // The most frequent first, so that none loses its place to another one of this call.
         let mut placeable = after.placeable();
         placeable.sort_unstable_by_key(|&(port, count)| (std::cmp::Reverse(count), port));
         for (port, _) in placeable {
-            // With what has lost its place meanwhile.
+            // This includes a count of the port that has lost its place meanwhile.
             if let Some(count) = after.waiting.remove(&port) {
                 after.place(port, count);
             }
@@ -81,8 +82,8 @@ impl SilentPorts {
         after
     }
 
-    /// Returns what waits and may get a place. The least count in the value never falls, so all
-    /// others go on waiting: after a scan of all ports these are 65,000, and each turn has to be
+    /// Returns the waiting counts that may get a place. The lowest count in the value never falls,
+    /// so all others go on waiting. After a scan of all ports, 65,000 wait, and each turn has to be
     /// short.
     fn placeable(&self) -> Vec<(u16, u64)> {
         let least = if self.held.len() < MOST_PORTS {
@@ -115,7 +116,7 @@ impl SilentPorts {
         }
     }
 
-    /// Returns what is in the value.
+    /// Returns the counts in the value.
     pub(crate) fn held(&self) -> &ByPort {
         &self.held
     }
@@ -131,7 +132,7 @@ pub(crate) fn encode(counts: &ByPort) -> Vec<u8> {
     serde_json::to_vec(counts).expect("numbers become keys, and a Vec takes every write")
 }
 
-/// Reads the value; `None` for what is not ours, or has a number that cannot be.
+/// Reads the value; `None` where it has another format, too many ports, or a count above `largest`.
 pub(crate) fn decode(value: &[u8], largest: u64) -> Option<ByPort> {
     if value.len() > MAX_VALUE_BYTES {
         return None;
@@ -163,7 +164,7 @@ mod tests {
         let last = after.put_into(Some(&after.held));
         assert_eq!(last.held[&1], 11);
         assert_eq!(last.held[&2000], 12);
-        // The one that gave way waits with the others.
+        // The port that lost its place waits with the others.
         assert_eq!(last.waiting.len(), 65_535 - 1000 + 1);
     }
 
@@ -190,7 +191,7 @@ mod tests {
             counted((1..=u16::MAX).map(|port| (port, 1)).chain([(22, 5)])).put_into(None);
         assert_eq!(ports.held.len(), MOST_PORTS);
         assert_eq!(ports.held[&22], 5);
-        // One at a time, each less than what is there.
+        // Counts that come one at a time, each lower than any in the value.
         for _ in 0..2 {
             ports.add(&ByPort::from([(60_000, 1)]));
             ports = ports.put_into(Some(&ports.held));

@@ -1,7 +1,7 @@
 //! The handle to memcached: its protocol, encoding and timeouts live here and nowhere else.
 //!
-//! In: records and counts. Out: the ring as memcached holds it, a [`Snapshot`]. Retries nothing and
-//! logs nothing: what to do about a memcached that is unreachable is the caller's matter.
+//! In: records and counts. Out: a [`Snapshot`] of the ring in memcached. Retries nothing and logs
+//! nothing: the caller decides what to do when memcached is unreachable.
 //!
 //! Protocol: memcached `doc/protocol.txt`, "Meta Commands" (memcached 1.6 or later).
 
@@ -28,12 +28,13 @@ use values::{increment, number, ports_in, slot, time};
 
 pub use snapshot::Snapshot;
 
-/// Longest wait for a connection to memcached, and then for one batch of answers. memcached on
-/// loopback answers in under a millisecond; one that is stopped or overloaded is found out by this.
+/// Longest wait for a connection to memcached, and then for one batch of answers. On loopback,
+/// memcached answers in under a millisecond, unless it is stopped or overloaded.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Most connections that one program opens; further callers wait for one, at most [`TIMEOUT`].
 const MAX_STORE_CONNECTIONS: usize = 16;
-/// How long what a hub said of kinds is kept, in seconds: a hub that says no more is forgotten.
+/// How long the answer of a hub is kept, in seconds. An old answer expires if the hub sends no new
+/// one.
 const HUB_COUNTS_SECONDS: u32 = 15 * 60;
 
 /// memcached did not do what was asked.
@@ -50,7 +51,7 @@ pub struct Store {
     client: OnceCell<AsyncMetaClient>,
 }
 
-/// What somebody else than memcached knows of the ring, to put it back.
+/// The ring as another program than memcached knows it, to put it back.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownRing<'a> {
     /// Newest sequence number.
@@ -65,10 +66,10 @@ pub struct KnownRing<'a> {
     pub first: Option<Timestamp>,
 }
 
-/// What a look at memcached reads.
+/// What [`Store::refresh`] reads from memcached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// The cursor, and all else where that has moved.
+    /// The cursor and, if it has moved, all that `All` reads.
     Cursor,
     /// All counters, and the slots that lack something.
     All,
@@ -94,12 +95,12 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Brings a snapshot up to date: reads the counters, and then those slots that lack what the
-    /// cursor says they hold. A record never changes once it has its number, so the others need no
-    /// reading. A [`Depth::Cursor`] look reads nothing else where the cursor has not moved.
+    /// Returns a snapshot that is brought up to date: reads the counters, and then only those slots
+    /// whose record is older than the cursor says. A record never changes once it has its number.
+    /// With [`Depth::Cursor`], reads only the cursor if it has not moved.
     ///
-    /// The cursor moves before the slots are written: for some time after it has, looks should be
-    /// of [`Depth::All`]. Only such a look sees other counters change.
+    /// The cursor moves before the slots are written. So for some time after it has moved, the
+    /// caller should use [`Depth::All`]. Only `All` sees changes of the other counters.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -116,7 +117,7 @@ impl Store {
             ..Snapshot::default()
         };
         self.read_slots(&mut now, Vec::new()).await?;
-        // Counting began anew, or memcached was emptied: a number may stand for another request
+        // Counting began again, or memcached was emptied: a number may belong to another request
         // now.
         if now.cursor < previous.cursor || now.since != previous.since {
             return self.snapshot().await;
@@ -128,8 +129,8 @@ impl Store {
         Ok(now)
     }
 
-    /// Reads the number of requests of each minute (Unix time / 60 s) in a range; those with none
-    /// are left out.
+    /// Reads the number of requests of each minute (Unix time / 60 s) in a range. Minutes without
+    /// requests are left out.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -159,7 +160,7 @@ impl Store {
         Ok(())
     }
 
-    /// Reads values, each with what to compare it with when it is written again.
+    /// Reads values, each with the CAS number to compare when it is written again.
     async fn get(&self, keys: Vec<String>) -> Result<Vec<GetResult>, StoreError> {
         let reads: Vec<_> = keys.into_iter().map(read).collect();
         let answers = self.client().await?.run_many(reads).await;
@@ -175,7 +176,7 @@ impl Store {
         answer.map_err(|e| self.error(e))
     }
 
-    /// Reads one record; `None` when it has rolled over, was evicted or never was.
+    /// Reads one record; `None` when it was overwritten, was evicted or never existed.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -199,7 +200,7 @@ impl Store {
         Ok(number(&answer).unwrap_or_default())
     }
 
-    /// Tells whether there is a cursor at all: none is in a memcached that has just been started.
+    /// Tells whether memcached has a cursor. One that has just been started has none.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -208,14 +209,14 @@ impl Store {
         Ok(number(&answer).is_some())
     }
 
-    /// Moves the cursor on by `count` and returns the newest sequence number; 0 when memcached has
-    /// no cursor, or none that can be ours, which [`put_back`](Self::put_back) mends.
+    /// Advances the cursor by `count` and returns the newest sequence number. Returns 0 when
+    /// memcached has no valid cursor, which [`put_back`](Self::put_back) repairs.
     ///
-    /// The `count` numbers up to it are the caller's alone, however many responders there are.
+    /// No other caller gets the `count` numbers up to it, however many responders there are.
     ///
     /// # Errors
-    /// memcached is unreachable, or does not answer within a second. It may have moved the cursor
-    /// all the same; the numbers are then nobody's, and their slots keep what they had.
+    /// memcached is unreachable, or does not answer within a second. It may have advanced the
+    /// cursor all the same. Then no caller has these numbers, and their slots keep what they had.
     pub async fn advance(&self, count: u64) -> Result<u64, StoreError> {
         let increment = self.client().await?.increment(CURSOR_KEY).delta(count);
         let answer = increment.send().await.map_err(|e| self.error(e))?;
@@ -246,12 +247,12 @@ impl Store {
         self.run(writes).await
     }
 
-    /// Adds to the counts of silent connections by port, which other responders add to as well.
-    /// Where one of them was faster, nothing is written, and `ports` stay due.
+    /// Adds to the counts of silent connections by port, to which other responders add as well. If
+    /// another responder has changed them meanwhile, writes nothing, and `ports` stay due.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second. It may have taken the counts
-    /// all the same: then they are counted twice.
+    /// all the same. Then they are counted twice.
     pub async fn add_silent_ports(&self, ports: &mut SilentPorts) -> Result<(), StoreError> {
         let answer = self.get_one(SILENT_PORTS_KEY).await?;
         let found = ports_in(&answer);
@@ -270,15 +271,15 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the error of a memcached that does all that it is asked, and whose numbers all the
-    /// same stay below those that were given out.
+    /// Returns the error for a memcached that answers, but whose numbers stay below those given
+    /// out.
     #[must_use]
     pub fn too_small_numbers(&self) -> StoreError {
         let source = std::io::Error::other("its numbers stay below those given out");
         self.error(source.into())
     }
 
-    /// Writes which sensors said lately that they run, in the place of what was written before.
+    /// Writes which sensors lately reported that they run; replaces what was written before.
     ///
     /// # Errors
     /// memcached is unreachable, does not answer within a second, or refused the write.
@@ -287,7 +288,7 @@ impl Store {
         self.run(vec![Op::Set(write)]).await
     }
 
-    /// Reads which sensors said lately that they run.
+    /// Reads which sensors lately reported that they run.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -300,7 +301,7 @@ impl Store {
             .unwrap_or_default())
     }
 
-    /// Writes what a hub said of kinds, in the place of what was written before; it expires after a
+    /// Writes a hub's counts of kinds; replaces what was written before. They expire after a
     /// quarter of an hour.
     ///
     /// # Errors
@@ -310,7 +311,7 @@ impl Store {
         self.run(vec![Op::Set(write)]).await
     }
 
-    /// Reads what a hub said of kinds; nothing where none did lately.
+    /// Reads a hub's counts of kinds; empty counts where none were written lately.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -321,9 +322,9 @@ impl Store {
         Ok(counts.unwrap_or_default())
     }
 
-    /// Makes memcached hold what is `known`, where `snapshot` shows less: the times where there
-    /// are none, the counts, the cursor, then slots that are empty or older. Lowers nothing and
-    /// overwrites nothing that has changed since the snapshot.
+    /// Writes to memcached what is `known` and what `snapshot` shows as missing: the times where
+    /// there are none, the counts, the cursor, then slots that are empty or older. Lowers nothing
+    /// and overwrites nothing that has changed since the snapshot.
     ///
     /// # Errors
     /// memcached is unreachable, does not answer within a second, or refused a write; the other
@@ -338,11 +339,11 @@ impl Store {
             times.push(Op::Set(time(FIRST_KEY, first)));
         }
         if snapshot.since.is_none() {
-            // Whoever waits for the cursor would begin with a time of its own.
+            // A program that waits for the cursor would otherwise write a time of its own.
             self.run(times.clone()).await?;
         }
-        // The counts first, the cursor last: those who add to the counts wait for the cursor. And
-        // if this stops half way, the next try finds no cursor, and repeats it.
+        // The counts first, then the cursor: programs that add to the counts wait for the cursor.
+        // And if this stops half way, the next call finds no cursor, and repeats it.
         if let Some(counts) = known.counts {
             self.raise(counts.by_key()).await?;
         }
@@ -376,7 +377,7 @@ impl Store {
         self.run(writes).await
     }
 
-    /// Runs a batch; that a comparison or an `add` did not apply is no error.
+    /// Runs a batch. A write that did not apply, because of its comparison or `add`, is no error.
     async fn run(&self, operations: Vec<Op>) -> Result<(), StoreError> {
         let answers = self.client().await?.run_batch(operations).await;
         for answer in answers.map_err(|e| self.error(e))? {
@@ -411,8 +412,8 @@ fn read(key: String) -> Get {
     Get::new(key).meta(Meta::NONE.cas())
 }
 
-/// Makes a write that does nothing where the value has changed since it was read; `None` for one
-/// that was not there.
+/// Returns a write that does nothing where the value has changed since it was read. `cas` is `None`
+/// for a value that was missing.
 fn unless_changed(write: Set, cas: Option<u64>) -> Set {
     match cas {
         Some(cas) => write.compare_cas(cas),

@@ -20,7 +20,7 @@ fn held(cursor: u64, ring: &Ring, since: Timestamp) -> KnownRing<'_> {
     }
 }
 
-/// What a responder that starts with an empty memcached does first.
+/// Writes what a responder writes first to an empty memcached.
 async fn begin(store: &Store) -> anyhow::Result<()> {
     let ring = Ring::default();
     let counts = Counts::default();
@@ -31,7 +31,7 @@ async fn begin(store: &Store) -> anyhow::Result<()> {
     Ok(store.put_back(&store.snapshot().await?, held).await?)
 }
 
-/// Stores a value as a stranger would, by the classic text protocol.
+/// Stores a value by the classic text protocol, as any other program could.
 async fn set(memcached: &Memcached, key: &str, value: &[u8]) -> anyhow::Result<()> {
     let mut stream = BufReader::new(TcpStream::connect(memcached.address()).await?);
     stream
@@ -98,13 +98,12 @@ async fn the_first_request_and_the_minutes_are_read_back() -> anyhow::Result<()>
     Ok(())
 }
 
-/// Whatever happens between two looks, a snapshot that is kept up to date shows what a new one
-/// shows.
+/// Whatever happens between two reads, a refreshed snapshot shows what a new one shows.
 #[tokio::test]
 async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
     let mut memcached = Memcached::start().await?;
     let store = Store::new(memcached.address());
-    // Before any responder has begun.
+    // No responder has started yet.
     let mut held = store.refresh(&Snapshot::default(), Depth::All).await?;
     assert_eq!((held.cursor, held.since), (0, None));
     begin(&store).await?;
@@ -116,7 +115,7 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
             .wrapping_add(1_442_695_040_888_963_407);
         let count = 1 + (random >> 40) % 30;
         match (random >> 33) % 12 {
-            // Counting begins anew.
+            // Counting begins again.
             0 => {
                 memcached.restart().await?;
                 let began = Timestamp::from_second(step)?;
@@ -126,14 +125,14 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
                     .put_back(&snapshot, self::held(0, &ring, began))
                     .await?;
             }
-            // memcached lost all, and got it back.
+            // memcached loses everything and gets it back.
             1 => {
                 memcached.restart().await?;
                 let since = held.since.unwrap_or_default();
                 let before = self::held(held.cursor, &held.ring, since);
                 store.put_back(&store.snapshot().await?, before).await?;
             }
-            // Numbers that nobody uses.
+            // Numbers are drawn and not used.
             2 => drop(store.advance(count).await?),
             3 => {
                 set(
@@ -159,7 +158,7 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
                 (new.cursor, new.since, new.silent),
                 "step {step}"
             );
-            // What was read stays, even where memcached has lost it since.
+            // The snapshot keeps a record that it has read, also where memcached has lost it since.
             let kept: Vec<_> = held
                 .ring
                 .newest_first()
@@ -172,7 +171,7 @@ async fn a_refreshed_snapshot_is_as_good_as_a_new_one() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many values memcached was asked for since its start.
+/// Returns how many values memcached was asked for since its start.
 async fn reads(memcached: &Memcached) -> anyhow::Result<u64> {
     let mut stream = BufReader::new(TcpStream::connect(memcached.address()).await?);
     stream.write_all(b"stats\r\n").await?;
@@ -218,7 +217,7 @@ async fn a_look_reads_the_cursor_or_all_that_is_missing() -> anyhow::Result<()> 
         assert_eq!(reads(&memcached).await? - before, expected);
     }
     assert_eq!(held.ring.get(late.seq), Some(&late));
-    // A cursor that moves, or is gone, is looked into at once.
+    // If the cursor has moved, or is gone, all else is read at once.
     store.advance(1).await?;
     let newest = record(last + 1, "newest");
     store
@@ -302,7 +301,7 @@ async fn putting_back_lowers_nothing_and_overwrites_nothing_newer() -> anyhow::R
         (after.cursor, after.silent, after.since),
         (300, 9, Some(Timestamp::UNIX_EPOCH))
     );
-    // 150 has rolled over by any count; 199 shares its slot with 300.
+    // 150 was overwritten in any case; 199 shares its slot with 300.
     let seqs: Vec<_> = after
         .ring
         .newest_first()
@@ -322,7 +321,7 @@ async fn putting_back_yields_to_whoever_wrote_since_the_snapshot() -> anyhow::Re
     store.write(&[record(5, "old")], &Counts::default()).await?;
     let snapshot = store.snapshot().await?;
     let (mut ring, mut newer) = (Ring::default(), Vec::new());
-    // One slot that the snapshot shows empty, one that it shows older.
+    // The snapshot shows one of these slots as empty, and the other with an older record.
     for (mine, theirs) in [(106, 207), (107, 208)] {
         ring.insert(record(mine, "mine"));
         newer.push(record(theirs, "theirs"));
@@ -379,7 +378,7 @@ async fn a_cursor_that_is_no_number_of_ours_is_mended() -> anyhow::Result<()> {
         );
         set(&memcached, "forever200:cursor", cursor.as_bytes()).await?;
         let snapshot = store.snapshot().await?;
-        // The records count instead.
+        // Without a valid cursor, the newest record gives it.
         assert_eq!((snapshot.cursor, snapshot.silent), (1, 0), "{cursor:?}");
         let counts = Counts {
             silent: 3,
@@ -430,7 +429,7 @@ async fn silent_ports_are_added_to_whatever_is_there() -> anyhow::Result<()> {
     let key = "forever200:silent_ports";
     for (there, counts) in [
         (r#"{"22":4,"23":1}"#, ByPort::from([(22, 5), (23, 1)])),
-        // What is not ours gives way to what was there last.
+        // A value in another format is replaced by the value that was last known.
         ("many", ByPort::from([(22, 6), (23, 1)])),
         (
             r#"{"22":9007199254740992}"#,

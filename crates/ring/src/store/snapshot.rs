@@ -12,7 +12,7 @@ use crate::ring::{
 };
 use crate::silent::ByPort;
 
-/// What is read with the slots, in this order.
+/// Keys of the values that are read behind the slots, in this order.
 pub(super) const COUNTERS: [&str; 5] = [
     SINCE_KEY,
     FIRST_KEY,
@@ -21,7 +21,8 @@ pub(super) const COUNTERS: [&str; 5] = [
     CURSOR_KEY,
 ];
 
-/// The ring as it was last read from memcached: at once, or what changed since.
+/// The ring as it was last read from memcached: read whole by `Store::snapshot`, or brought up to
+/// date by `Store::refresh`.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Newest sequence number; 0 when nothing was ever recorded.
@@ -32,13 +33,13 @@ pub struct Snapshot {
     pub first: Option<Timestamp>,
     /// Number of connections that never sent a byte.
     pub silent: u64,
-    /// Number of these connections by port: of the most frequent ports, at most 64.
+    /// Number of these connections by port, for the most frequent ports, at most 64.
     pub silent_ports: ByPort,
     /// The records; empty or evicted slots are misses, which is normal.
     pub ring: Ring,
     /// Number of slots that hold something else than a record that belongs there.
     pub unreadable: usize,
-    /// What to compare a slot with, should it be overwritten; `None` for a miss.
+    /// CAS number of each slot, compared when it is overwritten; `None` for a miss.
     pub(super) cas: Vec<Option<u64>>,
 }
 
@@ -58,7 +59,7 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
-    /// Returns the counters alone.
+    /// Returns a copy with the counters, without the records.
     #[must_use]
     pub fn without_records(&self) -> Self {
         Self {
@@ -69,7 +70,7 @@ impl Snapshot {
         }
     }
 
-    /// Takes over the answers to reads of these slots and of [`COUNTERS`].
+    /// Stores the answers to reads of these slots and of [`COUNTERS`].
     pub(super) fn take(&mut self, slots: &[u64], answers: &[GetResult]) {
         let Some((values, [since, first, ports, silent, cursor])) = answers.split_last_chunk()
         else {
@@ -94,7 +95,7 @@ impl Snapshot {
         self.cursor = number(cursor).unwrap_or_else(|| self.ring.newest_seq());
     }
 
-    /// Returns the slots that do not hold what the cursor says.
+    /// Returns the slots that are empty or older than the cursor says.
     pub(super) fn lacking_slots(&self) -> Vec<u64> {
         let mut lacking = Vec::new();
         for slot in 0..SLOTS {
@@ -106,7 +107,7 @@ impl Snapshot {
         lacking
     }
 
-    /// Returns what to compare a slot with when it is overwritten; `None` for a miss.
+    /// Returns the CAS number of a slot; `None` for a miss.
     pub(super) fn cas_of(&self, slot: u64) -> Option<u64> {
         *self.cas.get(slot as usize)?
     }

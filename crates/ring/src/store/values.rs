@@ -1,7 +1,7 @@
-//! What the values in memcached look like, beside the records.
+//! The format of the values in memcached.
 //!
-//! In: numbers, times, records. Out: writes of them; and back from answers, where `None` stands for
-//! a miss or for what is not ours.
+//! In: numbers, times, records. Out: writes of these, and the values in answers. `None` means a
+//! miss, or a value in another format.
 
 use jiff::Timestamp;
 use memcache::exp::{Arithmetic, GetResult, Set, Ttl};
@@ -11,13 +11,13 @@ use crate::record::{MAX_NUMBER, Record};
 use crate::ring::{slot_key, slot_of};
 use crate::silent::{self, ByPort};
 
-/// A record in its slot.
+/// Returns the write of a record into its slot.
 pub(super) fn slot(record: &Record) -> Set {
     Set::new(slot_key(slot_of(record.seq)), record.encode()).ttl(Ttl::NEVER)
 }
 
-/// An increment. Makes a missing counter only if its value expires: the crate `memcache` cannot
-/// make one that does not. `Store::raise` makes those.
+/// Returns an increment. A missing counter is created only if it has a TTL: the crate `memcache`
+/// cannot create one without. `Store::raise` creates those.
 pub(super) fn increment(count: &Count) -> Arithmetic {
     let increment = Arithmetic::new(&count.key).delta(count.value);
     if count.ttl_seconds > 0 {
@@ -27,7 +27,7 @@ pub(super) fn increment(count: &Count) -> Arithmetic {
     }
 }
 
-/// A time that is written once.
+/// Returns the write of a time, which has no effect if there is one already.
 pub(super) fn time(key: &str, time: Timestamp) -> Set {
     Set::new(key, format!("{time:.6}")).ttl(Ttl::NEVER).add()
 }
@@ -36,12 +36,12 @@ pub(super) fn timestamp(answer: &GetResult) -> Option<Timestamp> {
     text(answer)?.parse().ok()
 }
 
-/// Counts by port.
+/// Reads counts by port.
 pub(super) fn ports_in(answer: &GetResult) -> Option<ByPort> {
     silent::decode(answer.value.as_deref()?, MAX_NUMBER)
 }
 
-/// A decimal number. memcached pads a number with spaces when it has got shorter.
+/// Reads a decimal number. memcached pads a number with spaces when it has become shorter.
 pub(super) fn number(answer: &GetResult) -> Option<u64> {
     let number = text(answer)?.trim_end().parse().ok()?;
     (number <= MAX_NUMBER).then_some(number)
