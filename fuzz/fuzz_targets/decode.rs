@@ -1,5 +1,5 @@
-//! What is hidden in a request: within its limits, each part once, from bytes that there are, and
-//! no panic.
+//! Decodes what a request hides: no panic, all limits are kept, each part comes once, and its place
+//! lies within the request.
 #![no_main]
 
 use forever200_decode::{Limits, MAX_DEPTH, MAX_PARTS, decode, multipart, parameters};
@@ -27,7 +27,7 @@ fn check(raw: &[u8], is_http: bool, limits: Limits) {
         assert!(!part.bytes.is_empty());
         let place = &part.place;
         assert!(place.start <= place.end && place.end <= raw.len());
-        // The chunks and codings of a body come before.
+        // Steps for the chunks and codings of a body come first.
         assert!(
             (2..=2 + 3 * MAX_DEPTH).contains(&part.steps.len()),
             "{}",

@@ -1,4 +1,5 @@
-//! All that identify does with bytes from outside: no panic, and evidence that lies within them.
+//! Does all that the crate `identify` does with a request: no panic, and all evidence lies within
+//! the request.
 #![no_main]
 
 use std::sync::LazyLock;

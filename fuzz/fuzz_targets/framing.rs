@@ -1,12 +1,11 @@
-//! Framing sees the same in a request however it is cut, at every cut, and a whole request stays
-//! whole.
+//! Framing finds the same in a request wherever it is cut, and a whole request stays whole.
 #![no_main]
 
 use forever200_fuzz::choice;
 use forever200_head::{Framing, extent};
 use libfuzzer_sys::fuzz_target;
 
-/// What a connection asks of it.
+/// Returns all that a connection asks of the framing.
 fn seen(mut framing: Framing) -> (bool, bool, u64, bool, bool) {
     (
         framing.is_whole(),
@@ -46,7 +45,7 @@ fuzz_target!(|raw: &[u8]| {
     assert_eq!(seen(pieces), expected, "in pieces of {size}");
     let at = raw.len() * usize::from(choice(raw)) / 256;
     assert_eq!(seen(fed(raw, at, raw.len())), expected, "cut at {at}");
-    // What is asked of the whole says the same.
+    // `extent` of all bytes finds the same.
     let lies = extent(raw);
     assert_eq!((lies.extra.len(), lies.unfinished), (extra, expected.1));
     assert!(lies.body.start <= lies.body.end && lies.extra.end == raw.len());

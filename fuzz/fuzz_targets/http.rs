@@ -1,4 +1,4 @@
-//! The parts of an HTTP request are slices of it, in the order sent.
+//! Parses an HTTP request: its parts are slices of it, in the order sent.
 #![no_main]
 
 use forever200_identify::http;
@@ -40,7 +40,7 @@ fuzz_target!(|raw: &[u8]| {
     assert!(!path.contains(&b'?'));
 });
 
-/// Where one slice begins in another.
+/// Finds where one slice begins in another.
 trait SubsliceStart {
     fn subslice_start(&self, part: &[u8]) -> Option<usize>;
 }

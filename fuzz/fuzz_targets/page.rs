@@ -1,5 +1,5 @@
-//! All that is shown of a request: pages in which nothing is active, JSON that reads back, text
-//! that no terminal obeys.
+//! Checks every form in which a request is shown: pages without active content, JSON that reads
+//! back, text without control codes for a terminal.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -22,12 +22,12 @@ use serde_json::Value;
 
 static PAGES: LazyLock<Arc<Pages>> =
     LazyLock::new(|| Arc::new(Pages::new(Arc::clone(&DESCRIBER), true)));
-/// The codes of colour that the text may have when asked for.
+/// The colour codes that the text may have if colours are wanted.
 const COLOURS: [&str; 5] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"];
 
 fuzz_target!(|raw: &[u8]| {
     let entry = Arc::new(entry(7, raw));
-    // Twice, so that the rows fold.
+    // The same request twice, so that the two share a row.
     let older = Arc::new(forever200_fuzz::entry(6, raw));
     let view = view(vec![Arc::clone(&entry), older]);
     pages(&view, raw);
@@ -101,7 +101,7 @@ fn pages(view: &View, raw: &[u8]) {
     assert_eq!(wall.matches("<a ").count(), 1);
     let now = Timestamp::UNIX_EPOCH;
     let rows: Vec<_> = view.entries.iter().map(|it| Row::new(it, now)).collect();
-    // Its style is ours, and would be taken for attributes.
+    // The check would take the style, which is ours, for attributes.
     let page = file::page(&PAGES, 7, &rows).expect("a page");
     let page = page.whole(view.entries.iter().map(AsRef::as_ref));
     let page = as_text(&page);
@@ -128,7 +128,7 @@ fn json(entry: &Entry, entries: &[Arc<Entry>]) {
         .decode(value["raw_base64"].as_str().expect("text"))
         .expect("base64");
     assert_eq!(raw, entry.record.raw);
-    // What is known of TLS and of the sensor is told in other words than those of the record.
+    // The facts about TLS and the sensor have other names here than in the record.
     let mut value = value;
     for field in ["tls", "sensor"] {
         value.as_object_mut().expect("an object").remove(field);
@@ -224,7 +224,7 @@ fn text_of(pieces: &Value) -> String {
         .collect()
 }
 
-/// How many bytes a line of a hex dump stands for.
+/// Returns how many bytes a line of a hex dump shows.
 fn bytes_of(line: &str) -> usize {
     let bytes = line.get(10..).expect("an offset");
     match bytes.split_once(" × ") {
@@ -233,7 +233,7 @@ fn bytes_of(line: &str) -> usize {
     }
 }
 
-/// The packets fill the file, and each is as long as it says.
+/// Checks that the packets fill the file, and that each has the length in its header.
 fn check_capture(capture: &[u8]) {
     let mut rest = &capture[24..];
     while let [_, _, _, _, _, _, _, _, a, b, c, d, e, f, g, h, packet @ ..] = rest {

@@ -1,5 +1,5 @@
-//! A record that may be shown in public: as long as before, and neither its source nor a hidden
-//! text in it, nor in anything that the page decodes from it.
+//! Blanks a record so that it may be shown in public: it is as long as before, and neither its
+//! source nor a hidden text is in it, nor in anything that the page decodes from it.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ static PRIVACY: LazyLock<Privacy> = LazyLock::new(|| Privacy {
     hidden: HIDDEN.join(",").parse().expect("texts"),
 });
 
-/// Tells whether a text is in these bytes; digits next to an address make another one of it.
+/// Tells whether a text is in these bytes. Digits next to an address make it another address.
 fn holds(bytes: &[u8], text: &str) -> bool {
     let lower = bytes.to_ascii_lowercase();
     let is_address = text.parse::<std::net::IpAddr>().is_ok();

@@ -1,4 +1,5 @@
-//! What the first bytes speak: no panic, evidence within the bytes, and one line of printable text.
+//! Recognises the protocol by the first bytes: no panic, evidence within the bytes, and one line of
+//! printable text.
 #![no_main]
 
 use forever200_identify::{Protocol, recognise};

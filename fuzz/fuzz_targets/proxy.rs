@@ -1,5 +1,5 @@
-//! The PROXY header: any bytes are a header or an error, the bytes behind it are left alone, and
-//! addresses come through.
+//! Reads a PROXY header: any bytes are a header or an error, the bytes behind the header stay as
+//! they are, and its addresses are read.
 #![no_main]
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,16 +15,17 @@ use tokio::io::{AsyncReadExt, Chain};
 
 /// Longest header that is read.
 const MAX_HEADER_BYTES: usize = 4096;
-/// Most bytes that one read may fetch beyond it.
+/// Most bytes that one read may fetch beyond that.
 const READ_BYTES: usize = 4096;
 
-/// Reads the header of a connection whose bytes come in two pieces; returns the rest as well.
+/// Reads the header of a connection whose bytes come in two pieces; returns the origin and the
+/// bytes behind the header.
 fn read(bytes: &[u8], cut: usize) -> Option<(Option<Origin>, Vec<u8>)> {
     let mut stream: Chain<&[u8], &[u8]> = bytes[..cut].chain(&bytes[cut..]);
     let mut buffer = Vec::new();
     let read = {
         let reading = pin!(read_header(&mut stream, &mut buffer, Origin::UNKNOWN));
-        // All bytes are there: nothing is waited for.
+        // All bytes are there, so reading never waits.
         let Poll::Ready(read) = reading.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("waits")
         };
@@ -68,7 +69,8 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Writes a header as haproxy would, with any addresses; and what it should be read as.
+/// Returns a header as haproxy would write it, with any addresses, and the expected result of
+/// reading it.
 fn header(numbers: &mut Unstructured<'_>) -> Result<(Vec<u8>, Option<Origin>)> {
     let is_v6 = numbers.arbitrary()?;
     let ip = |numbers: &mut Unstructured<'_>| {
@@ -95,7 +97,7 @@ fn header(numbers: &mut Unstructured<'_>) -> Result<(Vec<u8>, Option<Origin>)> {
             v2(0x21, source, destination, b"\x05\0\x04http"),
             origin(Via::Http),
         ),
-        // A TLV that means nothing here: PP2_TYPE_NOOP.
+        // A TLV that has no meaning: PP2_TYPE_NOOP.
         3 => (
             v2(0x21, source, destination, b"\x04\0\x02\0\0"),
             origin(Via::ProxyV2),

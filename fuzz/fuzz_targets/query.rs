@@ -1,5 +1,5 @@
-//! The query of a page: any is a filter or an error in words, and the page's links say the same
-//! again.
+//! Reads the query of a page: every query is a filter or an error in words, and the links of the
+//! page give the same filter again.
 #![no_main]
 
 use std::net::Ipv4Addr;
@@ -31,7 +31,7 @@ static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         .collect()
 });
 
-/// What a search for text looks through: the bytes, and what they hide in an encoding.
+/// Returns what a search for text reads: the bytes, and what they hide in an encoding.
 fn texts(entry: &Entry) -> Vec<Vec<u8>> {
     let raw = &entry.record.raw;
     let parts = decode(raw, entry.http.is_some(), Limits::DESCRIBED);
@@ -40,7 +40,7 @@ fn texts(entry: &Entry) -> Vec<Vec<u8>> {
     texts
 }
 
-/// Compares in lower case (ASCII); `text` is in lower case.
+/// Tells whether `text`, in lower case, is in these bytes. Ignores the case of ASCII letters.
 fn contains(bytes: &[u8], text: &str) -> bool {
     bytes
         .windows(text.len())

@@ -1,7 +1,7 @@
-//! How a request is split into values, and what of it is a quotation: no panic, and all that is
-//! found lies within the request.
+//! Splits a request into values, and finds quotations in it: no panic, and all that is found lies
+//! within the request.
 //!
-//! The parsers see the values of the request alone; `values` gives them anything.
+//! Here the parsers get only values of a request; the target `values` gives them any bytes.
 #![no_main]
 
 use forever200_identify::parsers;

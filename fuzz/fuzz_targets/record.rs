@@ -1,4 +1,5 @@
-//! A value of memcached: what reads as a record is written as the same record, and finds its slot.
+//! Reads a value of memcached: if it is a record, it is written as the same record, and finds its
+//! slot.
 #![no_main]
 
 use forever200_ring::record::MAX_LINE_BYTES;
@@ -14,7 +15,8 @@ fuzz_target!(|value: &[u8]| {
     assert!(value.ends_with(&record.raw) && record.raw.len() < value.len());
     assert!(record.raw.len() as u64 <= record.bytes);
     let encoded = record.encode();
-    // Fields that were short in a foreign line are longer in ours: it may no longer be read.
+    // Some fields may be shorter in a line that others wrote than in ours, and ours may then be too
+    // long to be read.
     if encoded
         .iter()
         .position(|&byte| byte == b'\n')
@@ -22,7 +24,7 @@ fuzz_target!(|value: &[u8]| {
     {
         let again = Record::decode(encoded.clone()).expect("what is written can be read");
         assert_eq!(again.encode(), encoded);
-        // Ours have no more than microseconds.
+        // Our timestamps have no more than microseconds.
         let micros = TimestampRound::new()
             .smallest(Unit::Microsecond)
             .mode(RoundMode::Floor);

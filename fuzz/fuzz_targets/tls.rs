@@ -1,4 +1,5 @@
-//! A TLS hello: cut anywhere, with anything behind it, and always a fingerprint of 36 characters.
+//! Parses a TLS hello, cut anywhere or with anything behind it. Its fingerprint always has 36
+//! characters.
 #![no_main]
 
 use forever200_fuzz::choice;
@@ -24,12 +25,12 @@ fuzz_target!(|raw: &[u8]| {
             &hello.groups,
             &hello.signature_algorithms,
         ];
-        // A cut number of one byte is none.
+        // One byte of a number of two bytes is no number.
         2 * numbers.iter().map(|list| list.len()).sum::<usize>()
             + hello.alpn.iter().map(|name| name.len() + 1).sum::<usize>()
     };
     assert!(bytes(&hello) <= raw.len());
-    // What follows a whole hello is not looked at; what a cut one said, the whole one says.
+    // Bytes behind a whole hello are ignored. All that a cut hello says, the whole one says too.
     let cut = raw.len() * usize::from(choice(raw)) / 256;
     if let Some(part) = tls::parse(&raw[..cut]) {
         if part.whole {

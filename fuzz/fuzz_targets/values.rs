@@ -1,4 +1,4 @@
-//! Each parser of values gets every input: no panic, and what is found lies within the value.
+//! Gives every input to each parser of values: no panic, and what is found lies within the value.
 #![no_main]
 
 use forever200_identify::parsers;

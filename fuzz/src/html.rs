@@ -1,8 +1,8 @@
-//! Is a page what its template says, whatever was put in?
+//! Checks that a page has only the markup of its template, whatever values were put in.
 //!
-//! In: HTML. Out: nothing, or a panic. Strict as no browser is: knows the elements, attributes and
-//! character references of our templates and takes anything else for something that an attacker
-//! wrote.
+//! In: HTML. Out: nothing, or a panic. Stricter than any browser: accepts only the elements,
+//! attributes and character references of our templates. An attacker must have written anything
+//! else.
 
 use forever200_viewer::bytes::printable::is_visible;
 
@@ -69,7 +69,7 @@ const ATTRIBUTES: &[&str] = &[
 ];
 const REFERENCES: &[&str] = &["amp;", "lt;", "gt;", "quot;", "#x27;", "#x2f;", "#96;"];
 
-/// Panics when there is anything in the page that no template has.
+/// Panics when the page has any markup that no template has.
 pub fn check(html: &str) {
     let unseen = html.chars().find(|&char| char != '\n' && !is_visible(char));
     assert_eq!(unseen, None, "invisible in {html}");

@@ -1,8 +1,8 @@
-//! What the fuzz targets share.
+//! Functions that the fuzz targets share.
 //!
-//! A seed is a request, a header, a value or a query as it is: where a target needs more than that
-//! (where to cut, how a record came), the last byte of the input says so as well, so that one
-//! target's seeds are of use to the others.
+//! A seed is just a request, a header, a value or a query. If a target needs more (where to cut,
+//! how a record came), it takes that from the last byte of the input. So targets can use each
+//! other's seeds.
 
 pub mod html;
 
@@ -15,7 +15,8 @@ use forever200_viewer::reader::Entry;
 use forever200_viewer::reader::locations::Locations;
 use forever200_viewer::reader::privacy::Privacy;
 
-/// The built-in signatures; no file of addresses, so that a run needs nothing but its input.
+/// Describes with the built-in signatures and without a file of addresses, so that a run needs
+/// nothing but its input.
 pub static DESCRIBER: LazyLock<Arc<Describer>> = LazyLock::new(|| {
     Arc::new(Describer {
         labeller: Labeller::built_in().into(),
@@ -24,13 +25,13 @@ pub static DESCRIBER: LazyLock<Arc<Describer>> = LazyLock::new(|| {
     })
 });
 
-/// The last byte of an input, which chooses what the target does beside; 0 for an empty one.
+/// Returns the last byte of an input, which chooses a variant of the target; 0 for an empty input.
 #[must_use]
 pub fn choice(input: &[u8]) -> u8 {
     input.last().copied().unwrap_or_default()
 }
 
-/// A record of these bytes, which came in one of all ways.
+/// Returns a record of these bytes. Their last byte chooses all other fields.
 #[must_use]
 pub fn record(seq: u64, raw: &[u8]) -> Record {
     let choice = usize::from(choice(raw));
@@ -65,7 +66,7 @@ pub fn record(seq: u64, raw: &[u8]) -> Record {
     }
 }
 
-/// What might be told of TLS: the client's texts are these bytes.
+/// Returns facts about TLS, in which these bytes are the texts from the client.
 fn tls(raw: &[u8]) -> Tls {
     let text = String::from_utf8_lossy(&raw[..raw.len().min(80)]).into_owned();
     let failed = (raw.len() % 3 == 2).then(|| "no shared cipher".to_owned());
@@ -80,13 +81,13 @@ fn tls(raw: &[u8]) -> Tls {
     }
 }
 
-/// A described record of these bytes.
+/// Returns a described record of these bytes.
 #[must_use]
 pub fn entry(seq: u64, raw: &[u8]) -> Entry {
     Entry::new(&record(seq, raw), 1, &DESCRIBER)
 }
 
-/// A sensor that says of itself what it likes; its name is a proper one for some.
+/// Returns a sensor with any text as its version and, for inputs of odd length, as its name.
 fn sent(raw: &[u8]) -> Sent {
     let text = String::from_utf8_lossy(raw).into_owned();
     let is_proper = raw.len() % 2 == 0;
