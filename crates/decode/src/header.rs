@@ -10,7 +10,7 @@ use forever200_head::{Head, unfolded};
 use crate::chain::MAX_DEPTH;
 use crate::part::offset;
 
-/// What stands before a login in a header.
+/// The word before a login in a header.
 const SCHEME: &[u8] = b"basic ";
 
 /// Returns the place of the characters behind `Basic`; `None` where there are none.

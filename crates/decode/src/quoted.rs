@@ -10,7 +10,7 @@ const EQUALS: &[u8] = b"=3D";
 /// Without another sign of quoted-printable, so many encoded `=` are needed.
 const MIN_EQUALS: usize = 2;
 
-/// What an `=` begins.
+/// An escape, which begins with `=`.
 enum Escape {
     /// A byte in two digits.
     Byte(u8),

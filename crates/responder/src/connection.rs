@@ -95,7 +95,7 @@ impl Shared {
     }
 }
 
-/// What is done with the bytes that come after the answer.
+/// How the bytes that come after the answer are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
     /// No bytes can come, or waiting for them is not worth it.

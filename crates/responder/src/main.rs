@@ -43,8 +43,8 @@ struct Args {
     /// Most connections at a time; further ones wait
     #[arg(long, value_name = "NUMBER", env = "FOREVER200_MAX_CONNECTIONS", default_value_t = 8000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
-    /// Folder of the viewer's history, or `off`: where there is one, the viewer puts its numbers
-    /// into an empty memcached before the first is drawn
+    /// Folder of the viewer's history, or `off`. With a history, the responder waits a while until
+    /// the viewer has put its numbers into an empty memcached
     #[arg(
         long,
         value_name = "FOLDER",

@@ -1,4 +1,4 @@
-//! What is kept, and where: records, the ring of 101 slots, and memcached.
+//! Records of requests, the ring of 101 slots, and the store in memcached.
 //!
 //! The responder writes, the viewer reads. The two share nothing but these formats.
 //!

@@ -32,9 +32,9 @@ pub struct Record {
     /// When the first byte came, UTC, microseconds.
     #[serde(with = "rfc3339_micros")]
     pub timestamp: Timestamp,
-    /// The client's address; unspecified (`0.0.0.0`) where nobody knows it.
+    /// The client's address; unspecified (`0.0.0.0`) where it is unknown.
     pub src_ip: IpAddr,
-    /// The client's port; 0 where nobody knows it.
+    /// The client's port; 0 where it is unknown.
     pub src_port: u16,
     /// The address that the client connected to.
     pub dest_ip: IpAddr,
