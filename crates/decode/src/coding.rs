@@ -113,23 +113,23 @@ fn small_zlib(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     let mut read = deflated(stream, max_bytes);
     read.is_used_up = false;
     let is_long_text = read.bytes.len() >= MIN_TEXT_BYTES && is_text(&read.bytes);
-    let is_stream = read.is_whole || is_long_text;
+    let is_stream = read.is_whole || read.bytes.len() == max_bytes || is_long_text;
     Opened::new("inflated", read).filter(|_| is_stream)
 }
 
 fn raw_deflate(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     let read = deflated(bytes, max_bytes);
-    let is_stream = read.is_whole || is_text(&read.bytes);
+    let is_stream = read.is_whole || read.bytes.len() == max_bytes || is_text(&read.bytes);
     Opened::new("inflated", read).filter(|_| is_stream)
 }
 
 fn deflated(bytes: &[u8], max_bytes: usize) -> Read {
     let mut inner = Vec::new();
     let mut decoder = DeflateDecoder::new(bytes).take(max_bytes as u64);
-    let is_whole = decoder.read_to_end(&mut inner).is_ok();
+    let is_sound = decoder.read_to_end(&mut inner).is_ok();
     Read {
+        is_whole: is_sound && inner.len() < max_bytes,
         bytes: inner,
-        is_whole,
         is_used_up: decoder.into_inner().into_inner().is_empty(),
     }
 }
@@ -141,12 +141,12 @@ fn brotli(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     }
     let mut inner = Vec::new();
     let mut decoder = Decompressor::new(bytes, BROTLI_BUFFER_BYTES).take(max_bytes as u64);
-    let is_whole = decoder.read_to_end(&mut inner).is_ok();
-    let is_stream = is_whole || is_text(&inner);
+    let is_sound = decoder.read_to_end(&mut inner).is_ok();
+    let is_stream = is_sound || is_text(&inner);
     // The decoder does not tell how much of the last piece it used.
     let read = Read {
+        is_whole: is_sound && inner.len() < max_bytes,
         bytes: inner,
-        is_whole,
         is_used_up: false,
     };
     Opened::new("Brotli decompressed", read).filter(|_| is_stream)
@@ -162,8 +162,8 @@ fn zstd(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
         let decoder = StreamingDecoder::new(&mut rest).ok()?;
         let read = decoder.take(max_bytes as u64).read_to_end(&mut inner);
         Some(Read {
+            is_whole: read.is_ok() && inner.len() < max_bytes,
             bytes: inner,
-            is_whole: read.is_ok(),
             is_used_up: rest.is_empty(),
         })
     });
@@ -184,4 +184,47 @@ fn window(frame: &[u8]) -> Option<u64> {
     let mut size = [0; 8];
     size[..length].copy_from_slice(frame.get(start..start + length)?);
     Some(u64::from_le_bytes(size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thousand bytes 0x07: as a raw deflate stream, zlib with a window of 4 KiB, Brotli, Zstandard.
+    const STREAMS: [(&str, &[u8]); 4] = [
+        ("deflate", b"\x63\x67\x1f\x05\xa3\x60\x14\x0c\x77\x00\x00"),
+        (
+            "",
+            b"\x48\xc7\x63\x67\x1f\x05\xa3\x60\x14\x0c\x77\x00\x00\x7c\x8f\x1b\x59",
+        ),
+        ("br", b"\x1b\xe7\x03\xf8\x25\x0e\xa2\xb1\x40\x20\x34"),
+        (
+            "",
+            b"\x28\xb5\x2f\xfd\x60\xe8\x02\x4d\x00\x00\x10\x07\x07\x01\x00\xe3\x2b\x80\x05",
+        ),
+    ];
+
+    #[test]
+    fn a_stream_that_is_cut_at_the_limit_is_not_whole() {
+        for (name, stream) in STREAMS {
+            let whole = by_name(name.as_bytes(), stream, 4096).unwrap();
+            assert_eq!(whole.bytes, [7; 1000], "{name}");
+            for max_bytes in [1, 999] {
+                let cut = by_name(name.as_bytes(), stream, max_bytes).unwrap();
+                assert_eq!(cut.bytes, vec![7; max_bytes], "{name}");
+                assert!(!cut.is_all, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_stream_that_is_used_up_is_all() {
+        let (name, deflate) = STREAMS[0];
+        let more = [deflate, b"more"].concat();
+        let is_all = |bytes: &[u8]| by_name(name.as_bytes(), bytes, 4096).unwrap().is_all;
+        assert!(is_all(deflate));
+        assert!(!is_all(&more));
+        let (_, zstd) = STREAMS[3];
+        assert!(by_magic(zstd, 4096).unwrap().is_all);
+    }
 }
