@@ -124,7 +124,7 @@ fn marked(value: &[u8], open: &[u8], close: &[u8]) -> Option<Range<usize>> {
         let text = &behind[..length];
         if is_sum(text)
             || leads_out(text)
-            || open == b"${" && is_variable_call(text.trim_ascii(), behind)
+            || open == b"${" && is_variable_call(text.trim_ascii(), &behind[length + close.len()..])
         {
             return Some(start..start + open.len() + length + close.len());
         }
@@ -168,10 +168,11 @@ fn leads_out(text: &[u8]) -> bool {
 }
 
 /// Tells whether the text is a PHP variable whose name is an expression: `${$foo->bar}(200)`,
-/// `${'ff'}`. `text` is the text between the marks, and `behind` begins with it.
-fn is_variable_call(text: &[u8], behind: &[u8]) -> bool {
+/// `${'ff'}`. `text` is the text between the marks, and `after`
+/// is what follows the second mark.
+fn is_variable_call(text: &[u8], after: &[u8]) -> bool {
     let is_string = matches!(text, [b'\'', _, .., b'\'']) && !text.contains(&b' ');
-    let is_called = behind.get(text.len() + 1) == Some(&b'(') || contains(text, b"->");
+    let is_called = after.starts_with(b"(") || contains(text, b"->");
     is_string || text.starts_with(b"$") && is_called
 }
 

@@ -1,7 +1,7 @@
 //! The names of commands, and marks of command lines.
 
 /// Names of commands that are no ordinary words.
-pub(super) const COMMANDS: [&str; 84] = [
+pub(super) const COMMANDS: [&str; 83] = [
     "wget",
     "curl",
     "whoami",
@@ -76,7 +76,6 @@ pub(super) const COMMANDS: [&str; 84] = [
     "python3.11",
     "tclsh",
     "systemctl",
-    "useradd",
     "groupadd",
     "ssh-keygen",
     "mysqldump",

@@ -3,7 +3,7 @@
 //! In: the tokens of a value, and a place among them. Out: whether a clause, a call, a statement or
 //! a query begins there that only attackers write.
 
-use super::names::{CATALOGUES, LEAKS, OBJECTS, PROBES, WAITS};
+use super::names::{CATALOGUES, HARMFUL_ANYWHERE, HARMFUL_AS_VALUE, OBJECTS, PROBES, WAITS};
 use super::rules::Tokens;
 use super::token::Kind;
 use crate::slice::starts_with_one;
@@ -98,10 +98,10 @@ impl Tokens<'_> {
         self.is_select_list(at) && behind.any(|at| self.is_harm(at))
     }
 
-    /// Tells whether the token is a function that waits, or one of the first 16 of `LEAKS`.
+    /// Tells whether the token is a function that waits, or one that is harmful wherever it stands.
     fn is_harm(&self, at: usize) -> bool {
         self.kind(at) == Some(Kind::Function)
-            && (self.is_one_of(at, &WAITS) || self.is_one_of(at, &LEAKS[..16]))
+            && (self.is_one_of(at, &WAITS) || self.is_one_of(at, &HARMFUL_ANYWHERE))
     }
 
     /// Tells whether FROM stands here or somewhere behind.
@@ -142,7 +142,7 @@ impl Tokens<'_> {
         if text.starts_with(b"xp_") || text.starts_with(b"sp_oa") {
             return true;
         }
-        if self.is_one_of(at, &LEAKS) {
+        if self.is_one_of(at, &HARMFUL_ANYWHERE) || self.is_one_of(at, &HARMFUL_AS_VALUE) {
             return !is_empty;
         }
         self.is_one_of(at, &PROBES) && self.is_probe(at + 2)

@@ -86,8 +86,9 @@ pub(super) const WAITS: [&str; 9] = [
     "generate_series",
     "pg_catalog.pg_sleep",
 ];
-/// Functions whose errors show their arguments, or that reach files and the network.
-pub(super) const LEAKS: [&str; 40] = [
+/// Functions whose errors show their arguments, or that reach files and the network. They are
+/// evidence wherever a query is.
+pub(super) const HARMFUL_ANYWHERE: [&str; 16] = [
     "extractvalue",
     "updatexml",
     "xmltype",
@@ -104,6 +105,9 @@ pub(super) const LEAKS: [&str; 40] = [
     "utl_inaddr.get_host_address",
     "utl_http.request",
     "load_file",
+];
+/// Further functions of this kind, which are evidence only where a value may stand.
+pub(super) const HARMFUL_AS_VALUE: [&str; 24] = [
     "ctxsys.drithsx.sn",
     "ctxsys.ctx_report.token_type",
     "dbms_ldap.init",

@@ -29,6 +29,7 @@ fn sums_and_calls_in_templates_are_found() {
         "${\"freemarker.template.utility.Execute\"?new()}",
         "{{['id']|filter('system')}}",
         "${$foo->bar}(200)",
+        "${ $f }(200)",
         "${'ff'}",
         "@{[system 'id']}",
         "{php}phpinfo(){/php}",
