@@ -148,6 +148,8 @@ impl Pages {
 
 #[cfg(test)]
 mod tests {
+    use forever200_ring::SLOTS;
+
     use super::*;
     use crate::reader::entry::tests::{entry as described, record};
 
@@ -186,5 +188,13 @@ mod tests {
     fn rows_have_a_bound() {
         let many: Vec<(i64, &[u8])> = (0..101).map(|second| (second, &b"x"[..])).collect();
         assert_eq!(order(&view(&many)).len(), MAX_ROWS);
+    }
+
+    #[test]
+    fn scripts_have_the_same_bounds() {
+        let of_wall = include_str!("../../static/wall.js");
+        assert!(of_wall.contains(&format!("const MAX_ROWS = {MAX_ROWS};")));
+        let of_list = include_str!("../../static/list.js");
+        assert!(of_list.contains(&format!("const MAX_ROWS = {SLOTS};")));
     }
 }
