@@ -19,7 +19,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use crate::history::collection::{DAY_MICROS, SPECIMEN_BYTES};
 use crate::history::row::integer;
 use crate::history::sources::json_list;
-use crate::history::{blocks, file, questions, sent};
+use crate::history::{blocks, file, kind, questions, sent};
 
 /// Rows that are deleted in one step.
 const STEP_ROWS: i64 = 500;
@@ -33,8 +33,6 @@ const LOCK_TIME: Duration = Duration::from_secs(30);
 const ROUNDS: usize = 5;
 /// Pause between two rounds.
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
-/// Longest title, in characters.
-const MAX_TITLE_CHARS: usize = 100;
 /// The name of a request's kind: its first label, or the shape of its payload.
 const NAME_OF_KIND: &str =
     "iif(labels = ' ', shape, substr(labels, 2, instr(substr(labels, 2), ' ') - 1))";
@@ -488,7 +486,7 @@ fn replace_specimens(
                 file.execute("DELETE FROM kind WHERE id = ?1", [id])?;
                 return Ok(false);
             };
-            let title: String = title(&raw).chars().take(MAX_TITLE_CHARS).collect();
+            let title = kind::title(&title(&raw));
             file.execute(
                 "UPDATE kind SET title = iif(category IS NULL, ?3, title), (seq, time, payload, kept, source, source_port, way, \
                  bytes, extra, truncated, continues) = (SELECT seq, request.time, payload, length(payload.bytes), address, \
