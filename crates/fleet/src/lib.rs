@@ -4,18 +4,18 @@
 //! This is the only crate that uses NATS; the responder and the viewer do without it. Read in this
 //! order:
 //!
-//! - - for both sides: [`sensor`] has the names and the subjects, [`connection`] connects to the
+//! - for both sides: [`sensor`] has the names and the subjects, [`connection`] connects to the
 //!   servers, [`patience`] waits after a failure, and [`message`] is what is sent.
-//! - - at a sensor: [`publish`] asks for the `last_sent` message, reads what is `unsent` from the
+//! - at a sensor: [`publish`] asks for the `last_sent` message, reads what is `unsent` from the
 //!   history and sends it. `too_long` counts the messages that the servers refuse for their length.
 //!   `ask` asks the hub how many sensors saw this sensor's kinds.
-//! - - at a hub: [`collect`] opens the [`stream`] and finds out whether it is the `same_stream` as
+//! - at a hub: [`collect`] opens the [`stream`] and finds out whether it is the `same_stream` as
 //!   before. Each sensor has a `feed`, which reads its messages by `pull`. `ring_writer` writes
 //!   them into the hub's ring; from there on they are requests like all others. `shares` keeps one
 //!   sensor from filling the stream. `unreadable` deletes messages with invalid headers, which end
 //!   the connection; a sensor that sends many of these is `held_back`. `heartbeats` notes which
 //!   sensors run, and `answer` tells sensors how many of them saw a kind.
-//! - - for the person who sets it up: [`enroll`] and [`check`].
+//! - for the person who sets it up: [`enroll`] and [`check`].
 
 mod answer;
 mod ask;
