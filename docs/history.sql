@@ -234,6 +234,17 @@ CREATE TABLE IF NOT EXISTS sent (
 -- Leads from a sensor to its requests, in the order of seq.
 CREATE INDEX IF NOT EXISTS sent_sensor ON sent (sensor);
 
+-- For searches: which three bytes in a row the payloads of a block of 256 contain, in lower case. A block without a row
+-- may contain anything.
+CREATE TABLE IF NOT EXISTS trigrams (
+    id   INTEGER PRIMARY KEY,  -- payload.id / 256
+    bits BLOB NOT NULL         -- a Bloom filter (crates/viewer/src/history/trigrams.rs); empty if it would have most bits
+) STRICT;
+-- SQLite uses an id again when the largest was deleted: a filter must not stay that does not know the new payload.
+CREATE TRIGGER IF NOT EXISTS trigrams_of_payload_gone AFTER DELETE ON payload BEGIN
+    DELETE FROM trigrams WHERE id = OLD.id / 256;
+END;
+
 -- The newest requests of each sensor when `forget` last ran, whether they were deleted or not, and requests that could
 -- not be written. The columns are as in `sent`. The stream still has these requests, and a hub that begins to read it
 -- there must not write them again.

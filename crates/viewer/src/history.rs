@@ -14,7 +14,7 @@
 //!   `refused` (requests that cannot be written)
 //! - `retention`: what is deleted when the file is too large
 //! - `wal`: the write-ahead log beside the file
-//! - `questions`: what visitors read, with `search`, `kinds`, `label_counts`, `sources`,
+//! - `questions`: what visitors read, with `search` (and `trigrams`), `kinds`, `label_counts`, `sources`,
 //!   `one_source`, `sensors` and `blocklist`
 //! - `forget`: what a person deletes
 //! - `outbox`: what `forever200-fleet` reads
@@ -65,6 +65,7 @@ pub(crate) mod sensors;
 mod sent;
 pub(crate) mod sources;
 mod state;
+mod trigrams;
 mod wal;
 mod writer;
 

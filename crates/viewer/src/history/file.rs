@@ -245,21 +245,16 @@ fn check(file: &Connection, path: &Path) -> anyhow::Result<()> {
     if version < 3 {
         file.execute_batch(FROM_2)?;
     }
-    add_later(file)
+    add_later(file)?;
+    Ok(())
 }
 
-/// Runs the part of the schema from [`LATER`] on, for files that were begun without it. A full disk
-/// is no reason to refuse a file.
-fn add_later(file: &Connection) -> anyhow::Result<()> {
+/// Runs the part of the schema from [`LATER`] on, for files that were begun without it. Nothing is
+/// written to a file that has all of it, so a full disk is a reason to refuse only a file that was
+/// begun by an older version: questions need the newer tables.
+fn add_later(file: &Connection) -> rusqlite::Result<()> {
     let later = SCHEMA.find(LATER).and_then(|at| SCHEMA.get(at..));
-    match file.execute_batch(later.unwrap_or_default()) {
-        Err(error) if says_broken(&error) => Err(error.into()),
-        Err(error) => {
-            warn!(%error, "the history stays without its newer indexes");
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
+    file.execute_batch(later.unwrap_or_default())
 }
 
 /// Tells whether an error means that the file is broken.

@@ -25,6 +25,7 @@ use crate::history::blocks;
 use crate::history::questions::Questions;
 use crate::history::row::{self, REQUESTS, integer};
 use crate::history::row_ids::RowIds;
+use crate::history::trigrams;
 
 /// Time after which a search ends with what it has.
 const SEARCH_TIME: Duration = Duration::from_millis(300);
@@ -672,19 +673,21 @@ impl<'a> Search<'a> {
     /// time.
     fn payloads_with(&mut self, texts: &[Vec<Finder<'static>>]) -> rusqlite::Result<RowIds> {
         let deadline = Instant::now() + TEXT_TIME;
-        let mut statement = self
-            .file
-            .prepare_cached("SELECT id, bytes FROM payload ORDER BY id DESC")?;
-        let mut rows = statement.query([])?;
+        let mut statement = self.file.prepare_cached(
+            "SELECT id, bytes FROM payload WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC",
+        )?;
         let (mut found, mut lower, mut looked_at) = (RowIds::default(), Vec::new(), 0);
-        while let Some(row) = rows.next()? {
-            looked_at += 1;
-            if looked_at % ROWS_BETWEEN_LOOKS == 0 && Instant::now() > deadline {
-                self.is_partial = true;
-                break;
-            }
-            if contains_all(row.get_ref(1)?.as_blob()?, texts, &mut lower) {
-                found.insert(row.get(0)?);
+        for ids in trigrams::may_contain(self.file, texts)? {
+            let mut rows = statement.query([ids.start(), ids.end()])?;
+            while let Some(row) = rows.next()? {
+                looked_at += 1;
+                if looked_at % ROWS_BETWEEN_LOOKS == 0 && Instant::now() > deadline {
+                    self.is_partial = true;
+                    return Ok(found);
+                }
+                if contains_all(row.get_ref(1)?.as_blob()?, texts, &mut lower) {
+                    found.insert(row.get(0)?);
+                }
             }
         }
         Ok(found)

@@ -28,7 +28,7 @@ use crate::history::row::integer;
 use crate::history::rows::KnownRows;
 use crate::history::state::State;
 use crate::history::wal::{FileId, Wal, file_id};
-use crate::history::{blocks, collection, file, questions, sensors};
+use crate::history::{blocks, collection, file, questions, sensors, trigrams};
 
 /// Most records that wait in the queue: two rings, or 13 MiB if each has the greatest length. The
 /// records of the current transaction are not in the queue any more.
@@ -167,6 +167,8 @@ struct Known {
     specimens: SpecimenBudget,
     /// How many requests the file holds; `None` before they were counted.
     requests: Option<u64>,
+    /// The first block of payloads that may lack its filter.
+    next_filter: i64,
 }
 
 impl OpenFile {
@@ -406,6 +408,7 @@ impl OpenFile {
             most_bytes,
             &mut self.known.specimens,
         )?;
+        trigrams::add_missing(&transaction, &mut self.known.next_filter)?;
         transaction.commit()?;
         let mut requests = before + written.len() as u64;
         if let Some(gone) = retention::make_room(&self.file, most_bytes)? {
