@@ -131,7 +131,8 @@ pub fn headers(sensor: &Sensor, position: Position, missing: u64) -> HeaderMap {
 /// gives it one of its own. A request that is longer than `most_bytes` is cut there and marked as
 /// truncated, because a hub's memcached and pages have room for that length.
 ///
-/// # Errors The message is not as a sensor sends it: see [`MessageError`].
+/// # Errors
+/// The message is not as a sensor sends it: see [`MessageError`].
 pub fn read(
     sensor: &Sensor,
     headers: Option<&HeaderMap>,

@@ -63,7 +63,8 @@ pub(crate) const fn most_ahead(max_batch: i64) -> usize {
 impl Messages {
     /// Makes a consumer. `max_batch` in `config` is the most messages in one request.
     ///
-    /// # Errors The servers do not answer, or the stream is gone.
+    /// # Errors
+    /// The servers do not answer, or the stream is gone.
     pub(crate) async fn open(
         context: &jetstream::Context,
         stream: &Stream,

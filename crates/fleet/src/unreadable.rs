@@ -35,7 +35,8 @@ const MOST_DELETED: u64 = 2000;
 /// the number `last` until `readable` of them could be read, and deletes all others before that,
 /// but at most [`MOST_DELETED`]. Returns how many were deleted.
 ///
-/// # Errors The servers do not answer, or not as documented.
+/// # Errors
+/// The servers do not answer, or not as documented.
 pub(crate) async fn delete_next(
     client: &Client,
     subject: &str,

@@ -216,7 +216,8 @@ impl Browser {
 
     /// Opens the list, and waits until it shows new requests by itself.
     ///
-    /// # Errors It does not in time.
+    /// # Errors
+    /// The list does not do so in time.
     pub async fn follow(&self, address: &str) -> anyhow::Result<()> {
         self.open(address).await?;
         self.until(

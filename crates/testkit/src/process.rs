@@ -22,7 +22,8 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// Waits until `check` returns a value, and returns that.
 ///
-/// # Errors It returned `None` for 30 seconds.
+/// # Errors
+/// `check` returned `None` for 30 seconds.
 pub async fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut check: impl FnMut() -> F,
