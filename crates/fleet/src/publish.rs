@@ -84,8 +84,8 @@ impl Publisher {
         }
     }
 
-    /// Sends what comes after the last message in the stream, until something fails. `progress`
-    /// tells how far this program was at its last failure.
+    /// Sends the requests after the last one in the stream, until something fails. `progress` tells
+    /// how far this program had sent at its last failure.
     async fn follow(&self, progress: &mut Progress) -> anyhow::Result<Infallible> {
         let outbox = Outbox::open(&self.folder)?;
         let era = self.era(&outbox).await?;
@@ -127,7 +127,7 @@ impl Publisher {
     }
 
     /// Tells whether another history sends under this name, and if so logs it: a hub takes both for
-    /// one sensor. Sending goes on all the same.
+    /// one sensor. Sending goes on nevertheless.
     fn tell_if_shared(&self, last: Option<Position>, era: u64) -> bool {
         let is_shared = last.is_some_and(|last| last.era != era);
         if is_shared {
@@ -137,8 +137,8 @@ impl Publisher {
     }
 
     /// Sends what is due, and waits until the stream has all of it. A message that is longer than
-    /// all that the servers took so far is sent alone: the servers may refuse it, and then the next
-    /// message tells that it is missing.
+    /// every message that the servers took so far is sent alone: the servers may refuse it, and
+    /// then the next message reports it as missing.
     async fn send_all(
         &self,
         outbox: &Outbox,
@@ -171,8 +171,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Sends a message that is longer than those before, and waits until the stream has it or the
-    /// servers refuse it. A refused message is counted and skipped.
+    /// Sends a message that is longer than all before, and waits until the stream has it or the
+    /// servers refuse it. If it is too long for them, counts it and skips it.
     async fn send_longest(
         &self,
         era: u64,
@@ -186,11 +186,12 @@ impl Publisher {
                 unsent.refuse(message);
                 progress.too_long.add(message, error);
             }
-            Err(error) => return acknowledged(Some(Err::<(), _>(error))),
+            Err(error) => return Err(not_taken(error)),
         }
         Ok(())
     }
 
+    /// Sends a message, and waits until the stream has it.
     async fn send_and_wait(&self, era: u64, message: &Due) -> Result<(), PublishError> {
         self.send(era, message).await?.await.map(drop)
     }
@@ -222,7 +223,7 @@ impl Publisher {
     }
 }
 
-/// What is remembered after a failure.
+/// What is still known after a failure.
 #[derive(Default)]
 struct Progress {
     /// How far this program had sent.
@@ -232,13 +233,15 @@ struct Progress {
     too_long: TooLong,
 }
 
-fn acknowledged<T, E: std::error::Error + Send + Sync + 'static>(
-    answer: Option<Result<T, E>>,
-) -> anyhow::Result<()> {
+/// Fails if the servers did not take the message that this answers.
+fn acknowledged<T>(answer: Option<Result<T, PublishError>>) -> anyhow::Result<()> {
     match answer {
-        Some(Err(error)) => {
-            Err(anyhow::Error::new(error).context("the servers did not take a message"))
-        }
+        Some(Err(error)) => Err(not_taken(error)),
         _ => Ok(()),
     }
+}
+
+/// Returns the error of a message that the servers did not take.
+fn not_taken(error: PublishError) -> anyhow::Error {
+    anyhow::Error::new(error).context("the servers did not take a message")
 }
