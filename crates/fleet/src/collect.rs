@@ -78,8 +78,8 @@ impl Collector {
         }
     }
 
-    /// Collects until it is dropped. After a failure it starts again, at growing intervals; where
-    /// the connection has ended for good, with a new one.
+    /// Collects until it is dropped. After a failure it starts again, at growing intervals. If the
+    /// connection has ended for good, it makes a new one.
     pub async fn run<F: Future<Output = Client>>(mut self, connect: impl Fn() -> F) -> Infallible {
         let mut patience = Patience::new("nothing can be collected");
         let mut client = connect().await;
@@ -105,10 +105,10 @@ impl Collector {
         }
     }
 
-    /// Deletes messages with invalid headers, which end the connection: for each sensor those
-    /// before the next `readable` valid messages. Returns how many messages were deleted. Stops at
-    /// the first question that the servers do not answer: with a thousand sensors, each further
-    /// question would wait in vain.
+    /// Deletes messages with invalid headers, because they end the connection. For each sensor,
+    /// checks the messages up to the next `readable` valid ones. Returns how many messages were
+    /// deleted. Stops at the first question that the servers do not answer: with a thousand
+    /// sensors, each further question would wait in vain.
     async fn delete_unreadable(&mut self, client: &Client, readable: usize) -> u64 {
         let mut all = 0;
         for (sensor, last) in self.last_read.all() {
@@ -133,8 +133,8 @@ impl Collector {
         all
     }
 
-    /// Collects what each sensor has sent after its newest request in the history; with
-    /// `from_start`, all that the stream has.
+    /// Collects what each sensor has sent after its newest request in the history, or all of the
+    /// stream if `from_start` is set.
     async fn collect<F: Future<Output = Client>>(
         &self,
         client: &Client,
@@ -226,7 +226,7 @@ fn connects(client: &Client) -> u64 {
     client.statistics().connects.load(Relaxed)
 }
 
-/// The stream was deleted and made again.
+/// The error when the stream was deleted and made again.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream is not the same as before: all of it is collected")]
 struct AnotherStream;
@@ -247,7 +247,7 @@ struct Sensors {
     known: HashMap<Sensor, AbortHandle>,
     /// When the stream was made, in nanoseconds since 1970.
     created: i128,
-    /// Number of the newest request in the history that came before this stream was first seen.
+    /// Requests up to this number of the history came from an earlier stream.
     before_stream: u64,
     from_start: bool,
     held_back: HeldBack,
@@ -284,7 +284,7 @@ impl Sensors {
         }
     }
 
-    /// Logs a failure, unless the last one was the same. What failed is tried again at the next
+    /// Logs a failure, unless the last one was the same. The failed step is tried again at the next
     /// tick.
     fn tell(&mut self, error: &anyhow::Error) {
         let error = format!("{error:#}");
@@ -304,6 +304,7 @@ impl Sensors {
         error.error_code() == ErrorCode::STREAM_NOT_FOUND
     }
 
+    /// Starts a task for each sensor that has none yet.
     async fn discover(&mut self) -> anyhow::Result<()> {
         let mut subjects = self
             .stream
@@ -330,14 +331,14 @@ impl Sensors {
         Ok(())
     }
 
-    /// Starts the task of a sensor. The task starts a little before the sensor's newest message in
-    /// the history: several are written at once, so an older one may be missing.
+    /// Starts the task of a sensor. The task begins a little before the sensor's newest message in
+    /// the history: several messages are in flight at a time, so an older one may be missing.
     fn start(&mut self, sensor: Sensor, newest: u64) -> anyhow::Result<()> {
         let from = self
             .ledger
             .stream_position(sensor.as_str(), self.before_stream)?;
-        // A stream that was made again under an older version, which did not note when, may end
-        // before this number.
+        // Older versions of this program did not note when a stream was made. So a stream that was
+        // made again then may end before this number.
         let is_known = |from: &u64| !self.from_start && *from <= newest + 1;
         let from = from.filter(is_known).filter(|&from| from > 0);
         self.last_read.set(&sensor, from.map_or(0, |from| from - 1));

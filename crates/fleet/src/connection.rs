@@ -1,7 +1,7 @@
-//! The connection to a hub's NATS: addresses, key, certificate.
+//! The connection to the NATS servers: addresses, key, certificate.
 //!
-//! In: the variables. Out: a client that reconnects by itself. The log tells why it cannot connect,
-//! once for each new reason.
+//! In: the variables. Out: a client that reconnects by itself. If it cannot connect, the log tells
+//! why, once for each new reason.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -35,7 +35,8 @@ pub struct KeyArgs {
 
 /// Reads a list of addresses `tls://host:port`, between commas.
 ///
-/// # Errors One of them is not an address; the error names it.
+/// # Errors
+/// One of them is not an address; the error names it.
 fn addresses(list: &str) -> anyhow::Result<Vec<ServerAddr>> {
     list.split(',')
         .map(str::trim)
@@ -63,7 +64,8 @@ fn seed(path: &Path) -> anyhow::Result<String> {
 /// Connects to one server of a list of NATS servers. Answers come to subjects that begin with
 /// `inbox`.
 ///
-/// # Errors No server answers, the certificate or the key is refused, or a file cannot be read.
+/// # Errors
+/// No server answers, the certificate or the key is refused, or a file cannot be read.
 pub async fn connect(args: &KeyArgs, list: &str, inbox: &str) -> anyhow::Result<Client> {
     let last = Mutex::new(LastSaid::default());
     let mut options = ConnectOptions::new()
@@ -90,7 +92,7 @@ pub async fn connect(args: &KeyArgs, list: &str, inbox: &str) -> anyhow::Result<
         .with_context(|| format!("cannot connect to {list}"))
 }
 
-/// Turns an error that a person can do something about into the words of docs/fleet.md.
+/// Turns an error about which a person can do something into words that say what is wrong.
 fn in_words(error: ConnectError) -> anyhow::Error {
     if error.kind() == ConnectErrorKind::AuthorizationViolation {
         return anyhow!("authorization violation: the server does not know this key");
@@ -125,8 +127,8 @@ fn refused_certificate(error: &ConnectError) -> Option<CertificateError> {
     }
 }
 
-/// Logs an event, unless the last one was the same. A hub that is away for a day is one line, not a
-/// thousand.
+/// Logs an event, unless the last one was the same. Servers that are away for a day are one line,
+/// not a thousand.
 fn tell(last: &Mutex<LastSaid>, event: &Event) {
     let text = event.to_string();
     let mut last = last

@@ -57,8 +57,8 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Reads the sensor's messages for ever, from the number `from` in the stream; all of them
-    /// where it is `None`.
+    /// Reads the sensor's messages for ever, from the number `from` in the stream, or from the
+    /// first message if `from` is `None`.
     pub(crate) async fn run(
         mut self,
         context: &jetstream::Context,
@@ -85,14 +85,15 @@ impl Feed {
             let Some(record) = self.read(&message, delivery) else {
                 continue;
             };
-            // A record that is lost in flight is written again. But after a restart, the collector
-            // reads from the 64th newest record in the history. So never have more than 64 records
-            // in flight: an older one would not be read again after a restart.
+            // After a restart, the collector goes on at the oldest message among the newest 65 in
+            // the history. Permits alone do not suffice: newer records may arrive while an older
+            // one does not. So each record must have arrived before the 64th after it is handed on.
             if in_flight.len() == WINDOW
                 && let Some(oldest) = in_flight.pop_front()
             {
                 let oldest: oneshot::Receiver<()> = oldest;
-                // The sender is dropped without a value when the record is in the history.
+                // The sender is dropped without a value when the record is in the history, or given
+                // up.
                 let _ = oldest.await;
             }
             let (done, end) = oneshot::channel();

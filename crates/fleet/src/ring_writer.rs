@@ -16,18 +16,19 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-/// Most records in the ring that the history does not have yet. Each sensor may have as many in
-/// flight. The other slots are for requests that come to the hub itself.
+/// Most records of all sensors together in the ring that the history does not have yet. The other
+/// slots are for requests that come to the hub itself. This is also the most records of one sensor
+/// in flight.
 pub(crate) const WINDOW: usize = history::WINDOW;
 const _: () = assert!((WINDOW as u64) < SLOTS);
 /// Time between two polls of the history while it does not have all records.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// A record that the history does not have after this time may have left the ring. Usually the
-/// history takes a record within a tenth of this time.
+/// A record that the history does not have after this time is overdue: it may have left the ring.
+/// Usually the history takes a record within a tenth of this time.
 const OVERDUE: Duration = Duration::from_secs(2);
 /// How often a record is written again if it leaves the ring each time while the history takes
-/// others. Then it is given up. Otherwise it would hold one of the permits that all sensors share
-/// for ever.
+/// others. Then it is given up. Otherwise it would for ever hold one of the permits, which all
+/// sensors share.
 const MOST_LOSSES: u32 = 10;
 /// Pause while memcached is away, or is empty and the viewer has not restored its cursor yet.
 const MEMCACHED_PAUSE: Duration = Duration::from_millis(200);
@@ -88,8 +89,9 @@ impl RingWriter {
 
     /// Writes arriving records for ever.
     ///
-    /// # Errors The history cannot be read any more, or another one has begun. Then everything has
-    /// to be collected again.
+    /// # Errors
+    /// The history cannot be read any more, or another one has begun. Then everything has to be
+    /// collected again.
     pub(crate) async fn run(
         mut self,
         mut arrivals: mpsc::Receiver<Arrival>,
@@ -114,8 +116,8 @@ impl RingWriter {
         }
     }
 
-    /// Drops records that the history has, or that are in flight to it. A task that starts again
-    /// repeats a few.
+    /// Returns the records that the history does not have, and that are not in flight to it. Drops
+    /// the others: a task that starts again hands on a few records twice.
     fn without_known(&mut self, due: Vec<Arrival>) -> anyhow::Result<Vec<Arrival>> {
         let mut unknown: Vec<Arrival> = Vec::with_capacity(due.len());
         for arrival in due {
@@ -186,8 +188,8 @@ impl RingWriter {
         Ok(true)
     }
 
-    /// Returns the hub's number of the request that a record continues; `None` where that request
-    /// has not come. `record.continues` is the sensor's number of it.
+    /// Returns the number that the hub gave to the request that a record continues; `None` where
+    /// that request has not come. `record.continues` is its number at the sensor.
     fn number_here(&mut self, record: &Record, due: &[Arrival]) -> Option<u64> {
         let of_sensor = Sent {
             seq: record.continues?,
@@ -223,9 +225,9 @@ impl RingWriter {
         Ok(())
     }
 
-    /// Removes and returns the records that are overdue and not in the ring any more, or for which
-    /// there is no history. A record that is in neither place is lost, or the viewer has read it
-    /// and not stored it yet. In that case it is written twice, and the history takes it once.
+    /// Removes and returns overdue records that are neither in the ring nor in the history; without
+    /// a history, all overdue ones. The viewer may have read such a record and not stored it yet.
+    /// Then it is written twice, and the history takes it once.
     async fn take_lost(&mut self) -> anyhow::Result<Vec<Arrival>> {
         let mut lost = Vec::new();
         for mut awaited in std::mem::take(&mut self.awaited) {
@@ -249,7 +251,7 @@ impl RingWriter {
         Ok(lost)
     }
 
-    /// Returns a lost record to be written again; `None` where that was tried too often. A loss
+    /// Returns a lost record, which is to be written again; `None` after too many losses. A loss
     /// counts only if the history has changed since the record was written: a viewer that does not
     /// run stores nothing.
     fn unless_given_up(&mut self, awaited: Awaited) -> Option<Arrival> {

@@ -1,21 +1,22 @@
 //! Finds out whether the stream is the one that a hub has read before. A stream that was made again
 //! counts from 1.
 //!
-//! In: when the stream was made. Out: the newest request in the hub's history when the hub first
-//! saw this stream. Only requests after it tell where to go on reading. The number is stored in a
-//! file beside the history, because this program does not write to the history.
+//! In: when the stream was made. Out: a number of the hub's history. Requests up to this number
+//! came from an earlier stream, so the numbers of their messages mean nothing in this one. The
+//! number is stored in a file beside the history, because this program does not write to the
+//! history.
 
 use std::path::Path;
 
 use anyhow::Context;
 
-/// Name of the file, which has the time when the stream was made, in nanoseconds since 1970, and
-/// the number of that request.
+/// Name of the file. It has the time when the stream was made, in nanoseconds since 1970, and the
+/// number up to which requests came from an earlier stream.
 const FILE: &str = "fleet-stream";
 
-/// Returns the number of the newest request in the history that is older than the stream that was
-/// made at this time; 0 where this is the first stream that the hub sees. `newest` is the newest
-/// request in the history.
+/// Returns the number up to which requests in the history came from an earlier stream; 0 if the hub
+/// knows no earlier stream. `created` is when this stream was made, in nanoseconds since 1970.
+/// `newest` is the number of the newest request in the history that a sensor sent.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -69,8 +69,8 @@ pub(crate) async fn keep<F: Future<Output = Client>>(
     }
 }
 
-/// What is needed to read all messages of the stream. Each reading has a connection of its own,
-/// because a message with invalid headers ends the connection that reads it.
+/// The handles to read all messages of the stream. Each reading has a connection of its own, because
+/// a message with invalid headers ends the connection that reads it.
 struct Reading<'a, C> {
     stream: &'a Stream,
     /// The connection for questions and commands.
@@ -90,7 +90,8 @@ async fn check<F: Future<Output = Client>, C: Fn() -> F>(
 }
 
 /// Tells whether seven eighths of the stream are full. The last eighth is for messages that come
-/// between two checks, and while room is made, for which all messages are read twice.
+/// between two checks, or while room is made. That takes a while, because all messages are read
+/// twice.
 fn is_almost_full(info: &Info) -> bool {
     most_bytes(info).is_some_and(|most| info.state.bytes > most / 8 * 7)
 }
@@ -137,8 +138,9 @@ async fn make_room<F: Future<Output = Client>, C: Fn() -> F>(
     Ok(())
 }
 
-/// Returns how many bytes all messages together may take, by the sizes in `taken`. Their sum is
-/// more than the size that the server tells, so the limit is scaled up.
+/// Returns how many bytes all messages together may take, measured as the sizes in `taken`. These
+/// include the reply subject and the header [`BODY_BYTES`], which are not in the server's file. So
+/// their sum is more than the size that the server tells, and the limit is scaled up.
 fn room(info: &Info, taken: &HashMap<Sensor, u64>) -> u64 {
     let most = most_bytes(info).unwrap_or(u64::MAX) / 4 * 3;
     let added_up: u128 = taken.values().map(|&bytes| u128::from(bytes)).sum();
@@ -276,8 +278,8 @@ fn bytes_of(message: &Message) -> u64 {
     message.length as u64 + body + MESSAGE_OVERHEAD
 }
 
-/// Returns the most bytes that a sensor may take so that all have room. A sensor that takes less
-/// leaves the rest to the others (max-min fairness).
+/// Returns the most bytes that a sensor may keep, so that all sensors together fit into `room`. A
+/// sensor that takes less leaves the rest to the others (max-min fairness).
 fn fair_share(mut taken: Vec<u64>, mut room: u64) -> u64 {
     taken.sort_unstable();
     let sensors = taken.len() as u64;

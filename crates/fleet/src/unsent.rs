@@ -1,8 +1,8 @@
-//! What is not sent yet from a sensor's history: how far the history was read, and what comes next.
+//! The requests of a sensor's history that are not sent yet: how far the history was read, and
+//! which requests come next.
 //!
 //! In: the history. Out: requests in the order of their numbers, each with the count of missing
-//! requests before it. It waits for a number that is late, and gives up a number that does not
-//! come.
+//! requests before it. A number that is late is waited for, up to a time.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use forever200_ring::SLOTS;
 use forever200_viewer::history::Outbox;
 use tokio::time::Instant;
 
-/// Most requests that are read at once, and also most that are sent and not acknowledged yet: 4 MiB
-/// of the longest that are kept by default.
+/// Most requests that are read at once, and also most that are sent and not acknowledged yet. With
+/// the default limit of bytes, these are at most 4 MiB.
 pub(crate) const MOST_IN_FLIGHT: usize = 64;
 /// Longest wait for a number that is not in the history though later ones are. A slot may be
 /// written late.
@@ -38,10 +38,11 @@ pub(crate) struct Unsent {
 }
 
 impl Unsent {
-    /// Starts a little before the last number that the stream has: of several messages in flight,
-    /// perhaps only a later one has arrived. It goes back by requests and not by numbers, because
-    /// the numbers may be far apart. A message that is sent again reports again what is missing
-    /// before it; a hub takes each message once, and then counts the missing ones too.
+    /// Starts a little before `last`, the last number that the stream has: several messages were in
+    /// flight, and an earlier one may not have arrived. It goes back by a number of requests,
+    /// because their own numbers may be far apart. A message that is sent again reports again how
+    /// many requests are missing before it. A hub takes each message once, so it counts the missing
+    /// ones once too.
     pub(crate) fn resume_after(last: Option<u64>, outbox: &Outbox) -> anyhow::Result<Self> {
         let before = |last| outbox.before(last, MOST_IN_FLIGHT);
         Ok(Self {
@@ -56,8 +57,8 @@ impl Unsent {
         self.late.is_some()
     }
 
-    /// Returns the next requests, and moves on. Returns none when all are sent, or the next number
-    /// is late.
+    /// Returns the next requests, and moves on behind them. Returns none if there are no more, or
+    /// if the next number is late.
     pub(crate) fn due(&mut self, outbox: &Outbox) -> anyhow::Result<Vec<Due>> {
         let newest = outbox.newest()?;
         let mut due = Vec::new();
@@ -91,8 +92,8 @@ impl Unsent {
         self.refused += 1 + message.missing;
     }
 
-    /// Returns the number of refused requests, and those missing before them, and starts again at
-    /// 0. The caller's next message reports them.
+    /// Returns the number of refused requests and of those missing before them, and sets it to 0.
+    /// The caller's next message reports this number.
     pub(crate) fn take_refused(&mut self) -> u64 {
         std::mem::take(&mut self.refused)
     }
