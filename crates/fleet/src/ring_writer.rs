@@ -121,9 +121,11 @@ impl RingWriter {
     fn without_known(&mut self, due: Vec<Arrival>) -> anyhow::Result<Vec<Arrival>> {
         let mut unknown: Vec<Arrival> = Vec::with_capacity(due.len());
         for arrival in due {
-            let id = sent(&arrival.record);
+            let id = id_at_sensor(&arrival.record);
             let awaited = self.awaited.iter().map(|it| &it.arrival);
-            let is_in_flight = awaited.chain(&unknown).any(|it| sent(&it.record) == id);
+            let is_in_flight = awaited
+                .chain(&unknown)
+                .any(|it| id_at_sensor(&it.record) == id);
             if !is_in_flight && !self.has(&arrival.record)? {
                 unknown.push(arrival);
             }
@@ -199,7 +201,7 @@ impl RingWriter {
         let awaited = self.awaited.iter().map(|it| &it.arrival);
         let in_flight = awaited
             .chain(due)
-            .find(|it| sent(&it.record) == Some(id))
+            .find(|it| id_at_sensor(&it.record) == Some(id))
             .map(|it| it.record.seq);
         in_flight.or_else(|| self.ledger.number_of(&of_sensor).ok().flatten())
     }
@@ -265,7 +267,7 @@ impl RingWriter {
         self.given_up += 1;
         let given_up = self.given_up;
         if given_up == 10_u64.pow(given_up.ilog10()) {
-            let id = sent(&arrival.record);
+            let id = id_at_sensor(&arrival.record);
             warn!(
                 ?id,
                 given_up, "the history does not take a request: it is given up"
@@ -277,7 +279,7 @@ impl RingWriter {
 
 /// Returns the name, era and number by which the hub recognises a record; `None` where no sensor
 /// sent it.
-fn sent(record: &Record) -> Option<(&str, u64, u64)> {
+fn id_at_sensor(record: &Record) -> Option<(&str, u64, u64)> {
     let Sent { name, era, seq, .. } = record.sensor.as_deref()?;
     Some((name, *era, *seq))
 }

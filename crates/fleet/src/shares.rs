@@ -83,8 +83,8 @@ async fn check<F: Future<Output = Client>, C: Fn() -> F>(
 ) -> anyhow::Result<()> {
     let info = reading.stream.get_info().await?;
     if is_almost_full(&info) {
-        let room = timeout(MOST_TIME, make_room(reading, &info)).await;
-        room.context("the stream was not read in time")??;
+        let deleted = timeout(MOST_TIME, delete_excess(reading, &info)).await;
+        deleted.context("the stream was not read in time")??;
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ fn most_bytes(info: &Info) -> Option<u64> {
 /// Deletes the oldest messages of the sensors that take more than their share, until a quarter of
 /// the stream is free. Deleting stops before the message that uses up the excess, so the newest
 /// message of a sensor always stays: it tells the sensor where to go on sending.
-async fn make_room<F: Future<Output = Client>, C: Fn() -> F>(
+async fn delete_excess<F: Future<Output = Client>, C: Fn() -> F>(
     reading: &Reading<'_, C>,
     info: &Info,
 ) -> anyhow::Result<()> {

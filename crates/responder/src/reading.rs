@@ -33,7 +33,7 @@ pub(crate) const FIRST_READ_BYTES: usize = 2048;
 /// Capacity once the first one is full. Doubled from then on.
 const SECOND_READ_BYTES: usize = 8192;
 /// Capacity beyond the kept bytes, to read those that are only counted.
-const DISCARD_BYTES: usize = 8192;
+const DISCARD_BUFFER_BYTES: usize = 8192;
 /// Where the account gives no more room, so many held bytes are dropped to read into their place.
 const SCRATCH_BYTES: usize = 1024;
 /// Bytes of a head that are held until its end is found, also where fewer are kept. Without them,
@@ -42,7 +42,7 @@ const HEAD_BYTES: usize = 16 * 1024;
 
 /// Returns the most bytes of one request that are held if `max_request_bytes` are kept.
 pub(crate) fn most_held(max_request_bytes: usize) -> usize {
-    max_request_bytes.max(HEAD_BYTES) + DISCARD_BYTES
+    max_request_bytes.max(HEAD_BYTES) + DISCARD_BUFFER_BYTES
 }
 
 /// The bytes of the connection that were read before a [`Reading`] begins.
@@ -161,7 +161,7 @@ impl<'a> Reading<'a> {
 
     /// Waits for more bytes, once. Returns why reading is over; `None` if it goes on.
     async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Option<Ended> {
-        self.make_room();
+        self.ensure_capacity();
         let known = self.buffer.len();
         let stopping = *self.stopping.borrow_and_update();
         if stopping {
@@ -239,7 +239,7 @@ impl<'a> Reading<'a> {
 
     /// Makes capacity for the next bytes if the buffer is full. If the account gives no more room,
     /// drops the last held bytes: the next ones are read into their place and only counted.
-    fn make_room(&mut self) {
+    fn ensure_capacity(&mut self) {
         let capacity = self.buffer.capacity();
         if self.buffer.len() < capacity {
             return;
