@@ -20,7 +20,8 @@ use crate::reading::{Arrived, FIRST_READ_BYTES, Reading, TimeLimit};
 use crate::recorder::{Number, Recorder};
 use crate::room::Account;
 
-/// The answer to every request.
+/// The answer to every request. It has copies in the viewer's `export/pcap.rs` and, as JSON, in
+/// `export/har.rs`, and in the testkit's `lib.rs`.
 pub const RESPONSE: &[u8] = b"HTTP/1.1 200 Ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 /// Sent first to a client that waits with its body: RFC 9110, 10.1.1.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

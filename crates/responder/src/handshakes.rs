@@ -36,13 +36,13 @@ pub(crate) const LINE_PREFIX: &[u8] = b"tls ";
 /// Longest line: haproxy's buffer of 16 KiB in base64, and the words before it.
 const MAX_LINE_BYTES: usize = 24 * 1024;
 /// Most hellos that are held until their requests come, and most bytes of these hellos together. A
-/// handshake may take ten seconds: its hello is lost if so many others come meanwhile.
+/// handshake may take ten seconds. Its hello is lost if more others than these come meanwhile.
 const MAX_HELLOS: usize = 4096;
 const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 /// Longest wait for a hello. haproxy writes it before the handshake, through another connection.
 const HELLO_TIME: Duration = Duration::from_millis(20);
-/// How a line ends when the handshake succeeded: haproxy also logs one when a later request on the
-/// connection was no HTTP.
+/// The end of a `tls failed` line whose handshake had succeeded. haproxy logs such a line when a
+/// later request on the connection was not HTTP.
 const NO_FAILURE: &str = "|Success";
 /// Longest reason that is kept, in characters.
 const MAX_REASON_CHARS: usize = 100;

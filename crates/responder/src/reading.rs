@@ -30,14 +30,16 @@ pub const MAX_DISCARDED_BYTES: u64 = 1024 * 1024;
 /// Capacity for the first read: enough for the head of an ordinary request, and little for a
 /// connection that sends nothing.
 pub(crate) const FIRST_READ_BYTES: usize = 2048;
-/// Capacity once the first one is full. Doubled from then on.
+/// Capacity when the first one is full. It doubles from then on.
 const SECOND_READ_BYTES: usize = 8192;
-/// Capacity beyond the kept bytes, to read those that are only counted.
+/// Capacity beyond the kept bytes, for bytes that are only counted.
 const DISCARD_BUFFER_BYTES: usize = 8192;
-/// Where the account gives no more room, so many held bytes are dropped to read into their place.
+/// If the account gives no more room, this many held bytes are dropped, and the next bytes are read
+/// into their place.
 const SCRATCH_BYTES: usize = 1024;
-/// Bytes of a head that are held until its end is found, also where fewer are kept. Without them,
-/// framing cannot find the end of the request. Web servers accept at most 8 to 16 KiB.
+/// Bytes of a head that are held until its end is found, even if fewer bytes are kept. Without
+/// them, framing cannot find the end of the request. Web servers accept heads of at most 8 to 16
+/// KiB.
 const HEAD_BYTES: usize = 16 * 1024;
 
 /// Returns the most bytes of one request that are held if `max_request_bytes` are kept.
@@ -77,7 +79,7 @@ pub(crate) struct Reading<'a> {
     room: Room<'a>,
     /// The held bytes: the prefix that is kept, or all of a head whose end was not found yet.
     buffer: Vec<u8>,
-    /// The last read filled the buffer.
+    /// The last read filled the buffer, so more bytes may wait in the socket.
     filled: bool,
     /// Number of bytes that came, held or not.
     bytes: u64,
@@ -121,8 +123,8 @@ impl<'a> Reading<'a> {
         reading
     }
 
-    /// Reads until the request is whole, sends `100 Continue` where a client waits for it, and
-    /// returns why reading is over.
+    /// Reads until the request is whole or nothing more is read, and returns why reading is over.
+    /// Sends `100 Continue` if the client waits for it.
     pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Ended {
         let mut over = self.over();
         loop {
@@ -136,8 +138,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads what comes after the answer, without sending `100 Continue`; returns why reading is
-    /// over.
+    /// Reads the bytes that come after the answer, and returns why reading is over. Never sends
+    /// `100 Continue`.
     pub(crate) async fn run_without_continue<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -159,7 +161,8 @@ impl<'a> Reading<'a> {
         &self.framing
     }
 
-    /// Waits for more bytes, once. Returns why reading is over; `None` if it goes on.
+    /// Reads once, and waits for bytes if none are there. Returns why reading is over; `None` if it
+    /// goes on.
     async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Option<Ended> {
         self.ensure_capacity();
         let known = self.buffer.len();
@@ -257,7 +260,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Counts the new bytes of the buffer, those from `known` on, and feeds them to framing.
+    /// Counts the bytes of the buffer from `known` on, feeds them to framing, and drops those that
+    /// are not held.
     fn count_new(&mut self, known: usize) {
         let new = self.buffer.len() - known;
         if new == 0 {

@@ -45,5 +45,5 @@ pub use proxy::{Between, Fault};
 pub use record::record;
 pub use stack::Stack;
 
-/// The answer that the responder always gives.
+/// The answer that the responder always gives. A copy of `RESPONSE` in its `connection.rs`.
 pub const RESPONSE: &[u8] = b"HTTP/1.1 200 Ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

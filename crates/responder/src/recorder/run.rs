@@ -20,13 +20,13 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest and longest wait before memcached is tried again.
 const RETRY_DELAY: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(50)..=Duration::from_secs(1);
-/// Failed turns are logged when the delay is longer than this: only then is memcached away for
-/// longer than it takes to start together with the responder.
+/// Failed turns are logged when the delay is longer than this. A memcached that starts at the same
+/// time as the responder is away for less.
 const WORTH_REPORTING: Duration = Duration::from_millis(150);
 
-/// Answers wait for the end of a turn no longer than this. A turn takes a fraction of a
-/// millisecond. A client notices an answer that is 20 ms late, and a record may have to wait for
-/// the end of one turn, for the beginning of its own, and for the end of that.
+/// Longest wait of an answer for the end of a turn. A turn takes a fraction of a millisecond. A
+/// client notices an answer that is 20 ms late, and a record may have to wait for the end of one
+/// turn, and then for its own.
 const STORE_TIME: Duration = Duration::from_millis(9);
 /// Shortest time from the beginning of a turn that wrote several records to the next turn. A turn
 /// wakes memcached twice and this program twice. With a turn for every few requests, both programs

@@ -150,6 +150,7 @@ fn exchange<'a>(entry: &'a Entry, http: &http::Request<'a>) -> Exchange<'a> {
         server_ip_address: record.dest_ip,
         connection: connection.to_string(),
         request: request(entry, http),
+        // The same answer as `RESPONSE`, which is a copy of the responder's.
         response: json!({
             "status": 200,
             "statusText": "Ok",

@@ -18,8 +18,8 @@ use forever200_ring::Record;
 
 use crate::export::Listing;
 
-/// The answer of the responder, which is always the same. A copy: the viewer does not depend on the
-/// responder's crate.
+/// The answer of the responder, which is always the same. A copy of `RESPONSE` in the responder's
+/// `connection.rs`: the viewer does not depend on that crate.
 pub(super) const RESPONSE: &[u8] =
     b"HTTP/1.1 200 Ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
