@@ -145,7 +145,7 @@ fn of_source(
             uncount(file, id)?;
             gone.iter().try_for_each(|gone| lower_days(file, gone))
         })?;
-        let condition = "source = ?1 AND seq <= ?2 AND ?1 IS NOT NULL";
+        let condition = "source = ?1 AND seq <= ?2";
         forgotten.requests += delete_requests(file, condition, id, last)?;
         forgotten.sources += step(file, |file| {
             let is_used = "EXISTS (SELECT 1 FROM request WHERE source = ?1)";
