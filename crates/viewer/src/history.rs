@@ -18,7 +18,9 @@
 //!   `one_source`, `sensors` and `blocklist`
 //! - `forget`: what a person deletes
 //! - `outbox`: what `forever200-fleet` reads
-//! - `file` opens the file, `row` reads a record from it, and `row_ids` has sets of rows
+//! - `file` opens the file, `row` reads a record from it, and `row_ids` has sets of rows. A row of
+//!   `way` says how requests came and ended: address and port, responder and cause of the end. A row
+//!   of `found` has the protocol, the labels and what else was found out
 //! - `state`: what is known of the file without reading it
 //! - `secrets`: which rows contain a text that must be hidden
 //!
@@ -119,14 +121,14 @@ impl History {
         })
     }
 
-    /// Returns [`Self::known_up_to`], or 0 as long as the file could not be opened.
+    /// Returns [`Self::known_up_to`], or 0 if that is `None`.
     #[must_use]
     pub(crate) fn newest(&self) -> u64 {
         self.known_up_to().unwrap_or_default()
     }
 
-    /// Returns the newest number that the file had when it was opened; `None` as long as it could
-    /// not be opened.
+    /// Returns the newest number that the file had when it was opened; `None` as long as no file
+    /// could be opened.
     #[must_use]
     pub(crate) fn known_up_to(&self) -> Option<u64> {
         self.state.known_up_to()

@@ -379,8 +379,8 @@ fn bytes_of_specimens(file: &Connection) -> rusqlite::Result<u64> {
 /// that were seen once stay in the places that are left. In both groups, the kinds whose last
 /// request is the oldest go first.
 ///
-/// But kinds dated in the future (a clock was ahead) go before them. They would never become the
-/// oldest, and would keep new kinds out.
+/// But in each group, kinds whose last request has a time in the future (a clock was ahead) go
+/// first. Otherwise they would never become the oldest, and would keep new kinds out.
 fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
     let mut count = to.prepare_cached(
         "SELECT count(*), coalesce(sum(requests > 1), 0) FROM kind WHERE category IS NULL",
@@ -392,7 +392,8 @@ fn drop_unlabelled(to: &Connection) -> rusqlite::Result<()> {
         "DELETE FROM kind WHERE id IN (SELECT id FROM kind \
          WHERE category IS NULL AND (requests > 1) = ?1 AND last > ?2 ORDER BY last LIMIT ?3)",
     )?;
-    // A date that is less than a day ahead is past tomorrow.
+    // A time that is less than a day ahead will be over by tomorrow, so its kind becomes old like
+    // any other.
     let future = Timestamp::now().as_microsecond() + DAY_MICROS;
     for (is_often, surplus) in [(true, surplus_often), (false, surplus_once)] {
         if surplus > 0 {

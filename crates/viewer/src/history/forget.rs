@@ -23,13 +23,13 @@ use crate::history::{blocks, file, kind, questions, sent};
 
 /// Rows that are deleted in one step.
 const STEP_ROWS: i64 = 500;
-/// Pause between two steps, in which the writer can write: SQLite has no queue for those that wait
-/// for a lock.
+/// Pause between two steps, in which the writer can write. SQLite has no queue for a lock, so
+/// without this pause the writer might not get it.
 const STEP_PAUSE: Duration = Duration::from_millis(10);
 /// Longest wait for a lock.
 const LOCK_TIME: Duration = Duration::from_secs(30);
-/// Most rounds of deletion. A round also deletes requests that were on their way to the file when
-/// the round before began.
+/// Most rounds of deletion. A further round deletes requests that were still in flight to the file
+/// when the round before began.
 const ROUNDS: usize = 5;
 /// Pause between two rounds.
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
@@ -105,7 +105,7 @@ pub fn copy(folder: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a step in a transaction, and then lets others write.
+/// Runs a step in a transaction, and then pauses, so that others can write.
 fn step<T>(
     file: &mut Connection,
     work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -117,8 +117,8 @@ fn step<T>(
     Ok(done)
 }
 
-/// Writes the newest number down, and returns it. Requests that come later are not deleted in this
-/// round.
+/// Writes the newest number to the file, and returns it. Requests that come later are not deleted
+/// in this round.
 fn keep_newest(file: &mut Connection) -> rusqlite::Result<i64> {
     step(file, |file| {
         let newest = questions::newest(file)?;
@@ -179,7 +179,7 @@ fn sources_in(file: &Connection, network: IpNet) -> rusqlite::Result<Vec<i64>> {
     Ok(found)
 }
 
-/// Requests of one source and one kind that are counted, but had left the history before.
+/// Requests of one source and one kind that are counted, but have left the history already.
 struct GoneBefore {
     kind: i64,
     requests: i64,
@@ -209,8 +209,9 @@ fn gone_before(file: &Connection, source: i64) -> rusqlite::Result<Vec<GoneBefor
     rows.collect()
 }
 
-/// Takes requests that had left the history out of the counts by day. Their days are not known any
-/// more. The oldest days are lowered first, because the oldest requests leave the history first.
+/// Subtracts requests that have left the history from the counts by day. Their days are not known
+/// any more. The counts of the oldest days are lowered first, because the oldest requests leave the
+/// history first.
 fn lower_days(file: &Transaction<'_>, gone: &GoneBefore) -> rusqlite::Result<()> {
     let days: Vec<(i64, i64)> = file
         .prepare_cached(
@@ -234,7 +235,7 @@ fn lower_days(file: &Transaction<'_>, gone: &GoneBefore) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// Takes the requests of a source out of the counts of kinds.
+/// Subtracts the requests of a source from the counts of kinds.
 fn uncount(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
     file.execute(
         "UPDATE kind SET sources = max(kind.sources - 1, 0), requests = max(kind.requests - own.requests, 0) \
@@ -261,8 +262,8 @@ fn uncount(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Counts again what a source has sent since the deletion began. Such requests may have come before
-/// its counts were deleted.
+/// Counts again the requests that a source has sent since the deletion began. Some of them may have
+/// come before the counts of the source were deleted, and were lost from the counts with them.
 fn count_anew(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
     file.execute(
         "UPDATE source SET (requests, first, last) = (SELECT count(*), min(time), max(time) FROM request \
@@ -297,8 +298,9 @@ fn count_anew(file: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Deletes the requests that meet a condition, step by step, and returns how many. Triggers delete
-/// the rows that nothing references any more.
+/// Deletes the requests that meet a condition, step by step, and returns how many. In the
+/// condition, `?1` is `value` and `?2` is `last`. Triggers delete the rows that nothing references
+/// any more.
 fn delete_requests(
     file: &mut Connection,
     condition: &str,
@@ -333,7 +335,7 @@ fn delete_requests(
     }
 }
 
-/// Takes requests out of the counts by day.
+/// Subtracts the requests with these numbers from the counts by day.
 fn uncount_days(file: &Transaction<'_>, seqs: &str) -> rusqlite::Result<()> {
     let query = format!(
         "WITH gone AS (SELECT {NAME_OF_KIND} AS name, \
@@ -425,8 +427,8 @@ fn recount_kinds_of_sources(file: &mut Connection, time: i64) -> rusqlite::Resul
                 .query_map([time, STEP_ROWS], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             let listed = json_list(&sources);
-            // The source has also sent the kind since. If those requests have left the history, it
-            // is only known that there was one.
+            // The source has sent the kind again since that time. If those requests have left the
+            // history, all that is known is that there was one.
             file.prepare_cached(
                 "UPDATE kind_source SET requests = 1, first = ?1 \
                  WHERE source IN (SELECT value FROM json_each(?2)) AND first < ?1",

@@ -102,10 +102,10 @@ impl Outbox {
         rows.collect()
     }
 
-    /// Returns the number after which the last `count` requests begin that came to this machine
-    /// itself, up to number `last`. This is the number of this machine's request before them, so
-    /// that numbers missing in between are noticed. If there are fewer requests, it is the number
-    /// before the oldest that was read; `last` if there is none.
+    /// Goes back from number `last` over `count` requests that came to this machine itself, and
+    /// returns the number of the own request before those. So numbers that are missing after it are
+    /// noticed. If there are fewer own requests, returns the number before the oldest request that
+    /// was read; `last` if there is none.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -125,7 +125,7 @@ impl Outbox {
             let oldest: Option<i64> = row.get(2)?;
             let before = match own {
                 Some(own) if found == most => own,
-                // There are fewer, or too many requests of sensors are between them.
+                // There are fewer own requests, or too many requests of sensors are between them.
                 _ => oldest.map_or(integer(last), |oldest| oldest - 1),
             };
             Ok(before.unsigned_abs())
@@ -235,8 +235,8 @@ impl Ledger {
         Ok(sensors.optional()?)
     }
 
-    /// Returns the file that is there now, and opens it if it is another one; `None` if there is
-    /// none.
+    /// Returns the history's file, and opens it first if it is new or another one than before;
+    /// `None` if there is none.
     fn current(&mut self) -> anyhow::Result<Option<&OpenedFile>> {
         let opened = self.opened.take();
         self.opened = match opened.filter(|file| file.check().is_ok()) {
@@ -248,15 +248,15 @@ impl Ledger {
     }
 
     /// Returns the number of the message at which to begin reading the stream of a sensor, so that
-    /// no message that was in flight is missed. This is the first in the stream of the messages
-    /// that came last. If none of their requests is here any more, it is the number after the
-    /// newest message. `None` when nothing ever came.
+    /// no message that was in flight is missed. It is the smallest number in the stream among the
+    /// newest `WINDOW` + 1 messages of this sensor that are here. If none of them is here any more,
+    /// it is the number after the newest message. `None` when nothing ever came.
     ///
-    /// Which messages came last is decided by the numbers of their requests here. Times do not
-    /// tell: the clock of a sensor may be set back between two of its histories. Numbers of
-    /// messages do not tell either: a stream that is made anew counts from 1. A request that a
-    /// person deleted counts as if it were here, unless it would have left the history by itself
-    /// since.
+    /// The newest messages are those whose requests have the highest numbers here. Times do not
+    /// tell which are the newest: the clock of a sensor may be set back between two of its
+    /// histories. Numbers of messages do not tell either: a stream that is made anew counts from 1.
+    /// A request that a person deleted counts as if it were here, unless it would have left the
+    /// history by itself since.
     ///
     /// Only requests after number `behind` of this history count. If `behind` is not 0, the
     /// requests up to it came from another stream.
@@ -278,7 +278,7 @@ impl Ledger {
              SELECT coalesce((SELECT min(stream) FROM known), (SELECT newest + 1 FROM own WHERE ?3 = 0), \
              (SELECT max(stream) + 1 FROM forgotten WHERE sensor = ?1 AND request > ?3))",
         )?;
-        // One more than can be in flight: what came before it has arrived.
+        // One more than can be in flight: everything before the oldest of them has arrived.
         let last = integer(sent::WINDOW as u64 + 1);
         let found: Option<i64> =
             statement.query_row(params![sensor, last, integer(behind)], |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! Notes for each request of a sensor which number it had there.
+//! Notes which number each request of a sensor had at that sensor.
 //!
 //! In: records with their sensor. Out: rows by which a request is written only once, and counts for
 //! each sensor.
@@ -9,16 +9,17 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::history::row::integer;
 
-/// Most requests of one sensor that may be in flight to this machine at a time. So no request
-/// overtakes one that came more than this many before it. The program that writes them into the
+/// Most requests of one sensor that may be in flight to this machine at a time. So a request
+/// overtakes at most the `WINDOW` - 1 requests before it. The program that writes them into the
 /// ring keeps to this limit, and `Ledger::stream_position` relies on it.
 pub const WINDOW: usize = 64;
 
-/// How many of the newest requests of a sensor stay known when a person deletes them. A hub begins
-/// to read the stream at the first message of its newest [`WINDOW`] + 1. After that message, less
-/// than two windows of others came to it.
+/// How many of the newest requests of a sensor stay known when a person deletes them, so that they
+/// are not written again. After a restart, a hub may read again its newest [`WINDOW`] + 1 messages
+/// and the up to [`WINDOW`] - 1 older ones that had overtaken the first of these. Together these
+/// are two windows. The third is a reserve.
 const MOST_NOTED: i64 = 3 * WINDOW as i64;
-/// Deletes what was noted before the newest requests of a sensor.
+/// Deletes the notes of a sensor except the newest.
 const DROP_NOTED: &str = "DELETE FROM forgotten WHERE sensor = ?1 AND request <= \
     (SELECT request FROM forgotten WHERE sensor = ?1 ORDER BY request DESC LIMIT 1 OFFSET ?2)";
 

@@ -35,11 +35,11 @@ use crate::history::{blocks, collection, file, questions, sensors, trigrams};
 const MOST_WAITING: usize = 202;
 /// Most records of one transaction.
 const MOST_AT_ONCE: usize = 101;
-/// Most records of one transaction if a sensor sent the first of them. The program that writes
-/// these records into the ring waits until they are kept, and the ring has more of them than this.
+/// Most records of one transaction if a sensor sent the first of them. Half of `WINDOW`, so that
+/// the collector can write new records into the ring while these are being stored.
 const MOST_SENT_AT_ONCE: usize = 32;
-/// How long the first record of a transaction waits for others. It pays off, because a transaction
-/// costs as much as a dozen records.
+/// How long the first record of a transaction waits for others. A transaction costs as much as a
+/// dozen records, so it should have several.
 const GATHER_TIME: Duration = Duration::from_millis(100);
 /// Pause after a transaction that failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -63,14 +63,14 @@ pub(crate) enum Item {
     Alive(Alive),
     /// A visitor's question has found that the file with this number is broken.
     Broken(u64),
-    /// The writer drops it when all items before it are written.
+    /// Asks the writer to write all items before it at once. It drops the sender when that is done.
     Flush(#[expect(dead_code, reason = "the receiver notices the drop")] oneshot::Sender<()>),
 }
 
 /// A request, and what was found out about it.
 #[derive(Debug)]
 pub(crate) struct SeenRequest {
-    /// The record, unchanged: it is decided later what may be shown of it.
+    /// The record, unchanged. What must be hidden is left out when it is shown.
     pub(crate) record: Record,
     pub(crate) found: Found,
 }
@@ -258,7 +258,7 @@ impl Writer {
         }
     }
 
-    /// Leaves out an item that cannot be written. If it is a request, writes a note in its place.
+    /// Logs that an item cannot be written. If it is a request, writes a note in its place.
     fn leave_out(&mut self, item: &Item, error: &anyhow::Error) {
         let error = format!("{error:#}");
         let Item::Request(seen) = item else {
@@ -420,7 +420,7 @@ impl OpenFile {
     }
 }
 
-/// Counts the requests of a file, which takes some 20 ms for 1,000,000, once.
+/// Counts the requests of a file. This takes some 20 ms for 1,000,000, and is done once.
 fn count(file: &Connection) -> rusqlite::Result<u64> {
     let count = "SELECT count(*) FROM request";
     let requests: i64 = file.query_row(count, [], |row| row.get(0))?;
@@ -460,8 +460,8 @@ fn gather(first: Item, waiting: &Receiver<Item>) -> Vec<Item> {
     items
 }
 
-/// Writes each port as a number named like `silent:22`, in place of the earlier ones. There are at
-/// most as many ports as memcached holds.
+/// Writes each port as a number with a name like `silent:22`, and deletes those of earlier ports.
+/// There are at most as many ports as memcached holds.
 fn write_silent_ports(to: &Transaction<'_>, ports: &ByPort) -> rusqlite::Result<()> {
     to.prepare_cached("DELETE FROM number WHERE name GLOB 'silent:*'")?
         .execute([])?;
