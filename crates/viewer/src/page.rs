@@ -11,8 +11,8 @@
 //!   labels
 //!
 //! Requests are shown from entries, which contain only what may be shown. Kinds, sources and
-//! sensors come from the history with everything that was sent; here they lose what must be hidden
-//! (`Privacy`). The templates escape.
+//! sensors come from the history, which may have been written before anything was hidden. Here they
+//! lose what must be hidden now (`Privacy`). The templates escape.
 
 pub mod assets;
 pub mod catalogue;

@@ -225,7 +225,7 @@ impl Decoded {
     }
 }
 
-/// Returns the length of the head. A request without a head counts as one.
+/// Returns the length of the head. Without a head, all bytes count as the head.
 pub(crate) fn head_bytes(raw: &[u8], http: Option<&http::Request<'_>>) -> usize {
     let behind = http.map_or(0, |http| http.behind_head.len());
     raw.len().saturating_sub(behind)
@@ -243,7 +243,7 @@ pub(crate) fn evidence(entry: &Entry) -> Vec<Range<usize>> {
     evidence
 }
 
-/// Returns how a body was decoded, as a text that goes on with the title.
+/// Returns how a body was decoded, as text that is appended to the title `Body`.
 fn steps_of_body(part: &Part) -> String {
     let steps = part.steps.iter().skip(1).map(ToString::to_string);
     steps.collect::<Vec<_>>().join(", ")

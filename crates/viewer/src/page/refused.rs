@@ -1,7 +1,7 @@
 //! The page of a search that could not be read: the HTML form as it was filled in, and the error.
 //!
-//! In: the address, and the error. Out: HTML; nothing for an address without such a form, whose
-//! errors get a page with one message.
+//! In: the address, and the error. Out: HTML; nothing if the address has no such form. Then another
+//! page shows the error.
 
 use axum::http::Uri;
 use minijinja::context;
@@ -11,11 +11,12 @@ use crate::page::filter::FilterQuery;
 use crate::page::pages::Pages;
 
 /// Longest query string that the form repeats. Nobody types a longer one, and the page of an error
-/// is made at once, without a turn.
+/// is made at once, without waiting for the visitor's turn (`web`).
 const MAX_QUERY_BYTES: usize = 2048;
 
 impl Pages {
-    /// Renders the form of the list or of the history, with the error of the query.
+    /// Renders the form of the list or of the history, with the error of the query; `None` for
+    /// another address, or if the query is too long.
     ///
     /// # Errors
     /// The template fails, which is a bug.

@@ -14,8 +14,8 @@ use crate::reader::entry::Entry;
 use crate::reader::excerpt::Excerpt;
 use crate::rfc3339;
 
-/// Longest method in a row, in characters. No method is longer, because the link of a method needs
-/// all of it.
+/// Longest method in a row, in characters. No method is longer, so none is cut: its link
+/// needs all of it.
 const MAX_METHOD_CHARS: usize = 32;
 /// Longest target in a row, in characters; the page of the request has all of it.
 const MAX_TARGET_CHARS: usize = 160;
@@ -29,9 +29,10 @@ pub struct Row {
     age: String,
     /// The day and the time of day, UTC.
     at: String,
-    /// The client's address and port, or its network.
+    /// The client's address and port, or the network that is shown instead.
     source: String,
-    /// The client's address, or its network; empty if it is unknown.
+    /// The value by which the filter `source` finds the client: its address, or its network if that
+    /// is shown instead. Empty if it is unknown.
     source_network: String,
     /// `source` without the port.
     source_host: String,

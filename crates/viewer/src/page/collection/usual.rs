@@ -21,7 +21,8 @@ const SECONDS_OF_DAY: i64 = 24 * 60 * 60;
 pub(crate) fn here(days: &[i64], requests: u64, first: Timestamp, now: Timestamp) -> String {
     let (today, first_day) = (day_of(now), day_of(first));
     let streak = streak(days, today);
-    // Requests of the first days may have been deleted, and with them their counts.
+    // Counts of all days since then are kept. If they begin after `first`, earlier requests were
+    // deleted, and with them their counts.
     let is_first_day_known = first_day > today - MOST_DAYS;
     let counted_from = match days.first() {
         Some(&day) if is_first_day_known => named(day),

@@ -17,25 +17,26 @@ use crate::reader::tls_parts::TlsParts;
 #[derive(Clone, Debug)]
 pub(super) struct Term {
     pub(super) test: Test,
-    /// It must not be met.
+    /// The condition must not be met.
     pub(super) excludes: bool,
 }
 
 /// The condition on the TLS that a request came through.
 #[derive(Clone, Debug)]
 pub(super) enum Tls {
-    /// Any version.
+    /// haproxy decrypted it, whatever the version.
     Ended,
     /// The handshake failed.
     Failed,
-    /// This version.
+    /// haproxy decrypted it, and it has this version.
     Version(String),
 }
 
 /// What a condition tests.
 #[derive(Clone, Debug)]
 pub(super) enum Test {
-    /// Any of these texts, in lower case: the text as it was written, and with its escapes undone.
+    /// The request contains one of these texts, in lower case: the text as it was written, or with
+    /// its escapes undone.
     Text(Vec<Finder<'static>>),
     Method(String),
     Source(IpNet),
