@@ -18,9 +18,9 @@
 //!   `one_source`, `sensors` and `blocklist`
 //! - `forget`: what a person deletes
 //! - `outbox`: what `forever200-fleet` reads
-//! - `file` opens the file, `row` reads a record from it, and `row_ids` has sets of rows. A row of
-//!   `way` says how requests came and ended: address and port, responder and cause of the end. A row
-//!   of `found` has the protocol, the labels and what else was found out
+//! - `file` opens the file, `row` reads a record from it, and `row_ids` has sets of rows. The
+//!   table `way` has how requests came and ended (port, responder, cause of the end), and `found`
+//!   has what was found out about them (protocol, labels)
 //! - `state`: what is known of the file without reading it
 //! - `secrets`: which rows contain a text that must be hidden
 //!
