@@ -57,19 +57,19 @@ pub fn decode(raw: &[u8], is_http: bool, limits: Limits) -> Vec<Part> {
         work: Work::new(limits.work),
     };
     let Some(head) = Head::parse(raw).filter(|_| is_http) else {
-        finder.sent(&Way::new(Step::new("bytes", b""), 0..raw.len()), raw);
+        finder.sent_piece(&Way::new(Step::new("bytes", b""), 0..raw.len()), raw);
         return finder.parts;
     };
     let extent = extent(raw);
     let target = head.line.target.clone();
     let way = Way::new(Step::new(Step::TARGET, b""), target.clone());
-    finder.sent(&way, head.slice(&target));
+    finder.sent_piece(&way, head.slice(&target));
     for field in head.fields().take(MAX_HEADERS) {
         finder.header(&head, &field);
     }
     finder.body(&head, raw, extent.body);
     let way = Way::new(Step::new("after the request", b""), extent.extra.clone());
-    finder.sent(&way, &raw[extent.extra]);
+    finder.sent_piece(&way, &raw[extent.extra]);
     finder.parts
 }
 
@@ -97,7 +97,7 @@ impl Finder {
             let step = Step::of_run(Step::BASE64, &value[run.clone()]);
             return self.keep(way.to(run, step), login, MAX_DEPTH - 1);
         }
-        self.sent(&way, &value);
+        self.sent_piece(&way, &value);
     }
 
     /// Joins the chunks of the body, and undoes the codings that the head names, the last one
@@ -128,18 +128,18 @@ impl Finder {
             way = inner;
         }
         match bytes {
-            Cow::Borrowed(sent) => self.sent(&way, sent),
+            Cow::Borrowed(sent) => self.sent_piece(&way, sent),
             Cow::Owned(bytes) => self.keep(way, bytes, MAX_DEPTH),
         }
         for (way, outer) in beside {
             self.text(&way, &outer[..outer.len().min(MAX_SENT_BYTES)], MAX_DEPTH);
         }
         let way = Way::new(Step::new("behind the chunks", b""), behind.clone());
-        self.sent(&way, &raw[behind]);
+        self.sent_piece(&way, &raw[behind]);
     }
 
     /// Decodes a piece of the request as it was sent.
-    fn sent(&mut self, way: &Way, bytes: &[u8]) {
+    fn sent_piece(&mut self, way: &Way, bytes: &[u8]) {
         self.look(way, &bytes[..bytes.len().min(MAX_SENT_BYTES)], MAX_DEPTH);
     }
 

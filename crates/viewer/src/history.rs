@@ -123,7 +123,7 @@ impl History {
 
     /// Returns [`Self::known_up_to`], or 0 if that is `None`.
     #[must_use]
-    pub(crate) fn newest(&self) -> u64 {
+    pub(crate) fn newest_at_opening(&self) -> u64 {
         self.known_up_to().unwrap_or_default()
     }
 

@@ -398,7 +398,12 @@ fn what_is_restored_is_the_ring_and_what_was_counted() {
     assert_eq!(restored.silent_ports, ByPort::from([(22, 5), (25, 4)]));
     assert_eq!(restored.counts.minutes.values().sum::<u64>(), 151);
     drop(history);
-    assert_eq!(History::open(folder.path(), LARGE).unwrap().newest(), 171);
+    assert_eq!(
+        History::open(folder.path(), LARGE)
+            .unwrap()
+            .newest_at_opening(),
+        171
+    );
 }
 
 #[test]

@@ -37,7 +37,7 @@ const MOST_WAITING: usize = 202;
 const MOST_AT_ONCE: usize = 101;
 /// Most records of one transaction if a sensor sent the first of them. Half of `WINDOW`, so that
 /// the collector can write new records into the ring while these are being stored.
-const MOST_SENT_AT_ONCE: usize = 32;
+const MOST_OF_SENSORS_AT_ONCE: usize = 32;
 /// How long the first record of a transaction waits for others. A transaction costs as much as a
 /// dozen records, so it should have several.
 const GATHER_TIME: Duration = Duration::from_millis(100);
@@ -439,7 +439,7 @@ fn gather(first: Item, waiting: &Receiver<Item>) -> Vec<Item> {
     let deadline = Instant::now() + GATHER_TIME;
     let is_last = matches!(first, Item::Flush(_));
     let most = if first.is_of_sensor() {
-        MOST_SENT_AT_ONCE
+        MOST_OF_SENSORS_AT_ONCE
     } else {
         MOST_AT_ONCE
     };

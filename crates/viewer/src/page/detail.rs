@@ -162,7 +162,7 @@ impl<'a> Detail<'a> {
         let evidence = evidence(entry);
         Self {
             dest: dest(entry),
-            version: visible::sent(parts.version),
+            version: visible::as_sent(parts.version),
             path: parts.path,
             headers: parts.headers,
             query: Fields::new(parts.query),

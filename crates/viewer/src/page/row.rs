@@ -33,7 +33,7 @@ pub struct Row {
     source: String,
     /// The value by which the filter `source` finds the client: its address, or its network if that
     /// is shown instead. Empty if it is unknown.
-    source_network: String,
+    source_filter: String,
     /// `source` without the port.
     source_host: String,
     /// The client's port, with a colon before it; empty if it is not shown.
@@ -94,9 +94,9 @@ impl Row {
         let record = &entry.record;
         let http = entry.http.as_ref();
         let what = http.map(|http| printable::line(&http.target, MAX_TARGET_CHARS));
-        let source_network = entry.network().unwrap_or_default();
+        let source_filter = entry.network().unwrap_or_default();
         let mut source_port = String::new();
-        if !source_network.is_empty() && entry.src_prefix.is_none() {
+        if !source_filter.is_empty() && entry.src_prefix.is_none() {
             source_port = format!(":{}", record.src_port);
         }
         let source_host = entry
@@ -111,7 +111,7 @@ impl Row {
             source: entry.source.clone(),
             source_host: source_host.to_owned(),
             source_port,
-            source_network,
+            source_filter,
             dest_port: record.dest_port,
             sensor: entry.sensor.as_ref().map(|sensor| sensor.name.clone()),
             via: entry.via(),

@@ -37,7 +37,7 @@ struct Dump {
 
 /// Returns bytes as they were sent.
 #[must_use]
-pub fn sent(bytes: Bytes) -> Value {
+pub fn as_sent(bytes: Bytes) -> Value {
     let style = Style::of(&bytes, LineFeeds::Sent);
     visible(vec![Part::new(bytes, style)])
 }

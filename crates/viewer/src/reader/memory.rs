@@ -73,7 +73,7 @@ struct Numbers {
 impl Memory {
     /// Begins after the newest number of the history, if its file is open.
     pub(super) fn new(history: Arc<History>) -> Self {
-        let (newest_seen, begun) = (history.newest(), Timestamp::now());
+        let (newest_seen, begun) = (history.newest_at_opening(), Timestamp::now());
         Self {
             keeper: history
                 .known_up_to()
@@ -96,7 +96,7 @@ impl Memory {
     /// Returns the newest number that was seen, in the file or in the ring. The file may have been
     /// opened after this was made, if its disk was in trouble.
     fn newest_seen(&self) -> u64 {
-        self.newest_seen.max(self.history.newest())
+        self.newest_seen.max(self.history.newest_at_opening())
     }
 
     /// Returns the state of the history, as visitors see it.

@@ -23,9 +23,9 @@ pub(crate) fn here(days: &[i64], requests: u64, first: Timestamp, now: Timestamp
     let streak = streak(days, today);
     // Counts of all days since then are kept. If they begin after `first`, earlier requests were
     // deleted, and with them their counts.
-    let is_first_day_known = first_day > today - MOST_DAYS;
+    let counts_reach_first_day = first_day > today - MOST_DAYS;
     let counted_from = match days.first() {
-        Some(&day) if is_first_day_known => named(day),
+        Some(&day) if counts_reach_first_day => named(day),
         _ => named(first_day),
     };
     if first_day == today {

@@ -77,8 +77,8 @@ impl Field {
     pub(super) fn new(name: Vec<u8>, value: Vec<u8>) -> Self {
         let search = printable::line(&value[..value.len().min(MAX_SEARCH_BYTES)], usize::MAX);
         Self {
-            name: visible::sent(name.into()),
-            value: visible::sent(value.into()),
+            name: visible::as_sent(name.into()),
+            value: visible::as_sent(value.into()),
             search,
         }
     }
@@ -103,7 +103,7 @@ impl FormPart {
         let file_name = part.file_name.unwrap_or_default().to_vec();
         Self {
             field: Field::new(part.name.to_vec(), part.value.to_vec()),
-            file_name: visible::sent(file_name.into()),
+            file_name: visible::as_sent(file_name.into()),
         }
     }
 }
@@ -128,15 +128,15 @@ pub(super) fn fields_of_http2(request: &http2::Request) -> Vec<(Value, Value)> {
         (":authority", &request.authority),
     ] {
         if !value.is_empty() {
-            fields.push((sent(name), sent(value)));
+            fields.push((as_sent(name), as_sent(value)));
         }
     }
     for (name, value) in request.headers.iter().take(MAX_FIELDS) {
-        fields.push((sent(name), visible::sent(value.clone())));
+        fields.push((as_sent(name), visible::as_sent(value.clone())));
     }
     fields
 }
 
-fn sent(text: &str) -> Value {
-    visible::sent(text.to_owned().into())
+fn as_sent(text: &str) -> Value {
+    visible::as_sent(text.to_owned().into())
 }

@@ -29,7 +29,7 @@ impl Hello {
         let names = tls
             .alpn
             .iter()
-            .map(|name| visible::sent(name.clone().into()));
+            .map(|name| visible::as_sent(name.clone().into()));
         let ciphers = tls.ciphers.iter().map(|cipher| format!("{cipher:04x}"));
         let server_name = tls.server_name.clone();
         let agreed = tls.agreed.as_ref();

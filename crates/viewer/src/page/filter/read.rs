@@ -53,7 +53,7 @@ pub(super) fn test(field: Field, value: &str, visitor: IpAddr) -> Result<Option<
 
 fn tls(value: &str) -> Result<Tls, String> {
     match &*value.to_ascii_lowercase() {
-        "on" | "true" | "1" => Ok(Tls::Ended),
+        "on" | "true" | "1" => Ok(Tls::Decrypted),
         "failed" => Ok(Tls::Failed),
         version @ ("1.0" | "1.1" | "1.2" | "1.3") => Ok(Tls::Version(format!("TLS {version}"))),
         _ => Err("tls: expected on, failed, 1.0, 1.1, 1.2 or 1.3".to_owned()),

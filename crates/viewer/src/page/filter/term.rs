@@ -25,7 +25,7 @@ pub(super) struct Term {
 #[derive(Clone, Debug)]
 pub(super) enum Tls {
     /// haproxy decrypted it, whatever the version.
-    Ended,
+    Decrypted,
     /// The handshake failed.
     Failed,
     /// haproxy decrypted it, and it has this version.
@@ -115,7 +115,7 @@ impl Tls {
     fn is_that_of(&self, entry: &Entry) -> bool {
         let agreed = entry.tls.as_ref().and_then(|tls| tls.agreed.as_ref());
         match self {
-            Self::Ended => agreed.is_some(),
+            Self::Decrypted => agreed.is_some(),
             Self::Failed => entry.tls_failed.is_some(),
             Self::Version(version) => agreed.is_some_and(|it| it.version == *version),
         }
