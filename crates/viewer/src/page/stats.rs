@@ -53,7 +53,7 @@ pub struct Stats {
     pub ports: Vec<PortCount>,
     /// Number of requests in the ring that are not HTTP.
     pub not_http: usize,
-    /// Number of requests in the ring that came through TLS and were decrypted by haproxy.
+    /// Number of requests in the ring that haproxy decrypted.
     pub tls: usize,
     /// Number of TLS handshakes in the ring that failed.
     pub tls_failed: usize,
