@@ -1,8 +1,8 @@
 //! One connection: read a request, send [`RESPONSE`], hand the bytes to the recorder.
 //!
-//! In: a byte stream. Out: the answer, and one [`Record`]; a second record for what the client
-//! sends after the answer. The answer is normally sent when memcached has the record; the recorder
-//! limits that wait. Interprets the bytes only to find the end of the request.
+//! In: a byte stream. Out: the answer, and one [`Record`]; a second record if the client sends more
+//! after the answer. Normally the answer is sent when memcached has the record. The recorder limits
+//! the wait for that. The bytes are interpreted only to find the end of the request.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::room::Account;
 /// The answer to every request. It has copies in the viewer's `export/pcap.rs` and, as JSON, in
 /// `export/har.rs`, and in the testkit's `lib.rs`.
 pub const RESPONSE: &[u8] = b"HTTP/1.1 200 Ok\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-/// Sent first to a client that waits with its body: RFC 9110, 10.1.1.
+/// The answer to a client that waits for it before it sends the body: RFC 9110, 10.1.1.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Longest time from accepting a connection to the end of reading its request, whatever comes.
@@ -64,7 +64,7 @@ pub(crate) struct Received {
     pub(crate) first_byte: Timestamp,
     /// Number of bytes that came.
     pub(crate) bytes: u64,
-    /// All of these bytes, or as many of the first ones as are kept.
+    /// These bytes, or only the first ones if they are more than are kept.
     pub(crate) kept: Vec<u8>,
     /// Why reading stopped.
     pub(crate) ended: Ended,
@@ -157,7 +157,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     if let Some(tls) = &mut tls {
         shared.hellos.add_to(tls, &origin).await;
     }
-    // The facts of a TLS handshake are worth a record, also where no request follows it.
+    // A TLS handshake gets a record even if no request follows it.
     if reading.is_empty() && tls.is_none() {
         shared.recorder.silent(origin.destination.port());
         return Ok(());

@@ -3,17 +3,17 @@
 //! In: how much more memory a request needs, and its source. Out: whether it may have it. Every
 //! connection has a small buffer that is not counted here.
 //!
-//! All sources together may take [`ACCOUNT_BYTES`]. When that is used up, each source still gets a
-//! share beyond it, so a source that has taken everything takes nothing from the others. The fewer
-//! sources there are, the larger is the share. The sources that came first took larger shares
-//! while there were few. So 256 sources take at most 34 MiB, 1,024 sources 57 MiB, and each further
-//! source 16 KiB more: 166 MiB for 8,000 sources that all take as much as they can.
+//! All sources together may take [`ACCOUNT_BYTES`]. When these are used up, each source still gets
+//! a share beyond them, so a source that has taken everything takes nothing from the others. The
+//! fewer sources there are, the larger is the share. The first sources may therefore have taken
+//! larger shares. So 256 sources take at most 34 MiB, 1,024 sources 57 MiB, and each further source
+//! 16 KiB more: 166 MiB for 8,000 sources that all take as much as they can.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Bytes that all requests together may take before any request is refused.
+/// Bytes that all requests together may take before any of them is refused more.
 const ACCOUNT_BYTES: usize = 16 * 1024 * 1024;
 /// Smallest share of a source, in bytes: an ordinary request.
 const LEAST_SHARE_BYTES: usize = 16 * 1024;
@@ -42,8 +42,8 @@ pub(crate) struct Room<'a> {
 }
 
 impl Account {
-    /// Makes an account. `whole_request` is the largest share of a source: the longest request that
-    /// is kept, and what is read beyond it.
+    /// Makes an account. `whole_request` is the largest share of a source, in bytes: the longest
+    /// request that is kept, and the bytes that are read beyond it.
     pub(crate) fn new(whole_request: usize) -> Self {
         Self {
             taken: Mutex::default(),
@@ -66,7 +66,8 @@ impl Account {
 }
 
 impl Room<'_> {
-    /// Takes so many bytes more, and returns whether the account has them. If not, takes none.
+    /// Takes this many bytes more, and returns `true`. If the account does not have them, takes
+    /// none, and returns `false`.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let mut taken = self.account.taken();
         let total = taken.total + bytes;

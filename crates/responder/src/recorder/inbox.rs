@@ -14,7 +14,7 @@ use forever200_ring::{ByPort, Counts, Record, SLOTS};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-/// The writer begins at once when so many records are pending. With twice this number, fewer
+/// When this many records are pending, the writer begins at once. With twice this number, fewer
 /// requests a second were answered.
 pub(super) const ENOUGH_RECORDS: usize = 16;
 
@@ -34,15 +34,16 @@ pub(super) struct Inbox {
     pub(super) enough: Notify,
 }
 
-/// Whoever subscribed waits until this sender is dropped: when memcached has the records, takes too
-/// long, or did not take them.
+/// A connection that subscribes to this sender waits until the sender is dropped. That is when
+/// memcached has the records, takes too long, or did not take them.
 ///
-/// There is one timer for all, in `Recorder::in_time`. With a timer for each connection, tokio
+/// All connections share one timer, in `Recorder::in_time`. With a timer for each connection, tokio
 /// would wake its own thread for each of them, by a system call.
 pub(super) type Release = watch::Sender<()>;
 
-/// The sequence number of one record, once it is known: a later record continues an earlier one by
-/// this number. A record that is dropped from the full inbox never gets it.
+/// The sequence number of one record, which is known once the writer has numbered the record. A
+/// record that continues it refers to this number. A record that is dropped from the full inbox
+/// never gets a number.
 #[derive(Clone, Debug, Default)]
 pub struct Number(Arc<AtomicU64>);
 
@@ -115,12 +116,12 @@ impl Pending {
 }
 
 impl Recorder {
-    /// Takes a record at once. The future ends when memcached has the record, or when the wait for
-    /// that is over: after 20 ms at most, and at once while memcached is away.
+    /// Takes a record at once. Returns a future that ends when memcached has the record, or after
+    /// 20 ms at most. While memcached is away, it ends at once.
     ///
-    /// So the record of an answered request normally outlives this process. The exceptions are a
-    /// turn of the writer that takes more than 9 ms, and a memcached that is away. Then the record
-    /// is only in this process until a turn succeeds.
+    /// So the record of an answered request normally outlives this process. It does not if a turn
+    /// of the writer takes more than 9 ms, or while memcached is away. Then only this process has
+    /// the record until a turn succeeds.
     pub fn record(&self, record: Record) -> impl Future<Output = ()> + use<> {
         self.push(Unnumbered {
             record,
@@ -129,8 +130,8 @@ impl Recorder {
         })
     }
 
-    /// Takes a record as [`record`](Self::record) does; `number` gets the record's sequence number
-    /// as soon as it is known.
+    /// Takes a record as [`record`](Self::record) does, and writes its sequence number into
+    /// `number` as soon as it is known.
     pub fn record_numbered(
         &self,
         record: Record,
@@ -143,8 +144,8 @@ impl Recorder {
         })
     }
 
-    /// Takes a record that continues the record with the number `first`, which was taken before. No
-    /// connection waits for it.
+    /// Takes a record that continues an earlier one, whose number is `first`. No connection waits
+    /// for it.
     pub fn record_continuation(&self, record: Record, first: &Number) {
         drop(self.push(Unnumbered {
             record,
@@ -187,7 +188,7 @@ impl Recorder {
         taken
     }
 
-    /// Puts back what could not be numbered, before what came from connections meanwhile.
+    /// Puts back records and counts that could not be numbered, before those that came meanwhile.
     pub(super) fn untake(&self, mut older: Pending) {
         let mut pending = self.pending();
         older.records.append(&mut pending.records);
@@ -219,7 +220,7 @@ impl Recorder {
 
 #[cfg(test)]
 impl Recorder {
-    /// Returns a recorder that makes no client wait, as while memcached is away.
+    /// Returns a recorder without memcached, so that no client waits for it.
     pub(crate) fn without_store() -> Self {
         let recorder = Self::default();
         recorder.0.away.store(true, Ordering::Relaxed);

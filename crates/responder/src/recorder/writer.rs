@@ -1,8 +1,8 @@
 //! The store's end of the recorder: numbers records, writes them to memcached, and puts back what
 //! memcached has lost.
 //!
-//! In: what the inbox holds, once each turn. Out: the ring in memcached. Decides neither when a
-//! turn begins nor what happens after a failed one.
+//! In: the records and counts of the inbox, once each turn. Out: the ring in memcached. `run`
+//! decides when a turn begins, and what happens after one that failed.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use tracing::info;
 
 use super::inbox::{Pending, Recorder};
 
-/// How often numbers are drawn in one turn at most: again whenever memcached was emptied meanwhile.
+/// How often numbers are drawn in one turn at most. They are drawn again if memcached was emptied
+/// meanwhile.
 const MAX_DRAWS: usize = 4;
 /// Shortest time between two writes of the silent connections by port: each write is one more
 /// round trip to memcached.
@@ -24,7 +25,8 @@ const RESTORE_TIME: Duration = Duration::from_secs(2);
 /// Time between two polls for a cursor in memcached.
 const RESTORE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The store's end of the recorder: all that memcached should hold, as far as this responder knows.
+/// The store's end of the recorder: everything that memcached should hold, as far as this responder
+/// knows.
 pub(super) struct Writer {
     store: Store,
     /// Whether a viewer restores memcached from a history.
@@ -45,11 +47,12 @@ pub(super) struct Writer {
 /// Whether memcached is known to hold what this responder holds.
 #[derive(PartialEq, Eq)]
 enum Agreement {
-    /// memcached may lack anything: at the start, after an error, after it was emptied.
+    /// memcached may lack anything. So it is at the start, after an error, and after memcached was
+    /// emptied.
     Unknown,
     /// Records were written since memcached was last compared with memory.
     Written,
-    /// memcached held all of it at the last comparison, and nothing was written since.
+    /// memcached held everything at the last comparison, and nothing was written since.
     Compared,
 }
 
@@ -142,8 +145,8 @@ impl Writer {
 
     /// Advances the cursor by `count` and returns it.
     ///
-    /// memcached never answers with a lower cursor than before, unless it was restarted. Then what
-    /// it held is put back first, and the numbers are drawn again.
+    /// memcached never answers with a lower cursor than before, unless it was restarted. Then its
+    /// values are put back first, and the numbers are drawn again.
     ///
     /// # Errors
     /// memcached did not do what was asked, or keeps answering with less than it should.
