@@ -1,4 +1,4 @@
-//! Tells sensors, at a hub that is set so, how many sensors saw a kind.
+//! Tells sensors how many sensors saw a kind. A hub does so only if it is set to.
 //!
 //! In: questions to the subject of each sensor. Each question is a list of kinds. Out: an answer to
 //! the sensor that asked, with the number of sensors that saw each kind, and the number of all
@@ -25,7 +25,7 @@ use crate::sensor::{ALL_KINDS, Sensor};
 pub(crate) const MOST_ASKED: usize = 256;
 /// Longest question, in bytes: a name and a newline for each kind.
 const MAX_QUESTION_BYTES: usize = MOST_ASKED * (MAX_KIND_CHARS + 1);
-/// How long numbers of sensors are cached, and questions of a sensor are counted.
+/// Time after which the cached numbers of sensors and the counts of questions are cleared.
 const PERIOD: Duration = Duration::from_secs(60);
 /// Most questions of one sensor that are answered in a [`PERIOD`]: twice as many as our program
 /// asks.
@@ -53,13 +53,13 @@ pub(crate) async fn answer(client: &Client, ledger: Ledger) -> Infallible {
     }
 }
 
-/// The cached numbers, and who has asked.
+/// The cached numbers, and how often each sensor has asked.
 struct Answers {
     ledger: Ledger,
     /// How many sensors saw a kind, by the kind's name.
     kept: HashMap<String, u64>,
     questions: HashMap<Sensor, u32>,
-    /// Since when `kept` and `questions` are filled.
+    /// When `kept` and `questions` were last cleared.
     since: Instant,
 }
 
@@ -111,6 +111,7 @@ impl Answers {
         (*count <= MOST_QUESTIONS).then_some(reply)
     }
 
+    /// Returns how many sensors saw each of these kinds, and how many sensors there are.
     async fn count(&mut self, kinds: Vec<&str>) -> anyhow::Result<HubCounts> {
         let mut counts = HubCounts::default();
         for some in kinds.chunks(KINDS_AT_ONCE) {
@@ -126,8 +127,8 @@ impl Answers {
         Ok(counts)
     }
 
-    /// Returns how many sensors saw a kind; `None` where the history does not have it. Such a name
-    /// is not cached, so nobody can fill the memory with names.
+    /// Returns how many sensors saw a kind; `None` where the history does not have the kind.
+    /// Unknown names are not cached, so nobody can fill the memory with names.
     fn sensors_of(&mut self, kind: &str) -> anyhow::Result<Option<u64>> {
         if let Some(&sensors) = self.kept.get(kind) {
             return Ok(Some(sensors));
@@ -142,8 +143,8 @@ impl Answers {
     }
 }
 
-/// Reads a question, the name of a kind in each line; `None` where it is not UTF-8, or longer than
-/// any of our program's.
+/// Reads the names of kinds from a question, which has one in each line; `None` where it is not
+/// UTF-8, or longer than any question of our program.
 fn asked(body: &[u8]) -> Option<Vec<&str>> {
     if body.len() > MAX_QUESTION_BYTES {
         return None;

@@ -1,8 +1,8 @@
 //! Asks a hub how many of its sensors saw the kinds that came to this sensor, and hands the numbers
 //! to the viewer.
 //!
-//! In: the history's kinds. Out: one value in memcached. A hub that does not answer is no failure:
-//! it is asked again later.
+//! In: the kinds of the history. Out: one value in memcached. If the hub does not answer, it is
+//! asked again later, without a warning in the log.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::sensor::Sensor;
 /// Time between two rounds of questions.
 const ASK_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// Asks for ever.
+/// Asks again and again, for ever.
 pub(crate) async fn ask(
     client: &Client,
     sensor: &Sensor,

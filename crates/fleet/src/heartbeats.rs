@@ -21,8 +21,8 @@ use crate::sensor::{ALL_ALIVE, Sensor};
 /// Shortest time between two writes to memcached.
 const WRITE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Listens for ever. After a failure it starts again, at growing intervals. Nothing else waits for
-/// it.
+/// Listens to heartbeats for ever. After a failure it starts again, at growing intervals. Nothing
+/// else waits for it.
 pub(crate) async fn listen(client: &Client, store: Store) -> Infallible {
     let mut patience = Patience::new("no sensor can say that it runs");
     loop {

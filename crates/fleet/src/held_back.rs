@@ -1,7 +1,7 @@
 //! Sensors that are held back because their messages ended the connection again and again. The
 //! others go on.
 //!
-//! In: the sensors whose messages had invalid headers. Out: whether a sensor is not to be read now.
+//! In: the sensors whose messages had invalid headers. Out: whether a sensor must not be read now.
 //! Each pause is longer than the one before.
 
 use std::collections::HashMap;
@@ -42,7 +42,7 @@ impl HeldBack {
         ended.until = now + pause(ended.times);
     }
 
-    /// Tells whether a sensor is not to be read now.
+    /// Tells whether a sensor must not be read now.
     pub(crate) fn holds(&self, sensor: &Sensor) -> bool {
         let ended = self.0.get(sensor);
         ended.is_some_and(|ended| Instant::now() < ended.until)

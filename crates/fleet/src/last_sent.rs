@@ -36,6 +36,6 @@ pub(crate) async fn last_sent(
         .headers
         .context("the servers' answer has no headers")?;
     let id = headers.get(ID).map(async_nats::HeaderValue::as_str);
-    // A message that another program wrote under this name is as good as none.
+    // A message that another program wrote under this name counts as none.
     Ok(id.and_then(|id| Position::of_id(id, sensor)))
 }

@@ -1,8 +1,8 @@
 //! One message of the stream: a request as a sensor recorded it.
 //!
-//! In: a record of the sensor's history. Out: headers of a message. At the hub the other way round:
-//! a message becomes a record. A sensor may be in a stranger's hands, so the hub checks lengths and
-//! fields, and takes the sensor's name from the subject, never from the body.
+//! In: at a sensor, the position of a request; at the hub, a message. Out: the headers of a message;
+//! a record. A sensor may be in a stranger's hands, so the hub checks lengths and fields, and takes
+//! the sensor's name from the subject, never from the body.
 
 use std::ops::RangeInclusive;
 
@@ -14,8 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::sensor::Sensor;
 
-/// Longest body, in bytes: the longest request that can be kept, and its line of JSON. NATS takes a
-/// little more.
+/// Longest body, in bytes: the longest request that can be kept, and its line of JSON. The limit of
+/// NATS is a little higher.
 pub const MAX_BODY_BYTES: usize = 1_000_000 + MAX_LINE_BYTES;
 /// Header with the id by which a hub recognises a message, `NAME-ERA-SEQ`. It is not `Nats-Msg-Id`,
 /// because the servers compare those ids across all subjects: a sensor could use the ids of another
@@ -53,12 +53,12 @@ pub struct Position {
     pub seq: u64,
 }
 
-/// What the stream says of a message.
+/// What the stream says about a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery {
     /// The message's number in the stream.
     pub sequence: u64,
-    /// When the stream took it.
+    /// When the stream took the message.
     pub published: Timestamp,
 }
 
@@ -101,7 +101,7 @@ impl Position {
         format!("{sensor}-{}-{}", self.era, self.seq)
     }
 
-    /// Reads an id; `None` where it is not one of this sensor.
+    /// Reads the position from an id; `None` where the id is not one of this sensor.
     #[must_use]
     pub fn of_id(id: &str, sensor: &Sensor) -> Option<Self> {
         let rest = id.strip_prefix(sensor.as_str())?.strip_prefix('-')?;
@@ -110,7 +110,7 @@ impl Position {
             era: era.parse().ok().filter(|&era| era <= MAX_NUMBER)?,
             seq: seq.parse().ok().filter(|seq| SEQS.contains(seq))?,
         };
-        // Each position has one id only: without signs and leading zeros.
+        // Refuses numbers with a sign or leading zeros, so that each position has one id only.
         (position.id(sensor) == id).then_some(position)
     }
 }
@@ -178,8 +178,8 @@ fn missing(said: Option<&str>, seq: u64) -> Result<u64, MessageError> {
     Ok(missing)
 }
 
-/// Refuses a record whose line would be too long in the hub's ring, where its numbers are others
-/// and may have more digits.
+/// Refuses a record whose line would be too long in the hub's ring. There it gets other numbers,
+/// which may have more digits.
 fn check_line(record: &Record) -> Result<(), MessageError> {
     let widest = Record {
         seq: MAX_NUMBER,
@@ -238,7 +238,7 @@ fn check_fields(record: &Record) -> Result<(), MessageError> {
     Ok(())
 }
 
-/// Cuts a long request as the responder does. `bytes` still tells its whole length.
+/// Cuts a long request as the responder does. Its field `bytes` keeps the whole length.
 fn cut(record: &mut Record, most_bytes: usize) {
     if record.raw.len() > most_bytes {
         // A copy, as a slice would keep the whole message in memory.
@@ -247,8 +247,9 @@ fn cut(record: &mut Record, most_bytes: usize) {
     }
 }
 
-/// Returns the time of a request; where it cannot be right, the time at which the stream took it. A
-/// sensor with a wrong clock must not put its requests before or behind all others.
+/// Returns the time `said` by the sensor, or the time at which the stream took the message if
+/// `said` cannot be right. A sensor with a wrong clock must not put its requests before or behind
+/// all others.
 fn likely_time(said: Timestamp, published: Timestamp) -> Timestamp {
     let latest = published.checked_add(AHEAD).unwrap_or(published);
     if said.as_second() < EARLIEST || said > latest {

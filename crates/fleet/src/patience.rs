@@ -1,5 +1,5 @@
-//! What follows a failure: a line in the log if it differs from the last failure, and a pause that
-//! grows.
+//! What is done after a failure: a line in the log if the failure differs from the last one, and a
+//! pause that grows.
 
 use std::time::Duration;
 
@@ -44,9 +44,9 @@ impl Patience {
         }
     }
 
-    /// Logs a failure, unless the last one was the same, and waits. `worked` is how long it had
-    /// worked before; if that is longer than the pause that is due, the pauses start again with the
-    /// shortest.
+    /// Logs a failure, unless the last one was the same, and waits. `worked` is the time without
+    /// failure before; if that is longer than the pause that is due, the pauses start again with
+    /// the shortest.
     pub async fn wait(&mut self, error: &anyhow::Error, worked: Duration) {
         if worked > self.pause {
             self.pause = FIRST_PAUSE;

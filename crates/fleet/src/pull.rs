@@ -54,8 +54,9 @@ pub(crate) struct Messages {
     last: u64,
 }
 
-/// Returns the most messages that may be received but not read, where at most `max_batch` are asked
-/// for at once: more are asked for when half of them have come.
+/// Returns the most messages that may be received but not read, if at most `max_batch` are asked
+/// for at once. It is more than `max_batch`, because more are asked for when half of them have
+/// come.
 pub(crate) const fn most_ahead(max_batch: i64) -> usize {
     max_batch as usize / 2 * 3
 }
@@ -119,6 +120,7 @@ impl Messages {
         }
     }
 
+    /// Asks for the next batch of messages.
     async fn ask(&mut self) -> anyhow::Result<()> {
         self.batch = batch(self.most, self.length);
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -157,7 +159,7 @@ impl Messages {
     }
 }
 
-/// Returns how many messages to ask for; `length` is that of the last message, in bytes.
+/// Returns how many messages to ask for. `length` is the length of the last message, in bytes.
 fn batch(most: u64, length: usize) -> u64 {
     let fit = (BYTES_AHEAD / length.max(1)) as u64;
     fit.clamp(1, most)

@@ -1,8 +1,8 @@
 //! Messages that the servers will never take, because they are too long.
 //!
 //! In: the error for a message, from the servers or from the library. Out: whether to skip the
-//! message, and lines in the log. For servers that are away, or a stream that is full, the
-//! publisher waits.
+//! message, and lines in the log. A message is not skipped if the servers are away, or if the
+//! stream is full: then the publisher waits.
 
 use std::error::Error;
 
