@@ -17,22 +17,23 @@ use crate::history::row::integer;
 use crate::history::rows::{PayloadTexts, ReferencedRows, payload_with, row_of_payload};
 use crate::history::sent;
 
-/// Most kinds without a label that are kept. Each random request has a kind of its own.
+/// Most kinds without a label that are kept. Without this limit, random requests would fill the
+/// file, because each has a kind of its own.
 const MOST_UNLABELLED: i64 = 2000;
-/// How many of these places are kept free for kinds that were seen once. Without them, no new kind
-/// would stay until it is seen twice.
+/// How many of the [`MOST_UNLABELLED`] places are kept free for kinds that were seen once. Without
+/// them, no new kind would stay until it is seen twice.
 const PLACES_FOR_ONCE: i64 = 200;
 /// Longest specimen, in bytes.
 pub(super) const SPECIMEN_BYTES: usize = 64 * 1024;
-/// Most bytes of all specimens together. In a small history, they may not take more than an eighth
-/// of what it may hold.
+/// Most bytes of all specimens together. In a small history, they take at most one part in
+/// [`SPECIMENS_SHARE`] of the bytes that it may hold.
 const SPECIMENS_BYTES: u64 = 64 * 1024 * 1024;
 const SPECIMENS_SHARE: u64 = 8;
 /// The longest specimens are cut to this length when all specimens take too much. Specimens of this
 /// length fit, even for the largest number of kinds.
 const CUT_BYTES: usize = 4 * 1024;
-/// Most days for which a kind has counts. When a kind gets a new day, its days that are this much
-/// older are deleted.
+/// Most days for which a kind has counts. When a kind gets a new day, its days that are this number
+/// of days older are deleted.
 pub(crate) const MOST_DAYS: i64 = 400;
 pub(super) const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -69,7 +70,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Makes a tally without requests. The first request will come at this time.
+    /// Makes a tally without requests. `time` is the time of the request that is added first.
     fn none_at(time: i64) -> Self {
         Self {
             requests: 0,
@@ -85,8 +86,8 @@ impl Tally {
     }
 }
 
-/// Bytes that new specimens may still take before all specimens are counted again. To count them
-/// goes through all kinds, which takes 0.3 ms when there are thousands.
+/// Bytes that new specimens may still take before the bytes of all specimens are counted again.
+/// Counting goes through all kinds, which takes 0.3 ms when there are thousands.
 #[derive(Default)]
 pub(super) struct SpecimenBudget(i64);
 
@@ -227,8 +228,8 @@ fn add_to_kind(
     let tally = addition.tally;
     let category = kind.category.map(Category::name);
     let new_sources = add_sources(to, row, addition)?;
-    // A later version may have a better title for a label. Without a label, the title is that of
-    // the specimen.
+    // A later version may have a better title for a label. Without a label, the title is made from
+    // the specimen, so it stays.
     to.prepare_cached(
         "UPDATE kind SET title = iif(?3 IS NULL, title, ?2), category = ?3, requests = requests + ?4, sources = sources + ?5, \
          first = min(first, ?6), last = max(last, ?7) WHERE id = ?1",

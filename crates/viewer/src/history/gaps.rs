@@ -16,9 +16,9 @@ use crate::history::keeper::Gap;
 use crate::history::row::{integer, number, time};
 use crate::rfc3339;
 
-/// Two gaps with less time than this between them belong to one flood, and share a row.
+/// Two gaps with less time than this between them belong to one flood, and share a row of the file.
 const SAME_FLOOD: SignedDuration = SignedDuration::from_mins(1);
-/// Longest time that one row spans.
+/// Longest time that the gaps in one row span.
 const LONGEST_FLOOD: SignedDuration = SignedDuration::from_hours(1);
 /// Gaps that ended longer ago are not reported.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -36,11 +36,11 @@ pub(crate) struct Gaps(pub(super) VecDeque<Gap>);
 /// Requests of the last day that are not kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NotKept {
-    /// How many.
+    /// How many requests.
     pub requests: u64,
     /// The beginning of the time in which they came, RFC 3339.
     pub since: String,
-    /// The end of that time, RFC 3339.
+    /// The end of the time in which they came, RFC 3339.
     pub until: String,
 }
 
@@ -79,8 +79,8 @@ impl Gap {
         (is_soon && is_short && next.first > self.last).then_some(both)
     }
 
-    /// Returns the part of the gap after the number `known`, up to which all numbers are accounted
-    /// for; `None` if nothing is left. If several gaps were joined, the count may be too large for
+    /// Returns the part of the gap after the number `known`; `None` if nothing is left. All numbers
+    /// up to `known` are accounted for. If several gaps were joined, the count may be too large for
     /// this part, but it is never larger than the range.
     pub(crate) fn after(self, known: u64) -> Option<Self> {
         let first = self.first.max(known.saturating_add(1));
@@ -158,8 +158,8 @@ fn minute(time: &str) -> String {
     time.get(..16).unwrap_or(time).replace('T', " ")
 }
 
-/// Tells whether a gap ended within the last day, or less than [`SAME_FLOOD`] in the future. If it
-/// ended later, the clock was set back since.
+/// Tells whether a gap ended within the last day, or less than [`SAME_FLOOD`] in the future. If its
+/// end is later than that, the clock was set back.
 fn is_recent(gap: &Gap, now: Timestamp) -> bool {
     let age = now.duration_since(gap.until);
     age < DAY && age > -SAME_FLOOD
@@ -170,12 +170,12 @@ fn is_recent(gap: &Gap, now: Timestamp) -> bool {
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
 pub(super) fn write(to: &Transaction<'_>, new: &Gap) -> rusqlite::Result<()> {
-    // Not simply the newest row: a request that could not be written may have a row with a higher
-    // number.
+    // This need not be the newest row: a request that could not be written may have a row with a
+    // higher number.
     let before = format!("{COLUMNS} WHERE first_seq <= ?1 ORDER BY first_seq DESC LIMIT 1");
     let mut statement = to.prepare_cached(&before)?;
     let before = statement.query_row([integer(new.first)], gap).optional()?;
-    // The gap is in the file already. Its transaction was committed, but its items are written
+    // If the file has the gap already, its transaction was committed, and its items are written
     // again because of a later error.
     if before.is_some_and(|before| new.last <= before.last) {
         return Ok(());
@@ -184,8 +184,8 @@ pub(super) fn write(to: &Transaction<'_>, new: &Gap) -> rusqlite::Result<()> {
     insert(to, &joined.unwrap_or(*new))
 }
 
-/// Counts a single missing request, in the row whose range includes its number, or in a row of its
-/// own.
+/// Counts a single missing request: in the row whose range includes its number, or else in a new
+/// row.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.

@@ -1,4 +1,4 @@
-//! Counts which numbers the reader has handed over to the history, and which left the ring before
+//! Notes which numbers the reader has handed over to the history, and which left the ring before
 //! that. It does not decide which requests are kept, and has no records.
 //!
 //! In: the cursor and the numbers of each look. Out: which numbers are still to be handed over, and
@@ -20,8 +20,7 @@ pub(crate) struct Gap {
     pub(crate) last: u64,
     /// How many numbers of the range are missing.
     pub(crate) requests: u64,
-    /// The times of the last look before the numbers went missing, and of the first look after
-    /// that.
+    /// The time of the last look before the numbers went missing, and of the first look after that.
     pub(crate) since: Timestamp,
     pub(crate) until: Timestamp,
 }
@@ -46,6 +45,7 @@ pub(crate) struct Keeper {
     settled: u64,
     /// The numbers above `settled` that are handed over.
     handed: BTreeSet<u64>,
+    /// The time of the last look.
     looked: Timestamp,
 }
 

@@ -1,5 +1,5 @@
-//! The history for another program, which reads it while the viewer writes it. At a sensor, the
-//! program sends the requests on. At a hub, it finds out which requests have arrived.
+//! Lets another program read the history while the viewer writes it. At a sensor, that program
+//! sends the requests on. At a hub, it finds out which requests have arrived.
 //!
 //! In: the folder of the history. Out: records in the order of their numbers, and the names of
 //! kinds; whether a request of a sensor is there, and how many sensors saw a kind. Writes nothing,
@@ -30,7 +30,7 @@ const CACHE_KIB: i32 = 512;
 pub struct Outbox(OpenedFile);
 
 /// The history of a hub, as a list of the requests that have arrived. It always reads the file that
-/// is there now, which may not be the file of the last time.
+/// is there now, even if that has replaced the file of the last call.
 #[derive(Debug)]
 pub struct Ledger {
     folder: PathBuf,
@@ -63,7 +63,7 @@ impl Outbox {
     }
 
     /// Returns when the history began, in microseconds since 1970; `None` before that is written.
-    /// This tells one history of a sensor from the next.
+    /// Two histories of a sensor have different eras.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -220,7 +220,7 @@ impl Ledger {
         }
     }
 
-    /// Returns how many sensors saw a kind; `None` if it never came.
+    /// Returns how many sensors saw a kind; `None` if the history does not have the kind.
     ///
     /// # Errors
     /// The file cannot be read.

@@ -1,5 +1,5 @@
-//! Writes the rows of one request: its payload, what was found out about it, its source and its
-//! way.
+//! Writes the rows of one request: its payload, what was found out about it, its source and its way
+//! (how it came and ended).
 //!
 //! In: a record with what was found out about it. Out: the row of the request, and the rows that it
 //! references, which are inserted if they are missing.
@@ -16,7 +16,7 @@ use crate::history::found::Found;
 use crate::history::row::{ended_name, integer, via_name};
 use crate::history::sent;
 
-/// Bytes of the SHA-256 that identifies a payload.
+/// How many bytes of the SHA-256 identify a payload.
 const HASH_BYTES: usize = 16;
 /// Most ids of rows that are remembered for each table.
 const MOST_KNOWN: usize = 4096;
@@ -236,7 +236,7 @@ pub(super) fn payload_with<T: ToSql + AsRef<str>>(
     let mut again = to.prepare_cached("SELECT id, shape IS NULL FROM payload WHERE hash = ?1")?;
     let held = again.query_row([hash], |row| Ok((row.get(0)?, row.get(1)?)));
     if let Some((id, has_no_shape)) = held.optional()? {
-        // Without a shape, because the same bytes had a label before.
+        // It has no shape if the same bytes had a label before.
         if has_no_shape && texts.shape.is_some() {
             to.prepare_cached("UPDATE payload SET shape = ?2 WHERE id = ?1")?
                 .execute(params![id, texts.shape])?;
@@ -246,8 +246,8 @@ pub(super) fn payload_with<T: ToSql + AsRef<str>>(
     let mut insert = to.prepare_cached(
         "INSERT INTO payload (hash, shape, host, user_agent, ja4, bytes, tls) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    // Not with RETURNING: for that, SQLite makes a table for the one number, and a journal for the
-    // statement.
+    // Without RETURNING, for which SQLite would make a table for the one number, and a journal for
+    // the statement.
     insert.insert(params![
         hash,
         texts.shape,
