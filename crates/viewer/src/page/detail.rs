@@ -73,8 +73,8 @@ pub struct Detail<'a> {
     indented: Option<Value>,
     decoded: Vec<Decoded>,
     raw: Value,
-    /// The head is text or, without a head, the whole request is. Otherwise the hex dump says more
-    /// and comes first.
+    /// The head is text or, without a head, the whole request is text. Otherwise the hex dump says
+    /// more and comes first.
     is_text: bool,
     /// The request as text to be copied.
     text: Value,

@@ -1,4 +1,4 @@
-//! Entries to rows: what the list shows of them, and which of them fold.
+//! Makes rows from entries: what the list shows of a request, and which requests fold into one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -50,8 +50,8 @@ pub struct Row {
     method: Option<String>,
     /// The target of an HTTP request, or the summary of another request.
     what: String,
-    /// The name that the request asks for, if it is a DNS name. A client that scans addresses asks
-    /// for none.
+    /// The host that the request asks for, if it is a DNS name. A client that scans addresses asks
+    /// for no name.
     asked_for: Option<String>,
     /// The part of the request that says what it is, if method and target do not.
     excerpt: Option<Excerpt>,
@@ -88,7 +88,7 @@ pub struct Group {
 }
 
 impl Row {
-    /// Lays out a request; its age is as at `now`.
+    /// Makes the row of a request, with its age at the time `now`.
     #[must_use]
     pub fn new(entry: &Entry, now: Timestamp) -> Self {
         let record = &entry.record;
@@ -164,7 +164,7 @@ impl RowLabel {
     }
 }
 
-/// Groups neighbours that are alike.
+/// Groups neighbouring requests with the same likeness.
 #[must_use]
 pub fn groups(entries: &[Arc<Entry>], now: Timestamp) -> Vec<Group> {
     let alike = entries.chunk_by(|a, b| a.likeness == b.likeness);

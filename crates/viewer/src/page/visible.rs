@@ -42,16 +42,16 @@ pub fn as_sent(bytes: Bytes) -> Value {
     visible(vec![Part::new(bytes, style)])
 }
 
-/// Returns bytes as they were sent. If they are no text, a long run of one byte is shown as the
-/// byte and its number.
+/// Returns bytes as they were sent. If they are not text, a long run of one byte is shown as the
+/// byte and the length of the run.
 #[must_use]
 pub fn folded(bytes: Bytes) -> Value {
     visible(vec![Part::folded(bytes)])
 }
 
-/// Returns a request as it was sent, with the ranges of `evidence` marked. In bytes that are no
-/// text, a long run of one byte is shown as the byte and its number. The head and the rest are
-/// judged separately as text or not.
+/// Returns a request as it was sent, with the ranges of `evidence` marked. In bytes that are not
+/// text, a long run of one byte is shown as the byte and the length of the run. For the head and
+/// the rest, it is decided separately whether they are text.
 #[must_use]
 pub fn request(bytes: &Bytes, head_bytes: usize, evidence: &[Range<usize>]) -> Value {
     let evidence = merged(evidence.to_vec());

@@ -1,7 +1,8 @@
 //! How usual a kind is, in words: here, by this machine's own history, and elsewhere, by published
 //! logs.
 //!
-//! In: counts by day, and in how many logs it is. Out: short sentences. No other machine is asked.
+//! In: counts by day, and the number of published logs with the kind. Out: short sentences. No
+//! other machine is asked.
 
 use forever200_identify::signature::LOGS;
 use jiff::Timestamp;
@@ -54,12 +55,12 @@ pub(crate) fn elsewhere(usual: Option<u8>) -> Option<&'static str> {
     Some(match usual? {
         BY_NEARLY_EVERYBODY.. => "seen by nearly everybody",
         COMMON.. => "common",
-        // The other logs were not counted, so it is not known to be rare.
+        // The count is a lower bound, so the kind is not known to be rare.
         _ => "seen elsewhere, too",
     })
 }
 
-/// Says on what [`elsewhere`] is based.
+/// Says on how many logs [`elsewhere`] is based; `None` if the kind was not counted.
 #[must_use]
 pub(crate) fn grounds(usual: Option<u8>) -> Option<String> {
     usual.map(|logs| format!("in at least {logs} of {LOGS} published logs"))
@@ -70,8 +71,8 @@ pub(crate) fn day_of(time: Timestamp) -> i64 {
     time.as_second().div_euclid(SECONDS_OF_DAY)
 }
 
-/// Returns on how many days in a row a kind came, up to today, or to yesterday, because today is
-/// not over.
+/// Returns on how many days in a row a kind came, up to today or yesterday; 0 if it came on
+/// neither.
 fn streak(days: &[i64], today: i64) -> i64 {
     let mut expected = match days.last() {
         Some(&last) if last >= today - 1 => last,
@@ -93,7 +94,7 @@ fn span_of(days: i64) -> String {
         ..14 => format!("{days} days"),
         14..60 => format!("{} weeks", days / 7),
         60..MOST_DAYS => format!("{} months", days / 30),
-        // Counts by day are not kept for longer.
+        // Counts by day are not kept for longer than this.
         _ => format!("{} months or more", days / 30),
     }
 }

@@ -136,8 +136,8 @@ fn is_of_category(entry: &Entry, wanted: WantedCategory) -> bool {
     }
 }
 
-/// Tells whether a request is ordinary and nothing else. An attack by a program that names itself
-/// is not.
+/// Tells whether a request has only ordinary labels. An attack by a program that names itself also
+/// has another label.
 fn is_ordinary(entry: &Entry) -> bool {
     let is_more = |signature: &Signature| signature.categories().any(|it| it != Category::Ordinary);
     !entry.labels.is_empty() && !has_signature(entry, is_more)
@@ -159,8 +159,8 @@ fn source_of(record: &Record) -> IpAddr {
     record.src_ip.to_canonical()
 }
 
-/// Tells whether the [`text`](crate::reader::entry::text) of bytes begins with `beginning`. It does
-/// not make this text, because every watcher checks every request.
+/// Tells whether the [`text`](crate::reader::entry::text) of bytes begins with `beginning`.
+/// Compares without making that text, because every watcher checks every request.
 fn begins_with(bytes: &[u8], beginning: &str) -> bool {
     let as_utf8 = bytes.starts_with(beginning.as_bytes());
     let as_iso = begins_with_chars(bytes, beginning);
@@ -171,7 +171,7 @@ fn begins_with(bytes: &[u8], beginning: &str) -> bool {
     }
 }
 
-/// Tells whether bytes begin with `beginning`, if each byte is one character.
+/// Tells whether bytes begin with `beginning` if each byte is read as one character (ISO 8859-1).
 fn begins_with_chars(bytes: &[u8], beginning: &str) -> bool {
     let mut bytes = bytes.iter();
     for wanted in beginning.chars() {
