@@ -23,12 +23,13 @@ use crate::history::writer::{Item, QueueEnd};
 const QUESTION_TIME: Duration = Duration::from_secs(2);
 /// Instructions of SQLite between two checks of the clock: some hundred microseconds.
 const INSTRUCTIONS_BETWEEN_CHECKS: i32 = 10_000;
-/// Most connections that are kept open for the next question. As many questions may run at a time.
+/// Most connections that are kept open for the next question. This is also the most questions that
+/// run at a time.
 const MOST_CONNECTIONS: usize = 2;
 /// SQLite's cache of pages of the file for each connection, in KiB.
 const CACHE_KIB: i32 = 1024;
-/// How many of the next numbers are searched for the request that continues another one. It comes
-/// within two seconds after the answer, and so among these unless there is a flood.
+/// How many of the next numbers are searched for the request that continues another one. That
+/// request comes within two seconds after the answer, so it is among these unless there is a flood.
 const CONTINUED_WITHIN: i64 = 2000;
 /// How far back the counts by the minute go.
 const COUNTED: SignedDuration = SignedDuration::from_hours(25);
@@ -43,7 +44,7 @@ pub struct Questions {
     state: Arc<State>,
 }
 
-/// What is put back into a memcached that has nothing.
+/// The values that are put back into an empty memcached.
 #[derive(Debug, Default)]
 pub struct Restored {
     /// The newest number.
@@ -119,7 +120,7 @@ impl Questions {
         })
     }
 
-    /// Tells whether there is a request with a smaller number.
+    /// Tells whether the file has a request with a smaller number.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -131,7 +132,7 @@ impl Questions {
         })
     }
 
-    /// Returns what is put back into a memcached that has nothing.
+    /// Returns the values that are put back into an empty memcached.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.
@@ -222,9 +223,9 @@ pub(super) fn newest(file: &Connection) -> rusqlite::Result<i64> {
     file.prepare_cached(query)?.query_row([], |row| row.get(0))
 }
 
-/// Returns the numbers that the file does not account for, and that the ring may still have. In a
-/// flood the newest request may be written first. If the program is killed then, requests before it
-/// are missing.
+/// Returns the numbers that the file does not account for, and that the ring may still have. There
+/// may be some, because in a flood the newest request may be written first, and the program may be
+/// killed before the others are written.
 ///
 /// Numbers that a person has deleted, and numbers before all that are in the file, count as
 /// accounted for.

@@ -1,7 +1,7 @@
-//! Items that can never be written, though the disk works.
+//! Finds out which items can never be written, although the disk works.
 //!
 //! In: errors of a transaction. Out: whether one of its items is at fault, and a note that is
-//! written in the place of such a request. So one request cannot keep all others out.
+//! written in place of such a request. Without it, that request would keep all others out.
 
 use forever200_ring::{Record, Sent};
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ pub(super) struct Panicked;
 /// A request that cannot be written.
 #[derive(Debug)]
 pub(crate) struct LeftOut {
-    /// The gap of this request alone.
+    /// A gap with only this request.
     pub(super) gap: Gap,
     sent: Option<Box<Sent>>,
 }

@@ -1,8 +1,8 @@
 //! Deletes the oldest requests when the history is too large, and rows that no request references
 //! any more.
 //!
-//! In: the file and its limit. Out: the file, one step smaller. A step is small, so that the queue
-//! waits for some milliseconds only.
+//! In: the file and its limit. Out: the file, one step smaller. A step is so small that the queue
+//! waits for it only some milliseconds.
 
 use std::time::{Duration, Instant};
 
@@ -18,11 +18,11 @@ const STEP_PAGES: i64 = 256;
 const MOST_GAPS: i64 = 10_000;
 /// Rows of `found` that are checked in one step when a file is opened.
 const SWEPT_ROWS: i64 = 1000;
-/// Longest time for all these steps.
+/// Longest time for all steps of [`SWEPT_ROWS`].
 const SWEEP_TIME: Duration = Duration::from_secs(1);
 
-/// Deletes one step of the oldest requests if the file holds more than `most_bytes`. Returns how
-/// many were deleted; `None` if there was room.
+/// Deletes the oldest requests, one step of them, if the file is larger than `most_bytes`. Returns
+/// how many were deleted; `None` if the file was not too large.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.
@@ -50,8 +50,8 @@ pub(super) fn make_room(file: &Connection, most_bytes: u64) -> rusqlite::Result<
     Ok(Some(gone as u64))
 }
 
-/// Deletes rows of `found` that no request references, the oldest first. Earlier versions left them
-/// there. When the time is over, the rest is left until the file is opened the next time.
+/// Deletes rows of `found` that no request references, the oldest first. Earlier versions did not
+/// delete them. When [`SWEEP_TIME`] is over, the rest stays until the file is opened the next time.
 ///
 /// # Errors
 /// The disk refuses, or somebody has the file locked.

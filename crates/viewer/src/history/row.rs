@@ -27,9 +27,8 @@ pub(super) const SPECIMENS: &str = "SELECT seq, time, kind.source AS src_ip, sou
 
 /// Reads a row of [`REQUESTS`] or [`SPECIMENS`].
 ///
-/// To look a column up by its name goes through the names before it, which takes 2.5 µs for all
-/// columns of a row. SQLite takes another 2.5 µs to find the row, and the viewer takes far more to
-/// describe it.
+/// Columns are looked up by name, which takes 2.5 µs for all columns of a row. This is little:
+/// SQLite takes another 2.5 µs to find the row, and the viewer takes far more to describe it.
 ///
 /// # Errors
 /// A column has a value that no record can have.
@@ -103,7 +102,7 @@ fn address(row: &Row<'_>, column: &str) -> rusqlite::Result<IpAddr> {
     text.parse().map_err(|_| foreign(row, column))
 }
 
-/// Reads a column that has a name, as in the record's line of JSON.
+/// Reads a column whose value is a name from the record's line of JSON.
 fn named<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     let name: StrDeserializer<'_, NameError> = text.as_str().into_deserializer();

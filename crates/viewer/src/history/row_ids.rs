@@ -6,8 +6,8 @@ use std::collections::HashMap;
 /// Ids in one word.
 const BITS: i64 = u64::BITS as i64;
 
-/// A set of ids, one bit for each. Only words of 64 ids that have a bit are stored. If ids are far
-/// apart, the set takes as much memory as a set of numbers, and never more.
+/// A set of ids, with one bit for each. A word has the bits of 64 ids. Only words with a bit that
+/// is set are stored, so ids that are far apart take no more memory than in a set of numbers.
 #[derive(Debug, Default)]
 pub(super) struct RowIds {
     words: HashMap<i64, u64>,

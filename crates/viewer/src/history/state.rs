@@ -23,7 +23,7 @@ const SLOW: Duration = Duration::from_secs(5);
 /// The trouble that is reported once the writer's thread has ended.
 const ENDED: &str = "its thread has ended";
 
-/// What is known of the history without reading the file.
+/// The facts about the history that are known without reading the file.
 #[derive(Debug, Default)]
 pub(super) struct State {
     writing: Mutex<Writing>,
@@ -133,7 +133,8 @@ impl State {
         let mut gaps = self.gaps();
         let before = std::mem::replace(&mut *gaps, gaps_in_file);
         if self.file_number() == 0 {
-            // These were counted before the file was open. The file may account for a part of them.
+            // These gaps were counted before the file was open. The file may have some of their
+            // requests.
             for gap in before.0 {
                 if let Some(gap) = gap.after(newest) {
                     gaps.add(gap, now);

@@ -1,7 +1,7 @@
 //! Keeps the write-ahead log beside the file (`history.db-wal`) short.
 //!
-//! SQLite copies the log back into the file by itself, but not what somebody still reads: a person
-//! may leave a query open, or visitors may read without a pause
+//! SQLite copies the log back into the file by itself, except the part that somebody still reads. A
+//! person may leave a query open, or visitors may read without a pause
 //! (<https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files>). This module waits for
 //! readers when the log is long. When the log has reached its bound, nothing is written any more.
 
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-/// Length in bytes from which the writer waits for readers. It waits again each time that the log
-/// has grown by as much.
+/// Length of the log, in bytes, from which the writer waits for readers. It waits again each time
+/// that the log has grown by this length.
 const LONG_BYTES: u64 = 32 * 1024 * 1024;
 /// Most bytes of the log on the disk, in addition to one transaction.
 const MOST_BYTES: u64 = 128 * 1024 * 1024;
@@ -30,7 +30,7 @@ impl TooLong {
     }
 }
 
-/// Tells one file from all others, whatever its name: another file in its place has another id.
+/// The id of a file, whatever its name. Another file in its place has another id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     pub(super) device: u64,
@@ -68,7 +68,8 @@ impl Wal {
         }
     }
 
-    /// Removes the log after its file is gone. SQLite would take it for the log of the next file.
+    /// Removes the log after its file is gone. Otherwise SQLite would use it as the log of the next
+    /// file.
     pub(super) fn remove(self) -> std::io::Result<()> {
         if self.id.is_some() && file_id(&self.path) == self.id {
             std::fs::remove_file(&self.path)?;
@@ -76,7 +77,8 @@ impl Wal {
         Ok(())
     }
 
-    /// Copies a long log back into the file. Waits for a reader as long as for a lock.
+    /// Copies the log back into the file if it is long. Waits for readers, but not longer than for
+    /// a lock.
     ///
     /// # Errors
     /// The log has reached its bound, or the disk refuses.
