@@ -64,7 +64,8 @@ pub(crate) struct Hellos {
 #[derive(Debug, Default)]
 struct Held {
     by_ends: HashMap<Ends, Hello>,
-    /// The hellos in the order in which they came, with their numbers; also those taken since.
+    /// The ends and numbers of the hellos, in the order in which they came. Some of these hellos
+    /// may have been taken since.
     order: VecDeque<(Ends, u64)>,
     /// Number of hellos that came.
     came: u64,
@@ -74,8 +75,7 @@ struct Held {
 /// The first bytes that a client sent.
 #[derive(Debug)]
 struct Hello {
-    /// Distinguishes this hello from an older one with the same ends, which has another place in
-    /// the order.
+    /// The number distinguishes this hello from an older one with the same ends in `order`.
     number: u64,
     base64: String,
     came: Timestamp,
@@ -123,8 +123,8 @@ impl Hellos {
         tls.hello = hello.filter(|hello| hello.len() <= MAX_HELLO_CHARS);
     }
 
-    /// Returns the hello of this connection. The hello stays where haproxy splits the connection
-    /// into requests, because more requests may follow.
+    /// Returns the hello of this connection, and removes it. If haproxy splits the connection into
+    /// requests, the hello stays, because more requests may follow.
     fn hello_of(&self, origin: &Origin) -> Option<String> {
         let ends = Ends {
             source: origin.source,
@@ -237,7 +237,7 @@ fn failure(ends: Ends, reasons: &str, shared: &Shared) -> Option<Record> {
     let origin = Origin {
         source: ends.source,
         destination: ends.destination,
-        // haproxy sent the addresses in a log line, as it otherwise does in a header.
+        // haproxy sent the same addresses as in such a header, but in a log line.
         via: Via::ProxyV2,
         first_byte: Some(came),
     };

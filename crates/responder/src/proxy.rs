@@ -20,7 +20,7 @@ const MAX_HEADER_BYTES: usize = 4096;
 const MAX_V1_HEADER_BYTES: usize = 107;
 /// Index of the byte that holds version and command in a header of version 2.
 const COMMAND_INDEX: usize = 12;
-/// This byte of a header that haproxy sends for itself: version 2, LOCAL.
+/// The byte at [`COMMAND_INDEX`] of a header that haproxy sends for itself: version 2, LOCAL.
 const LOCAL: u8 = 0x20;
 /// The first word of the unique id of a request that haproxy handled in `mode http`, and rewrote.
 const HTTP_MARK: &str = "http";
@@ -43,7 +43,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The origin when no address is known.
+    /// The origin if no address is known.
     pub const UNKNOWN: Self = {
         let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         Self {
@@ -162,8 +162,8 @@ fn unique_id<'a>(header: &'a ProxyHeader<'_>) -> (&'a str, &'a str) {
     text.split_once(' ').unwrap_or((text, ""))
 }
 
-/// Returns the time that is written in microseconds since 1970. Returns `None` for a time after
-/// `now` or longer before it than [`MAX_HELD`], which another clock must have given.
+/// Reads a time in microseconds since 1970. Returns `None` for a time after `now`, or more than
+/// [`MAX_HELD`] before it: such a time is from another clock.
 fn believable(microseconds: &str, now: Timestamp) -> Option<Timestamp> {
     let time = Timestamp::from_microsecond(microseconds.parse().ok()?).ok()?;
     let held = now.duration_since(time);

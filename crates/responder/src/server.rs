@@ -56,8 +56,8 @@ pub struct Listeners {
     pub unix: Option<UnixListener>,
 }
 
-/// Serves until `shutdown` ends, then finishes what is in flight, and returns when all received
-/// requests are in the store, after six seconds at most.
+/// Serves until `shutdown` ends. Then finishes the requests in flight, and returns when all
+/// received requests are in the store, or after six seconds.
 ///
 /// # Errors
 /// The recorder has ended before `shutdown`. Without it no request would be recorded, so all
@@ -155,8 +155,8 @@ impl Server {
             .filter(|address| !address.ip().is_unspecified());
         let tcp = async || {
             let (stream, source) = listeners.tcp.accept().await?;
-            // Asks the kernel only if the address may differ: that is a system call for each
-            // connection.
+            // Asks the kernel only if the address may differ, because this takes a system call for
+            // each connection.
             let destination = bound.or_else(|| stream.local_addr().ok());
             let peer = |destination| Origin {
                 source,
@@ -179,8 +179,8 @@ impl Server {
         tokio::join!(self.accept(tcp), accept_unix);
     }
 
-    /// Accepts connections for ever, also after errors. When all permits are taken, the connection
-    /// that was accepted last waits for one.
+    /// Accepts connections for ever, also after errors. When all permits are taken, one more
+    /// connection is accepted and waits for a permit.
     async fn accept<S, F>(&self, accept: impl Fn() -> F)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -228,8 +228,8 @@ impl Server {
     }
 }
 
-/// Returns eight hexadecimal digits, different at every start. The operating system seeds the
-/// standard library's hasher.
+/// Returns eight hexadecimal digits, which are different at every start. They are random because
+/// the operating system seeds the hasher of the standard library.
 fn random_name() -> String {
     use std::hash::{BuildHasher, RandomState};
     format!("{:08x}", RandomState::new().hash_one(()) as u32)

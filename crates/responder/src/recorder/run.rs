@@ -69,9 +69,9 @@ impl Trouble {
 impl Recorder {
     /// Writes to the store until `stop` turns true, then once more, and returns.
     ///
-    /// Trouble with memcached is logged once when it begins and once when it ends. Where there is a
-    /// history, no number is drawn from an empty memcached until the viewer has put its numbers
-    /// back, or until `START_TIME` is over.
+    /// Trouble with memcached is logged once when it begins and once when it ends. If there is a
+    /// history, no number is drawn from an empty memcached until the viewer has put the numbers of
+    /// the history back, or until `START_TIME` is over.
     pub async fn run(self, store: Store, has_history: bool, mut stop: watch::Receiver<bool>) {
         if has_history {
             self.restored_or_stopped(&store, &mut stop).await;
@@ -112,8 +112,8 @@ impl Recorder {
         }
     }
 
-    /// Waits until memcached has a cursor, for [`START_TIME`] at most. Connections are answered
-    /// meanwhile, and their records wait, as while memcached is away.
+    /// Waits until memcached has a cursor, for [`START_TIME`] at most. Meanwhile, connections are
+    /// answered, and their records wait in the inbox, as they do while memcached is away.
     async fn restored_or_stopped(&self, store: &Store, stop: &mut watch::Receiver<bool>) {
         self.nobody_waits();
         tokio::select! {
