@@ -12,9 +12,9 @@ use crate::sensor::{ALL_ALIVE, ALL_KINDS, ALL_LAST_MESSAGES, ALL_REQUESTS, Senso
 /// On the servers, each sensor has an account of its own. The account imports four subjects from
 /// the hub's account: for requests, for heartbeats, for the question about the sensor's last
 /// message, and for the question how many sensors saw a kind. One account for all, with
-/// permissions, would not be enough. The servers check the subject of a message, but not the
-/// subject to which its answer goes. A sensor could name there the subject of another sensor, or
-/// one that deletes, and the server itself would write to it.
+/// permissions, would not be enough. The servers check the subject of a message, but not its reply
+/// subject. There a sensor could name the subject of another sensor, or one that deletes, and the
+/// server itself would write to it.
 pub struct Enrolment {
     name: String,
     /// The secret half of the key.

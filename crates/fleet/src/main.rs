@@ -175,7 +175,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-/// Connects, however long that takes. A server that is away is no reason to exit.
+/// Connects, and tries again until it succeeds: servers that are away are no reason to exit.
 async fn connected<F: Future<Output = anyhow::Result<Client>>>(connect: impl Fn() -> F) -> Client {
     let mut patience = Patience::new("no connection");
     loop {

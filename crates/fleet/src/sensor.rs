@@ -17,8 +17,8 @@ impl Sensor {
         &self.0
     }
 
-    /// Returns the subject to which the sensor sends its requests, and nothing else: the last
-    /// message there tells where to go on sending.
+    /// Returns the subject to which the sensor sends its requests. It sends nothing else there,
+    /// because the last message there tells where to go on sending.
     #[must_use]
     pub fn subject(&self) -> String {
         format!("{PREFIX}{}", self.0)
