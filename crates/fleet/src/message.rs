@@ -1,8 +1,8 @@
 //! One message of the stream: a request as a sensor recorded it.
 //!
-//! In: at a sensor, the position of a request; at the hub, a message. Out: the headers of a message;
-//! a record. A sensor may be in a stranger's hands, so the hub checks lengths and fields, and takes
-//! the sensor's name from the subject, never from the body.
+//! In: at a sensor, the position of a request; at the hub, a message. Out: the headers of a
+//! message; a record. A sensor may be in a stranger's hands, so the hub checks lengths and fields,
+//! and takes the sensor's name from the subject, never from the body.
 
 use std::ops::RangeInclusive;
 

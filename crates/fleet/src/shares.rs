@@ -69,8 +69,8 @@ pub(crate) async fn keep<F: Future<Output = Client>>(
     }
 }
 
-/// The handles to read all messages of the stream. Each reading has a connection of its own, because
-/// a message with invalid headers ends the connection that reads it.
+/// The handles to read all messages of the stream. Each reading has a connection of its own,
+/// because a message with invalid headers ends the connection that reads it.
 struct Reading<'a, C> {
     stream: &'a Stream,
     /// The connection for questions and commands.
