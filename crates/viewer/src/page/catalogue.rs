@@ -55,11 +55,11 @@ struct Known {
     year: Option<u16>,
     explanation: String,
     references: Vec<String>,
-    /// How many requests in the ring have it.
+    /// How many requests in the ring have the label.
     count: usize,
     /// The number of the newest of these requests.
     newest: u64,
-    /// How many requests in the history have it.
+    /// How many requests in the history have the label.
     kept: u64,
     /// It is a kind of the collection.
     is_kind: bool,

@@ -1,8 +1,8 @@
 //! Explains a request that a visitor gives, like one that was received.
 //!
 //! In: bytes. Out: the page of a request, without a source, a time or a number, and the form that
-//! asks for the bytes. Keeps nothing. Blanks nothing: the bytes are the visitor's own, and a
-//! visitor could find out what is hidden by guessing, if parts were blanked.
+//! asks for the bytes. Keeps nothing. Blanks nothing, because the bytes are the visitor's own. If
+//! parts were blanked, a visitor could guess texts to find out which of them are hidden.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

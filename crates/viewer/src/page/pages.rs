@@ -60,12 +60,12 @@ pub struct Pages {
     /// How many sensors the history has.
     sensors: Arc<Count>,
     pub(crate) describer: Arc<Describer>,
-    /// The number of signatures of each category. It is kept, because all signatures must be read
+    /// The number of signatures of each category. It is cached, because all signatures must be read
     /// to count them.
     sizes: OnceLock<Vec<(Category, usize)>>,
-    /// Signatures with more than one category, kept for the same reason.
+    /// Signatures with more than one category, cached for the same reason.
     pub(super) also: OnceLock<Also>,
-    /// What the collection says of labels, kept for the same reason.
+    /// What the collection says about labels, cached for the same reason.
     known_labels: OnceLock<KnownLabels>,
 }
 
@@ -192,7 +192,7 @@ impl Pages {
         )
     }
 
-    /// Renders one row for the event stream; only once for all watchers.
+    /// Renders one row for the event stream. Each row is rendered once, for all watchers together.
     ///
     /// # Errors
     /// The template fails, which is a bug.
@@ -284,7 +284,7 @@ impl Pages {
         self.render(template, context)
     }
 
-    /// Returns what the collection says of labels.
+    /// Returns what the collection says about labels.
     pub(crate) fn known_labels(&self) -> &KnownLabels {
         self.known_labels
             .get_or_init(|| KnownLabels::new(&self.describer.labeller))

@@ -16,11 +16,10 @@ use crate::reader::privacy::Privacy;
 use crate::reader::sensor::{shown_name, shown_version};
 use crate::rfc3339;
 
-/// A sensor counts as silent when this hub has heard nothing from it for this time, in seconds:
-/// neither a request, nor a message that it runs. A public address gets a request more often than
-/// that.
+/// Time in seconds after which a sensor counts as silent, if neither a request nor a heartbeat of
+/// it has come. A public address gets requests more often than that.
 pub(crate) const UNHEARD_SECONDS: i64 = 10 * 60;
-/// Most pages that can be asked for. Sensors beyond them are only in the SQLite file.
+/// Most pages that can be asked for. Further sensors are only in the SQLite file.
 const MOST_PAGES: u64 = 1000;
 /// The orders, by name.
 const SORTS: [(&str, Sort); 4] = [

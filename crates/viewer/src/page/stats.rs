@@ -61,7 +61,7 @@ pub struct Stats {
     pub categories: BTreeMap<Category, usize>,
     /// There are requests in the ring, and none is from an address of the internet.
     pub private_only: bool,
-    /// Number of slots that hold something else than a request of forever200.
+    /// Number of slots with something that is not a request of forever200.
     pub unreadable: usize,
     /// The state of the history; `None` if it is off.
     pub history: Option<HistoryState>,
@@ -181,9 +181,9 @@ fn categories(view: &View) -> BTreeMap<Category, usize> {
 }
 
 /// Returns the number of requests within the last 60 seconds. It is exact if the ring goes back a
-/// minute. Otherwise it is estimated from the counts of this minute and the one before, as if the
-/// requests of that one had come evenly. At a hub, the ring may have an old request of one sensor
-/// among new ones of others, and so does not tell how far it goes back.
+/// minute. Otherwise it is estimated from the counts of this minute and of the minute before, as if
+/// the requests of the minute before had come evenly. At a hub, the ring may have an old request of
+/// one sensor among new ones of others, so it does not tell how far it goes back.
 fn last_minute(view: &View, now: Timestamp) -> u64 {
     let minute_ago = now.as_second() - 60;
     let recent = count(view, |entry| {

@@ -131,7 +131,8 @@ impl Pages {
         )
     }
 
-    /// Renders one row of the wall for the event stream; only once for all watchers.
+    /// Renders one row of the wall for the event stream. Each row is rendered once, for all
+    /// watchers together.
     ///
     /// # Errors
     /// The template fails, which is a bug.

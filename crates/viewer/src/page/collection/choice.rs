@@ -1,7 +1,8 @@
 //! Which kinds a visitor wants to see, and in which order.
 //!
 //! In: the conditions of a query. Out: whether a kind matches. A condition that makes no sense for
-//! a kind is refused, so that nobody takes all kinds for those of one source, for example.
+//! kinds, such as a source, is refused. If it were ignored, a visitor would think that all kinds
+//! meet it.
 
 use std::cmp::Reverse;
 

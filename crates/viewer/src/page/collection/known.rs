@@ -1,6 +1,6 @@
-//! What the signatures say now of the labels that kinds are named after.
+//! What the signatures say now about the labels that give kinds their names.
 //!
-//! In: all signatures, read once. Out: by the id of a label, what lists of kinds show of it.
+//! In: all signatures, read once. Out: what lists of kinds show of a label, by its id.
 
 use std::collections::HashMap;
 use std::sync::Arc;

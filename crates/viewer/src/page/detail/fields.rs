@@ -15,8 +15,8 @@ use crate::page::visible;
 /// Most headers, parameters and the like that are laid out. If there are more, the bytes are easier
 /// to read.
 const MAX_FIELDS: usize = 500;
-/// Most bytes of a value that a link searches for: enough to tell it from others, and short enough
-/// for an address.
+/// Most bytes of a value that a link searches for. These distinguish it from other values, and fit
+/// into an address.
 const MAX_SEARCH_BYTES: usize = 200;
 
 /// Names and values, at most `MAX_FIELDS`.
@@ -109,7 +109,7 @@ impl FormPart {
 }
 
 /// Returns the parameters of a body that is an HTML form. If only the header says that it is one,
-/// the body must be of no other known format: curl says so of whatever it sends.
+/// the body must not have another known format, because curl sends that header with any body.
 pub(super) fn form(http: &http::Request<'_>, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     match Kind::of(body) {
         Kind::Form => parameters(body.trim_ascii()),

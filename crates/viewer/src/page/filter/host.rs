@@ -25,8 +25,8 @@ pub(super) enum Host {
 }
 
 impl Host {
-    /// Reads a condition. To ask for a name that is the same as one of these words, a query has a
-    /// dot at its end, as in `none.`
+    /// Reads a condition. A name that is the same as one of the words of conditions is written with
+    /// a dot at its end, as in `none.`
     pub(super) fn new(value: &str) -> Self {
         let word = value.to_ascii_lowercase();
         let kind = NameKind::ALL.into_iter().find(|kind| kind.name() == word);
@@ -68,8 +68,8 @@ pub(crate) fn host_value(name: &str) -> String {
     }
 }
 
-/// Reads a name as the names in requests are read, so that it may be written in all the ways that
-/// they are.
+/// Reads a name in the same way as the names in requests, so that it may be written in the same
+/// ways.
 fn read(name: &str) -> String {
     AskedFor::new(name.as_bytes(), Ipv4Addr::UNSPECIFIED.into()).name
 }

@@ -1,9 +1,9 @@
 //! Translates a filter into conditions on the history's columns, so that few requests must be
 //! described and checked.
 //!
-//! In: a filter. Out: conditions that every matching request meets; some that do not match may meet
-//! them too. `conditions` are for columns, `texts` for bytes. Read `column` first, which says what
-//! each test means for a column.
+//! In: a filter. Out: conditions that every matching request meets. Requests that do not match may
+//! meet them too. `conditions` are for columns, `texts` for bytes. Read `column` first, which says
+//! what each test means for a column.
 
 use forever200_identify::Labeller;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -50,8 +50,8 @@ impl Filter {
     }
 }
 
-/// Tells whether the condition on a column may hold for more requests than the test does. To
-/// exclude by it would then leave out requests that must be shown.
+/// Tells whether the condition on a column may hold for more requests than the test does. Such a
+/// condition must not exclude, because it would leave out requests that must be shown.
 fn is_wider(test: &Test, describer: &Describer) -> bool {
     match test {
         // A request without a name in the history may have a name that was hidden then.
@@ -79,8 +79,9 @@ fn texts(test: &Test, describer: &Describer) -> Option<Vec<Finder<'static>>> {
     }
 }
 
-/// Returns the text, and the beginning of HTTP/2, which compresses the text: a request with this
-/// text has one of them. `None` for a text that is not ASCII, which may be written in several ways.
+/// Returns the text and the beginning of HTTP/2: a request with this text has one of them, because
+/// HTTP/2 compresses texts. `None` for a text that is not ASCII, which may be written in several
+/// ways.
 fn in_http(text: &str) -> Option<Vec<Finder<'static>>> {
     let is_plain = !text.is_empty() && text.is_ascii();
     is_plain.then(|| vec![finder(&text.to_ascii_lowercase()), finder(HTTP_2)])
