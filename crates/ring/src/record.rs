@@ -17,8 +17,8 @@ pub const MAX_LINE_BYTES: usize = 9 * 1024;
 pub const MAX_HELLO_CHARS: usize = 5464;
 
 /// Largest number that is accepted, 2⁵³ - 1. Any reader of JSON can read it, and it is enough for
-/// 285 years of a million requests a second. A larger one was not written by us, and counts as no
-/// number.
+/// 285 years of a million requests a second. A larger number was not written by this program, and
+/// is ignored.
 pub const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// One request as received, and the facts about its connection.
@@ -32,9 +32,9 @@ pub struct Record {
     /// When the first byte came, UTC, microseconds.
     #[serde(with = "rfc3339_micros")]
     pub timestamp: Timestamp,
-    /// The client's address; unspecified (`0.0.0.0`) where it is unknown.
+    /// The client's address; unspecified (`0.0.0.0`) if it is unknown.
     pub src_ip: IpAddr,
-    /// The client's port; 0 where it is unknown.
+    /// The client's port; 0 if it is unknown.
     pub src_port: u16,
     /// The address that the client connected to.
     pub dest_ip: IpAddr,
@@ -44,8 +44,8 @@ pub struct Record {
     pub via: Via,
     /// Length of the request in bytes, as received; more than `raw` holds when truncated.
     pub bytes: u64,
-    /// How many of these bytes came behind the whole request: a second request, or more than the
-    /// length in the head.
+    /// How many of these bytes follow the end of the first HTTP request: a second HTTP request, for
+    /// example, or a body that is longer than the head says.
     #[serde(default)]
     pub extra: u64,
     /// `raw` is a prefix of what was received.
@@ -56,13 +56,13 @@ pub struct Record {
     /// connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<u64>,
-    /// The TLS of its connection; `None` for a request without TLS.
+    /// The TLS of the connection; `None` for a request without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Box<Tls>>,
-    /// The sensor that recorded it; `None` for a request that came to this machine.
+    /// The sensor that recorded the request; `None` for a request that came to this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor: Option<Box<Sent>>,
-    /// Which responder wrote it: eight hexadecimal digits drawn at its start.
+    /// Which responder wrote the record: eight hexadecimal digits, drawn when the responder starts.
     pub responder: String,
     /// The bytes as they came.
     #[serde(skip)]
@@ -104,7 +104,7 @@ pub struct Tls {
     /// The client's hello in base64, as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hello: Option<String>,
-    /// The hello's fingerprint, where the hello itself is not kept any more.
+    /// The fingerprint of a hello that is no longer kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ja4: Option<String>,
     /// Why the handshake failed. The bytes of the record are then the hello.
@@ -152,14 +152,14 @@ pub(crate) fn is_plain(text: &str, max_chars: usize) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// Framing (HTTP, RTSP, SIP, ICAP, ICE) says that all of the request was received. `truncated`
-    /// tells whether all of it was kept.
+    /// Framing says that all of the request was received; it knows HTTP, RTSP, SIP, ICAP and ICE
+    /// (Icecast's source protocol). `truncated` tells whether all of the request was kept.
     Complete,
-    /// No more bytes came: for 250 ms where nothing tells the end, for 2 s where more had to come.
+    /// No more bytes came: for 250 ms if nothing tells the end, for 2 s if more had to come.
     Quiet,
     /// The client closed its side, or reset the connection.
     Eof,
-    /// The byte limit was reached.
+    /// The client sent 1 MiB more than is kept.
     Limit,
     /// The connection's time was over.
     Deadline,
@@ -171,15 +171,15 @@ pub enum DecodeError {
     /// There is no newline within the first 9 KiB.
     #[error("no line of JSON at the start")]
     NoLine,
-    /// The line is not that of a record.
+    /// The line is not the line of a record.
     #[error("the line of JSON is not a record's: {0}")]
     Line(#[from] serde_json::Error),
-    /// The line gives another length than the bytes behind it have.
+    /// The length in the line is not the length of the bytes after the line.
     #[error("the line says {said} bytes, {held} are there")]
     Length {
         /// Length that the line gives, in bytes.
         said: u64,
-        /// Length of the bytes behind the line.
+        /// Length of the bytes after the line.
         held: usize,
     },
 }
@@ -220,7 +220,7 @@ impl Record {
     }
 }
 
-/// RFC 3339 in UTC with six digits for the fraction, as Suricata writes it.
+/// Times as RFC 3339 in UTC with six digits for the fraction, as Suricata writes them.
 mod rfc3339_micros {
     use jiff::Timestamp;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

@@ -51,14 +51,14 @@ pub struct Store {
     client: OnceCell<AsyncMetaClient>,
 }
 
-/// The ring as another program than memcached knows it, to put it back.
+/// What a responder or the viewer knows of the ring, to restore memcached from it.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownRing<'a> {
     /// Newest sequence number.
     pub cursor: u64,
     /// The records.
     pub ring: &'a Ring,
-    /// The counts beside the ring; `None` where memcached has them.
+    /// The counts beside the ring; `None` if memcached has them.
     pub counts: Option<&'a Counts>,
     /// Time of the first start.
     pub since: Timestamp,
