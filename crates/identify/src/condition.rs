@@ -97,7 +97,7 @@ pub(crate) struct Test {
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) regex: Box<[Pattern]>,
     pub(crate) exists: bool,
-    /// What at least one of the expressions needs; found when it is first needed.
+    /// A check that shows that none of the expressions can match; made when it is first needed.
     #[serde(skip)]
     pub(crate) gate: OnceLock<Box<Gate>>,
 }
@@ -150,7 +150,7 @@ impl Condition {
         self.values().or_else(|| self.rare_headers())
     }
 
-    /// Returns such literals from the tests of values.
+    /// Returns the best literals that are not names of headers; `None` if none are worth the search.
     fn values(&self) -> Option<Vec<String>> {
         let names = self.parameter.iter();
         let names = names.map(|(name, _)| vec![name.0.to_string()]);

@@ -31,8 +31,8 @@ pub use self::label::{Label, merged};
 use self::label::{in_order, one_product_leads};
 use self::lists::Lists;
 
-/// Number of signatures whose texts (some 1 kB each) stay in memory: those that applied last. A
-/// condition stays in memory once it was tried; all conditions together take 4 MB.
+/// Number of signatures whose texts (some 1 kB each) stay in memory: the signatures that applied
+/// last. A condition stays in memory once it was tried; all conditions together take 4 MB.
 const MAX_SIGNATURES: usize = 256;
 /// Number of expressions that stay compiled for long texts; each takes some 20 kB.
 const MAX_EXPRESSIONS: usize = 128;
@@ -60,13 +60,13 @@ enum Known {
     Read(Arc<Signature>),
     Unread {
         unread: UnreadSignature,
-        /// Read when first needed, and kept.
+        /// Read when it is first needed, and then kept.
         condition: OnceLock<Box<Condition>>,
         signature: Place<Arc<Signature>>,
     },
 }
 
-/// The labels of a request, and those that apply only to what it quotes.
+/// The labels of a request. Labels that apply only to what the request quotes are in `quoted`.
 struct Labels {
     found: Vec<Label>,
     quoted: Vec<Label>,

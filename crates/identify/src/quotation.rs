@@ -1,13 +1,14 @@
-//! Recognises requests that quote: they contain what others wrote, stored or browse, which is no
-//! attack on the server that gets it. This has nothing to do with quoted-printable, an encoding.
+//! Recognises requests that quote: they contain a text that somebody else wrote, a file that is
+//! stored, or the name of a file that is browsed. An attack in it is not aimed at the server that
+//! gets the request. Quoted-printable, an encoding, is something else.
 //!
-//! In: a request. Out: which of its bytes are a quotation. A webhook carries the text of a commit,
-//! a log shipper the attacks on another server, the address of a forge the name of a file. Each
-//! kind is known by headers, addresses and fields of its real senders; a webhook by one header
-//! alone. Nothing here proves who sent the request: an attacker can copy all of that. So a
-//! quotation never covers a whole request. Headers are never quoted. A target with the exploit of a
-//! CVE is not quoted either, because no file has such a name by chance. What is quoted is not
-//! dropped, but listed separately.
+//! In: a request. Out: which of its bytes are a quotation. A webhook carries the text of a commit.
+//! A log shipper carries the attacks on another server. The address of a page in a forge contains
+//! the name of a file. Such requests are known by the headers, addresses and fields of their real
+//! senders; a webhook is known by one header alone. Nothing here proves who sent the request,
+//! because an attacker can copy all of that. So a quotation never covers a whole request: headers
+//! are never quoted. A target with the exploit of a CVE is not quoted either, because no file has
+//! such a name by chance. Labels of what is quoted are not dropped, but listed separately.
 
 mod names;
 

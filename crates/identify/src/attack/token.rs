@@ -1,7 +1,7 @@
 //! JSON Web Tokens that say that they are not signed.
 //!
-//! In: the bytes as sent, because case matters in base64. Out: the range of a JSON Web Token whose
-//! head has `"alg": "none"`.
+//! In: the bytes as sent, because case matters in base64. Out: the range of the head of a token
+//! whose `alg` is `none` or empty.
 //!
 //! Rules: RFC 7519 6 "Unsecured JWTs", RFC 7515 7.1 "JWS Compact Serialization".
 
@@ -19,7 +19,7 @@ const MAX_TOKENS: usize = 8;
 /// How heads begin in base64: `{"`, or `{` and a space.
 const HEADS: [&[u8]; 2] = [b"eyJ", b"eyA"];
 
-/// Returns the range of the head of an unsigned token.
+/// Returns the range of the head of the first unsigned token that is found.
 pub(crate) fn find(raw: &[u8]) -> Option<Range<usize>> {
     for head in HEADS {
         for start in memmem::find_iter(raw, head).take(MAX_TOKENS) {

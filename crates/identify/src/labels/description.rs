@@ -1,6 +1,6 @@
 //! The description of a request.
 //!
-//! In: the findings. Out: a description, which also has the parts of the request.
+//! In: the findings. Out: a description, which also has the parts of an HTTP request.
 
 use forever200_decode::Part;
 
@@ -49,7 +49,8 @@ impl<'a> Description<'a> {
     }
 }
 
-/// What was found about a request, without its parts.
+/// What was found about a request, without the parsed HTTP head. Findings can be kept longer than
+/// the bytes of the request.
 #[derive(Clone, Debug)]
 pub(crate) struct Findings {
     pub(super) protocol: Protocol,

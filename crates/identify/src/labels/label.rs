@@ -20,7 +20,7 @@ pub struct Label {
     /// evidence is then the bytes from which the part was decoded. `None` if the label was found in
     /// the bytes as sent.
     pub found_in: Option<String>,
-    /// True if the first label names a weakness of another product and this label fits the same
+    /// True if the first label with a CVE is for another product, and this label fits the same
     /// bytes.
     pub also_fits: bool,
 }
@@ -49,7 +49,7 @@ impl Label {
         is_attack && quotation.holds(&self.evidence, is_certain_cve)
     }
 
-    /// Tells whether the label is one weakness, not a kind of attack.
+    /// Tells whether the label names a CVE and is not a kind of attack.
     fn names_cve(&self) -> bool {
         !self.signature.generic && !self.signature.cve.is_empty()
     }

@@ -1,7 +1,10 @@
 //! Decides which signatures are tried on which requests.
 //!
-//! In: the signatures of a file and the built-in ones. Out: lists of them, by what a request must
-//! have before one is tried: a word, or a protocol.
+//! In: the signatures of a file, and the built-in signatures. Out: lists of signatures. A signature
+//! of a list is tried if the request has what the list is for, a word or a protocol.
+//!
+//! A word is a literal that is cut to 8 bytes. The anchors of a signature are words: a request to
+//! which the signature applies has at least one of them.
 
 use std::sync::{Arc, OnceLock};
 
@@ -39,7 +42,8 @@ pub(super) struct ByWord {
 }
 
 impl Lists {
-    /// Takes the literals of the built-in signatures, which refer to them by number.
+    /// Returns lists without signatures. `words` are the words of the built-in signatures, which
+    /// refer to them by number.
     pub(super) fn new(literals: Vec<String>) -> Self {
         Self {
             signatures: Vec::new(),
@@ -52,7 +56,7 @@ impl Lists {
 
     pub(super) fn add_own(&mut self, signature: Signature) {
         let number = self.signatures.len();
-        // A literal may be in the list twice; each of the two is found.
+        // A word may be in the list twice. Both of its numbers are found.
         match signature.condition.anchors() {
             Some(anchors) => {
                 for anchor in anchors {
@@ -63,6 +67,7 @@ impl Lists {
             }
             None => self.always.push(number),
         }
+        // No signature needs these words. `Search` uses them to skip expressions.
         for words in signature
             .condition
             .patterns()
@@ -100,8 +105,8 @@ impl Lists {
         self.anchored.push(Anchored { word, signature });
     }
 
-    /// Returns the signatures that need a word, sorted by word. There are some thousands of words
-    /// and of signatures.
+    /// Returns the signatures that need a word, grouped by word. There are some thousands of words
+    /// and of signatures, so 32 bits are enough for their numbers.
     pub(super) fn by_word(&mut self) -> ByWord {
         self.anchored.sort_unstable();
         let mut starts = Vec::with_capacity(self.literals.len() + 1);
