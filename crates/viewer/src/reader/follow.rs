@@ -30,7 +30,8 @@ use crate::reader::pace::{Pace, Rate};
 use crate::reader::pulse::Pulse;
 use crate::reader::view::View;
 
-/// Time between two looks while somebody watches. A person takes twice this time for "at once".
+/// Time between two looks while somebody watches. To a person, even twice this time looks
+/// immediate.
 const WATCHED_INTERVAL: Duration = Duration::from_millis(50);
 /// Time between two looks while nobody watches. Each look wakes two programs: at 250 ms, all
 /// programs together took 0.53 % of a core while no requests came.
@@ -38,16 +39,16 @@ const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 /// Time between two looks while a history or lines take all requests. At 1,000 requests a second,
 /// the ring lasts 101 ms, which is longer. While no requests come, most looks read only the cursor.
 const KEPT_INTERVAL: Duration = Duration::from_millis(75);
-/// Time between two looks while requests of a sensor come fast: the program that writes them into
-/// the ring waits until they are kept.
+/// Time between two looks while requests of a sensor come fast. The program that writes them into
+/// the ring waits until the history has them.
 const FED_INTERVAL: Duration = Duration::from_millis(5);
 /// After a visitor has asked, the reader looks often for this long: they are likely to ask again.
 const INTEREST: Duration = Duration::from_secs(10);
 /// Longest time of describing before a view with the records described so far is published.
 const BATCH_TIME: Duration = Duration::from_millis(50);
-/// How long after the cursor has moved slots and the counts of minutes may still be written.
+/// After the cursor has moved, slots and the counts of minutes may still be written for this long.
 const WRITTEN_LATER: Duration = Duration::from_secs(2);
-/// Time between two reads of which sensors said that they run, and of a hub's counts of kinds.
+/// Time between two reads of the list of running sensors and of a hub's counts of kinds.
 const FLEET_INTERVAL: Duration = Duration::from_secs(5);
 /// The name under which the history keeps the newest sequence number that has a line.
 const LINES: &str = "lines";
@@ -63,19 +64,19 @@ struct Follower {
     pulse: Arc<Pulse>,
     /// The last snapshot of memcached, with records that are not blanked: they stay in this thread.
     snapshot: Snapshot,
-    /// The exchange with the history; `None` where it is off.
+    /// The exchange with the history; `None` if the history is off.
     memory: Option<Memory>,
-    /// How fast requests come; `None` where neither a history nor lines take all of them.
+    /// How fast requests come; `None` if neither a history nor lines take all of them.
     rate: Option<Rate>,
     outlets: Outlets,
     counters: Arc<Counters>,
     captures: Option<Captures>,
-    /// When the cursor last moved, and when the last deep look was, which reads more than the
-    /// cursor.
+    /// When the cursor last moved.
     moved: Instant,
+    /// When the last deep look was. A deep look reads more than the cursor.
     read: Instant,
     minutes: Minutes,
-    /// When the sensors that said that they run, and a hub's counts of kinds, were last read.
+    /// When the list of running sensors and a hub's counts of kinds were last read.
     fleet_read: Instant,
 }
 
@@ -173,7 +174,7 @@ impl Follower {
     /// describing takes a good part of the time in which the ring rolls over. So the time of the
     /// look is taken off the pause.
     fn pause_after(&self, look: Duration) -> Duration {
-        // One receiver is that of `Reader` itself.
+        // One of the receivers is the one in `Reader`.
         let watching = self.views.receiver_count().saturating_sub(1);
         self.pulse.count_watching(watching);
         let is_watched = watching > 0;
@@ -183,6 +184,7 @@ impl Follower {
             Some(Pace::Fast) => WATCHED_INTERVAL.saturating_sub(look),
             _ if is_interesting => WATCHED_INTERVAL,
             Some(Pace::Calm) => KEPT_INTERVAL,
+            // In a flood, requests are lost either way: see `Pace`.
             Some(Pace::Flood) | None => IDLE_INTERVAL,
         }
     }
@@ -312,8 +314,8 @@ impl Follower {
     }
 }
 
-/// Returns the records in the order in which they are described: the oldest first, which leave the
-/// ring next, where all requests can be kept; else the newest first.
+/// Returns the records in the order in which they are described. If all requests can be kept, the
+/// oldest come first, because they leave the ring next; else the newest come first.
 fn in_order(ring: &Ring, pace: Option<Pace>) -> Vec<&Record> {
     let mut records = ring.newest_first();
     if matches!(pace, Some(Pace::Calm | Pace::Fast)) {
@@ -322,8 +324,8 @@ fn in_order(ring: &Ring, pace: Option<Pace>) -> Vec<&Record> {
     records
 }
 
-/// Returns the numbers at which counters and lines begin, from the history. A number that cannot be
-/// read is `None`.
+/// Returns the numbers after which counters and lines begin, from the history. A number that cannot
+/// be read is `None`.
 fn start_of(history: &History) -> Start {
     Start {
         history: Some(history.newest_at_opening()).filter(|&newest| newest > 0),

@@ -13,7 +13,7 @@ use crate::history::sensors::SeenBy;
 use crate::reader::pulse::Pulse;
 use crate::reader::view::View;
 
-/// Pause between two questions while waiting for a look.
+/// Pause between two checks whether an awaited look has ended.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// Without a look for this long, the reader hangs: a read of memcached ends after a second at most.
 const STANDSTILL: Duration = Duration::from_secs(6);
@@ -85,7 +85,7 @@ impl Reader {
     /// Waits until a look that begins after this call has ended, and all records are described and
     /// handed over.
     pub(crate) async fn look_once_more(&self) {
-        // The next look to end may have begun before now; the one after it has not.
+        // The next look to end may have begun before this call; the look after it has not.
         let next = self.pulse.ended_looks() + 2;
         loop {
             self.pulse.ask().await;

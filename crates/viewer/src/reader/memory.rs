@@ -1,8 +1,8 @@
 //! The reader's side of the history: hands records over to it, and restores an empty memcached from
 //! it.
 //!
-//! In: the ring as memcached has it, and the description of each record. Out: to the history, each
-//! record once, not blanked. To a memcached that has less than the history: the newest records, the
+//! In: the ring as memcached has it, and the description of each record. Out: the history gets each
+//! record once, not blanked. A memcached that has less than the history gets the newest records, the
 //! cursor and the counts. Only restoring waits for the disk.
 
 use std::collections::BTreeMap;
@@ -33,10 +33,10 @@ pub struct HistoryState {
     pub not_kept: Option<NotKept>,
 }
 
-/// What the reader hands over to the history, and how far that is.
+/// The reader's link to the history: what is handed over, up to which number, and what waits.
 pub(super) struct Memory {
     history: Arc<History>,
-    /// `None` before the first look, where the file was not open when the reader began.
+    /// `None` before the first look if the file was not open when the reader began.
     keeper: Option<Keeper>,
     /// The number with which `keeper` began, taken from the file; 0 if the file was not open.
     keeper_start: u64,
@@ -46,10 +46,10 @@ pub(super) struct Memory {
     unclear: Option<Gap>,
     /// The newest number that was seen, in the file or in the ring.
     newest_seen: u64,
-    /// How many restores in a row have failed. After a failure, restoring is tried again even if
-    /// memcached looks complete. 0 where no retry is needed.
+    /// How many restores in a row have failed; 0 if no retry is needed. After a failure, restoring
+    /// is tried again even if memcached looks complete.
     failures: u32,
-    /// Counters as they were last handed over.
+    /// The counters that were last handed over.
     numbers: Numbers,
     /// The last value of each number that [`note`](Self::note) got, by its name.
     noted: BTreeMap<&'static str, u64>,
@@ -57,9 +57,9 @@ pub(super) struct Memory {
     /// replaces an older one of the same name.
     gap: Option<Gap>,
     waiting: Vec<(&'static str, i64)>,
-    /// Silent connections by port, as they were last handed over.
+    /// The counts of silent connections by port that were last handed over.
     silent_ports: ByPort,
-    /// The sensors that said that they run, as they were last handed over.
+    /// The list of running sensors that was last handed over.
     alive: Alive,
 }
 
@@ -93,13 +93,13 @@ impl Memory {
         }
     }
 
-    /// Returns the newest number that was seen, in the file or in the ring. The file may have been
-    /// opened after this was made, if its disk was in trouble.
+    /// Returns the newest number that was seen, in the file or in the ring. If its disk was in
+    /// trouble, the file may have been opened after this link was made.
     fn newest_seen(&self) -> u64 {
         self.newest_seen.max(self.history.newest_at_opening())
     }
 
-    /// Returns the state of the history, as visitors see it.
+    /// Returns the state of the history that visitors see.
     pub(super) fn state(&self) -> HistoryState {
         HistoryState {
             trouble: self.history.trouble(),
@@ -149,19 +149,20 @@ impl Memory {
             since: restored.since.unwrap_or(now),
             first: restored.first,
         };
-        // Before the cursor: a responder waits for the cursor, and then adds to these counts.
+        // These counts come before the cursor: a responder waits for the cursor, and then adds to
+        // them.
         let mut silent_ports = SilentPorts::known(restored.silent_ports);
         store.add_silent_ports(&mut silent_ports).await?;
         let put_back = store.put_back(snapshot, held).await;
         self.failures = match put_back {
-            // Not without end: a record that memcached refuses will be refused again.
+            // There is a last retry, because a record that memcached refuses will be refused again.
             Err(_) if self.failures < MOST_FAILURES => self.failures + 1,
             _ => 0,
         };
         put_back
     }
 
-    /// Has a number written under a name, if it has changed.
+    /// Queues a number that is to be written under a name, if the number has changed.
     pub(super) fn note(&mut self, name: &'static str, value: u64) {
         let last = self.noted.insert(name, value);
         if last == Some(value) {
@@ -185,8 +186,8 @@ impl Memory {
             Some(keeper) => keeper,
             None => self.begin(snapshot.cursor, now),
         };
-        // The cursor says that these have left the ring, but their slots are not overwritten yet.
-        // They are handed over before `settle` counts them as missing.
+        // By the cursor, the `late` entries have left the ring, but their slots are not overwritten
+        // yet. They are handed over before `settle` counts them as missing.
         let last_lost = snapshot.cursor.saturating_sub(SLOTS);
         let split = entries.partition_point(|entry| entry.record.seq > last_lost);
         let (in_ring, late) = entries.split_at(split);
@@ -208,8 +209,8 @@ impl Memory {
         } else {
             true
         };
-        // After the gap: if this program is killed, all numbers up to the newest in the file are
-        // written or counted as missing, or were in the ring then.
+        // Requests come after the gap. So if this program is killed, each number up to the newest in
+        // the file is written or counted as missing, or was in the ring then.
         if is_room {
             self.hand_over(&mut keeper, snapshot, in_ring);
         }
@@ -232,7 +233,7 @@ impl Memory {
             let Some(record) = snapshot.ring.get(seq) else {
                 continue;
             };
-            // Not blanked: what may be shown of it is decided when it is shown.
+            // The record is not blanked: what may be shown of it is decided when it is shown.
             let request = Item::request(record.clone(), Found::new(entry));
             if self.history.offer(request).is_err() {
                 return;
@@ -247,8 +248,8 @@ impl Memory {
         if known <= self.keeper_start { 0 } else { known }
     }
 
-    /// Begins with the requests in the ring, where the file is not open. Those before them are
-    /// unclear: the file may have them.
+    /// Returns a keeper that begins with the requests in the ring, because the file is not open.
+    /// Requests before them are unclear: the file may have them.
     fn begin(&mut self, cursor: u64, now: Timestamp) -> Keeper {
         let last = cursor.saturating_sub(SLOTS);
         self.unclear = (last > 0).then_some(Gap {
@@ -276,14 +277,14 @@ impl Memory {
         self.gap = Some(missing);
     }
 
-    /// Hands over the sensors that said that they run, if they have changed.
+    /// Hands over the list of running sensors if it has changed.
     pub(super) fn keep_alive(&mut self, alive: Alive) {
         if alive != self.alive && self.history.offer(Item::Alive(alive.clone())).is_ok() {
             self.alive = alive;
         }
     }
 
-    /// Tells whether requests of sensors came here.
+    /// Tells whether the history has requests of sensors.
     pub(super) fn has_sensors(&self) -> bool {
         self.history.sensors().load(Relaxed) > 0
     }
@@ -312,8 +313,8 @@ impl Memory {
         }
     }
 
-    /// Hands over the silent ports if they have changed. None at all means that memcached has lost
-    /// them.
+    /// Hands over the counts of silent connections by port if they have changed. If there are none,
+    /// memcached has lost them.
     fn keep_silent_ports(&mut self, snapshot: &Snapshot) {
         let ports = &snapshot.silent_ports;
         if ports.is_empty() || *ports == self.silent_ports {

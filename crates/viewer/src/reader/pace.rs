@@ -1,13 +1,13 @@
-//! Measures how fast requests come. Where all of them are kept, this decides how often the reader
-//! looks.
+//! Measures how fast requests come. If all requests are to be kept, the pace decides how often the
+//! reader looks.
 
 use std::time::{Duration, Instant};
 
 use forever200_ring::SLOTS;
 
-/// Requests a second at which the reader looks as often as while somebody watches. With fewer, it
-/// sees all of them anyway. With more, the ring rolls over between two looks however often it
-/// looks.
+/// Requests a second at which the reader looks at least as often as while somebody watches. With
+/// fewer, the reader sees all of them anyway. With more, the ring rolls over between two looks,
+/// however often the reader looks.
 const FAST_RATES: std::ops::Range<f64> = 100.0..2500.0;
 /// How long a fast pace lasts after the last fast rate was measured.
 const PACE_TIME: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ impl Rate {
         }
     }
 
-    /// Returns how fast requests come. A fast pace lasts a while, because rates go up and down from
+    /// Returns the pace. A fast pace lasts a while, because rates go up and down from
     /// one measurement to the next.
     pub(super) fn pace(&self) -> Pace {
         let (pace, at) = self.pace;

@@ -1,7 +1,7 @@
 //! Decides what may be shown of a record, where the page is public.
 //!
 //! In: a record as memcached has it. Out: the record as it may be shown. Pages, exports, filters
-//! and labels are made only from the latter, so that they need no checks of their own. Lengths stay
+//! and labels are made only from the shown record, so that they need no checks of their own. Lengths stay
 //! the same, so evidence, offsets and framing remain valid. The history keeps the original record.
 //!
 //! Read in this order: this file, `texts` and `addresses` (what is hidden, and how bytes are
@@ -39,11 +39,12 @@ mod work;
 /// network that providers announce to each other; for IPv6, the network of one site (RFC 6177).
 pub(crate) const V4_PREFIX: u8 = 24;
 const V6_PREFIX: u8 = 48;
-/// The first group of a 6to4 address (RFC 3056). An IPv4 address follows it, of which no more bits
-/// are shown than of other IPv4 addresses.
+/// The first group of a 6to4 address (RFC 3056). An IPv4 address follows it; as many of its bits
+/// are shown as of other IPv4 addresses.
 pub(crate) const V6_OF_V4: u16 = 0x2002;
 pub(crate) const V6_OF_V4_PREFIX: u8 = 16 + V4_PREFIX;
-/// Bytes of a request that are searched for headers that claim a source: as many as are described.
+/// Longest part of a request that is searched for headers that claim a source. No longer part is
+/// described either.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// The settings of what to hide.
@@ -68,8 +69,8 @@ pub struct Shown {
     /// The record would have taken too much work. The bytes that were not examined are blanked,
     /// whatever they are.
     pub unfinished: bool,
-    /// Where sources are masked, the networks from which the request claims to come: they cannot be
-    /// read from the blanked bytes. Else `None`.
+    /// The networks from which the request claims to come, if sources are masked: the claims cannot
+    /// be read from the blanked bytes. Else `None`.
     pub claims: Option<Vec<Claim>>,
     /// The addresses that are hidden in the request if sources are masked; shown nowhere.
     pub senders: Senders,
@@ -123,7 +124,8 @@ impl Privacy {
             senders: senders(record.src_ip, claims.iter().flatten()),
             claims,
         };
-        // These have names as well: the entry reads them from the original record and hides names.
+        // TLS and sensor also contain names: the entry reads both from the original record, and
+        // hides the names.
         shown.record.tls = None;
         shown.record.sensor = None;
         let source = record.src_ip.to_canonical();
@@ -176,7 +178,8 @@ impl Privacy {
 
     /// Tells whether a text that was made from a shown record names something hidden.
     ///
-    /// Labels undo further encodings, such as those of Log4j, and show what they found.
+    /// Such a text must be checked because labels and other descriptions undo encodings that
+    /// [`show`](Self::show) does not undo, such as those of Log4j.
     #[must_use]
     pub fn is_named_in(&self, senders: &Senders, text: &str) -> bool {
         // Addresses are written with `[.]`, so that nobody opens them by mistake.
@@ -230,7 +233,7 @@ impl Privacy {
         blanker.blank(text.as_bytes()).raw.is_some()
     }
 
-    /// Returns a blanker for a request with these senders; `None` where nothing is to be hidden.
+    /// Returns a blanker for a request with these senders; `None` if nothing must be hidden.
     fn blanker(&self, senders: &Senders) -> Option<Blanker<'_>> {
         let hidden = self.hidden.texts();
         let mut masked = senders.0.clone();
@@ -239,8 +242,7 @@ impl Privacy {
         hides.then(|| Blanker::new(hidden, &masked))
     }
 
-    /// Returns a sentence for visitors that says what is not shown; empty where everything is
-    /// shown.
+    /// Returns a sentence for visitors that says what is not shown; empty if everything is shown.
     #[must_use]
     pub fn notice(&self) -> String {
         let mut parts = Vec::new();

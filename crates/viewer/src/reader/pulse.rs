@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// For this long after a look, visitors do not cause another one, however many ask. A client that
-/// has its answer cannot open the page within this time.
+/// For this long after a look, visitors do not cause another one, however many ask. After its
+/// answer, hardly any client can open the page within this time over a network.
 const FRESH: Duration = Duration::from_millis(10);
-/// Longest wait of a visitor for a look. A look takes a fraction of a millisecond where nothing is
-/// to be described.
+/// Longest wait of a visitor for a look. A look takes a fraction of a millisecond if nothing must be
+/// described.
 const LOOK_TIME: Duration = Duration::from_millis(25);
 
 /// When a visitor last asked, when a look last ended, and counts of looks.
@@ -20,7 +20,7 @@ pub(super) struct Pulse {
     start: Instant,
     /// When a visitor last asked: 1 plus the milliseconds since the start; 0 before.
     asked: AtomicU64,
-    /// When a look last ended, in the same unit.
+    /// When a look last ended, in the same form as `asked`.
     looked: AtomicU64,
     /// How many looks read the counters and incomplete slots, not only the cursor.
     deep_looks: AtomicU64,
@@ -81,7 +81,8 @@ impl Pulse {
         self.watching.load(Relaxed)
     }
 
-    /// Returns how many looks have ended. The second look to end from now on has begun after now.
+    /// Returns how many looks have ended. A look may be running now, so only the second look that
+    /// ends after this call surely began after it.
     pub(super) fn ended_looks(&self) -> u64 {
         self.ended_looks.load(Relaxed)
     }

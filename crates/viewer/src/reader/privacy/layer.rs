@@ -10,7 +10,7 @@ use super::near::Near;
 /// Separates bytes that do not belong together. It is in no text, whatever the encoding.
 pub(super) const SEPARATOR: u8 = 0xff;
 
-/// If more than one byte in this many is new, examining all bytes costs less.
+/// If more than one byte in 16 is new, examining all bytes costs less.
 const DENSE: usize = 16;
 
 /// Decoded bytes, and where each is encoded in the original bytes.
@@ -18,14 +18,14 @@ const DENSE: usize = 16;
 pub(super) struct Layer {
     bytes: Vec<u8>,
     places: Vec<Range<u32>>,
-    /// Positions of the bytes that differ from the original, or that follow another byte than in
-    /// the original. All others were examined in the original.
+    /// Positions of the new bytes: they differ from the original, or follow another byte than in the
+    /// original. All other bytes were examined in the original.
     fresh: Vec<usize>,
 }
 
 impl Layer {
-    /// Undoes escapes. Decoded bytes are new if they were escaped or, where `near` lists new bytes,
-    /// if they are made from these or follow one.
+    /// Undoes escapes. If `near` lists new bytes, decoded bytes are new if they are made from listed
+    /// bytes or follow one of them. Else decoded bytes are new if they were escaped.
     pub(super) fn escaped(bytes: &[u8], read: Reader, near: Near<'_>) -> Self {
         let mut layer = Self {
             bytes: Vec::with_capacity(bytes.len()),
@@ -73,7 +73,7 @@ impl Layer {
         self.bytes.len()
     }
 
-    /// Marks the bytes as new that are new in the original.
+    /// Marks the bytes that were made from bytes listed in `near` as new.
     pub(super) fn note(&mut self, near: Near<'_>) {
         let places = self.places.iter().enumerate();
         let is_new = |place: &Range<u32>| near.has(place.start as usize);

@@ -18,16 +18,16 @@ use super::layer::{Layer, SEPARATOR};
 use super::near::Near;
 use super::sextets;
 
-/// Work of starting a decoder, for its tables and its window. What it decodes counts as well.
+/// Work of starting a decoder, for its tables and its window. The decoded bytes count as well.
 const INFLATE_WORK: usize = 1500;
 /// Bytes of a gzip header that can be searched for the header's end with one unit of work.
 const SEARCHED_BYTES: usize = 16;
-/// Least number of NULs, each two bytes after the one before, in UTF-16 that is examined. Shorter
-/// texts are never hidden.
+/// UTF-16 is examined if it has at least this many NULs, each two bytes after the one before.
+/// Shorter texts are never hidden.
 const MIN_UTF16_NULS: usize = 3;
 
 /// Examines a request as it was sent, with its chunks joined, and with folded header values on one
-/// line. Returns the blanked bytes; `None` where nothing was blanked.
+/// line. Returns the blanked bytes; `None` if nothing was blanked.
 pub(super) fn request(blanker: &mut Blanker<'_>, raw: &[u8], near: Near<'_>) -> Option<Vec<u8>> {
     let mut draft = Draft::new(raw);
     let mut body = 0;
@@ -41,6 +41,7 @@ pub(super) fn request(blanker: &mut Blanker<'_>, raw: &[u8], near: Near<'_>) -> 
                 joined.join(raw, chunk.start + body..chunk.end + body);
             }
             joined.note(near);
+            // One less than `MAX_DEPTH`, so that a form in chunks is not read as a form.
             joined.examine(blanker, &mut draft, MAX_DEPTH - 1);
         }
         if !http.extra.is_empty() {
