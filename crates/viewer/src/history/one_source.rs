@@ -1,8 +1,9 @@
 //! One source, or its whole network if addresses are masked: what it sent, and which other sources
 //! are in its network.
 //!
-//! In: an address. Out: what its page says. What the collection does not count is counted over the
-//! last requests. This needs only columns, and no request is described again.
+//! In: an address. Out: the content of its page. Ports, hosts, user agents and fingerprints are
+//! counted over the last requests, because the collection does not count them. This needs only
+//! columns, and no request is described again.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +23,7 @@ use crate::reader::privacy::{Privacy, Senders, V6_OF_V4, network};
 pub(crate) const MOST_LOOKED_AT: usize = 500;
 /// Most kinds that are listed.
 const MOST_KINDS: usize = 100;
-/// Most ports, names, user agents and fingerprints that are listed, of each.
+/// Most ports that are listed; also most names, most user agents and most fingerprints.
 const MOST_NAMED: usize = 20;
 /// Most other sources of its network that are listed, the last seen first.
 const MOST_NEIGHBOURS: usize = 12;
@@ -65,8 +66,8 @@ struct Sample {
 }
 
 impl Questions {
-    /// Returns what is known of a source, or of its network if addresses are masked; `None` when it
-    /// never came, or long ago.
+    /// Returns what is known of a source, or of its network if addresses are masked; `None` if the
+    /// history has no row of it.
     ///
     /// # Errors
     /// The file cannot be read, or not in time.

@@ -1,4 +1,5 @@
-//! Lists sources, or their networks if addresses are masked.
+//! Lists sources, or their networks if addresses are masked. `collection` counts the requests of
+//! each source.
 //!
 //! In: which sources a visitor wants to see. Out: a page of them, each with its most telling kind.
 //! All sources are read, in constant memory. If that takes too long, [`Questions::ask`] aborts it.
@@ -23,11 +24,11 @@ use crate::reader::privacy::{Privacy, TitleShown};
 
 /// Sources on a page of the list.
 pub(crate) const PAGE_SOURCES: usize = 50;
-/// Most sources of one network that are held: all of a /24, and of a /48 those that are found
-/// first.
+/// Most sources of one network that are held. A /24 has no more; for a /48, the first that are found
+/// are held.
 pub(crate) const MOST_OF_NETWORK: usize = 256;
-/// Most IPv6 networks that wait for the rest of their sources, which come elsewhere in the order of
-/// texts.
+/// Most IPv6 networks that wait for the rest of their sources. Sources of one such network do not
+/// follow each other in the order of texts.
 const MOST_SPLIT: usize = 4096;
 /// Columns that [`Group::read`] reads.
 pub(super) const COLUMNS: &str = "id, address, country, asn, requests, first, last";
@@ -101,7 +102,8 @@ pub(crate) struct SentKind {
     pub(crate) title: String,
     pub(crate) title_shown: TitleShown,
     pub(crate) category: Option<String>,
-    /// How often this source sent the kind, and the times of the first and the last.
+    /// How often this source sent the kind. `first` and `last` are the times of its first and last
+    /// request of the kind.
     pub(crate) requests: u64,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
@@ -263,7 +265,7 @@ impl Group {
         self.last
     }
 
-    /// Reads from other rows what a page also says of the group: its network, kinds and sensors.
+    /// Returns the group as a source, with its network, kinds and sensors from other tables.
     pub(super) fn finish(
         self,
         file: &Connection,
@@ -337,7 +339,7 @@ pub(super) fn sent_kinds(
     Ok((sent, all))
 }
 
-/// The first groups in the wanted order, of all that are offered.
+/// The first groups in the wanted order among all that are offered.
 struct Best {
     sort: Sort,
     after: Option<SortKey>,
@@ -415,7 +417,7 @@ impl Best {
     }
 }
 
-/// Returns the most frequent of what was counted, at most `most`.
+/// Returns the most frequent keys with their values, at most `most`.
 pub(super) fn most_frequent<K: Ord, V>(
     counts: HashMap<K, V>,
     most: usize,
