@@ -3,7 +3,7 @@
 //!
 //! In: a visitor, and the length of the answer. Out: a turn or room, at once or later, or `Busy`.
 //! `/home` without a query and the health check need no turn, and the health check needs no room
-//! either. If there is no room for `/home`, the answers that have been on their way the longest are
+//! either. If there is no room for an answer, the answers that have been on their way the longest are
 //! cut.
 
 use std::collections::HashMap;
@@ -28,10 +28,11 @@ use crate::web::state::Viewer;
 /// Threads that make answers for single visitors. They are few, not one for each core, because each
 /// answer takes memory.
 pub const THREADS: usize = 2;
-/// How much is added to the nice value of those threads: where all share a core, they give way.
+/// How much is added to the nice value of those threads: they give way to other threads of the same
+/// core.
 const NICENESS: i32 = 10;
-/// How many answers of one source may be made, or wait in the common queue, at a time. The other
-/// answers of the source wait behind that one, so the sources take turns.
+/// How many answers of one source may be made, or wait in the common queue, at a time. Further
+/// answers of the source wait until that answer is made, so the sources take turns.
 const TURNS_OF_SOURCE: usize = 1;
 /// Most answers of one source that wait, or are being made.
 const WAITING_OF_SOURCE: usize = 16;
@@ -117,8 +118,8 @@ impl Limits {
 }
 
 impl Visitor {
-    /// Runs `make` on another thread when it is this visitor's turn; not at all if the visitor has
-    /// gone by then. Returns what it made, and room for `most_bytes` bytes.
+    /// Runs `make` on another thread when it is this visitor's turn. Does not run it if the visitor
+    /// has gone by then. Returns what it made, and room for `most_bytes` bytes.
     ///
     /// # Errors
     /// Too many wait already, or there is no room for some seconds.

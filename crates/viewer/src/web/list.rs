@@ -31,7 +31,8 @@ use crate::web::state::Viewer;
 use crate::web::streamed;
 
 /// A list that may be longer than this is streamed. A shorter one is made whole and, if it has no
-/// query, kept for other visitors. Ordinary requests make a tenth of what they may take.
+/// query, kept for other visitors. The JSON of ordinary requests is about a tenth as long as its
+/// upper limit.
 const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
 
 pub(crate) async fn api_list(

@@ -29,7 +29,8 @@ use crate::web::sources;
 use crate::web::state::Viewer;
 use crate::web::status::{asset, health, stats};
 
-/// On every response: nothing from elsewhere, nothing inline, no framing.
+/// The headers of every response. Browsers load nothing from other sites, run nothing inline, and
+/// show no page in a frame.
 const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
     (
         CONTENT_SECURITY_POLICY,
@@ -98,8 +99,8 @@ pub(crate) fn routes(viewer: Arc<Viewer>) -> Router {
 
 /// Refuses a download that another website links to: the website could first send a file here, and
 /// then deliver it from this address. Refuses a form of another website as well. Browsers say which
-/// site a request comes from (W3C, Fetch Metadata). A client that does not say it is no browser, or
-/// an old one.
+/// site a request comes from (W3C, Fetch Metadata). A client that does not say this is not a
+/// browser, or is an old browser.
 async fn refuse_other_sites(headers: HeaderMap, request: Request, next: Next) -> Response {
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         None | Some(b"same-origin" | b"none") => next.run(request).await,
