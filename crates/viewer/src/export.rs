@@ -58,8 +58,8 @@ impl FileFormat {
 /// A function of one request.
 pub type ForEntry<T> = Box<dyn Fn(&Entry) -> T + Send + Sync>;
 
-/// A file of many requests, made one request after the other. For a slow client, only one of them
-/// is in memory.
+/// A file of many requests, made one request after the other. While a client reads slowly, only one
+/// piece of the file is in memory.
 pub struct Listing {
     /// The bytes before the first request.
     pub begin: Bytes,

@@ -46,8 +46,9 @@ pub fn archive() -> Listing {
         between: b",",
         end: "]}}".into(),
         newest_first: false,
-        // The longest are 29 bytes for two: a cookie without a value whose name is a control
-        // character. The cookie is also in a header, and both bytes are also in base64.
+        // Two bytes become at most 39. If they are a cookie without a value, whose name is a control
+        // character, they take 29 bytes as a cookie, 7 in its header and 3 in base64. So 24 for each
+        // byte is more than enough.
         most: Box::new(|entry| 24 * entry.record.raw.len() + 8192),
         one: Box::new(|entry| Some(json::to_string(&exchange(entry, &entry.request()?)).into())),
     }
@@ -137,7 +138,7 @@ fn pairs<S: Serializer, N: AsRef<[u8]>, V: AsRef<[u8]>>(
 
 fn exchange<'a>(entry: &'a Entry, http: &http::Request<'a>) -> Exchange<'a> {
     let record = &entry.record;
-    // Identifies the connection. If the port is not shown, the sequence number does.
+    // The port identifies the connection; if it is not shown, the sequence number does.
     let connection = if record.src_port == 0 {
         record.seq
     } else {

@@ -59,7 +59,8 @@ pub fn page(pages: &Arc<Pages>, total: u64, rows: &[Row]) -> anyhow::Result<List
         between: b"",
         end: end.into(),
         newest_first: true,
-        // The longest is an escaped byte between two that are not escaped.
+        // Markup is longest for a marked line feed, which becomes 36 bytes:
+        // `<mark><u>\n</u></mark>` and the line feed itself in `<mark>`.
         most: Box::new(|entry| 64 * MAX_SHOWN_BYTES + 4096 * (1 + entry.labels.len())),
         one: Box::new(one),
     })

@@ -26,8 +26,8 @@ use crate::reader::sensor::Sensor;
 use crate::reader::tls_parts::TlsParts;
 use crate::rfc3339;
 
-/// JSON shorter than this is cached in the entry. That of an ordinary request has a tenth of this
-/// length.
+/// JSON shorter than this is cached in the entry. The JSON of an ordinary request has a tenth of
+/// this length.
 pub const SHORT_BYTES: usize = 16 * 1024;
 
 /// The fields of a list before its requests.
@@ -160,7 +160,8 @@ pub struct Label<'a> {
     /// The decoded part in which the label was found, named by the steps of decoding; null where it
     /// was found in the bytes themselves.
     pub found_in: Option<&'a str>,
-    /// The label names a weakness of another product than the first label, and fits the same bytes.
+    /// True if the first label with a CVE is for another product, and this label fits the same
+    /// bytes.
     pub also_fits: bool,
     /// Ranges of the raw bytes: the first position, and the first one after the range.
     pub evidence: Vec<[usize; 2]>,
@@ -318,8 +319,9 @@ pub fn is_short(entry: &Entry) -> bool {
     entry.json.get().is_some() || text_bytes(entry) <= SHORT_BYTES / 8
 }
 
-/// Returns an upper limit for the bytes of a request's JSON, without or with `raw`. For a byte, an
-/// escape takes six bytes, and base64 less than two.
+/// Returns an upper limit for the bytes of a request's JSON, without or with `raw`. An escape takes
+/// six bytes for one. The limit is eight, because the summary and addresses repeat some of the
+/// bytes. Base64 takes less than two bytes for one.
 #[must_use]
 pub fn most_bytes(entry: &Entry, raw: bool) -> usize {
     let raw_bytes = if raw { 2 * entry.record.raw.len() } else { 0 };

@@ -46,7 +46,7 @@ const INITIAL_SEQUENCES: u64 = 1 << 30;
 const FIRST_DYNAMIC_PORT: u16 = 49_152;
 const DYNAMIC_PORTS: u64 = 16_384;
 
-/// Upper limit for the bytes of a connection in the capture beside its data packets.
+/// Upper limit for the bytes of a connection in the capture beside its full data packets.
 pub const CONNECTION_BYTES: usize = 1024;
 
 const SECOND_MICROS: u64 = 1_000_000;
