@@ -12,7 +12,7 @@ use crate::pattern::{Gate, Pattern, Search};
 use crate::program::Bytes;
 use crate::sample::Sample;
 use crate::text::Text;
-use crate::whole::whole;
+use crate::whole::completed;
 
 /// Longest value of a parameter that is evidence as a whole.
 const MAX_VALUE_BYTES: usize = 200;
@@ -114,7 +114,7 @@ fn in_agent(pattern: &Pattern, sample: &Sample<'_>) -> Option<Range<usize>> {
     for agent in sample.http?.values(b"user-agent") {
         if let Some(found) = pattern.find(agent, &Bytes::in_text(agent), &sample.search) {
             let start = sample.offset(agent);
-            let found = whole(agent, found);
+            let found = completed(agent, found);
             return Some(start + found.start..start + found.end);
         }
     }
@@ -168,7 +168,7 @@ impl Test {
         let (text, mut ranges) = self.first_met(forms, sample)?;
         ranges.retain(|range| !range.is_empty());
         for range in &mut ranges {
-            *range = text.raw_range(whole(&text.bytes, range.clone()));
+            *range = text.raw_range(completed(&text.bytes, range.clone()));
         }
         Some(ranges)
     }

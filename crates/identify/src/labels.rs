@@ -50,7 +50,7 @@ pub struct Labeller {
     /// Numbers of the signatures that need no word and are tried on every request.
     always: BitSet,
     /// Numbers of the signatures that need no word and are tried on every request of this protocol.
-    speaking: Vec<(Protocol, usize)>,
+    by_protocol: Vec<(Protocol, usize)>,
     expressions: Expressions,
     recent: Recent<Arc<Signature>>,
     repeats: Repeats,
@@ -109,11 +109,11 @@ impl Labeller {
         }
         let by_word = lists.by_word();
         Self {
-            words: Words::new(&lists.literals),
+            words: Words::new(&lists.words),
             anchored: by_word.signatures,
             anchors: by_word.starts,
             always: BitSet::of(lists.always, lists.signatures.len()),
-            speaking: lists.speaking,
+            by_protocol: lists.by_protocol,
             expressions: Expressions::new(MAX_EXPRESSIONS),
             recent: Recent::new(MAX_SIGNATURES),
             repeats: Repeats::new(),
@@ -300,7 +300,7 @@ impl Labeller {
         }
         let mut may_apply = self.always.clone();
         let speaks = sample.recognised.protocol;
-        for (protocol, number) in &self.speaking {
+        for (protocol, number) in &self.by_protocol {
             if *protocol == speaks {
                 may_apply.add(*number);
             }

@@ -40,7 +40,7 @@ const MAX_SIGN_BYTES: usize = 9;
 /// Returns the range, completed.
 ///
 /// The text is in lower case. An empty range stays empty.
-pub(crate) fn whole(bytes: &[u8], range: Range<usize>) -> Range<usize> {
+pub(crate) fn completed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     if range.is_empty() || range.end > bytes.len() {
         return range;
     }
@@ -314,7 +314,7 @@ mod tests {
     /// Returns what is marked of a text if this part of it meets a test.
     fn marked<'a>(text: &'a str, part: &str) -> &'a str {
         let start = text.find(part).expect("it is there");
-        &text[whole(text.as_bytes(), start..start + part.len())]
+        &text[completed(text.as_bytes(), start..start + part.len())]
     }
 
     #[test]
@@ -443,11 +443,11 @@ mod tests {
         let bytes: Vec<u8> = b"${%{http://%2f%3a%2f%2fa}}\n\"".repeat(3);
         for start in 0..bytes.len() {
             for end in start..=bytes.len() {
-                let range = whole(&bytes, start..end);
+                let range = completed(&bytes, start..end);
                 assert!(range.start <= start && range.end >= end && range.end <= bytes.len());
             }
         }
-        assert_eq!(whole(b"", 0..0), 0..0);
-        assert_eq!(whole(b"a", 0..2), 0..2);
+        assert_eq!(completed(b"", 0..0), 0..0);
+        assert_eq!(completed(b"a", 0..2), 0..2);
     }
 }

@@ -19,12 +19,12 @@ use crate::signature::Signature;
 pub(super) struct Lists {
     pub(super) signatures: Vec<Known>,
     /// The words that are looked for in requests.
-    pub(super) literals: Vec<String>,
+    pub(super) words: Vec<String>,
     anchored: Vec<Anchored>,
     /// Numbers of the signatures that need neither a word nor a protocol.
     pub(super) always: Vec<usize>,
     /// Numbers of the signatures that need a protocol and no word.
-    pub(super) speaking: Vec<(Protocol, usize)>,
+    pub(super) by_protocol: Vec<(Protocol, usize)>,
 }
 
 /// The number of a word, and the number of a signature that needs it. Sorted by words.
@@ -44,13 +44,13 @@ pub(super) struct ByWord {
 impl Lists {
     /// Returns lists without signatures. `words` are the words of the built-in signatures, which
     /// refer to them by number.
-    pub(super) fn new(literals: Vec<String>) -> Self {
+    pub(super) fn new(words: Vec<String>) -> Self {
         Self {
             signatures: Vec::new(),
-            literals,
+            words,
             anchored: Vec::new(),
             always: Vec::new(),
-            speaking: Vec::new(),
+            by_protocol: Vec::new(),
         }
     }
 
@@ -60,8 +60,8 @@ impl Lists {
         match signature.condition.anchors() {
             Some(anchors) => {
                 for anchor in anchors {
-                    let word = self.literals.len();
-                    self.literals.push(anchor);
+                    let word = self.words.len();
+                    self.words.push(anchor);
                     self.need(word, number);
                 }
             }
@@ -74,7 +74,7 @@ impl Lists {
             .into_iter()
             .filter_map(Pattern::words)
         {
-            self.literals.extend(words);
+            self.words.extend(words);
         }
         self.signatures.push(Known::Read(Arc::new(signature)));
     }
@@ -90,7 +90,7 @@ impl Lists {
             None if indexed.protocols.is_empty() => self.always.push(number),
             None => {
                 for protocol in indexed.protocols {
-                    self.speaking.push((protocol, number));
+                    self.by_protocol.push((protocol, number));
                 }
             }
         }
@@ -109,8 +109,8 @@ impl Lists {
     /// and of signatures, so 32 bits are enough for their numbers.
     pub(super) fn by_word(&mut self) -> ByWord {
         self.anchored.sort_unstable();
-        let mut starts = Vec::with_capacity(self.literals.len() + 1);
-        for word in 0..=self.literals.len() {
+        let mut starts = Vec::with_capacity(self.words.len() + 1);
+        for word in 0..=self.words.len() {
             starts.push(self.anchored.partition_point(|it| it.word < word) as u32);
         }
         let signatures = self.anchored.iter().map(|it| it.signature as u32);
