@@ -29,8 +29,8 @@ use crate::web::sources;
 use crate::web::state::Viewer;
 use crate::web::status::{asset, health, stats};
 
-/// The headers of every response. Browsers load nothing from other sites, run nothing inline, and
-/// show no page in a frame.
+/// The headers of every response. Browsers load nothing from other sites, accept nothing inline,
+/// and show no page in a frame.
 const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
     (
         CONTENT_SECURITY_POLICY,

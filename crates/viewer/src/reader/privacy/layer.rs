@@ -10,7 +10,7 @@ use super::near::Near;
 /// Separates bytes that do not belong together. It is in no text, whatever the encoding.
 pub(super) const SEPARATOR: u8 = 0xff;
 
-/// If more than one byte in 16 is new, examining all bytes costs less.
+/// If more than one byte in this many is new, it costs less to examine all bytes.
 const DENSE: usize = 16;
 
 /// Decoded bytes, and where each is encoded in the original bytes.
