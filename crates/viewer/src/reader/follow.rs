@@ -23,7 +23,7 @@ use crate::metrics::Counters;
 use crate::reader::describer::Describer;
 use crate::reader::entry::Entry;
 use crate::reader::for_visitors::Reader;
-use crate::reader::memory::Memory;
+use crate::reader::memory::HistoryLink;
 use crate::reader::minutes::Minutes;
 use crate::reader::outlets::{Outlets, Start};
 use crate::reader::pace::{Pace, Rate};
@@ -65,7 +65,7 @@ struct Follower {
     /// The last snapshot of memcached, with records that are not blanked: they stay in this thread.
     snapshot: Snapshot,
     /// The exchange with the history; `None` if the history is off.
-    memory: Option<Memory>,
+    history_link: Option<HistoryLink>,
     /// How fast requests come; `None` if neither a history nor lines take all of them.
     rate: Option<Rate>,
     outlets: Outlets,
@@ -106,7 +106,7 @@ impl Reader {
             hub_counts: hub_sender,
             pulse: Arc::clone(&pulse),
             snapshot: Snapshot::default(),
-            memory: history.map(Memory::new),
+            history_link: history.map(HistoryLink::new),
             rate: keeps.then(|| Rate::new(start.history.unwrap_or_default())),
             outlets,
             counters,
@@ -207,10 +207,10 @@ impl Follower {
             Depth::Cursor
         };
         let mut snapshot = self.store.refresh(&self.snapshot, depth).await?;
-        if let Some(memory) = &mut self.memory
-            && memory.is_ahead_of(&snapshot)
+        if let Some(link) = &mut self.history_link
+            && link.is_ahead_of(&snapshot)
         {
-            memory.restore(&self.store, &snapshot).await?;
+            link.restore(&self.store, &snapshot).await?;
             snapshot = self.store.snapshot().await?;
         }
         let minute = Timestamp::now().as_second().div_euclid(60);
@@ -233,18 +233,18 @@ impl Follower {
             rate.measure(snapshot.cursor);
         }
         self.outlets.look(&snapshot, &entries);
-        if let Some(memory) = &mut self.memory {
+        if let Some(link) = &mut self.history_link {
             if let Some(captures) = self.captures.as_ref().filter(|it| it.up_to() > 0) {
-                memory.note(LINES, captures.up_to());
+                link.note(LINES, captures.up_to());
             }
-            memory.keep(&snapshot, &entries);
+            link.keep(&snapshot, &entries);
             if self.fleet_read.elapsed() >= FLEET_INTERVAL {
                 self.fleet_read = Instant::now();
                 // After an error, a later look tries again.
-                if memory.has_sensors()
+                if link.has_sensors()
                     && let Ok(alive) = self.store.alive().await
                 {
-                    memory.keep_alive(alive);
+                    link.keep_alive(alive);
                 }
                 if let Ok(counts) = self.store.hub_counts().await {
                     self.hub_counts.send_replace(Arc::new(counts));
@@ -264,7 +264,7 @@ impl Follower {
             is_all_described,
             minute,
             minutes,
-            history: self.memory.as_ref().map(Memory::state),
+            history: self.history_link.as_ref().map(HistoryLink::state),
             away: None,
         };
         if view.differs_from(&held) {

@@ -34,7 +34,7 @@ pub struct HistoryState {
 }
 
 /// The reader's link to the history: what is handed over, up to which number, and what waits.
-pub(super) struct Memory {
+pub(super) struct HistoryLink {
     history: Arc<History>,
     /// `None` before the first look if the file was not open when the reader began.
     keeper: Option<Keeper>,
@@ -70,7 +70,7 @@ struct Numbers {
     first: Option<Timestamp>,
 }
 
-impl Memory {
+impl HistoryLink {
     /// Begins after the newest number of the history, if its file is open.
     pub(super) fn new(history: Arc<History>) -> Self {
         let (newest_seen, begun) = (history.newest_at_opening(), Timestamp::now());

@@ -30,12 +30,12 @@ fn ring_at(cursor: u64) -> (Snapshot, Vec<Arc<Entry>>) {
 }
 
 /// Looks again and again, until `is_so` returns true.
-fn until(memory: &mut Memory, cursor: u64, is_so: impl Fn(&Memory) -> bool) {
+fn until(link: &mut HistoryLink, cursor: u64, is_so: impl Fn(&HistoryLink) -> bool) {
     let (snapshot, entries) = ring_at(cursor);
     let begun = Instant::now();
-    while !is_so(memory) {
+    while !is_so(link) {
         assert!(begun.elapsed() < LONGEST, "the condition is never met");
-        memory.keep(&snapshot, &entries);
+        link.keep(&snapshot, &entries);
         std::thread::yield_now();
     }
 }
@@ -50,9 +50,9 @@ fn number(folder: &Path, query: &str) -> u64 {
 /// Writes a history up to this number. Only requests that have left the ring are missing.
 fn history_up_to(folder: &Path, cursor: u64) {
     let history = Arc::new(History::open(folder, MOST_BYTES).unwrap());
-    let mut memory = Memory::new(history);
-    let is_written = |memory: &Memory| memory.history.now().requests == cursor.min(SLOTS);
-    until(&mut memory, cursor, is_written);
+    let mut link = HistoryLink::new(history);
+    let is_written = |link: &HistoryLink| link.history.now().requests == cursor.min(SLOTS);
+    until(&mut link, cursor, is_written);
 }
 
 /// Locks the history so that nobody else can even read it.
@@ -64,8 +64,8 @@ fn lock(folder: &Path) -> Connection {
     file
 }
 
-fn missing(memory: &Memory) -> u64 {
-    memory.state().not_kept.map_or(0, |it| it.requests)
+fn missing(link: &HistoryLink) -> u64 {
+    link.state().not_kept.map_or(0, |it| it.requests)
 }
 
 #[test]
@@ -85,23 +85,23 @@ fn what_the_file_has_is_not_missing_though_it_was_locked_at_the_start() {
         let locked = lock(folder.path());
         let history = Arc::new(History::open(folder.path(), MOST_BYTES).unwrap());
         assert!(history.trouble().is_some());
-        let mut memory = Memory::new(history);
+        let mut link = HistoryLink::new(history);
         for cursor in [at_start, at_end] {
             let (snapshot, entries) = ring_at(cursor);
-            memory.keep(&snapshot, &entries);
+            link.keep(&snapshot, &entries);
         }
         // Requests before `at_start` count neither as kept nor as missing.
-        assert!(missing(&memory) <= at_end - at_start, "{at_start}");
+        assert!(missing(&link) <= at_end - at_start, "{at_start}");
         drop(locked);
-        let is_known = |memory: &Memory| memory.history.known_up_to().is_some();
-        until(&mut memory, at_end, is_known);
-        let account = |_: &Memory| {
+        let is_known = |link: &HistoryLink| link.history.known_up_to().is_some();
+        until(&mut link, at_end, is_known);
+        let account = |_: &HistoryLink| {
             let written = number(folder.path(), "SELECT count(*) FROM request");
             let gaps = number(folder.path(), "SELECT coalesce(sum(requests), 0) FROM gap");
             written + gaps == at_end
         };
-        until(&mut memory, at_end, account);
-        assert_eq!(missing(&memory), lost, "{held}, {at_start}, {at_end}");
+        until(&mut link, at_end, account);
+        assert_eq!(missing(&link), lost, "{held}, {at_start}, {at_end}");
         let gaps = number(folder.path(), "SELECT coalesce(sum(requests), 0) FROM gap");
         assert_eq!(gaps, lost, "{held}, {at_start}, {at_end}");
     }
@@ -131,10 +131,10 @@ fn what_is_missing_is_written_before_what_came_after_it() {
          AND NOT EXISTS (SELECT 1 FROM gap) BEGIN SELECT RAISE(ROLLBACK, 'no gap'); END",
     );
     let history = Arc::new(History::open(folder.path(), MOST_BYTES).unwrap());
-    let mut memory = Memory::new(history);
-    let all = |_: &Memory| written_and_missing(folder.path()) == (202, 798);
-    until(&mut memory, 1000, all);
-    assert_eq!(missing(&memory), 798);
+    let mut link = HistoryLink::new(history);
+    let all = |_: &HistoryLink| written_and_missing(folder.path()) == (202, 798);
+    until(&mut link, 1000, all);
+    assert_eq!(missing(&link), 798);
 }
 
 /// Writes a history as a kill in a flood leaves it: it has every second one of the last 70 numbers.
@@ -179,10 +179,10 @@ fn what_a_kill_left_out_is_taken_from_the_ring_or_counted() {
         let folder = TempDir::new().unwrap();
         history_with_holes(folder.path());
         let history = Arc::new(History::open(folder.path(), MOST_BYTES).unwrap());
-        let mut memory = Memory::new(history);
-        let is_all = |_: &Memory| written_and_missing(folder.path()) == (written, lost);
-        until(&mut memory, cursor, is_all);
-        assert_eq!(missing(&memory), lost, "{cursor}");
+        let mut link = HistoryLink::new(history);
+        let is_all = |_: &HistoryLink| written_and_missing(folder.path()) == (written, lost);
+        until(&mut link, cursor, is_all);
+        assert_eq!(missing(&link), lost, "{cursor}");
         let kinds = number(folder.path(), "SELECT sum(requests) FROM kind");
         assert_eq!(kinds, written, "{cursor}");
     }
@@ -195,8 +195,8 @@ fn what_a_person_deleted_is_not_taken_from_the_ring_again() {
     let title = |_: &[u8]| String::new();
     forget::forget(folder.path(), &What::All, &title).unwrap();
     let history = Arc::new(History::open(folder.path(), MOST_BYTES).unwrap());
-    let mut memory = Memory::new(history);
-    let is_new = |_: &Memory| written_and_missing(folder.path()) == (10, 0);
-    until(&mut memory, 210, is_new);
-    assert_eq!(missing(&memory), 0);
+    let mut link = HistoryLink::new(history);
+    let is_new = |_: &HistoryLink| written_and_missing(folder.path()) == (10, 0);
+    until(&mut link, 210, is_new);
+    assert_eq!(missing(&link), 0);
 }
