@@ -135,7 +135,7 @@ impl<'a> Blanker<'a> {
         &mut self,
         bytes: &[u8],
         near: Near<'_>,
-        depth: usize,
+        depth_left: usize,
     ) -> Option<Vec<u8>> {
         if bytes.is_empty() || near.is_nowhere() {
             return None;
@@ -150,8 +150,8 @@ impl<'a> Blanker<'a> {
         for part in parts {
             self.find(bytes, part, &mut found);
         }
-        if depth > 0 {
-            layers::undo(self, &mut draft, near, depth.min(MAX_DEPTH) - 1);
+        if depth_left > 0 {
+            layers::undo(self, &mut draft, near, depth_left.min(MAX_DEPTH) - 1);
         }
         for found in found {
             draft.blank(found);

@@ -104,13 +104,18 @@ impl Layer {
     }
 
     /// Examines the new bytes, and blanks hidden ones in their places.
-    pub(super) fn examine(&self, blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth: usize) {
+    pub(super) fn examine(
+        &self,
+        blanker: &mut Blanker<'_>,
+        draft: &mut Draft<'_>,
+        depth_left: usize,
+    ) {
         let near = if self.fresh.len() * DENSE > self.bytes.len() {
             Near::ALL
         } else {
             Near::to(&self.fresh)
         };
-        let Some(changed) = blanker.examine(&self.bytes, near, depth) else {
+        let Some(changed) = blanker.examine(&self.bytes, near, depth_left) else {
             return;
         };
         if blanker.work.left() == 0 {

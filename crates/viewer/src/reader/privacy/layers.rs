@@ -83,25 +83,31 @@ fn part(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, part: Range<usize>, ne
 }
 
 /// Undoes each encoding in these bytes and blanks what is hidden in it.
-pub(super) fn undo(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, depth: usize) {
+pub(super) fn undo(
+    blanker: &mut Blanker<'_>,
+    draft: &mut Draft<'_>,
+    near: Near<'_>,
+    depth_left: usize,
+) {
     let bytes = draft.original;
     let has = |byte| memchr(byte, bytes).is_some();
     // The page reads forms only in the bytes as they were sent, and decodes their fields no
     // further.
-    let is_form =
-        depth + 1 == MAX_DEPTH && has(b'+') && blanker.texts.is_some_and(|texts| texts.has_space);
+    let is_form = depth_left + 1 == MAX_DEPTH
+        && has(b'+')
+        && blanker.texts.is_some_and(|texts| texts.has_space);
     if has(b'%') {
-        escaped(blanker, draft, near, depth, escape::percent);
+        escaped(blanker, draft, near, depth_left, escape::percent);
     }
     if is_form {
         escaped(blanker, draft, near, 0, escape::form);
     }
     if has(b'\\') || memmem::find(bytes, b"%u").is_some() {
-        escaped(blanker, draft, near, depth, escape::language);
+        escaped(blanker, draft, near, depth_left, escape::language);
     }
-    utf16(blanker, draft, depth);
-    sextets::undo(blanker, draft, near, depth);
-    compressed(blanker, draft, near, depth);
+    utf16(blanker, draft, depth_left);
+    sextets::undo(blanker, draft, near, depth_left);
+    compressed(blanker, draft, near, depth_left);
 }
 
 /// Undoes one sort of escapes, if the bytes have any of it.
@@ -109,7 +115,7 @@ fn escaped(
     blanker: &mut Blanker<'_>,
     draft: &mut Draft<'_>,
     near: Near<'_>,
-    depth: usize,
+    depth_left: usize,
     read: Reader,
 ) {
     let bytes = draft.original;
@@ -120,14 +126,14 @@ fn escaped(
         return;
     }
     if blanker.work.take(bytes.len()) {
-        Layer::escaped(bytes, read, near).examine(blanker, draft, depth);
+        Layer::escaped(bytes, read, near).examine(blanker, draft, depth_left);
     } else {
         draft.fill(0..bytes.len());
     }
 }
 
 /// Undoes UTF-16 in either byte order: every second byte is NUL.
-fn utf16(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth: usize) {
+fn utf16(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth_left: usize) {
     let bytes = draft.original;
     let mut layer = Layer::default();
     let mut nuls = memchr_iter(0, bytes).peekable();
@@ -151,14 +157,14 @@ fn utf16(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, depth: usize) {
         }
     }
     if blanker.work.take(layer.len()) {
-        layer.examine(blanker, draft, depth);
+        layer.examine(blanker, draft, depth_left);
     } else {
         draft.fill(0..bytes.len());
     }
 }
 
 /// Undoes compressed streams, wherever they begin.
-fn compressed(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, depth: usize) {
+fn compressed(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, depth_left: usize) {
     let bytes = draft.original;
     let mut behind = 0;
     for at in memchr2_iter(0x78, 0x1f, &bytes[..near.end(bytes)]) {
@@ -190,7 +196,7 @@ fn compressed(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, 
         if !is_seen {
             blanker.work.give_up();
         }
-        if !is_seen || blanker.examine(&inner, Near::ALL, depth).is_some() {
+        if !is_seen || blanker.examine(&inner, Near::ALL, depth_left).is_some() {
             behind = end.map_or(bytes.len(), |end| at + end);
             draft.fill(at..behind);
         }

@@ -39,7 +39,12 @@ struct Sextets {
 }
 
 /// Examines everything in these bytes that may be base64.
-pub(super) fn undo(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<'_>, depth: usize) {
+pub(super) fn undo(
+    blanker: &mut Blanker<'_>,
+    draft: &mut Draft<'_>,
+    near: Near<'_>,
+    depth_left: usize,
+) {
     let bytes = draft.original;
     let parts = near.around(bytes, 1, is_of_run);
     if !blanker.work.take(parts.iter().map(Range::len).sum()) {
@@ -54,8 +59,8 @@ pub(super) fn undo(blanker: &mut Blanker<'_>, draft: &mut Draft<'_>, near: Near<
     let (long, short): (Vec<_>, Vec<_>) = all.runs.iter().partition(is_long);
     let groups = long.chunks(1).chain(std::iter::once(&short[..]));
     for runs in groups {
-        let is_seen =
-            (0..GROUP_CHARS).all(|skipped| all.examine(blanker, &mut edited, runs, skipped, depth));
+        let is_seen = (0..GROUP_CHARS)
+            .all(|skipped| all.examine(blanker, &mut edited, runs, skipped, depth_left));
         if !is_seen {
             let chars = runs.iter().flat_map(|run| run.chars.clone());
             chars.for_each(|at| draft.bytes()[all.places[at] as usize] = FILLER);
@@ -130,7 +135,7 @@ impl Sextets {
         edited: &mut [u8],
         runs: &[&Run],
         skipped: usize,
-        depth: usize,
+        depth_left: usize,
     ) -> bool {
         let chars: usize = runs.iter().map(|run| run.chars.len()).sum();
         if !blanker.work.take(chars / 4) {
@@ -147,12 +152,12 @@ impl Sextets {
             bytes.push(SEPARATOR);
         }
         let is_shown = runs.iter().any(|run| run.begins[skipped]);
-        let depth = if is_shown || is_text(&bytes) {
-            depth
+        let depth_left = if is_shown || is_text(&bytes) {
+            depth_left
         } else {
             0
         };
-        let Some(changed) = blanker.examine(&bytes, Near::ALL, depth) else {
+        let Some(changed) = blanker.examine(&bytes, Near::ALL, depth_left) else {
             return true;
         };
         if blanker.work.left() == 0 {
