@@ -15,7 +15,7 @@ use crate::history::Questions;
 use crate::history::row::integer;
 use crate::history::secrets::Secrets;
 use crate::history::sources::{
-    COLUMNS, Group, MOST_OF_NETWORK, SentKind, Source, json_list, most_frequent, sent_kinds,
+    COLUMNS, Group, KindOfSource, MOST_OF_NETWORK, Source, json_list, kinds_of, most_frequent,
 };
 use crate::reader::privacy::{Privacy, Senders, V6_OF_V4, network};
 
@@ -32,20 +32,20 @@ const MOST_NEIGHBOURS: usize = 12;
 #[derive(Debug)]
 pub(crate) struct OneSource {
     pub(crate) source: Source,
-    pub(crate) kinds: Vec<SentKind>,
+    pub(crate) kinds: Vec<KindOfSource>,
     /// How many of its last requests were read for ports, hosts, user agents and fingerprints.
     pub(crate) looked_at: usize,
     pub(crate) ports: Vec<(u16, u64)>,
-    pub(crate) hosts: Named,
-    pub(crate) user_agents: Named,
-    pub(crate) ja4: Named,
+    pub(crate) hosts: CountedTexts,
+    pub(crate) user_agents: CountedTexts,
+    pub(crate) ja4: CountedTexts,
     pub(crate) neighbours: Vec<Source>,
     pub(crate) more_neighbours: usize,
 }
 
 /// Texts that clients sent, each with how often it was sent.
 #[derive(Debug, Default)]
-pub(crate) struct Named {
+pub(crate) struct CountedTexts {
     pub(crate) texts: Vec<(String, Count)>,
 }
 
@@ -94,10 +94,10 @@ impl Questions {
             let ids = json_list(&group.ids);
             let (neighbours, more_neighbours) = neighbours(file, address, privacy)?;
             let ports = most_frequent(sample.ports, MOST_NAMED, |count| *count);
-            let [hosts, user_agents, ja4] = sample.texts.map(Named::new);
+            let [hosts, user_agents, ja4] = sample.texts.map(CountedTexts::new);
             Ok(Some(OneSource {
                 source: group.finish(file, &secrets)?,
-                kinds: sent_kinds(file, &ids, MOST_KINDS, &secrets)?.0,
+                kinds: kinds_of(file, &ids, MOST_KINDS, &secrets)?.0,
                 looked_at: sample.looked_at,
                 ports,
                 hosts,
@@ -272,7 +272,7 @@ impl Sample {
     }
 }
 
-impl Named {
+impl CountedTexts {
     fn new(counts: HashMap<String, Count>) -> Self {
         let texts = most_frequent(counts, MOST_NAMED, |count| count.requests);
         Self { texts }

@@ -89,14 +89,14 @@ pub(crate) struct Source {
     /// How many kinds it sent.
     pub(crate) kinds: u64,
     /// The most telling kind.
-    pub(crate) kind: Option<SentKind>,
+    pub(crate) kind: Option<KindOfSource>,
     /// How many of the sensors saw it; `None` where there are none.
     pub(crate) seen_by: Option<SeenBy>,
 }
 
 /// A kind that a source sent.
 #[derive(Debug)]
-pub(crate) struct SentKind {
+pub(crate) struct KindOfSource {
     pub(crate) name: String,
     /// Without a label, it is made of what a client sent.
     pub(crate) title: String,
@@ -277,7 +277,7 @@ impl Group {
             Some(id) => name.query_row([id], |row| row.get(0))?,
             None => None,
         };
-        let (mut telling, kinds) = sent_kinds(file, &ids, 1, secrets)?;
+        let (mut telling, kinds) = kinds_of(file, &ids, 1, secrets)?;
         Ok(Source {
             address: self.address,
             prefix: self.prefix,
@@ -302,12 +302,12 @@ pub(super) fn known_address(text: &str) -> Option<IpAddr> {
 
 /// Returns the kinds that these sources sent, at most `most`, and how many there are. The most
 /// telling kind goes first: the order is by the weight of the category, and then the rarest.
-pub(super) fn sent_kinds(
+pub(super) fn kinds_of(
     file: &Connection,
     ids: &str,
     most: usize,
     secrets: &Secrets<'_>,
-) -> rusqlite::Result<(Vec<SentKind>, u64)> {
+) -> rusqlite::Result<(Vec<KindOfSource>, u64)> {
     let weights: String = Category::ALL
         .iter()
         .enumerate()
@@ -321,12 +321,12 @@ pub(super) fn sent_kinds(
     );
     let mut statement = file.prepare_cached(&query)?;
     let mut rows = statement.query(params![ids, row::integer(most as u64)])?;
-    let (mut sent, mut all) = (Vec::new(), 0);
+    let (mut kinds, mut all) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let title: String = row.get(1)?;
         let category: Option<String> = row.get(2)?;
         all = row.get::<_, i64>(7)?.unsigned_abs();
-        sent.push(SentKind {
+        kinds.push(KindOfSource {
             name: row.get(0)?,
             title_shown: secrets.title(row.get(3)?, &title, category.as_deref())?,
             title,
@@ -336,7 +336,7 @@ pub(super) fn sent_kinds(
             last: row::time(row.get(6)?).unwrap_or_default(),
         });
     }
-    Ok((sent, all))
+    Ok((kinds, all))
 }
 
 /// The first groups in the wanted order among all that are offered.

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::bytes::printable::{self, is_visible};
 use crate::history::found::MAX_CHARS;
-use crate::history::one_source::{Named, OneSource};
+use crate::history::one_source::{CountedTexts, OneSource};
 use crate::history::sensors::SeenBy;
-use crate::history::sources::{SentKind, Source};
+use crate::history::sources::{KindOfSource, Source};
 use crate::page::pages::Pages;
 use crate::reader::privacy::TitleShown;
 use crate::rfc3339;
@@ -129,27 +129,27 @@ impl Pages {
 
     /// Returns a kind as it may be shown. Without a label, its title is the beginning of what a
     /// client sent.
-    fn shown_kind(&self, sent: &SentKind) -> ShownKind {
+    fn shown_kind(&self, kind: &KindOfSource) -> ShownKind {
         ShownKind {
-            kind: clean(&sent.name),
-            title: match sent.title_shown {
-                TitleShown::Whole => clean(&sent.title),
+            kind: clean(&kind.name),
+            title: match kind.title_shown {
+                TitleShown::Whole => clean(&kind.title),
                 TitleShown::Cut | TitleShown::Named => UNSAID.to_owned(),
             },
-            category: sent.category.as_deref().map(clean),
-            requests: sent.requests,
-            first: rfc3339::micros(sent.first),
-            last: rfc3339::micros(sent.last),
+            category: kind.category.as_deref().map(clean),
+            requests: kind.requests,
+            first: rfc3339::micros(kind.first),
+            last: rfc3339::micros(kind.last),
         }
     }
 
     /// Returns the texts that may be shown. A text is left out if it names something hidden or the
     /// masked address of one of its senders, or if it may have been truncated in the middle of
     /// that.
-    fn shown_texts(&self, named: &Named) -> Vec<Counted<String>> {
+    fn shown_texts(&self, counted: &CountedTexts) -> Vec<Counted<String>> {
         let privacy = &self.describer.privacy;
         let mut shown = Vec::new();
-        for (text, count) in &named.texts {
+        for (text, count) in &counted.texts {
             if !privacy.may_be_cut(text, MAX_CHARS) && !privacy.is_named_in(&count.senders, text) {
                 shown.push(Counted {
                     value: clean(text),
