@@ -47,7 +47,7 @@ const FIRST_DYNAMIC_PORT: u16 = 49_152;
 const DYNAMIC_PORTS: u64 = 16_384;
 
 /// Upper limit for the bytes of a connection in the capture beside its full data packets.
-pub const CONNECTION_BYTES: usize = 1024;
+const CONNECTION_BYTES: usize = 1024;
 
 const SECOND_MICROS: u64 = 1_000_000;
 /// The latest time that the file format can hold, in 2106.
@@ -95,12 +95,21 @@ pub fn connections() -> Listing {
         between: b"",
         end: "".into(),
         newest_first: false,
-        most: Box::new(|entry| entry.record.raw.len() * 6 / 5 + CONNECTION_BYTES),
+        most: Box::new(|entry| most_bytes(&entry.record)),
         one: Box::new(|entry| {
             let capture = capture([&entry.record]);
             Some(Bytes::from(capture).split_off(size_of_val(&FILE_HEADER)))
         }),
     }
+}
+
+/// Returns an upper limit for the bytes of a record's connection in a capture.
+///
+/// A full segment has at least 1440 bytes. Its packet and the acknowledgement have 76 bytes of
+/// headers each, together less than a fifth of the segment.
+#[must_use]
+pub fn most_bytes(record: &Record) -> usize {
+    record.raw.len() * 6 / 5 + CONNECTION_BYTES
 }
 
 /// Returns a capture file (classic pcap, `LINKTYPE_RAW`, microseconds, little endian) in which each

@@ -216,7 +216,7 @@ pub(super) async fn export_of(
 async fn capture(visitor: &Visitor, entries: Vec<Arc<Entry>>) -> Result<Bytes, Failure> {
     let mut most_bytes = 0;
     for entry in &entries {
-        most_bytes += entry.record.raw.len() * 6 / 5 + pcap::CONNECTION_BYTES;
+        most_bytes += pcap::most_bytes(&entry.record);
     }
     let make = move || pcap::capture(entries.iter().map(|entry| &entry.record));
     let (capture, taken) = visitor.make(most_bytes, make).await?;
