@@ -209,12 +209,12 @@ impl Watcher {
                 return Some(strip);
             }
             drop(view);
-            let is_due = if self.is_stale {
+            let next_due = if self.is_stale {
                 self.next_strip
             } else {
                 self.next_heartbeat
             };
-            let deadline = is_due.min(self.next_heartbeat);
+            let deadline = next_due.min(self.next_heartbeat);
             if let Ok(changed) = timeout_at(deadline, self.views.changed()).await {
                 changed.ok()?;
                 self.is_stale = self.format.is_page();
