@@ -21,7 +21,7 @@ use crate::web::state::Viewer;
 
 /// `Cache-Control` of an answer that a client may keep, but must revalidate.
 pub(super) const REVALIDATE: &str = "no-cache";
-/// Most bytes of the list: for each row, and for all the rest.
+/// Most bytes of one row of the list, and of the list without its rows.
 pub(super) const ROW_BYTES: usize = 5120;
 pub(super) const LIST_BYTES: usize = 64 * 1024;
 /// Most bytes of `/home` without a filter: a row for each slot.
@@ -30,7 +30,7 @@ pub(super) const HOME_BYTES: usize = LIST_BYTES + ROW_BYTES * SLOTS as usize;
 /// it is escaped.
 pub(super) const REPEATED: usize = 10;
 
-/// What all requests share.
+/// What all requests to the viewer share, as a handler gets it.
 pub(crate) type Shared = State<Arc<Viewer>>;
 
 /// The parameters of an address, or why they cannot be read.

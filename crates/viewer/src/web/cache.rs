@@ -1,11 +1,11 @@
-//! Answers that are made once for many visitors. Only the last answer of each sort is kept, with a
-//! key that says from what it was made.
+//! Answers that are made once for many visitors. Only the last answer of each sort is kept. Its key
+//! is the version of the view or the time for which it was made, or both.
 //!
 //! In: a view. Out: an answer, kept from before or made now. Besides these, each entry keeps its
-//! row and, if it is short, its JSON. Bounds: a page of 101 rows has some 100 kB, `HOME_BYTES` at
-//! most; the list of the API `WHOLE_LIST_BYTES`; the page of labels 100 kB, and its counts as much;
-//! the strip some kB. No lock is held while an answer is made: two visitors who find nothing at the
-//! same time both make it.
+//! row and, if it is short, its JSON. A page of 101 rows has some 100 kB, `HOME_BYTES` at most. The
+//! list of the API has at most `WHOLE_LIST_BYTES`. The page of labels has 100 kB, and its counts
+//! have as much. The strip has some kB. No lock is held while an answer is made, so two visitors
+//! who find no answer at the same time both make it.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,11 +38,11 @@ pub(crate) struct Caches {
     /// The strip of the list, by version of the view and by second, because it shows ages in
     /// seconds.
     strip: Latest<(u64, i64), Bytes>,
-    /// The strip of the wall, by the same key.
+    /// The strip of the wall, by version of the view and by second.
     wall_strip: Latest<(u64, i64), Bytes>,
     /// How rare each request is, by version of the view.
     rarity: Latest<u64, Arc<Rarity>>,
-    /// The page `/home` without a query, by the same key.
+    /// The page `/home` without a query, by version of the view and by second.
     home: Latest<(u64, i64), Arc<Prepared>>,
     /// The list of the API without a query, by version of the view, if it is short.
     pub(crate) list: Latest<u64, Arc<Prepared>>,

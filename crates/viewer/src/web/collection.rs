@@ -28,13 +28,13 @@ use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::request::most_bytes_of_request;
 
-/// What a page of the collection takes at most.
+/// Most bytes of a page of the collection.
 const COLLECTION_BYTES: usize = 512 * 1024;
 /// Most bytes of the page of a kind without its specimen.
 const KIND_BYTES: usize = 128 * 1024;
 /// Longest specimen.
 const SPECIMEN_BYTES: usize = 64 * 1024;
-/// What the feed takes at most.
+/// Most bytes of the feed.
 const FEED_BYTES: usize = 256 * 1024;
 const ATOM: &str = "application/atom+xml; charset=utf-8";
 
@@ -109,8 +109,9 @@ pub(crate) async fn api_kind(
     .await
 }
 
-/// Returns the feed, or 304 if the client already has it. The tag tells, not a time: the feed may
-/// change twice in a second, and a sensor that sends late may add a kind that is older than others.
+/// Returns the feed, or 304 if the client already has it. A tag is compared and not a time, because
+/// the feed may change twice in a second, and a sensor that sends late may add a kind that is older
+/// than others.
 pub(crate) async fn feed(
     State(viewer): Shared,
     visitor: Visitor,

@@ -4,7 +4,7 @@
 //! page, `event: row` with HTML; `event: reset` when the numbers start again at 1. A watcher costs
 //! the memory of some numbers and one event. A client that reads slowly misses the requests that
 //! leave the ring meanwhile. In a flood, a client gets only as many requests as it can show. The
-//! wall gets one request a second, the rarest of those that came meanwhile.
+//! wall gets one request a second, the rarest of the requests that came in that second.
 //!
 //! Protocol: HTML Standard, "Server-sent events".
 
@@ -139,7 +139,7 @@ pub(crate) fn events(
     response.headers_mut().extend([
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        // nginx keeps an answer until it has some kB of it, unless it is told not to.
+        // Without this header, nginx keeps an answer until it has some kB of it.
         (
             HeaderName::from_static("x-accel-buffering"),
             HeaderValue::from_static("no"),
@@ -175,7 +175,7 @@ impl Watcher {
             if Instant::now() >= self.next_heartbeat {
                 return Some(self.heartbeat());
             }
-            // The view is dropped before each wait, because there may be a newer one afterwards.
+            // The view is dropped before each wait, because there may be a newer view afterwards.
             let view = self.newest();
             if self.counting_began_anew(&view) {
                 return Some(frame("reset", None, b"the numbers start again at 1"));
@@ -260,8 +260,8 @@ impl Watcher {
         (self.seen, self.after) = (view.version, 0);
         self.complete_up_to = view.complete_up_to();
         self.is_stale |= self.format.is_page();
-        // Requests need not appear in the order of their numbers. With a history, those that leave
-        // the ring next are described first; else the newest are.
+        // Requests need not appear in the order of their numbers. With a history, the requests that
+        // leave the ring next are described first; else the newest are described first.
         new.sort_unstable_by_key(|entry| entry.record.seq);
         let filter = Arc::clone(&self.filter);
         if filter.chooses() {

@@ -39,7 +39,7 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 const MAX_PARTS: usize = 8;
 /// Longest input that the form shows again when it could not be read.
 const MAX_REPEATED_BYTES: usize = 8 * 1024;
-/// What the form takes, without the input.
+/// Most bytes of the form, without the input.
 const FORM_BYTES: usize = 16 * 1024;
 /// Longest name in an error, in characters.
 const MAX_NAME_CHARS: usize = 40;

@@ -34,7 +34,7 @@ const PAGE_ROWS: usize = 50;
 const PAGE_BYTES: usize = 512 * 1024;
 /// Most requests of one answer in JSON.
 const MOST_JSON: usize = 200;
-/// What one answer in JSON takes at most, roughly: every byte appears as an escape and as base64.
+/// Most bytes of one answer in JSON, roughly: every byte appears as an escape and as base64.
 const JSON_BYTES: usize = 8 * 1024 * 1024;
 
 /// Most requests of an export. Their numbers are kept in memory until it is sent.
@@ -96,7 +96,7 @@ fn time(name: &str, value: &str, now: Timestamp) -> Result<Option<Timestamp>, Fa
         .map_err(|error| Failure::BadQuery(format!("{name}: {error}")))
 }
 
-/// Returns at most `most` entries that meet a filter; fewer if they are long.
+/// Returns at most `most` entries that meet a filter; fewer if the requests are long.
 fn entries(
     questions: &Questions,
     wanted: &Wanted,
@@ -247,7 +247,7 @@ fn too_many(most: usize) -> Failure {
     ))
 }
 
-/// Returns the rows of those requests that meet a filter. Fails if that takes too long.
+/// Returns the rows of the requests that meet a filter. Fails if that takes too long.
 fn rows(
     questions: &Questions,
     numbers: &[u64],

@@ -3,8 +3,8 @@
 //!
 //! In: a visitor, and the length of the answer. Out: a turn or room, at once or later, or `Busy`.
 //! `/home` without a query and the health check need no turn, and the health check needs no room
-//! either. If there is no room for an answer, the answers that have been on their way the longest are
-//! cut.
+//! either. If there is no room for an answer, the answers that have been on their way the longest
+//! are cut.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -58,7 +58,7 @@ struct Source {
     waiting: Arc<Semaphore>,
 }
 
-/// What a request knows of its connection.
+/// The connection on which a request came.
 #[derive(Clone)]
 pub(crate) struct Connection {
     /// The other end: haproxy, as a rule.

@@ -1,7 +1,7 @@
 //! Refuses parameters that an address does not take.
 //!
-//! In: a request. Out: this request, or a failure that names the unknown parameter. Otherwise a
-//! misspelt condition would show everything.
+//! In: a request. Out: this request, or a failure that names the unknown parameter. Without this
+//! check, a misspelt condition would show everything.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -28,9 +28,9 @@ pub(super) async fn refuse_unknown(request: Request, next: Next) -> Response {
 
 /// The parameters that an address takes.
 struct Allowed {
-    /// It takes all conditions of a filter.
+    /// The address takes all conditions of a filter.
     filter: bool,
-    /// The parameters that it takes besides.
+    /// The other parameters that it takes.
     others: &'static [&'static str],
 }
 

@@ -16,7 +16,7 @@ use crate::web::limits::Visitor;
 use crate::web::prepared::Prepared;
 use crate::web::state::Viewer;
 
-/// What a page takes at most: 200 rows of some 700 bytes.
+/// Most bytes of a page: 200 rows of some 700 bytes.
 const SENSORS_BYTES: usize = 256 * 1024;
 
 pub(crate) async fn page(

@@ -1,4 +1,5 @@
-//! Accepts and serves connections to the viewer, and cuts those that take nothing of an answer.
+//! Accepts and serves connections to the viewer, and cuts connections that take nothing of an
+//! answer.
 //!
 //! In: a listener. `run` returns after a stop, when the open requests are finished. The buffers of
 //! each connection are bounded here.

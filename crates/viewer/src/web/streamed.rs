@@ -50,8 +50,8 @@ struct Streamed {
 pub(super) enum Requests {
     /// By their numbers, in the ring.
     OfRing(VecDeque<u64>),
-    /// By their numbers, in the history: only those that meet the filter are sent. The room is for
-    /// the numbers.
+    /// By their numbers, in the history. Only requests that meet the filter are sent. The room is
+    /// for the numbers.
     OfHistory(Arc<Filter>, VecDeque<u64>, #[allow(dead_code)] Taken),
 }
 
@@ -209,8 +209,8 @@ impl Streamed {
     }
 }
 
-/// Takes requests until a piece is long enough, or until `PIECE_TIME` is over: requests that do not
-/// meet the filter take time too. Requests that are gone are left out.
+/// Takes requests until a piece is long enough, or until `PIECE_TIME` is over, because requests
+/// that do not meet the filter take time too. Requests that are gone are left out.
 fn next_of(
     seqs: &mut VecDeque<u64>,
     listing: &Listing,
