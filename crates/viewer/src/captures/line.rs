@@ -1,5 +1,5 @@
-//! Makes one line. The fields of a request are those of its JSON in `export/json.rs`; those of a
-//! gap are here.
+//! Makes one line. The line of a request has the fields of its JSON in `export/json.rs`. The fields
+//! of a gap are here.
 //!
 //! In: a request or a gap. Out: a line of JSON with `event_type` as the first field.
 
@@ -13,7 +13,7 @@ use crate::rfc3339;
 /// Replaces the brace with which the JSON of a request begins.
 const REQUEST: &[u8] = b"{\"event_type\":\"request\",";
 
-/// Why requests have no line.
+/// The reason why requests have no line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reason {

@@ -22,10 +22,10 @@ use crate::reader::once::Event;
 
 /// Most bytes of memory that wait: about 4,000 ordinary requests, or 110 of the longest.
 const MOST_WAITING_BYTES: usize = 16 * 1024 * 1024;
-/// After requests were dropped, further ones are dropped until no more than this waits. Otherwise
-/// there would be a gap after every line.
+/// After requests were dropped, further requests are dropped until at most this many bytes wait.
+/// Otherwise there would be a gap after every line.
 const RESUME_BYTES: usize = MOST_WAITING_BYTES / 2;
-/// About how many bytes of memory a request takes beside its own bytes, and how many a gap takes.
+/// About how many bytes of memory a request takes in addition to its own bytes, and a gap takes.
 const ENTRY_BYTES: usize = 4096;
 const GAP_BYTES: usize = 128;
 
@@ -74,8 +74,8 @@ pub struct Captures {
 /// The end of the queue at which the viewer's reader adds requests.
 pub(crate) struct Offers {
     captures: Captures,
-    /// Missed and dropped requests for which no gap was put into the queue yet, joined to one gap
-    /// each.
+    /// Missed and dropped requests for which no gap was put into the queue yet. The missed requests
+    /// are joined to one gap, and so are the dropped ones.
     missed: Option<Gap>,
     dropped: Option<Gap>,
 }
