@@ -1,7 +1,7 @@
-//! Finds the sources for a blocklist: those that attacked, and never those that say who they are.
+//! Finds the sources for a blocklist: sources that attacked and do not say who they are.
 //!
 //! In: which kinds of request are a reason to block. Out: addresses of the internet, each with its
-//! reasons. All sources are read; those that may be listed are held, up to a bound.
+//! reasons. All sources are read. Sources that may be listed are held, up to a bound.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
@@ -16,10 +16,10 @@ use crate::history::row_ids::RowIds;
 use crate::history::sources::known_address;
 use crate::page::global::is_global;
 
-/// Most addresses of one list. Those that were seen last are taken.
+/// Most addresses of one list. If there are more, the addresses that were seen last are taken.
 pub(crate) const MOST_LISTED: usize = 20_000;
-/// Most sources whose requests are counted for a list. Those that came last are taken. They need 14
-/// MB.
+/// Most sources whose requests are counted for a list. If there are more, the sources that came
+/// last are taken. They need 14 MB.
 const MOST_COUNTED: usize = 200_000;
 /// Most reasons of one address: the kinds that it sent the most often.
 const MOST_REASONS: usize = 8;
@@ -46,7 +46,7 @@ pub(crate) struct Listed {
     pub(crate) country: Option<String>,
     pub(crate) asn: Option<u32>,
     pub(crate) as_name: Option<String>,
-    /// Its requests that are a reason, and the times of the first and the last.
+    /// How many of its requests are a reason, and the times of the first and the last of them.
     pub(crate) requests: u64,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
@@ -238,7 +238,7 @@ fn mark_polite(
 }
 
 /// Returns the sources that have an address of the internet, not of this machine and not the
-/// owner's own, by their ids. If there are too many, returns those that were seen last, and sets
+/// owner's own, by their ids. If there are too many, returns the ones that were seen last, and sets
 /// `is_whole` to false.
 fn candidates(
     file: &Connection,

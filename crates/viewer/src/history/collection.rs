@@ -41,7 +41,7 @@ pub(super) const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 pub(super) struct WrittenRequest<'a> {
     /// The record, unchanged.
     pub(super) record: &'a Record,
-    /// What was found out about it.
+    /// What was found out about the record.
     pub(super) found: &'a Found,
     /// The rows that its row references.
     pub(super) rows: ReferencedRows,
@@ -61,7 +61,7 @@ struct Addition<'a> {
     shortest: &'a WrittenRequest<'a>,
 }
 
-/// How many requests, and the times of the first and the last.
+/// The number of some requests, and the times of the first and the last of them.
 #[derive(Clone, Copy)]
 struct Tally {
     requests: i64,

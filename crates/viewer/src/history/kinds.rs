@@ -1,8 +1,8 @@
 //! Answers visitors' questions about the collection.
 //!
 //! In: which kinds, or one of them, and what is hidden. Out: rows as the file has them, each list
-//! bounded. Times and texts are as they were written, perhaps before anything was hidden. Beside
-//! each text is what decides whether it may be shown.
+//! bounded. Times and texts are as they were written, perhaps before anything was hidden. Each text
+//! comes with the value that decides whether it may be shown.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ use crate::reader::privacy::{Privacy, Senders, TitleShown};
 const MOST_KINDS: i64 = 12_000;
 /// Most countries of a kind that a list names.
 const LISTED_COUNTRIES: i64 = 4;
-/// Most sources, networks and countries of one kind that are read, those with the most requests
-/// first.
+/// Most sources, networks and countries of one kind that are read. The ones with the most requests
+/// are read first.
 const MOST_SOURCES: i64 = 200;
 const MOST_NETWORKS: i64 = 20;
 const MOST_COUNTRIES: i64 = 300;
@@ -43,7 +43,7 @@ const IS_FIRST_LABEL: &str = "substr(found.labels, 1, length(?1) + 2) = ' ' || ?
 pub(crate) struct KindRow {
     pub(crate) id: i64,
     pub(crate) name: String,
-    /// Without a label, it is made of the specimen.
+    /// The title of the label; for a kind without a label, it is made of the specimen.
     pub(crate) title: String,
     pub(crate) title_shown: TitleShown,
     /// Name of the category; `None` without a label.

@@ -24,7 +24,7 @@ pub(crate) struct LabelCount {
     /// Requests that are kept.
     pub(crate) kept: u64,
     /// The collection has a kind of this name, because the label was the first label of a request.
-    /// That request may be deleted now.
+    /// The request may have been deleted since.
     pub(crate) is_kind: bool,
 }
 

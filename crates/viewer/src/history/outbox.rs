@@ -19,8 +19,8 @@ use crate::history::{file, questions, sensors, sent};
 
 /// Longest wait for another process that has the file locked.
 const LOCK_TIME: Duration = Duration::from_secs(1);
-/// Most requests that are read to find those that came to this machine itself, which takes some
-/// tenths of a second.
+/// Most requests that are read to find the ones that came to this machine itself. Reading them
+/// takes some tenths of a second.
 const MOST_LOOKED_AT: u64 = 100_000;
 /// SQLite's cache of pages of the file, in KiB.
 const CACHE_KIB: i32 = 512;
@@ -72,7 +72,7 @@ impl Outbox {
         Ok(since.map(i64::unsigned_abs))
     }
 
-    /// Returns the newest number that was given to a request; 0 when none was.
+    /// Returns the newest number that was given to a request; 0 if no number was.
     ///
     /// # Errors
     /// The file cannot be read.

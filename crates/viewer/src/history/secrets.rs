@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row};
 
 use crate::reader::privacy::{MAX_HEAD_BYTES, Privacy, Senders, Title, TitleShown};
 
-/// Reads from one file what decides about its texts.
+/// Decides which texts of one file may be shown, and reads the rows that decide this.
 pub(super) struct Secrets<'a> {
     file: &'a Connection,
     privacy: &'a Privacy,
@@ -29,8 +29,8 @@ impl<'a> Secrets<'a> {
         }
     }
 
-    /// Tells what may be shown of the title of the kind with this id. With a category, the title is
-    /// that of a label, which no client wrote.
+    /// Tells what may be shown of the title of the kind with this id. If the kind has a category,
+    /// its title is the title of a label, which no client wrote.
     pub(super) fn title(
         &self,
         kind: i64,
@@ -59,8 +59,8 @@ impl<'a> Secrets<'a> {
         }))
     }
 
-    /// Returns the senders whose addresses are hidden in the texts of a request: `sender`, and
-    /// those that the payload with this id names.
+    /// Returns the senders whose addresses are hidden in the texts of a request: `sender`, and the
+    /// senders that the payload with this id names.
     pub(super) fn senders(&mut self, sender: IpAddr, payload: i64) -> rusqlite::Result<Senders> {
         let mut senders = Senders::from(sender);
         if self.privacy.mask_sources {

@@ -24,8 +24,8 @@ use crate::reader::privacy::{Privacy, TitleShown};
 
 /// Sources on a page of the list.
 pub(crate) const PAGE_SOURCES: usize = 50;
-/// Most sources of one network that are held. A /24 has no more; for a /48, the first that are found
-/// are held.
+/// Most sources of one network that are held. A /24 has no more; for a /48, the first that are
+/// found are held.
 pub(crate) const MOST_OF_NETWORK: usize = 256;
 /// Most IPv6 networks that wait for the rest of their sources. Sources of one such network do not
 /// follow each other in the order of texts.

@@ -85,7 +85,7 @@ impl Item {
     }
 }
 
-/// The end of the queue for those who offer items.
+/// The end of the queue at which items are offered.
 #[derive(Clone)]
 pub(crate) struct QueueEnd {
     sender: SyncSender<Item>,
@@ -144,7 +144,7 @@ struct Writer {
     file: Option<OpenFile>,
     most_bytes: u64,
     state: Arc<State>,
-    /// The named numbers as they last came. A new file needs them as well.
+    /// The last value of each named number. A new file needs these values as well.
     numbers: BTreeMap<&'static str, i64>,
 }
 
@@ -271,8 +271,8 @@ impl Writer {
         let left_out = LeftOut::new(&seen.record, now);
         let gap = left_out.gap;
         self.write_all(&[Item::LeftOut(left_out)]);
-        // After writing, which may open a file anew: that replaces the counted gaps by those of the
-        // file.
+        // The request is counted after writing, because writing may open a file anew. Then the gaps
+        // of the file replace the counted gaps.
         self.state.count_gap(gap, now);
     }
 
