@@ -19,7 +19,7 @@ const MAX_NAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 /// Longest user, name and port together. A longer text is no name.
 const MAX_AUTHORITY_BYTES: usize = 1024;
-/// Longest text that is shown where it is neither a name nor an address, in characters.
+/// Longest text that is shown if it is neither a name nor an address, in characters.
 const MAX_ODD_CHARS: usize = 80;
 
 /// The name that a request asks for.
@@ -36,8 +36,8 @@ pub struct AskedFor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NameKind {
-    /// The address to which the request came, or one that always means the same machine:
-    /// `localhost`, `127.0.0.1`.
+    /// The address to which the request came, or a name or address that always means the same
+    /// machine: `localhost`, `127.0.0.1`.
     OwnAddress,
     /// Another address. Behind address translation (NAT), the client may have sent the request to
     /// it.
@@ -153,7 +153,7 @@ impl AskedFor {
     }
 
     /// Reads an address in any form. Some programs read a number that begins with 0 as octal,
-    /// others as decimal. If one of both readings is the own address, it counts as that.
+    /// others as decimal. If one of the two readings is the own address, this reading counts.
     fn address(host: &str, dest: IpAddr) -> Option<Self> {
         let dest = dest.to_canonical();
         let readings = readings(host);

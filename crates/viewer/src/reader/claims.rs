@@ -11,7 +11,7 @@ use forever200_identify::http;
 use serde::Serialize;
 
 /// Headers that are read. `X-Forwarded-For` and `Forwarded` (RFC 7239) have a list, the client
-/// first; the others are those of nginx, Cloudflare and Akamai.
+/// first. The other headers are from nginx, Cloudflare and Akamai.
 const HEADERS: [&str; 5] = [
     "X-Forwarded-For",
     "Forwarded",
@@ -35,7 +35,7 @@ const MOST_CLAIMS: usize = 16;
 const MOST_FIRST: usize = MOST_CLAIMS - HEADERS.len();
 /// Most members of one list that are read, from each end.
 const MOST_MEMBERS: usize = 32;
-/// Longest member that may be an address: one of IPv6 in brackets and quotes, with a port.
+/// Longest member that may be an address: an IPv6 address in brackets and quotes, with a port.
 const MAX_MEMBER_BYTES: usize = 64;
 
 /// An address that a request claims to be from.
@@ -66,8 +66,8 @@ impl Claim {
     }
 }
 
-/// Returns the claims of a head, each once and at most 16: the first ones in their order, and then
-/// the last one of each header.
+/// Returns the claims of a head, each once and at most 16. The first claims come in their order,
+/// and then the last claim of each header.
 #[must_use]
 pub fn claims(request: &http::Request<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();

@@ -1,8 +1,7 @@
-//! The header or the body that has the evidence of a label, where the first line of a request has
-//! none.
+//! The header or the body that has the evidence of a label, if the first line of a request has
+//! none: lists show method and target anyway.
 //!
-//! In: a request and its labels. Out: one printable line for lists. Lists show method and target
-//! anyway.
+//! In: a request and its labels. Out: one printable line for lists.
 
 use std::ops::Range;
 

@@ -2,8 +2,8 @@
 //! it.
 //!
 //! In: the ring as memcached has it, and the description of each record. Out: the history gets each
-//! record once, not blanked. A memcached that has less than the history gets the newest records, the
-//! cursor and the counts. Only restoring waits for the disk.
+//! record once, not blanked. A memcached that has less than the history gets the newest records,
+//! the cursor and the counts. Only restoring waits for the disk.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -209,8 +209,8 @@ impl HistoryLink {
         } else {
             true
         };
-        // Requests come after the gap. So if this program is killed, each number up to the newest in
-        // the file is written or counted as missing, or was in the ring then.
+        // Requests come after the gap. So if this program is killed, each number up to the newest
+        // in the file is written or counted as missing, or was in the ring then.
         if is_room {
             self.hand_over(&mut keeper, snapshot, in_ring);
         }

@@ -7,8 +7,8 @@ use forever200_ring::{Ring, Snapshot, Store, StoreError};
 
 use crate::reader::view::{MINUTES, View};
 
-/// Most minutes in one query. A query for a whole day, as at the start, would take a megabyte, and
-/// none of it is given back.
+/// Most minutes in one query. A query for a whole day, as at the start, would take a megabyte of
+/// memory, which would not be given back.
 const MINUTES_AT_ONCE: usize = 60;
 /// Number of past minutes that may still grow: a request is counted when it is over, in the minute
 /// in which it began.

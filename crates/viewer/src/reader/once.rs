@@ -1,9 +1,9 @@
 //! Passes on each request once, in the order of the numbers, for outlets that keep nothing.
 //!
 //! In: the ring and its entries, look by look. Out: entries that were not passed on before, and
-//! gaps: how many requests left the ring unseen. Numbers need not appear in their order. A larger
-//! one waits for a smaller one, but not for long, as the slot of the smaller one may never be
-//! written.
+//! gaps, which say how many requests left the ring unseen. Numbers need not appear in their order.
+//! An entry waits for entries with smaller numbers, but not for long, because their slots may never
+//! be written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use crate::history::keeper::{Gap, Keeper};
 use crate::reader::entry::Entry;
 
-/// How long a request waits for one with a smaller number. A slot is written at most this long
-/// after the cursor has moved.
+/// How long a request waits for a request with a smaller number. After the cursor has moved, it
+/// takes at most this long until the slot is written.
 const HOLD_TIME: Duration = Duration::from_secs(2);
 
 /// What a look found.

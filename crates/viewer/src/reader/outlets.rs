@@ -1,4 +1,5 @@
-//! The outlets that get each request once, when it comes: counters, and lines if they are on.
+//! The outlets, which get each request once, when it comes. They are the counters, and the lines if
+//! lines are on.
 //!
 //! In: looks at the ring. Out: new requests and gaps, to each outlet. No outlet makes the reader
 //! wait.

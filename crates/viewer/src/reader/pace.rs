@@ -49,8 +49,8 @@ impl Rate {
         }
     }
 
-    /// Returns the pace. A fast pace lasts a while, because rates go up and down from
-    /// one measurement to the next.
+    /// Returns the pace. A fast pace lasts a while, because rates go up and down from one
+    /// measurement to the next.
     pub(super) fn pace(&self) -> Pace {
         let (pace, at) = self.pace;
         if at.elapsed() < PACE_TIME {

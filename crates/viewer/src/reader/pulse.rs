@@ -11,8 +11,8 @@ use tokio::time::timeout;
 /// For this long after a look, visitors do not cause another one, however many ask. After its
 /// answer, hardly any client can open the page within this time over a network.
 const FRESH: Duration = Duration::from_millis(10);
-/// Longest wait of a visitor for a look. A look takes a fraction of a millisecond if nothing must be
-/// described.
+/// Longest wait of a visitor for a look. A look takes a fraction of a millisecond if nothing must
+/// be described.
 const LOOK_TIME: Duration = Duration::from_millis(25);
 
 /// When a visitor last asked, when a look last ended, and counts of looks.

@@ -1,8 +1,8 @@
 //! The sensor that recorded a request and sent it here, as it may be shown.
 //!
 //! In: what the record says of its sensor. Out: a name that is valid in a link, in a header and in
-//! a file name. A stranger may have taken over a sensor: a request with an invalid name is shown
-//! without a sensor.
+//! a file name. If the name is invalid, the request is shown without a sensor, because a stranger
+//! may have taken over a sensor.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -69,7 +69,7 @@ impl TlsParts {
         parts
     }
 
-    /// Returns the parts that haproxy told, where the hello itself is missing or cannot be parsed.
+    /// Returns the parts that haproxy reported; for a hello that is missing or cannot be parsed.
     fn without_hello(tls: &Tls) -> Self {
         let alpn = tls.alpn.clone().map(String::into_bytes);
         let mut parts = Self::new(ClientHello {
@@ -114,7 +114,7 @@ impl TlsParts {
         }
     }
 
-    /// Returns the name of the version that was agreed on, or else of the highest that was offered.
+    /// Returns the name of the version that was agreed on, or else of the highest version offered.
     #[must_use]
     pub fn version_name(&self) -> String {
         match &self.agreed {

@@ -32,7 +32,8 @@ pub struct View {
     pub minutes: BTreeMap<i64, u64>,
     /// The state of the history; `None` where it is off.
     pub history: Option<HistoryState>,
-    /// Why memcached cannot be read at present. The other fields are then what was last read.
+    /// Why memcached cannot be read at present. The other fields then have the values that were
+    /// last read.
     pub away: Option<Arc<StoreError>>,
 }
 

@@ -1,10 +1,10 @@
 //! Blanks hidden texts and addresses in bytes, and in what the bytes hold in an encoding.
 //!
 //! In: bytes, and what to hide. Out: as many bytes, blanked in their own encoding. So `%2e` becomes
-//! `%78`, which is an `x`, and base64 becomes base64 of other bytes. First everything is found in
-//! the original bytes, then it is blanked: so the rest of a longer text is found although a shorter
-//! one in it is blanked. Encodings are undone one inside the other: see `layers`. A compressed
-//! stream cannot be changed in part and keep its length, so it is blanked to its end.
+//! `%78`, which is an `x`, and base64 becomes base64 of other bytes. Everything is found in the
+//! original bytes before anything is blanked, so a longer text is found even if it contains a
+//! shorter one. Encodings are undone one inside the other: see `layers`. A compressed stream cannot
+//! be changed in part and keep its length, so it is blanked to its end.
 //!
 //! Work is counted. When it is used up, all remaining bytes are blanked.
 
@@ -25,13 +25,13 @@ pub(super) const FILLER: u8 = b'x';
 const OTHER_FILLER: u8 = b'X';
 /// Work for examining a record the first time.
 pub(super) const FIRST_WORK: usize = 760_000;
-/// Work for examining it again after something was blanked: blanking may have produced a hidden
-/// text.
+/// Work for examining a record again after something was blanked, because blanking may have
+/// produced a hidden text.
 pub(super) const AGAIN_WORK: usize = 100_000;
 /// Most bytes of a record that are examined. Plain text of this length takes most of the work.
 const MAX_RECORD_BYTES: usize = 160 * 1024;
-/// How often blanked bytes are examined again at most. Even the first time hardly ever finds
-/// anything.
+/// How often blanked bytes are examined again at most. Even the first time, hardly anything is ever
+/// found.
 const MOST_EXAMINED_AGAIN: usize = 2;
 /// Work for examining a piece of bytes, beside the bytes.
 const PIECE_WORK: usize = 64;
@@ -67,7 +67,7 @@ pub(super) enum Written<'a> {
 pub(super) struct Blanked {
     /// Its blanked bytes; `None` where nothing was blanked.
     pub(super) raw: Option<Vec<u8>>,
-    /// How many of them were changed.
+    /// How many bytes were changed.
     pub(super) count: usize,
     /// Not all bytes were examined.
     pub(super) is_unfinished: bool,
@@ -129,8 +129,8 @@ impl<'a> Blanker<'a> {
         after
     }
 
-    /// Examines the bytes near the new ones, and returns them blanked; `None` where nothing is to
-    /// be hidden.
+    /// Examines the bytes near the new ones. Returns all bytes with hidden texts blanked; `None` if
+    /// nothing must be hidden.
     pub(super) fn examine(
         &mut self,
         bytes: &[u8],

@@ -18,14 +18,14 @@ const DENSE: usize = 16;
 pub(super) struct Layer {
     bytes: Vec<u8>,
     places: Vec<Range<u32>>,
-    /// Positions of the new bytes: they differ from the original, or follow another byte than in the
-    /// original. All other bytes were examined in the original.
+    /// Positions of the new bytes: they differ from the original, or follow another byte than in
+    /// the original. All other bytes were examined in the original.
     fresh: Vec<usize>,
 }
 
 impl Layer {
-    /// Undoes escapes. If `near` lists new bytes, decoded bytes are new if they are made from listed
-    /// bytes or follow one of them. Else decoded bytes are new if they were escaped.
+    /// Undoes escapes. If `near` lists new bytes, decoded bytes are new if they are made from
+    /// listed bytes or follow one of them. Else decoded bytes are new if they were escaped.
     pub(super) fn escaped(bytes: &[u8], read: Reader, near: Near<'_>) -> Self {
         let mut layer = Self {
             bytes: Vec::with_capacity(bytes.len()),

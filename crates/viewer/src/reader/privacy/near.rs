@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Bytes on each side of a new byte that may belong to the same text. No hidden text is longer.
+/// How far from a new byte the same text may extend, on each side. No hidden text is longer.
 const REACH: usize = 256;
 
 /// Which bytes are new and must be examined with their surroundings.
@@ -94,7 +94,8 @@ pub(super) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Tells whether a byte of the range, or the one before it, is new; `None` where all are.
+    /// Tells whether a byte of the range, or the byte before it, is new; `None` if all bytes are
+    /// new.
     pub(super) fn touches(&mut self, range: &Range<usize>) -> Option<bool> {
         let mut left = self.left?;
         while let [first, rest @ ..] = left

@@ -12,7 +12,8 @@ use super::work::Work;
 
 mod compare;
 
-/// Work for a number, beside its bytes: of the first one, and of each that follows another.
+/// Work for a number in addition to its bytes: for the first number, and for each number that
+/// follows another.
 const NUMBER_WORK: usize = 2;
 const NEXT_NUMBER_WORK: usize = 8;
 /// Most digits of an octet.

@@ -13,7 +13,7 @@ use super::blank::{Blanker, Draft, FILLER};
 use super::layer::SEPARATOR;
 use super::near::Near;
 
-/// Shorter runs of base64 hold only texts that are too short to be hidden.
+/// Shortest run that is decoded. Shorter runs hold only texts that are too short to be hidden.
 const MIN_CHARS: usize = 6;
 /// Runs from this length on are decoded one by one. Shorter runs are mostly words and numerous, so
 /// they are decoded together.
@@ -27,7 +27,8 @@ struct Run {
     /// Their positions among all base64 characters.
     chars: Range<usize>,
     is_url_safe: bool,
-    /// From which of its first four characters the page would decode one of its lines.
+    /// For each of the first four characters: whether the page would decode a line of the run from
+    /// there.
     begins: [bool; GROUP_CHARS],
 }
 
@@ -127,8 +128,8 @@ impl Sextets {
         });
     }
 
-    /// Examines what these runs hold, decoded without their first `skipped` characters. Returns
-    /// `false` where no work is left.
+    /// Decodes these runs without their first `skipped` characters, and examines the result.
+    /// Returns `false` if no work is left.
     fn examine(
         &self,
         blanker: &mut Blanker<'_>,

@@ -12,9 +12,9 @@ use super::addresses::Addresses;
 use super::blank::{Found, Written};
 use super::work::Work;
 
-/// Shorter texts would be found everywhere.
+/// Shortest text that can be hidden. Shorter texts would be found everywhere.
 const MIN_TEXT_BYTES: usize = 4;
-/// Longer texts are no names: RFC 1035, 2.3.4.
+/// Longest text that can be hidden. Longer texts are no names: RFC 1035, 2.3.4.
 const MAX_TEXT_BYTES: usize = 255;
 /// Most texts: more than the names and addresses of one machine.
 const MAX_TEXTS: usize = 64;
