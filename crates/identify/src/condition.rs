@@ -150,7 +150,8 @@ impl Condition {
         self.values().or_else(|| self.rare_headers())
     }
 
-    /// Returns the best literals that are not names of headers; `None` if none are worth the search.
+    /// Returns the best literals that are not names of headers; `None` if none are worth the
+    /// search.
     fn values(&self) -> Option<Vec<String>> {
         let names = self.parameter.iter();
         let names = names.map(|(name, _)| vec![name.0.to_string()]);

@@ -46,9 +46,9 @@ pub fn archive() -> Listing {
         between: b",",
         end: "]}}".into(),
         newest_first: false,
-        // Two bytes become at most 39. If they are a cookie without a value, whose name is a control
-        // character, they take 29 bytes as a cookie, 7 in its header and 3 in base64. So 24 for each
-        // byte is more than enough.
+        // Two bytes become at most 39. If they are a cookie without a value, whose name is a
+        // control character, they take 29 bytes as a cookie, 7 in its header and 3 in base64. So 24
+        // for each byte is more than enough.
         most: Box::new(|entry| 24 * entry.record.raw.len() + 8192),
         one: Box::new(|entry| Some(json::to_string(&exchange(entry, &entry.request()?)).into())),
     }
