@@ -5,11 +5,11 @@
 //! memcached holds as one value that all responders share. Does no I/O.
 //!
 //! There are 65,536 ports. A key for each would be too many to read at once, and one scan of all
-//! ports would fill a list of those that came first. So the value has places for [`MOST_PORTS`]. A
-//! port without a place waits in the responder that counted it, with its exact count, until this
-//! count is greater than the lowest in the value. It then takes the place of the port with the
-//! lowest count, which waits in turn. When a responder ends, the counts that wait in it are lost;
-//! those in the value are not.
+//! ports would fill a list of the first ports. So the value has places for [`MOST_PORTS`]. A port
+//! without a place waits in the responder that counted it, with its exact count, until this count
+//! is greater than the lowest in the value. It then takes the place of the port with the lowest
+//! count, which waits in turn. When a responder ends, the counts that wait in it are lost; the
+//! counts in the value are not.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl SilentPorts {
         }
     }
 
-    /// Adds counts, except those of port 0, whose real port is unknown.
+    /// Adds counts, except counts of port 0, whose real port is unknown.
     pub fn add(&mut self, more: &ByPort) {
         for (&port, &count) in more.iter().filter(|(port, _)| **port != 0) {
             add(&mut self.waiting, port, count);

@@ -216,7 +216,7 @@ impl Store {
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second. It may have advanced the
-    /// cursor all the same. Then no caller has these numbers, and their slots keep what they had.
+    /// cursor all the same. Then no caller has these numbers, and their slots keep their records.
     pub async fn advance(&self, count: u64) -> Result<u64, StoreError> {
         let increment = self.client().await?.increment(CURSOR_KEY).delta(count);
         let answer = increment.send().await.map_err(|e| self.error(e))?;
@@ -322,9 +322,9 @@ impl Store {
         Ok(counts.unwrap_or_default())
     }
 
-    /// Writes to memcached what is `known` and what `snapshot` shows as missing: the times where
-    /// there are none, the counts, the cursor, then slots that are empty or older. Lowers nothing
-    /// and overwrites nothing that has changed since the snapshot.
+    /// Restores memcached: writes the parts of `known` that `snapshot` lacks. These are missing
+    /// times, the counts, the cursor, and then slots that are empty or older. Lowers nothing and
+    /// overwrites nothing that has changed since the snapshot.
     ///
     /// # Errors
     /// memcached is unreachable, does not answer within a second, or refused a write; the other
@@ -412,7 +412,7 @@ fn read(key: String) -> Get {
     Get::new(key).meta(Meta::NONE.cas())
 }
 
-/// Returns a write that does nothing where the value has changed since it was read. `cas` is `None`
+/// Returns a write that does nothing if the value has changed since it was read. `cas` is `None`
 /// for a value that was missing.
 fn unless_changed(write: Set, cas: Option<u64>) -> Set {
     match cas {
