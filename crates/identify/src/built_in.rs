@@ -1,8 +1,8 @@
 //! The signatures that come with the program, each of which is read when it is first needed.
 //!
 //! In: the files that `build.rs` wrote from the folder `signatures` and from the list of crawlers.
-//! Out: their conditions and texts. Most are never needed: a request has the literals of a few
-//! dozen signatures, of thousands.
+//! Out: their conditions and texts. Most signatures are never needed: there are thousands, and a
+//! request has the literals of a few dozen.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -26,7 +26,7 @@ pub(crate) struct UnreadSignature {
     signature: (u32, u32),
 }
 
-/// What a signature asks for: a line of `CONDITIONS`.
+/// The condition of a signature: a line of `CONDITIONS`.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Asks {
@@ -34,7 +34,7 @@ enum Asks {
     Agent(String),
 }
 
-/// What a signature says: a line of `SIGNATURES`.
+/// The texts of a signature: a line of `SIGNATURES`.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Says {
@@ -75,7 +75,7 @@ impl UnreadSignature {
         }
     }
 
-    /// Reads the signature. Its condition is empty, except that of a user agent.
+    /// Reads the signature. Its condition is empty, unless it is a condition on the user agent.
     pub(crate) fn read(self) -> Signature {
         match read(SIGNATURES, self.signature) {
             Says::Signature(signature) => *signature,

@@ -15,7 +15,7 @@ use crate::signature::Signature;
 /// and this module need them.
 const EXTRAS: &str = include_str!(concat!(env!("OUT_DIR"), "/extras.json"));
 
-/// What a check of all signatures found.
+/// The result of a check of all signatures.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Number of signatures that are written in files.
@@ -146,7 +146,7 @@ fn twice(ids: BTreeMap<String, Vec<String>>) -> Vec<Vec<String>> {
     ids.into_values().filter(|ids| ids.len() > 1).collect()
 }
 
-/// Returns examples and siblings of all signatures, by id: of the built-in ones, and of those that
+/// Returns examples and siblings of all signatures, by id, whether the signatures are built in or
 /// were read from a file.
 fn extras<'a>(written: impl Iterator<Item = &'a Signature>) -> HashMap<String, Extras> {
     let mut all: HashMap<String, Extras> = serde_json::from_str(EXTRAS).expect("build.rs wrote it");

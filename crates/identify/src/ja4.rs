@@ -46,7 +46,7 @@ impl ClientHello {
 }
 
 /// Returns the first and the last character of a protocol's name. If one of them is no letter or
-/// digit, returns those of its hexadecimal form.
+/// digit, returns the first and the last character of the name's hexadecimal form.
 fn ja4_alpn(name: &[u8]) -> String {
     match (name.first(), name.last()) {
         (Some(first), Some(last))

@@ -37,13 +37,13 @@ const MAX_SIGNATURES: usize = 256;
 /// Number of expressions that stay compiled for long texts; each takes some 20 kB.
 const MAX_EXPRESSIONS: usize = 128;
 
-/// Knows all signatures and finds those that apply.
+/// Holds all signatures, and finds the signatures that apply to a request.
 pub struct Labeller {
     signatures: Vec<Known>,
     /// Finds words in a request. A signature or an expression that needs one of them cannot apply
     /// without it.
     words: Words,
-    /// Numbers of signatures, grouped by word: those of word `w` are
+    /// Numbers of signatures, grouped by word: the numbers for word `w` are
     /// `anchored[anchors[w]..anchors[w + 1]]`.
     anchored: Vec<u32>,
     anchors: Vec<u32>,
@@ -121,7 +121,7 @@ impl Labeller {
         }
     }
 
-    /// Returns all signatures: those of a file first, then the built-in ones.
+    /// Returns all signatures: the signatures of a file first, then the built-in ones.
     pub fn signatures(&self) -> impl ExactSizeIterator<Item = Arc<Signature>> {
         self.signatures.iter().map(Known::signature)
     }

@@ -64,7 +64,7 @@ pub(crate) fn weakest(literals: &[String]) -> usize {
     literals.iter().map(weight).min().unwrap_or_default()
 }
 
-/// Cuts literals to the bytes that are looked for, and drops those that are there twice.
+/// Cuts literals to the bytes that are looked for, and drops duplicates.
 pub(crate) fn cut(mut literals: Vec<String>) -> Vec<String> {
     for literal in &mut literals {
         literal.truncate(literal.floor_char_boundary(MAX_ANCHOR_BYTES));

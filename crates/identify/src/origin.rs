@@ -1,4 +1,4 @@
-//! Where a request comes from, as far as its source's address tells.
+//! Where a request comes from, as far as the address of its source shows.
 
 use serde::Serialize;
 

@@ -179,7 +179,7 @@ impl Pattern {
 
     /// Returns the match of the expression in some bytes; `present` are the bytes that occur in
     /// them. An expression that does not compile finds nothing, but [`Condition::compile`] refuses
-    /// those.
+    /// such expressions.
     pub(crate) fn find(
         &self,
         bytes: &[u8],
@@ -302,8 +302,8 @@ impl Word {
     }
 }
 
-/// Tells whether a text has one of the words that a match needs. Words that are nowhere in the
-/// request are not looked for; these are most of them.
+/// Tells whether a text has one of the words that a match needs. Most words are nowhere in the
+/// request, and are not looked for in the text.
 fn is_one_in(words: &[Word], text: &[u8], search: &Search<'_>) -> bool {
     let is_there = |word: &Word| search.may_have([word.number].into_iter()) && word.is_in(text);
     words.is_empty() || words.iter().any(is_there)

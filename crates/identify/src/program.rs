@@ -51,7 +51,7 @@ pub(crate) struct Program {
     matcher: BoundedBacktracker,
     /// Sets of bytes. A match has a byte of each set; the sets that few texts meet stand first.
     needs: Box<[Bytes]>,
-    /// What a match begins with; `None` if a match may be empty.
+    /// The bytes with which a match may begin; `None` if a match may be empty.
     begins: Option<Beginning>,
     /// True if every match begins at the beginning of the text.
     is_anchored: bool,

@@ -12,7 +12,7 @@ use crate::labels::Findings;
 
 /// Most requests that are held.
 const MAX_HELD: usize = 64;
-/// Most bytes that all of them take together; a request that takes more alone is not held.
+/// Most bytes that all held requests take together. A request that takes more alone is not held.
 const MAX_HELD_BYTES: usize = 1 << 20;
 
 /// Holds the findings of recent requests.

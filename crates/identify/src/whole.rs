@@ -1,10 +1,10 @@
-//! Completes what evidence has a part of: a look-up gets its last brace, an address its end, a word
-//! its last letter.
+//! Completes evidence that has only a part of something: a look-up gets its last brace, an address
+//! its end, a word its last letter.
 //!
 //! In: a text, and the range of it that meets a test. Out: the range that a person is shown. Tests
-//! look for as little as tells one thing from another. If only half of a word were marked, a reader
-//! would think that the rest does not matter. Decides nothing: which labels apply is decided
-//! before. Looks at some hundred bytes on either side, whatever they are.
+//! look for as few bytes as necessary. If only half of a word were marked, a person would think
+//! that the rest does not matter. Decides nothing: which labels apply is decided before. Examines
+//! some hundred bytes on either side, whatever they are.
 
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ const AFTER_SCHEME: [&[u8]; 2] = [b"://", b"%3a%2f%2f"];
 /// Length of the longest text of `AFTER_SCHEME`.
 const MAX_SIGN_BYTES: usize = 9;
 
-/// Returns the range, completed.
+/// Returns the range, extended to whole words, steps, addresses and look-ups.
 ///
 /// The text is in lower case. An empty range stays empty.
 pub(crate) fn completed(bytes: &[u8], range: Range<usize>) -> Range<usize> {

@@ -5,7 +5,7 @@
 //! where the string of a careless program ends. Words alone are never enough: a sentence with
 //! "union" and "select" has no list behind "select".
 //!
-//! The idea is that of libinjection (Nick Galbreath, "libinjection", Black Hat USA 2012): an attack
+//! The idea comes from libinjection (Nick Galbreath, "libinjection", Black Hat USA 2012): an attack
 //! shows in the kinds of its tokens. The rules here are few and named; there is no list of
 //! fingerprints.
 

@@ -49,7 +49,7 @@ fn start_of_name(head: &[u8]) -> Option<usize> {
     None
 }
 
-/// Tells whether the name is that of a program. Every ending counts: `shell.php.jpg`,
+/// Tells whether the name is the name of a program. Every ending counts: `shell.php.jpg`,
 /// `shell.php;.jpg`, `shell.php%00.gif`, `shell.php::$data`, `shell.php.`. A space does not end an
 /// ending, or `intro to php.pdf` would be a program.
 pub(crate) fn is_program(name: &[u8]) -> bool {
