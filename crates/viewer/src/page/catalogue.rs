@@ -61,7 +61,7 @@ struct Known {
     newest: u64,
     /// How many requests in the history have the label.
     kept: u64,
-    /// It is a kind of the collection.
+    /// The label is a kind of the collection.
     is_kind: bool,
 }
 

@@ -1,9 +1,9 @@
 //! The collection: one row for each kind that was ever seen.
 //!
 //! In: rows of the history, and a query. Out: a page of kinds as they may be shown, and an overview
-//! of all kinds. Titles, CVE numbers and years are those of the labels as they are now; a kind
-//! whose label is gone keeps its title. If a title names something hidden, the kind is not shown at
-//! all. If a title was truncated within something hidden, the kind is shown without it.
+//! of all kinds. Titles, CVE numbers and years come from the labels as they are now. A kind whose
+//! label is gone keeps its title. If a title names something hidden, the kind is not shown at all.
+//! If a title was truncated within something hidden, the kind is shown without it.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ pub(crate) struct ShownKind {
     is_new: bool,
     /// In how many published logs it is.
     pub(crate) usual: Option<u8>,
-    /// What that number means, in words.
+    /// What the number of logs means, in words.
     pub(crate) elsewhere: Option<&'static str>,
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct KindParts {
     references: Vec<String>,
     /// How usual it is here, in words.
     here: String,
-    /// On what the words about other machines (`elsewhere`) are based.
+    /// The basis of the words about other machines (`elsewhere`).
     grounds: Option<String>,
     /// How many sensors of the hub saw it, if this machine sends to a hub that says so.
     pub(crate) at_hub: Option<SeenBy>,
@@ -295,7 +295,7 @@ fn senders(sources: &[KindSource], privacy: &Privacy) -> Vec<Sender> {
 impl Sender {
     fn add(&mut self, source: &KindSource) {
         self.requests = self.requests.saturating_add(source.requests);
-        // These texts have the same length, so their order is that of the times.
+        // These texts have the same length, so they are in the order of the times.
         self.first = time(source.first).min(std::mem::take(&mut self.first));
         self.last = time(source.last).max(std::mem::take(&mut self.last));
     }

@@ -218,7 +218,7 @@ fn bars(view: &View, minutes: i64, width: i64) -> Vec<u64> {
     bars
 }
 
-/// Tells whether an address cannot be that of a client on the internet.
+/// Tells whether no client on the internet can have this address.
 fn is_private(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         // RFC 6598: shared by a carrier's customers.

@@ -107,7 +107,7 @@ pub fn in_order(view: &View, mut entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
 }
 
 impl Pages {
-    /// Renders the wall. `entries` are those that meet `query`, in the order of [`in_order`].
+    /// Renders the wall. `entries` are the entries that meet `query`, in the order of [`in_order`].
     ///
     /// # Errors
     /// The template fails, which is a bug.

@@ -52,7 +52,7 @@ impl Sort {
         }
     }
 
-    /// Puts kinds in this order, those with a label before the others.
+    /// Sorts kinds in this order. Kinds with a label come before the others.
     pub(crate) fn apply(self, kinds: &mut [Candidate<'_>]) {
         kinds.sort_by_key(|it| {
             let row = it.row;
@@ -80,7 +80,7 @@ pub(crate) struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    /// Returns its title: that of the label or, without one, the title in the history.
+    /// Returns the title of the label or, if the kind has no label, the title in the history.
     pub(crate) fn title(&self) -> &'a str {
         match self.label {
             Some(label) => &label.title,

@@ -36,7 +36,7 @@ impl KnownLabels {
         Self(known.collect())
     }
 
-    /// Returns what is known of a label; `None` if there is no such label any more.
+    /// Returns what lists show of a label; `None` if there is no such label any more.
     pub(crate) fn find(&self, id: &str) -> Option<&KnownLabel> {
         self.0.get(id)
     }

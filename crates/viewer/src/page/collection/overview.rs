@@ -94,8 +94,8 @@ fn year_of(kind: &Candidate<'_>) -> Option<u16> {
     }
 }
 
-/// Returns how rare a kind is, the rarest first: by fewer requests, then by fewer logs elsewhere,
-/// then those with a year, then the one that came last.
+/// Returns the key that sorts kinds, the rarest first: fewer requests, then fewer published logs,
+/// then kinds with a year, then the kind that came last.
 fn rarity(kind: &Candidate<'_>) -> impl Ord + use<> {
     let elsewhere = kind.label.and_then(|label| label.usual);
     (

@@ -59,7 +59,7 @@ fn is_wider(test: &Test, describer: &Describer) -> bool {
         // A kind is the first label, but the column finds any label.
         Test::Kind(_) => true,
         Test::Source(_) => describer.privacy.mask_sources,
-        // The history has what the version and the IP database of that time found.
+        // The history has the results of the version and the IP database of that time.
         Test::Label(_) | Test::Cve(_) | Test::Category(_) | Test::Protocol(_) => true,
         Test::Country(_) | Test::Network(_) => true,
         _ => false,
@@ -69,9 +69,9 @@ fn is_wider(test: &Test, describer: &Describer) -> bool {
 fn texts(test: &Test, describer: &Describer) -> Option<Vec<Finder<'static>>> {
     match test {
         Test::Claims(_) => Some(HEADERS_CONTAIN.map(finder).into()),
-        // The text that is shown in place of a hidden text or address is not in the bytes. And a
-        // visitor could learn from the result of such a search that the bytes contain the hidden
-        // text: from where it ends, or because it finds too much.
+        // The text that is shown in place of a hidden text or address is not in the bytes. Also,
+        // the result of such a search could show a visitor that the bytes contain the hidden text:
+        // by the place where the search ends, or because it finds too much.
         _ if describer.privacy.hides_texts() || describer.privacy.mask_sources => None,
         Test::Text(needles) => Some(needles.clone()),
         Test::Method(text) | Test::Path(text) => in_http(text),

@@ -75,7 +75,7 @@ pub struct Condition {
     pub field: Field,
     /// Never empty: an HTML form sends all of its fields, and an empty field is no condition.
     pub value: String,
-    /// It must not be met. In the query string, its name has a `-` before it.
+    /// The condition must not be met. In the query string, its name has a `-` before it.
     pub excludes: bool,
 }
 
@@ -189,7 +189,7 @@ pub fn is_condition(name: &str) -> bool {
 }
 
 impl FilterQuery {
-    /// Makes a query of names and values. Those that are no conditions are left out.
+    /// Makes a query of names and values. Parameters that are no conditions are left out.
     #[must_use]
     pub fn of(pairs: &[(&str, &str)]) -> Self {
         let mut conditions = Vec::new();
