@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::bytes::printable;
 
-/// Most entries of the feed, and most of them without a label: every random request is a kind of
-/// its own.
+/// Most entries of the feed, and most entries for kinds without a label. Every random request is a
+/// kind of its own.
 pub(crate) const ENTRIES: usize = 50;
 pub(crate) const UNLABELLED_ENTRIES: usize = 15;
 /// Longest text of an entry, in characters.

@@ -63,7 +63,7 @@ pub(crate) struct Options {
 struct Json<'a> {
     categories: &'a [Category],
     min: u64,
-    /// Whether all sources are here. If not, only those that were seen last are.
+    /// Whether all sources are here. If not, only the sources that were seen last are here.
     complete: bool,
     sources: Vec<JsonSource<'a>>,
 }

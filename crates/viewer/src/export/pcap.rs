@@ -29,7 +29,7 @@ const FILE_HEADER: [u32; 6] = [0xa1b2_c3d4, 2 | 4 << 16, 0, 0, 65_535, 101];
 /// Length of the header before each packet in the file.
 const PACKET_HEADER_BYTES: usize = 16;
 
-/// Longest IP packet: that of Ethernet, so that the file can be replayed.
+/// Longest IP packet. It is the longest packet of Ethernet, so that the file can be replayed.
 const MTU_BYTES: u16 = 1500;
 /// Length of IP and TCP headers without options, for IPv4 and IPv6.
 const IPV4_HEADERS_BYTES: u16 = 40;
@@ -119,8 +119,8 @@ pub fn most_bytes(record: &Record) -> usize {
 /// one with bytes of the request has the record's timestamp, and the handshake comes just before
 /// it. If there are no bytes, the response has the timestamp. Two connections between the same ends
 /// never overlap, because they could not be told apart: the second one is delayed until the first
-/// one is over. Times that the file cannot hold (before 1970, after 2106) become the nearest that
-/// it can.
+/// one is over. Times that the file cannot hold (before 1970, after 2106) become the nearest
+/// possible time.
 ///
 /// Port 0 means that the client's port is unknown or not shown. Such clients get ports that depend
 /// on `seq`. Otherwise all clients of one network would have the same pair of ends, and be delayed.

@@ -129,7 +129,7 @@ fn is_changed_escape(escape: &[u8]) -> bool {
     high.is_ascii_lowercase() || low.is_ascii_lowercase() || escape == b"%2E"
 }
 
-/// The header lines of a request. Those that curl sends by itself are taken out one by one.
+/// The header lines of a request. Lines that curl sends by itself are taken out one by one.
 struct Lines<'a>(Vec<&'a str>);
 
 impl<'a> Lines<'a> {
