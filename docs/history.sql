@@ -238,7 +238,7 @@ CREATE INDEX IF NOT EXISTS sent_sensor ON sent (sensor);
 -- may contain anything.
 CREATE TABLE IF NOT EXISTS trigrams (
     id   INTEGER PRIMARY KEY,  -- payload.id / 256
-    bits BLOB NOT NULL         -- a Bloom filter (crates/viewer/src/history/trigrams.rs); empty if it would have most bits
+    bits BLOB NOT NULL         -- a Bloom filter (crates/viewer/src/history/trigrams.rs); empty if it would be of no use
 ) STRICT;
 -- SQLite uses an id again when the largest was deleted: a filter must not stay that does not know the new payload.
 CREATE TRIGGER IF NOT EXISTS trigrams_of_payload_gone AFTER DELETE ON payload BEGIN

@@ -23,6 +23,9 @@ const LEAST_BITS_LOG2: u32 = 10;
 const SPARSE: usize = 4;
 /// Where more than one of so many bits is set, a filter would rule out too little to be of use.
 const CROWDED: usize = 2;
+/// A filter that takes more than one byte for so many of payloads is not kept: noise has more
+/// trigrams than any text.
+const COSTLY: usize = 4;
 
 /// Adds filters that are missing, of blocks that are full. The first such block is `next` or a
 /// later one; afterwards `next` is where to go on.
@@ -105,6 +108,8 @@ struct Filter {
     bytes: Vec<u8>,
     /// How many bits are set.
     ones: usize,
+    /// Length of the payloads.
+    payload_bytes: usize,
 }
 
 impl Filter {
@@ -133,10 +138,12 @@ impl Filter {
         Self {
             bytes: vec![0; 1 << (MOST_BITS_LOG2 - 3)],
             ones: 0,
+            payload_bytes: 0,
         }
     }
 
     fn add(&mut self, lower: &[u8]) {
+        self.payload_bytes += lower.len();
         let mask = self.bytes.len() * 8 - 1;
         for trigram in lower.array_windows() {
             let bit = hash(*trigram) & mask;
@@ -153,7 +160,7 @@ impl Filter {
         self.ones * CROWDED > self.bytes.len() * 8
     }
 
-    /// Returns the bits, of the smallest filter that is sparse.
+    /// Returns the bits, of the smallest filter that is sparse; none if it would be costly.
     fn into_bytes(mut self) -> Vec<u8> {
         while self.bytes.len() * 8 > 1 << LEAST_BITS_LOG2 {
             let (low, high) = self.bytes.split_at(self.bytes.len() / 2);
@@ -162,6 +169,9 @@ impl Filter {
                 break;
             }
             self.bytes = half;
+        }
+        if self.bytes.len() * COSTLY > self.payload_bytes {
+            self.bytes.clear();
         }
         self.bytes
     }

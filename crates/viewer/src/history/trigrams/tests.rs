@@ -129,12 +129,14 @@ fn a_filter_goes_with_the_first_payload_that_goes() {
 fn a_filter_is_as_large_as_its_payloads_need() {
     let file = empty();
     let mut draw = 1_u64;
-    for id in 1..=768_i64 {
-        // The first block has nothing new, the second noise, the third more noise than fits.
-        let length = [10, 100, 64 * 1024][(id / 256).min(2) as usize];
+    for id in 1..=1024_i64 {
+        // Nothing new, text, noise, and more noise than fits.
+        let block = (id / 256) as usize;
+        let length = [10, 100, 1000, 64 * 1024][block.min(3)];
         let bytes: Vec<u8> = std::iter::repeat_with(|| {
             draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            if id < 256 { b'a' } else { (draw >> 56) as u8 }
+            let noise = (draw >> 56) as u8;
+            [b'a', b'a' + noise % 16, noise, noise][block.min(3)]
         })
         .take(length)
         .collect();
@@ -153,7 +155,7 @@ fn a_filter_is_as_large_as_its_payloads_need() {
         .unwrap()
         .map(Result::unwrap)
         .collect();
-    assert_eq!(lengths, [128, 16 * 1024, 0]);
-    let found = candidates(&file, &[&["{{zzqqxx}}"]], 512..=767);
-    assert_eq!(found.len(), 256, "an empty filter rules nothing out");
+    assert_eq!(lengths, [128, 2048, 0, 0]);
+    let found = candidates(&file, &[&["{{zzqqxx}}"]], 256..=1023);
+    assert_eq!(found.len(), 512, "an empty filter rules nothing out");
 }
