@@ -6,7 +6,7 @@
 //! Two sides use it, with the same rules:
 //!
 //! - the responder, while a request arrives: [`Framing`]
-//! - all others, when the request is complete: [`Head`] and [`extent`]
+//! - all others, when no more bytes come: [`Head`] and [`extent`]
 //!
 //! The rules are in [`RequestLine`], [`Field`] and [`BodyLength`]. They are RFC 9112's rules for a
 //! lenient recipient, because people want to see what was sent, even when it was wrong.

@@ -15,7 +15,7 @@ const VERSION_NAMES: [&[u8]; 5] = [b"HTTP/", b"RTSP/", b"SIP/", b"ICAP/", b"ICE/
 /// RFC 9112, 3: any white space may separate the words, and white space around the line is ignored.
 /// The target is all that stands between the first word and a version at the end, also with spaces.
 /// RFC 1945, 4.1: without a version, the target begins with a slash. The method must then consist
-/// of letters; otherwise a line of another protocol could pass.
+/// of letters, hyphens and underscores; otherwise a line of another protocol could pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestLine {
     /// A token of at most 32 bytes.
