@@ -115,7 +115,8 @@ impl Finder {
             bytes = Cow::Owned(joined.data);
             behind.start -= joined.behind.len();
         }
-        let mut beside = Vec::new();
+        // Wrapped bytes of which only a part belonged to the stream; they are searched as text as well.
+        let mut not_all_opened = Vec::new();
         for name in codings(head) {
             let Some(opened) = self.open(&bytes, Some(&name)) else {
                 break;
@@ -123,7 +124,7 @@ impl Finder {
             let inner = way.inside(opened.how);
             let outer = std::mem::replace(&mut bytes, Cow::Owned(opened.bytes));
             if !opened.is_all {
-                beside.push((way, outer));
+                not_all_opened.push((way, outer));
             }
             way = inner;
         }
@@ -131,7 +132,7 @@ impl Finder {
             Cow::Borrowed(sent) => self.sent_piece(&way, sent),
             Cow::Owned(bytes) => self.keep(way, bytes, MAX_DEPTH),
         }
-        for (way, outer) in beside {
+        for (way, outer) in not_all_opened {
             self.text(&way, &outer[..outer.len().min(MAX_SENT_BYTES)], MAX_DEPTH);
         }
         let way = Way::new(Step::new("behind the chunks", b""), behind.clone());
@@ -202,6 +203,8 @@ impl Finder {
         if self.left == 0 || !self.work.take(bytes.len() / TEXT_WORK) {
             return None;
         }
+        // Bytes that are nearly all text may be read as text too, so their content does not replace
+        // them.
         let is_all = !is_nearly_text(bytes);
         if let Some(bytes) = utf16::undo(bytes) {
             let how = "UTF-16 read";

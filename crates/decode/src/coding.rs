@@ -30,7 +30,7 @@ pub(crate) struct Opened {
     pub(crate) how: &'static str,
     /// The bytes.
     pub(crate) bytes: Vec<u8>,
-    /// The stream is whole, and no other bytes stand beside it.
+    /// The content stands for all of the bytes, which need not be kept beside it.
     pub(crate) is_all: bool,
 }
 
@@ -109,7 +109,7 @@ fn small_zlib(bytes: &[u8], max_bytes: usize) -> Option<Opened> {
     if !is_zlib(*method, *flags) {
         return None;
     }
-    // A checksum follows the stream.
+    // The checksum behind the stream is not checked, so these bytes never count as all used up.
     let mut read = deflated(stream, max_bytes);
     read.is_used_up = false;
     let is_long_text = read.bytes.len() >= MIN_TEXT_BYTES && is_text(&read.bytes);

@@ -12,7 +12,8 @@ const MIN_CHARS: usize = 4;
 /// Fewer bytes of ASCII behind a mark may still be UTF-16: two or three ideographs may all look
 /// like ASCII.
 const MIN_ASCII_BYTES: usize = 8;
-/// One in so many code units may be something else than ASCII, and one may be no usual character.
+/// Of so many code units, one may be outside ASCII when there is no mark. In the result, one of so
+/// many may be no usual character.
 const UNITS_FOR_AN_OTHER: usize = 4;
 /// Digits of a code unit.
 const DIGITS: usize = 4;
