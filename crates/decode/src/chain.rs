@@ -115,8 +115,8 @@ impl Finder {
             bytes = Cow::Owned(joined.data);
             behind.start -= joined.behind.len();
         }
-        // Wrapped bytes of which only a part belonged to the stream; they are searched as text as well.
-        let mut not_all_opened = Vec::new();
+        // Wrapped bytes that their content does not replace. They are searched as text as well.
+        let mut not_replaced = Vec::new();
         for name in codings(head) {
             let Some(opened) = self.open(&bytes, Some(&name)) else {
                 break;
@@ -124,7 +124,7 @@ impl Finder {
             let inner = way.inside(opened.how);
             let outer = std::mem::replace(&mut bytes, Cow::Owned(opened.bytes));
             if !opened.is_all {
-                not_all_opened.push((way, outer));
+                not_replaced.push((way, outer));
             }
             way = inner;
         }
@@ -132,7 +132,7 @@ impl Finder {
             Cow::Borrowed(sent) => self.sent_piece(&way, sent),
             Cow::Owned(bytes) => self.keep(way, bytes, MAX_DEPTH),
         }
-        for (way, outer) in not_all_opened {
+        for (way, outer) in not_replaced {
             self.text(&way, &outer[..outer.len().min(MAX_SENT_BYTES)], MAX_DEPTH);
         }
         let way = Way::new(Step::new("behind the chunks", b""), behind.clone());

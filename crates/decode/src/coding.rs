@@ -30,7 +30,7 @@ pub(crate) struct Opened {
     pub(crate) how: &'static str,
     /// The bytes.
     pub(crate) bytes: Vec<u8>,
-    /// The content stands for all of the bytes, which need not be kept beside it.
+    /// The content replaces all of the bytes: they need not be kept beside it.
     pub(crate) is_all: bool,
 }
 

@@ -14,8 +14,8 @@ const LONG_DIGITS: usize = 8;
 
 /// Undoes escapes; `None` where there is no escape with a number.
 ///
-/// `\xfc` is a byte in a shell and a character in JavaScript. It is read as a byte or, if that makes
-/// valid UTF-8 invalid, as a character.
+/// `\xfc` is a byte in a shell and a character in JavaScript. It is read as a byte or, if that
+/// makes valid UTF-8 invalid, as a character.
 #[must_use]
 pub(crate) fn undo(bytes: &[u8]) -> Option<Vec<u8>> {
     let plain = undo_to(bytes, false)?;

@@ -12,8 +12,8 @@ const MIN_CHARS: usize = 4;
 /// Fewer bytes of ASCII behind a mark may still be UTF-16: two or three ideographs may all look
 /// like ASCII.
 const MIN_ASCII_BYTES: usize = 8;
-/// Of so many code units, one may be outside ASCII when there is no mark. In the result, one of so
-/// many may be no usual character.
+/// Without a mark, one in so many code units may be something else than ASCII text. In the result,
+/// one character for so many code units may be no usual one.
 const UNITS_FOR_AN_OTHER: usize = 4;
 /// Digits of a code unit.
 const DIGITS: usize = 4;
