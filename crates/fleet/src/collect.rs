@@ -86,16 +86,16 @@ impl Collector {
         let mut from_start = false;
         loop {
             let begun = Instant::now();
-            let connects_before = connects(&client);
+            let made_before = connections_made(&client);
             let Err(error) = self.collect(&client, &connect, from_start).await;
-            // Stays set: a second failure must not end the collecting from the start.
+            // Stays set, so that collecting begins at the start again after a second failure.
             from_start |= error.is::<AnotherHistory>();
             patience.wait(&error, begun.elapsed()).await;
             let has_ended = has_ended(&client).await;
             if has_ended {
                 client = connect().await;
             }
-            if has_ended || connects(&client) != connects_before {
+            if has_ended || connections_made(&client) != made_before {
                 let deleted = self.delete_unreadable(&client, 1).await;
                 // The invalid message may follow others that were received but not read.
                 if has_ended && deleted == 0 {
@@ -106,10 +106,10 @@ impl Collector {
     }
 
     /// Deletes messages with invalid headers, because they end the connection. For each sensor,
-    /// checks the messages up to the next `readable` valid ones. Returns how many messages were
-    /// deleted. Stops at the first question that the servers do not answer: with a thousand
-    /// sensors, each further question would wait in vain.
-    async fn delete_unreadable(&mut self, client: &Client, readable: usize) -> u64 {
+    /// goes through its messages after the last one read until it has seen `most_readable` valid
+    /// ones. Returns how many messages were deleted. Stops at the first question that the servers
+    /// do not answer: with a thousand sensors, each further question would wait in vain.
+    async fn delete_unreadable(&mut self, client: &Client, most_readable: usize) -> u64 {
         let mut all = 0;
         for (sensor, last) in self.last_read.all() {
             // This sensor is not read now, so its messages did not end the connection.
@@ -117,7 +117,7 @@ impl Collector {
                 continue;
             }
             let subject = sensor.subject();
-            match unreadable::delete_next(client, &subject, last, readable).await {
+            match unreadable::delete_next(client, &subject, last, most_readable).await {
                 Ok(0) => {}
                 Ok(deleted) => {
                     all += deleted;
@@ -153,7 +153,7 @@ impl Collector {
         let writer = RingWriter::new(Store::new(&settings.memcached), ledger());
         let shares = shares::keep(&stream, client, connect);
         let sensors = Sensors {
-            connects: connects(client),
+            connections_made: connections_made(client),
             client: client.clone(),
             context,
             stream: stream.clone(),
@@ -222,7 +222,7 @@ async fn has_ended(client: &Client) -> bool {
     matches!(timeout(FLUSH_TIME, client.flush()).await, Ok(Err(_)))
 }
 
-fn connects(client: &Client) -> u64 {
+fn connections_made(client: &Client) -> u64 {
     client.statistics().connects.load(Relaxed)
 }
 
@@ -235,7 +235,7 @@ struct AnotherStream;
 struct Sensors {
     client: Client,
     /// How often `client` had connected when this began.
-    connects: u64,
+    connections_made: u64,
     context: jetstream::Context,
     stream: Stream,
     last_read: LastRead,
@@ -266,7 +266,8 @@ impl Sensors {
                 _ = ticks.tick() => {
                     // A message with invalid headers may have ended the connection, and the
                     // consumers may be gone.
-                    ensure!(connects(&self.client) == self.connects, "the connection was lost");
+                    let made = connections_made(&self.client);
+                    ensure!(made == self.connections_made, "the connection was lost");
                     if let Err(error) = self.discover().await {
                         let is_another = error.is::<AnotherStream>();
                         if is_another || self.is_gone().await || has_ended(&self.client).await {
@@ -337,8 +338,9 @@ impl Sensors {
         let from = self
             .ledger
             .stream_position(sensor.as_str(), self.before_stream)?;
-        // Older versions of this program did not note when a stream was made. So a stream that was
-        // made again then may end before this number.
+        // Older versions of this program did not note when a stream was made. If such a version was
+        // running when the stream was made again, `from` is a number of the old stream, and may be
+        // behind the end of this one.
         let is_known = |from: &u64| !self.from_start && *from <= newest + 1;
         let from = from.filter(is_known).filter(|&from| from > 0);
         self.last_read.set(&sensor, from.map_or(0, |from| from - 1));

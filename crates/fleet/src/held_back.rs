@@ -19,11 +19,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// The sensors whose messages ended the connection.
 #[derive(Clone, Default)]
-pub(crate) struct HeldBack(HashMap<Sensor, Ended>);
+pub(crate) struct HeldBack(HashMap<Sensor, Pause>);
 
 /// How often a sensor's messages ended the connection, and until when the sensor is held back.
 #[derive(Clone, Copy)]
-struct Ended {
+struct Pause {
     times: u32,
     until: Instant,
 }
@@ -33,23 +33,23 @@ impl HeldBack {
     pub(crate) fn add(&mut self, sensor: Sensor) {
         let now = Instant::now();
         // A sensor is forgotten when its pause has been over for long enough.
-        self.0.retain(|_, ended| now < ended.until + LONGEST_PAUSE);
-        let ended = self.0.entry(sensor).or_insert(Ended {
+        self.0.retain(|_, pause| now < pause.until + LONGEST_PAUSE);
+        let pause = self.0.entry(sensor).or_insert(Pause {
             times: 0,
             until: now,
         });
-        ended.times += 1;
-        ended.until = now + pause(ended.times);
+        pause.times += 1;
+        pause.until = now + length(pause.times);
     }
 
     /// Tells whether a sensor must not be read now.
     pub(crate) fn holds(&self, sensor: &Sensor) -> bool {
-        let ended = self.0.get(sensor);
-        ended.is_some_and(|ended| Instant::now() < ended.until)
+        let pause = self.0.get(sensor);
+        pause.is_some_and(|pause| Instant::now() < pause.until)
     }
 }
 
-fn pause(times: u32) -> Duration {
+fn length(times: u32) -> Duration {
     match times.checked_sub(FREE + 1) {
         Some(doublings) => LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(doublings.min(16))),
         None => Duration::ZERO,

@@ -37,7 +37,7 @@ const RESPONDER_CHARS: usize = 8;
 /// Longest text in the field `tls`, except the hello, in bytes: the 255 of a host name, times
 /// three, because a byte that is not UTF-8 becomes three bytes.
 const MAX_TLS_TEXT_BYTES: usize = 3 * 255;
-/// By how much a sensor's clock may be ahead of the hub's.
+/// By how much a sensor's clock may be ahead of the clock of the NATS servers.
 const AHEAD: SignedDuration = SignedDuration::from_secs(10);
 /// Earliest time of a request, in seconds since 1970: 1 January 2019. None was recorded before.
 const EARLIEST: i64 = 1_546_300_800;

@@ -90,11 +90,11 @@ impl Publisher {
         let outbox = Outbox::open(&self.folder)?;
         let era = self.era(&outbox).await?;
         let last_in_stream = last_sent(&self.client, &self.sensor).await?;
-        let mut is_shared = self.tell_if_shared(last_in_stream, era);
-        // If another machine sends under this name, the last message in the stream is that
-        // machine's, and does not tell where to go on. Without `progress.reached`, both machines
-        // would send their whole history after each failure.
-        let sent = if is_shared {
+        let mut is_of_another_history = self.tell_if_of_another_history(last_in_stream, era);
+        // If the last message is from another history (another machine's, or an earlier one of this
+        // machine), it does not tell where to go on. Without `progress.reached`, two machines under
+        // one name would both send their whole history after each failure.
+        let sent = if is_of_another_history {
             progress.reached
         } else {
             last_in_stream
@@ -117,23 +117,23 @@ impl Publisher {
                 self.send_all(&outbox, era, &mut unsent, progress).await?;
                 progress.reached = unsent.seq.map(|seq| Position { era, seq });
             }
-            if has_changed && !is_shared && name_checked.elapsed() > NAME_INTERVAL {
+            if has_changed && !is_of_another_history && name_checked.elapsed() > NAME_INTERVAL {
                 let last = last_sent(&self.client, &self.sensor).await?;
-                is_shared = self.tell_if_shared(last, era);
+                is_of_another_history = self.tell_if_of_another_history(last, era);
                 name_checked = Instant::now();
             }
             sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Tells whether another history sends under this name, and if so logs it: a hub takes both for
-    /// one sensor. Sending goes on nevertheless.
-    fn tell_if_shared(&self, last: Option<Position>, era: u64) -> bool {
-        let is_shared = last.is_some_and(|last| last.era != era);
-        if is_shared {
+    /// Tells whether the last message under this name is from another history, and if so logs it: a
+    /// hub takes both histories for one sensor. Sending goes on nevertheless.
+    fn tell_if_of_another_history(&self, last: Option<Position>, era: u64) -> bool {
+        let is_of_another_history = last.is_some_and(|last| last.era != era);
+        if is_of_another_history {
             warn!(sensor = %self.sensor, "{ANOTHER_HISTORY}");
         }
-        is_shared
+        is_of_another_history
     }
 
     /// Sends what is due, and waits until the stream has all of it. A message that is longer than

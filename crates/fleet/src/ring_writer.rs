@@ -58,6 +58,8 @@ pub(crate) struct RingWriter {
     version: Option<Version>,
     /// Device and inode of the history's file, at the last poll that found one.
     file: Option<(u64, u64)>,
+    /// memcached does not take records now, or the viewer has not restored its cursor yet. While
+    /// this is set, failures are not logged.
     is_away: bool,
     /// At how many polls the history had changed.
     changes: u64,

@@ -27,8 +27,8 @@ pub(crate) struct Due {
 
 /// How far the history was read.
 pub(crate) struct Unsent {
-    /// The newest number that was read; `None` before the first one, where the stream has nothing
-    /// from this history.
+    /// The newest number that was read; `None` until the first one is read, if the stream has
+    /// nothing from this history.
     pub(crate) seq: Option<u64>,
     /// How many requests the servers refused, plus those that were missing before them. The next
     /// message reports this number.
@@ -39,10 +39,10 @@ pub(crate) struct Unsent {
 
 impl Unsent {
     /// Starts a little before `last`, the last number that the stream has: several messages were in
-    /// flight, and an earlier one may not have arrived. It goes back by a number of requests,
-    /// because their own numbers may be far apart. A message that is sent again reports again how
-    /// many requests are missing before it. A hub takes each message once, so it counts the missing
-    /// ones once too.
+    /// flight, and an earlier one may not have arrived. It goes back by so many requests, not by so
+    /// many numbers: requests of sensors may lie between this machine's own. A message that is sent
+    /// again reports again how many requests are missing before it. A hub takes each message once,
+    /// so it counts the missing ones once too.
     pub(crate) fn resume_after(last: Option<u64>, outbox: &Outbox) -> anyhow::Result<Self> {
         let before = |last| outbox.before(last, MOST_IN_FLIGHT);
         Ok(Self {
