@@ -10,7 +10,7 @@
 //! - `keeper`: which numbers the reader has handed over, and which are missing
 //! - `found` and `kind`: what is kept in addition to the bytes
 //! - `writer`: the thread that writes, with `rows` (a request), `sent` (a request of another
-//!   machine), `blocks` (times), `collection` (kinds), `gaps` (requests that are not kept) and
+//!   machine), `blocks` (which numbers belong to which time), `collection` (kinds), `gaps` (requests that are not kept) and
 //!   `refused` (requests that cannot be written)
 //! - `retention`: what is deleted when the file is too large
 //! - `wal`: the write-ahead log beside the file
@@ -121,17 +121,11 @@ impl History {
         })
     }
 
-    /// Returns [`Self::known_up_to`], or 0 if that is `None`.
-    #[must_use]
-    pub(crate) fn newest_at_opening(&self) -> u64 {
-        self.known_up_to().unwrap_or_default()
-    }
-
     /// Returns the newest number that the file had when it was opened; `None` as long as no file
     /// could be opened.
     #[must_use]
-    pub(crate) fn known_up_to(&self) -> Option<u64> {
-        self.state.known_up_to()
+    pub(crate) fn newest_at_opening(&self) -> Option<u64> {
+        self.state.newest_at_opening()
     }
 
     /// Returns the numbers that the file lacked when it was opened, and that the ring could still

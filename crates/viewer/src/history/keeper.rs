@@ -97,8 +97,9 @@ impl Keeper {
         let in_ring = self.handed.split_off(&(last + 1));
         let seen = std::mem::replace(&mut self.handed, in_ring);
         let requests = (last + 1 - unsettled.start()).saturating_sub(seen.len() as u64);
-        // `first` is the key of the gap in the file, so it must be a number that is missing. A
-        // number before it was handed over, and has a gap of its own if it could not be written.
+        // `first` is the key of the gap in the file, so it must be a number that is missing. All
+        // earlier numbers since the last look were handed over. One of them that could not be
+        // written has a gap of its own.
         let first = unsettled.into_iter().find(|seq| !seen.contains(seq))?;
         (requests > 0).then_some(Gap {
             first,

@@ -102,10 +102,10 @@ impl Outbox {
         rows.collect()
     }
 
-    /// Goes back from number `last` over `count` requests that came to this machine itself, and
-    /// returns the number of the own request before those. So numbers that are missing after it are
-    /// noticed. If there are fewer own requests, returns the number before the oldest request that
-    /// was read; `last` if there is none.
+    /// Goes back from number `last` over `count` requests that came to this machine itself. Returns
+    /// the number of the own request just before those. The caller reads on after it, and counts
+    /// the numbers that are missing behind it. If there are fewer own requests, returns the number
+    /// before the oldest request that was read; `last` if there is none.
     ///
     /// # Errors
     /// The file cannot be read.

@@ -64,7 +64,7 @@ impl State {
     }
 
     /// Notes that a transaction begins.
-    pub(super) fn begins(&self) {
+    pub(super) fn transaction_begins(&self) {
         lock(&self.writing).since = Some(Instant::now());
     }
 
@@ -87,7 +87,7 @@ impl State {
     }
 
     /// Notes that writing succeeded.
-    pub(super) fn works(&self) {
+    pub(super) fn writing_succeeded(&self) {
         let mut writing = lock(&self.writing);
         let took = writing.since.take().map(|since| since.elapsed());
         if let Some(took) = took.filter(|took| *took > SLOW) {
@@ -116,7 +116,7 @@ impl State {
 
     /// Returns the newest number that the file had when it was opened; `None` before a file was
     /// opened.
-    pub(super) fn known_up_to(&self) -> Option<u64> {
+    pub(super) fn newest_at_opening(&self) -> Option<u64> {
         (self.file_number() > 0).then(|| self.newest_at_opening.load(Ordering::Relaxed))
     }
 
@@ -167,7 +167,7 @@ impl State {
     }
 
     /// Counts this many items less that wait to be written.
-    pub(super) fn count_written(&self, items: usize) {
+    pub(super) fn count_no_longer_waiting(&self, items: usize) {
         self.waiting.fetch_sub(items, Ordering::Relaxed);
     }
 

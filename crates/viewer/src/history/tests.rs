@@ -402,7 +402,7 @@ fn what_is_restored_is_the_ring_and_what_was_counted() {
         History::open(folder.path(), LARGE)
             .unwrap()
             .newest_at_opening(),
-        171
+        Some(171)
     );
 }
 

@@ -35,8 +35,9 @@ use crate::history::{blocks, collection, file, questions, sensors, trigrams};
 const MOST_WAITING: usize = 202;
 /// Most records of one transaction.
 const MOST_AT_ONCE: usize = 101;
-/// Most records of one transaction if a sensor sent the first of them. Half of `WINDOW`, so that
-/// the collector can write new records into the ring while these are being stored.
+/// Most records of one transaction if a sensor sent the first of them. Half of
+/// [`sent::WINDOW`](crate::history::sent::WINDOW), so that the collector can write new records into
+/// the ring while these are being stored.
 const MOST_OF_SENSORS_AT_ONCE: usize = 32;
 /// How long the first record of a transaction waits for others. A transaction costs as much as a
 /// dozen records, so it should have several.
@@ -100,7 +101,7 @@ impl QueueEnd {
         // below 0.
         self.state.count_waiting();
         self.sender.try_send(item).map_err(|full| {
-            self.state.count_written(1);
+            self.state.count_no_longer_waiting(1);
             match full {
                 TrySendError::Full(item) => item,
                 TrySendError::Disconnected(item) => {
@@ -212,10 +213,10 @@ impl Writer {
         while let Ok(first) = waiting.recv() {
             let items = gather(first, waiting);
             self.remember_numbers(&items);
-            self.state.begins();
+            self.state.transaction_begins();
             self.write_all(&items);
-            self.state.works();
-            self.state.count_written(items.len());
+            self.state.writing_succeeded();
+            self.state.count_no_longer_waiting(items.len());
             if let Some(open) = &self.file {
                 self.state
                     .set_size(open.known.requests.unwrap_or_default(), open.bytes());

@@ -328,7 +328,7 @@ fn in_order(ring: &Ring, pace: Option<Pace>) -> Vec<&Record> {
 /// be read is `None`.
 fn start_of(history: &History) -> Start {
     Start {
-        history: Some(history.newest_at_opening()).filter(|&newest| newest > 0),
+        history: history.newest_at_opening().filter(|&newest| newest > 0),
         lines: history.questions().number(LINES).unwrap_or_default(),
     }
 }

@@ -73,10 +73,11 @@ struct Numbers {
 impl HistoryLink {
     /// Begins after the newest number of the history, if its file is open.
     pub(super) fn new(history: Arc<History>) -> Self {
-        let (newest_seen, begun) = (history.newest_at_opening(), Timestamp::now());
+        let newest_seen = history.newest_at_opening().unwrap_or_default();
+        let begun = Timestamp::now();
         Self {
             keeper: history
-                .known_up_to()
+                .newest_at_opening()
                 .map(|known| Keeper::with_holes(known, &history.holes(), begun)),
             keeper_start: newest_seen,
             begun,
@@ -96,7 +97,8 @@ impl HistoryLink {
     /// Returns the newest number that was seen, in the file or in the ring. If its disk was in
     /// trouble, the file may have been opened after this link was made.
     fn newest_seen(&self) -> u64 {
-        self.newest_seen.max(self.history.newest_at_opening())
+        let newest = self.history.newest_at_opening();
+        self.newest_seen.max(newest.unwrap_or_default())
     }
 
     /// Returns the state of the history that visitors see.
@@ -203,7 +205,7 @@ impl HistoryLink {
             }
         }
         // Until the file is open, it is unknown what is missing in it.
-        let is_room = if self.history.known_up_to().is_some() {
+        let is_room = if self.history.newest_at_opening().is_some() {
             self.clear_up(now);
             self.hand_over_gap()
         } else {
@@ -242,9 +244,9 @@ impl HistoryLink {
         }
     }
 
-    /// Returns `History::known_up_to` if the file was opened after the keeper began, else 0.
+    /// Returns `History::newest_at_opening` if the file was opened after the keeper began, else 0.
     fn known_later_up_to(&self) -> u64 {
-        let known = self.history.known_up_to().unwrap_or_default();
+        let known = self.history.newest_at_opening().unwrap_or_default();
         if known <= self.keeper_start { 0 } else { known }
     }
 

@@ -93,7 +93,7 @@ fn what_the_file_has_is_not_missing_though_it_was_locked_at_the_start() {
         // Requests before `at_start` count neither as kept nor as missing.
         assert!(missing(&link) <= at_end - at_start, "{at_start}");
         drop(locked);
-        let is_known = |link: &HistoryLink| link.history.known_up_to().is_some();
+        let is_known = |link: &HistoryLink| link.history.newest_at_opening().is_some();
         until(&mut link, at_end, is_known);
         let account = |_: &HistoryLink| {
             let written = number(folder.path(), "SELECT count(*) FROM request");
