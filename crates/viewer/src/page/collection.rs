@@ -3,7 +3,7 @@
 //! In: rows of the history, and a query. Out: a page of kinds as they may be shown, and an overview
 //! of all kinds. Titles, CVE numbers and years come from the labels as they are now. A kind whose
 //! label is gone keeps its title. If a title names something hidden, the kind is not shown at all.
-//! If a title was truncated within something hidden, the kind is shown without it.
+//! If a title may have been truncated within something hidden, the kind is shown without its title.
 
 use std::collections::BTreeMap;
 

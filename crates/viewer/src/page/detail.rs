@@ -45,17 +45,20 @@ pub struct Detail<'a> {
     headers: Fields,
     query: Fields,
     form: Fields,
-    parts: FormParts,
+    form_parts: FormParts,
     tls: Option<Hello>,
     /// Why the TLS handshake failed.
     tls_failed: Option<&'a str>,
     asked_for: Option<&'a AskedFor>,
+    /// Addresses from which the request claims to come.
     claims: &'a [Claim],
     sensor: Option<SentBy<'a>>,
     labels: Vec<json::Label<'a>>,
     /// Labels of attacks that the request only quotes.
     quoted: Vec<json::Label<'a>>,
+    /// Addresses that the payload would make its victim fetch or call.
     indicators: &'a [Indicator],
+    /// What the command lines in the request would do.
     actions: &'a [Action],
     /// The names and values of the fields of each HTTP/2 request.
     http2: Vec<Vec<(Value, Value)>>,
@@ -107,9 +110,9 @@ struct Decoded {
     text: Value,
 }
 
-/// The parts of an HTTP request; all are empty for other protocols.
+/// The pieces of an HTTP request; all are empty for other protocols.
 #[derive(Default)]
-struct Parts {
+struct HttpPieces {
     path: String,
     query: Vec<(Vec<u8>, Vec<u8>)>,
     version: Bytes,
@@ -118,7 +121,7 @@ struct Parts {
     extra: Bytes,
 }
 
-impl Parts {
+impl HttpPieces {
     fn new(raw: &Bytes, http: &http::Request<'_>) -> Self {
         let (path, query) = http.path_and_query();
         Self {
@@ -139,21 +142,21 @@ impl<'a> Detail<'a> {
         let record = &entry.record;
         let http = entry.request();
         let raw_address = format!("http://{host}/home/requests/{}/raw", record.seq);
-        let mut parts = Parts::default();
+        let mut pieces = HttpPieces::default();
         if let Some(http) = &http {
-            parts = Parts::new(&record.raw, http);
+            pieces = HttpPieces::new(&record.raw, http);
         }
         let mut body_steps = String::new();
         let mut decoded = Vec::new();
         for part in entry.decoded(describer) {
             if part.is_body {
                 body_steps = steps_of_body(&part);
-                parts.body = part.bytes.into();
+                pieces.body = part.bytes.into();
             } else {
                 decoded.push(Decoded::new(part));
             }
         }
-        let body = parts.body;
+        let body = pieces.body;
         let form = match &http {
             Some(http) => form(http, &body),
             None => Vec::new(),
@@ -162,12 +165,12 @@ impl<'a> Detail<'a> {
         let evidence = evidence(entry);
         Self {
             dest: dest(entry),
-            version: visible::as_sent(parts.version),
-            path: parts.path,
-            headers: parts.headers,
-            query: Fields::new(parts.query),
+            version: visible::as_sent(pieces.version),
+            path: pieces.path,
+            headers: pieces.headers,
+            query: Fields::new(pieces.query),
             form: Fields::new(form),
-            parts: FormParts::new(&body),
+            form_parts: FormParts::new(&body),
             tls: entry.tls.as_ref().map(Hello::new),
             tls_failed: entry.tls_failed.as_deref(),
             asked_for: entry.asked_for.as_ref(),
@@ -180,9 +183,9 @@ impl<'a> Detail<'a> {
             http2: entry.http2.iter().map(fields_of_http2).collect(),
             origin: entry.origin.as_ref(),
             indented: indent(&body).map(|text| visible::indented(text.into())),
-            body: visible::folded(body),
+            body: visible::runs_shortened(body),
             body_steps,
-            extra: visible::folded(parts.extra),
+            extra: visible::runs_shortened(pieces.extra),
             extra_bytes: record.extra,
             continues: record.continues,
             decoded,
@@ -219,7 +222,7 @@ impl Decoded {
             bytes: part.bytes.len(),
             text: match indent(&part.bytes) {
                 Some(text) => visible::indented(text.into()),
-                None => visible::folded(part.bytes.into()),
+                None => visible::runs_shortened(part.bytes.into()),
             },
         }
     }
@@ -336,7 +339,7 @@ mod tests {
         let head = "Content-Disposition: form-data; name=\"f\"; filename=\"x.php\"";
         let body = format!("--b\r\n{head}\r\n\r\n<?php\r\n--b--\r\n");
         let found = detail("", body.as_bytes());
-        let part = &found["parts"]["shown"][0];
+        let part = &found["form_parts"]["shown"][0];
         let field = &part["field"];
         let shown = [&field["name"], &part["file_name"], &field["value"]];
         assert_eq!(shown.map(text), ["f", "x.php", "<?php"]);

@@ -51,13 +51,13 @@ impl Pages {
         let (chips, values) = (page.query.chips(), page.query.values());
         let further = Serde(page.query.further());
         let span = page.span();
-        let mut kept = page.query.kept();
-        for conditions in kept.values_mut() {
+        let mut link_beginnings = page.query.link_beginnings();
+        for conditions in link_beginnings.values_mut() {
             conditions.insert_str(0, &span);
         }
-        // The page of a request takes no times.
-        kept.insert("all", page.query.kept()["all"].clone());
-        kept.insert("at", ADDRESS.to_owned());
+        // `all` is for links to pages of requests, which take no times.
+        link_beginnings.insert("all", page.query.link_beginnings()["all"].clone());
+        link_beginnings.insert("at", ADDRESS.to_owned());
         let (newer, older) = (
             page.newer.map(|seq| page.link("after", seq)),
             page.older.map(|seq| page.link("before", seq)),
@@ -71,8 +71,8 @@ impl Pages {
         self.render(
             "history.html",
             context! {
-                groups, chips, query, further, kept, asked, at, span, since, until, newer, older,
-                is_partial, oldest, exported, has_ports, shows_sensors,
+                groups, chips, query, further, link_beginnings, asked, at, span, since, until,
+                newer, older, is_partial, oldest, exported, has_ports, shows_sensors,
             },
         )
     }

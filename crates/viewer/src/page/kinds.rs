@@ -1,8 +1,8 @@
 //! The categories of a kind.
 //!
-//! In: the name of a kind, which is the id of a signature, and its category in the history. Out:
-//! whether the kind has some category. A signature may have several, and the history keeps only the
-//! first.
+//! In: the name of a kind, which is the id of a signature if the kind has a label, and the category
+//! of the kind in the history. Out: whether the kind has some category. A signature may have
+//! several, and the history keeps only the first.
 
 use std::collections::HashMap;
 

@@ -84,7 +84,7 @@ impl Pages {
         };
         environment.add_global("attribution", attribution);
         environment.add_global("has_history", has_history);
-        environment.add_global("notice", describer.privacy.notice());
+        environment.add_global("hidden_notice", describer.privacy.notice());
         let mut pages = Self {
             environment,
             sensors: Arc::default(),
@@ -137,7 +137,7 @@ impl Pages {
         // The event stream of the page begins after this number, and so sends the requests that are
         // missing here.
         let cursor = view.complete_up_to();
-        let (asked, kept) = (query.encoded(), query.kept());
+        let (asked, link_beginnings) = (query.encoded(), query.link_beginnings());
         let (chips, values) = (query.chips(), query.values());
         let further = Serde(query.further());
         let (groups, chips, query) = (Serde(&groups), Serde(&chips), Serde(&values));
@@ -147,8 +147,8 @@ impl Pages {
         self.render(
             "home.html",
             context! {
-                strip, groups, total, held, cursor, query, further, asked, kept, chips, host, now, at,
-                span, has_ports, shows_sensors,
+                strip, groups, total, held, cursor, query, further, asked, link_beginnings, chips,
+                host, now, at, span, has_ports, shows_sensors,
             },
         )
     }
@@ -183,12 +183,12 @@ impl Pages {
         let bar = Bar::new(named.chain((unnamed > 0).then_some((UNRECOGNISED, unnamed))));
         let (stats, hour, day, bar) = (Serde(&stats), Serde(&hour), Serde(&day), Serde(&bar));
         let away = view.away.is_some();
-        let (oldest, kept) = (view.oldest(), query.kept());
+        let (oldest, link_beginnings) = (view.oldest(), query.link_beginnings());
         let not_kept = view.history.as_ref().and_then(|it| it.not_kept.as_ref());
         let not_kept = not_kept.map(NotKept::sentence);
         self.render(
             template,
-            context! { stats, hour, day, bar, first, away, oldest, kept, not_kept },
+            context! { stats, hour, day, bar, first, away, oldest, link_beginnings, not_kept },
         )
     }
 
@@ -228,7 +228,7 @@ impl Pages {
             Detail::new(entry, host, &self.describer),
         );
         let (row, detail, others) = (Serde(&row), Serde(&detail), Serde(&others));
-        let (asked, kept) = (query.encoded(), query.kept());
+        let (asked, link_beginnings) = (query.encoded(), query.link_beginnings());
         let (layout, in_file, writing) = ("base.html", false, ());
         let Neighbours {
             newer,
@@ -240,7 +240,8 @@ impl Pages {
         self.render(
             "request.html",
             context! {
-                layout, in_file, writing, row, detail, others, newer, older, continued_by, in_ring, asked, kept,
+                layout, in_file, writing, row, detail, others, newer, older, continued_by, in_ring,
+                asked, link_beginnings,
             },
         )
     }
@@ -279,7 +280,7 @@ impl Pages {
             row, detail,
             others => none, newer => none, older => none, continued_by => none, in_ring => false,
             asked => "",
-            kept => none, ..own
+            link_beginnings => none, ..own
         };
         self.render(template, context)
     }

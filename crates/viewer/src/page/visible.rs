@@ -45,8 +45,8 @@ pub fn as_sent(bytes: Bytes) -> Value {
 /// Returns bytes as they were sent. If they are not text, a long run of one byte is shown as the
 /// byte and the length of the run.
 #[must_use]
-pub fn folded(bytes: Bytes) -> Value {
-    visible(vec![Part::folded(bytes)])
+pub fn runs_shortened(bytes: Bytes) -> Value {
+    visible(vec![Part::runs_shortened(bytes)])
 }
 
 /// Returns a request as it was sent, with the ranges of `evidence` marked. In bytes that are not
@@ -63,7 +63,7 @@ pub fn request(bytes: &Bytes, head_bytes: usize, evidence: &[Range<usize>]) -> V
             .filter(|range| !range.is_empty());
         Part {
             evidence: here.collect(),
-            ..Part::folded(bytes)
+            ..Part::runs_shortened(bytes)
         }
     });
     visible(parts.into())
@@ -112,7 +112,7 @@ impl Part {
         }
     }
 
-    fn folded(bytes: Bytes) -> Self {
+    fn runs_shortened(bytes: Bytes) -> Self {
         let style = Style {
             folds: true,
             ..Style::of(&bytes, LineFeeds::Sent)

@@ -26,13 +26,15 @@ pub const MAX_ROWS: usize = 40;
 /// For requests older than this, the wall shows the day, not the time of day.
 const A_DAY_SECONDS: i64 = 86_400;
 
-/// How many requests of the same sort the ring has.
+/// How many requests with the same key the ring has.
 #[derive(Debug)]
-pub struct Rarity(HashMap<Sort, usize>);
+pub struct Rarity(HashMap<RarityKey, usize>);
 
-/// The sort of a request, for its rarity.
+/// What is equal in requests that count as one for their rarity. It is no
+/// [`Kind`](crate::history::Kind): HTTP requests without a label that differ in a value of the
+/// query are one kind, but they are counted apart here.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Sort {
+enum RarityKey {
     /// The id of the first label.
     Label(String),
     /// The protocol and the likeness of a request without a label.
@@ -51,24 +53,27 @@ struct WallRow {
 }
 
 impl Rarity {
-    /// Counts the requests of a view by sort.
+    /// Counts the requests of a view by their keys.
     #[must_use]
     pub fn new(view: &View) -> Self {
         let mut counts = HashMap::new();
         for entry in &view.entries {
-            *counts.entry(Sort::new(entry)).or_default() += 1;
+            *counts.entry(RarityKey::new(entry)).or_default() += 1;
         }
         Self(counts)
     }
 
-    /// Returns how many requests of the same sort as this one the ring has; 0 if all have left it.
+    /// Returns how many requests with the same key as this one the ring has; 0 if all have left it.
     #[must_use]
     pub fn count(&self, entry: &Entry) -> usize {
-        self.0.get(&Sort::new(entry)).copied().unwrap_or_default()
+        self.0
+            .get(&RarityKey::new(entry))
+            .copied()
+            .unwrap_or_default()
     }
 }
 
-impl Sort {
+impl RarityKey {
     fn new(entry: &Entry) -> Self {
         match entry.labels.first() {
             Some(label) => Self::Label(label.signature.id.clone()),

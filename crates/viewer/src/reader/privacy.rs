@@ -69,7 +69,7 @@ pub struct Shown {
     pub blanked: usize,
     /// The record would have taken too much work. The bytes that were not examined are blanked,
     /// whatever they are.
-    pub unfinished: bool,
+    pub not_all_examined: bool,
     /// The networks from which the request claims to come, if sources are masked: the claims cannot
     /// be read from the blanked bytes. Else `None`.
     pub claims: Option<Vec<Claim>>,
@@ -121,7 +121,7 @@ impl Privacy {
             record: record.clone(),
             src_prefix: None,
             blanked: 0,
-            unfinished: false,
+            not_all_examined: false,
             senders: senders(record.src_ip, claims.iter().flatten()),
             claims,
         };
@@ -133,8 +133,8 @@ impl Privacy {
         let is_masked = self.mask_sources && !source.is_unspecified();
         if let Some(blanker) = self.blanker(&shown.senders) {
             let blanked = blanker.blank(&record.raw);
-            shown.unfinished = blanked.is_unfinished;
-            if shown.unfinished {
+            shown.not_all_examined = blanked.is_unfinished;
+            if shown.not_all_examined {
                 debug!(
                     seq = record.seq,
                     work = blanked.work,

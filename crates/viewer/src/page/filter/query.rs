@@ -254,18 +254,18 @@ impl FilterQuery {
     /// `all` is the whole query string, and `at` the address of the page. A long query string is
     /// not repeated: the links then begin with an empty one.
     #[must_use]
-    pub fn kept(&self) -> BTreeMap<&'static str, String> {
+    pub fn link_beginnings(&self) -> BTreeMap<&'static str, String> {
         if self.encoded().len() > MAX_KEPT_BYTES {
-            return Self::default().kept();
+            return Self::default().link_beginnings();
         }
-        let mut kept = BTreeMap::new();
+        let mut link_beginnings = BTreeMap::new();
         for field in Field::ALL {
             let others = self.0.iter().filter(|it| it.field != field || it.excludes);
-            kept.insert(field.name(), begun(encoded(others)));
+            link_beginnings.insert(field.name(), begun(encoded(others)));
         }
-        kept.insert("all", begun(self.encoded()));
-        kept.insert("at", "/home".to_owned());
-        kept
+        link_beginnings.insert("all", begun(self.encoded()));
+        link_beginnings.insert("at", "/home".to_owned());
+        link_beginnings
     }
 
     /// Returns the conditions as the page shows them; none if their links would be too long.
@@ -394,7 +394,10 @@ mod tests {
     #[test]
     fn a_long_query_is_not_repeated_by_each_link() {
         let long = read(&format!("q={}&category=exploit", "%22".repeat(1000)));
-        assert_eq!(long.kept(), FilterQuery::default().kept());
+        assert_eq!(
+            long.link_beginnings(),
+            FilterQuery::default().link_beginnings()
+        );
         assert_eq!(long.chips().len(), 2);
         let many: String = (0..20).map(|number| format!("q={number}&")).collect();
         assert!(
@@ -407,11 +410,14 @@ mod tests {
     #[test]
     fn links_narrow_replace_and_turn_round() {
         let query = read("category=exploit&-source=me&country=NL");
-        let kept = query.kept();
-        assert_eq!(kept["category"], "-source=me&country=NL&");
-        assert_eq!(kept["source"], "category=exploit&-source=me&country=NL&");
-        assert_eq!(kept["all"], kept["method"]);
-        assert_eq!(FilterQuery::default().kept()["q"], "");
+        let link_beginnings = query.link_beginnings();
+        assert_eq!(link_beginnings["category"], "-source=me&country=NL&");
+        assert_eq!(
+            link_beginnings["source"],
+            "category=exploit&-source=me&country=NL&"
+        );
+        assert_eq!(link_beginnings["all"], link_beginnings["method"]);
+        assert_eq!(FilterQuery::default().link_beginnings()["q"], "");
         let chips = query.chips();
         assert_eq!(chips[1].without, "category=exploit&country=NL");
         assert_eq!(chips[0].inverted, "-source=me&country=NL&-category=exploit");

@@ -47,14 +47,14 @@ impl Entry {
     #[must_use]
     pub fn new(original: &Record, appeared: u64, describer: &Describer) -> Self {
         let privacy = &describer.privacy;
-        let through = original.tls.as_deref();
+        let outer_tls = original.tls.as_deref();
         // Looked up with the whole address, which country and network do not give away.
         let origin = describer.locations.find(original.src_ip);
         let Shown {
             record,
             src_prefix,
             blanked,
-            unfinished,
+            not_all_examined,
             claims: masked_claims,
             senders,
         } = privacy.show(original);
@@ -65,7 +65,7 @@ impl Entry {
             .describe_once(&looked_at, origin.as_ref());
         secrets.leave_out(&mut description);
         let http2 = secrets.http2(description.protocol, &looked_at);
-        let summary = match (http2.first(), through) {
+        let summary = match (http2.first(), outer_tls) {
             (Some(first), _) => first.summary(MAX_SUMMARY_CHARS),
             (None, Some(tls)) if looked_at.is_empty() => {
                 description.protocol = Protocol::Tls;
@@ -78,12 +78,12 @@ impl Entry {
         let decoded =
             privacy.show_decoded(&secrets.senders, description.decoded, Limits::DESCRIBED);
         let mut labels = description.labels;
-        if through.is_some() {
+        if outer_tls.is_some() {
             labels.retain(|label| label.signature.id != TLS_IN_THE_WRONG_PLACE);
         }
         let labels = shown_labels(labels, &decoded);
         let http = description.http;
-        let mut tls = tls_parts(through, &looked_at, http.as_ref());
+        let mut tls = tls_parts(outer_tls, &looked_at, http.as_ref());
         let hello = tls.as_ref().filter(|tls| is_hello(tls, &looked_at));
         let likeness = likeness(&looked_at, http.as_ref(), hello);
         let asked_for = authority(http.as_ref(), tls.as_ref()).map(|authority| {
@@ -125,11 +125,11 @@ impl Entry {
             src_prefix,
             blanked,
             incomplete: is_incomplete(&record, http.as_ref()),
-            is_looked_at_in_part: is_cut || unfinished || description.is_partial,
+            is_looked_at_in_part: is_cut || not_all_examined || description.is_partial,
             likeness,
             http: http.map(|http| HttpParts::new(&record.raw, &http)),
             tls,
-            tls_failed: through.and_then(|tls| tls.failed.clone()),
+            tls_failed: outer_tls.and_then(|tls| tls.failed.clone()),
             asked_for,
             claims,
             sensor: sensor.and_then(|sent_by| Sensor::new(sent_by, privacy)),
@@ -205,11 +205,11 @@ fn beginning(raw: &Bytes) -> Bytes {
 /// Returns the parts of the TLS connection that haproxy terminated, or else of the hello that the
 /// request is.
 fn tls_parts(
-    through: Option<&Tls>,
+    outer_tls: Option<&Tls>,
     raw: &[u8],
     http: Option<&http::Request<'_>>,
 ) -> Option<TlsParts> {
-    match through {
+    match outer_tls {
         Some(tls) if tls.failed.is_none() => Some(TlsParts::ended(tls)),
         _ => tls_of(raw, http),
     }

@@ -231,7 +231,7 @@ fn assert_hidden(privacy: &Privacy, bytes: &[u8], form: &str, how: &str) {
         let shown = privacy.show(&record(&raw));
         assert_eq!(shown.record.raw.len(), raw.len());
         assert!(shown.blanked > 0, "{form:?}, {how}: {}", raw.escape_ascii());
-        assert!(!shown.unfinished, "{form:?}, {how}");
+        assert!(!shown.not_all_examined, "{form:?}, {how}");
         for part in all_shown(privacy, shown.record.src_ip, &shown.record.raw) {
             assert!(
                 !contains(&part, form),
