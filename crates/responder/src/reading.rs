@@ -283,6 +283,7 @@ impl<'a> Reading<'a> {
     /// record that it continues.
     pub(crate) fn into_record(mut self, origin: &Origin, ended: Ended) -> Record {
         self.buffer.truncate(self.max_kept);
+        // haproxy's time wins, if it sent one: the first byte came to haproxy earlier than to here.
         let first_byte = origin.first_byte.or(self.first_byte);
         let received = Received {
             first_byte: first_byte.unwrap_or_else(Timestamp::now),
