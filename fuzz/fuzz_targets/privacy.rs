@@ -33,7 +33,7 @@ fn holds(bytes: &[u8], text: &str) -> bool {
 fuzz_target!(|raw: &[u8]| {
     let kept = record(7, raw);
     let shown = PRIVACY.show(&kept);
-    let is_unfinished = shown.unfinished;
+    let is_unfinished = shown.not_all_examined;
     let shown = shown.record;
     assert_eq!(shown.raw.len(), kept.raw.len());
     assert_eq!(shown.src_port, 0);
