@@ -10,8 +10,8 @@
 //! - `keeper`: which numbers the reader has handed over, and which are missing
 //! - `found` and `kind`: what is kept in addition to the bytes
 //! - `writer`: the thread that writes, with `rows` (a request), `sent` (a request of another
-//!   machine), `blocks` (which numbers belong to which time), `collection` (kinds), `gaps` (requests
-//!   that are not kept) and `refused` (requests that cannot be written)
+//!   machine), `blocks` (which numbers belong to which time), `collection` (kinds), `gaps`
+//!   (requests that are not kept) and `refused` (requests that cannot be written)
 //! - `retention`: what is deleted when the file is too large
 //! - `wal`: the write-ahead log beside the file
 //! - `questions`: what visitors read, with `search` (and `trigrams`), `kinds`, `label_counts`, `sources`,
