@@ -11,9 +11,11 @@
 //!
 //! Each decoder has a file:
 //!
-//! - for all bytes of a part: `coding` (compression), [`inflate`], `utf16`
-//! - for text that is rewritten: `url`, `entity`, `literal`, `quoted`
-//! - for a run inside a text: `run` with [`base64`], and `hex`
+//! - for all bytes of a part: `coding` (gzip, deflate, Brotli, Zstandard) with [`inflate`] (gzip,
+//!   zlib), `utf16` (UTF-16)
+//! - for text that is rewritten: `url` (`%41`), `entity` (`&#46;`), `literal` (`\x2e`, `\u002e`),
+//!   `quoted` (quoted-printable)
+//! - for a run inside a text: `run` with [`base64`], and `hex` (`0x77676574`)
 //! - for the parts of a form: [`multipart`]
 //!
 //! The viewer's privacy also uses [`escape`], [`base64`] and [`inflate`], to find hidden texts and
