@@ -17,8 +17,8 @@
 
 pub mod connection;
 mod handshakes;
+mod log_limit;
 pub mod proxy;
-mod rate_limit;
 pub mod reading;
 pub mod recorder;
 mod room;

@@ -21,8 +21,8 @@ use tracing::{info, warn};
 
 use crate::connection::{self, Shared};
 use crate::handshakes::Hellos;
+use crate::log_limit::LogLimit;
 use crate::proxy::Origin;
-use crate::rate_limit::RateLimit;
 use crate::reading::most_held;
 use crate::recorder::Recorder;
 use crate::room::Account;
@@ -131,7 +131,7 @@ async fn serve(
 struct Server {
     permits: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
-    bad_headers: Arc<RateLimit>,
+    bad_headers: Arc<LogLimit>,
     shared: Arc<Shared>,
 }
 
@@ -186,7 +186,7 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         F: Future<Output = io::Result<(Origin, S)>>,
     {
-        let errors = RateLimit::default();
+        let errors = LogLimit::default();
         let mut delay = *ACCEPT_DELAY.start();
         loop {
             match accept().await {

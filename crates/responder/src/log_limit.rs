@@ -10,7 +10,7 @@ const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// Lets one event in ten seconds through and counts the others.
 #[derive(Debug, Default)]
-pub(crate) struct RateLimit(Mutex<State>);
+pub(crate) struct LogLimit(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -18,7 +18,7 @@ struct State {
     suppressed: u64,
 }
 
-impl RateLimit {
+impl LogLimit {
     /// Returns how many events were not logged since the last line; `None` if this event must not
     /// be logged either.
     pub(crate) fn check(&self) -> Option<u64> {
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_one_line() {
-        let limit = RateLimit::default();
+        let limit = LogLimit::default();
         assert_eq!(limit.check(), Some(0));
         assert_eq!((0..1000).filter_map(|_| limit.check()).count(), 0);
         let long_ago = Instant::now().checked_sub(BETWEEN_LINES);
