@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use forever200_fuzz::choice;
-use forever200_responder::proxy::{Origin, read_header};
+use forever200_responder::proxy::{Addresses, read_header};
 use forever200_ring::Via;
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -18,13 +18,13 @@ const MAX_HEADER_BYTES: usize = 4096;
 /// Most bytes that one read may fetch beyond that.
 const READ_BYTES: usize = 4096;
 
-/// Reads the header of a connection whose bytes come in two pieces; returns the origin and the
+/// Reads the header of a connection whose bytes come in two pieces; returns the addresses and the
 /// bytes behind the header.
-fn read(bytes: &[u8], cut: usize) -> Option<(Option<Origin>, Vec<u8>)> {
+fn read(bytes: &[u8], cut: usize) -> Option<(Option<Addresses>, Vec<u8>)> {
     let mut stream: Chain<&[u8], &[u8]> = bytes[..cut].chain(&bytes[cut..]);
     let mut buffer = Vec::new();
     let read = {
-        let reading = pin!(read_header(&mut stream, &mut buffer, Origin::UNKNOWN));
+        let reading = pin!(read_header(&mut stream, &mut buffer, Addresses::UNKNOWN));
         // All bytes are there, so reading never waits.
         let Poll::Ready(read) = reading.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("waits")
@@ -39,7 +39,7 @@ fn read(bytes: &[u8], cut: usize) -> Option<(Option<Origin>, Vec<u8>)> {
     let (first, second) = stream.into_inner();
     read.map(|header| {
         let rest = [&buffer[header.length..], first, second].concat();
-        (header.origin, rest)
+        (header.addresses, rest)
     })
 }
 
@@ -71,7 +71,7 @@ fuzz_target!(|input: &[u8]| {
 
 /// Returns a header as haproxy would write it, with any addresses, and the expected result of
 /// reading it.
-fn header(numbers: &mut Unstructured<'_>) -> Result<(Vec<u8>, Option<Origin>)> {
+fn header(numbers: &mut Unstructured<'_>) -> Result<(Vec<u8>, Option<Addresses>)> {
     let is_v6 = numbers.arbitrary()?;
     let ip = |numbers: &mut Unstructured<'_>| {
         Ok::<IpAddr, _>(if is_v6 {
@@ -82,8 +82,8 @@ fn header(numbers: &mut Unstructured<'_>) -> Result<(Vec<u8>, Option<Origin>)> {
     };
     let source = SocketAddr::new(ip(numbers)?, numbers.arbitrary()?);
     let destination = SocketAddr::new(ip(numbers)?, numbers.arbitrary()?);
-    let origin = |via| {
-        Some(Origin {
+    let addresses = |via| {
+        Some(Addresses {
             source,
             destination,
             via,
@@ -91,18 +91,18 @@ fn header(numbers: &mut Unstructured<'_>) -> Result<(Vec<u8>, Option<Origin>)> {
         })
     };
     Ok(match numbers.int_in_range(0..=4)? {
-        0 => (v1(source, destination), origin(Via::ProxyV1)),
+        0 => (v1(source, destination), addresses(Via::ProxyV1)),
         1 => (v2(0x20, source, destination, &[]), None),
         2 => (
             v2(0x21, source, destination, b"\x05\0\x04http"),
-            origin(Via::Http),
+            addresses(Via::Http),
         ),
         // A TLV that has no meaning: PP2_TYPE_NOOP.
         3 => (
             v2(0x21, source, destination, b"\x04\0\x02\0\0"),
-            origin(Via::ProxyV2),
+            addresses(Via::ProxyV2),
         ),
-        _ => (v2(0x21, source, destination, &[]), origin(Via::ProxyV2)),
+        _ => (v2(0x21, source, destination, &[]), addresses(Via::ProxyV2)),
     })
 }
 

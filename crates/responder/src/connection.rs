@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::handshakes::{self, Hellos};
-use crate::proxy::{self, Origin};
+use crate::proxy::{self, Addresses};
 use crate::reading::{Arrived, FIRST_READ_BYTES, Reading, TimeLimit};
 use crate::recorder::{Number, Recorder};
 use crate::room::Account;
@@ -71,17 +71,17 @@ pub(crate) struct Received {
 }
 
 impl Shared {
-    /// Returns the record of the bytes that came from `origin`, without TLS and with nothing behind
-    /// the request. The recorder sets its number, and the number of the record that it continues.
-    pub(crate) fn record(&self, origin: &Origin, received: Received) -> Record {
+    /// Returns the record of bytes from this client, without TLS and with nothing behind the
+    /// request. The recorder sets its number, and the number of the record that it continues.
+    pub(crate) fn record(&self, addresses: &Addresses, received: Received) -> Record {
         Record {
             seq: 0,
             timestamp: received.first_byte,
-            src_ip: origin.source.ip().to_canonical(),
-            src_port: origin.source.port(),
-            dest_ip: origin.destination.ip().to_canonical(),
-            dest_port: origin.destination.port(),
-            via: origin.via,
+            src_ip: addresses.source.ip().to_canonical(),
+            src_port: addresses.source.port(),
+            dest_ip: addresses.destination.ip().to_canonical(),
+            dest_port: addresses.destination.port(),
+            via: addresses.via,
             bytes: received.bytes,
             extra: 0,
             truncated: received.bytes > received.kept.len() as u64,
@@ -111,21 +111,21 @@ enum Rest {
 
 /// Reads one request from `stream`, records and answers it.
 ///
-/// `peer` is the origin of the request unless a PROXY header names another. `stopping` turns true
-/// when the program has to stop.
+/// `peer` holds the addresses of the connection unless a PROXY header names others. `stopping` turns
+/// true when the program has to stop.
 ///
 /// # Errors
 /// The PROXY header is missing or broken. A failure behind the header ends the request, and is no
 /// error here.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
-    peer: Origin,
+    peer: Addresses,
     shared: &Shared,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let deadline = Instant::now() + DEADLINE;
     let mut arrived = Arrived::nothing();
-    let (mut origin, mut tls) = (peer, None);
+    let (mut addresses, mut tls) = (peer, None);
     if shared.proxy_protocol {
         let first = stream.read_buf(&mut arrived.buffer);
         let first = timeout_at(deadline, first).await;
@@ -141,10 +141,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let header = timeout_at(deadline, header)
             .await
             .context("no PROXY header came")??;
-        let Some(from_header) = header.origin else {
+        let Some(from_header) = header.addresses else {
             return Ok(());
         };
-        (origin, tls) = (from_header, header.tls);
+        (addresses, tls) = (from_header, header.tls);
         arrived.filled = arrived.buffer.len() == arrived.buffer.capacity();
         arrived.buffer.drain(..header.length);
     }
@@ -152,18 +152,18 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         until_first_byte: deadline,
         until_end: deadline,
     };
-    let mut reading = Reading::new(shared, &origin, arrived, limit, stopping.clone());
+    let mut reading = Reading::new(shared, &addresses, arrived, limit, stopping.clone());
     let ended = reading.run(&mut stream).await;
     if let Some(tls) = &mut tls {
-        shared.hellos.add_to(tls, &origin).await;
+        shared.hellos.add_to(tls, &addresses).await;
     }
     // A TLS handshake gets a record even if no request follows it.
     if reading.is_empty() && tls.is_none() {
-        shared.recorder.silent(origin.destination.port());
+        shared.recorder.silent(addresses.destination.port());
         return Ok(());
     }
     let rest = rest_of(&reading, ended);
-    let mut record = reading.into_record(&origin, ended);
+    let mut record = reading.into_record(&addresses, ended);
     record.tls.clone_from(&tls);
     if rest != Rest::Keep && rest != Rest::KeepTunnel {
         shared.recorder.record(record).await;
@@ -180,7 +180,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             // the kernel send RST, which can destroy the answer on its way (RFC 9112, 9.6).
             let _ = stream.shutdown().await;
         }
-        record_rest(&mut stream, &origin, tls, shared, &number, stopping).await;
+        record_rest(&mut stream, &addresses, tls, shared, &number, stopping).await;
     }
     Ok(())
 }
@@ -215,26 +215,26 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S) -> bool {
 /// this number.
 async fn record_rest<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    origin: &Origin,
+    addresses: &Addresses,
     tls: Option<Box<Tls>>,
     shared: &Shared,
     number: &Number,
     stopping: watch::Receiver<bool>,
 ) {
     // The time in the PROXY header is the time of the first request.
-    let origin = &Origin {
+    let addresses = &Addresses {
         first_byte: None,
-        ..*origin
+        ..*addresses
     };
     let now = Instant::now();
     let limit = TimeLimit {
         until_first_byte: now + DRAIN_TIME,
         until_end: now + CONTINUATION_TIME,
     };
-    let mut reading = Reading::new(shared, origin, Arrived::nothing(), limit, stopping);
+    let mut reading = Reading::new(shared, addresses, Arrived::nothing(), limit, stopping);
     let ended = reading.run_without_continue(stream).await;
     if !reading.is_empty() {
-        let mut record = reading.into_record(origin, ended);
+        let mut record = reading.into_record(addresses, ended);
         record.tls = tls;
         shared.recorder.record_continuation(record, number);
     }

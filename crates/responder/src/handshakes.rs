@@ -29,7 +29,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::connection::{Received, Shared};
-use crate::proxy::Origin;
+use crate::proxy::Addresses;
 
 /// How every line begins. No PROXY header begins like this.
 pub(crate) const LINE_PREFIX: &[u8] = b"tls ";
@@ -47,7 +47,8 @@ const NO_FAILURE: &str = "|Success";
 /// Longest reason that is kept, in characters.
 const MAX_REASON_CHARS: usize = 100;
 
-/// Both ends of a connection. A client may use one of its ports to connect to several of ours.
+/// The two addresses by which a hello is found: a client may use one of its ports to connect to
+/// several of ours. [`Addresses`] also has how they were learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Ends {
     source: SocketAddr,
@@ -108,12 +109,12 @@ impl Hellos {
         self.more.notify_waiters();
     }
 
-    /// Adds the hello of the connection from `origin` to `tls`, if the hello comes in time.
-    pub(crate) async fn add_to(&self, tls: &mut Tls, origin: &Origin) {
+    /// Adds the hello of the connection with these addresses to `tls`, if the hello comes in time.
+    pub(crate) async fn add_to(&self, tls: &mut Tls, addresses: &Addresses) {
         let hello = async {
             loop {
                 let more = self.more.notified();
-                if let Some(hello) = self.hello_of(origin) {
+                if let Some(hello) = self.hello_of(addresses) {
                     return hello;
                 }
                 more.await;
@@ -125,13 +126,13 @@ impl Hellos {
 
     /// Returns the hello of this connection, and removes it. If haproxy splits the connection into
     /// requests, the hello stays, because more requests may follow.
-    fn hello_of(&self, origin: &Origin) -> Option<String> {
+    fn hello_of(&self, addresses: &Addresses) -> Option<String> {
         let ends = Ends {
-            source: origin.source,
-            destination: origin.destination,
+            source: addresses.source,
+            destination: addresses.destination,
         };
         let mut held = self.held();
-        if origin.via == Via::Http {
+        if addresses.via == Via::Http {
             let hello = held.by_ends.get(&ends);
             return hello.map(|hello| hello.base64.clone());
         }
@@ -234,7 +235,7 @@ fn failure(ends: Ends, reasons: &str, shared: &Shared) -> Option<Record> {
     let mut raw = raw.unwrap_or_default();
     let bytes = raw.len() as u64;
     raw.truncate(shared.max_request_bytes);
-    let origin = Origin {
+    let addresses = Addresses {
         source: ends.source,
         destination: ends.destination,
         // haproxy sent the same addresses as in such a header, but in a log line.
@@ -253,7 +254,7 @@ fn failure(ends: Ends, reasons: &str, shared: &Shared) -> Option<Record> {
     };
     Some(Record {
         tls: Some(Box::new(tls)),
-        ..shared.record(&origin, received)
+        ..shared.record(&addresses, received)
     })
 }
 
@@ -282,8 +283,8 @@ mod tests {
         ([192, 0, 2, 1], port).into()
     }
 
-    fn from(source: SocketAddr, via: Via) -> Origin {
-        Origin {
+    fn from(source: SocketAddr, via: Via) -> Addresses {
+        Addresses {
             source,
             destination: destination(443),
             via,
@@ -320,7 +321,7 @@ mod tests {
             .add_to(&mut tls, &from(source(1), Via::Tls))
             .await;
         assert_eq!(tls.hello, None);
-        let v6 = Origin {
+        let v6 = Addresses {
             destination: "[2001:db8::2]:443".parse().unwrap(),
             ..from("[2001:db8::1]:1".parse().unwrap(), Via::Tls)
         };
@@ -338,12 +339,12 @@ mod tests {
             tls failed 203.0.113.7 1 192.0.2.2 443 no shared cipher|\n";
         read(lines, &shared).await.unwrap();
         for (port, hello) in [(8443, "FgMBAAE="), (443, "FgMBAAA=")] {
-            let origin = Origin {
+            let addresses = Addresses {
                 destination: destination(port),
                 ..from(source(1), Via::Tls)
             };
             let mut tls = Tls::default();
-            shared.hellos.add_to(&mut tls, &origin).await;
+            shared.hellos.add_to(&mut tls, &addresses).await;
             assert_eq!(tls.hello.as_deref(), Some(hello), "{port}");
         }
         let records = shared.recorder.numbered();
@@ -357,8 +358,8 @@ mod tests {
     async fn a_hello_that_comes_late_is_waited_for_a_moment() {
         let shared = shared();
         let mut tls = Tls::default();
-        let origin = from(source(1), Via::Tls);
-        tokio::join!(shared.hellos.add_to(&mut tls, &origin), async {
+        let addresses = from(source(1), Via::Tls);
+        tokio::join!(shared.hellos.add_to(&mut tls, &addresses), async {
             tokio::time::sleep(HELLO_TIME / 2).await;
             keep(&shared, 1, "FgMB");
         });
@@ -419,8 +420,8 @@ mod tests {
         keep(&shared, 1, "FgMB");
         keep(&shared, u16::MAX, "AAAA");
         let mut tls = Tls::default();
-        let origin = from(source(1), Via::Tls);
-        shared.hellos.add_to(&mut tls, &origin).await;
+        let addresses = from(source(1), Via::Tls);
+        shared.hellos.add_to(&mut tls, &addresses).await;
         assert_eq!(tls.hello.as_deref(), Some("FgMB"));
     }
 }

@@ -29,9 +29,9 @@ const MAX_TLS_CHARS: usize = 255;
 /// Longest time that haproxy may have held the first byte. Its `tcp-request inspect-delay` is 10 s.
 const MAX_HELD: SignedDuration = SignedDuration::from_secs(60);
 
-/// Both ends of a connection, as far as they are known.
+/// The addresses of a connection, as far as they are known, and how they were learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct Addresses {
     /// The client.
     pub source: SocketAddr,
     /// The address that the client connected to.
@@ -42,8 +42,8 @@ pub struct Origin {
     pub first_byte: Option<Timestamp>,
 }
 
-impl Origin {
-    /// The origin if no address is known.
+impl Addresses {
+    /// The value if no address is known.
     pub const UNKNOWN: Self = {
         let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         Self {
@@ -58,8 +58,8 @@ impl Origin {
 /// A PROXY header that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The ends of the connection; `None` for a LOCAL header, which a health check has.
-    pub origin: Option<Origin>,
+    /// The addresses; `None` for a LOCAL header, which a health check has.
+    pub addresses: Option<Addresses>,
     /// Facts about the TLS that haproxy terminated.
     pub tls: Option<Box<Tls>>,
     /// Length of the header in bytes.
@@ -69,14 +69,15 @@ pub struct Header {
 /// Reads the header into `buffer`, and returns what it says. Afterwards, `buffer` may also hold the
 /// first bytes of the request.
 ///
-/// `peer` is the origin if the header names no addresses (version 1 `UNKNOWN`, version 2 `UNSPEC`).
+/// Returns `peer` as the addresses if the header names none (version 1 `UNKNOWN`, version 2
+/// `UNSPEC`).
 ///
 /// # Errors
 /// The header is missing, broken or longer than 4,096 bytes, or the connection ended before it.
 pub async fn read_header<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
-    peer: Origin,
+    peer: Addresses,
 ) -> anyhow::Result<Header> {
     loop {
         match ProxyHeader::parse(buffer, ParseConfig::default()) {
@@ -87,7 +88,7 @@ pub async fn read_header<S: AsyncRead + Unpin>(
             }
             Ok((header, length)) => {
                 return Ok(Header {
-                    origin: origin(&header, buffer, peer),
+                    addresses: addresses(&header, buffer, peer),
                     tls: tls(&header),
                     length,
                 });
@@ -112,12 +113,12 @@ pub async fn read_header<S: AsyncRead + Unpin>(
     }
 }
 
-fn origin(header: &ProxyHeader<'_>, bytes: &[u8], peer: Origin) -> Option<Origin> {
+fn addresses(header: &ProxyHeader<'_>, bytes: &[u8], peer: Addresses) -> Option<Addresses> {
     let is_v2 = bytes.first() == Some(&b'\r');
     if is_v2 && bytes.get(COMMAND_INDEX) == Some(&LOCAL) {
         return None;
     }
-    let Some(addresses) = header.proxied_address() else {
+    let Some(proxied) = header.proxied_address() else {
         return Some(peer);
     };
     let (mode, first_byte) = unique_id(header);
@@ -127,9 +128,9 @@ fn origin(header: &ProxyHeader<'_>, bytes: &[u8], peer: Origin) -> Option<Origin
         _ if is_v2 => Via::ProxyV2,
         _ => Via::ProxyV1,
     };
-    Some(Origin {
-        source: addresses.source,
-        destination: addresses.destination,
+    Some(Addresses {
+        source: proxied.source,
+        destination: proxied.destination,
         via,
         first_byte: believable(first_byte, Timestamp::now()),
     })
@@ -185,11 +186,11 @@ mod tests {
     const V1: &[u8] = b"PROXY TCP6 2001:db8::1 2001:db8::2 41000 80\r\n";
     const V1_UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
 
-    async fn read(mut bytes: &[u8]) -> anyhow::Result<(Option<Origin>, Vec<u8>)> {
+    async fn read(mut bytes: &[u8]) -> anyhow::Result<(Option<Addresses>, Vec<u8>)> {
         let mut buffer = Vec::new();
-        let header = read_header(&mut bytes, &mut buffer, Origin::UNKNOWN).await?;
+        let header = read_header(&mut bytes, &mut buffer, Addresses::UNKNOWN).await?;
         buffer.extend_from_slice(bytes);
-        Ok((header.origin, buffer.split_off(header.length)))
+        Ok((header.addresses, buffer.split_off(header.length)))
     }
 
     #[tokio::test]
@@ -209,12 +210,12 @@ mod tests {
             // A header that the client forges comes behind the real one, so it is part of the
             // request.
             for request in [&b""[..], b"GET / HTTP/1.1\r\n\r\n", V2_LOCAL] {
-                let (origin, rest) = read(&[header, request].concat()).await.unwrap();
+                let (found, rest) = read(&[header, request].concat()).await.unwrap();
                 let (source, destination) =
                     (addresses.0.parse().unwrap(), addresses.1.parse().unwrap());
                 assert_eq!(
-                    origin,
-                    Some(Origin {
+                    found,
+                    Some(Addresses {
                         source,
                         destination,
                         via,
@@ -241,9 +242,9 @@ mod tests {
         for (mode, via) in [("tcp", Via::ProxyV2), ("http", Via::Http)] {
             for held in [0, 1, 10_250_000, 59_000_000] {
                 let header = with_unique_id(&format!("{mode} {}", now - held));
-                let origin = read(&header).await.unwrap().0.unwrap();
-                let first_byte = origin.first_byte.unwrap().as_microsecond();
-                assert_eq!((origin.via, first_byte), (via, now - held));
+                let addresses = read(&header).await.unwrap().0.unwrap();
+                let first_byte = addresses.first_byte.unwrap().as_microsecond();
+                assert_eq!((addresses.via, first_byte), (via, now - held));
             }
             for time in [
                 "-".to_owned(),
@@ -254,8 +255,8 @@ mod tests {
                 format!("{}", now + 60_000_000),
             ] {
                 let header = with_unique_id(&format!("{mode} {time}"));
-                let origin = read(&header).await.unwrap().0.unwrap();
-                assert_eq!((origin.via, origin.first_byte), (via, None), "{time}");
+                let addresses = read(&header).await.unwrap().0.unwrap();
+                assert_eq!((addresses.via, addresses.first_byte), (via, None), "{time}");
             }
         }
     }
@@ -272,12 +273,12 @@ mod tests {
         };
         let read = async |bytes: &[u8]| {
             let mut buffer = Vec::new();
-            read_header(&mut { bytes }, &mut buffer, Origin::UNKNOWN)
+            read_header(&mut { bytes }, &mut buffer, Addresses::UNKNOWN)
                 .await
                 .unwrap()
         };
         let found = read(&header(tlvs)).await;
-        assert_eq!(found.origin.unwrap().via, Via::Tls);
+        assert_eq!(found.addresses.unwrap().via, Via::Tls);
         let tls = found.tls.unwrap();
         let texts = [&tls.version, &tls.cipher, &tls.sni, &tls.alpn];
         assert_eq!(
@@ -286,11 +287,14 @@ mod tests {
         );
         // For a connection without TLS, haproxy says that there was none.
         let found = read(&header(b"\x20\0\x05\0\0\0\0\x01")).await;
-        assert_eq!((found.origin.unwrap().via, found.tls), (Via::ProxyV2, None));
+        assert_eq!(
+            (found.addresses.unwrap().via, found.tls),
+            (Via::ProxyV2, None)
+        );
         // The name may have any bytes, because the client sent it.
         let found = read(&header(b"\x02\0\x01\xff\x20\0\x05\x01\0\0\0\0")).await;
         assert_eq!(
-            (found.origin.unwrap().via, found.tls),
+            (found.addresses.unwrap().via, found.tls),
             (Via::Tls, Some(Box::default()))
         );
     }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::connection::{CONTINUE, Received, Shared, WRITE_TIME};
-use crate::proxy::Origin;
+use crate::proxy::Addresses;
 use crate::room::Room;
 
 /// If framing cannot tell where the request ends, it ends after this time without more bytes: one
@@ -101,14 +101,14 @@ struct Patience {
 impl<'a> Reading<'a> {
     pub(crate) fn new(
         shared: &'a Shared,
-        origin: &Origin,
+        addresses: &Addresses,
         arrived: Arrived,
         limit: TimeLimit,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let mut reading = Self {
             shared,
-            room: shared.account.room(origin.source.ip()),
+            room: shared.account.room(addresses.source.ip()),
             buffer: arrived.buffer,
             filled: false,
             bytes: 0,
@@ -281,7 +281,7 @@ impl<'a> Reading<'a> {
 
     /// Returns the record of the request. The recorder sets its number, and the number of the
     /// record that it continues.
-    pub(crate) fn into_record(mut self, origin: &Origin, ended: Ended) -> Record {
+    pub(crate) fn into_record(mut self, addresses: &Addresses, ended: Ended) -> Record {
         self.buffer.truncate(self.max_kept);
         // haproxy's time wins, if it sent one: the first byte came to haproxy earlier than to here.
         let first_byte = origin.first_byte.or(self.first_byte);
@@ -293,7 +293,7 @@ impl<'a> Reading<'a> {
         };
         Record {
             extra: self.framing.extra(),
-            ..self.shared.record(origin, received)
+            ..self.shared.record(addresses, received)
         }
     }
 }

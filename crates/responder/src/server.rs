@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use crate::connection::{self, Shared};
 use crate::handshakes::Hellos;
 use crate::log_limit::LogLimit;
-use crate::proxy::Origin;
+use crate::proxy::Addresses;
 use crate::reading::most_held;
 use crate::recorder::Recorder;
 use crate::room::Account;
@@ -158,20 +158,20 @@ impl Server {
             // Asks the kernel only if the address may differ, because this takes a system call for
             // each connection.
             let destination = bound.or_else(|| stream.local_addr().ok());
-            let peer = |destination| Origin {
+            let peer = |destination| Addresses {
                 source,
                 destination,
                 via: Via::Peer,
                 first_byte: None,
             };
-            Ok((destination.map_or(Origin::UNKNOWN, peer), stream))
+            Ok((destination.map_or(Addresses::UNKNOWN, peer), stream))
         };
         let accept_unix = async {
             if let Some(unix) = &listeners.unix {
                 let unix = async || {
                     unix.accept()
                         .await
-                        .map(|(stream, _)| (Origin::UNKNOWN, stream))
+                        .map(|(stream, _)| (Addresses::UNKNOWN, stream))
                 };
                 self.accept(unix).await;
             }
@@ -184,7 +184,7 @@ impl Server {
     async fn accept<S, F>(&self, accept: impl Fn() -> F)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        F: Future<Output = io::Result<(Origin, S)>>,
+        F: Future<Output = io::Result<(Addresses, S)>>,
     {
         let errors = LogLimit::default();
         let mut delay = *ACCEPT_DELAY.start();
@@ -208,7 +208,7 @@ impl Server {
         }
     }
 
-    fn spawn<S>(&self, stream: S, peer: Origin, permit: OwnedSemaphorePermit)
+    fn spawn<S>(&self, stream: S, peer: Addresses, permit: OwnedSemaphorePermit)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

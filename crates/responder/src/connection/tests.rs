@@ -45,7 +45,7 @@ impl Connection {
         let shared = Arc::clone(shared);
         let of_task = Arc::clone(&shared);
         let serving = tokio::spawn(async move {
-            let served = serve(&mut server, Origin::UNKNOWN, &of_task, stopping).await;
+            let served = serve(&mut server, Addresses::UNKNOWN, &of_task, stopping).await;
             served.expect("there is no PROXY header to be wrong");
         });
         Self {
@@ -405,21 +405,21 @@ async fn misbehaving(shared: &Arc<Shared>) -> Vec<Connection> {
 
 /// Returns the record of a request from another source.
 async fn record_of_another(shared: &Shared, request: &[u8]) -> Record {
-    let origin = Origin {
+    let addresses = Addresses {
         source: "203.0.113.7:1".parse().unwrap(),
-        ..Origin::UNKNOWN
+        ..Addresses::UNKNOWN
     };
     let limit = TimeLimit {
         until_first_byte: Instant::now() + DEADLINE,
         until_end: Instant::now() + DEADLINE,
     };
     let (_stop, stopping) = watch::channel(false);
-    let mut reading = Reading::new(shared, &origin, Arrived::nothing(), limit, stopping);
+    let mut reading = Reading::new(shared, &addresses, Arrived::nothing(), limit, stopping);
     let (mut client, mut server) = duplex(PIPE_BYTES);
     client.write_all(request).await.unwrap();
     client.shutdown().await.unwrap();
     let ended = reading.run(&mut server).await;
-    reading.into_record(&Origin::UNKNOWN, ended)
+    reading.into_record(&Addresses::UNKNOWN, ended)
 }
 
 /// Returns a request of `length` bytes, head and body together.
