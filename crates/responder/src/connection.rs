@@ -188,8 +188,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 /// Returns what to do with bytes that the client may send after the answer.
 ///
 /// After a whole request there is no wait, because waiting in vain costs two system calls and a
-/// wake-up, a tenth of all CPU time. The price is that one in 3,000 clients that send more within a
-/// millisecond after a whole GET gets no answer, because haproxy cannot deliver the rest.
+/// wake-up, a tenth of all CPU time. The price: of the clients that send more within a millisecond
+/// after a whole GET, one in 3,000 gets no answer, because haproxy cannot deliver the rest.
 fn rest_of(reading: &Reading<'_>, ended: Ended) -> Rest {
     if reading.is_empty() {
         return Rest::Close;
