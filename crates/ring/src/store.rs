@@ -23,7 +23,7 @@ use crate::record::{MAX_NUMBER, Record};
 use crate::ring::{ALIVE_KEY, CURSOR_KEY, FIRST_KEY, HUB_COUNTS_KEY, SILENT_PORTS_KEY, SINCE_KEY};
 use crate::ring::{Ring, SLOTS, minute_key, slot_key, slot_of};
 use crate::silent::{self, SilentPorts};
-use snapshot::COUNTERS;
+use snapshot::VALUES_BESIDE;
 use values::{increment, number, ports_in, slot, time};
 
 pub use snapshot::Snapshot;
@@ -71,7 +71,7 @@ pub struct KnownRing<'a> {
 pub enum Depth {
     /// The cursor and, if it has moved, all that `All` reads.
     Cursor,
-    /// All counters, and the slots that lack something.
+    /// All values beside the slots, and the slots that lack something.
     All,
 }
 
@@ -85,7 +85,7 @@ impl Store {
         }
     }
 
-    /// Reads all slots and the counters beside them in one round trip.
+    /// Reads all slots and the values beside them in one round trip.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -95,12 +95,12 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Returns a snapshot that is brought up to date: reads the counters, and then only those slots
-    /// whose record is older than the cursor says. A record never changes once it has its number.
-    /// With [`Depth::Cursor`], reads only the cursor if it has not moved.
+    /// Returns a snapshot that is brought up to date: reads the values beside the slots, and then
+    /// only the slots whose record is older than the cursor says. A record never changes once it has
+    /// its number. With [`Depth::Cursor`], reads only the cursor if it has not moved.
     ///
     /// The cursor moves before the slots are written. So for some time after it has moved, the
-    /// caller should use [`Depth::All`]. Only `All` sees changes of the other counters.
+    /// caller should use [`Depth::All`]. Only `All` sees changes of the other values.
     ///
     /// # Errors
     /// memcached is unreachable, or does not answer within a second.
@@ -149,12 +149,12 @@ impl Store {
         Ok(counts)
     }
 
-    /// Reads slots and all counters into a snapshot.
+    /// Reads slots and all values beside them into a snapshot.
     async fn read_slots(&self, snapshot: &mut Snapshot, slots: Vec<u64>) -> Result<(), StoreError> {
         let mut keys: Vec<_> = slots.iter().map(|&slot| slot_key(slot)).collect();
         // memcached answers a connection's commands in their order. The cursor comes last, so that
         // no slot can hold a newer record than the cursor says.
-        keys.extend(COUNTERS.map(str::to_owned));
+        keys.extend(VALUES_BESIDE.map(str::to_owned));
         let answers = self.get(keys).await?;
         snapshot.take(&slots, &answers);
         Ok(())

@@ -12,8 +12,8 @@ use crate::ring::{
 };
 use crate::silent::ByPort;
 
-/// Keys of the values that are read behind the slots, in this order.
-pub(super) const COUNTERS: [&str; 5] = [
+/// Keys of the values beside the slots. They are read after the slots, in this order.
+pub(super) const VALUES_BESIDE: [&str; 5] = [
     SINCE_KEY,
     FIRST_KEY,
     SILENT_PORTS_KEY,
@@ -59,7 +59,7 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
-    /// Returns a copy with the counters, without the records.
+    /// Returns a copy with the values beside the slots, without the records.
     #[must_use]
     pub fn without_records(&self) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl Snapshot {
         }
     }
 
-    /// Stores the answers to reads of these slots and of [`COUNTERS`].
+    /// Stores the answers to reads of these slots and of [`VALUES_BESIDE`].
     pub(super) fn take(&mut self, slots: &[u64], answers: &[GetResult]) {
         let Some((values, [since, first, ports, silent, cursor])) = answers.split_last_chunk()
         else {
