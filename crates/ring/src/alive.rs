@@ -1,5 +1,5 @@
-//! Sensors that lately reported that they run. A hub's collector writes them, its viewer reads
-//! them.
+//! Sensors that lately reported that they run. At a hub, `forever200-fleet` writes them to
+//! memcached, and the hub's viewer reads them.
 //!
 //! In: names and times. Out: one value of memcached, a line for each sensor, and back. Does no I/O.
 //! Without these reports, a sensor that gets no requests would look broken.

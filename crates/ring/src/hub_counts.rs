@@ -1,5 +1,5 @@
-//! How many of a hub's sensors saw each kind. A sensor's publisher writes this, its viewer reads
-//! it.
+//! How many of a hub's sensors saw each kind. At a sensor, `forever200-fleet` writes this to
+//! memcached, and the sensor's viewer reads it.
 //!
 //! In: names of kinds and numbers. Out: text with the number of sensors in the first line and then
 //! a line for each kind, and back. This is a value of memcached, and an answer of a hub. Does no

@@ -112,7 +112,8 @@ pub struct Tls {
     pub failed: Option<String>,
 }
 
-/// Where a request from a sensor was recorded. Sensor, era and number together are its id.
+/// Where a request was recorded that a sensor sent. Sensor, era and number together are the
+/// request's id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
     /// Name of the sensor.

@@ -4,12 +4,12 @@
 //! In: the ports of connections without a byte. Out: counts of the most frequent ports, which
 //! memcached holds as one value that all responders share. Does no I/O.
 //!
-//! There are 65,536 ports. A key for each would be too many to read at once, and one scan of all
-//! ports would fill a list of the first ports. So the value has places for [`MOST_PORTS`]. A port
-//! without a place waits in the responder that counted it, with its exact count, until this count
-//! is greater than the lowest in the value. It then takes the place of the port with the lowest
-//! count, which waits in turn. When a responder ends, the counts that wait in it are lost; the
-//! counts in the value are not.
+//! There are 65,536 ports. A key for each would be too many to read at once. If only the first 64
+//! ports that come were counted, one scan of all ports would take all 64 places. So the value has
+//! places for [`MOST_PORTS`]. A port without a place waits in the responder that counted it, with
+//! its exact count, until this count is greater than the lowest in the value. It then takes the
+//! place of the port with the lowest count, which waits in turn. When a responder ends, the counts
+//! that wait in it are lost; the counts in the value are not.
 
 use std::collections::BTreeMap;
 
@@ -74,7 +74,8 @@ impl SilentPorts {
         let mut placeable = after.placeable();
         placeable.sort_unstable_by_key(|&(port, count)| (std::cmp::Reverse(count), port));
         for (port, _) in placeable {
-            // This includes a count of the port that has lost its place meanwhile.
+            // If the port has lost its place to an earlier one of this loop, the count that it had
+            // there is included.
             if let Some(count) = after.waiting.remove(&port) {
                 after.place(port, count);
             }
