@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use forever200_ring::counts::MINUTE_TTL;
 use forever200_ring::silent::MOST_PORTS;
 use forever200_ring::{ByPort, Counts, Record, SLOTS};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::history::blocks;
@@ -31,8 +32,6 @@ const CACHE_KIB: i32 = 1024;
 /// How many of the next numbers are searched for the request that continues another one. That
 /// request comes within two seconds after the answer, so it is among these unless there is a flood.
 const CONTINUED_WITHIN: i64 = 2000;
-/// How far back the counts by the minute go.
-const COUNTED: SignedDuration = SignedDuration::from_hours(25);
 
 /// Asks the file questions.
 pub struct Questions {
@@ -276,7 +275,7 @@ fn minutes(
     file: &Connection,
     now: Timestamp,
 ) -> rusqlite::Result<std::collections::BTreeMap<i64, u64>> {
-    let since = now - COUNTED;
+    let since = now - MINUTE_TTL;
     let (lowest, highest) = blocks::range(file, Some(since), None)?;
     let query = "SELECT time / 60000000, count(*) FROM request \
                  WHERE seq BETWEEN ?1 AND ?2 AND time >= ?3 GROUP BY 1";
