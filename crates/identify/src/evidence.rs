@@ -23,8 +23,8 @@ pub(crate) type Evidence = Vec<Range<usize>>;
 impl Condition {
     /// Returns the bytes that meet the condition, in no order; `None` when it is not met.
     pub(crate) fn evidence(&self, sample: &Sample<'_>) -> Option<Evidence> {
-        let speaks = &sample.recognised;
-        if !self.protocol.is_empty() && !self.protocol.contains(&speaks.protocol) {
+        let recognised = &sample.recognised;
+        if !self.protocol.is_empty() && !self.protocol.contains(&recognised.protocol) {
             return None;
         }
         let asn = sample.origin.and_then(|origin| origin.asn);
@@ -36,7 +36,7 @@ impl Condition {
         self.attack.find(sample, &mut evidence)?;
         self.parts(sample, &mut evidence)?;
         if !self.protocol.is_empty() {
-            evidence.push(speaks.evidence.clone());
+            evidence.push(recognised.evidence.clone());
         }
         if !self.any.is_empty() {
             evidence.extend(self.any.iter().find_map(|group| group.evidence(sample))?);
@@ -73,7 +73,7 @@ impl Condition {
         if let Some(test) = &self.method {
             let method = sample.http.as_ref()?.method;
             test.first_met(sample.method(), sample)?;
-            if !is_said_by_all(method) {
+            if !every_client_sends(method) {
                 evidence.push(sample.place(method));
             }
         }
@@ -253,7 +253,7 @@ fn first_word(
 }
 
 /// Tells whether every client sends the method; such a method is a condition, but no evidence.
-fn is_said_by_all(method: &[u8]) -> bool {
+fn every_client_sends(method: &[u8]) -> bool {
     [&b"GET"[..], b"HEAD"].contains(&method)
 }
 

@@ -26,7 +26,7 @@ impl Labeller {
     ) {
         for (part, seen) in parts(decoded) {
             let inside = sample.inside(part, &part.bytes[seen]);
-            for index in self.anchored_in(&inside).iter() {
+            for index in self.with_a_word_in(&inside).iter() {
                 if found.iter().any(|(known, _)| *known == index) {
                     continue;
                 }

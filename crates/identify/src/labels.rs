@@ -14,7 +14,7 @@ use forever200_decode::{Limits, Part, decode};
 
 use crate::built_in::{Index, UnreadSignature};
 use crate::condition::Condition;
-use crate::literals::MAX_ANCHOR_BYTES;
+use crate::literals::MAX_WORD_BYTES;
 use crate::pattern::{Expressions, Search};
 use crate::protocol::{Protocol, Recognised, recognise};
 use crate::quotation::Quotation;
@@ -44,9 +44,9 @@ pub struct Labeller {
     /// without it.
     words: Words,
     /// Numbers of signatures, grouped by word: the numbers for word `w` are
-    /// `anchored[anchors[w]..anchors[w + 1]]`.
-    anchored: Vec<u32>,
-    anchors: Vec<u32>,
+    /// `by_word[by_word_starts[w]..by_word_starts[w + 1]]`.
+    by_word: Vec<u32>,
+    by_word_starts: Vec<u32>,
     /// Numbers of the signatures that need no word and are tried on every request.
     always: BitSet,
     /// Numbers of the signatures that need no word and are tried on every request of this protocol.
@@ -57,10 +57,10 @@ pub struct Labeller {
 }
 
 enum Known {
-    Read(Arc<Signature>),
-    Unread {
+    Parsed(Arc<Signature>),
+    Unparsed {
         unread: UnreadSignature,
-        /// Read when it is first needed, and then kept.
+        /// Parsed when it is first needed, and then kept.
         condition: OnceLock<Box<Condition>>,
         signature: Place<Arc<Signature>>,
     },
@@ -110,8 +110,8 @@ impl Labeller {
         let by_word = lists.by_word();
         Self {
             words: Words::new(&lists.words),
-            anchored: by_word.signatures,
-            anchors: by_word.starts,
+            by_word: by_word.signatures,
+            by_word_starts: by_word.starts,
             always: BitSet::of(lists.always, lists.signatures.len()),
             by_protocol: lists.by_protocol,
             expressions: Expressions::new(MAX_EXPRESSIONS),
@@ -141,7 +141,7 @@ impl Labeller {
     /// in, so only a file's own are tried.
     pub(crate) fn check_examples(&self) -> Result<(), SignatureError> {
         for (index, known) in self.signatures.iter().enumerate() {
-            let Known::Read(signature) = known else {
+            let Known::Parsed(signature) = known else {
                 continue;
             };
             for example in &signature.examples {
@@ -242,8 +242,8 @@ impl Labeller {
         let known = self.signatures.get(index)?;
         let evidence = merged(known.condition().evidence(sample)?);
         let signature = match known {
-            Known::Read(signature) => Arc::clone(signature),
-            Known::Unread {
+            Known::Parsed(signature) => Arc::clone(signature),
+            Known::Unparsed {
                 unread, signature, ..
             } => {
                 let held = self
@@ -267,13 +267,13 @@ impl Labeller {
     }
 
     /// Returns the signatures that need a word of a decoded part, or an attack that is in it.
-    pub(crate) fn anchored_in(&self, inside: &Sample<'_>) -> BitSet {
+    pub(crate) fn with_a_word_in(&self, inside: &Sample<'_>) -> BitSet {
         let mut seen = BitSet::none(self.words.len());
         for text in inside.request() {
             self.words.find(&text.bytes, &mut seen);
         }
         let mut may_apply = BitSet::none(self.signatures.len());
-        self.add_anchored(inside, seen, &mut may_apply);
+        self.add_by_word(inside, seen, &mut may_apply);
         may_apply
     }
 
@@ -294,31 +294,31 @@ impl Labeller {
         let sent = sample.request().first().map_or(&[][..], |text| &text.bytes);
         self.words.find(sent, &mut seen);
         for text in plainer {
-            for place in text.changed(sent, MAX_ANCHOR_BYTES) {
+            for place in text.changed(sent, MAX_WORD_BYTES) {
                 self.words.find(&text.bytes[place], &mut seen);
             }
         }
         let mut may_apply = self.always.clone();
-        let speaks = sample.recognised.protocol;
-        for (protocol, number) in &self.by_protocol {
-            if *protocol == speaks {
+        let protocol = sample.recognised.protocol;
+        for (needed, number) in &self.by_protocol {
+            if *needed == protocol {
                 may_apply.add(*number);
             }
         }
-        self.add_anchored(sample, seen, &mut may_apply);
+        self.add_by_word(sample, seen, &mut may_apply);
         may_apply
     }
 
     /// Adds the signatures that need one of the words that were seen. An attack that a parser found
     /// counts as if its literal had been seen.
-    fn add_anchored(&self, sample: &Sample<'_>, mut seen: BitSet, may_apply: &mut BitSet) {
+    fn add_by_word(&self, sample: &Sample<'_>, mut seen: BitSet, may_apply: &mut BitSet) {
         for found in sample.attacks() {
             self.words
                 .find(found.attack.literal().as_bytes(), &mut seen);
         }
         for word in seen.iter() {
-            let (start, end) = (self.anchors[word], self.anchors[word + 1]);
-            for number in &self.anchored[start as usize..end as usize] {
+            let (start, end) = (self.by_word_starts[word], self.by_word_starts[word + 1]);
+            for number in &self.by_word[start as usize..end as usize] {
                 may_apply.add(*number as usize);
             }
         }
@@ -329,15 +329,15 @@ impl Labeller {
 impl Known {
     fn signature(&self) -> Arc<Signature> {
         match self {
-            Self::Read(signature) => Arc::clone(signature),
-            Self::Unread { unread, .. } => Arc::new(unread.read()),
+            Self::Parsed(signature) => Arc::clone(signature),
+            Self::Unparsed { unread, .. } => Arc::new(unread.read()),
         }
     }
 
     fn condition(&self) -> &Condition {
         match self {
-            Self::Read(signature) => &signature.condition,
-            Self::Unread {
+            Self::Parsed(signature) => &signature.condition,
+            Self::Unparsed {
                 unread, condition, ..
             } => condition.get_or_init(|| unread.condition()),
         }

@@ -11,7 +11,7 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 pub(crate) const MIN_ANCHOR_BYTES: usize = 3;
 /// How many bytes of a literal are looked for. A text that begins like a literal is nearly always
 /// that literal, and more bytes would take memory.
-pub(crate) const MAX_ANCHOR_BYTES: usize = 8;
+pub(crate) const MAX_WORD_BYTES: usize = 8;
 
 /// Returns literals in lower case; every match of the expression has at least one of them. Returns
 /// `None` if there are none, or more than `most`.
@@ -25,7 +25,7 @@ pub(crate) fn of_expression(source: &str, most: usize) -> Option<Vec<String>> {
 }
 
 /// Returns words that are looked for in a request before an expression is tried on one of its
-/// texts. Every match has at least one of them; they are cut to [`MAX_ANCHOR_BYTES`]. Returns
+/// texts. Every match has at least one of them; they are cut to [`MAX_WORD_BYTES`]. Returns
 /// `None` if no words are worth the search.
 ///
 /// Words are looked for in path and query, but not in the decoded path and query joined by `?`. So
@@ -44,7 +44,7 @@ pub(crate) fn words_of_expression(source: &str, most: usize) -> Option<Vec<Strin
 pub(crate) fn strongest(sets: impl Iterator<Item = Vec<String>>) -> Option<Vec<String>> {
     sets.max_by_key(|literals| {
         (
-            weakest(literals).min(MAX_ANCHOR_BYTES),
+            weakest(literals).min(MAX_WORD_BYTES),
             Reverse(literals.len()),
         )
     })
@@ -67,7 +67,7 @@ pub(crate) fn weakest(literals: &[String]) -> usize {
 /// Cuts literals to the bytes that are looked for, and drops duplicates.
 pub(crate) fn cut(mut literals: Vec<String>) -> Vec<String> {
     for literal in &mut literals {
-        literal.truncate(literal.floor_char_boundary(MAX_ANCHOR_BYTES));
+        literal.truncate(literal.floor_char_boundary(MAX_WORD_BYTES));
     }
     literals.sort_unstable();
     literals.dedup();
@@ -79,7 +79,7 @@ fn required(hir: &Hir, most: usize) -> Option<Vec<String>> {
         HirKind::Capture(capture) => required(&capture.sub, most),
         HirKind::Repetition(repetition) if repetition.min > 0 => match repetition.sub.kind() {
             HirKind::Literal(_) => {
-                let times = repetition.min.min(MAX_ANCHOR_BYTES as u32) as usize;
+                let times = repetition.min.min(MAX_WORD_BYTES as u32) as usize;
                 all_texts(&repetition.sub, most)
                     .map(|texts| texts.iter().map(|text| text.repeat(times)).collect())
             }

@@ -14,7 +14,7 @@ use regex_automata::nfa::thompson::{self, Compiler, WhichCaptures, pikevm::PikeV
 use regex_automata::util::syntax;
 use serde::Deserialize;
 
-use crate::literals::{self, MAX_ANCHOR_BYTES};
+use crate::literals::{self, MAX_WORD_BYTES};
 use crate::program::{Bytes, MAX_TEXT_BYTES, Program, Scratch, prefilter};
 use crate::recent::{Place, Recent};
 use crate::words::{BitSet, Words};
@@ -122,7 +122,7 @@ pub(crate) struct Pattern {
 struct Word {
     number: u32,
     length: u8,
-    bytes: [u8; MAX_ANCHOR_BYTES],
+    bytes: [u8; MAX_WORD_BYTES],
 }
 
 /// A pattern compiled to an automaton, which makes its states during searches and keeps them.
@@ -286,7 +286,7 @@ impl Pattern {
 
 impl Word {
     fn new(number: u32, word: &str) -> Option<Self> {
-        let mut bytes = [0; MAX_ANCHOR_BYTES];
+        let mut bytes = [0; MAX_WORD_BYTES];
         bytes
             .get_mut(..word.len())?
             .copy_from_slice(word.as_bytes());

@@ -76,7 +76,7 @@ impl Lists {
         {
             self.words.extend(words);
         }
-        self.signatures.push(Known::Read(Arc::new(signature)));
+        self.signatures.push(Known::Parsed(Arc::new(signature)));
     }
 
     pub(super) fn add_built_in(&mut self, indexed: Indexed) {
@@ -94,7 +94,7 @@ impl Lists {
                 }
             }
         }
-        self.signatures.push(Known::Unread {
+        self.signatures.push(Known::Unparsed {
             unread: indexed.signature,
             condition: OnceLock::new(),
             signature: Place::default(),
