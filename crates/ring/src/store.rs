@@ -96,8 +96,8 @@ impl Store {
     }
 
     /// Returns a snapshot that is brought up to date: reads the values beside the slots, and then
-    /// only the slots whose record is older than the cursor says. A record never changes once it has
-    /// its number. With [`Depth::Cursor`], reads only the cursor if it has not moved.
+    /// only the slots whose record is older than the cursor says. A record never changes once it
+    /// has its number. With [`Depth::Cursor`], reads only the cursor if it has not moved.
     ///
     /// The cursor moves before the slots are written. So for some time after it has moved, the
     /// caller should use [`Depth::All`]. Only `All` sees changes of the other values.
