@@ -1,8 +1,9 @@
 //! Finds labels and addresses in the decoded parts of a request.
 //!
 //! In: the decoded parts of a request. Out: what is found in them and not in the bytes as sent. A
-//! part replaces the body and the whole request; path, method and headers stay those of the
-//! request. Parts that are only URL-decoded are left out: the forms of a request have them.
+//! condition on `body` or `request` is tried on the part; conditions on path, method and headers
+//! are tried on the request as sent. Parts that are only URL-decoded are left out: the forms of a
+//! request have them.
 
 use std::ops::Range;
 
