@@ -7,8 +7,8 @@
 //!
 //! Read in this order: this file, `texts` and `addresses` (what is hidden, and how bytes are
 //! searched for it), `blank` (blanks it), `layers` (undoes encodings), `decoded` (parts in other
-//! encodings that the page undoes), `title` (titles that may be older than the settings of what to
-//! hide).
+//! encodings that the page undoes), `title` (titles of kinds, which may have been stored before a
+//! text was hidden).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -44,8 +44,8 @@ const V6_PREFIX: u8 = 48;
 /// are shown as of other IPv4 addresses.
 pub(crate) const V6_OF_V4: u16 = 0x2002;
 pub(crate) const V6_OF_V4_PREFIX: u8 = 16 + V4_PREFIX;
-/// Longest part of a request that is searched for headers that claim a source. No longer part is
-/// described either.
+/// Longest part of a request that is searched for headers that claim a source. Describing looks at
+/// no more than this.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// The settings of what to hide.
@@ -111,9 +111,10 @@ impl Privacy {
     ///
     /// The port and the full address of a masked source are hidden. The address is also hidden in
     /// the bytes, because some clients send it. The addresses from which a request claims to come
-    /// are hidden as well, because one of them may be the real client behind an HTTP proxy. If any
-    /// text is hidden, the address to which the client connected is hidden too, even if it is not
-    /// in the list of texts.
+    /// are hidden as well, because one of them may be the real client behind an HTTP proxy.
+    /// `src_ip` is changed only if sources are masked, even if the address is one of the hidden
+    /// texts. If any text is hidden, the address to which the client connected is hidden too, even
+    /// if it is not in the list of texts.
     #[must_use]
     pub fn show(&self, record: &Record) -> Shown {
         let claims = self.mask_sources.then(|| claims_in(&record.raw));
