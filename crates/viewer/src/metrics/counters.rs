@@ -2,7 +2,8 @@
 //! counters of other parts are in `gauges`.
 //!
 //! In: each request once, and how many were missed. Out: families of counters. The values of a
-//! label are bounded: the categories, the protocols, the usual ports and a few other ports.
+//! Prometheus label are bounded: the categories, the protocols, the usual ports and a few other
+//! ports.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
