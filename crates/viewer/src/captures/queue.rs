@@ -128,8 +128,8 @@ impl Captures {
 
     /// Waits until all offered requests are written.
     pub(crate) async fn flush(&self) {
-        let (dropped_when_written, written) = oneshot::channel();
-        let _ = self.sender.send(Item::Flush(dropped_when_written));
+        let (done, written) = oneshot::channel();
+        let _ = self.sender.send(Item::Flush(done));
         // The thread drops the sender and sends nothing.
         let _ = written.await;
     }
@@ -151,14 +151,14 @@ impl Offers {
             Event::Request(entry) => self.offer_request(entry),
             Event::Gap(gap) => {
                 add(&mut self.missed, *gap);
-                self.tell();
+                self.queue_gaps();
             }
         }
     }
 
     /// Puts the gaps of missed and dropped requests into the queue, if there is room. The reader
     /// calls this with each look, so that it also happens while no requests come.
-    pub(crate) fn tell(&mut self) {
+    pub(crate) fn queue_gaps(&mut self) {
         let has_dropped = self.dropped.is_some();
         let most_bytes = if has_dropped {
             RESUME_BYTES
@@ -180,7 +180,7 @@ impl Offers {
     }
 
     fn offer_request(&mut self, entry: &Arc<Entry>) {
-        self.tell();
+        self.queue_gaps();
         let bytes = bytes_of(entry);
         let is_behind = self.dropped.is_some() || self.missed.is_some();
         if is_behind || self.waiting_bytes() + bytes > MOST_WAITING_BYTES {
@@ -316,7 +316,7 @@ mod tests {
         let first = told(&waiting, &captures.state);
         assert_eq!(first, [(1, 1, 0), (2, 2, 0), (3, 3, 0)]);
         assert_eq!(captures.counted().waiting_bytes, 0);
-        offers.tell();
+        offers.queue_gaps();
         offers.offer(&request(10, 1));
         let then = told(&waiting, &captures.state);
         assert_eq!(then, [(4, 9, 6), (10, 10, 0)]);
@@ -355,7 +355,7 @@ mod tests {
         assert!(captures.counted().waiting_bytes <= MOST_WAITING_BYTES as u64);
         let first = told(&waiting, &captures.state);
         assert_eq!(first, [(1, 1, 0)]);
-        offers.tell();
+        offers.queue_gaps();
         let then = told(&waiting, &captures.state);
         assert_eq!(then, [(3, 999, 997), (2, 2, 1)]);
     }

@@ -68,7 +68,7 @@ impl Outlets {
             }
         }
         if let Some(lines) = &mut self.lines {
-            lines.tell();
+            lines.queue_gaps();
         }
     }
 }
