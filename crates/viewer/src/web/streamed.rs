@@ -41,7 +41,7 @@ struct Streamed {
     next: Next,
     requests: Requests,
     /// A request was already sent.
-    has_begun: bool,
+    has_sent_one: bool,
     wants_gzip: bool,
     encoder: Option<Encoder>,
 }
@@ -93,7 +93,7 @@ pub(super) fn stream(
         listing: Arc::new(listing),
         next: Next::Begin,
         requests,
-        has_begun: false,
+        has_sent_one: false,
         wants_gzip,
         encoder: None,
     };
@@ -161,14 +161,15 @@ impl Streamed {
             ));
         }
         let (listing, encoder) = (Arc::clone(&self.listing), self.encoder.take());
-        let (is_begin, mut has_begun) = (matches!(self.next, Next::Begin), self.has_begun);
+        let (is_first_piece, mut has_sent_one) =
+            (matches!(self.next, Next::Begin), self.has_sent_one);
         let make = move || {
             let mut piece = Vec::new();
-            if is_begin {
+            if is_first_piece {
                 piece.extend_from_slice(&listing.begin);
             }
             for one in entries.iter().filter_map(|entry| (listing.one)(entry)) {
-                if std::mem::replace(&mut has_begun, true) {
+                if std::mem::replace(&mut has_sent_one, true) {
                     piece.extend_from_slice(listing.between);
                 }
                 piece.extend_from_slice(&one);
@@ -177,10 +178,11 @@ impl Streamed {
                 piece.extend_from_slice(&listing.end);
             }
             let (piece, encoder) = encoded(piece, encoder, is_end);
-            (piece, encoder, has_begun)
+            (piece, encoder, has_sent_one)
         };
-        let ((piece, encoder, has_begun), taken) = self.visitor.make_next(most_bytes, make).await?;
-        (self.encoder, self.has_begun) = (encoder, has_begun);
+        let ((piece, encoder, has_sent_one), taken) =
+            self.visitor.make_next(most_bytes, make).await?;
+        (self.encoder, self.has_sent_one) = (encoder, has_sent_one);
         Ok(taken.hold(piece))
     }
 
