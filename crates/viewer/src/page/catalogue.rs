@@ -38,15 +38,16 @@ pub struct CatalogueQuery {
 #[derive(Debug, Serialize)]
 pub struct Catalogue {
     /// Labels that are shown in full.
-    cards: Vec<Known>,
+    cards: Vec<LabelRow>,
     /// Labels that are listed by name.
-    names: Vec<Known>,
+    names: Vec<LabelRow>,
     /// How many of these labels were seen.
     seen: usize,
 }
 
+/// A label on the page.
 #[derive(Debug, Serialize)]
-struct Known {
+struct LabelRow {
     id: String,
     title: String,
     category: Category,
@@ -112,8 +113,8 @@ impl Catalogue {
     pub(crate) fn of_ring(view: &View, counts: &LabelCounts) -> Self {
         let mut seen: Vec<_> = in_ring(view).into_values().collect();
         seen.sort_by_cached_key(|it| (it.count, Reverse(it.newest), it.title.to_lowercase()));
-        for known in &mut seen {
-            known.add_counts(counts);
+        for row in &mut seen {
+            row.add_counts(counts);
         }
         let names = seen.split_off(seen.len().min(MAX_CARDS));
         Self {
@@ -134,12 +135,12 @@ impl Catalogue {
         let mut in_ring = in_ring(view);
         let mut found = Vec::new();
         for signature in signatures.filter(|it| query.is_met_by(it)) {
-            let known = in_ring.remove(signature.id.as_str());
-            let mut known = known.unwrap_or_else(|| Known::new(&signature));
-            known.add_counts(counts);
-            found.push(known);
+            let row = in_ring.remove(signature.id.as_str());
+            let mut row = row.unwrap_or_else(|| LabelRow::new(&signature));
+            row.add_counts(counts);
+            found.push(row);
         }
-        let seen = found.iter().filter(|it| it.seen() > (0, false)).count();
+        let seen = found.iter().filter(|it| it.was_seen()).count();
         let by_seen = query.sort == SEEN;
         found.sort_by_cached_key(|it| {
             let most_seen = by_seen.then(|| Reverse(it.seen()));
@@ -154,7 +155,7 @@ impl Catalogue {
     }
 }
 
-impl Known {
+impl LabelRow {
     fn new(signature: &Signature) -> Self {
         Self {
             id: signature.id.clone(),
@@ -184,18 +185,23 @@ impl Known {
     fn seen(&self) -> (u64, bool) {
         (self.kept.max(self.count as u64), self.is_kind)
     }
+
+    /// Tells whether a label was seen at all.
+    fn was_seen(&self) -> bool {
+        self.seen() > (0, false)
+    }
 }
 
 /// Counts the labels in the ring, by id.
-fn in_ring(view: &View) -> BTreeMap<&str, Known> {
-    let mut seen: BTreeMap<&str, Known> = BTreeMap::new();
+fn in_ring(view: &View) -> BTreeMap<&str, LabelRow> {
+    let mut seen: BTreeMap<&str, LabelRow> = BTreeMap::new();
     for entry in &view.entries {
         for label in &entry.labels {
             let signature = &label.signature;
-            let known = seen.entry(&signature.id);
-            let known = known.or_insert_with(|| Known::new(signature));
-            known.count += 1;
-            known.newest = known.newest.max(entry.record.seq);
+            let row = seen.entry(&signature.id);
+            let row = row.or_insert_with(|| LabelRow::new(signature));
+            row.count += 1;
+            row.newest = row.newest.max(entry.record.seq);
         }
     }
     seen
