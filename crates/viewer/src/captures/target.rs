@@ -74,8 +74,8 @@ fn open(target: &Target) -> io::Result<File> {
             }
             Ok(file)
         }
-        // A separate descriptor: Rust's standard output would buffer an incomplete line. With `Off`
-        // no thread is started, so this is never reached.
+        // A separate descriptor: Rust's standard output would buffer an incomplete line. With
+        // `Off`, no thread is started, so this is never reached.
         Target::Stdout | Target::Off => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
     }
 }

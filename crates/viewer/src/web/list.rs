@@ -31,8 +31,8 @@ use crate::web::state::Viewer;
 use crate::web::streamed;
 
 /// A list that may be longer than this is streamed. A shorter one is made whole and, if it has no
-/// query, kept for other visitors. The JSON of ordinary requests is about a tenth as long as its
-/// upper limit.
+/// query, kept for other visitors. The JSON of ordinary requests takes about a tenth of what
+/// `Listing::most` says.
 const WHOLE_LIST_BYTES: usize = 4 * 1024 * 1024;
 
 pub(crate) async fn api_list(
