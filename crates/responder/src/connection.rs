@@ -111,8 +111,8 @@ enum Rest {
 
 /// Reads one request from `stream`, records and answers it.
 ///
-/// `peer` holds the addresses of the connection unless a PROXY header names others. `stopping` turns
-/// true when the program has to stop.
+/// `peer` holds the addresses of the connection unless a PROXY header names others. `stopping`
+/// turns true when the program has to stop.
 ///
 /// # Errors
 /// The PROXY header is missing or broken. A failure behind the header ends the request, and is no

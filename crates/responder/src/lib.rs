@@ -13,8 +13,8 @@
 //! - `room` limits the memory of unfinished requests
 //! - [`recorder`] writes records to memcached, normally before the answer
 //!
-//! `handshakes` reads the lines that haproxy sends about TLS handshakes. `unix` makes the socket for
-//! a haproxy on the same machine. `log_limit` limits how often an event is logged.
+//! `handshakes` reads the lines that haproxy sends about TLS handshakes. `unix` makes the socket
+//! for a haproxy on the same machine. `log_limit` limits how often an event is logged.
 
 pub mod connection;
 mod handshakes;

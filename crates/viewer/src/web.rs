@@ -5,8 +5,8 @@
 //! - `serve`: connections; `routes`: addresses and security headers; `state`: what all requests
 //!   share
 //! - `home`: the list, the wall, and the page of labels; `list`: other formats of the list;
-//!   `request`: one request, which `lookup` finds by its number; `history`, `collection`, `sources`,
-//!   `sensors`, `events`, `metrics`, `explain` and `status`: the other addresses
+//!   `request`: one request, which `lookup` finds by its number; `history`, `collection`,
+//!   `sources`, `sensors`, `events`, `metrics`, `explain` and `status`: the other addresses
 //! - `answer`: how an answer is put together; `prepared`: complete answers; `streamed`: long
 //!   answers; `cache`: answers that are the same for all
 //! - `limits`: queues; `room`: memory; `hosts`, `parameters`: what is refused; `failure`: error pages
