@@ -284,7 +284,7 @@ impl<'a> Reading<'a> {
     pub(crate) fn into_record(mut self, addresses: &Addresses, ended: Ended) -> Record {
         self.buffer.truncate(self.max_kept);
         // haproxy's time wins, if it sent one: the first byte came to haproxy earlier than to here.
-        let first_byte = origin.first_byte.or(self.first_byte);
+        let first_byte = addresses.first_byte.or(self.first_byte);
         let received = Received {
             first_byte: first_byte.unwrap_or_else(Timestamp::now),
             bytes: self.bytes,
