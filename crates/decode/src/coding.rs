@@ -190,7 +190,8 @@ fn window(frame: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// A thousand bytes 0x07: as a raw deflate stream, zlib with a window of 4 KiB, Brotli, Zstandard.
+    /// A thousand bytes 0x07: as a raw deflate stream, zlib with a window of 4 KiB, Brotli,
+    /// Zstandard.
     const STREAMS: [(&str, &[u8]); 4] = [
         ("deflate", b"\x63\x67\x1f\x05\xa3\x60\x14\x0c\x77\x00\x00"),
         (

@@ -14,8 +14,8 @@
 //!   (requests that are not kept) and `refused` (requests that cannot be written)
 //! - `retention`: what is deleted when the file is too large
 //! - `wal`: the write-ahead log beside the file
-//! - `questions`: what visitors read, with `search` (and `trigrams`), `kinds`, `label_counts`, `sources`,
-//!   `one_source`, `sensors` and `blocklist`
+//! - `questions`: what visitors read, with `search` (and `trigrams`), `kinds`, `label_counts`,
+//!   `sources`, `one_source`, `sensors` and `blocklist`
 //! - `forget`: what a person deletes
 //! - `outbox`: what `forever200-fleet` reads
 //! - `file` opens the file, `row` reads a record from it, and `row_ids` has sets of rows. The

@@ -9,7 +9,8 @@
 //!   `sources`, `sensors`, `events`, `metrics`, `explain` and `status`: the other addresses
 //! - `answer`: how an answer is put together; `prepared`: complete answers; `streamed`: long
 //!   answers; `cache`: answers that are the same for all
-//! - `limits`: queues; `room`: memory; `hosts`, `parameters`: what is refused; `failure`: error pages
+//! - `limits`: queues; `room`: memory; `hosts`, `parameters`: what is refused; `failure`: error
+//!   pages
 
 mod answer;
 mod cache;
