@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::connection::{CONTINUE, Received, Shared, WRITE_TIME};
 use crate::proxy::Addresses;
-use crate::room::Room;
+use crate::room::Taken;
 
 /// If framing cannot tell where the request ends, it ends after this time without more bytes: one
 /// round trip round the globe.
@@ -76,7 +76,7 @@ pub(crate) struct TimeLimit {
 /// A request that is being read.
 pub(crate) struct Reading<'a> {
     shared: &'a Shared,
-    room: Room<'a>,
+    taken: Taken<'a>,
     /// The held bytes: the prefix that is kept, or all of a head whose end was not found yet.
     buffer: Vec<u8>,
     /// The last read filled the buffer, so more bytes may wait in the socket.
@@ -108,7 +108,7 @@ impl<'a> Reading<'a> {
     ) -> Self {
         let mut reading = Self {
             shared,
-            room: shared.account.room(addresses.source.ip()),
+            taken: shared.account.nothing_taken(addresses.source.ip()),
             buffer: arrived.buffer,
             filled: false,
             bytes: 0,
@@ -251,7 +251,7 @@ impl<'a> Reading<'a> {
             .max(SECOND_READ_BYTES)
             .min(most_held(self.max_kept))
             .max(capacity + SCRATCH_BYTES);
-        if self.room.grow(wanted - capacity) {
+        if self.taken.grow(wanted - capacity) {
             self.buffer.reserve_exact(wanted - self.buffer.len());
         } else {
             let kept = self.buffer.len().saturating_sub(SCRATCH_BYTES);

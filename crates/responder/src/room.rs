@@ -21,13 +21,13 @@ const LEAST_SHARE_BYTES: usize = 16 * 1024;
 /// The room that all requests of a responder have taken.
 #[derive(Debug)]
 pub(crate) struct Account {
-    taken: Mutex<Taken>,
+    totals: Mutex<Totals>,
     /// Largest share of a source, in bytes, while there are few sources.
     largest_share: usize,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct Totals {
     total: usize,
     /// Bytes taken by each source. A source that has taken nothing is not in the map.
     sources: HashMap<IpAddr, usize>,
@@ -35,7 +35,7 @@ struct Taken {
 
 /// The room that one request has taken. Dropping it gives the room back.
 #[derive(Debug)]
-pub(crate) struct Room<'a> {
+pub(crate) struct Taken<'a> {
     account: &'a Account,
     source: IpAddr,
     bytes: usize,
@@ -46,59 +46,59 @@ impl Account {
     /// request that is kept, and the bytes that are read beyond it.
     pub(crate) fn new(whole_request: usize) -> Self {
         Self {
-            taken: Mutex::default(),
+            totals: Mutex::default(),
             largest_share: whole_request.max(LEAST_SHARE_BYTES),
         }
     }
 
     /// Opens a room for a request from this address, with nothing in it.
-    pub(crate) fn room(&self, address: IpAddr) -> Room<'_> {
-        Room {
+    pub(crate) fn nothing_taken(&self, address: IpAddr) -> Taken<'_> {
+        Taken {
             account: self,
             source: source_of(address),
             bytes: 0,
         }
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn totals(&self) -> MutexGuard<'_, Totals> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Room<'_> {
+impl Taken<'_> {
     /// Takes this many bytes more, and returns `true`. If the account does not have them, takes
     /// none, and returns `false`.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
-        let mut taken = self.account.taken();
-        let total = taken.total + bytes;
-        let of_source = taken.sources.get(&self.source).copied().unwrap_or(0) + bytes;
-        let sources = taken.sources.len().max(1);
+        let mut totals = self.account.totals();
+        let total = totals.total + bytes;
+        let of_source = totals.sources.get(&self.source).copied().unwrap_or(0) + bytes;
+        let sources = totals.sources.len().max(1);
         let share = (ACCOUNT_BYTES / sources).clamp(LEAST_SHARE_BYTES, self.account.largest_share);
         if total > ACCOUNT_BYTES && of_source > share {
             return false;
         }
-        taken.total = total;
-        taken.sources.insert(self.source, of_source);
+        totals.total = total;
+        totals.sources.insert(self.source, of_source);
         self.bytes += bytes;
         true
     }
 }
 
-impl Drop for Room<'_> {
+impl Drop for Taken<'_> {
     fn drop(&mut self) {
         if self.bytes == 0 {
             return;
         }
-        let mut taken = self.account.taken();
-        taken.total -= self.bytes;
-        let left = taken
+        let mut totals = self.account.totals();
+        totals.total -= self.bytes;
+        let left = totals
             .sources
             .get(&self.source)
             .map_or(0, |bytes| bytes - self.bytes);
         if left == 0 {
-            taken.sources.remove(&self.source);
+            totals.sources.remove(&self.source);
         } else {
-            taken.sources.insert(self.source, left);
+            totals.sources.insert(self.source, left);
         }
     }
 }
@@ -130,32 +130,34 @@ mod tests {
     #[test]
     fn one_source_may_take_all_and_another_still_gets_its_share() {
         let account = Account::new(WHOLE_REQUEST);
-        let mut greedy: Vec<_> = (0..480).map(|_| account.room(address(1))).collect();
-        let taken = greedy
-            .iter_mut()
-            .filter_map(|room| room.grow(40 * KIB).then_some(()));
-        assert_eq!(taken.count(), ACCOUNT_BYTES / (40 * KIB));
-        let mut others: Vec<_> = (2..50)
-            .map(|number| account.room(address(number)))
+        let mut greedy: Vec<_> = (0..480)
+            .map(|_| account.nothing_taken(address(1)))
             .collect();
-        for room in &mut others {
-            assert!(room.grow(16 * KIB));
+        let grown = greedy
+            .iter_mut()
+            .filter_map(|taken| taken.grow(40 * KIB).then_some(()));
+        assert_eq!(grown.count(), ACCOUNT_BYTES / (40 * KIB));
+        let mut others: Vec<_> = (2..50)
+            .map(|number| account.nothing_taken(address(number)))
+            .collect();
+        for taken in &mut others {
+            assert!(taken.grow(16 * KIB));
         }
         // The source that holds most gets no more.
         assert!(!greedy[0].grow(KIB));
         drop(greedy);
-        assert!(account.room(address(1)).grow(1024 * KIB));
+        assert!(account.nothing_taken(address(1)).grow(1024 * KIB));
     }
 
     #[test]
     fn whatever_sources_do_there_is_a_bound() {
         let account = Account::new(WHOLE_REQUEST);
-        let mut rooms = Vec::new();
+        let mut all = Vec::new();
         for number in 1..=8000 {
-            let mut room = account.room(address(number));
-            while room.grow(KIB) {}
-            rooms.push(room);
-            let total = account.taken().total;
+            let mut taken = account.nothing_taken(address(number));
+            while taken.grow(KIB) {}
+            all.push(taken);
+            let total = account.totals().total;
             match number {
                 256 => assert!(total <= 34 * 1024 * KIB, "{total}"),
                 1024 => assert!(total <= 57 * 1024 * KIB, "{total}"),
@@ -163,9 +165,9 @@ mod tests {
                 _ => {}
             }
         }
-        drop(rooms);
-        let taken = account.taken();
-        assert_eq!((taken.total, taken.sources.len()), (0, 0));
+        drop(all);
+        let totals = account.totals();
+        assert_eq!((totals.total, totals.sources.len()), (0, 0));
     }
 
     #[test]

@@ -70,8 +70,8 @@ fn count(line: &str, of: u64) -> Option<(String, u64)> {
 }
 
 fn number(text: &str) -> Option<u64> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|_| is_plain)?;
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| is_digits)?;
     (number <= MAX_NUMBER).then_some(number)
 }
 

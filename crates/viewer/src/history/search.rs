@@ -632,14 +632,14 @@ impl<'a> Search<'a> {
             .file
             .prepare_cached(&format!("SELECT id, {column} FROM found"))?;
         let mut rows = statement.query([])?;
-        let mut found = RowIds::default();
+        let mut ids = RowIds::default();
         while let Some(row) = rows.next()? {
             let text = row.get_ref(1)?.as_str()?;
             if text.split(' ').any(|word| words.contains(word)) {
-                found.insert(row.get(0)?);
+                ids.insert(row.get(0)?);
             }
         }
-        Ok(found)
+        Ok(ids)
     }
 
     /// Returns the rows of an address. An IPv4 address may also have come as an IPv6 address,
@@ -659,14 +659,14 @@ impl<'a> Search<'a> {
         }
         let mut statement = self.file.prepare_cached("SELECT id, address FROM source")?;
         let mut rows = statement.query([])?;
-        let mut found = RowIds::default();
+        let mut ids = RowIds::default();
         while let Some(row) = rows.next()? {
             let address = row.get_ref(1)?.as_str()?.parse();
             if address.is_ok_and(|address: IpAddr| network.contains(&address.to_canonical())) {
-                found.insert(row.get(0)?);
+                ids.insert(row.get(0)?);
             }
         }
-        Ok(found)
+        Ok(ids)
     }
 
     /// Payloads that contain one text of each list, the newest first, as many as can be searched in
@@ -676,21 +676,21 @@ impl<'a> Search<'a> {
         let mut statement = self.file.prepare_cached(
             "SELECT id, bytes FROM payload WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC",
         )?;
-        let (mut found, mut lower, mut looked_at) = (RowIds::default(), Vec::new(), 0);
-        for ids in trigrams::may_contain(self.file, texts)? {
-            let mut rows = statement.query([ids.start(), ids.end()])?;
+        let (mut ids, mut lower, mut looked_at) = (RowIds::default(), Vec::new(), 0);
+        for range in trigrams::may_contain(self.file, texts)? {
+            let mut rows = statement.query([range.start(), range.end()])?;
             while let Some(row) = rows.next()? {
                 looked_at += 1;
                 if looked_at % ROWS_BETWEEN_LOOKS == 0 && Instant::now() > deadline {
                     self.is_partial = true;
-                    return Ok(found);
+                    return Ok(ids);
                 }
                 if contains_all(row.get_ref(1)?.as_blob()?, texts, &mut lower) {
-                    found.insert(row.get(0)?);
+                    ids.insert(row.get(0)?);
                 }
             }
         }
-        Ok(found)
+        Ok(ids)
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::time::sleep;
 
 use crate::metrics::VisitorsNow;
 use crate::web::prepared::takes_gzip;
-use crate::web::room::{Busy, Room, Taken, lock};
+use crate::web::room::{Account, Busy, Taken, lock};
 use crate::web::state::Viewer;
 
 /// Threads that make answers for single visitors. They are few, not one for each core, because each
@@ -49,7 +49,7 @@ pub(crate) struct Limits {
     waiting: Arc<Semaphore>,
     long_event: tokio::sync::Mutex<()>,
     sources: Mutex<HashMap<IpAddr, Arc<Source>>>,
-    room: Arc<Room>,
+    account: Arc<Account>,
 }
 
 /// The turns of one source.
@@ -88,7 +88,7 @@ impl Limits {
             waiting: Arc::new(Semaphore::new(WAITING)),
             long_event: tokio::sync::Mutex::default(),
             sources: Mutex::default(),
-            room: Room::for_all(),
+            account: Account::for_all(),
         })
     }
 
@@ -98,7 +98,7 @@ impl Limits {
         VisitorsNow {
             watching,
             waiting: WAITING.saturating_sub(self.waiting.available_permits()) as u64,
-            answer_bytes: self.room.bytes() as u64,
+            answer_bytes: self.account.bytes() as u64,
         }
     }
 
@@ -182,7 +182,7 @@ impl Visitor {
     /// # Errors
     /// There is no room for some seconds.
     pub(crate) async fn room(&self, bytes: usize) -> Result<Taken, Busy> {
-        self.limits.room.take(bytes, &self.connection.cut).await
+        self.limits.account.take(bytes, &self.connection.cut).await
     }
 
     /// Takes room for these bytes. Returns bytes that hold the room until the last of them is

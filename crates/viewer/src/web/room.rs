@@ -34,7 +34,7 @@ const ROOM_WAIT: Duration = Duration::from_secs(3);
 pub(crate) struct Busy;
 
 /// Counts the bytes that are on their way to visitors.
-pub(super) struct Room {
+pub(super) struct Account {
     /// How many bytes there are.
     size: usize,
     /// The part of `size` that only short answers may take.
@@ -59,11 +59,11 @@ struct Place {
 
 /// Room for one answer, until it is dropped.
 pub(crate) struct Taken {
-    room: Arc<Room>,
+    account: Arc<Account>,
     number: u64,
 }
 
-impl Room {
+impl Account {
     /// Returns room that nobody has taken.
     pub(super) fn for_all() -> Arc<Self> {
         Arc::new(Self::new(ROOM_BYTES, ROOM_FOR_SHORT_BYTES))
@@ -102,7 +102,7 @@ impl Room {
             let freed = self.freed.notified();
             if let Some(number) = self.try_take(bytes, size, cut) {
                 return Ok(Taken {
-                    room: Arc::clone(self),
+                    account: Arc::clone(self),
                     number,
                 });
             }
@@ -174,14 +174,15 @@ impl Taken {
             }
         }
         let bytes = bytes.into();
-        self.room.recount(self.number, bytes.len().max(MIN_BYTES));
+        self.account
+            .recount(self.number, bytes.len().max(MIN_BYTES));
         Bytes::from_owner(Holding(bytes, self))
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.room.recount(self.number, 0);
+        self.account.recount(self.number, 0);
     }
 }
 
@@ -199,24 +200,24 @@ impl From<Busy> for Failure {
 mod tests {
     use super::*;
 
-    async fn take(room: &Arc<Room>, bytes: usize) -> (Result<Taken, Busy>, Arc<Notify>) {
+    async fn take(account: &Arc<Account>, bytes: usize) -> (Result<Taken, Busy>, Arc<Notify>) {
         let cut = Arc::new(Notify::new());
-        (room.take(bytes, &cut).await, cut)
+        (account.take(bytes, &cut).await, cut)
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_on_its_way_the_longest_gives_way() {
-        let room = Arc::new(Room::new(10_000, 0));
-        let (first, cut_first) = take(&room, 6000).await;
+        let account = Arc::new(Account::new(10_000, 0));
+        let (first, cut_first) = take(&account, 6000).await;
         tokio::time::advance(Duration::from_secs(2)).await;
-        let (second, cut_second) = take(&room, 4000).await;
+        let (second, cut_second) = take(&account, 4000).await;
         // The connection of the first ends when it is cut, and with it its answer.
         let first = first.unwrap();
         tokio::spawn(async move {
             cut_first.notified().await;
             drop(first);
         });
-        let (third, _) = take(&room, 6000).await;
+        let (third, _) = take(&account, 6000).await;
         assert!(third.is_ok() && second.is_ok());
         let was_cut = timeout_at(Instant::now(), cut_second.notified()).await;
         assert!(was_cut.is_err(), "the second was young");
@@ -224,31 +225,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever() {
-        let room = Arc::new(Room::new(10_000, 0));
-        let (_all, _) = take(&room, 1_000_000).await;
+        let account = Arc::new(Account::new(10_000, 0));
+        let (_all, _) = take(&account, 1_000_000).await;
         let start = Instant::now();
-        assert!(take(&room, 1).await.0.is_err());
+        assert!(take(&account, 1).await.0.is_err());
         assert_eq!(start.elapsed(), ROOM_WAIT);
     }
 
     #[tokio::test]
     async fn bytes_hold_their_room_until_the_last_of_them_has_gone() {
-        let room = Arc::new(Room::new(10_000, 0));
-        let held = take(&room, 9000).await.0.unwrap().hold(vec![0; 2000]);
+        let account = Arc::new(Account::new(10_000, 0));
+        let held = take(&account, 9000).await.0.unwrap().hold(vec![0; 2000]);
         let part = held.slice(..10);
         drop(held);
-        assert_eq!(lock(&room.held).bytes, 2000);
+        assert_eq!(lock(&account.held).bytes, 2000);
         drop(part);
-        assert_eq!(lock(&room.held).bytes, 0);
-        assert!(lock(&room.held).places.is_empty());
+        assert_eq!(lock(&account.held).bytes, 0);
+        assert!(lock(&account.held).places.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_got_longer_than_was_said_counts_as_it_is() {
-        let room = Arc::new(Room::new(10_000, 0));
-        let long = take(&room, 1000).await.0.unwrap().hold(vec![0; 9500]);
-        assert!(take(&room, 1000).await.0.is_err());
+        let account = Arc::new(Account::new(10_000, 0));
+        let long = take(&account, 1000).await.0.unwrap().hold(vec![0; 9500]);
+        assert!(take(&account, 1000).await.0.is_err());
         drop(long);
-        assert!(take(&room, 10_000).await.0.is_ok());
+        assert!(take(&account, 10_000).await.0.is_ok());
     }
 }
