@@ -177,7 +177,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     if answer(&mut stream).await {
         if rest == Rest::Keep {
             // Ends the answer without closing. A close with unread bytes in the socket would make
-            // the kernel send RST, which can destroy the answer on its way (RFC 9112, 9.6).
+            // the kernel send RST, which can destroy the answer on its way (RFC 9112, 9.6). Not
+            // done for a tunnel: the client would see it closed, and send nothing.
             let _ = stream.shutdown().await;
         }
         record_rest(&mut stream, &addresses, tls, shared, &number, stopping).await;

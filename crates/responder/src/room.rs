@@ -3,10 +3,11 @@
 //! In: how much more memory a request needs, and its source. Out: whether it may have it. Every
 //! connection has a small buffer that is not counted here.
 //!
-//! All sources together may take [`ACCOUNT_BYTES`]. When these are used up, each source still gets
-//! a share beyond them, so a source that has taken everything takes nothing from the others. The
-//! fewer sources there are, the larger is the share. The first sources may therefore have taken
-//! larger shares. So 256 sources take at most 34 MiB, 1,024 sources 57 MiB, and each further source
+//! All sources together may take [`ACCOUNT_BYTES`]. When these are used up, a source gets more only
+//! if all that it then holds is at most its share: 16 MiB divided by the number of sources, but at
+//! least 16 KiB, and at most the largest buffer of one request. So a source that has taken
+//! everything takes nothing from the others. While there are few sources, each of them may take a
+//! larger share. So 256 sources take at most 34 MiB, 1,024 sources 57 MiB, and each further source
 //! 16 KiB more: 166 MiB for 8,000 sources that all take as much as they can.
 
 use std::collections::HashMap;
@@ -42,8 +43,8 @@ pub(crate) struct Taken<'a> {
 }
 
 impl Account {
-    /// Makes an account. `whole_request` is the largest share of a source, in bytes: the longest
-    /// request that is kept, and the bytes that are read beyond it.
+    /// Makes an account. `whole_request` is the largest buffer of one request, in bytes: see
+    /// [`most_held`](crate::reading::most_held).
     pub(crate) fn new(whole_request: usize) -> Self {
         Self {
             totals: Mutex::default(),
@@ -51,7 +52,7 @@ impl Account {
         }
     }
 
-    /// Opens a room for a request from this address, with nothing in it.
+    /// Returns the room of a request from this address, which has taken none so far.
     pub(crate) fn nothing_taken(&self, address: IpAddr) -> Taken<'_> {
         Taken {
             account: self,

@@ -179,8 +179,8 @@ impl Server {
         tokio::join!(self.accept(tcp), accept_unix);
     }
 
-    /// Accepts connections for ever, also after errors. When all permits are taken, one more
-    /// connection is accepted and waits for a permit.
+    /// Accepts connections for ever, also after errors. When all permits are taken, each listener
+    /// accepts one more connection, which waits for a permit.
     async fn accept<S, F>(&self, accept: impl Fn() -> F)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -29,9 +29,9 @@ const WORTH_REPORTING: Duration = Duration::from_millis(150);
 /// turn, and then for its own.
 const STORE_TIME: Duration = Duration::from_millis(9);
 /// Shortest time from the beginning of a turn that wrote several records to the next turn. A turn
-/// wakes memcached twice and this program twice. With a turn for every few requests, both programs
-/// together took 50 % more CPU time at half of the full rate, or beside other programs. tokio's
-/// timers take up to a millisecond more.
+/// wakes memcached twice and this program twice. Without this pause, the two together took
+/// 50 % more CPU time when requests came at half of the highest rate, or when other programs used
+/// the CPU. tokio's timers take up to a millisecond more.
 const TURN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Longest wait at the start until a viewer has put back the numbers from its history.

@@ -208,8 +208,8 @@ impl Writer {
         self.since = snapshot.since.unwrap_or(self.since);
         self.first = snapshot.first.or(self.first);
         self.counts.expire(Timestamp::now());
-        // These are all minutes of `MINUTE_TTL`, so they are compared only when some may be
-        // missing.
+        // The counts have a key for each minute of 25 hours (`MINUTE_TTL`), so they are compared
+        // only when some may be missing.
         let counts = (lost_track || restarted || snapshot.silent < self.counts.silent)
             .then_some(&self.counts);
         let held = KnownRing {
