@@ -112,8 +112,8 @@ pub struct Tls {
     pub failed: Option<String>,
 }
 
-/// Where a request was recorded that a sensor sent. Sensor, era and number together are the
-/// request's id.
+/// For a request that a sensor sent: which sensor recorded it, and under which number. Sensor, era
+/// and number together are the request's id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
     /// Name of the sensor.
@@ -125,7 +125,7 @@ pub struct Sent {
     /// How many requests before it the sensor answered but cannot send any more.
     #[serde(default)]
     pub missing: u64,
-    /// The request's number in the stream that brought it.
+    /// The request's number in the NATS stream (`docs/fleet.md`) that brought it.
     pub stream: u64,
     /// Version of forever200 on the sensor.
     pub version: String,

@@ -8,7 +8,8 @@ use crate::record::Record;
 /// Number of slots, as in the program of 2019: the newest request and the hundred before it.
 pub const SLOTS: u64 = 101;
 
-/// Key of the newest sequence number. It is about the number of requests that came so far.
+/// Key of the newest sequence number. It is nearly the number of requests so far; some numbers
+/// have no request.
 pub const CURSOR_KEY: &str = "forever200:cursor";
 /// Key of the number of connections that never sent a byte.
 pub const SILENT_KEY: &str = "forever200:silent";

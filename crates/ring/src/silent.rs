@@ -74,8 +74,8 @@ impl SilentPorts {
         let mut placeable = after.placeable();
         placeable.sort_unstable_by_key(|&(port, count)| (std::cmp::Reverse(count), port));
         for (port, _) in placeable {
-            // If the port has lost its place to an earlier one of this loop, the count that it had
-            // there is included.
+            // If an earlier round of this loop has displaced the port, `place` has put its count
+            // back into `waiting`, so `remove` returns the sum.
             if let Some(count) = after.waiting.remove(&port) {
                 after.place(port, count);
             }

@@ -71,7 +71,7 @@ pub struct KnownRing<'a> {
 pub enum Depth {
     /// The cursor and, if it has moved, all that `All` reads.
     Cursor,
-    /// All values beside the slots, and the slots that lack something.
+    /// All values beside the slots, and the slots that are empty or older than the cursor says.
     All,
 }
 
@@ -96,7 +96,7 @@ impl Store {
     }
 
     /// Returns a snapshot that is brought up to date: reads the values beside the slots, and then
-    /// only the slots whose record is older than the cursor says. A record never changes once it
+    /// only the slots that are empty or older than the cursor says. A record never changes once it
     /// has its number. With [`Depth::Cursor`], reads only the cursor if it has not moved.
     ///
     /// The cursor moves before the slots are written. So for some time after it has moved, the
@@ -358,6 +358,7 @@ impl Store {
                 writes.push(Op::Set(write));
             }
         }
+        // `first` may be missing although `since` is there. A time that is there stays.
         writes.extend(times);
         self.run(writes).await
     }
