@@ -1,8 +1,8 @@
 //! What the history stores about a request in addition to its bytes, so that a search need not
 //! describe the request again.
 //!
-//! In: an entry, from which is left out what must be hidden now. Pages check again (`secrets`),
-//! because more may be hidden later. Out: short texts, each of bounded length.
+//! In: a blanked entry. Pages check again (`secrets`), because more may be hidden later. Out: short
+//! texts, each of bounded length.
 
 use forever200_identify::Category;
 

@@ -98,8 +98,8 @@ impl Keeper {
         let seen = std::mem::replace(&mut self.handed, in_ring);
         let requests = (last + 1 - unsettled.start()).saturating_sub(seen.len() as u64);
         // `first` is the key of the gap in the file, so it must be a number that is missing. All
-        // earlier numbers since the last look were handed over. One of them that could not be
-        // written has a gap of its own.
+        // unsettled numbers below `first` were handed over. If one of them could not be written, it
+        // has a gap under its own number, and this gap must not replace it.
         let first = unsettled.into_iter().find(|seq| !seen.contains(seq))?;
         (requests > 0).then_some(Gap {
             first,

@@ -102,10 +102,10 @@ impl Outbox {
         rows.collect()
     }
 
-    /// Goes back from number `last` over `count` requests that came to this machine itself. Returns
-    /// the number of the own request just before those. The caller reads on after it, and counts
-    /// the numbers that are missing behind it. If there are fewer own requests, returns the number
-    /// before the oldest request that was read; `last` if there is none.
+    /// Skips the newest `count` requests of this machine itself up to number `last`, and returns
+    /// the number of the one before them. The caller goes on with the next number. If there are
+    /// fewer requests of this machine, returns the number before the oldest request that was read;
+    /// `last` if there is none.
     ///
     /// # Errors
     /// The file cannot be read.

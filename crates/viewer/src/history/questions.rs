@@ -30,7 +30,8 @@ const MOST_CONNECTIONS: usize = 2;
 /// SQLite's cache of pages of the file for each connection, in KiB.
 const CACHE_KIB: i32 = 1024;
 /// How many of the next numbers are searched for the request that continues another one. That
-/// request comes within two seconds after the answer, so it is among these unless there is a flood.
+/// request is recorded at most three seconds after the answer (`CONTINUATION_TIME`), so it is among
+/// these unless there is a flood.
 const CONTINUED_WITHIN: i64 = 2000;
 
 /// Asks the file questions.

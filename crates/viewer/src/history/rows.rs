@@ -51,7 +51,8 @@ pub(super) struct ReferencedRows {
 
 /// The texts in the row of a payload.
 pub(super) struct PayloadTexts<T> {
-    /// Name of the request's kind; `None` if a label gives it one.
+    /// The value of the column `shape`: the name of the request's kind; `None` if the request has a
+    /// label.
     pub(super) shape: Option<T>,
     /// Name or address of the host that the request asks for.
     pub(super) host: Option<T>,

@@ -39,7 +39,8 @@ const TEXT_TIME: Duration = Duration::from_millis(800);
 const READ_FIRST: i64 = 2000;
 /// Payloads that are read between two looks at the clock.
 const ROWS_BETWEEN_LOOKS: usize = 1024;
-/// Most rows of a set from which the indexes lead to requests.
+/// If a set has at most this many rows, the search looks up their requests by index instead of
+/// going through all requests.
 const MOST_LEADS: usize = 64;
 /// How many requests are looked up at a time for each row of such a set.
 const LOOKED_UP: usize = 256;

@@ -15,9 +15,9 @@ use crate::history::row::integer;
 pub const WINDOW: usize = 64;
 
 /// How many of the newest requests of a sensor stay known when a person deletes them, so that they
-/// are not written again. After a restart, a hub may read again its newest [`WINDOW`] + 1 messages
-/// and the up to [`WINDOW`] - 1 older ones that had overtaken the first of these. Together these
-/// are two windows. The third is a reserve.
+/// are not written again. After a restart, a hub may read again the [`WINDOW`] + 1 messages that it
+/// stored last, and up to [`WINDOW`] - 1 messages that follow the first of these in the stream but
+/// were stored earlier. Together these are two windows. The third is a reserve.
 const MOST_NOTED: i64 = 3 * WINDOW as i64;
 /// Deletes the notes of a sensor except the newest.
 const DROP_NOTED: &str = "DELETE FROM forgotten WHERE sensor = ?1 AND request <= \

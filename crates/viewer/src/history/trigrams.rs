@@ -10,7 +10,8 @@ use forever200_decode::lower;
 use memchr::memmem::Finder;
 use rusqlite::{Connection, params};
 
-/// Ids of one block: the id of a filter is the quotient. docs/history.sql has it as well.
+/// Number of ids in one block. The id of a filter is the id of a payload divided by this, without
+/// the remainder. docs/history.sql has this number as well.
 const IDS: i64 = 256;
 /// Filters that are made in one transaction, at most: 1 ms each for payloads of 400 bytes.
 const MOST_AT_ONCE: usize = 4;
@@ -19,12 +20,12 @@ const MOST_LOOKED_AT: usize = 256;
 /// Bits of the largest filter (64 KiB), and of the smallest, as powers of two.
 const MOST_BITS_LOG2: u32 = 19;
 const LEAST_BITS_LOG2: u32 = 10;
-/// At most one of so many bits is set in a filter that is made smaller.
+/// A filter is halved only if at most 1 bit in 4 is set afterwards.
 const SPARSE: usize = 4;
-/// Where more than one of so many bits is set, a filter would rule out too little to be of use.
+/// A filter in which more than 1 bit in 2 is set is stored empty, which rules out nothing.
 const CROWDED: usize = 2;
-/// A filter that takes more than one byte for so many of payloads is not kept: noise has more
-/// trigrams than any text.
+/// A filter that takes more than a quarter of the bytes of its payloads is stored empty: noise has
+/// more trigrams than any text.
 const COSTLY: usize = 4;
 
 /// Adds filters that are missing, of blocks that are full. The first such block is `next` or a
@@ -102,8 +103,9 @@ fn may_have(bits: &[u8], text: &[u8]) -> bool {
 }
 
 /// A Bloom filter with one hash function: a bit is set where one of the trigrams has its number.
-/// The number of bits is a power of two, and the number of a trigram in a smaller filter is the
-/// rest of its number in a larger one.
+/// The number of bits is a power of two. The number of a trigram in a smaller filter is the
+/// remainder when its number in a larger filter is divided by the number of bits of the smaller
+/// one.
 struct Filter {
     bytes: Vec<u8>,
     /// How many bits are set.

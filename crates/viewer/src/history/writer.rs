@@ -30,8 +30,8 @@ use crate::history::state::State;
 use crate::history::wal::{FileId, Wal, file_id};
 use crate::history::{blocks, collection, file, questions, sensors, trigrams};
 
-/// Most records that wait in the queue: two rings, or 13 MiB if each has the greatest length. The
-/// records of the current transaction are not in the queue any more.
+/// Most records that wait in the queue: two rings, which take 13 MiB if each record has 65,536
+/// bytes, the default limit. The records of the current transaction are not in the queue any more.
 const MOST_WAITING: usize = 202;
 /// Most records of one transaction.
 const MOST_AT_ONCE: usize = 101;
@@ -56,7 +56,7 @@ pub(crate) enum Item {
     Gap(Gap),
     /// A request that cannot be written.
     LeftOut(LeftOut),
-    /// A number with its name, for the table `number`.
+    /// A named value of the table `number`.
     Number(&'static str, i64),
     /// Silent connections by port. They replace the ones that were written before.
     SilentPorts(ByPort),
@@ -168,7 +168,7 @@ struct Known {
     specimens: SpecimenBudget,
     /// How many requests the file holds; `None` before they were counted.
     requests: Option<u64>,
-    /// The first block of payloads that may lack its filter.
+    /// The first group of 256 payloads that may lack its Bloom filter (`trigrams`).
     next_filter: i64,
 }
 
