@@ -20,13 +20,15 @@ use crate::history::keeper::Gap;
 use crate::reader::Entry;
 use crate::reader::once::Event;
 
-/// Most bytes of memory that wait: about 4,000 ordinary requests, or 110 of the longest.
+/// Most bytes of memory that wait: about 4,000 ordinary requests, or 120 of 65,536 bytes,
+/// the default limit.
 const MOST_WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// After requests were dropped, further requests are dropped until at most this many bytes wait.
 /// Otherwise there would be a gap after every line.
 const RESUME_BYTES: usize = MOST_WAITING_BYTES / 2;
-/// About how many bytes of memory a request takes in addition to its own bytes, and a gap takes.
+/// About how many bytes of memory a request takes in addition to its own bytes.
 const ENTRY_BYTES: usize = 4096;
+/// About how many bytes of memory a gap takes.
 const GAP_BYTES: usize = 128;
 
 /// An item of the queue.

@@ -37,7 +37,8 @@ const WATCHED_INTERVAL: Duration = Duration::from_millis(50);
 /// programs together took 0.53 % of a core while no requests came.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 /// Time between two looks while a history or lines take all requests. At 1,000 requests a second,
-/// the ring lasts 101 ms, which is longer. While no requests come, most looks read only the cursor.
+/// the ring lasts 101 ms, so no request is missed. While no requests come, most looks read only the
+/// cursor.
 const KEPT_INTERVAL: Duration = Duration::from_millis(75);
 /// Time between two looks while requests of a sensor come fast. The program that writes them into
 /// the ring waits until the history has them.

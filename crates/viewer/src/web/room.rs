@@ -164,7 +164,8 @@ impl Account {
 
 impl Taken {
     /// Returns bytes that hold room until the last of them is dropped. The room becomes as large as
-    /// they are, even if that is more than was taken. An answer may repeat a long query many times.
+    /// they are, even if that is more than was taken, as with an answer that repeats a long query
+    /// many times.
     #[must_use]
     pub(crate) fn hold(self, bytes: impl Into<Bytes>) -> Bytes {
         struct Holding(Bytes, #[allow(dead_code)] Taken);

@@ -53,7 +53,8 @@ const SOCKET_BYTES: usize = 64 * 1024;
 /// end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown` ends, then finishes open requests, for five seconds at most.
+/// Serves until `shutdown` ends. Then finishes open requests, for five seconds at most, and then
+/// waits 0.9 s at most for the history and the lines (`KEEP_TIME`).
 ///
 /// # Errors
 /// The reader of the ring has ended, which it never should.
