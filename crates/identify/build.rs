@@ -5,8 +5,8 @@
 //!
 //! - `conditions.json` has for each signature a line with its condition
 //! - `signatures.json` has for each signature a line with the rest, without examples and siblings
-//! - `index.json` has all literals that are looked for in requests. It also has for each signature,
-//!   in the order of the files, the places of its two lines, the literals that it needs, and its
+//! - `index.json` has all words that are looked for in requests. It also has for each signature,
+//!   in the order of the files, the places of its two lines, the words that it needs, and its
 //!   protocols
 //! - `extras.json` has the examples and siblings of each signature, by id; only tests and checks
 //!   read them
@@ -87,7 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let (mut conditions, mut texts, mut indexed) = (String::new(), String::new(), Vec::new());
-    let mut literals = Literals::default();
+    let mut words = WordList::default();
     for Known {
         asks,
         says,
@@ -99,14 +99,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             file.push_str(&(value.to_string() + "\n"));
             [start, file.len()]
         });
-        let anchors = condition.anchors().map(|anchors| literals.numbers(anchors));
+        let needed = condition.words().map(|needed| words.numbers(needed));
         let speaks: Vec<_> = condition.protocol.iter().map(|it| it.name()).collect();
-        indexed.push(json!([places, anchors, speaks]));
+        indexed.push(json!([places, needed, speaks]));
         for pattern in condition.patterns() {
-            literals.numbers(pattern.words().unwrap_or_default());
+            words.numbers(pattern.words().unwrap_or_default());
         }
     }
-    let index = json!({ "literals": literals.all, "signatures": indexed });
+    let index = json!({ "words": words.all, "signatures": indexed });
     let folder = std::env::var("OUT_DIR")?;
     for (name, text) in [
         ("conditions", conditions),
@@ -119,22 +119,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// All literals, each once; the number of a literal is its place.
+/// All words, each once; the number of a word is its place.
 #[derive(Default)]
-struct Literals {
+struct WordList {
     all: Vec<String>,
     known: HashMap<String, usize>,
 }
 
-impl Literals {
-    fn numbers(&mut self, literals: Vec<String>) -> Vec<usize> {
-        let number = |literal: String| {
-            *self.known.entry(literal).or_insert_with_key(|literal| {
-                self.all.push(literal.clone());
+impl WordList {
+    fn numbers(&mut self, words: Vec<String>) -> Vec<usize> {
+        let number = |word: String| {
+            *self.known.entry(word).or_insert_with_key(|word| {
+                self.all.push(word.clone());
                 self.all.len() - 1
             })
         };
-        literals.into_iter().map(number).collect()
+        words.into_iter().map(number).collect()
     }
 }
 

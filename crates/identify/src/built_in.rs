@@ -2,7 +2,7 @@
 //!
 //! In: the files that `build.rs` wrote from the folder `signatures` and from the list of crawlers.
 //! Out: their conditions and texts. Most signatures are never needed: there are thousands, and a
-//! request has the literals of a few dozen.
+//! request has the words of a few dozen.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -45,8 +45,8 @@ enum Says {
 /// What is known of all signatures before one is read.
 #[derive(Default, Deserialize)]
 pub(crate) struct Index {
-    /// The literals that are looked for in requests.
-    pub(crate) literals: Vec<String>,
+    /// The words that are looked for in requests.
+    pub(crate) words: Vec<String>,
     pub(crate) signatures: Vec<Indexed>,
 }
 
@@ -54,9 +54,9 @@ pub(crate) struct Index {
 #[derive(Deserialize)]
 pub(crate) struct Indexed {
     pub(crate) signature: UnreadSignature,
-    /// Numbers of literals. Every request to which the signature applies has at least one of them;
-    /// `None` if no literal is needed.
-    pub(crate) anchors: Option<Vec<u32>>,
+    /// Numbers of words. Every request to which the signature applies has at least one of them;
+    /// `None` if no word is needed.
+    pub(crate) words: Option<Vec<u32>>,
     /// The protocols of such a request; empty if it may be any.
     pub(crate) protocols: Vec<Protocol>,
 }
@@ -99,20 +99,18 @@ mod tests {
         let (
             written,
             Index {
-                literals,
+                words: all_words,
                 signatures,
             },
         ) = (written(), index());
         assert!(signatures.len() > written.len());
         for (mut meant, indexed) in written.into_iter().zip(signatures) {
-            let literal = |number: u32| literals[number as usize].clone();
-            let anchors = indexed
-                .anchors
-                .map(|all| all.into_iter().map(literal).collect());
+            let word = |number: u32| all_words[number as usize].clone();
+            let words = indexed.words.map(|all| all.into_iter().map(word).collect());
             let unread = indexed.signature;
             (meant.examples, meant.siblings, meant.line) = (Vec::new(), Vec::new(), 0);
             let condition = std::mem::take(&mut meant.condition);
-            assert_eq!(condition.anchors(), anchors, "{}", meant.id);
+            assert_eq!(condition.words(), words, "{}", meant.id);
             assert_eq!(
                 format!("{condition:?}"),
                 format!("{:?}", unread.condition())

@@ -12,7 +12,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, IntoDeserializer, SeqAccess, Visitor};
 
 use crate::attack::Attack;
-use crate::literals::{MIN_ANCHOR_BYTES, cut, strongest, weakest};
+use crate::literals::{MIN_WORD_BYTES, cut, strongest, weakest};
 use crate::pattern::{Gate, Pattern};
 use crate::protocol::Protocol;
 
@@ -146,7 +146,7 @@ impl Condition {
 
     /// Returns literals; every request that meets the condition has at least one of them. Returns
     /// `None` if no literals are worth the search.
-    pub(crate) fn anchors(&self) -> Option<Vec<String>> {
+    pub(crate) fn words(&self) -> Option<Vec<String>> {
         self.values().or_else(|| self.rare_headers())
     }
 
@@ -161,16 +161,16 @@ impl Condition {
             .map(Self::values)
             .collect::<Option<Vec<_>>>()
             .filter(|groups| !groups.is_empty());
-        let agent = self.agent.as_ref().and_then(|pattern| pattern.anchors());
+        let agent = self.agent.as_ref().and_then(|pattern| pattern.literals());
         let sets = self
             .tests()
-            .flat_map(Test::anchors)
+            .flat_map(Test::literals)
             .chain(names)
             .chain(self.attack.literals())
             .chain(agent)
             .chain(any.map(|groups| groups.concat()));
         strongest(sets)
-            .filter(|literals| weakest(literals) >= MIN_ANCHOR_BYTES)
+            .filter(|literals| weakest(literals) >= MIN_WORD_BYTES)
             .map(cut)
     }
 
@@ -179,11 +179,11 @@ impl Condition {
     fn rare_headers(&self) -> Option<Vec<String>> {
         for (name, _) in &self.header {
             let is_rare = !USUAL_HEADERS.contains(&&*name.0);
-            if is_rare && name.0.len() >= MIN_ANCHOR_BYTES {
+            if is_rare && name.0.len() >= MIN_WORD_BYTES {
                 return Some(cut(vec![name.0.to_string()]));
             }
         }
-        let groups = self.any.iter().map(Self::anchors);
+        let groups = self.any.iter().map(Self::words);
         let groups = groups.collect::<Option<Vec<_>>>()?.concat();
         (!groups.is_empty()).then(|| cut(groups))
     }
@@ -227,7 +227,7 @@ impl Attacks {
 }
 
 impl Test {
-    fn anchors(&self) -> Vec<Vec<String>> {
+    fn literals(&self) -> Vec<Vec<String>> {
         let texts = |words: &[Lowercase]| {
             words
                 .iter()
@@ -250,7 +250,7 @@ impl Test {
         sets.extend(
             self.regex
                 .iter()
-                .map(Pattern::anchors)
+                .map(Pattern::literals)
                 .collect::<Option<Vec<_>>>()
                 .map(|all| all.concat()),
         );

@@ -49,8 +49,8 @@ pub(crate) fn indicators(decoded: &[Part], all: &mut Vec<Indicator>) {
     for (part, seen) in parts(decoded) {
         let bytes = &part.bytes[seen];
         let text = Text::raw(bytes, 0);
-        let plainer = text.decoded(false);
-        let forms: Vec<Text> = [Some(text), plainer].into_iter().flatten().collect();
+        let decoded_text = text.decoded(false);
+        let forms: Vec<Text> = [Some(text), decoded_text].into_iter().flatten().collect();
         for mut indicator in indicator::indicators(bytes, &forms) {
             let is_known = all.iter().any(|known| known.address == indicator.address);
             if !is_known && all.len() < MAX_INDICATORS {

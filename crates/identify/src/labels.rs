@@ -100,7 +100,7 @@ impl Labeller {
     }
 
     pub(crate) fn new(own: Vec<Signature>, built_in: Index) -> Self {
-        let mut lists = Lists::new(built_in.literals);
+        let mut lists = Lists::new(built_in.words);
         for signature in own {
             lists.add_own(signature);
         }
@@ -282,18 +282,18 @@ impl Labeller {
         let mut seen = BitSet::none(self.words.len());
         // Forms that equal the bytes as sent are searched with the whole request; only changed
         // forms are searched here.
-        let plainer = [
+        let decoded_forms = [
             sample.request(),
             sample.path(),
             sample.query(),
             sample.body(),
         ];
         let headers = sample.headers().iter().map(|(_, forms)| &**forms);
-        let plainer = plainer.into_iter().chain(headers);
-        let plainer = plainer.flatten().filter(|text| !text.is_as_sent());
+        let decoded_forms = decoded_forms.into_iter().chain(headers);
+        let decoded_forms = decoded_forms.flatten().filter(|text| !text.is_as_sent());
         let sent = sample.request().first().map_or(&[][..], |text| &text.bytes);
         self.words.find(sent, &mut seen);
-        for text in plainer {
+        for text in decoded_forms {
             for place in text.changed(sent, MAX_WORD_BYTES) {
                 self.words.find(&text.bytes[place], &mut seen);
             }

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// Shortest literal that is worth a search; shorter ones are in nearly every request.
-pub(crate) const MIN_ANCHOR_BYTES: usize = 3;
+pub(crate) const MIN_WORD_BYTES: usize = 3;
 /// How many bytes of a literal are looked for. A text that begins like a literal is nearly always
 /// that literal, and more bytes would take memory.
 pub(crate) const MAX_WORD_BYTES: usize = 8;
@@ -37,7 +37,7 @@ pub(crate) fn words_of_expression(source: &str, most: usize) -> Option<Vec<Strin
         pieces.max_by_key(|piece| piece.len()).map(str::to_owned)
     };
     let words: Vec<_> = literals.iter().filter_map(longest).collect();
-    (weakest(&words) >= MIN_ANCHOR_BYTES).then(|| cut(words))
+    (weakest(&words) >= MIN_WORD_BYTES).then(|| cut(words))
 }
 
 /// Returns the set of literals that the fewest requests have.
@@ -56,7 +56,7 @@ pub(crate) fn weakest(literals: &[String]) -> usize {
     let weight = |literal: &String| {
         let is_rare = |byte: &u8| b"<>$|`'{}[]\\^~!%\0".contains(byte);
         if literal.as_bytes().iter().any(is_rare) {
-            literal.len().max(MIN_ANCHOR_BYTES)
+            literal.len().max(MIN_WORD_BYTES)
         } else {
             literal.len()
         }

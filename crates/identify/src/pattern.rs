@@ -21,7 +21,7 @@ use crate::words::{BitSet, Words};
 
 /// Most literals that are kept for one regular expression; each of them is looked for in every
 /// request.
-const MAX_ANCHORS: usize = 100;
+const MAX_LITERALS: usize = 100;
 /// How often an expression may clear its cache of states. After that it gives up if it searched
 /// fewer than `MIN_BYTES_FOR_A_STATE` bytes for each state. Without this limit, a request that
 /// repeats the beginning of what the expression looks for would take 13 ms for 64 KiB.
@@ -260,14 +260,14 @@ impl Pattern {
 
     /// Returns literals in lower case; every match has at least one of them. Returns `None` if
     /// there are none, or too many.
-    pub(crate) fn anchors(&self) -> Option<Vec<String>> {
-        literals::of_expression(&self.source, MAX_ANCHORS)
+    pub(crate) fn literals(&self) -> Option<Vec<String>> {
+        literals::of_expression(&self.source, MAX_LITERALS)
     }
 
     /// Returns the words to look for before the expression is tried, in lower case; every match has
     /// at least one of them.
     pub(crate) fn words(&self) -> Option<Vec<String>> {
-        literals::words_of_expression(&self.source, MAX_ANCHORS)
+        literals::words_of_expression(&self.source, MAX_LITERALS)
     }
 
     fn known_words(&self, search: &Search<'_>) -> &[Word] {

@@ -3,8 +3,8 @@
 //! In: the signatures of a file, and the built-in signatures. Out: lists of signatures. A signature
 //! of a list is tried if the request has what the list is for, a word or a protocol.
 //!
-//! A word is a literal that is cut to 8 bytes. The anchors of a signature are words: a request to
-//! which the signature applies has at least one of them.
+//! A word is a literal that is cut to 8 bytes. A request to which a signature applies has at least
+//! one of the words of the signature.
 
 use std::sync::{Arc, OnceLock};
 
@@ -20,7 +20,7 @@ pub(super) struct Lists {
     pub(super) signatures: Vec<Known>,
     /// The words that are looked for in requests.
     pub(super) words: Vec<String>,
-    anchored: Vec<Anchored>,
+    needs: Vec<Need>,
     /// Numbers of the signatures that need neither a word nor a protocol.
     pub(super) always: Vec<usize>,
     /// Numbers of the signatures that need a protocol and no word.
@@ -29,7 +29,7 @@ pub(super) struct Lists {
 
 /// The number of a word, and the number of a signature that needs it. Sorted by words.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Anchored {
+struct Need {
     word: usize,
     signature: usize,
 }
@@ -48,7 +48,7 @@ impl Lists {
         Self {
             signatures: Vec::new(),
             words,
-            anchored: Vec::new(),
+            needs: Vec::new(),
             always: Vec::new(),
             by_protocol: Vec::new(),
         }
@@ -57,12 +57,12 @@ impl Lists {
     pub(super) fn add_own(&mut self, signature: Signature) {
         let number = self.signatures.len();
         // A word may be in the list twice. Both of its numbers are found.
-        match signature.condition.anchors() {
-            Some(anchors) => {
-                for anchor in anchors {
-                    let word = self.words.len();
-                    self.words.push(anchor);
-                    self.need(word, number);
+        match signature.condition.words() {
+            Some(words) => {
+                for word in words {
+                    let word_number = self.words.len();
+                    self.words.push(word);
+                    self.need(word_number, number);
                 }
             }
             None => self.always.push(number),
@@ -81,7 +81,7 @@ impl Lists {
 
     pub(super) fn add_built_in(&mut self, indexed: Indexed) {
         let number = self.signatures.len();
-        match indexed.anchors {
+        match indexed.words {
             Some(words) => {
                 for word in words {
                     self.need(word as usize, number);
@@ -102,18 +102,18 @@ impl Lists {
     }
 
     fn need(&mut self, word: usize, signature: usize) {
-        self.anchored.push(Anchored { word, signature });
+        self.needs.push(Need { word, signature });
     }
 
     /// Returns the signatures that need a word, grouped by word. There are some thousands of words
     /// and of signatures, so 32 bits are enough for their numbers.
     pub(super) fn by_word(&mut self) -> ByWord {
-        self.anchored.sort_unstable();
+        self.needs.sort_unstable();
         let mut starts = Vec::with_capacity(self.words.len() + 1);
         for word in 0..=self.words.len() {
-            starts.push(self.anchored.partition_point(|it| it.word < word) as u32);
+            starts.push(self.needs.partition_point(|it| it.word < word) as u32);
         }
-        let signatures = self.anchored.iter().map(|it| it.signature as u32);
+        let signatures = self.needs.iter().map(|it| it.signature as u32);
         ByWord {
             signatures: signatures.collect(),
             starts,

@@ -39,7 +39,7 @@ fn ids(labeller: &Labeller, raw: &[u8]) -> Vec<String> {
 
 #[test]
 fn a_signature_that_asks_for_a_rare_header_waits_for_its_name() {
-    for (asks, anchors) in [
+    for (asks, words) in [
         ("header.X-Odd.exists = true", Some(&["x-odd"][..])),
         ("header.user-agent.regex = '^a'", None),
         ("header.x-odd.contains = 'abcd'", Some(&["abcd"])),
@@ -53,8 +53,8 @@ fn a_signature_that_asks_for_a_rare_header_waits_for_its_name() {
         ),
     ] {
         let condition: Condition = toml::from_str(asks).unwrap();
-        let anchors = anchors.map(|all| all.iter().map(ToString::to_string).collect());
-        assert_eq!(condition.anchors(), anchors, "{asks}");
+        let words = words.map(|all| all.iter().map(ToString::to_string).collect());
+        assert_eq!(condition.words(), words, "{asks}");
     }
 }
 
