@@ -30,7 +30,7 @@ const MAX_SENT_BYTES: usize = 256 * 1024;
 const TEXT_WORK: usize = 4;
 /// Units of work for starting a decompressor, which sets up tables and a window.
 const OPEN_WORK: usize = 2_000;
-/// Bytes are searched for escapes if at most one in so many is a control character.
+/// Bytes count as nearly text if at most one in 16 is a control character.
 const BYTES_FOR_A_CONTROL: usize = 16;
 
 /// Decodes a whole text; returns `None` where there is nothing to decode.

@@ -118,7 +118,7 @@ impl Way {
         }
     }
 
-    /// Returns the way to the content of all the bytes. It is the body if the bytes were.
+    /// Returns the way to the content of all the bytes. `is_body` stays as it was.
     pub(crate) fn inside(&self, how: &'static str) -> Self {
         let mut way = self.clone();
         way.steps.push(Step::new(how, b""));
@@ -126,7 +126,7 @@ impl Way {
         way
     }
 
-    /// Returns the way to what a run of the bytes, or all of them, are when decoded.
+    /// Returns the way to the decoded bytes of a run, which may be all of the bytes.
     pub(crate) fn to(&self, run: Range<usize>, step: Step) -> Self {
         let mut way = self.clone();
         way.steps.push(step);

@@ -1,9 +1,10 @@
 //! Finds and decodes runs of base64 in text.
 //!
-//! In: bytes. Out: the runs, and their decoded bytes. Most words, paths and keys have only
-//! characters of base64, so a run counts only if it decodes to text, UTF-16, or a known file
-//! format. The `/` or `=` before a run may belong to a path or query. A run may have several lines,
-//! broken as in MIME, with line ends as they are or as JSON writes them.
+//! In: bytes. Out: the runs, and their decoded bytes. A stretch has only characters of base64, as
+//! most words, paths and keys have. A run is a stretch, or a part of one, that decodes to text,
+//! UTF-16, or a known file format. The `/` or `=` before a run may belong to a path or query. A
+//! stretch may have several lines, broken as in MIME, with line ends as they are or as JSON writes
+//! them. A segment is the part of a line up to and including its `=`.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,15 +15,16 @@ use crate::kind::is_text;
 use crate::work::Work;
 use crate::{base64, utf16};
 
-/// Shorter runs are words.
+/// Fewer characters are taken for a word, not for base64.
 const MIN_CHARS: usize = 12;
-/// Shorter runs must look like base64, and their decoded bytes like words.
+/// A run of text with fewer characters than this must look like base64, and its decoded bytes like
+/// words.
 const SHORT_CHARS: usize = 24;
-/// Length of the beginning that is decoded first: it rules out most runs.
+/// Length of the beginning that is decoded first: it rules out most stretches.
 const BEGINNING_CHARS: usize = 32;
-/// Most places in a run at which base64 may begin.
+/// Most places in a segment at which base64 may begin.
 const MAX_STARTS: usize = 24;
-/// A run is continued on the next line only if this line has at least so many characters.
+/// A stretch goes on in the next line only if this line has at least this many characters.
 const MIN_LINE_CHARS: usize = 16;
 
 /// First bytes of the known file formats: gzip, Zstandard, Java's objects and classes, .NET's
@@ -47,7 +49,7 @@ pub(crate) fn runs(
 ) {
     let mut at = 0;
     while let Some(start) = bytes[at..].iter().position(is_char).map(|start| at + start) {
-        // Most are words, which are shorter than any run.
+        // Most stretches are words, which are shorter than any run.
         if let Some(length) = short_word(&bytes[start..]) {
             at = start + length;
             let _ = work.take(length);
@@ -83,7 +85,7 @@ fn is_of_run(byte: &u8) -> bool {
     is_char(byte) || *byte == b'='
 }
 
-/// One line of a run: its place, and its characters.
+/// One line of a stretch: its place, and its characters.
 struct Line<'a> {
     place: Range<usize>,
     chars: Cow<'a, [u8]>,
@@ -105,7 +107,7 @@ fn short_word(bytes: &[u8]) -> Option<usize> {
     (length < MIN_CHARS && !goes_on).then_some(length)
 }
 
-/// Returns the lines of the run that begins at `start`.
+/// Returns the lines of the stretch that begins at `start`.
 fn lines(bytes: &[u8], start: usize) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
     let mut start = start;
@@ -224,7 +226,7 @@ fn in_segment(chars: &[u8], work: &mut Work) -> Vec<Run> {
     found
 }
 
-/// Tells by its beginning whether a run may be base64.
+/// Tells by their beginning whether characters may be base64.
 fn begins(chars: &[u8]) -> bool {
     let beginning = &chars[..chars.len().min(BEGINNING_CHARS)];
     base64::decode(beginning).is_some_and(|bytes| is_known(&bytes) || is_text(&bytes))
@@ -245,7 +247,7 @@ fn is_known(bytes: &[u8]) -> bool {
     MAGIC.iter().any(|magic| bytes.starts_with(magic)) || utf16::begins(bytes)
 }
 
-/// Tells whether a short run is likely to be base64. An ordinary word mistaken for base64 has
+/// Tells whether few characters are likely to be base64. An ordinary word mistaken for base64 has
 /// letters of one case, and decodes to punctuation.
 fn is_likely(chars: &[u8], bytes: &[u8]) -> bool {
     let has_digit = chars.iter().any(u8::is_ascii_digit);

@@ -144,14 +144,13 @@ impl Condition {
             .chain(self.header.iter().map(|(_, test)| test))
     }
 
-    /// Returns literals; every request that meets the condition has at least one of them. Returns
-    /// `None` if no literals are worth the search.
+    /// Returns words; every request that meets the condition has at least one of them. Returns
+    /// `None` if no words are worth the search.
     pub(crate) fn words(&self) -> Option<Vec<String>> {
         self.values().or_else(|| self.rare_headers())
     }
 
-    /// Returns the best literals that are not names of headers; `None` if none are worth the
-    /// search.
+    /// Returns the best words that are not names of headers; `None` if none are worth the search.
     fn values(&self) -> Option<Vec<String>> {
         let names = self.parameter.iter();
         let names = names.map(|(name, _)| vec![name.0.to_string()]);

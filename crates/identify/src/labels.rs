@@ -266,7 +266,7 @@ impl Labeller {
         known.is_some_and(|known| known.condition().is_excluded(sample))
     }
 
-    /// Returns the signatures that need a word of a decoded part, or an attack that is in it.
+    /// Returns the signatures one of whose words, or one of whose attacks, is in a decoded part.
     pub(crate) fn with_a_word_in(&self, inside: &Sample<'_>) -> BitSet {
         let mut seen = BitSet::none(self.words.len());
         for text in inside.request() {

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-/// Shortest literal that is worth a search; shorter ones are in nearly every request.
+/// Shortest word that is worth a search; shorter ones are in nearly every request.
 pub(crate) const MIN_WORD_BYTES: usize = 3;
 /// How many bytes of a literal are looked for. A text that begins like a literal is nearly always
 /// that literal, and more bytes would take memory.
@@ -28,8 +28,8 @@ pub(crate) fn of_expression(source: &str, most: usize) -> Option<Vec<String>> {
 /// texts. Every match has at least one of them; they are cut to [`MAX_WORD_BYTES`]. Returns
 /// `None` if no words are worth the search.
 ///
-/// Words are looked for in path and query, but not in the decoded path and query joined by `?`. So
-/// no word contains a `?`.
+/// The decoded target is not searched, only the decoded path and the decoded query. So a word may
+/// not contain a `?`.
 pub(crate) fn words_of_expression(source: &str, most: usize) -> Option<Vec<String>> {
     let literals = of_expression(source, most)?;
     let longest = |literal: &String| {
@@ -50,8 +50,8 @@ pub(crate) fn strongest(sets: impl Iterator<Item = Vec<String>>) -> Option<Vec<S
     })
 }
 
-/// Returns the weight of the weakest literal: its length, and more if it has a byte that is rare in
-/// ordinary requests.
+/// Returns the weight of the weakest literal: its length, or at least [`MIN_WORD_BYTES`] if it has
+/// a byte that is rare in ordinary requests.
 pub(crate) fn weakest(literals: &[String]) -> usize {
     let weight = |literal: &String| {
         let is_rare = |byte: &u8| b"<>$|`'{}[]\\^~!%\0".contains(byte);
