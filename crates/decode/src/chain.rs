@@ -12,7 +12,7 @@ use forever200_head::{BodyLength, Field, Head, extent, joined, unfolded};
 
 use crate::coding::{self, Opened};
 use crate::header::{basic, codings};
-use crate::kind::Kind;
+use crate::kind::ContentKind;
 use crate::multipart::Piece;
 use crate::part::{Part, Step, Way, offset};
 use crate::work::{Limits, Work};
@@ -226,7 +226,7 @@ impl Finder {
         if steps_left == 0 || bytes.is_empty() || !self.work.take(TEXT_WORK * bytes.len()) {
             return;
         }
-        if Kind::is_multipart(bytes) {
+        if ContentKind::is_multipart(bytes) {
             return self.fields(way, bytes, steps_left);
         }
         if is_nearly_text(bytes) {

@@ -10,9 +10,9 @@ const HEADER: &[u8] = b"content-";
 /// Values of JSON that are words.
 const WORDS_OF_JSON: [&[u8]; 3] = [b"true", b"false", b"null"];
 
-/// What bytes are.
+/// What kind of content bytes are. This is not a kind of the collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ContentKind {
     /// Names and values of `application/x-www-form-urlencoded`.
     Form,
     /// `multipart/form-data`, or another multipart.
@@ -27,7 +27,7 @@ pub enum Kind {
     Binary,
 }
 
-impl Kind {
+impl ContentKind {
     /// Tells what bytes are.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
@@ -140,29 +140,29 @@ mod tests {
     #[test]
     fn bytes_are_what_they_are() {
         for (bytes, kind) in [
-            (&b"a=b&c=%41"[..], Kind::Form),
-            (b"a[]=1+2", Kind::Form),
+            (&b"a=b&c=%41"[..], ContentKind::Form),
+            (b"a[]=1+2", ContentKind::Form),
             (
                 b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\xff\r\n--x--",
-                Kind::Multipart,
+                ContentKind::Multipart,
             ),
-            (b"\xef\xbb\xbf {\"a\": 1", Kind::Json),
-            (b"{\"a\":1}\n{\"a\":2}\n", Kind::Json),
-            (b"[true]", Kind::Json),
-            (b"<?xml version='1.0'?>", Kind::Xml),
-            (b"<a>", Kind::Xml),
-            (b"YWRtaW46YWRtaW4=", Kind::Text),
-            (b"{a=b}", Kind::Text),
-            (b"a = b", Kind::Text),
-            (b"-- x\nselect", Kind::Text),
-            (b"--x\nContent-=1&a=b", Kind::Text),
-            (b"\xff\xfe", Kind::Binary),
-            (b"a\0", Kind::Binary),
-            ("Mü".as_bytes(), Kind::Text),
-            (b"M\xc3", Kind::Text),
-            (b"", Kind::Text),
+            (b"\xef\xbb\xbf {\"a\": 1", ContentKind::Json),
+            (b"{\"a\":1}\n{\"a\":2}\n", ContentKind::Json),
+            (b"[true]", ContentKind::Json),
+            (b"<?xml version='1.0'?>", ContentKind::Xml),
+            (b"<a>", ContentKind::Xml),
+            (b"YWRtaW46YWRtaW4=", ContentKind::Text),
+            (b"{a=b}", ContentKind::Text),
+            (b"a = b", ContentKind::Text),
+            (b"-- x\nselect", ContentKind::Text),
+            (b"--x\nContent-=1&a=b", ContentKind::Text),
+            (b"\xff\xfe", ContentKind::Binary),
+            (b"a\0", ContentKind::Binary),
+            ("Mü".as_bytes(), ContentKind::Text),
+            (b"M\xc3", ContentKind::Text),
+            (b"", ContentKind::Text),
         ] {
-            assert_eq!(Kind::of(bytes), kind, "{}", bytes.escape_ascii());
+            assert_eq!(ContentKind::of(bytes), kind, "{}", bytes.escape_ascii());
         }
     }
 }

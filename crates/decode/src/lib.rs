@@ -41,7 +41,7 @@ mod utf16;
 mod work;
 
 pub use chain::{MAX_DEPTH, MAX_PARTS, decode};
-pub use kind::Kind;
+pub use kind::ContentKind;
 pub use part::{Part, Step};
 pub use url::parameters;
 pub use work::Limits;

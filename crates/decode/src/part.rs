@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 use std::ops::Range;
 
-use crate::kind::Kind;
+use crate::kind::ContentKind;
 
 /// Longest detail of a step, in characters.
 const MAX_DETAIL_CHARS: usize = 60;
@@ -76,8 +76,8 @@ impl Part {
 
     /// Tells what the bytes are.
     #[must_use]
-    pub fn kind(&self) -> Kind {
-        Kind::of(&self.bytes)
+    pub fn kind(&self) -> ContentKind {
+        ContentKind::of(&self.bytes)
     }
 
     /// Tells whether nothing but URL encoding was undone.

@@ -81,7 +81,7 @@ fn is_char(byte: &u8) -> bool {
     base64::sextet(*byte).is_some()
 }
 
-fn is_of_run(byte: &u8) -> bool {
+fn is_of_stretch(byte: &u8) -> bool {
     is_char(byte) || *byte == b'='
 }
 
@@ -102,7 +102,7 @@ fn joined(lines: &[Line<'_>]) -> Vec<u8> {
 
 /// Returns the length of the word at the beginning if the word is shorter than any run.
 fn short_word(bytes: &[u8]) -> Option<usize> {
-    let length = length_of(bytes, is_of_run);
+    let length = length_of(bytes, is_of_stretch);
     let goes_on = bytes[length..].starts_with(b"\\/");
     (length < MIN_CHARS && !goes_on).then_some(length)
 }
@@ -130,7 +130,7 @@ fn line(bytes: &[u8], start: usize) -> Line<'_> {
     let mut at = start;
     let mut from = start;
     loop {
-        at += length_of(&bytes[at..], is_of_run);
+        at += length_of(&bytes[at..], is_of_stretch);
         let is_slash = bytes[at..].starts_with(b"\\/");
         match &mut chars {
             Cow::Borrowed(_) if !is_slash => chars = Cow::Borrowed(&bytes[from..at]),

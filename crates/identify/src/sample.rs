@@ -6,7 +6,7 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 
-use forever200_decode::{Kind, Part};
+use forever200_decode::{ContentKind, Part};
 
 use crate::attack::Found;
 use crate::pattern::Search;
@@ -103,7 +103,7 @@ impl<'a> Sample<'a> {
     }
 
     fn parameters_of(&self, body: &[u8], place: &Range<usize>) -> Vec<(Vec<u8>, Forms)> {
-        let fields = if Kind::is_multipart(body) {
+        let fields = if ContentKind::is_multipart(body) {
             parts(body)
         } else {
             pairs(body)

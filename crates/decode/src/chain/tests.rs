@@ -96,7 +96,7 @@ fn codings_are_undone_before_all_else() {
     ]
     .concat();
     let found = parts(&raw);
-    assert!(found[0].is_body && found[0].bytes == form && found[0].kind() == Kind::Form);
+    assert!(found[0].is_body && found[0].bytes == form && found[0].kind() == ContentKind::Form);
     assert_eq!(found[0].what(), "body, chunks joined, gunzipped");
     assert_eq!(found[1].bytes, b"user=admin&cmd=id");
     assert!(!found[1].is_body);

@@ -2,7 +2,7 @@
 //!
 //! In: bytes. Out: pieces of visible text, for at most `MAX_FIELDS` fields.
 
-use forever200_decode::{Kind, multipart, parameters};
+use forever200_decode::{ContentKind, multipart, parameters};
 use forever200_identify::http;
 use minijinja::Value;
 use serde::Serialize;
@@ -86,7 +86,7 @@ impl Field {
 
 impl FormParts {
     pub(super) fn new(body: &[u8]) -> Self {
-        let all = if Kind::is_multipart(body) {
+        let all = if ContentKind::is_multipart(body) {
             multipart::fields(body)
         } else {
             Vec::new()
@@ -111,9 +111,9 @@ impl FormPart {
 /// Returns the parameters of a body that is an HTML form. If only the header says that it is one,
 /// the body must not have another known format, because curl sends that header with any body.
 pub(super) fn form(http: &http::Request<'_>, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    match Kind::of(body) {
-        Kind::Form => parameters(body.trim_ascii()),
-        Kind::Text | Kind::Binary if is_said(http) => parameters(body.trim_ascii()),
+    match ContentKind::of(body) {
+        ContentKind::Form => parameters(body.trim_ascii()),
+        ContentKind::Text | ContentKind::Binary if is_said(http) => parameters(body.trim_ascii()),
         _ => Vec::new(),
     }
 }
