@@ -88,7 +88,8 @@ impl Collector {
             let begun = Instant::now();
             let made_before = connections_made(&client);
             let Err(error) = self.collect(&client, &connect, from_start).await;
-            // Stays set, so that collecting begins at the start again after a second failure.
+            // Never cleared: after any later failure, too, the whole stream is read again. The new
+            // history lacks requests of the old one, and nothing notes when it has all of them.
             from_start |= error.is::<AnotherHistory>();
             patience.wait(&error, begun.elapsed()).await;
             let has_ended = has_ended(&client).await;
@@ -340,7 +341,7 @@ impl Sensors {
             .stream_position(sensor.as_str(), self.before_stream)?;
         // Older versions of this program did not note when a stream was made. If such a version was
         // running when the stream was made again, `from` is a number of the old stream, and may be
-        // behind the end of this one.
+        // greater than the last number of this one.
         let is_known = |from: &u64| !self.from_start && *from <= newest + 1;
         let from = from.filter(is_known).filter(|&from| from > 0);
         self.last_read.set(&sensor, from.map_or(0, |from| from - 1));

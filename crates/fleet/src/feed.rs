@@ -85,10 +85,10 @@ impl Feed {
             let Some(record) = self.read(&message, delivery) else {
                 continue;
             };
-            // After a restart, reading goes on at the oldest of the newest `WINDOW` + 1 messages in
-            // the history (`Ledger::stream_position`). So a record waits here until the record
-            // `WINDOW` places before it is in the history. Permits alone do not suffice: newer
-            // records may arrive while an older one does not.
+            // After a restart, the last `WINDOW` + 1 messages that the history has are read again
+            // (`Ledger::stream_position`). So a record waits here until the record `WINDOW` places
+            // before it is in the history. Permits alone do not suffice: newer records may arrive
+            // while an older one does not.
             if in_flight.len() == WINDOW
                 && let Some(oldest) = in_flight.pop_front()
             {

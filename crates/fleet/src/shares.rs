@@ -138,9 +138,9 @@ async fn delete_excess<F: Future<Output = Client>, C: Fn() -> F>(
     Ok(())
 }
 
-/// Returns how many bytes all messages together may take, measured as the sizes in `taken`. These
-/// include the reply subject and the header [`BODY_BYTES`], which are not in the server's file. So
-/// their sum is more than the size that the server tells, and the limit is scaled up.
+/// Returns how many bytes all messages together may take, in the measure of `taken`. [`bytes_of`]
+/// counts more than the file has (reply subject and header [`BODY_BYTES`]), so the limit is
+/// multiplied by the same ratio.
 fn room(info: &Info, taken: &HashMap<Sensor, u64>) -> u64 {
     let most = most_bytes(info).unwrap_or(u64::MAX) / 4 * 3;
     let added_up: u128 = taken.values().map(|&bytes| u128::from(bytes)).sum();
@@ -267,7 +267,7 @@ async fn messages_behind(
     Messages::open(&context, stream, config).await
 }
 
-/// Returns about how many bytes the server's file has for a message.
+/// Returns a little more than the number of bytes that the server's file has for a message.
 fn bytes_of(message: &Message) -> u64 {
     let headers = message.headers.as_ref();
     // The sensor may have sent such a header too; the server adds its own at the end.
