@@ -198,7 +198,7 @@ impl<'a, F: Future<Output = Client>, C: Fn() -> F> MessageSizes<'a, C> {
         let connection = (reading.connect)().await;
         Ok(Self {
             reading,
-            messages: messages_behind(&connection, reading.stream, 0).await?,
+            messages: messages_after(&connection, reading.stream, 0).await?,
             connection,
             read: 0,
             last_sequence,
@@ -243,13 +243,13 @@ impl<'a, F: Future<Output = Client>, C: Fn() -> F> MessageSizes<'a, C> {
             return Err(error);
         }
         self.connection = (self.reading.connect)().await;
-        self.messages = messages_behind(&self.connection, self.reading.stream, self.read).await?;
+        self.messages = messages_after(&self.connection, self.reading.stream, self.read).await?;
         Ok(())
     }
 }
 
 /// Asks for all messages whose number in the stream is greater than this one.
-async fn messages_behind(
+async fn messages_after(
     connection: &Client,
     stream: &Stream,
     number: u64,

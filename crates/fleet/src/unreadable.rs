@@ -32,8 +32,8 @@ struct Stored {
 const MOST_DELETED: u64 = 2000;
 
 /// Deletes unreadable messages of a subject, which may have a wildcard. Looks at the messages after
-/// the number `last` until `readable` of them could be read, and deletes all others before that,
-/// but at most [`MOST_DELETED`]. Returns how many were deleted.
+/// the number `last` until `most_readable` of them could be read, and deletes all others before
+/// that, but at most [`MOST_DELETED`]. Returns how many were deleted.
 ///
 /// # Errors
 /// The servers do not answer, or not as documented.
@@ -41,10 +41,10 @@ pub(crate) async fn delete_next(
     client: &Client,
     subject: &str,
     last: u64,
-    readable: usize,
+    most_readable: usize,
 ) -> anyhow::Result<u64> {
     let (mut deleted, mut read, mut from) = (0, 0, last + 1);
-    while read < readable && deleted < MOST_DELETED {
+    while read < most_readable && deleted < MOST_DELETED {
         let Some(message) = next(client, subject, from).await? else {
             break;
         };

@@ -258,12 +258,12 @@ impl Ledger {
     /// A request that a person deleted counts as if it were here, unless it would have left the
     /// history by itself since.
     ///
-    /// Only requests after number `behind` of this history count. If `behind` is not 0, the
-    /// requests up to it came from another stream.
+    /// Only requests after number `after` of this history count. If `after` is not 0, the requests
+    /// up to it came from another stream.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn stream_position(&mut self, sensor: &str, behind: u64) -> anyhow::Result<Option<u64>> {
+    pub fn stream_position(&mut self, sensor: &str, after: u64) -> anyhow::Result<Option<u64>> {
         let Some(file) = self.current()? else {
             return Ok(None);
         };
@@ -281,7 +281,7 @@ impl Ledger {
         // One more than can be in flight: everything before the oldest of them has arrived.
         let last = integer(sent::WINDOW as u64 + 1);
         let found: Option<i64> =
-            statement.query_row(params![sensor, last, integer(behind)], |row| row.get(0))?;
+            statement.query_row(params![sensor, last, integer(after)], |row| row.get(0))?;
         Ok(found.map(i64::unsigned_abs))
     }
 }
