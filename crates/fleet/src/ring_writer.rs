@@ -58,8 +58,8 @@ pub(crate) struct RingWriter {
     version: Option<Version>,
     /// Device and inode of the history's file, at the last poll that found one.
     file: Option<(u64, u64)>,
-    /// memcached does not take records now, or the viewer has not restored its cursor yet. While
-    /// this is set, failures are not logged.
+    /// memcached does not take records now, which was logged. While this is set, failures are not
+    /// logged.
     is_away: bool,
     /// At how many polls the history had changed.
     changes: u64,
@@ -149,10 +149,13 @@ impl RingWriter {
             match self.write_once(&mut due).await {
                 Ok(true) => break,
                 Ok(false) => {}
-                Err(error) if self.is_away => drop(error),
-                Err(error) => warn!(%error, "collecting waits for memcached"),
+                Err(error) => {
+                    if !self.is_away {
+                        warn!(%error, "collecting waits for memcached");
+                    }
+                    self.is_away = true;
+                }
             }
-            self.is_away = true;
             sleep(MEMCACHED_PAUSE).await;
         }
         if !due.is_empty() {
