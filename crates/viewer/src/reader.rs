@@ -4,7 +4,7 @@
 //! Read in this order:
 //!
 //! - `follow`: the thread that reads memcached; `pulse` and `pace` say when, `minutes` reads the
-//!   counts of the last day, `memory` writes to the history and restores memcached from it
+//!   counts of the last day, `history_link` writes to the history and restores memcached from it
 //! - `for_visitors`: how visitors get the newest view
 //! - `describer` and `entry`: the description of one record, with `asked_for`, `claims`,
 //!   `tls_parts`, `sensor`, `excerpt` and `actions`
@@ -20,8 +20,8 @@ pub mod entry;
 pub mod excerpt;
 mod follow;
 pub mod for_visitors;
+pub mod history_link;
 pub mod locations;
-pub mod memory;
 mod minutes;
 pub(crate) mod once;
 mod outlets;

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::captures::Counted;
-use crate::reader::memory::HistoryState;
+use crate::reader::history_link::HistoryState;
 use crate::reader::view::MINUTES;
 use crate::reader::{Entry, View};
 use crate::rfc3339;

@@ -23,7 +23,7 @@ use crate::metrics::Counters;
 use crate::reader::describer::Describer;
 use crate::reader::entry::Entry;
 use crate::reader::for_visitors::Reader;
-use crate::reader::memory::HistoryLink;
+use crate::reader::history_link::HistoryLink;
 use crate::reader::minutes::Minutes;
 use crate::reader::outlets::{Outlets, Start};
 use crate::reader::pace::{Pace, Rate};

@@ -9,7 +9,7 @@ use forever200_ring::{SLOTS, Snapshot, StoreError};
 use jiff::Timestamp;
 
 use crate::reader::entry::Entry;
-use crate::reader::memory::HistoryState;
+use crate::reader::history_link::HistoryState;
 
 /// How far the charts go back, in minutes.
 pub const MINUTES: i64 = 24 * 60;
