@@ -74,8 +74,8 @@ struct Follower {
     captures: Option<Captures>,
     /// When the cursor last moved.
     moved: Instant,
-    /// When the last deep look was. A deep look reads more than the cursor.
-    read: Instant,
+    /// A deep look reads more than the cursor.
+    last_deep_look: Instant,
     minutes: Minutes,
     /// When the list of running sensors and a hub's counts of kinds were last read.
     fleet_read: Instant,
@@ -114,7 +114,7 @@ impl Reader {
             captures,
             moved: Instant::now(),
             minutes: Minutes::default(),
-            read: Instant::now(),
+            last_deep_look: Instant::now(),
             fleet_read: Instant::now(),
         };
         let runtime = runtime::Builder::new_current_thread()
@@ -202,7 +202,7 @@ impl Follower {
     async fn look(&mut self) -> Result<bool, StoreError> {
         let held = Arc::clone(&self.views.borrow());
         let has_moved = self.moved.elapsed() < WRITTEN_LATER;
-        let depth = if has_moved || self.read.elapsed() >= IDLE_INTERVAL {
+        let depth = if has_moved || self.last_deep_look.elapsed() >= IDLE_INTERVAL {
             Depth::All
         } else {
             Depth::Cursor
@@ -255,7 +255,7 @@ impl Follower {
         let without_records = snapshot.without_records();
         self.snapshot = snapshot;
         if depth == Depth::All {
-            self.read = Instant::now();
+            self.last_deep_look = Instant::now();
             self.pulse.count_deep_look();
         }
         let view = View {

@@ -196,7 +196,7 @@ impl HistoryLink {
         self.hand_over(&mut keeper, snapshot, late);
         self.newest_seen = self.newest_seen.max(snapshot.cursor);
         if let Some(gap) = keeper.settle(snapshot.cursor, now) {
-            if let Some(gap) = gap.after(self.known_later_up_to()) {
+            if let Some(gap) = gap.after(self.accounted_for_by_late_file()) {
                 self.history.count_gap(gap, now);
             }
             match &mut self.gap {
@@ -244,8 +244,9 @@ impl HistoryLink {
         }
     }
 
-    /// Returns `History::newest_at_opening` if the file was opened after the keeper began, else 0.
-    fn known_later_up_to(&self) -> u64 {
+    /// Returns up to which number a file that was opened late accounts for requests; 0 if it was open
+    /// from the start.
+    fn accounted_for_by_late_file(&self) -> u64 {
         let known = self.history.newest_at_opening().unwrap_or_default();
         if known <= self.keeper_start { 0 } else { known }
     }
@@ -267,7 +268,7 @@ impl HistoryLink {
     /// Takes the numbers that the open file accounts for out of the gaps, and counts the rest as
     /// missing.
     fn clear_up(&mut self, now: Timestamp) {
-        let known = self.known_later_up_to();
+        let known = self.accounted_for_by_late_file();
         self.gap = self.gap.and_then(|gap| gap.after(known));
         let Some(mut missing) = self.unclear.take().and_then(|gap| gap.after(known)) else {
             return;
