@@ -1,5 +1,5 @@
-//! The history: all requests that are kept after they have left the ring. It is an SQLite file,
-//! which a person can open as well.
+//! The history: all requests that are kept, also after they have left the ring. It is an SQLite
+//! file, which a person can open as well.
 //!
 //! In: each record that the reader has seen, unchanged, and what was found out about it. Out:
 //! records by their number, and answers to visitors' questions. The reader never waits for the

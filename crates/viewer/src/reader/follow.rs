@@ -74,7 +74,7 @@ struct Follower {
     captures: Option<Captures>,
     /// When the cursor last moved.
     moved: Instant,
-    /// A deep look reads more than the cursor.
+    /// The time of the last deep look. A deep look reads more than the cursor.
     last_deep_look: Instant,
     minutes: Minutes,
     /// When the list of running sensors and a hub's counts of kinds were last read.

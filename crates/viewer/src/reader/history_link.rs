@@ -244,8 +244,8 @@ impl HistoryLink {
         }
     }
 
-    /// Returns up to which number a file that was opened late accounts for requests; 0 if it was open
-    /// from the start.
+    /// Returns the number up to which a file that was opened late accounts for requests; 0 if the
+    /// file was open from the start, or is not open.
     fn accounted_for_by_late_file(&self) -> u64 {
         let known = self.history.newest_at_opening().unwrap_or_default();
         if known <= self.keeper_start { 0 } else { known }

@@ -34,8 +34,8 @@ pub(crate) struct Start {
 
 impl Outlets {
     pub(super) fn new(counters: Arc<Counters>, captures: Option<Captures>, start: Start) -> Self {
-        // A request is counted before its line is written. So with lines, everything up to the
-        // newest line was counted. If counters begin at a larger number, `counted` says so.
+        // With lines, `once` begins after the newest line, because requests after it still need a
+        // line. Those up to `counted` are not counted again.
         let once = match captures {
             Some(_) => Once::new(start.lines),
             None => Once::new(start.history),

@@ -1,9 +1,9 @@
 //! Decides what may be shown of a record, where the page is public.
 //!
 //! In: a record as memcached has it. Out: the record as it may be shown. Pages, exports, filters
-//! and labels are made only from the shown record, so that they need no checks of their own.
-//! Lengths stay the same, so evidence, offsets and framing remain valid. The history keeps the
-//! original record.
+//! and labels are made only from the shown record. Texts that come from decoding, and rows of the
+//! history, are checked again (`is_named_in`). Lengths stay the same, so evidence, offsets and
+//! framing remain valid. The history keeps the original record.
 //!
 //! Read in this order: this file, `texts` and `addresses` (what is hidden, and how bytes are
 //! searched for it), `blank` (blanks it), `layers` (undoes encodings), `decoded` (parts in other

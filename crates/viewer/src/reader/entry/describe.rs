@@ -145,8 +145,8 @@ impl Entry {
     }
 }
 
-/// What the description of a request must not name. Describing undoes encodings and quotes, inside
-/// which [`Privacy::show`] finds nothing.
+/// What the description of a request must not name. Describing also undoes encodings and quotation
+/// marks that [`Privacy::show`] does not undo.
 struct Secrets<'a> {
     privacy: &'a Privacy,
     senders: Senders,
