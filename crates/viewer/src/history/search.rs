@@ -86,7 +86,7 @@ pub(crate) struct Wanted {
     pub(crate) start: Start,
 }
 
-/// A condition that a request must meet.
+/// A condition on a column of the history.
 #[derive(Clone, Debug)]
 pub(crate) struct Condition {
     pub(crate) column: Column,

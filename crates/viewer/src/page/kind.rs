@@ -46,7 +46,7 @@ pub(crate) struct KindParts {
     references: Vec<String>,
     /// How usual it is here, in words.
     here: String,
-    /// The basis of the words about other machines (`elsewhere`).
+    /// The basis of the words about other machines ([`ShownKind::elsewhere`]).
     grounds: Option<String>,
     /// How many sensors of the hub saw it, if this machine sends to a hub that says so.
     pub(crate) at_hub: Option<SeenBy>,

@@ -65,7 +65,7 @@ pub struct Pages {
     sizes: OnceLock<Vec<(Category, usize)>>,
     /// Signatures with more than one category, cached for the same reason.
     pub(super) also: OnceLock<Also>,
-    /// What the collection says about labels, cached for the same reason.
+    /// What lists of kinds show of each label, from the signatures; cached for the same reason.
     known_labels: OnceLock<KnownLabels>,
 }
 

@@ -14,8 +14,8 @@ use crate::reader::entry::Entry;
 use crate::reader::excerpt::Excerpt;
 use crate::rfc3339;
 
-/// Longest method in a row, in characters. No method is longer, so none is cut: its link
-/// needs all of it.
+/// Longest method in a row, in characters. The parser accepts no longer method (`MAX_METHOD_BYTES`
+/// in `forever200-head`), so none is cut: its link needs all of it.
 const MAX_METHOD_CHARS: usize = 32;
 /// Longest target in a row, in characters; the page of the request has all of it.
 const MAX_TARGET_CHARS: usize = 160;

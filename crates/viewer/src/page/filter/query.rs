@@ -50,7 +50,7 @@ pub enum Field {
     Country,
     /// The number of an autonomous system, with or without `AS`.
     Network,
-    /// The beginning of the target.
+    /// The beginning of the target (path and query, as sent).
     Path,
     /// The name that is asked for, `.example.com` for a domain with all names below it, or the kind
     /// of name: `address`, `own-address`, `other-address`, `name`, `odd`, `hidden`, `none`.
@@ -68,7 +68,7 @@ pub enum Field {
     Body,
 }
 
-/// A condition as it was asked for.
+/// A condition as it was asked for: a field, and its value as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// The field that the condition is about.

@@ -1,4 +1,4 @@
-//! One condition, and whether an entry meets it.
+//! A condition that was read from its text, and whether an entry meets it.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use crate::history::{Kind, WantedCategory};
 use crate::reader::Entry;
 use crate::reader::tls_parts::TlsParts;
 
-/// One condition.
+/// A condition that was read from an [`Asked`](super::Asked).
 #[derive(Clone, Debug)]
 pub(super) struct Term {
     pub(super) test: Test,
