@@ -16,7 +16,7 @@ use crate::reader::Entry;
 use term::{Term, Test};
 
 pub(crate) use host::host_value;
-pub use query::{Asked, Chip, Field, FilterQuery, is_condition};
+pub use query::{AskedCondition, Chip, Field, FilterQuery, is_condition};
 pub use read::switch;
 pub(crate) use read::{asn, category, network};
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::history::WantedCategory;
 use crate::history::kinds::KindRow;
 use crate::page::collection::known::KnownLabel;
-use crate::page::filter::{Asked, Field, FilterQuery, category};
+use crate::page::filter::{AskedCondition, Field, FilterQuery, category};
 use crate::page::sources::UNSAID;
 use crate::reader::privacy::TitleShown;
 
@@ -142,7 +142,7 @@ impl Choice {
     }
 
     /// Reads one condition; `None` if all kinds meet it.
-    fn test(&mut self, condition: &Asked) -> Result<Option<Test>, String> {
+    fn test(&mut self, condition: &AskedCondition) -> Result<Option<Test>, String> {
         let value = condition.value.trim();
         if value.is_empty() {
             return Ok(None);

@@ -42,8 +42,8 @@ impl Filter {
     /// encoding is left out, as docs/api.md says.
     pub(crate) fn texts(&self, describer: &Describer) -> Vec<Vec<Finder<'static>>> {
         // Conditions that exclude cannot be used here. A request without a text in its bytes may
-        // hide the text in an encoding. For `claims`, a request that has one of the claiming headers
-        // may claim another address.
+        // hide the text in an encoding. For `claims`, a request that has one of the claiming
+        // headers may claim another address.
         let included = self.0.iter().filter(|term| !term.excludes);
         included
             .filter_map(|term| texts(&term.test, describer))

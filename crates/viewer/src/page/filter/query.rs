@@ -70,7 +70,7 @@ pub enum Field {
 
 /// A condition as it was asked for: a field, and its value as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct AskedCondition {
     /// The field that the condition is about.
     pub field: Field,
     /// Never empty: an HTML form sends all of its fields, and an empty field is no condition.
@@ -81,7 +81,7 @@ pub struct Asked {
 
 /// The conditions of a query string, in their order. A request is shown if it meets all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FilterQuery(Vec<Asked>);
+pub struct FilterQuery(Vec<AskedCondition>);
 
 /// A condition on the page, with the query strings of its links.
 #[derive(Debug, Serialize)]
@@ -147,7 +147,7 @@ impl Field {
     }
 }
 
-impl Asked {
+impl AskedCondition {
     /// Reads a name and a value; `None` if they are no condition.
     fn new(name: &str, value: &str) -> Option<Self> {
         let (field, excludes) = field(name)?;
@@ -194,14 +194,14 @@ impl FilterQuery {
     pub fn of(pairs: &[(&str, &str)]) -> Self {
         let mut conditions = Vec::new();
         for (name, value) in pairs {
-            conditions.extend(Asked::new(name, value));
+            conditions.extend(AskedCondition::new(name, value));
         }
         Self(conditions)
     }
 
     /// Returns the conditions.
     #[must_use]
-    pub fn conditions(&self) -> &[Asked] {
+    pub fn conditions(&self) -> &[AskedCondition] {
         &self.0
     }
 
@@ -279,7 +279,7 @@ impl FilterQuery {
             let mut others = self.0.clone();
             others.remove(at);
             let without = encoded(others.iter());
-            others.push(Asked {
+            others.push(AskedCondition {
                 excludes: !condition.excludes,
                 ..condition.clone()
             });
@@ -310,7 +310,7 @@ impl<'de> Deserialize<'de> for FilterQuery {
                 let mut conditions = Vec::new();
                 while let Some((name, value)) = pairs.next_entry::<String, String>()? {
                     // The same condition twice takes time and changes nothing.
-                    let condition = Asked::new(&name, &value);
+                    let condition = AskedCondition::new(&name, &value);
                     conditions.extend(condition.filter(|it| !conditions.contains(it)));
                     if conditions.len() > MAX_CONDITIONS {
                         return Err(A::Error::custom(format!(
@@ -326,7 +326,7 @@ impl<'de> Deserialize<'de> for FilterQuery {
     }
 }
 
-fn encoded<'a>(conditions: impl Iterator<Item = &'a Asked>) -> String {
+fn encoded<'a>(conditions: impl Iterator<Item = &'a AskedCondition>) -> String {
     let pairs: Vec<_> = conditions.map(|it| (it.name(), &*it.value)).collect();
     serde_urlencoded::to_string(pairs).expect("names and values can always be written")
 }

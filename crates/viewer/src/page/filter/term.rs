@@ -13,7 +13,7 @@ use crate::history::{Kind, WantedCategory};
 use crate::reader::Entry;
 use crate::reader::tls_parts::TlsParts;
 
-/// A condition that was read from an [`Asked`](super::Asked).
+/// A condition that was read from an [`AskedCondition`](super::AskedCondition).
 #[derive(Clone, Debug)]
 pub(super) struct Term {
     pub(super) test: Test,
