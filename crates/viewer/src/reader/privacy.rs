@@ -45,7 +45,7 @@ const V6_PREFIX: u8 = 48;
 pub(crate) const V6_OF_V4: u16 = 0x2002;
 pub(crate) const V6_OF_V4_PREFIX: u8 = 16 + V4_PREFIX;
 /// Longest part of a request that is searched for headers that claim a source. Describing looks at
-/// no more than this.
+/// as much.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// The settings of what to hide.

@@ -22,13 +22,13 @@ use crate::reader::asked_for::{AskedFor, authority};
 use crate::reader::claims::claims as claims_of;
 use crate::reader::describer::Describer;
 use crate::reader::excerpt::Excerpt;
-use crate::reader::privacy::{Privacy, Senders, Shown};
+use crate::reader::privacy::{MAX_HEAD_BYTES, Privacy, Senders, Shown};
 use crate::reader::sensor::Sensor;
 use crate::reader::tls_parts::TlsParts;
 
 /// Longest beginning of a request that is described, so that the time of describing is bounded. By
-/// default, no more of a request is kept.
-const MAX_LOOKED_AT_BYTES: usize = 64 * 1024;
+/// default, no more of a request is kept. No address is shown that privacy has not looked for.
+const MAX_LOOKED_AT_BYTES: usize = MAX_HEAD_BYTES;
 /// Most labels that a request is given. Real ones have a handful.
 const MAX_LABELS: usize = 64;
 /// Separates decoded parts. This byte is in no text.
