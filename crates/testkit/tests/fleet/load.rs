@@ -1,16 +1,19 @@
 //! A thousand sensors and one hub.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use forever200_testkit::client::get;
 use forever200_testkit::process::quantile;
 use forever200_testkit::report::{at_length, milliseconds, row};
 use forever200_testkit::until;
 use jiff::Timestamp;
 use rusqlite::Connection;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
+use tokio::time::{interval, sleep, timeout};
 
 use crate::site::{Fleet, publish, record, sensor};
 
@@ -21,6 +24,17 @@ const BURST_EVERY: u64 = 20;
 const BURST: u64 = 5;
 /// Most greater numbers that the history may have before a number comes.
 const MOST_BEHIND: i64 = 2000;
+/// Pages of the hub that a visitor opens in turn, one every `VISIT_INTERVAL`.
+const PAGES: [&str; 5] = [
+    "/home",
+    "/home/sensors",
+    "/home/history?sensor=sensor-1",
+    "/home/collection",
+    "/home/sources",
+];
+const VISIT_INTERVAL: Duration = Duration::from_millis(500);
+/// Longest time in which half of these pages arrive, and 99 %, as under attack (visitors.rs).
+const PAGE_TIMES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(500));
 
 /// Size of the fleet.
 struct Size {
@@ -105,6 +119,8 @@ async fn send_all(size: Size) -> anyhow::Result<()> {
             anyhow::Ok(())
         });
     }
+    let (stop, stopped) = watch::channel(false);
+    let visitor = tokio::spawn(visit(hub.stack.front(), stopped));
     let begun = Instant::now();
     let expected = sensors * (usize::try_from(requests)? - 1);
     let mut waits = Vec::with_capacity(expected);
@@ -122,6 +138,8 @@ async fn send_all(size: Size) -> anyhow::Result<()> {
         }
         sleep(POLL_INTERVAL).await;
     }
+    stop.send(true)?;
+    let page_times = visitor.await??;
     let in_order: Vec<u64> = (1..=requests).collect();
     let numbers = hub.numbers()?;
     for name in &names {
@@ -133,6 +151,7 @@ async fn send_all(size: Size) -> anyhow::Result<()> {
     }
     assert_eq!(waits.len(), expected);
     waits.sort_unstable();
+    let page_times = [0.5, 0.99].map(|share| quantile(&page_times, share));
     row(
         "fleet load",
         &[
@@ -142,9 +161,35 @@ async fn send_all(size: Size) -> anyhow::Result<()> {
             &(expected + sensors),
             &milliseconds(quantile(&waits, 0.5)),
             &milliseconds(quantile(&waits, 0.99)),
+            &milliseconds(page_times[0]),
+            &milliseconds(page_times[1]),
         ],
     );
+    if at_length() {
+        assert!(page_times[0] <= PAGE_TIMES.0 && page_times[1] <= PAGE_TIMES.1);
+    }
     Ok(())
+}
+
+/// Opens the hub's pages until it is told to stop. Returns how long each page took, the
+/// shortest time first.
+async fn visit(
+    front: SocketAddr,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    for path in PAGES.iter().cycle() {
+        let begun = Instant::now();
+        let page = get(front, path).await?;
+        anyhow::ensure!(page.status == 200, "{path}: {}", page.status);
+        times.push(begun.elapsed());
+        let is_over = stopped.wait_for(|stopped| *stopped);
+        if timeout(VISIT_INTERVAL, is_over).await.is_ok() {
+            break;
+        }
+    }
+    times.sort_unstable();
+    Ok(times)
 }
 
 fn request(number: u64) -> Vec<u8> {
