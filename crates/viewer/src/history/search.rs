@@ -670,27 +670,31 @@ impl<'a> Search<'a> {
         Ok(ids)
     }
 
-    /// Payloads that contain one text of each list, the newest first, as many as can be searched in
-    /// time.
+    /// Returns the payloads that contain one text of each list. If the time is over before all are
+    /// searched, the newest have been.
     fn payloads_with(&mut self, texts: &[Vec<Finder<'static>>]) -> rusqlite::Result<RowIds> {
         let deadline = Instant::now() + TEXT_TIME;
         let mut statement = self.file.prepare_cached(
             "SELECT id, bytes FROM payload WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC",
         )?;
         let (mut ids, mut lower, mut looked_at) = (RowIds::default(), Vec::new(), 0);
-        for range in trigrams::may_contain(self.file, texts)? {
+        let end = trigrams::visit_candidates(self.file, texts, |range| {
+            if Instant::now() > deadline {
+                return Ok(ControlFlow::Break(()));
+            }
             let mut rows = statement.query([range.start(), range.end()])?;
             while let Some(row) = rows.next()? {
                 looked_at += 1;
                 if looked_at % ROWS_BETWEEN_LOOKS == 0 && Instant::now() > deadline {
-                    self.is_partial = true;
-                    return Ok(ids);
+                    return Ok(ControlFlow::Break(()));
                 }
                 if contains_all(row.get_ref(1)?.as_blob()?, texts, &mut lower) {
                     ids.insert(row.get(0)?);
                 }
             }
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.is_partial |= end.is_break();
         Ok(ids)
     }
 }

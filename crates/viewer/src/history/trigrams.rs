@@ -4,7 +4,7 @@
 //! In: the payloads of a block of 256 ids. Out: one Bloom filter of their trigrams, and for texts
 //! the ids of payloads that may contain them. A block without a filter is read.
 
-use std::ops::RangeInclusive;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use forever200_decode::lower;
 use memchr::memmem::Finder;
@@ -56,16 +56,17 @@ pub(super) fn add_missing(to: &Connection, next: &mut i64) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Returns the ids of payloads that may contain one text of each list, the newest first. The texts
-/// are in lower case.
+/// Visits ranges of ids, the newest first, until `visit` breaks off: together they have all payloads
+/// that may contain one text of each list. The texts are in lower case. For each filter there is a
+/// range, which may be empty, so that a visit can watch the time while filters are read.
 ///
 /// # Errors
-/// The file cannot be read, or not in time.
-pub(super) fn may_contain(
+/// The file cannot be read, or not in time, or a visit fails.
+pub(super) fn visit_candidates(
     file: &Connection,
     texts: &[Vec<Finder<'static>>],
-) -> rusqlite::Result<Vec<RangeInclusive<i64>>> {
-    let mut ranges = Vec::new();
+    mut visit: impl FnMut(RangeInclusive<i64>) -> rusqlite::Result<ControlFlow<()>>,
+) -> rusqlite::Result<ControlFlow<()>> {
     let mut highest = i64::MAX;
     let is_narrowing = |list: &Vec<Finder<'_>>| list.iter().all(|text| text.needle().len() >= 3);
     if texts.iter().any(is_narrowing) {
@@ -74,19 +75,20 @@ pub(super) fn may_contain(
         while let Some(row) = rows.next()? {
             let bits = row.get_ref(1)?.as_blob()?;
             let contains = |text: &Finder<'_>| may_have(bits, text.needle());
-            if texts.iter().all(|list| list.iter().any(contains)) {
-                continue;
-            }
+            let is_candidate = texts.iter().all(|list| list.iter().any(contains));
             let first = row.get::<_, i64>(0)?.saturating_mul(IDS);
-            let above = first.saturating_add(IDS)..=highest;
-            if !above.is_empty() {
-                ranges.push(above);
+            let lowest = if is_candidate {
+                first
+            } else {
+                first.saturating_add(IDS)
+            };
+            if visit(lowest..=highest)?.is_break() {
+                return Ok(ControlFlow::Break(()));
             }
             highest = first.saturating_sub(1);
         }
     }
-    ranges.push(i64::MIN..=highest);
-    Ok(ranges)
+    visit(i64::MIN..=highest)
 }
 
 /// Tells whether a filter has all trigrams of a text. An empty filter, and one of a size that is no

@@ -34,7 +34,14 @@ fn finders(texts: &[&[&str]]) -> Vec<Vec<Finder<'static>>> {
 
 /// Which of the ids are in one of the ranges.
 fn candidates(file: &Connection, texts: &[&[&str]], ids: RangeInclusive<i64>) -> Vec<i64> {
-    let ranges = may_contain(file, &finders(texts)).unwrap();
+    let mut ranges = Vec::new();
+    let end = visit_candidates(file, &finders(texts), |range| {
+        if !range.is_empty() {
+            ranges.push(range);
+        }
+        Ok(ControlFlow::Continue(()))
+    });
+    assert!(end.unwrap().is_continue());
     assert!(ranges.is_sorted_by(|newer, older| newer.start() > older.end()));
     ids.filter(|id| ranges.iter().any(|range| range.contains(id)))
         .collect()
@@ -66,6 +73,27 @@ fn only_blocks_that_may_contain_a_text_are_read() {
 
     let of_none = candidates(&file, &[&["{{zzqqxx}}"]], 1..=2000);
     assert_eq!(of_none, (1792..=2000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_visit_can_break_off_at_each_filter() {
+    let file = file_with(1..=2000);
+    make_all(&file);
+    for texts in [["payload"], ["{{zzqqxx}}"]] {
+        for most in 1..=8 {
+            let mut visits = 0;
+            let end = visit_candidates(&file, &finders(&[&texts]), |_| {
+                visits += 1;
+                Ok(if visits == most {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                })
+            });
+            // Seven filters, and what is below them.
+            assert_eq!((visits, end.unwrap().is_break()), (most, true));
+        }
+    }
 }
 
 #[test]
