@@ -12,7 +12,7 @@ use forever200_testkit::clock::{Clock, HAPROXY_KEEPS_TIME};
 use forever200_testkit::load::{Attempts, Load, STEADY};
 use forever200_testkit::process::signal;
 use forever200_testkit::proxy::{Between, Fault};
-use forever200_testkit::report::{at_length, milliseconds, row};
+use forever200_testkit::report::{self, at_length, milliseconds, row};
 use forever200_testkit::stack::Setup;
 use forever200_testkit::{Memcached, RESPONSE, Stack, exchange, get_json, until};
 use rustix::process::Signal;
@@ -20,10 +20,14 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-/// While memcached is in trouble, 99 of 100 requests are answered within this time.
-const ON_TIME: Duration = Duration::from_millis(50);
-/// The ring is right within this time after a fault.
-const RIGHT_AGAIN: Duration = Duration::from_secs(2);
+/// While memcached is in trouble, 99 of 100 requests are answered within this time. The second time
+/// is for a debug build whose processors have other work. It is shorter than a reply of the slow
+/// memcached, so an answer that waits for memcached is noticed.
+const ON_TIME: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
+/// What a reply of the slow memcached takes, with each of these two times.
+const SLOW_REPLY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(500));
+/// The ring is right within this time after a fault; the second time is as above.
+const RIGHT_AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(20));
 /// An edit that moves supervisord.conf's own memcached to another address, because the test has
 /// one.
 const ELSEWHERE: (&str, &str, &str) = (
@@ -47,6 +51,23 @@ fn print(fault: &str, attempts: &Attempts) {
     );
 }
 
+/// Returns the first of two times in a measurement at length, and the second in `make test`.
+fn of_this_form((at_length, in_short): (Duration, Duration)) -> Duration {
+    if report::at_length() {
+        at_length
+    } else {
+        in_short
+    }
+}
+
+/// Fails if answers were late.
+fn on_time(attempts: &Attempts) -> anyhow::Result<()> {
+    let most = of_this_form(ON_TIME);
+    let answers = attempts.latency(0.99);
+    ensure!(answers < most, "answered after {answers:?}");
+    Ok(())
+}
+
 fn span(short: u64, long: u64) -> Duration {
     Duration::from_secs(if at_length() { long } else { short })
 }
@@ -58,7 +79,7 @@ async fn right_again(stack: &Stack, attempts: &Attempts) -> anyhow::Result<Durat
         let list = get_json(stack.front(), "/home/api/requests").await.ok()?;
         attempts.are_seen_in(&list).then_some(())
     };
-    timeout(RIGHT_AGAIN, until("the ring is right", right))
+    timeout(of_this_form(RIGHT_AGAIN), until("the ring is right", right))
         .await
         .context("the ring is not right in time")??;
     Ok(start.elapsed())
@@ -96,11 +117,7 @@ async fn a_memcached_that_stands_still_delays_nobody() -> anyhow::Result<()> {
         &[&"memcached continued", &milliseconds(right)],
     );
     assert_eq!(attempts.failed(), 0);
-    assert!(
-        attempts.latency(0.99) < ON_TIME,
-        "{:?}",
-        attempts.latency(0.99)
-    );
+    on_time(&attempts)?;
     Ok(())
 }
 
@@ -121,11 +138,10 @@ async fn with_line() -> anyhow::Result<(Stack, Between, Memcached)> {
 async fn a_memcached_that_is_slow_or_talks_nonsense_delays_nobody() -> anyhow::Result<()> {
     let (stack, line, _memcached) = with_line().await?;
     let nonsense = |text: &str| Fault::Nonsense(text.repeat(20).into_bytes());
+    let reply = of_this_form(SLOW_REPLY);
+    let slow = format!("slow: {} a reply", milliseconds(reply));
     for (name, fault) in [
-        (
-            "slow: 200 ms a reply",
-            Fault::Delay(Duration::from_millis(200)),
-        ),
+        (&*slow, Fault::Delay(reply)),
         ("dead line: no reply at all", Fault::Delay(Duration::MAX)),
         ("nonsense: bytes", nonsense("\0\u{ff}\r\n")),
         ("nonsense: other replies", nonsense("VA 2 t0\r\nhi\r\n")),
@@ -153,11 +169,7 @@ async fn a_memcached_that_is_slow_or_talks_nonsense_delays_nobody() -> anyhow::R
         );
         row("right again", &[&name, &milliseconds(right)]);
         assert_eq!(attempts.failed(), 0, "{name}");
-        assert!(
-            attempts.latency(0.99) < ON_TIME,
-            "{name}: {:?}",
-            attempts.latency(0.99)
-        );
+        on_time(&attempts).with_context(|| name.to_owned())?;
     }
     Ok(())
 }
@@ -185,11 +197,7 @@ async fn a_full_memcached_keeps_what_it_can() -> anyhow::Result<()> {
     print("memcached full", &attempts);
     row("right again", &[&"memcached full", &milliseconds(right)]);
     assert_eq!(attempts.failed(), 0);
-    assert!(
-        attempts.latency(0.99) < ON_TIME,
-        "{:?}",
-        attempts.latency(0.99)
-    );
+    on_time(&attempts)?;
     // Six megabytes do not fit into two, so the oldest requests are missing and the newest are
     // there. memcached is asked, because the viewer keeps what it has read. Nobody else sends now:
     // 101 small requests would take the places of all these.
@@ -426,10 +434,6 @@ async fn a_clock_that_jumps_by_an_hour_stops_nothing() -> anyhow::Result<()> {
     right_again(&stack, &attempts).await?;
     print("clock set by an hour, forward and back", &attempts);
     assert_eq!(attempts.failed(), 0);
-    assert!(
-        attempts.latency(0.99) < ON_TIME,
-        "{:?}",
-        attempts.latency(0.99)
-    );
+    on_time(&attempts)?;
     Ok(())
 }
