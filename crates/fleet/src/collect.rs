@@ -1,15 +1,14 @@
 //! The hub's side: reads what all sensors send, and writes it into the hub's ring.
 //!
 //! In: the stream. Out: records. At most `WINDOW` records of all sensors are in flight at a time.
-//! Each sensor has a consumer and a task of its own. The tasks wait in a queue for a place in that
-//! window, so a sensor that sends without end does not delay the others. The hub's history tells
-//! how far each sensor was read; the server remembers nothing about a hub.
+//! Each sensor has a task. The tasks wait in a queue for a place in that window, so a sensor that
+//! sends without end does not delay the others. The hub's history tells how far each sensor was
+//! read; the server remembers nothing about a hub.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
@@ -22,26 +21,26 @@ use forever200_viewer::history::Ledger;
 use futures_util::TryStreamExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::answer;
-use crate::feed::{Feed, LastRead, MOST_AHEAD};
+use crate::connection::{connections_made, has_ended};
+use crate::feed::{Feed, LastRead};
 use crate::heartbeats;
 use crate::held_back::HeldBack;
 use crate::patience::{LastSaid, Patience};
 use crate::ring_writer::{AnotherHistory, Arrival, RingWriter, WINDOW};
 use crate::same_stream;
 use crate::sensor::{ALL_REQUESTS, STREAM, Sensor};
+use crate::sensor_messages::{MOST_AHEAD, SensorMessages};
 use crate::shares;
 use crate::stream::{self, StreamArgs};
+use crate::tail::Tail;
 use crate::unreadable;
 
 /// Longest wait for an answer of the server.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// Longest wait for the flush of a connection. If the connection has ended for good, the flush
-/// fails at once. If the flush takes this long, the connection is being made again by itself.
-const FLUSH_TIME: Duration = Duration::from_secs(1);
 /// Time between two searches for new sensors.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -153,6 +152,7 @@ impl Collector {
         let (arrivals, waiting) = mpsc::channel(WINDOW);
         let writer = RingWriter::new(Store::new(&settings.memcached), ledger());
         let shares = shares::keep(&stream, client, connect);
+        let tail = Arc::new(Tail::new());
         let sensors = Sensors {
             connections_made: connections_made(client),
             client: client.clone(),
@@ -164,6 +164,7 @@ impl Collector {
             ledger: ledger(),
             window: Arc::new(Semaphore::new(WINDOW)),
             arrivals,
+            tail: Arc::clone(&tail),
             tasks: JoinSet::new(),
             known: HashMap::new(),
             created,
@@ -177,6 +178,7 @@ impl Collector {
             error = sensors.follow() => error,
             error = writer.run(waiting) => error,
             never = shares => match never {},
+            never = tail.follow(connect) => match never {},
             never = self.listen(connect) => match never {},
         }
     }
@@ -217,16 +219,6 @@ async fn until_ended(client: &Client) {
     }
 }
 
-/// Tells whether a connection has ended for good.
-async fn has_ended(client: &Client) -> bool {
-    // While the client reconnects, `flush` waits.
-    matches!(timeout(FLUSH_TIME, client.flush()).await, Ok(Err(_)))
-}
-
-fn connections_made(client: &Client) -> u64 {
-    client.statistics().connects.load(Relaxed)
-}
-
 /// The error when the stream was deleted and made again.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream is not the same as before: all of it is collected")]
@@ -244,6 +236,7 @@ struct Sensors {
     ledger: Ledger,
     window: Arc<Semaphore>,
     arrivals: mpsc::Sender<Arrival>,
+    tail: Arc<Tail>,
     tasks: JoinSet<(Sensor, anyhow::Error)>,
     known: HashMap<Sensor, AbortHandle>,
     /// When the stream was made, in nanoseconds since 1970.
@@ -353,10 +346,16 @@ impl Sensors {
             most_request_bytes: self.most_request_bytes,
             unusable: 0,
         };
-        let (context, stream) = (self.context.clone(), self.stream.clone());
+        let messages = SensorMessages::new(
+            sensor.clone(),
+            from,
+            self.context.clone(),
+            self.stream.clone(),
+            Arc::clone(&self.tail),
+        );
         let name = sensor.clone();
         let task = self.tasks.spawn(async move {
-            let Err(error) = feed.run(&context, &stream, from).await;
+            let Err(error) = feed.run(messages).await;
             (name, error)
         });
         self.known.insert(sensor, task);

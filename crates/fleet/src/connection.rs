@@ -5,18 +5,23 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use async_nats::rustls::{CertificateError, Error as TlsError};
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use clap::Args;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::patience::{LastSaid, pause_after};
 
 /// Longest wait for a connection, and also for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for the flush of a connection. If the connection has ended for good, the flush
+/// fails at once. If the flush takes this long, the connection is being made again by itself.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
 /// Time between two checks whether the server is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -148,6 +153,17 @@ fn tell(last: &Mutex<LastSaid>, event: &Event) {
         }
         _ => warn!(event = text, "the connection"),
     }
+}
+
+/// Tells whether a connection has ended for good.
+pub(crate) async fn has_ended(client: &Client) -> bool {
+    // While the client reconnects, `flush` waits.
+    matches!(timeout(FLUSH_TIME, client.flush()).await, Ok(Err(_)))
+}
+
+/// Returns how often a client has connected.
+pub(crate) fn connections_made(client: &Client) -> u64 {
+    client.statistics().connects.load(Relaxed)
 }
 
 #[cfg(test)]

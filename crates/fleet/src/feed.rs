@@ -1,30 +1,21 @@
 //! The task of one sensor at a hub: reads the sensor's messages, and hands the requests on.
 //!
-//! In: the messages of one subject, from a number in the stream. Out: records, each with one of the
-//! permits that all sensors share. A message that is not a request is counted, logged and skipped.
+//! In: the messages of one sensor. Out: records, each with one of the permits that all sensors
+//! share. A message that is not a request is counted, logged and skipped.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_nats::jetstream;
-use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::consumer::pull::OrderedConfig;
-use async_nats::jetstream::stream::Stream;
 use forever200_ring::Record;
-use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
 use crate::message::{self, Delivery};
-use crate::pull::{Messages, most_ahead};
 use crate::ring_writer::{Arrival, WINDOW};
 use crate::sensor::Sensor;
-
-/// Most messages of one sensor in one request for messages.
-const FETCHED_AHEAD: i64 = 8;
-/// Most messages of one sensor that were received but not read.
-pub(crate) const MOST_AHEAD: usize = most_ahead(FETCHED_AHEAD);
+use crate::sensor_messages::SensorMessages;
 
 /// For each sensor, the number in the stream of the last message that was read.
 #[derive(Clone, Default)]
@@ -57,30 +48,12 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Reads the sensor's messages for ever, from the number `from` in the stream, or from the
-    /// first message if `from` is `None`.
-    pub(crate) async fn run(
-        mut self,
-        context: &jetstream::Context,
-        stream: &Stream,
-        from: Option<u64>,
-    ) -> anyhow::Result<Infallible> {
-        let deliver_policy = match from {
-            None => DeliverPolicy::All,
-            Some(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
-        };
-        let config = OrderedConfig {
-            filter_subject: self.sensor.subject(),
-            deliver_policy,
-            max_batch: FETCHED_AHEAD,
-            ..OrderedConfig::default()
-        };
-        let mut messages = Messages::open(context, stream, config).await?;
+    /// Reads the sensor's messages for ever.
+    pub(crate) async fn run(mut self, mut messages: SensorMessages) -> anyhow::Result<Infallible> {
         // One receiver for each record in flight between here and the history, in their order.
         let mut in_flight = VecDeque::with_capacity(WINDOW);
         loop {
-            let message = messages.next().await?;
-            let delivery = delivery(&message)?;
+            let (message, delivery) = messages.next().await?;
             self.last_read.set(&self.sensor, delivery.sequence);
             let Some(record) = self.read(&message, delivery) else {
                 continue;
@@ -134,13 +107,4 @@ impl Feed {
             }
         }
     }
-}
-
-/// Returns what the stream says about a message.
-fn delivery(message: &jetstream::Message) -> anyhow::Result<Delivery> {
-    let info = message.info().map_err(anyhow::Error::from_boxed)?;
-    Ok(Delivery {
-        sequence: info.stream_sequence,
-        published: Timestamp::from_nanosecond(info.published.unix_timestamp_nanos())?,
-    })
 }

@@ -10,8 +10,9 @@
 //!   history and sends it. `too_long` counts the messages that the servers refuse for their length.
 //!   `ask` asks the hub how many sensors saw this sensor's kinds.
 //! - at a hub: [`collect`] opens the [`stream`] and finds out whether it is the `same_stream` as
-//!   before. Each sensor has a `feed`, which reads its messages by `pull`. `ring_writer` writes
-//!   them into the hub's ring; from there on they are requests like all others. `shares` keeps one
+//!   before. Each sensor has a `feed`, which gets its `sensor_messages`: the earlier ones by a `pull`
+//!   of its own, the newest from the `tail` of all sensors. `ring_writer` writes them into the
+//!   hub's ring; from there on they are requests like all others. `shares` keeps one
 //!   sensor from filling the stream. `unreadable` deletes messages with invalid headers, which end
 //!   the connection; a sensor that sends many of these is `held_back`. `heartbeats` notes which
 //!   sensors run, and `answer` tells sensors how many of them saw a kind.
@@ -34,8 +35,10 @@ mod pull;
 mod ring_writer;
 mod same_stream;
 pub mod sensor;
+mod sensor_messages;
 mod shares;
 pub mod stream;
+mod tail;
 mod too_long;
 mod unreadable;
 mod unsent;
