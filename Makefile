@@ -183,7 +183,7 @@ faults: install-tools ## Measure what docs/reliability.md promises; FAULT=NAME f
 	@rm -f target/faults; image=; if docker info >/dev/null 2>&1; then image=--include-ignored; fi; \
 	export FAULT_ROUNDS="$${FAULT_ROUNDS:-25}" FAULT_REPORT="$(CURDIR)/target/faults"; \
 	if [ "$(FAULT)" = fleet ]; then \
-		cargo test --locked -p forever200-testkit --test fleet -- --test-threads=1 faults:: load::; \
+		cargo test --locked --release -p forever200-testkit --test fleet -- --test-threads=1 faults:: load::; \
 	else \
 		cargo test --locked -p forever200-testkit $(FAULT_TESTS:%=--test %) -- --test-threads=1 $$image $(FAULT) && \
 		cargo test --locked --release -p forever200-viewer --test cost -- $(FAULT); \

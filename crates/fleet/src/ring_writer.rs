@@ -121,14 +121,15 @@ impl RingWriter {
     /// Returns the records that the history does not have, and that are not in flight to it. Drops
     /// the others: a task that starts again hands on a few records twice.
     fn without_known(&mut self, due: Vec<Arrival>) -> anyhow::Result<Vec<Arrival>> {
+        let arrived = self.ledger.has_each(due.iter().map(|it| &it.record))?;
         let mut unknown: Vec<Arrival> = Vec::with_capacity(due.len());
-        for arrival in due {
+        for (arrival, has_arrived) in due.into_iter().zip(arrived) {
             let id = id_at_sensor(&arrival.record);
             let awaited = self.awaited.iter().map(|it| &it.arrival);
             let is_in_flight = awaited
                 .chain(&unknown)
                 .any(|it| id_at_sensor(&it.record) == id);
-            if !is_in_flight && !self.has(&arrival.record)? {
+            if !is_in_flight && !has_arrived {
                 unknown.push(arrival);
             }
         }
@@ -224,8 +225,11 @@ impl RingWriter {
                 return Err(AnotherHistory.into());
             }
         }
-        for awaited in std::mem::take(&mut self.awaited) {
-            if !self.has(&awaited.arrival.record)? {
+        let awaited = std::mem::take(&mut self.awaited);
+        let records = awaited.iter().map(|it| &it.arrival.record);
+        let arrived = self.ledger.has_each(records)?;
+        for (awaited, has_arrived) in awaited.into_iter().zip(arrived) {
+            if !has_arrived {
                 self.awaited.push(awaited);
             }
         }

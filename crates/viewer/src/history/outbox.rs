@@ -176,12 +176,31 @@ impl Ledger {
     /// The file cannot be read.
     pub fn has(&mut self, sent: &Sent) -> anyhow::Result<bool> {
         match self.current()? {
-            Some(OpenedFile { connection, .. }) => {
-                Ok(sent::number(connection, sent)?.is_some()
-                    || sent::is_forgotten(connection, sent)?)
-            }
+            Some(file) => Ok(has_arrived(&file.connection, sent)?),
             None => Ok(false),
         }
+    }
+
+    /// Tells for each of these records whether [the history has](Self::has) it; `false` for one
+    /// that no sensor sent. For a single record, most of the time goes into locks of the file, so
+    /// this is several times faster than to ask for each.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn has_each<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a Record>,
+    ) -> anyhow::Result<Vec<bool>> {
+        let Some(file) = self.current()? else {
+            return Ok(records.map(|_| false).collect());
+        };
+        let reading = file.connection.unchecked_transaction()?;
+        records
+            .map(|record| match &record.sensor {
+                Some(sent) => Ok(has_arrived(&reading, sent)?),
+                None => Ok(false),
+            })
+            .collect()
     }
 
     /// Returns the number that a request of a sensor has here; `None` if it has not arrived.
@@ -284,6 +303,10 @@ impl Ledger {
             statement.query_row(params![sensor, last, integer(after)], |row| row.get(0))?;
         Ok(found.map(i64::unsigned_abs))
     }
+}
+
+fn has_arrived(file: &Connection, sent: &Sent) -> rusqlite::Result<bool> {
+    Ok(sent::number(file, sent)?.is_some() || sent::is_forgotten(file, sent)?)
 }
 
 impl OpenedFile {

@@ -229,6 +229,12 @@ fn what_a_person_deletes_stays_known_as_long_as_a_stream_may_bring_it_again() {
         assert!(ledger.has(&sent(number)).unwrap(), "{number}");
     }
     assert!(!ledger.has(&sent(all + 1)).unwrap());
+    let mut records = vec![numbered(1, b"x"); 3];
+    for (record, number) in records.iter_mut().zip([all, all + 1]) {
+        record.sensor = Some(Box::new(sent(number)));
+    }
+    let has = ledger.has_each(records.iter()).unwrap();
+    assert_eq!(has, [true, false, false]);
     let noted = "SELECT count(*) FROM forgotten";
     assert_eq!(count(folder.path(), noted), 3 * sent::WINDOW as i64);
     // Other requests came since, but none of this sensor.
