@@ -24,6 +24,7 @@ mod load;
 mod open;
 mod refused;
 mod site;
+mod tail;
 
 /// How long the connection is cut in the long tests.
 const LONG_CUT: Duration = Duration::from_secs(60);
