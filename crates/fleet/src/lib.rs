@@ -10,12 +10,12 @@
 //!   history and sends it. `too_long` counts the messages that the servers refuse for their length.
 //!   `ask` asks the hub how many sensors saw this sensor's kinds.
 //! - at a hub: [`collect`] opens the [`stream`] and finds out whether it is the `same_stream` as
-//!   before. Each sensor has a `feed`, which gets its `sensor_messages`: the earlier ones by a `pull`
-//!   of its own, the newest from the `tail` of all sensors. `ring_writer` writes them into the
-//!   hub's ring; from there on they are requests like all others. `shares` keeps one
-//!   sensor from filling the stream. `unreadable` deletes messages with invalid headers, which end
-//!   the connection; a sensor that sends many of these is `held_back`. `heartbeats` notes which
-//!   sensors run, and `answer` tells sensors how many of them saw a kind.
+//!   before. Each sensor has a `feed`, which gets its `sensor_messages`: the earlier ones by a
+//!   `pull` of its own, the newest from the `tail` of all sensors. `ring_writer` writes them into
+//!   the hub's ring; from there on they are requests like all others. `shares` keeps one sensor
+//!   from filling the stream. `unreadable` deletes messages with invalid headers, which end the
+//!   connection; a sensor that sends many of these is `held_back`. `heartbeats` notes which sensors
+//!   run, and `answer` tells sensors how many of them saw a kind.
 //! - for the person who sets it up: [`enroll`] and [`check`].
 
 mod answer;

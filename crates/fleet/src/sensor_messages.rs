@@ -1,7 +1,7 @@
 //! The messages of one sensor at a hub, in their order.
 //!
-//! In: a number in the stream. Out: the sensor's messages from there on, for ever. A consumer of the
-//! sensor's own reads the earlier ones, so that a sensor with many of them does not delay the
+//! In: a number in the stream. Out: the sensor's messages from there on, for ever. A consumer of
+//! the sensor's own reads the earlier ones, so that a sensor with many of them does not delay the
 //! others. The newest come by the consumer that all sensors share ([`Tail`]).
 
 use std::sync::Arc;
@@ -31,12 +31,12 @@ pub(crate) struct SensorMessages {
     context: jetstream::Context,
     stream: Stream,
     tail: Arc<Tail>,
-    way: Way,
+    consumer: Consumer,
 }
 
-/// By what the next message is read.
-enum Way {
-    /// A consumer of the sensor's own, which is not open yet.
+/// The consumer by which the next message is read.
+enum Consumer {
+    /// One of the sensor's own, which is not open yet.
     Unopened,
     Own(Box<Messages>),
     Shared(mpsc::Receiver<Queued<Message>>),
@@ -58,7 +58,7 @@ impl SensorMessages {
             context,
             stream,
             tail,
-            way: Way::Unopened,
+            consumer: Consumer::Unopened,
         }
     }
 
@@ -68,21 +68,21 @@ impl SensorMessages {
     /// The sensor's own consumer or its server is gone, or a message was lost on the way.
     pub(crate) async fn next(&mut self) -> anyhow::Result<(Message, Delivery)> {
         loop {
-            match &mut self.way {
-                Way::Unopened => self.way = Way::Own(Box::new(self.open().await?)),
-                Way::Own(messages) => {
+            match &mut self.consumer {
+                Consumer::Unopened => self.consumer = Consumer::Own(Box::new(self.open().await?)),
+                Consumer::Own(messages) => {
                     let message = messages.next().await?;
                     let delivery = delivery(&message)?;
                     self.from = delivery.sequence + 1;
                     if let Some(shared) = self.tail.join(&self.sensor, delivery.sequence) {
-                        // The server removes the sensor's own consumer, which nobody reads any more.
-                        self.way = Way::Shared(shared);
+                        // Nobody reads the sensor's own consumer any more: the server removes it.
+                        self.consumer = Consumer::Shared(shared);
                     }
                     return Ok((message, delivery));
                 }
-                Way::Shared(shared) => {
+                Consumer::Shared(shared) => {
                     let Some(Queued { message, .. }) = shared.recv().await else {
-                        self.way = Way::Unopened;
+                        self.consumer = Consumer::Unopened;
                         continue;
                     };
                     let delivery = delivery(&message)?;

@@ -182,8 +182,7 @@ impl Ledger {
     }
 
     /// Tells for each of these records whether [the history has](Self::has) it; `false` for one
-    /// that no sensor sent. For a single record, most of the time goes into locks of the file, so
-    /// this is several times faster than to ask for each.
+    /// that no sensor sent. All are looked for in one read transaction.
     ///
     /// # Errors
     /// The file cannot be read.

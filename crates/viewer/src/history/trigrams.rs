@@ -56,9 +56,9 @@ pub(super) fn add_missing(to: &Connection, next: &mut i64) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Visits ranges of ids, the newest first, until `visit` breaks off: together they have all payloads
-/// that may contain one text of each list. The texts are in lower case. For each filter there is a
-/// range, which may be empty, so that a visit can watch the time while filters are read.
+/// Visits ranges of ids, the newest first, until `visit` breaks off. Together they have all
+/// payloads that may contain one text of each list. The texts are in lower case. For each filter
+/// there is a range, which may be empty, so that a visit can watch the time while filters are read.
 ///
 /// # Errors
 /// The file cannot be read, or not in time, or a visit fails.
